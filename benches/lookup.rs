@@ -1,0 +1,114 @@
+//! How much memory the lookup map takes, and how fast it is, on synthetic traces.
+//!
+//! `cargo bench --bench lookup` runs the micro-benchmarks over a million traces. `cargo bench --bench lookup -- report
+//! [TRACES]` loads ten million once each way, and prints bytes a trace, inserts a second and lookups a second.
+
+#[path = "lookup/traces.rs"]
+mod traces;
+
+#[path = "lookup/report.rs"]
+mod report;
+
+use clickhouse_backfill::lookup::{Found, FrozenLookupMap, GROUP, LookupMap, LookupRow};
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use traces::{Metadata, Trace, Traces};
+
+/// Traces of the micro-benchmarks.
+const TRACES: usize = 1_000_000;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).skip_while(|argument| argument != "report");
+    if arguments.next().is_some() {
+        let traces = arguments.find_map(|argument| argument.parse().ok()).unwrap_or(10_000_000);
+        report::print(traces);
+        return;
+    }
+    divan::main();
+}
+
+/// All traces, made in advance.
+fn made(traces: &Traces) -> Vec<Trace> {
+    (0..traces.len())
+        .map(|number| {
+            let mut trace = Trace::default();
+            traces.write(number, &mut trace);
+            trace
+        })
+        .collect()
+}
+
+fn load(rows: &[LookupRow<'_>]) -> LookupMap {
+    let mut map = LookupMap::new(Traces::SHAPE);
+    map.insert_group(rows).expect("well-formed traces");
+    map
+}
+
+fn frozen(traces: &Traces) -> FrozenLookupMap {
+    let made = made(traces);
+    let rows: Vec<_> = made.iter().map(Trace::row).collect();
+    load(&rows).freeze().expect("memory for a million traces")
+}
+
+/// The keys of traces in an order that has nothing to do with that of loading.
+fn shuffled_keys(traces: &Traces, count: usize) -> Vec<Vec<u8>> {
+    let mut trace = Trace::default();
+    (0..count)
+        .map(|index| {
+            traces.write(traces::scattered(index, traces.len()), &mut trace);
+            trace.key.clone()
+        })
+        .collect()
+}
+
+#[divan::bench(args = [Metadata::None, Metadata::Distinct], sample_count = 5)]
+fn insert_group(bencher: Bencher, metadata: Metadata) {
+    let made = made(&Traces::new(TRACES, metadata));
+    let rows: Vec<_> = made.iter().map(Trace::row).collect();
+    bencher.counter(ItemsCount::new(TRACES)).bench(|| black_box(load(&rows)));
+}
+
+#[divan::bench(sample_count = 5)]
+fn insert(bencher: Bencher) {
+    let made = made(&Traces::new(TRACES, Metadata::None));
+    let rows: Vec<_> = made.iter().map(Trace::row).collect();
+    bencher.counter(ItemsCount::new(TRACES)).bench(|| {
+        let mut map = LookupMap::new(Traces::SHAPE);
+        for row in &rows {
+            map.insert(row.key, row.key_ends, row.version, row.deleted, row.attributes, row.attribute_ends).expect("a well-formed trace");
+        }
+        map
+    });
+}
+
+#[divan::bench(sample_count = 10)]
+fn find(bencher: Bencher) {
+    let traces = Traces::new(TRACES, Metadata::None);
+    let (map, keys) = (frozen(&traces), shuffled_keys(&traces, TRACES));
+    bencher.counter(ItemsCount::new(TRACES)).bench(|| {
+        for key in &keys {
+            black_box(map.find(key));
+        }
+    });
+}
+
+#[divan::bench(args = [false, true], sample_count = 10)]
+fn find_group(bencher: Bencher, append: bool) {
+    let traces = Traces::new(TRACES, Metadata::None);
+    let (map, keys) = (frozen(&traces), shuffled_keys(&traces, TRACES));
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let mut found: [Option<Found>; GROUP] = [None; GROUP];
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(TRACES)).bench_local(|| {
+        for keys in keys.chunks(GROUP) {
+            map.find_group(keys, &mut found);
+            if append {
+                out.clear();
+                for found in found.into_iter().flatten() {
+                    map.append_to(found, &mut out).expect("an answer of this map");
+                }
+            }
+            black_box((&found, &out));
+        }
+    });
+}

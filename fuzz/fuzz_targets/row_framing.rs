@@ -1,0 +1,7 @@
+//! Any bytes, as rows of any columns, are framed alike in one piece and in many.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| clickhouse_backfill::rowbinary::fuzzing::row_framing(data));

@@ -1,0 +1,74 @@
+"""The clickhouse-backfill binary: building it, running it, what it says of its run."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from .errors import ScriptError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAME = "clickhouse-backfill"
+
+# A user's own settings for real work must not steer a demonstration or a measurement.
+OWN_VARIABLES = """PARTITION JOB CLICKHOUSE_URL CLICKHOUSE_DB BATCH_SIZE BATCH_BYTES STREAM_BLOCK_SIZE READERS INSERTERS MAX_RETRIES
+    DRY_RUN EXCLUDE_DATASET_ITEMS TARGET_TABLE SUMMARY_JSON LOG_FORMAT LOG_FILE NO_PROGRESS MEMORY COMPRESSION""".split()
+
+
+def build():
+    """Builds the release binary and returns its path."""
+    try:
+        built = subprocess.run(["cargo", "build", "--release", "--bin", NAME], cwd=ROOT, check=False)
+    except FileNotFoundError:
+        raise ScriptError("cargo is not installed: https://rustup.rs") from None
+    if built.returncode != 0:
+        raise ScriptError("cargo build failed, see above")
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
+    return (ROOT / target / "release" / NAME).resolve()
+
+
+def version(path):
+    return subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+
+
+class Run:
+    """One finished run: its summary, its wall seconds, its CPU seconds, its greatest resident memory in bytes."""
+
+    def __init__(self, summary, seconds, usage):
+        self.summary = summary
+        self.seconds = seconds
+        self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        self.peak_memory = usage.ru_maxrss * 1024
+
+
+def run(path, database, partition, *flags, quiet=False):
+    """Runs the built-in job. Raises if the exit code is not 0 or the summary is not that of a completed run."""
+    with tempfile.TemporaryDirectory(prefix="clickhouse-backfill-") as folder:
+        summary_path = Path(folder) / "summary.json"
+        command = [str(path), "run", "--clickhouse-url", database.url, "--clickhouse-db", database.name]
+        command += ["--partition", partition, "--summary-json", str(summary_path), *flags]
+        environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
+        output = subprocess.PIPE if quiet else None
+        started = time.monotonic()
+        # In a folder without a .env file.
+        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT if quiet else None)
+        try:
+            said = child.stdout.read().decode(errors="replace") if quiet else ""
+            _, status, usage = os.wait4(child.pid, 0)
+        except (KeyboardInterrupt, SystemExit):
+            child.send_signal(signal.SIGINT)
+            os.wait4(child.pid, 0)
+            raise
+        seconds = time.monotonic() - started
+        code = os.waitstatus_to_exitcode(status)
+        child.returncode = code
+        if code != 0:
+            raise ScriptError(f"{said[-4000:]}\n{NAME} run ended with exit code {code}".strip())
+        try:
+            summary = json.loads(summary_path.read_text())
+        except (OSError, ValueError) as error:
+            raise ScriptError(f"{NAME} run left no readable summary: {error}") from None
+    return Run(summary, seconds, usage)

@@ -1,0 +1,209 @@
+//! The command line as clap reads it, with the environment variable of each flag. Pure: nothing here looks at the world.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use super::dotenv::Environment;
+use super::failure::Failure;
+use super::size::{parse_memory_size, parse_rows};
+use crate::plan::Partition;
+
+/// Rows of an insert, unless said otherwise.
+pub(super) const DEFAULT_BATCH_ROWS: u64 = 100_000;
+
+/// Fill a ClickHouse table from another one, enriched by a third: streaming, flat in memory, checked.
+#[derive(Debug, Parser)]
+#[command(name = "clickhouse-backfill", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Every flag of `run` can be given in the environment or in a file `.env` of the current directory as well; the flag wins, \
+then the environment, then `.env`.\n\nExit codes: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check before the first row, 130 interrupted.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Fill one partition of the target.
+    #[command(after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511")]
+    Run(Box<RunArguments>),
+    /// Show what a run would do, or the statements it would send; moves no data.
+    #[command(after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill plan --partition 202511 --sql")]
+    Plan(Box<PlanArguments>),
+    /// List the built-in jobs, or print one for copying.
+    #[command(after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
+    Job(JobArguments),
+}
+
+/// Which server, and as whom.
+#[expect(clippy::struct_field_names, reason = "clap names the flags after the fields")]
+#[derive(Args, Debug)]
+#[command(next_help_heading = "ClickHouse")]
+pub(super) struct ServerArguments {
+    /// URL of ClickHouse's HTTP interface.
+    #[arg(long, value_name = "URL", env = "CLICKHOUSE_URL", default_value = "http://localhost:8123", hide_env_values = true)]
+    pub clickhouse_url: String,
+    /// User; where it is not given, the one in the URL, else `default`.
+    #[arg(long, value_name = "NAME", env = "CLICKHOUSE_USER")]
+    pub clickhouse_user: Option<String>,
+    /// Password. The process list shows flags to everyone on the machine: prefer the environment or a file.
+    #[arg(long, value_name = "PASSWORD", env = "CLICKHOUSE_PASSWORD", hide_env_values = true)]
+    pub clickhouse_password: Option<String>,
+    /// File whose first line is the password.
+    #[arg(long, value_name = "FILE", env = "CLICKHOUSE_PASSWORD_FILE", conflicts_with = "clickhouse_password")]
+    pub clickhouse_password_file: Option<PathBuf>,
+    /// Database in which the job's tables are.
+    #[arg(long, value_name = "NAME", env = "CLICKHOUSE_DB", default_value = "default")]
+    pub clickhouse_db: String,
+}
+
+/// What to fill.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Job")]
+pub(super) struct WhatArguments {
+    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not partitioned by month.
+    #[arg(long, value_name = "YYYYMM", env = "PARTITION")]
+    pub partition: Partition,
+    /// Built-in job, or the file of a job.
+    #[arg(long, value_name = "NAME|FILE", env = "JOB", default_value = "langfuse-events")]
+    pub job: String,
+    /// Another target table than the job's, such as `events_full`.
+    #[arg(long, value_name = "TABLE", env = "TARGET_TABLE")]
+    pub target_table: Option<String>,
+    /// Leave out observations of traces that `dataset_run_items_rmt` references (the job's exclusion `dataset-items`).
+    #[arg(long, env = "EXCLUDE_DATASET_ITEMS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub exclude_dataset_items: bool,
+}
+
+/// How fast, how much at once.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Throughput")]
+pub(super) struct ThroughputArguments {
+    /// Rows of an insert.
+    #[arg(long, value_name = "ROWS", env = "BATCH_SIZE", default_value_t = DEFAULT_BATCH_ROWS, value_parser = parse_rows)]
+    pub batch_size: u64,
+    /// Bytes of an insert at most, such as 128MiB.
+    #[arg(long, value_name = "SIZE", env = "BATCH_BYTES", default_value = "128MiB", value_parser = parse_memory_size)]
+    pub batch_bytes: u64,
+    /// Rows of the blocks in which the server reads [default: the server's].
+    #[arg(long, value_name = "ROWS", env = "STREAM_BLOCK_SIZE", value_parser = parse_rows)]
+    pub stream_block_size: Option<u64>,
+    /// Chunks read at once.
+    #[arg(long, value_name = "N", env = "READERS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub readers: u16,
+    /// Batches inserted at once [default: as many as the server has cores, at most 8].
+    #[arg(long, value_name = "N", env = "INSERTERS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub inserters: Option<u16>,
+    /// How often a failed statement is tried again.
+    #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub max_retries: u32,
+}
+
+/// What is shown and kept.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArguments {
+    /// Write the summary's figures to this file as JSON.
+    #[arg(long, value_name = "FILE", env = "SUMMARY_JSON")]
+    pub summary_json: Option<PathBuf>,
+    /// Form of log lines.
+    #[arg(long, value_name = "FORM", env = "LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Append log lines to this file as well, in more detail.
+    #[arg(long, value_name = "FILE", env = "LOG_FILE")]
+    pub log_file: Option<PathBuf>,
+    /// More detail in log lines; twice for everything.
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Nothing but errors.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// No bars and no lines of progress.
+    #[arg(long, env = "NO_PROGRESS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub no_progress: bool,
+}
+
+/// Log lines for people or for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `run`
+#[derive(Args, Debug)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    pub what: WhatArguments,
+    /// Do everything but write: every row is read, enriched, sent, parsed and evaluated, and nothing is kept anywhere.
+    #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true,
+        help_heading = "Job")]
+    pub dry_run: bool,
+    /// Print the first N finished rows on stdout, as names and values.
+    #[arg(long, value_name = "N", env = "SAMPLE", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
+    pub sample: u16,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[command(flatten)]
+    pub throughput: ThroughputArguments,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `plan`
+#[derive(Args, Debug)]
+pub(super) struct PlanArguments {
+    #[command(flatten)]
+    pub what: WhatArguments,
+    /// Print the statements that a run would send, and the equivalent join.
+    #[arg(long)]
+    pub sql: bool,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// `job`
+#[derive(Args, Debug)]
+pub(super) struct JobArguments {
+    #[command(subcommand)]
+    pub command: JobCommand,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub(super) enum JobCommand {
+    /// List the built-in jobs.
+    List,
+    /// Print the file of a job.
+    Show {
+        /// Built-in job, or the file of a job.
+        name: String,
+    },
+}
+
+/// The definition of the command line, for tests and generated documents.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Parses the process's arguments; `None` where help or the version was printed.
+pub(super) fn parse(environment: &Environment) -> Result<Option<Command>, Failure> {
+    let matched = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    match matched {
+        Ok(cli) => Ok(Some(cli.command)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // Help goes to stdout; where that is closed, there is nothing to do.
+            let _ = error.print();
+            Ok(None)
+        }
+        Err(error) => Err(Failure::usage(environment.explain(&error, &command()))),
+    }
+}

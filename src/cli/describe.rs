@@ -1,0 +1,72 @@
+//! The blocks of text that say what a run is about to do, and what may be done after it stopped.
+
+use std::fmt::Write;
+
+use super::session::Session;
+use crate::pipeline::PipelineOptions;
+use crate::progress::{bytes, count};
+
+/// The configuration of a run. No password is in it.
+pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id: &str) -> String {
+    let mut text = format!("{} {}, run {run_id}\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    text.push_str(&tables(session));
+    let mut line = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    let (readers, inserters) = (options.readers, options.inserters);
+    line("batches", format!("{} rows or {}; {readers} readers, {inserters} inserters, {} retries", count(options.batch_rows), bytes(options.batch_bytes), options.retry.max_retries));
+    line("dry run", if options.dry_run { "yes, nothing is written".to_owned() } else { "no".to_owned() });
+    text
+}
+
+/// The server, the job and its tables.
+pub(super) fn tables(session: &Session) -> String {
+    let Session { connection, server_version, job, plan } = session;
+    let endpoint = connection.endpoint();
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    line("server", format!("{} (ClickHouse {server_version}), user {}, database {}", endpoint.url(), endpoint.user(), endpoint.database()));
+    line("job", if job.name == job.origin { job.name.clone() } else { format!("{} ({})", job.name, job.origin) });
+    let chunks = plan.chunks();
+    line(
+        "source",
+        format!(
+            "{}, partition {}: {} stored rows in {} parts, {}, {chunks} chunk{}",
+            job.source.name,
+            plan.partition,
+            count(plan.stored_rows),
+            plan.parts,
+            bytes(plan.stored_bytes),
+            if chunks == 1 { "" } else { "s" }
+        ),
+    );
+    if let Some(lookup) = &job.lookup {
+        let keys: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
+        line("lookup", format!("{} by {}", lookup.table.name, keys.join(", ")));
+    }
+    line("target", format!("{} ({}), {} columns", job.target.name, job.target.engine, job.columns.len()));
+    for left_out in &job.left_out {
+        line("left out", format!("{}: {}", left_out.name, left_out.reason));
+    }
+    if !job.defaults.is_empty() {
+        line("defaults", job.defaults.join(", "));
+    }
+    for remark in &job.remarks {
+        line("note", remark.clone());
+    }
+    text
+}
+
+/// What is safe after a run that did not finish, and the command to go on.
+pub(super) fn safe_and_next(session: &Session, dry_run: bool) -> String {
+    if dry_run {
+        return "nothing was written; run the same command again".to_owned();
+    }
+    format!(
+        "what was inserted stays; run the same command again: rows that are inserted twice collapse in {} by its sorting key",
+        session.job.target.name
+    )
+}

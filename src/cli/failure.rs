@@ -1,0 +1,156 @@
+//! What a person sees when something fails, and what the process exits with.
+
+use std::error::Error as StdError;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use crate::clickhouse::Error as ServerError;
+use crate::job::JobError;
+use crate::pipeline::PipelineError;
+use crate::plan::PlanError;
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    kind: Kind,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Stopped,
+    Usage,
+    Refused,
+}
+
+impl Failure {
+    /// The command line, the environment or a file is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, causes: vec![message.into()], hints: Vec::new() }
+    }
+
+    /// A check before the first row refuses the run.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Refused, causes: vec![message.into()], hints: Vec::new() }
+    }
+
+    /// The same, with the error that the check met.
+    pub fn refused_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
+        let mut failure = Self::of_kind(Kind::Refused, error);
+        failure.causes.insert(0, message.to_owned());
+        failure
+    }
+
+    /// Something failed on the way.
+    pub fn stopped(error: &(dyn StdError + 'static)) -> Self {
+        Self { kind: Kind::Stopped, causes: chain(error), hints: Vec::new() }
+    }
+
+    fn of_kind(kind: Kind, error: &(dyn StdError + 'static)) -> Self {
+        Self { kind, causes: chain(error), hints: Vec::new() }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The causes in one line, for the summary.
+    pub fn one_line(&self) -> String {
+        self.causes.join(": ")
+    }
+
+    /// The message: what failed, why, what to do.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut causes = self.causes.iter();
+        if let Some(first) = causes.next() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "error: {}", first.trim_end());
+        }
+        for cause in causes {
+            let _ = writeln!(text, "  because: {}", cause.trim_end());
+        }
+        for hint in &self.hints {
+            let _ = writeln!(text, "hint: {hint}");
+        }
+        text
+    }
+
+    /// The contract with scripts.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::Stopped => 1,
+            Kind::Usage => 2,
+            Kind::Refused => 3,
+        })
+    }
+}
+
+/// The messages of an error and of what caused it; one that its parent's text repeats is left out.
+fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut causes = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if causes.last().is_none_or(|last| !last.contains(&text)) {
+            causes.push(text);
+        }
+        source = cause.source();
+    }
+    causes
+}
+
+/// The first question to a server: whatever is wrong is configuration.
+pub(super) fn connecting(error: &ServerError) -> Failure {
+    const UNKNOWN_DATABASE: u32 = 81;
+    const AUTHENTICATION_FAILED: u32 = 516;
+    const REQUIRED_PASSWORD: u32 = 194;
+    let failure = Failure::of_kind(Kind::Usage, error);
+    match error {
+        ServerError::Server { code: Some(AUTHENTICATION_FAILED | REQUIRED_PASSWORD), .. } => {
+            failure.hint("set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file")
+        }
+        ServerError::Server { code: Some(UNKNOWN_DATABASE), .. } => failure.hint("set --clickhouse-db or CLICKHOUSE_DB to the database in which the tables are"),
+        ServerError::Network { .. } | ServerError::Timeout { .. } => {
+            failure.hint("set --clickhouse-url or CLICKHOUSE_URL to the server's HTTP interface, which listens on port 8123 by default")
+        }
+        _ => failure,
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        let kind = match &error {
+            error if error.is_configuration() => Kind::Usage,
+            JobError::Server { .. } => Kind::Stopped,
+            _ => Kind::Refused,
+        };
+        let failure = Self::of_kind(kind, &error);
+        match &error {
+            JobError::NotFound { .. } => failure.hint("`clickhouse-backfill job list` shows the built-in jobs"),
+            JobError::MissingTable { role: "target", .. } => failure.hint("--target-table names another target; --clickhouse-db another database"),
+            JobError::MissingTable { .. } => failure.hint("--clickhouse-db names the database in which the tables are"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let kind = match &error {
+            PlanError::Partition(_) | PlanError::PartitionedOtherwise { .. } => Kind::Usage,
+            PlanError::Server { .. } => Kind::Stopped,
+        };
+        Self::of_kind(kind, &error)
+    }
+}
+
+impl From<PipelineError> for Failure {
+    fn from(error: PipelineError) -> Self {
+        Self::stopped(&error)
+    }
+}

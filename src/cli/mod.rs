@@ -1,0 +1,51 @@
+//! Arguments, configuration, commands and exit codes: the only room that knows the terminal, the environment and the home of files.
+//!
+//! Parsing (`arguments`) is apart from resolving (`config`), and each command has a file of its own.
+
+mod arguments;
+mod config;
+mod describe;
+mod dotenv;
+mod failure;
+mod job;
+mod logging;
+mod output;
+mod plan;
+mod run;
+mod sample;
+mod session;
+mod signals;
+mod size;
+mod summary_file;
+
+use std::process::ExitCode;
+
+pub use arguments::command;
+use arguments::{Command, OutputArguments};
+use failure::Failure;
+use crate::progress::{Terminal, TerminalOptions};
+
+/// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check
+/// before the first row, 130 interrupted.
+pub fn main() -> ExitCode {
+    match run_command() {
+        Ok(code) => code,
+        Err(failure) => {
+            Terminal::new(TerminalOptions::default()).insist(&failure.text());
+            failure.exit_code()
+        }
+    }
+}
+
+fn run_command() -> Result<ExitCode, Failure> {
+    let environment = dotenv::load()?;
+    let Some(command) = arguments::parse(&environment)? else { return Ok(ExitCode::SUCCESS) };
+    match command {
+        Command::Run(arguments) => {
+            let OutputArguments { quiet, no_progress, .. } = arguments.output;
+            run::run(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress }))
+        }
+        Command::Plan(arguments) => plan::plan(&arguments),
+        Command::Job(arguments) => job::job(&arguments),
+    }
+}

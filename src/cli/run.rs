@@ -1,0 +1,155 @@
+//! `clickhouse-backfill run`: filling one partition.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+
+use super::arguments::RunArguments;
+use super::failure::Failure;
+use super::session::{Session, new_run_id, open};
+use super::signals::second_signal;
+use super::{config, describe, logging, sample, summary_file};
+use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Sampler, Stop};
+use crate::progress::{Seconds, Status, Summary, Terminal, peak_memory_bytes, show};
+
+/// What a supervisor takes for "interrupted by a signal".
+const INTERRUPTED: u8 = 130;
+
+/// Runs the command to its end.
+pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let began = Instant::now();
+    logging::start(&arguments.output, terminal)?;
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    let code = runtime.block_on(async {
+        let stop = Stop::new();
+        tokio::select! {
+            code = fill(arguments, terminal, began, stop.clone()) => code,
+            listened = second_signal(stop, terminal.clone()) => match listened {
+                Ok(()) => Ok(ExitCode::from(INTERRUPTED)),
+                Err(error) => Err(Failure::stopped(&error)),
+            },
+        }
+    });
+    // Tasks that are still busy at the second signal are not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    code
+}
+
+async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
+    let run_id = new_run_id();
+    let session = open(&arguments.server, &arguments.what, &run_id).await?;
+    let options = config::pipeline_options(arguments, &session.connection).await;
+    if let Some(path) = &arguments.output.log_file {
+        terminal.say(&format!("log file: {}", path.display()));
+    }
+    terminal.say(&describe::configuration(&session, &options, &run_id));
+    refuse_duplicates(&session, options.dry_run)?;
+
+    let counters = Arc::new(Counters::default());
+    if session.plan.waves.is_empty() {
+        let job = &session.job;
+        terminal.insist(&format!("partition {} of {} has no rows: there is nothing to do", session.plan.partition, job.source.name));
+        counters.enter(Phase::Done);
+        let figures = summary(&session, &options, &counters, Status::Completed, &run_id, began, None);
+        summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (sampler, rows_for_sample) = Sampler::new(usize::from(arguments.sample));
+    let sampler = Arc::new(sampler);
+    let Session { connection, job, .. } = &session;
+    let kept = (arguments.sample > 0).then(|| sampler.clone());
+    let pipeline = Pipeline::new(connection.clone(), job.clone(), options.clone(), counters.clone(), stop.clone(), kept);
+    pipeline.preflight().await.map_err(|error| {
+        Failure::refused_because("the server refuses the insert that a run would send, tried without rows", &error)
+    })?;
+    let planned = began.elapsed();
+
+    let work = async {
+        let ran = pipeline.run(&session.plan).await;
+        sampler.close();
+        ran
+    };
+    let running = show(terminal, counters.clone(), options.dry_run, work);
+    let printing = async {
+        if arguments.sample > 0
+            && let Ok(rows) = rows_for_sample.await
+        {
+            return sample::print_sample(connection, job, &rows).await;
+        }
+        Ok(())
+    };
+    let (ran, printed) = tokio::join!(running, printing);
+    counters.enter(Phase::Done);
+    let failure = ran.as_ref().err().map(|error| Failure::stopped(error).one_line());
+    let status = match &ran {
+        Ok(Outcome::Complete) => Status::Completed,
+        Ok(Outcome::Stopped) => Status::Interrupted,
+        Err(_) => Status::Failed,
+    };
+    let mut figures = summary(&session, &options, &counters, status, &run_id, began, failure);
+    figures.seconds.plan = planned.as_secs_f64();
+    terminal.say(&figures.text());
+    summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
+    let again = describe::safe_and_next(&session, options.dry_run);
+    match ran {
+        Ok(Outcome::Complete) => printed.map(|()| ExitCode::SUCCESS),
+        Ok(Outcome::Stopped) => {
+            terminal.insist(&again);
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Err(error) => Err(Failure::from(error).hint(again)),
+    }
+}
+
+/// Repeats collapse only in a table that replaces rows; anywhere else a retry would leave duplicates.
+fn refuse_duplicates(session: &Session, dry_run: bool) -> Result<(), Failure> {
+    let target = &session.job.target;
+    if target.is_replacing() || dry_run {
+        return Ok(());
+    }
+    let message = format!("the target table {} has the engine {}, which would keep the rows of a batch twice when it is sent again", target.name, target.engine);
+    Err(Failure::refused(message).hint("fill a ReplacingMergeTree, whose repeated rows collapse by its sorting key"))
+}
+
+fn summary(
+    session: &Session,
+    options: &PipelineOptions,
+    counters: &Counters,
+    status: Status,
+    run_id: &str,
+    began: Instant,
+    error: Option<String>,
+) -> Summary {
+    let numbers = counters.snapshot();
+    let (lookup, stream) = counters.times();
+    let rows_per_second = if stream.is_zero() { 0.0 } else { numbers.inserted_rows as f64 / stream.as_secs_f64() };
+    Summary {
+        status,
+        job: session.job.name.clone(),
+        partition: session.plan.partition.to_string(),
+        run_id: run_id.to_owned(),
+        dry_run: options.dry_run,
+        source: session.job.source.name.to_string(),
+        target: session.job.target.name.to_string(),
+        lookup_rows: numbers.lookup_rows,
+        lookup_keys: numbers.lookup_keys,
+        source_rows: numbers.source_rows,
+        inserted_rows: numbers.inserted_rows,
+        matched_rows: numbers.matched_rows,
+        unmatched_rows: numbers.unmatched_rows,
+        repeated_rows: numbers.repeated_rows,
+        batches: numbers.batches,
+        retries: numbers.retries,
+        errors: numbers.errors,
+        error,
+        bytes_read: numbers.lookup_bytes + numbers.source_bytes,
+        bytes_written: numbers.inserted_bytes,
+        peak_memory_bytes: peak_memory_bytes(),
+        rows_per_second,
+        readers: options.readers as u64,
+        inserters: options.inserters as u64,
+        seconds: Seconds { plan: 0.0, lookup: lookup.as_secs_f64(), stream: stream.as_secs_f64(), total: began.elapsed().as_secs_f64() },
+    }
+}

@@ -1,0 +1,34 @@
+//! What `run` and `plan` begin with: the connection, the job held against the tables, the plan.
+
+use std::sync::Arc;
+
+use super::arguments::{ServerArguments, WhatArguments};
+use super::config;
+use super::failure::{Failure, connecting};
+use crate::clickhouse::Connection;
+use crate::job::{BoundJob, bind, load};
+use crate::plan::{Plan, PlanOptions, plan};
+
+/// A job that is ready to run or to be shown.
+pub(super) struct Session {
+    pub connection: Connection,
+    pub server_version: String,
+    pub job: Arc<BoundJob>,
+    pub plan: Plan,
+}
+
+/// Connects, binds and plans. No row moves.
+pub(super) async fn open(server: &ServerArguments, what: &WhatArguments, run_id: &str) -> Result<Session, Failure> {
+    let job = load(&what.job)?;
+    let connection = config::connection(server, run_id)?;
+    let server_version = connection.hello().await.map_err(|error| connecting(&error))?;
+    let job = bind(&connection, &job, &config::bind_options(what)).await?;
+    let plan = plan(&connection, &job, &what.partition, PlanOptions::default()).await?;
+    Ok(Session { connection, server_version, job: Arc::new(job), plan })
+}
+
+/// A new id for a run: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.
+pub(super) fn new_run_id() -> String {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format!("{seconds:08x}{:08x}", rand::random::<u32>())
+}

@@ -1,0 +1,44 @@
+//! Signals: the first asks to finish what is in flight, the second ends the process at once.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::pipeline::Stop;
+use crate::progress::Terminal;
+
+/// The signals that ask a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}
+
+/// Asks the pipeline to stop at the first signal; returns at the second.
+///
+/// # Errors
+/// Where the system does not let signals be listened to.
+pub(super) async fn second_signal(stop: Stop, terminal: Terminal) -> std::io::Result<()> {
+    let mut signals = Signals::listen()?;
+    let name = signals.next().await;
+    terminal.insist(&format!("{name}: finishing the inserts in flight; once more ends at once"));
+    stop.request();
+    signals.next().await;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Where the server is and who is asking, without ever showing the password.
+
+use std::fmt;
+
+use url::Url;
+
+use super::Error;
+
+/// A secret. It has no `Display`, and its `Debug` shows only whether it is empty.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, for the one place that sends it.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no password at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_empty() { "(none)" } else { "(hidden)" })
+    }
+}
+
+/// The address of a ClickHouse HTTP interface with the user and the database to use.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    url: Url,
+    user: String,
+    password: Password,
+    database: String,
+}
+
+impl Endpoint {
+    /// Reads an `http://` or `https://` URL. A user and a password inside the URL serve where `user` or `password` is not given,
+    /// and are taken out of the URL, so that it can be shown.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`] where the text is no such URL; the message never repeats the text, which may hold a password.
+    pub fn new(url: &str, user: Option<&str>, password: Option<Password>, database: &str) -> Result<Self, Error> {
+        let mut url = Url::parse(url).map_err(|error| Error::InvalidUrl(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Error::InvalidUrl(format!("the scheme is {:?}, it must be http or https", url.scheme())));
+        }
+        let from_url = |text: &str| percent_decode(text);
+        let user = user.map_or_else(|| from_url(url.username()), str::to_owned);
+        let password = password.unwrap_or_else(|| Password::new(from_url(url.password().unwrap_or_default())));
+        // These cannot fail: an http URL always has a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_query(None);
+        url.set_fragment(None);
+        let user = if user.is_empty() { "default".to_owned() } else { user };
+        Ok(Self { url, user, password, database: database.to_owned() })
+    }
+
+    /// The URL without credentials.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The user's name.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The user's password.
+    pub(super) fn password(&self) -> &Password {
+        &self.password
+    }
+
+    /// The database in which unqualified table names are looked up.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_leave_the_url_and_every_debug_output() {
+        let endpoint = Endpoint::new("http://ann:s%40cret+1%3D@host:8123/path?x=1", None, None, "db").unwrap();
+        assert_eq!(endpoint.url().as_str(), "http://host:8123/path");
+        assert_eq!(endpoint.user(), "ann");
+        assert_eq!(endpoint.password().reveal(), "s@cret+1=");
+        let shown = format!("{endpoint:?}");
+        assert!(!shown.contains("cret"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_given_apart_wins_over_the_url() {
+        let endpoint = Endpoint::new("http://ann:old@host", Some("bob"), Some(Password::new("new")), "db").unwrap();
+        assert_eq!((endpoint.user(), endpoint.password().reveal()), ("bob", "new"));
+    }
+
+    #[test]
+    fn other_schemes_and_nonsense_are_refused() {
+        assert!(Endpoint::new("localhost:8123", None, None, "db").is_err());
+        assert!(Endpoint::new("tcp://host:9000", None, None, "db").is_err());
+        assert!(Endpoint::new("", None, None, "db").is_err());
+    }
+}

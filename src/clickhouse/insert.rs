@@ -1,0 +1,50 @@
+//! Sending one insert.
+
+use bytes::Bytes;
+
+use super::{Connection, Error, Settings};
+
+/// The HTTP client's limit is 65,534 bytes for the whole request line; the difference is for the path and the client's own parameters.
+const REQUEST_LINE_BYTES: usize = 65_000;
+
+impl Connection {
+    /// Sends one `INSERT` with its body and waits for the acknowledgement.
+    ///
+    /// The body is handed over without being copied. An empty body makes the server check grants, types and settings and insert
+    /// nothing.
+    ///
+    /// # Errors
+    /// The server's refusal, or the loss of the connection, after which it is not known whether the rows arrived.
+    pub async fn insert(&self, label: &str, sql: &str, settings: &Settings, body: &[Bytes]) -> Result<(), Error> {
+        let bytes = request_line_bytes(sql, settings);
+        if bytes > REQUEST_LINE_BYTES {
+            return Err(Error::StatementTooLong { bytes });
+        }
+        let mut insert = self
+            .client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(self.timeouts.send), Some(self.timeouts.insert_end))
+            .with_setting("query_id", self.queries.next(label));
+        for (name, value) in settings.iter() {
+            insert = insert.with_setting(name, value);
+        }
+        let failed = |error| match Error::from_client(error, self.endpoint.url(), false) {
+            Error::Timeout { .. } => Error::Timeout { what: "an insert", after: self.timeouts.insert_end },
+            other => other,
+        };
+        for piece in body {
+            insert.send(piece.clone()).await.map_err(failed)?;
+        }
+        if body.is_empty() {
+            // The request starts with its first piece.
+            insert.send(Bytes::new()).await.map_err(failed)?;
+        }
+        insert.end().await.map_err(failed)
+    }
+}
+
+fn request_line_bytes(sql: &str, settings: &Settings) -> usize {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("query", sql).extend_pairs(settings.iter());
+    query.finish().len()
+}

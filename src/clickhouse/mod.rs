@@ -1,0 +1,24 @@
+//! The only room that talks to the server: connection, statements' settings, the schema, block streams, inserts, error classes.
+//!
+//! Everything here goes through the official [`clickhouse`](https://docs.rs/clickhouse) client over HTTP. Upper rooms hand in
+//! SQL and bytes and get bytes back; what the SQL means is theirs. Nothing here prints, retries or decides: an [`Error`] says of
+//! what [`ErrorClass`] it is, and the pipeline chooses what to do.
+
+mod connection;
+mod endpoint;
+mod error;
+mod insert;
+mod query_id;
+mod schema;
+mod settings;
+mod sql;
+mod stream;
+
+pub use connection::{Connection, Timeouts};
+pub use endpoint::{Endpoint, Password};
+pub use error::{Error, ErrorClass};
+pub use query_id::QueryPrefix;
+pub use schema::{Column, TableName, TableSchema, functions_not_deterministic, table_schema};
+pub use settings::Settings;
+pub use sql::{Quoted, quote_identifier, quote_literal, quote_literal_bytes, structure};
+pub use stream::BlockStream;

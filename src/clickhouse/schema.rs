@@ -1,0 +1,140 @@
+//! What the server says of its tables and functions.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{Connection, Error, Quoted, quote_identifier, quote_literal};
+
+/// A table with its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableName {
+    /// The database.
+    pub database: String,
+    /// The table.
+    pub table: String,
+}
+
+impl TableName {
+    /// Reads `table` or `database.table`; the connection's database serves where none is named.
+    pub fn parse(text: &str, default_database: &str) -> Self {
+        match text.split_once('.') {
+            Some((database, table)) => Self { database: database.to_owned(), table: table.to_owned() },
+            None => Self { database: default_database.to_owned(), table: text.to_owned() },
+        }
+    }
+
+    /// For a statement.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quote_identifier(&self.database), quote_identifier(&self.table))
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.database, self.table)
+    }
+}
+
+/// A column as [`system.columns`](https://clickhouse.com/docs/operations/system-tables/columns) describes it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Column {
+    /// Its name; columns of a Nested have dotted names.
+    pub name: String,
+    /// Its type, as the server writes it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// `DEFAULT`, `MATERIALIZED`, `ALIAS`, `EPHEMERAL` or empty.
+    pub default_kind: String,
+}
+
+impl Column {
+    /// Whether an insert may name it.
+    pub fn is_insertable(&self) -> bool {
+        !matches!(self.default_kind.as_str(), "MATERIALIZED" | "ALIAS")
+    }
+
+    /// Whether a select may name it.
+    pub fn is_selectable(&self) -> bool {
+        self.default_kind != "EPHEMERAL"
+    }
+}
+
+/// A table as [`system.tables`](https://clickhouse.com/docs/operations/system-tables/tables) and `system.columns` describe it.
+#[derive(Clone, Debug)]
+pub struct TableSchema {
+    /// Which table.
+    pub name: TableName,
+    /// The engine's name, such as `ReplacingMergeTree`.
+    pub engine: String,
+    /// The sorting key as the server writes it.
+    pub sorting_key: String,
+    /// The partition key as the server writes it; empty where there is none.
+    pub partition_key: String,
+    /// Its columns in their order.
+    pub columns: Vec<Column>,
+}
+
+impl TableSchema {
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Whether the table's rows lie in parts and partitions.
+    pub fn is_merge_tree(&self) -> bool {
+        self.engine.ends_with("MergeTree")
+    }
+
+    /// Whether repeated rows collapse by the sorting key.
+    pub fn is_replacing(&self) -> bool {
+        self.engine.ends_with("ReplacingMergeTree")
+    }
+}
+
+/// Asks for one table.
+///
+/// # Errors
+/// Those of the query; a table that does not exist is `Ok(None)`.
+pub async fn table_schema(connection: &Connection, name: &TableName) -> Result<Option<TableSchema>, Error> {
+    #[derive(Deserialize)]
+    struct Table {
+        engine: String,
+        sorting_key: String,
+        partition_key: String,
+    }
+    let (database, table) = (quote_literal(&name.database), quote_literal(&name.table));
+    let found = connection
+        .rows::<Table>("schema", &format!("SELECT engine, sorting_key, partition_key FROM system.tables WHERE database = {database} AND name = {table}"))
+        .await?;
+    let Some(found) = found.into_iter().next() else { return Ok(None) };
+    let columns = connection
+        .rows("schema", &format!("SELECT name, type, default_kind FROM system.columns WHERE database = {database} AND table = {table} ORDER BY position"))
+        .await?;
+    Ok(Some(TableSchema { name: name.clone(), engine: found.engine, sorting_key: found.sorting_key, partition_key: found.partition_key, columns }))
+}
+
+/// Which of these functions may give another result the second time, as
+/// [`system.functions`](https://clickhouse.com/docs/operations/system-tables/functions) tells. A function that the server says
+/// nothing about (an aggregate, a user's own) is not among them.
+pub async fn functions_not_deterministic(connection: &Connection, names: &[String]) -> Result<Vec<String>, Error> {
+    #[derive(Deserialize)]
+    struct Name {
+        name: String,
+    }
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    // The column was renamed between versions.
+    let column = connection
+        .rows::<Name>("functions", "SELECT name FROM system.columns WHERE database = 'system' AND table = 'functions' AND name IN ('deterministic', 'is_deterministic')")
+        .await?;
+    let Some(column) = column.first() else { return Ok(Vec::new()) };
+    let list = names.iter().map(|name| quote_literal(name).to_string()).collect::<Vec<_>>().join(", ");
+    let lower = names.iter().map(|name| quote_literal(&name.to_lowercase()).to_string()).collect::<Vec<_>>().join(", ");
+    let flag: Quoted = quote_identifier(&column.name);
+    let sql = format!(
+        "SELECT name FROM system.functions WHERE {flag} = 0 AND (name IN ({list}) OR (case_insensitive AND lower(name) IN ({lower}))) ORDER BY name"
+    );
+    Ok(connection.rows::<Name>("functions", &sql).await?.into_iter().map(|row| row.name).collect())
+}

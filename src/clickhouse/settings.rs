@@ -1,0 +1,87 @@
+//! The settings that every statement carries, so that users' profiles cannot make the streamed result differ from the join.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::sql::quote_literal;
+
+/// ClickHouse settings of one statement, ordered by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// What all statements share: the analyzer that resolves `source.x`, joins without NULLs, and JSON as a string on both ways.
+    pub fn common() -> Self {
+        Self::default()
+            .with("allow_experimental_analyzer", "1")
+            .with("join_use_nulls", "0")
+            .with("use_variant_as_common_type", "0")
+            .with("allow_suspicious_low_cardinality_types", "1")
+            .with("output_format_binary_write_json_as_string", "1")
+            .with("input_format_binary_read_json_as_string", "1")
+    }
+
+    /// For queries that are read as a stream: those whose client went away are cancelled.
+    pub fn read() -> Self {
+        Self::common().with("cancel_http_readonly_queries_on_client_close", "1")
+    }
+
+    /// For inserts of batches of at most `batch_rows` rows: one batch becomes one block, hence is atomic, and NULLs stay NULLs.
+    ///
+    /// A batch that is cut into several blocks can fail half way: of ten blocks, eight stayed. See
+    /// [min_insert_block_size_rows](https://clickhouse.com/docs/operations/settings/settings#min_insert_block_size_rows).
+    pub fn insert(batch_rows: u64) -> Self {
+        let rows = batch_rows.max(1).to_string();
+        Self::common()
+            .with("use_structure_from_insertion_table_in_table_functions", "0")
+            .with("insert_null_as_default", "0")
+            .with("async_insert", "0")
+            .with("optimize_on_insert", "0")
+            .with("max_insert_block_size", &rows)
+            .with("min_insert_block_size_rows", &rows)
+            .with("min_insert_block_size_bytes", "1099511627776")
+            .with("max_insert_block_size_bytes", "0")
+            .with("input_format_max_block_size_bytes", "0")
+    }
+
+    /// The same with one more, or another value for one.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same with the job's settings over them.
+    #[must_use]
+    pub fn with_all<'a>(mut self, more: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        for (name, value) in more {
+            self.0.insert(name.clone(), value.clone());
+        }
+        self
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The value of one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+/// As the list of a `SETTINGS` clause.
+impl fmt::Display for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            if value.parse::<i64>().is_ok() {
+                write!(formatter, "{comma}{name} = {value}")?;
+            } else {
+                write!(formatter, "{comma}{name} = {}", quote_literal(value))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! The bytes of a running query.
+//!
+//! ClickHouse reports an error in the middle of an answer by writing the exception's text into the body and breaking the
+//! connection off. Where that text is cut into several network pieces, its beginning looks like rows. So the last
+//! [`HOLD_BACK_BYTES`] are held back until more has come or the answer has ended cleanly: what this stream hands out was
+//! followed by enough further bytes, or by the proper end, to be rows.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ::clickhouse::query::BytesCursor;
+use tokio::time::timeout;
+
+use super::{Endpoint, Error, Timeouts};
+
+/// More than the longest exception that the server writes into a body: 16 KiB since 25.11
+/// ([WriteBufferFromHTTPServerResponse](https://github.com/ClickHouse/ClickHouse/blob/master/src/Server/HTTP/WriteBufferFromHTTPServerResponse.h)),
+/// and before that a message with a query in it.
+const HOLD_BACK_BYTES: usize = 128 * 1024;
+
+/// A query's answer, piece by piece.
+pub struct BlockStream {
+    cursor: BytesCursor,
+    endpoint: Arc<Endpoint>,
+    timeouts: Timeouts,
+    held: VecDeque<Bytes>,
+    held_bytes: usize,
+    received: bool,
+    ended: bool,
+}
+
+impl BlockStream {
+    pub(super) fn new(cursor: BytesCursor, endpoint: Arc<Endpoint>, timeouts: Timeouts) -> Self {
+        Self { cursor, endpoint, timeouts, held: VecDeque::new(), held_bytes: 0, received: false, ended: false }
+    }
+
+    /// The next piece, or `None` when the answer has ended as HTTP says it must.
+    ///
+    /// # Errors
+    /// Whatever ends the answer early. Nothing that was held back is handed out then.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(first) = self.held.front()
+                && (self.ended || self.held_bytes - first.len() >= HOLD_BACK_BYTES)
+            {
+                self.held_bytes -= first.len();
+                return Ok(self.held.pop_front());
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.receive().await?;
+        }
+    }
+
+    async fn receive(&mut self) -> Result<(), Error> {
+        let (what, after) = if self.received {
+            ("the next part of an answer", self.timeouts.idle)
+        } else {
+            ("the first part of an answer", self.timeouts.first_byte)
+        };
+        let piece = timeout(after, self.cursor.next()).await.map_err(|_| Error::Timeout { what, after })?;
+        match piece.map_err(|error| Error::from_client(error, self.endpoint.url(), self.received))? {
+            Some(piece) => {
+                self.received = true;
+                self.held_bytes += piece.len();
+                self.held.push_back(piece);
+            }
+            None => self.ended = true,
+        }
+        Ok(())
+    }
+}

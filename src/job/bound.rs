@@ -1,0 +1,139 @@
+//! The job held against one server's tables: what the statements are made of.
+
+use std::sync::Arc;
+
+use super::file::{StatementSettings, Window};
+use crate::clickhouse::{TableName, TableSchema};
+use crate::rowbinary::{RowLayout, VersionEncoding};
+
+/// A job that fits the tables of one server.
+#[derive(Clone, Debug)]
+pub struct BoundJob {
+    /// The job's name.
+    pub name: String,
+    /// Where the job was read.
+    pub origin: String,
+    /// The source table.
+    pub source: TableSchema,
+    /// Whether the source is read FINAL.
+    pub collapse: bool,
+    /// The source's deleted flag.
+    pub source_deleted: Option<String>,
+    /// The source's time column.
+    pub source_time: Option<String>,
+    /// Predicates of the rows that are left out.
+    pub exclusions: Vec<String>,
+    /// The source columns that expressions read, in the order in which they are sent.
+    pub source_columns: Vec<UsedColumn>,
+    /// What is looked up.
+    pub lookup: Option<BoundLookup>,
+    /// The target table.
+    pub target: TableSchema,
+    /// What is written.
+    pub columns: Vec<BoundColumn>,
+    /// Columns of the job that are not written, with the reason.
+    pub left_out: Vec<LeftOut>,
+    /// Columns of the target that stay at their defaults.
+    pub defaults: Vec<String>,
+    /// Settings of the job.
+    pub settings: StatementSettings,
+    /// How a row of the source query is framed; the key columns are marked.
+    pub source_layout: Arc<RowLayout>,
+    /// Remarks for the person who runs it.
+    pub remarks: Vec<String>,
+}
+
+/// The lookup side of a bound job.
+#[derive(Clone, Debug)]
+pub struct BoundLookup {
+    /// The table.
+    pub table: TableSchema,
+    /// The key's columns.
+    pub keys: Vec<BoundKey>,
+    /// The column whose greatest value is the newest version.
+    pub version: Option<BoundVersion>,
+    /// The deleted flag.
+    pub deleted: Option<String>,
+    /// The window around the partition's times.
+    pub window: Option<Window>,
+    /// The type of the window's column.
+    pub window_type: Option<String>,
+    /// The lookup columns that expressions read.
+    pub columns: Vec<UsedColumn>,
+    /// How a row of the lookup query is framed; all columns are marked.
+    pub layout: Arc<RowLayout>,
+}
+
+/// The lookup's version column.
+#[derive(Clone, Debug)]
+pub struct BoundVersion {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_name: String,
+    /// How its bytes are ordered.
+    pub encoding: VersionEncoding,
+}
+
+/// One column of the join's key.
+#[derive(Clone, Debug)]
+pub struct BoundKey {
+    /// The source's column.
+    pub source: String,
+    /// The lookup's column.
+    pub lookup: String,
+    /// The common type to which the join would cast both.
+    pub type_name: String,
+    /// Whether the common type can be NULL; a NULL key is a miss.
+    pub nullable: bool,
+}
+
+/// A column that expressions read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedColumn {
+    /// Its name in its table.
+    pub name: String,
+    /// Its type.
+    pub type_name: String,
+}
+
+/// A column of the target and what fills it.
+#[derive(Clone, Debug)]
+pub struct BoundColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_name: String,
+    /// The expression.
+    pub expression: String,
+    /// The expression's type.
+    pub expression_type: String,
+}
+
+/// A column of the job that is not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl BoundJob {
+    /// The target's name.
+    pub fn target_name(&self) -> &TableName {
+        &self.target.name
+    }
+
+    /// How many leading columns of a source row are its key.
+    pub fn key_columns(&self) -> usize {
+        self.lookup.as_ref().map_or(0, |lookup| lookup.keys.len())
+    }
+}
+
+impl BoundLookup {
+    /// Positions of the key's columns that can be NULL.
+    pub fn nullable_keys(&self) -> Vec<usize> {
+        self.keys.iter().enumerate().filter(|(_, key)| key.nullable).map(|(position, _)| position).collect()
+    }
+}

@@ -1,0 +1,85 @@
+//! What can be wrong with a job, by itself or together with the tables it names.
+
+use crate::clickhouse::{Error as ServerError, TableName};
+
+/// A job that cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// No built-in job of that name and no such file.
+    #[error("there is no built-in job {name:?} and no file of that name ({reason})")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// What the file system said.
+        reason: String,
+    },
+    /// The file is not the TOML that a job is. The text names line and column and shows the line.
+    #[error("the job file {origin} cannot be read:\n{message}")]
+    Syntax {
+        /// The file or the built-in job.
+        origin: String,
+        /// The parser's words.
+        message: String,
+    },
+    /// Something in the file contradicts something else in it.
+    #[error("{origin}, line {line}: {message}")]
+    Invalid {
+        /// The file or the built-in job.
+        origin: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// An expression that the server or the rules of the engine refuse.
+    #[error("{origin}, line {line}: the expression of column {column} {message}")]
+    Expression {
+        /// The file or the built-in job.
+        origin: String,
+        /// Counted from 1.
+        line: usize,
+        /// The target column.
+        column: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A table that does not exist, or that the user may not see.
+    #[error("the {role} table {table} does not exist, or the user has no right to see it")]
+    MissingTable {
+        /// `source`, `lookup` or `target`.
+        role: &'static str,
+        /// Which table.
+        table: TableName,
+    },
+    /// A table or a column that cannot serve as what the job wants of it.
+    #[error("the {role} table {table} cannot be used: {message}")]
+    Unfit {
+        /// `source`, `lookup` or `target`.
+        role: &'static str,
+        /// Which table.
+        table: TableName,
+        /// Why.
+        message: String,
+    },
+    /// The server could not be asked.
+    #[error("{what} failed")]
+    Server {
+        /// What was asked.
+        what: &'static str,
+        /// The server's words.
+        #[source]
+        source: ServerError,
+    },
+}
+
+impl JobError {
+    /// Whether the job's text or the command line has to change; else the tables have to.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Syntax { .. } | Self::Invalid { .. } | Self::Expression { .. })
+    }
+}
+
+/// Names what was asked of the server when it fails.
+pub(super) fn asking(what: &'static str) -> impl FnOnce(ServerError) -> JobError {
+    move |source| JobError::Server { what, source }
+}

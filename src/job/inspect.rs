@@ -1,0 +1,259 @@
+//! Asking the server about expressions: which columns they read, of which types they are, and whether they are of the kind that
+//! can be evaluated row by row.
+//!
+//! The server resolves the expressions over `null('<structure>')`, a table without rows whose columns are named `source.x` and
+//! `lookup.y`; nothing is executed. Names that lack their qualifier are unknown there, hence refused.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::error::asking;
+use super::lexer::{Token, tokens};
+use super::{Expression, JobError};
+use crate::clickhouse::{Connection, Error as ServerError, Settings, functions_not_deterministic, structure};
+
+/// Columns as `(qualified name, type)`, the structure of the rows that expressions are evaluated over.
+pub(super) type Structure = [(String, String)];
+
+/// What the server says of a list of expressions.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    /// The type of each expression.
+    pub types: Vec<String>,
+    /// Positions in the structure of the columns that are read.
+    pub used: BTreeSet<usize>,
+}
+
+/// Refuses by its text what could leave its place in a statement or smuggle in a query of its own.
+///
+/// # Errors
+/// The words that follow "the expression of column x".
+pub(super) fn check_text(sql: &str) -> Result<(), String> {
+    let tokens = tokens(sql).map_err(|error| error.to_string())?;
+    if tokens.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let mut open = Vec::new();
+    let mut previous = None;
+    for (position, token) in tokens.iter().enumerate() {
+        let next = tokens.get(position + 1);
+        match token {
+            Token::Sign(sign @ ('(' | '[' | '{')) => open.push(*sign),
+            Token::Sign(sign @ (')' | ']' | '}')) => {
+                let expected = match sign {
+                    ')' => '(',
+                    ']' => '[',
+                    _ => '{',
+                };
+                if open.pop() != Some(expected) {
+                    return Err(format!("has a {sign:?} too many"));
+                }
+            }
+            Token::Sign(';') => return Err("has a semicolon".to_owned()),
+            Token::Sign(',') if open.is_empty() => return Err("is a list: it has a comma outside of brackets".to_owned()),
+            Token::Sign('*') if begins_operand(previous) => return Err("has an asterisk that stands for columns; name them".to_owned()),
+            Token::Word(word) if previous != Some(&Token::Sign('.')) => {
+                if word.eq_ignore_ascii_case("select") {
+                    return Err("has a subquery; only the row at hand can be used".to_owned());
+                }
+                if word.eq_ignore_ascii_case("columns") && next == Some(&Token::Sign('(')) {
+                    return Err("uses COLUMNS(); name the columns".to_owned());
+                }
+                if word.eq_ignore_ascii_case("as") && open.is_empty() {
+                    return Err("gives itself a name with AS; the column's name is the key on its left".to_owned());
+                }
+            }
+            _ => {}
+        }
+        previous = Some(token);
+    }
+    match open.last() {
+        Some(sign) => Err(format!("has a {sign:?} that is not closed")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a star after this token cannot be a multiplication.
+fn begins_operand(previous: Option<&Token<'_>>) -> bool {
+    matches!(previous, None | Some(Token::Sign('(' | '[' | ',' | '.')))
+}
+
+/// Inspects all expressions in a few queries; where something is wrong, one by one, so that the right line is named.
+pub(super) async fn inspect(
+    connection: &Connection,
+    origin: &str,
+    columns: &[(String, Expression)],
+    over: &Structure,
+    allowed_functions: &[String],
+) -> Result<Inspection, JobError> {
+    let all: Vec<_> = columns.iter().map(|(_, expression)| expression.sql.as_str()).collect();
+    let fault = match inspect_list(connection, &all, over, allowed_functions).await? {
+        Ok(inspection) => return Ok(inspection),
+        Err(fault) => fault,
+    };
+    for (column, expression) in columns {
+        if let Err(message) = inspect_list(connection, &[&expression.sql], over, allowed_functions).await? {
+            return Err(JobError::Expression { origin: origin.to_owned(), line: expression.line, column: column.clone(), message });
+        }
+    }
+    let (column, line) = columns.first().map_or_else(|| (String::new(), 1), |(column, expression)| (column.clone(), expression.line));
+    Err(JobError::Expression { origin: origin.to_owned(), line, column, message: format!("and the others together: {fault}") })
+}
+
+/// Whether a single expression names a column that is not there.
+pub(super) async fn names_unknown_column(connection: &Connection, sql: &str, over: &Structure) -> Result<Option<String>, JobError> {
+    const UNKNOWN_IDENTIFIER: u32 = 47;
+    match connection.fetch("inspect", &describe(&[sql], over), "TSV", &Settings::common()).await {
+        Err(error) if error.code() == Some(UNKNOWN_IDENTIFIER) => Ok(Some(error.to_string())),
+        _ => Ok(None),
+    }
+}
+
+fn list(expressions: &[&str]) -> String {
+    // A line for each, so that a comment at the end of one does not swallow the next.
+    expressions.join("\n, ")
+}
+
+fn from_nothing(expressions: &[&str], over: &Structure) -> String {
+    let structure = structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
+    format!("SELECT {}\nFROM null({structure})", list(expressions))
+}
+
+fn describe(expressions: &[&str], over: &Structure) -> String {
+    format!("DESCRIBE ({})", from_nothing(expressions, over))
+}
+
+/// The inner error is what is wrong with the expressions; the outer one, that the server could not be asked.
+async fn inspect_list(
+    connection: &Connection,
+    expressions: &[&str],
+    over: &Structure,
+    allowed_functions: &[String],
+) -> Result<Result<Inspection, String>, JobError> {
+    for sql in expressions {
+        if let Err(message) = check_text(sql) {
+            return Ok(Err(message));
+        }
+    }
+    let refused = |error: ServerError| match error {
+        ServerError::Server { message, .. } => Ok(Err(format!("is refused by the server: {message}"))),
+        other => Err(asking("asking the server about the job's expressions")(other)),
+    };
+    let types = match connection.rows_with::<Described>("inspect", &describe(expressions, over), &Settings::common()).await {
+        Ok(rows) => rows.into_iter().map(|row| row.type_name).collect::<Vec<_>>(),
+        Err(error) => return refused(error),
+    };
+    if types.len() != expressions.len() {
+        return Ok(Err(format!("gives {} columns instead of {}", types.len(), expressions.len())));
+    }
+    let select = from_nothing(expressions, over);
+    let tree = match connection.fetch("inspect", &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"), "TSVRaw", &Settings::common()).await {
+        Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
+        Err(error) => return refused(error),
+    };
+    let functions = functions_of(&tree);
+    if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
+        return Ok(Err(format!("uses {name}, which is a {kind} function; only the row at hand can be used")));
+    }
+    if functions.iter().any(|(name, _)| name == "arrayJoin") {
+        return Ok(Err("uses arrayJoin, which makes several rows of one".to_owned()));
+    }
+    let names: Vec<_> = functions.into_iter().map(|(name, _)| name).filter(|name| !allowed_functions.contains(name)).collect();
+    let changing = functions_not_deterministic(connection, &names).await.map_err(asking("asking the server about functions"))?;
+    if let Some(name) = changing.first() {
+        return Ok(Err(format!(
+            "uses {name}, which may give another result when a batch is sent again or verified; \
+             where that is wanted, put it into allow_functions under [target]"
+        )));
+    }
+    let plan = match connection.fetch("inspect", &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"), "TSVRaw", &Settings::common()).await {
+        Ok(plan) => plan,
+        Err(error) => return refused(error),
+    };
+    Ok(columns_read(&plan, over).map(|used| Inspection { types, used }))
+}
+
+#[derive(serde::Deserialize)]
+struct Described {
+    #[serde(rename = "type")]
+    type_name: String,
+}
+
+/// Names and kinds of the functions in the output of
+/// [EXPLAIN QUERY TREE](https://clickhouse.com/docs/sql-reference/statements/explain#explain-query-tree).
+fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
+    let mut functions = BTreeSet::new();
+    for line in tree.lines().map(str::trim_start).filter(|line| line.starts_with("FUNCTION id:")) {
+        let field = |name: &str| line.split(", ").find_map(|part| part.strip_prefix(name)).unwrap_or_default().to_owned();
+        functions.insert((field("function_name: "), field("function_type: ")));
+    }
+    functions
+}
+
+/// Which columns the plan reads; refuses every plan that is more than expressions over one read.
+fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String> {
+    let plan: Value = serde_json::from_slice(plan).map_err(|error| format!("cannot be inspected: the server's plan is not JSON: {error}"))?;
+    let mut node = plan.pointer("/0/Plan");
+    while let Some(step) = node {
+        let kind = step.get("Node Type").and_then(Value::as_str).unwrap_or_default();
+        match kind {
+            "Expression" => node = step.pointer("/Plans/0"),
+            "ReadFromStorage" | "ReadFromPreparedSource" => {
+                let header = step.get("Header").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let names = header.iter().filter_map(|column| column.get("Name").and_then(Value::as_str));
+                return names.map(|name| position_of(name, over).ok_or_else(|| format!("reads {name}, which is no column of the tables"))).collect();
+            }
+            other => return Err(format!("needs more than the row at hand: the server would run a step {other:?} for it")),
+        }
+    }
+    Err("cannot be inspected: the server's plan reads nothing".to_owned())
+}
+
+/// The column of this name, or the one of which it names a subcolumn, such as `source.metadata.keys`.
+fn position_of(name: &str, over: &Structure) -> Option<usize> {
+    let whole = over.iter().position(|(column, _)| column == name);
+    whole.or_else(|| {
+        let parents = over.iter().enumerate().filter(|(_, (column, _))| name.strip_prefix(column.as_str()).is_some_and(|rest| rest.starts_with('.')));
+        parents.max_by_key(|(_, (column, _))| column.len()).map(|(position, _)| position)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_could_leave_their_place_are_refused() {
+        for (sql, part) in [
+            ("", "is empty"),
+            ("-- nothing", "is empty"),
+            ("source.a, source.b", "comma"),
+            ("f(source.a", "not closed"),
+            ("source.a)", "too many"),
+            ("[source.a)", "too many"),
+            ("source.a; DROP TABLE x", "semicolon"),
+            ("(SELECT 1)", "subquery"),
+            ("source.*", "asterisk"),
+            ("count(*)", "asterisk"),
+            ("COLUMNS('a')", "COLUMNS"),
+            ("source.a AS b", "AS"),
+            ("'a", "does not end"),
+        ] {
+            let message = check_text(sql).unwrap_err();
+            assert!(message.contains(part), "{sql:?}: {message}");
+        }
+        for sql in ["source.select", "source.a * 2", "CAST(source.a AS String)", "f('a, b;', source.`x,y`)", "(source.a, source.b)", "2 * (3) * source.a[1] * 4"] {
+            assert_eq!(check_text(sql), Ok(()), "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn subcolumns_count_as_their_longest_parent() {
+        let over = [("source.a".to_owned(), "T".to_owned()), ("source.a.b".to_owned(), "T".to_owned())];
+        assert_eq!(position_of("source.a.b", &over), Some(1));
+        assert_eq!(position_of("source.a.b.size0", &over), Some(1));
+        assert_eq!(position_of("source.a.keys", &over), Some(0));
+        assert_eq!(position_of("source.ab", &over), None);
+    }
+}

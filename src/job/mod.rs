@@ -1,0 +1,21 @@
+//! The job: a file that says what a backfill does, and the statements that are derived from it.
+//!
+//! [`Job`] is the file as read; [`BoundJob`] is the job held against the tables of one server, every expression checked there and
+//! every type known; [`statements`] turns that into the four statements that do the work. Nothing here reads rows, and no code
+//! here evaluates an expression: the server does, in each of the statements.
+
+mod bind;
+mod bound;
+mod builtin;
+mod common_type;
+mod error;
+mod file;
+mod inspect;
+mod lexer;
+pub mod statements;
+
+pub use bind::{BindOptions, bind};
+pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, UsedColumn};
+pub use builtin::{BUILT_IN_JOBS, BuiltInJob, load};
+pub use error::JobError;
+pub use file::{Expression, Job, Lookup, Source, StatementSettings, Target, Window};

@@ -1,0 +1,30 @@
+//! The equivalent join: the same expressions over the tables themselves. It says what is right.
+
+use super::{Scope, lookup::newest, select_list, source};
+use crate::clickhouse::{Settings, quote_identifier};
+use crate::job::BoundJob;
+
+/// One row for each row that the backfill writes, with the expressions' values in the order of the target's columns.
+///
+/// The source is a subquery, so that unqualified names of its sorting key in the scope's range cannot mean the lookup's columns.
+pub fn join(job: &BoundJob, scope: &Scope) -> String {
+    let mut columns: Vec<_> = job.source_columns.iter().map(|column| column.name.as_str()).collect();
+    for key in job.lookup.iter().flat_map(|lookup| &lookup.keys) {
+        if !columns.contains(&key.source.as_str()) {
+            columns.push(&key.source);
+        }
+    }
+    let columns: Vec<_> = columns.into_iter().map(|name| format!("source.{0} AS {0}", quote_identifier(name))).collect();
+    let source = source::from(job, scope).replace('\n', "\n  ");
+    // A job may use no column of its source at all.
+    let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
+    let sql = format!("SELECT {}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source", select_list(job));
+    let Some(lookup) = &job.lookup else { return sql };
+    let on = lookup.keys.iter().map(|key| format!("source.{} = lookup.{}", quote_identifier(&key.source), quote_identifier(&key.lookup)));
+    format!("{sql}\nLEFT ANY JOIN {} AS lookup\nON {}", newest(lookup, scope), on.collect::<Vec<_>>().join(" AND "))
+}
+
+/// The settings under which the join gives what the backfill writes.
+pub fn join_settings(job: &BoundJob) -> Settings {
+    Settings::common().with_all(&job.settings.insert.0)
+}

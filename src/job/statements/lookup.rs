@@ -1,0 +1,74 @@
+//! The lookup query: key columns, version, deleted flag, then the lookup columns that the expressions read; and the row of a miss.
+
+use super::{LookupWindow, Scope};
+use crate::clickhouse::{Settings, quote_identifier};
+use crate::job::{BoundJob, BoundLookup};
+
+/// All versions of the lookup rows of the window, `FORMAT RowBinary`. Choosing the newest is left to the map.
+/// `range` is a further predicate, already quoted.
+pub fn lookup(lookup: &BoundLookup, window: Option<LookupWindow>, range: Option<&str>) -> String {
+    let keys = lookup.keys.iter().map(|key| format!("CAST({} AS {})", quote_identifier(&key.lookup), key.type_name));
+    let version = lookup.version.iter().map(|version| quote_identifier(&version.name).to_string());
+    let deleted = lookup.deleted.iter().map(|deleted| format!("toBool({})", quote_identifier(deleted)));
+    let columns = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string());
+    let list: Vec<_> = keys.chain(version).chain(deleted).chain(columns).collect();
+    let predicates: Vec<_> = window.and_then(|window| window.predicate(lookup)).into_iter().chain(range.map(|range| format!("({range})"))).collect();
+    let predicate = if predicates.is_empty() { String::new() } else { format!("\nWHERE {}", predicates.join(" AND ")) };
+    format!("SELECT {}\nFROM {}{predicate}", list.join(", "), lookup.table.name.quoted())
+}
+
+/// One row: what the lookup columns are in a join that finds nothing. The defaults of types differ (that of `Date32` is
+/// 1900-01-01 in places), so the server is asked, by such a join.
+pub fn miss(lookup: &BoundLookup) -> String {
+    let columns: Vec<_> = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    let qualified: Vec<_> = columns.iter().map(|column| format!("lookup.{column}")).collect();
+    let table = lookup.table.name.quoted();
+    format!(
+        "SELECT {}\nFROM (SELECT 1 AS `key of a miss`) AS source\nLEFT ANY JOIN (SELECT 2 AS `key of a miss`, {} FROM {table} WHERE 0) AS lookup\nON source.`key of a miss` = lookup.`key of a miss`",
+        qualified.join(", "),
+        columns.join(", ")
+    )
+}
+
+/// The settings of the lookup query.
+pub fn lookup_settings(job: &BoundJob) -> Settings {
+    Settings::read().with_all(&job.settings.lookup.0)
+}
+
+/// The newest version of each lookup row of the scope, without those that are deleted: the right side of the equivalent join.
+///
+/// The order says which of several versions counts: the greatest version, then the deleted one, then the greatest bytes, so that
+/// ties have one answer.
+pub(super) fn newest(lookup: &BoundLookup, scope: &Scope) -> String {
+    let keys: Vec<_> = lookup.keys.iter().map(|key| quote_identifier(&key.lookup).to_string()).collect();
+    let columns: Vec<_> = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    let mut list = keys.clone();
+    list.extend(columns.iter().filter(|column| !keys.contains(column)).cloned());
+    let mut inner = list.clone();
+    let mut order = Vec::new();
+    if let Some(version) = &lookup.version {
+        order.push(format!("{} DESC", quote_identifier(&version.name)));
+    }
+    let mut live = String::new();
+    if let Some(deleted) = &lookup.deleted {
+        let deleted = quote_identifier(deleted).to_string();
+        order.push(format!("toBool({deleted}) DESC"));
+        if !inner.contains(&deleted) {
+            inner.push(deleted.clone());
+        }
+        live = format!("\n  WHERE NOT {deleted}");
+    }
+    if !columns.is_empty() {
+        order.push(format!("formatRow('RowBinary', {}) DESC", columns.join(", ")));
+    }
+    let order = if order.is_empty() { String::new() } else { format!("\n    ORDER BY {}", order.join(", ")) };
+    let window = scope.window.and_then(|window| window.predicate(lookup));
+    let window = window.map_or_else(String::new, |predicate| format!("\n    WHERE {predicate}"));
+    format!(
+        "(\n  SELECT {}\n  FROM (\n    SELECT {}\n    FROM {}{window}{order}\n    LIMIT 1 BY {}\n  ){live}\n)",
+        list.join(", "),
+        inner.join(", "),
+        lookup.table.name.quoted(),
+        keys.join(", ")
+    )
+}

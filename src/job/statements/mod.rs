@@ -1,0 +1,44 @@
+//! The four statements that are derived from a job: the lookup query, the source query, the insert, and the join that is
+//! equivalent to the three together.
+//!
+//! All are pure functions of the [`BoundJob`](super::BoundJob) and of what part of the data is meant. Columns are always named
+//! in full and in the same order, so that the bytes of a source row followed by those of a lookup row are a row of the insert.
+
+mod insert;
+mod join;
+mod lookup;
+mod sample;
+mod scope;
+mod source;
+
+pub use insert::{dry_run, insert, insert_settings};
+pub use join::{join, join_settings};
+pub use lookup::{lookup, lookup_settings, miss};
+pub use sample::{sample, sample_settings};
+pub use scope::{LookupWindow, Scope};
+pub use source::{count, source, source_settings};
+
+use super::BoundJob;
+use crate::clickhouse::quote_identifier;
+
+/// The structure of the rows that the expressions are evaluated over: what the source query sends, then the lookup's columns.
+fn input_structure(job: &BoundJob) -> String {
+    let qualified = |qualifier: &str, columns: &[super::UsedColumn]| {
+        columns.iter().map(|column| (format!("{qualifier}.{}", column.name), column.type_name.clone())).collect::<Vec<_>>()
+    };
+    let mut columns = qualified("source", &job.source_columns);
+    columns.extend(job.lookup.iter().flat_map(|lookup| qualified("lookup", &lookup.columns)));
+    let columns = columns.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str()));
+    crate::clickhouse::structure(columns).to_string()
+}
+
+/// The expressions as a select list, one a line: a comment at the end of one must not swallow the next.
+fn select_list(job: &BoundJob) -> String {
+    job.columns.iter().map(|column| column.expression.as_str()).collect::<Vec<_>>().join("\n, ")
+}
+
+/// The target's columns in parentheses.
+fn target_columns(job: &BoundJob) -> String {
+    let names: Vec<_> = job.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    format!("({})", names.join(", "))
+}

@@ -1,0 +1,28 @@
+//! Fills one ClickHouse table from another, a partition at a time, enriching each row with attributes looked up in a third.
+//!
+//! A [`job::Job`] says, for every column of the target, one ClickHouse expression over `source.x` and `lookup.y`. The client
+//! never evaluates an expression: it frames rows of RowBinary, looks up a key, concatenates two ranges of bytes, and the server
+//! evaluates the expressions in the insert. So the result is, by construction, that of one join, but as a stream that needs
+//! little memory and survives faults.
+//!
+//! The rooms, from the lowest to the highest:
+//!
+//! - [`rowbinary`]: type names, and how many bytes a value takes;
+//! - [`lookup`]: the arena-backed map;
+//! - [`clickhouse`]: the only room that talks to the server;
+//! - [`job`]: the job file and the statements derived from it;
+//! - [`plan`]: from a partition to waves and chunks;
+//! - [`pipeline`]: the stages, the queue, retries, stopping;
+//! - [`progress`]: bars, lines, the summary;
+//! - [`cli`]: arguments, configuration, commands, exit codes.
+//!
+//! Lower rooms know nothing of upper ones. ARCHITECTURE.md follows a row through them.
+
+pub mod cli;
+pub mod clickhouse;
+pub mod job;
+pub mod lookup;
+pub mod pipeline;
+pub mod plan;
+pub mod progress;
+pub mod rowbinary;

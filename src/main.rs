@@ -1,0 +1,5 @@
+//! Arguments, command, exit code, and nothing else.
+
+fn main() -> std::process::ExitCode {
+    clickhouse_backfill::cli::main()
+}

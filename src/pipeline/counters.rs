@@ -1,0 +1,156 @@
+//! What the pipeline is doing, as numbers that anyone may read at any time.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What the pipeline is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Asking the server and making the plan.
+    Plan,
+    /// Loading attributes.
+    Lookup,
+    /// Reading, enriching and inserting.
+    Stream,
+    /// Nothing is left to do.
+    Done,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Live counters. Rows of an attempt that was given up are taken out again.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+            phase: AtomicU8,
+            times: Mutex<Times>,
+        }
+
+        /// The counters at one moment.
+        #[derive(Clone, Debug, Default)]
+        pub struct Snapshot {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Reads all counters.
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Rows of the lookup table that were read, all versions.
+    lookup_rows,
+    /// Their bytes.
+    lookup_bytes,
+    /// About how many there are.
+    lookup_rows_expected,
+    /// Keys in the map.
+    lookup_keys,
+    /// Bytes that the map takes.
+    lookup_memory_bytes,
+    /// Source rows read.
+    source_rows,
+    /// Their bytes.
+    source_bytes,
+    /// How many there are, versions collapsed; 0 as long as that is not known.
+    source_rows_expected,
+    /// Rows that found attributes.
+    matched_rows,
+    /// Rows that found none.
+    unmatched_rows,
+    /// Rows whose insert was acknowledged (in a dry run: parsed and evaluated).
+    inserted_rows,
+    /// Bytes of acknowledged inserts.
+    inserted_bytes,
+    /// Rows that were inserted by an attempt that was given up, and again by the next; they collapse in the target.
+    repeated_rows,
+    /// Acknowledged batches.
+    batches,
+    /// Inserts under way.
+    inserts_in_flight,
+    /// Bytes of batches in the queue and in flight.
+    queued_bytes,
+    /// Statements that were tried again.
+    retries,
+    /// Statements that failed for good.
+    errors,
+    /// Chunks of which every row was acknowledged.
+    chunks_done,
+    /// Chunks of the plan.
+    chunks,
+}
+
+/// One number.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Adds.
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Takes away what was added before.
+    pub fn take(&self, by: u64) {
+        self.0.fetch_sub(by, Ordering::Relaxed);
+    }
+
+    /// Sets.
+    pub fn set(&self, to: u64) {
+        self.0.store(to, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Times {
+    began: Option<Instant>,
+    lookup: Duration,
+    stream: Duration,
+}
+
+impl Counters {
+    /// The phase.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Plan,
+            1 => Phase::Lookup,
+            2 => Phase::Stream,
+            _ => Phase::Done,
+        }
+    }
+
+    /// Enters a phase, and closes the account of the one before.
+    pub fn enter(&self, phase: Phase) {
+        let mut times = self.times.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let spent = times.began.map(|began| began.elapsed()).unwrap_or_default();
+        match self.phase() {
+            Phase::Lookup => times.lookup += spent,
+            Phase::Stream => times.stream += spent,
+            Phase::Plan | Phase::Done => {}
+        }
+        times.began = Some(Instant::now());
+        let number = match phase {
+            Phase::Plan => 0,
+            Phase::Lookup => 1,
+            Phase::Stream => 2,
+            Phase::Done => 3,
+        };
+        self.phase.store(number, Ordering::Relaxed);
+    }
+
+    /// How long attributes were loaded and how long rows were streamed, over all waves, up to the last change of the phase.
+    pub fn times(&self) -> (Duration, Duration) {
+        let times = self.times.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (times.lookup, times.stream)
+    }
+}

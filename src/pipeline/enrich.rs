@@ -1,0 +1,87 @@
+//! Enriching: looking up each row's key and appending the attributes it finds, or the bytes of a miss.
+
+use std::sync::Arc;
+
+use super::attempt::Tally;
+use super::batch::BatchBuilder;
+use super::sampler::Sampler;
+use crate::lookup::{Found, FrozenLookupMap, LookupError};
+use crate::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
+
+/// Everything that enriching needs; shared by all readers of a wave.
+pub(super) struct Enricher {
+    lookup: Option<Side>,
+    sampler: Option<Arc<Sampler>>,
+}
+
+struct Side {
+    map: Arc<FrozenLookupMap>,
+    /// The lookup columns of a row that finds nothing, in RowBinary.
+    miss: Vec<u8>,
+    /// Positions of key columns that can be NULL.
+    nullable_keys: Vec<usize>,
+}
+
+impl Enricher {
+    /// Without a lookup, rows pass as they are.
+    pub fn without_lookup(sampler: Option<Arc<Sampler>>) -> Self {
+        Self { lookup: None, sampler }
+    }
+
+    /// `miss` are the attributes of a row that finds nothing; `nullable_keys` the positions of key columns that can be NULL.
+    pub fn new(map: Arc<FrozenLookupMap>, miss: Vec<u8>, nullable_keys: Vec<usize>, sampler: Option<Arc<Sampler>>) -> Self {
+        Self { lookup: Some(Side { map, miss, nullable_keys }), sampler }
+    }
+
+    /// Appends the enriched rows of a group to the batch.
+    ///
+    /// # Errors
+    /// [`LookupError`] where the map does not know its own answer, which is a defect.
+    pub fn enrich(&self, group: RowGroup<'_>, batch: &mut BatchBuilder) -> Result<Tally, LookupError> {
+        let mut tally = Tally { rows: group.len() as u64, bytes: group.bytes().len() as u64, matched: 0 };
+        let Some(side) = &self.lookup else {
+            for row in group {
+                self.keep_sample(batch.push(|out| out.extend_from_slice(row.payload())));
+            }
+            return Ok(tally);
+        };
+        let mut keys: [&[u8]; ROWS_PER_GROUP] = [&[]; ROWS_PER_GROUP];
+        for (key, row) in keys.iter_mut().zip(group) {
+            *key = row.marked_columns();
+        }
+        let mut found: [Option<Found>; ROWS_PER_GROUP] = [None; ROWS_PER_GROUP];
+        let rows = group.len().min(ROWS_PER_GROUP);
+        side.map.find_group(keys.get(..rows).unwrap_or_default(), &mut found);
+        side.map.prefetch_attributes(&found);
+        for (row, found) in group.into_iter().zip(found) {
+            let found = found.filter(|_| !side.has_null_key(&row));
+            tally.matched += u64::from(found.is_some());
+            let mut appended = Ok(());
+            let finished = batch.push(|out| {
+                out.extend_from_slice(row.payload());
+                match found {
+                    Some(found) => appended = side.map.append_to(found, out),
+                    None => out.extend_from_slice(&side.miss),
+                }
+            });
+            self.keep_sample(finished);
+            appended?;
+        }
+        Ok(tally)
+    }
+
+    fn keep_sample(&self, row: &[u8]) {
+        if let Some(sampler) = &self.sampler
+            && sampler.is_wanted()
+        {
+            sampler.offer(row);
+        }
+    }
+}
+
+impl Side {
+    /// In SQL a NULL equals nothing. In RowBinary a NULL is the byte 1 in front of no value.
+    fn has_null_key(&self, row: &Row<'_>) -> bool {
+        self.nullable_keys.iter().any(|&position| row.marked_column(position).first() == Some(&1))
+    }
+}

@@ -1,0 +1,31 @@
+//! The way of a row: load the lookup of a wave, read its chunks, enrich, batch, queue, insert.
+//!
+//! ```text
+//! chunks ─► reader (read + enrich + batch) ─┐
+//! chunks ─► reader (read + enrich + batch) ─┼─► queue, bounded in bytes ─► inserters
+//! ```
+//!
+//! Everything runs on tokio's own threads; there is no pool beside them. The pipeline decides what is retried and when all
+//! stops. It prints nothing: what it does is seen in [`Counters`] and in `tracing` events.
+
+mod attempt;
+mod batch;
+mod counters;
+mod enrich;
+mod error;
+mod inserter;
+mod load;
+mod loader;
+mod queue;
+mod reader;
+mod retry;
+mod run;
+mod sampler;
+mod stop;
+
+pub use counters::{Counters, Phase, Snapshot};
+pub use error::PipelineError;
+pub use retry::RetryPolicy;
+pub use run::{Outcome, Pipeline, PipelineOptions};
+pub use sampler::Sampler;
+pub use stop::Stop;

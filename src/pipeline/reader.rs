@@ -1,0 +1,129 @@
+//! Reading chunks: one task reads one chunk after the other, enriches and batches its rows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::time::sleep;
+
+use super::attempt::{Attempt, Tally};
+use super::batch::BatchBuilder;
+use super::enrich::Enricher;
+use super::error::{PipelineError, ReadError};
+use super::queue::QueueSender;
+use super::retry::{Decision, read_class};
+use super::run::Shared;
+use crate::job::statements;
+use crate::job::statements::Scope;
+use crate::plan::Chunk;
+use crate::rowbinary::RowFramer;
+
+/// The chunks of a wave, handed out one by one.
+pub(super) struct ChunkList {
+    chunks: Vec<Chunk>,
+    next: AtomicUsize,
+}
+
+impl ChunkList {
+    pub fn new(chunks: Vec<Chunk>) -> Arc<Self> {
+        Arc::new(Self { chunks, next: AtomicUsize::new(0) })
+    }
+
+    fn take(&self) -> Option<&Chunk> {
+        self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// How a chunk ended.
+enum End {
+    /// Every row is in the queue.
+    Clean,
+    /// Stopping was asked for; the rest of the chunk was not read.
+    Stopped,
+}
+
+/// Reads chunks until none is left or stopping is asked for.
+pub(super) async fn read_chunks(
+    shared: Arc<Shared>,
+    chunks: Arc<ChunkList>,
+    scope: Scope,
+    enricher: Arc<Enricher>,
+    queue: QueueSender,
+) -> Result<(), PipelineError> {
+    while let Some(chunk) = chunks.take() {
+        if shared.stop.is_requested() {
+            return Ok(());
+        }
+        if let End::Stopped = read_with_retries(&shared, chunk, &scope, &enricher, &queue).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn read_with_retries(shared: &Shared, chunk: &Chunk, scope: &Scope, enricher: &Enricher, queue: &QueueSender) -> Result<End, PipelineError> {
+    let sql = statements::source(&shared.job, &scope.within(chunk.range.as_deref()));
+    let mut number = 1;
+    loop {
+        let attempt = Attempt::begin(chunk.number, shared.counters.clone());
+        let error = match read(shared, &sql, &attempt, enricher, queue).await {
+            Ok(End::Clean) => {
+                attempt.stream_ended();
+                return Ok(End::Clean);
+            }
+            Ok(End::Stopped) => return Ok(End::Stopped),
+            Err(error) => error,
+        };
+        attempt.give_up();
+        match shared.options.retry.decide(read_class(&error), number) {
+            Decision::RetryAfter(pause) => {
+                shared.counters.retries.add(1);
+                tracing::warn!(chunk = chunk.number + 1, attempt = number, pause_ms = pause.as_millis(), error = %error, "reading broke off, the chunk is read again");
+                tokio::select! {
+                    () = sleep(pause) => number += 1,
+                    () = shared.stop.reading_ends() => return Ok(End::Stopped),
+                }
+            }
+            Decision::GiveUp => {
+                shared.counters.errors.add(1);
+                shared.stop.fail();
+                return Err(PipelineError::Read { table: shared.job.source.name.clone(), chunk: chunk.number + 1, attempts: number, source: error });
+            }
+        }
+    }
+}
+
+async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enricher, queue: &QueueSender) -> Result<End, ReadError> {
+    let mut stream = shared.connection.stream("source", sql, &shared.source_settings)?;
+    let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
+    let mut builder = BatchBuilder::new(attempt.clone(), shared.options.batch_limits());
+    loop {
+        let piece = tokio::select! {
+            piece = stream.next() => piece?,
+            () = shared.stop.reading_ends() => return Ok(End::Stopped),
+        };
+        let Some(piece) = piece else { break };
+        let mut tally = Tally::default();
+        framer.push(&piece, &mut |group| {
+            let part = enricher.enrich(group, &mut builder)?;
+            tally.rows += part.rows;
+            tally.bytes += part.bytes;
+            tally.matched += part.matched;
+            Ok::<(), ReadError>(())
+        })?;
+        attempt.read(tally);
+        for batch in builder.take_full() {
+            if !queue.send(batch).await {
+                return Ok(End::Stopped);
+            }
+        }
+        // Many pieces may lie ready at once; others want to run as well.
+        tokio::task::consume_budget().await;
+    }
+    framer.finish()?;
+    for batch in builder.finish() {
+        if !queue.send(batch).await {
+            return Ok(End::Stopped);
+        }
+    }
+    Ok(End::Clean)
+}

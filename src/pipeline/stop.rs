@@ -1,0 +1,43 @@
+//! Stopping: finishing what is in flight, or giving up.
+
+use tokio_util::sync::CancellationToken;
+
+/// Shared by all tasks of a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    requested: CancellationToken,
+    failed: CancellationToken,
+}
+
+impl Stop {
+    /// Nothing asks to stop yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks to read nothing more and to insert what was read.
+    pub fn request(&self) {
+        self.requested.cancel();
+    }
+
+    /// Whether that was asked.
+    pub fn is_requested(&self) -> bool {
+        self.requested.is_cancelled()
+    }
+
+    /// Says that something failed for good, so that going on is useless.
+    pub(super) fn fail(&self) {
+        self.failed.cancel();
+        self.requested.cancel();
+    }
+
+    /// Waits until reading should end.
+    pub(super) async fn reading_ends(&self) {
+        self.requested.cancelled().await;
+    }
+
+    /// Waits until something failed for good.
+    pub(super) async fn failing(&self) {
+        self.failed.cancelled().await;
+    }
+}

@@ -1,0 +1,31 @@
+//! Why a plan cannot be made.
+
+use super::PartitionError;
+use crate::clickhouse::{Error as ServerError, TableName};
+
+/// A plan that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The partition does not fit the table.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    /// The table is not partitioned as the partition's name supposes.
+    #[error("the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month; name the partition's id as id:ID")]
+    PartitionedOtherwise {
+        /// Which table.
+        table: TableName,
+        /// Its partition key.
+        partition_key: String,
+    },
+    /// The server could not be asked.
+    #[error("{what} of the source table {table} failed")]
+    Server {
+        /// What was asked.
+        what: &'static str,
+        /// Which table.
+        table: TableName,
+        /// The server's words.
+        #[source]
+        source: ServerError,
+    },
+}

@@ -1,0 +1,221 @@
+//! What must hold for any bytes, as plain functions: the fuzz targets of `fuzz/` call them with what the fuzzer makes up,
+//! and the tests with the corpus. They panic if something does not hold. Not part of the crate's interface.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "this is code for tests, which is to panic where something is wrong"
+)]
+
+use std::sync::Arc;
+
+use super::{DataType, Field, Frame, FramingError, RowFramer, RowGroup, RowLayout};
+
+mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use reference::Reference;
+
+/// Types out of which `row_framing` makes rows: one of every way in which values are framed, and nests of them.
+const TYPES: [&str; 32] = [
+    "UInt8",
+    "Int256",
+    "FixedString(3)",
+    "String",
+    "JSON",
+    "Tuple()",
+    "Tuple(UInt8, DateTime64(3))",
+    "Tuple(a String, b UInt16)",
+    "Nullable(String)",
+    "Nullable(UInt64)",
+    "Nullable(Nothing)",
+    "LowCardinality(Nullable(String))",
+    "Nullable(Tuple(String, UInt8))",
+    "Array(UInt8)",
+    "Array(Tuple())",
+    "Array(Nothing)",
+    "Array(String)",
+    "Array(FixedString(16777215))",
+    "Array(Array(String))",
+    "Array(Nullable(UInt16))",
+    "Array(Array(Tuple()))",
+    "Array(Tuple(a Array(String), b Nullable(Array(UInt8))))",
+    "Map(String, UInt64)",
+    "Map(UInt8, UInt16)",
+    "Map(LowCardinality(String), Array(Nullable(String)))",
+    "Nested(a String, b Array(Tuple(c UInt8, d String)))",
+    "Variant(String, UInt64)",
+    "Variant(Array(Variant(Date, String)), Tuple(), Tuple(UInt8, String), UInt8)",
+    "Geometry",
+    "QBit(Float32, 4)",
+    "Array(Map(String, Nullable(Variant(String, UInt8))))",
+    "SimpleAggregateFunction(any, Nullable(String))",
+];
+
+/// A type name is parsed without a panic, and one that is accepted is written back as a name of the same type.
+pub fn type_name(data: &[u8]) {
+    let name = String::from_utf8_lossy(data);
+    match DataType::parse(&name) {
+        Ok(data_type) => {
+            let canonical = data_type.to_string();
+            let again = DataType::parse(&canonical).expect("the canonical name is a type's");
+            assert_eq!(again, data_type, "{canonical}");
+            assert_eq!(again.to_string(), canonical);
+            if let Some(width) = data_type.fixed_width() {
+                assert_eq!(data_type.minimum_width(), width, "{canonical}");
+            } else {
+                assert!(data_type.minimum_width() > 0, "{canonical}");
+            }
+            _ = RowLayout::new(&[("column".to_owned(), data_type)], 1);
+        }
+        Err(error) => {
+            assert!(error.offset() <= name.len(), "{error}");
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}
+
+/// Any bytes are framed in the same way in one piece, in pieces, and by the plain recursive [`Reference`].
+///
+/// The first bytes choose the columns (their number, then each), the number of marked columns, the longest row allowed,
+/// and how the rest is cut.
+pub fn row_framing(data: &[u8]) {
+    let mut bytes = data.iter().copied();
+    let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;
+    let names: Vec<_> = (0..=choose(8))
+        .filter_map(|_| TYPES.get(choose(TYPES.len())))
+        .collect();
+    let marked = choose(names.len() + 1);
+    let max_row_bytes = [1 << 20, 4096, 64, 7][choose(4)];
+    let mut random = Random(choose(256) as u64);
+    let data: Vec<u8> = bytes.collect();
+
+    let columns: Vec<_> = names
+        .iter()
+        .map(|name| {
+            (
+                (**name).to_owned(),
+                DataType::parse(name).expect("the names above are types'"),
+            )
+        })
+        .collect();
+    let Ok(layout) = RowLayout::new(&columns, marked) else {
+        return;
+    };
+    agrees_with_reference(&columns, &layout, &data);
+
+    let layout = Arc::new(layout);
+    let whole = Outcome::of(&layout, max_row_bytes, [&data[..]]);
+    let longest_piece = [1, 3, 40, 5000][random.below(4)];
+    let pieces = cut(&data, || 1 + random.below(longest_piece));
+    assert_eq!(
+        Outcome::of(&layout, max_row_bytes, pieces),
+        whole,
+        "{names:?}"
+    );
+}
+
+/// What became of a stream: the rows, each with its marked columns, and how the stream ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The bytes of each row's marked columns, one by one, and of its payload.
+    pub rows: Vec<(Vec<Vec<u8>>, Vec<u8>)>,
+    /// The error of a push, or else of the end.
+    pub end: Result<(), FramingError>,
+}
+
+impl Outcome {
+    /// Frames a stream that arrives in the given pieces.
+    pub fn of<'a>(
+        layout: &Arc<RowLayout>,
+        max_row_bytes: usize,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
+        let mut framer = RowFramer::new(Arc::clone(layout), max_row_bytes);
+        let mut rows = Vec::new();
+        let mut on_rows = |group: RowGroup<'_>| {
+            assert_eq!(
+                group.iter().map(|row| row.bytes().len()).sum::<usize>(),
+                group.bytes().len()
+            );
+            for row in group {
+                let marked: Vec<_> = (0..layout.marked())
+                    .map(|index| row.marked_column(index).to_vec())
+                    .collect();
+                assert_eq!(marked.concat(), row.marked_columns());
+                assert_eq!([row.marked_columns(), row.payload()].concat(), row.bytes());
+                rows.push((marked, row.payload().to_vec()));
+            }
+            Ok(())
+        };
+        let pushed = pieces
+            .into_iter()
+            .try_for_each(|piece| framer.push(piece, &mut on_rows));
+        let end = pushed.and_then(|()| framer.finish());
+        let bytes: usize = rows
+            .iter()
+            .map(|(marked, payload)| marked.concat().len() + payload.len())
+            .sum();
+        assert_eq!(
+            (framer.rows(), framer.bytes()),
+            (rows.len() as u64, bytes as u64)
+        );
+        Self { rows, end }
+    }
+}
+
+/// Cuts bytes into pieces of the sizes that `next_size` gives, in bytes.
+pub fn cut(mut bytes: &[u8], mut next_size: impl FnMut() -> usize) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        let (piece, rest) = bytes.split_at(next_size().clamp(1, bytes.len()));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
+}
+
+/// Frames the first row both ways.
+fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, data: &[u8]) {
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(_, data_type)| Field {
+            name: None,
+            data_type: data_type.clone(),
+        })
+        .collect();
+    let reference = Reference::of(&DataType::Tuple(fields), data);
+    match layout.frame(data, &mut []) {
+        Frame::Complete(length) => assert_eq!(reference, Reference::Complete(length)),
+        Frame::Incomplete { at_least } => {
+            assert!(at_least > data.len());
+            // The reference may meet a malformed element where the layout still waits for the others to be there.
+            assert!(
+                !matches!(reference, Reference::Complete(_)),
+                "{reference:?}"
+            );
+        }
+        Frame::Malformed(malformed) => {
+            assert_eq!(reference, Reference::Malformed, "{malformed}");
+            assert!(columns.iter().any(|(name, _)| *name == malformed.column));
+        }
+    }
+}
+
+/// A small generator of numbers ([SplitMix64](https://prng.di.unimi.it/splitmix64.c)), so that a case is repeated by its
+/// seed.
+#[derive(Debug, Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number below the given one, which is not 0.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
+    }
+}

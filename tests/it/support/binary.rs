@@ -1,0 +1,216 @@
+//! Runs of the tool's own binary: known environment, a folder of its own, a time limit.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::process;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs the tool with arguments and environment variables and waits for its end.
+pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    binary().args(arguments).envs(environment).run()
+}
+
+/// The tool, ready to be given arguments. Of the environment it has PATH and HOME only, so that a developer's own
+/// `CLICKHOUSE_URL` or `.env` changes no test.
+pub fn binary() -> Binary {
+    let folder = TempDir::with_prefix("clickhouse-backfill-").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
+    command
+        .env_clear()
+        .current_dir(folder.path())
+        .stdin(Stdio::null());
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    Binary {
+        command,
+        folder,
+        limit: LIMIT,
+    }
+}
+
+/// A run to be.
+#[derive(Debug)]
+pub struct Binary {
+    command: Command,
+    folder: TempDir,
+    limit: Duration,
+}
+
+impl Binary {
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn envs(mut self, variables: &[(&str, &str)]) -> Self {
+        self.command.envs(variables.iter().copied());
+        self
+    }
+
+    /// The working folder of the run, empty unless the test puts files into it; it is gone after the run.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into the working folder, such as `.env`.
+    pub fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
+    /// How long the run may take before it is killed and the test fails; 120 s unless said.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Starts the run and waits for its end.
+    pub fn run(self) -> Output {
+        self.spawn().wait()
+    }
+
+    /// Starts the run; for tests that do something to it meanwhile.
+    pub fn spawn(mut self) -> Running {
+        let mut child = self
+            .command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tool can be run");
+        let stdout = Some(collect(child.stdout.take().unwrap()));
+        let stderr = Some(collect(child.stderr.take().unwrap()));
+        Running {
+            child,
+            stdout,
+            stderr,
+            limit: self.limit,
+            folder: self.folder,
+        }
+    }
+}
+
+/// A run under way. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+    limit: Duration,
+    folder: TempDir,
+}
+
+impl Running {
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal, such as `"INT"`.
+    pub fn signal(&self, name: &str) {
+        process::signal(self.process(), name);
+    }
+
+    /// Waits for the end. Panics, with what was printed so far, if it takes longer than the limit.
+    pub fn wait(mut self) -> Output {
+        let child = &mut self.child;
+        let in_time = process::wait_until(self.limit, || !matches!(child.try_wait(), Ok(None)));
+        if !in_time {
+            child.kill().unwrap();
+        }
+        let status = child.wait().unwrap().code();
+        let text = |thread: Option<JoinHandle<String>>| thread.unwrap().join().unwrap();
+        let output = Output {
+            status,
+            stdout: text(self.stdout.take()),
+            stderr: text(self.stderr.take()),
+        };
+        assert!(
+            in_time,
+            "the run did not end within {:?}\n{output}",
+            self.limit
+        );
+        output
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a run ended and what it printed.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit code; None if a signal ended it.
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// The same output if the run ended with this exit code; panics with all that was printed otherwise.
+    #[track_caller]
+    pub fn expect(self, status: i32) -> Self {
+        assert!(
+            self.status == Some(status),
+            "expected exit code {status}\n{self}"
+        );
+        self
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            formatter,
+            "exit code {status:?}\n--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}"
+        )
+    }
+}
+
+/// Reads a pipe to its end in a thread, because a full pipe would block the run.
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before a failure is still worth showing.
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

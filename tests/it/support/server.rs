@@ -1,0 +1,322 @@
+//! A ClickHouse server for one test.
+//!
+//! nextest runs every test in a process of its own, so every test that asks for a server has one to itself.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tempfile::TempDir;
+use url::Url;
+
+use super::own::Own;
+use super::process;
+use super::query::Endpoint;
+
+const LISTENER_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a server of a test's own is to be like.
+#[derive(Debug, Default, Clone)]
+pub struct ServerOptions {
+    /// A whole `<clickhouse>…</clickhouse>` document, merged into the server's configuration.
+    pub config_xml: Option<String>,
+    /// The same for `users.xml`: users, profiles, quotas, grants. The user `default` without a password stays, unless the
+    /// document changes it; a user that is to find tables without naming a database wants `<default_database>default</default_database>`.
+    pub users_xml: Option<String>,
+    /// Listen on a port that stays the same while the listener is closed and opened; see [`Server::stop_listening`].
+    pub fixed_port: bool,
+}
+
+/// A server, its database for this test, and queries to it. Dropping it ends the server, or drops the database.
+#[derive(Debug)]
+pub struct Server {
+    endpoint: Endpoint,
+    url: String,
+    own: Option<Own>,
+}
+
+impl Server {
+    /// The server at `CLICKHOUSE_URL` with a fresh database if that variable is set, else one of the test's own.
+    pub fn start() -> Self {
+        match std::env::var("CLICKHOUSE_URL") {
+            Ok(url) if !url.is_empty() => Self::external(&url),
+            _ => Self::start_own(),
+        }
+    }
+
+    /// A server of the test's own, whatever `CLICKHOUSE_URL` says: for tests that kill or configure it.
+    pub fn start_own() -> Self {
+        Self::start_with(ServerOptions::default())
+    }
+
+    /// A server of the test's own with a configuration. Panics with the server's words if it does not start.
+    pub fn start_with(options: ServerOptions) -> Self {
+        Self::try_start_with(options)
+            .unwrap_or_else(|words| panic!("no server for the test: {words}"))
+    }
+
+    /// As [`Server::start_with`]; the error is what the launcher said.
+    pub fn try_start_with(options: ServerOptions) -> Result<Self, String> {
+        let folder = TempDir::with_prefix("clickhouse-").unwrap();
+        let write = |name: &str, text: Option<String>| {
+            let path = folder.path().join(name);
+            text.map(|text| fs::write(&path, text).map(|()| path).unwrap())
+        };
+        let (config, users) = (
+            write("config.xml", options.config_xml),
+            write("users.xml", options.users_xml),
+        );
+        let mut own = Own {
+            launcher: None,
+            port: 0,
+            fixed_port: options.fixed_port,
+            config,
+            users,
+            folder,
+        };
+        own.launch()?;
+        let url = format!("http://127.0.0.1:{}", own.port);
+        let endpoint = Endpoint::new(&url, "default", "", "default");
+        Ok(Self {
+            endpoint,
+            url,
+            own: Some(own),
+        })
+    }
+
+    fn external(url: &str) -> Self {
+        let mut address = Url::parse(url).expect("CLICKHOUSE_URL is a URL");
+        let from_environment = |name: &str| std::env::var(name).ok();
+        let decoded = |text: &str| percent_decoded(text);
+        let user = Some(decoded(address.username())).filter(|user| !user.is_empty());
+        let user = user
+            .or_else(|| from_environment("CLICKHOUSE_USER"))
+            .unwrap_or_else(|| "default".into());
+        let password = address.password().map(decoded);
+        let password = password
+            .or_else(|| from_environment("CLICKHOUSE_PASSWORD"))
+            .unwrap_or_default();
+        let _ = address.set_username("");
+        let _ = address.set_password(None);
+        let url = address.as_str().trim_end_matches('/').to_owned();
+        let database = fresh_name();
+        let mut endpoint = Endpoint::new(&url, &user, &password, "default");
+        endpoint
+            .try_query_with(format!("CREATE DATABASE {database}").as_bytes(), &[])
+            .unwrap_or_else(|words| panic!("no database for the test at CLICKHOUSE_URL: {words}"));
+        endpoint.database = database;
+        Self {
+            endpoint,
+            url,
+            own: None,
+        }
+    }
+
+    /// Where it listens, without user and password, such as `http://127.0.0.1:8123`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The HTTP port.
+    pub fn port(&self) -> u16 {
+        let url = Url::parse(&self.url).unwrap();
+        url.port_or_known_default().expect("an http URL has a port")
+    }
+
+    pub fn user(&self) -> &str {
+        &self.endpoint.user
+    }
+
+    pub fn password(&self) -> &str {
+        &self.endpoint.password
+    }
+
+    /// The database of this test, in which queries run: `default` on a server of its own, else a fresh one.
+    pub fn database(&self) -> &str {
+        &self.endpoint.database
+    }
+
+    /// The environment with which the tool finds this server and this database.
+    pub fn environment(&self) -> [(&'static str, &str); 4] {
+        [
+            ("CLICKHOUSE_URL", self.url()),
+            ("CLICKHOUSE_USER", self.user()),
+            ("CLICKHOUSE_PASSWORD", self.password()),
+            ("CLICKHOUSE_DB", self.database()),
+        ]
+    }
+
+    /// Queries to the same server and database as another user.
+    pub fn as_user(&self, user: &str, password: &str) -> Endpoint {
+        self.endpoint.with_user(user, password)
+    }
+
+    /// The answer's bytes. Panics with the server's words and the query if it fails.
+    pub fn query(&self, sql: &str) -> Vec<u8> {
+        self.query_with(sql, &[])
+    }
+
+    /// As [`Server::query`], with parameters of the URL: settings, `param_x`, `query_id`.
+    pub fn query_with(&self, sql: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
+        let answer = self.endpoint.try_query_with(sql.as_bytes(), parameters);
+        answer.unwrap_or_else(|words| panic!("{words}\nin the query:\n{sql}"))
+    }
+
+    /// The answer's bytes, or the server's words.
+    pub fn try_query(&self, sql: &str) -> Result<Vec<u8>, String> {
+        self.endpoint.try_query_with(sql.as_bytes(), &[])
+    }
+
+    /// The answer as text, without white space at its ends.
+    pub fn text(&self, sql: &str) -> String {
+        let answer =
+            String::from_utf8(self.query(sql)).expect("the answer is text: use query() for bytes");
+        answer.trim().to_owned()
+    }
+
+    /// Inserts data that is ready in a format: `insert` is the statement up to and with `FORMAT RowBinary` or another.
+    pub fn insert(&self, insert: &str, data: &[u8]) {
+        let answer = self.endpoint.try_query_with(data, &[("query", insert)]);
+        answer.unwrap_or_else(|words| panic!("{words}\nin the insert:\n{insert}"));
+    }
+
+    /// Runs statements that are separated by lines of `--;;`.
+    ///
+    /// Splitting at `;` would take a parser of ClickHouse's quotes and comments. To `clickhouse client` the separator is a
+    /// comment, so that it runs the same file if each statement ends in a `;` as well.
+    pub fn script(&self, statements: &str) {
+        let mut statement = String::new();
+        for line in statements.lines().chain(["--;;"]) {
+            if line.trim() == "--;;" {
+                if !statement.trim().is_empty() {
+                    self.query(&statement);
+                }
+                statement.clear();
+            } else {
+                statement.push_str(line);
+                statement.push('\n');
+            }
+        }
+    }
+
+    /// Whether it answers `/ping` on a new connection.
+    pub fn answers(&self) -> bool {
+        self.endpoint.answers()
+    }
+
+    /// The server's process id.
+    pub fn process(&self) -> u32 {
+        self.own().launcher().server_process
+    }
+
+    /// The launcher's process id, which is the server's parent.
+    pub fn launcher_process(&self) -> u32 {
+        self.own().launcher().process()
+    }
+
+    /// The folder of the server's data, configuration and logs.
+    pub fn directory(&self) -> PathBuf {
+        self.own().directory()
+    }
+
+    /// Kills the server with `kill -9` and waits until it is gone.
+    pub fn kill9(&mut self) {
+        let mut launcher = self.own_mut().launcher.take().expect("the server runs");
+        process::signal(launcher.server_process, "KILL");
+        assert!(
+            launcher.wait(),
+            "the launcher did not end after its server was killed"
+        );
+    }
+
+    /// Starts the server again on the same folder and the same port, after [`Server::kill9`] or from running.
+    pub fn restart(&mut self) {
+        let own = self.own_mut();
+        own.launcher = None;
+        own.launch()
+            .unwrap_or_else(|words| panic!("the server did not start again: {words}"));
+    }
+
+    /// Stops the process without ending it: connections are accepted by the kernel, and never answered.
+    pub fn pause(&self) {
+        process::signal(self.process(), "STOP");
+    }
+
+    /// Lets the process go on after [`Server::pause`].
+    pub fn resume(&self) {
+        process::signal(self.process(), "CONT");
+    }
+
+    /// Closes the HTTP listener: live connections are reset, new ones refused. Needs `fixed_port`, because the listener of
+    /// a server that was given any free port would come back on another one. Only where the library serves.
+    pub fn stop_listening(&mut self) {
+        self.set_listening("SYSTEM STOP LISTEN HTTP", false);
+    }
+
+    /// Opens the HTTP listener again.
+    pub fn start_listening(&mut self) {
+        self.set_listening("SYSTEM START LISTEN HTTP", true);
+    }
+
+    fn set_listening(&mut self, sql: &str, listening: bool) {
+        let own = self.own_mut();
+        assert!(
+            own.fixed_port,
+            "a listener can be stopped and started with ServerOptions::fixed_port only"
+        );
+        own.launcher
+            .as_mut()
+            .expect("the server runs")
+            .type_line(sql);
+        let endpoint = &self.endpoint;
+        assert!(
+            process::wait_until(LISTENER_LIMIT, || endpoint.answers() == listening),
+            "{sql} has no effect (a `clickhouse` binary on PATH takes no typed commands)"
+        );
+    }
+
+    fn own(&self) -> &Own {
+        self.own
+            .as_ref()
+            .expect("only a server of the test's own can be handled: Server::start_own")
+    }
+
+    fn own_mut(&mut self) -> &mut Own {
+        self.own
+            .as_mut()
+            .expect("only a server of the test's own can be handled: Server::start_own")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            // A paused process cannot end by itself.
+            if let Some(launcher) = &own.launcher {
+                process::signal(launcher.server_process, "CONT");
+            }
+            return;
+        }
+        let sql = format!("DROP DATABASE IF EXISTS {}", self.endpoint.database);
+        if let Err(words) = self.endpoint.try_query_with(sql.as_bytes(), &[]) {
+            eprintln!("{sql}: {words}");
+        }
+    }
+}
+
+/// A database name that no other test uses, in this process or another.
+fn fresh_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("test_{}_{}_{number}", std::process::id(), since.as_nanos())
+}
+
+fn percent_decoded(text: &str) -> String {
+    // A form value decodes `+` as a space, which user information does not.
+    let form = format!("x={}", text.replace('+', "%2B"));
+    url::form_urlencoded::parse(form.as_bytes())
+        .map(|(_, value)| value.into_owned())
+        .collect()
+}
