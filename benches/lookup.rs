@@ -1,7 +1,17 @@
 //! How much memory the lookup map takes, and how fast it is, on synthetic traces.
 //!
 //! `cargo bench --bench lookup` runs the micro-benchmarks over a million traces. `cargo bench --bench lookup -- report
-//! [TRACES]` loads ten million once each way, and prints bytes a trace, inserts a second and lookups a second.
+//! [TRACES]` loads ten million without metadata, with distinct and with shared metadata, and prints bytes a trace, inserts a
+//! second and lookups a second; `-- baseline [TRACES]` does the same with a standard `HashMap` of strings.
+
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::manual_is_multiple_of,
+    clippy::type_complexity,
+    reason = "a program, and figures for people"
+)]
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::print_stdout, reason = "data of its own making")]
 
 #[path = "lookup/traces.rs"]
 mod traces;
@@ -18,13 +28,16 @@ use traces::{Metadata, Trace, Traces};
 const TRACES: usize = 1_000_000;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).skip_while(|argument| argument != "report");
-    if arguments.next().is_some() {
-        let traces = arguments.find_map(|argument| argument.parse().ok()).unwrap_or(10_000_000);
-        report::print(traces);
-        return;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let count = arguments.iter().find_map(|argument| argument.parse().ok());
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has("report") {
+        report::print(count.unwrap_or(10_000_000));
+    } else if has("baseline") {
+        report::print_baseline(count.unwrap_or(2_000_000));
+    } else {
+        divan::main();
     }
-    divan::main();
 }
 
 /// All traces, made in advance.

@@ -16,18 +16,17 @@ const LOOKUPS: usize = 4_000_000;
 pub fn print(count: usize) {
     for metadata in [Metadata::None, Metadata::Distinct, Metadata::Shared] {
         let traces = Traces::new(count, metadata);
-        println!("{count} traces, metadata: {metadata:?}");
+        println!("{count} traces, metadata: {metadata:?}, {:.1} bytes of different metadata a trace", traces.metadata_bytes());
         let map = load(&traces);
         look_up(&map, &traces);
     }
-    baseline(&Traces::new(count.min(2_000_000), Metadata::None));
 }
 
 fn load(traces: &Traces) -> FrozenLookupMap {
     let before = resident_bytes();
     let mut map = LookupMap::new(Traces::SHAPE);
     let mut batch: Vec<Trace> = (0..BATCH).map(|_| Trace::default()).collect();
-    let mut time = Duration::ZERO;
+    let mut time = Stopwatch::default();
     let mut slowest = Duration::ZERO;
     for start in (0..traces.len()).step_by(BATCH) {
         let end = (start + BATCH).min(traces.len());
@@ -36,29 +35,21 @@ fn load(traces: &Traces) -> FrozenLookupMap {
             let number = number % 100 * (traces.len() / 100) + number / 100;
             traces.write(number.min(traces.len() - 1), trace);
         }
-        let begin = Instant::now();
         let rows: Vec<_> = batch.iter().take(end - start).map(Trace::row).collect();
-        map.insert_group(&rows).expect("well-formed traces");
-        let took = begin.elapsed();
-        time += took;
+        let took = time.measure(|| map.insert_group(&rows).expect("well-formed traces"));
         slowest = slowest.max(took);
     }
     let per = |bytes: usize| bytes as f64 / traces.len() as f64;
-    println!(
-        "  loading: {:.2} M inserts/s, slowest {BATCH} took {slowest:?}, {:.1} bytes a trace (resident {:.1})",
-        traces.len() as f64 / time.as_secs_f64() / 1e6,
-        per(map.memory_bytes()),
-        per(resident_bytes().saturating_sub(before)),
-    );
+    println!("  loading: {}, slowest {BATCH} took {slowest:?}", time.per_item(traces.len(), "inserts"));
+    println!("  loading: {:.1} bytes a trace", per(map.memory_bytes()));
+    if traces.metadata_bytes() == 0.0 {
+        // Only the first map: later ones take memory that the process already has.
+        println!("  loading: {:.1} resident bytes a trace", per(resident_bytes().saturating_sub(before)));
+    }
     let begin = Instant::now();
     let map = map.freeze().expect("memory for the traces");
     let took = begin.elapsed();
-    println!(
-        "  frozen:  {took:?}, {:.1} bytes a trace (resident {:.1}), {} traces",
-        per(map.memory_bytes()),
-        per(resident_bytes().saturating_sub(before)),
-        map.len()
-    );
+    println!("  frozen:  {took:?}, {:.1} bytes a trace, {} traces", per(map.memory_bytes()), map.len());
     map
 }
 
@@ -104,64 +95,96 @@ fn look_up(map: &FrozenLookupMap, traces: &Traces) {
         }),
     ];
     for (name, way) in ways {
-        let mut time = Duration::ZERO;
+        let mut time = Stopwatch::default();
         for start in (0..LOOKUPS).step_by(BATCH) {
             for (index, trace) in batch.iter_mut().enumerate() {
                 traces.write(traces::scattered(start + index, traces.len()), trace);
             }
             let keys: Vec<&[u8]> = batch.iter().map(|trace| trace.key.as_slice()).collect();
-            let begin = Instant::now();
-            way(&keys);
-            time += begin.elapsed();
+            time.measure(|| way(&keys));
         }
-        let nanoseconds = time.as_secs_f64() * 1e9 / LOOKUPS as f64;
-        println!("  {name}: {nanoseconds:.0} ns, {:.1} M lookups/s", 1e3 / nanoseconds);
+        println!("  {name}: {}", time.per_item(LOOKUPS.next_multiple_of(BATCH), "lookups"));
     }
 }
 
-/// The same with a standard map of strings.
-fn baseline(traces: &Traces) {
+/// The same with a standard map of strings, in a process of its own so that its memory can be told.
+pub fn print_baseline(count: usize) {
+    let traces = Traces::new(count, Metadata::None);
+    println!("{count} traces in a HashMap<(String, String), (u64, Vec<Vec<u8>>)>, no metadata");
     let before = resident_bytes();
-    let mut trace = Trace::default();
     let mut map: HashMap<(String, String), (u64, Vec<Vec<u8>>)> = HashMap::new();
-    let mut time = Duration::ZERO;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[1..]).into_owned();
-    let split = |key: &[u8], end: usize| (text(&key[..end]), text(&key[end..]));
-    for number in 0..traces.len() {
-        traces.write(number, &mut trace);
-        let begin = Instant::now();
-        let mut start = 0;
-        let columns = trace.attribute_ends.iter().map(|&end| {
-            let column = trace.attributes[start..end].to_vec();
-            start = end;
-            column
-        });
-        map.insert(split(&trace.key, trace.key_ends[0]), (trace.version, columns.collect()));
-        time += begin.elapsed();
-    }
-    println!(
-        "{} traces in a HashMap<(String, String), (u64, Vec<Vec<u8>>)>, no metadata\n  loading: {:.2} M inserts/s, resident {:.0} bytes a trace",
-        traces.len(),
-        traces.len() as f64 / time.as_secs_f64() / 1e6,
-        resident_bytes().saturating_sub(before) as f64 / traces.len() as f64
-    );
-    let mut time = Duration::ZERO;
-    let count = LOOKUPS / 4 / BATCH * BATCH;
+    let mut batch: Vec<Trace> = (0..BATCH).map(|_| Trace::default()).collect();
+    let mut time = Stopwatch::default();
     for start in (0..count).step_by(BATCH) {
-        let keys: Vec<_> = (start..start + BATCH)
-            .map(|index| {
-                traces.write(traces::scattered(index, traces.len()), &mut trace);
-                split(&trace.key, trace.key_ends[0])
-            })
-            .collect();
-        let begin = Instant::now();
-        for key in &keys {
-            std::hint::black_box(map.get(key));
+        let end = (start + BATCH).min(count);
+        for (number, trace) in (start..end).zip(&mut batch) {
+            traces.write(number, trace);
         }
-        time += begin.elapsed();
+        time.measure(|| {
+            for trace in batch.iter().take(end - start) {
+                let mut start = 0;
+                let columns = trace.attribute_ends.iter().map(|&end| {
+                    let column = trace.attributes[start..end].to_vec();
+                    start = end;
+                    column
+                });
+                map.insert(strings(trace), (trace.version, columns.collect()));
+            }
+        });
     }
-    let nanoseconds = time.as_secs_f64() * 1e9 / count as f64;
-    println!("  one at a time: {nanoseconds:.0} ns, {:.1} M lookups/s", 1e3 / nanoseconds);
+    println!("  loading: {}", time.per_item(count, "inserts"));
+    println!("  loading: {:.1} resident bytes a trace", resident_bytes().saturating_sub(before) as f64 / count as f64);
+    let mut time = Stopwatch::default();
+    for start in (0..LOOKUPS).step_by(BATCH) {
+        let mut trace = Trace::default();
+        let keys = (start..start + BATCH).map(|index| {
+            traces.write(traces::scattered(index, count), &mut trace);
+            strings(&trace)
+        });
+        let keys: Vec<_> = keys.collect();
+        time.measure(|| {
+            for key in &keys {
+                std::hint::black_box(map.get(key));
+            }
+        });
+    }
+    println!("  one at a time: {}", time.per_item(LOOKUPS.next_multiple_of(BATCH), "lookups"));
+}
+
+fn strings(trace: &Trace) -> (String, String) {
+    let text = |column: &[u8]| String::from_utf8_lossy(&column[1..]).into_owned();
+    let (project, id) = trace.key.split_at(trace.key_ends[0]);
+    (text(project), text(id))
+}
+
+/// Time that passed, and time that this thread had a processor: the difference is what other processes took.
+#[derive(Default)]
+struct Stopwatch {
+    wall: Duration,
+    processor: Duration,
+}
+
+impl Stopwatch {
+    /// Adds what `work` takes, and tells how much time passed.
+    fn measure(&mut self, work: impl FnOnce()) -> Duration {
+        let (begin, processor) = (Instant::now(), processor_time());
+        work();
+        let took = begin.elapsed();
+        self.processor += processor_time().saturating_sub(processor);
+        self.wall += took;
+        took
+    }
+
+    fn per_item(&self, items: usize, name: &str) -> String {
+        let [wall, processor] = [self.wall, self.processor].map(|time| time.as_secs_f64() * 1e9 / items as f64);
+        format!("{wall:.0} ns, {:.2} M {name}/s (processor: {processor:.0} ns, {:.2} M/s)", 1e3 / wall, 1e3 / processor)
+    }
+}
+
+/// What this thread has had of a processor, zero where the system does not tell.
+fn processor_time() -> Duration {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(times.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0))
 }
 
 /// The process's resident memory, zero where the system does not tell.

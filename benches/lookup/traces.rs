@@ -56,6 +56,17 @@ impl Traces {
         self.len
     }
 
+    /// Bytes of different metadata, divided by traces.
+    pub fn metadata_bytes(&self) -> f64 {
+        let mut bytes = Vec::new();
+        metadata(1, &mut bytes);
+        match self.metadata {
+            Metadata::None => 0.0,
+            Metadata::Distinct => bytes.len() as f64,
+            Metadata::Shared => bytes.len() as f64 / 10.0,
+        }
+    }
+
     /// Sessions have 2 to 20 traces, 11 in the mean: the numbers up to `sum` of a cycle of lengths.
     fn session(number: usize) -> usize {
         const CYCLE: usize = (2 + 20) * 19 / 2;

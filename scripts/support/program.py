@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from clickhouse_launcher.client import split_credentials
+
 from .errors import ScriptError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -48,9 +50,14 @@ def run(path, database, partition, *flags, quiet=False):
     """Runs the built-in job. Raises if the exit code is not 0 or the summary is not that of a completed run."""
     with tempfile.TemporaryDirectory(prefix="clickhouse-backfill-") as folder:
         summary_path = Path(folder) / "summary.json"
-        command = [str(path), "run", "--clickhouse-url", database.url, "--clickhouse-db", database.name]
+        url, user, password = split_credentials(database.url)
+        command = [str(path), "run", "--clickhouse-url", url, "--clickhouse-db", database.name]
         command += ["--partition", partition, "--summary-json", str(summary_path), *flags]
         environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
+        # Credentials of the URL go by the environment: a command line is for everyone to see.
+        for name, value in (("CLICKHOUSE_USER", user), ("CLICKHOUSE_PASSWORD", password)):
+            if value:
+                environment[name] = value
         output = subprocess.PIPE if quiet else None
         started = time.monotonic()
         # In a folder without a .env file.
@@ -58,8 +65,11 @@ def run(path, database, partition, *flags, quiet=False):
         try:
             said = child.stdout.read().decode(errors="replace") if quiet else ""
             _, status, usage = os.wait4(child.pid, 0)
-        except (KeyboardInterrupt, SystemExit):
-            child.send_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            os.wait4(child.pid, 0)  # the terminal has told it as well, and a second signal would end it at once
+            raise
+        except SystemExit:
+            child.send_signal(signal.SIGTERM)
             os.wait4(child.pid, 0)
             raise
         seconds = time.monotonic() - started

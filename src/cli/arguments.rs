@@ -1,12 +1,12 @@
 //! The command line as clap reads it, with the environment variable of each flag. Pure: nothing here looks at the world.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use super::dotenv::Environment;
+use super::dotenv::{Environment, Given};
 use super::failure::Failure;
 use super::size::{parse_memory_size, parse_rows};
 use crate::plan::Partition;
@@ -17,8 +17,10 @@ pub(super) const DEFAULT_BATCH_ROWS: u64 = 100_000;
 /// Fill a ClickHouse table from another one, enriched by a third: streaming, flat in memory, checked.
 #[derive(Debug, Parser)]
 #[command(name = "clickhouse-backfill", version, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Every flag of `run` can be given in the environment or in a file `.env` of the current directory as well; the flag wins, \
-then the environment, then `.env`.\n\nExit codes: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check before the first row, 130 interrupted.")]
+#[command(
+    after_help = "Every flag of `run` can be given in the environment or in a file `.env` of the current directory as well; the flag wins, \
+then the environment, then `.env`.\n\nExit codes: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check before the first row, 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -28,7 +30,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Fill one partition of the target.
-    #[command(after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511")]
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511"
+    )]
     Run(Box<RunArguments>),
     /// Show what a run would do, or the statements it would send; moves no data.
     #[command(after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill plan --partition 202511 --sql")]
@@ -53,7 +57,7 @@ pub(super) struct ServerArguments {
     #[arg(long, value_name = "PASSWORD", env = "CLICKHOUSE_PASSWORD", hide_env_values = true)]
     pub clickhouse_password: Option<String>,
     /// File whose first line is the password.
-    #[arg(long, value_name = "FILE", env = "CLICKHOUSE_PASSWORD_FILE", conflicts_with = "clickhouse_password")]
+    #[arg(long, value_name = "FILE", env = "CLICKHOUSE_PASSWORD_FILE")]
     pub clickhouse_password_file: Option<PathBuf>,
     /// Database in which the job's tables are.
     #[arg(long, value_name = "NAME", env = "CLICKHOUSE_DB", default_value = "default")]
@@ -189,6 +193,44 @@ pub(super) enum JobCommand {
     },
 }
 
+impl Command {
+    fn server(&mut self) -> Option<&mut ServerArguments> {
+        match self {
+            Self::Run(arguments) => Some(&mut arguments.server),
+            Self::Plan(arguments) => Some(&mut arguments.server),
+            Self::Job(_) => None,
+        }
+    }
+}
+
+impl ServerArguments {
+    /// Of a password and a password file, keeps the one that was given in the stronger way: a flag wins over the environment, and
+    /// that over `.env`. An empty variable counts as not given.
+    fn choose_password(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
+        let given = |id: &str, variable: &str, empty: bool| {
+            environment.given(matches.value_source(id), variable).filter(|given| *given == Given::Flag || !empty)
+        };
+        let empty = self.clickhouse_password.as_deref() == Some("");
+        let password = given("clickhouse_password", "CLICKHOUSE_PASSWORD", empty);
+        let empty = self.clickhouse_password_file.as_deref() == Some(Path::new(""));
+        let file = given("clickhouse_password_file", "CLICKHOUSE_PASSWORD_FILE", empty);
+        if password.is_some() && password == file {
+            let (one, other) = match password {
+                Some(Given::Flag) => ("--clickhouse-password", "--clickhouse-password-file"),
+                _ => ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_PASSWORD_FILE"),
+            };
+            return Err(Failure::usage(format!("{one} and {other} are both given; give one of them")));
+        }
+        if password.is_none() || password < file {
+            self.clickhouse_password = None;
+        }
+        if file.is_none() || file < password {
+            self.clickhouse_password_file = None;
+        }
+        Ok(())
+    }
+}
+
 /// The definition of the command line, for tests and generated documents.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -196,9 +238,14 @@ pub fn command() -> clap::Command {
 
 /// Parses the process's arguments; `None` where help or the version was printed.
 pub(super) fn parse(environment: &Environment) -> Result<Option<Command>, Failure> {
-    let matched = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    match matched {
-        Ok(cli) => Ok(Some(cli.command)),
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
+    match parsed {
+        Ok((mut cli, matches)) => {
+            if let (Some(server), Some((_, matches))) = (cli.command.server(), matches.subcommand()) {
+                server.choose_password(matches, environment)?;
+            }
+            Ok(Some(cli.command))
+        }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Help goes to stdout; where that is closed, there is nothing to do.
             let _ = error.print();

@@ -32,7 +32,8 @@ pub(super) fn connection(arguments: &ServerArguments, run_id: &str) -> Result<Co
 }
 
 fn password_from(path: &Path) -> Result<Password, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("the password file {} cannot be read: {error}", path.display())))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("the password file {} cannot be read: {error}", path.display())))?;
     Ok(Password::new(text.lines().next().unwrap_or_default()))
 }
 

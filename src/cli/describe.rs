@@ -15,7 +15,15 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
         let _ = writeln!(text, "  {name:<12}{value}");
     };
     let (readers, inserters) = (options.readers, options.inserters);
-    line("batches", format!("{} rows or {}; {readers} readers, {inserters} inserters, {} retries", count(options.batch_rows), bytes(options.batch_bytes), options.retry.max_retries));
+    line(
+        "batches",
+        format!(
+            "{} rows or {}; {readers} readers, {inserters} inserters, {} retries",
+            count(options.batch_rows),
+            bytes(options.batch_bytes),
+            options.retry.max_retries
+        ),
+    );
     line("dry run", if options.dry_run { "yes, nothing is written".to_owned() } else { "no".to_owned() });
     text
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
 
 use super::failure::Failure;
 
@@ -29,33 +30,57 @@ pub(super) fn load() -> Result<Environment, Failure> {
     };
     let mut environment = Environment::default();
     for entry in dotenvy::from_path_iter(path).map_err(|error| Failure::usage(format!("the file {FILE} cannot be read: {error}")))? {
-        let (name, _) = entry.map_err(|error| Failure::usage(bad_line(&text, &error)))?;
+        let (name, _) = entry.map_err(|_| Failure::usage(bad_line(&text)))?;
         if std::env::var_os(&name).is_none() {
             environment.lines.insert(name.clone(), line_of_variable(&text, &name));
         }
     }
     // The file was read once without an error; what can fail now is only that it changed in between.
-    dotenvy::from_path(path).map_err(|error| Failure::usage(bad_line(&text, &error)))?;
+    dotenvy::from_path(path).map_err(|_| Failure::usage(bad_line(&text)))?;
     Ok(environment)
 }
 
 /// Names the line and not its content, which may be a password.
-fn bad_line(text: &str, error: &dotenvy::Error) -> String {
-    let line = match error {
-        dotenvy::Error::LineParse(content, _) => text.lines().position(|line| content.lines().next().is_some_and(|first| line == first)),
-        _ => None,
+fn bad_line(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let reads = |count: &usize| {
+        let head = lines.iter().take(*count).flat_map(|line| [*line, "\n"]).collect::<String>();
+        dotenvy::from_read_iter(head.as_bytes()).all(|entry| entry.is_ok())
     };
-    let place = line.map_or_else(|| FILE.to_owned(), |line| format!("{FILE}, line {}", line + 1));
-    format!("{place}: this is not NAME=value\nhint: values with blanks, quotes, # or $ need single quotes around them")
+    // A quoted value may go over several lines, so a beginning that does not read may be the beginning of one that does.
+    let good = (0..lines.len()).rev().find(reads).unwrap_or_default();
+    format!("{FILE}, line {}: this is not NAME=value\nhint: values with blanks, quotes, # or $ need single quotes around them", good + 1)
 }
 
-/// The last line that sets the variable, counted from 1.
+/// The first line that sets the variable, counted from 1.
 fn line_of_variable(text: &str, name: &str) -> usize {
-    let sets = |line: &str| line.trim_start().trim_start_matches("export ").trim_start().split('=').next().is_some_and(|left| left.trim() == name);
+    let sets =
+        |line: &str| line.trim_start().trim_start_matches("export ").trim_start().split('=').next().is_some_and(|left| left.trim() == name);
     text.lines().position(sets).map_or(1, |line| line + 1)
 }
 
+/// How a value was given, the greater winning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Given {
+    /// In `.env`.
+    File,
+    /// In the environment.
+    Environment,
+    /// As a flag.
+    Flag,
+}
+
 impl Environment {
+    /// How the argument was given that is read from this variable, if it was.
+    pub fn given(&self, source: Option<ValueSource>, variable: &str) -> Option<Given> {
+        match source? {
+            ValueSource::CommandLine => Some(Given::Flag),
+            ValueSource::EnvVariable if self.lines.contains_key(variable) => Some(Given::File),
+            ValueSource::EnvVariable => Some(Given::Environment),
+            _ => None,
+        }
+    }
+
     /// The text of an error of clap, with the variable that the bad value came from.
     pub fn explain(&self, error: &clap::Error, command: &clap::Command) -> String {
         let text = error.render().to_string();
@@ -77,7 +102,8 @@ impl Environment {
             return None;
         }
         let all = command.get_subcommands().flat_map(clap::Command::get_arguments);
-        let variable = all.filter(|argument| argument.get_long() == Some(flag)).find_map(clap::Arg::get_env)?.to_string_lossy().into_owned();
+        let variable =
+            all.filter(|argument| argument.get_long() == Some(flag)).find_map(clap::Arg::get_env)?.to_string_lossy().into_owned();
         std::env::var_os(&variable)?;
         Some(match self.lines.get(&variable) {
             Some(line) => format!("{variable} in {FILE}, line {line}"),

@@ -114,7 +114,9 @@ pub(super) fn connecting(error: &ServerError) -> Failure {
         ServerError::Server { code: Some(AUTHENTICATION_FAILED | REQUIRED_PASSWORD), .. } => {
             failure.hint("set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file")
         }
-        ServerError::Server { code: Some(UNKNOWN_DATABASE), .. } => failure.hint("set --clickhouse-db or CLICKHOUSE_DB to the database in which the tables are"),
+        ServerError::Server { code: Some(UNKNOWN_DATABASE), .. } => {
+            failure.hint("set --clickhouse-db or CLICKHOUSE_DB to the database in which the tables are")
+        }
         ServerError::Network { .. } | ServerError::Timeout { .. } => {
             failure.hint("set --clickhouse-url or CLICKHOUSE_URL to the server's HTTP interface, which listens on port 8123 by default")
         }
@@ -132,7 +134,9 @@ impl From<JobError> for Failure {
         let failure = Self::of_kind(kind, &error);
         match &error {
             JobError::NotFound { .. } => failure.hint("`clickhouse-backfill job list` shows the built-in jobs"),
-            JobError::MissingTable { role: "target", .. } => failure.hint("--target-table names another target; --clickhouse-db another database"),
+            JobError::MissingTable { role: "target", .. } => {
+                failure.hint("--target-table names another target; --clickhouse-db another database")
+            }
             JobError::MissingTable { .. } => failure.hint("--clickhouse-db names the database in which the tables are"),
             _ => failure,
         }

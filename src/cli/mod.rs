@@ -20,10 +20,10 @@ mod summary_file;
 
 use std::process::ExitCode;
 
+use crate::progress::{Terminal, TerminalOptions};
 pub use arguments::command;
 use arguments::{Command, OutputArguments};
 use failure::Failure;
-use crate::progress::{Terminal, TerminalOptions};
 
 /// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check
 /// before the first row, 130 interrupted.

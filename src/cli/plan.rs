@@ -50,9 +50,21 @@ fn sql(session: &Session) -> String {
     let (job, scope) = (&*session.job, &session.plan.scope);
     let mut text = String::new();
     if let Some(lookup) = &job.lookup {
-        statement(&mut text, "lookup query", &statements::lookup(lookup, scope.window, None), &statements::lookup_settings(job), " FORMAT RowBinary");
+        statement(
+            &mut text,
+            "lookup query",
+            &statements::lookup(lookup, scope.window, None),
+            &statements::lookup_settings(job),
+            " FORMAT RowBinary",
+        );
         if !lookup.columns.is_empty() {
-            statement(&mut text, "what a row gets that finds nothing", &statements::miss(lookup), &statements::lookup_settings(job), " FORMAT RowBinary");
+            statement(
+                &mut text,
+                "what a row gets that finds nothing",
+                &statements::miss(lookup),
+                &statements::lookup_settings(job),
+                " FORMAT RowBinary",
+            );
         }
     }
     let first = session.plan.waves.iter().flat_map(|wave| &wave.chunks).next();

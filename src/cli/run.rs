@@ -38,6 +38,7 @@ pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitC
 }
 
 async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
+    summary_file::check(arguments.output.summary_json.as_deref())?;
     let run_id = new_run_id();
     let session = open(&arguments.server, &arguments.what, &run_id).await?;
     let options = config::pipeline_options(arguments, &session.connection).await;
@@ -61,9 +62,10 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     let Session { connection, job, .. } = &session;
     let kept = (arguments.sample > 0).then(|| sampler.clone());
     let pipeline = Pipeline::new(connection.clone(), job.clone(), options.clone(), counters.clone(), stop.clone(), kept);
-    pipeline.preflight().await.map_err(|error| {
-        Failure::refused_because("the server refuses the insert that a run would send, tried without rows", &error)
-    })?;
+    pipeline
+        .preflight()
+        .await
+        .map_err(|error| Failure::refused_because("the server refuses the insert that a run would send, tried without rows", &error))?;
     let planned = began.elapsed();
 
     let work = async {
@@ -94,7 +96,12 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
     let again = describe::safe_and_next(&session, options.dry_run);
     match ran {
-        Ok(Outcome::Complete) => printed.map(|()| ExitCode::SUCCESS),
+        Ok(Outcome::Complete) => {
+            if let Err(error) = printed {
+                tracing::warn!("the sample cannot be shown, the run is not affected: {}", error.one_line());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Ok(Outcome::Stopped) => {
             terminal.insist(&again);
             Ok(ExitCode::from(INTERRUPTED))
@@ -109,7 +116,10 @@ fn refuse_duplicates(session: &Session, dry_run: bool) -> Result<(), Failure> {
     if target.is_replacing() || dry_run {
         return Ok(());
     }
-    let message = format!("the target table {} has the engine {}, which would keep the rows of a batch twice when it is sent again", target.name, target.engine);
+    let message = format!(
+        "the target table {} has the engine {}, which would keep the rows of a batch twice when it is sent again",
+        target.name, target.engine
+    );
     Err(Failure::refused(message).hint("fill a ReplacingMergeTree, whose repeated rows collapse by its sorting key"))
 }
 

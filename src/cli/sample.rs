@@ -20,10 +20,13 @@ pub(super) async fn print_sample(connection: &Connection, job: &BoundJob, rows: 
     }
     let sql = statements::sample(job, rows);
     let settings = statements::sample_settings(job, sql.len());
-    let answer = connection.fetch("sample", &sql, "JSONCompactStringsEachRow", &settings).await.map_err(|error| Failure::stopped(&error))?;
+    let answer =
+        connection.fetch("sample", &sql, "JSONCompactStringsEachRow", &settings).await.map_err(|error| Failure::stopped(&error))?;
     let mut text = String::new();
     let width = job.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default();
-    for (number, row) in serde_json::Deserializer::from_slice(&answer).into_iter::<Vec<Value>>().enumerate() {
+    // Values may hold bytes that are no UTF-8, and the server copies them into its answer.
+    let answer = String::from_utf8_lossy(&answer);
+    for (number, row) in serde_json::Deserializer::from_str(&answer).into_iter::<Vec<Value>>().enumerate() {
         let row = row.map_err(|error| Failure::stopped(&error))?;
         // Writing to a string cannot fail.
         let _ = writeln!(text, "── {} {} of {} ──", job.target.name.table, number + 1, job.target.name);
@@ -36,7 +39,11 @@ pub(super) async fn print_sample(connection: &Connection, job: &BoundJob, rows: 
 
 /// One line without control characters, which could take the terminal over.
 fn shown(value: &str) -> String {
-    let mut text: String = value.chars().take(SHOWN_CHARACTERS).flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
+    let mut text: String = value
+        .chars()
+        .take(SHOWN_CHARACTERS)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect();
     if value.chars().nth(SHOWN_CHARACTERS).is_some() {
         let _ = write!(text, "… ({} bytes)", value.len());
     }

@@ -85,12 +85,13 @@ impl Connection {
     }
 
     fn stream_as(&self, format: &str, label: &str, sql: &str, settings: &Settings) -> Result<BlockStream, Error> {
-        let mut query = self.client.query_raw(sql).with_setting("query_id", self.queries.next(label));
+        let query_id = self.queries.next(label);
+        let mut query = self.client.query_raw(sql).with_setting("query_id", &query_id);
         for (name, value) in settings.iter() {
             query = query.with_setting(name, value);
         }
-        let cursor = query.fetch_bytes(format).map_err(|error| Error::from_client(error, self.endpoint.url(), false))?;
-        Ok(BlockStream::new(cursor, self.endpoint.clone(), self.timeouts))
+        let cursor = query.fetch_bytes(format).map_err(|error| Error::from_client(error, self.endpoint.url(), &query_id, false))?;
+        Ok(BlockStream::new(cursor, self.endpoint.clone(), query_id, self.timeouts))
     }
 
     /// Runs a query and gives its whole answer in the format that is named.

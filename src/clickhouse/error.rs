@@ -48,7 +48,9 @@ pub enum Error {
         message: String,
     },
     /// The statement does not fit into a request line, which the HTTP client limits to 64 KiB.
-    #[error("the INSERT statement needs {bytes} bytes in the request line, and 65000 is the most that HTTP allows here; shorten the job's expressions")]
+    #[error(
+        "the INSERT statement needs {bytes} bytes in the request line, and 65000 is the most that HTTP allows here; shorten the job's expressions"
+    )]
     StatementTooLong {
         /// Its length in bytes, percent-encoded.
         bytes: usize,
@@ -135,20 +137,28 @@ impl Error {
     }
 
     /// Turns the client crate's error into ours. `mid_stream`: rows had been received before.
-    pub(super) fn from_client(error: ::clickhouse::error::Error, url: &url::Url, mid_stream: bool) -> Self {
+    pub(super) fn from_client(error: ::clickhouse::error::Error, url: &url::Url, query_id: &str, mid_stream: bool) -> Self {
         use ::clickhouse::error::Error as Client;
         match error {
-            Client::BadResponse(message) => Self::Server { code: parse_code(&message), message, mid_stream },
+            Client::BadResponse(message) => Self::Server { code: parse_code(&message), message: complete(message, query_id), mid_stream },
             Client::TimedOut => Self::Timeout { what: "the statement", after: Duration::ZERO },
             other => Self::Network { url: url.to_string(), message: chain(&other) },
         }
     }
 }
 
-/// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that.
+/// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that, or in a bare `Code: 241`.
 fn parse_code(message: &str) -> Option<u32> {
-    let (digits, _) = message.strip_prefix("Code: ")?.split_once('.')?;
-    digits.parse().ok()
+    let rest = message.strip_prefix("Code: ")?;
+    rest.split_once('.').map_or(rest, |(digits, _)| digits).parse().ok()
+}
+
+/// The client crate gives no more than the code where the server's words are not UTF-8, as when they quote such data.
+fn complete(message: String, query_id: &str) -> String {
+    if message.strip_prefix("Code: ").is_none_or(|rest| rest.parse::<u32>().is_err()) {
+        return message;
+    }
+    format!("{message}. The server's words are not UTF-8 and could not be read; system.query_log has them under query_id {query_id}")
 }
 
 /// An error and its sources, joined by colons; a source that its parent's text already holds is left out.
@@ -179,6 +189,9 @@ mod tests {
         assert_eq!(parse_code("Code: 241. DB::Exception: memory"), Some(241));
         assert_eq!(parse_code("said Code: 241. DB::Exception"), None);
         assert_eq!(parse_code("Code: x. "), None);
+        assert_eq!(parse_code("Code: 117"), Some(117));
+        assert!(complete("Code: 117".to_owned(), "id-1").ends_with("under query_id id-1"));
+        assert_eq!(complete("Code: 117. DB::Exception".to_owned(), "id-1"), "Code: 117. DB::Exception");
     }
 
     #[test]

@@ -20,15 +20,16 @@ impl Connection {
         if bytes > REQUEST_LINE_BYTES {
             return Err(Error::StatementTooLong { bytes });
         }
+        let query_id = self.queries.next(label);
         let mut insert = self
             .client
             .insert_formatted_with(sql)
             .with_timeouts(Some(self.timeouts.send), Some(self.timeouts.insert_end))
-            .with_setting("query_id", self.queries.next(label));
+            .with_setting("query_id", &query_id);
         for (name, value) in settings.iter() {
             insert = insert.with_setting(name, value);
         }
-        let failed = |error| match Error::from_client(error, self.endpoint.url(), false) {
+        let failed = |error| match Error::from_client(error, self.endpoint.url(), &query_id, false) {
             Error::Timeout { .. } => Error::Timeout { what: "an insert", after: self.timeouts.insert_end },
             other => other,
         };

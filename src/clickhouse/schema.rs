@@ -105,13 +105,27 @@ pub async fn table_schema(connection: &Connection, name: &TableName) -> Result<O
     }
     let (database, table) = (quote_literal(&name.database), quote_literal(&name.table));
     let found = connection
-        .rows::<Table>("schema", &format!("SELECT engine, sorting_key, partition_key FROM system.tables WHERE database = {database} AND name = {table}"))
+        .rows::<Table>(
+            "schema",
+            &format!("SELECT engine, sorting_key, partition_key FROM system.tables WHERE database = {database} AND name = {table}"),
+        )
         .await?;
     let Some(found) = found.into_iter().next() else { return Ok(None) };
     let columns = connection
-        .rows("schema", &format!("SELECT name, type, default_kind FROM system.columns WHERE database = {database} AND table = {table} ORDER BY position"))
+        .rows(
+            "schema",
+            &format!(
+                "SELECT name, type, default_kind FROM system.columns WHERE database = {database} AND table = {table} ORDER BY position"
+            ),
+        )
         .await?;
-    Ok(Some(TableSchema { name: name.clone(), engine: found.engine, sorting_key: found.sorting_key, partition_key: found.partition_key, columns }))
+    Ok(Some(TableSchema {
+        name: name.clone(),
+        engine: found.engine,
+        sorting_key: found.sorting_key,
+        partition_key: found.partition_key,
+        columns,
+    }))
 }
 
 /// Which of these functions may give another result the second time, as

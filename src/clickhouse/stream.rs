@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ::clickhouse::query::BytesCursor;
+use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{Endpoint, Error, Timeouts};
@@ -23,6 +23,7 @@ const HOLD_BACK_BYTES: usize = 128 * 1024;
 pub struct BlockStream {
     cursor: BytesCursor,
     endpoint: Arc<Endpoint>,
+    query_id: String,
     timeouts: Timeouts,
     held: VecDeque<Bytes>,
     held_bytes: usize,
@@ -31,8 +32,8 @@ pub struct BlockStream {
 }
 
 impl BlockStream {
-    pub(super) fn new(cursor: BytesCursor, endpoint: Arc<Endpoint>, timeouts: Timeouts) -> Self {
-        Self { cursor, endpoint, timeouts, held: VecDeque::new(), held_bytes: 0, received: false, ended: false }
+    pub(super) fn new(cursor: BytesCursor, endpoint: Arc<Endpoint>, query_id: String, timeouts: Timeouts) -> Self {
+        Self { cursor, endpoint, query_id, timeouts, held: VecDeque::new(), held_bytes: 0, received: false, ended: false }
     }
 
     /// The next piece, or `None` when the answer has ended as HTTP says it must.
@@ -61,7 +62,7 @@ impl BlockStream {
             ("the first part of an answer", self.timeouts.first_byte)
         };
         let piece = timeout(after, self.cursor.next()).await.map_err(|_| Error::Timeout { what, after })?;
-        match piece.map_err(|error| Error::from_client(error, self.endpoint.url(), self.received))? {
+        match piece.map_err(|error| Error::from_client(error, self.endpoint.url(), &self.query_id, self.received))? {
             Some(piece) => {
                 self.received = true;
                 self.held_bytes += piece.len();

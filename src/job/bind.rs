@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use super::JobError;
 use super::bound::{BoundColumn, BoundJob, BoundKey, BoundLookup, BoundVersion, LeftOut, UsedColumn};
 use super::common_type::common_key;
 use super::error::asking;
-use super::file::{Expression, Job, Lookup};
+use super::file::{Expression, Job, Lookup, StatementSettings};
 use super::inspect::{Inspection, check_text, inspect, names_unknown_column};
-use super::JobError;
+use super::statements::END_OF_ROW;
 use crate::clickhouse::{Column, Connection, Error as ServerError, Settings, TableName, TableSchema, structure, table_schema};
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
 
@@ -27,6 +28,7 @@ pub struct BindOptions {
 /// # Errors
 /// [`JobError`]; none of them leaves anything changed on the server.
 pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> Result<BoundJob, JobError> {
+    check_settings(connection, job).await?;
     let database = connection.endpoint().database();
     let source = existing(connection, "source", &TableName::parse(&job.source.table, database)).await?;
     if !source.is_merge_tree() {
@@ -56,7 +58,11 @@ pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> 
         _ => None,
     };
     let keys = lookup.as_ref().map(|lookup| lookup.keys.as_slice()).unwrap_or_default();
-    let framed = keys.iter().map(|key| (key.source.as_str(), key.type_name.as_str())).chain(used.source.iter().map(name_and_type));
+    let framed = keys
+        .iter()
+        .map(|key| (key.source.as_str(), key.type_name.as_str()))
+        .chain(used.source.iter().map(name_and_type))
+        .chain([END_OF_ROW]);
     let source_layout = Arc::new(layout("source", &source.name, framed, keys.len())?);
     let remarks = remarks(&used.source, lookup.as_ref());
     Ok(BoundJob {
@@ -79,6 +85,22 @@ pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> 
     })
 }
 
+/// Lets the server look at the job's settings by themselves, so that no column is blamed for them later.
+async fn check_settings(connection: &Connection, job: &Job) -> Result<(), JobError> {
+    let StatementSettings { source, lookup, insert } = &job.settings;
+    for (statement, settings) in [("source", source), ("lookup", lookup), ("insert", insert)] {
+        if settings.0.is_empty() {
+            continue;
+        }
+        match connection.fetch("settings", "SELECT 1", "TSV", &Settings::default().with_all(&settings.0)).await {
+            Ok(_) => {}
+            Err(ServerError::Server { message, .. }) => return Err(JobError::Settings { origin: job.origin.clone(), statement, message }),
+            Err(other) => return Err(asking("asking the server about the job's settings")(other)),
+        }
+    }
+    Ok(())
+}
+
 async fn existing(connection: &Connection, role: &'static str, name: &TableName) -> Result<TableSchema, JobError> {
     let found = table_schema(connection, name).await.map_err(asking("asking the server for its tables"))?;
     found.ok_or_else(|| JobError::MissingTable { role, table: name.clone() })
@@ -86,7 +108,11 @@ async fn existing(connection: &Connection, role: &'static str, name: &TableName)
 
 fn needed<'a>(role: &'static str, table: &'a TableSchema, name: &str) -> Result<&'a Column, JobError> {
     let found = table.column(name).filter(|column| column.is_selectable());
-    found.ok_or_else(|| JobError::Unfit { role, table: table.name.clone(), message: format!("it has no column {name}, which the job names") })
+    found.ok_or_else(|| JobError::Unfit {
+        role,
+        table: table.name.clone(),
+        message: format!("it has no column {name}, which the job names"),
+    })
 }
 
 fn enabled_exclusions(job: &Job, options: &BindOptions) -> Result<Vec<String>, JobError> {
@@ -125,7 +151,10 @@ async fn columns_to_write(
             continue;
         };
         if !column.is_insertable() {
-            left_out.push(LeftOut { name: name.clone(), reason: format!("it is {} in the target, which computes it itself", column.default_kind) });
+            left_out.push(LeftOut {
+                name: name.clone(),
+                reason: format!("it is {} in the target, which computes it itself", column.default_kind),
+            });
             continue;
         }
         if job.target.optional.contains(name)
@@ -284,7 +313,8 @@ async fn bind_lookup(
     let head = keys.iter().map(|key| (key.lookup.as_str(), key.type_name.as_str()));
     let version_column = version.iter().map(|version| (version.name.as_str(), version.type_name.as_str()));
     let deleted_column = lookup.deleted.iter().map(|name| (name.as_str(), "Bool"));
-    let framed: Vec<_> = head.chain(version_column).chain(deleted_column).chain(columns.iter().map(name_and_type)).collect();
+    let framed: Vec<_> =
+        head.chain(version_column).chain(deleted_column).chain(columns.iter().map(name_and_type)).chain([END_OF_ROW]).collect();
     let marked = framed.len();
     let layout = Arc::new(layout("lookup", &table.name, framed.into_iter(), marked)?);
     Ok(BoundLookup { keys, version, deleted: lookup.deleted.clone(), window: lookup.window.clone(), window_type, columns, layout, table })
@@ -294,7 +324,10 @@ fn bind_version(table: &TableSchema, column: &Column) -> Result<BoundVersion, Jo
     let unfit = |message: String| JobError::Unfit { role: "lookup", table: table.name.clone(), message };
     let parsed = DataType::parse(&column.type_name).map_err(|error| unfit(error.to_string()))?;
     let encoding = VersionEncoding::of(&parsed).ok_or_else(|| {
-        unfit(format!("its version column {} is {}; integers, dates and times of at most 8 bytes can be compared", column.name, column.type_name))
+        unfit(format!(
+            "its version column {} is {}; integers, dates and times of at most 8 bytes can be compared",
+            column.name, column.type_name
+        ))
     })?;
     Ok(BoundVersion { name: column.name.clone(), type_name: column.type_name.clone(), encoding })
 }

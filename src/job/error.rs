@@ -43,6 +43,16 @@ pub enum JobError {
         /// What is wrong.
         message: String,
     },
+    /// ClickHouse settings that the server does not take.
+    #[error("{origin}: the server refuses [settings.{statement}]: {message}")]
+    Settings {
+        /// The file or the built-in job.
+        origin: String,
+        /// `source`, `lookup` or `insert`.
+        statement: &'static str,
+        /// The server's words.
+        message: String,
+    },
     /// A table that does not exist, or that the user may not see.
     #[error("the {role} table {table} does not exist, or the user has no right to see it")]
     MissingTable {
@@ -75,7 +85,7 @@ pub enum JobError {
 impl JobError {
     /// Whether the job's text or the command line has to change; else the tables have to.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Syntax { .. } | Self::Invalid { .. } | Self::Expression { .. })
+        matches!(self, Self::NotFound { .. } | Self::Syntax { .. } | Self::Invalid { .. } | Self::Expression { .. } | Self::Settings { .. })
     }
 }
 

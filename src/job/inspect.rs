@@ -148,10 +148,11 @@ async fn inspect_list(
         return Ok(Err(format!("gives {} columns instead of {}", types.len(), expressions.len())));
     }
     let select = from_nothing(expressions, over);
-    let tree = match connection.fetch("inspect", &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"), "TSVRaw", &Settings::common()).await {
-        Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
-        Err(error) => return refused(error),
-    };
+    let tree =
+        match connection.fetch("inspect", &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"), "TSVRaw", &Settings::common()).await {
+            Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
+            Err(error) => return refused(error),
+        };
     let functions = functions_of(&tree);
     if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
         return Ok(Err(format!("uses {name}, which is a {kind} function; only the row at hand can be used")));
@@ -167,7 +168,10 @@ async fn inspect_list(
              where that is wanted, put it into allow_functions under [target]"
         )));
     }
-    let plan = match connection.fetch("inspect", &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"), "TSVRaw", &Settings::common()).await {
+    let plan = match connection
+        .fetch("inspect", &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"), "TSVRaw", &Settings::common())
+        .await
+    {
         Ok(plan) => plan,
         Err(error) => return refused(error),
     };
@@ -193,7 +197,8 @@ fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
 
 /// Which columns the plan reads; refuses every plan that is more than expressions over one read.
 fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String> {
-    let plan: Value = serde_json::from_slice(plan).map_err(|error| format!("cannot be inspected: the server's plan is not JSON: {error}"))?;
+    let plan: Value =
+        serde_json::from_slice(plan).map_err(|error| format!("cannot be inspected: the server's plan is not JSON: {error}"))?;
     let mut node = plan.pointer("/0/Plan");
     while let Some(step) = node {
         let kind = step.get("Node Type").and_then(Value::as_str).unwrap_or_default();
@@ -202,7 +207,9 @@ fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String
             "ReadFromStorage" | "ReadFromPreparedSource" => {
                 let header = step.get("Header").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 let names = header.iter().filter_map(|column| column.get("Name").and_then(Value::as_str));
-                return names.map(|name| position_of(name, over).ok_or_else(|| format!("reads {name}, which is no column of the tables"))).collect();
+                return names
+                    .map(|name| position_of(name, over).ok_or_else(|| format!("reads {name}, which is no column of the tables")))
+                    .collect();
             }
             other => return Err(format!("needs more than the row at hand: the server would run a step {other:?} for it")),
         }
@@ -214,7 +221,8 @@ fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String
 fn position_of(name: &str, over: &Structure) -> Option<usize> {
     let whole = over.iter().position(|(column, _)| column == name);
     whole.or_else(|| {
-        let parents = over.iter().enumerate().filter(|(_, (column, _))| name.strip_prefix(column.as_str()).is_some_and(|rest| rest.starts_with('.')));
+        let parents =
+            over.iter().enumerate().filter(|(_, (column, _))| name.strip_prefix(column.as_str()).is_some_and(|rest| rest.starts_with('.')));
         parents.max_by_key(|(_, (column, _))| column.len()).map(|(position, _)| position)
     })
 }
@@ -243,7 +251,14 @@ mod tests {
             let message = check_text(sql).unwrap_err();
             assert!(message.contains(part), "{sql:?}: {message}");
         }
-        for sql in ["source.select", "source.a * 2", "CAST(source.a AS String)", "f('a, b;', source.`x,y`)", "(source.a, source.b)", "2 * (3) * source.a[1] * 4"] {
+        for sql in [
+            "source.select",
+            "source.a * 2",
+            "CAST(source.a AS String)",
+            "f('a, b;', source.`x,y`)",
+            "(source.a, source.b)",
+            "2 * (3) * source.a[1] * 4",
+        ] {
             assert_eq!(check_text(sql), Ok(()), "{sql:?}");
         }
     }

@@ -7,12 +7,8 @@
 //! An arena does not know which of its bytes are still used: its owner says so with [`Arena::release`], asks
 //! [`Arena::wants_compaction`], and moves what it needs into a new arena with [`Arena::move_from`].
 
-use std::ptr::NonNull;
-
-use bumpalo::Bump;
-
 use super::LookupError;
-use super::prefetch::prefetch_line;
+use super::chunk::Chunk;
 
 /// Bits of an address that are the offset in a chunk.
 const OFFSET_BITS: u32 = 15;
@@ -49,69 +45,6 @@ impl ArenaError {
     }
 }
 
-/// One piece of memory, filled from its front.
-pub(super) struct Chunk {
-    /// All bytes of the chunk, initialised; owned by `owner`, or dangling and empty.
-    memory: NonNull<[u8]>,
-    used: usize,
-    /// Whether it was made for one slice alone.
-    dedicated: bool,
-    /// Frees `memory` when dropped. Never asked for anything else.
-    owner: Bump,
-}
-
-// SAFETY: a chunk is the only holder of its memory: `memory` points into the chunk that `owner` allocated and handed
-// out exactly once, and neither pointer leaves this type other than as a borrow of the chunk. Moving it to another
-// thread moves memory and owner together; `Bump` itself is `Send`.
-unsafe impl Send for Chunk {}
-// SAFETY: through `&Chunk` only `bytes` and numbers can be reached: plain reads of initialised bytes, which change
-// only through `&mut Chunk`. `Bump` is not `Sync` because `&Bump` can allocate; the only use of `owner` through a
-// shared borrow is reading its allocated size, which writes nothing.
-unsafe impl Sync for Chunk {}
-
-impl Chunk {
-    /// A chunk without memory, which stands where a dedicated one was.
-    fn empty() -> Self {
-        Self { memory: NonNull::from(&mut []), used: 0, dedicated: false, owner: Bump::new() }
-    }
-
-    fn with_capacity(capacity: usize, dedicated: bool) -> Result<Self, ArenaError> {
-        let refused = |_| ArenaError::OutOfMemory(capacity);
-        let owner = Bump::try_with_capacity(capacity).map_err(refused)?;
-        // The size was rounded up: take all of it.
-        let length = owner.chunk_capacity().max(capacity);
-        let length = if dedicated { length } else { length.min(CHUNK_BYTES) };
-        let memory = owner.try_alloc_slice_fill_copy(length, 0u8).map_err(refused)?;
-        Ok(Self { memory: NonNull::from(memory), used: 0, dedicated, owner })
-    }
-
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: `memory` is the whole slice that `owner` handed out (initialised, exclusively ours; or the empty
-        // slice). `owner` is neither reset nor asked again, and moving it does not move its memory, so the slice
-        // lives as long as `self`, whose borrow the result carries.
-        unsafe { self.memory.as_ref() }
-    }
-
-    #[inline]
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`; `&mut self` makes this the only borrow.
-        unsafe { self.memory.as_mut() }
-    }
-
-    /// Copies `head` and `body` behind what is there; `None` if they do not fit.
-    #[inline]
-    fn push(&mut self, head: &[u8], body: &[u8]) -> Option<usize> {
-        let start = self.used;
-        let end = start.checked_add(head.len())?.checked_add(body.len())?;
-        let (to_head, to_body) = self.bytes_mut().get_mut(start..end)?.split_at_mut_checked(head.len())?;
-        to_head.copy_from_slice(head);
-        to_body.copy_from_slice(body);
-        self.used = end;
-        Some(start)
-    }
-}
-
 /// Chunks of bytes, see the module.
 #[derive(Default)]
 pub(super) struct Arena {
@@ -142,14 +75,12 @@ impl Arena {
 
     #[cold]
     fn push_into_new_chunk(&mut self, head: &[u8], body: &[u8], length: usize) -> Result<Address, ArenaError> {
-        let dedicated = length > DEDICATED_BYTES;
-        let capacity = if dedicated {
-            length
-        } else {
-            let grown = FIRST_CHUNK_BYTES.checked_shl(self.chunks.len().min(16) as u32).unwrap_or(CHUNK_BYTES);
-            grown.clamp(length + CHUNK_OVERHEAD, CHUNK_BYTES) - CHUNK_OVERHEAD
-        };
-        let mut chunk = Chunk::with_capacity(capacity, dedicated)?;
+        if length > DEDICATED_BYTES {
+            return self.add_chunk(Chunk::dedicated(head, body)?, 0);
+        }
+        let grown = FIRST_CHUNK_BYTES << self.chunks.len().min(16);
+        let capacity = grown.clamp(length + CHUNK_OVERHEAD, CHUNK_BYTES) - CHUNK_OVERHEAD;
+        let mut chunk = Chunk::with_capacity(capacity, CHUNK_BYTES)?;
         let offset = chunk.push(head, body).ok_or(ArenaError::OutOfMemory(length))?;
         self.add_chunk(chunk, offset)
     }
@@ -159,10 +90,10 @@ impl Arena {
         let index = self.chunks.len();
         let address = address(index, offset)?;
         self.chunks.try_reserve(1).map_err(|_| ArenaError::OutOfMemory(size_of::<Chunk>()))?;
-        if !chunk.dedicated {
+        if !chunk.is_dedicated() {
             self.filling = Some(index);
         }
-        self.used += chunk.used;
+        self.used += chunk.stored().len();
         self.chunks.push(chunk);
         Ok(address)
     }
@@ -172,16 +103,14 @@ impl Arena {
     pub(super) fn bytes_at(&self, address: Address) -> Option<&[u8]> {
         let (index, offset) = place(address);
         let chunk = self.chunks.get(index)?;
-        chunk.bytes().get(offset..chunk.used)
+        chunk.stored().get(offset..)
     }
 
     /// Asks for the memory that the next slices will be written to.
     #[inline]
     pub(super) fn prefetch_end(&self) {
         if let Some(chunk) = self.filling.and_then(|index| self.chunks.get(index)) {
-            let end = chunk.memory.cast::<u8>().as_ptr().cast_const().wrapping_add(chunk.used);
-            prefetch_line(end);
-            prefetch_line(end.wrapping_add(64));
+            chunk.prefetch_end();
         }
     }
 
@@ -192,8 +121,7 @@ impl Arena {
         let (index, offset) = place(address);
         let target = self.chunks.get_mut(index).and_then(|chunk| {
             let end = offset.checked_add(slice.len())?;
-            let used = chunk.used;
-            chunk.bytes_mut().get_mut(..used)?.get_mut(offset..end)
+            chunk.stored_mut().get_mut(offset..end)
         });
         target.map(|target| target.copy_from_slice(slice)).is_some()
     }
@@ -202,8 +130,8 @@ impl Arena {
     pub(super) fn release(&mut self, address: Address, length: usize, whole: bool) {
         let (index, _) = place(address);
         match self.chunks.get_mut(index) {
-            Some(chunk) if chunk.dedicated && whole => {
-                self.used -= chunk.used;
+            Some(chunk) if chunk.is_dedicated() && whole => {
+                self.used -= chunk.stored().len();
                 *chunk = Chunk::empty();
             }
             _ => self.released += length,
@@ -221,8 +149,8 @@ impl Arena {
     pub(super) fn move_from(&mut self, other: &mut Self, address: Address, length: usize) -> Result<Address, ArenaError> {
         let (index, _) = place(address);
         if let Some(chunk) = other.chunks.get_mut(index)
-            && chunk.dedicated
-            && chunk.used == length
+            && chunk.is_dedicated()
+            && chunk.stored().len() == length
         {
             let chunk = std::mem::replace(chunk, Chunk::empty());
             other.used -= length;
@@ -277,7 +205,8 @@ impl Chunks {
     #[inline]
     pub(super) fn bytes_at(&self, address: u64) -> Option<&[u8]> {
         let chunk = self.chunks.get(usize::try_from(address >> OFFSET_BITS).ok()?)?;
-        chunk.bytes().get((address as usize) & (CHUNK_BYTES - 1)..chunk.used)
+        let offset = usize::try_from(address & (CHUNK_BYTES as u64 - 1)).ok()?;
+        chunk.stored().get(offset..)
     }
 
     /// Bytes that the allocator gave, the list of chunks included.
@@ -287,7 +216,7 @@ impl Chunks {
 }
 
 fn allocated_bytes(chunks: &[Chunk]) -> usize {
-    chunks.iter().map(|chunk| chunk.owner.allocated_bytes_including_metadata()).sum()
+    chunks.iter().map(Chunk::allocated_bytes).sum()
 }
 
 #[inline]
@@ -309,11 +238,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn chunks_fill_whole_pages() {
-        let chunk = Chunk::with_capacity(CHUNK_BYTES - CHUNK_OVERHEAD, false).unwrap();
-        let allocated = chunk.owner.allocated_bytes_including_metadata();
-        assert!(allocated <= CHUNK_BYTES, "{allocated}");
-        assert!(chunk.bytes().len() > CHUNK_BYTES - CHUNK_OVERHEAD, "{}", chunk.bytes().len());
+    fn full_grown_chunks_fill_whole_pages() {
+        let mut arena = Arena::default();
+        for _ in 0..10 * CHUNK_BYTES / 64 {
+            arena.push(&[7; 64], &[]).unwrap();
+        }
+        let last = arena.chunks.iter().map(Chunk::allocated_bytes).max();
+        assert!(last.is_some_and(|bytes| bytes > CHUNK_BYTES - 64 && bytes <= CHUNK_BYTES), "{last:?}");
+        assert!(arena.allocated_bytes() < arena.used_bytes() + 2 * CHUNK_BYTES);
     }
 
     #[test]
@@ -357,7 +289,7 @@ mod tests {
             let mut arena = Arena::default();
             let mut stored = Vec::new();
             for (index, length) in lengths.into_iter().enumerate() {
-                let slice: Vec<u8> = (0..length).map(|at| (at * 31 + index) as u8).collect();
+                let slice: Vec<u8> = (0..length).map(|at| ((at * 31 + index) % 251).to_le_bytes()[0]).collect();
                 let address = arena.push(&slice, b"").unwrap();
                 stored.push((address, slice));
             }

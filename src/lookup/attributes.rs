@@ -233,7 +233,7 @@ mod tests {
                 let record = record(&attributes, &ends, &mut dictionary);
                 records.push((attributes, record));
             }
-            let value = |id| dictionary.values().get(id as u32);
+            let value = |id| dictionary.value(id);
             for (attributes, mut record) in records {
                 let length = record.len();
                 record.extend_from_slice(b"after");

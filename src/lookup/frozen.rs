@@ -61,10 +61,13 @@ impl FrozenLookupMap {
     fn match_at(&self, shard: &Shard, shard_index: usize, address: Address, key: &[u8]) -> Option<Found> {
         let record = shard.arena.bytes_at(address)?;
         let packed = PackedKey::read(record)?;
-        packed.is(key, &self.prefixes).then(|| Found {
+        if !packed.is(key, &self.prefixes) {
+            return None;
+        }
+        Some(Found {
             record: address,
-            attributes: (record.len() - packed.rest.len()) as u32,
-            shard: shard_index as u16,
+            attributes: u32::try_from(record.len() - packed.rest.len()).ok()?,
+            shard: u16::try_from(shard_index).ok()?,
         })
     }
 

@@ -13,6 +13,9 @@ use foldhash::quality::RandomState;
 #[derive(Debug, Clone, Default)]
 pub(super) struct ByteHasher {
     state: RandomState,
+    /// Bits that are cleared, so that tests see what happens when everything collides.
+    #[cfg(test)]
+    cleared: u64,
 }
 
 impl ByteHasher {
@@ -21,14 +24,24 @@ impl ByteHasher {
     pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
         let mut hasher = self.state.build_hasher();
         hasher.write(bytes);
+        #[cfg(test)]
+        return hasher.finish() & !self.cleared;
+        #[cfg(not(test))]
         hasher.finish()
+    }
+
+    /// A hasher whose hashes have none of these bits.
+    #[cfg(test)]
+    pub(super) fn without(cleared: u64) -> Self {
+        Self { cleared, ..Self::default() }
     }
 }
 
 /// Which of `2^bits` shards a hash belongs to.
 ///
 /// The bits directly below the seven that hashbrown keeps as a tag: it takes its buckets from the lowest.
+#[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
 #[inline]
 pub(super) fn shard_of(hash: u64, bits: u32) -> usize {
-    ((hash >> (57 - bits)) & ((1 << bits) - 1)) as usize
+    (hash >> (57 - bits)) as usize & ((1 << bits) - 1)
 }

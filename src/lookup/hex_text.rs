@@ -3,6 +3,8 @@
 //! Both directions work on eight digits at a time, without branches.
 //! Only texts that come back exactly as they were are packed; upper case, other dashes and other lengths are not.
 
+#![expect(clippy::indexing_slicing, reason = "constant ranges inside arrays")]
+
 /// The 32 digits of a text.
 type Digits = [u8; 32];
 
@@ -27,6 +29,7 @@ pub(super) fn pack_digits(digits: &Digits) -> Option<[u8; 16]> {
 }
 
 /// The number that eight valid digits, the first in the highest byte, write.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is the number")]
 #[inline]
 fn pack_eight(digits: u64) -> u32 {
     // Letters have bit 6 and begin at 1.
@@ -37,16 +40,54 @@ fn pack_eight(digits: u64) -> u32 {
     (pairs | (pairs >> 16)) as u32
 }
 
-/// The inverse of [`pack_digits`], which the compiler turns into vector instructions.
+/// The inverse of [`pack_eight`].
 #[inline]
+fn unpack_eight(number: u32) -> u64 {
+    let number = u64::from(number);
+    let pairs = (number | (number << 16)) & 0x0000_ffff_0000_ffff;
+    let bytes = (pairs | (pairs << 8)) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (bytes | (bytes << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    nibbles + 0x3030_3030_3030_3030 + letters * 39
+}
+
+/// The digits of 16 packed bytes, eight in a number, the first in the highest byte.
+#[inline]
+fn unpacked(packed: &[u8; 16]) -> [u64; 4] {
+    let mut digits = [0u64; 4];
+    for (digits, bytes) in digits.iter_mut().zip(packed.as_chunks::<4>().0) {
+        *digits = unpack_eight(u32::from_be_bytes(*bytes));
+    }
+    digits
+}
+
+/// Whether `digits` are what [`pack_digits`] has packed.
+#[inline]
+pub(super) fn is_digits(packed: &[u8; 16], digits: &Digits) -> bool {
+    let mut equal = true;
+    for (unpacked, digits) in unpacked(packed).into_iter().zip(digits.as_chunks::<8>().0) {
+        equal &= unpacked == u64::from_be_bytes(*digits);
+    }
+    equal
+}
+
+/// Whether `text` is what [`pack_uuid`] has packed.
+///
+/// The text is not put together to be compared: reading back small pieces that were just written stalls the processor.
+#[inline]
+pub(super) fn is_uuid(packed: &[u8; 16], text: &[u8; 36]) -> bool {
+    let [first, second, third, fourth] = unpacked(packed);
+    let eight = |at: usize| u64::from_be_bytes(std::array::from_fn(|index| text[at + index]));
+    let four = |at: usize| u64::from(u32::from_be_bytes(std::array::from_fn(|index| text[at + index])));
+    let dashes = UUID_DASHES.iter().all(|&at| text[at] == b'-');
+    dashes & (first == eight(0)) & (second == (four(9) << 32 | four(14))) & (third == (four(19) << 32 | four(24))) & (fourth == eight(28))
+}
+
+/// The inverse of [`pack_digits`].
+#[cfg(test)]
 pub(super) fn unpack_digits(packed: &[u8; 16]) -> Digits {
     let mut digits = [0u8; 32];
-    for (pair, &byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(packed) {
-        *pair = [byte >> 4, byte & 0x0f];
-    }
-    for digit in &mut digits {
-        *digit += b'0' + if *digit < 10 { 0 } else { b'a' - b'9' - 1 };
-    }
+    digits.as_chunks_mut::<8>().0.copy_from_slice(&unpacked(packed).map(u64::to_be_bytes));
     digits
 }
 
@@ -64,7 +105,7 @@ pub(super) fn pack_uuid(text: &[u8; 36]) -> Option<[u8; 16]> {
 }
 
 /// The inverse of [`pack_uuid`].
-#[inline]
+#[cfg(test)]
 pub(super) fn unpack_uuid(packed: &[u8; 16]) -> [u8; 36] {
     let digits = unpack_digits(packed);
     let mut text = [b'-'; 36];
@@ -84,17 +125,20 @@ mod tests {
         fn every_16_bytes_come_back(packed: [u8; 16]) {
             prop_assert_eq!(pack_digits(&unpack_digits(&packed)), Some(packed));
             prop_assert_eq!(pack_uuid(&unpack_uuid(&packed)), Some(packed));
+            prop_assert!(is_digits(&packed, &unpack_digits(&packed)) && is_uuid(&packed, &unpack_uuid(&packed)));
         }
 
         #[test]
         fn what_is_packed_comes_back_as_it_was(packed: [u8; 16], at in 0usize..36, byte: u8) {
             let mut text = unpack_uuid(&packed);
             text[at] = byte;
+            prop_assert_eq!(is_uuid(&packed, &text), text == unpack_uuid(&packed));
             if let Some(packed) = pack_uuid(&text) {
                 prop_assert_eq!(unpack_uuid(&packed), text);
             }
             let mut digits = unpack_digits(&packed);
             digits[at % 32] = byte;
+            prop_assert_eq!(is_digits(&packed, &digits), digits == unpack_digits(&packed));
             if let Some(packed) = pack_digits(&digits) {
                 prop_assert_eq!(unpack_digits(&packed), digits);
             }

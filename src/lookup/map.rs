@@ -8,10 +8,10 @@ use super::attributes::{self, Hint, Token, Tokens};
 use super::dictionary::Dictionary;
 use super::frozen::FrozenLookupMap;
 use super::hash::{ByteHasher, shard_of};
-use super::packed_key::{self, FrozenPrefixes, NO_PREFIX, PackedKey};
+use super::packed_key::{FrozenPrefixes, NO_PREFIX};
+use super::record::{self, Stored};
 use super::shard::{SHARD_BITS, SHARDS, Shard};
-use super::values::{ValueAddresses, ValueId};
-use super::varint;
+use super::values::ValueId;
 
 /// The most different prefixes of keys that get a number; keys with further ones are stored whole.
 pub(super) const PREFIX_LIMIT: usize = 1 << 16;
@@ -32,7 +32,7 @@ pub struct MapShape {
 }
 
 /// One row to be added: byte ranges as RowBinary has them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct LookupRow<'a> {
     /// The key columns, one after the other.
     pub key: &'a [u8],
@@ -88,6 +88,14 @@ impl LookupMap {
             scratch: Vec::new(),
             hints: Vec::new(),
         }
+    }
+
+    /// An empty map in which hashes have none of these bits: with all of them, every key and value collides.
+    #[cfg(test)]
+    pub(super) fn with_poor_hashes(shape: MapShape, cleared: u64) -> Self {
+        let hasher = ByteHasher::without(cleared);
+        let dictionary = Dictionary::with_limit(shape.attribute_columns, usize::MAX).with_hasher(hasher.clone());
+        Self { hasher, dictionary, ..Self::new(shape) }
     }
 
     /// An empty map whose tables have room for `expected_rows` keys, so that they need not grow.
@@ -270,9 +278,7 @@ impl LookupMap {
     fn encode(&mut self, prefix: ValueId, tail: &[u8], row: &LookupRow<'_>, hints: &[Hint]) -> Result<(), LookupError> {
         let base = *self.base_version.get_or_insert(row.version);
         self.record.clear();
-        packed_key::pack(prefix, tail, row.deleted, &mut self.record);
-        let difference = row.version.wrapping_sub(base).cast_signed();
-        varint::write(varint::fold_sign(difference), &mut self.record);
+        record::write_head(prefix, tail, row.deleted, row.version, base, &mut self.record);
         if row.deleted {
             return Ok(());
         }
@@ -327,21 +333,10 @@ impl LookupMap {
         let mut shards = self.shards;
         let mut scratch = self.record;
         for shard in &mut shards {
-            shard.freeze(|bytes, record| rewrite(bytes, base, &addresses, record), &mut scratch)?;
+            shard.freeze(|bytes, out| record::freeze(bytes, base, &addresses, out), &mut scratch)?;
         }
         Ok(FrozenLookupMap::new(self.hasher, prefixes, values, shards))
     }
-}
-
-/// Appends the frozen form of a record: its key and tokens. False for a deleted row.
-fn rewrite(bytes: &[u8], base: u64, addresses: &ValueAddresses, out: &mut Vec<u8>) -> Option<bool> {
-    let stored = Stored::read(bytes, base)?;
-    if stored.key.deleted {
-        return Some(false);
-    }
-    out.extend_from_slice(stored.key.bytes(bytes));
-    attributes::rewrite(stored.tokens, |id| addresses.get(id), out)?;
-    Some(true)
 }
 
 /// All key columns but the last, and the last.
@@ -349,27 +344,6 @@ fn rewrite(bytes: &[u8], base: u64, addresses: &ValueAddresses, out: &mut Vec<u8
 fn split_key<'a>(row: &LookupRow<'a>) -> (&'a [u8], &'a [u8]) {
     let before_last = row.key_ends.len().checked_sub(2).and_then(|index| row.key_ends.get(index));
     row.key.split_at_checked(before_last.copied().unwrap_or(0)).unwrap_or((&[], row.key))
-}
-
-/// A record, taken apart.
-struct Stored<'a> {
-    key: PackedKey<'a>,
-    version: u64,
-    /// The tokens of the attributes, none if the row is deleted.
-    tokens: &'a [u8],
-    /// Bytes of the whole record.
-    length: usize,
-}
-
-impl<'a> Stored<'a> {
-    fn read(bytes: &'a [u8], base: u64) -> Option<Self> {
-        let key = PackedKey::read(bytes)?;
-        let mut rest = key.rest;
-        let version = base.wrapping_add_signed(varint::unfold_sign(varint::read(&mut rest)?));
-        let token_bytes = if key.deleted { 0 } else { attributes::encoded_length(rest)? };
-        let tokens = rest.get(..token_bytes)?;
-        Some(Self { version, tokens, length: bytes.len() - rest.len() + token_bytes, key })
-    }
 }
 
 /// Refuses rows whose columns are not `expected` in number, or whose ends do not fit their bytes.

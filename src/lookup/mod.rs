@@ -30,14 +30,17 @@
 
 mod arena;
 mod attributes;
+mod chunk;
 mod dictionary;
 mod error;
 mod frozen;
 mod hash;
 mod hex_text;
+mod loader;
 mod map;
 mod packed_key;
 mod prefetch;
+mod record;
 mod shard;
 mod table;
 #[cfg(test)]
@@ -47,4 +50,5 @@ mod varint;
 
 pub use error::LookupError;
 pub use frozen::{Found, FrozenLookupMap, GROUP};
+pub use loader::{Loader, LoaderShape};
 pub use map::{LookupMap, LookupRow, MapShape};

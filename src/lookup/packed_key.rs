@@ -164,13 +164,12 @@ impl<'a> PackedKey<'a> {
         };
         match &self.tail {
             Tail::Plain(bytes) => *bytes == tail,
-            // Arrays are compared by length and in place, slices by a call.
             Tail::Uuid(packed) => match tail.split_first() {
-                Some((&UUID_LENGTH, text)) => <&[u8; 36]>::try_from(text).is_ok_and(|text| *text == hex_text::unpack_uuid(packed)),
+                Some((&UUID_LENGTH, text)) => text.try_into().is_ok_and(|text| hex_text::is_uuid(packed, text)),
                 _ => false,
             },
             Tail::Digits(packed) => match tail.split_first() {
-                Some((&DIGITS_LENGTH, text)) => <&[u8; 32]>::try_from(text).is_ok_and(|text| *text == hex_text::unpack_digits(packed)),
+                Some((&DIGITS_LENGTH, text)) => text.try_into().is_ok_and(|text| hex_text::is_digits(packed, text)),
                 _ => false,
             },
         }
@@ -255,6 +254,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_the_prefix_may_stand_before_the_tail() {
+        let mut prefixes = Values::default();
+        for prefix in [b"".as_slice(), b"\x03one", b"\x03two"] {
+            prefixes.push(prefix).unwrap();
+        }
+        let tail = string(b"0123abcd456789ef0123456789abcdef");
+        let mut record = Vec::new();
+        pack(1, &tail, false, &mut record);
+        let key = PackedKey::read(&record).unwrap();
+        let frozen = FrozenPrefixes::new(&prefixes);
+        for (before, expected) in [("\x03one", true), ("\x03two", false), ("", false), ("\x03on", false), ("\x03one\x03one", false)] {
+            let whole = [before.as_bytes(), &tail].concat();
+            assert_eq!(key.is(&whole, &prefixes), expected, "{before:?}");
+            assert_eq!(key.is(&whole, &frozen), expected, "{before:?}");
+        }
+    }
+
     fn tails() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             any::<Vec<u8>>(),
@@ -268,14 +285,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_come_back(prefix_number in 0usize..2_000, tail in tails(), deleted: bool, after: Vec<u8>) {
+        fn keys_come_back(prefix_number in 0u32..2_000, tail in tails(), deleted: bool, after: Vec<u8>) {
             let mut prefixes = Values::default();
             prefixes.push(b"").unwrap();
             for number in 1..=prefix_number {
                 prefixes.push(&string(number.to_string().as_bytes())).unwrap();
             }
             let mut record = Vec::new();
-            pack(prefix_number as ValueId, &tail, deleted, &mut record);
+            pack(prefix_number, &tail, deleted, &mut record);
             record.extend_from_slice(&after);
 
             let packed = PackedKey::read(&record).unwrap();
@@ -283,7 +300,7 @@ mod tests {
             prop_assert_eq!(packed.rest, after.as_slice());
             let mut key = Vec::new();
             packed.unpack(&prefixes, &mut key);
-            let expected = [prefixes.get(prefix_number as ValueId).unwrap(), tail.as_slice()].concat();
+            let expected = [prefixes.get(prefix_number).unwrap(), tail.as_slice()].concat();
             prop_assert_eq!(&key, &expected);
             prop_assert!(packed.is(&expected, &prefixes));
         }

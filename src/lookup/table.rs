@@ -119,16 +119,18 @@ impl PlaceTable {
     ///
     /// This knows how hashbrown lays a table out (entries downwards and tags upwards from one place, searched from
     /// `hash % buckets` on). Were that to change, the wrong memory would be asked for, which is slow and nothing else.
+    #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         if self.tags == 0 {
             return;
         }
         let position = (hash_of(hash) as usize) & self.entries.num_buckets().wrapping_sub(1);
-        let tags = std::ptr::without_provenance::<u8>(self.tags);
-        prefetch_line(tags.wrapping_add(position));
-        let entries = tags.cast::<Entry>();
-        prefetch_line(entries.wrapping_sub(position + 2));
+        // The position's tag, and the entry there or one of its neighbours.
+        prefetch_line(std::ptr::without_provenance::<u8>(self.tags.wrapping_add(position)));
+        let entry = self.tags.wrapping_sub((position + 1) * size_of::<Entry>());
+        prefetch_line(std::ptr::without_provenance::<u8>(entry));
+        prefetch_line(std::ptr::without_provenance::<u8>(entry.wrapping_sub(4 * size_of::<Entry>())));
     }
 
     /// Places that are there.

@@ -111,7 +111,7 @@ impl Values {
         let length = stored_length(&page.arena, address).ok_or(ArenaError::Full)?;
         page.arena.release(address, length, true);
         if page.arena.wants_compaction() {
-            let first = (page_index << PAGE_BITS) as ValueId;
+            let first = id - id % (1 << PAGE_BITS);
             page.compact(|slot| is_used(first + slot))?;
         }
         Ok(())
@@ -199,8 +199,8 @@ impl Page {
     fn compact(&mut self, is_used: impl Fn(u32) -> bool) -> Result<(), ArenaError> {
         let mut arena = Arena::default();
         let mut old = std::mem::take(&mut self.arena);
-        for (slot, address) in self.addresses.iter_mut().enumerate() {
-            if is_used(slot as u32) {
+        for (slot, address) in (0..).zip(&mut self.addresses) {
+            if is_used(slot) {
                 let length = stored_length(&old, *address).ok_or(ArenaError::Full)?;
                 *address = arena.move_from(&mut old, *address, length)?;
             }

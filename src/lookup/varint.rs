@@ -21,7 +21,7 @@ impl Encoded {
         let mut length = 0;
         for byte in &mut bytes {
             length += 1;
-            *byte = value as u8;
+            *byte = value.to_le_bytes()[0];
             if value < 0x80 {
                 break;
             }
@@ -34,22 +34,22 @@ impl Encoded {
     /// The bytes of the number.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length.min(MAX_LENGTH)]
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
 /// Appends `value` to `out`.
-#[inline(always)]
+#[inline]
 pub(super) fn write(value: u64, out: &mut Vec<u8>) {
-    if value < 0x80 {
-        out.push(value as u8);
-    } else {
-        // All ten bytes and then less: a copy of fixed length is a few instructions, another one a call.
-        let encoded = Encoded::new(value);
-        let end = out.len() + encoded.length;
-        out.extend_from_slice(&encoded.bytes);
-        out.truncate(end);
+    if let Ok(byte @ 0..0x80) = u8::try_from(value) {
+        out.push(byte);
+        return;
     }
+    // All ten bytes and then less: a copy of fixed length is a few instructions, another one a call.
+    let encoded = Encoded::new(value);
+    let end = out.len() + encoded.length;
+    out.extend_from_slice(&encoded.bytes);
+    out.truncate(end);
 }
 
 /// Reads one number from the front of `bytes` and moves `bytes` behind it.

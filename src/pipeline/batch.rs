@@ -112,7 +112,8 @@ mod tests {
         }
         let batches = builder.finish();
         let bytes: Vec<u8> = batches.iter().flat_map(|batch| batch.pieces.iter().flatten().copied()).collect();
-        let expected: Vec<u8> = rows.iter().enumerate().flat_map(|(index, &length)| std::iter::repeat_n(u8::try_from(index % 251).unwrap(), length)).collect();
+        let expected: Vec<u8> =
+            rows.iter().enumerate().flat_map(|(index, &length)| std::iter::repeat_n(u8::try_from(index % 251).unwrap(), length)).collect();
         assert!(bytes == expected, "bytes are kept in order");
         batches.iter().map(|batch| (batch.rows, batch.bytes)).collect()
     }

@@ -41,7 +41,7 @@ impl Enricher {
         let mut tally = Tally { rows: group.len() as u64, bytes: group.bytes().len() as u64, matched: 0 };
         let Some(side) = &self.lookup else {
             for row in group {
-                self.keep_sample(batch.push(|out| out.extend_from_slice(row.payload())));
+                self.keep_sample(batch.push(|out| out.extend_from_slice(columns(&row))));
             }
             return Ok(tally);
         };
@@ -58,7 +58,7 @@ impl Enricher {
             tally.matched += u64::from(found.is_some());
             let mut appended = Ok(());
             let finished = batch.push(|out| {
-                out.extend_from_slice(row.payload());
+                out.extend_from_slice(columns(&row));
                 match found {
                     Some(found) => appended = side.map.append_to(found, out),
                     None => out.extend_from_slice(&side.miss),
@@ -77,6 +77,11 @@ impl Enricher {
             sampler.offer(row);
         }
     }
+}
+
+/// The columns that expressions read: what follows the key, without the byte that ends the row.
+fn columns<'a>(row: &Row<'a>) -> &'a [u8] {
+    row.payload().split_last().map_or(&[], |(_, columns)| columns)
 }
 
 impl Side {

@@ -16,7 +16,7 @@ pub enum PipelineError {
         attempts: u32,
         /// The last failure.
         #[source]
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// A chunk could not be read.
     #[error("reading chunk {chunk} of {table} failed after {attempts} attempts")]
@@ -29,7 +29,7 @@ pub enum PipelineError {
         attempts: u32,
         /// The last failure.
         #[source]
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// A batch could not be inserted.
     #[error("inserting a batch of {rows} rows ({bytes} bytes) of chunk {chunk} into {table} failed after {attempts} attempts")]
@@ -46,7 +46,7 @@ pub enum PipelineError {
         attempts: u32,
         /// The server's words.
         #[source]
-        source: ServerError,
+        source: Box<ServerError>,
     },
     /// A query beside the stream failed.
     #[error("{what} of {table} failed")]
@@ -57,10 +57,12 @@ pub enum PipelineError {
         table: TableName,
         /// The server's words.
         #[source]
-        source: ServerError,
+        source: Box<ServerError>,
     },
     /// The chunks together gave another number of rows than the partition has.
-    #[error("the chunks gave {streamed} rows, and {table} counts {before} rows before and {after} after the run; the partition is not completely filled")]
+    #[error(
+        "the chunks gave {streamed} rows, and {table} counts {before} rows before and {after} after the run; the partition is not completely filled"
+    )]
     Count {
         /// The source table.
         table: TableName,

@@ -47,7 +47,8 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
         match shared.options.retry.decide(class, attempt) {
             Decision::RetryAfter(pause) => {
                 shared.counters.retries.add(1);
-                let outcome = if class == ErrorClass::Ambiguous { "it is not known whether the rows arrived" } else { "no row was inserted" };
+                let outcome =
+                    if class == ErrorClass::Ambiguous { "it is not known whether the rows arrived" } else { "no row was inserted" };
                 tracing::warn!(chunk, attempt, rows = batch.rows, pause_ms = pause.as_millis(), error = %error, outcome, "an insert failed, the same bytes are sent again");
                 sleep(pause).await;
                 attempt += 1;
@@ -59,7 +60,7 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
                     rows: batch.rows,
                     bytes: batch.bytes,
                     attempts: attempt,
-                    source: error,
+                    source: error.into(),
                 });
             }
         }

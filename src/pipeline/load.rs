@@ -10,8 +10,7 @@ use super::run::Shared;
 use crate::job::BoundLookup;
 use crate::job::statements;
 use crate::job::statements::Scope;
-use super::loader::{Loader, LoaderShape};
-use crate::lookup::{FrozenLookupMap, LookupError};
+use crate::lookup::{FrozenLookupMap, Loader, LoaderShape, LookupError};
 
 /// Loads all versions of the scope's lookup rows; the map keeps the newest of each key.
 ///
@@ -20,7 +19,8 @@ use crate::lookup::{FrozenLookupMap, LookupError};
 /// # Errors
 /// [`PipelineError::Lookup`]; `Ok(None)` where stopping was asked for.
 pub(super) async fn load(shared: &Shared, lookup: &BoundLookup, scope: &Scope) -> Result<Option<Arc<FrozenLookupMap>>, PipelineError> {
-    let failed = |attempts: u32, source: ReadError| PipelineError::Lookup { table: lookup.table.name.clone(), attempts, source };
+    let failed =
+        |attempts: u32, source: ReadError| PipelineError::Lookup { table: lookup.table.name.clone(), attempts, source: source.into() };
     let shape = LoaderShape {
         key_columns: lookup.keys.len(),
         nullable_keys: lookup.nullable_keys(),

@@ -15,7 +15,6 @@ mod enrich;
 mod error;
 mod inserter;
 mod load;
-mod loader;
 mod queue;
 mod reader;
 mod retry;

@@ -50,7 +50,8 @@ pub(super) struct QueueReceiver {
 
 /// A queue that holds about so many bytes. A single batch that is larger passes alone.
 pub(super) fn queue(bytes: u64, counters: Arc<Counters>) -> (QueueSender, QueueReceiver) {
-    let capacity = u32::try_from((bytes / PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+    let capacity =
+        u32::try_from((bytes / PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
     // The semaphore is the bound; the channel itself needs none.
     let (sender, receiver) = mpsc::unbounded_channel();
     let permits = Arc::new(Semaphore::new(capacity as usize));

@@ -60,7 +60,13 @@ pub(super) async fn read_chunks(
     Ok(())
 }
 
-async fn read_with_retries(shared: &Shared, chunk: &Chunk, scope: &Scope, enricher: &Enricher, queue: &QueueSender) -> Result<End, PipelineError> {
+async fn read_with_retries(
+    shared: &Shared,
+    chunk: &Chunk,
+    scope: &Scope,
+    enricher: &Enricher,
+    queue: &QueueSender,
+) -> Result<End, PipelineError> {
     let sql = statements::source(&shared.job, &scope.within(chunk.range.as_deref()));
     let mut number = 1;
     loop {
@@ -86,7 +92,12 @@ async fn read_with_retries(shared: &Shared, chunk: &Chunk, scope: &Scope, enrich
             Decision::GiveUp => {
                 shared.counters.errors.add(1);
                 shared.stop.fail();
-                return Err(PipelineError::Read { table: shared.job.source.name.clone(), chunk: chunk.number + 1, attempts: number, source: error });
+                return Err(PipelineError::Read {
+                    table: shared.job.source.name.clone(),
+                    chunk: chunk.number + 1,
+                    attempts: number,
+                    source: error.into(),
+                });
             }
         }
     }

@@ -184,7 +184,11 @@ impl Pipeline {
         }
         let settings = statements::lookup_settings(&self.shared.job);
         let answer = self.shared.connection.fetch("miss", &statements::miss(lookup), "RowBinary", &settings).await;
-        answer.map_err(|source| PipelineError::Query { what: "asking what a join that misses gives", table: lookup.table.name.clone(), source })
+        answer.map_err(|source| PipelineError::Query {
+            what: "asking what a join that misses gives",
+            table: lookup.table.name.clone(),
+            source: Box::new(source),
+        })
     }
 
     /// Counts the partition's rows as the source query gives them, by a query that knows nothing of chunks.
@@ -196,7 +200,8 @@ impl Pipeline {
         let shared = &self.shared;
         let sql = statements::count(&shared.job, &plan.scope);
         let counted = shared.connection.row::<Count>("count", &sql).await;
-        let failed = |source| PipelineError::Query { what: "counting the rows", table: shared.job.source.name.clone(), source };
+        let failed =
+            |source| PipelineError::Query { what: "counting the rows", table: shared.job.source.name.clone(), source: Box::new(source) };
         counted.map(|count| count.rows).map_err(failed)
     }
 

@@ -18,7 +18,12 @@ pub(super) struct Boundaries {
 ///
 /// From [mergeTreeIndex](https://clickhouse.com/docs/sql-reference/table-functions/mergeTreeIndex), which reads no rows; without the
 /// right to use it there is one chunk, which is right but slower.
-pub(super) async fn boundaries(connection: &Connection, table: &TableSchema, partition_id: &str, chunk_rows: u64) -> Result<Boundaries, PlanError> {
+pub(super) async fn boundaries(
+    connection: &Connection,
+    table: &TableSchema,
+    partition_id: &str,
+    chunk_rows: u64,
+) -> Result<Boundaries, PlanError> {
     match from_index(connection, table, partition_id, chunk_rows).await {
         Ok(boundaries) => Ok(boundaries),
         Err(error) if matches!(error, ServerError::Server { .. }) && error.class() == ErrorClass::Fatal => {

@@ -10,7 +10,9 @@ pub enum PlanError {
     #[error(transparent)]
     Partition(#[from] PartitionError),
     /// The table is not partitioned as the partition's name supposes.
-    #[error("the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month; name the partition's id as id:ID")]
+    #[error(
+        "the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month; name the partition's id as id:ID"
+    )]
     PartitionedOtherwise {
         /// Which table.
         table: TableName,

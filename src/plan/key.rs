@@ -22,14 +22,18 @@ pub(super) struct KeyColumn {
 pub(super) fn bounding_prefix(table: &TableSchema, key: Vec<KeyColumn>) -> Vec<KeyColumn> {
     let descending = table.sorting_key.to_ascii_uppercase().contains(" DESC");
     let fits = |column: &KeyColumn| {
-        DataType::parse(&column.type_name).is_ok_and(|parsed| !parsed.is_nullable() && !parsed.contains_float() && !parsed.contains_json() && is_plain(&parsed))
+        DataType::parse(&column.type_name)
+            .is_ok_and(|parsed| !parsed.is_nullable() && !parsed.contains_float() && !parsed.contains_json() && is_plain(&parsed))
     };
     if descending { Vec::new() } else { key.into_iter().take_while(fits).collect() }
 }
 
 /// Types whose text form, cast back, gives the same value.
 fn is_plain(parsed: &DataType) -> bool {
-    !matches!(parsed.strip_low_cardinality(), DataType::Array(_) | DataType::Map { .. } | DataType::Tuple(_) | DataType::Nested(_) | DataType::Variant(_))
+    !matches!(
+        parsed.strip_low_cardinality(),
+        DataType::Array(_) | DataType::Map { .. } | DataType::Tuple(_) | DataType::Nested(_) | DataType::Variant(_)
+    )
 }
 
 #[cfg(test)]
@@ -45,7 +49,10 @@ mod tests {
             partition_key: String::new(),
             columns: Vec::new(),
         };
-        let key = types.iter().map(|name| KeyColumn { name: "x".to_owned(), expression: "x".to_owned(), type_name: (*name).to_owned() }).collect();
+        let key = types
+            .iter()
+            .map(|name| KeyColumn { name: "x".to_owned(), expression: "x".to_owned(), type_name: (*name).to_owned() })
+            .collect();
         bounding_prefix(&table, key).len()
     }
 

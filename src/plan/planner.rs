@@ -80,8 +80,14 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
     let stored = stored(connection, job, partition).await.map_err(failed("counting the rows"))?;
     let window = window(connection, job, partition).await.map_err(failed("asking for the times"))?;
     let scope = Scope { partition_id: partition.id().to_owned(), range: None, window };
-    let mut plan =
-        Plan { partition: partition.clone(), stored_rows: stored.rows, stored_bytes: stored.bytes, parts: stored.parts, scope, waves: Vec::new() };
+    let mut plan = Plan {
+        partition: partition.clone(),
+        stored_rows: stored.rows,
+        stored_bytes: stored.bytes,
+        parts: stored.parts,
+        scope,
+        waves: Vec::new(),
+    };
     if stored.rows == 0 {
         return Ok(plan);
     }

@@ -53,7 +53,11 @@ mod tests {
     use super::*;
 
     fn key() -> Vec<KeyColumn> {
-        let column = |expression: &str, type_name: &str| KeyColumn { name: expression.to_owned(), expression: expression.to_owned(), type_name: type_name.to_owned() };
+        let column = |expression: &str, type_name: &str| KeyColumn {
+            name: expression.to_owned(),
+            expression: expression.to_owned(),
+            type_name: type_name.to_owned(),
+        };
         vec![column("a", "String"), column("toDate(b)", "Date")]
     }
 

@@ -48,7 +48,11 @@ impl Lines {
                 self.rows.note(now, numbers.inserted_rows);
                 self.bytes.note(now, numbers.inserted_bytes);
                 let total = numbers.source_rows_expected;
-                let share = if total > 0 { format!(" of {} ({:.1} %)", count(total), 100.0 * numbers.inserted_rows as f64 / total as f64) } else { String::new() };
+                let share = if total > 0 {
+                    format!(" of {} ({:.1} %)", count(total), 100.0 * numbers.inserted_rows as f64 / total as f64)
+                } else {
+                    String::new()
+                };
                 let left = self.rows.remaining(total).map(|left| format!(", {} left", duration(left))).unwrap_or_default();
                 let done = if self.dry_run { "evaluated" } else { "inserted" };
                 Some(format!(

@@ -29,7 +29,11 @@ impl Terminal {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let interactive = io::stderr().is_terminal() && !dumb;
         let color = interactive && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let target = if interactive && !options.quiet && !options.no_progress { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
+        let target = if interactive && !options.quiet && !options.no_progress {
+            ProgressDrawTarget::stderr_with_hz(8)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         Self { bars: MultiProgress::with_draw_target(target), interactive, color, options }
     }
 

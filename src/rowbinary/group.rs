@@ -19,18 +19,8 @@ pub struct RowGroup<'a> {
 
 impl<'a> RowGroup<'a> {
     /// `row_ends` must rise and lie within `bytes`, and `column_ends` hold `marked` rising offsets for each row.
-    pub(super) fn new(
-        bytes: &'a [u8],
-        row_ends: &'a [usize],
-        column_ends: &'a [usize],
-        marked: usize,
-    ) -> Self {
-        Self {
-            bytes,
-            row_ends,
-            column_ends,
-            marked,
-        }
+    pub(super) fn new(bytes: &'a [u8], row_ends: &'a [usize], column_ends: &'a [usize], marked: usize) -> Self {
+        Self { bytes, row_ends, column_ends, marked }
     }
 
     /// The number of rows: at least 1 and at most [`ROWS_PER_GROUP`](super::ROWS_PER_GROUP).
@@ -58,24 +48,14 @@ impl<'a> RowGroup<'a> {
     /// If there is no such row, as slices do.
     #[must_use]
     pub fn row(&self, index: usize) -> Row<'a> {
-        let start = if index == 0 {
-            0
-        } else {
-            self.row_ends[index - 1]
-        };
-        Row {
-            bytes: &self.bytes[start..self.row_ends[index]],
-            ends: &self.column_ends[index * self.marked..(index + 1) * self.marked],
-        }
+        let start = if index == 0 { 0 } else { self.row_ends[index - 1] };
+        Row { bytes: &self.bytes[start..self.row_ends[index]], ends: &self.column_ends[index * self.marked..(index + 1) * self.marked] }
     }
 
     /// The rows, one after the other.
     #[must_use]
     pub fn iter(&self) -> Rows<'a> {
-        Rows {
-            group: *self,
-            next: 0,
-        }
+        Rows { group: *self, next: 0 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lookup query: key columns, version, deleted flag, then the lookup columns that the expressions read; and the row of a miss.
 
-use super::{LookupWindow, Scope};
+use super::{LookupWindow, SELECT_END_OF_ROW, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::{BoundJob, BoundLookup};
 
@@ -11,8 +11,9 @@ pub fn lookup(lookup: &BoundLookup, window: Option<LookupWindow>, range: Option<
     let version = lookup.version.iter().map(|version| quote_identifier(&version.name).to_string());
     let deleted = lookup.deleted.iter().map(|deleted| format!("toBool({})", quote_identifier(deleted)));
     let columns = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string());
-    let list: Vec<_> = keys.chain(version).chain(deleted).chain(columns).collect();
-    let predicates: Vec<_> = window.and_then(|window| window.predicate(lookup)).into_iter().chain(range.map(|range| format!("({range})"))).collect();
+    let list: Vec<_> = keys.chain(version).chain(deleted).chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect();
+    let predicates: Vec<_> =
+        window.and_then(|window| window.predicate(lookup)).into_iter().chain(range.map(|range| format!("({range})"))).collect();
     let predicate = if predicates.is_empty() { String::new() } else { format!("\nWHERE {}", predicates.join(" AND ")) };
     format!("SELECT {}\nFROM {}{predicate}", list.join(", "), lookup.table.name.quoted())
 }

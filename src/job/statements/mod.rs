@@ -2,7 +2,8 @@
 //! equivalent to the three together.
 //!
 //! All are pure functions of the [`BoundJob`](super::BoundJob) and of what part of the data is meant. Columns are always named
-//! in full and in the same order, so that the bytes of a source row followed by those of a lookup row are a row of the insert.
+//! in full and in the same order, so that the bytes of a source row followed by those of a lookup row are a row of the insert, without
+//! the byte that ends each ([`END_OF_ROW`]).
 
 mod insert;
 mod join;
@@ -20,6 +21,15 @@ pub use source::{count, source, source_settings};
 
 use super::BoundJob;
 use crate::clickhouse::quote_identifier;
+
+/// The last column of every streamed row: one byte, always 0.
+///
+/// The HTTP client takes an answer whose last piece ends like a server's exception for a failure, and the last value of the last row is
+/// data of users, which may quote one. Behind this byte it never stands last. It is dropped when rows are enriched and loaded.
+pub const END_OF_ROW: (&str, &str) = ("end of row", "UInt8");
+
+/// How the column is selected.
+const SELECT_END_OF_ROW: &str = "toUInt8(0)";
 
 /// The structure of the rows that the expressions are evaluated over: what the source query sends, then the lookup's columns.
 fn input_structure(job: &BoundJob) -> String {

@@ -1,6 +1,6 @@
 //! The source query: key columns, cast as the join would, then the source columns that the expressions read.
 
-use super::Scope;
+use super::{SELECT_END_OF_ROW, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::BoundJob;
 
@@ -9,7 +9,7 @@ pub fn source(job: &BoundJob, scope: &Scope) -> String {
     let keys = job.lookup.iter().flat_map(|lookup| &lookup.keys);
     let keys = keys.map(|key| format!("CAST(source.{} AS {})", quote_identifier(&key.source), key.type_name));
     let columns = job.source_columns.iter().map(|column| format!("source.{}", quote_identifier(&column.name)));
-    let list: Vec<_> = keys.chain(columns).collect();
+    let list: Vec<_> = keys.chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect();
     format!("SELECT {}\n{}", list.join(", "), from(job, scope))
 }
 

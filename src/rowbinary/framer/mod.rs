@@ -57,9 +57,7 @@ pub enum FramingError {
         malformed: Malformed,
     },
     /// A row is longer than allowed.
-    #[error(
-        "row {row} (from byte {offset} of the stream) is longer than the {max_row_bytes} bytes allowed"
-    )]
+    #[error("row {row} (from byte {offset} of the stream) is longer than the {max_row_bytes} bytes allowed")]
     RowTooLong {
         /// The number of the row, the first being 0.
         row: u64,
@@ -69,9 +67,7 @@ pub enum FramingError {
         max_row_bytes: usize,
     },
     /// The stream has ended within a row.
-    #[error(
-        "the stream ends within row {row}: {bytes} bytes of it have come, and at least {missing} are missing"
-    )]
+    #[error("the stream ends within row {row}: {bytes} bytes of it have come, and at least {missing} are missing")]
     PartialRow {
         /// The number of the row, the first being 0.
         row: u64,
@@ -111,11 +107,7 @@ impl RowFramer {
     ///
     /// If a row is malformed or too long; the rows before it have been handed out then. Errors of `on_rows` are passed on.
     /// After any error the framer is of no use, and says so when it is used again.
-    pub fn push<E: From<FramingError>>(
-        &mut self,
-        piece: &[u8],
-        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn push<E: From<FramingError>>(&mut self, piece: &[u8], on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>) -> Result<(), E> {
         if self.failed {
             return Err(FramingError::FailedBefore.into());
         }
@@ -145,11 +137,7 @@ impl RowFramer {
             return Ok(());
         }
         let bytes = self.partial.len();
-        Err(FramingError::PartialRow {
-            row: self.rows,
-            bytes,
-            missing: self.at_least.saturating_sub(bytes),
-        })
+        Err(FramingError::PartialRow { row: self.rows, bytes, missing: self.at_least.saturating_sub(bytes) })
     }
 
     /// The number of rows handed out.
@@ -173,17 +161,10 @@ impl RowFramer {
         while !piece.is_empty() {
             let before = self.partial.len();
             let room = self.max_row_bytes.saturating_sub(before);
-            let wanted = self
-                .at_least
-                .saturating_sub(before)
-                .max(LOOK_AHEAD_BYTES)
-                .min(room);
+            let wanted = self.at_least.saturating_sub(before).max(LOOK_AHEAD_BYTES).min(room);
             let (copied, _) = piece.split_at(wanted.min(piece.len()));
             self.partial.extend_from_slice(copied);
-            match self
-                .layout
-                .advance(&mut self.walk, &self.partial, &mut self.column_ends)
-            {
+            match self.layout.advance(&mut self.walk, &self.partial, &mut self.column_ends) {
                 Progress::Complete(length) => {
                     self.partial.truncate(length);
                     self.row_ends.clear();
@@ -194,9 +175,7 @@ impl RowFramer {
                     if row.capacity() <= KEPT_BYTES {
                         self.partial = row;
                     }
-                    return Ok(piece
-                        .get(length.saturating_sub(before)..)
-                        .unwrap_or_default());
+                    return Ok(piece.get(length.saturating_sub(before)..).unwrap_or_default());
                 }
                 Progress::Incomplete { at_least } => {
                     self.keep_waiting(at_least)?;
@@ -222,10 +201,7 @@ impl RowFramer {
         let mut last = Progress::Complete(0);
         self.row_ends.clear();
         while self.row_ends.len() < ROWS_PER_GROUP && !rest.is_empty() {
-            let ends = self
-                .column_ends
-                .get_mut(self.row_ends.len() * marked..)
-                .unwrap_or_default();
+            let ends = self.column_ends.get_mut(self.row_ends.len() * marked..).unwrap_or_default();
             // A row that does not end within the limit is seen to need more.
             let within_limit = rest.get(..self.max_row_bytes).unwrap_or(rest);
             last = self.layout.advance(&mut self.walk, within_limit, ends);
@@ -255,39 +231,22 @@ impl RowFramer {
     }
 
     /// Hands out the rows whose ends have been noted.
-    fn hand_out<E>(
-        &mut self,
-        bytes: &[u8],
-        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn hand_out<E>(&mut self, bytes: &[u8], on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>) -> Result<(), E> {
         self.rows += self.row_ends.len() as u64;
         self.bytes += bytes.len() as u64;
-        on_rows(RowGroup::new(
-            bytes,
-            &self.row_ends,
-            &self.column_ends,
-            self.layout.marked(),
-        ))
+        on_rows(RowGroup::new(bytes, &self.row_ends, &self.column_ends, self.layout.marked()))
     }
 
     /// Notes how long the partial row is at least, if it may be that long.
     fn keep_waiting(&mut self, at_least: usize) -> Result<(), FramingError> {
         if at_least > self.max_row_bytes {
-            return Err(FramingError::RowTooLong {
-                row: self.rows,
-                offset: self.bytes,
-                max_row_bytes: self.max_row_bytes,
-            });
+            return Err(FramingError::RowTooLong { row: self.rows, offset: self.bytes, max_row_bytes: self.max_row_bytes });
         }
         self.at_least = at_least;
         Ok(())
     }
 
     fn malformed(&self, step: usize, kind: super::MalformedKind) -> FramingError {
-        FramingError::Malformed {
-            row: self.rows,
-            offset: self.bytes,
-            malformed: self.layout.malformed(step, kind),
-        }
+        FramingError::Malformed { row: self.rows, offset: self.bytes, malformed: self.layout.malformed(step, kind) }
     }
 }

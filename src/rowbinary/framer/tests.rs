@@ -10,11 +10,8 @@ use crate::rowbinary::fuzzing::{Outcome, Random, cut};
 use crate::rowbinary::strategies;
 
 fn layout(type_names: &[&str], marked: usize) -> Arc<RowLayout> {
-    let columns: Vec<_> = type_names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| (format!("c{index}"), DataType::parse(name).unwrap()))
-        .collect();
+    let columns: Vec<_> =
+        type_names.iter().enumerate().map(|(index, name)| (format!("c{index}"), DataType::parse(name).unwrap())).collect();
     Arc::new(RowLayout::new(&columns, marked).unwrap())
 }
 
@@ -36,10 +33,7 @@ fn rows_come_in_groups_that_lie_in_the_piece() {
     };
     framer.push(&stream, &mut on_rows).unwrap();
     assert_eq!(groups, [(32, vec![0]), (32, vec![32]), (6, vec![64])]);
-    assert_eq!(
-        (framer.rows(), framer.bytes(), framer.finish()),
-        (70, 210, Ok(()))
-    );
+    assert_eq!((framer.rows(), framer.bytes(), framer.finish()), (70, 210, Ok(())));
 }
 
 #[test]
@@ -47,25 +41,12 @@ fn marks_passed_before_the_cut_are_kept() {
     let layout = layout(&["String", "String", "String"], 2);
     let row = b"\x01a\x02bb\x03ccc";
     let stream = row.repeat(5);
-    let expected = vec![
-        (
-            vec![b"\x01a".to_vec(), b"\x02bb".to_vec()],
-            b"\x03ccc".to_vec()
-        );
-        5
-    ];
+    let expected = vec![(vec![b"\x01a".to_vec(), b"\x02bb".to_vec()], b"\x03ccc".to_vec()); 5];
     for first in 0..stream.len() {
         for second in first..stream.len() {
             let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
             let outcome = Outcome::of(&layout, 100, pieces);
-            assert_eq!(
-                outcome,
-                Outcome {
-                    rows: expected.clone(),
-                    end: Ok(())
-                },
-                "cut at {first} and {second}"
-            );
+            assert_eq!(outcome, Outcome { rows: expected.clone(), end: Ok(()) }, "cut at {first} and {second}");
         }
     }
 }
@@ -76,18 +57,8 @@ fn the_end_within_a_row_is_an_error() {
     assert_eq!(framer.finish(), Ok(()));
     framer.push(b"\x02ab\x05abc", &mut ignore).unwrap();
     let error = framer.finish().unwrap_err();
-    assert_eq!(
-        error,
-        FramingError::PartialRow {
-            row: 1,
-            bytes: 4,
-            missing: 2
-        }
-    );
-    assert_eq!(
-        error.to_string(),
-        "the stream ends within row 1: 4 bytes of it have come, and at least 2 are missing"
-    );
+    assert_eq!(error, FramingError::PartialRow { row: 1, bytes: 4, missing: 2 });
+    assert_eq!(error.to_string(), "the stream ends within row 1: 4 bytes of it have come, and at least 2 are missing");
     framer.push(b"de", &mut ignore).unwrap();
     assert_eq!((framer.rows(), framer.finish()), (2, Ok(())));
 }
@@ -106,10 +77,7 @@ fn rows_before_a_malformed_one_are_handed_out_and_nothing_after_it() {
     }
     let mut framer = RowFramer::new(layout, 100);
     assert!(framer.push(stream, &mut ignore).is_err());
-    assert_eq!(
-        framer.push(b"\x01\x01", &mut ignore),
-        Err(FramingError::FailedBefore)
-    );
+    assert_eq!(framer.push(b"\x01\x01", &mut ignore), Err(FramingError::FailedBefore));
     assert_eq!(framer.finish(), Err(FramingError::FailedBefore));
 }
 
@@ -118,27 +86,15 @@ fn an_error_of_the_caller_stops_the_framer() {
     let mut framer = RowFramer::new(layout(&["UInt8"], 0), 100);
     let mut refuse = |_: RowGroup<'_>| Err(FramingError::FailedBefore);
     assert!(framer.push(b"\x01", &mut refuse).is_err());
-    assert_eq!(
-        framer.push(b"\x01", &mut ignore),
-        Err(FramingError::FailedBefore)
-    );
+    assert_eq!(framer.push(b"\x01", &mut ignore), Err(FramingError::FailedBefore));
 }
 
 #[test]
 fn a_row_that_is_too_long_is_not_buffered() {
     let layout = layout(&["UInt8", "String"], 0);
     let mut framer = RowFramer::new(Arc::clone(&layout), 1000);
-    let error = framer
-        .push(b"\x01\x01x\x01\x80\x80\x80\x80\x01abc", &mut ignore)
-        .unwrap_err();
-    assert_eq!(
-        error,
-        FramingError::RowTooLong {
-            row: 1,
-            offset: 3,
-            max_row_bytes: 1000
-        }
-    );
+    let error = framer.push(b"\x01\x01x\x01\x80\x80\x80\x80\x01abc", &mut ignore).unwrap_err();
+    assert_eq!(error, FramingError::RowTooLong { row: 1, offset: 3, max_row_bytes: 1000 });
     assert_eq!((framer.rows(), framer.partial.capacity()), (1, 0));
 
     // The limit is the same however the row comes.
@@ -146,11 +102,7 @@ fn a_row_that_is_too_long_is_not_buffered() {
     for (length, fits) in [(97, true), (98, true), (99, false)] {
         for size in [1, 2, 3, 50, 99, 100, 101, 500] {
             let outcome = Outcome::of(&layout, 100, row(length).chunks(size));
-            assert_eq!(
-                (outcome.rows.len(), outcome.end.is_ok()),
-                (usize::from(fits), fits),
-                "{length} by {size}"
-            );
+            assert_eq!((outcome.rows.len(), outcome.end.is_ok()), (usize::from(fits), fits), "{length} by {size}");
         }
     }
 }
@@ -164,11 +116,7 @@ fn a_row_is_too_long_also_if_its_length_is_known_late() {
         let fits = Outcome::of(&layout, row.len(), stream.chunks(size));
         assert_eq!((fits.rows.len(), fits.end), (3, Ok(())), "{size}");
         let fails = Outcome::of(&layout, row.len() - 1, stream.chunks(size));
-        let error = FramingError::RowTooLong {
-            row: 0,
-            offset: 0,
-            max_row_bytes: 14,
-        };
+        let error = FramingError::RowTooLong { row: 0, offset: 0, max_row_bytes: 14 };
         assert_eq!((fails.rows.len(), fails.end), (0, Err(error)), "{size}");
     }
 }
@@ -188,19 +136,11 @@ fn long_rows_take_linear_time() {
         for piece in row.chunks(PIECE_BYTES) {
             framer.push(piece, &mut ignore).unwrap();
         }
-        assert_eq!(
-            (framer.rows(), framer.bytes()),
-            (1, row.len() as u64),
-            "{type_name}"
-        );
+        assert_eq!((framer.rows(), framer.bytes()), (1, row.len() as u64), "{type_name}");
         assert!(framer.partial.capacity() <= KEPT_BYTES, "{type_name}");
     }
     // It takes a second without optimization; walking anew with each piece would take minutes.
-    assert!(
-        started.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -210,11 +150,7 @@ fn a_cut_row_copies_no_more_than_it_needs_and_a_little() {
     let rest = [b"\x02ab".to_vec(), b"\x01\x02ab".repeat(100_000)].concat();
     framer.push(&rest, &mut ignore).unwrap();
     assert_eq!(framer.rows(), 100_001);
-    assert!(
-        framer.partial.capacity() <= 2 * LOOK_AHEAD_BYTES,
-        "{}",
-        framer.partial.capacity()
-    );
+    assert!(framer.partial.capacity() <= 2 * LOOK_AHEAD_BYTES, "{}", framer.partial.capacity());
 }
 
 proptest! {

@@ -84,23 +84,14 @@ pub fn type_name(data: &[u8]) {
 pub fn row_framing(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;
-    let names: Vec<_> = (0..=choose(8))
-        .filter_map(|_| TYPES.get(choose(TYPES.len())))
-        .collect();
+    let names: Vec<_> = (0..=choose(8)).filter_map(|_| TYPES.get(choose(TYPES.len()))).collect();
     let marked = choose(names.len() + 1);
     let max_row_bytes = [1 << 20, 4096, 64, 7][choose(4)];
     let mut random = Random(choose(256) as u64);
     let data: Vec<u8> = bytes.collect();
 
-    let columns: Vec<_> = names
-        .iter()
-        .map(|name| {
-            (
-                (**name).to_owned(),
-                DataType::parse(name).expect("the names above are types'"),
-            )
-        })
-        .collect();
+    let columns: Vec<_> =
+        names.iter().map(|name| ((**name).to_owned(), DataType::parse(name).expect("the names above are types'"))).collect();
     let Ok(layout) = RowLayout::new(&columns, marked) else {
         return;
     };
@@ -110,11 +101,7 @@ pub fn row_framing(data: &[u8]) {
     let whole = Outcome::of(&layout, max_row_bytes, [&data[..]]);
     let longest_piece = [1, 3, 40, 5000][random.below(4)];
     let pieces = cut(&data, || 1 + random.below(longest_piece));
-    assert_eq!(
-        Outcome::of(&layout, max_row_bytes, pieces),
-        whole,
-        "{names:?}"
-    );
+    assert_eq!(Outcome::of(&layout, max_row_bytes, pieces), whole, "{names:?}");
 }
 
 /// What became of a stream: the rows, each with its marked columns, and how the stream ended.
@@ -128,40 +115,23 @@ pub struct Outcome {
 
 impl Outcome {
     /// Frames a stream that arrives in the given pieces.
-    pub fn of<'a>(
-        layout: &Arc<RowLayout>,
-        max_row_bytes: usize,
-        pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Self {
+    pub fn of<'a>(layout: &Arc<RowLayout>, max_row_bytes: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut framer = RowFramer::new(Arc::clone(layout), max_row_bytes);
         let mut rows = Vec::new();
         let mut on_rows = |group: RowGroup<'_>| {
-            assert_eq!(
-                group.iter().map(|row| row.bytes().len()).sum::<usize>(),
-                group.bytes().len()
-            );
+            assert_eq!(group.iter().map(|row| row.bytes().len()).sum::<usize>(), group.bytes().len());
             for row in group {
-                let marked: Vec<_> = (0..layout.marked())
-                    .map(|index| row.marked_column(index).to_vec())
-                    .collect();
+                let marked: Vec<_> = (0..layout.marked()).map(|index| row.marked_column(index).to_vec()).collect();
                 assert_eq!(marked.concat(), row.marked_columns());
                 assert_eq!([row.marked_columns(), row.payload()].concat(), row.bytes());
                 rows.push((marked, row.payload().to_vec()));
             }
             Ok(())
         };
-        let pushed = pieces
-            .into_iter()
-            .try_for_each(|piece| framer.push(piece, &mut on_rows));
+        let pushed = pieces.into_iter().try_for_each(|piece| framer.push(piece, &mut on_rows));
         let end = pushed.and_then(|()| framer.finish());
-        let bytes: usize = rows
-            .iter()
-            .map(|(marked, payload)| marked.concat().len() + payload.len())
-            .sum();
-        assert_eq!(
-            (framer.rows(), framer.bytes()),
-            (rows.len() as u64, bytes as u64)
-        );
+        let bytes: usize = rows.iter().map(|(marked, payload)| marked.concat().len() + payload.len()).sum();
+        assert_eq!((framer.rows(), framer.bytes()), (rows.len() as u64, bytes as u64));
         Self { rows, end }
     }
 }
@@ -179,23 +149,14 @@ pub fn cut(mut bytes: &[u8], mut next_size: impl FnMut() -> usize) -> Vec<&[u8]>
 
 /// Frames the first row both ways.
 fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, data: &[u8]) {
-    let fields: Vec<_> = columns
-        .iter()
-        .map(|(_, data_type)| Field {
-            name: None,
-            data_type: data_type.clone(),
-        })
-        .collect();
+    let fields: Vec<_> = columns.iter().map(|(_, data_type)| Field { name: None, data_type: data_type.clone() }).collect();
     let reference = Reference::of(&DataType::Tuple(fields), data);
     match layout.frame(data, &mut []) {
         Frame::Complete(length) => assert_eq!(reference, Reference::Complete(length)),
         Frame::Incomplete { at_least } => {
             assert!(at_least > data.len());
             // The reference may meet a malformed element where the layout still waits for the others to be there.
-            assert!(
-                !matches!(reference, Reference::Complete(_)),
-                "{reference:?}"
-            );
+            assert!(!matches!(reference, Reference::Complete(_)), "{reference:?}");
         }
         Frame::Malformed(malformed) => {
             assert_eq!(reference, Reference::Malformed, "{malformed}");

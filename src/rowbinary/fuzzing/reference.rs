@@ -38,20 +38,14 @@ fn skip<'a>(data_type: &DataType, bytes: &'a [u8]) -> After<'a> {
             (1, rest) => Ok(rest),
             _ => Err(Reference::Malformed),
         },
-        DataType::LowCardinality(inner)
-        | DataType::SimpleAggregateFunction { value: inner, .. } => skip(inner, bytes),
-        DataType::Array(element) | DataType::QBit { element, .. } => {
-            skip_elements(bytes, |bytes| skip(element, bytes))
-        }
+        DataType::LowCardinality(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => skip(inner, bytes),
+        DataType::Array(element) | DataType::QBit { element, .. } => skip_elements(bytes, |bytes| skip(element, bytes)),
         DataType::Map(key, value) => skip_elements(bytes, |bytes| skip(value, skip(key, bytes)?)),
         DataType::Nested(fields) => skip_elements(bytes, |bytes| skip_fields(fields, bytes)),
         DataType::Tuple(fields) => skip_fields(fields, bytes),
         DataType::Variant(types) => match first(bytes)? {
             (255, rest) if types.len() <= 255 => Ok(rest),
-            (index, rest) => skip(
-                types.get(usize::from(index)).ok_or(Reference::Malformed)?,
-                rest,
-            ),
+            (index, rest) => skip(types.get(usize::from(index)).ok_or(Reference::Malformed)?, rest),
         },
         DataType::Geo(geo) => skip(&geo.structure(), bytes),
         fixed => skip_bytes(bytes, fixed.fixed_width().ok_or(Reference::Malformed)?),
@@ -59,9 +53,7 @@ fn skip<'a>(data_type: &DataType, bytes: &'a [u8]) -> After<'a> {
 }
 
 fn skip_fields<'a>(fields: &[Field], bytes: &'a [u8]) -> After<'a> {
-    fields
-        .iter()
-        .try_fold(bytes, |bytes, field| skip(&field.data_type, bytes))
+    fields.iter().try_fold(bytes, |bytes, field| skip(&field.data_type, bytes))
 }
 
 fn skip_elements<'a>(bytes: &'a [u8], element: impl Fn(&'a [u8]) -> After<'a>) -> After<'a> {
@@ -78,17 +70,11 @@ fn skip_elements<'a>(bytes: &'a [u8], element: impl Fn(&'a [u8]) -> After<'a>) -
 }
 
 fn skip_bytes(bytes: &[u8], count: u64) -> After<'_> {
-    usize::try_from(count)
-        .ok()
-        .and_then(|count| bytes.get(count..))
-        .ok_or(Reference::Incomplete)
+    usize::try_from(count).ok().and_then(|count| bytes.get(count..)).ok_or(Reference::Incomplete)
 }
 
 fn first(bytes: &[u8]) -> Result<(u8, &[u8]), Reference> {
-    bytes
-        .split_first()
-        .map(|(first, rest)| (*first, rest))
-        .ok_or(Reference::Incomplete)
+    bytes.split_first().map(|(first, rest)| (*first, rest)).ok_or(Reference::Incomplete)
 }
 
 fn number(mut bytes: &[u8]) -> Result<(u64, &[u8]), Reference> {
@@ -98,9 +84,7 @@ fn number(mut bytes: &[u8]) -> Result<(u64, &[u8]), Reference> {
         bytes = rest;
         number |= u128::from(byte & 0x7F) << shift;
         if byte < 0x80 {
-            return u64::try_from(number)
-                .map(|number| (number, bytes))
-                .map_err(|_| Reference::Malformed);
+            return u64::try_from(number).map(|number| (number, bytes)).map_err(|_| Reference::Malformed);
         }
     }
     Err(Reference::Malformed)

@@ -39,15 +39,9 @@ impl RowLayout {
     /// `Tuple()`), since such rows cannot be told from one another.
     pub fn new(columns: &[(String, DataType)], marked: usize) -> Result<Self, LayoutError> {
         if marked > columns.len() {
-            return Err(LayoutError::TooManyMarked {
-                marked,
-                columns: columns.len(),
-            });
+            return Err(LayoutError::TooManyMarked { marked, columns: columns.len() });
         }
-        if columns
-            .iter()
-            .all(|(_, data_type)| data_type.minimum_width() == 0)
-        {
+        if columns.iter().all(|(_, data_type)| data_type.minimum_width() == 0) {
             return Err(LayoutError::NoBytes);
         }
         compile::compile(columns, marked)
@@ -77,13 +71,8 @@ impl RowLayout {
 
     /// Names the column to which a step belongs.
     pub(super) fn malformed(&self, step: usize, kind: MalformedKind) -> Malformed {
-        let column = self
-            .columns
-            .partition_point(|(_, end)| *end as usize <= step);
+        let column = self.columns.partition_point(|(_, end)| *end as usize <= step);
         let column = self.columns.get(column).map_or("", |(name, _)| name);
-        Malformed {
-            column: column.to_owned(),
-            kind,
-        }
+        Malformed { column: column.to_owned(), kind }
     }
 }

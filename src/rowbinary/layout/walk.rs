@@ -45,12 +45,7 @@ impl RowLayout {
     /// Goes on with a walk over a row. `bytes` begin where the row begins, also if the walk has come further.
     ///
     /// `ends` receives the ends of the marked columns as they are passed; it must be the same throughout a row.
-    pub(in crate::rowbinary) fn advance(
-        &self,
-        walk: &mut Walk,
-        bytes: &[u8],
-        ends: &mut [usize],
-    ) -> Progress {
+    pub(in crate::rowbinary) fn advance(&self, walk: &mut Walk, bytes: &[u8], ends: &mut [usize]) -> Progress {
         let mut index = walk.step;
         let mut position = walk.position;
         let stop = loop {
@@ -68,31 +63,15 @@ impl RowLayout {
                 }),
                 Step::NullableString => null_flag(bytes, position).and_then(|is_null| {
                     let value = position + 1;
-                    Ok((
-                        if is_null {
-                            value
-                        } else {
-                            string(bytes, value)?
-                        },
-                        index + 1,
-                    ))
+                    Ok((if is_null { value } else { string(bytes, value)? }, index + 1))
                 }),
-                Step::FixedElements(width) => varuint(bytes, position).map(|(elements, first)| {
-                    (after(first, elements.saturating_mul(width)), index + 1)
-                }),
-                Step::Nullable { otherwise } => null_flag(bytes, position).map(|is_null| {
-                    (
-                        position + 1,
-                        if is_null {
-                            otherwise as usize
-                        } else {
-                            index + 1
-                        },
-                    )
-                }),
-                Step::Choice { choice, end } => self
-                    .choose(bytes, position, choice, end)
-                    .map(|chosen| (position + 1, chosen)),
+                Step::FixedElements(width) => {
+                    varuint(bytes, position).map(|(elements, first)| (after(first, elements.saturating_mul(width)), index + 1))
+                }
+                Step::Nullable { otherwise } => {
+                    null_flag(bytes, position).map(|is_null| (position + 1, if is_null { otherwise as usize } else { index + 1 }))
+                }
+                Step::Choice { choice, end } => self.choose(bytes, position, choice, end).map(|chosen| (position + 1, chosen)),
                 Step::Jump(to) => Ok((position, to as usize)),
                 Step::Loop { end, minimum } => {
                     varuint(bytes, position).and_then(|(elements, first)| {
@@ -104,10 +83,7 @@ impl RowLayout {
                         if at_least > bytes.len() {
                             return Err(Stop::NeedsBytes(at_least));
                         }
-                        walk.loops.push(Loop {
-                            start: index + 1,
-                            left: elements,
-                        });
+                        walk.loops.push(Loop { start: index + 1, left: elements });
                         Ok((first, index + 1))
                     })
                 }
@@ -149,17 +125,11 @@ impl RowLayout {
     fn choose(&self, bytes: &[u8], position: usize, choice: u32, end: u32) -> Result<usize, Stop> {
         const NULL: u8 = 255;
         let found = byte(bytes, position)?;
-        let begins = self
-            .choices
-            .get(choice as usize)
-            .map_or(&[][..], AsRef::as_ref);
+        let begins = self.choices.get(choice as usize).map_or(&[][..], AsRef::as_ref);
         match begins.get(usize::from(found)) {
             Some(begin) => Ok(*begin as usize),
             None if found == NULL => Ok(end as usize),
-            None => Err(Stop::Malformed(MalformedKind::Discriminator {
-                found,
-                types: begins.len(),
-            })),
+            None => Err(Stop::Malformed(MalformedKind::Discriminator { found, types: begins.len() })),
         }
     }
 }
@@ -177,10 +147,7 @@ fn after(position: usize, width: u64) -> usize {
 }
 
 fn byte(bytes: &[u8], position: usize) -> Result<u8, Stop> {
-    bytes
-        .get(position)
-        .copied()
-        .ok_or(Stop::NeedsBytes(position.saturating_add(1)))
+    bytes.get(position).copied().ok_or(Stop::NeedsBytes(position.saturating_add(1)))
 }
 
 fn null_flag(bytes: &[u8], position: usize) -> Result<bool, Stop> {

@@ -24,11 +24,7 @@ pub(super) fn optional<'a, T>(
     cursor: &mut Cursor<'a>,
     inner: impl FnOnce(&mut Cursor<'a>) -> Result<T, Problem>,
 ) -> Result<Option<T>, Problem> {
-    if cursor.peek() == Some(b'(') {
-        inner(cursor).map(Some)
-    } else {
-        Ok(None)
-    }
+    if cursor.peek() == Some(b'(') { inner(cursor).map(Some) } else { Ok(None) }
 }
 
 /// Items between parentheses, with commas between them.

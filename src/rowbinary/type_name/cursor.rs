@@ -36,19 +36,11 @@ impl<'a> Cursor<'a> {
 
     /// Consumes the given byte or fails with the words for what was expected.
     pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Problem> {
-        if self.take(byte) {
-            Ok(())
-        } else {
-            Err(self.unexpected(expected))
-        }
+        if self.take(byte) { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
     pub(super) fn expect_end(&mut self) -> Result<(), Problem> {
-        if self.peek().is_none() {
-            Ok(())
-        } else {
-            Err(self.unexpected("the end"))
-        }
+        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("the end")) }
     }
 
     /// The problem that something else should stand here.
@@ -72,12 +64,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number with an optional sign, which must lie in the given range.
-    pub(super) fn number(
-        &mut self,
-        what: &'static str,
-        minimum: i64,
-        maximum: i64,
-    ) -> Result<i64, Problem> {
+    pub(super) fn number(&mut self, what: &'static str, minimum: i64, maximum: i64) -> Result<i64, Problem> {
         let start = self.offset();
         self.take(b'-');
         let digits = self.position;
@@ -88,14 +75,7 @@ impl<'a> Cursor<'a> {
         // A number that does not fit an i64 is outside any range as well.
         match self.since(start).parse() {
             Ok(number) if (minimum..=maximum).contains(&number) => Ok(number),
-            _ => Err((
-                start,
-                TypeNameErrorKind::OutOfRange {
-                    what,
-                    minimum,
-                    maximum,
-                },
-            )),
+            _ => Err((start, TypeNameErrorKind::OutOfRange { what, minimum, maximum })),
         }
     }
 
@@ -136,8 +116,7 @@ impl<'a> Cursor<'a> {
             if open.is_empty() && (byte == b')' || (one && byte == b',')) {
                 return Ok(arguments);
             }
-            if start > before && byte != b')' && !arguments.is_empty() && !arguments.ends_with('(')
-            {
+            if start > before && byte != b')' && !arguments.is_empty() && !arguments.ends_with('(') {
                 arguments.push(' ');
             }
             match byte {
@@ -150,8 +129,7 @@ impl<'a> Cursor<'a> {
                     open.pop();
                     self.position += 1;
                 }
-                _ => self
-                    .skip_while(|byte| !byte.is_ascii_whitespace() && !b"'`\"(),".contains(&byte)),
+                _ => self.skip_while(|byte| !byte.is_ascii_whitespace() && !b"'`\"(),".contains(&byte)),
             }
             if self.position == start {
                 self.position += 1;

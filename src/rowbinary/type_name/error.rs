@@ -53,11 +53,7 @@ pub(super) type Problem = (usize, TypeNameErrorKind);
 
 impl TypeNameError {
     pub(super) fn new(type_name: &str, (offset, kind): Problem) -> Self {
-        Self {
-            shown: shorten(type_name),
-            offset,
-            kind,
-        }
+        Self { shown: shorten(type_name), offset, kind }
     }
 
     /// Where in the name the problem is, in bytes from its beginning.
@@ -83,8 +79,5 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 fn describe(found: Option<char>) -> String {
-    found.map_or_else(
-        || "the end".to_owned(),
-        |character| format!("`{}`", character.escape_debug()),
-    )
+    found.map_or_else(|| "the end".to_owned(), |character| format!("`{}`", character.escape_debug()))
 }

@@ -1,0 +1,192 @@
+//! Filling the map from a stream of RowBinary rows.
+//!
+//! A row is: the key columns, the version if there is one, the deleted flag (a `Bool`) if there is one, the attribute columns, and one
+//! byte that ends it. Where the bytes come from, and what happens when they end too early, is left to the caller.
+
+use std::sync::Arc;
+
+use super::{FrozenLookupMap, LookupError, LookupMap, LookupRow, MapShape};
+use crate::rowbinary::{FramingError, ROWS_PER_GROUP, Row, RowFramer, RowGroup, RowLayout, VersionEncoding};
+
+/// What the columns of a row are.
+#[derive(Clone, Debug)]
+pub struct LoaderShape {
+    /// How many leading columns are the key.
+    pub key_columns: usize,
+    /// Positions of key columns that can be NULL. A row with a NULL in its key can never be found, and is not kept.
+    pub nullable_keys: Vec<usize>,
+    /// How the version column is ordered, if there is one. Without one, all versions count as equally new.
+    pub version: Option<VersionEncoding>,
+    /// Whether there is a deleted flag.
+    pub deleted: bool,
+    /// How many attribute columns follow.
+    pub attribute_columns: usize,
+}
+
+/// Frames rows and puts them into the map.
+pub struct Loader {
+    layout: Arc<RowLayout>,
+    framer: RowFramer,
+    shape: LoaderShape,
+    max_row_bytes: usize,
+    map: LookupMap,
+    /// Where the attribute columns of each row of a group end, counted from the first attribute.
+    attribute_ends: Vec<usize>,
+    rows: u64,
+}
+
+impl Loader {
+    /// A loader with an empty map; all columns of the layout must be marked.
+    pub fn new(layout: Arc<RowLayout>, shape: LoaderShape, max_row_bytes: usize) -> Self {
+        let map = LookupMap::new(MapShape { key_columns: shape.key_columns, attribute_columns: shape.attribute_columns });
+        let framer = RowFramer::new(layout.clone(), max_row_bytes);
+        Self { layout, framer, shape, max_row_bytes, map, attribute_ends: Vec::new(), rows: 0 }
+    }
+
+    /// Takes the next piece of the stream, cut anywhere; gives how many rows it completed.
+    ///
+    /// # Errors
+    /// Bytes that are not such rows, and a map that cannot take more.
+    pub fn push<E: From<FramingError> + From<LookupError>>(&mut self, piece: &[u8]) -> Result<u64, E> {
+        let Self { framer, shape, map, attribute_ends, .. } = self;
+        let mut rows = 0;
+        framer.push(piece, &mut |group| {
+            rows += group.len() as u64;
+            Ok::<(), E>(shape.insert(group, attribute_ends, map)?)
+        })?;
+        self.rows += rows;
+        Ok(rows)
+    }
+
+    /// Says that the stream has ended.
+    ///
+    /// # Errors
+    /// Where it ended in the middle of a row.
+    pub fn end_of_stream(&self) -> Result<(), FramingError> {
+        self.framer.finish()
+    }
+
+    /// Prepares for the stream to begin again; what is in the map stays, and coming again changes nothing.
+    pub fn rewind(&mut self) {
+        self.framer = RowFramer::new(self.layout.clone(), self.max_row_bytes);
+        self.rows = 0;
+    }
+
+    /// Rows taken since the stream began.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Keys in the map.
+    pub fn keys(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Bytes that the map takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.map.memory_bytes()
+    }
+
+    /// The map, ready to be shared.
+    ///
+    /// # Errors
+    /// [`LookupError`] where it cannot be brought into its final form.
+    pub fn finish(self) -> Result<FrozenLookupMap, LookupError> {
+        self.map.freeze()
+    }
+}
+
+impl LoaderShape {
+    /// Puts a group of rows into the map.
+    fn insert(&self, group: RowGroup<'_>, attribute_ends: &mut Vec<usize>, map: &mut LookupMap) -> Result<(), LookupError> {
+        attribute_ends.clear();
+        for row in group {
+            let (first, begin) = self.attributes_begin(&row);
+            let ends = row.marked_ends().iter().skip(first).take(self.attribute_columns);
+            attribute_ends.extend(ends.map(|end| end.saturating_sub(begin)));
+        }
+        let mut rows: [LookupRow<'_>; ROWS_PER_GROUP] = [LookupRow::default(); ROWS_PER_GROUP];
+        let mut kept = 0;
+        for (position, row) in group.into_iter().enumerate() {
+            if self.nullable_keys.iter().any(|&key| row.marked_column(key).first() == Some(&1)) {
+                continue;
+            }
+            let own = position * self.attribute_columns..(position + 1) * self.attribute_columns;
+            if let Some(place) = rows.get_mut(kept) {
+                *place = self.lookup_row(&row, attribute_ends.get(own).unwrap_or_default());
+                kept += 1;
+            }
+        }
+        map.insert_group(rows.get(..kept).unwrap_or_default())
+    }
+
+    /// The number of the first attribute column, and where it begins in the row.
+    fn attributes_begin(&self, row: &Row<'_>) -> (usize, usize) {
+        let first = self.key_columns + usize::from(self.version.is_some()) + usize::from(self.deleted);
+        (first, end_of(row, first))
+    }
+
+    fn lookup_row<'a>(&self, row: &Row<'a>, attribute_ends: &'a [usize]) -> LookupRow<'a> {
+        let (first, begin) = self.attributes_begin(row);
+        let (bytes, ends) = (row.bytes(), row.marked_ends());
+        LookupRow {
+            key: bytes.get(..end_of(row, self.key_columns)).unwrap_or_default(),
+            key_ends: ends.get(..self.key_columns).unwrap_or_default(),
+            version: self.version.and_then(|encoding| encoding.order(row.marked_column(self.key_columns))).unwrap_or_default(),
+            deleted: self.deleted && row.marked_column(first - 1) != [0],
+            attributes: bytes.get(begin..end_of(row, first + self.attribute_columns)).unwrap_or_default(),
+            attribute_ends,
+        }
+    }
+}
+
+/// Where the first so many columns of the row end.
+fn end_of(row: &Row<'_>, columns: usize) -> usize {
+    columns.checked_sub(1).and_then(|last| row.marked_ends().get(last).copied()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rowbinary::DataType;
+
+    /// Rows of (key Nullable(UInt8), version UInt16, deleted Bool, attribute String, end UInt8).
+    fn load(rows: &[&[u8]]) -> FrozenLookupMap {
+        let types = ["Nullable(UInt8)", "UInt16", "Bool", "String", "UInt8"];
+        let columns: Vec<_> = types.iter().map(|name| ((*name).to_owned(), DataType::parse(name).unwrap())).collect();
+        let layout = Arc::new(RowLayout::new(&columns, columns.len()).unwrap());
+        let version = VersionEncoding::of(&columns[1].1);
+        let shape = LoaderShape { key_columns: 1, nullable_keys: vec![0], version, deleted: true, attribute_columns: 1 };
+        let mut loader = Loader::new(layout, shape, 1 << 20);
+        let stream = rows.concat();
+        for half in stream.chunks(7) {
+            loader.push::<Box<dyn std::error::Error>>(half).unwrap();
+        }
+        loader.end_of_stream().unwrap();
+        assert_eq!(loader.rows(), rows.len() as u64);
+        loader.finish().unwrap()
+    }
+
+    fn find(map: &FrozenLookupMap, key: &[u8]) -> Option<Vec<u8>> {
+        map.find(key).map(|found| {
+            let mut bytes = Vec::new();
+            map.append_to(found, &mut bytes).unwrap();
+            bytes
+        })
+    }
+
+    #[test]
+    fn the_newest_version_counts_and_null_keys_are_left_out() {
+        let map = load(&[
+            b"\x00\x07\x02\x01\x00\x01b\x00", // key 7, version 0x0102, live, "b"
+            b"\x00\x07\x03\x00\x00\x01a\x00", // key 7, version 3: older, though its first byte is greater
+            b"\x01\x09\x00\x00\x01x\x00",     // key NULL
+            b"\x00\x08\x01\x00\x00\x01y\x00", // key 8, live
+            b"\x00\x08\x02\x00\x01\x01z\x00", // key 8, newer, deleted
+        ]);
+        assert_eq!(find(&map, b"\x00\x07"), Some(b"\x01b".to_vec()));
+        assert_eq!(find(&map, b"\x00\x08"), None);
+        assert_eq!(find(&map, b"\x01"), None);
+        assert_eq!(map.len(), 1);
+    }
+}
