@@ -185,8 +185,10 @@ pub(super) struct JobArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum JobCommand {
     /// List the built-in jobs.
+    #[command(after_help = "Examples:\n  clickhouse-backfill job list")]
     List,
     /// Print the file of a job.
+    #[command(after_help = "Examples:\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
     Show {
         /// Built-in job, or the file of a job.
         name: String,

@@ -80,6 +80,11 @@ impl Failure {
         text
     }
 
+    /// The same as an event, for machines.
+    pub fn log(&self) {
+        tracing::error!(causes = ?self.causes, hints = ?self.hints, "{}", self.one_line());
+    }
+
     /// The contract with scripts.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use crate::progress::{Terminal, TerminalOptions};
 pub use arguments::command;
-use arguments::{Command, OutputArguments};
+use arguments::{Command, LogFormat, OutputArguments};
 use failure::Failure;
 
 /// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check
@@ -42,8 +42,9 @@ fn run_command() -> Result<ExitCode, Failure> {
     let Some(command) = arguments::parse(&environment)? else { return Ok(ExitCode::SUCCESS) };
     match command {
         Command::Run(arguments) => {
-            let OutputArguments { quiet, no_progress, .. } = arguments.output;
-            run::run(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress }))
+            let OutputArguments { quiet, no_progress, log_format, .. } = arguments.output;
+            let json = log_format == LogFormat::Json;
+            run::run(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
         }
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Job(arguments) => job::job(&arguments),

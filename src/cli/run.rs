@@ -34,7 +34,13 @@ pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitC
     });
     // Tasks that are still busy at the second signal are not waited for.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    code
+    match code {
+        Err(failure) if terminal.is_json() => {
+            failure.log();
+            Ok(failure.exit_code())
+        }
+        code => code,
+    }
 }
 
 async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
@@ -92,7 +98,11 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     };
     let mut figures = summary(&session, &options, &counters, status, &run_id, began, failure);
     figures.seconds.plan = planned.as_secs_f64();
-    terminal.say(&figures.text());
+    if terminal.is_json() {
+        tracing::info!(summary = %serde_json::to_string(&figures).unwrap_or_default(), "the run has ended");
+    } else {
+        terminal.say(&figures.text());
+    }
     summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
     let again = describe::safe_and_next(&session, options.dry_run);
     match ran {

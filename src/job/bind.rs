@@ -42,6 +42,11 @@ pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> 
     let target_name = options.target_table.as_ref().unwrap_or(&job.target.table);
     let target = existing(connection, "target", &TableName::parse(target_name, database)).await?;
 
+    refuse_qualified_names("source", &source, &source)?;
+    if let Some(lookup) = &lookup_table {
+        refuse_qualified_names("lookup", &source, lookup)?;
+        refuse_qualified_names("lookup", lookup, lookup)?;
+    }
     for name in [&job.source.version, &job.source.deleted, &job.source.time].into_iter().flatten() {
         needed("source", &source, name)?;
     }
@@ -113,6 +118,16 @@ fn needed<'a>(role: &'static str, table: &'a TableSchema, name: &str) -> Result<
         table: table.name.clone(),
         message: format!("it has no column {name}, which the job names"),
     })
+}
+
+/// Where a table has a column that is literally named `source.x`, and the source has an `x`, the server would take one for the other.
+fn refuse_qualified_names(qualifier: &'static str, table: &TableSchema, owner: &TableSchema) -> Result<(), JobError> {
+    let meant = |column: &&Column| {
+        column.name.strip_prefix(qualifier).and_then(|rest| rest.strip_prefix('.')).is_some_and(|name| owner.column(name).is_some())
+    };
+    let Some(column) = table.columns.iter().find(meant) else { return Ok(()) };
+    let message = format!("its column {0} could be taken for the column that a job means by {0}", column.name);
+    Err(JobError::Unfit { role: "source", table: table.name.clone(), message })
 }
 
 fn enabled_exclusions(job: &Job, options: &BindOptions) -> Result<Vec<String>, JobError> {

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::batch::Batch;
 use super::error::PipelineError;
 use super::queue::QueueReceiver;
-use super::retry::{Decision, insert_class};
+use super::retry::{Decision, insert_class, milliseconds};
 use super::run::Shared;
 use crate::clickhouse::ErrorClass;
 
@@ -49,7 +49,7 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
                 shared.counters.retries.add(1);
                 let outcome =
                     if class == ErrorClass::Ambiguous { "it is not known whether the rows arrived" } else { "no row was inserted" };
-                tracing::warn!(chunk, attempt, rows = batch.rows, pause_ms = pause.as_millis(), error = %error, outcome, "an insert failed, the same bytes are sent again");
+                tracing::warn!(chunk, attempt, rows = batch.rows, pause_ms = milliseconds(pause), error = %error, outcome, "an insert failed, the same bytes are sent again");
                 sleep(pause).await;
                 attempt += 1;
             }

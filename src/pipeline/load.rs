@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::sleep;
 
 use super::error::{PipelineError, ReadError};
-use super::retry::{Decision, read_class};
+use super::retry::{Decision, milliseconds, read_class};
 use super::run::Shared;
 use crate::job::BoundLookup;
 use crate::job::statements;
@@ -39,7 +39,7 @@ pub(super) async fn load(shared: &Shared, lookup: &BoundLookup, scope: &Scope) -
         match shared.options.retry.decide(read_class(&error), attempt) {
             Decision::RetryAfter(pause) => {
                 shared.counters.retries.add(1);
-                tracing::warn!(table = %lookup.table.name, attempt, pause_ms = pause.as_millis(), error = %error, "loading attributes broke off, trying again");
+                tracing::warn!(table = %lookup.table.name, attempt, pause_ms = milliseconds(pause), error = %error, "loading attributes broke off, trying again");
                 loader.rewind();
                 shared.counters.lookup_rows.set(0);
                 shared.counters.lookup_bytes.set(0);

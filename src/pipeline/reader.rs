@@ -10,7 +10,7 @@ use super::batch::BatchBuilder;
 use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
 use super::queue::QueueSender;
-use super::retry::{Decision, read_class};
+use super::retry::{Decision, milliseconds, read_class};
 use super::run::Shared;
 use crate::job::statements;
 use crate::job::statements::Scope;
@@ -83,7 +83,7 @@ async fn read_with_retries(
         match shared.options.retry.decide(read_class(&error), number) {
             Decision::RetryAfter(pause) => {
                 shared.counters.retries.add(1);
-                tracing::warn!(chunk = chunk.number + 1, attempt = number, pause_ms = pause.as_millis(), error = %error, "reading broke off, the chunk is read again");
+                tracing::warn!(chunk = chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), error = %error, "reading broke off, the chunk is read again");
                 tokio::select! {
                     () = sleep(pause) => number += 1,
                     () = shared.stop.reading_ends() => return Ok(End::Stopped),

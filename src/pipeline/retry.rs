@@ -51,6 +51,11 @@ impl RetryPolicy {
     }
 }
 
+/// For log lines.
+pub(super) fn milliseconds(pause: Duration) -> u64 {
+    u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The class of a failed insert. Sending the same bytes with the same token again is right whether or not they arrived.
 pub(super) fn insert_class(error: &ServerError) -> ErrorClass {
     error.class()

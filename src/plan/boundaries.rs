@@ -65,7 +65,9 @@ async fn from_index(connection: &Connection, table: &TableSchema, partition_id: 
     }
     let names: Vec<_> = key.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
     let list = names.join(", ");
-    let texts: Vec<_> = (1..=names.len()).map(|position| format!("hex(toString(tupleElement(first, {position})))")).collect();
+    let text =
+        |(position, column): (usize, &KeyColumn)| format!("hex({})", column.text_of(&format!("tupleElement(first, {})", position + 1)));
+    let texts: Vec<_> = key.iter().enumerate().map(text).collect();
     // The granules of all parts in the key's order; each chunk begins behind the first granule that reaches its share of the rows.
     let sql = format!(
         "SELECT [{}] AS bound FROM (

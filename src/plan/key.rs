@@ -1,6 +1,6 @@
 //! Which leading columns of the source's primary key can bound a chunk.
 
-use crate::clickhouse::TableSchema;
+use crate::clickhouse::{TableSchema, quote_literal_bytes};
 use crate::rowbinary::DataType;
 
 /// A column or an expression of the primary key.
@@ -12,6 +12,35 @@ pub(super) struct KeyColumn {
     pub expression: String,
     /// Its type.
     pub type_name: String,
+}
+
+impl KeyColumn {
+    /// SQL that gives a value of this column as text; `value` is SQL for the value.
+    ///
+    /// Times are written in UTC: local text is ambiguous in the hour that a time zone has twice.
+    pub fn text_of(&self, value: &str) -> String {
+        if self.utc_type().is_some() { format!("toString(toTimeZone({value}, 'UTC'))") } else { format!("toString({value})") }
+    }
+
+    /// SQL for the value that this text stands for.
+    pub fn literal(&self, text: &[u8]) -> String {
+        let text = quote_literal_bytes(text);
+        match self.utc_type() {
+            Some(utc) => format!("CAST({text} AS {utc})"),
+            None if self.type_name == "String" => text.to_string(),
+            None => format!("CAST({text} AS {})", self.type_name),
+        }
+    }
+
+    /// For times: the same type in UTC. Times of two zones compare as instants.
+    fn utc_type(&self) -> Option<String> {
+        let parsed = DataType::parse(&self.type_name).ok()?;
+        match parsed.strip_low_cardinality() {
+            DataType::DateTime(_) => Some("DateTime('UTC')".to_owned()),
+            DataType::DateTime64 { precision, .. } => Some(format!("DateTime64({precision}, 'UTC')")),
+            _ => None,
+        }
+    }
 }
 
 /// The leading key columns by which the table can be cut into ranges such that every row lies in exactly one.

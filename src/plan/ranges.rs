@@ -1,7 +1,6 @@
 //! Ranges of the primary key as predicates.
 
 use super::key::KeyColumn;
-use crate::clickhouse::quote_literal_bytes;
 
 /// A value of each key column, as text.
 pub(super) type Bound = Vec<Vec<u8>>;
@@ -32,7 +31,7 @@ fn beyond(key: &[KeyColumn], bound: &Bound, sign: &str) -> String {
     let mut predicate = String::new();
     for (column, value) in key.iter().zip(bound).rev() {
         let name = &column.expression;
-        let value = literal(column, value);
+        let value = column.literal(value);
         predicate = if predicate.is_empty() {
             let inclusive = if sign == "<" { "<=" } else { sign };
             format!("{name} {inclusive} {value}")
@@ -41,11 +40,6 @@ fn beyond(key: &[KeyColumn], bound: &Bound, sign: &str) -> String {
         };
     }
     predicate
-}
-
-fn literal(column: &KeyColumn, value: &[u8]) -> String {
-    let value = quote_literal_bytes(value);
-    if column.type_name == "String" { value.to_string() } else { format!("CAST({value} AS {})", column.type_name) }
 }
 
 #[cfg(test)]

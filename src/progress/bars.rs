@@ -74,16 +74,14 @@ impl Bars {
         self.stream.tick();
     }
 
-    /// Leaves the last state on the screen.
-    pub fn finish(mut self, counters: &Counters) {
+    /// Takes the bars off the screen and leaves their last state as lines.
+    pub fn finish(self, terminal: &Terminal, counters: &Counters) {
         let numbers = counters.snapshot();
-        if !self.lookup.is_finished() {
-            self.lookup.set_style(style("{prefix:>10} {msg}"));
-            self.lookup.finish_with_message(lookup_message(&numbers, None));
-        }
-        self.draw_stream(Instant::now(), &numbers);
-        self.stream.set_style(style("{prefix:>10} {msg}"));
-        self.stream.finish_with_message(format!("{} rows {}", count(numbers.inserted_rows), self.done));
+        self.lookup.finish_and_clear();
+        self.stream.finish_and_clear();
+        let (lookup, stream) = (self.lookup.prefix(), self.stream.prefix());
+        terminal.say(&format!("{lookup:>10} {}", lookup_message(&numbers, None)));
+        terminal.say(&format!("{stream:>10} {} rows {}", count(numbers.inserted_rows), self.done));
     }
 }
 

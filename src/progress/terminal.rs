@@ -12,6 +12,8 @@ pub struct TerminalOptions {
     pub quiet: bool,
     /// No bars and no lines of progress.
     pub no_progress: bool,
+    /// Log lines are JSON: everything that is said becomes an event, so that stderr can be read line by line.
+    pub json: bool,
 }
 
 /// Stderr, with or without bars. Cheap to clone.
@@ -39,7 +41,7 @@ impl Terminal {
 
     /// Whether bars are drawn.
     pub fn has_bars(&self) -> bool {
-        self.interactive && self.shows_progress()
+        self.interactive && !self.options.json && self.shows_progress()
     }
 
     /// Whether progress is shown at all.
@@ -58,14 +60,25 @@ impl Terminal {
 
     /// Writes text for the person, unless quiet was asked for.
     pub fn say(&self, text: &str) {
-        if !self.options.quiet {
+        if self.options.json {
+            tracing::info!("{}", text.trim_end());
+        } else if !self.options.quiet {
             self.write(text.as_bytes());
         }
     }
 
     /// Writes text in any case.
     pub fn insist(&self, text: &str) {
-        self.write(text.as_bytes());
+        if self.options.json {
+            tracing::warn!("{}", text.trim_end());
+        } else {
+            self.write(text.as_bytes());
+        }
+    }
+
+    /// Whether everything is said as JSON.
+    pub fn is_json(&self) -> bool {
+        self.options.json
     }
 
     fn write(&self, text: &[u8]) {

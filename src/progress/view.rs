@@ -28,7 +28,7 @@ pub async fn show<T>(terminal: &Terminal, counters: Arc<Counters>, dry_run: bool
     loop {
         tokio::select! {
             result = &mut work => {
-                if let Some(bars) = bars { bars.finish(&counters); }
+                if let Some(bars) = bars { bars.finish(terminal, &counters); }
                 return result;
             }
             _ = ticks.tick() => match &mut bars {

@@ -1,0 +1,68 @@
+//! What can be wrong with columns, and with rows.
+
+/// A column that cannot be sent in blocks; RowBinary takes it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}` of type {type_name} cannot be sent in Native blocks: {reason}")]
+pub struct UnsupportedNative {
+    /// The name of the column.
+    pub column: String,
+    /// Its type.
+    pub type_name: String,
+    /// Why not.
+    pub reason: UnsupportedReason,
+}
+
+/// Why a type cannot be sent in blocks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnsupportedReason {
+    /// In a block, values of the type have another form than in RowBinary, and no other type stands for it.
+    #[error("values of {0} have another form there")]
+    AnotherForm(String),
+    /// The elements of an array take no bytes in a row, but some in a block: a short row would make a long block.
+    #[error("elements of type {0} take no bytes in a row")]
+    ElementsWithoutBytes(String),
+    /// A NULL is one byte in a row; in a block there are as many bytes as for a value.
+    #[error("each NULL would take {bytes} bytes")]
+    WideNull {
+        /// Bytes for each NULL.
+        bytes: u64,
+    },
+}
+
+/// Bytes that are not one row of the block's columns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}`: {kind}")]
+pub struct MalformedRow {
+    /// The name of the column that the bytes at fault belong to; the last one if there are too many bytes.
+    pub column: String,
+    /// What is wrong.
+    pub kind: MalformedRowKind,
+}
+
+/// What is wrong with bytes that are not one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedRowKind {
+    /// The row, or its first part, ends inside a value.
+    #[error("the row ends inside a value")]
+    TooShort,
+    /// There are bytes after the last column.
+    #[error("the row has {0} bytes more than its columns")]
+    TooLong(usize),
+    /// The byte that says whether a `Nullable` is NULL is neither 0 nor 1.
+    #[error("the flag of a Nullable is {0}, neither 0 nor 1")]
+    NullFlag(u8),
+    /// The byte that numbers the types of a `Variant` has no type.
+    #[error("the discriminator of a Variant is {found}, but it has {types} types")]
+    Discriminator {
+        /// The byte.
+        found: u8,
+        /// How many types there are.
+        types: usize,
+    },
+    /// A [varuint](https://en.wikipedia.org/wiki/LEB128) that does not fit into 64 bits.
+    #[error("a length does not fit into 64 bits")]
+    VarUintTooLong,
+    /// A block holds more different values of a `LowCardinality` than can be numbered (2³²).
+    #[error("a block holds too many different values")]
+    TooManyValues,
+}
