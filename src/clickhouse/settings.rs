@@ -16,6 +16,8 @@ impl Settings {
             .with("allow_experimental_analyzer", "1")
             .with("join_use_nulls", "0")
             .with("use_variant_as_common_type", "0")
+            // A Nested column of the structure stays one column, as it is in its table.
+            .with("flatten_nested", "0")
             .with("allow_suspicious_low_cardinality_types", "1")
             .with("output_format_binary_write_json_as_string", "1")
             .with("input_format_binary_read_json_as_string", "1")

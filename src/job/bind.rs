@@ -53,7 +53,7 @@ pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> 
     let exclusions = enabled_exclusions(job, options)?;
     let over = structure_of(&source, lookup_table.as_ref());
     let (columns, left_out) = columns_to_write(connection, job, &target, &over).await?;
-    let inspection = inspect(connection, &job.origin, &columns, &over, &job.target.allow_functions).await?;
+    let inspection = inspect(connection, &inspecting(job), &job.origin, &columns, &over, &job.target.allow_functions).await?;
     let used = used_columns(&over, &inspection);
     let bound_columns = fit_to_target(connection, job, &target, &columns, &inspection, &over).await?;
     let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
@@ -174,7 +174,7 @@ async fn columns_to_write(
         }
         if job.target.optional.contains(name)
             && check_text(&expression.sql).is_ok()
-            && names_unknown_column(connection, &expression.sql, over).await?.is_some()
+            && names_unknown_column(connection, &inspecting(job), &expression.sql, over).await?.is_some()
         {
             left_out.push(LeftOut { name: name.clone(), reason: "it is optional, and the tables lack a column that it needs".to_owned() });
             continue;
@@ -204,6 +204,11 @@ fn used_columns(over: &[(String, String)], inspection: &Inspection) -> Used {
         }
     }
     used
+}
+
+/// The settings under which the expressions are analyzed: those of the insert, which some types of columns need.
+fn inspecting(job: &Job) -> Settings {
+    Settings::common().with_all(&job.settings.insert.0)
 }
 
 /// Checks that each expression's type can be written into its column.
@@ -257,8 +262,7 @@ fn cast(column: &BoundColumn) -> String {
 async fn convert(connection: &Connection, job: &Job, casts: &[String], over: &[(String, String)]) -> Result<Result<(), String>, JobError> {
     let columns = structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
     let sql = format!("DESCRIBE (SELECT {}\nFROM null({columns}))", casts.join("\n, "));
-    let settings = Settings::common().with_all(&job.settings.insert.0);
-    match connection.fetch("fit", &sql, "TSV", &settings).await {
+    match connection.fetch("fit", &sql, "TSV", &inspecting(job)).await {
         Ok(_) => Ok(Ok(())),
         Err(ServerError::Server { message, .. }) => Ok(Err(message)),
         Err(other) => Err(asking("asking the server about conversions")(other)),

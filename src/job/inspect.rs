@@ -82,18 +82,19 @@ fn begins_operand(previous: Option<&Token<'_>>) -> bool {
 /// Inspects all expressions in a few queries; where something is wrong, one by one, so that the right line is named.
 pub(super) async fn inspect(
     connection: &Connection,
+    settings: &Settings,
     origin: &str,
     columns: &[(String, Expression)],
     over: &Structure,
     allowed_functions: &[String],
 ) -> Result<Inspection, JobError> {
     let all: Vec<_> = columns.iter().map(|(_, expression)| expression.sql.as_str()).collect();
-    let fault = match inspect_list(connection, &all, over, allowed_functions).await? {
+    let fault = match inspect_list(connection, settings, &all, over, allowed_functions).await? {
         Ok(inspection) => return Ok(inspection),
         Err(fault) => fault,
     };
     for (column, expression) in columns {
-        if let Err(message) = inspect_list(connection, &[&expression.sql], over, allowed_functions).await? {
+        if let Err(message) = inspect_list(connection, settings, &[&expression.sql], over, allowed_functions).await? {
             return Err(JobError::Expression { origin: origin.to_owned(), line: expression.line, column: column.clone(), message });
         }
     }
@@ -102,9 +103,14 @@ pub(super) async fn inspect(
 }
 
 /// Whether a single expression names a column that is not there.
-pub(super) async fn names_unknown_column(connection: &Connection, sql: &str, over: &Structure) -> Result<Option<String>, JobError> {
+pub(super) async fn names_unknown_column(
+    connection: &Connection,
+    settings: &Settings,
+    sql: &str,
+    over: &Structure,
+) -> Result<Option<String>, JobError> {
     const UNKNOWN_IDENTIFIER: u32 = 47;
-    match connection.fetch("inspect", &describe(&[sql], over), "TSV", &Settings::common()).await {
+    match connection.fetch("inspect", &describe(&[sql], over), "TSV", settings).await {
         Err(error) if error.code() == Some(UNKNOWN_IDENTIFIER) => Ok(Some(error.to_string())),
         _ => Ok(None),
     }
@@ -127,6 +133,7 @@ fn describe(expressions: &[&str], over: &Structure) -> String {
 /// The inner error is what is wrong with the expressions; the outer one, that the server could not be asked.
 async fn inspect_list(
     connection: &Connection,
+    settings: &Settings,
     expressions: &[&str],
     over: &Structure,
     allowed_functions: &[String],
@@ -140,7 +147,7 @@ async fn inspect_list(
         ServerError::Server { message, .. } => Ok(Err(format!("is refused by the server: {message}"))),
         other => Err(asking("asking the server about the job's expressions")(other)),
     };
-    let types = match connection.rows_with::<Described>("inspect", &describe(expressions, over), &Settings::common()).await {
+    let types = match connection.rows_with::<Described>("inspect", &describe(expressions, over), settings).await {
         Ok(rows) => rows.into_iter().map(|row| row.type_name).collect::<Vec<_>>(),
         Err(error) => return refused(error),
     };
@@ -148,11 +155,10 @@ async fn inspect_list(
         return Ok(Err(format!("gives {} columns instead of {}", types.len(), expressions.len())));
     }
     let select = from_nothing(expressions, over);
-    let tree =
-        match connection.fetch("inspect", &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"), "TSVRaw", &Settings::common()).await {
-            Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
-            Err(error) => return refused(error),
-        };
+    let tree = match connection.fetch("inspect", &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"), "TSVRaw", settings).await {
+        Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
+        Err(error) => return refused(error),
+    };
     let functions = functions_of(&tree);
     if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
         return Ok(Err(format!("uses {name}, which is a {kind} function; only the row at hand can be used")));
@@ -168,13 +174,11 @@ async fn inspect_list(
              where that is wanted, put it into allow_functions under [target]"
         )));
     }
-    let plan = match connection
-        .fetch("inspect", &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"), "TSVRaw", &Settings::common())
-        .await
-    {
-        Ok(plan) => plan,
-        Err(error) => return refused(error),
-    };
+    let plan =
+        match connection.fetch("inspect", &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"), "TSVRaw", settings).await {
+            Ok(plan) => plan,
+            Err(error) => return refused(error),
+        };
     Ok(columns_read(&plan, over).map(|used| Inspection { types, used }))
 }
 

@@ -59,7 +59,7 @@ async fn from_index(connection: &Connection, table: &TableSchema, partition_id: 
     let described = connection.rows::<Described>("plan", &format!("DESCRIBE {index}")).await?;
     let columns = described.into_iter().skip_while(|column| column.name != "rows_in_granule").skip(1);
     let key: Vec<_> = columns.map(|column| key_column(table, column)).collect();
-    let key = bounding_prefix(table, key);
+    let key = bounding_prefix(key);
     if key.is_empty() {
         return Ok(Boundaries { key, bounds: Vec::new() });
     }

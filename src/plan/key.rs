@@ -1,6 +1,6 @@
 //! Which leading columns of the source's primary key can bound a chunk.
 
-use crate::clickhouse::{TableSchema, quote_literal_bytes};
+use crate::clickhouse::quote_literal_bytes;
 use crate::rowbinary::DataType;
 
 /// A column or an expression of the primary key.
@@ -45,16 +45,14 @@ impl KeyColumn {
 
 /// The leading key columns by which the table can be cut into ranges such that every row lies in exactly one.
 ///
-/// A NULL and a NaN lie in no range, so the prefix ends before a column that can hold one; descending columns
-/// ([allow_experimental_reverse_key](https://clickhouse.com/docs/operations/settings/merge-tree-settings#allow_experimental_reverse_key))
-/// end it as well.
-pub(super) fn bounding_prefix(table: &TableSchema, key: Vec<KeyColumn>) -> Vec<KeyColumn> {
-    let descending = table.sorting_key.to_ascii_uppercase().contains(" DESC");
+/// A NULL and a NaN lie in no range, so the prefix ends before a column that can hold one. Whether a column is stored in descending
+/// order does not matter: a range says which values it holds, not where they lie.
+pub(super) fn bounding_prefix(key: Vec<KeyColumn>) -> Vec<KeyColumn> {
     let fits = |column: &KeyColumn| {
         DataType::parse(&column.type_name)
             .is_ok_and(|parsed| !parsed.is_nullable() && !parsed.contains_float() && !parsed.contains_json() && is_plain(&parsed))
     };
-    if descending { Vec::new() } else { key.into_iter().take_while(fits).collect() }
+    key.into_iter().take_while(fits).collect()
 }
 
 /// Types whose text form, cast back, gives the same value.
@@ -68,29 +66,26 @@ fn is_plain(parsed: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clickhouse::TableName;
 
-    fn prefix(sorting_key: &str, types: &[&str]) -> usize {
-        let table = TableSchema {
-            name: TableName { database: "d".to_owned(), table: "t".to_owned() },
-            engine: "MergeTree".to_owned(),
-            sorting_key: sorting_key.to_owned(),
-            partition_key: String::new(),
-            columns: Vec::new(),
-        };
-        let key = types
-            .iter()
-            .map(|name| KeyColumn { name: "x".to_owned(), expression: "x".to_owned(), type_name: (*name).to_owned() })
-            .collect();
-        bounding_prefix(&table, key).len()
+    fn prefix(types: &[&str]) -> usize {
+        let column = |name: &&str| KeyColumn { name: "x".to_owned(), expression: "x".to_owned(), type_name: (*name).to_owned() };
+        bounding_prefix(types.iter().map(column).collect()).len()
     }
 
     #[test]
     fn the_prefix_ends_where_a_value_can_lie_outside_of_every_range() {
-        assert_eq!(prefix("a, b, c", &["String", "LowCardinality(String)", "Date"]), 3);
-        assert_eq!(prefix("a, b, c", &["String", "Nullable(Int32)", "Date"]), 1);
-        assert_eq!(prefix("a, b, c", &["LowCardinality(Nullable(String))", "Date"]), 0);
-        assert_eq!(prefix("a, b", &["Float64", "Date"]), 0);
-        assert_eq!(prefix("a, b DESC", &["String", "Date"]), 0);
+        assert_eq!(prefix(&["String", "LowCardinality(String)", "Date"]), 3);
+        assert_eq!(prefix(&["String", "Nullable(Int32)", "Date"]), 1);
+        assert_eq!(prefix(&["LowCardinality(Nullable(String))", "Date"]), 0);
+        assert_eq!(prefix(&["Float64", "Date"]), 0);
+    }
+
+    #[test]
+    fn times_travel_in_utc() {
+        let column = |type_name: &str| KeyColumn { name: "t".to_owned(), expression: "t".to_owned(), type_name: type_name.to_owned() };
+        let zoned = column("DateTime64(3, 'America/New_York')");
+        assert_eq!(zoned.text_of("t"), "toString(toTimeZone(t, 'UTC'))");
+        assert_eq!(zoned.literal(b"x"), "CAST('x' AS DateTime64(3, 'UTC'))");
+        assert_eq!(column("Date").literal(b"x"), "CAST('x' AS Date)");
     }
 }
