@@ -18,7 +18,8 @@ pub(super) const DEFAULT_BATCH_ROWS: u64 = 100_000;
 #[derive(Debug, Parser)]
 #[command(name = "clickhouse-backfill", version, propagate_version = true, max_term_width = 110)]
 #[command(
-    after_help = "Every flag of `run` can be given in the environment or in a file `.env` of the current directory as well; the flag wins, \
+    after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill run --partition 202511 --dry-run\n  clickhouse-backfill run --partition 202511\n\n\
+Every flag of `run` can be given in the environment or in a file `.env` of the current directory as well; the flag wins, \
 then the environment, then `.env`.\n\nExit codes: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check before the first row, 130 interrupted."
 )]
 struct Cli {
@@ -87,6 +88,9 @@ pub(super) struct WhatArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Throughput")]
 pub(super) struct ThroughputArguments {
+    /// Memory that the whole process may take, such as 4GiB [default: half of what the machine has free].
+    #[arg(long, value_name = "SIZE", env = "MEMORY", value_parser = parse_memory_size)]
+    pub memory: Option<u64>,
     /// Rows of an insert.
     #[arg(long, value_name = "ROWS", env = "BATCH_SIZE", default_value_t = DEFAULT_BATCH_ROWS, value_parser = parse_rows)]
     pub batch_size: u64,
@@ -172,6 +176,8 @@ pub(super) struct PlanArguments {
     pub sql: bool,
     #[command(flatten)]
     pub server: ServerArguments,
+    #[command(flatten)]
+    pub throughput: ThroughputArguments,
 }
 
 /// `job`

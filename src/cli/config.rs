@@ -8,9 +8,14 @@ use super::failure::{Failure, connecting};
 use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Timeouts};
 use crate::job::BindOptions;
 use crate::pipeline::{PipelineOptions, RetryPolicy};
+use crate::plan::{MemoryDemand, MemoryPlan};
+use crate::progress::available_memory_bytes;
 
 /// A row that is longer than this is taken for a broken stream.
 const MAX_ROW_BYTES: usize = 1 << 30;
+
+/// Where the machine does not say how much memory is free.
+const MEMORY_UNKNOWN: u64 = 4 << 30;
 
 /// Where the server does not say how many cores it has.
 const INSERTERS_UNKNOWN: u16 = 2;
@@ -43,26 +48,36 @@ pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {
     BindOptions { target_table: arguments.target_table.clone(), exclusions }
 }
 
-/// How the pipeline works; asks the server for its cores where the number of inserters was left to it.
-pub(super) async fn pipeline_options(arguments: &RunArguments, connection: &Connection) -> PipelineOptions {
-    let ThroughputArguments { batch_size, batch_bytes, stream_block_size, readers, inserters, max_retries } = arguments.throughput;
-    let inserters = match inserters {
-        Some(inserters) => inserters,
-        None => server_cores(connection).await,
-    };
-    // One batch waiting for each inserter keeps all of them busy.
-    let queue_bytes = batch_bytes.saturating_mul(2 * u64::from(inserters));
+/// How the pipeline works.
+pub(super) fn pipeline_options(arguments: &RunArguments, memory: &MemoryPlan, inserters: u16) -> PipelineOptions {
+    let ThroughputArguments { batch_size, stream_block_size, readers, max_retries, .. } = arguments.throughput;
     PipelineOptions {
         dry_run: arguments.dry_run,
         batch_rows: batch_size,
-        batch_bytes,
+        batch_bytes: memory.batch_bytes,
         stream_block_rows: stream_block_size,
         readers: usize::from(readers),
         inserters: usize::from(inserters),
-        queue_bytes,
+        queue_bytes: memory.queue,
         max_row_bytes: MAX_ROW_BYTES,
         retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
     }
+}
+
+/// Batches inserted at once; asks the server for its cores where that was left to it.
+pub(super) async fn inserters(arguments: &ThroughputArguments, connection: &Connection) -> u16 {
+    match arguments.inserters {
+        Some(inserters) => inserters,
+        None => server_cores(connection).await,
+    }
+}
+
+/// Divides the memory that was given, or half of what is free.
+pub(super) fn memory(arguments: &ThroughputArguments, inserters: u16) -> Result<MemoryPlan, Failure> {
+    let total = arguments.memory.unwrap_or_else(|| available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2));
+    let demand =
+        MemoryDemand { total, readers: u64::from(arguments.readers), inserters: u64::from(inserters), batch_bytes: arguments.batch_bytes };
+    MemoryPlan::divide(demand).map_err(|error| Failure::usage(error.to_string()).hint("raise --memory, or lower --readers and --inserters"))
 }
 
 /// `max_threads`, which the server sets to the number of its cores.

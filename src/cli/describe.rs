@@ -24,13 +24,15 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
             options.retry.max_retries
         ),
     );
+    let memory = &session.plan.memory;
+    line("memory", format!("at most {}, of which {} for attributes", bytes(memory.total), bytes(memory.attributes)));
     line("dry run", if options.dry_run { "yes, nothing is written".to_owned() } else { "no".to_owned() });
     text
 }
 
 /// The server, the job and its tables.
 pub(super) fn tables(session: &Session) -> String {
-    let Session { connection, server_version, job, plan } = session;
+    let Session { connection, server_version, job, plan, .. } = session;
     let endpoint = connection.endpoint();
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -38,7 +40,7 @@ pub(super) fn tables(session: &Session) -> String {
     };
     line("server", format!("{} (ClickHouse {server_version}), user {}, database {}", endpoint.url(), endpoint.user(), endpoint.database()));
     line("job", if job.name == job.origin { job.name.clone() } else { format!("{} ({})", job.name, job.origin) });
-    let chunks = plan.chunks();
+    let chunks = plan.chunks.len();
     line(
         "source",
         format!(

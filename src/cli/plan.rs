@@ -13,11 +13,13 @@ use super::session::{Session, new_run_id, open};
 use crate::clickhouse::Settings;
 use crate::job::BoundJob;
 use crate::job::statements;
+use crate::plan::{MemoryPlan, Plan};
+use crate::progress::{bytes, count};
 
 /// Prints the plan, or the statements.
 pub(super) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    let session = runtime.block_on(open(&arguments.server, &arguments.what, &new_run_id()))?;
+    let session = runtime.block_on(open(&arguments.server, &arguments.what, &arguments.throughput, &new_run_id()))?;
     let text = if arguments.sql { sql(&session) } else { overview(&session) };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -32,13 +34,31 @@ fn overview(session: &Session) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {:<width$}  {} ← {}", column.name, column.type_name, one_line(&column.expression));
     }
-    for (number, wave) in session.plan.waves.iter().enumerate() {
-        let _ = writeln!(text, "\nwave {}", number + 1);
-        for chunk in &wave.chunks {
+    text.push_str(&memory(&session.plan));
+    let mut planner = session.plan.waves.clone();
+    while let Some(wave) = planner.next_wave() {
+        let split = wave.bucket.map_or_else(String::new, |bucket| format!(", keys {} of {}", bucket.index + 1, bucket.count));
+        let (rows, size) = (count(wave.estimated_rows), bytes(wave.estimated_bytes));
+        let _ = writeln!(text, "\nwave {}{split}: about {rows} lookup rows, {size}", wave.number + 1);
+        for chunk in session.plan.chunks.get(wave.chunks).unwrap_or_default() {
             let _ = writeln!(text, "  chunk {:<4}{}", chunk.number + 1, chunk.range.as_deref().unwrap_or("the whole partition"));
         }
     }
     text
+}
+
+/// How the memory is divided.
+fn memory(plan: &Plan) -> String {
+    let MemoryPlan { total, base, readers, queue, attributes, batch_bytes } = plan.memory;
+    format!(
+        "\nmemory\n  {:<12}at most\n  {:<12}attributes, of one wave or of two at once\n  {:<12}batches being filled, of {} each\n  {:<12}batches waiting and in flight\n  {:<12}the program\n",
+        bytes(total),
+        bytes(attributes),
+        bytes(readers),
+        bytes(batch_bytes),
+        bytes(queue),
+        bytes(base)
+    )
 }
 
 fn one_line(expression: &str) -> String {
@@ -53,7 +73,7 @@ fn sql(session: &Session) -> String {
         statement(
             &mut text,
             "lookup query",
-            &statements::lookup(lookup, scope.window, None),
+            &statements::lookup(lookup, scope.window, None, None),
             &statements::lookup_settings(job),
             " FORMAT RowBinary",
         );
@@ -67,9 +87,9 @@ fn sql(session: &Session) -> String {
             );
         }
     }
-    let first = session.plan.waves.iter().flat_map(|wave| &wave.chunks).next();
+    let first = session.plan.chunks.first();
     let chunk = scope.within(first.and_then(|chunk| chunk.range.as_deref()));
-    let title = format!("source query of chunk 1 of {}", session.plan.chunks().max(1));
+    let title = format!("source query of chunk 1 of {}", session.plan.chunks.len().max(1));
     statement(&mut text, &title, &statements::source(job, &chunk), &statements::source_settings(job), " FORMAT RowBinary");
     insert_statement(&mut text, "insert of a batch", &statements::insert(job), job);
     insert_statement(&mut text, "insert of a dry run", &statements::dry_run(job), job);

@@ -46,8 +46,8 @@ pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitC
 async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
     summary_file::check(arguments.output.summary_json.as_deref())?;
     let run_id = new_run_id();
-    let session = open(&arguments.server, &arguments.what, &run_id).await?;
-    let options = config::pipeline_options(arguments, &session.connection).await;
+    let session = open(&arguments.server, &arguments.what, &arguments.throughput, &run_id).await?;
+    let options = config::pipeline_options(arguments, &session.plan.memory, session.inserters);
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
@@ -55,7 +55,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     refuse_duplicates(&session, options.dry_run)?;
 
     let counters = Arc::new(Counters::default());
-    if session.plan.waves.is_empty() {
+    if session.plan.chunks.is_empty() {
         let job = &session.job;
         terminal.insist(&format!("partition {} of {} has no rows: there is nothing to do", session.plan.partition, job.source.name));
         counters.enter(Phase::Done);
@@ -168,6 +168,8 @@ fn summary(
         bytes_written: numbers.inserted_bytes,
         peak_memory_bytes: peak_memory_bytes(),
         rows_per_second,
+        waves: numbers.waves,
+        memory_limit_bytes: session.plan.memory.total,
         readers: options.readers as u64,
         inserters: options.inserters as u64,
         seconds: Seconds { plan: 0.0, lookup: lookup.as_secs_f64(), stream: stream.as_secs_f64(), total: began.elapsed().as_secs_f64() },

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::arguments::{ServerArguments, WhatArguments};
+use super::arguments::{ServerArguments, ThroughputArguments, WhatArguments};
 use super::config;
 use super::failure::{Failure, connecting};
 use crate::clickhouse::Connection;
 use crate::job::{BoundJob, bind, load};
-use crate::plan::{Plan, PlanOptions, plan};
+use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
 
 /// A job that is ready to run or to be shown.
 pub(super) struct Session {
@@ -15,16 +15,25 @@ pub(super) struct Session {
     pub server_version: String,
     pub job: Arc<BoundJob>,
     pub plan: Plan,
+    /// Batches inserted at once.
+    pub inserters: u16,
 }
 
 /// Connects, binds and plans. No row moves.
-pub(super) async fn open(server: &ServerArguments, what: &WhatArguments, run_id: &str) -> Result<Session, Failure> {
+pub(super) async fn open(
+    server: &ServerArguments,
+    what: &WhatArguments,
+    throughput: &ThroughputArguments,
+    run_id: &str,
+) -> Result<Session, Failure> {
     let job = load(&what.job)?;
     let connection = config::connection(server, run_id)?;
     let server_version = connection.hello().await.map_err(|error| connecting(&error))?;
     let job = bind(&connection, &job, &config::bind_options(what)).await?;
-    let plan = plan(&connection, &job, &what.partition, PlanOptions::default()).await?;
-    Ok(Session { connection, server_version, job: Arc::new(job), plan })
+    let inserters = config::inserters(throughput, &connection).await;
+    let memory = config::memory(throughput, inserters)?;
+    let plan = plan(&connection, &job, &what.partition, PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory }).await?;
+    Ok(Session { connection, server_version, job: Arc::new(job), plan, inserters })
 }
 
 /// A new id for a run: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.

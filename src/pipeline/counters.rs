@@ -49,9 +49,9 @@ counters! {
     lookup_bytes,
     /// About how many there are.
     lookup_rows_expected,
-    /// Keys in the map.
+    /// Keys of all maps so far.
     lookup_keys,
-    /// Bytes that the map takes.
+    /// Bytes that the maps in memory take.
     lookup_memory_bytes,
     /// Source rows read.
     source_rows,
@@ -81,8 +81,10 @@ counters! {
     errors,
     /// Chunks of which every row was acknowledged.
     chunks_done,
-    /// Chunks of the plan.
+    /// Chunks of the plan; one that is read for several parts of its keys counts for each.
     chunks,
+    /// Waves begun.
+    waves,
 }
 
 /// One number.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attempt::Tally;
 use super::batch::BatchBuilder;
+use super::gauge::MapMemory;
 use super::sampler::Sampler;
 use crate::lookup::{Found, FrozenLookupMap, LookupError};
 use crate::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
@@ -16,6 +17,8 @@ pub(super) struct Enricher {
 
 struct Side {
     map: Arc<FrozenLookupMap>,
+    /// Shown for as long as the map lives.
+    _memory: MapMemory,
     /// The lookup columns of a row that finds nothing, in RowBinary.
     miss: Vec<u8>,
     /// Positions of key columns that can be NULL.
@@ -29,8 +32,14 @@ impl Enricher {
     }
 
     /// `miss` are the attributes of a row that finds nothing; `nullable_keys` the positions of key columns that can be NULL.
-    pub fn new(map: Arc<FrozenLookupMap>, miss: Vec<u8>, nullable_keys: Vec<usize>, sampler: Option<Arc<Sampler>>) -> Self {
-        Self { lookup: Some(Side { map, miss, nullable_keys }), sampler }
+    pub fn new(
+        map: Arc<FrozenLookupMap>,
+        memory: MapMemory,
+        miss: Vec<u8>,
+        nullable_keys: Vec<usize>,
+        sampler: Option<Arc<Sampler>>,
+    ) -> Self {
+        Self { lookup: Some(Side { map, _memory: memory, miss, nullable_keys }), sampler }
     }
 
     /// Appends the enriched rows of a group to the batch.

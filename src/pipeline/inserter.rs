@@ -11,15 +11,15 @@ use super::retry::{Decision, insert_class, milliseconds};
 use super::run::Shared;
 use crate::clickhouse::ErrorClass;
 
-/// Inserts batches until the queue is closed and empty, or something fails for good.
-pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) -> Result<(), PipelineError> {
+/// Inserts batches until the queue is closed and empty, or something fails for good; gives whether it came to the queue's end.
+pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) -> Result<bool, PipelineError> {
     loop {
         let queued = tokio::select! {
             biased;
-            () = shared.stop.failing() => return Ok(()),
+            () = shared.stop.failing() => return Ok(false),
             queued = queue.receive() => queued,
         };
-        let Some(queued) = queued else { return Ok(()) };
+        let Some(queued) = queued else { return Ok(true) };
         shared.counters.inserts_in_flight.add(1);
         let inserted = insert_with_retries(&shared, &queued.batch).await;
         shared.counters.inserts_in_flight.take(1);

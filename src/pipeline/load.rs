@@ -5,47 +5,80 @@ use std::sync::Arc;
 use tokio::time::sleep;
 
 use super::error::{PipelineError, ReadError};
+use super::gauge::{LoadTally, MapMemory};
 use super::retry::{Decision, milliseconds, read_class};
 use super::run::Shared;
 use crate::job::BoundLookup;
-use crate::job::statements;
-use crate::job::statements::Scope;
+use crate::job::statements::{self, LookupWindow};
 use crate::lookup::{FrozenLookupMap, Loader, LoaderShape, LookupError};
+use crate::plan::Wave;
 
-/// Loads all versions of the scope's lookup rows; the map keeps the newest of each key.
+/// Memory is looked at after about so many rows: it takes time to add it up.
+const ROWS_BETWEEN_LOOKS: u64 = 32_768;
+
+/// How loading a wave ended.
+pub(super) enum Loaded {
+    /// All rows are in the map.
+    Map(LoadedMap),
+    /// The map outgrew the wave's limit after so many rows. It is gone.
+    TooLarge {
+        /// Rows that had been loaded.
+        rows: u64,
+    },
+    /// Stopping was asked for.
+    Stopped,
+}
+
+/// A wave's attributes.
+pub(super) struct LoadedMap {
+    pub map: Arc<FrozenLookupMap>,
+    /// Lives as long as the map.
+    pub memory: MapMemory,
+    /// Rows that were loaded, all versions.
+    pub rows: u64,
+    /// The most bytes that the map took.
+    pub peak_bytes: u64,
+}
+
+/// Loads all versions of the wave's lookup rows; the map keeps the newest of each key.
 ///
-/// A stream that breaks is read again from its beginning into the same map: rows that came twice change nothing.
+/// A stream that breaks is read again from its beginning into the same map: rows that come twice change nothing.
 ///
 /// # Errors
-/// [`PipelineError::Lookup`]; `Ok(None)` where stopping was asked for.
-pub(super) async fn load(shared: &Shared, lookup: &BoundLookup, scope: &Scope) -> Result<Option<Arc<FrozenLookupMap>>, PipelineError> {
+/// [`PipelineError::Lookup`].
+pub(super) async fn load(
+    shared: &Shared,
+    lookup: &BoundLookup,
+    window: Option<LookupWindow>,
+    wave: &Wave,
+) -> Result<Loaded, PipelineError> {
     let failed =
         |attempts: u32, source: ReadError| PipelineError::Lookup { table: lookup.table.name.clone(), attempts, source: source.into() };
-    let shape = LoaderShape {
-        key_columns: lookup.keys.len(),
-        nullable_keys: lookup.nullable_keys(),
-        version: lookup.version.as_ref().map(|version| version.encoding),
-        deleted: lookup.deleted.is_some(),
-        attribute_columns: lookup.columns.len(),
-    };
-    let mut loader = Loader::new(lookup.layout.clone(), shape, shared.options.max_row_bytes);
+    let sql = statements::lookup(lookup, window, wave.lookup_range.as_deref(), wave.bucket);
+    let mut loading = Loading::new(shared, lookup, wave.limit_bytes);
     let mut attempt = 1;
     loop {
         let read = tokio::select! {
-            read = read(shared, lookup, scope, &mut loader) => read,
-            () = shared.stop.reading_ends() => return Ok(None),
+            read = loading.read(shared, &sql) => read,
+            () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
         };
-        let Err(error) = read else { break };
+        let error = match read {
+            Ok(End::Complete) => break,
+            Ok(End::TooLarge) => {
+                loading.tally.take_back();
+                return Ok(Loaded::TooLarge { rows: loading.loader.rows() });
+            }
+            Err(error) => error,
+        };
         match shared.options.retry.decide(read_class(&error), attempt) {
             Decision::RetryAfter(pause) => {
                 shared.counters.retries.add(1);
                 tracing::warn!(table = %lookup.table.name, attempt, pause_ms = milliseconds(pause), error = %error, "loading attributes broke off, trying again");
-                loader.rewind();
-                shared.counters.lookup_rows.set(0);
-                shared.counters.lookup_bytes.set(0);
+                loading.loader.rewind();
+                loading.tally.take_back();
                 tokio::select! {
                     () = sleep(pause) => attempt += 1,
-                    () = shared.stop.reading_ends() => return Ok(None),
+                    () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
                 }
             }
             Decision::GiveUp => {
@@ -54,25 +87,78 @@ pub(super) async fn load(shared: &Shared, lookup: &BoundLookup, scope: &Scope) -
             }
         }
     }
-    let map = loader.finish().map_err(|error: LookupError| failed(attempt, error.into()))?;
-    shared.counters.lookup_keys.set(map.len() as u64);
-    shared.counters.lookup_memory_bytes.set(map.memory_bytes() as u64);
-    Ok(Some(Arc::new(map)))
+    loading.finish().await.map(Loaded::Map).map_err(|error| match error {
+        Finish::Lookup(error) => failed(attempt, error.into()),
+        Finish::Task(words) => PipelineError::Task(words),
+    })
 }
 
-async fn read(shared: &Shared, lookup: &BoundLookup, scope: &Scope, loader: &mut Loader) -> Result<(), ReadError> {
-    let sql = statements::lookup(lookup, scope.window, None);
-    let mut stream = shared.connection.stream("lookup", &sql, &statements::lookup_settings(&shared.job))?;
-    while let Some(piece) = stream.next().await? {
-        let rows = loader.push::<ReadError>(&piece)?;
-        shared.counters.lookup_rows.add(rows);
-        shared.counters.lookup_bytes.add(piece.len() as u64);
-        shared.counters.lookup_keys.set(loader.keys() as u64);
-        if loader.rows().is_multiple_of(64) {
-            shared.counters.lookup_memory_bytes.set(loader.memory_bytes() as u64);
-        }
-        // Many small pieces may lie ready at once; others want to run as well.
-        tokio::task::consume_budget().await;
+enum End {
+    Complete,
+    TooLarge,
+}
+
+enum Finish {
+    Lookup(LookupError),
+    Task(String),
+}
+
+struct Loading {
+    loader: Loader,
+    tally: LoadTally,
+    memory: MapMemory,
+    limit_bytes: u64,
+    peak_bytes: u64,
+}
+
+impl Loading {
+    fn new(shared: &Shared, lookup: &BoundLookup, limit_bytes: u64) -> Self {
+        let shape = LoaderShape {
+            key_columns: lookup.keys.len(),
+            nullable_keys: lookup.nullable_keys(),
+            version: lookup.version.as_ref().map(|version| version.encoding),
+            deleted: lookup.deleted.is_some(),
+            attribute_columns: lookup.columns.len(),
+        };
+        let loader = Loader::new(lookup.layout.clone(), shape, shared.options.max_row_bytes);
+        let (tally, memory) = (LoadTally::new(shared.counters.clone()), MapMemory::new(shared.counters.clone()));
+        Self { loader, tally, memory, limit_bytes, peak_bytes: 0 }
     }
-    Ok(loader.end_of_stream()?)
+
+    async fn read(&mut self, shared: &Shared, sql: &str) -> Result<End, ReadError> {
+        let mut stream = shared.connection.stream("lookup", sql, &statements::lookup_settings(&shared.job))?;
+        let mut next_look = 0;
+        while let Some(piece) = stream.next().await? {
+            let rows = self.loader.push::<ReadError>(&piece)?;
+            self.tally.add(rows, piece.len() as u64, self.loader.keys() as u64);
+            if self.loader.rows() >= next_look {
+                next_look = self.loader.rows() + ROWS_BETWEEN_LOOKS;
+                if self.note_memory() > self.limit_bytes {
+                    return Ok(End::TooLarge);
+                }
+            }
+            // Many small pieces may lie ready at once; others want to run as well.
+            tokio::task::consume_budget().await;
+        }
+        self.loader.end_of_stream()?;
+        let bytes = self.note_memory();
+        Ok(if bytes > self.limit_bytes { End::TooLarge } else { End::Complete })
+    }
+
+    fn note_memory(&mut self) -> u64 {
+        let bytes = self.loader.memory_bytes() as u64;
+        self.memory.set(bytes);
+        self.peak_bytes = self.peak_bytes.max(bytes);
+        bytes
+    }
+
+    /// Brings the map into its final form, which takes seconds for many millions of keys.
+    async fn finish(mut self) -> Result<LoadedMap, Finish> {
+        let (rows, loader) = (self.loader.rows(), self.loader);
+        let frozen = tokio::task::spawn_blocking(move || loader.finish()).await;
+        let map = frozen.map_err(|error| Finish::Task(error.to_string()))?.map_err(Finish::Lookup)?;
+        self.tally.set_keys(map.len() as u64);
+        self.memory.set(map.memory_bytes() as u64);
+        Ok(LoadedMap { map: Arc::new(map), memory: self.memory, rows, peak_bytes: self.peak_bytes })
+    }
 }

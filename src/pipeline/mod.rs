@@ -10,9 +10,11 @@
 
 mod attempt;
 mod batch;
+mod count;
 mod counters;
 mod enrich;
 mod error;
+mod gauge;
 mod inserter;
 mod load;
 mod queue;
@@ -21,6 +23,7 @@ mod retry;
 mod run;
 mod sampler;
 mod stop;
+mod wave;
 
 pub use counters::{Counters, Phase, Snapshot};
 pub use error::PipelineError;

@@ -41,23 +41,23 @@ enum End {
     Stopped,
 }
 
-/// Reads chunks until none is left or stopping is asked for.
+/// Reads chunks until none is left or stopping is asked for; gives whether every chunk that it took is in the queue.
 pub(super) async fn read_chunks(
     shared: Arc<Shared>,
     chunks: Arc<ChunkList>,
     scope: Scope,
     enricher: Arc<Enricher>,
     queue: QueueSender,
-) -> Result<(), PipelineError> {
+) -> Result<bool, PipelineError> {
     while let Some(chunk) = chunks.take() {
         if shared.stop.is_requested() {
-            return Ok(());
+            return Ok(false);
         }
         if let End::Stopped = read_with_retries(&shared, chunk, &scope, &enricher, &queue).await? {
-            return Ok(());
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn read_with_retries(

@@ -1,23 +1,17 @@
 //! Running a plan, wave by wave.
 
 use std::sync::Arc;
-use std::time::Instant;
-
-use serde::Deserialize;
-use tokio::task::JoinSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::batch::BatchLimits;
-use super::enrich::Enricher;
+use super::count::{check_count, count};
 use super::error::PipelineError;
-use super::inserter::insert_batches;
-use super::load::load;
-use super::queue::queue;
-use super::reader::{ChunkList, read_chunks};
+use super::wave::WaveContext;
 use super::{Counters, Phase, RetryPolicy, Sampler, Stop};
 use crate::clickhouse::{Connection, Settings};
-use crate::job::statements::{self, Scope};
-use crate::job::{BoundJob, BoundLookup};
-use crate::plan::{Plan, Wave};
+use crate::job::BoundJob;
+use crate::job::statements;
+use crate::plan::Plan;
 
 /// How a pipeline works.
 #[derive(Clone, Debug)]
@@ -109,79 +103,64 @@ impl Pipeline {
     /// [`PipelineError`]. All tasks have ended then.
     pub async fn run(&self, plan: &Plan) -> Result<Outcome, PipelineError> {
         let shared = &self.shared;
-        shared.counters.chunks.set(plan.chunks() as u64);
-        let started = Instant::now();
-        let before = self.count(plan);
-        let waves = async {
-            for wave in &plan.waves {
-                if !self.run_wave(wave, &plan.scope).await? {
-                    return Ok(Outcome::Stopped);
-                }
-            }
-            Ok(Outcome::Complete)
-        };
-        let before = async {
-            let rows = before.await;
+        shared.counters.chunks.set(plan.chunks.len() as u64);
+        let counting = async {
+            let rows = count(shared, &plan.scope).await;
             if let Ok(rows) = &rows {
                 shared.counters.source_rows_expected.set(*rows);
             }
             rows
         };
-        let (before, outcome) = tokio::join!(before, waves);
+        let (before, outcome) = tokio::join!(counting, self.run_waves(plan));
         let outcome = outcome?;
         shared.counters.enter(Phase::Done);
-        tracing::debug!(seconds = started.elapsed().as_secs_f64(), "all waves have ended");
         if outcome == Outcome::Complete {
-            self.check_count(plan, before?).await?;
+            check_count(shared, &plan.scope, before?).await?;
         }
         Ok(outcome)
     }
 
-    /// Loads, then streams; gives whether the wave is complete.
-    async fn run_wave(&self, wave: &Wave, scope: &Scope) -> Result<bool, PipelineError> {
+    /// Streams one wave after the other, while the next one's attributes are loaded.
+    async fn run_waves(&self, plan: &Plan) -> Result<Outcome, PipelineError> {
         let shared = &self.shared;
-        let enricher = match &shared.job.lookup {
-            Some(lookup) => {
-                shared.counters.enter(Phase::Lookup);
-                let miss = self.miss(lookup).await?;
-                let Some(map) = load(shared, lookup, scope).await? else { return Ok(false) };
-                Enricher::new(map, miss, lookup.nullable_keys(), self.sampler.clone())
+        if shared.job.lookup.is_some() {
+            shared.counters.enter(Phase::Lookup);
+        }
+        let context = WaveContext { shared, plan, sampler: self.sampler.clone(), miss: self.miss().await? };
+        let mut planner = plan.waves.clone();
+        let mut ready = context.load_next(&mut planner).await?;
+        while let Some(current) = ready.take() {
+            shared.counters.enter(Phase::Stream);
+            shared.counters.waves.add(1);
+            if current.wave.bucket.is_some_and(|bucket| bucket.index > 0) {
+                // The chunks of a wave that is split by keys are read once for each part.
+                shared.counters.chunks.add(current.wave.chunks.len() as u64);
             }
-            None => Enricher::without_lookup(self.sampler.clone()),
-        };
-        shared.counters.enter(Phase::Stream);
-        let enricher = Arc::new(enricher);
-        let chunks = ChunkList::new(wave.chunks.clone());
-        let (sender, receiver) = queue(shared.options.queue_bytes, shared.counters.clone());
-        let mut tasks = JoinSet::new();
-        for _ in 0..shared.options.readers.clamp(1, wave.chunks.len().max(1)) {
-            tasks.spawn(read_chunks(shared.clone(), chunks.clone(), scope.clone(), enricher.clone(), sender.clone()));
-        }
-        // The inserters end when the last reader drops its end of the queue.
-        drop(sender);
-        for _ in 0..shared.options.inserters.max(1) {
-            tasks.spawn(insert_batches(shared.clone(), receiver.clone()));
-        }
-        drop(receiver);
-        let mut first_error = None;
-        while let Some(ended) = tasks.join_next().await {
-            let ended = ended.unwrap_or_else(|error| Err(PipelineError::Task(error.to_string())));
-            if let Err(error) = ended {
-                shared.stop.fail();
-                first_error.get_or_insert(error);
+            let loaded = AtomicBool::new(false);
+            let streaming = async {
+                let complete = context.stream(current).await;
+                if !loaded.load(Ordering::Relaxed) {
+                    shared.counters.enter(Phase::Lookup);
+                }
+                complete
+            };
+            let loading = async {
+                let next = context.load_next(&mut planner).await;
+                loaded.store(true, Ordering::Relaxed);
+                next
+            };
+            let (complete, next) = tokio::join!(streaming, loading);
+            if !complete? {
+                return Ok(Outcome::Stopped);
             }
+            ready = next?;
         }
-        match first_error {
-            Some(error) => Err(error),
-            None => Ok(!shared.stop.is_requested() || shared.counters.chunks_done.get() >= wave.chunks.len() as u64),
-        }
+        Ok(if shared.stop.is_requested() && planner.next_wave().is_some() { Outcome::Stopped } else { Outcome::Complete })
     }
 
     /// The attributes of a row that finds nothing.
-    async fn miss(&self, lookup: &BoundLookup) -> Result<Vec<u8>, PipelineError> {
-        if lookup.columns.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn miss(&self) -> Result<Vec<u8>, PipelineError> {
+        let Some(lookup) = self.shared.job.lookup.as_ref().filter(|lookup| !lookup.columns.is_empty()) else { return Ok(Vec::new()) };
         let settings = statements::lookup_settings(&self.shared.job);
         let answer = self.shared.connection.fetch("miss", &statements::miss(lookup), "RowBinary", &settings).await;
         answer.map_err(|source| PipelineError::Query {
@@ -189,37 +168,5 @@ impl Pipeline {
             table: lookup.table.name.clone(),
             source: Box::new(source),
         })
-    }
-
-    /// Counts the partition's rows as the source query gives them, by a query that knows nothing of chunks.
-    async fn count(&self, plan: &Plan) -> Result<u64, PipelineError> {
-        #[derive(Deserialize)]
-        struct Count {
-            rows: u64,
-        }
-        let shared = &self.shared;
-        let sql = statements::count(&shared.job, &plan.scope);
-        let counted = shared.connection.row::<Count>("count", &sql).await;
-        let failed =
-            |source| PipelineError::Query { what: "counting the rows", table: shared.job.source.name.clone(), source: Box::new(source) };
-        counted.map(|count| count.rows).map_err(failed)
-    }
-
-    /// The chunks together must have given every row of the partition: ranges that overlap or leave a gap, or granules that the
-    /// server skipped, show here. Where the source was written to meanwhile, the count before and the count after bound what
-    /// is right.
-    async fn check_count(&self, plan: &Plan, before: u64) -> Result<(), PipelineError> {
-        let shared = &self.shared;
-        let streamed = shared.counters.source_rows.get();
-        if streamed == before {
-            return Ok(());
-        }
-        let after = self.count(plan).await?;
-        if after != before && (before.min(after)..=before.max(after)).contains(&streamed) {
-            tracing::warn!(before, after, streamed, "the source was written to during the run; run it again when the partition is quiet");
-            return Ok(());
-        }
-        shared.counters.errors.add(1);
-        Err(PipelineError::Count { table: shared.job.source.name.clone(), streamed, before, after })
     }
 }

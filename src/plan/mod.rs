@@ -3,13 +3,19 @@
 //! A *wave* is what is looked up at once; a *chunk* is a range of the source's primary key inside a wave, the unit of reading,
 //! of progress and of retries. Ranges, not parts: parts move under merges. Nothing here moves rows.
 
+mod attributes;
 mod boundaries;
 mod error;
 mod key;
+mod leading;
+mod memory;
 mod partition;
 mod planner;
 mod ranges;
+mod waves;
 
 pub use error::PlanError;
+pub use memory::{MemoryDemand, MemoryPlan, MemoryTooSmall};
 pub use partition::{Partition, PartitionError};
-pub use planner::{Chunk, Plan, PlanOptions, Wave, plan};
+pub use planner::{Chunk, DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
+pub use waves::{Wave, WavePlanner};

@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::attributes::{AttributeStatistics, statistics};
 use super::boundaries::boundaries;
+use super::leading::LeadingColumn;
 use super::ranges::predicates;
-use super::{Partition, PlanError};
+use super::{MemoryPlan, Partition, PlanError, WavePlanner};
 use crate::clickhouse::{Connection, Error as ServerError, quote_identifier, quote_literal};
 use crate::job::BoundJob;
 use crate::job::statements::{LookupWindow, Scope};
@@ -12,15 +14,14 @@ use crate::job::statements::{LookupWindow, Scope};
 /// What decides how a partition is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanOptions {
-    /// About how many rows a chunk should have, versions not collapsed.
+    /// About how many rows a chunk should have at most, versions not collapsed.
     pub chunk_rows: u64,
+    /// How the memory is divided.
+    pub memory: MemoryPlan,
 }
 
-impl Default for PlanOptions {
-    fn default() -> Self {
-        Self { chunk_rows: 1_000_000 }
-    }
-}
+/// Rows of a chunk, unless memory asks for smaller ones.
+pub const DEFAULT_CHUNK_ROWS: u64 = 1_000_000;
 
 /// How a partition is filled.
 #[derive(Clone, Debug)]
@@ -35,15 +36,12 @@ pub struct Plan {
     pub parts: u64,
     /// The whole partition, with the lookup's window.
     pub scope: Scope,
-    /// The waves in their order; none where the partition has no rows.
-    pub waves: Vec<Wave>,
-}
-
-/// What is looked up at once.
-#[derive(Clone, Debug)]
-pub struct Wave {
-    /// The chunks that are streamed against it.
+    /// How the memory is divided.
+    pub memory: MemoryPlan,
+    /// The chunks in their order; none where the partition has no rows.
     pub chunks: Vec<Chunk>,
+    /// Groups the chunks into waves.
+    pub waves: WavePlanner,
 }
 
 /// A range of the source's primary key.
@@ -55,16 +53,11 @@ pub struct Chunk {
     pub range: Option<String>,
 }
 
-impl Plan {
-    /// Chunks of all waves.
-    pub fn chunks(&self) -> usize {
-        self.waves.iter().map(|wave| wave.chunks.len()).sum()
-    }
-}
-
 /// A cut costs one or two granules in each part; a chunk of at least this many granules of each part keeps that small.
 const GRANULES_A_PART: u64 = 16;
 const GRANULE_ROWS: u64 = 8192;
+/// How many chunks a wave should have, where there are several waves.
+const CHUNKS_A_WAVE: f64 = 4.0;
 
 /// Plans a partition.
 ///
@@ -79,23 +72,55 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
     }
     let stored = stored(connection, job, partition).await.map_err(failed("counting the rows"))?;
     let window = window(connection, job, partition).await.map_err(failed("asking for the times"))?;
-    let scope = Scope { partition_id: partition.id().to_owned(), range: None, window };
-    let mut plan = Plan {
+    let scope = Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
+    let Stored { rows, bytes, parts } = stored;
+    let planned = |chunks, waves| Plan {
         partition: partition.clone(),
-        stored_rows: stored.rows,
-        stored_bytes: stored.bytes,
-        parts: stored.parts,
+        stored_rows: rows,
+        stored_bytes: bytes,
+        parts,
         scope,
-        waves: Vec::new(),
+        memory: options.memory,
+        chunks,
+        waves,
     };
-    if stored.rows == 0 {
-        return Ok(plan);
+    if rows == 0 {
+        return Ok(planned(Vec::new(), WavePlanner::new(0, None, None, 0)));
     }
-    let chunk_rows = options.chunk_rows.max(GRANULES_A_PART * GRANULE_ROWS * stored.parts).max(1);
-    let found = boundaries(connection, table, partition.id(), chunk_rows).await?;
-    let chunks = predicates(&found.key, &found.bounds).into_iter().enumerate().map(|(number, range)| Chunk { number, range }).collect();
-    plan.waves.push(Wave { chunks });
-    Ok(plan)
+    let least = GRANULES_A_PART * GRANULE_ROWS * parts;
+    let mut found = boundaries(connection, table, partition.id(), options.chunk_rows.max(least)).await?;
+    let mut leading = LeadingColumn::find(job, &found);
+    let mut attributes = attributes(connection, job, window, leading.as_ref()).await?;
+    if let Some(statistics) = &attributes {
+        let needed = statistics.bytes();
+        if needed > options.memory.attributes as f64 {
+            // Several waves: chunks small enough that a few of them fill one, or else buckets would have to be made of single chunks.
+            let waves = needed / options.memory.wave().max(1) as f64;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows, never negative")]
+            let chunk_rows = (rows as f64 / (waves * CHUNKS_A_WAVE)) as u64;
+            let chunk_rows = chunk_rows.clamp(GRANULE_ROWS * parts, options.chunk_rows.max(least));
+            found = boundaries(connection, table, partition.id(), chunk_rows).await?;
+            leading = LeadingColumn::find(job, &found);
+            attributes = self::attributes(connection, job, window, leading.as_ref()).await?;
+        }
+    }
+    let chunks: Vec<_> =
+        predicates(&found.key, &found.bounds).into_iter().enumerate().map(|(number, range)| Chunk { number, range }).collect();
+    let waves = WavePlanner::new(chunks.len(), leading, attributes, options.memory.attributes);
+    Ok(planned(chunks, waves))
+}
+
+/// Counts and measures what will be looked up; `None` for a job without a lookup.
+async fn attributes(
+    connection: &Connection,
+    job: &BoundJob,
+    window: Option<LookupWindow>,
+    leading: Option<&LeadingColumn>,
+) -> Result<Option<AttributeStatistics>, PlanError> {
+    let Some(lookup) = &job.lookup else { return Ok(None) };
+    let found = statistics(connection, lookup, window, leading).await;
+    let failed = |source| PlanError::Server { what: "counting the attributes", table: lookup.table.name.clone(), source };
+    found.map(Some).map_err(failed)
 }
 
 #[derive(Deserialize)]

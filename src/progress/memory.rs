@@ -11,8 +11,22 @@ pub(super) fn memory_bytes() -> Option<u64> {
     field("VmRSS:")
 }
 
+/// The memory that this process may still take: what the machine has free, or what its control group leaves, if that is less; in bytes.
+pub fn available_memory_bytes() -> Option<u64> {
+    let machine = fields("/proc/meminfo", "MemAvailable:")?;
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    // Version 2 of control groups, as containers and systemd set it; "max" is no number, and means no limit.
+    let group =
+        number("/sys/fs/cgroup/memory.max").map(|limit| limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or_default()));
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
 fn field(name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    fields("/proc/self/status", name)
+}
+
+fn fields(path: &str, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(path).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
@@ -23,6 +37,7 @@ mod tests {
     #[test]
     fn a_process_has_memory() {
         let (peak, now) = (super::peak_memory_bytes().unwrap(), super::memory_bytes().unwrap());
+        assert!(super::available_memory_bytes().unwrap() > 0);
         assert!(peak >= 1 << 20 && now >= 1 << 20, "{peak} {now}");
     }
 }

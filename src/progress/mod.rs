@@ -13,7 +13,7 @@ mod terminal;
 mod view;
 
 pub use format::{bytes, count, duration};
-pub use memory::peak_memory_bytes;
+pub use memory::{available_memory_bytes, peak_memory_bytes};
 pub use summary::{Seconds, Status, Summary};
 pub use terminal::{Terminal, TerminalOptions};
 pub use view::show;

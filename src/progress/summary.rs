@@ -79,6 +79,10 @@ pub struct Summary {
     pub peak_memory_bytes: Option<u64>,
     /// Inserted rows a second of streaming.
     pub rows_per_second: f64,
+    /// The ceiling that was set for it.
+    pub memory_limit_bytes: u64,
+    /// Waves in which attributes were loaded.
+    pub waves: u64,
     /// Chunks that were read at once.
     pub readers: u64,
     /// Batches that were inserted at once.
@@ -118,7 +122,11 @@ impl Summary {
         let Seconds { plan, lookup, stream, total } = self.seconds;
         line("time", format!("{} (plan {}, attributes {}, streaming {})", seconds(total), seconds(plan), seconds(lookup), seconds(stream)));
         line("throughput", format!("{:.1} krows/s", self.rows_per_second / 1e3));
-        line("peak memory", self.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), bytes));
+        let peak = self.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), bytes);
+        line(
+            "peak memory",
+            format!("{peak} of {}, {} wave{}", bytes(self.memory_limit_bytes), self.waves, if self.waves == 1 { "" } else { "s" }),
+        );
         format!("{headline}: {} into {}\n{text}", self.job, self.target)
     }
 }

@@ -14,9 +14,9 @@ mod source;
 
 pub use insert::{dry_run, insert, insert_settings};
 pub use join::{join, join_settings};
-pub use lookup::{lookup, lookup_settings, miss};
+pub use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub use sample::{sample, sample_settings};
-pub use scope::{LookupWindow, Scope};
+pub use scope::{Bucket, LookupWindow, Scope};
 pub use source::{count, source, source_settings};
 
 use super::BoundJob;

@@ -12,9 +12,33 @@ pub struct Scope {
     pub range: Option<String>,
     /// The part of the lookup table that is considered.
     pub window: Option<LookupWindow>,
+    /// The part of the join's keys that is considered; `None` for all.
+    pub bucket: Option<Bucket>,
+}
+
+/// The keys whose hash leaves this remainder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// The remainder, below `count`.
+    pub index: u32,
+    /// The divisor.
+    pub count: u32,
+}
+
+impl Bucket {
+    /// The predicate over the key's columns, given as SQL. In a tuple a NULL has a hash, so that rows without a key are in a bucket too.
+    pub(super) fn predicate(self, keys: impl Iterator<Item = String>) -> String {
+        format!("cityHash64(tuple({})) % {} = {}", keys.collect::<Vec<_>>().join(", "), self.count, self.index)
+    }
 }
 
 impl Scope {
+    /// The same, limited to a part of the join's keys.
+    #[must_use]
+    pub fn in_bucket(&self, bucket: Option<Bucket>) -> Self {
+        Self { bucket, ..self.clone() }
+    }
+
     /// The same partition and window, limited to a range of the sorting key.
     #[must_use]
     pub fn within(&self, range: Option<&str>) -> Self {

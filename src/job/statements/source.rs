@@ -2,12 +2,11 @@
 
 use super::{SELECT_END_OF_ROW, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
-use crate::job::BoundJob;
+use crate::job::{BoundJob, BoundLookup};
 
 /// Rows of the scope, `FORMAT RowBinary`, in no particular order: ordering would cost more than twice the reading.
 pub fn source(job: &BoundJob, scope: &Scope) -> String {
-    let keys = job.lookup.iter().flat_map(|lookup| &lookup.keys);
-    let keys = keys.map(|key| format!("CAST(source.{} AS {})", quote_identifier(&key.source), key.type_name));
+    let keys = job.lookup.iter().flat_map(source_keys);
     let columns = job.source_columns.iter().map(|column| format!("source.{}", quote_identifier(&column.name)));
     let list: Vec<_> = keys.chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect();
     format!("SELECT {}\n{}", list.join(", "), from(job, scope))
@@ -23,6 +22,11 @@ pub fn source_settings(job: &BoundJob) -> Settings {
     Settings::read().with_all(&job.settings.source.0)
 }
 
+/// The key's columns, cast as the join would.
+fn source_keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
+    lookup.keys.iter().map(|key| format!("CAST(source.{} AS {})", quote_identifier(&key.source), key.type_name))
+}
+
 /// `FROM … WHERE …`, the same for every statement that reads the source.
 pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     let collapse = if job.collapse { " FINAL" } else { "" };
@@ -30,5 +34,7 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     let live = job.source_deleted.iter().map(|deleted| format!("AND NOT source.{}", quote_identifier(deleted)));
     // The line break ends a comment that the exclusion may end with.
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
-    std::iter::once(head).chain(live).chain(kept).collect::<Vec<_>>().join("\n  ")
+    let bucket =
+        scope.bucket.iter().flat_map(|bucket| job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(source_keys(lookup)))));
+    std::iter::once(head).chain(live).chain(kept).chain(bucket).collect::<Vec<_>>().join("\n  ")
 }

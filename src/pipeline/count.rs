@@ -1,0 +1,39 @@
+//! Counting the source, to know that no row was left out.
+
+use serde::Deserialize;
+
+use super::error::PipelineError;
+use super::run::Shared;
+use crate::job::statements::{self, Scope};
+
+#[derive(Deserialize)]
+struct Count {
+    rows: u64,
+}
+
+/// Counts the scope's rows as the source query gives them, by a query that knows nothing of chunks.
+pub(super) async fn count(shared: &Shared, scope: &Scope) -> Result<u64, PipelineError> {
+    let counted = shared.connection.row::<Count>("count", &statements::count(&shared.job, scope)).await;
+    counted.map(|count| count.rows).map_err(|source| PipelineError::Query {
+        what: "counting the rows",
+        table: shared.job.source.name.clone(),
+        source: Box::new(source),
+    })
+}
+
+/// The chunks together must have given every row of the partition: ranges that overlap or leave a gap, or granules that the
+/// server skipped, show here. Where the source was written to meanwhile, the count before and the count after bound what
+/// is right.
+pub(super) async fn check_count(shared: &Shared, scope: &Scope, before: u64) -> Result<(), PipelineError> {
+    let streamed = shared.counters.source_rows.get();
+    if streamed == before {
+        return Ok(());
+    }
+    let after = count(shared, scope).await?;
+    if after != before && (before.min(after)..=before.max(after)).contains(&streamed) {
+        tracing::warn!(before, after, streamed, "the source was written to during the run; run it again when the partition is quiet");
+        return Ok(());
+    }
+    shared.counters.errors.add(1);
+    Err(PipelineError::Count { table: shared.job.source.name.clone(), streamed, before, after })
+}

@@ -1,0 +1,93 @@
+//! One wave: its attributes, then its chunks.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::enrich::Enricher;
+use super::error::PipelineError;
+use super::inserter::insert_batches;
+use super::load::{Loaded, load};
+use super::queue::queue;
+use super::reader::{ChunkList, read_chunks};
+use super::run::Shared;
+use super::sampler::Sampler;
+use crate::plan::{Plan, Wave, WavePlanner};
+
+/// A wave whose attributes are loaded.
+pub(super) struct ReadyWave {
+    pub wave: Wave,
+    enricher: Arc<Enricher>,
+}
+
+/// What all waves of a run have in common.
+pub(super) struct WaveContext<'a> {
+    pub shared: &'a Arc<Shared>,
+    pub plan: &'a Plan,
+    pub sampler: Option<Arc<Sampler>>,
+    /// The lookup columns of a row that finds nothing.
+    pub miss: Vec<u8>,
+}
+
+impl WaveContext<'_> {
+    /// Loads the attributes of the next wave that fits the memory; `None` when no wave is left or stopping was asked for.
+    pub async fn load_next(&self, planner: &mut WavePlanner) -> Result<Option<ReadyWave>, PipelineError> {
+        while let Some(wave) = planner.next_wave() {
+            let Some(lookup) = &self.shared.job.lookup else {
+                return Ok(Some(ReadyWave { wave, enricher: Arc::new(Enricher::without_lookup(self.sampler.clone())) }));
+            };
+            match load(self.shared, lookup, self.plan.scope.window, &wave).await? {
+                Loaded::Map(loaded) => {
+                    planner.learn(loaded.rows, loaded.peak_bytes);
+                    tracing::debug!(wave = wave.number + 1, chunks = ?wave.chunks, rows = loaded.rows, bytes = loaded.peak_bytes, "attributes are loaded");
+                    let enricher =
+                        Enricher::new(loaded.map, loaded.memory, self.miss.clone(), lookup.nullable_keys(), self.sampler.clone());
+                    return Ok(Some(ReadyWave { wave, enricher: Arc::new(enricher) }));
+                }
+                Loaded::TooLarge { rows } => {
+                    tracing::info!(
+                        wave = wave.number + 1,
+                        rows,
+                        limit_bytes = wave.limit_bytes,
+                        "the attributes need more memory than estimated, the wave is made smaller"
+                    );
+                    planner.take_back(&wave, rows);
+                }
+                Loaded::Stopped => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Streams the wave's chunks; gives whether all of them were streamed and acknowledged.
+    pub async fn stream(&self, ready: ReadyWave) -> Result<bool, PipelineError> {
+        let ReadyWave { wave, enricher } = ready;
+        let shared = self.shared;
+        let list = self.plan.chunks.get(wave.chunks.clone()).unwrap_or_default().to_vec();
+        let readers = shared.options.readers.clamp(1, list.len().max(1));
+        let scope = self.plan.scope.in_bucket(wave.bucket);
+        let chunks = ChunkList::new(list);
+        let (sender, receiver) = queue(shared.options.queue_bytes, shared.counters.clone());
+        let mut tasks = JoinSet::new();
+        for _ in 0..readers {
+            tasks.spawn(read_chunks(shared.clone(), chunks.clone(), scope.clone(), enricher.clone(), sender.clone()));
+        }
+        // The inserters end when the last reader drops its end of the queue; the map goes with the last reader.
+        drop((sender, enricher));
+        for _ in 0..shared.options.inserters.max(1) {
+            tasks.spawn(insert_batches(shared.clone(), receiver.clone()));
+        }
+        drop(receiver);
+        let (mut complete, mut first_error) = (true, None);
+        while let Some(ended) = tasks.join_next().await {
+            match ended.unwrap_or_else(|error| Err(PipelineError::Task(error.to_string()))) {
+                Ok(ended) => complete &= ended,
+                Err(error) => {
+                    shared.stop.fail();
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        first_error.map_or(Ok(complete), Err)
+    }
+}

@@ -1,0 +1,268 @@
+//! Grouping chunks into waves whose attributes fit the memory.
+//!
+//! Chunks are fixed when the plan is made; waves are found one by one while it runs, since only loading shows how much memory attributes
+//! really take. A wave is a run of chunks and the range of the lookup's leading column that belongs to it. Where even one chunk's range
+//! is too large, or the tables share no leading column, the wave is split by hash buckets of the join key: its chunks are read once
+//! for each bucket.
+
+use std::ops::Range;
+
+use super::attributes::AttributeStatistics;
+use super::leading::LeadingColumn;
+use crate::job::statements::Bucket;
+
+/// What is looked up at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wave {
+    /// Its number, from 0.
+    pub number: usize,
+    /// The chunks that are streamed against it, by their numbers.
+    pub chunks: Range<usize>,
+    /// The predicate on the lookup's rows, already quoted; `None` for all of the window.
+    pub lookup_range: Option<String>,
+    /// The part of the keys, where the wave is split by them.
+    pub bucket: Option<Bucket>,
+    /// About how many lookup rows it loads.
+    pub estimated_rows: u64,
+    /// About how many bytes they take.
+    pub estimated_bytes: u64,
+    /// The most bytes that its map may take.
+    pub limit_bytes: u64,
+}
+
+/// Finds the waves of a plan, one after the other.
+#[derive(Clone, Debug)]
+pub struct WavePlanner {
+    chunks: usize,
+    leading: Option<LeadingColumn>,
+    statistics: Option<AttributeStatistics>,
+    /// For all attributes that are in memory at once.
+    attributes_bytes: u64,
+    bytes_per_row: f64,
+    next_chunk: usize,
+    next_number: usize,
+    /// Buckets of a run of chunks that are still to come.
+    buckets: Vec<(Range<usize>, Bucket)>,
+    /// No wave may have more chunks than this; lowered when a wave turned out too large.
+    most_chunks: usize,
+}
+
+impl WavePlanner {
+    /// `statistics` is `None` for a job without a lookup: then all chunks are one wave.
+    pub(super) fn new(
+        chunks: usize,
+        leading: Option<LeadingColumn>,
+        statistics: Option<AttributeStatistics>,
+        attributes_bytes: u64,
+    ) -> Self {
+        let bytes_per_row = statistics.as_ref().map_or(0.0, |statistics| statistics.bytes_per_row);
+        let (next_chunk, next_number, buckets) = (0, 0, Vec::new());
+        Self { chunks, leading, statistics, attributes_bytes, bytes_per_row, next_chunk, next_number, buckets, most_chunks: usize::MAX }
+    }
+
+    /// Rows of the lookup that all waves together load at least.
+    pub fn lookup_rows(&self) -> u64 {
+        self.rows(&(0..self.chunks))
+    }
+
+    /// The next wave; `None` when no chunk is left.
+    pub fn next_wave(&mut self) -> Option<Wave> {
+        if let Some((chunks, bucket)) = self.buckets.pop() {
+            return Some(self.wave(chunks, Some(bucket), self.attributes_bytes / 2));
+        }
+        if self.next_chunk >= self.chunks {
+            return None;
+        }
+        let all = 0..self.chunks;
+        if self.next_chunk == 0 && self.chunks <= self.most_chunks && self.bytes(&all) <= self.attributes_bytes as f64 {
+            self.next_chunk = self.chunks;
+            return Some(self.wave(all, None, self.attributes_bytes));
+        }
+        let limit = self.attributes_bytes / 2;
+        let first = self.next_chunk;
+        let mut run = first..first + 1;
+        if self.bytes(&run) > limit as f64 {
+            // The chunks that need the same rows share their buckets.
+            while run.end < self.chunks && self.rows(&(first..run.end + 1)) == self.rows(&run) {
+                run.end += 1;
+            }
+            self.next_chunk = run.end;
+            self.split(run.clone(), self.bytes(&run) / limit.max(1) as f64);
+            return self.next_wave();
+        }
+        while run.end < self.chunks && run.len() < self.most_chunks && self.bytes(&(first..run.end + 1)) <= limit as f64 {
+            run.end += 1;
+        }
+        self.next_chunk = run.end;
+        Some(self.wave(run, None, limit))
+    }
+
+    /// Takes back a wave whose map outgrew its limit after `loaded_rows` rows of it; the following waves are smaller.
+    ///
+    /// Only the wave that was given out last can be taken back.
+    pub fn take_back(&mut self, wave: &Wave, loaded_rows: u64) {
+        self.next_number = wave.number;
+        let observed = wave.limit_bytes as f64 / loaded_rows.max(1) as f64;
+        self.bytes_per_row = self.bytes_per_row.max(observed * 1.1);
+        match wave.bucket {
+            Some(Bucket { index, count }) => {
+                self.buckets.push((wave.chunks.clone(), Bucket { index: index + count, count: count * 2 }));
+                self.buckets.push((wave.chunks.clone(), Bucket { index, count: count * 2 }));
+            }
+            None if wave.chunks.len() > 1 => {
+                self.next_chunk = wave.chunks.start;
+                self.most_chunks = wave.chunks.len() / 2;
+            }
+            None => {
+                self.next_chunk = wave.chunks.end;
+                self.split(wave.chunks.clone(), self.bytes(&wave.chunks) / wave.limit_bytes.max(1) as f64);
+            }
+        }
+    }
+
+    /// Learns from a wave how many bytes a row really takes.
+    pub fn learn(&mut self, rows: u64, map_bytes: u64) {
+        if rows >= 10_000 {
+            self.bytes_per_row = map_bytes as f64 / rows as f64 * 1.1;
+        }
+    }
+
+    /// Splits a run of chunks into at least two buckets, the last on top so that the first comes first.
+    fn split(&mut self, chunks: Range<usize>, parts: f64) {
+        let mut count: u32 = 2;
+        while f64::from(count) < parts && count < 1 << 20 {
+            count *= 2;
+        }
+        self.buckets.extend((0..count).rev().map(|index| (chunks.clone(), Bucket { index, count })));
+    }
+
+    fn wave(&mut self, chunks: Range<usize>, bucket: Option<Bucket>, limit_bytes: u64) -> Wave {
+        let number = self.next_number;
+        self.next_number += 1;
+        let parts = bucket.map_or(1, |bucket| u64::from(bucket.count));
+        let estimated_rows = self.rows(&chunks) / parts;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, never negative")]
+        let estimated_bytes = (self.bytes(&chunks) / parts as f64) as u64;
+        let lookup_range = self.lookup_range(&chunks);
+        Wave { number, chunks, lookup_range, bucket, estimated_rows, estimated_bytes, limit_bytes }
+    }
+
+    fn bytes(&self, chunks: &Range<usize>) -> f64 {
+        self.rows(chunks) as f64 * self.bytes_per_row
+    }
+
+    /// Rows of the lookup that may belong to these chunks.
+    fn rows(&self, chunks: &Range<usize>) -> u64 {
+        let Some(statistics) = &self.statistics else { return 0 };
+        let (from, to) = self.slots(chunks);
+        let last = statistics.slots.len();
+        statistics.slots.get(from.min(last)..to.saturating_add(1).min(last)).unwrap_or_default().iter().sum()
+    }
+
+    /// The first and the last slot that these chunks need.
+    fn slots(&self, chunks: &Range<usize>) -> (usize, usize) {
+        let Some(leading) = &self.leading else { return (0, usize::MAX) };
+        let (below, above) = (leading.below(chunks.start), leading.below(chunks.end));
+        (below.map_or(0, |value| 2 * value + 1), above.map_or(usize::MAX, |value| 2 * value + 1))
+    }
+
+    fn lookup_range(&self, chunks: &Range<usize>) -> Option<String> {
+        let leading = self.leading.as_ref()?;
+        let value = |position: usize| leading.values.get(position);
+        let below = leading.below(chunks.start).and_then(value).map(|value| format!("{} >= {value}", leading.lookup));
+        let above = leading.below(chunks.end).and_then(value).map(|value| format!("{} <= {value}", leading.lookup));
+        match (below, above) {
+            (Some(below), Some(above)) => Some(format!("{below} AND {above}")),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five chunks: up to a, a to b, inside b, b to d, beyond d.
+    fn planner(slots: [u64; 7], attributes_bytes: u64) -> WavePlanner {
+        let values = ["'a'", "'b'", "'d'"].map(str::to_owned).to_vec();
+        let leading = LeadingColumn { lookup: "`p`".to_owned(), values, of_bound: vec![0, 1, 1, 2] };
+        let statistics = AttributeStatistics { slots: slots.to_vec(), bytes_per_row: 10.0 };
+        WavePlanner::new(5, Some(leading), Some(statistics), attributes_bytes)
+    }
+
+    type Shown = (Range<usize>, Option<&'static str>, Option<(u32, u32)>, u64);
+
+    fn waves(planner: &mut WavePlanner) -> Vec<(Range<usize>, Option<String>, Option<(u32, u32)>, u64)> {
+        std::iter::from_fn(|| planner.next_wave())
+            .map(|wave| (wave.chunks, wave.lookup_range, wave.bucket.map(|bucket| (bucket.index, bucket.count)), wave.estimated_rows))
+            .collect()
+    }
+
+    fn shown(expected: &[Shown]) -> Vec<(Range<usize>, Option<String>, Option<(u32, u32)>, u64)> {
+        expected.iter().map(|(chunks, range, bucket, rows)| (chunks.clone(), range.map(str::to_owned), *bucket, *rows)).collect()
+    }
+
+    #[test]
+    fn what_fits_is_one_wave() {
+        let found = waves(&mut planner([1, 2, 3, 4, 5, 6, 7], 280));
+        assert_eq!(found, shown(&[(0..5, None, None, 28)]));
+    }
+
+    #[test]
+    fn runs_of_chunks_fill_half_of_the_memory() {
+        // Rows of each chunk: up to a 3, a to b 9, inside b 4, b to d 15, beyond d 13; room for 13.
+        let found = waves(&mut planner([1, 2, 3, 4, 5, 6, 7], 270));
+        let b_to_d = Some("`p` >= 'b' AND `p` <= 'd'");
+        let expected = [
+            (0..3, Some("`p` <= 'b'"), None, 10),
+            (3..4, b_to_d, Some((0, 2)), 7),
+            (3..4, b_to_d, Some((1, 2)), 7),
+            (4..5, Some("`p` >= 'd'"), None, 13),
+        ];
+        assert_eq!(found, shown(&expected));
+    }
+
+    #[test]
+    fn chunks_of_one_value_share_their_buckets() {
+        let found = waves(&mut planner([0, 0, 0, 100, 0, 0, 0], 500));
+        assert_eq!(found.first(), shown(&[(0..1, Some("`p` <= 'a'"), None, 0)]).first(), "there are no rows up to a");
+        // All others need b, and nothing else.
+        let buckets = (0..4).map(|index| (1..5, Some("`p` >= 'a'"), Some((index, 4)), 25)).collect::<Vec<_>>();
+        assert_eq!(found.get(1..), Some(shown(&buckets).as_slice()));
+        // Every chunk is in exactly one run, and every run has all of its buckets.
+        let mut covered = vec![0.0; 5];
+        for (chunks, _, bucket, _) in &found {
+            for chunk in chunks.clone() {
+                covered[chunk] += bucket.map_or(1.0, |(_, count)| 1.0 / f64::from(count));
+            }
+        }
+        assert!(covered.iter().all(|share: &f64| (share - 1.0).abs() < 1e-9), "{covered:?}");
+    }
+
+    #[test]
+    fn a_wave_that_is_too_large_comes_back_smaller() {
+        let mut planner = planner([1, 2, 3, 4, 5, 6, 7], 400);
+        let whole = planner.next_wave().unwrap();
+        assert_eq!(whole.chunks, 0..5);
+        planner.take_back(&whole, 10);
+        let smaller = planner.next_wave().unwrap();
+        assert!(smaller.number == 0 && smaller.chunks.start == 0 && smaller.chunks.len() <= 2, "{smaller:?}");
+        let mut single = smaller.clone();
+        while single.bucket.is_none() {
+            planner.take_back(&single, 1);
+            single = planner.next_wave().unwrap();
+        }
+        assert_eq!(single.chunks, 0..1);
+        let before = single.bucket.unwrap();
+        planner.take_back(&single, 1);
+        let after = planner.next_wave().unwrap().bucket.unwrap();
+        assert_eq!((after.index, after.count), (before.index, before.count * 2));
+    }
+
+    #[test]
+    fn without_a_lookup_there_is_one_wave() {
+        let mut planner = WavePlanner::new(3, None, None, 0);
+        assert_eq!(planner.next_wave().map(|wave| wave.chunks), Some(0..3));
+        assert_eq!(planner.next_wave(), None);
+    }
+}
