@@ -8,7 +8,7 @@ use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, 
 
 use super::dotenv::{Environment, Given};
 use super::failure::Failure;
-use super::size::{parse_memory_size, parse_rows};
+use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::plan::Partition;
 
 /// Rows of an insert, unless said otherwise.
@@ -100,12 +100,12 @@ pub(super) struct ThroughputArguments {
     /// Rows of the blocks in which the server reads [default: the server's].
     #[arg(long, value_name = "ROWS", env = "STREAM_BLOCK_SIZE", value_parser = parse_rows)]
     pub stream_block_size: Option<u64>,
-    /// Chunks read at once.
-    #[arg(long, value_name = "N", env = "READERS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub readers: u16,
-    /// Batches inserted at once [default: as many as the server has cores, at most 8].
-    #[arg(long, value_name = "N", env = "INSERTERS", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub inserters: Option<u16>,
+    /// Chunks read at once, or auto: as many as bring something, at most 4.
+    #[arg(long, value_name = "N|auto", env = "READERS", default_value = "auto", value_parser = parse_at_once)]
+    pub readers: AtOnce,
+    /// Batches inserted at once, or auto: as many as bring something, at most twice the server's cores.
+    #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
+    pub inserters: AtOnce,
     /// How often a failed statement is tried again.
     #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub max_retries: u32,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::session::Session;
-use crate::pipeline::PipelineOptions;
+use crate::pipeline::{Concurrency, PipelineOptions};
 use crate::progress::{bytes, count};
 
 /// The configuration of a run. No password is in it.
@@ -14,7 +14,7 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<12}{value}");
     };
-    let (readers, inserters) = (options.readers, options.inserters);
+    let (readers, inserters) = (at_once(options.readers), at_once(options.inserters));
     line(
         "batches",
         format!(
@@ -28,6 +28,14 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
     line("memory", format!("at most {}, of which {} for attributes", bytes(memory.total), bytes(memory.attributes)));
     line("dry run", if options.dry_run { "yes, nothing is written".to_owned() } else { "no".to_owned() });
     text
+}
+
+/// How many at once, in words.
+fn at_once(concurrency: Concurrency) -> String {
+    match concurrency {
+        Concurrency::Fixed(number) => number.to_string(),
+        Concurrency::Auto { most, .. } => format!("up to {most}"),
+    }
 }
 
 /// The server, the job and its tables.

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::session::{Session, new_run_id, open};
 use super::signals::second_signal;
 use super::{config, describe, logging, sample, summary_file};
-use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Sampler, Stop};
+use crate::pipeline::{Counters, Outcome, Phase, Pipeline, Sampler, Stop};
 use crate::progress::{Seconds, Status, Summary, Terminal, peak_memory_bytes, show};
 
 /// What a supervisor takes for "interrupted by a signal".
@@ -47,7 +47,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     summary_file::check(arguments.output.summary_json.as_deref())?;
     let run_id = new_run_id();
     let session = open(&arguments.server, &arguments.what, &arguments.throughput, &run_id).await?;
-    let options = config::pipeline_options(arguments, &session.plan.memory, session.inserters);
+    let options = config::pipeline_options(arguments, &session.resources);
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
@@ -59,7 +59,9 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
         let job = &session.job;
         terminal.insist(&format!("partition {} of {} has no rows: there is nothing to do", session.plan.partition, job.source.name));
         counters.enter(Phase::Done);
-        let figures = summary(&session, &options, &counters, Status::Completed, &run_id, began, None);
+        let total = began.elapsed();
+        let ending = Ending { status: Status::Completed, error: None, levels: (0, 0), planned: total, total };
+        let figures = summary(&session, options.dry_run, &counters, &run_id, ending);
         summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -96,8 +98,8 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
         Ok(Outcome::Stopped) => Status::Interrupted,
         Err(_) => Status::Failed,
     };
-    let mut figures = summary(&session, &options, &counters, status, &run_id, began, failure);
-    figures.seconds.plan = planned.as_secs_f64();
+    let ending = Ending { status, error: failure, levels: pipeline.levels(), planned, total: began.elapsed() };
+    let figures = summary(&session, options.dry_run, &counters, &run_id, ending);
     if terminal.is_json() {
         tracing::info!(summary = %serde_json::to_string(&figures).unwrap_or_default(), "the run has ended");
     } else {
@@ -133,15 +135,19 @@ fn refuse_duplicates(session: &Session, dry_run: bool) -> Result<(), Failure> {
     Err(Failure::refused(message).hint("fill a ReplacingMergeTree, whose repeated rows collapse by its sorting key"))
 }
 
-fn summary(
-    session: &Session,
-    options: &PipelineOptions,
-    counters: &Counters,
+/// How a run ended.
+struct Ending {
     status: Status,
-    run_id: &str,
-    began: Instant,
     error: Option<String>,
-) -> Summary {
+    /// Readers and inserters.
+    levels: (usize, usize),
+    /// Time until the plan was made, and until now.
+    planned: Duration,
+    total: Duration,
+}
+
+fn summary(session: &Session, dry_run: bool, counters: &Counters, run_id: &str, ending: Ending) -> Summary {
+    let Ending { status, error, levels, planned, total } = ending;
     let numbers = counters.snapshot();
     let (lookup, stream) = counters.times();
     let rows_per_second = if stream.is_zero() { 0.0 } else { numbers.inserted_rows as f64 / stream.as_secs_f64() };
@@ -150,7 +156,7 @@ fn summary(
         job: session.job.name.clone(),
         partition: session.plan.partition.to_string(),
         run_id: run_id.to_owned(),
-        dry_run: options.dry_run,
+        dry_run,
         source: session.job.source.name.to_string(),
         target: session.job.target.name.to_string(),
         lookup_rows: numbers.lookup_rows,
@@ -170,8 +176,13 @@ fn summary(
         rows_per_second,
         waves: numbers.waves,
         memory_limit_bytes: session.plan.memory.total,
-        readers: options.readers as u64,
-        inserters: options.inserters as u64,
-        seconds: Seconds { plan: 0.0, lookup: lookup.as_secs_f64(), stream: stream.as_secs_f64(), total: began.elapsed().as_secs_f64() },
+        readers: levels.0 as u64,
+        inserters: levels.1 as u64,
+        seconds: Seconds {
+            plan: planned.as_secs_f64(),
+            lookup: lookup.as_secs_f64(),
+            stream: stream.as_secs_f64(),
+            total: total.as_secs_f64(),
+        },
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::arguments::{ServerArguments, ThroughputArguments, WhatArguments};
-use super::config;
+use super::config::{self, Resources};
 use super::failure::{Failure, connecting};
 use crate::clickhouse::Connection;
 use crate::job::{BoundJob, bind, load};
@@ -15,8 +15,7 @@ pub(super) struct Session {
     pub server_version: String,
     pub job: Arc<BoundJob>,
     pub plan: Plan,
-    /// Batches inserted at once.
-    pub inserters: u16,
+    pub resources: Resources,
 }
 
 /// Connects, binds and plans. No row moves.
@@ -30,10 +29,10 @@ pub(super) async fn open(
     let connection = config::connection(server, run_id)?;
     let server_version = connection.hello().await.map_err(|error| connecting(&error))?;
     let job = bind(&connection, &job, &config::bind_options(what)).await?;
-    let inserters = config::inserters(throughput, &connection).await;
-    let memory = config::memory(throughput, inserters)?;
-    let plan = plan(&connection, &job, &what.partition, PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory }).await?;
-    Ok(Session { connection, server_version, job: Arc::new(job), plan, inserters })
+    let resources = config::resources(throughput, &connection).await?;
+    let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory: resources.memory };
+    let plan = plan(&connection, &job, &what.partition, options).await?;
+    Ok(Session { connection, server_version, job: Arc::new(job), plan, resources })
 }
 
 /// A new id for a run: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.

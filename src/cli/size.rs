@@ -1,5 +1,25 @@
 //! Values of flags: rows and sizes.
 
+/// How many at once: a number, or the program's own choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtOnce {
+    /// Found while the run goes on.
+    Auto,
+    /// Always so many.
+    Fixed(u16),
+}
+
+/// `auto`, or 1 to 256.
+pub(super) fn parse_at_once(text: &str) -> Result<AtOnce, String> {
+    match text {
+        "auto" => Ok(AtOnce::Auto),
+        _ => match text.parse::<u16>() {
+            Ok(number @ 1..=256) => Ok(AtOnce::Fixed(number)),
+            _ => Err("it must be auto, or a number from 1 to 256".to_owned()),
+        },
+    }
+}
+
 /// A number of rows: at least 1, with separators if one likes.
 pub(super) fn parse_rows(text: &str) -> Result<u64, String> {
     match text.replace(['_', ','], "").parse::<u64>() {
@@ -44,6 +64,14 @@ mod tests {
         assert_eq!(parse_rows("100_000"), Ok(100_000));
         for text in ["0", "", "-1", "1.5", "many"] {
             assert!(parse_rows(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_at_once() {
+        assert_eq!((parse_at_once("auto"), parse_at_once("3")), (Ok(AtOnce::Auto), Ok(AtOnce::Fixed(3))));
+        for text in ["", "0", "257", "-1", "some"] {
+            assert!(parse_at_once(text).is_err(), "{text}");
         }
     }
 

@@ -14,10 +14,15 @@ use crate::clickhouse::ErrorClass;
 /// Inserts batches until the queue is closed and empty, or something fails for good; gives whether it came to the queue's end.
 pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) -> Result<bool, PipelineError> {
     loop {
-        let queued = tokio::select! {
+        let turn_and_batch = async {
+            // The turn comes first: who waits for one must not hold a batch.
+            let turn = shared.inserting.turn().await;
+            (turn, queue.receive().await)
+        };
+        let (turn, queued) = tokio::select! {
             biased;
             () = shared.stop.failing() => return Ok(false),
-            queued = queue.receive() => queued,
+            both = turn_and_batch => both,
         };
         let Some(queued) = queued else { return Ok(true) };
         shared.counters.inserts_in_flight.add(1);
@@ -29,6 +34,8 @@ pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) ->
             return Err(error);
         }
         queued.batch.attempt.batch_acknowledged(queued.batch.rows, queued.batch.bytes);
+        drop(turn);
+        shared.inserting.finished(queued.batch.bytes, queue.has_more());
     }
 }
 
@@ -47,6 +54,7 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
         match shared.options.retry.decide(class, attempt) {
             Decision::RetryAfter(pause) => {
                 shared.counters.retries.add(1);
+                shared.inserting.refused();
                 let outcome =
                     if class == ErrorClass::Ambiguous { "it is not known whether the rows arrived" } else { "no row was inserted" };
                 tracing::warn!(chunk, attempt, rows = batch.rows, pause_ms = milliseconds(pause), error = %error, outcome, "an insert failed, the same bytes are sent again");

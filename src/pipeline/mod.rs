@@ -10,6 +10,7 @@
 
 mod attempt;
 mod batch;
+mod concurrency;
 mod count;
 mod counters;
 mod enrich;
@@ -25,6 +26,7 @@ mod sampler;
 mod stop;
 mod wave;
 
+pub use concurrency::Concurrency;
 pub use counters::{Counters, Phase, Snapshot};
 pub use error::PipelineError;
 pub use retry::RetryPolicy;

@@ -71,6 +71,14 @@ impl QueueSender {
 }
 
 impl QueueReceiver {
+    /// Whether a batch is waiting. While another inserter waits for one, none is.
+    pub fn has_more(&self) -> bool {
+        match self.receiver.try_lock() {
+            Ok(receiver) => !receiver.is_empty(),
+            Err(_) => false,
+        }
+    }
+
     /// Takes the next batch; `None` when all senders are gone and the queue is empty.
     pub async fn receive(&self) -> Option<Queued> {
         self.receiver.lock().await.recv().await

@@ -28,6 +28,10 @@ impl ChunkList {
         Arc::new(Self { chunks, next: AtomicUsize::new(0) })
     }
 
+    fn is_empty(&self) -> bool {
+        self.next.load(Ordering::Relaxed) >= self.chunks.len()
+    }
+
     fn take(&self) -> Option<&Chunk> {
         self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed))
     }
@@ -35,8 +39,8 @@ impl ChunkList {
 
 /// How a chunk ended.
 enum End {
-    /// Every row is in the queue.
-    Clean,
+    /// Every row is in the queue; so many bytes were read.
+    Clean(u64),
     /// Stopping was asked for; the rest of the chunk was not read.
     Stopped,
 }
@@ -49,15 +53,21 @@ pub(super) async fn read_chunks(
     enricher: Arc<Enricher>,
     queue: QueueSender,
 ) -> Result<bool, PipelineError> {
-    while let Some(chunk) = chunks.take() {
+    loop {
+        let turn = tokio::select! {
+            turn = shared.reading.turn() => turn,
+            () = shared.stop.reading_ends() => return Ok(chunks.is_empty()),
+        };
+        let Some(chunk) = chunks.take() else { return Ok(true) };
         if shared.stop.is_requested() {
             return Ok(false);
         }
-        if let End::Stopped = read_with_retries(&shared, chunk, &scope, &enricher, &queue).await? {
-            return Ok(false);
-        }
+        let End::Clean(bytes) = read_with_retries(&shared, chunk, &scope, &enricher, &queue).await? else { return Ok(false) };
+        drop(turn);
+        // More readers help only where inserters wait for batches.
+        let starving = shared.counters.queued_bytes.get() < shared.options.queue_bytes / 4;
+        shared.reading.finished(bytes, starving);
     }
-    Ok(true)
 }
 
 async fn read_with_retries(
@@ -72,9 +82,9 @@ async fn read_with_retries(
     loop {
         let attempt = Attempt::begin(chunk.number, shared.counters.clone());
         let error = match read(shared, &sql, &attempt, enricher, queue).await {
-            Ok(End::Clean) => {
+            Ok(End::Clean(bytes)) => {
                 attempt.stream_ended();
-                return Ok(End::Clean);
+                return Ok(End::Clean(bytes));
             }
             Ok(End::Stopped) => return Ok(End::Stopped),
             Err(error) => error,
@@ -83,6 +93,7 @@ async fn read_with_retries(
         match shared.options.retry.decide(read_class(&error), number) {
             Decision::RetryAfter(pause) => {
                 shared.counters.retries.add(1);
+                shared.reading.refused();
                 tracing::warn!(chunk = chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), error = %error, "reading broke off, the chunk is read again");
                 tokio::select! {
                     () = sleep(pause) => number += 1,
@@ -136,5 +147,5 @@ async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enr
             return Ok(End::Stopped);
         }
     }
-    Ok(End::Clean)
+    Ok(End::Clean(framer.bytes()))
 }

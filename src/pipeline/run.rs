@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::batch::BatchLimits;
+use super::concurrency::{Concurrency, Limiter};
 use super::count::{check_count, count};
 use super::error::PipelineError;
 use super::wave::WaveContext;
@@ -25,9 +26,9 @@ pub struct PipelineOptions {
     /// Rows of a block that the server reads and sends at once; `None` leaves it to the server.
     pub stream_block_rows: Option<u64>,
     /// Chunks that are read at once.
-    pub readers: usize,
+    pub readers: Concurrency,
     /// Batches that are inserted at once.
-    pub inserters: usize,
+    pub inserters: Concurrency,
     /// Bytes of batches that wait or are in flight.
     pub queue_bytes: u64,
     /// A longer row is an error.
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub source_settings: Settings,
     pub insert_sql: String,
     pub insert_settings: Settings,
+    pub reading: Arc<Limiter>,
+    pub inserting: Arc<Limiter>,
 }
 
 /// How a pipeline ended without an error.
@@ -85,8 +88,14 @@ impl Pipeline {
         }
         let insert_sql = if options.dry_run { statements::dry_run(&job) } else { statements::insert(&job) };
         let insert_settings = statements::insert_settings(&job, options.batch_rows);
-        let shared = Shared { connection, job, options, counters, stop, source_settings, insert_sql, insert_settings };
+        let (reading, inserting) = (Limiter::new(options.readers), Limiter::new(options.inserters));
+        let shared = Shared { connection, job, options, counters, stop, source_settings, insert_sql, insert_settings, reading, inserting };
         Self { shared: Arc::new(shared), sampler }
+    }
+
+    /// How many chunks are read and how many batches are inserted at once, at this moment.
+    pub fn levels(&self) -> (usize, usize) {
+        (self.shared.reading.level(), self.shared.inserting.level())
     }
 
     /// Sends an insert without rows: grants, types and settings that do not fit are found before a row moves.

@@ -64,7 +64,7 @@ impl WaveContext<'_> {
         let ReadyWave { wave, enricher } = ready;
         let shared = self.shared;
         let list = self.plan.chunks.get(wave.chunks.clone()).unwrap_or_default().to_vec();
-        let readers = shared.options.readers.clamp(1, list.len().max(1));
+        let readers = shared.options.readers.most().min(list.len().max(1));
         let scope = self.plan.scope.in_bucket(wave.bucket);
         let chunks = ChunkList::new(list);
         let (sender, receiver) = queue(shared.options.queue_bytes, shared.counters.clone());
@@ -74,7 +74,7 @@ impl WaveContext<'_> {
         }
         // The inserters end when the last reader drops its end of the queue; the map goes with the last reader.
         drop((sender, enricher));
-        for _ in 0..shared.options.inserters.max(1) {
+        for _ in 0..shared.options.inserters.most() {
             tasks.spawn(insert_batches(shared.clone(), receiver.clone()));
         }
         drop(receiver);

@@ -83,9 +83,9 @@ pub struct Summary {
     pub memory_limit_bytes: u64,
     /// Waves in which attributes were loaded.
     pub waves: u64,
-    /// Chunks that were read at once.
+    /// Chunks that were read at once, in the end.
     pub readers: u64,
-    /// Batches that were inserted at once.
+    /// Batches that were inserted at once, in the end.
     pub inserters: u64,
     /// Time of each phase.
     pub seconds: Seconds,
@@ -121,7 +121,11 @@ impl Summary {
         line("read, written", format!("{}, {}", bytes(self.bytes_read), bytes(self.bytes_written)));
         let Seconds { plan, lookup, stream, total } = self.seconds;
         line("time", format!("{} (plan {}, attributes {}, streaming {})", seconds(total), seconds(plan), seconds(lookup), seconds(stream)));
-        line("throughput", format!("{:.1} krows/s", self.rows_per_second / 1e3));
+        let (readers, inserters) = (self.readers, self.inserters);
+        line(
+            "throughput",
+            format!("{:.1} krows/s, in the end with {readers} readers and {inserters} inserters", self.rows_per_second / 1e3),
+        );
         let peak = self.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), bytes);
         line(
             "peak memory",
