@@ -10,7 +10,8 @@ use super::sql::quote_literal;
 pub struct Settings(BTreeMap<String, String>);
 
 impl Settings {
-    /// What all statements share: the analyzer that resolves `source.x`, joins without NULLs, and JSON as a string on both ways.
+    /// What all statements share: the analyzer that resolves `source.x`, joins without NULLs, JSON as a string on both ways, and
+    /// nothing of a profile that would change or cut what a query gives.
     pub fn common() -> Self {
         Self::default()
             .with("allow_experimental_analyzer", "1")
@@ -21,6 +22,23 @@ impl Settings {
             .with("allow_suspicious_low_cardinality_types", "1")
             .with("output_format_binary_write_json_as_string", "1")
             .with("input_format_binary_read_json_as_string", "1")
+            // FINAL where it is said, and nowhere else: of tied versions, it would keep the last one written.
+            .with("final", "0")
+            .with("extremes", "0")
+            .with("limit", "0")
+            .with("offset", "0")
+            .with("use_query_cache", "0")
+            .with("describe_include_subcolumns", "0")
+            // A limit that is passed is an error. With the other modes, an answer just ends early, and looks complete.
+            .with("read_overflow_mode", "throw")
+            .with("result_overflow_mode", "throw")
+            .with("timeout_overflow_mode", "throw")
+            .with("transfer_overflow_mode", "throw")
+            .with("set_overflow_mode", "throw")
+            .with("join_overflow_mode", "throw")
+            .with("sort_overflow_mode", "throw")
+            .with("distinct_overflow_mode", "throw")
+            .with("group_by_overflow_mode", "throw")
     }
 
     /// For queries that are read as a stream: those whose client went away are cancelled.
