@@ -106,6 +106,9 @@ pub(super) struct ThroughputArguments {
     /// Batches inserted at once, or auto: as many as bring something, at most twice the server's cores.
     #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
     pub inserters: AtOnce,
+    /// Compression of rows on the network; auto: none on this machine, lz4 elsewhere.
+    #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto")]
+    pub compression: CompressionChoice,
     /// How often a failed statement is tried again.
     #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub max_retries: u32,
@@ -143,6 +146,19 @@ pub(super) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// How rows are compressed on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CompressionChoice {
+    /// None on this machine, lz4 elsewhere.
+    Auto,
+    /// For networks that are no limit.
+    None,
+    /// Fast.
+    Lz4,
+    /// Smaller and slower.
+    Zstd,
 }
 
 /// `run`

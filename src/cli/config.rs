@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::arguments::{RunArguments, ServerArguments, ThroughputArguments, WhatArguments};
+use super::arguments::{CompressionChoice, RunArguments, ServerArguments, ThroughputArguments, WhatArguments};
 use super::failure::{Failure, connecting};
 use super::size::AtOnce;
-use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Timeouts};
+use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression};
 use crate::job::BindOptions;
 use crate::pipeline::{Concurrency, PipelineOptions, RetryPolicy};
 use crate::plan::{MemoryDemand, MemoryPlan};
@@ -28,7 +28,7 @@ const READERS_MOST: usize = 4;
 const INSERTERS_MOST: usize = 16;
 
 /// Prepares the connection; nothing is sent yet.
-pub(super) fn connection(arguments: &ServerArguments, run_id: &str) -> Result<Connection, Failure> {
+pub(super) fn connection(arguments: &ServerArguments, compression: CompressionChoice, run_id: &str) -> Result<Connection, Failure> {
     let password = match &arguments.clickhouse_password_file {
         Some(path) => Some(password_from(path)?),
         None => arguments.clickhouse_password.as_ref().map(Password::new),
@@ -38,7 +38,13 @@ pub(super) fn connection(arguments: &ServerArguments, run_id: &str) -> Result<Co
     }
     let endpoint = Endpoint::new(&arguments.clickhouse_url, arguments.clickhouse_user.as_deref(), password, &arguments.clickhouse_db);
     let endpoint = endpoint.map_err(|error| connecting(&error))?;
-    Connection::new(endpoint, QueryPrefix::new(run_id), Timeouts::default()).map_err(|error| connecting(&error))
+    let compression = match compression {
+        CompressionChoice::None => WireCompression::None,
+        CompressionChoice::Lz4 => WireCompression::Lz4,
+        CompressionChoice::Zstd => WireCompression::Zstd,
+        CompressionChoice::Auto => WireCompression::for_url(endpoint.url()),
+    };
+    Connection::new(endpoint, compression, QueryPrefix::new(run_id), Timeouts::default()).map_err(|error| connecting(&error))
 }
 
 fn password_from(path: &Path) -> Result<Password, Failure> {

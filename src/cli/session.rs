@@ -26,7 +26,7 @@ pub(super) async fn open(
     run_id: &str,
 ) -> Result<Session, Failure> {
     let job = load(&what.job)?;
-    let connection = config::connection(server, run_id)?;
+    let connection = config::connection(server, throughput.compression, run_id)?;
     let server_version = connection.hello().await.map_err(|error| connecting(&error))?;
     let job = bind(&connection, &job, &config::bind_options(what)).await?;
     let resources = config::resources(throughput, &connection).await?;

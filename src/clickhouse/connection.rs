@@ -9,7 +9,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{BlockStream, Endpoint, Error, QueryPrefix, Settings};
+use super::{BlockStream, Endpoint, Error, QueryPrefix, Settings, WireCompression};
 
 /// How long to wait for the server before a statement counts as lost.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,8 @@ const POOL_IDLE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Connection {
     pub(super) client: ::clickhouse::Client,
+    /// The same for rows in bulk, with compression where it was asked for.
+    pub(super) bulk: ::clickhouse::Client,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) queries: QueryPrefix,
     pub(super) timeouts: Timeouts,
@@ -56,7 +58,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Tls`] where an `https` URL is given and the system's root certificates cannot be loaded.
-    pub fn new(endpoint: Endpoint, queries: QueryPrefix, timeouts: Timeouts) -> Result<Self, Error> {
+    pub fn new(endpoint: Endpoint, compression: WireCompression, queries: QueryPrefix, timeouts: Timeouts) -> Result<Self, Error> {
         let client = http_client(&endpoint, timeouts)?
             .with_url(endpoint.url().as_str())
             .with_user(endpoint.user())
@@ -65,7 +67,9 @@ impl Connection {
             .with_product_info(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         let password = endpoint.password();
         let client = if password.is_empty() { client } else { client.with_password(password.reveal()) };
-        Ok(Self { client, endpoint: Arc::new(endpoint), queries, timeouts })
+        let bulk = client.clone().with_compression(compression.of_client());
+        let bulk = if compression == WireCompression::None { bulk } else { bulk.with_setting("enable_http_compression", "1") };
+        Ok(Self { client, bulk, endpoint: Arc::new(endpoint), queries, timeouts })
     }
 
     /// Where this connection leads.
@@ -81,12 +85,19 @@ impl Connection {
     /// Starts a query whose rows are read as a stream of RowBinary blocks.
     /// `label` becomes part of the query id.
     pub fn stream(&self, label: &str, sql: &str, settings: &Settings) -> Result<BlockStream, Error> {
-        self.stream_as("RowBinary", label, sql, settings)
+        self.stream_as(&self.bulk, "RowBinary", label, sql, settings)
     }
 
-    fn stream_as(&self, format: &str, label: &str, sql: &str, settings: &Settings) -> Result<BlockStream, Error> {
+    fn stream_as(
+        &self,
+        client: &::clickhouse::Client,
+        format: &str,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<BlockStream, Error> {
         let query_id = self.queries.next(label);
-        let mut query = self.client.query_raw(sql).with_setting("query_id", &query_id);
+        let mut query = client.query_raw(sql).with_setting("query_id", &query_id);
         for (name, value) in settings.iter() {
             query = query.with_setting(name, value);
         }
@@ -96,7 +107,7 @@ impl Connection {
 
     /// Runs a query and gives its whole answer in the format that is named.
     pub async fn fetch(&self, label: &str, sql: &str, format: &str, settings: &Settings) -> Result<Vec<u8>, Error> {
-        let mut stream = self.stream_as(format, label, sql, settings)?;
+        let mut stream = self.stream_as(&self.client, format, label, sql, settings)?;
         let mut answer = Vec::new();
         while let Some(piece) = stream.next().await? {
             answer.extend_from_slice(&piece);

@@ -22,7 +22,7 @@ impl Connection {
         }
         let query_id = self.queries.next(label);
         let mut insert = self
-            .client
+            .bulk
             .insert_formatted_with(sql)
             .with_timeouts(Some(self.timeouts.send), Some(self.timeouts.insert_end))
             .with_setting("query_id", &query_id);

@@ -4,6 +4,7 @@
 //! SQL and bytes and get bytes back; what the SQL means is theirs. Nothing here prints, retries or decides: an [`Error`] says of
 //! what [`ErrorClass`] it is, and the pipeline chooses what to do.
 
+mod compression;
 mod connection;
 mod endpoint;
 mod error;
@@ -14,6 +15,7 @@ mod settings;
 mod sql;
 mod stream;
 
+pub use compression::WireCompression;
 pub use connection::{Connection, Timeouts};
 pub use endpoint::{Endpoint, Password};
 pub use error::{Error, ErrorClass};
