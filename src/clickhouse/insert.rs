@@ -21,8 +21,9 @@ impl Connection {
             return Err(Error::StatementTooLong { bytes });
         }
         let query_id = self.queries.next(label);
-        let mut insert = self
-            .bulk
+        // An empty body has no compressed form that the server reads.
+        let client = if body.is_empty() { &self.client } else { &self.bulk };
+        let mut insert = client
             .insert_formatted_with(sql)
             .with_timeouts(Some(self.timeouts.send), Some(self.timeouts.insert_end))
             .with_setting("query_id", &query_id);
