@@ -31,6 +31,7 @@ impl Settings {
             .with("describe_include_subcolumns", "0")
             // A limit that is passed is an error. With the other modes, an answer just ends early, and looks complete.
             .with("read_overflow_mode", "throw")
+            .with("read_overflow_mode_leaf", "throw")
             .with("result_overflow_mode", "throw")
             .with("timeout_overflow_mode", "throw")
             .with("transfer_overflow_mode", "throw")
