@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::rowbinary::DataType;
 
-    /// Rows of (key Nullable(UInt8), version UInt16, deleted Bool, attribute String, end UInt8).
+    /// Rows of a key that can be NULL, a version, a deleted flag, an attribute and the byte that ends the row.
     fn load(rows: &[&[u8]]) -> FrozenLookupMap {
         let types = ["Nullable(UInt8)", "UInt16", "Bool", "String", "UInt8"];
         let columns: Vec<_> = types.iter().map(|name| ((*name).to_owned(), DataType::parse(name).unwrap())).collect();

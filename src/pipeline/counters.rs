@@ -53,6 +53,8 @@ counters! {
     lookup_keys,
     /// Bytes that the maps in memory take.
     lookup_memory_bytes,
+    /// The most that they took.
+    lookup_memory_peak_bytes,
     /// Source rows read.
     source_rows,
     /// Their bytes.
@@ -105,6 +107,11 @@ impl Counter {
     /// Takes away what was added before.
     pub fn take(&self, by: u64) {
         self.0.fetch_sub(by, Ordering::Relaxed);
+    }
+
+    /// Sets, unless it is greater already.
+    pub fn raise(&self, to: u64) {
+        self.0.fetch_max(to, Ordering::Relaxed);
     }
 
     /// Sets.

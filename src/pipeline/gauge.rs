@@ -21,6 +21,7 @@ impl MapMemory {
         self.counters.lookup_memory_bytes.add(bytes);
         self.counters.lookup_memory_bytes.take(self.bytes);
         self.bytes = bytes;
+        self.counters.lookup_memory_peak_bytes.raise(self.counters.lookup_memory_bytes.get());
     }
 }
 

@@ -7,7 +7,7 @@ use super::batch::BatchLimits;
 use super::concurrency::{Concurrency, Limiter};
 use super::count::{check_count, count};
 use super::error::PipelineError;
-use super::wave::WaveContext;
+use super::wave::{Next, WaveContext};
 use super::{Counters, Phase, RetryPolicy, Sampler, Stop};
 use crate::clickhouse::{Connection, Settings};
 use crate::job::BoundJob;
@@ -137,8 +137,8 @@ impl Pipeline {
         }
         let context = WaveContext { shared, plan, sampler: self.sampler.clone(), miss: self.miss().await? };
         let mut planner = plan.waves.clone();
-        let mut ready = context.load_next(&mut planner).await?;
-        while let Some(current) = ready.take() {
+        let mut next = context.load_next(&mut planner).await?;
+        while let Next::Wave(current) = next {
             shared.counters.enter(Phase::Stream);
             shared.counters.waves.add(1);
             if current.wave.bucket.is_some_and(|bucket| bucket.index > 0) {
@@ -154,17 +154,17 @@ impl Pipeline {
                 complete
             };
             let loading = async {
-                let next = context.load_next(&mut planner).await;
+                let following = context.load_next(&mut planner).await;
                 loaded.store(true, Ordering::Relaxed);
-                next
+                following
             };
-            let (complete, next) = tokio::join!(streaming, loading);
+            let (complete, following) = tokio::join!(streaming, loading);
             if !complete? {
                 return Ok(Outcome::Stopped);
             }
-            ready = next?;
+            next = following?;
         }
-        Ok(if shared.stop.is_requested() && planner.next_wave().is_some() { Outcome::Stopped } else { Outcome::Complete })
+        Ok(if matches!(next, Next::Stopped) { Outcome::Stopped } else { Outcome::Complete })
     }
 
     /// The attributes of a row that finds nothing.

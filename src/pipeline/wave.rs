@@ -20,6 +20,16 @@ pub(super) struct ReadyWave {
     enricher: Arc<Enricher>,
 }
 
+/// What comes next.
+pub(super) enum Next {
+    /// A wave whose attributes are loaded.
+    Wave(ReadyWave),
+    /// No wave is left.
+    Done,
+    /// Stopping was asked for while attributes were loaded.
+    Stopped,
+}
+
 /// What all waves of a run have in common.
 pub(super) struct WaveContext<'a> {
     pub shared: &'a Arc<Shared>,
@@ -30,11 +40,11 @@ pub(super) struct WaveContext<'a> {
 }
 
 impl WaveContext<'_> {
-    /// Loads the attributes of the next wave that fits the memory; `None` when no wave is left or stopping was asked for.
-    pub async fn load_next(&self, planner: &mut WavePlanner) -> Result<Option<ReadyWave>, PipelineError> {
+    /// Loads the attributes of the next wave that fits the memory.
+    pub async fn load_next(&self, planner: &mut WavePlanner) -> Result<Next, PipelineError> {
         while let Some(wave) = planner.next_wave() {
             let Some(lookup) = &self.shared.job.lookup else {
-                return Ok(Some(ReadyWave { wave, enricher: Arc::new(Enricher::without_lookup(self.sampler.clone())) }));
+                return Ok(Next::Wave(ReadyWave { wave, enricher: Arc::new(Enricher::without_lookup(self.sampler.clone())) }));
             };
             match load(self.shared, lookup, self.plan.scope.window, &wave).await? {
                 Loaded::Map(loaded) => {
@@ -42,7 +52,7 @@ impl WaveContext<'_> {
                     tracing::debug!(wave = wave.number + 1, chunks = ?wave.chunks, rows = loaded.rows, bytes = loaded.peak_bytes, "attributes are loaded");
                     let enricher =
                         Enricher::new(loaded.map, loaded.memory, self.miss.clone(), lookup.nullable_keys(), self.sampler.clone());
-                    return Ok(Some(ReadyWave { wave, enricher: Arc::new(enricher) }));
+                    return Ok(Next::Wave(ReadyWave { wave, enricher: Arc::new(enricher) }));
                 }
                 Loaded::TooLarge { rows } => {
                     tracing::info!(
@@ -53,10 +63,10 @@ impl WaveContext<'_> {
                     );
                     planner.take_back(&wave, rows);
                 }
-                Loaded::Stopped => return Ok(None),
+                Loaded::Stopped => return Ok(Next::Stopped),
             }
         }
-        Ok(None)
+        Ok(Next::Done)
     }
 
     /// Streams the wave's chunks; gives whether all of them were streamed and acknowledged.

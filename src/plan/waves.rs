@@ -190,15 +190,15 @@ mod tests {
         WavePlanner::new(5, Some(leading), Some(statistics), attributes_bytes)
     }
 
-    type Shown = (Range<usize>, Option<&'static str>, Option<(u32, u32)>, u64);
+    type Shown<Text> = (Range<usize>, Option<Text>, Option<(u32, u32)>, u64);
 
-    fn waves(planner: &mut WavePlanner) -> Vec<(Range<usize>, Option<String>, Option<(u32, u32)>, u64)> {
+    fn waves(planner: &mut WavePlanner) -> Vec<Shown<String>> {
         std::iter::from_fn(|| planner.next_wave())
             .map(|wave| (wave.chunks, wave.lookup_range, wave.bucket.map(|bucket| (bucket.index, bucket.count)), wave.estimated_rows))
             .collect()
     }
 
-    fn shown(expected: &[Shown]) -> Vec<(Range<usize>, Option<String>, Option<(u32, u32)>, u64)> {
+    fn shown(expected: &[Shown<&str>]) -> Vec<Shown<String>> {
         expected.iter().map(|(chunks, range, bucket, rows)| (chunks.clone(), range.map(str::to_owned), *bucket, *rows)).collect()
     }
 

@@ -80,9 +80,14 @@ impl Bars {
         self.lookup.finish_and_clear();
         self.stream.finish_and_clear();
         let (lookup, stream) = (self.lookup.prefix(), self.stream.prefix());
-        terminal.say(&format!("{lookup:>10} {}", lookup_message(&numbers, None)));
+        terminal.say(&format!("{lookup:>10} {}", lookup_result(&numbers)));
         terminal.say(&format!("{stream:>10} {} rows {}", count(numbers.inserted_rows), self.done));
     }
+}
+
+fn lookup_result(numbers: &Snapshot) -> String {
+    let (rows, size, most) = (count(numbers.lookup_rows), bytes(numbers.lookup_bytes), bytes(numbers.lookup_memory_peak_bytes));
+    format!("{rows} rows, {size}, at most {most} in the map")
 }
 
 fn lookup_message(numbers: &Snapshot, rate: Option<f64>) -> String {

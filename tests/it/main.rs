@@ -1,6 +1,13 @@
 //! All integration tests, in one binary, against a real ClickHouse server.
 
+mod bad_input;
+mod command_line;
+mod faults;
+mod jobs;
+mod oracle;
+mod orders;
 mod proxy;
 mod rowbinary;
+mod screen;
 mod server;
 mod support;

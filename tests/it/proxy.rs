@@ -40,9 +40,7 @@ fn connect(proxy: &Proxy) -> TcpStream {
 fn exchange(proxy: &Proxy, bytes: &[u8]) -> (Vec<u8>, Option<ErrorKind>) {
     let mut stream = connect(proxy);
     let mut answer = Vec::new();
-    let sent = stream
-        .write_all(bytes)
-        .and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+    let sent = stream.write_all(bytes).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
     let read = stream.read_to_end(&mut answer);
     (answer, sent.err().or(read.err()).map(|error| error.kind()))
 }
@@ -50,9 +48,7 @@ fn exchange(proxy: &Proxy, bytes: &[u8]) -> (Vec<u8>, Option<ErrorKind>) {
 #[test]
 fn everything_passes_unchanged() {
     let proxy = Proxy::start(echo());
-    let bytes: Vec<u8> = (0..3_000_000_u32)
-        .map(|number| number.to_le_bytes()[1])
-        .collect();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     let mut writer = connect(&proxy);
     let mut reader = writer.try_clone().unwrap();
     let sent = bytes.clone();
@@ -64,13 +60,7 @@ fn everything_passes_unchanged() {
     reader.read_to_end(&mut answer).unwrap();
     sender.join().unwrap();
     assert!(answer == bytes);
-    assert_eq!(
-        (
-            proxy.bytes(Direction::ToServer),
-            proxy.bytes(Direction::ToClient)
-        ),
-        (3_000_000, 3_000_000)
-    );
+    assert_eq!((proxy.bytes(Direction::ToServer), proxy.bytes(Direction::ToClient)), (3_000_000, 3_000_000));
     assert_eq!((proxy.accepted(), proxy.fired()), (1, 0));
 }
 
@@ -80,19 +70,10 @@ fn a_reset_comes_at_its_byte_and_as_often_as_said() {
     proxy.reset_at(Direction::ToServer, 5, 2);
     for _ in 0..2 {
         let (answer, error) = exchange(&proxy, b"0123456789");
-        assert!(
-            answer.len() <= 5 && error == Some(ErrorKind::ConnectionReset),
-            "{answer:?} {error:?}"
-        );
+        assert!(answer.len() <= 5 && error == Some(ErrorKind::ConnectionReset), "{answer:?} {error:?}");
     }
-    assert_eq!(
-        exchange(&proxy, b"0123456789"),
-        (b"0123456789".to_vec(), None)
-    );
-    assert_eq!(
-        (proxy.fired(), proxy.bytes(Direction::ToServer)),
-        (2, 5 + 5 + 10)
-    );
+    assert_eq!(exchange(&proxy, b"0123456789"), (b"0123456789".to_vec(), None));
+    assert_eq!((proxy.fired(), proxy.bytes(Direction::ToServer)), (2, 5 + 5 + 10));
 }
 
 #[test]
@@ -110,10 +91,7 @@ fn a_cut_answer_ends_cleanly_at_its_byte() {
 fn a_flipped_byte_is_the_only_difference() {
     let proxy = Proxy::start(echo());
     proxy.flip_byte_at(Direction::ToClient, 3, 1);
-    assert_eq!(
-        exchange(&proxy, b"abcdef"),
-        (vec![b'a', b'b', b'c', !b'd', b'e', b'f'], None)
-    );
+    assert_eq!(exchange(&proxy, b"abcdef"), (vec![b'a', b'b', b'c', !b'd', b'e', b'f'], None));
     assert_eq!(proxy.fired(), 1);
 }
 
@@ -125,14 +103,9 @@ fn a_stall_holds_back_until_it_is_let_pass() {
     stream.write_all(b"abcd").unwrap();
     let mut first = [0; 2];
     stream.read_exact(&mut first).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let nothing = stream.read(&mut [0; 2]).unwrap_err();
-    assert!(
-        matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
-        "{nothing}"
-    );
+    assert!(matches!(nothing.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{nothing}");
     proxy.pass();
     stream.set_read_timeout(Some(SOON)).unwrap();
     let mut second = [0; 2];
@@ -153,9 +126,7 @@ fn a_refusal_is_one_and_ends() {
 #[test]
 fn a_marker_chooses_the_request_even_in_pieces() {
     let proxy = Proxy::start(echo());
-    proxy
-        .after_request_with(b"INSERT")
-        .reset_at(Direction::ToServer, 1, 1);
+    proxy.after_request_with(b"INSERT").reset_at(Direction::ToServer, 1, 1);
     assert_eq!(exchange(&proxy, b"SELECT 1").0, b"SELECT 1");
     let mut stream = connect(&proxy);
     stream.set_nodelay(true).unwrap();
@@ -166,28 +137,17 @@ fn a_marker_chooses_the_request_even_in_pieces() {
     }
     assert_eq!(proxy.fired(), 0);
     stream.write_all(b"12").unwrap();
-    let error = stream
-        .read(&mut [0; 2])
-        .and_then(|_| stream.read(&mut [0; 2]))
-        .unwrap_err();
+    let error = stream.read(&mut [0; 2]).and_then(|_| stream.read(&mut [0; 2])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    assert_eq!(
-        (proxy.fired(), proxy.bytes(Direction::ToServer)),
-        (1, 8 + 8 + 1)
-    );
+    assert_eq!((proxy.fired(), proxy.bytes(Direction::ToServer)), (1, 8 + 8 + 1));
 }
 
 #[test]
 fn an_answer_can_be_withheld_after_the_request_has_arrived() {
     let proxy = Proxy::start(echo());
-    proxy
-        .after_request_with(b"INSERT")
-        .reset_at(Direction::ToClient, 0, 1);
+    proxy.after_request_with(b"INSERT").reset_at(Direction::ToClient, 0, 1);
     let (answer, error) = exchange(&proxy, b"INSERT 1");
-    assert_eq!(
-        (answer, error),
-        (Vec::new(), Some(ErrorKind::ConnectionReset))
-    );
+    assert_eq!((answer, error), (Vec::new(), Some(ErrorKind::ConnectionReset)));
     assert_eq!(proxy.bytes(Direction::ToServer), 8);
 }
 
@@ -200,27 +160,17 @@ fn live_connections_are_reset_when_told_and_when_it_ends() {
         stream.read_exact(&mut [0]).unwrap();
         if drop_it {
             drop(proxy);
-            assert_eq!(
-                stream.read(&mut [0]).unwrap_err().kind(),
-                ErrorKind::ConnectionReset
-            );
+            assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
             break;
         }
         proxy.reset_all();
-        assert_eq!(
-            stream.read(&mut [0]).unwrap_err().kind(),
-            ErrorKind::ConnectionReset
-        );
+        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
 }
 
 #[test]
 fn a_server_that_is_not_there_resets_the_client() {
-    let gone = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let proxy = Proxy::start(gone);
     let mut stream = connect(&proxy);
     assert!(stream.read(&mut [0]).is_err());

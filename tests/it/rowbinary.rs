@@ -3,12 +3,7 @@
 //! The oracle is the server: every row ends with the number of bytes that `formatRow` gives for its columns, all together and
 //! one by one, and with its number. The types' names are the server's as well, from the header of the answer.
 // Failing loudly is what the helpers of a test are for.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod shape;
 
@@ -16,9 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clickhouse_backfill::rowbinary::{
-    DataType, FramingError, RowFramer, RowGroup, RowLayout, TypeNameError, TypeNameErrorKind,
-};
+use clickhouse_backfill::rowbinary::{DataType, FramingError, RowFramer, RowGroup, RowLayout, TypeNameError, TypeNameErrorKind};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -39,24 +32,16 @@ struct Case {
 fn case() -> impl Strategy<Value = Case> {
     let shapes = prop::collection::vec(shape(), 1..6);
     let longest_string = prop_oneof![Just(3_usize), 0_usize..40, 100_usize..400];
-    (
-        shapes,
-        0_usize..120,
-        1_usize..100,
-        any::<u32>(),
-        longest_string,
-        0_usize..6,
+    (shapes, 0_usize..120, 1_usize..100, any::<u32>(), longest_string, 0_usize..6).prop_map(
+        |(shapes, rows, block_rows, seed, longest_string, longest_array)| Case {
+            shapes,
+            rows,
+            block_rows,
+            seed: u64::from(seed),
+            longest_string,
+            longest_array,
+        },
     )
-        .prop_map(
-            |(shapes, rows, block_rows, seed, longest_string, longest_array)| Case {
-                shapes,
-                rows,
-                block_rows,
-                seed: u64::from(seed),
-                longest_string,
-                longest_array,
-            },
-        )
 }
 
 /// Settings under which the server makes all types, and writes `JSON` as a string.
@@ -68,19 +53,9 @@ impl Case {
     /// The rows' columns, then per column and for all of them the bytes they take, then the row's number.
     fn sql(&self) -> String {
         let mut structure = "n UInt64, s String".to_owned();
-        let expressions: Vec<_> = self
-            .shapes
-            .iter()
-            .map(|shape| shape.sql(&mut structure))
-            .collect();
-        let columns: Vec<_> = (0..self.shapes.len())
-            .map(|index| format!("c{index}"))
-            .collect();
-        let named: Vec<_> = expressions
-            .iter()
-            .zip(&columns)
-            .map(|(sql, name)| format!("{sql} AS {name}"))
-            .collect();
+        let expressions: Vec<_> = self.shapes.iter().map(|shape| shape.sql(&mut structure)).collect();
+        let columns: Vec<_> = (0..self.shapes.len()).map(|index| format!("c{index}")).collect();
+        let named: Vec<_> = expressions.iter().zip(&columns).map(|(sql, name)| format!("{sql} AS {name}")).collect();
         let length = |columns: &str| format!("toUInt64(length(formatRow('RowBinary', {columns})))");
         let lengths: Vec<_> = columns.iter().map(|column| length(column)).collect();
         format!(
@@ -132,50 +107,29 @@ fn read_header(mut answer: &[u8]) -> (Vec<String>, &[u8]) {
 }
 
 /// Frames the pieces of a stream, and compares every row with what the server says of it.
-fn check<'a>(
-    layout: &Arc<RowLayout>,
-    case: &Case,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-    how: &str,
-) {
+fn check<'a>(layout: &Arc<RowLayout>, case: &Case, pieces: impl IntoIterator<Item = &'a [u8]>, how: &str) {
     let mut framer = RowFramer::new(Arc::clone(layout), 1 << 30);
     let mut seen = 0;
     let mut on_rows = |group: RowGroup<'_>| -> Result<(), FramingError> {
         for row in group {
             let server: Vec<_> = row.payload()[row.payload().len() - 8 * (case.shapes.len() + 2)..]
                 .chunks(8)
-                .map(|number| {
-                    usize::try_from(u64::from_le_bytes(number.try_into().unwrap())).unwrap()
-                })
+                .map(|number| usize::try_from(u64::from_le_bytes(number.try_into().unwrap())).unwrap())
                 .collect();
-            let (lengths, [total, number]) = server.split_at(case.shapes.len()) else {
-                panic!("no total")
-            };
+            let (lengths, [total, number]) = server.split_at(case.shapes.len()) else { panic!("no total") };
             assert_eq!(*number, seen, "{how}: number of the row");
-            assert_eq!(
-                row.bytes().len(),
-                total + 8 * server.len(),
-                "{how}: row {seen}"
-            );
+            assert_eq!(row.bytes().len(), total + 8 * server.len(), "{how}: row {seen}");
             for (column, length) in lengths.iter().enumerate().take(layout.marked()) {
-                assert_eq!(
-                    row.marked_column(column).len(),
-                    *length,
-                    "{how}: row {seen}, column {column}"
-                );
+                assert_eq!(row.marked_column(column).len(), *length, "{how}: row {seen}, column {column}");
             }
             seen += 1;
         }
         Ok(())
     };
     for piece in pieces {
-        framer
-            .push(piece, &mut on_rows)
-            .unwrap_or_else(|error| panic!("{how}: {error}"));
+        framer.push(piece, &mut on_rows).unwrap_or_else(|error| panic!("{how}: {error}"));
     }
-    framer
-        .finish()
-        .unwrap_or_else(|error| panic!("{how}: {error}"));
+    framer.finish().unwrap_or_else(|error| panic!("{how}: {error}"));
     assert_eq!(seen, case.rows, "{how}: number of rows");
     assert_eq!(framer.rows(), case.rows as u64);
 }
@@ -186,11 +140,7 @@ fn rows_of_random_structures_are_as_long_as_the_server_says() {
     let server = Server::start();
     let refused = Cell::new(0);
     let types = RefCell::new(BTreeSet::new());
-    let mut runner = TestRunner::new(Config {
-        cases: CASES,
-        source_file: Some(file!()),
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: CASES, source_file: Some(file!()), ..Config::default() });
     runner
         .run(&case(), |case| {
             // Not every nest of types is allowed by the server, so that some questions are not answered.
@@ -214,12 +164,7 @@ fn rows_of_random_structures_are_as_long_as_the_server_says() {
                 let layout = Arc::new(RowLayout::new(&columns, marked).unwrap());
                 check(&layout, &case, [rows], "in one piece");
                 for size in (1..20).chain([100, 1000, 16 << 10]) {
-                    check(
-                        &layout,
-                        &case,
-                        rows.chunks(size),
-                        &format!("in pieces of {size}"),
-                    );
+                    check(&layout, &case, rows.chunks(size), &format!("in pieces of {size}"));
                 }
                 for cut in 0..rows.len().min(500) {
                     let (before, after) = rows.split_at(cut);
@@ -231,10 +176,7 @@ fn rows_of_random_structures_are_as_long_as_the_server_says() {
         .unwrap();
     let (refused, types) = (refused.get(), types.borrow().len());
     eprintln!("{types} types, {refused} of {CASES} questions refused");
-    assert!(
-        refused < CASES / 5,
-        "{refused} of {CASES} questions were refused by the server"
-    );
+    assert!(refused < CASES / 5, "{refused} of {CASES} questions were refused by the server");
 }
 
 #[test]
@@ -245,10 +187,7 @@ fn every_type_of_the_server_is_known() {
     let server = Server::start();
     let families = server.text("SELECT arrayStringConcat(groupArray(name), ',') FROM system.data_type_families WHERE alias_to = ''");
     assert!(families.split(',').count() > 50, "{families}");
-    for family in families
-        .split(',')
-        .filter(|family| !NEVER_PRINTED.contains(family))
-    {
+    for family in families.split(',').filter(|family| !NEVER_PRINTED.contains(family)) {
         // Most families want parameters, which are missing here.
         let error = DataType::parse(family).err();
         match error.as_ref().map(TypeNameError::kind) {
@@ -269,9 +208,8 @@ fn names_that_the_server_breaks_into_lines_are_read() {
     let server = Server::start();
     let structure = "c Tuple(a UInt8, `b c` Array(Tuple(d Nested(e String, f JSON(x UInt8, SKIP y)), g Enum8(\\'x(\\' = 1))))";
     let describe = |pretty: u8| {
-        let answer = server.query(&format!(
-            "DESCRIBE (SELECT c FROM null('{structure}')) SETTINGS print_pretty_type_names = {pretty} FORMAT RowBinary"
-        ));
+        let answer = server
+            .query(&format!("DESCRIBE (SELECT c FROM null('{structure}')) SETTINGS print_pretty_type_names = {pretty} FORMAT RowBinary"));
         // The first two columns of the only row: the name and the type.
         let mut rest = &answer[..];
         assert_eq!(read_text(&mut rest), "c");

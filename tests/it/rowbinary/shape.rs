@@ -127,11 +127,7 @@ impl Shape {
 }
 
 fn join(shapes: &[Shape], structure: &mut String) -> String {
-    shapes
-        .iter()
-        .map(|shape| shape.sql(structure))
-        .collect::<Vec<_>>()
-        .join(", ")
+    shapes.iter().map(|shape| shape.sql(structure)).collect::<Vec<_>>().join(", ")
 }
 
 /// Random types: one of those above, inside up to three others.
@@ -143,9 +139,7 @@ pub fn shape() -> impl Strategy<Value = Shape> {
     leaf.prop_recursive(3, 12, 3, |inner| {
         let some = prop::collection::vec(inner.clone(), 1..4);
         prop_oneof![
-            inner
-                .clone()
-                .prop_map(|element| Shape::Array(Box::new(element))),
+            inner.clone().prop_map(|element| Shape::Array(Box::new(element))),
             inner.prop_map(|value| Shape::Map(Box::new(value))),
             some.clone().prop_map(Shape::Tuple),
             some.prop_map(Shape::Choice),

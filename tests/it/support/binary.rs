@@ -24,20 +24,13 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 pub fn binary() -> Binary {
     let folder = TempDir::with_prefix("clickhouse-backfill-").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
-    command
-        .env_clear()
-        .current_dir(folder.path())
-        .stdin(Stdio::null());
+    command.env_clear().current_dir(folder.path()).stdin(Stdio::null());
     for name in ["PATH", "HOME"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
-    Binary {
-        command,
-        folder,
-        limit: LIMIT,
-    }
+    Binary { command, folder, limit: LIMIT }
 }
 
 /// A run to be.
@@ -93,21 +86,10 @@ impl Binary {
 
     /// Starts the run; for tests that do something to it meanwhile.
     pub fn spawn(mut self) -> Running {
-        let mut child = self
-            .command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the tool can be run");
+        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool can be run");
         let stdout = Some(collect(child.stdout.take().unwrap()));
         let stderr = Some(collect(child.stderr.take().unwrap()));
-        Running {
-            child,
-            stdout,
-            stderr,
-            limit: self.limit,
-            folder: self.folder,
-        }
+        Running { child, stdout, stderr, limit: self.limit, folder: self.folder }
     }
 }
 
@@ -149,16 +131,8 @@ impl Running {
         }
         let status = child.wait().unwrap().code();
         let text = |thread: Option<JoinHandle<String>>| thread.unwrap().join().unwrap();
-        let output = Output {
-            status,
-            stdout: text(self.stdout.take()),
-            stderr: text(self.stderr.take()),
-        };
-        assert!(
-            in_time,
-            "the run did not end within {:?}\n{output}",
-            self.limit
-        );
+        let output = Output { status, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) };
+        assert!(in_time, "the run did not end within {:?}\n{output}", self.limit);
         output
     }
 }
@@ -183,25 +157,15 @@ impl Output {
     /// The same output if the run ended with this exit code; panics with all that was printed otherwise.
     #[track_caller]
     pub fn expect(self, status: i32) -> Self {
-        assert!(
-            self.status == Some(status),
-            "expected exit code {status}\n{self}"
-        );
+        assert!(self.status == Some(status), "expected exit code {status}\n{self}");
         self
     }
 }
 
 impl fmt::Display for Output {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            status,
-            stdout,
-            stderr,
-        } = self;
-        write!(
-            formatter,
-            "exit code {status:?}\n--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}"
-        )
+        let Self { status, stdout, stderr } = self;
+        write!(formatter, "exit code {status:?}\n--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}")
     }
 }
 

@@ -41,20 +41,13 @@ impl Launcher {
         let errors = launch.directory.join("serve.log");
         let mut command = Command::new("python3");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/clickhouse"));
-        command
-            .arg("serve")
-            .arg("--dir")
-            .arg(launch.directory)
-            .args(["--port", &launch.port.to_string()]);
+        command.arg("serve").arg("--dir").arg(launch.directory).args(["--port", &launch.port.to_string()]);
         for (flag, path) in [("--config", launch.config), ("--users", launch.users)] {
             if let Some(path) = path {
                 command.arg(flag).arg(path);
             }
         }
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&errors).unwrap());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
         let mut child = command.spawn().expect("python3 can be run");
         let input = child.stdin.take();
         let output = child.stdout.take().unwrap();
@@ -68,22 +61,11 @@ impl Launcher {
             let _ = sender.send(line);
         });
         let line = receiver.recv_timeout(START_LIMIT).unwrap_or_default();
-        let value = |key: &str| {
-            line.split_whitespace()
-                .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
-        };
+        let value = |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         let number = |key: &str| value(key).and_then(|text| text.parse::<u32>().ok());
         let port = |key: &str| number(key).and_then(|number| u16::try_from(number).ok());
-        if let (Some(http_port), Some(tcp_port), Some(server_process)) =
-            (port("http_port"), port("tcp_port"), number("server_pid"))
-        {
-            return Ok(Self {
-                child,
-                input,
-                http_port,
-                tcp_port,
-                server_process,
-            });
+        if let (Some(http_port), Some(tcp_port), Some(server_process)) = (port("http_port"), port("tcp_port"), number("server_pid")) {
+            return Ok(Self { child, input, http_port, tcp_port, server_process });
         }
         drop(input);
         end(&mut child);
@@ -99,9 +81,7 @@ impl Launcher {
     /// serves there is no such prompt.
     pub fn type_line(&mut self, sql: &str) {
         let input = self.input.as_mut().expect("the launcher runs");
-        writeln!(input, "{sql}")
-            .and_then(|()| input.flush())
-            .expect("the launcher reads its input");
+        writeln!(input, "{sql}").and_then(|()| input.flush()).expect("the launcher reads its input");
     }
 
     /// Waits until the launcher has ended, after its server was killed. False if it does not within the limit.

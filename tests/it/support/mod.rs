@@ -3,25 +3,22 @@
 //! Nothing here knows the tool's code; tables and data of the tests are elsewhere.
 //!
 //! The lints that keep failures out of the tool's code are for its users; a test wants to fail loudly.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 // No test uses all of it.
 #![allow(dead_code, unused_imports)]
 
 mod binary;
+mod comparison;
 mod launcher;
 mod own;
 pub mod process;
 pub mod proxy;
 mod query;
 mod server;
+pub mod tables;
 
 pub use binary::{Binary, Output, Running, binary, run};
+pub use comparison::{Comparison, literal, quoted};
 pub use launcher::{Launch, Launcher};
 pub use proxy::{Direction, Proxy};
 pub use query::Endpoint;

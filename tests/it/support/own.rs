@@ -29,24 +29,11 @@ impl Own {
         let first = self.port == 0;
         let mut attempt = 1;
         let launcher = loop {
-            let port = if first && self.fixed_port {
-                free_port()
-            } else {
-                self.port
-            };
+            let port = if first && self.fixed_port { free_port() } else { self.port };
             let directory = self.directory();
             let (config, users) = (self.config.as_deref(), self.users.as_deref());
-            match Launcher::start(&Launch {
-                directory: &directory,
-                port,
-                config,
-                users,
-            }) {
-                Err(words)
-                    if port != 0
-                        && words.contains("Address already in use")
-                        && attempt < PORT_ATTEMPTS =>
-                {
+            match Launcher::start(&Launch { directory: &directory, port, config, users }) {
+                Err(words) if port != 0 && words.contains("Address already in use") && attempt < PORT_ATTEMPTS => {
                     attempt += 1;
                     std::thread::sleep(Duration::from_millis(200));
                 }
@@ -69,9 +56,5 @@ impl Own {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

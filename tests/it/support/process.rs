@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 /// Sends a signal, such as `"KILL"`, `"STOP"` or `"TERM"`. A process that has ended already is not an error.
 pub fn signal(process: u32, name: &str) {
     let arguments = [format!("-{name}"), process.to_string()];
-    Command::new("kill")
-        .args(arguments)
-        .output()
-        .expect("kill can be run");
+    Command::new("kill").args(arguments).output().expect("kill can be run");
 }
 
 /// Whether a process still runs. One that has ended and waits to be collected by its parent (a zombie) does not.
@@ -18,9 +15,7 @@ pub fn is_alive(process: u32) -> bool {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{process}/stat")) else {
         return false;
     };
-    let state = status
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
+    let state = status.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     !matches!(state, Some('Z' | 'X'))
 }
 

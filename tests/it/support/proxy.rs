@@ -64,12 +64,7 @@ impl Proxy {
             let shared = Arc::clone(&shared);
             move || accept(&shared, listener, port)
         }));
-        Self {
-            shared,
-            port,
-            marker: Mutex::default(),
-            acceptor,
-        }
+        Self { shared, port, marker: Mutex::default(), acceptor }
     }
 
     pub fn port(&self) -> u16 {
@@ -158,13 +153,7 @@ impl Proxy {
 
     fn arm(&self, action: Action, direction: Direction, offset: u64, times: usize) {
         let marker = self.marker.lock().unwrap().clone();
-        *self.shared.fault.lock().unwrap() = Some(Fault {
-            action,
-            direction,
-            offset,
-            times,
-            marker,
-        });
+        *self.shared.fault.lock().unwrap() = Some(Fault { action, direction, offset, times, marker });
         for connection in self.shared.live() {
             connection.forget_marker();
         }
@@ -203,10 +192,7 @@ fn accept(shared: &Arc<Shared>, listener: TcpListener, port: u16) {
             continue;
         }
         // The port was this proxy's; somebody else may have it for a moment.
-        let Some(open) = listener
-            .take()
-            .or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-        else {
+        let Some(open) = listener.take().or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()) else {
             std::thread::sleep(POLL);
             continue;
         };

@@ -52,8 +52,7 @@ impl Server {
 
     /// A server of the test's own with a configuration. Panics with the server's words if it does not start.
     pub fn start_with(options: ServerOptions) -> Self {
-        Self::try_start_with(options)
-            .unwrap_or_else(|words| panic!("no server for the test: {words}"))
+        Self::try_start_with(options).unwrap_or_else(|words| panic!("no server for the test: {words}"))
     }
 
     /// As [`Server::start_with`]; the error is what the launcher said.
@@ -63,26 +62,12 @@ impl Server {
             let path = folder.path().join(name);
             text.map(|text| fs::write(&path, text).map(|()| path).unwrap())
         };
-        let (config, users) = (
-            write("config.xml", options.config_xml),
-            write("users.xml", options.users_xml),
-        );
-        let mut own = Own {
-            launcher: None,
-            port: 0,
-            fixed_port: options.fixed_port,
-            config,
-            users,
-            folder,
-        };
+        let (config, users) = (write("config.xml", options.config_xml), write("users.xml", options.users_xml));
+        let mut own = Own { launcher: None, port: 0, fixed_port: options.fixed_port, config, users, folder };
         own.launch()?;
         let url = format!("http://127.0.0.1:{}", own.port);
         let endpoint = Endpoint::new(&url, "default", "", "default");
-        Ok(Self {
-            endpoint,
-            url,
-            own: Some(own),
-        })
+        Ok(Self { endpoint, url, own: Some(own) })
     }
 
     fn external(url: &str) -> Self {
@@ -90,13 +75,9 @@ impl Server {
         let from_environment = |name: &str| std::env::var(name).ok();
         let decoded = |text: &str| percent_decoded(text);
         let user = Some(decoded(address.username())).filter(|user| !user.is_empty());
-        let user = user
-            .or_else(|| from_environment("CLICKHOUSE_USER"))
-            .unwrap_or_else(|| "default".into());
+        let user = user.or_else(|| from_environment("CLICKHOUSE_USER")).unwrap_or_else(|| "default".into());
         let password = address.password().map(decoded);
-        let password = password
-            .or_else(|| from_environment("CLICKHOUSE_PASSWORD"))
-            .unwrap_or_default();
+        let password = password.or_else(|| from_environment("CLICKHOUSE_PASSWORD")).unwrap_or_default();
         let _ = address.set_username("");
         let _ = address.set_password(None);
         let url = address.as_str().trim_end_matches('/').to_owned();
@@ -106,11 +87,7 @@ impl Server {
             .try_query_with(format!("CREATE DATABASE {database}").as_bytes(), &[])
             .unwrap_or_else(|words| panic!("no database for the test at CLICKHOUSE_URL: {words}"));
         endpoint.database = database;
-        Self {
-            endpoint,
-            url,
-            own: None,
-        }
+        Self { endpoint, url, own: None }
     }
 
     /// Where it listens, without user and password, such as `http://127.0.0.1:8123`.
@@ -170,8 +147,7 @@ impl Server {
 
     /// The answer as text, without white space at its ends.
     pub fn text(&self, sql: &str) -> String {
-        let answer =
-            String::from_utf8(self.query(sql)).expect("the answer is text: use query() for bytes");
+        let answer = String::from_utf8(self.query(sql)).expect("the answer is text: use query() for bytes");
         answer.trim().to_owned()
     }
 
@@ -224,18 +200,14 @@ impl Server {
     pub fn kill9(&mut self) {
         let mut launcher = self.own_mut().launcher.take().expect("the server runs");
         process::signal(launcher.server_process, "KILL");
-        assert!(
-            launcher.wait(),
-            "the launcher did not end after its server was killed"
-        );
+        assert!(launcher.wait(), "the launcher did not end after its server was killed");
     }
 
     /// Starts the server again on the same folder and the same port, after [`Server::kill9`] or from running.
     pub fn restart(&mut self) {
         let own = self.own_mut();
         own.launcher = None;
-        own.launch()
-            .unwrap_or_else(|words| panic!("the server did not start again: {words}"));
+        own.launch().unwrap_or_else(|words| panic!("the server did not start again: {words}"));
     }
 
     /// Stops the process without ending it: connections are accepted by the kernel, and never answered.
@@ -261,14 +233,8 @@ impl Server {
 
     fn set_listening(&mut self, sql: &str, listening: bool) {
         let own = self.own_mut();
-        assert!(
-            own.fixed_port,
-            "a listener can be stopped and started with ServerOptions::fixed_port only"
-        );
-        own.launcher
-            .as_mut()
-            .expect("the server runs")
-            .type_line(sql);
+        assert!(own.fixed_port, "a listener can be stopped and started with ServerOptions::fixed_port only");
+        own.launcher.as_mut().expect("the server runs").type_line(sql);
         let endpoint = &self.endpoint;
         assert!(
             process::wait_until(LISTENER_LIMIT, || endpoint.answers() == listening),
@@ -277,15 +243,11 @@ impl Server {
     }
 
     fn own(&self) -> &Own {
-        self.own
-            .as_ref()
-            .expect("only a server of the test's own can be handled: Server::start_own")
+        self.own.as_ref().expect("only a server of the test's own can be handled: Server::start_own")
     }
 
     fn own_mut(&mut self) -> &mut Own {
-        self.own
-            .as_mut()
-            .expect("only a server of the test's own can be handled: Server::start_own")
+        self.own.as_mut().expect("only a server of the test's own can be handled: Server::start_own")
     }
 }
 
@@ -316,7 +278,5 @@ fn fresh_name() -> String {
 fn percent_decoded(text: &str) -> String {
     // A form value decodes `+` as a space, which user information does not.
     let form = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(form.as_bytes())
-        .map(|(_, value)| value.into_owned())
-        .collect()
+    url::form_urlencoded::parse(form.as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }

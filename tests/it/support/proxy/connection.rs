@@ -105,13 +105,7 @@ impl Connection {
     }
 
     /// Forwards bytes, with what the armed fault does to them.
-    fn pass_on(
-        &self,
-        shared: &Shared,
-        direction: Direction,
-        mut bytes: &mut [u8],
-        to: &mut &TcpStream,
-    ) {
+    fn pass_on(&self, shared: &Shared, direction: Direction, mut bytes: &mut [u8], to: &mut &TcpStream) {
         self.look_for_marker(shared, direction, bytes);
         while let Some((action, index)) = self.next_fault(shared, direction, bytes.len()) {
             if action == Action::Flip {
@@ -141,12 +135,7 @@ impl Connection {
     }
 
     /// The fault that happens within the next `length` bytes, taken off its count.
-    fn next_fault(
-        &self,
-        shared: &Shared,
-        direction: Direction,
-        length: usize,
-    ) -> Option<(Action, usize)> {
+    fn next_fault(&self, shared: &Shared, direction: Direction, length: usize) -> Option<(Action, usize)> {
         if self.ended.load(Ordering::SeqCst) {
             return None;
         }
@@ -169,13 +158,7 @@ impl Connection {
         if direction != Direction::ToServer {
             return;
         }
-        let Some(marker) = shared
-            .fault
-            .lock()
-            .unwrap()
-            .as_ref()
-            .and_then(|fault| fault.marker.clone())
-        else {
+        let Some(marker) = shared.fault.lock().unwrap().as_ref().and_then(|fault| fault.marker.clone()) else {
             return;
         };
         let mut positions = self.positions.lock().unwrap();
@@ -215,10 +198,7 @@ impl Connection {
 
 /// Whether a read or write failed for a reason that says nothing about the connection.
 fn is_passing(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-    )
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// Makes the close of a socket send RST instead of FIN.

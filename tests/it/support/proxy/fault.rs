@@ -41,27 +41,14 @@ pub(super) struct Position {
 impl Fault {
     /// The index in the next `length` bytes at which this fault happens, if it does. A length may be an index as well: a
     /// reset, cut or stall comes as soon as the bytes before it have passed, not with the byte behind them.
-    pub fn index_in(
-        &self,
-        direction: Direction,
-        position: Position,
-        length: usize,
-    ) -> Option<usize> {
+    pub fn index_in(&self, direction: Direction, position: Position, length: usize) -> Option<usize> {
         if self.direction != direction || self.times == 0 {
             return None;
         }
-        let start = if self.marker.is_some() {
-            position.marked?
-        } else {
-            0
-        };
+        let start = if self.marker.is_some() { position.marked? } else { 0 };
         let at = start.checked_add(self.offset)?;
         let index = usize::try_from(at.checked_sub(position.passed)?).ok()?;
-        let happens = if self.action == Action::Flip {
-            index < length
-        } else {
-            index <= length
-        };
+        let happens = if self.action == Action::Flip { index < length } else { index <= length };
         happens.then_some(index)
     }
 }
@@ -78,10 +65,7 @@ impl Search {
     pub fn end_in(&mut self, marker: &[u8], bytes: &[u8]) -> Option<usize> {
         let before = self.tail.len();
         self.tail.extend_from_slice(bytes);
-        let found = self
-            .tail
-            .windows(marker.len())
-            .position(|window| window == marker);
+        let found = self.tail.windows(marker.len()).position(|window| window == marker);
         let end = found.map(|start| start + marker.len() - before);
         let keep = marker.len().saturating_sub(1).min(self.tail.len());
         self.tail.drain(..self.tail.len() - keep);

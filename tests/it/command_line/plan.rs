@@ -1,0 +1,108 @@
+//! `plan` and `plan --sql`.
+
+use std::path::Path;
+
+use crate::orders::{JOB, Orders, PARTITION};
+use crate::support::{Binary, Output, Server, binary};
+
+/// The statements that were printed, with their titles.
+fn statements(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for part in text.split("-- ").filter(|part| !part.trim().is_empty()) {
+        let (title, sql) = part.split_once('\n').unwrap();
+        found.push((title.to_owned(), sql.trim_end().strip_suffix(';').expect("a statement ends in a semicolon").to_owned()));
+    }
+    found
+}
+
+/// Sends each statement to the server: inserts with an empty body, which evaluates nothing and checks all.
+fn accepted(server: &Server, text: &str) -> Vec<String> {
+    let mut titles = Vec::new();
+    for (title, sql) in statements(text) {
+        if sql.starts_with("INSERT") {
+            assert!(sql.ends_with("FORMAT RowBinary"), "{sql}");
+            server.insert(&sql, b"");
+        } else if let Some(select) = sql.strip_suffix("FORMAT RowBinary") {
+            server.query(&format!("{select} FORMAT Null"));
+        } else {
+            server.query(&format!("{sql} FORMAT Null"));
+        }
+        titles.push(title);
+    }
+    titles
+}
+
+fn plan(orders: &Orders) -> Binary {
+    let tool = binary().file("job.toml", JOB).envs(&orders.server.environment());
+    tool.args(&["plan", "--job", "job.toml", "--partition", PARTITION])
+}
+
+fn silent(output: Output) -> String {
+    assert_eq!(output.stderr, "");
+    output.stdout
+}
+
+#[test]
+fn the_printed_statements_are_accepted_and_the_join_is_the_join() {
+    let orders = Orders::on(Server::start(), 1_000);
+    let server = &orders.server;
+    let text = silent(plan(&orders).arg("--sql").run().expect(0));
+    let titles = accepted(server, &text);
+    assert_eq!(
+        titles,
+        [
+            "lookup query",
+            "what a row gets that finds nothing",
+            "source query of chunk 1 of 1",
+            "insert of a batch",
+            "insert of a dry run",
+            "equivalent join"
+        ]
+    );
+    assert_eq!(orders.target_rows(), 0);
+    let (_, join) = statements(&text).pop().unwrap();
+    server.query(&format!("INSERT INTO shipments {join}"));
+    orders.assert_complete();
+}
+
+#[test]
+fn the_plan_shows_tables_columns_and_chunks_and_moves_nothing() {
+    let orders = Orders::on(Server::start(), 1_000);
+    let text = silent(plan(&orders).run().expect(0));
+    for part in [
+        format!("server      {}/", orders.server.url()),
+        format!("orders, partition {PARTITION}: 1,100 stored rows in 2 parts"),
+        "customers by id".to_owned(),
+        "shipments (ReplacingMergeTree), 8 columns".to_owned(),
+        "note      String ← concat(source.note, ' to ', coalesce(lookup.city, 'nowhere'))".to_owned(),
+        "chunk 1   the whole partition".to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part:?} is not in\n{text}");
+    }
+    assert_eq!(orders.target_rows(), 0);
+}
+
+#[test]
+fn statements_of_the_built_in_jobs_are_accepted() {
+    let server = Server::start();
+    for file in ["observations", "traces", "dataset_run_items_rmt", "events_2025_12"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scripts/sql/{file}.sql"));
+        // A file holds its statements one after the other, with a semicolon at the end of each only.
+        for statement in std::fs::read_to_string(path).unwrap().split(";\n").filter(|statement| !statement.trim().is_empty()) {
+            server.query(statement);
+        }
+    }
+    // A row each, since a partition without rows has no chunk.
+    server.query("INSERT INTO observations (id, trace_id, project_id, start_time) VALUES ('it''s \\\\', 't', 'p', '2025-06-01 00:00:00')");
+    server.query("INSERT INTO traces (id, project_id, timestamp) VALUES ('t', 'p', '2025-06-01 00:00:00')");
+    for (job, count) in [("langfuse-events", 6), ("langfuse-trace-roots", 4)] {
+        let tool = || binary().envs(&server.environment()).args(&["plan", "--partition", PARTITION, "--sql", "--job", job]);
+        assert_eq!(accepted(&server, &silent(tool().run().expect(0))).len(), count, "{job}");
+        if job == "langfuse-events" {
+            let text = silent(tool().arg("--exclude-dataset-items").run().expect(0));
+            assert!(text.contains("dataset_run_items_rmt"), "{text}");
+            accepted(&server, &text);
+        }
+    }
+    assert_eq!(server.text("SELECT count() FROM events"), "0");
+}

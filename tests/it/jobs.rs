@@ -1,0 +1,13 @@
+//! Jobs of all kinds against the join that a person would write: names, types, keys, versions, misses, and partitions of several
+//! chunks.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod chunk_ranges;
+mod fixture;
+mod keys;
+mod many_chunks;
+mod names;
+mod types;
+mod versions;
+mod waves;

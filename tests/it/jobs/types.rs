@@ -1,0 +1,161 @@
+//! Values of every type on their way through: as a source column, and as an attribute that is found or not. A miss gives what a join
+//! gives that finds nothing, which is not always what a table's default would be.
+
+use super::fixture::{UNUSUAL_TYPES, assert_fills};
+use crate::support::Server;
+
+/// Types that `generateRandom` can fill.
+const RANDOM: &[&str] = &[
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "Int128",
+    "Int256",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "UInt128",
+    "UInt256",
+    "Float32",
+    "Float64",
+    "Bool",
+    "Decimal(9, 3)",
+    "Decimal(18, 12)",
+    "Decimal(38, 10)",
+    "Decimal(76, 20)",
+    "String",
+    "FixedString(7)",
+    "UUID",
+    "IPv4",
+    "IPv6",
+    "Date",
+    "Date32",
+    "DateTime",
+    "DateTime('Asia/Tokyo')",
+    "DateTime64(3)",
+    "DateTime64(9, 'UTC')",
+    "Enum8('a' = -5, 'b' = 7)",
+    "Enum16('it\\'s' = 300, '\\\\' = 400)",
+    "LowCardinality(String)",
+    "LowCardinality(Nullable(String))",
+    "LowCardinality(FixedString(3))",
+    "LowCardinality(UInt16)",
+    "Nullable(String)",
+    "Nullable(Decimal(76, 20))",
+    "Nullable(UUID)",
+    "Nullable(Date32)",
+    "Nullable(Enum8('x' = 1))",
+    "Array(String)",
+    "Array(Nullable(Int64))",
+    "Array(Array(LowCardinality(String)))",
+    "Array(Tuple(UInt8, String))",
+    "Map(String, String)",
+    "Map(LowCardinality(String), Array(UInt64))",
+    "Map(String, Map(UInt8, Decimal(18, 2)))",
+    "Tuple(UInt8, Nullable(String))",
+    "Tuple(first Date32, `second one` Array(Int256))",
+    "Point",
+    "Ring",
+    "LineString",
+    "MultiLineString",
+    "Polygon",
+    "MultiPolygon",
+    "Nested(x UInt8, y Array(String))",
+];
+
+/// Types that it cannot, with an expression over `number`.
+const MADE: &[(&str, &str)] = &[
+    ("Time", "toInt32(number) - 200"),
+    ("Time64(6)", "CAST(toInt32(number) - 200 AS Time64(6))"),
+    ("BFloat16", "toFloat32(number) / 3"),
+    ("JSON", "concat('{\"a\":', toString(number), ',\"b\":{\"c\":[1,null,{\"d\":\"\\\\u00e4\"}]},\"e.f\":\"', hex(number), '\"}')"),
+    ("JSON(a UInt32, b.c String, SKIP d)", "concat('{\"a\":', toString(number), ',\"b\":{\"c\":\"x\"},\"d\":1,\"e\":true}')"),
+    ("Array(JSON)", "[concat('{\"a\":', toString(number), '}'), '{}']"),
+    (
+        "Variant(Array(String), String, UInt64)",
+        "CAST([NULL, 'text', number, ['a', 'b']][1 + number % 4] AS Variant(Array(String), String, UInt64))",
+    ),
+    ("Geometry", "if(number % 2 = 0, CAST(CAST((number, 1.5) AS Point) AS Geometry), CAST(NULL AS Geometry))"),
+    ("QBit(Float32, 8)", "arrayMap(i -> toFloat32(i + number), range(8))"),
+    ("Array(Tuple())", "arrayMap(i -> tuple(), range(number % 3))"),
+    ("Nullable(Tuple(UInt8, String))", "if(number % 2 = 0, NULL, tuple(number, 'x'))"),
+    ("SimpleAggregateFunction(max, UInt64)", "number"),
+    ("SimpleAggregateFunction(groupArrayArray, Array(String))", "[toString(number)]"),
+];
+
+#[test]
+fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
+    let server = Server::start();
+    let types: Vec<&str> = RANDOM.iter().copied().chain(MADE.iter().map(|(name, _)| *name)).collect();
+    let names: Vec<_> = (0..types.len()).map(|position| format!("c{position}")).collect();
+    let columns = |prefix: &str| {
+        names.iter().zip(&types).map(|(name, type_name)| format!("{prefix}{name} {type_name}")).collect::<Vec<_>>().join(",\n")
+    };
+    let random = RANDOM.len();
+    let structure =
+        names[..random].iter().zip(RANDOM).map(|(name, type_name)| format!("{name} {type_name}")).collect::<Vec<_>>().join(", ");
+    // It makes no Nested columns by that name.
+    let structure = structure.replace("Nested(x UInt8, y Array(String))", "Array(Tuple(x UInt8, y Array(String)))");
+    let structure = structure.replace('\\', "\\\\").replace('\'', "\\'");
+    let made: Vec<_> = MADE.iter().map(|(_, expression)| *expression).collect();
+    let fill = |table: &str, seed: u32, rows: u32| {
+        format!(
+            "INSERT INTO {table} SELECT number, {}, {} FROM (SELECT rowNumberInAllBlocks() AS number, * FROM generateRandom('{structure}', {seed}, 30, 4) LIMIT {rows})",
+            names[..random].join(", "),
+            made.join(", ")
+        )
+    };
+    let create =
+        |table: &str, columns: &str, engine: &str| format!("CREATE TABLE {table} (id UInt64, {columns}) ENGINE = {engine} ORDER BY id");
+    for statement in [
+        create("rows", &columns(""), "MergeTree"),
+        create("attributes", &columns(""), "MergeTree"),
+        create("joined", &format!("{},\n{}", columns("s_"), columns("l_")), "ReplacingMergeTree"),
+        fill("rows", 1, 400),
+        fill("attributes", 2, 200),
+    ] {
+        server.query_with(&statement, UNUSUAL_TYPES);
+    }
+    let lines = |prefix: &str, qualifier: &str| {
+        names.iter().map(|name| format!("{prefix}{name} = '{qualifier}.{name}'")).collect::<Vec<_>>().join("\n")
+    };
+    let job = format!(
+        "name = 'types'\n[source]\ntable = 'rows'\njoin_key = ['id']\n[lookup]\ntable = 'attributes'\njoin_key = ['id']\n[target]\ntable = 'joined'\n[settings.insert]\nenable_nullable_tuple_type = 1\n[columns]\n\
+         id = 'source.id'\n{}\n{}\n",
+        lines("s_", "source"),
+        lines("l_", "lookup")
+    );
+    let list = |prefix: &str, qualifier: &str| {
+        names.iter().map(|name| format!("{qualifier}.{name} AS {prefix}{name}")).collect::<Vec<_>>().join(", ")
+    };
+    let expected = format!(
+        "SELECT source.id AS id, {}, {} FROM rows AS source LEFT ANY JOIN attributes AS lookup ON source.id = lookup.id",
+        list("s_", "source"),
+        list("l_", "lookup")
+    );
+    assert_eq!(server.text(&format!("SELECT count() FROM ({expected})")), "400");
+    let output = assert_fills(&server, &job, "joined", &["id"], &expected);
+    assert!(output.stderr.contains("JSON travels as text"), "{output}");
+
+    // A lookup that finds nothing at all.
+    server.script("TRUNCATE TABLE joined SYNC\n--;;\nALTER TABLE attributes DELETE WHERE 1 SETTINGS mutations_sync = 2");
+    assert_fills(&server, &job, "joined", &["id"], &expected);
+}
+
+#[test]
+fn types_that_cannot_be_framed_are_refused_by_name() {
+    let server = Server::start();
+    for (type_name, word) in [("AggregateFunction(sum, UInt64)", "AggregateFunction"), ("Dynamic", "Dynamic")] {
+        server.script(&format!(
+            "CREATE OR REPLACE TABLE rows (id UInt64, value {type_name}) ENGINE = MergeTree ORDER BY id
+             --;;
+             CREATE OR REPLACE TABLE copies (id UInt64, value {type_name}) ENGINE = ReplacingMergeTree ORDER BY id
+             --;;
+             INSERT INTO rows (id) VALUES (1)"
+        ));
+        let job = "name = 'x'\n[source]\ntable = 'rows'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\nvalue = 'source.value'\n";
+        super::fixture::assert_refused(&server, job, "copies", 3, word);
+    }
+}

@@ -1,0 +1,79 @@
+//! langfuse-events into each generation of the target, every column of every row.
+
+use super::derived_join::assert_derived_join_is_the_oracle;
+use super::fixture::{
+    DECEMBER, Generation, KEY, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, number, oracle, rows_of, run,
+};
+use crate::support::{Comparison, Server};
+
+#[test]
+fn events_of_november_2025() {
+    fills(&adversarial(NOVEMBER), NOVEMBER);
+}
+
+#[test]
+fn events_of_december_2025() {
+    fills(&adversarial(DECEMBER), DECEMBER);
+}
+
+#[test]
+fn events_of_2026_and_the_table_behind_the_view() {
+    let server = adversarial(YEAR_2026);
+    fills(&server, YEAR_2026);
+    let core = Comparison::of_table(&server, "events_core", &KEY);
+    for partition in PARTITIONS {
+        let expected = format!(
+            "SELECT * REPLACE (leftUTF8(input, 200) AS input, leftUTF8(output, 200) AS output,
+                 arrayMap(value -> leftUTF8(value, 200), metadata_values) AS metadata_values), input_length, output_length
+             FROM events_full FINAL WHERE _partition_id = '{partition}'"
+        );
+        core.assert_same("events_core", &rows_of("events_core", partition), &expected);
+    }
+}
+
+fn fills(server: &Server, generation: Generation) {
+    let table = generation.table;
+    for partition in PARTITIONS {
+        let (_, summary) = run(server, &["--partition", partition, "--target-table", table]);
+        let expected = oracle(generation, partition);
+
+        // The oracle itself: one row for each row of the source. Its lookup can neither lose nor repeat any.
+        let rows = number(server, &format!("SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}'"));
+        assert_eq!(number(server, &format!("SELECT count() FROM ({expected})")), rows, "rows of the oracle");
+        assert!(rows > 50, "{rows} rows are no test");
+
+        assert_filled(server, table, partition, &expected);
+        let written = number(server, &format!("SELECT count() FROM {table} WHERE _partition_id = '{partition}'"));
+        assert_eq!(written, rows, "rows that were written, versions not collapsed");
+        assert_figures(server, &summary, partition, rows);
+        assert_derived_join_is_the_oracle(server, generation, partition);
+    }
+    let written = format!("SELECT arraySort(groupUniqArray(_partition_id)) FROM {table}");
+    assert_eq!(server.text(&written), "['196912','202511']", "other partitions are written to");
+}
+
+/// The figures of the summary against counts that know nothing of the job.
+fn assert_figures(server: &Server, summary: &serde_json::Value, partition: &str, rows: u64) {
+    let matched = number(server, &format!(
+        "WITH
+             (SELECT toUnixTimestamp64Milli(min(start_time)) - 7 * 86400000 FROM observations WHERE _partition_id = '{partition}') AS earliest,
+             (SELECT toUnixTimestamp64Milli(max(start_time)) + 86400000 FROM observations WHERE _partition_id = '{partition}') AS latest
+         SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}' AND (project_id, trace_id) IN (
+             SELECT project_id, id FROM traces WHERE toUnixTimestamp64Milli(timestamp) BETWEEN earliest AND latest
+             GROUP BY project_id, id HAVING argMax(is_deleted, (event_ts, is_deleted)) = 0)"
+    ));
+    assert!(matched > 0 && matched < rows, "{matched} of {rows} rows find a trace: that is no test");
+    for (name, expected) in [
+        ("source_rows", rows),
+        ("inserted_rows", rows),
+        ("matched_rows", matched),
+        ("unmatched_rows", rows - matched),
+        ("errors", 0),
+        ("retries", 0),
+    ] {
+        assert_eq!(summary[name], expected, "{name} of the summary\n{summary:#}");
+    }
+    assert_eq!(summary["status"], "completed");
+    assert_eq!(summary["partition"], partition);
+    assert_eq!(summary["dry_run"], false);
+}

@@ -1,0 +1,125 @@
+//! Profiles of users who set what can change a result: the statements say themselves what they need, and where a limit makes a run
+//! impossible it fails. No profile may make it wrong.
+
+use super::fixture::{DECEMBER, KEY, adversarial_on, assert_filled, oracle, rows_of};
+use crate::support::{Comparison, Output, Server, ServerOptions, binary};
+
+type Profile = &'static [(&'static str, &'static str)];
+
+/// Under these, all at once, the result is the same.
+const ALL_AT_ONCE: Profile = &[
+    ("allow_experimental_analyzer", "0"),
+    ("join_use_nulls", "1"),
+    ("join_default_strictness", "ANY"),
+    ("join_any_take_last_row", "1"),
+    ("transform_null_in", "1"),
+    ("cast_keep_nullable", "1"),
+    ("use_variant_as_common_type", "1"),
+    ("prefer_column_name_to_alias", "1"),
+    ("session_timezone", "America/New_York"),
+    ("enable_extended_results_for_datetime_functions", "1"),
+    ("date_time_overflow_behavior", "throw"),
+    ("date_time_output_format", "unix_timestamp"),
+    ("date_time_input_format", "best_effort"),
+    ("insert_null_as_default", "1"),
+    ("input_format_null_as_default", "1"),
+    ("async_insert", "1"),
+    ("wait_for_async_insert", "0"),
+    ("optimize_on_insert", "1"),
+    ("use_structure_from_insertion_table_in_table_functions", "1"),
+    ("max_insert_block_size", "5"),
+    ("min_insert_block_size_rows", "7"),
+    ("min_insert_block_size_bytes", "100"),
+    ("max_block_size", "11"),
+    ("preferred_block_size_bytes", "1000"),
+    ("max_threads", "1"),
+    ("output_format_binary_write_json_as_string", "0"),
+    ("input_format_binary_read_json_as_string", "0"),
+    ("output_format_json_quote_64bit_integers", "1"),
+    ("output_format_json_named_tuples_as_objects", "0"),
+    ("http_write_exception_in_output_format", "1"),
+    ("http_headers_progress_interval_ms", "1"),
+    ("send_progress_in_http_headers", "1"),
+    ("enable_http_compression", "1"),
+    ("allow_simdjson", "1"),
+    ("input_format_allow_errors_num", "10"),
+    ("describe_compact_output", "1"),
+    ("join_algorithm", "full_sorting_merge"),
+    ("type_json_skip_duplicated_paths", "0"),
+    ("decimal_check_overflow", "0"),
+    ("flatten_nested", "1"),
+];
+
+/// Under each of these the run is right, or it fails.
+const RIGHT_OR_FAILED: &[Profile] = &[
+    &[("final", "1")],
+    &[("extremes", "1")],
+    &[("limit", "100")],
+    &[("offset", "3")],
+    &[("additional_result_filter", "1 = 1")],
+    &[("describe_include_subcolumns", "1")],
+    &[("use_query_cache", "1"), ("query_cache_nondeterministic_function_handling", "save")],
+    &[("max_result_rows", "250"), ("result_overflow_mode", "break")],
+    // Enough for the source, not for the lookup.
+    &[("max_result_bytes", "100000"), ("result_overflow_mode", "break"), ("max_block_size", "20")],
+    &[("max_rows_to_read", "300"), ("read_overflow_mode", "break")],
+    &[("max_bytes_to_read", "100000"), ("read_overflow_mode", "break"), ("max_block_size", "50")],
+    &[("max_rows_to_read_leaf", "300"), ("read_overflow_mode_leaf", "break"), ("max_block_size", "50")],
+    &[("max_execution_time", "0.05"), ("timeout_overflow_mode", "break"), ("max_block_size", "5")],
+    &[("max_rows_in_set", "1"), ("set_overflow_mode", "break")],
+    &[("output_format_json_map_as_array_of_tuples", "1")],
+    &[("output_format_binary_encode_types_in_binary_format", "1"), ("input_format_binary_decode_types_in_binary_format", "1")],
+];
+
+#[test]
+fn a_profile_with_other_settings_changes_nothing() {
+    let server = server(&[ALL_AT_ONCE]);
+    // Such a profile does change what a statement gives that says nothing.
+    let user = server.as_user("user_0", "");
+    assert_eq!(
+        user.try_query_with(b"SELECT timezone(), toTypeName(CAST(toNullable(1) AS UInt8))", &[]).unwrap(),
+        b"America/New_York\tNullable(UInt8)\n"
+    );
+    run_as(&server, 0).expect(0);
+    assert_filled(&server, "events", "202511", &oracle(DECEMBER, "202511"));
+}
+
+#[test]
+fn a_profile_with_limits_makes_no_run_wrong() {
+    let server = server(RIGHT_OR_FAILED);
+    let expected = oracle(DECEMBER, "202511");
+    let (comparison, _) = Comparison::of_table(&server, "events", &KEY).limited_to(&expected);
+    let right = comparison.hashes(&expected);
+    let mut wrong = Vec::new();
+    for (number, profile) in RIGHT_OR_FAILED.iter().enumerate() {
+        server.query("TRUNCATE TABLE events SYNC");
+        let output = run_as(&server, number);
+        println!("{profile:?}: exit code {:?}", output.status);
+        if output.status == Some(0) && comparison.hashes(&rows_of("events", "202511")) != right {
+            wrong.push(format!("{profile:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "exit code 0 and a wrong result under {}", wrong.join("\n"));
+}
+
+fn run_as(server: &Server, number: usize) -> Output {
+    binary().envs(&server.environment()).env("CLICKHOUSE_USER", format!("user_{number}")).args(&["run", "--partition", "202511"]).run()
+}
+
+/// A server with the tables and data, and a user for each profile: `user_0` and so on.
+fn server(profiles: &[Profile]) -> Server {
+    let definition = |(number, profile): (usize, &Profile)| {
+        let settings: Vec<_> = profile.iter().map(|(name, value)| format!("<{name}>{value}</{name}>")).collect();
+        format!("<profile_{number}>{}</profile_{number}>", settings.concat())
+    };
+    let user = |number: usize| {
+        let body =
+            format!("<password></password><networks><ip>::/0</ip></networks><profile>profile_{number}</profile><quota>default</quota>");
+        format!("<user_{number}>{body}</user_{number}>")
+    };
+    let definitions: Vec<_> = profiles.iter().enumerate().map(definition).collect();
+    let users: Vec<_> = (0..profiles.len()).map(user).collect();
+    let (definitions, users) = (definitions.concat(), users.concat());
+    let users_xml = format!("<clickhouse><profiles>{definitions}</profiles><users>{users}</users></clickhouse>");
+    adversarial_on(Server::start_with(ServerOptions { users_xml: Some(users_xml), ..Default::default() }), DECEMBER)
+}
