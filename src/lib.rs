@@ -8,6 +8,7 @@
 //! The rooms, from the lowest to the highest:
 //!
 //! - [`rowbinary`]: type names, and how many bytes a value takes;
+//! - [`native`]: blocks of columns from rows;
 //! - [`lookup`]: the arena-backed map;
 //! - [`clickhouse`]: the only room that talks to the server;
 //! - [`job`]: the job file and the statements derived from it;
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clickhouse;
 pub mod job;
 pub mod lookup;
+pub mod native;
 pub mod pipeline;
 pub mod plan;
 pub mod progress;

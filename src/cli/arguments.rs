@@ -106,6 +106,9 @@ pub(super) struct ThroughputArguments {
     /// Batches inserted at once, or auto: as many as bring something, at most twice the server's cores.
     #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
     pub inserters: AtOnce,
+    /// Format of inserts; auto: native, unless a type has no place in it.
+    #[arg(long, value_name = "FORMAT", env = "INSERT_FORMAT", default_value = "auto")]
+    pub insert_format: FormatChoice,
     /// Compression of rows on the network; auto: none on this machine, lz4 elsewhere.
     #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto")]
     pub compression: CompressionChoice,
@@ -146,6 +149,17 @@ pub(super) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// In which format rows are inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatChoice {
+    /// Native, unless a type has no place in it.
+    Auto,
+    /// Blocks of columns, which the server parses in half the time.
+    Native,
+    /// Rows.
+    Rowbinary,
 }
 
 /// How rows are compressed on the network.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::arguments::{CompressionChoice, RunArguments, ServerArguments, ThroughputArguments, WhatArguments};
+use super::arguments::{CompressionChoice, FormatChoice, RunArguments, ServerArguments, ThroughputArguments, WhatArguments};
 use super::failure::{Failure, connecting};
 use super::size::AtOnce;
 use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression};
-use crate::job::BindOptions;
-use crate::pipeline::{Concurrency, PipelineOptions, RetryPolicy};
+use crate::job::{BindOptions, BoundJob};
+use crate::pipeline::{Concurrency, PipelineOptions, RetryPolicy, RowFormat};
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
 
@@ -60,10 +60,11 @@ pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {
 }
 
 /// How the pipeline works.
-pub(super) fn pipeline_options(arguments: &RunArguments, resources: &Resources) -> PipelineOptions {
+pub(super) fn pipeline_options(arguments: &RunArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
     let ThroughputArguments { batch_size, stream_block_size, max_retries, .. } = arguments.throughput;
     let Resources { readers, inserters, memory } = *resources;
-    PipelineOptions {
+    Ok(PipelineOptions {
+        format: row_format(arguments.throughput.insert_format, job)?,
         dry_run: arguments.dry_run,
         batch_rows: batch_size,
         batch_bytes: memory.batch_bytes,
@@ -73,6 +74,17 @@ pub(super) fn pipeline_options(arguments: &RunArguments, resources: &Resources) 
         queue_bytes: memory.queue,
         max_row_bytes: MAX_ROW_BYTES,
         retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
+    })
+}
+
+/// Settles the format of inserts.
+pub(super) fn row_format(choice: FormatChoice, job: &BoundJob) -> Result<RowFormat, Failure> {
+    match (choice, &job.native_layout) {
+        (FormatChoice::Rowbinary, _) | (FormatChoice::Auto, Err(_)) => Ok(RowFormat::RowBinary),
+        (_, Ok(layout)) => Ok(RowFormat::Native(layout.clone())),
+        (FormatChoice::Native, Err(reason)) => {
+            Err(Failure::usage(format!("rows of this job cannot be inserted as native blocks: {reason}")))
+        }
     }
 }
 

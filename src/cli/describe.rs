@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::session::Session;
-use crate::pipeline::{Concurrency, PipelineOptions};
+use crate::pipeline::{Concurrency, PipelineOptions, RowFormat};
 use crate::progress::{bytes, count};
 
 /// The configuration of a run. No password is in it.
@@ -14,11 +14,12 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<12}{value}");
     };
+    let format = if matches!(options.format, RowFormat::Native(_)) { "native blocks" } else { "RowBinary" };
     let (readers, inserters) = (at_once(options.readers), at_once(options.inserters));
     line(
         "batches",
         format!(
-            "{} rows or {}; {readers} readers, {inserters} inserters, {} retries",
+            "{} rows or {} as {format}; {readers} readers, {inserters} inserters, {} retries",
             count(options.batch_rows),
             bytes(options.batch_bytes),
             options.retry.max_retries

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 
 use super::arguments::PlanArguments;
-use super::describe;
 use super::failure::Failure;
 use super::output::print;
 use super::session::{Session, new_run_id, open};
+use super::{config, describe};
 use crate::clickhouse::Settings;
 use crate::job::BoundJob;
 use crate::job::statements;
+use crate::pipeline::RowFormat;
 use crate::plan::{MemoryPlan, Plan};
 use crate::progress::{bytes, count};
 
@@ -20,7 +21,8 @@ use crate::progress::{bytes, count};
 pub(super) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
     let session = runtime.block_on(open(&arguments.server, &arguments.what, &arguments.throughput, &new_run_id()))?;
-    let text = if arguments.sql { sql(&session) } else { overview(&session) };
+    let native = matches!(config::row_format(arguments.throughput.insert_format, &session.job)?, RowFormat::Native(_));
+    let text = if arguments.sql { sql(&session, native) } else { overview(&session) };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -66,7 +68,7 @@ fn one_line(expression: &str) -> String {
 }
 
 /// The four statements, for the whole partition; the source query of a run is limited to one chunk's range at a time.
-fn sql(session: &Session) -> String {
+fn sql(session: &Session, native: bool) -> String {
     let (job, scope) = (&*session.job, &session.plan.scope);
     let mut text = String::new();
     if let Some(lookup) = &job.lookup {
@@ -91,8 +93,8 @@ fn sql(session: &Session) -> String {
     let chunk = scope.within(first.and_then(|chunk| chunk.range.as_deref()));
     let title = format!("source query of chunk 1 of {}", session.plan.chunks.len().max(1));
     statement(&mut text, &title, &statements::source(job, &chunk), &statements::source_settings(job), " FORMAT RowBinary");
-    insert_statement(&mut text, "insert of a batch", &statements::insert(job), job);
-    insert_statement(&mut text, "insert of a dry run", &statements::dry_run(job), job);
+    insert_statement(&mut text, "insert of a batch", &statements::insert(job, native), job, native);
+    insert_statement(&mut text, "insert of a dry run", &statements::dry_run(job, native), job, native);
     statement(&mut text, "equivalent join", &statements::join(job, scope), &statements::join_settings(job), "");
     text
 }
@@ -103,8 +105,8 @@ fn statement(text: &mut String, title: &str, sql: &str, settings: &Settings, for
 }
 
 /// In an insert, the settings stand in front: behind FORMAT, everything is data.
-fn insert_statement(text: &mut String, title: &str, sql: &str, job: &BoundJob) {
-    let settings = statements::insert_settings(job, super::arguments::DEFAULT_BATCH_ROWS);
+fn insert_statement(text: &mut String, title: &str, sql: &str, job: &BoundJob, native: bool) {
+    let settings = statements::insert_settings(job, super::arguments::DEFAULT_BATCH_ROWS, native);
     let (head, select) = sql.split_once("\nSELECT ").unwrap_or((sql, ""));
     let _ = writeln!(text, "-- {title}\n{head}\nSETTINGS {settings}\nSELECT {select};\n");
 }

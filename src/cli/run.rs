@@ -47,7 +47,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     summary_file::check(arguments.output.summary_json.as_deref())?;
     let run_id = new_run_id();
     let session = open(&arguments.server, &arguments.what, &arguments.throughput, &run_id).await?;
-    let options = config::pipeline_options(arguments, &session.resources);
+    let options = config::pipeline_options(arguments, &session.job, &session.resources)?;
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }

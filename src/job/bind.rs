@@ -10,8 +10,9 @@ use super::common_type::common_key;
 use super::error::asking;
 use super::file::{Expression, Job, Lookup, StatementSettings};
 use super::inspect::{Inspection, check_text, inspect, names_unknown_column};
-use super::statements::END_OF_ROW;
+use super::statements::{self, END_OF_ROW};
 use crate::clickhouse::{Column, Connection, Error as ServerError, Settings, TableName, TableSchema, structure, table_schema};
+use crate::native::NativeLayout;
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
 
 /// What the command line may change of a job.
@@ -70,7 +71,7 @@ pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> 
         .chain([END_OF_ROW]);
     let source_layout = Arc::new(layout("source", &source.name, framed, keys.len())?);
     let remarks = remarks(&used.source, lookup.as_ref());
-    Ok(BoundJob {
+    let mut bound = BoundJob {
         name: job.name.clone(),
         origin: job.origin.clone(),
         source,
@@ -86,8 +87,19 @@ pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> 
         defaults,
         settings: job.settings.clone(),
         source_layout,
+        native_layout: Err(String::new()),
         remarks,
-    })
+    };
+    bound.native_layout = native_layout(&bound);
+    Ok(bound)
+}
+
+/// Compiles how rows become Native blocks; the error says why they cannot.
+fn native_layout(job: &BoundJob) -> Result<Arc<NativeLayout>, String> {
+    let parse =
+        |(name, type_name): (String, &str)| DataType::parse(type_name).map(|parsed| (name, parsed)).map_err(|error| error.to_string());
+    let columns = statements::input_columns(job).into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    NativeLayout::new(&columns).map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// Lets the server look at the job's settings by themselves, so that no column is blamed for them later.

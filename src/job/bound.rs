@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::file::{StatementSettings, Window};
 use crate::clickhouse::{TableName, TableSchema};
+use crate::native::NativeLayout;
 use crate::rowbinary::{RowLayout, VersionEncoding};
 
 /// A job that fits the tables of one server.
@@ -39,6 +40,8 @@ pub struct BoundJob {
     pub settings: StatementSettings,
     /// How a row of the source query is framed; the key columns are marked.
     pub source_layout: Arc<RowLayout>,
+    /// How rows become Native blocks; or why they cannot, and are inserted as RowBinary.
+    pub native_layout: Result<Arc<NativeLayout>, String>,
     /// Remarks for the person who runs it.
     pub remarks: Vec<String>,
 }

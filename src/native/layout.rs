@@ -1,8 +1,8 @@
 //! The columns of a block.
 
-use super::bytes::{write_number, write_text};
 use super::column::Column;
 use super::error::{MalformedRow, MalformedRowKind, UnsupportedNative};
+use super::output::{write_number, write_text};
 use crate::rowbinary::DataType;
 
 /// The columns of the blocks that a [`BlockBuilder`](super::BlockBuilder) makes, and of the rows that it takes.

@@ -6,21 +6,22 @@
 //!
 //! - [`NativeLayout`] is the list of the block's columns; it says which types cannot travel in this way;
 //! - [`BlockBuilder`] takes rows and gives blocks;
-//! - `column` holds the column of each kind of type, `pieces` the buffers that they are made of, `bytes` reads the rows.
+//! - `column` holds the column of each kind of type, `pieces` the buffers that they are made of, `read` takes
+//!   values off the rows, `output` puts the block together.
 //!
-//! It leaves to others where the rows come from, and what a block is inserted into. An insert of blocks must say
-//! `input_format_skip_unknown_fields = 0`: ClickHouse matches the columns of a block by their names, and drops those that it
-//! does not know without a word.
+//! It leaves to others where the rows come from, and what a block is inserted into. An insert of blocks must carry
+//! [`INSERT_SETTINGS`]: ClickHouse matches the columns of a block by their names, and without them drops those that it does not
+//! know without a word.
 //!
 //! [Native]: https://clickhouse.com/docs/interfaces/formats/Native
 
 mod block;
-mod bytes;
 mod column;
 mod error;
 mod layout;
 mod output;
 mod pieces;
+mod read;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
@@ -29,3 +30,13 @@ mod tests;
 pub use block::BlockBuilder;
 pub use error::{MalformedRow, MalformedRowKind, UnsupportedNative, UnsupportedReason};
 pub use layout::NativeLayout;
+
+/// The settings (name and value) without which an insert of blocks would not mean what the same rows mean: a column that the
+/// structure does not have or has with another type is an error, and the types' names are texts.
+///
+/// See [format settings](https://clickhouse.com/docs/operations/settings/formats#input_format_skip_unknown_fields).
+pub const INSERT_SETTINGS: [(&str, &str); 3] = [
+    ("input_format_skip_unknown_fields", "0"),
+    ("input_format_native_allow_types_conversion", "0"),
+    ("input_format_native_decode_types_in_binary_format", "0"),
+];

@@ -40,3 +40,22 @@ impl Output {
         }
     }
 }
+
+/// Appends a number as it is in both formats: seven bits in each byte, the lowest first; the top bit says that more follow.
+pub(super) fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    loop {
+        let [lowest, ..] = number.to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            out.push(lowest);
+            return;
+        }
+        out.push(lowest | 0x80);
+    }
+}
+
+/// Appends a text with its length in front.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_number(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}

@@ -6,9 +6,8 @@ use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
 use super::attempt::Attempt;
-
-/// Output is kept in pieces of about this size: a batch is never copied to grow, and the HTTP client sends piece by piece.
-const PIECE_BYTES: usize = 1024 * 1024;
+use super::rows::{RowFormat, Rows};
+use crate::native::MalformedRow;
 
 /// Rows of one chunk, whole in memory until the server has acknowledged them.
 #[derive(Debug)]
@@ -35,6 +34,7 @@ impl Batch {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchLimits {
     pub rows: u64,
+    /// In RowBinary; in the format that is sent, a batch may be somewhat larger or smaller.
     pub bytes: u64,
 }
 
@@ -42,37 +42,29 @@ pub(super) struct BatchLimits {
 pub(super) struct BatchBuilder {
     attempt: Arc<Attempt>,
     limits: BatchLimits,
-    pieces: Vec<Bytes>,
-    piece: Vec<u8>,
+    building: Rows,
     rows: u64,
     bytes: u64,
     full: Vec<Batch>,
 }
 
 impl BatchBuilder {
-    pub fn new(attempt: Arc<Attempt>, limits: BatchLimits) -> Self {
-        Self { attempt, limits, pieces: Vec::new(), piece: Vec::new(), rows: 0, bytes: 0, full: Vec::new() }
+    pub fn new(attempt: Arc<Attempt>, limits: BatchLimits, format: &RowFormat) -> Self {
+        Self { attempt, limits, building: Rows::new(format), rows: 0, bytes: 0, full: Vec::new() }
     }
 
-    /// Appends a row that `write` puts at the end of the buffer; gives the row's bytes.
-    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+    /// Appends a row: the source's columns, then the lookup's, both in RowBinary.
+    ///
+    /// # Errors
+    /// [`MalformedRow`] where the bytes are not exactly one row.
+    pub fn push(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
         if self.rows >= self.limits.rows || self.bytes >= self.limits.bytes {
-            self.seal();
+            self.seal()?;
         }
-        if self.piece.capacity() == 0 {
-            self.piece.reserve_exact(PIECE_BYTES);
-        }
-        let before = self.piece.len();
-        write(&mut self.piece);
-        let length = self.piece.len() - before;
+        self.building.append(source, lookup)?;
         self.rows += 1;
-        self.bytes += length as u64;
-        if self.piece.len() >= PIECE_BYTES - PIECE_BYTES / 16 {
-            let piece = Bytes::from(std::mem::take(&mut self.piece));
-            self.pieces.push(piece);
-            return self.pieces.last().and_then(|piece| piece.get(before..)).unwrap_or_default();
-        }
-        self.piece.get(before..).unwrap_or_default()
+        self.bytes += (source.len() + lookup.len()) as u64;
+        Ok(())
     }
 
     /// Batches that are full.
@@ -81,20 +73,22 @@ impl BatchBuilder {
     }
 
     /// All that is left.
-    pub fn finish(mut self) -> Vec<Batch> {
-        self.seal();
-        self.full
+    ///
+    /// # Errors
+    /// [`MalformedRow`] where a row was refused before.
+    pub fn finish(mut self) -> Result<Vec<Batch>, MalformedRow> {
+        self.seal()?;
+        Ok(self.full)
     }
 
-    fn seal(&mut self) {
-        if !self.piece.is_empty() {
-            self.pieces.push(Bytes::from(std::mem::take(&mut self.piece)));
-        }
+    fn seal(&mut self) -> Result<(), MalformedRow> {
         if self.rows > 0 {
-            let (pieces, rows, bytes) = (std::mem::take(&mut self.pieces), self.rows, self.bytes);
-            self.full.push(Batch { attempt: self.attempt.clone(), pieces, rows, bytes });
+            let pieces = self.building.take()?;
+            let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+            self.full.push(Batch { attempt: self.attempt.clone(), pieces, rows: self.rows, bytes });
         }
         (self.rows, self.bytes) = (0, 0);
+        Ok(())
     }
 }
 
@@ -104,16 +98,16 @@ mod tests {
     use crate::pipeline::Counters;
 
     fn fill(limits: BatchLimits, rows: &[usize]) -> Vec<(u64, u64)> {
-        let mut builder = BatchBuilder::new(Attempt::begin(0, Arc::new(Counters::default())), limits);
+        let mut builder = BatchBuilder::new(Attempt::begin(0, Arc::new(Counters::default())), limits, &RowFormat::RowBinary);
+        let mut expected = Vec::new();
         for (index, &length) in rows.iter().enumerate() {
-            let value = u8::try_from(index % 251).unwrap();
-            let row = builder.push(|out| out.extend(std::iter::repeat_n(value, length)));
-            assert!(row.len() == length && row.iter().all(|&byte| byte == value));
+            let row = vec![u8::try_from(index % 251).unwrap(); length];
+            let (source, lookup) = row.split_at(length / 3);
+            builder.push(source, lookup).unwrap();
+            expected.extend(row);
         }
-        let batches = builder.finish();
+        let batches = builder.finish().unwrap();
         let bytes: Vec<u8> = batches.iter().flat_map(|batch| batch.pieces.iter().flatten().copied()).collect();
-        let expected: Vec<u8> =
-            rows.iter().enumerate().flat_map(|(index, &length)| std::iter::repeat_n(u8::try_from(index % 251).unwrap(), length)).collect();
         assert!(bytes == expected, "bytes are kept in order");
         batches.iter().map(|batch| (batch.rows, batch.bytes)).collect()
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::attempt::Tally;
 use super::batch::BatchBuilder;
+use super::error::ReadError;
 use super::gauge::MapMemory;
 use super::sampler::Sampler;
-use crate::lookup::{Found, FrozenLookupMap, LookupError};
+use crate::lookup::{Found, FrozenLookupMap};
 use crate::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
 
 /// Everything that enriching needs; shared by all readers of a wave.
@@ -42,15 +43,16 @@ impl Enricher {
         Self { lookup: Some(Side { map, _memory: memory, miss, nullable_keys }), sampler }
     }
 
-    /// Appends the enriched rows of a group to the batch.
+    /// Appends the enriched rows of a group to the batch. `attributes` is room for one row's attributes.
     ///
     /// # Errors
-    /// [`LookupError`] where the map does not know its own answer, which is a defect.
-    pub fn enrich(&self, group: RowGroup<'_>, batch: &mut BatchBuilder) -> Result<Tally, LookupError> {
+    /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the map does not know its own answer,
+    /// which is a defect.
+    pub fn enrich(&self, group: RowGroup<'_>, attributes: &mut Vec<u8>, batch: &mut BatchBuilder) -> Result<Tally, ReadError> {
         let mut tally = Tally { rows: group.len() as u64, bytes: group.bytes().len() as u64, matched: 0 };
         let Some(side) = &self.lookup else {
             for row in group {
-                self.keep_sample(batch.push(|out| out.extend_from_slice(columns(&row))));
+                self.append(columns(&row), &[], batch)?;
             }
             return Ok(tally);
         };
@@ -65,26 +67,27 @@ impl Enricher {
         for (row, found) in group.into_iter().zip(found) {
             let found = found.filter(|_| !side.has_null_key(&row));
             tally.matched += u64::from(found.is_some());
-            let mut appended = Ok(());
-            let finished = batch.push(|out| {
-                out.extend_from_slice(columns(&row));
-                match found {
-                    Some(found) => appended = side.map.append_to(found, out),
-                    None => out.extend_from_slice(&side.miss),
+            let lookup = match found {
+                Some(found) => {
+                    attributes.clear();
+                    side.map.append_to(found, attributes)?;
+                    attributes.as_slice()
                 }
-            });
-            self.keep_sample(finished);
-            appended?;
+                None => side.miss.as_slice(),
+            };
+            self.append(columns(&row), lookup, batch)?;
         }
         Ok(tally)
     }
 
-    fn keep_sample(&self, row: &[u8]) {
+    fn append(&self, source: &[u8], lookup: &[u8], batch: &mut BatchBuilder) -> Result<(), ReadError> {
+        batch.push(source, lookup)?;
         if let Some(sampler) = &self.sampler
             && sampler.is_wanted()
         {
-            sampler.offer(row);
+            sampler.offer([source, lookup]);
         }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::clickhouse::{Error as ServerError, TableName};
 use crate::lookup::LookupError;
+use crate::native::MalformedRow;
 use crate::rowbinary::FramingError;
 
 /// A pipeline that stopped before its work was done. What was acknowledged until then stays, and may be inserted again.
@@ -87,6 +88,9 @@ pub enum ReadError {
     /// The bytes are not the rows that the schema says.
     #[error(transparent)]
     Framing(#[from] FramingError),
+    /// A row could not be put into a block.
+    #[error(transparent)]
+    Row(#[from] MalformedRow),
     /// The map cannot take the row.
     #[error(transparent)]
     Lookup(#[from] LookupError),

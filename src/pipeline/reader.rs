@@ -117,7 +117,8 @@ async fn read_with_retries(
 async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enricher, queue: &QueueSender) -> Result<End, ReadError> {
     let mut stream = shared.connection.stream("source", sql, &shared.source_settings)?;
     let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
-    let mut builder = BatchBuilder::new(attempt.clone(), shared.options.batch_limits());
+    let mut builder = BatchBuilder::new(attempt.clone(), shared.options.batch_limits(), &shared.options.format);
+    let mut attributes = Vec::new();
     loop {
         let piece = tokio::select! {
             piece = stream.next() => piece?,
@@ -126,7 +127,7 @@ async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enr
         let Some(piece) = piece else { break };
         let mut tally = Tally::default();
         framer.push(&piece, &mut |group| {
-            let part = enricher.enrich(group, &mut builder)?;
+            let part = enricher.enrich(group, &mut attributes, &mut builder)?;
             tally.rows += part.rows;
             tally.bytes += part.bytes;
             tally.matched += part.matched;
@@ -142,7 +143,7 @@ async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enr
         tokio::task::consume_budget().await;
     }
     framer.finish()?;
-    for batch in builder.finish() {
+    for batch in builder.finish()? {
         if !queue.send(batch).await {
             return Ok(End::Stopped);
         }

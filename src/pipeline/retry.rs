@@ -66,7 +66,7 @@ pub(super) fn insert_class(error: &ServerError) -> ErrorClass {
 pub(super) fn read_class(error: &ReadError) -> ErrorClass {
     match error {
         ReadError::Server(error) => error.class(),
-        ReadError::Framing(_) => ErrorClass::Retry,
+        ReadError::Framing(_) | ReadError::Row(_) => ErrorClass::Retry,
         ReadError::Lookup(_) => ErrorClass::Fatal,
     }
 }

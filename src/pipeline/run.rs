@@ -7,6 +7,7 @@ use super::batch::BatchLimits;
 use super::concurrency::{Concurrency, Limiter};
 use super::count::{check_count, count};
 use super::error::PipelineError;
+use super::rows::RowFormat;
 use super::wave::{Next, WaveContext};
 use super::{Counters, Phase, RetryPolicy, Sampler, Stop};
 use crate::clickhouse::{Connection, Settings};
@@ -25,6 +26,8 @@ pub struct PipelineOptions {
     pub batch_bytes: u64,
     /// Rows of a block that the server reads and sends at once; `None` leaves it to the server.
     pub stream_block_rows: Option<u64>,
+    /// How rows are inserted.
+    pub format: RowFormat,
     /// Chunks that are read at once.
     pub readers: Concurrency,
     /// Batches that are inserted at once.
@@ -86,8 +89,9 @@ impl Pipeline {
         if let Some(rows) = options.stream_block_rows {
             source_settings = source_settings.with("max_block_size", &rows.to_string());
         }
-        let insert_sql = if options.dry_run { statements::dry_run(&job) } else { statements::insert(&job) };
-        let insert_settings = statements::insert_settings(&job, options.batch_rows);
+        let native = matches!(options.format, RowFormat::Native(_));
+        let insert_sql = if options.dry_run { statements::dry_run(&job, native) } else { statements::insert(&job, native) };
+        let insert_settings = statements::insert_settings(&job, options.batch_rows, native);
         let (reading, inserting) = (Limiter::new(options.readers), Limiter::new(options.inserters));
         let shared = Shared { connection, job, options, counters, stop, source_settings, insert_sql, insert_settings, reading, inserting };
         Self { shared: Arc::new(shared), sampler }

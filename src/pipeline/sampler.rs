@@ -36,13 +36,16 @@ impl Sampler {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// Offers a row.
-    pub(super) fn offer(&self, row: &[u8]) {
+    /// Offers a row in two parts.
+    pub(super) fn offer(&self, parts: [&[u8]; 2]) {
+        let length = parts.iter().map(|part| part.len()).sum();
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if state.rows_left == 0 || state.rows.len().saturating_add(row.len()) > MAX_BYTES {
+        if state.rows_left == 0 || state.rows.len().saturating_add(length) > MAX_BYTES {
             return;
         }
-        state.rows.extend_from_slice(row);
+        for part in parts {
+            state.rows.extend_from_slice(part);
+        }
         state.rows_left -= 1;
         if state.rows_left == 0 {
             self.finish(&mut state);

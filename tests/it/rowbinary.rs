@@ -5,7 +5,7 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod shape;
+pub mod shape;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

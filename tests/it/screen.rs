@@ -114,7 +114,7 @@ clickhouse-backfill N, run ID
   source      default.orders, partition N: N stored rows in N parts, N MiB, N chunk
   lookup      default.customers by id
   target      default.shipments (ReplacingMergeTree), N columns
-  batches     N rows or N MiB; up to N readers, up to N inserters, N retries
+  batches     N rows or N MiB as native blocks; up to N readers, up to N inserters, N retries
   memory      at most N GiB, of which N GiB for attributes
   dry run     no
 LOG LINES

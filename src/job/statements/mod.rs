@@ -31,15 +31,21 @@ pub const END_OF_ROW: (&str, &str) = ("end of row", "UInt8");
 /// How the column is selected.
 const SELECT_END_OF_ROW: &str = "toUInt8(0)";
 
-/// The structure of the rows that the expressions are evaluated over: what the source query sends, then the lookup's columns.
-fn input_structure(job: &BoundJob) -> String {
-    let qualified = |qualifier: &str, columns: &[super::UsedColumn]| {
-        columns.iter().map(|column| (format!("{qualifier}.{}", column.name), column.type_name.clone())).collect::<Vec<_>>()
-    };
+/// The columns that the expressions are evaluated over, as (qualified name, type): what the source query sends, then the lookup's.
+pub fn input_columns(job: &BoundJob) -> Vec<(String, &str)> {
+    fn qualified<'a>(qualifier: &str, columns: &'a [super::UsedColumn]) -> Vec<(String, &'a str)> {
+        columns.iter().map(|column| (format!("{qualifier}.{}", column.name), column.type_name.as_str())).collect()
+    }
+    let lookup = job.lookup.as_ref().map(|lookup| lookup.columns.as_slice()).unwrap_or_default();
     let mut columns = qualified("source", &job.source_columns);
-    columns.extend(job.lookup.iter().flat_map(|lookup| qualified("lookup", &lookup.columns)));
-    let columns = columns.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str()));
-    crate::clickhouse::structure(columns).to_string()
+    columns.extend(qualified("lookup", lookup));
+    columns
+}
+
+/// These columns as a structure.
+fn input_structure(job: &BoundJob) -> String {
+    let columns = input_columns(job);
+    crate::clickhouse::structure(columns.iter().map(|(name, type_name)| (name.as_str(), *type_name))).to_string()
 }
 
 /// The expressions as a select list, one a line: a comment at the end of one must not swallow the next.

@@ -1,8 +1,8 @@
 //! Adding values.
 
 use super::{Column, NULL_DISCRIMINATOR, Pieces};
-use crate::native::bytes::{Read, string_bytes, take_byte, take_null_flag, take_number};
 use crate::native::error::MalformedRowKind;
+use crate::native::read::{Read, string_bytes, take_byte, take_null_flag, take_number};
 
 /// What a NULL has in the place of its value.
 const ZEROS: [u8; 256] = [0; 256];

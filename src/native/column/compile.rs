@@ -34,10 +34,9 @@ impl Column {
                 Self::array(minimum, Self::tuple(fields)?, data_type)?
             }
             DataType::Tuple(fields) => Self::tuple(fields)?,
-            DataType::Variant(types) => Self::Variant {
-                discriminators: Pieces::default(),
-                types: types.iter().map(Self::new).collect::<Result<_, _>>()?,
-            },
+            DataType::Variant(types) => {
+                Self::Variant { discriminators: Pieces::default(), types: types.iter().map(Self::new).collect::<Result<_, _>>()? }
+            }
             DataType::Geo(geo) => Self::new(&geo.structure())?,
             // `QBit` has no fixed width either.
             other => {

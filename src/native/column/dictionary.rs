@@ -8,9 +8,9 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::Pieces;
-use crate::native::bytes::{Read, string_bytes, take, take_null_flag};
 use crate::native::error::MalformedRowKind;
 use crate::native::output::Output;
+use crate::native::read::{Read, string_bytes, take, take_null_flag};
 use crate::rowbinary::DataType;
 
 /// The flag that says that the different values follow; the number's lowest byte says how many bytes a number takes.
@@ -176,19 +176,19 @@ impl Dictionary {
             hasher.hash_one(entries.get(other as usize).and_then(|entry| keys.get(entry.start..entry.end)).unwrap_or_default())
         });
         match (self.index_width, index) {
-            (IndexWidth::One, 0x100..) => self.widen(IndexWidth::Two, 1),
-            (IndexWidth::Two, 0x1_0000..) => self.widen(IndexWidth::Four, 2),
+            (IndexWidth::One, 0x100..) => self.widen(IndexWidth::Two, &[0]),
+            (IndexWidth::Two, 0x1_0000..) => self.widen(IndexWidth::Four, &[0, 0]),
             _ => {}
         }
         Ok(index)
     }
 
-    /// Writes the numbers so far once more, with twice as many bytes each.
-    fn widen(&mut self, to: IndexWidth, before: usize) {
+    /// Writes the numbers so far once more, with as many zeros after each as it has bytes.
+    fn widen(&mut self, to: IndexWidth, zeros: &[u8]) {
         for piece in self.indexes.take_all() {
-            for index in piece.chunks(before) {
+            for index in piece.chunks(zeros.len()) {
                 self.indexes.append(index);
-                self.indexes.append(&[0, 0][..before]);
+                self.indexes.append(zeros);
             }
         }
         self.index_width = to;

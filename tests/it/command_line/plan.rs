@@ -20,7 +20,7 @@ fn accepted(server: &Server, text: &str) -> Vec<String> {
     let mut titles = Vec::new();
     for (title, sql) in statements(text) {
         if sql.starts_with("INSERT") {
-            assert!(sql.ends_with("FORMAT RowBinary"), "{sql}");
+            assert!(sql.ends_with("FORMAT Native"), "{sql}");
             server.insert(&sql, b"");
         } else if let Some(select) = sql.strip_suffix("FORMAT RowBinary") {
             server.query(&format!("{select} FORMAT Null"));

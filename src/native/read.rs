@@ -73,18 +73,3 @@ fn long_number(input: &[u8]) -> Read<(u64, usize)> {
     }
     Err(MalformedRowKind::TooShort)
 }
-
-/// Appends a number as it is in both formats.
-pub(super) fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push((number & 0x7F) as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// Appends a text with its length in front.
-pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
-    write_number(text.len() as u64, out);
-    out.extend_from_slice(text.as_bytes());
-}

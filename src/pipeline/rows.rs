@@ -1,0 +1,88 @@
+//! Putting enriched rows together, in the format in which they are inserted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::native::{BlockBuilder, MalformedRow, NativeLayout};
+
+/// Output is kept in pieces of about this size: a batch is never copied to grow, and the HTTP client sends piece by piece.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// How rows are inserted.
+#[derive(Clone, Debug)]
+pub enum RowFormat {
+    /// As blocks of columns, which the server parses in half the time.
+    Native(Arc<NativeLayout>),
+    /// As rows, for types that have no place in a block.
+    RowBinary,
+}
+
+/// Rows of one batch.
+#[derive(Debug)]
+pub(super) enum Rows {
+    Native(BlockBuilder),
+    RowBinary(Pieces),
+}
+
+impl Rows {
+    pub fn new(format: &RowFormat) -> Self {
+        match format {
+            RowFormat::Native(layout) => Self::Native(BlockBuilder::new(layout.clone())),
+            RowFormat::RowBinary => Self::RowBinary(Pieces::default()),
+        }
+    }
+
+    /// Appends a row: the source's columns, then the lookup's, both in RowBinary.
+    ///
+    /// # Errors
+    /// [`MalformedRow`] where the bytes are not exactly one row.
+    pub fn append(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
+        match self {
+            Self::Native(builder) => builder.append([source, lookup]),
+            Self::RowBinary(pieces) => {
+                pieces.append(source, lookup);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives all rows, and begins anew.
+    ///
+    /// # Errors
+    /// [`MalformedRow`] where one of them was refused before.
+    pub fn take(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
+        match self {
+            Self::Native(builder) => builder.finish(),
+            Self::RowBinary(pieces) => Ok(pieces.take()),
+        }
+    }
+}
+
+/// Bytes in pieces that are never copied.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    full: Vec<Bytes>,
+    last: Vec<u8>,
+}
+
+impl Pieces {
+    fn append(&mut self, source: &[u8], lookup: &[u8]) {
+        if self.last.capacity() == 0 {
+            self.last.reserve_exact(PIECE_BYTES);
+        }
+        self.last.extend_from_slice(source);
+        self.last.extend_from_slice(lookup);
+        // A little room stays unused, so that an ordinary row never makes the buffer grow.
+        if self.last.len() >= PIECE_BYTES - PIECE_BYTES / 16 {
+            self.full.push(Bytes::from(std::mem::take(&mut self.last)));
+        }
+    }
+
+    fn take(&mut self) -> Vec<Bytes> {
+        if !self.last.is_empty() {
+            self.full.push(Bytes::from(std::mem::take(&mut self.last)));
+        }
+        std::mem::take(&mut self.full)
+    }
+}
