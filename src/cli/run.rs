@@ -86,7 +86,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
         if arguments.sample > 0
             && let Ok(rows) = rows_for_sample.await
         {
-            return sample::print_sample(connection, job, &rows).await;
+            return sample::print_sample(terminal, connection, job, &rows).await;
         }
         Ok(())
     };

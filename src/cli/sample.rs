@@ -9,12 +9,13 @@ use super::output::print;
 use crate::clickhouse::Connection;
 use crate::job::BoundJob;
 use crate::job::statements;
+use crate::progress::Terminal;
 
 /// Longer values are cut, with their length.
 const SHOWN_CHARACTERS: usize = 200;
 
 /// Lets the server evaluate the rows, which are in RowBinary as an insert would send them, and prints them.
-pub(super) async fn print_sample(connection: &Connection, job: &BoundJob, rows: &[u8]) -> Result<(), Failure> {
+pub(super) async fn print_sample(terminal: &Terminal, connection: &Connection, job: &BoundJob, rows: &[u8]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -34,7 +35,7 @@ pub(super) async fn print_sample(connection: &Connection, job: &BoundJob, rows: 
             let _ = writeln!(text, "{:<width$}  {}", column.name, shown(value.as_str().unwrap_or_default()));
         }
     }
-    print(&text)
+    terminal.suspended(|| print(&text))
 }
 
 /// One line without control characters, which could take the terminal over.

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use super::JobError;
-use super::bound::{BoundColumn, BoundJob, BoundKey, BoundLookup, BoundVersion, LeftOut, UsedColumn};
+use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, UsedColumn};
 use super::common_type::common_key;
 use super::error::asking;
-use super::file::{Expression, Job, Lookup, StatementSettings};
-use super::inspect::{Inspection, check_text, inspect, names_unknown_column};
+use super::file::{Job, Lookup, StatementSettings};
+use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
+use super::inspect::{Inspection, inspect};
 use super::statements::{self, END_OF_ROW};
-use crate::clickhouse::{Column, Connection, Error as ServerError, Settings, TableName, TableSchema, structure, table_schema};
+use crate::clickhouse::{Column, Connection, Error as ServerError, Settings, TableName, TableSchema, table_schema};
 use crate::native::NativeLayout;
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
 
@@ -164,42 +165,6 @@ fn structure_of(source: &TableSchema, lookup: Option<&TableSchema>) -> Vec<(Stri
     structure
 }
 
-/// Leaves out what the target lacks, and optional columns for which the source or the lookup lacks something.
-async fn columns_to_write(
-    connection: &Connection,
-    job: &Job,
-    target: &TableSchema,
-    over: &[(String, String)],
-) -> Result<(Vec<(String, Expression)>, Vec<LeftOut>), JobError> {
-    let (mut columns, mut left_out) = (Vec::new(), Vec::new());
-    for (name, expression) in &job.columns {
-        let Some(column) = target.column(name) else {
-            left_out.push(LeftOut { name: name.clone(), reason: "the target has no such column".to_owned() });
-            continue;
-        };
-        if !column.is_insertable() {
-            left_out.push(LeftOut {
-                name: name.clone(),
-                reason: format!("it is {} in the target, which computes it itself", column.default_kind),
-            });
-            continue;
-        }
-        if job.target.optional.contains(name)
-            && check_text(&expression.sql).is_ok()
-            && names_unknown_column(connection, &inspecting(job), &expression.sql, over).await?.is_some()
-        {
-            left_out.push(LeftOut { name: name.clone(), reason: "it is optional, and the tables lack a column that it needs".to_owned() });
-            continue;
-        }
-        columns.push((name.clone(), expression.clone()));
-    }
-    if columns.is_empty() {
-        let message = "it has none of the columns that the job fills".to_owned();
-        return Err(JobError::Unfit { role: "target", table: target.name.clone(), message });
-    }
-    Ok((columns, left_out))
-}
-
 struct Used {
     source: Vec<UsedColumn>,
     lookup: Vec<UsedColumn>,
@@ -216,105 +181,6 @@ fn used_columns(over: &[(String, String)], inspection: &Inspection) -> Used {
         }
     }
     used
-}
-
-/// The settings under which the expressions are analyzed: those of the insert, which some types of columns need.
-fn inspecting(job: &Job) -> Settings {
-    Settings::common().with_all(&job.settings.insert.0)
-}
-
-/// Checks that each expression's type can be written into its column.
-async fn fit_to_target(
-    connection: &Connection,
-    job: &Job,
-    target: &TableSchema,
-    columns: &[(String, Expression)],
-    inspection: &Inspection,
-    over: &[(String, String)],
-) -> Result<Vec<BoundColumn>, JobError> {
-    let mut bound = Vec::with_capacity(columns.len());
-    for ((name, expression), expression_type) in columns.iter().zip(&inspection.types) {
-        let Some(column) = target.column(name) else { continue };
-        if can_be_null(expression_type) && !can_be_null(&column.type_name) {
-            return Err(JobError::Unfit {
-                role: "target",
-                table: target.name.clone(),
-                message: format!(
-                    "its column {name} is {}, and the expression in line {} of {} gives {expression_type}; \
-                     say what a NULL becomes, as in coalesce(…, '')",
-                    column.type_name, expression.line, job.origin
-                ),
-            });
-        }
-        bound.push(BoundColumn {
-            name: name.clone(),
-            type_name: column.type_name.clone(),
-            expression: expression.sql.clone(),
-            expression_type: expression_type.clone(),
-        });
-    }
-    let casts: Vec<_> = bound.iter().map(cast).collect();
-    if convert(connection, job, &casts, over).await?.is_err() {
-        for (column, cast) in bound.iter().zip(&casts) {
-            if let Err(message) = convert(connection, job, std::slice::from_ref(cast), over).await? {
-                let BoundColumn { name, type_name, expression_type, .. } = column;
-                let message = format!("its column {name} is {type_name}, and {expression_type} cannot be converted into that: {message}");
-                return Err(JobError::Unfit { role: "target", table: target.name.clone(), message });
-            }
-        }
-    }
-    Ok(bound)
-}
-
-fn cast(column: &BoundColumn) -> String {
-    format!("CAST({}\n AS {})", column.expression, column.type_name)
-}
-
-/// Analyzes the conversions without running them; the inner error is the server's refusal.
-async fn convert(connection: &Connection, job: &Job, casts: &[String], over: &[(String, String)]) -> Result<Result<(), String>, JobError> {
-    let columns = structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
-    let sql = format!("DESCRIBE (SELECT {}\nFROM null({columns}))", casts.join("\n, "));
-    match connection.fetch("fit", &sql, "TSV", &inspecting(job)).await {
-        Ok(_) => Ok(Ok(())),
-        Err(ServerError::Server { message, .. }) => Ok(Err(message)),
-        Err(other) => Err(asking("asking the server about conversions")(other)),
-    }
-}
-
-/// Types whose values can be NULL by themselves.
-fn can_be_null(type_name: &str) -> bool {
-    let nullable = DataType::parse(type_name).map(|parsed| parsed.is_nullable());
-    nullable.unwrap_or(false) || type_name.starts_with("Variant(") || type_name.starts_with("Dynamic")
-}
-
-/// Columns that stay at a default, and an error for those that have none and were not allowed to.
-fn columns_left_to_defaults(job: &Job, target: &TableSchema, written: &[BoundColumn]) -> Result<Vec<String>, JobError> {
-    let allowed = |name: &str| {
-        job.target.defaults.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => name == pattern,
-        })
-    };
-    let (mut defaults, mut missing) = (Vec::new(), Vec::new());
-    for column in target.columns.iter().filter(|column| column.is_insertable()) {
-        if written.iter().any(|written| written.name == column.name) {
-            continue;
-        }
-        if column.default_kind.is_empty() && !can_be_null(&column.type_name) && !allowed(&column.name) {
-            missing.push(column.name.as_str());
-        } else {
-            defaults.push(column.name.clone());
-        }
-    }
-    if missing.is_empty() {
-        return Ok(defaults);
-    }
-    let message = format!(
-        "nothing fills its column{} {}, and the table declares no default; add an expression under [columns], or list it under `defaults` of [target]",
-        if missing.len() == 1 { "" } else { "s" },
-        missing.join(", ")
-    );
-    Err(JobError::Unfit { role: "target", table: target.name.clone(), message })
 }
 
 async fn bind_lookup(

@@ -10,6 +10,7 @@ mod builtin;
 mod common_type;
 mod error;
 mod file;
+mod fit;
 mod inspect;
 mod lexer;
 pub mod statements;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::error::PipelineError;
-use super::run::Shared;
+use super::shared::Shared;
 use crate::job::statements::{self, Scope};
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::error::PipelineError;
 use super::queue::QueueReceiver;
 use super::retry::{Decision, insert_class, milliseconds};
-use super::run::Shared;
+use super::shared::Shared;
 use crate::clickhouse::ErrorClass;
 
 /// Inserts batches until the queue is closed and empty, or something fails for good; gives whether it came to the queue's end.
@@ -43,8 +43,11 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
     let chunk = batch.attempt.chunk + 1;
     // Equal token, equal bytes: a repeated batch is recognized by tables that deduplicate, and no other batch is taken for it.
     // The run's id is part of it, so that a later run is not swallowed after rows were removed.
-    let token = format!("{}-{chunk}-{:032x}", shared.connection.queries().as_str(), batch.digest());
-    let settings = shared.insert_settings.clone().with("insert_deduplication_token", &token);
+    let mut settings = shared.insert_settings.clone();
+    if !shared.options.dry_run {
+        let token = format!("{}-{chunk}-{:032x}", shared.connection.queries().as_str(), batch.digest());
+        settings = settings.with("insert_deduplication_token", &token);
+    }
     let mut attempt = 1;
     loop {
         let Err(error) = shared.connection.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await else {

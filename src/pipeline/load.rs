@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::error::{PipelineError, ReadError};
 use super::gauge::{LoadTally, MapMemory};
 use super::retry::{Decision, milliseconds, read_class};
-use super::run::Shared;
+use super::shared::Shared;
 use crate::job::BoundLookup;
 use crate::job::statements::{self, LookupWindow};
 use crate::lookup::{FrozenLookupMap, Loader, LoaderShape, LookupError};

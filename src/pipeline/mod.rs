@@ -24,6 +24,7 @@ mod retry;
 mod rows;
 mod run;
 mod sampler;
+mod shared;
 mod stop;
 mod wave;
 
@@ -32,6 +33,7 @@ pub use counters::{Counters, Phase, Snapshot};
 pub use error::PipelineError;
 pub use retry::RetryPolicy;
 pub use rows::RowFormat;
-pub use run::{Outcome, Pipeline, PipelineOptions};
+pub use run::{Outcome, Pipeline};
 pub use sampler::Sampler;
+pub use shared::PipelineOptions;
 pub use stop::Stop;

@@ -11,7 +11,7 @@ use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
 use super::queue::QueueSender;
 use super::retry::{Decision, milliseconds, read_class};
-use super::run::Shared;
+use super::shared::Shared;
 use crate::job::statements;
 use crate::job::statements::Scope;
 use crate::plan::Chunk;

@@ -10,8 +10,8 @@ use super::inserter::insert_batches;
 use super::load::{Loaded, load};
 use super::queue::queue;
 use super::reader::{ChunkList, read_chunks};
-use super::run::Shared;
 use super::sampler::Sampler;
+use super::shared::Shared;
 use crate::plan::{Plan, Wave, WavePlanner};
 
 /// A wave whose attributes are loaded.

@@ -58,6 +58,11 @@ impl Terminal {
         &self.bars
     }
 
+    /// Takes the bars away while something else is written to the screen.
+    pub fn suspended<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bars.suspend(write)
+    }
+
     /// Writes text for the person, unless quiet was asked for.
     pub fn say(&self, text: &str) {
         if self.options.json {

@@ -36,6 +36,15 @@ fn small_batches_small_blocks_and_many_tasks() {
     assert!(batches > 30, "{batches} batches");
 }
 
+#[test]
+fn rows_instead_of_blocks() {
+    let server = adversarial_but_small(DECEMBER);
+    let expected = oracle(DECEMBER, "202511");
+    let (output, _) = run(&server, &["--partition", "202511", "--insert-format", "rowbinary"]);
+    assert!(output.stderr.contains(" as RowBinary; "), "{output}");
+    assert_filled(&server, "events", "202511", &expected);
+}
+
 /// Fills partition 202511, compares it with the oracle and gives the number of batches.
 fn fill(server: &Server, arguments: &[&str]) -> u64 {
     let (_, summary) = run(server, &[&["--partition", "202511"], arguments].concat());

@@ -1,0 +1,55 @@
+//! What all tasks of a pipeline share: how they work, on what, and what they count.
+
+use std::sync::Arc;
+
+use super::batch::BatchLimits;
+use super::concurrency::{Concurrency, Limiter};
+use super::rows::RowFormat;
+use super::{Counters, RetryPolicy, Stop};
+use crate::clickhouse::{Connection, Settings};
+use crate::job::BoundJob;
+
+/// How a pipeline works.
+#[derive(Clone, Debug)]
+pub struct PipelineOptions {
+    /// Whether the target is replaced by one that keeps nothing.
+    pub dry_run: bool,
+    /// Rows of a batch at most.
+    pub batch_rows: u64,
+    /// Bytes of a batch at most, but for the row that exceeds them.
+    pub batch_bytes: u64,
+    /// Rows of a block that the server reads and sends at once; `None` leaves it to the server.
+    pub stream_block_rows: Option<u64>,
+    /// How rows are inserted.
+    pub format: RowFormat,
+    /// Chunks that are read at once.
+    pub readers: Concurrency,
+    /// Batches that are inserted at once.
+    pub inserters: Concurrency,
+    /// Bytes of batches that wait or are in flight.
+    pub queue_bytes: u64,
+    /// A longer row is an error.
+    pub max_row_bytes: usize,
+    /// What is tried again.
+    pub retry: RetryPolicy,
+}
+
+impl PipelineOptions {
+    pub(super) fn batch_limits(&self) -> BatchLimits {
+        BatchLimits { rows: self.batch_rows.max(1), bytes: self.batch_bytes.max(1) }
+    }
+}
+
+/// What all tasks share.
+pub(super) struct Shared {
+    pub connection: Connection,
+    pub job: Arc<BoundJob>,
+    pub options: PipelineOptions,
+    pub counters: Arc<Counters>,
+    pub stop: Stop,
+    pub source_settings: Settings,
+    pub insert_sql: String,
+    pub insert_settings: Settings,
+    pub reading: Arc<Limiter>,
+    pub inserting: Arc<Limiter>,
+}
