@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::file::{StatementSettings, Window};
-use crate::clickhouse::{TableName, TableSchema};
+use crate::clickhouse::TableSchema;
 use crate::native::NativeLayout;
 use crate::rowbinary::{RowLayout, VersionEncoding};
 
@@ -120,18 +120,6 @@ pub struct LeftOut {
     pub name: String,
     /// Why.
     pub reason: String,
-}
-
-impl BoundJob {
-    /// The target's name.
-    pub fn target_name(&self) -> &TableName {
-        &self.target.name
-    }
-
-    /// How many leading columns of a source row are its key.
-    pub fn key_columns(&self) -> usize {
-        self.lookup.as_ref().map_or(0, |lookup| lookup.keys.len())
-    }
 }
 
 impl BoundLookup {

@@ -1,5 +1,7 @@
 //! What can be wrong with columns, and with rows.
 
+use crate::rowbinary::MalformedKind;
+
 /// A column that cannot be sent in blocks; RowBinary takes it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column `{column}` of type {type_name} cannot be sent in Native blocks: {reason}")]
@@ -48,20 +50,9 @@ pub enum MalformedRowKind {
     /// There are bytes after the last column.
     #[error("the row has {0} bytes more than its columns")]
     TooLong(usize),
-    /// The byte that says whether a `Nullable` is NULL is neither 0 nor 1.
-    #[error("the flag of a Nullable is {0}, neither 0 nor 1")]
-    NullFlag(u8),
-    /// The byte that numbers the types of a `Variant` has no type.
-    #[error("the discriminator of a Variant is {found}, but it has {types} types")]
-    Discriminator {
-        /// The byte.
-        found: u8,
-        /// How many types there are.
-        types: usize,
-    },
-    /// A [varuint](https://en.wikipedia.org/wiki/LEB128) that does not fit into 64 bits.
-    #[error("a length does not fit into 64 bits")]
-    VarUintTooLong,
+    /// The bytes are not a value of the column's type.
+    #[error(transparent)]
+    Value(#[from] MalformedKind),
     /// A block holds more different values of a `LowCardinality` than can be numbered (2³²).
     #[error("a block holds too many different values")]
     TooManyValues,

@@ -1,6 +1,7 @@
 //! Reading RowBinary off the beginning of a slice.
 
 use super::error::MalformedRowKind;
+use crate::rowbinary::MalformedKind;
 
 /// The bytes of a row that are still to be read, or why they are not a row.
 pub(super) type Read<T> = Result<T, MalformedRowKind>;
@@ -27,7 +28,7 @@ pub(super) fn take_null_flag(input: &mut &[u8]) -> Read<bool> {
     match take_byte(input)? {
         0 => Ok(false),
         1 => Ok(true),
-        other => Err(MalformedRowKind::NullFlag(other)),
+        other => Err(MalformedKind::NullFlag(other).into()),
     }
 }
 
@@ -64,7 +65,7 @@ fn long_number(input: &[u8]) -> Read<(u64, usize)> {
     let mut number = 0;
     for (index, &byte) in input.iter().take(LONGEST).enumerate() {
         if index == LONGEST - 1 && byte > 1 {
-            return Err(MalformedRowKind::VarUintTooLong);
+            return Err(MalformedKind::VarUintTooLong.into());
         }
         number |= u64::from(byte & 0x7F) << (7 * index);
         if byte < 0x80 {

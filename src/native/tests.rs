@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::reference::{block, value, write_row_binary};
 use super::*;
 use crate::rowbinary::fuzzing::Random;
-use crate::rowbinary::{DataType, Frame, RowLayout};
+use crate::rowbinary::{DataType, Frame, MalformedKind, RowLayout};
 
 fn columns(types: &[&str]) -> Vec<(String, DataType)> {
     types.iter().enumerate().map(|(index, name)| (format!("c{index}"), DataType::parse(name).unwrap())).collect()
@@ -85,9 +85,9 @@ fn a_row_that_is_not_whole_spoils_the_block() {
     // Parts end where columns do.
     kind([&whole[..1], &whole[1..]], "c0", MalformedRowKind::TooShort);
     kind([whole, b"xy"], "c3", MalformedRowKind::TooLong(2));
-    kind([b"\x01\x02\x02", b""], "c1", MalformedRowKind::NullFlag(2));
-    kind([b"\x01\x02\x01\x02", b""], "c2", MalformedRowKind::Discriminator { found: 2, types: 2 });
-    kind([b"\x01\x02\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", b""], "c1", MalformedRowKind::VarUintTooLong);
+    kind([b"\x01\x02\x02", b""], "c1", MalformedKind::NullFlag(2).into());
+    kind([b"\x01\x02\x01\x02", b""], "c2", MalformedKind::Discriminator { found: 2, types: 2 }.into());
+    kind([b"\x01\x02\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", b""], "c1", MalformedKind::VarUintTooLong.into());
     kind([b"\x01\x02\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b""], "c3", MalformedRowKind::TooShort);
 }
 

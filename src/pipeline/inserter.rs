@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::batch::Batch;
 use super::error::PipelineError;
 use super::queue::QueueReceiver;
-use super::retry::{Decision, insert_class, milliseconds};
+use super::retry::{Decision, milliseconds};
 use super::shared::Shared;
 use crate::clickhouse::ErrorClass;
 
@@ -53,7 +53,8 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
         let Err(error) = shared.connection.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await else {
             return Ok(());
         };
-        let class = insert_class(&error);
+        // Sending the same bytes with the same token again is right whether or not they arrived.
+        let class = error.class();
         match shared.options.retry.decide(class, attempt) {
             Decision::RetryAfter(pause) => {
                 shared.counters.retries.add(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::error::ReadError;
-use crate::clickhouse::{Error as ServerError, ErrorClass};
+use crate::clickhouse::ErrorClass;
 
 /// How often and after what pause.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +54,6 @@ impl RetryPolicy {
 /// For log lines.
 pub(super) fn milliseconds(pause: Duration) -> u64 {
     u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The class of a failed insert. Sending the same bytes with the same token again is right whether or not they arrived.
-pub(super) fn insert_class(error: &ServerError) -> ErrorClass {
-    error.class()
 }
 
 /// The class of a broken stream. Bytes that cannot be framed may come from a connection that broke in a way that HTTP did not

@@ -60,11 +60,6 @@ impl WavePlanner {
         Self { chunks, leading, statistics, attributes_bytes, bytes_per_row, next_chunk, next_number, buckets, most_chunks: usize::MAX }
     }
 
-    /// Rows of the lookup that all waves together load at least.
-    pub fn lookup_rows(&self) -> u64 {
-        self.rows(&(0..self.chunks))
-    }
-
     /// The next wave; `None` when no chunk is left.
     pub fn next_wave(&mut self) -> Option<Wave> {
         if let Some((chunks, bucket)) = self.buckets.pop() {

@@ -3,6 +3,7 @@
 use super::{Column, NULL_DISCRIMINATOR, Pieces};
 use crate::native::error::MalformedRowKind;
 use crate::native::read::{Read, string_bytes, take_byte, take_null_flag, take_number};
+use crate::rowbinary::MalformedKind;
 
 /// What a NULL has in the place of its value.
 const ZEROS: [u8; 256] = [0; 256];
@@ -46,7 +47,7 @@ impl Column {
                 match types.get_mut(usize::from(found)) {
                     Some(values) => values.append(input)?,
                     None if found == NULL_DISCRIMINATOR => {}
-                    None => return Err(MalformedRowKind::Discriminator { found, types: types.len() }),
+                    None => return Err(MalformedKind::Discriminator { found, types: types.len() }.into()),
                 }
                 discriminators.append_array(&[found]);
                 Ok(())
