@@ -308,8 +308,9 @@ fn old_versions_leave_no_bytes_behind() {
         insert_group(&mut map, &rows);
         let mut fresh = LookupMap::new(SHAPE);
         insert_group(&mut fresh, &rows);
-        // Every shard may keep 8 KiB before it is worth a compaction. All versions together would take 20 MB.
-        let bound = fresh.memory_bytes() * 3 / 2 + (2 << 20);
+        // Every shard may keep 8 KiB before it is worth a compaction, and how keys fall into shards differs from map to map. All
+        // versions together would take 20 MB.
+        let bound = fresh.memory_bytes() * 3 + (2 << 20);
         assert!(map.memory_bytes() < bound, "version {version}: {} above {bound}", map.memory_bytes());
     }
     assert_eq!((map.len(), map.live_len()), (5_000, 0));
