@@ -41,8 +41,8 @@ fn at_once(concurrency: Concurrency) -> String {
 
 /// The server, the job and its tables.
 pub(super) fn tables(session: &Session) -> String {
-    let Session { connection, server_version, job, plan, .. } = session;
-    let endpoint = connection.endpoint();
+    let Session { servers, server_version, job, plan, .. } = session;
+    let endpoint = servers.target.endpoint();
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<12}{value}");

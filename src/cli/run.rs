@@ -67,9 +67,9 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     }
     let (sampler, rows_for_sample) = Sampler::new(usize::from(arguments.sample));
     let sampler = Arc::new(sampler);
-    let Session { connection, job, .. } = &session;
+    let Session { servers, job, .. } = &session;
     let kept = (arguments.sample > 0).then(|| sampler.clone());
-    let pipeline = Pipeline::new(connection.clone(), job.clone(), options.clone(), counters.clone(), stop.clone(), kept);
+    let pipeline = Pipeline::new(servers.clone(), job.clone(), options.clone(), counters.clone(), stop.clone(), kept);
     pipeline
         .preflight()
         .await
@@ -86,7 +86,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
         if arguments.sample > 0
             && let Ok(rows) = rows_for_sample.await
         {
-            return sample::print_sample(terminal, connection, job, &rows).await;
+            return sample::print_sample(terminal, &servers.target, job, &rows).await;
         }
         Ok(())
     };

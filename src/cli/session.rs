@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::arguments::{ServerArguments, ThroughputArguments, WhatArguments};
 use super::config::{self, Resources};
 use super::failure::{Failure, connecting};
-use crate::clickhouse::Connection;
+use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
 
 /// A job that is ready to run or to be shown.
 pub(super) struct Session {
-    pub connection: Connection,
+    pub servers: Servers,
     pub server_version: String,
     pub job: Arc<BoundJob>,
     pub plan: Plan,
@@ -27,12 +27,13 @@ pub(super) async fn open(
 ) -> Result<Session, Failure> {
     let job = load(&what.job)?;
     let connection = config::connection(server, throughput.compression, run_id)?;
-    let server_version = connection.hello().await.map_err(|error| connecting(&error))?;
-    let job = bind(&connection, &job, &config::bind_options(what)).await?;
-    let resources = config::resources(throughput, &connection).await?;
+    let servers = Servers::one(connection);
+    let server_version = servers.target.hello().await.map_err(|error| connecting(&error))?;
+    let job = bind(&servers, &job, &config::bind_options(what)).await?;
+    let resources = config::resources(throughput, &servers.target).await?;
     let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory: resources.memory };
-    let plan = plan(&connection, &job, &what.partition, options).await?;
-    Ok(Session { connection, server_version, job: Arc::new(job), plan, resources })
+    let plan = plan(&servers.source, &job, &what.partition, options).await?;
+    Ok(Session { servers, server_version, job: Arc::new(job), plan, resources })
 }
 
 /// A new id for a run: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.

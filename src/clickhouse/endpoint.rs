@@ -80,6 +80,11 @@ impl Endpoint {
         &self.password
     }
 
+    /// Whether this is the same user at the same URL.
+    pub fn is_same_account(&self, other: &Self) -> bool {
+        self.url == other.url && self.user == other.user
+    }
+
     /// The database in which unqualified table names are looked up.
     pub fn database(&self) -> &str {
         &self.database

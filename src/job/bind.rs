@@ -1,4 +1,4 @@
-//! Holding a job against the tables of one server.
+//! Holding a job against its tables: source and lookup on one server, the target on the same or on another.
 //!
 //! Everything that can be wrong is found here, before a row moves: tables, columns, types, expressions, keys.
 
@@ -12,7 +12,7 @@ use super::file::{Job, Lookup, StatementSettings};
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::inspect::{Inspection, inspect};
 use super::statements::{self, END_OF_ROW};
-use crate::clickhouse::{Column, Connection, Error as ServerError, Settings, TableName, TableSchema, table_schema};
+use crate::clickhouse::{Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema, table_schema};
 use crate::native::NativeLayout;
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
 
@@ -25,24 +25,26 @@ pub struct BindOptions {
     pub exclusions: Vec<String>,
 }
 
-/// Holds the job against the tables.
+/// Holds the job against the tables. Expressions are evaluated where the target is, so that server is asked about them; the key's
+/// common type is that of a join, which is asked of the server that has both of its tables.
 ///
 /// # Errors
 /// [`JobError`]; none of them leaves anything changed on the server.
-pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> Result<BoundJob, JobError> {
-    check_settings(connection, job).await?;
-    let database = connection.endpoint().database();
-    let source = existing(connection, "source", &TableName::parse(&job.source.table, database)).await?;
+pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result<BoundJob, JobError> {
+    check_settings(servers, job).await?;
+    let Servers { source: reading, target: writing } = servers;
+    let database = reading.endpoint().database();
+    let source = existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;
     if !source.is_merge_tree() {
         let message = format!("its engine is {}; a partition can only be read of a table of the MergeTree family", source.engine);
         return Err(JobError::Unfit { role: "source", table: source.name, message });
     }
     let lookup_table = match &job.lookup {
-        Some(lookup) => Some(existing(connection, "lookup", &TableName::parse(&lookup.table, database)).await?),
+        Some(lookup) => Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?),
         None => None,
     };
     let target_name = options.target_table.as_ref().unwrap_or(&job.target.table);
-    let target = existing(connection, "target", &TableName::parse(target_name, database)).await?;
+    let target = existing(writing, "target", &TableName::parse(target_name, writing.endpoint().database())).await?;
 
     refuse_qualified_names("source", &source, &source)?;
     if let Some(lookup) = &lookup_table {
@@ -54,14 +56,14 @@ pub async fn bind(connection: &Connection, job: &Job, options: &BindOptions) -> 
     }
     let exclusions = enabled_exclusions(job, options)?;
     let over = structure_of(&source, lookup_table.as_ref());
-    let (columns, left_out) = columns_to_write(connection, job, &target, &over).await?;
-    let inspection = inspect(connection, &inspecting(job), &job.origin, &columns, &over, &job.target.allow_functions).await?;
+    let (columns, left_out) = columns_to_write(writing, job, &target, &over).await?;
+    let inspection = inspect(writing, &inspecting(job), &job.origin, &columns, &over, &job.target.allow_functions).await?;
     let used = used_columns(&over, &inspection);
-    let bound_columns = fit_to_target(connection, job, &target, &columns, &inspection, &over).await?;
+    let bound_columns = fit_to_target(writing, job, &target, &columns, &inspection, &over).await?;
     let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
 
     let lookup = match (&job.lookup, lookup_table) {
-        (Some(lookup), Some(table)) => Some(bind_lookup(connection, job, lookup, &source, table, used.lookup).await?),
+        (Some(lookup), Some(table)) => Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?),
         _ => None,
     };
     let keys = lookup.as_ref().map(|lookup| lookup.keys.as_slice()).unwrap_or_default();
@@ -104,9 +106,10 @@ fn native_layout(job: &BoundJob) -> Result<Arc<NativeLayout>, String> {
 }
 
 /// Lets the server look at the job's settings by themselves, so that no column is blamed for them later.
-async fn check_settings(connection: &Connection, job: &Job) -> Result<(), JobError> {
+async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     let StatementSettings { source, lookup, insert } = &job.settings;
-    for (statement, settings) in [("source", source), ("lookup", lookup), ("insert", insert)] {
+    let Servers { source: reading, target: writing } = servers;
+    for (statement, settings, connection) in [("source", source, reading), ("lookup", lookup, reading), ("insert", insert, writing)] {
         if settings.0.is_empty() {
             continue;
         }

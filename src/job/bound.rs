@@ -1,4 +1,4 @@
-//! The job held against one server's tables: what the statements are made of.
+//! The job held against its tables: what the statements are made of.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::clickhouse::TableSchema;
 use crate::native::NativeLayout;
 use crate::rowbinary::{RowLayout, VersionEncoding};
 
-/// A job that fits the tables of one server.
+/// A job that fits its tables.
 #[derive(Clone, Debug)]
 pub struct BoundJob {
     /// The job's name.

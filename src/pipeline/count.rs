@@ -13,7 +13,7 @@ struct Count {
 
 /// Counts the scope's rows as the source query gives them, by a query that knows nothing of chunks.
 pub(super) async fn count(shared: &Shared, scope: &Scope) -> Result<u64, PipelineError> {
-    let counted = shared.connection.row::<Count>("count", &statements::count(&shared.job, scope)).await;
+    let counted = shared.servers.source.row::<Count>("count", &statements::count(&shared.job, scope)).await;
     counted.map(|count| count.rows).map_err(|source| PipelineError::Query {
         what: "counting the rows",
         table: shared.job.source.name.clone(),

@@ -45,12 +45,12 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
     // The run's id is part of it, so that a later run is not swallowed after rows were removed.
     let mut settings = shared.insert_settings.clone();
     if !shared.options.dry_run {
-        let token = format!("{}-{chunk}-{:032x}", shared.connection.queries().as_str(), batch.digest());
+        let token = format!("{}-{chunk}-{:032x}", shared.servers.target.queries().as_str(), batch.digest());
         settings = settings.with("insert_deduplication_token", &token);
     }
     let mut attempt = 1;
     loop {
-        let Err(error) = shared.connection.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await else {
+        let Err(error) = shared.servers.target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await else {
             return Ok(());
         };
         // Sending the same bytes with the same token again is right whether or not they arrived.

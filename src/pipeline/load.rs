@@ -126,7 +126,7 @@ impl Loading {
     }
 
     async fn read(&mut self, shared: &Shared, sql: &str) -> Result<End, ReadError> {
-        let mut stream = shared.connection.stream("lookup", sql, &statements::lookup_settings(&shared.job))?;
+        let mut stream = shared.servers.source.stream("lookup", sql, &statements::lookup_settings(&shared.job))?;
         let mut next_look = 0;
         while let Some(piece) = stream.next().await? {
             let rows = self.loader.push::<ReadError>(&piece)?;

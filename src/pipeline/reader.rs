@@ -115,7 +115,7 @@ async fn read_with_retries(
 }
 
 async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enricher, queue: &QueueSender) -> Result<End, ReadError> {
-    let mut stream = shared.connection.stream("source", sql, &shared.source_settings)?;
+    let mut stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
     let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
     let mut builder = BatchBuilder::new(attempt.clone(), shared.options.batch_limits(), &shared.options.format);
     let mut attributes = Vec::new();

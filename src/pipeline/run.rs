@@ -10,7 +10,7 @@ use super::rows::RowFormat;
 use super::shared::{PipelineOptions, Shared};
 use super::wave::{Next, WaveContext};
 use super::{Counters, Phase, Sampler, Stop};
-use crate::clickhouse::Connection;
+use crate::clickhouse::Servers;
 use crate::job::BoundJob;
 use crate::job::statements;
 use crate::plan::Plan;
@@ -33,7 +33,7 @@ pub enum Outcome {
 impl Pipeline {
     /// Puts a pipeline together. Nothing is sent yet.
     pub fn new(
-        connection: Connection,
+        servers: Servers,
         job: Arc<BoundJob>,
         options: PipelineOptions,
         counters: Arc<Counters>,
@@ -48,7 +48,7 @@ impl Pipeline {
         let insert_sql = if options.dry_run { statements::dry_run(&job, native) } else { statements::insert(&job, native) };
         let insert_settings = statements::insert_settings(&job, options.batch_rows, native);
         let (reading, inserting) = (Limiter::new(options.readers), Limiter::new(options.inserters));
-        let shared = Shared { connection, job, options, counters, stop, source_settings, insert_sql, insert_settings, reading, inserting };
+        let shared = Shared { servers, job, options, counters, stop, source_settings, insert_sql, insert_settings, reading, inserting };
         Self { shared: Arc::new(shared), sampler }
     }
 
@@ -62,7 +62,7 @@ impl Pipeline {
     /// # Errors
     /// The server's refusal.
     pub async fn preflight(&self) -> Result<(), crate::clickhouse::Error> {
-        self.shared.connection.insert("preflight", &self.shared.insert_sql, &self.shared.insert_settings, &[]).await
+        self.shared.servers.target.insert("preflight", &self.shared.insert_sql, &self.shared.insert_settings, &[]).await
     }
 
     /// Runs the plan to its end, or until stopping is asked for.
@@ -130,7 +130,7 @@ impl Pipeline {
     async fn miss(&self) -> Result<Vec<u8>, PipelineError> {
         let Some(lookup) = self.shared.job.lookup.as_ref().filter(|lookup| !lookup.columns.is_empty()) else { return Ok(Vec::new()) };
         let settings = statements::lookup_settings(&self.shared.job);
-        let answer = self.shared.connection.fetch("miss", &statements::miss(lookup), "RowBinary", &settings).await;
+        let answer = self.shared.servers.source.fetch("miss", &statements::miss(lookup), "RowBinary", &settings).await;
         answer.map_err(|source| PipelineError::Query {
             what: "asking what a join that misses gives",
             table: lookup.table.name.clone(),

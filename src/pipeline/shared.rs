@@ -6,7 +6,7 @@ use super::batch::BatchLimits;
 use super::concurrency::{Concurrency, Limiter};
 use super::rows::RowFormat;
 use super::{Counters, RetryPolicy, Stop};
-use crate::clickhouse::{Connection, Settings};
+use crate::clickhouse::{Servers, Settings};
 use crate::job::BoundJob;
 
 /// How a pipeline works.
@@ -42,7 +42,7 @@ impl PipelineOptions {
 
 /// What all tasks share.
 pub(super) struct Shared {
-    pub connection: Connection,
+    pub servers: Servers,
     pub job: Arc<BoundJob>,
     pub options: PipelineOptions,
     pub counters: Arc<Counters>,

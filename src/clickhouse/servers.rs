@@ -1,0 +1,29 @@
+//! The two ends of a job: the server that is read, and the one that is written.
+
+use super::Connection;
+
+/// Where the source and the lookup are read, and where the target is written. Often one and the same connection.
+#[derive(Clone)]
+pub struct Servers {
+    /// For everything that reads tables of the source or the lookup: plan, source and lookup queries, counts, what a join gives.
+    pub source: Connection,
+    /// For everything about the target: its schema, evaluating expressions, inserts, and what is recorded beside it.
+    pub target: Connection,
+}
+
+impl Servers {
+    /// One server at both ends.
+    pub fn one(connection: Connection) -> Self {
+        Self { source: connection.clone(), target: connection }
+    }
+
+    /// Whether both ends have the same URL. Users and databases may differ all the same.
+    pub fn are_one(&self) -> bool {
+        self.source.endpoint().url() == self.target.endpoint().url()
+    }
+
+    /// Each connection once: what is asked of every server is asked of these.
+    pub fn each(&self) -> impl Iterator<Item = &Connection> {
+        std::iter::once(&self.target).chain((!self.source.endpoint().is_same_account(self.target.endpoint())).then_some(&self.source))
+    }
+}
