@@ -61,8 +61,10 @@ counters! {
     source_bytes,
     /// How many there are, versions collapsed; 0 as long as that is not known.
     source_rows_expected,
-    /// Rows that found attributes.
+    /// Rows that found attributes in the window.
     matched_rows,
+    /// Rows that found attributes outside of it.
+    matched_late_rows,
     /// Rows that found none.
     unmatched_rows,
     /// Rows whose insert was acknowledged (in a dry run: parsed and evaluated).

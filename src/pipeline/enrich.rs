@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::attempt::Tally;
+use super::attempt::{Matched, Tally};
 use super::batch::BatchBuilder;
 use super::error::ReadError;
 use super::gauge::MapMemory;
@@ -49,8 +49,9 @@ impl Enricher {
     /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the map does not know its own answer,
     /// which is a defect.
     pub fn enrich(&self, group: RowGroup<'_>, attributes: &mut Vec<u8>, batch: &mut BatchBuilder) -> Result<Tally, ReadError> {
-        let mut tally = Tally { rows: group.len() as u64, bytes: group.bytes().len() as u64, matched: 0 };
+        let mut tally = Tally { rows: group.len() as u64, bytes: group.bytes().len() as u64, matched: Matched::default() };
         let Some(side) = &self.lookup else {
+            tally.matched.not = tally.rows;
             for row in group {
                 self.append(columns(&row), &[], batch)?;
             }
@@ -66,7 +67,7 @@ impl Enricher {
         side.map.prefetch_attributes(&found);
         for (row, found) in group.into_iter().zip(found) {
             let found = found.filter(|_| !side.has_null_key(&row));
-            tally.matched += u64::from(found.is_some());
+            *if found.is_some() { &mut tally.matched.in_window } else { &mut tally.matched.not } += 1;
             let lookup = match found {
                 Some(found) => {
                     attributes.clear();

@@ -57,8 +57,10 @@ pub struct Summary {
     pub source_rows: u64,
     /// Rows whose insert was acknowledged; in a dry run, rows that the server parsed and evaluated.
     pub inserted_rows: u64,
-    /// Rows that found attributes.
+    /// Rows that found attributes in the lookup's window; where it has none, in the lookup.
     pub matched_rows: u64,
+    /// Rows that found attributes outside of the window.
+    pub matched_late_rows: u64,
     /// Rows that found none.
     pub unmatched_rows: u64,
     /// Rows inserted twice because a chunk was read again; they collapse in the target.
@@ -113,7 +115,8 @@ impl Summary {
         line("attributes loaded", format!("{} of {} rows", count(self.lookup_keys), count(self.lookup_rows)));
         line(&processed, count(self.source_rows));
         line(&done, count(self.inserted_rows));
-        line("matched, unmatched", format!("{}, {}", count(self.matched_rows), count(self.unmatched_rows)));
+        let matched = [self.matched_rows, self.matched_late_rows, self.unmatched_rows].map(count);
+        line("matched, late, unmatched", matched.join(", "));
         if self.repeated_rows > 0 {
             line("inserted twice", format!("{} (they collapse in the target)", count(self.repeated_rows)));
         }

@@ -125,7 +125,7 @@ done: shipments into default.shipments
   attributes loaded        N of N rows
   orders processed         N
   shipments inserted       N
-  matched, unmatched       N, N
+  matched, late, unmatched N, N, N
   inserted twice           N (they collapse in the target)
   batches, retries, errors N, N, N
   read, written            N MiB, N MiB

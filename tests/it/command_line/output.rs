@@ -37,7 +37,7 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
     assert_eq!(
         shape(&summary),
         "{batches: number, bytes_read: number, bytes_written: number, dry_run: bool, error: null, errors: number, inserted_rows: number, \
-         inserters: number, job: text, lookup_keys: number, lookup_rows: number, matched_rows: number, memory_limit_bytes: number, partition: text, peak_memory_bytes: number, \
+         inserters: number, job: text, lookup_keys: number, lookup_rows: number, matched_late_rows: number, matched_rows: number, memory_limit_bytes: number, partition: text, peak_memory_bytes: number, \
          readers: number, repeated_rows: number, retries: number, rows_per_second: fraction, run_id: text, \
          seconds: {lookup: fraction, plan: fraction, stream: fraction, total: fraction}, source: text, source_rows: number, status: text, target: text, \
          unmatched_rows: number, waves: number}"
@@ -51,6 +51,7 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
         ("source_rows", rows),
         ("inserted_rows", rows),
         ("matched_rows", rows - unmatched),
+        ("matched_late_rows", 0),
         ("unmatched_rows", unmatched),
         ("lookup_rows", 480),
         ("lookup_keys", counted("SELECT count() FROM customers FINAL")),
