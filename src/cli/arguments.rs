@@ -1,13 +1,14 @@
 //! The command line as clap reads it, with the environment variable of each flag. Pure: nothing here looks at the world.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use super::dotenv::{Environment, Given};
+use super::dotenv::Environment;
 use super::failure::Failure;
+use super::server_arguments::ServerArguments;
 use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::plan::Partition;
 
@@ -41,28 +42,6 @@ pub(super) enum Command {
     /// List the built-in jobs, or print one for copying.
     #[command(after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
     Job(JobArguments),
-}
-
-/// Which server, and as whom.
-#[expect(clippy::struct_field_names, reason = "clap names the flags after the fields")]
-#[derive(Args, Debug)]
-#[command(next_help_heading = "ClickHouse")]
-pub(super) struct ServerArguments {
-    /// URL of ClickHouse's HTTP interface.
-    #[arg(long, value_name = "URL", env = "CLICKHOUSE_URL", default_value = "http://localhost:8123", hide_env_values = true)]
-    pub clickhouse_url: String,
-    /// User; where it is not given, the one in the URL, else `default`.
-    #[arg(long, value_name = "NAME", env = "CLICKHOUSE_USER")]
-    pub clickhouse_user: Option<String>,
-    /// Password. The process list shows flags to everyone on the machine: prefer the environment or a file.
-    #[arg(long, value_name = "PASSWORD", env = "CLICKHOUSE_PASSWORD", hide_env_values = true)]
-    pub clickhouse_password: Option<String>,
-    /// File whose first line is the password.
-    #[arg(long, value_name = "FILE", env = "CLICKHOUSE_PASSWORD_FILE")]
-    pub clickhouse_password_file: Option<PathBuf>,
-    /// Database in which the job's tables are.
-    #[arg(long, value_name = "NAME", env = "CLICKHOUSE_DB", default_value = "default")]
-    pub clickhouse_db: String,
 }
 
 /// What to fill.
@@ -241,34 +220,6 @@ impl Command {
     }
 }
 
-impl ServerArguments {
-    /// Of a password and a password file, keeps the one that was given in the stronger way: a flag wins over the environment, and
-    /// that over `.env`. An empty variable counts as not given.
-    fn choose_password(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
-        let given = |id: &str, variable: &str, empty: bool| {
-            environment.given(matches.value_source(id), variable).filter(|given| *given == Given::Flag || !empty)
-        };
-        let empty = self.clickhouse_password.as_deref() == Some("");
-        let password = given("clickhouse_password", "CLICKHOUSE_PASSWORD", empty);
-        let empty = self.clickhouse_password_file.as_deref() == Some(Path::new(""));
-        let file = given("clickhouse_password_file", "CLICKHOUSE_PASSWORD_FILE", empty);
-        if password.is_some() && password == file {
-            let (one, other) = match password {
-                Some(Given::Flag) => ("--clickhouse-password", "--clickhouse-password-file"),
-                _ => ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_PASSWORD_FILE"),
-            };
-            return Err(Failure::usage(format!("{one} and {other} are both given; give one of them")));
-        }
-        if password.is_none() || password < file {
-            self.clickhouse_password = None;
-        }
-        if file.is_none() || file < password {
-            self.clickhouse_password_file = None;
-        }
-        Ok(())
-    }
-}
-
 /// The definition of the command line, for tests and generated documents.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -280,7 +231,7 @@ pub(super) fn parse(environment: &Environment) -> Result<Option<Command>, Failur
     match parsed {
         Ok((mut cli, matches)) => {
             if let (Some(server), Some((_, matches))) = (cli.command.server(), matches.subcommand()) {
-                server.choose_password(matches, environment)?;
+                server.choose_passwords(matches, environment)?;
             }
             Ok(Some(cli.command))
         }

@@ -1,14 +1,11 @@
 //! From arguments to what the library takes.
 
-use std::fs;
-use std::path::Path;
-
 use serde::Deserialize;
 
-use super::arguments::{CompressionChoice, FormatChoice, RunArguments, ServerArguments, ThroughputArguments, WhatArguments};
-use super::failure::{Failure, connecting};
+use super::arguments::{FormatChoice, RunArguments, ThroughputArguments, WhatArguments};
+use super::failure::Failure;
 use super::size::AtOnce;
-use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression};
+use crate::clickhouse::Connection;
 use crate::job::{BindOptions, BoundJob};
 use crate::pipeline::{Concurrency, PipelineOptions, RetryPolicy, RowFormat};
 use crate::plan::{MemoryDemand, MemoryPlan};
@@ -26,32 +23,6 @@ const READERS_FIRST: usize = 2;
 const READERS_MOST: usize = 4;
 /// More inserters than this help only against many disks; they can be asked for.
 const INSERTERS_MOST: usize = 16;
-
-/// Prepares the connection; nothing is sent yet.
-pub(super) fn connection(arguments: &ServerArguments, compression: CompressionChoice, run_id: &str) -> Result<Connection, Failure> {
-    let password = match &arguments.clickhouse_password_file {
-        Some(path) => Some(password_from(path)?),
-        None => arguments.clickhouse_password.as_ref().map(Password::new),
-    };
-    if arguments.clickhouse_db.is_empty() {
-        return Err(Failure::usage("the database is empty; set --clickhouse-db or CLICKHOUSE_DB"));
-    }
-    let endpoint = Endpoint::new(&arguments.clickhouse_url, arguments.clickhouse_user.as_deref(), password, &arguments.clickhouse_db);
-    let endpoint = endpoint.map_err(|error| connecting(&error))?;
-    let compression = match compression {
-        CompressionChoice::None => WireCompression::None,
-        CompressionChoice::Lz4 => WireCompression::Lz4,
-        CompressionChoice::Zstd => WireCompression::Zstd,
-        CompressionChoice::Auto => WireCompression::for_url(endpoint.url()),
-    };
-    Connection::new(endpoint, compression, QueryPrefix::new(run_id), Timeouts::default()).map_err(|error| connecting(&error))
-}
-
-fn password_from(path: &Path) -> Result<Password, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("the password file {} cannot be read: {error}", path.display())))?;
-    Ok(Password::new(text.lines().next().unwrap_or_default()))
-}
 
 /// What the command line changes of the job.
 pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {

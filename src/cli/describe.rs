@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::session::Session;
+use crate::clickhouse::Endpoint;
 use crate::pipeline::{Concurrency, PipelineOptions, RowFormat};
 use crate::progress::{bytes, count};
 
@@ -41,13 +42,21 @@ fn at_once(concurrency: Concurrency) -> String {
 
 /// The server, the job and its tables.
 pub(super) fn tables(session: &Session) -> String {
-    let Session { servers, server_version, job, plan, .. } = session;
-    let endpoint = servers.target.endpoint();
+    let Session { servers, server_version, source_version, job, plan, .. } = session;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<12}{value}");
     };
-    line("server", format!("{} (ClickHouse {server_version}), user {}, database {}", endpoint.url(), endpoint.user(), endpoint.database()));
+    let (source, target) = (at(servers.source.endpoint(), source_version), at(servers.target.endpoint(), server_version));
+    if servers.are_one() {
+        line("server", target);
+    } else {
+        line("from server", source);
+        line("to server", target);
+        if source_version != server_version {
+            line("note", "the servers' versions differ; expressions are evaluated by the one that is written to".to_owned());
+        }
+    }
     line("job", if job.name == job.origin { job.name.clone() } else { format!("{} ({})", job.name, job.origin) });
     let chunks = plan.chunks.len();
     line(
@@ -77,6 +86,11 @@ pub(super) fn tables(session: &Session) -> String {
         line("note", remark.clone());
     }
     text
+}
+
+/// A server in one line.
+fn at(endpoint: &Endpoint, version: &str) -> String {
+    format!("{} (ClickHouse {version}), user {}, database {}", endpoint.url(), endpoint.user(), endpoint.database())
 }
 
 /// What is safe after a run that did not finish, and the command to go on.

@@ -109,21 +109,42 @@ fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
     causes
 }
 
+/// Which server an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The one that has the source and the lookup.
+    Source,
+    /// The one that has the target; often the only one.
+    Target,
+}
+
+impl End {
+    /// The flag and the variable that end in this, such as `url`.
+    fn setting(self, name: &str) -> String {
+        let prefix = if self == Self::Source { "source" } else { "clickhouse" };
+        format!("--{prefix}-{name} or {}_{}", prefix.to_uppercase(), name.to_uppercase())
+    }
+}
+
 /// The first question to a server: whatever is wrong is configuration.
-pub(super) fn connecting(error: &ServerError) -> Failure {
+pub(super) fn connecting(error: &ServerError, end: End) -> Failure {
     const UNKNOWN_DATABASE: u32 = 81;
     const AUTHENTICATION_FAILED: u32 = 516;
     const REQUIRED_PASSWORD: u32 = 194;
-    let failure = Failure::of_kind(Kind::Usage, error);
+    let mut failure = Failure::of_kind(Kind::Usage, error);
+    if end == End::Source {
+        failure.causes.insert(0, "the source's server cannot be used".to_owned());
+    }
     match error {
         ServerError::Server { code: Some(AUTHENTICATION_FAILED | REQUIRED_PASSWORD), .. } => {
-            failure.hint("set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file")
+            let (variables, flag) = if end == End::Source { ("SOURCE", "source") } else { ("CLICKHOUSE", "clickhouse") };
+            failure.hint(format!("set {variables}_USER, and {variables}_PASSWORD or --{flag}-password-file"))
         }
         ServerError::Server { code: Some(UNKNOWN_DATABASE), .. } => {
-            failure.hint("set --clickhouse-db or CLICKHOUSE_DB to the database in which the tables are")
+            failure.hint(format!("set {} to the database in which the tables are", end.setting("db")))
         }
         ServerError::Network { .. } | ServerError::Timeout { .. } => {
-            failure.hint("set --clickhouse-url or CLICKHOUSE_URL to the server's HTTP interface, which listens on port 8123 by default")
+            failure.hint(format!("set {} to the server's HTTP interface, which listens on port 8123 by default", end.setting("url")))
         }
         _ => failure,
     }
@@ -142,7 +163,9 @@ impl From<JobError> for Failure {
             JobError::MissingTable { role: "target", .. } => {
                 failure.hint("--target-table names another target; --clickhouse-db another database")
             }
-            JobError::MissingTable { .. } => failure.hint("--clickhouse-db names the database in which the tables are"),
+            JobError::MissingTable { .. } => {
+                failure.hint("--clickhouse-db names the database in which the tables are, --source-db that of source and lookup")
+            }
             _ => failure,
         }
     }

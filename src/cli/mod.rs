@@ -1,9 +1,10 @@
 //! Arguments, configuration, commands and exit codes: the only room that knows the terminal, the environment and the home of files.
 //!
-//! Parsing (`arguments`) is apart from resolving (`config`), and each command has a file of its own.
+//! Parsing (`arguments`, `server_arguments`) is apart from resolving (`config`, `connect`), and each command has a file of its own.
 
 mod arguments;
 mod config;
+mod connect;
 mod describe;
 mod dotenv;
 mod failure;
@@ -13,6 +14,7 @@ mod output;
 mod plan;
 mod run;
 mod sample;
+mod server_arguments;
 mod session;
 mod signals;
 mod size;

@@ -70,11 +70,12 @@ fn one_line(expression: &str) -> String {
 /// The four statements, for the whole partition; the source query of a run is limited to one chunk's range at a time.
 fn sql(session: &Session, native: bool) -> String {
     let (job, scope) = (&*session.job, &session.plan.scope);
+    let (from, to) = if session.servers.are_one() { ("", "") } else { (", where the source is", ", where the target is") };
     let mut text = String::new();
     if let Some(lookup) = &job.lookup {
         statement(
             &mut text,
-            "lookup query",
+            &format!("lookup query{from}"),
             &statements::lookup(lookup, scope.window, None, None),
             &statements::lookup_settings(job),
             " FORMAT RowBinary",
@@ -82,7 +83,7 @@ fn sql(session: &Session, native: bool) -> String {
         if !lookup.columns.is_empty() {
             statement(
                 &mut text,
-                "what a row gets that finds nothing",
+                &format!("what a row gets that finds nothing{from}"),
                 &statements::miss(lookup),
                 &statements::lookup_settings(job),
                 " FORMAT RowBinary",
@@ -91,11 +92,11 @@ fn sql(session: &Session, native: bool) -> String {
     }
     let first = session.plan.chunks.first();
     let chunk = scope.within(first.and_then(|chunk| chunk.range.as_deref()));
-    let title = format!("source query of chunk 1 of {}", session.plan.chunks.len().max(1));
+    let title = format!("source query of chunk 1 of {}{from}", session.plan.chunks.len().max(1));
     statement(&mut text, &title, &statements::source(job, &chunk), &statements::source_settings(job), " FORMAT RowBinary");
-    insert_statement(&mut text, "insert of a batch", &statements::insert(job, native), job, native);
-    insert_statement(&mut text, "insert of a dry run", &statements::dry_run(job, native), job, native);
-    statement(&mut text, "equivalent join", &statements::join(job, scope), &statements::join_settings(job), "");
+    insert_statement(&mut text, &format!("insert of a batch{to}"), &statements::insert(job, native), job, native);
+    insert_statement(&mut text, &format!("insert of a dry run{to}"), &statements::dry_run(job, native), job, native);
+    statement(&mut text, &format!("equivalent join{from}"), &statements::join(job, scope), &statements::join_settings(job), "");
     text
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::arguments::{ServerArguments, ThroughputArguments, WhatArguments};
+use super::arguments::{ThroughputArguments, WhatArguments};
 use super::config::{self, Resources};
-use super::failure::{Failure, connecting};
+use super::connect;
+use super::failure::{End, Failure, connecting};
+use super::server_arguments::ServerArguments;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
@@ -12,7 +14,9 @@ use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
 /// A job that is ready to run or to be shown.
 pub(super) struct Session {
     pub servers: Servers,
+    /// The target's.
     pub server_version: String,
+    pub source_version: String,
     pub job: Arc<BoundJob>,
     pub plan: Plan,
     pub resources: Resources,
@@ -26,14 +30,18 @@ pub(super) async fn open(
     run_id: &str,
 ) -> Result<Session, Failure> {
     let job = load(&what.job)?;
-    let connection = config::connection(server, throughput.compression, run_id)?;
-    let servers = Servers::one(connection);
-    let server_version = servers.target.hello().await.map_err(|error| connecting(&error))?;
+    let servers = connect::servers(server, throughput.compression, run_id)?;
+    let server_version = servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
+    let source_version = if servers.are_one() {
+        server_version.clone()
+    } else {
+        servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?
+    };
     let job = bind(&servers, &job, &config::bind_options(what)).await?;
     let resources = config::resources(throughput, &servers.target).await?;
     let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory: resources.memory };
     let plan = plan(&servers.source, &job, &what.partition, options).await?;
-    Ok(Session { servers, server_version, job: Arc::new(job), plan, resources })
+    Ok(Session { servers, server_version, source_version, job: Arc::new(job), plan, resources })
 }
 
 /// A new id for a run: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.

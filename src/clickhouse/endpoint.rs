@@ -34,7 +34,7 @@ impl fmt::Debug for Password {
 }
 
 /// The address of a ClickHouse HTTP interface with the user and the database to use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     url: Url,
     user: String,

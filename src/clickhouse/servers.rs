@@ -17,9 +17,9 @@ impl Servers {
         Self { source: connection.clone(), target: connection }
     }
 
-    /// Whether both ends have the same URL. Users and databases may differ all the same.
+    /// Whether both ends are the same in everything: URL, user, password and database.
     pub fn are_one(&self) -> bool {
-        self.source.endpoint().url() == self.target.endpoint().url()
+        self.source.endpoint() == self.target.endpoint()
     }
 
     /// Each connection once: what is asked of every server is asked of these.

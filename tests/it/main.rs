@@ -12,3 +12,4 @@ mod rowbinary;
 mod screen;
 mod server;
 mod support;
+mod two_servers;

@@ -6,7 +6,7 @@
 mod derived_join;
 mod dry_run;
 mod exclusion;
-mod fixture;
+pub mod fixture;
 mod generations;
 mod mistakes;
 mod profile;

@@ -1,0 +1,151 @@
+//! The source and the lookup on one server, the target on another: neither has the tables of the other.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use crate::oracle::fixture::{DECEMBER, Generation, PARTITIONS, assert_filled, number, oracle};
+use crate::orders::{JOB, Orders, PARTITION};
+use crate::support::{Binary, Server, ServerOptions, binary, tables};
+
+/// Two servers with the built-in job's tables, each with those of its own end alone, and the adversarial data.
+struct Apart {
+    source: Server,
+    target: Server,
+}
+
+impl Apart {
+    fn start(generation: Generation) -> Self {
+        let (source, target) = (Server::start_own(), Server::start_own());
+        for file in ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"] {
+            tables::load(&source, file);
+        }
+        tables::load(&target, generation.file);
+        Self { source, target }
+    }
+
+    fn tool(&self, command: &str, partition: &str) -> Binary {
+        let tool = binary().envs(&self.target.environment()).env("SOURCE_URL", self.source.url());
+        tool.args(&[command, "--partition", partition])
+    }
+
+    /// Evaluates the oracle where its tables are, and brings its rows to the target's server as the table `expected`.
+    fn bring_expected(&self, generation: Generation, partition: &str) {
+        const SETTINGS: &[(&str, &str)] = &[("join_use_nulls", "0")];
+        let sql = oracle(generation, partition);
+        let described = self.source.query_with(&format!("DESCRIBE ({sql}) FORMAT TSVRaw"), SETTINGS);
+        let described = String::from_utf8(described).unwrap();
+        let column = |line: &str| {
+            let mut fields = line.split('\t');
+            format!("`{}` {}", fields.next().unwrap(), fields.next().unwrap())
+        };
+        let columns: Vec<_> = described.lines().map(column).collect();
+        let rows = self.source.query_with(&format!("SELECT * FROM ({sql}) FORMAT Native"), SETTINGS);
+        self.target.query("DROP TABLE IF EXISTS expected");
+        self.target.query(&format!("CREATE TABLE expected ({}) ENGINE = Memory", columns.join(", ")));
+        self.target.insert("INSERT INTO expected FORMAT Native", &rows);
+    }
+}
+
+#[test]
+fn the_built_in_job_fills_the_other_server() {
+    let apart = Apart::start(DECEMBER);
+    for partition in PARTITIONS {
+        let rehearsed = apart.tool("run", partition).arg("--dry-run").run().expect(0);
+        assert!(rehearsed.stderr.contains("from server") && rehearsed.stderr.contains("to server"), "{rehearsed}");
+        assert_eq!(number(&apart.target, &format!("SELECT count() FROM events WHERE _partition_id = '{partition}'")), 0);
+        apart.tool("run", partition).args(&["--sample", "1"]).run().expect(0);
+        apart.bring_expected(DECEMBER, partition);
+        assert_filled(&apart.target, "events", partition, "SELECT * FROM expected");
+    }
+    // An exclusion names a table of the source's server.
+    apart.tool("run", PARTITIONS[0]).args(&["--exclude-dataset-items", "--dry-run"]).run().expect(0);
+    let (source, target) = (apart.source.url(), apart.target.url());
+    let plan = apart.tool("plan", PARTITIONS[0]).run().expect(0).stdout;
+    assert!(plan.contains(&format!("from server {source}/ (ClickHouse ")) && plan.contains(&format!("to server   {target}/")), "{plan}");
+    let sql = apart.tool("plan", PARTITIONS[0]).arg("--sql").run().expect(0).stdout;
+    for title in
+        ["-- lookup query, where the source is", "-- insert of a batch, where the target is", "-- equivalent join, where the source is"]
+    {
+        assert!(sql.contains(title), "{title}\n{sql}");
+    }
+}
+
+fn users() -> String {
+    let user = |name: &str, password: &str| {
+        format!(
+            "<{name}><password>{password}</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></{name}>"
+        )
+    };
+    format!("<clickhouse><users>{}{}</users></clickhouse>", user("reader", "reading"), user("writer", "writing"))
+}
+
+/// Orders on a server that lets a reader in by password, in a database of another name; shipments on a server of their own.
+fn orders_apart() -> (Orders, Server) {
+    let source = Orders::on(Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }), 3_000);
+    source.server.script(
+        "CREATE DATABASE `the shop's`\n--;;\nRENAME TABLE orders TO `the shop's`.orders, customers TO `the shop's`.customers\n--;;\n\
+         INSERT INTO `the shop's`.orders SELECT number + 1000000, 'o\\'clock \\\\ `x`', toDateTime('2025-06-02', 'UTC'), number, 1, 0, 'it''s \\'quoted\\'' FROM numbers(10)\n--;;\n\
+         INSERT INTO `the shop's`.customers VALUES ('o\\'clock \\\\ `x`', 'L\\'Aquila', [], 1, 0, '\\0')",
+    );
+    let target = Server::start_own();
+    let create = source.server.text("SHOW CREATE TABLE shipments FORMAT TSVRaw");
+    target.query(&create);
+    source.server.query("DROP TABLE shipments SYNC");
+    (source, target)
+}
+
+fn tool(source: &Orders, target: &Server) -> Binary {
+    let tool =
+        binary().file("job.toml", JOB).envs(&target.environment()).env("PARTITION", PARTITION).env("SOURCE_URL", source.server.url());
+    tool.env("SOURCE_USER", "reader").env("SOURCE_PASSWORD", "reading").env("SOURCE_DB", "the shop's")
+}
+
+#[test]
+fn another_user_another_database_and_quotes_in_keys() {
+    let (source, target) = orders_apart();
+    tool(&source, &target).args(&["run", "--job", "job.toml", "--batch-size", "500"]).run().expect(0);
+    let rows = target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinaryWithNamesAndTypes");
+    source.server.query(
+        "CREATE TABLE found (order_id UInt64, customer String, placed DateTime64(3, 'UTC'), amount Decimal(18, 2), note String, tags Array(String),
+            letter String, version UInt32) ENGINE = Memory",
+    );
+    source.server.insert("INSERT INTO found FORMAT RowBinaryWithNamesAndTypes", &rows);
+    source.server.query(
+        "INSERT INTO expected SELECT o.id, o.customer, o.placed, o.amount * 2, concat(o.note, ' to ', coalesce(c.city, 'nowhere')), c.tags, c.letter, o.version
+        FROM (SELECT * FROM `the shop's`.orders FINAL) AS o LEFT ANY JOIN (SELECT * FROM `the shop's`.customers FINAL) AS c ON o.customer = c.id
+        SETTINGS join_use_nulls = 0",
+    );
+    let figures = source.server.text(
+        "SELECT (SELECT countIf(note LIKE '%L\\'Aquila') FROM found), (SELECT count() FROM found) = (SELECT count() FROM expected),
+            (SELECT count() FROM (SELECT * FROM found EXCEPT SELECT * FROM expected)), (SELECT count() FROM (SELECT * FROM expected EXCEPT SELECT * FROM found))",
+    );
+    assert_eq!(figures, "10\t1\t0\t0", "quoted rows, as many rows, rows too many, rows missing");
+}
+
+#[test]
+fn what_is_wrong_with_the_sources_server_is_said_of_it() {
+    let (source, target) = orders_apart();
+    let fails = |tool: Binary, code: i32, parts: &[&str]| {
+        let output = tool.args(&["run", "--job", "job.toml"]).run().expect(code);
+        for part in parts {
+            assert!(output.stderr.contains(part), "{part:?} is not in the message\n{output}");
+        }
+        assert!(!output.stderr.contains("reading"), "the password\n{output}");
+    };
+    let of_source = "the source's server cannot be used";
+    fails(tool(&source, &target).env("SOURCE_URL", "http://127.0.0.1:1"), 2, &[of_source, "127.0.0.1:1", "--source-url or SOURCE_URL"]);
+    fails(tool(&source, &target).env("SOURCE_URL", "nonsense"), 2, &[of_source, "URL cannot be used"]);
+    let wrong = ["AUTHENTICATION_FAILED", "set SOURCE_USER, and SOURCE_PASSWORD or --source-password-file"];
+    fails(tool(&source, &target).env("SOURCE_PASSWORD", "x"), 2, &[&[of_source], &wrong[..]].concat());
+    fails(tool(&source, &target).env("SOURCE_DB", "nowhere"), 2, &[of_source, "UNKNOWN_DATABASE", "--source-db or SOURCE_DB"]);
+    fails(tool(&source, &target).env("SOURCE_DB", "default"), 3, &["the source table default.orders does not exist", "--source-db"]);
+    fails(tool(&source, &target).env("SOURCE_PASSWORD_FILE", "x"), 2, &["SOURCE_PASSWORD and SOURCE_PASSWORD_FILE are both given"]);
+    fails(tool(&source, &target).env("CLICKHOUSE_URL", "http://127.0.0.1:1"), 2, &["127.0.0.1:1", "--clickhouse-url or CLICKHOUSE_URL"]);
+    // The user and the password of the target's server are not for another one.
+    let named = tool(&source, &target).env("CLICKHOUSE_USER", "default").env("SOURCE_USER", "").env("SOURCE_PASSWORD", "");
+    named.args(&["run", "--job", "job.toml", "--dry-run"]).run().expect(0);
+    let same = tool(&source, &target)
+        .env("CLICKHOUSE_URL", source.server.url())
+        .env("CLICKHOUSE_USER", "reader")
+        .env("CLICKHOUSE_PASSWORD", "reading");
+    fails(same.env("SOURCE_USER", "writer").env("SOURCE_PASSWORD", "").env("SOURCE_URL", ""), 2, &[of_source, "AUTHENTICATION_FAILED"]);
+}
