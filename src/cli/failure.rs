@@ -175,6 +175,7 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let kind = match &error {
             PlanError::Partition(_) | PlanError::PartitionedOtherwise { .. } => Kind::Usage,
+            PlanError::OtherKey { .. } => Kind::Refused,
             PlanError::Server { .. } => Kind::Stopped,
         };
         Self::of_kind(kind, &error)

@@ -39,7 +39,7 @@ pub(super) async fn open(
     };
     let job = bind(&servers, &job, &config::bind_options(what)).await?;
     let resources = config::resources(throughput, &servers.target).await?;
-    let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory: resources.memory };
+    let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory: resources.memory, bounds: None };
     let plan = plan(&servers.source, &job, &what.partition, options).await?;
     Ok(Session { servers, server_version, source_version, job: Arc::new(job), plan, resources })
 }

@@ -2,17 +2,11 @@
 
 use serde::Deserialize;
 
-use super::PlanError;
+use super::hexadecimal;
 use super::key::{KeyColumn, bounding_prefix};
 use super::ranges::Bound;
+use super::{ChunkBounds, PlanError};
 use crate::clickhouse::{Connection, Error as ServerError, ErrorClass, Settings, TableSchema, quote_identifier, quote_literal};
-
-/// The primary key's leading columns and the bounds that cut a partition into chunks.
-#[derive(Debug)]
-pub(super) struct Boundaries {
-    pub key: Vec<KeyColumn>,
-    pub bounds: Vec<Bound>,
-}
 
 /// Finds bounds such that there are about `chunk_rows` rows, versions not collapsed, between each two.
 ///
@@ -23,12 +17,12 @@ pub(super) async fn boundaries(
     table: &TableSchema,
     partition_id: &str,
     chunk_rows: u64,
-) -> Result<Boundaries, PlanError> {
+) -> Result<ChunkBounds, PlanError> {
     match from_index(connection, table, partition_id, chunk_rows).await {
         Ok(boundaries) => Ok(boundaries),
         Err(error) if matches!(error, ServerError::Server { .. }) && error.class() == ErrorClass::Fatal => {
             tracing::warn!(%error, "the primary index cannot be read, so the partition is read as one chunk");
-            Ok(Boundaries { key: Vec::new(), bounds: Vec::new() })
+            Ok(ChunkBounds::default())
         }
         Err(source) => Err(PlanError::Server { what: "reading the primary index", table: table.name.clone(), source }),
     }
@@ -53,15 +47,44 @@ fn key_column(table: &TableSchema, described: Described) -> KeyColumn {
     KeyColumn { name, expression, type_name }
 }
 
-async fn from_index(connection: &Connection, table: &TableSchema, partition_id: &str, chunk_rows: u64) -> Result<Boundaries, ServerError> {
-    let (database, name) = (quote_literal(&table.name.database), quote_literal(&table.name.table));
-    let index = format!("mergeTreeIndex({database}, {name})");
-    let described = connection.rows::<Described>("plan", &format!("DESCRIBE {index}")).await?;
+/// Holds bounds of an earlier plan against the table's present primary key.
+///
+/// # Errors
+/// [`PlanError::OtherKey`] where the bounds are in other columns, and [`PlanError::Server`].
+pub(super) async fn check_bounds(connection: &Connection, table: &TableSchema, bounds: &ChunkBounds) -> Result<(), PlanError> {
+    if bounds.bounds.is_empty() && bounds.key.is_empty() {
+        return Ok(());
+    }
+    let asked = bounding_key(connection, table).await;
+    let key = asked.map_err(|source| PlanError::Server { what: "reading the primary key", table: table.name.clone(), source })?;
+    if bounds.is_whole() && key.starts_with(&bounds.key) {
+        return Ok(());
+    }
+    let text = |key: &[KeyColumn]| match key {
+        [] => "nothing".to_owned(),
+        key => key.iter().map(|column| format!("{} {}", column.expression, column.type_name)).collect::<Vec<_>>().join(", "),
+    };
+    Err(PlanError::OtherKey { table: table.name.clone(), bounds: text(&bounds.key), key: text(&key) })
+}
+
+/// The table function that shows the primary index.
+fn index_of(table: &TableSchema) -> String {
+    format!("mergeTreeIndex({}, {})", quote_literal(&table.name.database), quote_literal(&table.name.table))
+}
+
+/// The columns in which bounds of this table are.
+async fn bounding_key(connection: &Connection, table: &TableSchema) -> Result<Vec<KeyColumn>, ServerError> {
+    let described = connection.rows::<Described>("plan", &format!("DESCRIBE {}", index_of(table))).await?;
     let columns = described.into_iter().skip_while(|column| column.name != "rows_in_granule").skip(1);
-    let key: Vec<_> = columns.map(|column| key_column(table, column)).collect();
-    let key = bounding_prefix(key);
+    Ok(bounding_prefix(columns.map(|column| key_column(table, column)).collect()))
+}
+
+async fn from_index(connection: &Connection, table: &TableSchema, partition_id: &str, chunk_rows: u64) -> Result<ChunkBounds, ServerError> {
+    let (database, name) = (quote_literal(&table.name.database), quote_literal(&table.name.table));
+    let index = index_of(table);
+    let key = bounding_key(connection, table).await?;
     if key.is_empty() {
-        return Ok(Boundaries { key, bounds: Vec::new() });
+        return Ok(ChunkBounds::default());
     }
     let names: Vec<_> = key.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
     let list = names.join(", ");
@@ -82,23 +105,7 @@ async fn from_index(connection: &Connection, table: &TableSchema, partition_id: 
         quote_literal(partition_id)
     );
     let rows = connection.rows_with::<Row>("plan", &sql, &Settings::common()).await?;
-    let bounds = rows.into_iter().filter_map(|row| row.bound.iter().map(|text| unhex(text)).collect::<Option<Bound>>()).collect();
-    Ok(Boundaries { key, bounds })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    Some(digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hexadecimal_text() {
-        assert_eq!(unhex("00FF27"), Some(vec![0, 255, 39]));
-        assert_eq!(unhex(""), Some(vec![]));
-        assert_eq!(unhex("0g"), None);
-    }
+    let bounds =
+        rows.into_iter().filter_map(|row| row.bound.iter().map(|text| hexadecimal::decode(text)).collect::<Option<Bound>>()).collect();
+    Ok(ChunkBounds { key, bounds })
 }

@@ -19,6 +19,16 @@ pub enum PlanError {
         /// Its partition key.
         partition_key: String,
     },
+    /// The chunks of an earlier plan cannot be rebuilt: their bounds are in other columns than the table's primary key now begins with.
+    #[error("the chunks were planned by {bounds}, and the primary key of the source table {table} is now {key}; they cannot be rebuilt")]
+    OtherKey {
+        /// Which table.
+        table: TableName,
+        /// The key's columns in the bounds, with their types.
+        bounds: String,
+        /// Those of the table.
+        key: String,
+    },
     /// The server could not be asked.
     #[error("{what} of the source table {table} failed")]
     Server {

@@ -1,16 +1,19 @@
 //! Which leading columns of the source's primary key can bound a chunk.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clickhouse::quote_literal_bytes;
 use crate::rowbinary::DataType;
 
 /// A column or an expression of the primary key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KeyColumn {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyColumn {
     /// Its column's name in `mergeTreeIndex`.
     pub name: String,
     /// The expression for a predicate.
     pub expression: String,
     /// Its type.
+    #[serde(rename = "type")]
     pub type_name: String,
 }
 
@@ -18,12 +21,12 @@ impl KeyColumn {
     /// SQL that gives a value of this column as text; `value` is SQL for the value.
     ///
     /// Times are written in UTC: local text is ambiguous in the hour that a time zone has twice.
-    pub fn text_of(&self, value: &str) -> String {
+    pub(super) fn text_of(&self, value: &str) -> String {
         if self.utc_type().is_some() { format!("toString(toTimeZone({value}, 'UTC'))") } else { format!("toString({value})") }
     }
 
     /// SQL for the value that this text stands for.
-    pub fn literal(&self, text: &[u8]) -> String {
+    pub(super) fn literal(&self, text: &[u8]) -> String {
         let text = quote_literal_bytes(text);
         match self.utc_type() {
             Some(utc) => format!("CAST({text} AS {utc})"),

@@ -1,6 +1,6 @@
 //! The column by whose ranges both tables can be cut.
 
-use super::boundaries::Boundaries;
+use super::ChunkBounds;
 use super::key::KeyColumn;
 use crate::clickhouse::quote_identifier;
 use crate::job::BoundJob;
@@ -20,16 +20,16 @@ pub(super) struct LeadingColumn {
 
 impl LeadingColumn {
     /// `None` where the tables share no such column.
-    pub fn find(job: &BoundJob, boundaries: &Boundaries) -> Option<Self> {
+    pub fn find(job: &BoundJob, bounds: &ChunkBounds) -> Option<Self> {
         let lookup = job.lookup.as_ref()?;
-        let first = boundaries.key.first()?;
+        let first = bounds.key.first()?;
         let key = lookup.keys.iter().find(|key| key.source == first.name)?;
         let theirs = lookup.table.column(&key.lookup)?;
         if !orders_alike(first, &theirs.type_name) {
             return None;
         }
         let (mut values, mut of_bound) = (Vec::<String>::new(), Vec::new());
-        for bound in &boundaries.bounds {
+        for bound in &bounds.bounds {
             let literal = first.literal(bound.first()?);
             if values.last() != Some(&literal) {
                 values.push(literal);

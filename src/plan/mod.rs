@@ -5,7 +5,9 @@
 
 mod attributes;
 mod boundaries;
+mod bounds;
 mod error;
+mod hexadecimal;
 mod key;
 mod leading;
 mod memory;
@@ -14,8 +16,11 @@ mod planner;
 mod ranges;
 mod waves;
 
+pub use bounds::ChunkBounds;
 pub use error::PlanError;
+pub use key::KeyColumn;
 pub use memory::{MemoryDemand, MemoryPlan, MemoryTooSmall};
 pub use partition::{Partition, PartitionError};
 pub use planner::{Chunk, DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
+pub use ranges::Bound;
 pub use waves::{Wave, WavePlanner};

@@ -3,21 +3,22 @@
 use serde::Deserialize;
 
 use super::attributes::{AttributeStatistics, statistics};
-use super::boundaries::boundaries;
+use super::boundaries::{boundaries, check_bounds};
 use super::leading::LeadingColumn;
-use super::ranges::predicates;
-use super::{MemoryPlan, Partition, PlanError, WavePlanner};
+use super::{ChunkBounds, MemoryPlan, Partition, PlanError, WavePlanner};
 use crate::clickhouse::{Connection, Error as ServerError, quote_identifier, quote_literal};
 use crate::job::BoundJob;
 use crate::job::statements::{LookupWindow, Scope};
 
 /// What decides how a partition is cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PlanOptions {
     /// About how many rows a chunk should have at most, versions not collapsed.
     pub chunk_rows: u64,
     /// How the memory is divided.
     pub memory: MemoryPlan,
+    /// The bounds of an earlier plan, to rebuild its very chunks; `None` for new ones.
+    pub bounds: Option<ChunkBounds>,
 }
 
 /// Rows of a chunk, unless memory asks for smaller ones.
@@ -38,7 +39,9 @@ pub struct Plan {
     pub scope: Scope,
     /// How the memory is divided.
     pub memory: MemoryPlan,
-    /// The chunks in their order; none where the partition has no rows.
+    /// Where the chunks meet.
+    pub bounds: ChunkBounds,
+    /// The chunks in their order; none where the partition has no rows, unless bounds were given.
     pub chunks: Vec<Chunk>,
     /// Groups the chunks into waves.
     pub waves: WavePlanner,
@@ -74,24 +77,31 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
     let window = window(connection, job, partition).await.map_err(failed("asking for the times"))?;
     let scope = Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
     let Stored { rows, bytes, parts } = stored;
-    let planned = |chunks, waves| Plan {
+    let planned = |bounds, chunks, waves| Plan {
         partition: partition.clone(),
         stored_rows: rows,
         stored_bytes: bytes,
         parts,
         scope,
         memory: options.memory,
+        bounds,
         chunks,
         waves,
     };
-    if rows == 0 {
-        return Ok(planned(Vec::new(), WavePlanner::new(0, None, None, 0)));
+    if rows == 0 && options.bounds.is_none() {
+        return Ok(planned(ChunkBounds::default(), Vec::new(), WavePlanner::new(0, None, None, 0)));
     }
     let least = GRANULES_A_PART * GRANULE_ROWS * parts;
-    let mut found = boundaries(connection, table, partition.id(), options.chunk_rows.max(least)).await?;
+    let mut found = match &options.bounds {
+        Some(bounds) => {
+            check_bounds(connection, table, bounds).await?;
+            bounds.clone()
+        }
+        None => boundaries(connection, table, partition.id(), options.chunk_rows.max(least)).await?,
+    };
     let mut leading = LeadingColumn::find(job, &found);
     let mut attributes = attributes(connection, job, window, leading.as_ref()).await?;
-    if let Some(statistics) = &attributes {
+    if let (Some(statistics), None) = (&attributes, &options.bounds) {
         let needed = statistics.bytes();
         if needed > options.memory.attributes as f64 {
             // Several waves: chunks small enough that a few of them fill one, or else buckets would have to be made of single chunks.
@@ -104,10 +114,9 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
             attributes = self::attributes(connection, job, window, leading.as_ref()).await?;
         }
     }
-    let chunks: Vec<_> =
-        predicates(&found.key, &found.bounds).into_iter().enumerate().map(|(number, range)| Chunk { number, range }).collect();
+    let chunks = found.chunks();
     let waves = WavePlanner::new(chunks.len(), leading, attributes, options.memory.attributes);
-    Ok(planned(chunks, waves))
+    Ok(planned(found, chunks, waves))
 }
 
 /// Counts and measures what will be looked up; `None` for a job without a lookup.

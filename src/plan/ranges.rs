@@ -3,7 +3,7 @@
 use super::key::KeyColumn;
 
 /// A value of each key column, as text.
-pub(super) type Bound = Vec<Vec<u8>>;
+pub type Bound = Vec<Vec<u8>>;
 
 /// The predicates of the ranges between sorted bounds: up to the first, between each two, and beyond the last. A bound itself
 /// belongs to the range below it. Without bounds there is one range without a predicate.

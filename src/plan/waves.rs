@@ -16,7 +16,8 @@ use crate::job::statements::Bucket;
 pub struct Wave {
     /// Its number, from 0.
     pub number: usize,
-    /// The chunks that are streamed against it, by their numbers.
+    /// The run of chunks that it belongs to, by their numbers. Streamed are those that [`WavePlanner::is_pending`] says; the first and the
+    /// last always are.
     pub chunks: Range<usize>,
     /// The predicate on the lookup's rows, already quoted; `None` for all of the window.
     pub lookup_range: Option<String>,
@@ -33,7 +34,8 @@ pub struct Wave {
 /// Finds the waves of a plan, one after the other.
 #[derive(Clone, Debug)]
 pub struct WavePlanner {
-    chunks: usize,
+    /// Which chunks are to be streamed.
+    pending: Vec<bool>,
     leading: Option<LeadingColumn>,
     statistics: Option<AttributeStatistics>,
     /// For all attributes that are in memory at once.
@@ -57,7 +59,24 @@ impl WavePlanner {
     ) -> Self {
         let bytes_per_row = statistics.as_ref().map_or(0.0, |statistics| statistics.bytes_per_row);
         let (next_chunk, next_number, buckets) = (0, 0, Vec::new());
-        Self { chunks, leading, statistics, attributes_bytes, bytes_per_row, next_chunk, next_number, buckets, most_chunks: usize::MAX }
+        let pending = vec![true; chunks];
+        Self { pending, leading, statistics, attributes_bytes, bytes_per_row, next_chunk, next_number, buckets, most_chunks: usize::MAX }
+    }
+
+    /// The same for some of the chunks: no wave begins or ends with another, and none is made for others alone.
+    ///
+    /// `pending` says of each chunk whether it is to be streamed; one that it does not know is not.
+    #[must_use]
+    pub fn only(mut self, pending: &[bool]) -> Self {
+        for (number, is_pending) in self.pending.iter_mut().enumerate() {
+            *is_pending &= pending.get(number).copied().unwrap_or_default();
+        }
+        self
+    }
+
+    /// Whether the chunk of this number is to be streamed.
+    pub fn is_pending(&self, chunk: usize) -> bool {
+        self.pending.get(chunk).copied().unwrap_or_default()
     }
 
     /// The next wave; `None` when no chunk is left.
@@ -65,31 +84,38 @@ impl WavePlanner {
         if let Some((chunks, bucket)) = self.buckets.pop() {
             return Some(self.wave(chunks, Some(bucket), self.attributes_bytes / 2));
         }
-        if self.next_chunk >= self.chunks {
-            return None;
-        }
-        let all = 0..self.chunks;
-        if self.next_chunk == 0 && self.chunks <= self.most_chunks && self.bytes(&all) <= self.attributes_bytes as f64 {
-            self.next_chunk = self.chunks;
+        let is_first = self.next_chunk == 0;
+        let first = (self.next_chunk..self.pending.len()).find(|&chunk| self.is_pending(chunk))?;
+        let end = (first..self.pending.len()).rfind(|&chunk| self.is_pending(chunk))? + 1;
+        let all = first..end;
+        if is_first && all.len() <= self.most_chunks && self.bytes(&all) <= self.attributes_bytes as f64 {
+            self.next_chunk = end;
             return Some(self.wave(all, None, self.attributes_bytes));
         }
         let limit = self.attributes_bytes / 2;
-        let first = self.next_chunk;
         let mut run = first..first + 1;
         if self.bytes(&run) > limit as f64 {
             // The chunks that need the same rows share their buckets.
-            while run.end < self.chunks && self.rows(&(first..run.end + 1)) == self.rows(&run) {
+            while run.end < end && self.rows(&(first..run.end + 1)) == self.rows(&run) {
                 run.end += 1;
             }
+            let run = self.up_to_the_last_pending(run);
             self.next_chunk = run.end;
             self.split(run.clone(), self.bytes(&run) / limit.max(1) as f64);
             return self.next_wave();
         }
-        while run.end < self.chunks && run.len() < self.most_chunks && self.bytes(&(first..run.end + 1)) <= limit as f64 {
+        while run.end < end && run.len() < self.most_chunks && self.bytes(&(first..run.end + 1)) <= limit as f64 {
             run.end += 1;
         }
+        let run = self.up_to_the_last_pending(run);
         self.next_chunk = run.end;
         Some(self.wave(run, None, limit))
+    }
+
+    /// The run without what is done at its end.
+    fn up_to_the_last_pending(&self, run: Range<usize>) -> Range<usize> {
+        let end = run.clone().rfind(|&chunk| self.is_pending(chunk)).map_or(run.start, |last| last + 1);
+        run.start..end
     }
 
     /// Takes back a wave whose map outgrew its limit after `loaded_rows` rows of it; the following waves are smaller.
@@ -252,6 +278,28 @@ mod tests {
         planner.take_back(&single, 1);
         let after = planner.next_wave().unwrap().bucket.unwrap();
         assert_eq!((after.index, after.count), (before.index, before.count * 2));
+    }
+
+    #[test]
+    fn what_is_done_is_neither_looked_up_nor_streamed() {
+        let done = |pending: [bool; 5], memory| waves(&mut planner([1, 2, 3, 4, 5, 6, 7], memory).only(&pending));
+        assert_eq!(done([false; 5], 280), []);
+        let middle = [false, true, false, true, false];
+        assert_eq!(done(middle, 280), shown(&[(1..4, Some("`p` >= 'a' AND `p` <= 'd'"), None, 20)]));
+        // Room for 13 rows: what is done between the two would not fit, and is not needed. Alone, each fits or is split.
+        let b_to_d = Some("`p` >= 'b' AND `p` <= 'd'");
+        let expected =
+            [(1..2, Some("`p` >= 'a' AND `p` <= 'b'"), None, 9), (3..4, b_to_d, Some((0, 2)), 7), (3..4, b_to_d, Some((1, 2)), 7)];
+        assert_eq!(done(middle, 270), shown(&expected));
+        // A list that is too short knows nothing of the chunks behind its end.
+        let short = waves(&mut planner([1, 2, 3, 4, 5, 6, 7], 280).only(&[true]));
+        assert_eq!(short.into_iter().map(|wave| wave.0).collect::<Vec<_>>(), [0..1]);
+        // Taking a wave back leaves out what is done as well.
+        let mut planner = planner([1, 2, 3, 4, 5, 6, 7], 400).only(&[true, false, false, false, true]);
+        let whole = planner.next_wave().unwrap();
+        assert_eq!(whole.chunks, 0..5);
+        planner.take_back(&whole, 10);
+        assert_eq!(waves(&mut planner).iter().map(|wave| wave.0.clone()).collect::<Vec<_>>().first(), Some(&(0..1)));
     }
 
     #[test]
