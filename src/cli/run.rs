@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::session::{Session, new_run_id, open};
 use super::signals::second_signal;
 use super::{config, describe, logging, sample, summary_file};
-use crate::pipeline::{Counters, Outcome, Phase, Pipeline, Sampler, Stop};
+use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineError, Sampler, Stop, Work};
 use crate::progress::{Seconds, Status, Summary, Terminal, peak_memory_bytes, show};
 
 /// What a supervisor takes for "interrupted by a signal".
@@ -77,9 +77,13 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     let planned = began.elapsed();
 
     let work = async {
-        let ran = pipeline.run(&session.plan).await;
+        let ran = pipeline.run(&session.plan, &Work::all(&session.plan)).await;
         sampler.close();
-        ran
+        let ran = ran?;
+        if let Some(counted) = ran.counted.filter(|_| ran.outcome == Outcome::Complete) {
+            pipeline.check_count(&session.plan, counted, counters.source_rows.get()).await?;
+        }
+        Ok::<_, PipelineError>(ran.outcome)
     };
     let running = show(terminal, counters.clone(), options.dry_run, work);
     let printing = async {

@@ -1,7 +1,7 @@
 //! One attempt to stream a chunk, and what becomes of its counts.
 //!
 //! ```text
-//! open ──stream ended──► ended ──last batch acknowledged──► done (the chunk is complete)
+//! open ──stream ended──► ended ──last batch acknowledged──► done (this part of the chunk is complete)
 //!   └─────stream broke──► given up (its counts are taken back; the next attempt streams the chunk again)
 //! ```
 
@@ -9,12 +9,15 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex};
 
 use super::Counters;
+use super::report::{ChunkBook, Figures, Share};
 
-/// An attempt to stream a chunk; shared by its reader and its batches.
+/// An attempt to stream a chunk, or a part of its keys; shared by its reader and its batches.
 #[derive(Debug)]
 pub(super) struct Attempt {
     /// The chunk's number in the plan, from 0.
     pub chunk: usize,
+    share: Share,
+    book: Arc<ChunkBook>,
     counters: Arc<Counters>,
     state: Mutex<State>,
 }
@@ -24,10 +27,7 @@ struct State {
     given_up: bool,
     stream_ended: bool,
     batches_open: usize,
-    inserted_rows: u64,
-    source_rows: u64,
-    source_bytes: u64,
-    matched: Matched,
+    figures: Figures,
 }
 
 /// What one network piece contributed, or one look-up of rows that had been put aside.
@@ -58,8 +58,9 @@ impl AddAssign for Matched {
 }
 
 impl Attempt {
-    pub fn begin(chunk: usize, counters: Arc<Counters>) -> Arc<Self> {
-        Arc::new(Self { chunk, counters, state: Mutex::default() })
+    pub fn begin(chunk: usize, share: Share, book: Arc<ChunkBook>, counters: Arc<Counters>) -> Arc<Self> {
+        book.begin(chunk);
+        Arc::new(Self { chunk, share, book, counters, state: Mutex::default() })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -69,11 +70,9 @@ impl Attempt {
     /// Rows were read, or rows that had been read were looked up.
     pub fn read(&self, tally: Tally) {
         let mut state = self.state();
-        state.source_rows += tally.rows;
-        state.source_bytes += tally.bytes;
+        state.figures += Figures { rows_read: tally.rows, bytes_read: tally.bytes, matched: tally.matched, ..Figures::default() };
         self.counters.source_rows.add(tally.rows);
         self.counters.source_bytes.add(tally.bytes);
-        state.matched += tally.matched;
         self.counters.matched_rows.add(tally.matched.in_window);
         self.counters.matched_late_rows.add(tally.matched.late);
         self.counters.unmatched_rows.add(tally.matched.not);
@@ -84,8 +83,8 @@ impl Attempt {
         self.state().batches_open += 1;
     }
 
-    /// A batch was acknowledged.
-    pub fn batch_acknowledged(&self, rows: u64, bytes: u64) {
+    /// A batch was acknowledged; `hash` is the sum of its rows' hashes.
+    pub fn batch_acknowledged(&self, rows: u64, bytes: u64, hash: u128) {
         let mut state = self.state();
         state.batches_open -= 1;
         self.counters.batches.add(1);
@@ -93,7 +92,7 @@ impl Attempt {
         if state.given_up {
             self.counters.repeated_rows.add(rows);
         } else {
-            state.inserted_rows += rows;
+            state.figures += Figures { rows_inserted: rows, bytes_inserted: bytes, batches: 1, hash, ..Figures::default() };
             self.counters.inserted_rows.add(rows);
             self.complete_if_done(&state);
         }
@@ -109,19 +108,23 @@ impl Attempt {
     /// The stream broke: nothing of this attempt counts.
     pub fn give_up(&self) {
         let mut state = self.state();
-        state.given_up = true;
-        self.counters.source_rows.take(state.source_rows);
-        self.counters.source_bytes.take(state.source_bytes);
-        self.counters.matched_rows.take(state.matched.in_window);
-        self.counters.matched_late_rows.take(state.matched.late);
-        self.counters.unmatched_rows.take(state.matched.not);
-        self.counters.inserted_rows.take(state.inserted_rows);
-        self.counters.repeated_rows.add(state.inserted_rows);
+        if std::mem::replace(&mut state.given_up, true) {
+            return;
+        }
+        let Figures { rows_read, bytes_read, matched, rows_inserted, .. } = state.figures;
+        self.counters.source_rows.take(rows_read);
+        self.counters.source_bytes.take(bytes_read);
+        self.counters.matched_rows.take(matched.in_window);
+        self.counters.matched_late_rows.take(matched.late);
+        self.counters.unmatched_rows.take(matched.not);
+        self.counters.inserted_rows.take(rows_inserted);
+        self.counters.repeated_rows.add(rows_inserted);
     }
 
     fn complete_if_done(&self, state: &State) {
         if state.stream_ended && state.batches_open == 0 {
             self.counters.chunks_done.add(1);
+            self.book.complete(self.chunk, self.share, state.figures);
         }
     }
 }
@@ -132,26 +135,33 @@ mod tests {
 
     #[test]
     fn what_is_given_up_does_not_count() {
-        let counters = Arc::new(Counters::default());
-        let first = Attempt::begin(0, counters.clone());
+        let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
+        let (counters, book) = (Arc::new(Counters::default()), Arc::new(ChunkBook::new(Some(sender))));
+        let first = Attempt::begin(0, Share::of(None), book.clone(), counters.clone());
         first.read(Tally { rows: 10, bytes: 100, matched: Matched { in_window: 6, late: 0, not: 1 } });
         first.read(Tally { matched: Matched { in_window: 0, late: 2, not: 1 }, ..Tally::default() });
         let matched = || (counters.matched_rows.get(), counters.matched_late_rows.get(), counters.unmatched_rows.get());
         assert_eq!(matched(), (6, 2, 2));
         first.batch_queued();
         first.batch_queued();
-        first.batch_acknowledged(4, 40);
+        first.batch_acknowledged(4, 40, 1);
         first.give_up();
-        first.batch_acknowledged(4, 40);
+        first.batch_acknowledged(4, 40, 2);
         assert_eq!((counters.source_rows.get(), counters.inserted_rows.get(), counters.repeated_rows.get()), (0, 0, 8));
         assert_eq!((matched(), counters.chunks_done.get()), ((0, 0, 0), 0));
 
-        let second = Attempt::begin(0, counters.clone());
-        second.read(Tally { rows: 10, bytes: 100, matched: Matched { in_window: 7, late: 0, not: 3 } });
+        let second = Attempt::begin(0, Share::of(None), book, counters.clone());
+        second.read(Tally { rows: 10, bytes: 100, matched: Matched { in_window: 6, late: 1, not: 3 } });
         second.batch_queued();
+        second.batch_queued();
+        second.batch_acknowledged(4, 40, 4);
         second.stream_ended();
         assert_eq!(counters.chunks_done.get(), 0, "a batch is still open");
-        second.batch_acknowledged(10, 100);
+        assert!(reports.try_recv().is_err());
+        second.batch_acknowledged(6, 60, 8);
         assert_eq!((counters.inserted_rows.get(), counters.chunks_done.get()), (10, 1));
+        let report = reports.try_recv().unwrap();
+        assert_eq!((report.attempts, report.rows_read, report.rows_inserted, report.hash), (2, 10, 10, 12));
+        assert_eq!((report.matched, report.matched_late, report.unmatched), (6, 1, 3));
     }
 }

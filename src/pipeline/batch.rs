@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use twox_hash::XxHash3_128;
 
 use super::attempt::Attempt;
+use super::row_hash::{BatchHashes, row_hash};
 use super::rows::{RowFormat, Rows};
 use crate::native::MalformedRow;
 
@@ -16,18 +16,10 @@ pub(super) struct Batch {
     pub pieces: Vec<Bytes>,
     pub rows: u64,
     pub bytes: u64,
-}
-
-impl Batch {
-    /// Equal bytes, equal digest: the part of the deduplication token that lets a repeated batch be recognized, and lets no other
-    /// batch be taken for it.
-    pub fn digest(&self) -> u128 {
-        let mut hasher = XxHash3_128::new();
-        for piece in &self.pieces {
-            hasher.write(piece);
-        }
-        hasher.finish_128()
-    }
+    /// Of its rows in their order, for the deduplication token.
+    pub digest: u128,
+    /// The sum of its rows' hashes.
+    pub hash: u128,
 }
 
 /// When a batch is full.
@@ -43,6 +35,7 @@ pub(super) struct BatchBuilder {
     attempt: Arc<Attempt>,
     limits: BatchLimits,
     building: Rows,
+    hashes: BatchHashes,
     rows: u64,
     bytes: u64,
     full: Vec<Batch>,
@@ -50,7 +43,7 @@ pub(super) struct BatchBuilder {
 
 impl BatchBuilder {
     pub fn new(attempt: Arc<Attempt>, limits: BatchLimits, format: &RowFormat) -> Self {
-        Self { attempt, limits, building: Rows::new(format), rows: 0, bytes: 0, full: Vec::new() }
+        Self { attempt, limits, building: Rows::new(format), hashes: BatchHashes::new(), rows: 0, bytes: 0, full: Vec::new() }
     }
 
     /// Appends a row: the source's columns, then the lookup's, both in RowBinary.
@@ -62,6 +55,7 @@ impl BatchBuilder {
             self.seal()?;
         }
         self.building.append(source, lookup)?;
+        self.hashes.push(row_hash(source, lookup));
         self.rows += 1;
         self.bytes += (source.len() + lookup.len()) as u64;
         Ok(())
@@ -85,7 +79,9 @@ impl BatchBuilder {
         if self.rows > 0 {
             let pieces = self.building.take()?;
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-            self.full.push(Batch { attempt: self.attempt.clone(), pieces, rows: self.rows, bytes });
+            let hashes = std::mem::replace(&mut self.hashes, BatchHashes::new());
+            let (digest, hash) = (hashes.digest(), hashes.sum());
+            self.full.push(Batch { attempt: self.attempt.clone(), pieces, rows: self.rows, bytes, digest, hash });
         }
         (self.rows, self.bytes) = (0, 0);
         Ok(())
@@ -96,9 +92,14 @@ impl BatchBuilder {
 mod tests {
     use super::*;
     use crate::pipeline::Counters;
+    use crate::pipeline::report::{ChunkBook, Share};
+
+    fn attempt() -> Arc<Attempt> {
+        Attempt::begin(0, Share::of(None), Arc::new(ChunkBook::new(None)), Arc::new(Counters::default()))
+    }
 
     fn fill(limits: BatchLimits, rows: &[usize]) -> Vec<(u64, u64)> {
-        let mut builder = BatchBuilder::new(Attempt::begin(0, Arc::new(Counters::default())), limits, &RowFormat::RowBinary);
+        let mut builder = BatchBuilder::new(attempt(), limits, &RowFormat::RowBinary);
         let mut expected = Vec::new();
         for (index, &length) in rows.iter().enumerate() {
             let row = vec![u8::try_from(index % 251).unwrap(); length];
@@ -122,14 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn digests_tell_batches_apart_and_not_their_pieces() {
-        let batch = |pieces: &[&'static [u8]]| Batch {
-            attempt: Attempt::begin(0, Arc::new(Counters::default())),
-            pieces: pieces.iter().map(|piece| Bytes::from_static(piece)).collect(),
-            rows: 1,
-            bytes: 0,
+    fn the_hash_of_rows_does_not_depend_on_batches_and_the_digest_on_nothing_but_rows() {
+        let batches = |rows_a_batch: u64| {
+            let mut builder = BatchBuilder::new(attempt(), BatchLimits { rows: rows_a_batch, bytes: 1 << 30 }, &RowFormat::RowBinary);
+            for row in [b"ab", b"cd", b"ef"] {
+                builder.push(row, b"lookup").unwrap();
+            }
+            builder.finish().unwrap()
         };
-        assert_eq!(batch(&[b"ab", b"c"]).digest(), batch(&[b"a", b"bc"]).digest());
-        assert_ne!(batch(&[b"abc"]).digest(), batch(&[b"abd"]).digest());
+        let (whole, parts) = (batches(3), batches(2));
+        assert_eq!((whole.len(), parts.len()), (1, 2));
+        assert_eq!(whole[0].hash, parts[0].hash.wrapping_add(parts[1].hash));
+        assert_eq!(whole[0].digest, batches(3)[0].digest);
+        assert_ne!(whole[0].digest, parts[0].digest);
     }
 }

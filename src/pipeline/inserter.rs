@@ -33,7 +33,7 @@ pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) ->
             shared.stop.fail();
             return Err(error);
         }
-        queued.batch.attempt.batch_acknowledged(queued.batch.rows, queued.batch.bytes);
+        queued.batch.attempt.batch_acknowledged(queued.batch.rows, queued.batch.bytes, queued.batch.hash);
         drop(turn);
         shared.inserting.finished(queued.batch.bytes, queue.has_more());
     }
@@ -41,11 +41,11 @@ pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) ->
 
 async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
     let chunk = batch.attempt.chunk + 1;
-    // Equal token, equal bytes: a repeated batch is recognized by tables that deduplicate, and no other batch is taken for it.
+    // Equal token, equal rows: a repeated batch is recognized by tables that deduplicate, and no other batch is taken for it.
     // The run's id is part of it, so that a later run is not swallowed after rows were removed.
     let mut settings = shared.insert_settings.clone();
     if !shared.options.dry_run {
-        let token = format!("{}-{chunk}-{:032x}", shared.servers.target.queries().as_str(), batch.digest());
+        let token = format!("{}-{chunk}-{:032x}", shared.servers.target.queries().as_str(), batch.digest);
         settings = settings.with("insert_deduplication_token", &token);
     }
     let mut attempt = 1;

@@ -10,6 +10,7 @@ use super::batch::BatchBuilder;
 use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
 use super::queue::QueueSender;
+use super::report::{ChunkBook, Share};
 use super::retry::{Decision, milliseconds, read_class};
 use super::shared::Shared;
 use crate::job::statements;
@@ -45,14 +46,18 @@ enum End {
     Stopped,
 }
 
+/// What the readers of a wave share, and their end of the queue.
+#[derive(Clone)]
+pub(super) struct Reading {
+    /// The partition, or the part of its keys that the wave is about.
+    pub scope: Scope,
+    pub enricher: Arc<Enricher>,
+    pub book: Arc<ChunkBook>,
+    pub queue: QueueSender,
+}
+
 /// Reads chunks until none is left or stopping is asked for; gives whether every chunk that it took is in the queue.
-pub(super) async fn read_chunks(
-    shared: Arc<Shared>,
-    chunks: Arc<ChunkList>,
-    scope: Scope,
-    enricher: Arc<Enricher>,
-    queue: QueueSender,
-) -> Result<bool, PipelineError> {
+pub(super) async fn read_chunks(shared: Arc<Shared>, chunks: Arc<ChunkList>, reading: Reading) -> Result<bool, PipelineError> {
     loop {
         let turn = tokio::select! {
             turn = shared.reading.turn() => turn,
@@ -62,7 +67,7 @@ pub(super) async fn read_chunks(
         if shared.stop.is_requested() {
             return Ok(false);
         }
-        let End::Clean(bytes) = read_with_retries(&shared, chunk, &scope, &enricher, &queue).await? else { return Ok(false) };
+        let End::Clean(bytes) = read_with_retries(&shared, chunk, &reading).await? else { return Ok(false) };
         drop(turn);
         // More readers help only where inserters wait for batches.
         let starving = shared.counters.queued_bytes.get() < shared.options.queue_bytes / 4;
@@ -70,17 +75,13 @@ pub(super) async fn read_chunks(
     }
 }
 
-async fn read_with_retries(
-    shared: &Shared,
-    chunk: &Chunk,
-    scope: &Scope,
-    enricher: &Enricher,
-    queue: &QueueSender,
-) -> Result<End, PipelineError> {
+async fn read_with_retries(shared: &Shared, chunk: &Chunk, reading: &Reading) -> Result<End, PipelineError> {
+    let Reading { scope, enricher, book, queue } = reading;
+    let share = Share::of(scope.bucket);
     let sql = statements::source(&shared.job, &scope.within(chunk.range.as_deref()));
     let mut number = 1;
     loop {
-        let attempt = Attempt::begin(chunk.number, shared.counters.clone());
+        let attempt = Attempt::begin(chunk.number, share, book.clone(), shared.counters.clone());
         let error = match read(shared, &sql, &attempt, enricher, queue).await {
             Ok(End::Clean(bytes)) => {
                 attempt.stream_ended();

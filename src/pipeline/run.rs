@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::concurrency::Limiter;
 use super::count::{check_count, count};
 use super::error::PipelineError;
+use super::report::ChunkBook;
 use super::rows::RowFormat;
 use super::shared::{PipelineOptions, Shared};
 use super::wave::{Next, WaveContext};
+use super::work::Work;
 use super::{Counters, Phase, Sampler, Stop};
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
@@ -21,10 +23,19 @@ pub struct Pipeline {
     sampler: Option<Arc<Sampler>>,
 }
 
-/// How a pipeline ended without an error.
+/// What a run gave that ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Rows of the whole partition, counted by a query that knows nothing of chunks; where that was asked for, and not cut off by a stop.
+    pub counted: Option<u64>,
+}
+
+/// How a run ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every chunk was streamed and acknowledged, and the count agrees.
+    /// Every chunk that was to be done was streamed and acknowledged.
     Complete,
     /// Stopping was asked for. What was acknowledged stays.
     Stopped,
@@ -65,44 +76,58 @@ impl Pipeline {
         self.shared.servers.target.insert("preflight", &self.shared.insert_sql, &self.shared.insert_settings, &[]).await
     }
 
-    /// Runs the plan to its end, or until stopping is asked for.
+    /// Does the work to its end, or until stopping is asked for.
     ///
     /// # Errors
     /// [`PipelineError`]. All tasks have ended then.
-    pub async fn run(&self, plan: &Plan) -> Result<Outcome, PipelineError> {
+    pub async fn run(&self, plan: &Plan, work: &Work) -> Result<Ran, PipelineError> {
         let shared = &self.shared;
-        shared.counters.chunks.set(plan.chunks.len() as u64);
+        let pending = plan.chunks.iter().filter(|chunk| work.is_pending(chunk.number)).count();
+        shared.counters.chunks.set(pending as u64);
         let counting = async {
-            let rows = count(shared, &plan.scope).await;
-            if let Ok(rows) = &rows {
-                shared.counters.source_rows_expected.set(*rows);
+            if !work.count {
+                return Ok(None);
             }
-            rows
+            let rows = count(shared, &plan.scope).await?;
+            shared.counters.source_rows_expected.set(rows.saturating_sub(work.rows_before));
+            Ok(Some(rows))
         };
-        let (before, outcome) = tokio::join!(counting, self.run_waves(plan));
+        let (counted, outcome) = tokio::join!(counting, self.run_waves(plan, work));
         let outcome = outcome?;
         shared.counters.enter(Phase::Done);
-        if outcome == Outcome::Complete {
-            check_count(shared, &plan.scope, before?).await?;
-        }
-        Ok(outcome)
+        let counted = match outcome {
+            Outcome::Complete => counted?,
+            Outcome::Stopped => counted.ok().flatten(),
+        };
+        Ok(Ran { outcome, counted })
+    }
+
+    /// Holds how many rows all chunks of the plan gave, in whatever runs, against the independent count: `counted` is the one that was made
+    /// when the first of them began. Where the two differ, it is made once more.
+    ///
+    /// # Errors
+    /// [`PipelineError::Count`] where rows are missing or too many.
+    pub async fn check_count(&self, plan: &Plan, counted: u64, streamed: u64) -> Result<(), PipelineError> {
+        check_count(&self.shared, &plan.scope, counted, streamed).await
     }
 
     /// Streams one wave after the other, while the next one's attributes are loaded.
-    async fn run_waves(&self, plan: &Plan) -> Result<Outcome, PipelineError> {
+    async fn run_waves(&self, plan: &Plan, work: &Work) -> Result<Outcome, PipelineError> {
         let shared = &self.shared;
         if shared.job.lookup.is_some() {
             shared.counters.enter(Phase::Lookup);
         }
-        let context = WaveContext { shared, plan, sampler: self.sampler.clone(), miss: self.miss().await? };
-        let mut planner = plan.waves.clone();
+        let book = Arc::new(ChunkBook::new(work.reports.clone()));
+        let context = WaveContext { shared, plan, work, sampler: self.sampler.clone(), book, miss: self.miss().await? };
+        let mut planner = plan.waves.clone().only(&work.pending);
         let mut next = context.load_next(&mut planner).await?;
         while let Next::Wave(current) = next {
             shared.counters.enter(Phase::Stream);
             shared.counters.waves.add(1);
             if current.wave.bucket.is_some_and(|bucket| bucket.index > 0) {
                 // The chunks of a wave that is split by keys are read once for each part.
-                shared.counters.chunks.add(current.wave.chunks.len() as u64);
+                let again = current.wave.chunks.clone().filter(|&chunk| work.is_pending(chunk)).count();
+                shared.counters.chunks.add(again as u64);
             }
             let loaded = AtomicBool::new(false);
             let streaming = async {

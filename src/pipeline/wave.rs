@@ -9,9 +9,11 @@ use super::error::PipelineError;
 use super::inserter::insert_batches;
 use super::load::{Loaded, load};
 use super::queue::queue;
-use super::reader::{ChunkList, read_chunks};
+use super::reader::{ChunkList, Reading, read_chunks};
+use super::report::ChunkBook;
 use super::sampler::Sampler;
 use super::shared::Shared;
+use super::work::Work;
 use crate::plan::{Plan, Wave, WavePlanner};
 
 /// A wave whose attributes are loaded.
@@ -34,7 +36,9 @@ pub(super) enum Next {
 pub(super) struct WaveContext<'a> {
     pub shared: &'a Arc<Shared>,
     pub plan: &'a Plan,
+    pub work: &'a Work,
     pub sampler: Option<Arc<Sampler>>,
+    pub book: Arc<ChunkBook>,
     /// The lookup columns of a row that finds nothing.
     pub miss: Vec<u8>,
 }
@@ -69,21 +73,23 @@ impl WaveContext<'_> {
         Ok(Next::Done)
     }
 
-    /// Streams the wave's chunks; gives whether all of them were streamed and acknowledged.
+    /// Streams the wave's pending chunks; gives whether all of them were streamed and acknowledged.
     pub async fn stream(&self, ready: ReadyWave) -> Result<bool, PipelineError> {
         let ReadyWave { wave, enricher } = ready;
         let shared = self.shared;
-        let list = self.plan.chunks.get(wave.chunks.clone()).unwrap_or_default().to_vec();
+        let list = self.plan.chunks.get(wave.chunks.clone()).unwrap_or_default();
+        let list: Vec<_> = list.iter().filter(|chunk| self.work.is_pending(chunk.number)).cloned().collect();
         let readers = shared.options.readers.most().min(list.len().max(1));
         let scope = self.plan.scope.in_bucket(wave.bucket);
         let chunks = ChunkList::new(list);
         let (sender, receiver) = queue(shared.options.queue_bytes, shared.counters.clone());
         let mut tasks = JoinSet::new();
+        let reading = Reading { scope, enricher, book: self.book.clone(), queue: sender };
         for _ in 0..readers {
-            tasks.spawn(read_chunks(shared.clone(), chunks.clone(), scope.clone(), enricher.clone(), sender.clone()));
+            tasks.spawn(read_chunks(shared.clone(), chunks.clone(), reading.clone()));
         }
         // The inserters end when the last reader drops its end of the queue; the map goes with the last reader.
-        drop((sender, enricher));
+        drop(reading);
         for _ in 0..shared.options.inserters.most() {
             tasks.spawn(insert_batches(shared.clone(), receiver.clone()));
         }

@@ -286,14 +286,14 @@ mod tests {
         assert_eq!(done([false; 5], 280), []);
         let middle = [false, true, false, true, false];
         assert_eq!(done(middle, 280), shown(&[(1..4, Some("`p` >= 'a' AND `p` <= 'd'"), None, 20)]));
-        // Room for 13 rows: what is done between the two would not fit, and is not needed. Alone, each fits or is split.
+        // Room for 9 rows: what is done between the two would not fit, and is not needed. Alone, each fits or is split.
         let b_to_d = Some("`p` >= 'b' AND `p` <= 'd'");
         let expected =
             [(1..2, Some("`p` >= 'a' AND `p` <= 'b'"), None, 9), (3..4, b_to_d, Some((0, 2)), 7), (3..4, b_to_d, Some((1, 2)), 7)];
-        assert_eq!(done(middle, 270), shown(&expected));
+        assert_eq!(done(middle, 180), shown(&expected));
         // A list that is too short knows nothing of the chunks behind its end.
         let short = waves(&mut planner([1, 2, 3, 4, 5, 6, 7], 280).only(&[true]));
-        assert_eq!(short.into_iter().map(|wave| wave.0).collect::<Vec<_>>(), [0..1]);
+        assert_eq!((short.len(), short.first().map(|wave| wave.0.clone())), (1, Some(0..1)));
         // Taking a wave back leaves out what is done as well.
         let mut planner = planner([1, 2, 3, 4, 5, 6, 7], 400).only(&[true, false, false, false, true]);
         let whole = planner.next_wave().unwrap();
