@@ -12,6 +12,7 @@
 //! - [`lookup`]: the arena-backed map;
 //! - [`clickhouse`]: the only room that talks to the server;
 //! - [`job`]: the job file and the statements derived from it;
+//! - [`ledger`]: what was done of a load, and who is at it;
 //! - [`plan`]: from a partition to waves and chunks;
 //! - [`pipeline`]: the stages, the queue, retries, stopping;
 //! - [`progress`]: bars, lines, the summary;
@@ -22,6 +23,7 @@
 pub mod cli;
 pub mod clickhouse;
 pub mod job;
+pub mod ledger;
 pub mod lookup;
 pub mod native;
 pub mod pipeline;

@@ -77,6 +77,13 @@ impl Connection {
         &self.endpoint
     }
 
+    /// The same connection with other query ids.
+    #[must_use]
+    pub fn with_queries(mut self, queries: QueryPrefix) -> Self {
+        self.queries = queries;
+        self
+    }
+
     /// What the ids of its queries begin with.
     pub fn queries(&self) -> &QueryPrefix {
         &self.queries
@@ -113,6 +120,11 @@ impl Connection {
             answer.extend_from_slice(&piece);
         }
         Ok(answer)
+    }
+
+    /// Runs a statement that answers nothing of interest, such as `CREATE TABLE` or `KILL QUERY`.
+    pub async fn execute(&self, label: &str, sql: &str, settings: &Settings) -> Result<(), Error> {
+        self.fetch(label, sql, "Null", settings).await.map(drop)
     }
 
     /// Runs a query and reads each row of its answer, by column name.

@@ -20,7 +20,7 @@ pub use compression::WireCompression;
 pub use connection::{Connection, Timeouts};
 pub use endpoint::{Endpoint, Password};
 pub use error::{Error, ErrorClass};
-pub use query_id::QueryPrefix;
+pub use query_id::{QUERY_ID_BEGINNING, QueryPrefix};
 pub use schema::{Column, TableName, TableSchema, functions_not_deterministic, table_schema};
 pub use servers::Servers;
 pub use settings::Settings;

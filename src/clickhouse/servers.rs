@@ -1,6 +1,6 @@
 //! The two ends of a job: the server that is read, and the one that is written.
 
-use super::Connection;
+use super::{Connection, QueryPrefix};
 
 /// Where the source and the lookup are read, and where the target is written. Often one and the same connection.
 #[derive(Clone)]
@@ -15,6 +15,12 @@ impl Servers {
     /// One server at both ends.
     pub fn one(connection: Connection) -> Self {
         Self { source: connection.clone(), target: connection }
+    }
+
+    /// The same servers with other query ids, which both ends number together.
+    #[must_use]
+    pub fn with_queries(self, queries: &QueryPrefix) -> Self {
+        Self { source: self.source.with_queries(queries.clone()), target: self.target.with_queries(queries.clone()) }
     }
 
     /// Whether both ends are the same in everything: URL, user, password and database.

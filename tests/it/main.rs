@@ -4,6 +4,7 @@ mod bad_input;
 mod command_line;
 mod faults;
 mod jobs;
+mod ledger;
 mod native;
 mod oracle;
 mod orders;

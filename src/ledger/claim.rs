@@ -1,0 +1,209 @@
+//! Claims, and the rules by which one of them wins. Pure: nothing here asks a ledger.
+//!
+//! ClickHouse has no compare-and-set. A process therefore writes its claim, waits, and reads all claims back: of those that exclude each
+//! other, the lowest (time, claim id) wins, and since the ledger's clock gave the times, all processes see the same winner. A claim is
+//! kept alive by heartbeats.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{LoadKey, ProcessIdentity, Timestamp};
+
+/// Which part of a load a process works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// The part, from 1.
+    pub worker: u32,
+    /// How many parts there are.
+    pub workers: u32,
+}
+
+impl Slot {
+    /// The whole load.
+    pub const WHOLE: Self = Self { worker: 1, workers: 1 };
+
+    /// Whether two processes with these parts would do the same work: the same part, or parts of different divisions.
+    pub fn conflicts_with(self, other: Self) -> bool {
+        self == other || self.workers != other.workers
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.worker, self.workers)
+    }
+}
+
+/// Whether a claim is still meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimStatus {
+    /// Its process works, as long as its heartbeats come.
+    Held,
+    /// Its process has given it back.
+    Released,
+    /// Its process was taken for dead, and another has taken over.
+    Superseded,
+}
+
+/// One process's claim on a load: one row of `load_claims`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// What is claimed.
+    #[serde(flatten)]
+    pub key: LoadKey,
+    /// The claim's own id, which the query ids of its process contain.
+    pub claim_id: String,
+    /// Which part.
+    #[serde(flatten)]
+    pub slot: Slot,
+    /// Whose it is.
+    #[serde(flatten)]
+    pub process: ProcessIdentity,
+    /// The run that its process works on; empty until it is known.
+    pub run_id: String,
+    /// Whether it is still meant.
+    pub status: ClaimStatus,
+    /// How many seconds lie between its heartbeats.
+    pub heartbeat_seconds: u32,
+    /// When it was made; `None` lets the ledger's clock say it.
+    pub claimed_at: Option<Timestamp>,
+}
+
+impl Claim {
+    fn rank(&self) -> (Timestamp, &str) {
+        (self.claimed_at.unwrap_or(Timestamp(i64::MAX)), &self.claim_id)
+    }
+}
+
+/// A claim as it was read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveClaim {
+    /// The claim.
+    pub claim: Claim,
+    /// Its last heartbeat, by the ledger's clock.
+    pub heartbeat_at: Timestamp,
+    /// How long ago that was.
+    pub age: Duration,
+}
+
+impl LiveClaim {
+    /// Whether its process may still be at work.
+    pub fn is_alive(&self, timeout: Duration, here: &ProcessIdentity) -> bool {
+        self.claim.status == ClaimStatus::Held && !self.has_expired(timeout) && !self.claim.process.is_gone(here)
+    }
+
+    /// Whether its heartbeats have stopped for too long. However short a time others allow, three of them must be missing.
+    pub fn has_expired(&self, timeout: Duration) -> bool {
+        self.age > timeout.max(Duration::from_secs(3 * u64::from(self.claim.heartbeat_seconds)))
+    }
+}
+
+/// What reading the claims back means for one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It wins. These others, whose processes are dead, are in its way no longer.
+    Won(Vec<LiveClaim>),
+    /// This other one wins.
+    Lost(Box<LiveClaim>),
+    /// It is not among them, or was taken over.
+    Gone,
+}
+
+/// Judges the claim of this id among all of its load.
+pub(super) fn judge(own_id: &str, slot: Slot, all: &[LiveClaim], timeout: Duration, here: &ProcessIdentity) -> Verdict {
+    let Some(own) = all.iter().find(|claim| claim.claim.claim_id == own_id).filter(|own| own.claim.status == ClaimStatus::Held) else {
+        return Verdict::Gone;
+    };
+    let others: Vec<_> = conflicting(own_id, slot, all).collect();
+    let alive = others.iter().filter(|other| other.is_alive(timeout, here));
+    // A claim whose heartbeats had stopped may not come back to life over one that was made meanwhile.
+    let winner =
+        alive.filter(|other| own.has_expired(timeout) || other.claim.rank() < own.claim.rank()).min_by_key(|other| other.claim.rank());
+    match winner {
+        Some(winner) => Verdict::Lost(Box::new((*winner).clone())),
+        None => Verdict::Won(others.into_iter().filter(|other| !other.is_alive(timeout, here)).cloned().collect()),
+    }
+}
+
+/// The oldest claim that forbids a new one.
+pub(super) fn holder<'a>(slot: Slot, all: &'a [LiveClaim], timeout: Duration, here: &ProcessIdentity) -> Option<&'a LiveClaim> {
+    conflicting("", slot, all).filter(|other| other.is_alive(timeout, here)).min_by_key(|other| other.claim.rank())
+}
+
+/// The claims that were not given back and exclude one with this part.
+fn conflicting<'a>(own_id: &str, slot: Slot, all: &'a [LiveClaim]) -> impl Iterator<Item = &'a LiveClaim> {
+    let others = all.iter().filter(move |other| other.claim.claim_id != own_id && other.claim.status == ClaimStatus::Held);
+    others.filter(move |other| other.claim.slot.conflicts_with(slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    fn claim(id: &str, slot: (u32, u32), claimed_at: i64, age: u64) -> LiveClaim {
+        let text = String::new;
+        let key = LoadKey { job: text(), source_table: text(), target_table: text(), partition_id: text() };
+        let claim = Claim {
+            key,
+            claim_id: id.to_owned(),
+            slot: Slot { worker: slot.0, workers: slot.1 },
+            process: ProcessIdentity { host: "elsewhere".to_owned(), ..ProcessIdentity::default() },
+            run_id: text(),
+            status: ClaimStatus::Held,
+            heartbeat_seconds: 10,
+            claimed_at: Some(Timestamp(claimed_at)),
+        };
+        LiveClaim { claim, heartbeat_at: Timestamp(claimed_at), age: Duration::from_secs(age) }
+    }
+
+    fn judged(own: &str, all: &[LiveClaim]) -> Result<Vec<String>, String> {
+        let slot = all.iter().find(|claim| claim.claim.claim_id == own).unwrap().claim.slot;
+        match judge(own, slot, all, TIMEOUT, &ProcessIdentity::default()) {
+            Verdict::Won(dead) => Ok(dead.into_iter().map(|claim| claim.claim.claim_id).collect()),
+            Verdict::Lost(other) => Err(other.claim.claim_id),
+            Verdict::Gone => Err("gone".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_lowest_time_wins_and_then_the_lowest_id() {
+        let all = [claim("b", (1, 1), 5, 0), claim("a", (1, 1), 6, 0), claim("c", (1, 1), 5, 0)];
+        assert_eq!(judged("b", &all), Ok(vec![]));
+        assert_eq!(judged("a", &all), Err("b".to_owned()));
+        assert_eq!(judged("c", &all), Err("b".to_owned()));
+    }
+
+    #[test]
+    fn other_parts_of_the_same_division_do_not_conflict() {
+        let all = [claim("a", (1, 3), 1, 0), claim("b", (2, 3), 2, 0), claim("c", (2, 3), 3, 0), claim("d", (1, 2), 4, 0)];
+        assert_eq!(judged("b", &all), Ok(vec![]));
+        assert_eq!(judged("c", &all), Err("b".to_owned()));
+        assert_eq!(judged("d", &all), Err("a".to_owned()));
+        assert_eq!(holder(Slot { worker: 3, workers: 3 }, &all, TIMEOUT, &ProcessIdentity::default()).unwrap().claim.claim_id, "d");
+    }
+
+    #[test]
+    fn a_claim_without_heartbeats_gives_way_and_does_not_come_back() {
+        let mut all = [claim("dead", (1, 1), 1, 61), claim("b", (1, 1), 2, 0)];
+        assert_eq!(judged("b", &all), Ok(vec!["dead".to_owned()]));
+        assert_eq!(judged("dead", &all), Err("b".to_owned()));
+        all[0].claim.status = ClaimStatus::Superseded;
+        assert_eq!(judged("dead", &all), Err("gone".to_owned()));
+        assert_eq!(judged("b", &all), Ok(vec![]));
+        // However short others are of patience, three heartbeats must be missing.
+        let late = claim("late", (1, 1), 1, 25);
+        assert!(!late.has_expired(Duration::from_secs(1)) && claim("late", (1, 1), 1, 31).has_expired(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_claim_that_was_given_back_is_in_nobodys_way() {
+        let mut all = [claim("a", (1, 1), 1, 0), claim("b", (1, 1), 2, 0)];
+        all[0].claim.status = ClaimStatus::Released;
+        assert_eq!(judged("b", &all), Ok(vec![]));
+    }
+}

@@ -1,0 +1,92 @@
+//! What can go wrong with a ledger.
+
+use std::path::PathBuf;
+
+use super::LiveClaim;
+use crate::clickhouse::{Error as ServerError, ErrorClass};
+
+/// A ledger that did not do what it was asked, or that forbids something.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The server refused or was lost.
+    #[error("{doing} the ledger's table {table} failed")]
+    Server {
+        /// What was done to it.
+        doing: &'static str,
+        /// The table, with its database.
+        table: String,
+        /// The server's words.
+        source: Box<ServerError>,
+    },
+    /// The tables are not there, and cannot be made.
+    #[error("the ledger's table {table} is not there and cannot be created")]
+    MayNotCreate {
+        /// The table, with its database.
+        table: String,
+        /// The server's words.
+        source: Box<ServerError>,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("{doing} the ledger's file {} failed", path.display())]
+    File {
+        /// What was done to it.
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A record is not what it should be.
+    #[error("the ledger's {what} cannot be understood: {message}")]
+    Malformed {
+        /// Which record.
+        what: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// Somebody else is at it.
+    #[error("{}", held(claim))]
+    Held {
+        /// Who.
+        claim: Box<LiveClaim>,
+    },
+    /// Somebody else has taken over.
+    #[error("{}", superseded(by.as_deref()))]
+    Superseded {
+        /// Who, where that is known.
+        by: Option<Box<LiveClaim>>,
+    },
+    /// A task ended unexpectedly.
+    #[error("a task of the ledger ended unexpectedly: {0}")]
+    Task(String),
+}
+
+impl LedgerError {
+    /// What may be done after it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Server { source, .. } => source.class(),
+            Self::File { .. } => ErrorClass::Retry,
+            _ => ErrorClass::Fatal,
+        }
+    }
+}
+
+/// A process, for people.
+fn who(claim: &LiveClaim) -> String {
+    let process = &claim.claim.process;
+    let part = if claim.claim.slot.workers > 1 { format!("worker {}, ", claim.claim.slot) } else { String::new() };
+    let (host, pid, seconds) = (&process.host, process.pid, claim.age.as_secs_f64());
+    format!("{part}process {pid} on {host}, whose last heartbeat came {seconds:.1} s ago, at {}", claim.heartbeat_at)
+}
+
+fn held(claim: &LiveClaim) -> String {
+    format!("{} is being filled by {}", claim.claim.key, who(claim))
+}
+
+fn superseded(by: Option<&LiveClaim>) -> String {
+    match by {
+        Some(other) => format!("this process was taken for dead, and its work was taken over by {}", who(other)),
+        None => "this process was taken for dead: its claim on the load is gone from the ledger".to_owned(),
+    }
+}

@@ -1,0 +1,32 @@
+//! What was done of a load, and who is at it.
+//!
+//! A *load* is one filling of one partition of a target by one job. It has a row of its own ([`LoadRecord`]) and one for each of its chunks
+//! ([`ChunkRecord`]); every process that works on it holds a claim ([`Claim`]). The same content is kept in one of two places:
+//! in tables of ClickHouse (`tables/`), or in files (`files/`) where the user may not create tables.
+//!
+//! This room knows records and claims. What a load is made of, when it is complete, and what is done again is decided in
+//! `load`.
+
+mod claim;
+mod claiming;
+mod error;
+mod files;
+mod fingerprint;
+mod leftovers;
+mod location;
+mod process;
+mod record;
+mod store;
+mod tables;
+mod timestamp;
+
+pub use claim::{Claim, ClaimStatus, LiveClaim, Slot};
+pub use claiming::{ClaimOptions, HeldClaim};
+pub use error::LedgerError;
+pub use fingerprint::{Difference, Fingerprint};
+pub use leftovers::kill_leftovers;
+pub use location::{LedgerLocation, LedgerLocationError};
+pub use process::ProcessIdentity;
+pub use record::{ChunkRecord, ChunkStatus, LoadKey, LoadRecord, LoadStatus};
+pub use store::Ledger;
+pub use timestamp::Timestamp;
