@@ -76,9 +76,14 @@ const RETRY: &[u32] = &[
     24,   // CANNOT_WRITE_TO_OSTREAM
     32,   // ATTEMPT_TO_READ_AFTER_EOF: the request was cut
     33,   // CANNOT_READ_ALL_DATA: the request was cut
+    40,   // CHECKSUM_DOESNT_MATCH: the request was damaged
+    75,   // CANNOT_WRITE_TO_FILE_DESCRIPTOR: the disk is full
+    76,   // CANNOT_OPEN_FILE: too many open files
+    86,   // RECEIVED_ERROR_FROM_REMOTE_IO_SERVER
     95,   // CANNOT_READ_FROM_SOCKET
     96,   // CANNOT_WRITE_TO_SOCKET
     159,  // TIMEOUT_EXCEEDED
+    173,  // CANNOT_ALLOCATE_MEMORY
     198,  // DNS_ERROR
     201,  // QUOTA_EXCEEDED
     202,  // TOO_MANY_SIMULTANEOUS_QUERIES
@@ -86,27 +91,51 @@ const RETRY: &[u32] = &[
     209,  // SOCKET_TIMEOUT
     210,  // NETWORK_ERROR
     225,  // NO_ZOOKEEPER
+    232,  // NO_SUCH_DATA_PART: it was merged away
+    234,  // NO_REPLICA_HAS_PART
     236,  // ABORTED: the server is shutting down
     241,  // MEMORY_LIMIT_EXCEEDED
     242,  // TABLE_IS_READ_ONLY: a replica lost its keeper
     243,  // NOT_ENOUGH_SPACE
     252,  // TOO_MANY_PARTS
+    254,  // NO_ACTIVE_REPLICAS
+    271,  // CANNOT_DECOMPRESS: the request was damaged
     279,  // ALL_CONNECTION_TRIES_FAILED
     285,  // TOO_FEW_LIVE_REPLICAS
+    286,  // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+    289,  // REPLICA_IS_NOT_IN_QUORUM
     290,  // LIMIT_EXCEEDED
+    364,  // RECEIVED_ERROR_TOO_MANY_REQUESTS
     373,  // SESSION_IS_LOCKED
+    384,  // PART_IS_TEMPORARILY_LOCKED
     394,  // QUERY_WAS_CANCELLED
     425,  // SYSTEM_ERROR
     439,  // CANNOT_SCHEDULE_TASK
     473,  // DEADLOCK_AVOIDED
     499,  // S3_ERROR
+    500,  // AZURE_BLOB_STORAGE_ERROR
+    677,  // THREAD_WAS_CANCELED
+    693,  // AWS_ERROR
+    700,  // USER_SESSION_LIMIT_EXCEEDED
+    733,  // TABLE_IS_BEING_RESTARTED
+    734,  // CANNOT_WRITE_AFTER_BUFFER_CANCELED
+    735,  // QUERY_WAS_CANCELLED_BY_CLIENT
     745,  // SERVER_OVERLOADED
+    749,  // TCP_CONNECTION_LIMIT_REACHED
+    762,  // HTTP_CONNECTION_LIMIT_REACHED
+    776,  // RESOURCE_LIMIT_EXCEEDED
+    777,  // MEMORY_RESERVATION_KILLED
+    778,  // MEMORY_RESERVATION_FAILED
     999,  // KEEPER_EXCEPTION
     1000, // POCO_EXCEPTION: a network error inside the server
+    1001, // STD_EXCEPTION: of the C++ library, such as one for a full disk or a failed allocation
 ];
 
-/// The quorum's outcome is not known (`UNKNOWN_STATUS_OF_INSERT`).
-const AMBIGUOUS: &[u32] = &[319];
+/// The outcome is not known.
+const AMBIGUOUS: &[u32] = &[
+    319, // UNKNOWN_STATUS_OF_INSERT: of the quorum, or of the keeper
+    659, // UNKNOWN_STATUS_OF_TRANSACTION
+];
 
 impl Error {
     /// What may be done after this error.
@@ -196,10 +225,10 @@ mod tests {
 
     #[test]
     fn classes_of_codes() {
-        for code in [33, 159, 201, 202, 209, 210, 241, 242, 243, 252, 285, 439, 999] {
+        for code in [33, 75, 159, 201, 202, 209, 210, 241, 242, 243, 252, 285, 439, 999] {
             assert_eq!(server(&format!("Code: {code}. x"), false).class(), ErrorClass::Retry, "{code}");
         }
-        for code in [16, 47, 53, 60, 62, 81, 164, 497, 516] {
+        for code in [16, 47, 53, 60, 62, 81, 164, 218, 497, 516, 774] {
             assert_eq!(server(&format!("Code: {code}. x"), false).class(), ErrorClass::Fatal, "{code}");
             // In the middle of a stream it may be data that only looks like an exception.
             assert_eq!(server(&format!("Code: {code}. x"), true).class(), ErrorClass::Retry, "{code}");

@@ -79,6 +79,16 @@ impl Binary {
         self
     }
 
+    /// The run may have so many files and connections open at once.
+    pub fn open_files(self, limit: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()]);
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self { command, ..self }
+    }
+
     /// Starts the run and waits for its end.
     pub fn run(self) -> Output {
         self.spawn().wait()

@@ -7,6 +7,7 @@
 mod connection;
 mod fault;
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -109,6 +110,14 @@ impl Proxy {
         self.arm(Action::Stall, direction, offset, times);
     }
 
+    /// Answers requests that have the marker with these bytes, one after the other, in the server's place: it gets no more of such a
+    /// request than what stands before the marker's end. The connection ends behind the answer, whether that is complete or not.
+    pub fn answer(&self, answers: impl IntoIterator<Item = Vec<u8>>) {
+        let answers: VecDeque<_> = answers.into_iter().collect();
+        assert!(self.marker.lock().unwrap().is_some(), "which requests? after_request_with");
+        self.arm_with(Action::Answer, Direction::ToServer, 0, answers.len(), answers);
+    }
+
     /// Refuses new connections, as a port does on which nobody listens, until [`Proxy::pass`]. Live ones go on.
     pub fn refuse(&self) {
         self.shared.refusing.store(true, Ordering::SeqCst);
@@ -152,8 +161,12 @@ impl Proxy {
     }
 
     fn arm(&self, action: Action, direction: Direction, offset: u64, times: usize) {
+        self.arm_with(action, direction, offset, times, VecDeque::new());
+    }
+
+    fn arm_with(&self, action: Action, direction: Direction, offset: u64, times: usize, answers: VecDeque<Vec<u8>>) {
         let marker = self.marker.lock().unwrap().clone();
-        *self.shared.fault.lock().unwrap() = Some(Fault { action, direction, offset, times, marker });
+        *self.shared.fault.lock().unwrap() = Some(Fault { action, direction, offset, times, marker, answers });
         for connection in self.shared.live() {
             connection.forget_marker();
         }

@@ -30,6 +30,11 @@ impl Endpoint {
         Self { user: user.to_owned(), password: password.to_owned(), ..self.clone() }
     }
 
+    /// The same without the connections that are kept: for a server that has reset them.
+    pub fn anew(&self) -> Self {
+        Self::new(&self.url, &self.user, &self.password, &self.database)
+    }
+
     /// The answer's bytes, or the server's words. `parameters` go into the URL: settings, `param_x`, `query_id`.
     pub fn try_query_with(&self, sql: &[u8], parameters: &[(&str, &str)]) -> Result<Vec<u8>, String> {
         let mut request = self

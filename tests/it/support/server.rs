@@ -208,6 +208,7 @@ impl Server {
         let own = self.own_mut();
         own.launcher = None;
         own.launch().unwrap_or_else(|words| panic!("the server did not start again: {words}"));
+        self.endpoint = self.endpoint.anew();
     }
 
     /// Stops the process without ending it: connections are accepted by the kernel, and never answered.
@@ -240,6 +241,7 @@ impl Server {
             process::wait_until(LISTENER_LIMIT, || endpoint.answers() == listening),
             "{sql} has no effect (a `clickhouse` binary on PATH takes no typed commands)"
         );
+        self.endpoint = self.endpoint.anew();
     }
 
     fn own(&self) -> &Own {

@@ -21,8 +21,17 @@ pub(super) struct Connection {
     server: TcpStream,
     ended: AtomicBool,
     stalled: [AtomicBool; 2],
+    /// The client was answered in the server's place: what it still sends is read and dropped.
+    answered: AtomicBool,
     positions: Mutex<[Position; 2]>,
     search: Mutex<Search>,
+}
+
+/// A fault that happens now, at this index of the bytes at hand.
+struct Happening {
+    action: Action,
+    index: usize,
+    answer: Vec<u8>,
 }
 
 impl Connection {
@@ -40,6 +49,7 @@ impl Connection {
             server,
             ended: AtomicBool::new(false),
             stalled: [AtomicBool::new(false), AtomicBool::new(false)],
+            answered: AtomicBool::new(false),
             positions: Mutex::default(),
             search: Mutex::default(),
         });
@@ -99,6 +109,10 @@ impl Connection {
                 }
                 Ok(length) => self.pass_on(shared, direction, &mut buffer[..length], &mut to),
                 Err(error) if is_passing(&error) => {}
+                Err(_) if self.answered.load(Ordering::SeqCst) => {
+                    let _ = to.shutdown(Shutdown::Write);
+                    break;
+                }
                 Err(_) => self.reset(),
             }
         }
@@ -106,8 +120,11 @@ impl Connection {
 
     /// Forwards bytes, with what the armed fault does to them.
     fn pass_on(&self, shared: &Shared, direction: Direction, mut bytes: &mut [u8], to: &mut &TcpStream) {
+        if self.answered.load(Ordering::SeqCst) {
+            return;
+        }
         self.look_for_marker(shared, direction, bytes);
-        while let Some((action, index)) = self.next_fault(shared, direction, bytes.len()) {
+        while let Some(Happening { action, index, answer }) = self.next_fault(shared, direction, bytes.len()) {
             if action == Action::Flip {
                 bytes[index] = !bytes[index];
                 // The byte itself passes as well, so that the fault does not find it again.
@@ -128,14 +145,31 @@ impl Connection {
                     }
                     return self.end();
                 }
+                Action::Answer => return self.answer(&answer),
                 Action::Stall | Action::Flip => self.wait_while_stalled(shared, direction),
             }
         }
         self.write(shared, direction, bytes, to);
     }
 
+    /// Gives the client these bytes and then the end. It may go on sending; a close before that would be a reset, which can overtake the
+    /// answer.
+    fn answer(&self, answer: &[u8]) {
+        self.answered.store(true, Ordering::SeqCst);
+        let mut bytes = answer;
+        while !bytes.is_empty() && !self.ended.load(Ordering::SeqCst) {
+            match (&self.client).write(bytes) {
+                Ok(length) => bytes = &bytes[length..],
+                Err(error) if is_passing(&error) => {}
+                Err(_) => return self.reset(),
+            }
+        }
+        // The other thread sees an end here, and passes it on.
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+
     /// The fault that happens within the next `length` bytes, taken off its count.
-    fn next_fault(&self, shared: &Shared, direction: Direction, length: usize) -> Option<(Action, usize)> {
+    fn next_fault(&self, shared: &Shared, direction: Direction, length: usize) -> Option<Happening> {
         if self.ended.load(Ordering::SeqCst) {
             return None;
         }
@@ -151,7 +185,7 @@ impl Connection {
         }
         fault.times -= 1;
         shared.fired.fetch_add(1, Ordering::SeqCst);
-        Some((fault.action, index))
+        Some(Happening { action: fault.action, index, answer: fault.answers.pop_front().unwrap_or_default() })
     }
 
     fn look_for_marker(&self, shared: &Shared, direction: Direction, bytes: &[u8]) {

@@ -1,5 +1,7 @@
 //! What is to go wrong, and where in a stream of bytes.
 
+use std::collections::VecDeque;
+
 /// The way that bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -15,6 +17,7 @@ pub(super) enum Action {
     Cut,
     Flip,
     Stall,
+    Answer,
 }
 
 /// An armed fault.
@@ -27,6 +30,8 @@ pub(super) struct Fault {
     /// How many times it is still to happen.
     pub times: usize,
     pub marker: Option<Vec<u8>>,
+    /// What is answered in the server's place, one after the other.
+    pub answers: VecDeque<Vec<u8>>,
 }
 
 /// Where one direction of one connection stands.

@@ -1,0 +1,44 @@
+//! Errors of a real server that no retry mends: the run ends at once, in the server's words.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::fixture::Behind;
+
+#[test]
+fn a_target_that_changes_under_the_run_ends_it() {
+    let behind = Behind::start();
+    let server = &behind.orders.server;
+    let table = server.text("SHOW CREATE TABLE shipments FORMAT TSVRaw");
+    for (change, name) in
+        [("ALTER TABLE shipments DROP COLUMN letter", "NO_SUCH_COLUMN_IN_TABLE"), ("DROP TABLE shipments SYNC", "UNKNOWN_TABLE")]
+    {
+        let running = behind.half_way();
+        server.query(change);
+        behind.proxy.pass();
+        let output = running.wait().expect(1);
+        let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
+        for part in [name, "shipments", "hint: "] {
+            assert!(last_words.contains(part), "{part}\n{output}");
+        }
+        assert_eq!(behind.orders.summary()["status"], "failed", "{output}");
+        server.query("DROP TABLE IF EXISTS shipments SYNC");
+        server.query(&table);
+    }
+    behind.tool().run().expect(0);
+    behind.orders.assert_complete();
+}
+
+#[test]
+fn a_source_that_changes_under_the_run_ends_it() {
+    let behind = Behind::start();
+    let running = behind.half_way();
+    // The chunk is read again, and then it is a statement that names a column that is not there.
+    behind.orders.server.query("ALTER TABLE orders RENAME COLUMN note TO remark");
+    behind.proxy.reset_all();
+    let output = running.wait().expect(1);
+    assert!(output.stderr.contains("UNKNOWN_IDENTIFIER") && output.stderr.contains("hint: "), "{output}");
+    behind.orders.server.query("ALTER TABLE orders RENAME COLUMN remark TO note");
+    behind.proxy.pass();
+    behind.tool().run().expect(0);
+    behind.orders.assert_complete();
+}

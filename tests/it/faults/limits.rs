@@ -1,0 +1,28 @@
+//! A machine that gives the run too little.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::fixture::Behind;
+
+/// With so few, it cannot start, cannot connect, or can connect only now and then. Whichever it is, it ends and says why, or it does its
+/// work.
+#[test]
+fn a_run_that_has_too_few_file_descriptors_says_so() {
+    let behind = Behind::start();
+    let mut failed = 0;
+    for files in [6, 10, 12, 14, 17, 20] {
+        let output = behind.tool().args(&["--inserters", "4", "--max-retries", "2"]).open_files(files).run();
+        assert!(!output.stderr.contains("panicked"), "{files} files\n{output}");
+        match output.status {
+            Some(0) => behind.orders.assert_complete(),
+            Some(1 | 2) => {
+                failed += 1;
+                assert!(output.stderr.contains("open files"), "{files} files\n{output}");
+            }
+            _ => panic!("{files} files\n{output}"),
+        }
+    }
+    assert!(failed > 0, "some number is too small");
+    behind.tool().run().expect(0);
+    behind.orders.assert_complete();
+}

@@ -1,0 +1,63 @@
+//! Values of users that quote the server's exceptions.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::fixture::{Behind, LOOKUP};
+use crate::orders::Orders;
+
+/// An exception in the middle of an answer looks like this; values of users may quote one, and end a row with it.
+#[test]
+fn values_that_quote_an_exception_are_values() {
+    let orders = Orders::start(5_000);
+    let server = &orders.server;
+    for words in [
+        "concat('Code: 241. DB::Exception: (total) memory limit exceeded. (MEMORY_LIMIT_EXCEEDED) (version 26.7.3.1 (official build))', char(10))",
+        "concat(char(13, 10), '__exception__', char(13, 10), 'abcdefghijklmnop', char(13, 10), 'Code: 159. DB::Exception: x', char(10), '27 abcdefghijklmnop', char(13, 10), '__exception__', char(13, 10))",
+    ] {
+        server.query(&format!("INSERT INTO orders SELECT id, customer, placed, amount, version + 1, 0, concat(substring(note, 1, id % 40), {words}) FROM orders FINAL"));
+        server.query(&format!("INSERT INTO customers SELECT id, city, tags, version + 1, 0, {words} FROM customers FINAL"));
+        let output = orders.tool().run().expect(0);
+        assert_eq!(orders.figure("errors"), 0, "{output}");
+        orders.assert_complete();
+    }
+}
+
+/// The quotation, which ends as the exceptions of servers before 25.11 do.
+const QUOTATION: &str = "Code: 241. DB::Exception: memory limit. (MEMORY_LIMIT_EXCEEDED) (version 25.3.1 (official build))\n";
+
+/// One whole answer to the lookup, in pieces that end at each byte of a quotation in turn, so that any piece ends with any beginning of it.
+#[test]
+fn pieces_that_end_anywhere_in_a_quotation_are_values() {
+    let behind = Behind::start();
+    let server = &behind.orders.server;
+    server.query(&format!(
+        "INSERT INTO customers SELECT id, city, tags, version + 1, 0, concat('{QUOTATION}', ' and more') FROM customers FINAL"
+    ));
+    behind.tool().run().expect(0);
+    let rows = behind.rows_of(LOOKUP, "");
+    let starts: Vec<_> = (0..rows.len() - QUOTATION.len()).filter(|&index| rows[index..].starts_with(QUOTATION.as_bytes())).collect();
+    assert!(starts.len() >= QUOTATION.len(), "{} quotations", starts.len());
+    let answer = |offsets: std::ops::RangeInclusive<usize>| {
+        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_vec();
+        let mut piece = |bytes: &[u8]| {
+            answer.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+            answer.extend_from_slice(bytes);
+            answer.extend_from_slice(b"\r\n");
+        };
+        let mut begin = 0;
+        for (start, offset) in starts.iter().zip(offsets) {
+            piece(&rows[begin..start + offset]);
+            begin = start + offset;
+        }
+        piece(&rows[begin..]);
+        piece(b"");
+        answer
+    };
+    behind.begin_again();
+    behind.proxy.after_request_with(LOOKUP).answer([answer(1..=QUOTATION.len() - 1)]);
+    let output = behind.tool().run().expect(0);
+    assert_eq!((behind.proxy.fired(), behind.orders.figure("retries"), behind.orders.figure("errors")), (1, 0, 0), "{output}");
+    behind.orders.assert_complete();
+    // A piece that ends with the whole of it cannot be told from an exception. Reading again gives other pieces, and loses nothing.
+    behind.survives(|proxy| proxy.after_request_with(LOOKUP).answer([answer(QUOTATION.len()..=QUOTATION.len())]));
+}

@@ -1,0 +1,112 @@
+//! A server that takes connections and says nothing: each wait has its limit.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clickhouse_backfill::clickhouse::{Connection, Endpoint, Error, ErrorClass, QueryPrefix, Settings, Timeouts, WireCompression};
+use socket2::{Domain, Socket, Type};
+
+/// What is waited for in these tests.
+const SHORT: Duration = Duration::from_millis(300);
+/// What is not: longer than a test may take.
+const LONG: Duration = Duration::from_secs(600);
+
+const PATIENT: Timeouts = Timeouts { connect: LONG, first_byte: LONG, idle: LONG, send: LONG, insert_end: LONG };
+
+fn connection(address: SocketAddr, timeouts: Timeouts) -> Connection {
+    let endpoint = Endpoint::new(&format!("http://{address}"), None, None, "default").unwrap();
+    Connection::new(endpoint, WireCompression::None, QueryPrefix::new("silence"), timeouts).unwrap()
+}
+
+/// A server that says this on each connection, once something was asked, and keeps it open.
+fn server(says: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 64];
+            if !says.is_empty() && stream.read(&mut request).is_ok() {
+                stream.write_all(says).unwrap();
+            }
+            open.push(stream);
+        }
+    });
+    address
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// Reads an answer to its end.
+async fn read(connection: &Connection) -> Result<(), Error> {
+    let mut stream = connection.stream("source", "SELECT 1", &Settings::read())?;
+    while stream.next().await?.is_some() {}
+    Ok(())
+}
+
+/// The limit was kept, and the error says what took too long.
+#[track_caller]
+fn assert_timed_out(began: Instant, ended: Result<(), Error>, words: &str) {
+    let error = ended.unwrap_err();
+    assert!(error.to_string().contains(words), "{error}");
+    assert_eq!(error.class(), ErrorClass::Ambiguous, "{error}");
+    assert!((SHORT..Duration::from_secs(60)).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[test]
+fn the_first_byte_of_an_answer() {
+    let connection = connection(server(b""), Timeouts { first_byte: SHORT, ..PATIENT });
+    let began = Instant::now();
+    assert_timed_out(began, wait(read(&connection)), "the first part of an answer took longer than");
+}
+
+#[test]
+fn the_next_byte_of_an_answer() {
+    let start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    let connection = connection(server(start), Timeouts { idle: SHORT, ..PATIENT });
+    let began = Instant::now();
+    assert_timed_out(began, wait(read(&connection)), "the next part of an answer took longer than");
+}
+
+#[test]
+fn the_acknowledgement_of_an_insert() {
+    let connection = connection(server(b""), Timeouts { insert_end: SHORT, ..PATIENT });
+    let began = Instant::now();
+    let body = [Bytes::from_static(b"abc")];
+    let ended = wait(connection.insert("insert", "INSERT INTO t FORMAT RowBinary", &Settings::insert(1), &body));
+    assert_timed_out(began, ended, "an insert took longer than");
+}
+
+/// More bytes than the buffers of the connection take, and nobody reads them.
+#[test]
+fn the_body_of_an_insert() {
+    let connection = connection(server(b""), Timeouts { send: SHORT, ..PATIENT });
+    let began = Instant::now();
+    let body = vec![Bytes::from(vec![0; 1 << 20]); 64];
+    let ended = wait(connection.insert("insert", "INSERT INTO t FORMAT RowBinary", &Settings::insert(1), &body));
+    assert_timed_out(began, ended, "took longer than");
+}
+
+/// A listener whose queue is full: the kernel drops what knocks.
+#[test]
+fn the_connection_itself() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "the queue never fills");
+    }
+    let connection = connection(address, Timeouts { connect: SHORT, ..PATIENT });
+    let began = Instant::now();
+    assert_timed_out(began, wait(read(&connection)), &address.to_string());
+}

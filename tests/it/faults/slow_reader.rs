@@ -1,0 +1,28 @@
+//! A server that gives up a reader that does not read.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::fixture::{INSERT, SOON, thrown};
+use crate::orders::Orders;
+use crate::support::{Direction, Proxy, Server, ServerOptions, process};
+
+/// Inserts stand still, so the queue fills and rows are not read any more; the server sends for one second, and then no longer.
+#[test]
+fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
+    let profile = "<clickhouse><profiles><default><http_send_timeout>1</http_send_timeout></default></profiles></clickhouse>";
+    let server = Server::start_with(ServerOptions { users_xml: Some(profile.to_owned()), ..ServerOptions::default() });
+    let orders = Orders::on(server, 120_000);
+    let proxy = Proxy::start(orders.server.port());
+    proxy.after_request_with(INSERT).stall_at(Direction::ToClient, 0, 50);
+    let arguments = ["--batch-size", "2000", "--readers", "1", "--inserters", "1", "--batch-bytes", "1MiB", "--memory", "96MiB"];
+    let mut running = orders.tool_at(&proxy.url()).args(&arguments).spawn();
+    assert!(process::wait_until(SOON, || !running.is_running() || proxy.fired() > 0), "a batch is inserted");
+    // So many rows that the server cannot have sent them all.
+    let given_up = || thrown(&orders.server, "SOCKET_TIMEOUT") + thrown(&orders.server, "NETWORK_ERROR") > 0;
+    assert!(process::wait_until(SOON, || !running.is_running() || given_up()), "the server gives up");
+    proxy.pass();
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("the chunk is read again"), "{output}");
+    assert_eq!(orders.figure("errors"), 0, "{output}");
+    orders.assert_complete();
+}
