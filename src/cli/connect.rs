@@ -1,12 +1,12 @@
 //! From arguments to the servers: who asks where, with which password.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::arguments::CompressionChoice;
 use super::failure::{End, Failure, connecting};
-use super::server_arguments::{ServerArguments, SourceArguments};
-use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression};
+use super::server_arguments::{ServerArguments, SourceArguments, TlsArguments};
+use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression};
 
 /// Prepares the connections; nothing is sent yet.
 ///
@@ -14,12 +14,19 @@ use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Servers, Ti
 /// What is wrong with a URL, a database's name or a password file. None of them shows a URL as it was given, which may hold a password.
 pub(super) fn servers(arguments: &ServerArguments, compression: CompressionChoice, run_id: &str) -> Result<Servers, Failure> {
     let queries = QueryPrefix::new(run_id);
+    let (source, target) = (source(arguments)?, target(arguments)?);
+    let tls = tls(&arguments.tls)?;
+    if !tls.is_default() && !source.iter().chain([&target]).any(Endpoint::is_encrypted) {
+        let message = "a certificate is given (CA_CERT, CLIENT_CERT), but the URL is http: nothing would be encrypted";
+        return Err(Failure::usage(message).hint("use an https URL; ClickHouse's https_port is 8443 by default"));
+    }
     let connection = |endpoint: Endpoint, end: End| {
         let compression = compression_for(compression, &endpoint);
+        let endpoint = endpoint.with_tls(tls.clone());
         Connection::new(endpoint, compression, queries.clone(), Timeouts::default()).map_err(|error| connecting(&error, end))
     };
-    let target = connection(target(arguments)?, End::Target)?;
-    match source(arguments)? {
+    let target = connection(target, End::Target)?;
+    match source {
         Some(source) => Ok(Servers { source: connection(source, End::Source)?, target }),
         None => Ok(Servers::one(target)),
     }
@@ -72,6 +79,30 @@ fn password_from(path: &Path) -> Result<Password, Failure> {
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("the password file {} cannot be read: {error}", path.display())))?;
     Ok(Password::new(text.lines().next().unwrap_or_default()))
+}
+
+/// An empty file name counts as not given.
+fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
+    let given =
+        |path: &'static str, file: &Option<PathBuf>| file.clone().filter(|file| !file.as_os_str().is_empty()).map(|file| (path, file));
+    let read = |(flag, path): &(&str, PathBuf)| {
+        fs::read(path).map_err(|error| Failure::usage(format!("the file {} of {flag} cannot be read: {error}", path.display())))
+    };
+    let refused = |(flag, path): &(&str, PathBuf), words: String| {
+        Failure::usage(format!("the file {} of {flag} cannot be used: {words}", path.display()))
+    };
+    let mut tls = Tls::default();
+    if let Some(file) = given("--ca-cert", &arguments.ca_cert) {
+        tls = tls.with_roots(&read(&file)?).map_err(|words| refused(&file, words))?;
+    }
+    match (given("--client-cert", &arguments.client_cert), given("--client-key", &arguments.client_key)) {
+        (None, None) => {}
+        (Some(certificate), Some(key)) => {
+            tls = tls.with_identity(&read(&certificate)?, &read(&key)?).map_err(|words| refused(&certificate, words))?;
+        }
+        _ => return Err(Failure::usage("--client-cert and --client-key belong together; give both")),
+    }
+    Ok(tls)
 }
 
 fn compression_for(choice: CompressionChoice, endpoint: &Endpoint) -> WireCompression {

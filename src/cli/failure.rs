@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::clickhouse::Error as ServerError;
+use crate::clickhouse::{Error as ServerError, TlsProblem};
 use crate::job::JobError;
 use crate::pipeline::PipelineError;
 use crate::plan::PlanError;
@@ -126,6 +126,24 @@ impl End {
     }
 }
 
+/// What to do where encryption fails. Never to go without it.
+fn tls_hint(problem: TlsProblem, end: End) -> String {
+    let url = end.setting("url");
+    match problem {
+        TlsProblem::UnknownIssuer => {
+            "--ca-cert or CA_CERT names a file with the certificate of the authority that signed the server's".to_owned()
+        }
+        TlsProblem::WrongName => format!("set {url} to a host name for which the server has a certificate"),
+        TlsProblem::Expired => "renew the server's certificate; or set this machine's clock".to_owned(),
+        TlsProblem::Certificate => "the server needs a certificate for servers, signed by an authority".to_owned(),
+        TlsProblem::ClientCertificate => "give --client-cert and --client-key, of a certificate that the server trusts".to_owned(),
+        TlsProblem::NotTls => format!("set {url} to the server's https_port, 8443 by default; its http_port, 8123, is not encrypted"),
+        TlsProblem::NotPlain => {
+            format!("set {url} to an https URL if this is the server's https_port, else to its http_port, 8123 by default")
+        }
+    }
+}
+
 /// The first question to a server: whatever is wrong is configuration.
 pub(super) fn connecting(error: &ServerError, end: End) -> Failure {
     const UNKNOWN_DATABASE: u32 = 81;
@@ -143,9 +161,12 @@ pub(super) fn connecting(error: &ServerError, end: End) -> Failure {
         ServerError::Server { code: Some(UNKNOWN_DATABASE), .. } => {
             failure.hint(format!("set {} to the database in which the tables are", end.setting("db")))
         }
-        ServerError::Network { .. } | ServerError::Timeout { .. } => {
-            failure.hint(format!("set {} to the server's HTTP interface, which listens on port 8123 by default", end.setting("url")))
-        }
+        ServerError::Handshake { problem, .. } => failure.hint(tls_hint(*problem, end)),
+        ServerError::Tls(_) => failure.hint("--ca-cert or CA_CERT names a file with the certificates to trust"),
+        ServerError::Network { .. } | ServerError::Timeout { .. } => failure.hint(format!(
+            "set {} to the server's HTTP interface, which listens on port 8123 by default, and for https on 8443",
+            end.setting("url")
+        )),
         _ => failure,
     }
 }

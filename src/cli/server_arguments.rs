@@ -29,6 +29,9 @@ pub(super) struct ServerArguments {
     /// Where the source and the lookup are.
     #[command(flatten)]
     pub source: SourceArguments,
+    /// What is trusted and shown.
+    #[command(flatten)]
+    pub tls: TlsArguments,
 }
 
 /// Where the source and the lookup are, if they are not where the target is.
@@ -51,6 +54,21 @@ pub(super) struct SourceArguments {
     /// Database in which the source and the lookup are [default: the target's].
     #[arg(long, value_name = "NAME", env = "SOURCE_DB")]
     pub source_db: Option<String>,
+}
+
+/// What is trusted and shown on `https` connections. Certificates are always verified.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "TLS, for https URLs")]
+pub(super) struct TlsArguments {
+    /// Trust the certificates of this PEM file, and no others [default: the system's roots].
+    #[arg(long, value_name = "FILE", env = "CA_CERT")]
+    pub ca_cert: Option<PathBuf>,
+    /// Certificate to show to servers that ask for one, in PEM, with those that signed it.
+    #[arg(long, value_name = "FILE", env = "CLIENT_CERT")]
+    pub client_cert: Option<PathBuf>,
+    /// Private key of that certificate, in PEM, not encrypted.
+    #[arg(long, value_name = "FILE", env = "CLIENT_KEY")]
+    pub client_key: Option<PathBuf>,
 }
 
 impl ServerArguments {

@@ -57,7 +57,7 @@ impl Connection {
     /// Prepares a connection; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Tls`] where an `https` URL is given and the system's root certificates cannot be loaded.
+    /// [`Error::Tls`] where an `https` URL is given and its certificates cannot be loaded.
     pub fn new(endpoint: Endpoint, compression: WireCompression, queries: QueryPrefix, timeouts: Timeouts) -> Result<Self, Error> {
         let client = http_client(&endpoint, timeouts)?
             .with_url(endpoint.url().as_str())
@@ -173,13 +173,12 @@ fn http_client(endpoint: &Endpoint, timeouts: Timeouts) -> Result<::clickhouse::
     connector.set_nodelay(true);
     let mut builder = HttpClient::builder(TokioExecutor::new());
     builder.pool_idle_timeout(POOL_IDLE).pool_timer(hyper_util::rt::TokioTimer::new());
-    if endpoint.url().scheme() == "http" {
+    if !endpoint.is_encrypted() {
         return Ok(::clickhouse::Client::with_http_client(builder.build(connector)));
     }
     connector.enforce_http(false);
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_native_roots()
-        .map_err(|error| Error::Tls(format!("no root certificates were found on this machine: {error}")))?
+        .with_tls_config(endpoint.tls().configuration()?)
         .https_only()
         .enable_http1()
         .wrap_connector(connector);

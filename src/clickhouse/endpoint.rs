@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-use super::Error;
+use super::{Error, Tls};
 
 /// A secret. It has no `Display`, and its `Debug` shows only whether it is empty.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub struct Endpoint {
     user: String,
     password: Password,
     database: String,
+    tls: Tls,
 }
 
 impl Endpoint {
@@ -62,7 +63,22 @@ impl Endpoint {
         url.set_query(None);
         url.set_fragment(None);
         let user = if user.is_empty() { "default".to_owned() } else { user };
-        Ok(Self { url, user, password, database: database.to_owned() })
+        Ok(Self { url, user, password, database: database.to_owned(), tls: Tls::default() })
+    }
+
+    /// The same with another idea of what is trusted and shown on an `https` connection.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls, ..self }
+    }
+
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// Whether what is sent is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.url.scheme() == "https"
     }
 
     /// The URL without credentials.

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use super::TlsProblem;
+
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,6 +27,16 @@ pub enum Error {
         /// The chain of causes.
         message: String,
     },
+    /// The connection could not be made, since the two do not agree on encryption.
+    #[error("the connection to {url} failed: {problem} ({message})")]
+    Handshake {
+        /// The server's URL, without credentials.
+        url: String,
+        /// What does not fit.
+        problem: TlsProblem,
+        /// The chain of causes.
+        message: String,
+    },
     /// Nothing was heard for too long.
     #[error("{what} took longer than {} s", after.as_secs())]
     Timeout {
@@ -36,7 +48,7 @@ pub enum Error {
     /// The URL cannot be used.
     #[error("the ClickHouse URL cannot be used: {0}")]
     InvalidUrl(String),
-    /// The root certificates needed for `https` cannot be loaded.
+    /// The certificates needed for `https` cannot be loaded.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
     /// The server answered something else than was asked for.
@@ -152,7 +164,8 @@ impl Error {
             }
             // A proxy in between has spoken: 502, 503 or a page of its own.
             Self::Server { code: None, .. } => ErrorClass::Retry,
-            Self::Network { .. } | Self::Timeout { .. } => ErrorClass::Ambiguous,
+            Self::Handshake { problem, .. } if problem.is_lasting() => ErrorClass::Fatal,
+            Self::Network { .. } | Self::Handshake { .. } | Self::Timeout { .. } => ErrorClass::Ambiguous,
             Self::InvalidUrl(_) | Self::Tls(_) | Self::Unexpected { .. } | Self::StatementTooLong { .. } => ErrorClass::Fatal,
         }
     }
@@ -171,7 +184,10 @@ impl Error {
         match error {
             Client::BadResponse(message) => Self::Server { code: parse_code(&message), message: complete(message, query_id), mid_stream },
             Client::TimedOut => Self::Timeout { what: "the statement", after: Duration::ZERO },
-            other => Self::Network { url: url.to_string(), message: chain(&other) },
+            other => match TlsProblem::of(&other, url.scheme() == "https") {
+                Some(problem) => Self::Handshake { url: url.to_string(), problem, message: chain(&other) },
+                None => Self::Network { url: url.to_string(), message: chain(&other) },
+            },
         }
     }
 }

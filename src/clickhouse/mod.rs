@@ -15,6 +15,7 @@ mod servers;
 mod settings;
 mod sql;
 mod stream;
+mod tls;
 
 pub use compression::WireCompression;
 pub use connection::{Connection, Timeouts};
@@ -26,3 +27,4 @@ pub use servers::Servers;
 pub use settings::Settings;
 pub use sql::{Quoted, quote_identifier, quote_literal, quote_literal_bytes, structure};
 pub use stream::BlockStream;
+pub use tls::{Tls, TlsProblem};

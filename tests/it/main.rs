@@ -13,4 +13,5 @@ mod rowbinary;
 mod screen;
 mod server;
 mod support;
+mod tls;
 mod two_servers;

@@ -16,6 +16,7 @@ pub mod proxy;
 mod query;
 mod server;
 pub mod tables;
+pub mod tls;
 
 pub use binary::{Binary, Output, Running, binary, run};
 pub use comparison::{Comparison, literal, quoted};
