@@ -79,10 +79,10 @@ pub(super) struct ThroughputArguments {
     /// Rows of the blocks in which the server reads [default: the server's].
     #[arg(long, value_name = "ROWS", env = "STREAM_BLOCK_SIZE", value_parser = parse_rows)]
     pub stream_block_size: Option<u64>,
-    /// Chunks read at once, or auto: as many as bring something, at most 4.
+    /// Chunks read at once, or auto: as many as bring something, at most a third of the server's cores.
     #[arg(long, value_name = "N|auto", env = "READERS", default_value = "auto", value_parser = parse_at_once)]
     pub readers: AtOnce,
-    /// Batches inserted at once, or auto: as many as bring something, at most twice the server's cores.
+    /// Batches inserted at once, or auto: as many as bring something, at most one and a half times the server's cores.
     #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
     pub inserters: AtOnce,
     /// Format of inserts; auto: native, unless a type has no place in it.

@@ -12,6 +12,7 @@ mod job;
 mod logging;
 mod output;
 mod plan;
+mod resources;
 mod run;
 mod sample;
 mod server_arguments;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::arguments::{ThroughputArguments, WhatArguments};
-use super::config::{self, Resources};
+use super::config;
 use super::connect;
 use super::failure::{End, Failure, connecting};
+use super::resources::{Resources, resources};
 use super::server_arguments::ServerArguments;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
@@ -38,7 +39,7 @@ pub(super) async fn open(
         servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?
     };
     let job = bind(&servers, &job, &config::bind_options(what)).await?;
-    let resources = config::resources(throughput, &servers.target).await?;
+    let resources = resources(throughput, &servers.target).await?;
     let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory: resources.memory, bounds: None };
     let plan = plan(&servers.source, &job, &what.partition, options).await?;
     Ok(Session { servers, server_version, source_version, job: Arc::new(job), plan, resources })

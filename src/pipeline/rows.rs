@@ -9,6 +9,13 @@ use crate::native::{BlockBuilder, MalformedRow, NativeLayout};
 /// Output is kept in pieces of about this size: a batch is never copied to grow, and the HTTP client sends piece by piece.
 const PIECE_BYTES: usize = 1024 * 1024;
 
+/// Rows of a block at most. A batch is sent as several blocks, which the server parses and evaluates one by one, in memory that it has just
+/// used for the one before, and puts together again before it writes them (`min_insert_block_size_rows`): with whole batches as
+/// blocks, an insert cost 6 % more processor time and read 20 % more pages of fresh memory.
+const BLOCK_ROWS: u64 = 8192;
+/// A block that has reached so many bytes gets no further row.
+const BLOCK_BYTES: u64 = 32 << 20;
+
 /// How rows are inserted.
 #[derive(Clone, Debug)]
 pub enum RowFormat {
@@ -21,14 +28,14 @@ pub enum RowFormat {
 /// Rows of one batch.
 #[derive(Debug)]
 pub(super) enum Rows {
-    Native(BlockBuilder),
+    Native(Blocks),
     RowBinary(Pieces),
 }
 
 impl Rows {
     pub fn new(format: &RowFormat) -> Self {
         match format {
-            RowFormat::Native(layout) => Self::Native(BlockBuilder::new(layout.clone())),
+            RowFormat::Native(layout) => Self::Native(Blocks { building: BlockBuilder::new(layout.clone()), full: Vec::new() }),
             RowFormat::RowBinary => Self::RowBinary(Pieces::default()),
         }
     }
@@ -39,7 +46,7 @@ impl Rows {
     /// [`MalformedRow`] where the bytes are not exactly one row.
     pub fn append(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
         match self {
-            Self::Native(builder) => builder.append([source, lookup]),
+            Self::Native(blocks) => blocks.append(source, lookup),
             Self::RowBinary(pieces) => {
                 pieces.append(source, lookup);
                 Ok(())
@@ -53,9 +60,31 @@ impl Rows {
     /// [`MalformedRow`] where one of them was refused before.
     pub fn take(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
         match self {
-            Self::Native(builder) => builder.finish(),
+            Self::Native(blocks) => blocks.take(),
             Self::RowBinary(pieces) => Ok(pieces.take()),
         }
+    }
+}
+
+/// Rows as blocks of columns, one after the other.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    building: BlockBuilder,
+    full: Vec<Bytes>,
+}
+
+impl Blocks {
+    fn append(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
+        self.building.append([source, lookup])?;
+        if self.building.rows() >= BLOCK_ROWS || self.building.bytes() >= BLOCK_BYTES {
+            self.full.extend(self.building.finish()?);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
+        self.full.extend(self.building.finish()?);
+        Ok(std::mem::take(&mut self.full))
     }
 }
 

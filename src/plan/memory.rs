@@ -64,15 +64,17 @@ impl MemoryPlan {
         let MemoryDemand { total, readers, inserters, batch_bytes } = demand;
         let usable = total - total / 100 * ALLOCATOR_PERCENT;
         let fixed = BASE_BYTES + readers.saturating_mul(READER_BYTES);
-        // One for each reader, and for each inserter one in flight and one that waits.
-        let batches = readers.saturating_add(inserters.saturating_mul(2)).max(1);
+        // One for each reader, one in flight for each inserter, and half as many that wait: more only take memory, since where inserters
+        // are the slower side the queue is always full.
+        let queued = inserters.saturating_add(inserters.div_ceil(2)).max(1);
+        let batches = readers.saturating_add(queued);
         let least = fixed + batches.saturating_mul(SMALLEST_BATCH_BYTES) + SMALLEST_ATTRIBUTES_BYTES;
         if usable < least {
             return Err(MemoryTooSmall { total, needed: least / (100 - ALLOCATOR_PERCENT) * 100 + 100, readers, inserters });
         }
         let share = (usable - fixed) / 2 / batches;
         let batch_bytes = batch_bytes.min(share.max(SMALLEST_BATCH_BYTES));
-        let queue = inserters.saturating_mul(2).saturating_mul(batch_bytes);
+        let queue = queued.saturating_mul(batch_bytes);
         let readers = readers.saturating_mul(READER_BYTES + batch_bytes);
         Ok(Self { total, base: BASE_BYTES, readers, queue, attributes: usable - BASE_BYTES - readers - queue, batch_bytes })
     }

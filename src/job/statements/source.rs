@@ -18,8 +18,11 @@ pub fn count(job: &BoundJob, scope: &Scope) -> String {
 }
 
 /// The settings of the source query.
+///
+/// One thread for each stream: several chunks are read at once, and FINAL in several threads reads rows at the seams twice, with 1.6 times the
+/// memory and a tenth more processor time for the same rows.
 pub fn source_settings(job: &BoundJob) -> Settings {
-    Settings::read().with_all(&job.settings.source.0)
+    Settings::read().with("max_threads", "1").with_all(&job.settings.source.0)
 }
 
 /// The key's columns, cast as the join would.

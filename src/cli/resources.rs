@@ -1,0 +1,112 @@
+//! How much a run may do at once, and what memory that leaves for attributes.
+
+use serde::Deserialize;
+
+use super::arguments::ThroughputArguments;
+use super::failure::Failure;
+use super::size::AtOnce;
+use crate::clickhouse::Connection;
+use crate::pipeline::Concurrency;
+use crate::plan::{MemoryDemand, MemoryPlan};
+use crate::progress::available_memory_bytes;
+
+/// Where the machine does not say how much memory is free.
+const MEMORY_UNKNOWN: u64 = 4 << 30;
+
+/// Chunks read at once to begin with, where that was left to the program.
+const READERS_FIRST: usize = 2;
+/// More readers than this only wait for inserters, of which there are not more either.
+const READERS_MOST: usize = 8;
+/// More inserters than this help only against many disks; they can be asked for.
+const INSERTERS_MOST: usize = 16;
+
+/// What a run may use at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resources {
+    /// Chunks read at once.
+    pub readers: Concurrency,
+    /// Batches inserted at once.
+    pub inserters: Concurrency,
+    /// How the memory is divided.
+    pub memory: MemoryPlan,
+}
+
+/// Settles how much may be done at once, and divides the memory that was given, or half of what is free.
+pub(super) async fn resources(arguments: &ThroughputArguments, connection: &Connection) -> Result<Resources, Failure> {
+    let total = arguments.memory.unwrap_or_else(|| available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2));
+    let auto = arguments.inserters == AtOnce::Auto || arguments.readers == AtOnce::Auto;
+    let server = if auto { ServerSize::ask(connection).await } else { ServerSize::default() };
+    let divide = |readers: Concurrency, inserters: Concurrency| {
+        let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
+        let demand = MemoryDemand { total, readers: most_readers, inserters: most_inserters, batch_bytes: arguments.batch_bytes };
+        MemoryPlan::divide(demand).map(|memory| Resources { readers, inserters, memory })
+    };
+    let generous = divide(readers(arguments, server.readers_most()), inserters(arguments, server.inserters_most(arguments.batch_bytes)));
+    // More at once is not worth smaller batches.
+    let resources = match generous {
+        Ok(resources) if resources.memory.batch_bytes == arguments.batch_bytes => Ok(resources),
+        _ => divide(readers(arguments, READERS_FIRST), inserters(arguments, server.inserters_first())),
+    };
+    resources.map_err(|error| Failure::usage(error.to_string()).hint("raise --memory, or lower --readers and --inserters"))
+}
+
+fn readers(arguments: &ThroughputArguments, most: usize) -> Concurrency {
+    match arguments.readers {
+        AtOnce::Fixed(number) => Concurrency::Fixed(usize::from(number)),
+        AtOnce::Auto => Concurrency::Auto { first: READERS_FIRST, most },
+    }
+}
+
+fn inserters(arguments: &ThroughputArguments, most: usize) -> Concurrency {
+    match arguments.inserters {
+        AtOnce::Fixed(number) => Concurrency::Fixed(usize::from(number)),
+        AtOnce::Auto => Concurrency::Auto { first: most.div_ceil(2), most },
+    }
+}
+
+/// What the server has.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct ServerSize {
+    cores: usize,
+    /// Memory that its queries may still take together, in bytes.
+    memory: u64,
+}
+
+impl Default for ServerSize {
+    fn default() -> Self {
+        Self { cores: 2, memory: 8 << 30 }
+    }
+}
+
+impl ServerSize {
+    /// Where the server does not tell, a small one is assumed.
+    async fn ask(connection: &Connection) -> Self {
+        // `max_threads` is by default the number of cores. A limit of 0 means none but the machine's.
+        let sql = "SELECT toUInt64(getSetting('max_threads')) AS cores, \
+            (SELECT toUInt64(sum(toFloat64(value))) FROM system.asynchronous_metrics WHERE metric = 'OSMemoryAvailable') AS free, \
+            (SELECT toUInt64(sum(toFloat64(value))) FROM system.server_settings WHERE name = 'max_server_memory_usage') AS allowed, \
+            (SELECT toUInt64(greatest(sum(value), 0)) FROM system.metrics WHERE metric = 'MemoryTracking') AS used, \
+            toUInt64(if(allowed = 0, free, least(free, if(allowed > used, allowed - used, 0)))) AS memory";
+        connection.row("size", sql).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the server does not say how large it is");
+            Self::default()
+        })
+    }
+
+    /// A stream is read by one thread, which takes a quarter of the time that inserting its rows does.
+    fn readers_most(self) -> usize {
+        self.cores.div_ceil(3).clamp(READERS_FIRST, READERS_MOST)
+    }
+
+    /// As many as have cores to work on.
+    fn inserters_first(self) -> usize {
+        self.cores.clamp(1, INSERTERS_MOST)
+    }
+
+    /// Half as many more, which work while others wait for the network, unless the server has no memory for so many: a quarter of what it has may go to inserts, each of which takes
+    /// 2.2 times the bytes of its batch.
+    fn inserters_most(self, batch_bytes: u64) -> usize {
+        let fit = self.memory / 4 / (batch_bytes.saturating_mul(22) / 10).max(1);
+        (self.cores + self.cores.div_ceil(2)).clamp(1, INSERTERS_MOST).min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
+    }
+}
