@@ -8,9 +8,10 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 
 use super::dotenv::Environment;
 use super::failure::Failure;
+use super::fault_arguments::FaultArguments;
 use super::server_arguments::ServerArguments;
 use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
-use crate::plan::Partition;
+use crate::plan::{DEFAULT_CHUNK_ROWS, Partition};
 
 /// Rows of an insert, unless said otherwise.
 pub(super) const DEFAULT_BATCH_ROWS: u64 = 100_000;
@@ -70,6 +71,9 @@ pub(super) struct ThroughputArguments {
     /// Memory that the whole process may take, such as 4GiB [default: half of what the machine has free].
     #[arg(long, value_name = "SIZE", env = "MEMORY", value_parser = parse_memory_size)]
     pub memory: Option<u64>,
+    /// About how many rows a chunk has, the unit that is retried and resumed; fewer than 16 granules of each part are not worth it.
+    #[arg(long, value_name = "ROWS", env = "CHUNK_ROWS", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = parse_rows)]
+    pub chunk_rows: u64,
     /// Rows of an insert.
     #[arg(long, value_name = "ROWS", env = "BATCH_SIZE", default_value_t = DEFAULT_BATCH_ROWS, value_parser = parse_rows)]
     pub batch_size: u64,
@@ -171,6 +175,8 @@ pub(super) struct RunArguments {
     pub server: ServerArguments,
     #[command(flatten)]
     pub throughput: ThroughputArguments,
+    #[command(flatten)]
+    pub faults: FaultArguments,
     #[command(flatten)]
     pub output: OutputArguments,
 }

@@ -16,7 +16,12 @@ pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {
 }
 
 /// How the pipeline works.
-pub(super) fn pipeline_options(arguments: &RunArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
+pub(super) fn pipeline_options(
+    arguments: &RunArguments,
+    job: &BoundJob,
+    resources: &Resources,
+    run_id: &str,
+) -> Result<PipelineOptions, Failure> {
     let ThroughputArguments { batch_size, stream_block_size, max_retries, .. } = arguments.throughput;
     let Resources { readers, inserters, memory } = *resources;
     Ok(PipelineOptions {
@@ -30,6 +35,10 @@ pub(super) fn pipeline_options(arguments: &RunArguments, job: &BoundJob, resourc
         queue_bytes: memory.queue,
         max_row_bytes: MAX_ROW_BYTES,
         retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
+        outage_wait: arguments.faults.outage_wait,
+        drain_timeout: arguments.faults.drain_timeout,
+        max_failed_chunks: arguments.faults.max_failed_chunks,
+        token_prefix: format!("clickhouse-backfill-{run_id}"),
     })
 }
 

@@ -23,7 +23,8 @@ pub(super) fn servers(arguments: &ServerArguments, compression: CompressionChoic
     let connection = |endpoint: Endpoint, end: End| {
         let compression = compression_for(compression, &endpoint);
         let endpoint = endpoint.with_tls(tls.clone());
-        Connection::new(endpoint, compression, queries.clone(), Timeouts::default()).map_err(|error| connecting(&error, end))
+        Connection::new(endpoint, compression, queries.clone(), Timeouts::from(&arguments.timeouts))
+            .map_err(|error| connecting(&error, end))
     };
     let target = connection(target, End::Target)?;
     match source {

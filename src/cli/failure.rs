@@ -163,10 +163,12 @@ pub(super) fn connecting(error: &ServerError, end: End) -> Failure {
         }
         ServerError::Handshake { problem, .. } => failure.hint(tls_hint(*problem, end)),
         ServerError::Tls(_) => failure.hint("--ca-cert or CA_CERT names a file with the certificates to trust"),
-        ServerError::Network { .. } | ServerError::Timeout { .. } => failure.hint(format!(
-            "set {} to the server's HTTP interface, which listens on port 8123 by default, and for https on 8443",
-            end.setting("url")
-        )),
+        ServerError::Unreachable { .. } | ServerError::Exhausted { .. } | ServerError::Network { .. } | ServerError::Timeout { .. } => {
+            failure.hint(format!(
+                "set {} to the server's HTTP interface, which listens on port 8123 by default, and for https on 8443",
+                end.setting("url")
+            ))
+        }
         _ => failure,
     }
 }
@@ -203,8 +205,25 @@ impl From<PlanError> for Failure {
     }
 }
 
+/// So many failed chunks are named; the log has all.
+const CHUNKS_NAMED: usize = 10;
+
 impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
-        Self::stopped(&error)
+        Self::from(&error)
+    }
+}
+
+impl From<&PipelineError> for Failure {
+    fn from(error: &PipelineError) -> Self {
+        let mut failure = Self::stopped(error);
+        if let PipelineError::Chunks { failed, .. } = error {
+            let reasons = failed.iter().take(CHUNKS_NAMED).map(|chunk| format!("chunk {}: {}", chunk.chunk + 1, chunk.reason));
+            failure.causes.extend(reasons);
+            if failed.len() > CHUNKS_NAMED {
+                failure.causes.push(format!("and {} more", failed.len() - CHUNKS_NAMED));
+            }
+        }
+        failure
     }
 }

@@ -47,7 +47,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     summary_file::check(arguments.output.summary_json.as_deref())?;
     let run_id = new_run_id();
     let session = open(&arguments.server, &arguments.what, &arguments.throughput, &run_id).await?;
-    let options = config::pipeline_options(arguments, &session.job, &session.resources)?;
+    let options = config::pipeline_options(arguments, &session.job, &session.resources, &run_id)?;
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
@@ -96,7 +96,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     };
     let (ran, printed) = tokio::join!(running, printing);
     counters.enter(Phase::Done);
-    let failure = ran.as_ref().err().map(|error| Failure::stopped(error).one_line());
+    let failure = ran.as_ref().err().map(|error| Failure::from(error).one_line());
     let status = match &ran {
         Ok(Outcome::Complete) => Status::Completed,
         Ok(Outcome::Stopped) => Status::Interrupted,
@@ -174,6 +174,9 @@ fn summary(session: &Session, dry_run: bool, counters: &Counters, run_id: &str, 
         batches: numbers.batches,
         retries: numbers.retries,
         errors: numbers.errors,
+        failed_chunks: numbers.chunks_failed,
+        outages: numbers.outages,
+        outage_seconds: Duration::from_millis(numbers.outage_milliseconds).as_secs_f64(),
         error,
         bytes_read: numbers.lookup_bytes + numbers.source_bytes,
         bytes_written: numbers.inserted_bytes,

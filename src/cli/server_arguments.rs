@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args};
 
 use super::dotenv::{Environment, Given};
 use super::failure::Failure;
+use super::fault_arguments::TimeoutArguments;
 
 /// Which server, and as whom.
 #[derive(Args, Debug)]
@@ -32,6 +33,9 @@ pub(super) struct ServerArguments {
     /// What is trusted and shown.
     #[command(flatten)]
     pub tls: TlsArguments,
+    /// How long both are waited for.
+    #[command(flatten)]
+    pub timeouts: TimeoutArguments,
 }
 
 /// Where the source and the lookup are, if they are not where the target is.

@@ -10,7 +10,7 @@ use super::resources::{Resources, resources};
 use super::server_arguments::ServerArguments;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
-use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
+use crate::plan::{Plan, PlanOptions, plan};
 
 /// A job that is ready to run or to be shown.
 pub(super) struct Session {
@@ -40,7 +40,7 @@ pub(super) async fn open(
     };
     let job = bind(&servers, &job, &config::bind_options(what)).await?;
     let resources = resources(throughput, &servers.target).await?;
-    let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory: resources.memory, bounds: None };
+    let options = PlanOptions { chunk_rows: throughput.chunk_rows, memory: resources.memory, bounds: None };
     let plan = plan(&servers.source, &job, &what.partition, options).await?;
     Ok(Session { servers, server_version, source_version, job: Arc::new(job), plan, resources })
 }

@@ -151,6 +151,20 @@ impl Connection {
         }
     }
 
+    /// Asks whether the server is there: an error of its own is an answer as well.
+    ///
+    /// # Errors
+    /// The silence, or what a proxy said in the server's place.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let after = self.timeouts.connect.max(Duration::from_secs(1));
+        let settings = Settings::default();
+        match timeout(after, self.fetch("ping", "SELECT 1", "TabSeparated", &settings)).await {
+            Err(_) => Err(Error::Timeout { what: "an answer to a ping", after }),
+            Ok(Err(error)) if error.is_silence() => Err(error),
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Checks that the server answers, lets the user in and has the database; gives the server's version.
     pub async fn hello(&self) -> Result<String, Error> {
         #[derive(serde::Deserialize)]

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use super::TlsProblem;
+use super::{ErrorClass, TlsProblem};
 
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,23 @@ pub enum Error {
         /// such an error never stops a run before the statement was tried again.
         mid_stream: bool,
     },
-    /// The connection could not be made or was lost.
+    /// No connection could be made; nothing was sent.
+    #[error("the connection to {url} failed: {message}")]
+    Unreachable {
+        /// The server's URL, without credentials.
+        url: String,
+        /// The chain of causes.
+        message: String,
+    },
+    /// This machine cannot make one more connection.
+    #[error("the connection to {url} failed for want of resources on this machine: {message}")]
+    Exhausted {
+        /// The server's URL, without credentials.
+        url: String,
+        /// The chain of causes.
+        message: String,
+    },
+    /// The connection was lost.
     #[error("the connection to {url} failed: {message}")]
     Network {
         /// The server's URL, without credentials.
@@ -69,104 +85,37 @@ pub enum Error {
     },
 }
 
-/// What may be done after an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The statement had no effect, or its effect may be repeated; it may well succeed later.
-    Retry,
-    /// It is not known whether the statement took effect. The same bytes with the same token may be sent again.
-    Ambiguous,
-    /// It will fail again.
-    Fatal,
-}
-
-/// Codes that pass with time or with another attempt. Names from ClickHouse's
-/// [ErrorCodes.cpp](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
-const RETRY: &[u32] = &[
-    3,    // UNEXPECTED_END_OF_FILE: the request was cut
-    23,   // CANNOT_READ_FROM_ISTREAM: the request was cut
-    24,   // CANNOT_WRITE_TO_OSTREAM
-    32,   // ATTEMPT_TO_READ_AFTER_EOF: the request was cut
-    33,   // CANNOT_READ_ALL_DATA: the request was cut
-    40,   // CHECKSUM_DOESNT_MATCH: the request was damaged
-    75,   // CANNOT_WRITE_TO_FILE_DESCRIPTOR: the disk is full
-    76,   // CANNOT_OPEN_FILE: too many open files
-    86,   // RECEIVED_ERROR_FROM_REMOTE_IO_SERVER
-    95,   // CANNOT_READ_FROM_SOCKET
-    96,   // CANNOT_WRITE_TO_SOCKET
-    159,  // TIMEOUT_EXCEEDED
-    173,  // CANNOT_ALLOCATE_MEMORY
-    198,  // DNS_ERROR
-    201,  // QUOTA_EXCEEDED
-    202,  // TOO_MANY_SIMULTANEOUS_QUERIES
-    203,  // NO_FREE_CONNECTION
-    209,  // SOCKET_TIMEOUT
-    210,  // NETWORK_ERROR
-    225,  // NO_ZOOKEEPER
-    232,  // NO_SUCH_DATA_PART: it was merged away
-    234,  // NO_REPLICA_HAS_PART
-    236,  // ABORTED: the server is shutting down
-    241,  // MEMORY_LIMIT_EXCEEDED
-    242,  // TABLE_IS_READ_ONLY: a replica lost its keeper
-    243,  // NOT_ENOUGH_SPACE
-    252,  // TOO_MANY_PARTS
-    254,  // NO_ACTIVE_REPLICAS
-    271,  // CANNOT_DECOMPRESS: the request was damaged
-    279,  // ALL_CONNECTION_TRIES_FAILED
-    285,  // TOO_FEW_LIVE_REPLICAS
-    286,  // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
-    289,  // REPLICA_IS_NOT_IN_QUORUM
-    290,  // LIMIT_EXCEEDED
-    364,  // RECEIVED_ERROR_TOO_MANY_REQUESTS
-    373,  // SESSION_IS_LOCKED
-    384,  // PART_IS_TEMPORARILY_LOCKED
-    394,  // QUERY_WAS_CANCELLED
-    425,  // SYSTEM_ERROR
-    439,  // CANNOT_SCHEDULE_TASK
-    473,  // DEADLOCK_AVOIDED
-    499,  // S3_ERROR
-    500,  // AZURE_BLOB_STORAGE_ERROR
-    677,  // THREAD_WAS_CANCELED
-    693,  // AWS_ERROR
-    700,  // USER_SESSION_LIMIT_EXCEEDED
-    733,  // TABLE_IS_BEING_RESTARTED
-    734,  // CANNOT_WRITE_AFTER_BUFFER_CANCELED
-    735,  // QUERY_WAS_CANCELLED_BY_CLIENT
-    745,  // SERVER_OVERLOADED
-    749,  // TCP_CONNECTION_LIMIT_REACHED
-    762,  // HTTP_CONNECTION_LIMIT_REACHED
-    776,  // RESOURCE_LIMIT_EXCEEDED
-    777,  // MEMORY_RESERVATION_KILLED
-    778,  // MEMORY_RESERVATION_FAILED
-    999,  // KEEPER_EXCEPTION
-    1000, // POCO_EXCEPTION: a network error inside the server
-    1001, // STD_EXCEPTION: of the C++ library, such as one for a full disk or a failed allocation
-];
-
-/// The outcome is not known.
-const AMBIGUOUS: &[u32] = &[
-    319, // UNKNOWN_STATUS_OF_INSERT: of the quorum, or of the keeper
-    659, // UNKNOWN_STATUS_OF_TRANSACTION
-];
-
 impl Error {
     /// What may be done after this error.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Server { code: Some(code), mid_stream, .. } => {
-                if *mid_stream || RETRY.contains(code) {
+                if *mid_stream {
                     ErrorClass::Retry
-                } else if AMBIGUOUS.contains(code) {
-                    ErrorClass::Ambiguous
                 } else {
-                    ErrorClass::Fatal
+                    ErrorClass::of_code(*code)
                 }
             }
             // A proxy in between has spoken: 502, 503 or a page of its own.
-            Self::Server { code: None, .. } => ErrorClass::Retry,
+            Self::Server { code: None, .. } | Self::Unreachable { .. } | Self::Exhausted { .. } => ErrorClass::Retry,
             Self::Handshake { problem, .. } if problem.is_lasting() => ErrorClass::Fatal,
             Self::Network { .. } | Self::Handshake { .. } | Self::Timeout { .. } => ErrorClass::Ambiguous,
             Self::InvalidUrl(_) | Self::Tls(_) | Self::Unexpected { .. } | Self::StatementTooLong { .. } => ErrorClass::Fatal,
+        }
+    }
+
+    /// Whether rows had come before it.
+    pub fn is_mid_stream(&self) -> bool {
+        matches!(self, Self::Server { mid_stream: true, .. })
+    }
+
+    /// Whether the server had no word in this: it may be gone. A proxy that speaks in its place is not the server.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Network { .. } | Self::Timeout { .. } => true,
+            Self::Server { code, .. } => code.is_none(),
+            Self::Handshake { problem, .. } => !problem.is_lasting(),
+            Self::Exhausted { .. } | Self::InvalidUrl(_) | Self::Tls(_) | Self::Unexpected { .. } | Self::StatementTooLong { .. } => false,
         }
     }
 
@@ -184,12 +133,38 @@ impl Error {
         match error {
             Client::BadResponse(message) => Self::Server { code: parse_code(&message), message: complete(message, query_id), mid_stream },
             Client::TimedOut => Self::Timeout { what: "the statement", after: Duration::ZERO },
-            other => match TlsProblem::of(&other, url.scheme() == "https") {
-                Some(problem) => Self::Handshake { url: url.to_string(), problem, message: chain(&other) },
-                None => Self::Network { url: url.to_string(), message: chain(&other) },
+            other => match (TlsProblem::of(&other, url.scheme() == "https"), &other) {
+                (Some(problem), _) => Self::Handshake { url: url.to_string(), problem, message: chain(&other) },
+                (None, Client::Network(cause)) if is_exhausted(&**cause) => {
+                    Self::Exhausted { url: url.to_string(), message: chain(&**cause) }
+                }
+                (None, Client::Network(cause)) if is_connect(&**cause) => {
+                    Self::Unreachable { url: url.to_string(), message: chain(&**cause) }
+                }
+                (None, _) => Self::Network { url: url.to_string(), message: chain(&other) },
             },
         }
     }
+}
+
+/// Whether the reason lies on this machine, which has no more of something (`ENFILE`, `EMFILE`, `EADDRNOTAVAIL`, `ENOBUFS`), so that the
+/// server may well be there.
+fn is_exhausted(cause: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(cause);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>()
+            && let Some(number) = error.raw_os_error()
+        {
+            return matches!(number, 23 | 24 | 99 | 105);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether the HTTP client failed before it had a connection.
+fn is_connect(cause: &(dyn StdError + 'static)) -> bool {
+    cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
 /// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that, or in a bare `Code: 241`.
@@ -249,6 +224,7 @@ mod tests {
             // In the middle of a stream it may be data that only looks like an exception.
             assert_eq!(server(&format!("Code: {code}. x"), true).class(), ErrorClass::Retry, "{code}");
         }
+        assert_eq!(server("Code: 6. x", false).class(), ErrorClass::Rows);
         assert_eq!(server("Code: 319. x", false).class(), ErrorClass::Ambiguous);
         assert_eq!(server("502 Bad Gateway", false).class(), ErrorClass::Retry);
     }

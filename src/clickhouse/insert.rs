@@ -34,12 +34,15 @@ impl Connection {
             Error::Timeout { .. } => Error::Timeout { what: "an insert", after: self.timeouts.insert_end },
             other => other,
         };
-        for piece in body {
-            insert.send(piece.clone()).await.map_err(failed)?;
-        }
-        if body.is_empty() {
-            // The request starts with its first piece.
-            insert.send(Bytes::new()).await.map_err(failed)?;
+        // The request starts with its first piece.
+        let pieces = if body.is_empty() { &[Bytes::new()] } else { body };
+        for piece in pieces {
+            if let Err(error) = insert.send(piece.clone()).await {
+                // Where the server has closed its end, its reason may still be on the way.
+                let is_over = matches!(error, ::clickhouse::error::Error::TimedOut);
+                let reason = if is_over { None } else { insert.end().await.err() };
+                return Err(failed(reason.unwrap_or(error)));
+            }
         }
         insert.end().await.map_err(failed)
     }

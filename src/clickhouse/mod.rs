@@ -4,6 +4,7 @@
 //! SQL and bytes and get bytes back; what the SQL means is theirs. Nothing here prints, retries or decides: an [`Error`] says of
 //! what [`ErrorClass`] it is, and the pipeline chooses what to do.
 
+mod class;
 mod compression;
 mod connection;
 mod endpoint;
@@ -17,10 +18,11 @@ mod sql;
 mod stream;
 mod tls;
 
+pub use class::ErrorClass;
 pub use compression::WireCompression;
 pub use connection::{Connection, Timeouts};
 pub use endpoint::{Endpoint, Password};
-pub use error::{Error, ErrorClass};
+pub use error::Error;
 pub use query_id::{QUERY_ID_BEGINNING, QueryPrefix};
 pub use schema::{Column, TableName, TableSchema, functions_not_deterministic, table_schema};
 pub use servers::Servers;

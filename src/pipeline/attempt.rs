@@ -9,6 +9,7 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex};
 
 use super::Counters;
+use super::error::FailedChunk;
 use super::report::{ChunkBook, Figures, Share};
 
 /// An attempt to stream a chunk, or a part of its keys; shared by its reader and its batches.
@@ -70,6 +71,9 @@ impl Attempt {
     /// Rows were read, or rows that had been read were looked up.
     pub fn read(&self, tally: Tally) {
         let mut state = self.state();
+        if state.given_up {
+            return;
+        }
         state.figures += Figures { rows_read: tally.rows, bytes_read: tally.bytes, matched: tally.matched, ..Figures::default() };
         self.counters.source_rows.add(tally.rows);
         self.counters.source_bytes.add(tally.bytes);
@@ -98,6 +102,27 @@ impl Attempt {
         }
     }
 
+    /// A batch is not inserted, because its chunk was given up.
+    pub fn batch_dropped(&self) {
+        self.state().batches_open -= 1;
+    }
+
+    /// Whether the chunk was given up, because of this attempt or of another part of its keys.
+    pub fn chunk_failed(&self) -> bool {
+        self.book.is_failed(self.chunk)
+    }
+
+    /// Gives the chunk up, and with it the attempt; gives how many chunks were.
+    pub fn fail_chunk(&self, reason: String) -> usize {
+        self.give_up();
+        self.book.fail(self.chunk, reason)
+    }
+
+    /// The chunks that were given up.
+    pub fn failed_chunks(&self) -> Vec<FailedChunk> {
+        self.book.failed()
+    }
+
     /// The stream ended cleanly, and all its batches are queued.
     pub fn stream_ended(&self) {
         let mut state = self.state();
@@ -122,7 +147,7 @@ impl Attempt {
     }
 
     fn complete_if_done(&self, state: &State) {
-        if state.stream_ended && state.batches_open == 0 {
+        if state.stream_ended && state.batches_open == 0 && !state.given_up {
             self.counters.chunks_done.add(1);
             self.book.complete(self.chunk, self.share, state.figures);
         }

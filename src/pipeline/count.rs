@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::error::PipelineError;
+use super::retry::{Attempts, ask};
 use super::shared::Shared;
 use crate::job::statements::{self, Scope};
 
@@ -13,7 +14,9 @@ struct Count {
 
 /// Counts the scope's rows as the source query gives them, by a query that knows nothing of chunks.
 pub(super) async fn count(shared: &Shared, scope: &Scope) -> Result<u64, PipelineError> {
-    let counted = shared.servers.source.row::<Count>("count", &statements::count(&shared.job, scope)).await;
+    let sql = statements::count(&shared.job, scope);
+    let counted =
+        ask(Attempts::at_source(shared), "counting the rows", async || shared.servers.source.row::<Count>("count", &sql).await).await;
     counted.map(|count| count.rows).map_err(|source| PipelineError::Query {
         what: "counting the rows",
         table: shared.job.source.name.clone(),

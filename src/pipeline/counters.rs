@@ -81,10 +81,18 @@ counters! {
     queued_bytes,
     /// Statements that were tried again.
     retries,
+    /// Times that a server could not be reached.
+    outages,
+    /// How long it was waited for then.
+    outage_milliseconds,
     /// Statements that failed for good.
     errors,
     /// Chunks of which every row was acknowledged.
     chunks_done,
+    /// Chunks that failed for good.
+    chunks_failed,
+    /// Chunks that were to be done when the run began.
+    chunks_pending,
     /// Chunks of the plan; one that is read for several parts of its keys counts for each.
     chunks,
     /// Waves begun.

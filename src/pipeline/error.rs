@@ -1,6 +1,9 @@
 //! Why a pipeline stopped.
 
-use crate::clickhouse::{Error as ServerError, TableName};
+use std::error::Error as StdError;
+
+use super::retry::Symptom;
+use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::lookup::LookupError;
 use crate::native::MalformedRow;
 use crate::rowbinary::FramingError;
@@ -49,6 +52,25 @@ pub enum PipelineError {
         #[source]
         source: Box<ServerError>,
     },
+    /// Some chunks could not be done. The others were, unless more failed than are allowed.
+    #[error("{} of {chunks} chunks failed{}", failed.len(), if *.gave_up { ", more than are allowed: the run was stopped" } else { "; the others are done" })]
+    Chunks {
+        /// Which, in the order in which they failed.
+        failed: Vec<FailedChunk>,
+        /// How many were to be done.
+        chunks: usize,
+        /// Whether the run was stopped because of them.
+        gave_up: bool,
+    },
+    /// A server stayed away.
+    #[error("the server could not be reached for {seconds} s")]
+    Lost {
+        /// How long it was waited for.
+        seconds: u64,
+        /// What the last attempt to reach it met.
+        #[source]
+        source: Box<ServerError>,
+    },
     /// A query beside the stream failed.
     #[error("{what} of {table} failed")]
     Query {
@@ -77,6 +99,42 @@ pub enum PipelineError {
     /// A task of the pipeline ended without a result, which is a defect of this program.
     #[error("a part of the pipeline ended unexpectedly: {0}")]
     Task(String),
+}
+
+/// A chunk that could not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedChunk {
+    /// Its number in the plan, from 0.
+    pub chunk: usize,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+impl PipelineError {
+    /// Whether other chunks would meet the same: the server has refused what all of them have in common.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => Symptom::from(&**source).class == ErrorClass::Fatal,
+            Self::Insert { source, .. } => source.class() == ErrorClass::Fatal,
+            _ => true,
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub(super) fn reason(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = StdError::source(self);
+        while let Some(cause) = source {
+            let words = cause.to_string();
+            // Transparent errors repeat their source.
+            if !text.ends_with(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            source = cause.source();
+        }
+        text
+    }
 }
 
 /// A stream of rows that broke.

@@ -6,10 +6,11 @@ use tokio::time::sleep;
 
 use super::batch::Batch;
 use super::error::PipelineError;
+use super::give_up::give_up_chunk;
 use super::queue::QueueReceiver;
-use super::retry::{Decision, milliseconds};
+use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
-use crate::clickhouse::ErrorClass;
+use crate::clickhouse::{Error as ServerError, ErrorClass};
 
 /// Inserts batches until the queue is closed and empty, or something fails for good; gives whether it came to the queue's end.
 pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) -> Result<bool, PipelineError> {
@@ -25,48 +26,78 @@ pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) ->
             both = turn_and_batch => both,
         };
         let Some(queued) = queued else { return Ok(true) };
-        shared.counters.inserts_in_flight.add(1);
-        let inserted = insert_with_retries(&shared, &queued.batch).await;
-        shared.counters.inserts_in_flight.take(1);
-        if let Err(error) = inserted {
-            shared.counters.errors.add(1);
-            shared.stop.fail();
-            return Err(error);
+        let attempt = &queued.batch.attempt;
+        if attempt.chunk_failed() {
+            attempt.batch_dropped();
+            continue;
         }
-        queued.batch.attempt.batch_acknowledged(queued.batch.rows, queued.batch.bytes, queued.batch.hash);
-        drop(turn);
-        shared.inserting.finished(queued.batch.bytes, queue.has_more());
+        shared.counters.inserts_in_flight.add(1);
+        let inserted = tokio::select! {
+            inserted = insert_with_retries(&shared, &queued.batch) => inserted,
+            // The connection is closed; a block that the server has not taken as a whole by then leaves nothing.
+            () = shared.stop.abandoning() => Inserted::Stopped,
+        };
+        shared.counters.inserts_in_flight.take(1);
+        match inserted {
+            Inserted::Acknowledged => {
+                attempt.batch_acknowledged(queued.batch.rows, queued.batch.bytes, queued.batch.hash);
+                drop(turn);
+                shared.inserting.finished(queued.batch.bytes, queue.has_more());
+            }
+            Inserted::Stopped => return Ok(false),
+            Inserted::Failed(error) => {
+                give_up_chunk(&shared, attempt, error).inspect_err(|_| shared.stop.fail())?;
+                attempt.batch_dropped();
+            }
+            Inserted::Lost(source) => {
+                shared.stop.fail();
+                return Err(shared.lost(source));
+            }
+        }
     }
 }
 
-async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
+/// What became of a batch.
+enum Inserted {
+    Acknowledged,
+    /// It may have arrived; nobody waits for it any more.
+    Stopped,
+    Failed(PipelineError),
+    /// The server stayed away for too long.
+    Lost(ServerError),
+}
+
+async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Inserted {
     let chunk = batch.attempt.chunk + 1;
     // Equal token, equal rows: a repeated batch is recognized by tables that deduplicate, and no other batch is taken for it.
-    // The run's id is part of it, so that a later run is not swallowed after rows were removed.
+    // The load's identity is part of it, so that a later load is not swallowed after rows were removed.
     let mut settings = shared.insert_settings.clone();
     if !shared.options.dry_run {
-        let token = format!("{}-{chunk}-{:032x}", shared.servers.target.queries().as_str(), batch.digest);
+        let token = format!("{}-{chunk}-{:032x}", shared.options.token_prefix, batch.digest);
         settings = settings.with("insert_deduplication_token", &token);
     }
-    let mut attempt = 1;
+    let mut attempts = Attempts::at_target(shared);
     loop {
         let Err(error) = shared.servers.target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await else {
-            return Ok(());
+            return Inserted::Acknowledged;
         };
+        let attempt = attempts.number();
         // Sending the same bytes with the same token again is right whether or not they arrived.
-        let class = error.class();
-        match shared.options.retry.decide(class, attempt) {
-            Decision::RetryAfter(pause) => {
-                shared.counters.retries.add(1);
+        match attempts.after(&error).await {
+            Verdict::Again(pause) => {
                 shared.inserting.refused();
-                let outcome =
-                    if class == ErrorClass::Ambiguous { "it is not known whether the rows arrived" } else { "no row was inserted" };
+                let outcome = match error.class() {
+                    ErrorClass::Ambiguous => "it is not known whether the rows arrived",
+                    ErrorClass::Retry | ErrorClass::Rows | ErrorClass::Fatal => "no row was inserted",
+                };
                 tracing::warn!(chunk, attempt, rows = batch.rows, pause_ms = milliseconds(pause), error = %error, outcome, "an insert failed, the same bytes are sent again");
-                sleep(pause).await;
-                attempt += 1;
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = shared.stop.failing() => return Inserted::Stopped,
+                }
             }
-            Decision::GiveUp => {
-                return Err(PipelineError::Insert {
+            Verdict::GiveUp => {
+                return Inserted::Failed(PipelineError::Insert {
                     table: shared.job.target.name.clone(),
                     chunk,
                     rows: batch.rows,
@@ -75,6 +106,8 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Result<(), Pipel
                     source: error.into(),
                 });
             }
+            Verdict::Lost(lost) => return Inserted::Lost(lost),
+            Verdict::Stopped => return Inserted::Stopped,
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::error::{PipelineError, ReadError};
 use super::gauge::{LoadTally, MapMemory};
-use super::retry::{Decision, milliseconds, read_class};
+use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
 use crate::job::BoundLookup;
 use crate::job::statements::{self, LookupWindow};
@@ -56,7 +56,7 @@ pub(super) async fn load(
         |attempts: u32, source: ReadError| PipelineError::Lookup { table: lookup.table.name.clone(), attempts, source: source.into() };
     let sql = statements::lookup(lookup, window, wave.lookup_range.as_deref(), wave.bucket);
     let mut loading = Loading::new(shared, lookup, wave.limit_bytes);
-    let mut attempt = 1;
+    let mut attempts = Attempts::at_source(shared);
     loop {
         let read = tokio::select! {
             read = loading.read(shared, &sql) => read,
@@ -70,25 +70,31 @@ pub(super) async fn load(
             }
             Err(error) => error,
         };
-        match shared.options.retry.decide(read_class(&error), attempt) {
-            Decision::RetryAfter(pause) => {
-                shared.counters.retries.add(1);
+        let attempt = attempts.number();
+        let verdict = tokio::select! {
+            verdict = attempts.after(&error) => verdict,
+            () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
+        };
+        match verdict {
+            Verdict::Again(pause) => {
                 tracing::warn!(table = %lookup.table.name, attempt, pause_ms = milliseconds(pause), error = %error, "loading attributes broke off, trying again");
                 loading.loader.rewind();
                 loading.tally.take_back();
                 tokio::select! {
-                    () = sleep(pause) => attempt += 1,
+                    () = sleep(pause) => {}
                     () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
                 }
             }
-            Decision::GiveUp => {
+            Verdict::GiveUp => {
                 shared.counters.errors.add(1);
                 return Err(failed(attempt, error));
             }
+            Verdict::Lost(lost) => return Err(shared.lost(lost)),
+            Verdict::Stopped => return Ok(Loaded::Stopped),
         }
     }
     loading.finish().await.map(Loaded::Map).map_err(|error| match error {
-        Finish::Lookup(error) => failed(attempt, error.into()),
+        Finish::Lookup(error) => failed(attempts.number(), error.into()),
         Finish::Task(words) => PipelineError::Task(words),
     })
 }

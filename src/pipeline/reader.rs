@@ -9,10 +9,12 @@ use super::attempt::{Attempt, Tally};
 use super::batch::BatchBuilder;
 use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
+use super::give_up::give_up_chunk;
 use super::queue::QueueSender;
 use super::report::{ChunkBook, Share};
-use super::retry::{Decision, milliseconds, read_class};
+use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
+use super::stall::Stall;
 use crate::job::statements;
 use crate::job::statements::Scope;
 use crate::plan::Chunk;
@@ -44,6 +46,8 @@ enum End {
     Clean(u64),
     /// Stopping was asked for; the rest of the chunk was not read.
     Stopped,
+    /// The chunk was given up.
+    Failed,
 }
 
 /// What the readers of a wave share, and their end of the queue.
@@ -67,7 +71,14 @@ pub(super) async fn read_chunks(shared: Arc<Shared>, chunks: Arc<ChunkList>, rea
         if shared.stop.is_requested() {
             return Ok(false);
         }
-        let End::Clean(bytes) = read_with_retries(&shared, chunk, &reading).await? else { return Ok(false) };
+        if reading.book.is_failed(chunk.number) {
+            continue;
+        }
+        let bytes = match read_with_retries(&shared, chunk, &reading).await.inspect_err(|_| shared.stop.fail())? {
+            End::Clean(bytes) => bytes,
+            End::Stopped => return Ok(false),
+            End::Failed => continue,
+        };
         drop(turn);
         // More readers help only where inserters wait for batches.
         let starving = shared.counters.queued_bytes.get() < shared.options.queue_bytes / 4;
@@ -79,43 +90,60 @@ async fn read_with_retries(shared: &Shared, chunk: &Chunk, reading: &Reading) ->
     let Reading { scope, enricher, book, queue } = reading;
     let share = Share::of(scope.bucket);
     let sql = statements::source(&shared.job, &scope.within(chunk.range.as_deref()));
-    let mut number = 1;
+    let mut attempts = Attempts::at_source(shared);
     loop {
         let attempt = Attempt::begin(chunk.number, share, book.clone(), shared.counters.clone());
-        let error = match read(shared, &sql, &attempt, enricher, queue).await {
+        let mut stall = Stall::default();
+        let error = match read(shared, &sql, &attempt, enricher, queue, &mut stall).await {
             Ok(End::Clean(bytes)) => {
                 attempt.stream_ended();
                 return Ok(End::Clean(bytes));
             }
-            Ok(End::Stopped) => return Ok(End::Stopped),
+            Ok(end) => return Ok(end),
             Err(error) => error,
         };
         attempt.give_up();
-        match shared.options.retry.decide(read_class(&error), number) {
-            Decision::RetryAfter(pause) => {
-                shared.counters.retries.add(1);
+        let number = attempts.number();
+        let judging = async {
+            if stall.explains(shared, &error).await
+                && let Some(pause) = attempts.excuse()
+            {
+                return Verdict::Again(pause);
+            }
+            attempts.after(&error).await
+        };
+        let verdict = tokio::select! {
+            verdict = judging => verdict,
+            () = shared.stop.reading_ends() => return Ok(End::Stopped),
+        };
+        match verdict {
+            Verdict::Again(pause) => {
                 shared.reading.refused();
                 tracing::warn!(chunk = chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), error = %error, "reading broke off, the chunk is read again");
                 tokio::select! {
-                    () = sleep(pause) => number += 1,
+                    () = sleep(pause) => {}
                     () = shared.stop.reading_ends() => return Ok(End::Stopped),
                 }
             }
-            Decision::GiveUp => {
-                shared.counters.errors.add(1);
-                shared.stop.fail();
-                return Err(PipelineError::Read {
-                    table: shared.job.source.name.clone(),
-                    chunk: chunk.number + 1,
-                    attempts: number,
-                    source: error.into(),
-                });
+            Verdict::GiveUp => {
+                let (table, chunk) = (shared.job.source.name.clone(), chunk.number + 1);
+                give_up_chunk(shared, &attempt, PipelineError::Read { table, chunk, attempts: number, source: error.into() })?;
+                return Ok(End::Failed);
             }
+            Verdict::Lost(lost) => return Err(shared.lost(lost)),
+            Verdict::Stopped => return Ok(End::Stopped),
         }
     }
 }
 
-async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enricher, queue: &QueueSender) -> Result<End, ReadError> {
+async fn read(
+    shared: &Shared,
+    sql: &str,
+    attempt: &Arc<Attempt>,
+    enricher: &Enricher,
+    queue: &QueueSender,
+    stall: &mut Stall,
+) -> Result<End, ReadError> {
     let mut stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
     let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
     let mut builder = BatchBuilder::new(attempt.clone(), shared.options.batch_limits(), &shared.options.format);
@@ -126,6 +154,9 @@ async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enr
             () = shared.stop.reading_ends() => return Ok(End::Stopped),
         };
         let Some(piece) = piece else { break };
+        if attempt.chunk_failed() {
+            return Ok(End::Failed);
+        }
         let mut tally = Tally::default();
         framer.push(&piece, &mut |group| {
             let part = enricher.enrich(group, &mut attributes, &mut builder)?;
@@ -136,7 +167,7 @@ async fn read(shared: &Shared, sql: &str, attempt: &Arc<Attempt>, enricher: &Enr
         })?;
         attempt.read(tally);
         for batch in builder.take_full() {
-            if !queue.send(batch).await {
+            if !stall.during(queue.send(batch)).await {
                 return Ok(End::Stopped);
             }
         }

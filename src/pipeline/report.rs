@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::attempt::Matched;
+use super::error::FailedChunk;
 use crate::job::statements::Bucket;
 
 /// A chunk that has come to its end.
@@ -100,6 +101,7 @@ impl Share {
 #[derive(Debug)]
 pub(super) struct ChunkBook {
     chunks: Mutex<HashMap<usize, Account>>,
+    failed: Mutex<Vec<FailedChunk>>,
     reports: Option<UnboundedSender<ChunkReport>>,
 }
 
@@ -109,13 +111,14 @@ struct Account {
     attempts: u32,
     done: u64,
     figures: Figures,
+    failed: bool,
     reported: bool,
 }
 
 impl ChunkBook {
     /// Reports go there; nobody needs to listen.
     pub fn new(reports: Option<UnboundedSender<ChunkReport>>) -> Self {
-        Self { chunks: Mutex::default(), reports }
+        Self { chunks: Mutex::default(), failed: Mutex::default(), reports }
     }
 
     fn chunks(&self) -> MutexGuard<'_, HashMap<usize, Account>> {
@@ -124,8 +127,34 @@ impl ChunkBook {
 
     /// A stream of the chunk begins.
     pub fn begin(&self, chunk: usize) {
-        let account = || Account { started_at: SystemTime::now(), attempts: 0, done: 0, figures: Figures::default(), reported: false };
+        let account =
+            || Account { started_at: SystemTime::now(), attempts: 0, done: 0, figures: Figures::default(), failed: false, reported: false };
         self.chunks().entry(chunk).or_insert_with(account).attempts += 1;
+    }
+
+    /// The chunk cannot be done; gives how many chunks cannot.
+    pub fn fail(&self, chunk: usize, reason: String) -> usize {
+        let mut chunks = self.chunks();
+        if let Some(account) = chunks.get_mut(&chunk)
+            && !account.reported
+        {
+            account.failed = true;
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.push(FailedChunk { chunk, reason: reason.clone() });
+            self.report(chunk, account, ChunkOutcome::Failed(reason));
+        }
+        drop(chunks);
+        self.failed().len()
+    }
+
+    /// Whether the chunk was given up.
+    pub fn is_failed(&self, chunk: usize) -> bool {
+        self.chunks().get(&chunk).is_some_and(|account| account.failed)
+    }
+
+    /// The chunks that were given up, in the order in which they were.
+    pub fn failed(&self) -> Vec<FailedChunk> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A part of the chunk's keys is done.
@@ -195,6 +224,13 @@ mod tests {
         assert_eq!(report.hash, u128::MAX - 2, "sums wrap");
         assert!(report.finished_at >= report.started_at);
 
+        book.begin(9);
+        assert_eq!(book.fail(9, "for a reason".to_owned()), 1);
+        assert!(book.is_failed(9) && !book.is_failed(7));
+        assert_eq!(book.fail(9, "for another reason".to_owned()), 1, "a chunk fails once");
+        book.complete(9, Share::of(None), figures(1));
+        let report = reports.try_recv().unwrap();
+        assert_eq!((report.chunk, report.outcome), (9, ChunkOutcome::Failed("for a reason".to_owned())));
         book.begin(8);
         book.complete(8, Share::of(None), figures(1));
         assert_eq!(reports.try_recv().unwrap().chunk, 8);

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::time::sleep;
+
 use super::concurrency::Limiter;
 use super::count::{check_count, count};
 use super::error::PipelineError;
+use super::outage::Gate;
 use super::report::ChunkBook;
+use super::retry::{Attempts, ask};
 use super::rows::RowFormat;
 use super::shared::{PipelineOptions, Shared};
 use super::wave::{Next, WaveContext};
 use super::work::Work;
 use super::{Counters, Phase, Sampler, Stop};
-use crate::clickhouse::Servers;
+use crate::clickhouse::{Connection, Servers};
 use crate::job::BoundJob;
 use crate::job::statements;
 use crate::plan::Plan;
@@ -59,7 +63,23 @@ impl Pipeline {
         let insert_sql = if options.dry_run { statements::dry_run(&job, native) } else { statements::insert(&job, native) };
         let insert_settings = statements::insert_settings(&job, options.batch_rows, native);
         let (reading, inserting) = (Limiter::new(options.readers), Limiter::new(options.inserters));
-        let shared = Shared { servers, job, options, counters, stop, source_settings, insert_sql, insert_settings, reading, inserting };
+        let gate = |connection: &Connection| Arc::new(Gate::new(connection.clone(), counters.clone(), options.outage_wait));
+        let target_gate = gate(&servers.target);
+        let source_gate = if servers.are_one() { target_gate.clone() } else { gate(&servers.source) };
+        let shared = Shared {
+            servers,
+            job,
+            options,
+            counters,
+            stop,
+            source_settings,
+            insert_sql,
+            insert_settings,
+            reading,
+            inserting,
+            source_gate,
+            target_gate,
+        };
         Self { shared: Arc::new(shared), sampler }
     }
 
@@ -73,7 +93,9 @@ impl Pipeline {
     /// # Errors
     /// The server's refusal.
     pub async fn preflight(&self) -> Result<(), crate::clickhouse::Error> {
-        self.shared.servers.target.insert("preflight", &self.shared.insert_sql, &self.shared.insert_settings, &[]).await
+        let Shared { servers, insert_sql, insert_settings, .. } = &*self.shared;
+        let insert = async || servers.target.insert("preflight", insert_sql, insert_settings, &[]).await;
+        ask(Attempts::at_target(&self.shared), "trying the insert without rows", insert).await
     }
 
     /// Does the work to its end, or until stopping is asked for.
@@ -84,22 +106,52 @@ impl Pipeline {
         let shared = &self.shared;
         let pending = plan.chunks.iter().filter(|chunk| work.is_pending(chunk.number)).count();
         shared.counters.chunks.set(pending as u64);
+        shared.counters.chunks_pending.set(pending as u64);
+        let book = Arc::new(ChunkBook::new(work.reports.clone()));
         let counting = async {
             if !work.count {
                 return Ok(None);
             }
-            let rows = count(shared, &plan.scope).await?;
+            let rows = tokio::select! {
+                rows = count(shared, &plan.scope) => rows?,
+                () = shared.stop.reading_ends() => return Ok(None),
+            };
             shared.counters.source_rows_expected.set(rows.saturating_sub(work.rows_before));
             Ok(Some(rows))
         };
-        let (counted, outcome) = tokio::join!(counting, self.run_waves(plan, work));
+        let running = async { tokio::join!(counting, self.run_waves(plan, work, book.clone())) };
+        let (counted, outcome) = self.drained(running).await;
         let outcome = outcome?;
         shared.counters.enter(Phase::Done);
+        let failed = book.failed();
+        if outcome == Outcome::Complete && !failed.is_empty() {
+            return Err(PipelineError::Chunks { failed, chunks: pending, gave_up: false });
+        }
         let counted = match outcome {
             Outcome::Complete => counted?,
             Outcome::Stopped => counted.ok().flatten(),
         };
         Ok(Ran { outcome, counted })
+    }
+
+    /// Waits for the work; once stopping was asked for, inserts in flight are abandoned after their time.
+    async fn drained<T>(&self, work: impl Future<Output = T>) -> T {
+        let Shared { stop, options, .. } = &*self.shared;
+        let too_late = async {
+            stop.reading_ends().await;
+            sleep(options.drain_timeout).await;
+        };
+        tokio::pin!(work);
+        tokio::select! {
+            ended = &mut work => return ended,
+            () = too_late => {}
+        }
+        tracing::warn!(
+            seconds = options.drain_timeout.as_secs_f64(),
+            "inserts in flight were not acknowledged in time, they are left to themselves"
+        );
+        stop.abandon();
+        work.await
     }
 
     /// Holds how many rows all chunks of the plan gave, in whatever runs, against the independent count: `counted` is the one that was made
@@ -112,13 +164,16 @@ impl Pipeline {
     }
 
     /// Streams one wave after the other, while the next one's attributes are loaded.
-    async fn run_waves(&self, plan: &Plan, work: &Work) -> Result<Outcome, PipelineError> {
+    async fn run_waves(&self, plan: &Plan, work: &Work, book: Arc<ChunkBook>) -> Result<Outcome, PipelineError> {
         let shared = &self.shared;
         if shared.job.lookup.is_some() {
             shared.counters.enter(Phase::Lookup);
         }
-        let book = Arc::new(ChunkBook::new(work.reports.clone()));
-        let context = WaveContext { shared, plan, work, sampler: self.sampler.clone(), book, miss: self.miss().await? };
+        let miss = tokio::select! {
+            miss = self.miss() => miss?,
+            () = shared.stop.reading_ends() => return Ok(Outcome::Stopped),
+        };
+        let context = WaveContext { shared, plan, work, sampler: self.sampler.clone(), book, miss };
         let mut planner = plan.waves.clone().only(&work.pending);
         let mut next = context.load_next(&mut planner).await?;
         while let Next::Wave(current) = next {
@@ -155,11 +210,9 @@ impl Pipeline {
     async fn miss(&self) -> Result<Vec<u8>, PipelineError> {
         let Some(lookup) = self.shared.job.lookup.as_ref().filter(|lookup| !lookup.columns.is_empty()) else { return Ok(Vec::new()) };
         let settings = statements::lookup_settings(&self.shared.job);
-        let answer = self.shared.servers.source.fetch("miss", &statements::miss(lookup), "RowBinary", &settings).await;
-        answer.map_err(|source| PipelineError::Query {
-            what: "asking what a join that misses gives",
-            table: lookup.table.name.clone(),
-            source: Box::new(source),
-        })
+        let (source, sql) = (&self.shared.servers.source, statements::miss(lookup));
+        let what = "asking what a join that misses gives";
+        let answer = ask(Attempts::at_source(&self.shared), what, async || source.fetch("miss", &sql, "RowBinary", &settings).await).await;
+        answer.map_err(|source| PipelineError::Query { what, table: lookup.table.name.clone(), source: Box::new(source) })
     }
 }

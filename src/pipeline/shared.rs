@@ -1,12 +1,15 @@
 //! What all tasks of a pipeline share: how they work, on what, and what they count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::BatchLimits;
 use super::concurrency::{Concurrency, Limiter};
+use super::error::PipelineError;
+use super::outage::Gate;
 use super::rows::RowFormat;
 use super::{Counters, RetryPolicy, Stop};
-use crate::clickhouse::{Servers, Settings};
+use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::job::BoundJob;
 
 /// How a pipeline works.
@@ -32,6 +35,14 @@ pub struct PipelineOptions {
     pub max_row_bytes: usize,
     /// What is tried again.
     pub retry: RetryPolicy,
+    /// While a server cannot be reached, it is waited for so long.
+    pub outage_wait: Duration,
+    /// After stopping was asked for, inserts in flight get so long.
+    pub drain_timeout: Duration,
+    /// So many chunks may fail before the run gives up; 0 stops it at the first.
+    pub max_failed_chunks: usize,
+    /// What deduplication tokens begin with: the identity of the load, the same in every run that resumes it.
+    pub token_prefix: String,
 }
 
 impl PipelineOptions {
@@ -52,4 +63,13 @@ pub(super) struct Shared {
     pub insert_settings: Settings,
     pub reading: Arc<Limiter>,
     pub inserting: Arc<Limiter>,
+    pub source_gate: Arc<Gate>,
+    pub target_gate: Arc<Gate>,
+}
+
+impl Shared {
+    /// A server stayed away for as long as is allowed.
+    pub fn lost(&self, source: ServerError) -> PipelineError {
+        PipelineError::Lost { seconds: self.options.outage_wait.as_secs(), source: source.into() }
+    }
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Stop {
     requested: CancellationToken,
     failed: CancellationToken,
+    abandoned: CancellationToken,
 }
 
 impl Stop {
@@ -39,5 +40,15 @@ impl Stop {
     /// Waits until something failed for good.
     pub(super) async fn failing(&self) {
         self.failed.cancelled().await;
+    }
+
+    /// Says that what is in flight has had its time.
+    pub(super) fn abandon(&self) {
+        self.abandoned.cancel();
+    }
+
+    /// Waits until inserts in flight should be left to themselves.
+    pub(super) async fn abandoning(&self) {
+        self.abandoned.cancelled().await;
     }
 }

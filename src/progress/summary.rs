@@ -71,6 +71,12 @@ pub struct Summary {
     pub retries: u64,
     /// Statements that failed for good.
     pub errors: u64,
+    /// Chunks that failed for good.
+    pub failed_chunks: u64,
+    /// Times that a server could not be reached.
+    pub outages: u64,
+    /// Seconds for which it was waited for then.
+    pub outage_seconds: f64,
     /// What went wrong, where something did.
     pub error: Option<String>,
     /// Bytes read from the server.
@@ -121,6 +127,12 @@ impl Summary {
             line("inserted twice", format!("{} (they collapse in the target)", count(self.repeated_rows)));
         }
         line("batches, retries, errors", format!("{}, {}, {}", count(self.batches), count(self.retries), count(self.errors)));
+        if self.failed_chunks > 0 {
+            line("chunks failed", count(self.failed_chunks));
+        }
+        if self.outages > 0 {
+            line("server not reached", format!("{} times, for {}", count(self.outages), seconds(self.outage_seconds)));
+        }
         line("read, written", format!("{}, {}", bytes(self.bytes_read), bytes(self.bytes_written)));
         let Seconds { plan, lookup, stream, total } = self.seconds;
         line("time", format!("{} (plan {}, attributes {}, streaming {})", seconds(total), seconds(plan), seconds(lookup), seconds(stream)));

@@ -36,8 +36,8 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
     let summary = orders.summary();
     assert_eq!(
         shape(&summary),
-        "{batches: number, bytes_read: number, bytes_written: number, dry_run: bool, error: null, errors: number, inserted_rows: number, \
-         inserters: number, job: text, lookup_keys: number, lookup_rows: number, matched_late_rows: number, matched_rows: number, memory_limit_bytes: number, partition: text, peak_memory_bytes: number, \
+        "{batches: number, bytes_read: number, bytes_written: number, dry_run: bool, error: null, errors: number, failed_chunks: number, inserted_rows: number, \
+         inserters: number, job: text, lookup_keys: number, lookup_rows: number, matched_late_rows: number, matched_rows: number, memory_limit_bytes: number, outage_seconds: fraction, outages: number, partition: text, peak_memory_bytes: number, \
          readers: number, repeated_rows: number, retries: number, rows_per_second: fraction, run_id: text, \
          seconds: {lookup: fraction, plan: fraction, stream: fraction, total: fraction}, source: text, source_rows: number, status: text, target: text, \
          unmatched_rows: number, waves: number}"
@@ -58,6 +58,8 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
         ("batches", rows.div_ceil(1000)),
         ("retries", 0),
         ("errors", 0),
+        ("failed_chunks", 0),
+        ("outages", 0),
         ("repeated_rows", 0),
         ("readers", 2),
     ] {

@@ -126,7 +126,8 @@ fn when_retries_are_used_up_the_last_words_say_what_to_do() {
     assert!(summary["error"].as_str().unwrap().contains("TOO_MANY_PARTS"), "{summary}");
     assert!(orders.figure("retries") >= 1 && orders.figure("errors") >= 1, "{summary}");
     let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-    assert!(last_words.starts_with("inserting a batch of 2000 rows"), "{output}");
+    assert!(last_words.starts_with("1 of 1 chunks failed"), "{output}");
+    assert!(last_words.contains("chunk 1: inserting a batch of 2000 rows"), "{output}");
     for part in ["failed after 2 attempts", "TOO_MANY_PARTS", "what was inserted stays", "run the same command again", "collapse"] {
         assert!(last_words.contains(part), "{part}\n{output}");
     }

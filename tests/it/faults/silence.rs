@@ -56,7 +56,7 @@ async fn read(connection: &Connection) -> Result<(), Error> {
 fn assert_timed_out(began: Instant, ended: Result<(), Error>, words: &str) {
     let error = ended.unwrap_err();
     assert!(error.to_string().contains(words), "{error}");
-    assert_eq!(error.class(), ErrorClass::Ambiguous, "{error}");
+    assert_ne!(error.class(), ErrorClass::Fatal, "{error}");
     assert!((SHORT..Duration::from_secs(60)).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 

@@ -1,0 +1,59 @@
+//! A server that cannot be reached is waited for by all together, without using up retries.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::fixture::{Behind, INSERT, SOON, wait_for_fault};
+use crate::support::{Direction, process};
+
+#[test]
+fn an_outage_does_not_use_up_retries() {
+    let behind = Behind::start();
+    let running = behind.half_way_with(behind.tool().args(&["--max-retries", "0"]));
+    behind.proxy.refuse();
+    behind.proxy.reset_all();
+    // Longer than all retries would have taken, had they counted: none is allowed.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    behind.proxy.pass();
+    let output = running.wait().expect(0);
+    let summary = behind.orders.summary();
+    assert_eq!(behind.orders.figure("outages"), 1, "all tasks wait for the same one\n{output}");
+    assert!(summary["outage_seconds"].as_f64().unwrap() >= 1.0, "{summary}");
+    assert_eq!(behind.orders.figure("errors"), 0, "{output}");
+    for words in ["the server cannot be reached, waiting for it", "the server answers again"] {
+        assert_eq!(output.stderr.matches(words).count(), 1, "{words}\n{output}");
+    }
+    behind.orders.assert_complete();
+}
+
+#[test]
+fn a_server_that_stays_away_ends_the_run() {
+    let behind = Behind::start();
+    let running = behind.half_way_with(behind.tool().args(&["--outage-wait", "1s"]));
+    behind.proxy.refuse();
+    behind.proxy.reset_all();
+    let output = running.wait().expect(1);
+    for part in ["the server could not be reached for 1 s", "refused", "what was inserted stays", "run the same command again"] {
+        assert!(output.stderr.contains(part), "{part}\n{output}");
+    }
+    behind.proxy.pass();
+    behind.tool().run().expect(0);
+    behind.orders.assert_complete();
+}
+
+#[test]
+fn inserts_in_flight_get_their_time_after_a_signal_and_no_more() {
+    let behind = Behind::start();
+    behind.proxy.after_request_with(INSERT).stall_at(Direction::ToClient, 0, 1);
+    let running = behind.tool().args(&["--drain-timeout", "1s"]).spawn();
+    wait_for_fault(&behind.proxy, 0);
+    running.signal("TERM");
+    let output = running.wait().expect(130);
+    assert!(output.stderr.contains("inserts in flight were not acknowledged in time"), "{output}");
+    assert_eq!(behind.orders.summary()["status"], "interrupted");
+    behind.proxy.pass();
+    let server = &behind.orders.server;
+    let inserting = "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-insert-%'";
+    assert!(process::wait_until(SOON, || server.text(inserting) == "0"), "the insert goes on");
+    behind.tool().run().expect(0);
+    behind.orders.assert_complete();
+}
