@@ -67,7 +67,7 @@ pub(super) fn tables(session: &Session) -> String {
             plan.partition,
             count(plan.stored_rows),
             plan.parts,
-            bytes(plan.stored_bytes),
+            if plan.stored_bytes == 0 && plan.stored_rows > 0 { "of unknown size".to_owned() } else { bytes(plan.stored_bytes) },
             if chunks == 1 { "" } else { "s" }
         ),
     );

@@ -183,12 +183,12 @@ impl From<JobError> for Failure {
         let failure = Self::of_kind(kind, &error);
         match &error {
             JobError::NotFound { .. } => failure.hint("`clickhouse-backfill job list` shows the built-in jobs"),
-            JobError::MissingTable { role: "target", .. } => {
-                failure.hint("--target-table names another target; --clickhouse-db another database")
-            }
-            JobError::MissingTable { .. } => {
-                failure.hint("--clickhouse-db names the database in which the tables are, --source-db that of source and lookup")
-            }
+            JobError::MissingTable { role: "target", table } => failure
+                .hint("--target-table names another target; --clickhouse-db another database")
+                .hint(format!("the user needs INSERT ON {table}")),
+            JobError::MissingTable { table, .. } => failure
+                .hint("--clickhouse-db names the database in which the tables are, --source-db that of source and lookup")
+                .hint(format!("the user needs SELECT ON {table}")),
             _ => failure,
         }
     }

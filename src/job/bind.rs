@@ -11,7 +11,7 @@ use super::error::asking;
 use super::file::{Job, Lookup, StatementSettings};
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::inspect::{Inspection, inspect};
-use super::statements::{self, END_OF_ROW};
+use super::statements::{self, END_OF_ROW, Scope};
 use crate::clickhouse::{Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema, table_schema};
 use crate::native::NativeLayout;
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
@@ -94,6 +94,7 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
         remarks,
     };
     bound.native_layout = native_layout(&bound);
+    check_exclusions(reading, &bound).await?;
     Ok(bound)
 }
 
@@ -120,6 +121,23 @@ async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
         }
     }
     Ok(())
+}
+
+/// Lets the source's server plan a query with the exclusions: they may name tables of their own, for which a right may be missing.
+async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(), JobError> {
+    if job.exclusions.is_empty() {
+        return Ok(());
+    }
+    let nothing = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
+    let sql = format!("EXPLAIN {}", statements::count(job, &nothing));
+    match connection.fetch("exclusions", &sql, "TSV", &statements::source_settings(job)).await {
+        Ok(_) => Ok(()),
+        Err(ServerError::Server { message, .. }) => {
+            let message = format!("the server refuses the rows that are left out of it: {message}");
+            Err(JobError::Unfit { role: "source", table: job.source.name.clone(), message })
+        }
+        Err(other) => Err(asking("asking the server about the rows that are left out")(other)),
+    }
 }
 
 async fn existing(connection: &Connection, role: &'static str, name: &TableName) -> Result<TableSchema, JobError> {

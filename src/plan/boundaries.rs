@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::hexadecimal;
 use super::key::{KeyColumn, bounding_prefix};
 use super::ranges::Bound;
+use super::stored::Stored;
 use super::{ChunkBounds, PlanError};
 use crate::clickhouse::{Connection, Error as ServerError, ErrorClass, Settings, TableSchema, quote_identifier, quote_literal};
 
@@ -15,10 +16,10 @@ use crate::clickhouse::{Connection, Error as ServerError, ErrorClass, Settings, 
 pub(super) async fn boundaries(
     connection: &Connection,
     table: &TableSchema,
-    partition_id: &str,
+    stored: &Stored,
     chunk_rows: u64,
 ) -> Result<ChunkBounds, PlanError> {
-    match from_index(connection, table, partition_id, chunk_rows).await {
+    match from_index(connection, table, stored, chunk_rows).await {
         Ok(boundaries) => Ok(boundaries),
         Err(error) if matches!(error, ServerError::Server { .. }) && error.class() == ErrorClass::Fatal => {
             tracing::warn!(%error, "the primary index cannot be read, so the partition is read as one chunk");
@@ -79,8 +80,7 @@ async fn bounding_key(connection: &Connection, table: &TableSchema) -> Result<Ve
     Ok(bounding_prefix(columns.map(|column| key_column(table, column)).collect()))
 }
 
-async fn from_index(connection: &Connection, table: &TableSchema, partition_id: &str, chunk_rows: u64) -> Result<ChunkBounds, ServerError> {
-    let (database, name) = (quote_literal(&table.name.database), quote_literal(&table.name.table));
+async fn from_index(connection: &Connection, table: &TableSchema, stored: &Stored, chunk_rows: u64) -> Result<ChunkBounds, ServerError> {
     let index = index_of(table);
     let key = bounding_key(connection, table).await?;
     if key.is_empty() {
@@ -97,12 +97,12 @@ async fn from_index(connection: &Connection, table: &TableSchema, partition_id: 
             SELECT intDiv(rows_before, {chunk_rows}) AS chunk, min(tuple({list})) AS first FROM (
                 SELECT {list}, sum(rows_in_granule) OVER (ORDER BY {list} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - rows_in_granule AS rows_before
                 FROM {index}
-                WHERE part_name IN (SELECT name FROM system.parts WHERE active AND database = {database} AND table = {name} AND partition_id = {})
+                WHERE part_name IN ({})
                     AND rows_in_granule > 0
             ) GROUP BY chunk HAVING chunk > 0
         ) GROUP BY first ORDER BY first",
         texts.join(", "),
-        quote_literal(partition_id)
+        stored.names
     );
     let rows = connection.rows_with::<Row>("plan", &sql, &Settings::common()).await?;
     let bounds =

@@ -14,6 +14,7 @@ mod memory;
 mod partition;
 mod planner;
 mod ranges;
+mod stored;
 mod waves;
 
 pub use bounds::ChunkBounds;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::attributes::{AttributeStatistics, statistics};
 use super::boundaries::{boundaries, check_bounds};
 use super::leading::LeadingColumn;
+use super::stored::{Stored, stored};
 use super::{ChunkBounds, MemoryPlan, Partition, PlanError, WavePlanner};
 use crate::clickhouse::{Connection, Error as ServerError, quote_identifier, quote_literal};
 use crate::job::BoundJob;
@@ -31,7 +32,7 @@ pub struct Plan {
     pub partition: Partition,
     /// Rows in the partition's parts, versions and deletions not collapsed.
     pub stored_rows: u64,
-    /// Their bytes, uncompressed.
+    /// Their bytes, uncompressed; 0 where the server does not tell.
     pub stored_bytes: u64,
     /// Active parts of the partition.
     pub parts: u64,
@@ -73,10 +74,10 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
         let key = if table.partition_key.is_empty() { "nothing (its only partition is id:all)" } else { &table.partition_key };
         return Err(PlanError::PartitionedOtherwise { table: table.name.clone(), partition_key: key.to_owned() });
     }
-    let stored = stored(connection, job, partition).await.map_err(failed("counting the rows"))?;
+    let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
     let window = window(connection, job, partition).await.map_err(failed("asking for the times"))?;
     let scope = Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
-    let Stored { rows, bytes, parts } = stored;
+    let Stored { rows, bytes, parts, .. } = stored;
     let planned = |bounds, chunks, waves| Plan {
         partition: partition.clone(),
         stored_rows: rows,
@@ -97,7 +98,7 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
             check_bounds(connection, table, bounds).await?;
             bounds.clone()
         }
-        None => boundaries(connection, table, partition.id(), options.chunk_rows.max(least)).await?,
+        None => boundaries(connection, table, &stored, options.chunk_rows.max(least)).await?,
     };
     let mut leading = LeadingColumn::find(job, &found);
     let mut attributes = attributes(connection, job, window, leading.as_ref()).await?;
@@ -109,7 +110,7 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows, never negative")]
             let chunk_rows = (rows as f64 / (waves * CHUNKS_A_WAVE)) as u64;
             let chunk_rows = chunk_rows.clamp(GRANULE_ROWS * parts, options.chunk_rows.max(least));
-            found = boundaries(connection, table, partition.id(), chunk_rows).await?;
+            found = boundaries(connection, table, &stored, chunk_rows).await?;
             leading = LeadingColumn::find(job, &found);
             attributes = self::attributes(connection, job, window, leading.as_ref()).await?;
         }
@@ -130,23 +131,6 @@ async fn attributes(
     let found = statistics(connection, lookup, window, leading).await;
     let failed = |source| PlanError::Server { what: "counting the attributes", table: lookup.table.name.clone(), source };
     found.map(Some).map_err(failed)
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    rows: u64,
-    bytes: u64,
-    parts: u64,
-}
-
-async fn stored(connection: &Connection, job: &BoundJob, partition: &Partition) -> Result<Stored, ServerError> {
-    let (database, table) = (quote_literal(&job.source.name.database), quote_literal(&job.source.name.table));
-    let sql = format!(
-        "SELECT sum(rows) AS rows, sum(data_uncompressed_bytes) AS bytes, count() AS parts FROM system.parts \
-         WHERE active AND database = {database} AND table = {table} AND partition_id = {}",
-        quote_literal(partition.id())
-    );
-    connection.row("plan", &sql).await
 }
 
 /// The lookup's window around the times of the partition's rows, whatever their versions.

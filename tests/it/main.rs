@@ -8,6 +8,7 @@ mod ledger;
 mod native;
 mod oracle;
 mod orders;
+mod privileges;
 mod proxy;
 mod rowbinary;
 mod screen;
