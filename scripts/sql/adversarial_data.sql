@@ -207,7 +207,7 @@ FROM
 CROSS JOIN (SELECT arrayJoin(['top', 'child']) AS child) AS children;
 
 -- 6. The lookup window. The partition's first and last rows are deleted ones (the window follows the raw rows), at the very ends
--- of the month: traces from 2025-10-25 00:00:00.000 to 2025-12-01 23:59:59.999 are inside.
+-- of the month: traces from 2025-10-25 00:00:00.000 to 2025-12-01 23:59:59.999 are inside. One outside counts where none is inside.
 INSERT INTO observations (id, trace_id, project_id, type, start_time, name, event_ts, is_deleted) VALUES
     ('first of the month', 'none', 'project-window', 'SPAN', '2025-11-01 00:00:00.000', '', '2025-11-01 00:00:01.000', 0),
     ('last of the month', 'none', 'project-window', 'SPAN', '2025-11-30 23:59:59.999', '', '2025-11-30 00:00:01.000', 0);
@@ -224,13 +224,50 @@ INSERT INTO traces (id, timestamp, project_id, name, user_id, event_ts, is_delet
     ('newest is outside', '2025-11-03 00:00:00.000', 'project-window', 'inside, older', 'inside', '2025-11-01 09:00:01.000', 0),
     ('newest is outside', '2025-09-01 00:00:00.000', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 0),
     ('deletion is outside', '2025-11-03 00:00:00.000', 'project-window', 'inside, older', 'inside', '2025-11-01 09:00:01.000', 0),
-    ('deletion is outside', '2025-09-01 00:00:00.000', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 1);
+    ('deletion is outside', '2025-09-01 00:00:00.000', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 1),
+    ('inside at its begin, newer outside', '2025-10-25 00:00:00.000', 'project-window', 'inside, older', 'inside', '2025-11-01 09:00:01.000', 0),
+    ('inside at its begin, newer outside', '2025-08-01 00:00:00.000', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 0),
+    ('inside at its end, newer outside', '2025-12-01 23:59:59.999', 'project-window', 'inside, older', 'inside', '2025-11-01 09:00:01.000', 0),
+    ('inside at its end, newer outside', '2026-01-15 00:00:00.000', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 0),
+    ('inside, newer just before', '2025-11-03 00:00:00.000', 'project-window', 'inside, older', 'inside', '2025-11-01 09:00:01.000', 0),
+    ('inside, newer just before', '2025-10-24 23:59:59.999', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 0),
+    ('inside, newer just after', '2025-11-03 00:00:00.000', 'project-window', 'inside, older', 'inside', '2025-11-01 09:00:01.000', 0),
+    ('inside, newer just after', '2025-12-02 00:00:00.000', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 0),
+    ('deleted inside, live outside', '2025-11-03 00:00:00.000', 'project-window', 'inside, deleted', 'inside', '2025-11-01 09:00:01.000', 1),
+    ('deleted inside, live outside', '2025-09-01 00:00:00.000', 'project-window', 'outside, newer', 'outside', '2025-11-01 09:00:02.000', 0),
+    ('outside, deleted since', '2025-08-01 00:00:00.000', 'project-window', 'outside, older', 'older', '2025-11-01 09:00:01.000', 0),
+    ('outside, deleted since', '2025-07-01 00:00:00.000', 'project-window', 'outside, deleted', 'newer', '2025-11-01 09:00:02.000', 1),
+    ('outside in versions', '2026-02-01 00:00:00.000', 'project-window', 'outside, older', 'older', '2025-11-01 09:00:01.000', 0),
+    ('outside in versions', '2025-07-01 00:00:00.000', 'project-window', 'outside, newer', 'newer', '2025-11-01 09:00:02.000', 0),
+    ('outside, tie', '2025-08-01 00:00:00.000', 'project-window', 'outside', 'a', '2025-11-01 09:00:01.000', 0),
+    ('outside, tie', '2025-07-01 00:00:00.000', 'project-window', 'outside', 'b', '2025-11-01 09:00:01.000', 0),
+    ('outside, tie, deleted', '2025-08-01 00:00:00.000', 'project-window', 'outside', 'a', '2025-11-01 09:00:01.000', 0),
+    ('outside, tie, deleted', '2025-07-01 00:00:00.000', 'project-window', 'outside', 'b', '2025-11-01 09:00:01.000', 1);
+-- Ids of any bytes out of the window, in two projects, the other of which has them with other attributes.
+INSERT INTO traces (id, timestamp, project_id, name, user_id, metadata, tags, event_ts, is_deleted)
+WITH
+    ['late quote\'', '\'late', '\'', 'late\\', 'late\0', '\0', 'late\n', '\xFF\xFElate', '\xC3\x28', '', ']', '\']) OR 1 --', 'NULL', '\x7B\x7D\x3F',
+     repeat('l', 127), repeat('l', 128), repeat('\xC3\xA9', 50000)] AS strange
+SELECT
+    id, toDateTime64('2025-06-01 10:00:00.5', 3) + toIntervalDay(length(id) % 50), project, 'late', substring(id, 1, 1000) || ' in ' || project, map('late', project), ['late'],
+    toDateTime64('2025-06-01 10:00:01', 3), 0
+FROM (SELECT arrayJoin(strange) AS id) AS ids
+CROSS JOIN (SELECT arrayJoin(['project-late', 'project\'late\xFF']) AS project) AS projects;
+INSERT INTO observations (id, trace_id, project_id, type, start_time, name, event_ts, is_deleted)
+SELECT
+    'late ' || toString(number) || ' of ' || substring(trace, 1, 1000), trace, project, 'SPAN', toDateTime64('2025-11-15 10:00:00.002', 3) + toIntervalMillisecond(number), '',
+    toDateTime64('2025-11-15 10:00:01.000', 3), 0
+FROM (SELECT DISTINCT id AS trace FROM traces WHERE name = 'late') AS all_traces
+CROSS JOIN (SELECT arrayJoin(['project-late', 'project\'late\xFF', 'project-late-without-traces']) AS project) AS projects
+CROSS JOIN numbers(3) AS repeated;
 INSERT INTO observations (id, trace_id, project_id, type, start_time, name, event_ts, is_deleted)
 SELECT 'observation of ' || trace, trace, 'project-window', 'SPAN', toDateTime64('2025-11-15 10:00:00.001', 3), '', toDateTime64('2025-11-15 10:00:01.000', 3), 0
 FROM
 (
     SELECT arrayJoin(['before the window', 'first of the window', 'month before', 'month after', 'last of the window', 'after the window',
-        'newest is outside', 'deletion is outside']) AS trace
+        'newest is outside', 'deletion is outside', 'inside at its begin, newer outside', 'inside at its end, newer outside', 'inside, newer just before',
+        'inside, newer just after', 'deleted inside, live outside', 'outside, deleted since', 'outside in versions', 'outside, tie',
+        'outside, tie, deleted']) AS trace
 ) AS all_traces;
 
 -- 7. Rows of other partitions, with the same traces: they must not be read.

@@ -65,14 +65,14 @@ FROM
 ) AS observation
 LEFT ANY JOIN
 (
+    -- Versions in the window come first, and one of them decides; a trace that has none there is looked for anywhere.
     -- Compared as a number: toDate, in the sorting key of traces, wraps before 1970, and a comparison of times would skip such rows.
     SELECT project_id, id, name, user_id, session_id, release, version, metadata, public, bookmarked, tags
     FROM
     (
         SELECT *
         FROM traces
-        WHERE toUnixTimestamp64Milli(timestamp) BETWEEN window_begin AND window_end
-        ORDER BY event_ts DESC, is_deleted DESC, formatRow('RowBinary', ${attributes}) DESC
+        ORDER BY toUnixTimestamp64Milli(timestamp) BETWEEN window_begin AND window_end DESC, event_ts DESC, is_deleted DESC, formatRow('RowBinary', ${attributes}) DESC
         LIMIT 1 BY project_id, id
     )
     WHERE is_deleted = 0

@@ -33,6 +33,7 @@ pub(super) fn pipeline_options(
         readers,
         inserters,
         queue_bytes: memory.queue,
+        late: memory.late,
         max_row_bytes: MAX_ROW_BYTES,
         retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
         outage_wait: arguments.faults.outage_wait,

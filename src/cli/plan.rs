@@ -51,9 +51,11 @@ fn overview(session: &Session) -> String {
 
 /// How the memory is divided.
 fn memory(plan: &Plan) -> String {
-    let MemoryPlan { total, base, readers, queue, attributes, batch_bytes } = plan.memory;
+    let MemoryPlan { total, base, readers, queue, late, attributes, batch_bytes } = plan.memory;
+    let late =
+        if late.total == 0 { String::new() } else { format!("  {:<12}rows that are looked up outside of the window\n", bytes(late.total)) };
     format!(
-        "\nmemory\n  {:<12}at most\n  {:<12}attributes, of one wave or of two at once\n  {:<12}batches being filled, of {} each\n  {:<12}batches waiting and in flight\n  {:<12}the program\n",
+        "\nmemory\n  {:<12}at most\n  {:<12}attributes, of one wave or of two at once\n  {:<12}batches being filled, of {} each\n  {:<12}batches waiting and in flight\n{late}  {:<12}the program\n",
         bytes(total),
         bytes(attributes),
         bytes(readers),

@@ -32,13 +32,14 @@ pub(super) struct Resources {
 }
 
 /// Settles how much may be done at once, and divides the memory that was given, or half of what is free.
-pub(super) async fn resources(arguments: &ThroughputArguments, connection: &Connection) -> Result<Resources, Failure> {
+/// `late` says whether rows are looked up late.
+pub(super) async fn resources(arguments: &ThroughputArguments, connection: &Connection, late: bool) -> Result<Resources, Failure> {
     let total = arguments.memory.unwrap_or_else(|| available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2));
     let auto = arguments.inserters == AtOnce::Auto || arguments.readers == AtOnce::Auto;
     let server = if auto { ServerSize::ask(connection).await } else { ServerSize::default() };
     let divide = |readers: Concurrency, inserters: Concurrency| {
         let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
-        let demand = MemoryDemand { total, readers: most_readers, inserters: most_inserters, batch_bytes: arguments.batch_bytes };
+        let demand = MemoryDemand { total, readers: most_readers, inserters: most_inserters, batch_bytes: arguments.batch_bytes, late };
         MemoryPlan::divide(demand).map(|memory| Resources { readers, inserters, memory })
     };
     let generous = divide(readers(arguments, server.readers_most()), inserters(arguments, server.inserters_most(arguments.batch_bytes)));

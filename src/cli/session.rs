@@ -39,7 +39,7 @@ pub(super) async fn open(
         servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?
     };
     let job = bind(&servers, &job, &config::bind_options(what)).await?;
-    let resources = resources(throughput, &servers.target).await?;
+    let resources = resources(throughput, &servers.target, job.looks_up_late()).await?;
     let options = PlanOptions { chunk_rows: throughput.chunk_rows, memory: resources.memory, bounds: None };
     let plan = plan(&servers.source, &job, &what.partition, options).await?;
     Ok(Session { servers, server_version, source_version, job: Arc::new(job), plan, resources })

@@ -229,13 +229,16 @@ async fn bind_lookup(
         None => None,
     };
     let head = keys.iter().map(|key| (key.lookup.as_str(), key.type_name.as_str()));
+    let late = head.clone().chain(columns.iter().map(name_and_type)).chain([END_OF_ROW]);
+    let late_layout = Arc::new(layout("lookup", &table.name, late, keys.len())?);
     let version_column = version.iter().map(|version| (version.name.as_str(), version.type_name.as_str()));
     let deleted_column = lookup.deleted.iter().map(|name| (name.as_str(), "Bool"));
     let framed: Vec<_> =
         head.chain(version_column).chain(deleted_column).chain(columns.iter().map(name_and_type)).chain([END_OF_ROW]).collect();
     let marked = framed.len();
     let layout = Arc::new(layout("lookup", &table.name, framed.into_iter(), marked)?);
-    Ok(BoundLookup { keys, version, deleted: lookup.deleted.clone(), window: lookup.window.clone(), window_type, columns, layout, table })
+    let (deleted, window) = (lookup.deleted.clone(), lookup.window.clone());
+    Ok(BoundLookup { table, keys, version, deleted, window, window_type, columns, layout, late_layout })
 }
 
 fn bind_version(table: &TableSchema, column: &Column) -> Result<BoundVersion, JobError> {

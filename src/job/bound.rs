@@ -65,6 +65,8 @@ pub struct BoundLookup {
     pub columns: Vec<UsedColumn>,
     /// How a row of the lookup query is framed; all columns are marked.
     pub layout: Arc<RowLayout>,
+    /// How a row of the late query is framed; the key columns are marked.
+    pub late_layout: Arc<RowLayout>,
 }
 
 /// The lookup's version column.
@@ -120,6 +122,13 @@ pub struct LeftOut {
     pub name: String,
     /// Why.
     pub reason: String,
+}
+
+impl BoundJob {
+    /// Whether keys that are not found in the lookup's window are looked up once more without it.
+    pub fn looks_up_late(&self) -> bool {
+        self.source_time.is_some() && self.lookup.as_ref().is_some_and(|lookup| lookup.window.is_some())
+    }
 }
 
 impl BoundLookup {

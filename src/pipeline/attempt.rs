@@ -171,6 +171,7 @@ mod tests {
         first.batch_queued();
         first.batch_acknowledged(4, 40, 1);
         first.give_up();
+        first.read(Tally { matched: Matched { in_window: 0, late: 1, not: 0 }, ..Tally::default() });
         first.batch_acknowledged(4, 40, 2);
         assert_eq!((counters.source_rows.get(), counters.inserted_rows.get(), counters.repeated_rows.get()), (0, 0, 8));
         assert_eq!((matched(), counters.chunks_done.get()), ((0, 0, 0), 0));

@@ -6,6 +6,7 @@ use super::attempt::{Matched, Tally};
 use super::batch::BatchBuilder;
 use super::error::ReadError;
 use super::gauge::MapMemory;
+use super::late::{LateLookup, LateRows};
 use super::sampler::Sampler;
 use crate::lookup::{Found, FrozenLookupMap};
 use crate::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
@@ -24,6 +25,8 @@ struct Side {
     miss: Vec<u8>,
     /// Positions of key columns that can be NULL.
     nullable_keys: Vec<usize>,
+    /// Where keys that miss are looked up once more.
+    late: Option<LateLookup>,
 }
 
 impl Enricher {
@@ -32,23 +35,45 @@ impl Enricher {
         Self { lookup: None, sampler }
     }
 
-    /// `miss` are the attributes of a row that finds nothing; `nullable_keys` the positions of key columns that can be NULL.
+    /// `miss` are the attributes of a row that finds nothing; `nullable_keys` the positions of key columns that can be NULL; `late` is where
+    /// rows that find nothing are looked up once more.
     pub fn new(
         map: Arc<FrozenLookupMap>,
         memory: MapMemory,
         miss: Vec<u8>,
         nullable_keys: Vec<usize>,
+        late: Option<LateLookup>,
         sampler: Option<Arc<Sampler>>,
     ) -> Self {
-        Self { lookup: Some(Side { map, _memory: memory, miss, nullable_keys }), sampler }
+        Self { lookup: Some(Side { map, _memory: memory, miss, nullable_keys, late }), sampler }
     }
 
-    /// Appends the enriched rows of a group to the batch. `attributes` is room for one row's attributes.
+    /// Where keys that miss are looked up once more; `None` where they are not.
+    pub fn late(&self) -> Option<&LateLookup> {
+        self.lookup.as_ref()?.late.as_ref()
+    }
+
+    /// Appends a row that was looked up once more, with what it found.
+    ///
+    /// # Errors
+    /// [`ReadError::Row`] where the row does not fit the schema.
+    pub fn append_late(&self, columns: &[u8], found: Option<&[u8]>, batch: &mut BatchBuilder) -> Result<(), ReadError> {
+        let miss = || self.lookup.as_ref().map_or(&[][..], |side| &side.miss);
+        self.append(columns, found.unwrap_or_else(miss), batch)
+    }
+
+    /// Appends the enriched rows of a group to the batch, or puts them aside. `attributes` is room for one row's attributes.
     ///
     /// # Errors
     /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the map does not know its own answer,
     /// which is a defect.
-    pub fn enrich(&self, group: RowGroup<'_>, attributes: &mut Vec<u8>, batch: &mut BatchBuilder) -> Result<Tally, ReadError> {
+    pub fn enrich(
+        &self,
+        group: RowGroup<'_>,
+        attributes: &mut Vec<u8>,
+        batch: &mut BatchBuilder,
+        late: &mut Option<LateRows>,
+    ) -> Result<Tally, ReadError> {
         let mut tally = Tally { rows: group.len() as u64, bytes: group.bytes().len() as u64, matched: Matched::default() };
         let Some(side) = &self.lookup else {
             tally.matched.not = tally.rows;
@@ -66,17 +91,20 @@ impl Enricher {
         side.map.find_group(keys.get(..rows).unwrap_or_default(), &mut found);
         side.map.prefetch_attributes(&found);
         for (row, found) in group.into_iter().zip(found) {
-            let found = found.filter(|_| !side.has_null_key(&row));
-            *if found.is_some() { &mut tally.matched.in_window } else { &mut tally.matched.not } += 1;
-            let lookup = match found {
-                Some(found) => {
+            let null_key = side.has_null_key(&row);
+            match (found, &mut *late) {
+                (Some(found), _) if !null_key => {
+                    tally.matched.in_window += 1;
                     attributes.clear();
                     side.map.append_to(found, attributes)?;
-                    attributes.as_slice()
+                    self.append(columns(&row), attributes, batch)?;
                 }
-                None => side.miss.as_slice(),
-            };
-            self.append(columns(&row), lookup, batch)?;
+                (None, Some(late)) if !null_key => late.push(&row, columns(&row)),
+                _ => {
+                    tally.matched.not += 1;
+                    self.append(columns(&row), &side.miss, batch)?;
+                }
+            }
         }
         Ok(tally)
     }

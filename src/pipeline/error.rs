@@ -149,6 +149,23 @@ pub enum ReadError {
     /// A row could not be put into a block.
     #[error(transparent)]
     Row(#[from] MalformedRow),
+    /// Keys could not be looked up outside of the window.
+    #[error("looking up keys in {table}, outside of the window, failed after {attempts} attempts")]
+    Late {
+        /// The lookup table.
+        table: TableName,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        source: Box<ReadError>,
+    },
+    /// The server stayed away while keys were looked up.
+    #[error("the server could not be reached")]
+    Lost(#[source] ServerError),
+    /// A task beside the reader ended without a result, which is a defect of this program.
+    #[error("a part of the pipeline ended unexpectedly: {0}")]
+    Task(String),
     /// The map cannot take the row.
     #[error(transparent)]
     Lookup(#[from] LookupError),

@@ -18,6 +18,7 @@ mod error;
 mod gauge;
 mod give_up;
 mod inserter;
+mod late;
 mod load;
 mod outage;
 mod queue;

@@ -10,6 +10,7 @@ use super::batch::BatchBuilder;
 use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
 use super::give_up::give_up_chunk;
+use super::late::LateRows;
 use super::queue::QueueSender;
 use super::report::{ChunkBook, Share};
 use super::retry::{Attempts, Verdict, milliseconds};
@@ -100,6 +101,7 @@ async fn read_with_retries(shared: &Shared, chunk: &Chunk, reading: &Reading) ->
                 return Ok(End::Clean(bytes));
             }
             Ok(end) => return Ok(end),
+            Err(ReadError::Lost(lost)) => return Err(shared.lost(lost)),
             Err(error) => error,
         };
         attempt.give_up();
@@ -140,13 +142,14 @@ async fn read(
     shared: &Shared,
     sql: &str,
     attempt: &Arc<Attempt>,
-    enricher: &Enricher,
+    enricher: &Arc<Enricher>,
     queue: &QueueSender,
     stall: &mut Stall,
 ) -> Result<End, ReadError> {
     let mut stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
     let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
     let mut builder = BatchBuilder::new(attempt.clone(), shared.options.batch_limits(), &shared.options.format);
+    let mut late = LateRows::begin(enricher, attempt, queue);
     let mut attributes = Vec::new();
     loop {
         let piece = tokio::select! {
@@ -159,7 +162,7 @@ async fn read(
         }
         let mut tally = Tally::default();
         framer.push(&piece, &mut |group| {
-            let part = enricher.enrich(group, &mut attributes, &mut builder)?;
+            let part = enricher.enrich(group, &mut attributes, &mut builder, &mut late)?;
             tally.rows += part.rows;
             tally.bytes += part.bytes;
             tally.matched += part.matched;
@@ -171,14 +174,32 @@ async fn read(
                 return Ok(End::Stopped);
             }
         }
+        if let Some(late) = &mut late
+            && !stall.during(unless_stopped(shared, late.advance())).await?
+        {
+            return Ok(End::Stopped);
+        }
         // Many pieces may lie ready at once; others want to run as well.
         tokio::task::consume_budget().await;
     }
     framer.finish()?;
+    if let Some(late) = late
+        && !unless_stopped(shared, late.finish(&mut builder)).await?
+    {
+        return Ok(End::Stopped);
+    }
     for batch in builder.finish()? {
         if !queue.send(batch).await {
             return Ok(End::Stopped);
         }
     }
     Ok(End::Clean(framer.bytes()))
+}
+
+/// Waits for the late rows, and gives whether to go on: not if reading is to end.
+async fn unless_stopped(shared: &Shared, late: impl Future<Output = Result<bool, ReadError>>) -> Result<bool, ReadError> {
+    tokio::select! {
+        taken = late => taken,
+        () = shared.stop.reading_ends() => Ok(false),
+    }
 }

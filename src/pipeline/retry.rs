@@ -80,7 +80,13 @@ impl From<&ReadError> for Symptom {
         match error {
             ReadError::Server(error) => error.into(),
             ReadError::Framing(_) | ReadError::Row(_) => Self { class: ErrorClass::Retry, is_silence: false },
-            ReadError::Lookup(_) => Self { class: ErrorClass::Fatal, is_silence: false },
+            // It has been tried again already.
+            ReadError::Late { source, .. } if Self::from(&**source).class != ErrorClass::Fatal => {
+                Self { class: ErrorClass::Rows, is_silence: false }
+            }
+            ReadError::Lookup(_) | ReadError::Late { .. } | ReadError::Lost(_) | ReadError::Task(_) => {
+                Self { class: ErrorClass::Fatal, is_silence: false }
+            }
         }
     }
 }

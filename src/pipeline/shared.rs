@@ -11,6 +11,7 @@ use super::rows::RowFormat;
 use super::{Counters, RetryPolicy, Stop};
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::job::BoundJob;
+use crate::plan::LateMemory;
 
 /// How a pipeline works.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct PipelineOptions {
     pub inserters: Concurrency,
     /// Bytes of batches that wait or are in flight.
     pub queue_bytes: u64,
+    /// What rows may take that are looked up late.
+    pub late: LateMemory,
     /// A longer row is an error.
     pub max_row_bytes: usize,
     /// What is tried again.

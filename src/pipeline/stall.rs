@@ -35,7 +35,7 @@ impl Stall {
         let broke = match error {
             ReadError::Server(error) => error.is_silence() || error.is_mid_stream(),
             ReadError::Framing(_) | ReadError::Row(_) => true,
-            ReadError::Lookup(_) => false,
+            ReadError::Lookup(_) | ReadError::Late { .. } | ReadError::Lost(_) | ReadError::Task(_) => false,
         };
         // No server waits for less.
         if !broke || self.longest < Duration::from_secs(1) {

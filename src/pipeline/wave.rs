@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::enrich::Enricher;
 use super::error::PipelineError;
 use super::inserter::insert_batches;
+use super::late::LateLookup;
 use super::load::{Loaded, load};
 use super::queue::queue;
 use super::reader::{ChunkList, Reading, read_chunks};
@@ -54,8 +55,9 @@ impl WaveContext<'_> {
                 Loaded::Map(loaded) => {
                     planner.learn(loaded.rows, loaded.peak_bytes);
                     tracing::debug!(wave = wave.number + 1, chunks = ?wave.chunks, rows = loaded.rows, bytes = loaded.peak_bytes, "attributes are loaded");
-                    let enricher =
-                        Enricher::new(loaded.map, loaded.memory, self.miss.clone(), lookup.nullable_keys(), self.sampler.clone());
+                    let late = self.plan.scope.window.map(|window| LateLookup::new(self.shared.clone(), window));
+                    let (miss, sampler) = (self.miss.clone(), self.sampler.clone());
+                    let enricher = Enricher::new(loaded.map, loaded.memory, miss, lookup.nullable_keys(), late, sampler);
                     return Ok(Next::Wave(ReadyWave { wave, enricher: Arc::new(enricher) }));
                 }
                 Loaded::TooLarge { rows } => {

@@ -6,6 +6,12 @@ const BASE_BYTES: u64 = 48 << 20;
 const READER_BYTES: u64 = 4 << 20;
 /// Batches are not made smaller than this to save memory; below it, inserts become much more expensive.
 const SMALLEST_BATCH_BYTES: u64 = 2 << 20;
+/// Rows that are looked up late get at least as much for each reader; with less, very many queries would be needed.
+const SMALLEST_LATE_BYTES: u64 = 4 << 20;
+/// What late answers may take that are remembered.
+const ANSWERS_BYTES: u64 = 64 << 20;
+/// The same where memory is short.
+const SMALLEST_ANSWERS_BYTES: u64 = 2 << 20;
 /// With less than this for attributes there would be very many waves.
 const SMALLEST_ATTRIBUTES_BYTES: u64 = 8 << 20;
 /// The part of the allocated bytes that an allocator loses between allocations, in percent.
@@ -22,6 +28,8 @@ pub struct MemoryDemand {
     pub inserters: u64,
     /// Bytes of a batch, as wanted.
     pub batch_bytes: u64,
+    /// Whether rows are looked up late, because the lookup has a window.
+    pub late: bool,
 }
 
 /// How the memory is divided, in bytes.
@@ -35,10 +43,23 @@ pub struct MemoryPlan {
     pub readers: u64,
     /// Batches that wait or are in flight.
     pub queue: u64,
+    /// Rows that are looked up late, and the answers that are remembered; 0 where the lookup has no window.
+    pub late: LateMemory,
     /// The attributes of all waves that are in memory at once.
     pub attributes: u64,
     /// Bytes of a batch; smaller than wanted where memory is short.
     pub batch_bytes: u64,
+}
+
+/// What looking up late takes, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LateMemory {
+    /// For each reader: rows that wait, their answers, and the batch that they become.
+    pub reader: u64,
+    /// Answers that are remembered.
+    pub answers: u64,
+    /// All of it.
+    pub total: u64,
 }
 
 /// A ceiling that is too low.
@@ -61,27 +82,40 @@ impl MemoryPlan {
     /// # Errors
     /// [`MemoryTooSmall`] where even the smallest batches leave too little for attributes.
     pub fn divide(demand: MemoryDemand) -> Result<Self, MemoryTooSmall> {
-        let MemoryDemand { total, readers, inserters, batch_bytes } = demand;
+        let MemoryDemand { total, readers, inserters, batch_bytes, late } = demand;
         let usable = total - total / 100 * ALLOCATOR_PERCENT;
         let fixed = BASE_BYTES + readers.saturating_mul(READER_BYTES);
         // One for each reader, one in flight for each inserter, and half as many that wait: more only take memory, since where inserters
         // are the slower side the queue is always full.
         let queued = inserters.saturating_add(inserters.div_ceil(2)).max(1);
         let batches = readers.saturating_add(queued);
-        let least = fixed + batches.saturating_mul(SMALLEST_BATCH_BYTES) + SMALLEST_ATTRIBUTES_BYTES;
+        let least_late = if late { readers.saturating_mul(SMALLEST_LATE_BYTES).saturating_add(SMALLEST_ANSWERS_BYTES) } else { 0 };
+        let least = fixed + batches.saturating_mul(SMALLEST_BATCH_BYTES) + least_late + SMALLEST_ATTRIBUTES_BYTES;
         if usable < least {
             return Err(MemoryTooSmall { total, needed: least / (100 - ALLOCATOR_PERCENT) * 100 + 100, readers, inserters });
         }
-        let share = (usable - fixed) / 2 / batches;
+        let share = (usable - fixed - least_late) / 2 / batches;
         let batch_bytes = batch_bytes.min(share.max(SMALLEST_BATCH_BYTES));
         let queue = queued.saturating_mul(batch_bytes);
-        let readers = readers.saturating_mul(READER_BYTES + batch_bytes);
-        Ok(Self { total, base: BASE_BYTES, readers, queue, attributes: usable - BASE_BYTES - readers - queue, batch_bytes })
+        let reading = readers.saturating_mul(READER_BYTES + batch_bytes);
+        let left = usable - BASE_BYTES - reading - queue;
+        let late = if late { LateMemory::divide(readers, batch_bytes, left) } else { LateMemory::default() };
+        Ok(Self { total, base: BASE_BYTES, readers: reading, queue, late, attributes: left.saturating_sub(late.total), batch_bytes })
     }
 
     /// The most that the attributes of one wave may take while the next wave's are being loaded.
     pub fn wave(&self) -> u64 {
         self.attributes / 2
+    }
+}
+
+impl LateMemory {
+    /// Divides what batches have left: as much as a batch for each reader, and some of the rest for answers.
+    fn divide(readers: u64, batch_bytes: u64, left: u64) -> Self {
+        let reader = batch_bytes.max(SMALLEST_LATE_BYTES);
+        let all = readers.saturating_mul(reader);
+        let answers = (left.saturating_sub(all) / 16).clamp(SMALLEST_ANSWERS_BYTES, ANSWERS_BYTES);
+        Self { reader, answers, total: all.saturating_add(answers) }
     }
 }
 
@@ -93,20 +127,24 @@ mod tests {
 
     #[test]
     fn the_parts_stay_below_the_whole() {
-        for total in [128 * MIB, 300 * MIB, 1000 * MIB, 64_000 * MIB] {
+        for total in [84 * MIB, 128 * MIB, 130 * MIB, 300 * MIB, 1000 * MIB, 64_000 * MIB] {
             for (readers, inserters) in [(1, 1), (2, 2), (4, 8)] {
-                let demand = MemoryDemand { total, readers, inserters, batch_bytes: 128 * MIB };
-                let Ok(plan) = MemoryPlan::divide(demand) else { continue };
-                let sum = plan.base + plan.readers + plan.queue + plan.attributes;
-                assert!(sum <= total && sum > total / 100 * 90, "{plan:?}");
-                assert!(plan.batch_bytes >= SMALLEST_BATCH_BYTES && plan.batch_bytes <= 128 * MIB, "{plan:?}");
+                for late in [false, true] {
+                    let demand = MemoryDemand { total, readers, inserters, batch_bytes: 128 * MIB, late };
+                    let Ok(plan) = MemoryPlan::divide(demand) else { continue };
+                    let sum = plan.base + plan.readers + plan.queue + plan.late.total + plan.attributes;
+                    assert!(sum <= total && sum > total / 100 * 90, "{plan:?}");
+                    assert!(plan.batch_bytes >= SMALLEST_BATCH_BYTES && plan.batch_bytes <= 128 * MIB, "{plan:?}");
+                    assert!(plan.attributes >= SMALLEST_ATTRIBUTES_BYTES, "{plan:?}");
+                    assert_eq!(late, plan.late != LateMemory::default(), "{plan:?}");
+                }
             }
         }
     }
 
     #[test]
     fn much_memory_leaves_batches_as_wanted_and_little_is_refused() {
-        let demand = MemoryDemand { total: 64_000 * MIB, readers: 2, inserters: 2, batch_bytes: 128 * MIB };
+        let demand = MemoryDemand { total: 64_000 * MIB, readers: 2, inserters: 2, batch_bytes: 128 * MIB, late: true };
         assert_eq!(MemoryPlan::divide(demand).unwrap().batch_bytes, 128 * MIB);
         let error = MemoryPlan::divide(MemoryDemand { total: 50 * MIB, ..demand }).unwrap_err();
         assert!(MemoryPlan::divide(MemoryDemand { total: error.needed, ..demand }).is_ok(), "{error}");

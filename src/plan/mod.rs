@@ -20,7 +20,7 @@ mod waves;
 pub use bounds::ChunkBounds;
 pub use error::PlanError;
 pub use key::KeyColumn;
-pub use memory::{MemoryDemand, MemoryPlan, MemoryTooSmall};
+pub use memory::{LateMemory, MemoryDemand, MemoryPlan, MemoryTooSmall};
 pub use partition::{Partition, PartitionError};
 pub use planner::{Chunk, DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
 pub use ranges::Bound;

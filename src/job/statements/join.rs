@@ -1,10 +1,12 @@
 //! The equivalent join: the same expressions over the tables themselves. It says what is right.
 
-use super::{Scope, lookup::newest, select_list, source};
+use super::{Scope, newest::newest, select_list, source};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::BoundJob;
 
 /// One row for each row that the backfill writes, with the expressions' values in the order of the target's columns.
+///
+/// For a part of a partition, only the lookup rows with the keys of that part are read, so that it can be evaluated chunk by chunk.
 ///
 /// The source is a subquery, so that unqualified names of its sorting key in the scope's range cannot mean the lookup's columns.
 pub fn join(job: &BoundJob, scope: &Scope) -> String {
@@ -21,7 +23,7 @@ pub fn join(job: &BoundJob, scope: &Scope) -> String {
     let sql = format!("SELECT {}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source", select_list(job));
     let Some(lookup) = &job.lookup else { return sql };
     let on = lookup.keys.iter().map(|key| format!("source.{} = lookup.{}", quote_identifier(&key.source), quote_identifier(&key.lookup)));
-    format!("{sql}\nLEFT ANY JOIN {} AS lookup\nON {}", newest(lookup, scope), on.collect::<Vec<_>>().join(" AND "))
+    format!("{sql}\nLEFT ANY JOIN {} AS lookup\nON {}", newest(job, lookup, scope), on.collect::<Vec<_>>().join(" AND "))
 }
 
 /// The settings under which the join gives what the backfill writes.

@@ -1,6 +1,6 @@
 //! The lookup query: key columns, version, deleted flag, then the lookup columns that the expressions read; and the row of a miss.
 
-use super::{Bucket, LookupWindow, SELECT_END_OF_ROW, Scope};
+use super::{Bucket, LookupWindow, SELECT_END_OF_ROW};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::{BoundJob, BoundLookup};
 
@@ -18,8 +18,13 @@ pub fn lookup(lookup: &BoundLookup, window: Option<LookupWindow>, range: Option<
 }
 
 /// The key's columns, cast as the join would.
-fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
+pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
     lookup.keys.iter().map(|key| format!("CAST({} AS {})", quote_identifier(&key.lookup), key.type_name))
+}
+
+/// The bytes of a key whose columns are given as SQL, as the source and the lookup query send them.
+pub(super) fn key_bytes(keys: impl Iterator<Item = String>) -> String {
+    format!("formatRow('RowBinary', {})", keys.collect::<Vec<_>>().join(", "))
 }
 
 /// `FROM … WHERE …` for the rows of the window.
@@ -46,42 +51,4 @@ pub fn miss(lookup: &BoundLookup) -> String {
 /// The settings of the lookup query.
 pub fn lookup_settings(job: &BoundJob) -> Settings {
     Settings::read().with_all(&job.settings.lookup.0)
-}
-
-/// The newest version of each lookup row of the scope, without those that are deleted: the right side of the equivalent join.
-///
-/// The order says which of several versions counts: the greatest version, then the deleted one, then the greatest bytes, so that
-/// ties have one answer.
-pub(super) fn newest(lookup: &BoundLookup, scope: &Scope) -> String {
-    let keys: Vec<_> = lookup.keys.iter().map(|key| quote_identifier(&key.lookup).to_string()).collect();
-    let columns: Vec<_> = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
-    let mut list = keys.clone();
-    list.extend(columns.iter().filter(|column| !keys.contains(column)).cloned());
-    let mut inner = list.clone();
-    let mut order = Vec::new();
-    if let Some(version) = &lookup.version {
-        order.push(format!("{} DESC", quote_identifier(&version.name)));
-    }
-    let mut live = String::new();
-    if let Some(deleted) = &lookup.deleted {
-        let deleted = quote_identifier(deleted).to_string();
-        order.push(format!("toBool({deleted}) DESC"));
-        if !inner.contains(&deleted) {
-            inner.push(deleted.clone());
-        }
-        live = format!("\n  WHERE NOT {deleted}");
-    }
-    if !columns.is_empty() {
-        order.push(format!("formatRow('RowBinary', {}) DESC", columns.join(", ")));
-    }
-    let order = if order.is_empty() { String::new() } else { format!("\n    ORDER BY {}", order.join(", ")) };
-    let window = scope.window.and_then(|window| window.predicate(lookup));
-    let window = window.map_or_else(String::new, |predicate| format!("\n    WHERE {predicate}"));
-    format!(
-        "(\n  SELECT {}\n  FROM (\n    SELECT {}\n    FROM {}{window}{order}\n    LIMIT 1 BY {}\n  ){live}\n)",
-        list.join(", "),
-        inner.join(", "),
-        lookup.table.name.quoted(),
-        keys.join(", ")
-    )
 }

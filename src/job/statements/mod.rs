@@ -7,13 +7,16 @@
 
 mod insert;
 mod join;
+mod late;
 mod lookup;
+mod newest;
 mod sample;
 mod scope;
 mod source;
 
 pub use insert::{dry_run, insert, insert_settings};
 pub use join::{join, join_settings};
+pub use late::{KeyBytes, late, late_settings};
 pub use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub use sample::{sample, sample_settings};
 pub use scope::{Bucket, LookupWindow, Scope};

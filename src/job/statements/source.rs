@@ -6,9 +6,9 @@ use crate::job::{BoundJob, BoundLookup};
 
 /// Rows of the scope, `FORMAT RowBinary`, in no particular order: ordering would cost more than twice the reading.
 pub fn source(job: &BoundJob, scope: &Scope) -> String {
-    let keys = job.lookup.iter().flat_map(source_keys);
+    let key = job.lookup.iter().flat_map(keys);
     let columns = job.source_columns.iter().map(|column| format!("source.{}", quote_identifier(&column.name)));
-    let list: Vec<_> = keys.chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect();
+    let list: Vec<_> = key.chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect();
     format!("SELECT {}\n{}", list.join(", "), from(job, scope))
 }
 
@@ -26,7 +26,7 @@ pub fn source_settings(job: &BoundJob) -> Settings {
 }
 
 /// The key's columns, cast as the join would.
-fn source_keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
+pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
     lookup.keys.iter().map(|key| format!("CAST(source.{} AS {})", quote_identifier(&key.source), key.type_name))
 }
 
@@ -37,7 +37,12 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     let live = job.source_deleted.iter().map(|deleted| format!("AND NOT source.{}", quote_identifier(deleted)));
     // The line break ends a comment that the exclusion may end with.
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
-    let bucket =
-        scope.bucket.iter().flat_map(|bucket| job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(source_keys(lookup)))));
+    let bucket = scope.bucket.iter().flat_map(|bucket| job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(keys(lookup)))));
     std::iter::once(head).chain(live).chain(kept).chain(bucket).collect::<Vec<_>>().join("\n  ")
+}
+
+/// `FROM … WHERE …` for all versions of the scope's rows, and those that are left out.
+pub(super) fn any_version(job: &BoundJob, scope: &Scope) -> String {
+    let bucket = scope.bucket.iter().zip(&job.lookup).map(|(bucket, lookup)| format!("\n  AND {}", bucket.predicate(keys(lookup))));
+    format!("FROM {} AS source\nWHERE {}{}", job.source.name.quoted(), scope.predicate(), bucket.collect::<String>())
 }

@@ -54,20 +54,25 @@ fn fills(server: &Server, generation: Generation) {
 
 /// The figures of the summary against counts that know nothing of the job.
 fn assert_figures(server: &Server, summary: &serde_json::Value, partition: &str, rows: u64) {
-    let matched = number(server, &format!(
+    // For each key, whether it has a version in the window, and whether the newest is live, of those in the window or, without any, of all.
+    let found = |which: &str| {
+        number(server, &format!(
         "WITH
              (SELECT toUnixTimestamp64Milli(min(start_time)) - 7 * 86400000 FROM observations WHERE _partition_id = '{partition}') AS earliest,
              (SELECT toUnixTimestamp64Milli(max(start_time)) + 86400000 FROM observations WHERE _partition_id = '{partition}') AS latest
          SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}' AND (project_id, trace_id) IN (
-             SELECT project_id, id FROM traces WHERE toUnixTimestamp64Milli(timestamp) BETWEEN earliest AND latest
-             GROUP BY project_id, id HAVING argMax(is_deleted, (event_ts, is_deleted)) = 0)"
-    ));
-    assert!(matched > 0 && matched < rows, "{matched} of {rows} rows find a trace: that is no test");
+             SELECT project_id, id FROM (SELECT *, toUnixTimestamp64Milli(timestamp) BETWEEN earliest AND latest AS inside FROM traces)
+             GROUP BY project_id, id HAVING {which} AND argMax(is_deleted, (inside, event_ts, is_deleted)) = 0)"
+    ))
+    };
+    let (matched, late) = (found("max(inside)"), found("NOT max(inside)"));
+    assert!(matched > 0 && late > 0 && matched + late < rows, "{matched} and {late} of {rows} rows find a trace: that is no test");
     for (name, expected) in [
         ("source_rows", rows),
         ("inserted_rows", rows),
         ("matched_rows", matched),
-        ("unmatched_rows", rows - matched),
+        ("matched_late_rows", late),
+        ("unmatched_rows", rows - matched - late),
         ("errors", 0),
         ("retries", 0),
     ] {

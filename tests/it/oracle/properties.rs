@@ -65,6 +65,22 @@ const PROPERTIES: &[(&str, &str)] = &[
             HAVING argMax(timestamp, event_ts) < '2025-10-25 00:00:00.000' AND max(timestamp) > '2025-11-01 00:00:00.000')",
     ),
     (
+        "traces whose versions in the window are deleted, and one out of it is live",
+        "SELECT count() FROM (SELECT 1 FROM traces GROUP BY project_id, id
+            HAVING argMax(is_deleted, (timestamp >= '2025-10-25 00:00:00.000' AND timestamp < '2025-12-02 00:00:00.000', event_ts)) = 1
+               AND max(timestamp) >= '2025-10-25 00:00:00.000' AND argMax(is_deleted, event_ts) = 0)",
+    ),
+    (
+        "traces in several versions out of the window, with none in it",
+        "SELECT count() FROM (SELECT 1 FROM traces GROUP BY project_id, id
+            HAVING countIf(timestamp >= '2025-10-25 00:00:00.000' AND timestamp < '2025-12-02 00:00:00.000') = 0 AND uniqExact(user_id) > 1)",
+    ),
+    (
+        "strange ids whose trace is out of the window",
+        "SELECT count() FROM $live WHERE (NOT isValidUTF8(trace_id) OR position(trace_id, '\\'') > 0) AND (project_id, trace_id) IN (SELECT project_id, id FROM traces GROUP BY project_id, id
+            HAVING max(timestamp) < '2025-10-25 00:00:00.000')",
+    ),
+    (
         "trace ids that several projects have, with other attributes",
         "SELECT count() FROM (SELECT 1 FROM traces FINAL GROUP BY id HAVING uniqExact(project_id) > 1 AND uniqExact(user_id) > 1)",
     ),
