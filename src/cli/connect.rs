@@ -69,17 +69,22 @@ fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
     Endpoint::new(url, name.as_deref(), password, &database).map(Some).map_err(|error| connecting(&error, End::Source))
 }
 
-fn password(given: Option<&String>, file: Option<&Path>) -> Result<Option<Password>, Failure> {
+fn password(given: Option<&Password>, file: Option<&Path>) -> Result<Option<Password>, Failure> {
     match file {
         Some(path) => password_from(path).map(Some),
-        None => Ok(given.map(Password::new)),
+        None => Ok(given.cloned()),
     }
 }
 
 fn password_from(path: &Path) -> Result<Password, Failure> {
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("the password file {} cannot be read: {error}", path.display())))?;
-    Ok(Password::new(text.lines().next().unwrap_or_default()))
+    Ok(Password::new(first_line(&text)))
+}
+
+/// The first line, without its end, whichever way that is written.
+pub(super) fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 /// An empty file name counts as not given.

@@ -41,7 +41,7 @@ pub(super) fn load() -> Result<Environment, Failure> {
 }
 
 /// Names the line and not its content, which may be a password.
-fn bad_line(text: &str) -> String {
+pub(super) fn bad_line(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
     let reads = |count: &usize| {
         let head = lines.iter().take(*count).flat_map(|line| [*line, "\n"]).collect::<String>();
@@ -53,7 +53,7 @@ fn bad_line(text: &str) -> String {
 }
 
 /// The first line that sets the variable, counted from 1.
-fn line_of_variable(text: &str, name: &str) -> usize {
+pub(super) fn line_of_variable(text: &str, name: &str) -> usize {
     let sets =
         |line: &str| line.trim_start().trim_start_matches("export ").trim_start().split('=').next().is_some_and(|left| left.trim() == name);
     text.lines().position(sets).map_or(1, |line| line + 1)

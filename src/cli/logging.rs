@@ -38,7 +38,8 @@ fn open(path: &std::path::Path) -> std::io::Result<File> {
 /// Our own events at this level, those of libraries only when they warn (or when everything is wanted).
 fn filter(level: &str, verbose: u8) -> EnvFilter {
     let libraries = if verbose > 1 { "debug" } else { "warn" };
-    EnvFilter::new(format!("{libraries},clickhouse_backfill={level}"))
+    // The client's own details repeat the words of servers and proxies, in which a password may be.
+    EnvFilter::new(format!("{libraries},clickhouse=warn,clickhouse_backfill={level}"))
 }
 
 fn layer<W>(format: LogFormat, writer: W, color: bool) -> Box<dyn Layer<Registry> + Send + Sync>

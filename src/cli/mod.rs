@@ -13,6 +13,7 @@ mod fault_arguments;
 mod job;
 mod logging;
 mod output;
+mod panics;
 mod plan;
 mod resources;
 mod run;
@@ -33,6 +34,7 @@ use failure::Failure;
 /// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check
 /// before the first row, 130 interrupted.
 pub fn main() -> ExitCode {
+    panics::install();
     match run_command() {
         Ok(code) => code,
         Err(failure) => {

@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args};
 use super::dotenv::{Environment, Given};
 use super::failure::Failure;
 use super::fault_arguments::TimeoutArguments;
+use crate::clickhouse::Password;
 
 /// Which server, and as whom.
 #[derive(Args, Debug)]
@@ -20,7 +21,7 @@ pub(super) struct ServerArguments {
     pub clickhouse_user: Option<String>,
     /// Password. The process list shows flags to everyone on the machine: prefer the environment or a file.
     #[arg(long, value_name = "PASSWORD", env = "CLICKHOUSE_PASSWORD", hide_env_values = true)]
-    pub clickhouse_password: Option<String>,
+    pub clickhouse_password: Option<Password>,
     /// File whose first line is the password.
     #[arg(long, value_name = "FILE", env = "CLICKHOUSE_PASSWORD_FILE")]
     pub clickhouse_password_file: Option<PathBuf>,
@@ -51,7 +52,7 @@ pub(super) struct SourceArguments {
     pub source_user: Option<String>,
     /// Password of that user. Prefer the environment or a file.
     #[arg(long, value_name = "PASSWORD", env = "SOURCE_PASSWORD", hide_env_values = true)]
-    pub source_password: Option<String>,
+    pub source_password: Option<Password>,
     /// File whose first line is that password.
     #[arg(long, value_name = "FILE", env = "SOURCE_PASSWORD_FILE")]
     pub source_password_file: Option<PathBuf>,
@@ -92,11 +93,11 @@ impl ServerArguments {
 /// `given` says how the argument of this id was given, and takes whether its value is empty.
 fn choose(
     id: &str,
-    password: &mut Option<String>,
+    password: &mut Option<Password>,
     file: &mut Option<PathBuf>,
     given: impl Fn(&str, bool) -> Option<Given>,
 ) -> Result<(), Failure> {
-    let password_given = given(id, password.as_deref() == Some(""));
+    let password_given = given(id, password.as_ref().is_some_and(Password::is_empty));
     let file_given = given(&format!("{id}_file"), file.as_deref() == Some(Path::new("")));
     if password_given.is_some() && password_given == file_given {
         let name = match password_given {

@@ -21,9 +21,22 @@ impl Password {
         &self.0
     }
 
+    /// Takes it out of words that may repeat it. One of a few letters is left: it would be part of other words.
+    pub(super) fn hide_in(&self, words: String) -> String {
+        const SHORTEST: usize = 4;
+        if self.0.len() < SHORTEST || !words.contains(&self.0) { words } else { words.replace(&self.0, "(hidden)") }
+    }
+
     /// Whether there is no password at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// For arguments.
+impl From<String> for Password {
+    fn from(secret: String) -> Self {
+        Self(secret)
     }
 }
 
@@ -53,6 +66,11 @@ impl Endpoint {
         let mut url = Url::parse(url).map_err(|error| Error::InvalidUrl(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::InvalidUrl(format!("the scheme is {:?}, it must be http or https", url.scheme())));
+        }
+        // `http://ann:12/34@host` is the host `ann` with the port 12; it would be shown in every message.
+        if [Some(url.path()), url.query(), url.fragment()].into_iter().flatten().any(|part| part.contains('@')) {
+            let message = "there is an @ behind the host; in a password, the signs / ? # and @ must be written as %2F %3F %23 and %40";
+            return Err(Error::InvalidUrl(message.to_owned()));
         }
         let from_url = |text: &str| percent_decode(text);
         let user = user.map_or_else(|| from_url(url.username()), str::to_owned);
@@ -136,5 +154,9 @@ mod tests {
         assert!(Endpoint::new("localhost:8123", None, None, "db").is_err());
         assert!(Endpoint::new("tcp://host:9000", None, None, "db").is_err());
         assert!(Endpoint::new("", None, None, "db").is_err());
+        for url in ["http://ann:12/34@host", "http://ann:12?34@host", "http://ann:12#34@host", "http://ann:1/2:3@4@host/"] {
+            let error = Endpoint::new(url, None, None, "db").unwrap_err().to_string();
+            assert!(error.contains("%2F") && !error.contains("34"), "{error}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use super::{ErrorClass, TlsProblem};
+use super::{Endpoint, ErrorClass, TlsProblem};
 
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]
@@ -128,20 +128,27 @@ impl Error {
     }
 
     /// Turns the client crate's error into ours. `mid_stream`: rows had been received before.
-    pub(super) fn from_client(error: ::clickhouse::error::Error, url: &url::Url, query_id: &str, mid_stream: bool) -> Self {
+    ///
+    /// A server or a proxy may repeat what it was sent; the password is hidden in its words.
+    pub(super) fn from_client(error: ::clickhouse::error::Error, endpoint: &Endpoint, query_id: &str, mid_stream: bool) -> Self {
         use ::clickhouse::error::Error as Client;
+        let url = endpoint.url();
+        let words = |error: &dyn StdError| endpoint.password().hide_in(chain(error));
         match error {
-            Client::BadResponse(message) => Self::Server { code: parse_code(&message), message: complete(message, query_id), mid_stream },
+            Client::BadResponse(message) => {
+                let message = endpoint.password().hide_in(message);
+                Self::Server { code: parse_code(&message), message: complete(message, query_id), mid_stream }
+            }
             Client::TimedOut => Self::Timeout { what: "the statement", after: Duration::ZERO },
             other => match (TlsProblem::of(&other, url.scheme() == "https"), &other) {
-                (Some(problem), _) => Self::Handshake { url: url.to_string(), problem, message: chain(&other) },
+                (Some(problem), _) => Self::Handshake { url: url.to_string(), problem, message: words(&other) },
                 (None, Client::Network(cause)) if is_exhausted(&**cause) => {
-                    Self::Exhausted { url: url.to_string(), message: chain(&**cause) }
+                    Self::Exhausted { url: url.to_string(), message: words(&**cause) }
                 }
                 (None, Client::Network(cause)) if is_connect(&**cause) => {
-                    Self::Unreachable { url: url.to_string(), message: chain(&**cause) }
+                    Self::Unreachable { url: url.to_string(), message: words(&**cause) }
                 }
-                (None, _) => Self::Network { url: url.to_string(), message: chain(&other) },
+                (None, _) => Self::Network { url: url.to_string(), message: words(&other) },
             },
         }
     }

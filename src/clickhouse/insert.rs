@@ -30,7 +30,7 @@ impl Connection {
         for (name, value) in settings.iter() {
             insert = insert.with_setting(name, value);
         }
-        let failed = |error| match Error::from_client(error, self.endpoint.url(), &query_id, false) {
+        let failed = |error| match Error::from_client(error, &self.endpoint, &query_id, false) {
             Error::Timeout { .. } => Error::Timeout { what: "an insert", after: self.timeouts.insert_end },
             other => other,
         };
