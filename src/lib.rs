@@ -22,6 +22,8 @@
 
 pub mod cli;
 pub mod clickhouse;
+#[cfg(test)]
+mod corpus;
 pub mod job;
 pub mod ledger;
 pub mod lookup;

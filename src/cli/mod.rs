@@ -10,6 +10,8 @@ mod dotenv;
 mod duration;
 mod failure;
 mod fault_arguments;
+#[doc(hidden)]
+pub mod fuzzing;
 mod job;
 mod logging;
 mod output;

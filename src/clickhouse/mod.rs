@@ -9,6 +9,8 @@ mod compression;
 mod connection;
 mod endpoint;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod insert;
 mod query_id;
 mod schema;

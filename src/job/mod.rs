@@ -11,6 +11,8 @@ mod common_type;
 mod error;
 mod file;
 mod fit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspect;
 mod lexer;
 pub mod statements;

@@ -12,6 +12,8 @@ mod claiming;
 mod error;
 mod files;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod leftovers;
 mod location;
 mod process;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 /// Microseconds since 1970, UTC. Shown, and written into files, as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +50,9 @@ impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(serde::de::Error::custom)?;
+        // A time zone can lead out of the years that can be written.
+        let utc = time.checked_to_offset(UtcOffset::UTC).filter(|time| (0..=9999).contains(&time.year()));
+        let time = utc.ok_or_else(|| serde::de::Error::custom(format!("{text} is not in the years 0 to 9999 in UTC")))?;
         i64::try_from(time.unix_timestamp_nanos() / 1000).map(Self).map_err(serde::de::Error::custom)
     }
 }

@@ -34,6 +34,8 @@ mod chunk;
 mod dictionary;
 mod error;
 mod frozen;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod hex_text;
 mod loader;

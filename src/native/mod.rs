@@ -18,6 +18,8 @@
 mod block;
 mod column;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod output;
 mod pieces;

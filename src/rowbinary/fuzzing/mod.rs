@@ -19,7 +19,7 @@ mod tests;
 pub use reference::Reference;
 
 /// Types out of which `row_framing` makes rows: one of every way in which values are framed, and nests of them.
-const TYPES: [&str; 32] = [
+pub(crate) const TYPES: [&str; 32] = [
     "UInt8",
     "Int256",
     "FixedString(3)",

@@ -1,34 +1,8 @@
-//! The fuzz targets' corpus, and what the fuzzer would make up, in ordinary tests.
-
-use std::fs;
-use std::path::Path;
+//! What the fuzzer would make up, in ordinary tests.
 
 use proptest::prelude::*;
 
 use super::*;
-
-/// Runs a target's body on every file of its corpus.
-fn replay(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut files = 0;
-    for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.unwrap().path();
-        eprintln!("{}", path.display());
-        body(&fs::read(path).unwrap());
-        files += 1;
-    }
-    assert!(files > 0, "{} is empty", folder.display());
-}
-
-#[test]
-fn the_corpus_of_type_names_holds() {
-    replay("type_name", type_name);
-}
-
-#[test]
-fn the_corpus_of_rows_holds() {
-    replay("row_framing", row_framing);
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]

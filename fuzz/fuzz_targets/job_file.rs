@@ -1,0 +1,7 @@
+//! Any text, as a job file, is read or refused by its line.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| clickhouse_backfill::job::fuzzing::job_file(data));

@@ -1,0 +1,7 @@
+//! Any bytes, as a row of any columns, become part of a block or are refused.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| clickhouse_backfill::native::fuzzing::native_block(data));

@@ -1,0 +1,7 @@
+//! Any bytes, quoted, stay within their quotes.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| clickhouse_backfill::clickhouse::fuzzing::quoting(data));

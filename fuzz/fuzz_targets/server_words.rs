@@ -1,0 +1,7 @@
+//! Any words of a server are an error of some class, without the password.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| clickhouse_backfill::clickhouse::fuzzing::server_words(data));

@@ -1,0 +1,69 @@
+//! What must hold for any words of a server and any text as a URL; see `fuzz/`. Not part of the crate's interface.
+
+use std::error::Error as _;
+
+use ::clickhouse::error::Error as ClientError;
+
+use super::{Endpoint, Error, Password, TableName, quote_identifier, quote_literal, quote_literal_bytes};
+
+/// A word that no fuzzer makes up by itself.
+const SECRET: &str = "Tangerine-Submarine";
+
+/// Any words of a server are an error of some class, which shows them, and no password that they repeat.
+pub fn server_words(data: &[u8]) {
+    let words = String::from_utf8_lossy(data).into_owned();
+    let Ok(endpoint) = Endpoint::new("http://host", None, Some(Password::new(SECRET)), "d") else { return };
+    for mid_stream in [false, true] {
+        let error = Error::from_client(ClientError::BadResponse(format!("{words}{SECRET}{words}")), &endpoint, "id", mid_stream);
+        let (text, _) = (error.to_string(), error.class());
+        assert!(!text.contains(SECRET) && !format!("{error:?}").contains(SECRET), "{text}");
+        assert!(error.source().is_none());
+        if let Some(code) = error.code() {
+            assert!(text.starts_with("Code: ") && text.contains(&code.to_string()), "{text}");
+        }
+    }
+}
+
+/// Any text around a password, as a URL, is a URL that does not show it, or is refused in words that do not.
+pub fn url(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    // The fuzzer finds the word in the program. URLs are read without white space and control characters.
+    let plain: String = text.chars().filter(char::is_ascii_graphic).collect();
+    if plain.contains("angerine") || plain.contains("ubmarine") {
+        return;
+    }
+    for url in [
+        text.clone().into_owned(),
+        format!("http://ann:{SECRET}@{text}"),
+        format!("http://ann:{text}{SECRET}@host"),
+        format!("{text}://ann:{SECRET}@host"),
+        format!("https://{text}:{SECRET}@host:8443/"),
+        format!("{text}:{SECRET}@host"),
+    ] {
+        match Endpoint::new(&url, None, None, "d") {
+            Ok(endpoint) => {
+                assert!(endpoint.url().has_host() && endpoint.url().password().is_none() && endpoint.url().username().is_empty());
+                assert!(!endpoint.url().as_str().contains(SECRET), "{url:?} is shown as {}", endpoint.url());
+            }
+            Err(error) => assert!(!format!("{error} {error:?}").contains(SECRET), "{url:?}: {error}"),
+        }
+    }
+}
+
+/// Any bytes, quoted, begin and end with their quote, and no bare quote stands between.
+pub fn quoting(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for (quoted, quote) in [(quote_identifier(&text), '`'), (quote_literal(&text), '\''), (quote_literal_bytes(data), '\'')] {
+        let inner = quoted.as_str().strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        assert!(inner.is_some(), "{quoted}");
+        let mut characters = inner.unwrap_or_default().chars();
+        while let Some(c) = characters.next() {
+            assert!(c != quote && !c.is_ascii_control(), "{quoted}");
+            if c == '\\' {
+                assert!(characters.next().is_some(), "{quoted}");
+            }
+        }
+    }
+    let name = TableName::parse(&text, "d");
+    assert!(!name.quoted().is_empty());
+}
