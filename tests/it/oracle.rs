@@ -8,6 +8,7 @@ mod dry_run;
 mod exclusion;
 pub mod fixture;
 mod generations;
+mod live_writes;
 mod mistakes;
 mod profile;
 mod properties;
