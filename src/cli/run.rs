@@ -80,6 +80,9 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
         let ran = pipeline.run(&session.plan, &Work::all(&session.plan)).await;
         sampler.close();
         let ran = ran?;
+        if ran.outcome == Outcome::Complete {
+            pipeline.sweep(&session.plan).await;
+        }
         if let Some(counted) = ran.counted.filter(|_| ran.outcome == Outcome::Complete) {
             pipeline.check_count(&session.plan, counted, counters.source_rows.get()).await?;
         }

@@ -121,7 +121,7 @@ impl Enricher {
 }
 
 /// The columns that expressions read: what follows the key, without the byte that ends the row.
-fn columns<'a>(row: &Row<'a>) -> &'a [u8] {
+pub(super) fn columns<'a>(row: &Row<'a>) -> &'a [u8] {
     row.payload().split_last().map_or(&[], |(_, columns)| columns)
 }
 

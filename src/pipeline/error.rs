@@ -82,6 +82,15 @@ pub enum PipelineError {
         #[source]
         source: Box<ServerError>,
     },
+    /// Deletions that came while the load was on could not be read.
+    #[error("reading what was deleted in {table} meanwhile failed")]
+    Deletions {
+        /// The source table.
+        table: TableName,
+        /// The last failure.
+        #[source]
+        source: Box<ReadError>,
+    },
     /// The chunks together gave another number of rows than the partition has.
     #[error(
         "the chunks gave {streamed} rows, and {table} counts {before} rows before and {after} after the run; the partition is not completely filled"

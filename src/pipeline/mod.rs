@@ -32,6 +32,7 @@ mod sampler;
 mod shared;
 mod stall;
 mod stop;
+mod sweep;
 mod wave;
 mod work;
 

@@ -13,6 +13,7 @@ use super::report::ChunkBook;
 use super::retry::{Attempts, ask};
 use super::rows::RowFormat;
 use super::shared::{PipelineOptions, Shared};
+use super::sweep::sweep;
 use super::wave::{Next, WaveContext};
 use super::work::Work;
 use super::{Counters, Phase, Sampler, Stop};
@@ -204,6 +205,29 @@ impl Pipeline {
             next = following?;
         }
         Ok(if matches!(next, Next::Stopped) { Outcome::Stopped } else { Outcome::Complete })
+    }
+
+    /// Copies the deletions of source rows that came since the plan's bounds were found, so that no row that was read before comes back to life;
+    /// gives how many these were. To be called when every chunk is done.
+    ///
+    /// Where it fails, that is said, and the load is complete all the same: a server that cannot do this now may never be able to.
+    pub async fn sweep(&self, plan: &Plan) -> u64 {
+        let swept = async { sweep(&self.shared, plan, &self.miss().await?).await };
+        match swept.await {
+            Ok(0) => 0,
+            Ok(rows) => {
+                tracing::info!(rows, "rows that were deleted in the source while the load was on are deleted in the target as well");
+                rows
+            }
+            Err(error) => {
+                let reason = error.reason();
+                tracing::warn!(
+                    reason,
+                    "rows that were deleted in the source while the load was on may be live in the target: verify finds them"
+                );
+                0
+            }
+        }
     }
 
     /// The attributes of a row that finds nothing.

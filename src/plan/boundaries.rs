@@ -107,5 +107,5 @@ async fn from_index(connection: &Connection, table: &TableSchema, stored: &Store
     let rows = connection.rows_with::<Row>("plan", &sql, &Settings::common()).await?;
     let bounds =
         rows.into_iter().filter_map(|row| row.bound.iter().map(|text| hexadecimal::decode(text)).collect::<Option<Bound>>()).collect();
-    Ok(ChunkBounds { key, bounds })
+    Ok(ChunkBounds { key, bounds, newest_block: None })
 }

@@ -7,7 +7,7 @@ use super::Chunk;
 use super::key::KeyColumn;
 use super::ranges::{Bound, predicates};
 
-/// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name", "expression", "type"}], "bounds": [[…]]}`,
+/// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name", "expression", "type"}], "bounds": [[…]], "newest_block": n}`,
 /// in which a value is the text that ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkBounds {
@@ -16,6 +16,9 @@ pub struct ChunkBounds {
     /// For each bound a value of each key column, in the key's order. Chunk n lies between the bounds n - 1 and n, the latter included.
     #[serde(with = "texts")]
     pub bounds: Vec<Bound>,
+    /// The greatest number of a block of inserted rows of the partition when the bounds were found: rows with a greater one came later.
+    #[serde(default)]
+    pub newest_block: Option<u64>,
 }
 
 impl ChunkBounds {
@@ -84,11 +87,12 @@ mod tests {
         let bounds = ChunkBounds {
             key: vec![column("project", "String"), column("day", "Date")],
             bounds: vec![vec![b"p'\"\xff\x00".to_vec(), b"2025-11-01".to_vec()], vec!["ü".into(), b"2025-11-02".to_vec()]],
+            newest_block: Some(7),
         };
         let text = serde_json::to_string(&bounds).unwrap();
         assert_eq!(
             text,
-            r#"{"key":[{"name":"project","expression":"`project`","type":"String"},{"name":"day","expression":"`day`","type":"Date"}],"bounds":[[{"hex":"702722ff00"},"2025-11-01"],["ü","2025-11-02"]]}"#
+            r#"{"key":[{"name":"project","expression":"`project`","type":"String"},{"name":"day","expression":"`day`","type":"Date"}],"bounds":[[{"hex":"702722ff00"},"2025-11-01"],["ü","2025-11-02"]],"newest_block":7}"#
         );
         assert_eq!(serde_json::from_str::<ChunkBounds>(&text).unwrap(), bounds);
         assert_eq!(bounds.chunks().len(), bounds.chunk_count());

@@ -77,7 +77,7 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
     let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
     let window = window(connection, job, partition).await.map_err(failed("asking for the times"))?;
     let scope = Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
-    let Stored { rows, bytes, parts, .. } = stored;
+    let Stored { rows, bytes, parts, newest_block, .. } = stored;
     let planned = |bounds, chunks, waves| Plan {
         partition: partition.clone(),
         stored_rows: rows,
@@ -114,6 +114,9 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
             leading = LeadingColumn::find(job, &found);
             attributes = self::attributes(connection, job, window, leading.as_ref()).await?;
         }
+    }
+    if options.bounds.is_none() {
+        found.newest_block = Some(newest_block);
     }
     let chunks = found.chunks();
     let waves = WavePlanner::new(chunks.len(), leading, attributes, options.memory.attributes);

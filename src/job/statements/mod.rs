@@ -5,6 +5,7 @@
 //! in full and in the same order, so that the bytes of a source row followed by those of a lookup row are a row of the insert, without
 //! the byte that ends each ([`END_OF_ROW`]).
 
+mod deleted;
 mod insert;
 mod join;
 mod late;
@@ -14,6 +15,7 @@ mod sample;
 mod scope;
 mod source;
 
+pub use deleted::{NEWEST_BLOCK_OF_PART, deleted_after, deleted_settings};
 pub use insert::{dry_run, insert, insert_settings};
 pub use join::{join, join_settings};
 pub use late::{KeyBytes, late, late_settings};

@@ -6,10 +6,14 @@ use crate::job::{BoundJob, BoundLookup};
 
 /// Rows of the scope, `FORMAT RowBinary`, in no particular order: ordering would cost more than twice the reading.
 pub fn source(job: &BoundJob, scope: &Scope) -> String {
+    format!("SELECT {}\n{}", list(job), from(job, scope))
+}
+
+/// What is selected of a source row.
+pub(super) fn list(job: &BoundJob) -> String {
     let key = job.lookup.iter().flat_map(keys);
     let columns = job.source_columns.iter().map(|column| format!("source.{}", quote_identifier(&column.name)));
-    let list: Vec<_> = key.chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect();
-    format!("SELECT {}\n{}", list.join(", "), from(job, scope))
+    key.chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect::<Vec<_>>().join(", ")
 }
 
 /// How many rows the source query gives for the scope.

@@ -9,7 +9,8 @@ const PARTITION: &str = "202511";
 const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Observations that are there before the run, by what happens to them.
-const BEFORE: [&str; 5] = ["untouched", "changed in both", "changed in the source", "deleted in both", "deleted in the source"];
+const BEFORE: [&str; 6] =
+    ["untouched", "changed in both", "changed in the source", "deleted in both", "deleted in the source", "deleted and written again"];
 
 /// Versions of these observations with this time, name and flag.
 fn write(server: &Server, ids: &[&str], event_ts: &str, name: &str, is_deleted: u8) {
@@ -57,7 +58,9 @@ fn what_is_written_while_the_run_is_on_holds() {
     let both = ["changed in both", "new in both"];
     write(&server, &both, "2025-11-11 13:00:00", "as it is", 0);
     write(&server, &["changed in the source", "new in the source"], "2025-11-11 13:00:00", "as it is", 0);
-    write(&server, &["deleted in both", "deleted in the source"], "2025-11-11 13:00:00", "gone", 1);
+    write(&server, &["deleted in both", "deleted in the source", "deleted and written again"], "2025-11-11 13:00:00", "gone", 1);
+    // At the very time of its deletion: of two versions that tie, the server takes the one that was written last.
+    write(&server, &["deleted and written again"], "2025-11-11 13:00:00", "as it is", 0);
     for id in both {
         write_event(&server, id, 0);
     }
@@ -70,7 +73,12 @@ fn what_is_written_while_the_run_is_on_holds() {
     assert_eq!(name_of("untouched"), Some("as it was"));
     assert_eq!(name_of("changed in both"), Some("as it is"), "a newer live row wins over one that was read before it");
     assert_eq!(name_of("new in both"), Some("as it is"));
-    assert_eq!(name_of("deleted in both"), None, "a row that was deleted does not come back to life");
+    for id in ["deleted in both", "deleted in the source"] {
+        assert_eq!(name_of(id), None, "a row that was deleted does not come back to life: {id}");
+    }
+    let deletions = "SELECT groupUniqArray(span_id) FROM events WHERE project_id = 'live' AND is_deleted = 1";
+    assert_eq!(server.text(&format!("SELECT arraySort(({deletions}))")), "['deleted in both','deleted in the source']");
+    assert_eq!(name_of("deleted and written again"), Some("as it was"), "a row that lives stays alive");
     assert_eq!(name_of("changed in the source"), Some("as it was"), "what only the source knows is as it was when it was read");
     assert_eq!(name_of("new in the source"), None);
 }
