@@ -27,6 +27,7 @@ pub(super) fn pipeline_options(
     Ok(PipelineOptions {
         format: row_format(arguments.throughput.insert_format, job)?,
         dry_run: arguments.dry_run,
+        ordered: false,
         batch_rows: batch_size,
         batch_bytes: memory.batch_bytes,
         stream_block_rows: stream_block_size,

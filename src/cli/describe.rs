@@ -94,9 +94,13 @@ fn at(endpoint: &Endpoint, version: &str) -> String {
 }
 
 /// What is safe after a run that did not finish, and the command to go on.
-pub(super) fn safe_and_next(session: &Session, dry_run: bool) -> String {
-    if dry_run {
+pub(super) fn safe_and_next(session: &Session, options: &PipelineOptions) -> String {
+    if options.dry_run {
         return "nothing was written; run the same command again".to_owned();
+    }
+    if !session.job.target.is_replacing() {
+        let again = if options.ordered { "batches that are sent twice are recognized" } else { "rows that are sent twice stay twice" };
+        return format!("what was inserted stays; run the same command again: {again} in {}", session.job.target.name);
     }
     format!(
         "what was inserted stays; run the same command again: rows that are inserted twice collapse in {} by its sorting key",

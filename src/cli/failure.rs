@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::clickhouse::{Error as ServerError, TlsProblem};
+use crate::clickhouse::{Error as ServerError, TableName, TlsProblem};
 use crate::job::JobError;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{PipelineError, RepeatsError};
 use crate::plan::PlanError;
 
 /// A command that did not do what it was asked.
@@ -202,6 +202,28 @@ impl From<PlanError> for Failure {
             PlanError::Server { .. } => Kind::Stopped,
         };
         Self::of_kind(kind, &error)
+    }
+}
+
+impl From<RepeatsError> for Failure {
+    fn from(error: RepeatsError) -> Self {
+        let failure = if matches!(error, RepeatsError::Server { .. }) { Self::stopped(&error) } else { Self::refused(error.to_string()) };
+        let window = |table: &TableName, setting: &str, blocks: u64| {
+            format!("ALTER TABLE {} MODIFY SETTING {setting} = {blocks} makes it recognize what comes again", table.quoted())
+        };
+        let failure = match &error {
+            RepeatsError::NoWindow { target, setting: Some(setting), .. } | RepeatsError::View { target, setting, .. } => {
+                failure.hint(window(target, setting, 10_000))
+            }
+            RepeatsError::WindowTooSmall { target, needed, setting, .. } => failure.hint(window(target, setting, needed.saturating_mul(2))),
+            RepeatsError::NoWindow { .. } => failure,
+            RepeatsError::Server { .. } => return failure,
+        };
+        let failure = match &error {
+            RepeatsError::NoWindow { .. } => failure.hint("a ReplacingMergeTree needs none: its repeated rows collapse by its sorting key"),
+            _ => failure,
+        };
+        failure.hint("--allow-duplicates fills it all the same")
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 
 use super::duration::{parse_duration, parse_timeout};
 use crate::clickhouse::Timeouts;
@@ -51,6 +52,10 @@ pub(super) struct FaultArguments {
     /// Chunks that may fail before the run stops; the others go on. 0 stops it at the first.
     #[arg(long, value_name = "N", env = "MAX_FAILED_CHUNKS", default_value = "10")]
     pub max_failed_chunks: usize,
+    /// Fill a target in which rows that are sent twice, after a failure, stay twice.
+    #[arg(long, env = "ALLOW_DUPLICATES", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
+    pub allow_duplicates: bool,
     /// How long inserts in flight may take after the first signal.
     #[arg(long, value_name = "TIME", env = "DRAIN_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
     pub drain_timeout: Duration,

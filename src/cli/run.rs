@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::session::{Session, new_run_id, open};
 use super::signals::second_signal;
 use super::{config, describe, logging, sample, summary_file};
-use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineError, Sampler, Stop, Work};
+use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineError, PipelineOptions, Repeats, Sampler, Stop, Work, repeats};
 use crate::progress::{Seconds, Status, Summary, Terminal, peak_memory_bytes, show};
 
 /// What a supervisor takes for "interrupted by a signal".
@@ -47,12 +47,12 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     summary_file::check(arguments.output.summary_json.as_deref())?;
     let run_id = new_run_id();
     let session = open(&arguments.server, &arguments.what, &arguments.throughput, &run_id).await?;
-    let options = config::pipeline_options(arguments, &session.job, &session.resources, &run_id)?;
+    let mut options = config::pipeline_options(arguments, &session.job, &session.resources, &run_id)?;
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
     terminal.say(&describe::configuration(&session, &options, &run_id));
-    refuse_duplicates(&session, options.dry_run)?;
+    settle_repeats(&session, terminal, &mut options, arguments.faults.allow_duplicates).await?;
 
     let counters = Arc::new(Counters::default());
     if session.plan.chunks.is_empty() {
@@ -113,7 +113,7 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
         terminal.say(&figures.text());
     }
     summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
-    let again = describe::safe_and_next(&session, options.dry_run);
+    let again = describe::safe_and_next(&session, &options);
     match ran {
         Ok(Outcome::Complete) => {
             if let Err(error) = printed {
@@ -129,17 +129,17 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     }
 }
 
-/// Repeats collapse only in a table that replaces rows; anywhere else a retry would leave duplicates.
-fn refuse_duplicates(session: &Session, dry_run: bool) -> Result<(), Failure> {
-    let target = &session.job.target;
-    if target.is_replacing() || dry_run {
+/// Finds out what keeps rows that are sent twice from being in the target twice, and says what a person should know of it.
+async fn settle_repeats(session: &Session, terminal: &Terminal, options: &mut PipelineOptions, allowed: bool) -> Result<(), Failure> {
+    if options.dry_run {
         return Ok(());
     }
-    let message = format!(
-        "the target table {} has the engine {}, which would keep the rows of a batch twice when it is sent again",
-        target.name, target.engine
-    );
-    Err(Failure::refused(message).hint("fill a ReplacingMergeTree, whose repeated rows collapse by its sorting key"))
+    let found = repeats(&session.servers.target, &session.job, &session.plan, options, allowed).await?;
+    options.ordered = matches!(found.repeats, Repeats::Recognized { .. });
+    for remark in found.remarks {
+        terminal.say(&format!("note: {remark}"));
+    }
+    Ok(())
 }
 
 /// How a run ended.

@@ -7,6 +7,7 @@
 mod class;
 mod compression;
 mod connection;
+mod deduplication;
 mod endpoint;
 mod error;
 #[doc(hidden)]
@@ -24,6 +25,7 @@ mod tls;
 pub use class::ErrorClass;
 pub use compression::WireCompression;
 pub use connection::{Connection, Timeouts};
+pub use deduplication::{Deduplication, deduplication};
 pub use endpoint::{Endpoint, Password};
 pub use error::Error;
 pub use query_id::{QUERY_ID_BEGINNING, QueryPrefix};

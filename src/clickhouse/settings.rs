@@ -58,6 +58,9 @@ impl Settings {
             .with("insert_null_as_default", "0")
             .with("async_insert", "0")
             .with("optimize_on_insert", "0")
+            // A block that comes again is recognized by its token, in the target and, each by itself, in what its views fill.
+            .with("insert_deduplicate", "1")
+            .with("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with("max_insert_block_size", &rows)
             .with("min_insert_block_size_rows", &rows)
             .with("min_insert_block_size_bytes", "1099511627776")

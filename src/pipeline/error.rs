@@ -62,6 +62,14 @@ pub enum PipelineError {
         /// Whether the run was stopped because of them.
         gave_up: bool,
     },
+    /// The attributes of a single chunk do not fit the memory, and dividing its keys would make other batches of it.
+    #[error(
+        "the attributes of one chunk do not fit into the memory, and its keys cannot be divided: {table} recognizes repeated batches only if they have the same rows every time"
+    )]
+    DividedKeys {
+        /// The target table.
+        table: TableName,
+    },
     /// A server stayed away.
     #[error("the server could not be reached for {seconds} s")]
     Lost {

@@ -90,7 +90,8 @@ pub(super) async fn read_chunks(shared: Arc<Shared>, chunks: Arc<ChunkList>, rea
 async fn read_with_retries(shared: &Shared, chunk: &Chunk, reading: &Reading) -> Result<End, PipelineError> {
     let Reading { scope, enricher, book, queue } = reading;
     let share = Share::of(scope.bucket);
-    let sql = statements::source(&shared.job, &scope.within(chunk.range.as_deref()));
+    let statement = if shared.options.ordered { statements::source_in_order } else { statements::source };
+    let sql = statement(&shared.job, &scope.within(chunk.range.as_deref()));
     let mut attempts = Attempts::at_source(shared);
     loop {
         let attempt = Attempt::begin(chunk.number, share, book.clone(), shared.counters.clone());

@@ -18,6 +18,9 @@ use crate::plan::LateMemory;
 pub struct PipelineOptions {
     /// Whether the target is replaced by one that keeps nothing.
     pub dry_run: bool,
+    /// Whether the rows of a chunk come in the same order every time, so that its batches have the same rows, for targets that recognize
+    /// blocks. It costs more than twice the reading, and chunks must not be divided by their keys.
+    pub ordered: bool,
     /// Rows of a batch at most.
     pub batch_rows: u64,
     /// Bytes of a batch at most, but for the row that exceeds them.

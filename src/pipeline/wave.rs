@@ -48,6 +48,9 @@ impl WaveContext<'_> {
     /// Loads the attributes of the next wave that fits the memory.
     pub async fn load_next(&self, planner: &mut WavePlanner) -> Result<Next, PipelineError> {
         while let Some(wave) = planner.next_wave() {
+            if wave.bucket.is_some() && self.shared.options.ordered {
+                return Err(PipelineError::DividedKeys { table: self.shared.job.target.name.clone() });
+            }
             let Some(lookup) = &self.shared.job.lookup else {
                 return Ok(Next::Wave(ReadyWave { wave, enricher: Arc::new(Enricher::without_lookup(self.sampler.clone())) }));
             };

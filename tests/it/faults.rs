@@ -15,6 +15,7 @@ mod fixture;
 mod limits;
 mod outages;
 mod quotations;
+mod repeats;
 mod signals;
 mod silence;
 mod slow_reader;

@@ -22,7 +22,7 @@ pub use late::{KeyBytes, late, late_settings};
 pub use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub use sample::{sample, sample_settings};
 pub use scope::{Bucket, LookupWindow, Scope};
-pub use source::{count, source, source_settings};
+pub use source::{count, source, source_in_order, source_settings};
 
 use super::BoundJob;
 use crate::clickhouse::quote_identifier;

@@ -11,9 +11,28 @@ pub fn source(job: &BoundJob, scope: &Scope) -> String {
 
 /// What is selected of a source row.
 pub(super) fn list(job: &BoundJob) -> String {
-    let key = job.lookup.iter().flat_map(keys);
+    columns(job).chain([SELECT_END_OF_ROW.to_owned()]).collect::<Vec<_>>().join(", ")
+}
+
+/// The same rows in an order that is the same every time: by the sorting key, and where rows may share theirs, by all that is selected.
+pub fn source_in_order(job: &BoundJob, scope: &Scope) -> String {
+    let table = &job.source;
+    // The server's own text of the key, with one column after the other.
+    let mut order: Vec<_> = Some(table.sorting_key.clone()).filter(|key| !key.is_empty()).into_iter().collect();
+    let is_unique = job.collapse && table.is_replacing() && !order.is_empty();
+    let columns: Vec<_> = columns(job).collect();
+    if !is_unique && !columns.is_empty() {
+        // Not all types can be compared; their bytes can.
+        order.push(format!("formatRow('RowBinary', {})", columns.join(", ")));
+    }
+    let order = if order.is_empty() { String::new() } else { format!("\nORDER BY {}", order.join(", ")) };
+    format!("{}{order}", source(job, scope))
+}
+
+/// What expressions and keys need.
+fn columns(job: &BoundJob) -> impl Iterator<Item = String> + '_ {
     let columns = job.source_columns.iter().map(|column| format!("source.{}", quote_identifier(&column.name)));
-    key.chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect::<Vec<_>>().join(", ")
+    job.lookup.iter().flat_map(keys).chain(columns)
 }
 
 /// How many rows the source query gives for the scope.

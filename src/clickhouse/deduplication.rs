@@ -1,0 +1,106 @@
+//! Which tables recognize a block that comes a second time, and which tables are fed from another by views.
+//!
+//! See [deduplicating inserts on retries](https://clickhouse.com/docs/guides/developer/deduplicating-inserts-on-retries).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde::Deserialize;
+
+use super::{Connection, Error, TableName, quote_literal};
+
+/// What a table does with a block that it has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deduplication {
+    /// Which table.
+    pub name: TableName,
+    /// Its engine.
+    pub engine: String,
+    /// The view through which it is fed; `None` for the table that was asked about.
+    pub view: Option<TableName>,
+    /// It recognizes so many of the last blocks by their token; 0 for none.
+    pub window: u64,
+}
+
+impl Deduplication {
+    /// Whether repeated rows collapse by the sorting key.
+    pub fn is_replacing(&self) -> bool {
+        self.engine.ends_with("ReplacingMergeTree")
+    }
+
+    /// The setting that gives it a window.
+    pub fn window_setting(&self) -> &'static str {
+        if is_replicated(&self.engine) { "replicated_deduplication_window" } else { "non_replicated_deduplication_window" }
+    }
+}
+
+/// Keepers hold the blocks of these.
+fn is_replicated(engine: &str) -> bool {
+    engine.starts_with("Replicated") || engine.starts_with("Shared")
+}
+
+#[derive(Deserialize)]
+struct Table {
+    engine: String,
+    plain: u64,
+    replicated: u64,
+    views: Vec<[String; 2]>,
+    target: [String; 2],
+}
+
+/// Asks about a table, and about all tables that its materialized views fill, in turn.
+///
+/// # Errors
+/// Those of the queries. A table that the user may not see is left out.
+pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<Vec<Deduplication>, Error> {
+    let knows_targets = "SELECT name FROM system.columns WHERE database = 'system' AND table = 'tables' AND name = 'target_table'";
+    let knows_targets = !connection.rows::<Named>("schema", knows_targets).await?.is_empty();
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut waiting = VecDeque::from([(name.clone(), None::<TableName>)]);
+    while let Some((name, view)) = waiting.pop_front() {
+        if !seen.insert((name.database.clone(), name.table.clone())) {
+            continue;
+        }
+        let Some(table) = ask(connection, &name, knows_targets).await? else { continue };
+        let Table { engine, plain, replicated, views, target: [database, table] } = table;
+        if engine == "MaterializedView" && !table.is_empty() {
+            waiting.push_back((TableName { database, table }, Some(name)));
+            continue;
+        }
+        waiting.extend(views.into_iter().map(|[database, table]| (TableName { database, table }, view.clone())));
+        let window = match &*engine {
+            engine if is_replicated(engine) => replicated,
+            engine if engine.ends_with("MergeTree") => plain,
+            _ => 0,
+        };
+        let view = view.or_else(|| (engine == "MaterializedView").then(|| name.clone()));
+        found.push(Deduplication { name, engine, view, window });
+    }
+    Ok(found)
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "name")]
+    _name: String,
+}
+
+async fn ask(connection: &Connection, name: &TableName, knows_targets: bool) -> Result<Option<Table>, Error> {
+    // A setting of the table itself wins over the server's. `\b` tells the two names apart, of which one ends with the other.
+    let window = |setting: &str, defaults: &str| {
+        format!(
+            "ifNull(toUInt64OrNull(extract(engine_full, '\\\\bSETTINGS .*\\\\b{setting} = (\\\\d+)')), \
+             (SELECT max(toUInt64OrZero(value)) FROM system.{defaults} WHERE name = '{setting}'))"
+        )
+    };
+    let target = if knows_targets { "[target_database, target_table]" } else { "['', '']" };
+    let sql = format!(
+        "SELECT engine, {} AS plain, {} AS replicated, {target} AS target, \
+         arrayMap((database, table) -> [database, table], dependencies_database, dependencies_table) AS views \
+         FROM system.tables WHERE database = {} AND name = {}",
+        window("non_replicated_deduplication_window", "merge_tree_settings"),
+        window("replicated_deduplication_window", "replicated_merge_tree_settings"),
+        quote_literal(&name.database),
+        quote_literal(&name.table)
+    );
+    Ok(connection.rows::<Table>("schema", &sql).await?.into_iter().next())
+}

@@ -1,0 +1,148 @@
+//! Targets whose rows do not collapse: a batch that is sent twice is there once, since the table recognizes its token. Rows are counted
+//! without FINAL.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::fixture::{Behind, INSERT, SOURCE, wait_for_fault};
+use crate::support::{Binary, Direction, Output, Proxy};
+
+/// A run into `plain`, a MergeTree with a window of blocks.
+struct Plain {
+    behind: Behind,
+}
+
+impl Plain {
+    fn start() -> Self {
+        let behind = Behind::start();
+        behind.orders.server.query(
+            "CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY (customer, order_id) SETTINGS non_replicated_deduplication_window = 1000",
+        );
+        Self { behind }
+    }
+
+    fn tool(&self) -> Binary {
+        self.behind.tool().args(&["--target-table", "plain"])
+    }
+
+    fn count(&self, what: &str) -> u64 {
+        self.behind.orders.server.text(&format!("SELECT {what} FROM plain")).parse().unwrap()
+    }
+
+    /// Holds `plain` against the join: no row is missing, wrong, or there twice.
+    #[track_caller]
+    fn assert_exactly_once(&self, output: &Output) {
+        let server = &self.behind.orders.server;
+        server.query("TRUNCATE TABLE shipments");
+        server.query("INSERT INTO shipments SELECT * FROM plain");
+        self.behind.orders.assert_complete();
+        assert_eq!(self.count("count()"), self.count("uniqExact(customer, order_id)"), "rows without FINAL\n{output}");
+    }
+
+    /// Runs in spite of a fault.
+    #[track_caller]
+    fn survives(&self, arm: impl FnOnce(&Proxy)) -> Output {
+        self.behind.orders.server.query("TRUNCATE TABLE plain");
+        let before = self.behind.proxy.fired();
+        arm(&self.behind.proxy);
+        let output = self.tool().run().expect(0);
+        assert_eq!(self.behind.proxy.fired(), before + 1, "the fault happened once\n{output}");
+        self.assert_exactly_once(&output);
+        output
+    }
+}
+
+#[test]
+fn inserts_that_are_cut_and_reads_that_are_repeated_leave_not_one_row_too_many() {
+    let plain = Plain::start();
+    let output = plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
+    assert!(output.stderr.contains("it is not known whether the rows arrived"), "{output}");
+    plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToServer, 500_000, 1));
+    let output = plain.survives(|proxy| proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, 8_000_000, 1));
+    assert!(plain.behind.orders.figure("repeated_rows") > 0, "batches were sent twice\n{output}");
+    // Without a window, what is sent twice stays; that must be allowed.
+    let server = &plain.behind.orders.server;
+    server.query("ALTER TABLE plain RESET SETTING non_replicated_deduplication_window");
+    server.query("TRUNCATE TABLE plain");
+    plain.behind.proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1);
+    let output = plain.tool().arg("--allow-duplicates").run().expect(0);
+    assert!(output.stderr.contains("that is allowed"), "{output}");
+    assert!(plain.count("count()") > plain.count("uniqExact(customer, order_id)"), "{output}");
+}
+
+#[test]
+fn a_server_that_is_killed_during_an_insert_leaves_not_one_row_too_many() {
+    let mut plain = Plain::start();
+    for (direction, offset) in [(Direction::ToServer, 500_000), (Direction::ToClient, 0)] {
+        plain.behind.orders.server.query("TRUNCATE TABLE plain");
+        let before = plain.behind.proxy.fired();
+        plain.behind.proxy.after_request_with(INSERT).stall_at(direction, offset, 1);
+        let running = plain.tool().spawn();
+        wait_for_fault(&plain.behind.proxy, before);
+        plain.behind.orders.server.kill9();
+        plain.behind.proxy.pass();
+        plain.behind.orders.server.restart();
+        let output = running.wait().expect(0);
+        plain.assert_exactly_once(&output);
+    }
+}
+
+/// The source is changed between two readings, so that the first batch is another one under the same number.
+#[test]
+fn a_batch_with_other_rows_is_not_taken_for_the_one_before() {
+    let plain = Plain::start();
+    plain.behind.proxy.after_request_with(SOURCE).stall_at(Direction::ToClient, 8_000_000, 1);
+    let running = plain.tool().spawn();
+    wait_for_fault(&plain.behind.proxy, 0);
+    let server = &plain.behind.orders.server;
+    let first = || plain.count("countIf(order_id = 1)") > 0;
+    assert!(crate::support::process::wait_until(super::fixture::SOON, first), "the first batch is inserted");
+    server.query("INSERT INTO orders SELECT id, customer, placed, amount, version + 1, 0, 'changed' FROM orders WHERE id = 1");
+    plain.behind.proxy.reset_all();
+    plain.behind.proxy.pass();
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("the chunk is read again"), "{output}");
+    assert_eq!(plain.count("countIf(order_id = 1 AND note LIKE 'changed to %')"), 1, "the changed row arrived\n{output}");
+    // What a changed source costs: the rows of that batch are there twice. Those of the others are not.
+    assert_eq!(plain.count("count() - uniqExact(customer, order_id)"), 2000, "{output}");
+}
+
+#[test]
+fn targets_that_do_not_recognize_enough_are_refused() {
+    let plain = Plain::start();
+    let server = &plain.behind.orders.server;
+    server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 2");
+    let output = plain.tool().run().expect(3);
+    for part in
+        ["recognizes the last 2 blocks", "would stay twice", "MODIFY SETTING non_replicated_deduplication_window = ", "--allow-duplicates"]
+    {
+        assert!(output.stderr.contains(part), "{part}\n{output}");
+    }
+    server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 1000");
+    server.script(
+        "CREATE TABLE sums (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
+         --;;
+         CREATE MATERIALIZED VIEW adding TO sums AS SELECT customer, count() AS orders FROM plain GROUP BY customer",
+    );
+    let output = plain.tool().run().expect(3);
+    for part in [
+        "the view default.adding fills default.sums",
+        "SummingMergeTree",
+        "ALTER TABLE `default`.`sums` MODIFY SETTING",
+        "--allow-duplicates",
+    ] {
+        assert!(output.stderr.contains(part), "{part}\n{output}");
+    }
+    assert_eq!(plain.count("count()"), 0);
+    // With a window of its own, the view's table counts every row once as well.
+    server.query("ALTER TABLE sums MODIFY SETTING non_replicated_deduplication_window = 1000");
+    let output = plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
+    assert_eq!(server.text("SELECT sum(orders) FROM sums"), plain.count("count()").to_string(), "{output}");
+    // Into a table that collapses rows it is only said.
+    server.script(
+        "CREATE TABLE more (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
+         --;;
+         CREATE MATERIALIZED VIEW more_adding TO more AS SELECT customer, count() AS orders FROM shipments GROUP BY customer",
+    );
+    let output = plain.behind.tool().run().expect(0);
+    assert!(output.stderr.contains("default.more (SummingMergeTree) is filled by a view"), "{output}");
+}
