@@ -6,6 +6,7 @@
 mod chunk_ranges;
 mod fixture;
 mod keys;
+mod late;
 mod many_chunks;
 mod names;
 mod types;

@@ -139,6 +139,13 @@ const JOINED_BY_HAND: &str = "
     LEFT ANY JOIN (SELECT key AS looked_up, argMax(tuple(attributes.text, attributes.number), version) AS pair, tupleElement(pair, 1) AS text, tupleElement(pair, 2) AS number FROM attributes GROUP BY key) AS newest
     ON rows.key = looked_up";
 
+/// The same where half of the lookup lies outside of its window.
+const JOINED_BY_HAND_LATE: &str = "
+    SELECT id, text, CAST(number, 'Nullable(UInt32)') AS number
+    FROM rows
+    LEFT ANY JOIN (SELECT key AS looked_up, argMax(tuple(attributes.text, attributes.number), (time > '2025-06-08 00:00:00', version)) AS pair, tupleElement(pair, 1) AS text, tupleElement(pair, 2) AS number FROM attributes GROUP BY key) AS newest
+    ON rows.key = looked_up";
+
 fn server() -> Server {
     let server = Server::start();
     server.query("CREATE TABLE joined (id UInt64, text String, number Nullable(UInt32)) ENGINE = ReplacingMergeTree ORDER BY id");
@@ -148,12 +155,13 @@ fn server() -> Server {
 fn make(server: &Server, keys: &Keys) {
     let Keys { source, values, lookup, looked_up } = keys;
     let statements = [
-        format!("CREATE OR REPLACE TABLE rows (id UInt64, key {source}) ENGINE = MergeTree ORDER BY id"),
-        format!("INSERT INTO rows SELECT number, {values} FROM numbers(60)"),
+        format!("CREATE OR REPLACE TABLE rows (id UInt64, key {source}, time DateTime('UTC') DEFAULT '2025-06-15 00:00:00') ENGINE = MergeTree ORDER BY id"),
+        format!("INSERT INTO rows (id, key) SELECT number, {values} FROM numbers(60)"),
         format!(
-            "CREATE OR REPLACE TABLE attributes (key {lookup}, text String, number Nullable(UInt32), version UInt16) ENGINE = MergeTree ORDER BY version"
+            "CREATE OR REPLACE TABLE attributes (key {lookup}, text String, number Nullable(UInt32), version UInt16,
+                 time DateTime('UTC') DEFAULT if(intDiv(version, 3) % 2 = 0, '2025-01-01 00:00:00', '2025-06-15 00:00:00')) ENGINE = MergeTree ORDER BY version"
         ),
-        format!("INSERT INTO attributes SELECT {looked_up}, toString(number), if(number % 2 = 0, NULL, number), number FROM numbers(40)"),
+        format!("INSERT INTO attributes (key, text, number, version) SELECT {looked_up}, toString(number), if(number % 2 = 0, NULL, number), number FROM numbers(40)"),
         "TRUNCATE TABLE joined SYNC".to_owned(),
     ];
     fixture::make(server, &statements);
@@ -169,6 +177,23 @@ fn keys_are_compared_as_the_join_compares_them() {
         assert!(matched != "0" && matched != "60", "{matched} hits are no test");
         assert_fills(&server, JOB, "joined", &["id"], JOINED_BY_HAND);
     }
+}
+
+#[test]
+fn keys_are_compared_outside_of_the_window_as_the_join_compares_them() {
+    let server = server();
+    let job = JOB.replace("table = 'rows'", "table = 'rows'\ntime = 'time'");
+    let job = job.replace("version = 'version'", "version = 'version'\nwindow = { column = 'time', days_before = 7, days_after = 1 }");
+    let mut found_late = 0;
+    for keys in JOINED {
+        make(&server, keys);
+        println!("{} and {}", keys.source, keys.lookup);
+        let output = assert_fills(&server, &job, "joined", &["id"], JOINED_BY_HAND_LATE);
+        let figures = output.stderr.lines().find(|line| line.contains("matched, late, unmatched")).expect("the summary has figures");
+        found_late += usize::from(!figures.contains(", 0, "));
+    }
+    // Of the others, each key has a row in the window.
+    assert!(found_late + 4 > JOINED.len(), "{found_late} of {}", JOINED.len());
 }
 
 #[test]
