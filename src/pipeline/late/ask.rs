@@ -19,8 +19,8 @@ pub(super) type Found = HashMap<Box<[u8]>, Arc<[u8]>, RandomState>;
 
 /// How asking ended.
 pub(super) enum Asked {
-    /// With an answer.
-    Found(Found),
+    /// With an answer of so many bytes.
+    Found { found: Found, bytes: usize },
     /// With a larger answer than is allowed: fewer keys must be asked for.
     TooLarge,
     /// The run is stopping.
@@ -84,5 +84,5 @@ async fn read(shared: &Shared, lookup: &BoundLookup, sql: &str, settings: &Setti
     }
     framer.finish()?;
     tracing::debug!(found = found.len(), bytes, "keys were looked up outside of the window");
-    Ok(Asked::Found(found))
+    Ok(Asked::Found { found, bytes })
 }

@@ -56,12 +56,12 @@ impl LateLookup {
 
     /// Bytes of an answer.
     fn answer_bytes(&self) -> usize {
-        size(self.shared.options.late.reader / 8)
+        size(self.shared.options.late.reader / 4)
     }
 
     /// When a late batch is full.
     pub(super) fn batch_limits(&self) -> BatchLimits {
-        BatchLimits { bytes: (self.shared.options.late.reader / 8 * 3).max(1), ..self.shared.options.batch_limits() }
+        BatchLimits { bytes: (self.shared.options.late.reader / 4).max(1), ..self.shared.options.batch_limits() }
     }
 
     /// Looks up the rows' keys and puts the rows into batches, in their order. Gives whether to go on.
@@ -75,7 +75,12 @@ impl LateLookup {
             let mut question = self.question(aside, begin, most_keys);
             if !question.unknown.is_empty() {
                 match ask(&self.shared, lookup, self.window, &question.unknown, self.answer_bytes()).await? {
-                    Asked::Found(found) => self.learn(&mut question, &found),
+                    Asked::Found { found, bytes } => {
+                        self.learn(&mut question, &found);
+                        if bytes < self.answer_bytes() / 4 {
+                            most_keys = (most_keys * 2).min(KEYS_A_QUERY);
+                        }
+                    }
                     Asked::TooLarge => {
                         most_keys = (question.unknown.len() / 2).max(1);
                         continue;
@@ -105,7 +110,7 @@ impl LateLookup {
         let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut question = Question { answers: HashMap::default(), unknown: Vec::new(), end: begin };
         // Of a row's bytes few are its key. Where they are many, the statement must not become much larger than the rows.
-        let (mut key_bytes, most_bytes) = (0, self.answer_bytes());
+        let (mut key_bytes, most_bytes) = (0, self.answer_bytes() / 4);
         while let Some((key, _)) = aside.row(question.end) {
             if !question.answers.contains_key(key.bytes) {
                 let answer = known.recall(key.bytes);
