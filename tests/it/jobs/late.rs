@@ -109,7 +109,6 @@ impl Late {
         if let Some(limit) = arguments.iter().position(|argument| *argument == "--memory") {
             let limit: u64 = arguments[limit + 1].parse().unwrap();
             let peak = number(&summary, "peak_memory_bytes");
-            println!("{peak} of {limit} bytes");
             assert!(peak <= limit + limit / 10, "{peak} of {limit} bytes\n{summary}");
         }
         (output, summary)
