@@ -15,6 +15,7 @@
 //! - [`ledger`]: what was done of a load, and who is at it;
 //! - [`plan`]: from a partition to waves and chunks;
 //! - [`pipeline`]: the stages, the queue, retries, stopping;
+//! - [`load`]: one load from its beginning to its end: plan, claim, pipeline, record, count;
 //! - [`progress`]: bars, lines, the summary;
 //! - [`cli`]: arguments, configuration, commands, exit codes.
 //!
@@ -26,6 +27,7 @@ pub mod clickhouse;
 mod corpus;
 pub mod job;
 pub mod ledger;
+pub mod load;
 pub mod lookup;
 pub mod native;
 pub mod pipeline;

@@ -52,7 +52,8 @@ def run(path, database, partition, *flags, quiet=False):
         summary_path = Path(folder) / "summary.json"
         url, user, password = split_credentials(database.url)
         command = [str(path), "run", "--clickhouse-url", url, "--clickhouse-db", database.name]
-        command += ["--partition", partition, "--summary-json", str(summary_path), *flags]
+        # From the beginning, whatever is recorded of runs before.
+        command += ["--partition", partition, "--restart", "--summary-json", str(summary_path), *flags]
         environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
         # Credentials of the URL go by the environment: a command line is for everyone to see.
         for name, value in (("CLICKHOUSE_USER", user), ("CLICKHOUSE_PASSWORD", password)):

@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use super::dotenv::Environment;
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
+use super::ledger_arguments::LedgerArguments;
 use super::server_arguments::ServerArguments;
 use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Partition};
@@ -71,7 +72,7 @@ pub(super) struct ThroughputArguments {
     /// Memory that the whole process may take, such as 4GiB [default: half of what the machine has free].
     #[arg(long, value_name = "SIZE", env = "MEMORY", value_parser = parse_memory_size)]
     pub memory: Option<u64>,
-    /// About how many rows a chunk has, the unit that is retried and resumed; fewer than 16 granules of each part are not worth it.
+    /// About how many rows a chunk has, the unit that is retried and resumed; every cut costs a granule or two of each part.
     #[arg(long, value_name = "ROWS", env = "CHUNK_ROWS", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = parse_rows)]
     pub chunk_rows: u64,
     /// Rows of an insert.
@@ -173,6 +174,8 @@ pub(super) struct RunArguments {
     pub sample: u16,
     #[command(flatten)]
     pub server: ServerArguments,
+    #[command(flatten)]
+    pub ledger: LedgerArguments,
     #[command(flatten)]
     pub throughput: ThroughputArguments,
     #[command(flatten)]

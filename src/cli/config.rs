@@ -16,12 +16,7 @@ pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {
 }
 
 /// How the pipeline works.
-pub(super) fn pipeline_options(
-    arguments: &RunArguments,
-    job: &BoundJob,
-    resources: &Resources,
-    run_id: &str,
-) -> Result<PipelineOptions, Failure> {
+pub(super) fn pipeline_options(arguments: &RunArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
     let ThroughputArguments { batch_size, stream_block_size, max_retries, .. } = arguments.throughput;
     let Resources { readers, inserters, memory } = *resources;
     Ok(PipelineOptions {
@@ -40,7 +35,8 @@ pub(super) fn pipeline_options(
         outage_wait: arguments.faults.outage_wait,
         drain_timeout: arguments.faults.drain_timeout,
         max_failed_chunks: arguments.faults.max_failed_chunks,
-        token_prefix: format!("clickhouse-backfill-{run_id}"),
+        // The load says it, when it is known which one it is.
+        token_prefix: String::new(),
     })
 }
 

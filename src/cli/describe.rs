@@ -4,11 +4,15 @@ use std::fmt::Write;
 
 use super::session::Session;
 use crate::clickhouse::Endpoint;
+use crate::job::BoundJob;
+use crate::ledger::Slot;
+use crate::load::Load;
 use crate::pipeline::{Concurrency, PipelineOptions, RowFormat};
 use crate::progress::{bytes, count};
 
 /// The configuration of a run. No password is in it.
-pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id: &str) -> String {
+pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id: &str, load: Option<&Load>, slot: Slot) -> String {
+    let counts = load.map(Load::chunk_counts).unwrap_or_default();
     let mut text = format!("{} {}, run {run_id}\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     text.push_str(&tables(session));
     let mut line = |name: &str, value: String| {
@@ -28,6 +32,16 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
     );
     let memory = &session.plan.memory;
     line("memory", format!("at most {}, of which {} for attributes", bytes(memory.total), bytes(memory.attributes)));
+    if let Some(place) = load.and_then(Load::recorded_in) {
+        line("ledger", place);
+    }
+    if counts.before > 0 {
+        line("resumed", format!("{} of {} chunks were completed before", count(counts.before), count(counts.total)));
+    }
+    if slot.workers > 1 {
+        let part = slot.part_of(session.plan.chunks.len());
+        line("worker", format!("{slot}, chunks {} to {}", part.start + 1, part.end));
+    }
     line("dry run", if options.dry_run { "yes, nothing is written".to_owned() } else { "no".to_owned() });
     text
 }
@@ -94,16 +108,14 @@ fn at(endpoint: &Endpoint, version: &str) -> String {
 }
 
 /// What is safe after a run that did not finish, and the command to go on.
-pub(super) fn safe_and_next(session: &Session, options: &PipelineOptions) -> String {
-    if options.dry_run {
+pub(super) fn safe_and_next(job: &BoundJob, dry_run: bool) -> String {
+    const AGAIN: &str = "what was inserted stays; run the same command again, which goes on with the chunks that are missing";
+    if dry_run {
         return "nothing was written; run the same command again".to_owned();
     }
-    if !session.job.target.is_replacing() {
-        let again = if options.ordered { "batches that are sent twice are recognized" } else { "rows that are sent twice stay twice" };
-        return format!("what was inserted stays; run the same command again: {again} in {}", session.job.target.name);
+    let target = &job.target;
+    if !target.is_replacing() {
+        return format!("{AGAIN}: batches that are sent twice are recognized in {}, if it has a window for that", target.name);
     }
-    format!(
-        "what was inserted stays; run the same command again: rows that are inserted twice collapse in {} by its sorting key",
-        session.job.target.name
-    )
+    format!("{AGAIN}: rows that are inserted twice collapse in {} by its sorting key", target.name)
 }

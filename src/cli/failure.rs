@@ -42,6 +42,16 @@ impl Failure {
         failure
     }
 
+    /// A check before the first row met this error.
+    pub fn refusal(error: &(dyn StdError + 'static)) -> Self {
+        Self::of_kind(Kind::Refused, error)
+    }
+
+    /// The configuration met this error.
+    pub fn misuse(error: &(dyn StdError + 'static)) -> Self {
+        Self::of_kind(Kind::Usage, error)
+    }
+
     /// Something failed on the way.
     pub fn stopped(error: &(dyn StdError + 'static)) -> Self {
         Self { kind: Kind::Stopped, causes: chain(error), hints: Vec::new() }

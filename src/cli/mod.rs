@@ -10,9 +10,12 @@ mod dotenv;
 mod duration;
 mod failure;
 mod fault_arguments;
+mod figures;
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;
+mod ledger_arguments;
+mod load_failure;
 mod logging;
 mod output;
 mod panics;

@@ -8,11 +8,12 @@ use tokio::runtime::Runtime;
 use super::arguments::PlanArguments;
 use super::failure::Failure;
 use super::output::print;
-use super::session::{Session, new_run_id, open};
+use super::session::{Session, open};
 use super::{config, describe};
 use crate::clickhouse::Settings;
 use crate::job::BoundJob;
 use crate::job::statements;
+use crate::load::new_id;
 use crate::pipeline::RowFormat;
 use crate::plan::{MemoryPlan, Plan};
 use crate::progress::{bytes, count};
@@ -20,7 +21,10 @@ use crate::progress::{bytes, count};
 /// Prints the plan, or the statements.
 pub(super) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    let session = runtime.block_on(open(&arguments.server, &arguments.what, &arguments.throughput, &new_run_id()))?;
+    let session = runtime.block_on(async {
+        let opened = open(&arguments.server, &arguments.what, &arguments.throughput, &new_id()).await?;
+        opened.plan(&arguments.what.partition).await
+    })?;
     let native = matches!(config::row_format(arguments.throughput.insert_format, &session.job)?, RowFormat::Native(_));
     let text = if arguments.sql { sql(&session, native) } else { overview(&session) };
     print(&text)?;

@@ -8,11 +8,14 @@ use tokio::runtime::Runtime;
 
 use super::arguments::RunArguments;
 use super::failure::Failure;
-use super::session::{Session, new_run_id, open};
+use super::figures::{Ending, Filled, summary};
+use super::load_failure::failure;
+use super::session::{Opened, Session, open};
 use super::signals::second_signal;
 use super::{config, describe, logging, sample, summary_file};
-use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineError, PipelineOptions, Repeats, Sampler, Stop, Work, repeats};
-use crate::progress::{Seconds, Status, Summary, Terminal, peak_memory_bytes, show};
+use crate::load::{ChunkCounts, Ended, Load, LoadRequest, Prepared, new_id, prepare};
+use crate::pipeline::{Counters, Phase, Sampler, Stop};
+use crate::progress::{Status, Terminal, count, show};
 
 /// What a supervisor takes for "interrupted by a signal".
 const INTERRUPTED: u8 = 130;
@@ -45,155 +48,124 @@ pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitC
 
 async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
     summary_file::check(arguments.output.summary_json.as_deref())?;
-    let run_id = new_run_id();
-    let session = open(&arguments.server, &arguments.what, &arguments.throughput, &run_id).await?;
-    let mut options = config::pipeline_options(arguments, &session.job, &session.resources, &run_id)?;
+    let id = new_id();
+    let opened = open(&arguments.server, &arguments.what, &arguments.throughput, &id).await?;
+    let options = config::pipeline_options(arguments, &opened.job, &opened.resources)?;
+    let recording = arguments.ledger.recording(opened.servers.target.endpoint().database(), options.outage_wait)?;
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
-    terminal.say(&describe::configuration(&session, &options, &run_id));
-    settle_repeats(&session, terminal, &mut options, arguments.faults.allow_duplicates).await?;
 
     let counters = Arc::new(Counters::default());
-    if session.plan.chunks.is_empty() {
-        let job = &session.job;
-        terminal.insist(&format!("partition {} of {} has no rows: there is nothing to do", session.plan.partition, job.source.name));
-        counters.enter(Phase::Done);
-        let total = began.elapsed();
-        let ending = Ending { status: Status::Completed, error: None, levels: (0, 0), planned: total, total };
-        let figures = summary(&session, options.dry_run, &counters, &run_id, ending);
-        summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let (sampler, rows_for_sample) = Sampler::new(usize::from(arguments.sample));
     let sampler = Arc::new(sampler);
-    let Session { servers, job, .. } = &session;
-    let kept = (arguments.sample > 0).then(|| sampler.clone());
-    let pipeline = Pipeline::new(servers.clone(), job.clone(), options.clone(), counters.clone(), stop.clone(), kept);
-    pipeline
-        .preflight()
-        .await
-        .map_err(|error| Failure::refused_because("the server refuses the insert that a run would send, tried without rows", &error))?;
+    let request = LoadRequest {
+        servers: opened.servers.clone(),
+        server_version: opened.server_version.clone(),
+        job: opened.job.clone(),
+        partition: arguments.what.partition.clone(),
+        plan: opened.plan_options(),
+        pipeline: options.clone(),
+        recording: (!options.dry_run).then_some(recording),
+        allow_duplicates: arguments.faults.allow_duplicates,
+        counters: counters.clone(),
+        stop,
+        sampler: (arguments.sample > 0).then(|| sampler.clone()),
+    };
+    let again = describe::safe_and_next(&opened.job, options.dry_run);
+    let prepared = prepare(request).await.map_err(|error| failure(error, &again))?;
+    let say_configuration = |session: &Session, run_id: &str, load: Option<&Load>| {
+        terminal.say(&describe::configuration(session, &options, run_id, load, arguments.ledger.worker));
+    };
+    let Prepared::Ready(mut load) = prepared else {
+        if let Prepared::Empty(plan) = &prepared {
+            say_configuration(&opened.clone().with_plan((**plan).clone()), &id, None);
+        }
+        return nothing_to_do(arguments, terminal, &opened, &counters, &prepared, id, began.elapsed());
+    };
+    let session = opened.with_plan(load.plan().clone());
+    say_configuration(&session, load.run_id(), Some(&load));
+    for remark in load.begin().await.map_err(|error| failure(error, &again))? {
+        terminal.say(&format!("note: {remark}"));
+    }
     let planned = began.elapsed();
 
     let work = async {
-        let ran = pipeline.run(&session.plan, &Work::all(&session.plan)).await;
+        let ran = load.run().await;
         sampler.close();
-        let ran = ran?;
-        if ran.outcome == Outcome::Complete {
-            pipeline.sweep(&session.plan).await;
-        }
-        if let Some(counted) = ran.counted.filter(|_| ran.outcome == Outcome::Complete) {
-            pipeline.check_count(&session.plan, counted, counters.source_rows.get()).await?;
-        }
-        Ok::<_, PipelineError>(ran.outcome)
+        ran
     };
     let running = show(terminal, counters.clone(), options.dry_run, work);
     let printing = async {
         if arguments.sample > 0
             && let Ok(rows) = rows_for_sample.await
         {
-            return sample::print_sample(terminal, &servers.target, job, &rows).await;
+            return sample::print_sample(terminal, &session.servers.target, &session.job, &rows).await;
         }
         Ok(())
     };
     let (ran, printed) = tokio::join!(running, printing);
     counters.enter(Phase::Done);
-    let failure = ran.as_ref().err().map(|error| Failure::from(error).one_line());
     let status = match &ran {
-        Ok(Outcome::Complete) => Status::Completed,
-        Ok(Outcome::Stopped) => Status::Interrupted,
+        Ok(Ended::Complete | Ended::PartDone { .. }) => Status::Completed,
+        Ok(Ended::Stopped) => Status::Interrupted,
         Err(_) => Status::Failed,
     };
-    let ending = Ending { status, error: failure, levels: pipeline.levels(), planned, total: began.elapsed() };
-    let figures = summary(&session, options.dry_run, &counters, &run_id, ending);
+    let ran = ran.map_err(|error| failure(error, &again));
+    let error = ran.as_ref().err().map(Failure::one_line);
+    let (run_id, chunks, levels) = (load.run_id().to_owned(), load.chunk_counts(), load.levels());
+    let ending = Ending { status, error, run_id, chunks, levels, planned, total: began.elapsed() };
+    let (partition, memory) = (&arguments.what.partition, session.plan.memory.total);
+    let figures = summary(&Filled { job: &session.job, partition, dry_run: options.dry_run, memory }, &counters, ending);
     if terminal.is_json() {
         tracing::info!(summary = %serde_json::to_string(&figures).unwrap_or_default(), "the run has ended");
     } else {
         terminal.say(&figures.text());
     }
     summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
-    let again = describe::safe_and_next(&session, &options);
-    match ran {
-        Ok(Outcome::Complete) => {
-            if let Err(error) = printed {
-                tracing::warn!("the sample cannot be shown, the run is not affected: {}", error.one_line());
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Ok(Outcome::Stopped) => {
-            terminal.insist(&again);
-            Ok(ExitCode::from(INTERRUPTED))
-        }
-        Err(error) => Err(Failure::from(error).hint(again)),
+    let ended = ran?;
+    if ended == Ended::Stopped {
+        terminal.insist(&again);
+        return Ok(ExitCode::from(INTERRUPTED));
     }
+    if let Ended::PartDone { left } = ended {
+        let worker = arguments.ledger.worker;
+        terminal.insist(&format!(
+            "worker {worker} has done its part; {left} chunks of other workers are left, the last of which completes the load"
+        ));
+    }
+    if let Err(error) = printed {
+        tracing::warn!("the sample cannot be shown, the run is not affected: {}", error.one_line());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Finds out what keeps rows that are sent twice from being in the target twice, and says what a person should know of it.
-async fn settle_repeats(session: &Session, terminal: &Terminal, options: &mut PipelineOptions, allowed: bool) -> Result<(), Failure> {
-    if options.dry_run {
-        return Ok(());
-    }
-    let found = repeats(&session.servers.target, &session.job, &session.plan, options, allowed).await?;
-    options.ordered = matches!(found.repeats, Repeats::Recognized { .. });
-    for remark in found.remarks {
-        terminal.say(&format!("note: {remark}"));
-    }
-    Ok(())
-}
-
-/// How a run ended.
-struct Ending {
-    status: Status,
-    error: Option<String>,
-    /// Readers and inserters.
-    levels: (usize, usize),
-    /// Time until the plan was made, and until now.
-    planned: Duration,
+/// Says why there is nothing to do.
+fn nothing_to_do(
+    arguments: &RunArguments,
+    terminal: &Terminal,
+    opened: &Opened,
+    counters: &Counters,
+    prepared: &Prepared,
+    mut run_id: String,
     total: Duration,
-}
-
-fn summary(session: &Session, dry_run: bool, counters: &Counters, run_id: &str, ending: Ending) -> Summary {
-    let Ending { status, error, levels, planned, total } = ending;
-    let numbers = counters.snapshot();
-    let (lookup, stream) = counters.times();
-    let rows_per_second = if stream.is_zero() { 0.0 } else { numbers.inserted_rows as f64 / stream.as_secs_f64() };
-    Summary {
-        status,
-        job: session.job.name.clone(),
-        partition: session.plan.partition.to_string(),
-        run_id: run_id.to_owned(),
-        dry_run,
-        source: session.job.source.name.to_string(),
-        target: session.job.target.name.to_string(),
-        lookup_rows: numbers.lookup_rows,
-        lookup_keys: numbers.lookup_keys,
-        source_rows: numbers.source_rows,
-        inserted_rows: numbers.inserted_rows,
-        matched_rows: numbers.matched_rows,
-        matched_late_rows: numbers.matched_late_rows,
-        unmatched_rows: numbers.unmatched_rows,
-        repeated_rows: numbers.repeated_rows,
-        batches: numbers.batches,
-        retries: numbers.retries,
-        errors: numbers.errors,
-        failed_chunks: numbers.chunks_failed,
-        outages: numbers.outages,
-        outage_seconds: Duration::from_millis(numbers.outage_milliseconds).as_secs_f64(),
-        error,
-        bytes_read: numbers.lookup_bytes + numbers.source_bytes,
-        bytes_written: numbers.inserted_bytes,
-        peak_memory_bytes: peak_memory_bytes(),
-        rows_per_second,
-        waves: numbers.waves,
-        memory_limit_bytes: session.plan.memory.total,
-        readers: levels.0 as u64,
-        inserters: levels.1 as u64,
-        seconds: Seconds {
-            plan: planned.as_secs_f64(),
-            lookup: lookup.as_secs_f64(),
-            stream: stream.as_secs_f64(),
-            total: total.as_secs_f64(),
-        },
-    }
+) -> Result<ExitCode, Failure> {
+    counters.enter(Phase::Done);
+    let mut chunks = ChunkCounts::default();
+    let text = match prepared {
+        Prepared::AlreadyComplete(load) => {
+            run_id.clone_from(&load.run_id);
+            chunks = ChunkCounts { total: load.chunks, before: load.chunks_completed, ..chunks };
+            let when = load.completed_at.map_or_else(String::new, |when| format!(" at {when}"));
+            let rows = count(load.rows_inserted);
+            format!("{} was completed{when} by run {run_id}, with {rows} rows: there is nothing to do (--restart fills it again)", load.key)
+        }
+        _ => format!("partition {} of {} has no rows: there is nothing to do", arguments.what.partition, opened.job.source.name),
+    };
+    terminal.insist(&text);
+    let ending = Ending { status: Status::Completed, error: None, run_id, chunks, levels: (0, 0), planned: total, total };
+    let (partition, memory) = (&arguments.what.partition, opened.resources.memory.total);
+    let figures = summary(&Filled { job: &opened.job, partition, dry_run: arguments.dry_run, memory }, counters, ending);
+    summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,20 @@ use super::resources::{Resources, resources};
 use super::server_arguments::ServerArguments;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
-use crate::plan::{Plan, PlanOptions, plan};
+use crate::plan::{Partition, Plan, PlanOptions, plan};
+
+/// A job that is held against its tables.
+#[derive(Clone)]
+pub(super) struct Opened {
+    pub servers: Servers,
+    /// The target's.
+    pub server_version: String,
+    pub source_version: String,
+    pub job: Arc<BoundJob>,
+    pub resources: Resources,
+    /// About how many rows a chunk has.
+    pub chunk_rows: u64,
+}
 
 /// A job that is ready to run or to be shown.
 pub(super) struct Session {
@@ -20,18 +33,17 @@ pub(super) struct Session {
     pub source_version: String,
     pub job: Arc<BoundJob>,
     pub plan: Plan,
-    pub resources: Resources,
 }
 
-/// Connects, binds and plans. No row moves.
+/// Connects and binds. `id` is what the queries' ids contain until it is known what they are for.
 pub(super) async fn open(
     server: &ServerArguments,
     what: &WhatArguments,
     throughput: &ThroughputArguments,
-    run_id: &str,
-) -> Result<Session, Failure> {
+    id: &str,
+) -> Result<Opened, Failure> {
     let job = load(&what.job)?;
-    let servers = connect::servers(server, throughput.compression, run_id)?;
+    let servers = connect::servers(server, throughput.compression, id)?;
     let server_version = servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
     let source_version = if servers.are_one() {
         server_version.clone()
@@ -40,13 +52,24 @@ pub(super) async fn open(
     };
     let job = bind(&servers, &job, &config::bind_options(what)).await?;
     let resources = resources(throughput, &servers.target, job.looks_up_late()).await?;
-    let options = PlanOptions { chunk_rows: throughput.chunk_rows, memory: resources.memory, bounds: None };
-    let plan = plan(&servers.source, &job, &what.partition, options).await?;
-    Ok(Session { servers, server_version, source_version, job: Arc::new(job), plan, resources })
+    Ok(Opened { servers, server_version, source_version, job: Arc::new(job), resources, chunk_rows: throughput.chunk_rows })
 }
 
-/// A new id for a run: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.
-pub(super) fn new_run_id() -> String {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("{seconds:08x}{:08x}", rand::random::<u32>())
+impl Opened {
+    /// How a partition is cut that is not cut yet.
+    pub fn plan_options(&self) -> PlanOptions {
+        PlanOptions { chunk_rows: self.chunk_rows, memory: self.resources.memory, bounds: None }
+    }
+
+    /// Plans. No row moves.
+    pub async fn plan(self, partition: &Partition) -> Result<Session, Failure> {
+        let plan = plan(&self.servers.source, &self.job, partition, self.plan_options()).await?;
+        Ok(self.with_plan(plan))
+    }
+
+    /// With a plan that is made.
+    pub fn with_plan(self, plan: Plan) -> Session {
+        let Self { servers, server_version, source_version, job, .. } = self;
+        Session { servers, server_version, source_version, job, plan }
+    }
 }

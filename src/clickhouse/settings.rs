@@ -28,6 +28,8 @@ impl Settings {
             .with("limit", "0")
             .with("offset", "0")
             .with("use_query_cache", "0")
+            // Errors as text, which begins with their code, and not as rows of the format.
+            .with("http_write_exception_in_output_format", "0")
             .with("describe_include_subcolumns", "0")
             // A limit that is passed is an error. With the other modes, an answer just ends early, and looks complete.
             .with("read_overflow_mode", "throw")

@@ -21,4 +21,4 @@ pub use bind::{BindOptions, bind};
 pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, UsedColumn};
 pub use builtin::{BUILT_IN_JOBS, BuiltInJob, load};
 pub use error::JobError;
-pub use file::{Expression, Job, Lookup, Source, StatementSettings, Target, Window};
+pub use file::{Expression, Job, Lookup, SettingMap, Source, StatementSettings, Target, Window};

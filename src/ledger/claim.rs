@@ -5,6 +5,8 @@
 //! kept alive by heartbeats.
 
 use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,9 +26,36 @@ impl Slot {
     /// The whole load.
     pub const WHOLE: Self = Self { worker: 1, workers: 1 };
 
+    /// The contiguous part of so many chunks that is this worker's; all workers' parts together are all of them.
+    pub fn part_of(self, chunks: usize) -> Range<usize> {
+        let edge = |worker: u32| {
+            let edge = chunks as u128 * u128::from(worker) / u128::from(self.workers.max(1));
+            usize::try_from(edge).unwrap_or(chunks)
+        };
+        edge(self.worker.saturating_sub(1))..edge(self.worker)
+    }
+
     /// Whether two processes with these parts would do the same work: the same part, or parts of different divisions.
     pub fn conflicts_with(self, other: Self) -> bool {
         self == other || self.workers != other.workers
+    }
+}
+
+/// A text that names no part.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no part of a load; give I/N, such as 2/8 for the second of eight")]
+pub struct SlotError(String);
+
+impl FromStr for Slot {
+    type Err = SlotError;
+
+    fn from_str(text: &str) -> Result<Self, SlotError> {
+        let number = |text: &str| text.trim().parse::<u32>().ok().filter(|&number| number > 0);
+        let parts = text.split_once('/').and_then(|(worker, workers)| Some((number(worker)?, number(workers)?)));
+        match parts {
+            Some((worker, workers)) if worker <= workers => Ok(Self { worker, workers }),
+            _ => Err(SlotError(text.to_owned())),
+        }
     }
 }
 
@@ -167,6 +196,18 @@ mod tests {
             Verdict::Won(dead) => Ok(dead.into_iter().map(|claim| claim.claim.claim_id).collect()),
             Verdict::Lost(other) => Err(other.claim.claim_id),
             Verdict::Gone => Err("gone".to_owned()),
+        }
+    }
+
+    #[test]
+    fn parts_are_written_as_fractions_and_cover_everything_once() {
+        assert_eq!("2/8".parse(), Ok(Slot { worker: 2, workers: 8 }));
+        for text in ["", "0/8", "9/8", "1/0", "2", "a/b", "-1/2", "1/2/3"] {
+            assert!(text.parse::<Slot>().is_err(), "{text:?}");
+        }
+        for (chunks, workers) in [(10, 3), (2, 5), (0, 4), (7, 7), (1, 1)] {
+            let parts = (1..=workers).flat_map(|worker| Slot { worker, workers }.part_of(chunks));
+            assert!(parts.eq(0..chunks), "{chunks} chunks among {workers}");
         }
     }
 

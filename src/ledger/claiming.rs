@@ -1,5 +1,6 @@
 //! Taking a claim, keeping it alive, giving it back.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -26,6 +27,7 @@ const TRIES: u32 = 8;
 pub struct HeldClaim {
     ledger: Ledger,
     claim: Claim,
+    run_id: Mutex<String>,
     timeout: Duration,
     /// Others that had claimed the same, and whose processes are dead.
     dead: Vec<LiveClaim>,
@@ -83,7 +85,7 @@ impl Ledger {
                     for other in &dead {
                         self.write_claim(&Claim { status: ClaimStatus::Superseded, ..other.claim.clone() }).await?;
                     }
-                    return Ok(HeldClaim { ledger: self.clone(), claim, timeout, dead });
+                    return Ok(HeldClaim { ledger: self.clone(), claim, run_id: Mutex::default(), timeout, dead });
                 }
             }
         }
@@ -117,8 +119,13 @@ impl HeldClaim {
     }
 
     /// Says on which run its process works; the next heartbeat writes it.
-    pub fn set_run(&mut self, run_id: &str) {
-        run_id.clone_into(&mut self.claim.run_id);
+    pub fn set_run(&self, run_id: &str) {
+        run_id.clone_into(&mut self.run_id.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// As it is to be written.
+    fn as_it_is(&self) -> Claim {
+        Claim { run_id: self.run_id.lock().unwrap_or_else(PoisonError::into_inner).clone(), ..self.claim.clone() }
     }
 
     /// Says that its process lives, unless another has taken over.
@@ -128,7 +135,7 @@ impl HeldClaim {
     pub async fn beat(&self) -> Result<(), LedgerError> {
         let all = self.ledger.claims(&self.claim.key, &self.claim.claim_id).await?;
         match judge(&self.claim.claim_id, self.claim.slot, &all, self.timeout, &self.claim.process) {
-            Verdict::Won(_) => self.ledger.write_claim(&self.claim).await,
+            Verdict::Won(_) => self.ledger.write_claim(&self.as_it_is()).await,
             Verdict::Lost(by) => Err(LedgerError::Superseded { by: Some(by) }),
             Verdict::Gone => {
                 let by = holder(self.claim.slot, &all, self.timeout, &self.claim.process);
@@ -145,7 +152,7 @@ impl HeldClaim {
     }
 
     /// Gives it back.
-    pub async fn release(self) -> Result<(), LedgerError> {
-        self.ledger.write_claim(&Claim { status: ClaimStatus::Released, ..self.claim }).await
+    pub async fn release(&self) -> Result<(), LedgerError> {
+        self.ledger.write_claim(&Claim { status: ClaimStatus::Released, ..self.as_it_is() }).await
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with a ledger.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::LiveClaim;
 use crate::clickhouse::{Error as ServerError, ErrorClass};
@@ -56,17 +57,29 @@ pub enum LedgerError {
         /// Who, where that is known.
         by: Option<Box<LiveClaim>>,
     },
+    /// Nothing was heard of it for too long.
+    #[error("the ledger did not answer within {} s", after.as_secs())]
+    Silent {
+        /// How long.
+        after: Duration,
+    },
     /// A task ended unexpectedly.
     #[error("a task of the ledger ended unexpectedly: {0}")]
     Task(String),
 }
 
 impl LedgerError {
+    /// Whether the user lacks a right.
+    pub fn is_denied(&self) -> bool {
+        const ACCESS_DENIED: u32 = 497;
+        matches!(self, Self::Server { source, .. } if source.code() == Some(ACCESS_DENIED))
+    }
+
     /// What may be done after it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Server { source, .. } => source.class(),
-            Self::File { .. } => ErrorClass::Retry,
+            Self::Silent { .. } => ErrorClass::Retry,
             _ => ErrorClass::Fatal,
         }
     }

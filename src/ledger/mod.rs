@@ -22,7 +22,7 @@ mod store;
 mod tables;
 mod timestamp;
 
-pub use claim::{Claim, ClaimStatus, LiveClaim, Slot};
+pub use claim::{Claim, ClaimStatus, LiveClaim, Slot, SlotError};
 pub use claiming::{ClaimOptions, HeldClaim};
 pub use error::LedgerError;
 pub use fingerprint::{Difference, Fingerprint};

@@ -155,6 +155,14 @@ impl Pipeline {
         work.await
     }
 
+    /// Counts the partition's rows, by a query that knows nothing of chunks.
+    ///
+    /// # Errors
+    /// [`PipelineError::Query`].
+    pub async fn count(&self, plan: &Plan) -> Result<u64, PipelineError> {
+        count(&self.shared, &plan.scope).await
+    }
+
     /// Holds how many rows all chunks of the plan gave, in whatever runs, against the independent count: `counted` is the one that was made
     /// when the first of them began. Where the two differ, it is made once more.
     ///

@@ -92,13 +92,14 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
     if rows == 0 && options.bounds.is_none() {
         return Ok(planned(ChunkBounds::default(), Vec::new(), WavePlanner::new(0, None, None, 0)));
     }
-    let least = GRANULES_A_PART * GRANULE_ROWS * parts;
+    let wanted = options.chunk_rows;
+    let wanted = if wanted < DEFAULT_CHUNK_ROWS { wanted } else { wanted.max(GRANULES_A_PART * GRANULE_ROWS * parts) };
     let mut found = match &options.bounds {
         Some(bounds) => {
             check_bounds(connection, table, bounds).await?;
             bounds.clone()
         }
-        None => boundaries(connection, table, &stored, options.chunk_rows.max(least)).await?,
+        None => boundaries(connection, table, &stored, wanted).await?,
     };
     let mut leading = LeadingColumn::find(job, &found);
     let mut attributes = attributes(connection, job, window, leading.as_ref()).await?;
@@ -109,7 +110,7 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
             let waves = needed / options.memory.wave().max(1) as f64;
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows, never negative")]
             let chunk_rows = (rows as f64 / (waves * CHUNKS_A_WAVE)) as u64;
-            let chunk_rows = chunk_rows.clamp(GRANULE_ROWS * parts, options.chunk_rows.max(least));
+            let chunk_rows = chunk_rows.max(GRANULE_ROWS * parts).min(wanted);
             found = boundaries(connection, table, &stored, chunk_rows).await?;
             leading = LeadingColumn::find(job, &found);
             attributes = self::attributes(connection, job, window, leading.as_ref()).await?;

@@ -49,6 +49,12 @@ pub struct Summary {
     pub source: String,
     /// The target table, with its database.
     pub target: String,
+    /// Chunks of the whole partition.
+    pub chunks: u64,
+    /// Chunks that earlier runs had completed.
+    pub chunks_before: u64,
+    /// Chunks that this run completed.
+    pub chunks_now: u64,
     /// Rows of the lookup table that were read, all versions.
     pub lookup_rows: u64,
     /// Keys for which attributes were kept.
@@ -118,6 +124,8 @@ impl Summary {
             let _ = writeln!(text, "  {name:<25}{value}");
         };
         line("partition", self.partition.clone());
+        let (now, before, failed) = (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));
+        line("chunks", format!("{now} of {} now, {before} before, {failed} failed", count(self.chunks)));
         line("attributes loaded", format!("{} of {} rows", count(self.lookup_keys), count(self.lookup_rows)));
         line(&processed, count(self.source_rows));
         line(&done, count(self.inserted_rows));

@@ -2,4 +2,11 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod changes;
+mod claims;
+mod files;
+mod fixture;
 mod records;
+mod resume;
+mod trouble;
+mod workers;

@@ -90,13 +90,19 @@ impl Orders {
         Self { server, folder: TempDir::with_prefix("orders-").unwrap() }
     }
 
-    /// The tool with the job, the partition, this server, no bars and a summary; for more arguments.
+    /// The tool with the job, the partition, this server, no bars and a summary; for more arguments. Each run fills the whole partition,
+    /// whatever was recorded of those before.
     pub fn tool(&self) -> Binary {
         self.tool_at(self.server.url())
     }
 
     /// The same with another URL, such as that of a proxy before the server.
     pub fn tool_at(&self, url: &str) -> Binary {
+        self.resuming_tool_at(url).env("RESTART", "true")
+    }
+
+    /// The same, but a run goes on with what others have left, and does nothing where nothing is left.
+    pub fn resuming_tool_at(&self, url: &str) -> Binary {
         let summary = self.summary_file();
         let tool = binary().file("job.toml", JOB).envs(&self.server.environment()).env("CLICKHOUSE_URL", url).env("PARTITION", PARTITION);
         tool.args(&["run", "--job", "job.toml", "--summary-json"]).arg(summary).limit(Duration::from_secs(60))

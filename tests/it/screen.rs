@@ -33,7 +33,8 @@ impl InTerminal {
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/screen/in_terminal.py"));
         command.args([columns.to_string(), ROWS.to_string(), env!("CARGO_BIN_EXE_clickhouse-backfill").to_owned()]);
         command.args(["run", "--job", "job.toml", "--partition", PARTITION, "--batch-size", "2000"]).args(arguments);
-        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).env("TERM", "xterm-256color");
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("TERM", "xterm-256color").env("RESTART", "true");
         command.envs(orders.server.environment()).env("CLICKHOUSE_URL", url).envs(environment.iter().copied());
         let mut child = command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("python3 can be run");
         let mut output = child.stdout.take().unwrap();
@@ -116,12 +117,14 @@ clickhouse-backfill N, run ID
   target      default.shipments (ReplacingMergeTree), N columns
   batches     N rows or N MiB as native blocks; up to N readers, up to N inserters, N retries
   memory      at most N GiB, of which N GiB for attributes
+  ledger      load_state, load_state_chunks and load_claims in the database default
   dry run     no
 LOG LINES
 attributes N rows, N KiB, at most N KiB in the map
     events N rows inserted
 done: shipments into default.shipments
   partition                N
+  chunks                   N of N now, N before, N failed
   attributes loaded        N of N rows
   orders processed         N
   shipments inserted       N

@@ -14,7 +14,10 @@ fn users() -> String {
         )
     };
     let read = "<query>GRANT SELECT ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query>";
-    let write = format!("{read}<query>GRANT INSERT ON default.shipments</query>");
+    let write = format!(
+        "{read}<query>GRANT INSERT ON default.shipments</query><query>GRANT CREATE TABLE, INSERT ON default.load_state</query><query>GRANT TABLE ENGINE ON ReplacingMergeTree</query>
+        <query>GRANT CREATE TABLE, INSERT ON default.load_state_chunks</query><query>GRANT CREATE TABLE, INSERT ON default.load_claims</query>"
+    );
     let blind = "<query>GRANT SELECT ON default.customers, SELECT ON system.*</query><query>GRANT INSERT ON default.shipments</query>";
     format!("<clickhouse><users>{}{}{}</users></clickhouse>", user("reader", read), user("writer", &write), user("blind", blind))
 }

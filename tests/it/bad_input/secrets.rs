@@ -41,7 +41,7 @@ fn the_password_is_never_shown() {
     let file = |name: &str| left.path().join(name).to_str().unwrap().to_owned();
     let (log, summary) = (file("log"), file("summary.json"));
     let tool = |command: &str| binary().file("job.toml", JOB).args(&[command, "--job", "job.toml", "--partition", "202506"]);
-    let run = || tool("run").args(&["--log-file", &log, "--summary-json", &summary, "-v", "-v"]);
+    let run = || tool("run").env("RESTART", "true").args(&["--log-file", &log, "--summary-json", &summary, "-v", "-v"]);
     let with_url = |url: &str, password: &str| url.replace("http://", &format!("http://ann:{password}@"));
     let named = |tool: Binary| tool.env("CLICKHOUSE_URL", server.url()).env("CLICKHOUSE_USER", "ann");
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::support::{Binary, Server, binary};
 
 const ROWS: u64 = 450_000;
-/// A chunk is not smaller than this: 16 granules of the one part.
+/// 16 granules of the one part.
 const CHUNK_ROWS: u64 = 131_072;
 
 const JOB: &str = "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n\
@@ -37,7 +37,7 @@ impl Texts {
 
     fn tool(&self) -> Binary {
         let tool = binary().file("job.toml", JOB).envs(&self.server.environment()).env("PARTITION", "id:all");
-        let tool = tool.args(&["run", "--job", "job.toml", "--chunk-rows", "1000", "--batch-size", "20000", "--readers", "1"]);
+        let tool = tool.args(&["run", "--job", "job.toml", "--chunk-rows", "131072", "--batch-size", "20000", "--readers", "1"]);
         tool.arg("--summary-json").arg(self.folder.path().join("summary.json"))
     }
 

@@ -50,7 +50,7 @@ impl JobFile {
 
     /// A command with this job; which partition is left to the test.
     pub fn tool_without_partition(&self, server: &Server, command: &str) -> Binary {
-        binary().envs(&server.environment()).arg(command).arg("--job").arg(self.path())
+        binary().envs(&server.environment()).env("RESTART", "true").arg(command).arg("--job").arg(self.path())
     }
 }
 

@@ -70,9 +70,9 @@ pub fn adversarial_on(server: Server, generation: Generation) -> Server {
     server
 }
 
-/// The tool against this server.
+/// The tool against this server. A run fills the whole partition, whatever was recorded of those before.
 pub fn tool(server: &Server) -> Binary {
-    binary().envs(&server.environment())
+    binary().envs(&server.environment()).env("RESTART", "true")
 }
 
 /// Runs a job to its end and gives what it printed and its figures.

@@ -103,7 +103,12 @@ fn a_profile_with_limits_makes_no_run_wrong() {
 }
 
 fn run_as(server: &Server, number: usize) -> Output {
-    binary().envs(&server.environment()).env("CLICKHOUSE_USER", format!("user_{number}")).args(&["run", "--partition", "202511"]).run()
+    binary()
+        .envs(&server.environment())
+        .env("RESTART", "true")
+        .env("CLICKHOUSE_USER", format!("user_{number}"))
+        .args(&["run", "--partition", "202511"])
+        .run()
 }
 
 /// A server with the tables and data, and a user for each profile: `user_0` and so on.

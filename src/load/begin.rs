@@ -1,0 +1,112 @@
+//! Beginning a load, or going on with it: the record that it has begun.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::LoadError;
+use super::prepare::give_back;
+use super::record::Record;
+use super::recorder::persist;
+use super::request::LoadRequest;
+use super::run::Load;
+use crate::clickhouse::QueryPrefix;
+use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, LoadStatus};
+use crate::pipeline::{Repeats, repeats};
+use crate::plan::{PlanOptions, plan};
+
+/// Between writing a new load and looking whether another worker has begun the same.
+const SETTLING: Duration = Duration::from_millis(250);
+
+impl Load {
+    /// Finds out what becomes of rows that are sent twice; then writes that the load has begun, with all of its chunks. Where another worker
+    /// has done so at the same time, joins that one. Gives what a person should know.
+    ///
+    /// # Errors
+    /// [`LoadError::Repeats`], and those of the ledger.
+    pub async fn begin(&mut self) -> Result<Vec<String>, LoadError> {
+        let begun = self.try_begin().await;
+        if let (Err(_), Some(record)) = (&begun, &self.record) {
+            give_back(&record.claim).await;
+        }
+        begun
+    }
+
+    async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
+        let remarks = self.settle_repeats().await?;
+        self.write_beginning().await?;
+        Ok(remarks)
+    }
+
+    async fn settle_repeats(&mut self) -> Result<Vec<String>, LoadError> {
+        let LoadRequest { servers, job, pipeline, allow_duplicates, .. } = &mut self.request;
+        if pipeline.dry_run {
+            return Ok(Vec::new());
+        }
+        let found = repeats(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await?;
+        pipeline.ordered = matches!(found.repeats, Repeats::Recognized { .. });
+        self.rebuild_pipeline();
+        Ok(found.remarks)
+    }
+
+    async fn write_beginning(&mut self) -> Result<(), LoadError> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        if record.load.started_at.is_some() {
+            // It is resumed. Its chunks say what is done; here it is only said that somebody is at it again.
+            if record.load.status != LoadStatus::Started {
+                let chunks = record.chunks.clone();
+                record.write(LoadStatus::Started, "", &chunks).await?;
+            }
+            return Ok(());
+        }
+        let bounds = serde_json::to_string(&self.plan.bounds)
+            .map_err(|error| LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
+        record.load.chunk_bounds = bounds;
+        record.load.chunks = self.plan.chunks.len() as u64;
+        let run_id = record.load.run_id.clone();
+        let pending =
+            |chunk: &crate::plan::Chunk| ChunkRecord::pending(&run_id, chunk.number as u64, chunk.range.as_deref().unwrap_or_default());
+        record.chunks = self.plan.chunks.iter().map(pending).collect();
+        let patience = record.options.patience;
+        // The load comes last: where it is, its chunks are as well.
+        persist(patience, || record.ledger.write_chunks(record.chunks.clone())).await?;
+        if let Some(old) = record.replaces.take() {
+            let old = LoadRecord { is_current: false, ..old };
+            persist(patience, || record.ledger.write_load(&old)).await?;
+        }
+        persist(patience, || record.ledger.write_load(&record.load)).await?;
+        if record.slot().workers > 1 {
+            sleep(SETTLING).await;
+        }
+        let current = record.ledger.current_load(&record.load.key).await?;
+        let current = current.ok_or(LedgerError::Superseded { by: None })?;
+        if current.run_id == record.load.run_id {
+            record.load = current;
+            return Ok(());
+        }
+        self.adopt(current).await
+    }
+
+    /// Another worker began the same load at the same time, and a little earlier: its run is the one that all work on.
+    async fn adopt(&mut self, current: LoadRecord) -> Result<(), LoadError> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        tracing::info!(run = %current.run_id, "another worker has begun the load, this one joins it");
+        record.load.is_current = false;
+        let error = format!("begun at the same time as run {}, which counts", current.run_id);
+        record.write(LoadStatus::Interrupted, &error, &[]).await?;
+        let bounds = serde_json::from_str(&current.chunk_bounds)
+            .map_err(|error| LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
+        record.chunks = record.ledger.chunks(&current.run_id).await?;
+        record.claim.set_run(&current.run_id);
+        let options = PlanOptions { bounds: Some(bounds), ..self.request.plan.clone() };
+        self.plan = plan(&self.request.servers.source, &self.request.job, &self.request.partition, options).await?;
+        self.run_id.clone_from(&current.run_id);
+        let queries = QueryPrefix::of_process(&current.run_id, record.claim.id());
+        self.request.servers = self.request.servers.clone().with_queries(&queries);
+        self.rebuild_pipeline();
+        if let Some(Record { load, .. }) = &mut self.record {
+            *load = current;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a load does not begin, or stops.
+
+use crate::clickhouse::Error as ServerError;
+use crate::ledger::{Difference, LedgerError, LoadRecord};
+use crate::pipeline::{PipelineError, RepeatsError};
+use crate::plan::PlanError;
+
+/// A load that does not begin, or stopped before it was complete.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The ledger forbids it, or cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// It was begun with another definition.
+    #[error("{}", changed(load, differences))]
+    Changed {
+        /// As it was begun.
+        load: Box<LoadRecord>,
+        /// What is not the same now.
+        differences: Vec<Difference>,
+    },
+    /// It cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The server refuses the inserts.
+    #[error("the server refuses the insert that a run would send, tried without rows")]
+    Preflight(#[source] Box<ServerError>),
+    /// Rows that are sent twice would stay twice.
+    #[error(transparent)]
+    Repeats(#[from] RepeatsError),
+    /// The pipeline stopped.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// What was done could not be written down, so that it was stopped.
+    #[error("what was done could not be recorded: {chunks} completed chunks are not in the ledger")]
+    Recording {
+        /// How many chunks nobody will know to be completed.
+        chunks: u64,
+        /// Why.
+        source: LedgerError,
+    },
+    /// Some chunks failed; the others are done.
+    #[error("{failed} of {chunks} chunks failed; the first of them, chunk {}, with: {reason}", first + 1)]
+    Chunks {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        chunks: u64,
+        /// The first one's number, from 0.
+        first: u64,
+        /// Its reason.
+        reason: String,
+    },
+    /// A task ended unexpectedly.
+    #[error("a task ended unexpectedly: {0}")]
+    Task(String),
+}
+
+fn changed(load: &LoadRecord, differences: &[Difference]) -> String {
+    use std::fmt::Write;
+    const SHOWN: usize = 5;
+    let (key, run_id, status) = (&load.key, &load.run_id, load.status.as_str());
+    let mut text = format!("{key} is {status} as run {run_id}, and not the same as it was:");
+    for difference in differences.iter().take(SHOWN) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n    {difference}");
+    }
+    if differences.len() > SHOWN {
+        let _ = write!(text, "\n    and {} more", differences.len() - SHOWN);
+    }
+    text
+}

@@ -1,0 +1,115 @@
+//! The end of a run: what its outcome means for the load, and the record of it.
+
+use super::LoadError;
+use super::prepare::give_back;
+use super::record::Record;
+use super::recorder::{SILENCE, in_time, persist};
+use super::run::{Done, Ended, Load};
+use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadStatus};
+use crate::pipeline::Outcome;
+
+impl Load {
+    /// Judges what was done, completes the load if that was the last of it, and gives the claim back.
+    pub(super) async fn finish(&mut self, done: Done) -> Result<Ended, LoadError> {
+        let ended = self.judge(done).await;
+        let Some(record) = &mut self.record else { return ended };
+        if let Err(LoadError::Ledger(LedgerError::Superseded { .. })) = &ended {
+            // The record and the claim are another's now.
+            return ended;
+        }
+        let noted = match &ended {
+            // Of a load that goes on, its chunks say how far it is.
+            Ok(Ended::Complete | Ended::PartDone { .. }) => Ok(()),
+            Ok(Ended::Stopped) => note(record, LoadStatus::Interrupted, "").await,
+            Err(error) => note(record, LoadStatus::Failed, &chain(error)).await,
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "how the run ended is not in the ledger");
+        }
+        give_back(&record.claim).await;
+        ended
+    }
+
+    async fn judge(&mut self, done: Done) -> Result<Ended, LoadError> {
+        let Some(record) = &mut self.record else { return Ok(Ended::Stopped) };
+        let Done { ran, tally, recording } = done;
+        if let Some(loss) = record.heartbeat.take_loss() {
+            return Err(loss.into());
+        }
+        recording.map_err(|source| LoadError::Recording { chunks: tally.lost, source })?;
+        let ran = ran?;
+        if let Some(counted) = ran.and_then(|ran| ran.counted) {
+            record.load.rows_expected.get_or_insert(counted);
+        }
+        if ran.is_some_and(|ran| ran.outcome == Outcome::Stopped) {
+            return Ok(Ended::Stopped);
+        }
+        let chunks = record.chunks_now().await?;
+        let total = self.plan.chunks.len();
+        let part = record.slot().part_of(total);
+        let left = total as u64 - chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed).count() as u64;
+        let own = |chunk: &&ChunkRecord| usize::try_from(chunk.chunk).is_ok_and(|number| part.contains(&number));
+        let own_left: Vec<_> = chunks.iter().filter(own).filter(|chunk| chunk.status != ChunkStatus::Completed).collect();
+        if let Some(first) = own_left.first() {
+            let reason = if first.error.is_empty() { "it is not known to be completed".to_owned() } else { first.error.clone() };
+            let failed = own_left.len() as u64;
+            return Err(LoadError::Chunks { failed, chunks: total as u64, first: first.chunk, reason });
+        }
+        if left > 0 {
+            return Ok(Ended::PartDone { left });
+        }
+        self.complete(&chunks).await
+    }
+
+    /// Counts the source and completes the load. Two workers that finish at the same moment may both do so.
+    async fn complete(&mut self, chunks: &[ChunkRecord]) -> Result<Ended, LoadError> {
+        self.pipeline().sweep(&self.plan).await;
+        let streamed = chunks.iter().map(|chunk| chunk.rows_read).sum();
+        let expected = self.record.as_ref().and_then(|record| record.load.rows_expected);
+        let expected = match expected {
+            Some(expected) => expected,
+            None => self.pipeline().count(&self.plan).await?,
+        };
+        self.pipeline().check_count(&self.plan, expected, streamed).await?;
+        let Some(record) = &mut self.record else { return Ok(Ended::Complete) };
+        record.load.rows_expected = Some(expected);
+        // Nobody completes a load that was taken from them.
+        persist(record.options.patience, || record.claim.beat()).await?;
+        record.write(LoadStatus::Completed, "", chunks).await?;
+        Ok(Ended::Complete)
+    }
+}
+
+/// Writes how the run ended, unless other workers go on with it, or one of them has just completed it.
+async fn note(record: &mut Record, status: LoadStatus, error: &str) -> Result<(), LedgerError> {
+    let writing = async {
+        if status == LoadStatus::Interrupted && record.slot().workers > 1 && record.claim.others_at_work().await? {
+            return Ok(());
+        }
+        let current = record.ledger.current_load(&record.load.key).await?;
+        if current.is_none_or(|current| current.run_id != record.load.run_id || current.status == LoadStatus::Completed) {
+            return Ok(());
+        }
+        let chunks = record.ledger.chunks(&record.load.run_id).await?;
+        record.load.status = status;
+        error.clone_into(&mut record.load.error);
+        record.load.add_up(&chunks);
+        record.ledger.write_load(&record.load).await
+    };
+    in_time(SILENCE, writing).await
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}

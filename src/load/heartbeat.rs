@@ -1,0 +1,62 @@
+//! Keeping a claim alive, and noticing that it was lost.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::recorder::{SILENCE, in_time};
+use crate::ledger::{HeldClaim, LedgerError};
+use crate::pipeline::Stop;
+
+/// The task that says that this process lives. It ends when this is dropped.
+pub(super) struct Heartbeat {
+    task: JoinHandle<()>,
+    lost: Arc<Mutex<Option<LedgerError>>>,
+}
+
+impl Heartbeat {
+    /// Starts it. When the claim is lost, the pipeline is asked to stop.
+    pub fn start(claim: Arc<HeldClaim>, stop: Stop) -> Self {
+        let lost = Arc::new(Mutex::new(None));
+        let task = tokio::spawn({
+            let lost = lost.clone();
+            async move {
+                let error = beat_until_lost(&claim).await;
+                tracing::error!(%error, "stopping");
+                *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                stop.request();
+            }
+        });
+        Self { task, lost }
+    }
+
+    /// Why the claim was lost, if it was.
+    pub fn take_loss(&self) -> Option<LedgerError> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn beat_until_lost(claim: &HeldClaim) -> LedgerError {
+    let mut ticks = interval_at(Instant::now() + claim.interval(), claim.interval());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match in_time(SILENCE, claim.beat()).await {
+            Ok(()) => {}
+            Err(error @ LedgerError::Superseded { .. }) => return error,
+            Err(error) => tracing::warn!(%error, cause = error_cause(&error), "a heartbeat cannot be written, the next one may"),
+        }
+    }
+}
+
+/// What the ledger's error was caused by, for log lines.
+pub(super) fn error_cause(error: &LedgerError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,26 @@
+//! One load, from its beginning to its end: deciding what is left of it, claiming it, planning, running the pipeline, recording what
+//! becomes of each chunk, counting, completing.
+//!
+//! ```text
+//! prepare ─► already complete · refused (changed, or somebody is at it, or the insert does not fit) · no rows
+//!    └─► Load ─► begin (the record is written) ─► run ─► completed · stopped · this worker's part is done · failed
+//! ```
+//!
+//! Upper rooms choose options and show what happens; nothing here prints.
+
+mod begin;
+mod definition;
+mod error;
+mod finish;
+mod heartbeat;
+mod prepare;
+mod record;
+mod recorder;
+mod request;
+mod run;
+
+pub use definition::definition;
+pub use error::LoadError;
+pub use prepare::{Prepared, prepare};
+pub use request::{LoadRequest, Recording, new_id};
+pub use run::{ChunkCounts, Ended, Load};

@@ -1,0 +1,176 @@
+//! Deciding what a request means: what is left of the load, and whether this process may do it.
+
+use std::sync::Arc;
+
+use super::LoadError;
+use super::definition::{SERVER, definition};
+use super::heartbeat::Heartbeat;
+use super::record::Record;
+use super::recorder::{SILENCE, in_time};
+use super::request::{LoadRequest, Recording, new_id};
+use super::run::{Load, pipeline};
+use crate::clickhouse::QueryPrefix;
+use crate::ledger::{ClaimOptions, Fingerprint, HeldClaim, Ledger, LoadKey, LoadRecord, LoadStatus, kill_leftovers};
+use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
+
+/// What a request means.
+pub enum Prepared {
+    /// The load was completed before. There is nothing to do.
+    AlreadyComplete(Box<LoadRecord>),
+    /// The partition has no rows. There is nothing to do, and nothing is recorded.
+    Empty(Box<Plan>),
+    /// There is something to do.
+    Ready(Box<Load>),
+}
+
+/// Finds out what is to be done, whether the server takes the inserts, claims it, and plans it. No row moves, and of the load itself nothing is written yet.
+///
+/// # Errors
+/// [`LoadError`]: somebody else is at it, it was begun with another definition, or something cannot be asked.
+pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
+    let Some(recording) = request.recording.clone() else {
+        preflight(&request).await?;
+        let plan = plan(&request.servers.source, &request.job, &request.partition, request.plan.clone()).await?;
+        return Ok(if plan.chunks.is_empty() { Prepared::Empty(Box::new(plan)) } else { ready(request, plan, new_id(), None) });
+    };
+    let ledger = Ledger::new(&recording.location, &request.servers.target, &recording.database);
+    let key = LoadKey {
+        job: request.job.name.clone(),
+        source_table: request.job.source.name.to_string(),
+        target_table: request.job.target.name.to_string(),
+        partition_id: request.partition.id().to_owned(),
+    };
+    let definition = definition(&request.job, &request.pipeline, request.plan.chunk_rows, &request.servers, &request.server_version);
+    // What needs no claim is said without one.
+    if let Some(complete) = judge(ledger.current_load(&key).await?, &definition, recording.restart)?.complete() {
+        return Ok(Prepared::AlreadyComplete(Box::new(complete)));
+    }
+    preflight(&request).await?;
+    ledger.create().await?;
+    let options = ClaimOptions { slot: recording.slot, timeout: recording.claim_timeout };
+    let claim = Arc::new(ledger.claim(&key, &new_id(), options).await?);
+    let heartbeat = Heartbeat::start(claim.clone(), request.stop.clone());
+    for connection in request.servers.each() {
+        kill_leftovers(connection, &claim.dead_claims()).await;
+    }
+    let prepared = claimed(request, recording, ledger, key, definition, claim.clone(), heartbeat).await;
+    if !matches!(prepared, Ok(Prepared::Ready(_))) {
+        give_back(&claim).await;
+    }
+    prepared
+}
+
+/// Sends an insert without rows, so that what does not fit is found before anything else is done.
+async fn preflight(request: &LoadRequest) -> Result<(), LoadError> {
+    pipeline(request, "preflight").preflight().await.map_err(|error| LoadError::Preflight(Box::new(error)))
+}
+
+/// What this process may rely on, now that nobody else does the same.
+async fn claimed(
+    request: LoadRequest,
+    recording: Recording,
+    ledger: Ledger,
+    key: LoadKey,
+    definition: Fingerprint,
+    claim: Arc<HeldClaim>,
+    heartbeat: Heartbeat,
+) -> Result<Prepared, LoadError> {
+    let found = judge(ledger.current_load(&key).await?, &definition, recording.restart)?;
+    let (load, chunks, bounds, replaces) = match found {
+        Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
+        Found::Unfinished(load) => {
+            let bounds = serde_json::from_str::<ChunkBounds>(&load.chunk_bounds)
+                .map_err(|error| crate::ledger::LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
+            let chunks = ledger.chunks(&load.run_id).await?;
+            (*load, chunks, Some(bounds), None)
+        }
+        Found::Nothing(replaces) => (new_load(key, &request, definition), Vec::new(), None, replaces.map(|load| *load)),
+    };
+    let options = PlanOptions { bounds, ..request.plan.clone() };
+    let plan = plan(&request.servers.source, &request.job, &request.partition, options).await?;
+    if plan.chunks.is_empty() {
+        return Ok(Prepared::Empty(Box::new(plan)));
+    }
+    claim.set_run(&load.run_id);
+    let run_id = load.run_id.clone();
+    let record = Record { ledger, claim, heartbeat, options: recording, load, chunks, replaces };
+    Ok(ready(request, plan, run_id, Some(record)))
+}
+
+fn ready(request: LoadRequest, plan: Plan, run_id: String, record: Option<Record>) -> Prepared {
+    let queries = match &record {
+        Some(record) => QueryPrefix::of_process(&run_id, record.claim.id()),
+        None => QueryPrefix::new(&run_id),
+    };
+    let servers = request.servers.clone().with_queries(&queries);
+    Prepared::Ready(Box::new(Load::new(LoadRequest { servers, ..request }, plan, run_id, record)))
+}
+
+/// A claim that is not given back would be in the way of the next run until it expires.
+pub(super) async fn give_back(claim: &HeldClaim) {
+    if let Err(error) = in_time(SILENCE, claim.release()).await {
+        tracing::warn!(%error, "the claim on the load cannot be given back; another run may have to wait for it to expire");
+    }
+}
+
+enum Found {
+    /// Nothing that counts; with `--restart`, this version is replaced.
+    Nothing(Option<Box<LoadRecord>>),
+    Unfinished(Box<LoadRecord>),
+    Complete(Box<LoadRecord>),
+}
+
+impl Found {
+    fn complete(self) -> Option<LoadRecord> {
+        match self {
+            Self::Complete(load) => Some(*load),
+            _ => None,
+        }
+    }
+}
+
+/// What the current version of a load means for a request with this definition.
+fn judge(current: Option<LoadRecord>, definition: &Fingerprint, restart: bool) -> Result<Found, LoadError> {
+    let Some(load) = current.map(Box::new) else { return Ok(Found::Nothing(None)) };
+    if restart {
+        return Ok(Found::Nothing(Some(load)));
+    }
+    let (tolerated, differences): (Vec<_>, Vec<_>) =
+        definition.differences_since(&load.definition).into_iter().partition(|difference| difference.part == SERVER);
+    if !differences.is_empty() {
+        return Err(LoadError::Changed { load, differences });
+    }
+    if load.status == LoadStatus::Completed {
+        return Ok(Found::Complete(load));
+    }
+    for difference in tolerated {
+        tracing::warn!("{difference}: the chunks that are left are filled by another server than those before");
+    }
+    Ok(Found::Unfinished(load))
+}
+
+fn new_load(key: LoadKey, request: &LoadRequest, definition: Fingerprint) -> LoadRecord {
+    LoadRecord {
+        key,
+        run_id: new_id(),
+        is_current: true,
+        status: LoadStatus::Started,
+        error: String::new(),
+        fingerprint: definition.digest(),
+        definition,
+        chunk_bounds: String::new(),
+        chunks: 0,
+        chunks_completed: 0,
+        chunks_failed: 0,
+        rows_expected: None,
+        rows_read: 0,
+        rows_inserted: 0,
+        matched: 0,
+        matched_late: 0,
+        unmatched: 0,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_version: request.server_version.clone(),
+        started_at: None,
+        completed_at: None,
+    }
+}

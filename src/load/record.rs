@@ -1,0 +1,65 @@
+//! The part of a load that keeps the record: the ledger, this process's claim, and what was recorded before.
+
+use std::sync::Arc;
+
+use super::heartbeat::Heartbeat;
+use super::recorder::persist;
+use super::request::Recording;
+use crate::ledger::{ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, LoadStatus, Slot};
+
+/// Keeps the record of a load on which this process holds a claim.
+pub(super) struct Record {
+    pub ledger: Ledger,
+    pub claim: Arc<HeldClaim>,
+    pub heartbeat: Heartbeat,
+    pub options: Recording,
+    /// The load as it is, or is to be written.
+    pub load: LoadRecord,
+    /// Its chunks as this process found them.
+    pub chunks: Vec<ChunkRecord>,
+    /// The version of the load that this one replaces.
+    pub replaces: Option<LoadRecord>,
+}
+
+impl Record {
+    /// Which part of the chunks this process works on.
+    pub fn slot(&self) -> Slot {
+        self.options.slot
+    }
+
+    /// For each chunk, whether this process is to do it.
+    pub fn pending(&self, chunks: usize) -> Vec<bool> {
+        let part = self.slot().part_of(chunks);
+        let mut pending: Vec<_> = (0..chunks).map(|number| part.contains(&number)).collect();
+        for done in self.completed() {
+            if let Some(pending) = usize::try_from(done.chunk).ok().and_then(|number| pending.get_mut(number)) {
+                *pending = false;
+            }
+        }
+        pending
+    }
+
+    /// The chunks that were completed when this process came.
+    pub fn completed(&self) -> impl Iterator<Item = &ChunkRecord> {
+        self.chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed)
+    }
+
+    /// Who works, for people.
+    pub fn worker(&self) -> String {
+        let process = self.claim.process();
+        format!("{} {} {}", self.slot(), process.host, process.pid)
+    }
+
+    /// Writes the load with this status, and the sums of these chunks.
+    pub async fn write(&mut self, status: LoadStatus, error: &str, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
+        self.load.status = status;
+        error.clone_into(&mut self.load.error);
+        self.load.add_up(chunks);
+        persist(self.options.patience, || self.ledger.write_load(&self.load)).await
+    }
+
+    /// The chunks as they are now.
+    pub async fn chunks_now(&self) -> Result<Vec<ChunkRecord>, LedgerError> {
+        persist(self.options.patience, || self.ledger.chunks(&self.load.run_id)).await
+    }
+}

@@ -1,0 +1,150 @@
+//! Running what is left of a load.
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::LoadError;
+use super::record::Record;
+use super::recorder::{Recorder, Tally};
+use super::request::LoadRequest;
+use crate::clickhouse::QUERY_ID_BEGINNING;
+use crate::ledger::LedgerError;
+use crate::pipeline::{Outcome, Pipeline, PipelineError, PipelineOptions, Ran, Work};
+use crate::plan::Plan;
+
+/// A load of which something is left to do.
+pub struct Load {
+    pub(super) request: LoadRequest,
+    pub(super) plan: Plan,
+    pub(super) run_id: String,
+    pub(super) record: Option<Record>,
+    pub(super) counts: ChunkCounts,
+    pipeline: Pipeline,
+}
+
+/// How many chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChunkCounts {
+    /// The load has.
+    pub total: u64,
+    /// Were completed before this process came.
+    pub before: u64,
+    /// This process completed.
+    pub now: u64,
+    /// Failed for good.
+    pub failed: u64,
+}
+
+/// How a run ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The load is complete, and the count of the source agrees.
+    Complete,
+    /// This worker's part is done; so many chunks of others are not.
+    PartDone {
+        /// How many.
+        left: u64,
+    },
+    /// Stopping was asked for. What was recorded stays.
+    Stopped,
+}
+
+/// What the pipeline and the recorder did.
+pub(super) struct Done {
+    pub ran: Result<Option<Ran>, PipelineError>,
+    pub tally: Tally,
+    pub recording: Result<(), LedgerError>,
+}
+
+impl Load {
+    pub(super) fn new(request: LoadRequest, plan: Plan, run_id: String, record: Option<Record>) -> Self {
+        let pipeline = pipeline(&request, &run_id);
+        let before = record.as_ref().map_or(0, |record| record.completed().count() as u64);
+        let counts = ChunkCounts { total: plan.chunks.len() as u64, before, ..ChunkCounts::default() };
+        Self { request, plan, run_id, record, counts, pipeline }
+    }
+
+    /// The plan, of which some chunks may be done.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The load's identity.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// How many chunks there are, and how many are done.
+    pub fn chunk_counts(&self) -> ChunkCounts {
+        self.counts
+    }
+
+    /// Where it is recorded, for people.
+    pub fn recorded_in(&self) -> Option<String> {
+        self.record.as_ref().map(|record| record.ledger.describe())
+    }
+
+    /// How many chunks are read and how many batches are inserted at once, at this moment.
+    pub fn levels(&self) -> (usize, usize) {
+        self.pipeline.levels()
+    }
+
+    pub(super) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    pub(super) fn rebuild_pipeline(&mut self) {
+        self.pipeline = pipeline(&self.request, &self.run_id);
+    }
+
+    /// Does what is left, after [`begin`](Self::begin), and records it.
+    ///
+    /// # Errors
+    /// [`LoadError`]. What was recorded until then stays.
+    pub async fn run(&mut self) -> Result<Ended, LoadError> {
+        let Some(record) = &self.record else { return self.run_unrecorded().await };
+        let pending = record.pending(self.plan.chunks.len());
+        let (sender, reports) = unbounded_channel();
+        let writer = Recorder {
+            ledger: record.ledger.clone(),
+            run_id: self.run_id.clone(),
+            worker: record.worker(),
+            chunks: self.plan.chunks.clone(),
+            patience: record.options.patience,
+            stop: self.request.stop.clone(),
+        };
+        let recording = tokio::spawn(writer.record(reports));
+        let ran = if pending.contains(&true) {
+            // Of several workers none knows how many rows are its own.
+            let count = record.slot().workers == 1;
+            let rows_before = record.completed().map(|chunk| chunk.rows_read).sum();
+            let work = Work { pending, count, rows_before, reports: Some(sender) };
+            self.pipeline.run(&self.plan, &work).await.map(Some)
+        } else {
+            drop(sender);
+            Ok(None)
+        };
+        let (tally, recording) = recording.await.map_err(|error| LoadError::Task(error.to_string()))?;
+        self.counts.now = tally.completed;
+        self.counts.failed = tally.failed;
+        self.finish(Done { ran, tally, recording }).await
+    }
+
+    async fn run_unrecorded(&mut self) -> Result<Ended, LoadError> {
+        let ran = self.pipeline.run(&self.plan, &Work::all(&self.plan)).await?;
+        if ran.outcome == Outcome::Stopped {
+            return Ok(Ended::Stopped);
+        }
+        self.pipeline.sweep(&self.plan).await;
+        if let Some(counted) = ran.counted {
+            self.pipeline.check_count(&self.plan, counted, self.request.counters.source_rows.get()).await?;
+        }
+        self.counts.now = self.counts.total;
+        Ok(Ended::Complete)
+    }
+}
+
+pub(super) fn pipeline(request: &LoadRequest, run_id: &str) -> Pipeline {
+    let LoadRequest { servers, job, pipeline, counters, stop, sampler, .. } = request;
+    let options = PipelineOptions { token_prefix: format!("{QUERY_ID_BEGINNING}{run_id}"), ..pipeline.clone() };
+    Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), sampler.clone())
+}

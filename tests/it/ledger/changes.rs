@@ -1,0 +1,85 @@
+//! What may not change between two runs of a load, and beginning anew.
+
+use super::fixture::Chunked;
+use crate::orders::JOB;
+
+#[test]
+fn what_has_changed_is_named_and_refused() {
+    let chunked = Chunked::start();
+    chunked.killed_half_way();
+    let refused = |job: &str, arguments: &[&str], words: &str| {
+        let output = chunked.tool().file("job.toml", job).args(arguments).run().expect(3);
+        assert!(output.stderr.contains(words) && output.stderr.contains("hint: --restart"), "{words}\n{output}");
+    };
+    let job = JOB.replace("source.amount * 2", "source.amount * 3");
+    refused(&job, &[], "the expression of the column amount was `source.amount * 2`, and is `source.amount * 3`");
+    refused(&format!("{JOB}\n[settings.insert]\nlog_queries = 1\n"), &[], "the settings of inserts was ``, and is `log_queries = 1`");
+    refused(&JOB.replace("final = true", "final = false"), &[], "the query of the source was ");
+    refused(JOB, &["--chunk-rows", "9000"], "the size of chunks was `8192 rows`, and is `9000 rows`");
+    let server = chunked.server();
+    server.query("ALTER TABLE shipments MODIFY COLUMN letter LowCardinality(String)");
+    refused(JOB, &[], "the type of the column letter was `String`, and is `LowCardinality(String)`");
+    server.query("ALTER TABLE shipments MODIFY COLUMN letter String");
+    server.query("ALTER TABLE customers MODIFY COLUMN tags Array(LowCardinality(String))");
+    refused(JOB, &[], "the type of lookup.tags was `Array(String)`, and is `Array(LowCardinality(String))`");
+    server.query("ALTER TABLE customers MODIFY COLUMN tags Array(String)");
+    assert_eq!(server.text("SELECT count() FROM load_claims FINAL"), "1", "who is refused claims nothing");
+
+    // Neither is a comment a change, nor what only decides how fast it goes.
+    chunked.tool().file("job.toml", &format!("# a comment\n{JOB}")).args(&["--batch-size", "5000", "--memory", "1GiB"]).run().expect(0);
+    chunked.assert_completed();
+    refused(&job, &[], "is completed as run ");
+}
+
+#[test]
+fn another_version_of_clickhouse_is_said_and_not_refused() {
+    let chunked = Chunked::start();
+    chunked.killed_half_way();
+    chunked.server().query(
+        "ALTER TABLE load_state UPDATE definition = replaceRegexpOne(definition, '(the version of ClickHouse\":\")[^\"]*', '\\\\11.2.3') WHERE 1 SETTINGS mutations_sync = 2",
+    );
+    let output = chunked.tool().run().expect(0);
+    assert!(output.stderr.contains("the version of ClickHouse was `1.2.3`, and is `"), "{output}");
+    chunked.assert_completed();
+}
+
+#[test]
+fn restart_begins_a_new_version_and_keeps_the_old() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    chunked.tool().run().expect(0);
+    server.query("TRUNCATE TABLE shipments");
+    chunked.tool().arg("--restart").run().expect(0);
+    assert_eq!(chunked.orders.figure("chunks_before"), 0);
+    chunked.assert_completed();
+    let versions = "SELECT status, is_current, run_id = (SELECT run_id FROM load_state FINAL WHERE is_current) FROM load_state FINAL ORDER BY started_at";
+    assert_eq!(server.text(versions), "completed\t0\t0\ncompleted\t1\t1");
+
+    // The same over one that was not finished, and with a changed job.
+    server.query("TRUNCATE TABLE load_state");
+    server.query("TRUNCATE TABLE load_state_chunks");
+    server.query("TRUNCATE TABLE shipments");
+    chunked.killed_half_way();
+    let job = JOB.replace("source.amount * 2", "source.amount + source.amount");
+    chunked.tool().file("job.toml", &job).env("RESTART", "true").run().expect(0);
+    chunked.assert_completed();
+    assert_eq!(
+        server.text("SELECT groupArray((status, is_current)) FROM (SELECT * FROM load_state FINAL ORDER BY started_at)"),
+        "[('started',0),('completed',1)]"
+    );
+}
+
+#[test]
+fn a_dry_run_leaves_nothing() {
+    let chunked = Chunked::start();
+    chunked.tool().arg("--dry-run").run().expect(0);
+    assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "");
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("ledger");
+    chunked.tool().arg("--dry-run").arg("--ledger").arg(format!("file:{}", place.display())).run().expect(0);
+    assert!(!place.exists());
+    // Nor is it in the way of a run, or told of one.
+    chunked.tool().run().expect(0);
+    chunked.tool().arg("--dry-run").run().expect(0);
+    assert!(chunked.orders.figure("source_rows") > 0);
+}

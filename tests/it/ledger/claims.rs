@@ -1,0 +1,79 @@
+//! Two runs of one partition at once, and what a dead one leaves behind.
+
+use super::fixture::{Chunked, SOON};
+use crate::support::{Direction, process};
+
+#[test]
+fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
+    let chunked = Chunked::start();
+    let ranges = chunked.ranges();
+    let first = chunked.stalled_at(&ranges[2], |tool| tool);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for extra in [&[][..], &["--worker", "1/2"], &["--restart"]] {
+        let second = chunked.tool().args(extra).run().expect(3);
+        let who = format!("is being filled by process {} on {}, whose last heartbeat came", first.process(), host.trim());
+        assert!(second.stderr.contains(&who), "{extra:?}\n{second}");
+    }
+    // A dry run writes nothing, and is in nobody's way.
+    chunked.tool().arg("--dry-run").run().expect(0);
+    chunked.proxy.pass();
+    first.wait().expect(0);
+    chunked.assert_completed();
+}
+
+#[test]
+fn what_a_dead_run_left_is_killed() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    // One chunk, which is more than what fits between the server and its client.
+    chunked.proxy.after_request_with(b"-source-").stall_at(Direction::ToClient, 1_000_000, 1);
+    let running = chunked.orders.resuming_tool_at(&chunked.proxy.url()).spawn();
+    assert!(process::wait_until(SOON, || chunked.proxy.fired() > 0), "the source was not stopped");
+    let claim = server.text("SELECT claim_id FROM load_claims FINAL");
+    // The server does not notice that its client is gone: the proxy holds the connection.
+    let left = format!("SELECT count() FROM system.processes WHERE position(query_id, '-{claim}-source-') > 0");
+    assert_eq!(server.text(&left), "1");
+    running.signal("KILL");
+    running.wait();
+    chunked.orders.resuming_tool_at(server.url()).run().expect(0);
+    server.query("SYSTEM FLUSH LOGS");
+    let killed = format!("SELECT count() FROM system.query_log WHERE query LIKE 'KILL QUERY%-{claim}-%' AND type = 'QueryFinish'");
+    assert_eq!(server.text(&killed), "1");
+    // It ends when its next write does; the proxy holds that up.
+    let told = format!("SELECT is_cancelled FROM system.processes WHERE position(query_id, '-{claim}-source-') > 0");
+    assert!(matches!(server.text(&told).as_str(), "1" | ""), "the dead run's query goes on");
+    chunked.assert_completed();
+}
+
+#[test]
+fn the_claim_of_another_host_expires() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[2], |tool| tool.args(&["--claim-timeout", "3s"]));
+    running.signal("KILL");
+    running.wait();
+    chunked.proxy.pass();
+    // A long silence is allowed: the process elsewhere may live.
+    server.query("ALTER TABLE load_claims UPDATE host = 'elsewhere' WHERE 1 SETTINGS mutations_sync = 2");
+    let refused = chunked.tool().args(&["--claim-timeout", "1h"]).run().expect(3);
+    assert!(refused.stderr.contains("on elsewhere, whose last heartbeat came"), "{refused}");
+    let taken_over = || chunked.tool().args(&["--claim-timeout", "1s"]).run().status == Some(0);
+    assert!(process::wait_until(SOON, taken_over), "the claim does not expire");
+    chunked.assert_completed();
+}
+
+#[test]
+fn a_run_whose_claim_was_taken_over_stops() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[2], |tool| tool.args(&["--claim-timeout", "3s"]));
+    server.query("ALTER TABLE load_claims UPDATE status = 'superseded' WHERE 1 SETTINGS mutations_sync = 2");
+    let output = running.wait().expect(1);
+    assert!(output.stderr.contains("this process was taken for dead"), "{output}");
+    assert_eq!(server.text("SELECT status FROM load_state FINAL"), "started", "the record is another's");
+    chunked.proxy.pass();
+    chunked.tool().run().expect(0);
+    chunked.orders.assert_complete();
+}

@@ -1,0 +1,103 @@
+//! The ledger in files: the same, without a table.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::fixture::{Chunked, ROWS, SOON};
+use crate::support::{Server, ServerOptions, process};
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The records of a folder.
+fn records(folder: &Path) -> Vec<Value> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(|path| read(&path))
+        .collect()
+}
+
+#[test]
+fn a_load_is_resumed_from_files() {
+    let chunked = Chunked::start();
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().join("ledger").display());
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[4], |tool| tool.args(&["--ledger", &place]));
+    let files = folder.path().join("ledger");
+    let run_id = records(&files.join("loads"))[0]["run_id"].as_str().unwrap().to_owned();
+    // The file of all pending chunks is an array; the others are one chunk each.
+    let done = || records(&files.join("chunks").join(&run_id)).iter().filter(|chunk| chunk["status"] == "completed").count();
+    assert!(process::wait_until(SOON, || done() > 0), "no chunk is completed");
+    let refused = chunked.tool().args(&["--ledger", &place]).run().expect(3);
+    assert!(refused.stderr.contains(&format!("process {} on ", running.process())), "{refused}");
+    running.signal("KILL");
+    running.wait();
+    chunked.proxy.pass();
+    let before = done() as u64;
+
+    chunked.server().query("OPTIMIZE TABLE orders FINAL");
+    let output = chunked.tool().args(&["--ledger", &place]).run().expect(0);
+    assert!(output.stderr.contains("ledger      files in "), "{output}");
+    chunked.orders.assert_complete();
+    assert_eq!(chunked.orders.figure("chunks_before"), before);
+    assert_eq!(chunked.orders.summary()["run_id"], run_id.as_str());
+    let load = &records(&files.join("loads"))[0];
+    assert!(load["status"] == "completed" && load["chunks"] == load["chunks_completed"] && load["completed_at"].is_string(), "{load}");
+    let completed = chunked.tool().args(&["--ledger", &place]).run().expect(0);
+    assert!(completed.stderr.contains("was completed at"), "{completed}");
+    chunked.tool().args(&["--ledger", &place, "--restart"]).run().expect(0);
+    let versions = records(&files.join("loads"));
+    assert_eq!((versions.len(), versions.iter().filter(|load| load["is_current"] == true).count()), (2, 1));
+    let statuses: Vec<_> = records(&files.join("claims")).iter().map(|claim| claim["status"].as_str().unwrap().to_owned()).collect();
+    assert!(!statuses.contains(&"held".to_owned()), "{statuses:?}");
+    assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "", "no table was made");
+}
+
+#[test]
+fn workers_share_files() {
+    let chunked = Chunked::start();
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().display());
+    let tool = |part: String| chunked.tool().args(&["--ledger", &place, "--worker", &part]);
+    let workers: Vec<_> = (1..=3).map(|number| tool(format!("{number}/3")).spawn()).collect();
+    for worker in workers {
+        worker.wait().expect(0);
+    }
+    chunked.orders.assert_complete();
+    let current: Vec<_> = records(&folder.path().join("loads")).into_iter().filter(|load| load["is_current"] == true).collect();
+    assert!(current.len() == 1 && current[0]["status"] == "completed", "{current:?}");
+}
+
+#[test]
+fn a_user_who_may_not_create_tables_is_told_of_files() {
+    let grants = [
+        "GRANT SELECT ON default.orders",
+        "GRANT SELECT ON default.customers",
+        "GRANT SELECT, INSERT ON default.shipments",
+        "GRANT SELECT ON system.*",
+    ];
+    let grants = grants.join("</query><query>");
+    let users = format!(
+        "<clickhouse><users><filler><password>secret</password><grants><query>{grants}</query></grants></filler></users></clickhouse>"
+    );
+    let server = Server::start_with(ServerOptions { users_xml: Some(users), ..ServerOptions::default() });
+    let chunked = Chunked::on(server);
+    let tool = || chunked.tool().env("CLICKHOUSE_USER", "filler").env("CLICKHOUSE_PASSWORD", "secret");
+    let refused = tool().run().expect(3);
+    for words in ["load_state is not there and cannot be created", "ACCESS_DENIED", "hint: --ledger file:DIR", "hint: --ledger-db"] {
+        assert!(refused.stderr.contains(words), "{words}\n{refused}");
+    }
+    assert_eq!(chunked.orders.target_rows(), 0);
+    let folder = tempfile::tempdir().unwrap();
+    tool().args(&["--ledger", &format!("file:{}", folder.path().display())]).run().expect(0);
+    chunked.orders.assert_complete();
+    assert!(chunked.orders.figure("source_rows") > ROWS / 2);
+    for record in records(&folder.path().join("loads")).iter().chain(&records(&folder.path().join("claims"))) {
+        assert!(!record.to_string().contains("secret"), "{record}");
+    }
+}

@@ -1,0 +1,110 @@
+//! A load goes on where it was stopped: nothing is lost, and only what is missing is read.
+
+use rand::Rng;
+
+use super::fixture::{Chunked, ROWS};
+use crate::support::process;
+
+#[test]
+fn a_killed_run_goes_on_with_what_is_missing() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let before = chunked.killed_half_way();
+    let state = |column: &str| server.text(&format!("SELECT {column} FROM load_state FINAL"));
+    assert_eq!(state("status, is_current"), "started\t1");
+    let run_id = state("run_id");
+    let read_before: u64 = server.text("SELECT sum(rows_read) FROM load_state_chunks FINAL").parse().unwrap();
+    let ranges = server.text("SELECT groupArray(range) FROM (SELECT * FROM load_state_chunks FINAL ORDER BY chunk)");
+
+    // Merges between the two change the statistics from which chunks are made, and not the chunks.
+    server.query("OPTIMIZE TABLE orders FINAL");
+    let output = chunked.tool().run().expect(0);
+    assert!(output.stderr.contains(&format!("resumed     {before} of ")), "{output}");
+    chunked.assert_completed();
+    assert_eq!(state("run_id"), run_id, "it is the same load");
+    assert_eq!(server.text("SELECT groupArray(range) FROM (SELECT * FROM load_state_chunks FINAL ORDER BY chunk)"), ranges);
+    let figure = |name: &str| chunked.orders.figure(name);
+    assert_eq!((figure("chunks_before"), figure("chunks_before") + figure("chunks_now")), (before, figure("chunks")));
+    let live: u64 = server.text("SELECT count() FROM expected").parse().unwrap();
+    assert_eq!(figure("source_rows"), live - read_before, "what was completed is not read again");
+    assert_eq!(chunked.orders.summary()["run_id"].as_str(), Some(run_id.as_str()));
+
+    // The query ids tell the processes of a load apart.
+    server.query("SYSTEM FLUSH LOGS");
+    let claim = server.text("SELECT claim_id FROM load_claims FINAL ORDER BY claimed_at DESC LIMIT 1");
+    let streams = format!(
+        "SELECT uniqExact(query_id) FROM system.query_log WHERE startsWith(query_id, 'clickhouse-backfill-{run_id}-{claim}-source-')"
+    );
+    assert_eq!(server.text(&streams), figure("chunks_now").to_string());
+    assert_eq!(server.text("SELECT arraySort(groupArray(status)) FROM load_claims FINAL"), "['released','superseded']");
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_loses_nothing() {
+    let chunked = Chunked::start();
+    for round in 0..5 {
+        let running = chunked.tool().spawn();
+        let moment = std::time::Duration::from_millis(rand::rng().random_range(0..1500));
+        std::thread::sleep(moment);
+        running.signal("KILL");
+        let output = running.wait();
+        assert!(matches!(output.status, None | Some(0)), "round {round}, killed after {moment:?}\n{output}");
+    }
+    chunked.tool().run().expect(0);
+    chunked.assert_completed();
+}
+
+#[test]
+fn an_interrupted_run_says_so_and_goes_on() {
+    let chunked = Chunked::start();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[3], |tool| tool);
+    assert!(process::wait_until(super::fixture::SOON, || chunked.completed() > 0));
+    running.signal("TERM");
+    let output = running.wait().expect(130);
+    assert!(output.stderr.contains("goes on with the chunks that are missing"), "{output}");
+    chunked.proxy.pass();
+    let state = "SELECT status, chunks_completed, rows_read > 0, isNull(completed_at) FROM load_state FINAL";
+    assert_eq!(chunked.server().text(state), format!("interrupted\t{}\t1\t1", chunked.completed()));
+    assert_eq!(chunked.server().text("SELECT status FROM load_claims FINAL"), "released");
+    chunked.tool().run().expect(0);
+    chunked.assert_completed();
+}
+
+#[test]
+fn a_completed_partition_says_so() {
+    let chunked = Chunked::start();
+    chunked.tool().run().expect(0);
+    chunked.assert_completed();
+    assert!(chunked.orders.figure("source_rows") > ROWS / 2);
+    chunked.server().query("TRUNCATE TABLE shipments");
+    for worker in ["1/1", "2/3"] {
+        let output = chunked.tool().args(&["--worker", worker]).run().expect(0);
+        assert!(output.stderr.contains("was completed at 20") && output.stderr.contains("there is nothing to do"), "{output}");
+    }
+    let figure = |name: &str| chunked.orders.figure(name);
+    assert!(
+        figure("chunks_before") == figure("chunks") && figure("chunks") > 5 && figure("source_rows") == 0,
+        "{}",
+        chunked.orders.summary()
+    );
+    assert_eq!(chunked.orders.target_rows(), 0);
+}
+
+#[test]
+fn a_load_whose_chunks_are_all_done_is_only_counted() {
+    let chunked = Chunked::start();
+    chunked.tool().run().expect(0);
+    let server = chunked.server();
+    // As if the process had died between the last chunk and the count.
+    server.query("ALTER TABLE load_state UPDATE status = 'started', completed_at = NULL WHERE 1 SETTINGS mutations_sync = 2");
+    chunked.tool().run().expect(0);
+    assert_eq!(chunked.orders.figure("source_rows"), 0);
+    chunked.assert_completed();
+    // A chunk that gave too few rows shows in the count, and the load is not completed.
+    server.query("ALTER TABLE load_state UPDATE status = 'started', completed_at = NULL WHERE 1 SETTINGS mutations_sync = 2");
+    server.query("ALTER TABLE load_state_chunks UPDATE rows_read = rows_read - 1 WHERE chunk = 2 SETTINGS mutations_sync = 2");
+    let output = chunked.tool().run().expect(1);
+    assert!(output.stderr.contains("--restart reads all of them again"), "{output}");
+    assert_eq!(server.text("SELECT status, error != '' FROM load_state FINAL"), "failed\t1");
+}

@@ -1,0 +1,72 @@
+//! Ledgers that cannot be written.
+
+use super::fixture::{Chunked, SOON};
+use crate::support::process;
+
+#[test]
+fn a_run_whose_ledger_is_gone_stops_and_says_what_is_safe() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[3], |tool| tool);
+    assert!(process::wait_until(SOON, || chunked.completed() > 0));
+    server.query("RENAME TABLE load_state_chunks TO elsewhere");
+    chunked.proxy.pass();
+    let output = running.wait().expect(1);
+    for words in [
+        "the ledger cannot be written, trying again",
+        "could not be recorded",
+        "UNKNOWN_TABLE",
+        "what was inserted stays",
+        "read once more",
+    ] {
+        assert!(output.stderr.contains(words), "{words}\n{output}");
+    }
+    server.query("RENAME TABLE elsewhere TO load_state_chunks");
+    chunked.tool().run().expect(0);
+    assert!(chunked.orders.figure("chunks_before") > 0, "{}", chunked.orders.summary());
+    chunked.assert_completed();
+}
+
+#[test]
+fn a_ledger_that_is_back_in_time_is_written() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[3], |tool| tool);
+    assert!(process::wait_until(SOON, || chunked.completed() > 0));
+    // A table without room for more parts: the server refuses for now.
+    server.query(
+        "ALTER TABLE load_state_chunks MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 1, max_delay_to_insert = 1",
+    );
+    server.query("SYSTEM STOP MERGES load_state_chunks");
+    chunked.proxy.pass();
+    let refused = || server.text("SELECT sum(value) FROM system.errors WHERE name = 'TOO_MANY_PARTS'") != "0";
+    assert!(process::wait_until(SOON, refused), "the ledger was not refused");
+    server.query("ALTER TABLE load_state_chunks RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("the ledger cannot be written, trying again"), "{output}");
+    chunked.assert_completed();
+}
+
+#[test]
+fn files_that_cannot_be_written_stop_the_run() {
+    let chunked = Chunked::start();
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().display());
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[3], |tool| tool.args(&["--ledger", &place]));
+    let (chunks, aside) = (folder.path().join("chunks"), folder.path().join("aside"));
+    std::fs::rename(&chunks, &aside).unwrap();
+    std::fs::write(&chunks, "no folder").unwrap();
+    chunked.proxy.pass();
+    let output = running.wait().expect(1);
+    assert!(output.stderr.contains("could not be recorded") && output.stderr.contains("the ledger's file "), "{output}");
+    std::fs::remove_file(&chunks).unwrap();
+    std::fs::rename(&aside, &chunks).unwrap();
+    chunked.tool().args(&["--ledger", &place]).run().expect(0);
+    chunked.orders.assert_complete();
+
+    let nowhere = chunked.tool().args(&["--ledger", "file:/proc/nowhere"]).run().expect(2);
+    assert!(nowhere.stderr.contains("/proc/nowhere") && nowhere.stderr.contains("hint: --ledger names the folder"), "{nowhere}");
+}
