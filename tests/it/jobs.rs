@@ -9,6 +9,7 @@ mod keys;
 mod late;
 mod many_chunks;
 mod names;
+mod rebuilt_chunks;
 mod types;
 mod versions;
 mod waves;

@@ -39,7 +39,7 @@ impl JobFile {
         Self { folder }
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.folder.path().join("job.toml")
     }
 
