@@ -128,6 +128,11 @@ pub struct FailedChunk {
 }
 
 impl PipelineError {
+    /// A panic ends its task, and is a failure like any other: the run stops, says so, and can be run again.
+    pub(super) fn of_task(error: &tokio::task::JoinError) -> Self {
+        Self::Task(error.to_string())
+    }
+
     /// Whether other chunks would meet the same: the server has refused what all of them have in common.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
@@ -186,4 +191,18 @@ pub enum ReadError {
     /// The map cannot take the row.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_is_a_failure_that_says_why() {
+        let ended = tokio::spawn(async { panic!("of a test") }).await;
+        let error = PipelineError::of_task(&ended.unwrap_err());
+        let text = error.to_string();
+        assert!(text.starts_with("a part of the pipeline ended unexpectedly") && text.contains("of a test"), "{text}");
+        assert!(error.is_fatal());
+    }
 }

@@ -101,7 +101,7 @@ impl WaveContext<'_> {
         drop(receiver);
         let (mut complete, mut first_error) = (true, None);
         while let Some(ended) = tasks.join_next().await {
-            match ended.unwrap_or_else(|error| Err(PipelineError::Task(error.to_string()))) {
+            match ended.unwrap_or_else(|error| Err(PipelineError::of_task(&error))) {
                 Ok(ended) => complete &= ended,
                 Err(error) => {
                     shared.stop.fail();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::fixture::{Behind, INSERT, LOOKUP, SOURCE, wait_for_fault};
 use crate::support::{Direction, Server, ServerOptions, process};
 
-/// What a run needs in order to wait for a server that is started again.
-const PATIENCE: [&str; 2] = ["--max-retries", "30"];
+/// A server may take its time to start again. That uses up no retry.
+const PATIENCE: [&str; 2] = ["--outage-wait", "2m"];
 
 /// Runs; when `offset` bytes of the statement have passed in the direction, the server is killed with `kill -9` and started again.
 #[track_caller]

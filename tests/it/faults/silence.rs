@@ -1,4 +1,4 @@
-//! A server that takes connections and says nothing: each wait has its limit.
+//! A server that takes connections and says nothing: each wait has its limit, and a flag.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clickhouse_backfill::clickhouse::{Connection, Endpoint, Error, ErrorClass, QueryPrefix, Settings, Timeouts, WireCompression};
 use socket2::{Domain, Socket, Type};
+
+use super::fixture::{Behind, INSERT, SOURCE};
+use crate::support::Direction;
 
 /// What is waited for in these tests.
 const SHORT: Duration = Duration::from_millis(300);
@@ -109,4 +112,24 @@ fn the_connection_itself() {
     let connection = connection(address, Timeouts { connect: SHORT, ..PATIENT });
     let began = Instant::now();
     assert_timed_out(began, wait(read(&connection)), &address.to_string());
+}
+
+#[test]
+fn each_limit_has_a_flag_and_what_took_too_long_is_tried_again() {
+    let behind = Behind::start();
+    for (flag, marker, offset, words) in [
+        ("--first-byte-timeout", SOURCE, 0, "the first part of an answer took longer than 4 s"),
+        ("--idle-timeout", SOURCE, 1_000_000, "the next part of an answer took longer than 4 s"),
+        ("--insert-timeout", INSERT, 0, "an insert took longer than 4 s"),
+    ] {
+        behind.begin_again();
+        let before = behind.proxy.fired();
+        behind.proxy.after_request_with(marker).stall_at(Direction::ToClient, offset, 1);
+        let output = behind.tool().args(&[flag, "4s", "--max-retries", "20"]).run().expect(0);
+        assert_eq!(behind.proxy.fired(), before + 1, "the fault happened once\n{output}");
+        assert!(output.stderr.contains(words), "{words}\n{output}");
+        assert!(behind.orders.figure("retries") >= 1, "{output}");
+        behind.proxy.pass();
+        behind.orders.assert_complete();
+    }
 }

@@ -6,7 +6,8 @@ use super::fixture::{INSERT, SOON, thrown};
 use crate::orders::Orders;
 use crate::support::{Direction, Proxy, Server, ServerOptions, process};
 
-/// Inserts stand still, so the queue fills and rows are not read any more; the server sends for one second, and then no longer.
+/// Inserts stand still, so the queue fills and rows are not read any more; the server sends for one second, and then no longer. That is no
+/// failure of the server, and uses up no retry.
 #[test]
 fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
     let profile = "<clickhouse><profiles><default><http_send_timeout>1</http_send_timeout></default></profiles></clickhouse>";
@@ -14,7 +15,8 @@ fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
     let orders = Orders::on(server, 120_000);
     let proxy = Proxy::start(orders.server.port());
     proxy.after_request_with(INSERT).stall_at(Direction::ToClient, 0, 50);
-    let arguments = ["--batch-size", "2000", "--readers", "1", "--inserters", "1", "--batch-bytes", "1MiB", "--memory", "96MiB"];
+    let arguments =
+        ["--batch-size", "2000", "--readers", "1", "--inserters", "1", "--batch-bytes", "1MiB", "--memory", "96MiB", "--max-retries", "0"];
     let mut running = orders.tool_at(&proxy.url()).args(&arguments).spawn();
     assert!(process::wait_until(SOON, || !running.is_running() || proxy.fired() > 0), "a batch is inserted");
     // So many rows that the server cannot have sent them all.
