@@ -58,10 +58,14 @@ def table(measured, found):
     return "\n".join(lines)
 
 
+def write_json(path, report):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def write(folder, name, report):
-    folder.mkdir(parents=True, exist_ok=True)
     json_path, picture_path = folder / f"{name}.json", folder / f"{name}.svg"
-    json_path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(json_path, report)
     picture_path.write_text(picture(report), encoding="utf-8")
     return json_path, picture_path
 

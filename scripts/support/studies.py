@@ -1,0 +1,83 @@
+"""How runs follow one quantity: the memory that they are given, or the rows that there are."""
+
+import math
+
+from . import variants
+from .results import MEBIBYTE, spread
+
+ROWS = 6_000_000
+# Small enough for what is not attributes to stay small beside them.
+BATCHES = ("--batch-bytes", "16MiB", "--readers", "2", "--inserters", "2")
+# The part of a budget that the plan keeps for what the allocator loses, and what it gives to the program, readers and the queue of such batches.
+USABLE = 0.92
+OTHERS = (48 + 2 * (4 + 16) + 3 * 16) * MEBIBYTE
+# A map is larger while it is loaded than afterwards.
+HEADROOM = 1.3
+
+
+def budgeted(name, label, budget):
+    """A run with such flags, as a variant of the benchmark."""
+    flags = (*BATCHES, "--memory", str(budget)) if budget else ()
+    return type(name, (variants.Run,), {"name": name, "label": label, "flags": flags})
+
+
+def figures(kind, rounds, rows):
+    summaries = [one["summary"] for one in rounds]
+    return {
+        "label": kind.label,
+        "rows": rows,
+        "rows_per_second": spread([rows / one["seconds"] for one in rounds]),
+        "peak_memory_bytes": max(one["client_peak_memory_bytes"] for one in rounds),
+        "memory_limit_bytes": summaries[0]["memory_limit_bytes"],
+        "waves": max(summary["waves"] for summary in summaries),
+    }
+
+
+def memory(prepared, rounds_of, arguments):
+    """The same partition with room for all attributes, for a quarter and for a sixteenth of them."""
+    bench = prepared(arguments.rows)
+    generous = budgeted("generous", "to find what attributes need", 8192 * MEBIBYTE)
+    found, differences = rounds_of(bench, [generous], 1)
+    if differences:
+        return {}, differences
+    needed = found["generous"][0]["summary"]["lookup_memory_peak_bytes"] * HEADROOM
+    kinds = []
+    for name, label, share in (("whole", "all attributes at once", 1), ("quarter", "a quarter of them", 4), ("sixteenth", "a sixteenth of them", 16)):
+        kinds.append(budgeted(name, label, math.ceil((OTHERS + needed / share) / USABLE)))
+    measured, differences = rounds_of(bench, kinds, arguments.rounds)
+    study = {kind.name: figures(kind, measured[kind.name], bench.rows) for kind in kinds}
+    pairs = {name: zip(measured["whole"], measured[name]) for name in ("quarter", "sixteenth")}
+    ratios = {f"{name} / whole": spread([one["seconds"] / other["seconds"] for one, other in pair]) for name, pair in pairs.items()}
+    return {"attributes_bytes": round(needed), "variants": study, "ratios": ratios}, differences
+
+
+def growth(prepared, rounds_of, arguments):
+    """A quarter of the rows, then all of them."""
+    study, rates, differences = {}, [], []
+    for name, rows in (("quarter", arguments.rows // 4), ("all", arguments.rows)):
+        kind = budgeted(name, f"{rows:,} observations", None)
+        bench = prepared(rows)
+        measured, differing = rounds_of(bench, [kind], arguments.rounds)
+        differences += differing
+        study[name] = figures(kind, measured[name], bench.rows)
+        rates.append(study[name]["rows_per_second"])
+    few, many = rates
+    ratio = {"median": many["median"] / few["median"], "low": many["low"] / few["high"], "high": many["high"] / few["low"]}
+    return {"variants": study, "ratios": {"all / quarter": ratio}}, differences
+
+
+ALL = {"memory": memory, "growth": growth}
+
+
+def table(report):
+    lines = [f"{'':34}{'krows/s':>9}{'(spread)':>14}{'limit MiB':>11}{'peak MiB':>10}{'waves':>7}"]
+    for one in report["variants"].values():
+        speed = one["rows_per_second"]
+        lines.append(
+            f"{one['label']:34}{speed['median'] / 1000:9.1f}{speed['low'] / 1000:8.1f}–{speed['high'] / 1000:<5.1f}"
+            f"{one['memory_limit_bytes'] / MEBIBYTE:11.0f}{one['peak_memory_bytes'] / MEBIBYTE:10.0f}{one['waves']:7}"
+        )
+    lines.append("")
+    for name, ratio in report["ratios"].items():
+        lines.append(f"{name:44}{ratio['median']:6.2f}   ({ratio['low']:.2f}–{ratio['high']:.2f})")
+    return "\n".join(lines)
