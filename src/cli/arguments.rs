@@ -1,12 +1,14 @@
 //! The command line as clap reads it, with the environment variable of each flag. Pure: nothing here looks at the world.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::dotenv::Environment;
+use super::duration::parse_duration;
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
 use super::ledger_arguments::LedgerArguments;
@@ -192,6 +194,9 @@ pub(super) struct PlanArguments {
     /// Print the statements that a run would send, and the equivalent join.
     #[arg(long)]
     pub sql: bool,
+    /// How long a dry run over a few chunks is measured for the estimate, such as 5s; 0s for no estimate.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, conflicts_with = "sql")]
+    pub measure: Duration,
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::job::{BindOptions, BoundJob};
 use crate::pipeline::{PipelineOptions, RetryPolicy, RowFormat};
 
 /// A row that is longer than this is taken for a broken stream.
-const MAX_ROW_BYTES: usize = 1 << 30;
+pub(super) const MAX_ROW_BYTES: usize = 1 << 30;
 
 /// What the command line changes of the job.
 pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {

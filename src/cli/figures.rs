@@ -66,6 +66,7 @@ pub(super) fn summary(filled: &Filled<'_>, counters: &Counters, ending: Ending) 
         bytes_read: numbers.lookup_bytes + numbers.source_bytes,
         bytes_written: numbers.inserted_bytes,
         peak_memory_bytes: peak_memory_bytes(),
+        lookup_memory_peak_bytes: numbers.lookup_memory_peak_bytes,
         rows_per_second,
         waves: numbers.waves,
         memory_limit_bytes: memory,

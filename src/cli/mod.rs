@@ -8,6 +8,7 @@ mod connect;
 mod describe;
 mod dotenv;
 mod duration;
+mod estimate;
 mod failure;
 mod fault_arguments;
 mod figures;

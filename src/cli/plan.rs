@@ -9,7 +9,7 @@ use super::arguments::PlanArguments;
 use super::failure::Failure;
 use super::output::print;
 use super::session::{Session, open};
-use super::{config, describe};
+use super::{config, describe, estimate};
 use crate::clickhouse::Settings;
 use crate::job::BoundJob;
 use crate::job::statements;
@@ -21,12 +21,14 @@ use crate::progress::{bytes, count};
 /// Prints the plan, or the statements.
 pub(super) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    let session = runtime.block_on(async {
-        let opened = open(&arguments.server, &arguments.what, &arguments.throughput, &new_id()).await?;
-        opened.plan(&arguments.what.partition).await
-    })?;
+    let opened = runtime.block_on(open(&arguments.server, &arguments.what, &arguments.throughput, &new_id()))?;
+    let trial = estimate::options(&arguments.throughput, &opened.job, &opened.resources)?;
+    let session = runtime.block_on(opened.plan(&arguments.what.partition))?;
     let native = matches!(config::row_format(arguments.throughput.insert_format, &session.job)?, RowFormat::Native(_));
-    let text = if arguments.sql { sql(&session, native) } else { overview(&session) };
+    let mut text = if arguments.sql { sql(&session, native) } else { overview(&session) };
+    if !arguments.sql && !arguments.measure.is_zero() && !session.plan.chunks.is_empty() {
+        text.push_str(&runtime.block_on(estimate::estimate(&session, trial, arguments.measure)));
+    }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

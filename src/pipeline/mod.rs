@@ -34,6 +34,7 @@ mod shared;
 mod stall;
 mod stop;
 mod sweep;
+mod trial;
 mod wave;
 mod work;
 
@@ -48,4 +49,5 @@ pub use run::{Outcome, Pipeline, Ran};
 pub use sampler::Sampler;
 pub use shared::PipelineOptions;
 pub use stop::Stop;
+pub use trial::{Trial, trial};
 pub use work::Work;

@@ -91,6 +91,8 @@ pub struct Summary {
     pub bytes_written: u64,
     /// The most memory that this process held; `null` where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
+    /// The most that attributes took of it, in bytes.
+    pub lookup_memory_peak_bytes: u64,
     /// Inserted rows a second of streaming.
     pub rows_per_second: f64,
     /// The ceiling that was set for it.

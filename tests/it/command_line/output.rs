@@ -37,7 +37,7 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
     assert_eq!(
         shape(&summary),
         "{batches: number, bytes_read: number, bytes_written: number, chunks: number, chunks_before: number, chunks_now: number, dry_run: bool, error: null, errors: number, failed_chunks: number, inserted_rows: number, \
-         inserters: number, job: text, lookup_keys: number, lookup_rows: number, matched_late_rows: number, matched_rows: number, memory_limit_bytes: number, outage_seconds: fraction, outages: number, partition: text, peak_memory_bytes: number, \
+         inserters: number, job: text, lookup_keys: number, lookup_memory_peak_bytes: number, lookup_rows: number, matched_late_rows: number, matched_rows: number, memory_limit_bytes: number, outage_seconds: fraction, outages: number, partition: text, peak_memory_bytes: number, \
          readers: number, repeated_rows: number, retries: number, rows_per_second: fraction, run_id: text, \
          seconds: {lookup: fraction, plan: fraction, stream: fraction, total: fraction}, source: text, source_rows: number, status: text, target: text, \
          unmatched_rows: number, waves: number}"

@@ -106,3 +106,19 @@ fn statements_of_the_built_in_jobs_are_accepted() {
     }
     assert_eq!(server.text("SELECT count() FROM events"), "0");
 }
+
+#[test]
+fn the_plan_measures_how_long_a_run_would_take() {
+    let orders = Orders::on(Server::start(), 30_000);
+    let text = silent(plan(&orders).args(&["--batch-size", "1000", "--measure", "300ms"]).run().expect(0));
+    let head = text.lines().find(|line| line.starts_with("estimate, from a dry run of ")).unwrap_or_else(|| panic!("{text}"));
+    let numbers: Vec<u64> = head.split(' ').filter_map(|word| word.replace(',', "").parse().ok()).collect();
+    // Rows that were measured, and rows a second.
+    assert!((1..=30_000).contains(&numbers[0]) && numbers[1] > 100, "{head}");
+    for line in ["  this partition    ", "  0.5 billion rows  ", "  2.5 billion rows  "] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+    assert_eq!(orders.target_rows(), 0);
+    let text = silent(plan(&orders).args(&["--measure", "0s"]).run().expect(0));
+    assert!(!text.contains("estimate"), "{text}");
+}
