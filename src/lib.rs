@@ -16,6 +16,7 @@
 //! - [`plan`]: from a partition to waves and chunks;
 //! - [`pipeline`]: the stages, the queue, retries, stopping;
 //! - [`load`]: one load from its beginning to its end: plan, claim, pipeline, record, count;
+//! - [`verify`]: holding the target against the equivalent join, and mending what differs;
 //! - [`progress`]: bars, lines, the summary;
 //! - [`cli`]: arguments, configuration, commands, exit codes.
 //!
@@ -34,3 +35,4 @@ pub mod pipeline;
 pub mod plan;
 pub mod progress;
 pub mod rowbinary;
+pub mod verify;

@@ -14,6 +14,7 @@ use super::fault_arguments::FaultArguments;
 use super::ledger_arguments::LedgerArguments;
 use super::server_arguments::ServerArguments;
 use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
+use super::verify_arguments::VerifyArguments;
 use crate::plan::{DEFAULT_CHUNK_ROWS, Partition};
 
 /// Rows of an insert, unless said otherwise.
@@ -25,7 +26,7 @@ pub(super) const DEFAULT_BATCH_ROWS: u64 = 100_000;
 #[command(
     after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill run --partition 202511 --dry-run\n  clickhouse-backfill run --partition 202511\n\n\
 Every flag of `run` can be given in the environment or in a file `.env` of the current directory as well; the flag wins, \
-then the environment, then `.env`.\n\nExit codes: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check before the first row, 130 interrupted."
+then the environment, then `.env`.\n\nExit codes: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check before the first row, 4 verification found differences, 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -43,6 +44,12 @@ pub(super) enum Command {
     /// Show what a run would do, or the statements it would send; moves no data.
     #[command(after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill plan --partition 202511 --sql")]
     Plan(Box<PlanArguments>),
+    /// Compare a partition of the target with what the job makes of the source, row by row; writes nothing.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill verify --partition 202511\n  clickhouse-backfill verify --partition 202511 --sample 1/100\n  clickhouse-backfill verify --partition 202511 --json > report.json\n\n\
+Exit codes: 0 equal, 4 different, 130 interrupted (run it again to go on)."
+    )]
+    Verify(Box<VerifyArguments>),
     /// List the built-in jobs, or print one for copying.
     #[command(after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
     Job(JobArguments),
@@ -229,6 +236,7 @@ impl Command {
         match self {
             Self::Run(arguments) => Some(&mut arguments.server),
             Self::Plan(arguments) => Some(&mut arguments.server),
+            Self::Verify(arguments) => Some(&mut arguments.server),
             Self::Job(_) => None,
         }
     }

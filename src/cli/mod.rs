@@ -21,6 +21,7 @@ mod logging;
 mod output;
 mod panics;
 mod plan;
+mod report;
 mod resources;
 mod run;
 mod sample;
@@ -29,6 +30,8 @@ mod session;
 mod signals;
 mod size;
 mod summary_file;
+mod verify;
+mod verify_arguments;
 
 use std::process::ExitCode;
 
@@ -38,7 +41,7 @@ use arguments::{Command, LogFormat, OutputArguments};
 use failure::Failure;
 
 /// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check
-/// before the first row, 130 interrupted.
+/// before the first row, 4 verification found differences, 130 interrupted.
 pub fn main() -> ExitCode {
     panics::install();
     match run_command() {
@@ -60,6 +63,11 @@ fn run_command() -> Result<ExitCode, Failure> {
             run::run(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
         }
         Command::Plan(arguments) => plan::plan(&arguments),
+        Command::Verify(arguments) => {
+            let OutputArguments { quiet, no_progress, log_format, .. } = arguments.output;
+            let json = log_format == LogFormat::Json;
+            verify::verify(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
+        }
         Command::Job(arguments) => job::job(&arguments),
     }
 }

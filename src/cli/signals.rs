@@ -35,9 +35,14 @@ impl Signals {
 /// # Errors
 /// Where the system does not let signals be listened to.
 pub(super) async fn second_signal(stop: Stop, terminal: Terminal) -> std::io::Result<()> {
+    second_signal_saying(stop, terminal, "finishing the inserts in flight; once more ends at once").await
+}
+
+/// The same in other words.
+pub(super) async fn second_signal_saying(stop: Stop, terminal: Terminal, words: &str) -> std::io::Result<()> {
     let mut signals = Signals::listen()?;
     let name = signals.next().await;
-    terminal.insist(&format!("{name}: finishing the inserts in flight; once more ends at once"));
+    terminal.insist(&format!("{name}: {words}"));
     stop.request();
     signals.next().await;
     Ok(())

@@ -15,6 +15,11 @@ pub(super) fn check(path: Option<&Path>) -> Result<(), Failure> {
 
 /// Writes the figures as JSON, whole or not at all: to a file beside it first, which then takes its place.
 pub(super) fn write(path: Option<&Path>, summary: &Summary) -> Result<(), Failure> {
+    write_any(path, summary)
+}
+
+/// The same with other figures.
+pub(super) fn write_any(path: Option<&Path>, summary: &impl serde::Serialize) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let mut text = serde_json::to_string_pretty(summary).map_err(|error| failed(path, &error))?;
     text.push('\n');

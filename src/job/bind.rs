@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::JobError;
-use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, UsedColumn};
+use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
 use super::common_type::common_key;
 use super::error::asking;
 use super::file::{Job, Lookup, StatementSettings};
@@ -61,6 +61,7 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
     let used = used_columns(&over, &inspection);
     let bound_columns = fit_to_target(writing, job, &target, &columns, &inspection, &over).await?;
     let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
+    let owned = bind_owned(&servers.target, job, &target).await?;
 
     let lookup = match (&job.lookup, lookup_table) {
         (Some(lookup), Some(table)) => Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?),
@@ -85,6 +86,7 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
         source_columns: used.source,
         lookup,
         target,
+        owned,
         columns: bound_columns,
         left_out,
         defaults,
@@ -96,6 +98,28 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
     bound.native_layout = native_layout(&bound);
     check_exclusions(reading, &bound).await?;
     Ok(bound)
+}
+
+/// Lets the server look at the expression that says which of the target's rows are the job's.
+async fn bind_owned(connection: &Connection, job: &Job, target: &TableSchema) -> Result<Option<Owned>, JobError> {
+    let Some(owned) = &job.target.owned else { return Ok(None) };
+    let columns = target.columns.iter().filter(|column| column.is_selectable());
+    let over: Vec<_> = columns.map(|column| (column.name.clone(), column.type_name.clone())).collect();
+    let name = "owned";
+    let asked = [(name.to_owned(), owned.clone())];
+    let inspection = inspect(connection, &inspecting(job), &job.origin, &asked, &over, &[]).await?;
+    match inspection.types.first().map(String::as_str) {
+        Some("UInt8" | "Bool") => {
+            let columns = inspection.used.iter().filter_map(|&position| over.get(position)).map(|(name, _)| name.clone()).collect();
+            Ok(Some(Owned { sql: owned.sql.clone(), columns }))
+        }
+        other => Err(JobError::Expression {
+            origin: job.origin.clone(),
+            line: owned.line,
+            column: name.to_owned(),
+            message: format!("gives {}; it must be true or false for each row of the target", other.unwrap_or("nothing")),
+        }),
+    }
 }
 
 /// Compiles how rows become Native blocks; the error says why they cannot.

@@ -30,6 +30,8 @@ pub struct BoundJob {
     pub lookup: Option<BoundLookup>,
     /// The target table.
     pub target: TableSchema,
+    /// Which of the target's rows the job answers for; `None` for all.
+    pub owned: Option<Owned>,
     /// What is written.
     pub columns: Vec<BoundColumn>,
     /// Columns of the job that are not written, with the reason.
@@ -44,6 +46,15 @@ pub struct BoundJob {
     pub native_layout: Result<Arc<NativeLayout>, String>,
     /// Remarks for the person who runs it.
     pub remarks: Vec<String>,
+}
+
+/// A condition on the target's rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// SQL over the target's columns.
+    pub sql: String,
+    /// The columns that it reads.
+    pub columns: Vec<String>,
 }
 
 /// The lookup side of a bound job.

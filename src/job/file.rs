@@ -104,6 +104,16 @@ pub struct Target {
     /// Functions that expressions may use although they may give another result the second time.
     #[serde(default)]
     pub allow_functions: Vec<String>,
+    /// Which rows of the target the job answers for, as an expression over the target's columns; all where it is not given. `verify`
+    /// takes only such rows for ones that should not be there.
+    #[serde(default, deserialize_with = "expression_at")]
+    pub owned: Option<Expression>,
+}
+
+/// An expression whose `line` is its offset in the text, which [`Job::parse`] turns into the line.
+fn expression_at<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Expression>, D::Error> {
+    let sql = Spanned::<String>::deserialize(deserializer)?;
+    Ok(Some(Expression { line: sql.span().start, sql: sql.into_inner() }))
 }
 
 /// `[settings.source]`, `[settings.lookup]` and `[settings.insert]`.
@@ -200,13 +210,17 @@ impl Job {
                 (name.get_ref().clone(), expression)
             })
             .collect();
+        let mut target = file.target.into_inner();
+        if let Some(owned) = &mut target.owned {
+            owned.line = line_of(text, owned.line);
+        }
         Ok(Self {
             name: file.name.into_inner(),
             description: file.description,
             origin: origin.to_owned(),
             source: file.source.into_inner(),
             lookup: file.lookup.map(Spanned::into_inner),
-            target: file.target.into_inner(),
+            target,
             settings: file.settings,
             columns,
         })
@@ -229,6 +243,12 @@ mod tests {
         let job = Job::parse("x.toml", SMALL).unwrap();
         let columns: Vec<_> = job.columns.iter().map(|(name, expression)| (name.as_str(), expression.line)).collect();
         assert_eq!(columns, [("z", 7), ("a", 8)]);
+    }
+
+    #[test]
+    fn the_owned_expression_knows_its_line() {
+        let job = Job::parse("x.toml", &SMALL.replace("table = 't'", "table = 't'\nowned = \"a = 1\"")).unwrap();
+        assert_eq!(job.target.owned.map(|owned| (owned.sql, owned.line)), Some(("a = 1".to_owned(), 6)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod lexer;
 pub mod statements;
 
 pub use bind::{BindOptions, bind};
-pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, UsedColumn};
+pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, Owned, UsedColumn};
 pub use builtin::{BUILT_IN_JOBS, BuiltInJob, load};
 pub use error::JobError;
 pub use file::{Expression, Job, Lookup, SettingMap, Source, StatementSettings, Target, Window};

@@ -43,6 +43,7 @@ pub use counters::{Counters, Phase, Snapshot};
 pub use error::{FailedChunk, PipelineError};
 pub use repeats::{Repeats, RepeatsError, RepeatsFound, repeats};
 pub use report::{ChunkOutcome, ChunkReport};
+pub(crate) use retry::Decision;
 pub use retry::RetryPolicy;
 pub use rows::RowFormat;
 pub use run::{Outcome, Pipeline, Ran};

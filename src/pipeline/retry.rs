@@ -29,7 +29,7 @@ impl Default for RetryPolicy {
 
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Try again after this pause.
     RetryAfter(Duration),
     /// Give up.
@@ -38,7 +38,7 @@ pub(super) enum Decision {
 
 impl RetryPolicy {
     /// Decides after the failure of attempt number `attempt`, counted from 1.
-    pub(super) fn decide(&self, class: ErrorClass, attempt: u32) -> Decision {
+    pub(crate) fn decide(&self, class: ErrorClass, attempt: u32) -> Decision {
         if matches!(class, ErrorClass::Fatal | ErrorClass::Rows) || attempt > self.max_retries {
             return Decision::GiveUp;
         }

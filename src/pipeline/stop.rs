@@ -33,7 +33,7 @@ impl Stop {
     }
 
     /// Waits until reading should end.
-    pub(super) async fn reading_ends(&self) {
+    pub(crate) async fn reading_ends(&self) {
         self.requested.cancelled().await;
     }
 

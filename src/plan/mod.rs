@@ -22,6 +22,6 @@ pub use error::PlanError;
 pub use key::KeyColumn;
 pub use memory::{LateMemory, MemoryDemand, MemoryPlan, MemoryTooSmall};
 pub use partition::{Partition, PartitionError};
-pub use planner::{Chunk, DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan};
+pub use planner::{Chunk, DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan, table_ranges};
 pub use ranges::Bound;
 pub use waves::{Wave, WavePlanner};

@@ -7,7 +7,7 @@ use super::boundaries::{boundaries, check_bounds};
 use super::leading::LeadingColumn;
 use super::stored::{Stored, stored};
 use super::{ChunkBounds, MemoryPlan, Partition, PlanError, WavePlanner};
-use crate::clickhouse::{Connection, Error as ServerError, quote_identifier, quote_literal};
+use crate::clickhouse::{Connection, Error as ServerError, TableSchema, quote_identifier, quote_literal};
 use crate::job::BoundJob;
 use crate::job::statements::{LookupWindow, Scope};
 
@@ -122,6 +122,23 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
     let chunks = found.chunks();
     let waves = WavePlanner::new(chunks.len(), leading, attributes, options.memory.attributes);
     Ok(planned(found, chunks, waves))
+}
+
+/// Ranges of the primary key that together are a partition of this table, of about so many rows each, versions not collapsed, as
+/// predicates; `None` is the whole partition. All versions of a row lie in one of them.
+///
+/// # Errors
+/// [`PlanError::Server`].
+pub async fn table_ranges(
+    connection: &Connection,
+    table: &TableSchema,
+    partition_id: &str,
+    rows: u64,
+) -> Result<Vec<Option<String>>, PlanError> {
+    let failed = |source| PlanError::Server { what: "counting the rows", table: table.name.clone(), source };
+    let stored = stored(connection, table, &Partition::Id(partition_id.to_owned())).await.map_err(failed)?;
+    let found = boundaries(connection, table, &stored, rows).await?;
+    Ok(found.chunks().into_iter().map(|chunk| chunk.range).collect())
 }
 
 /// Counts and measures what will be looked up; `None` for a job without a lookup.

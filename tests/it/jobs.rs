@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod chunk_ranges;
-mod fixture;
+pub mod fixture;
 mod keys;
 mod late;
 mod many_chunks;

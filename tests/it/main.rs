@@ -16,3 +16,4 @@ mod server;
 mod support;
 mod tls;
 mod two_servers;
+mod verify;

@@ -10,6 +10,11 @@ use crate::job::BoundJob;
 ///
 /// The source is a subquery, so that unqualified names of its sorting key in the scope's range cannot mean the lookup's columns.
 pub fn join(job: &BoundJob, scope: &Scope) -> String {
+    join_of(job, scope, &select_list(job))
+}
+
+/// The same with another select list over the same rows.
+pub(super) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
     let mut columns: Vec<_> = job.source_columns.iter().map(|column| column.name.as_str()).collect();
     for key in job.lookup.iter().flat_map(|lookup| &lookup.keys) {
         if !columns.contains(&key.source.as_str()) {
@@ -20,7 +25,7 @@ pub fn join(job: &BoundJob, scope: &Scope) -> String {
     let source = source::from(job, scope).replace('\n', "\n  ");
     // A job may use no column of its source at all.
     let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
-    let sql = format!("SELECT {}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source", select_list(job));
+    let sql = format!("SELECT {list}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source");
     let Some(lookup) = &job.lookup else { return sql };
     let on = lookup.keys.iter().map(|key| format!("source.{} = lookup.{}", quote_identifier(&key.source), quote_identifier(&key.lookup)));
     format!("{sql}\nLEFT ANY JOIN {} AS lookup\nON {}", newest(job, lookup, scope), on.collect::<Vec<_>>().join(" AND "))

@@ -6,6 +6,7 @@
 //! the byte that ends each ([`END_OF_ROW`]).
 
 mod deleted;
+mod finished;
 mod insert;
 mod join;
 mod late;
@@ -16,6 +17,7 @@ mod scope;
 mod source;
 
 pub use deleted::{NEWEST_BLOCK_OF_PART, deleted_after, deleted_settings};
+pub use finished::finished;
 pub use insert::{dry_run, insert, insert_settings};
 pub use join::{join, join_settings};
 pub use late::{KeyBytes, late, late_settings};

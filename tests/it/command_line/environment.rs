@@ -50,7 +50,8 @@ fn variables(command: &Command, of: &str) -> BTreeMap<String, Arg> {
 #[test]
 fn the_example_documents_every_variable_and_no_other() {
     let command = clickhouse_backfill::cli::command();
-    let (documented, variables) = (documented(), variables(&command, "run"));
+    let (documented, mut variables) = (documented(), variables(&command, "run"));
+    variables.extend(self::variables(&command, "verify"));
     assert!(variables.len() > 15, "{:?}", variables.keys());
     assert_eq!(documented.keys().collect::<Vec<_>>(), variables.keys().collect::<Vec<_>>(), ".env.example against the code");
     let assigned =
@@ -79,16 +80,18 @@ fn is_name(text: &str) -> bool {
 
 #[test]
 fn help_names_every_variable_with_its_flag() {
-    let help = binary().args(&["run", "--help"]).run().expect(0).stdout;
-    // The short form wraps in the middle of things.
-    let short = binary().args(&["run", "-h"]).run().expect(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    for (name, arg) in variables(&clickhouse_backfill::cli::command(), "run") {
-        let part = help
-            .split("\n      --")
-            .find(|part| part.starts_with(arg.get_long().unwrap()))
-            .unwrap_or_else(|| panic!("{name} is not in\n{help}"));
-        assert!(part.contains(&format!("[env: {name}")), "{part}");
-        assert!(short.contains(&format!("[env: {name}=]")) || short.contains(&format!("[env: {name}]")), "{name} is not in\n{short}");
+    for command in ["run", "verify"] {
+        let help = binary().args(&[command, "--help"]).run().expect(0).stdout;
+        // The short form wraps in the middle of things.
+        let short = binary().args(&[command, "-h"]).run().expect(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (name, arg) in variables(&clickhouse_backfill::cli::command(), command) {
+            let part = help
+                .split("\n      --")
+                .find(|part| part.starts_with(arg.get_long().unwrap()))
+                .unwrap_or_else(|| panic!("{name} is not in\n{help}"));
+            assert!(part.contains(&format!("[env: {name}")), "{part}");
+            assert!(short.contains(&format!("[env: {name}=]")) || short.contains(&format!("[env: {name}]")), "{name} is not in\n{short}");
+        }
     }
 }
 

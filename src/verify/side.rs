@@ -1,0 +1,184 @@
+//! The queries: the same questions, asked of both sides. One side is what the job makes of a part of the source (the equivalent join), the
+//! other a part of the target.
+//!
+//! All hashes are taken over the key as well: else values that two rows have swapped would cancel out in a sum.
+
+use super::comparable::{comparable, hash_of};
+use super::key::TargetKey;
+use crate::clickhouse::{quote_identifier, quote_literal};
+use crate::job::BoundJob;
+use crate::job::statements::{Scope, finished};
+
+/// The name of the key's hash in these queries.
+const KEY: &str = "`hash of the key`";
+
+/// A share of all keys, such as 1/100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Share {
+    /// So many …
+    pub parts: u32,
+    /// … of so many.
+    pub of: u32,
+}
+
+/// The keys whose hash leaves one of these remainders.
+#[derive(Clone, Debug)]
+pub(super) struct Buckets {
+    /// The divisor.
+    pub count: u32,
+    /// The remainders.
+    pub numbers: Vec<u32>,
+}
+
+/// Makes the queries of one comparison.
+#[derive(Clone, Debug)]
+pub(super) struct Queries {
+    pub job: BoundJob,
+    pub key: TargetKey,
+    pub share: Option<Share>,
+}
+
+impl Queries {
+    /// What the job makes of this part of the source.
+    pub fn expected(&self, scope: &Scope) -> String {
+        self.with_defaults(&finished(&self.job, scope))
+    }
+
+    /// What keys the job would make of all versions of this part of the source, or of its deleted ones only. Only the key's
+    /// columns can be asked of it.
+    pub fn keys_of_all_versions(&self, scope: &Scope, deleted: bool) -> String {
+        let mut job = self.job.clone();
+        job.collapse = false;
+        job.exclusions.clear();
+        if let Some(column) = job.source_deleted.take()
+            && deleted
+        {
+            job.exclusions.push(format!("NOT source.{}", quote_identifier(&column)));
+        }
+        job.columns.retain(|column| self.key.columns.iter().any(|(name, _)| *name == column.name));
+        if job.columns.iter().all(|column| !column.expression.contains("lookup")) {
+            job.lookup = None;
+        }
+        let defaults = self.key.filled_by_table.iter().filter(|(name, ..)| self.key.columns.iter().any(|(column, _)| column == name));
+        with_defaults(&finished(&job, scope), defaults)
+    }
+
+    /// The rows of a part of the target, versions collapsed or not.
+    pub fn found(&self, partition_id: &str, range: Option<&str>, collapse: bool) -> String {
+        let filled = self.job.columns.iter().map(|column| &column.name);
+        let columns = filled.chain(self.key.filled_by_table.iter().map(|(name, ..)| name)).map(|name| quote_identifier(name).to_string());
+        let collapse = if collapse && self.job.target.is_replacing() { " FINAL" } else { "" };
+        let mut conditions = Vec::new();
+        if self.job.target.is_merge_tree() {
+            conditions.push(format!("_partition_id = {}", quote_literal(partition_id)));
+        }
+        conditions.extend(range.map(|range| format!("({range})")));
+        let condition = if conditions.is_empty() { String::new() } else { format!("\nWHERE {}", conditions.join(" AND ")) };
+        format!("SELECT {}\nFROM {}{collapse}{condition}", columns.collect::<Vec<_>>().join(", "), self.job.target.name.quoted())
+    }
+
+    /// For each bucket: its number, how many rows the job answers for and how many not, their partitions' ids, and a sum of hashes for
+    /// each column over the rows that the job answers for. Keys are divided into `count` buckets. `FORMAT RowBinary`, [`super::sums`] reads it.
+    pub fn sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
+        let owned = self.owned();
+        let sums: Vec<_> = self
+            .job
+            .columns
+            .iter()
+            .map(|column| {
+                let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+                format!("sumIf(sipHash64({KEY}, {}), {owned})", hash_of(&[value]))
+            })
+            .collect();
+        let mut conditions = self.conditions(only);
+        conditions.push(format!("NOT ({})", self.key.is_deleted()));
+        format!(
+            "WITH {} AS {KEY}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({owned}), countIf(NOT ({owned})), groupUniqArray({})\n, {}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
+            self.key_hash(),
+            self.key.partition_id,
+            sums.join("\n, "),
+            conditions.join(" AND ")
+        )
+    }
+
+    /// For each row: hash of the key, flags (1 the job answers for it, 2 deleted), version, hash of all columns. `FORMAT RowBinary`,
+    /// [`super::rows`] reads it. `deleted`: only rows that mark a deletion.
+    pub fn digests(&self, rows: &str, only: &Buckets, deleted: bool) -> String {
+        let values: Vec<_> =
+            self.job.columns.iter().map(|column| comparable(quote_identifier(&column.name).as_str(), &column.type_name)).collect();
+        let mut conditions = self.conditions(Some(only));
+        if deleted {
+            conditions.push(self.key.is_deleted());
+        }
+        format!(
+            "WITH {} AS {KEY}\nSELECT {KEY}, toUInt8(({}) + 2 * ({})), {}, {}\nFROM (\n{rows}\n)\nWHERE {}",
+            self.key_hash(),
+            self.owned(),
+            self.key.is_deleted(),
+            self.key.version_number(),
+            hash_of(&values),
+            conditions.join(" AND ")
+        )
+    }
+
+    /// The keys alone, in the form of [`Queries::digests`].
+    pub fn keys(&self, rows: &str, only: &Buckets) -> String {
+        let conditions = self.conditions(Some(only)).join(" AND ");
+        format!(
+            "WITH {} AS {KEY}\nSELECT DISTINCT {KEY}, toUInt8(0), toInt128(0), toUInt64(0)\nFROM (\n{rows}\n)\nWHERE {conditions}",
+            self.key_hash()
+        )
+    }
+
+    /// For rows of these keys: the key's hash, its columns as texts, and a hash of each column. `FORMAT RowBinary`, [`super::detail`]
+    /// reads it.
+    pub fn details(&self, rows: &str, keys: &[u64]) -> String {
+        let texts = self.key.columns.iter().map(|(name, _)| format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name)));
+        let hashes =
+            self.job.columns.iter().map(|column| hash_of(&[comparable(quote_identifier(&column.name).as_str(), &column.type_name)]));
+        format!(
+            "WITH {} AS {KEY}\nSELECT {KEY}, [{}], [{}]\nFROM (\n{rows}\n)\nWHERE {KEY} IN ({}) AND NOT ({})",
+            self.key_hash(),
+            texts.collect::<Vec<_>>().join(", "),
+            hashes.collect::<Vec<_>>().join("\n, "),
+            numbers(keys),
+            self.key.is_deleted()
+        )
+    }
+
+    fn key_hash(&self) -> String {
+        hash_of(&self.key.expressions)
+    }
+
+    /// SQL that is true for rows that the job answers for. The line break ends a comment that the expression may end with.
+    fn owned(&self) -> String {
+        self.job.owned.as_ref().map_or_else(|| "1".to_owned(), |owned| format!("({}\n) != 0", owned.sql))
+    }
+
+    fn conditions(&self, only: Option<&Buckets>) -> Vec<String> {
+        // The upper half of the hash, so that a share has its part in every bucket.
+        let share = self.share.map(|Share { parts, of }| format!("intDiv({KEY}, 4294967296) % {of} < {parts}"));
+        let only = only.map(|Buckets { count, numbers: only }| format!("{KEY} % {count} IN ({})", numbers(only)));
+        let mut conditions: Vec<_> = share.into_iter().chain(only).collect();
+        if conditions.is_empty() {
+            conditions.push("1".to_owned());
+        }
+        conditions
+    }
+
+    /// Rows with the columns that the table fills itself.
+    fn with_defaults(&self, rows: &str) -> String {
+        with_defaults(rows, self.key.filled_by_table.iter())
+    }
+}
+
+fn with_defaults<'a>(rows: &str, defaults: impl Iterator<Item = &'a (String, String, String)>) -> String {
+    let defaults: Vec<_> =
+        defaults.map(|(name, type_name, value)| format!("CAST({value} AS {type_name}) AS {}", quote_identifier(name))).collect();
+    if defaults.is_empty() { rows.to_owned() } else { format!("SELECT *, {}\nFROM (\n{rows}\n)", defaults.join(", ")) }
+}
+
+/// A list of numbers. An empty one would be no SQL; no hash and no bucket is found by NULL.
+fn numbers<T: ToString>(numbers: &[T]) -> String {
+    if numbers.is_empty() { "NULL".to_owned() } else { numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ") }
+}

@@ -1,0 +1,12 @@
+//! `verify` and `repair`: every way in which a target can be wrong is found, named and mended, and what live writers did is told apart.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod differences;
+mod fixture;
+mod generations;
+mod interruption;
+mod memory;
+mod owned;
+mod sample;
+mod types;

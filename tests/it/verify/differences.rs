@@ -1,0 +1,112 @@
+//! Each way in which a row can be wrong: found, and named by key and columns.
+
+use super::fixture::{corrupt, filled, named, of_one_group, report, row, tool, verify};
+use crate::orders::Orders;
+
+#[test]
+fn an_equal_target_is_equal() {
+    let orders = filled(2_000);
+    let found = verify(&orders, 0);
+    let rows: u64 = orders.server.text("SELECT count() FROM shipments FINAL").parse().unwrap();
+    assert_eq!(found["equal"], true);
+    for (name, figure) in [("expected_rows", rows), ("target_rows", rows), ("differing_groups", 0), ("not_examined_rows", 0), ("chunks", 1)]
+    {
+        assert_eq!(found[name], figure, "{name}\n{found:#}");
+    }
+    let names: Vec<_> = found.as_object().unwrap().keys().map(String::as_str).collect();
+    // A contract with scripts: whoever changes this line breaks them.
+    assert_eq!(
+        names.join(" "),
+        "chunks columns differences differing_groups equal expected_rows groups job live not_examined_rows partition rows sample seconds source target target_rows"
+    );
+    let text = tool(&orders, "verify").run().expect(0);
+    assert!(text.stdout.contains("equal: the target is what the job makes of the source"), "{text}");
+}
+
+#[test]
+fn one_byte_of_one_column_of_one_row() {
+    let orders = filled(2_000);
+    corrupt(&orders, "note = concat(substring(note, 1, 5), 'X', substring(note, 7)) WHERE order_id = 17");
+    let found = verify(&orders, 4);
+    assert_eq!(named(&found), [row("differing", 17, &["note"])]);
+    assert_eq!(found["rows"][0]["key"]["customer"], "c17");
+    assert_eq!((found["differences"]["differing"].as_u64(), found["columns"][0]["name"].as_str()), (Some(1), Some("note")), "{found:#}");
+    let text = tool(&orders, "verify").run().expect(4);
+    assert!(text.stdout.contains("customer=c17 order_id=17  in note  (chunk 1)"), "{text}");
+}
+
+#[test]
+fn values_that_two_rows_have_swapped() {
+    let orders = filled(2_000);
+    let (one, other) = of_one_group(&orders);
+    let amount = |id: u64| orders.server.text(&format!("SELECT amount FROM shipments FINAL WHERE order_id = {id}"));
+    let (ours, theirs) = (amount(one), amount(other));
+    assert_ne!(ours, theirs);
+    corrupt(
+        &orders,
+        &format!("amount = if(order_id = {one}, toDecimal64('{theirs}', 2), toDecimal64('{ours}', 2)) WHERE order_id IN ({one}, {other})"),
+    );
+    assert_eq!(named(&verify(&orders, 4)), [row("differing", one, &["amount"]), row("differing", other, &["amount"])]);
+}
+
+#[test]
+fn a_deleted_row_and_an_added_one() {
+    let orders = filled(2_000);
+    orders.server.query("DELETE FROM shipments WHERE order_id = 17");
+    orders.server.query("INSERT INTO shipments SELECT * REPLACE (1000000 AS order_id) FROM (SELECT * FROM shipments WHERE order_id = 18)");
+    assert_eq!(named(&verify(&orders, 4)), [row("extra", 1_000_000, &[]), row("missing", 17, &[])]);
+}
+
+#[test]
+fn a_deleted_order_that_was_brought_back() {
+    let orders = filled(2_000);
+    assert_eq!(orders.server.text("SELECT count() FROM orders FINAL WHERE id = 50"), "0");
+    orders.server.query(
+        "INSERT INTO shipments SELECT id, customer, placed, amount * 2, note, [], '', version FROM orders WHERE id = 50 AND NOT is_deleted",
+    );
+    assert_eq!(named(&verify(&orders, 4)), [row("deleted_in_source", 50, &[])]);
+}
+
+/// The source's key has the customer, and so has the target's; an order that changed hands leaves its old row behind.
+#[test]
+fn a_row_that_the_source_does_not_make_any_more() {
+    let orders = filled(2_000);
+    orders.server.script(
+        "ALTER TABLE orders UPDATE note = 'another' WHERE id = 17 SETTINGS mutations_sync = 2
+         --;;
+         INSERT INTO shipments SELECT * REPLACE ('c1' AS customer) FROM shipments WHERE order_id = 17",
+    );
+    assert_eq!(named(&verify(&orders, 4)), [row("differing", 17, &["note"]), row("extra", 17, &[])]);
+}
+
+#[test]
+fn a_newer_source_is_stale_and_a_newer_target_is_a_live_writer() {
+    let orders = filled(2_000);
+    orders
+        .server
+        .query("INSERT INTO shipments SELECT * REPLACE (version + 10 AS version, 'live' AS note) FROM shipments WHERE order_id = 17");
+    let found = verify(&orders, 0);
+    assert_eq!(named(&found), [row("written_since", 17, &["note", "version"])]);
+    assert_eq!((found["live"]["written_since"].as_u64(), found["equal"].as_bool()), (Some(1), Some(true)), "{found:#}");
+    orders.server.query("INSERT INTO orders SELECT * REPLACE (version + 5 AS version, 'newer' AS note) FROM orders WHERE id = 18");
+    let found = verify(&orders, 4);
+    assert_eq!(named(&found), [row("stale", 18, &["note", "version"]), row("written_since", 17, &["note", "version"])]);
+    assert_eq!(found["differences"]["stale"], 1, "{found:#}");
+}
+
+#[test]
+fn differences_are_counted_also_where_few_are_named() {
+    let orders = filled(2_000);
+    corrupt(&orders, "letter = 'x' WHERE order_id % 2 = 1");
+    let output = tool(&orders, "verify").args(&["--json", "--max-differences", "3"]).run().expect(4);
+    let found = report(&output);
+    assert_eq!(found["rows"].as_array().unwrap().len(), 3, "{output}");
+    let wrong = count(&orders, "SELECT count() FROM shipments FINAL WHERE order_id % 2 = 1");
+    assert_eq!(found["differences"]["differing"].as_u64(), Some(wrong), "{output}");
+    let text = tool(&orders, "verify").args(&["--max-differences", "3"]).run().expect(4);
+    assert!(text.stdout.contains(&format!("… and {} more", wrong - 3)), "{text}");
+}
+
+fn count(orders: &Orders, sql: &str) -> u64 {
+    orders.server.text(sql).parse().unwrap()
+}

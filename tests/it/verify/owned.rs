@@ -1,0 +1,82 @@
+//! `owned` of a job, and what else live writers do to the tables of the built-in jobs.
+
+use serde_json::Value;
+
+use crate::jobs::fixture::JobFile;
+use crate::oracle::fixture::{DECEMBER, adversarial_but_small, run, tool};
+use crate::support::Server;
+
+const PARTITION: [&str; 2] = ["--partition", "202511"];
+
+fn verify(server: &Server, code: i32) -> Value {
+    let output = tool(server).args(&["verify", "--json"]).args(&PARTITION).run().expect(code);
+    serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output}"))
+}
+
+/// The kinds of the rows that are named, with their spans.
+fn kinds(report: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut kinds: Vec<_> =
+        report["rows"].as_array().unwrap().iter().map(|row| (text(&row["kind"]), text(&row["key"]["span_id"]))).collect();
+    kinds.sort();
+    kinds
+}
+
+#[test]
+fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
+    let server = adversarial_but_small(DECEMBER);
+    run(&server, &PARTITION);
+    let of = |number: u64| format!("span_id = 'null-observation-{number}'");
+    let insert = |replace: &str, number: u64| {
+        let row = format!("SELECT * FROM events FINAL WHERE _partition_id = '202511' AND {}", of(number));
+        server.query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
+    };
+    insert("'of a live writer' AS span_id, 'ingestion-api' AS source", 1);
+    insert("'live' AS name, 'ingestion-api' AS source, event_ts + 1 AS event_ts", 2);
+    insert("1 AS is_deleted, event_ts + 1 AS event_ts", 3);
+    let found = verify(&server, 0);
+    let expected = [("deleted_since", "null-observation-3"), ("written_since", "null-observation-2")];
+    assert_eq!(kinds(&found), expected.map(|(kind, span)| (kind.to_owned(), span.to_owned())));
+
+    insert("'too many' AS span_id", 1);
+    // A row whose source column was corrupted is still the job's.
+    server.query(&format!("ALTER TABLE events UPDATE source = 'x' WHERE {} SETTINGS mutations_sync = 2", of(4)));
+    // A deletion of the same version is no live writer's.
+    insert("1 AS is_deleted", 5);
+    let found = verify(&server, 4);
+    let expected = [
+        ("deleted_since", "null-observation-3"),
+        ("differing", "null-observation-4"),
+        ("extra", "too many"),
+        ("missing", "null-observation-5"),
+        ("written_since", "null-observation-2"),
+    ];
+    assert_eq!(kinds(&found), expected.map(|(kind, span)| (kind.to_owned(), span.to_owned())), "{found:#}");
+}
+
+const JOB: &str =
+    "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\nowned = \"OWNED\"\n[columns]\nnumber = 'source.number'\n";
+
+#[test]
+fn what_is_wrong_with_the_expression_is_said_with_its_line() {
+    let server = Server::start();
+    server.script(
+        "CREATE TABLE stored (number UInt32) ENGINE = MergeTree ORDER BY number
+         --;;
+         CREATE TABLE copies (number UInt32, made_by String DEFAULT 'us') ENGINE = ReplacingMergeTree ORDER BY number
+         --;;
+         INSERT INTO stored SELECT number FROM numbers(100)",
+    );
+    for (owned, words) in [("nonsense = 1", "nonsense"), ("toString(number)", "true or false"), ("number = rand()", "rand")] {
+        let output = JobFile::new(&JOB.replace("OWNED", owned)).tool(&server, "verify").run().expect(2);
+        assert!(output.stderr.contains("line 6") && output.stderr.contains(words), "{output}");
+    }
+    // A column that the job does not fill has its default in what the job makes.
+    let job = JobFile::new(&JOB.replace("OWNED", "made_by = 'us'"));
+    job.tool(&server, "run").run().expect(0);
+    server.query("INSERT INTO copies VALUES (1000, 'them')");
+    job.tool(&server, "verify").run().expect(0);
+    server.query("INSERT INTO copies VALUES (1001, 'us')");
+    let output = job.tool(&server, "verify").run().expect(4);
+    assert!(output.stdout.contains("extra in the target  number=1001"), "{output}");
+}
