@@ -14,7 +14,7 @@ use super::fault_arguments::FaultArguments;
 use super::ledger_arguments::LedgerArguments;
 use super::server_arguments::ServerArguments;
 use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
-use super::verify_arguments::VerifyArguments;
+use super::verify_arguments::{RepairArguments, VerifyArguments};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Partition};
 
 /// Rows of an insert, unless said otherwise.
@@ -50,6 +50,14 @@ pub(super) enum Command {
 Exit codes: 0 equal, 4 different, 130 interrupted (run it again to go on)."
     )]
     Verify(Box<VerifyArguments>),
+    /// Verify a partition, fill the chunks again that hold rows which differ, and verify these rows again.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill repair --partition 202511\n  clickhouse-backfill repair --partition 202511 --remove\n\n\
+A chunk that is filled again mends rows that are missing or differ, also those of an equal version: of equal versions, a \
+ReplacingMergeTree keeps the one that was inserted last. Rows that should not be there are left, and said, unless --remove is given.\n\n\
+Exit codes: 0 equal now, 4 still different, 130 interrupted (run it again to go on)."
+    )]
+    Repair(Box<RepairArguments>),
     /// List the built-in jobs, or print one for copying.
     #[command(after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
     Job(JobArguments),
@@ -237,6 +245,7 @@ impl Command {
             Self::Run(arguments) => Some(&mut arguments.server),
             Self::Plan(arguments) => Some(&mut arguments.server),
             Self::Verify(arguments) => Some(&mut arguments.server),
+            Self::Repair(arguments) => Some(&mut arguments.server),
             Self::Job(_) => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::arguments::{FormatChoice, RunArguments, ThroughputArguments, WhatArguments};
 use super::failure::Failure;
+use super::fault_arguments::FaultArguments;
 use super::resources::Resources;
 use crate::job::{BindOptions, BoundJob};
 use crate::pipeline::{PipelineOptions, RetryPolicy, RowFormat};
@@ -17,11 +18,22 @@ pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {
 
 /// How the pipeline works.
 pub(super) fn pipeline_options(arguments: &RunArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
-    let ThroughputArguments { batch_size, stream_block_size, max_retries, .. } = arguments.throughput;
+    let options = filling(&arguments.throughput, &arguments.faults, job, resources)?;
+    Ok(PipelineOptions { dry_run: arguments.dry_run, ..options })
+}
+
+/// The same for a command that always writes.
+pub(super) fn filling(
+    throughput: &ThroughputArguments,
+    faults: &FaultArguments,
+    job: &BoundJob,
+    resources: &Resources,
+) -> Result<PipelineOptions, Failure> {
+    let ThroughputArguments { batch_size, stream_block_size, max_retries, .. } = *throughput;
     let Resources { readers, inserters, memory } = *resources;
     Ok(PipelineOptions {
-        format: row_format(arguments.throughput.insert_format, job)?,
-        dry_run: arguments.dry_run,
+        format: row_format(throughput.insert_format, job)?,
+        dry_run: false,
         ordered: false,
         batch_rows: batch_size,
         batch_bytes: memory.batch_bytes,
@@ -32,9 +44,9 @@ pub(super) fn pipeline_options(arguments: &RunArguments, job: &BoundJob, resourc
         late: memory.late,
         max_row_bytes: MAX_ROW_BYTES,
         retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
-        outage_wait: arguments.faults.outage_wait,
-        drain_timeout: arguments.faults.drain_timeout,
-        max_failed_chunks: arguments.faults.max_failed_chunks,
+        outage_wait: faults.outage_wait,
+        drain_timeout: faults.drain_timeout,
+        max_failed_chunks: faults.max_failed_chunks,
         // The load says it, when it is known which one it is.
         token_prefix: String::new(),
     })

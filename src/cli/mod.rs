@@ -21,6 +21,7 @@ mod logging;
 mod output;
 mod panics;
 mod plan;
+mod repair;
 mod report;
 mod resources;
 mod run;
@@ -67,6 +68,11 @@ fn run_command() -> Result<ExitCode, Failure> {
             let OutputArguments { quiet, no_progress, log_format, .. } = arguments.output;
             let json = log_format == LogFormat::Json;
             verify::verify(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
+        }
+        Command::Repair(arguments) => {
+            let OutputArguments { quiet, no_progress, log_format, .. } = arguments.output;
+            let json = log_format == LogFormat::Json;
+            repair::repair(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
         }
         Command::Job(arguments) => job::job(&arguments),
     }

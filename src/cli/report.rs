@@ -6,7 +6,7 @@ use crate::progress::{count, duration};
 use crate::verify::{DifferingRow, Kind, Report};
 
 /// For machines.
-pub(super) fn json(report: &Report) -> String {
+pub(super) fn json(report: &impl serde::Serialize) -> String {
     // Such a structure can always be written.
     let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
     text.push('\n');

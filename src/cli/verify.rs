@@ -26,7 +26,7 @@ use crate::progress::{Terminal, count};
 use crate::verify::{Report, Verifier, VerifyError, VerifyOptions, VerifyProgress};
 
 /// What a supervisor takes for "interrupted by a signal".
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 /// The target is not what it should be.
 pub(super) const DIFFERENT: u8 = 4;
 /// Without a terminal, a line of progress this often.
@@ -68,8 +68,8 @@ async fn compare(arguments: &VerifyArguments, terminal: &Terminal, stop: Stop) -
     let summary = arguments.output.summary_json.as_deref();
     summary_file::check(summary)?;
     let compared = open(&arguments.server, &arguments.what).await?;
-    let state = state_file(&arguments.compare, &compared);
-    let options = VerifyOptions { share: arguments.sample, ..options(&arguments.compare, state.clone()) };
+    let state = state_file(&arguments.compare, "verify", &compared.job, &compared.plan);
+    let options = VerifyOptions { share: arguments.sample, ..options(&arguments.compare, arguments.max_retries, state.clone()) };
     let progress = Arc::new(VerifyProgress::default());
     let Compared { servers, job, plan } = &compared;
     let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop).await.map_err(failure)?;
@@ -87,10 +87,10 @@ async fn compare(arguments: &VerifyArguments, terminal: &Terminal, stop: Stop) -
 }
 
 /// What is compared.
-pub(super) struct Compared {
-    pub servers: Servers,
-    pub job: BoundJob,
-    pub plan: Plan,
+struct Compared {
+    servers: Servers,
+    job: BoundJob,
+    plan: Plan,
 }
 
 async fn open(server: &ServerArguments, what: &WhatArguments) -> Result<Compared, Failure> {
@@ -109,25 +109,24 @@ async fn open(server: &ServerArguments, what: &WhatArguments) -> Result<Compared
 }
 
 /// From flags to options.
-pub(super) fn options(arguments: &CompareArguments, state: PathBuf) -> VerifyOptions {
+pub(super) fn options(arguments: &CompareArguments, max_retries: u32, state: PathBuf) -> VerifyOptions {
     VerifyOptions {
         share: None,
         max_differences: usize::try_from(arguments.max_differences).unwrap_or(usize::MAX),
         find_all: false,
+        chunks_of_plan: false,
         server_memory: arguments.max_server_memory,
         state,
-        retry: RetryPolicy { max_retries: arguments.max_retries, ..RetryPolicy::default() },
+        retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
         load_began: None,
     }
 }
 
 /// Where the state is kept, if it has to be.
-fn state_file(arguments: &CompareArguments, compared: &Compared) -> PathBuf {
+pub(super) fn state_file(arguments: &CompareArguments, command: &str, job: &BoundJob, plan: &Plan) -> PathBuf {
     let name = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | '-'), "_");
-    let default = || {
-        let (target, partition) = (&compared.job.target.name, &compared.plan.partition);
-        format!("verify-{}-{}-{}.json", name(&compared.job.name), name(&target.to_string()), name(partition.id())).into()
-    };
+    let (target, partition) = (name(&job.target.name.to_string()), name(plan.partition.id()));
+    let default = || format!("{command}-{}-{target}-{partition}.json", name(&job.name)).into();
     arguments.state.clone().unwrap_or_else(default)
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{OutputArguments, WhatArguments};
+use super::arguments::{OutputArguments, ThroughputArguments, WhatArguments};
+use super::fault_arguments::FaultArguments;
 use super::server_arguments::ServerArguments;
 use super::size::parse_memory_size;
 use crate::verify::Share;
@@ -22,9 +23,6 @@ pub(super) struct CompareArguments {
     /// File that keeps what was compared when it is interrupted [default: one named after target and partition in the current directory].
     #[arg(long, value_name = "FILE", env = "VERIFY_STATE")]
     pub state: Option<PathBuf>,
-    /// How often a failed query is tried again.
-    #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000))]
-    pub max_retries: u32,
 }
 
 /// `verify`
@@ -38,10 +36,37 @@ pub(super) struct VerifyArguments {
     /// Compare only a share of the keys, such as 1/100, chosen by their hash.
     #[arg(long, value_name = "PARTS/OF", env = "VERIFY_SAMPLE", value_parser = parse_share, help_heading = "Comparison")]
     pub sample: Option<Share>,
+    /// How often a failed query is tried again.
+    #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000),
+        help_heading = "Comparison")]
+    pub max_retries: u32,
     #[command(flatten)]
     pub compare: CompareArguments,
     #[command(flatten)]
     pub server: ServerArguments,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `repair`
+#[derive(Args, Debug)]
+pub(super) struct RepairArguments {
+    #[command(flatten)]
+    pub what: WhatArguments,
+    /// Remove rows that should not be there; without it they are named and left.
+    #[arg(long)]
+    pub remove: bool,
+    /// Print what was found and done as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub compare: CompareArguments,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[command(flatten)]
+    pub throughput: ThroughputArguments,
+    #[command(flatten)]
+    pub faults: FaultArguments,
     #[command(flatten)]
     pub output: OutputArguments,
 }

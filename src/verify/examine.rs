@@ -22,6 +22,7 @@ impl Verifier {
         let (expected, found) = (self.state.expected.sums.clone(), self.state.found.sums.clone());
         let pairs = expected.differing(&found);
         self.progress.groups_examined.store(pairs.len() as u64, Ordering::Relaxed);
+        self.touched = Some(Buckets { count: self.state.buckets, numbers: pairs.iter().map(|pair| pair.number).collect() });
         let (mut differences, mut not_examined_rows, mut wrong) = (Vec::new(), 0, 0);
         for (only, rows) in self.groups_of_rows(&pairs, parts).await? {
             if !self.options.find_all && wrong > self.options.max_differences {

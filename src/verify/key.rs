@@ -22,6 +22,8 @@ pub(super) struct TargetKey {
     pub deleted: Option<String>,
     /// SQL for the id of a row's partition.
     pub partition_id: String,
+    /// The columns of the sorting key, of the partition key, the version and the deleted flag.
+    pub own_columns: Vec<String>,
     /// Columns that the job does not fill and that are needed here: name, type, and what the table fills them with.
     pub filled_by_table: Vec<(String, String, String)>,
 }
@@ -74,12 +76,16 @@ impl TargetKey {
             columns = job.columns.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
             expressions = columns.iter().map(|(name, _)| quote_identifier(name).to_string()).collect();
         }
-        let needed = |column: &&Flags| {
+        let own = |column: &Flags| {
             let by_name = version.as_ref().is_some_and(|(name, _)| *name == column.name) || deleted.as_ref() == Some(&column.name);
-            let owned = job.owned.as_ref().is_some_and(|owned| owned.columns.contains(&column.name));
-            column.in_sorting_key != 0 || column.in_partition_key != 0 || by_name || owned
+            column.in_sorting_key != 0 || column.in_partition_key != 0 || by_name
         };
-        let unfilled = flags.iter().filter(needed).filter(|column| job.columns.iter().all(|filled| filled.name != column.name));
+        let own_columns = flags.iter().filter(|column| own(column)).map(|column| column.name.clone()).collect();
+        let owned = |column: &Flags| job.owned.as_ref().is_some_and(|owned| owned.columns.contains(&column.name));
+        let unfilled = flags
+            .iter()
+            .filter(|column| own(column) || owned(column))
+            .filter(|column| job.columns.iter().all(|filled| filled.name != column.name));
         let filled_by_table = unfilled
             .map(|column| {
                 let default = match column.default_expression.as_str() {
@@ -89,7 +95,15 @@ impl TargetKey {
                 (column.name.clone(), column.type_name.clone(), default)
             })
             .collect();
-        Ok(Self { expressions, columns, version, deleted, partition_id: partition_id(&job.target.partition_key), filled_by_table })
+        Ok(Self {
+            expressions,
+            columns,
+            version,
+            deleted,
+            partition_id: partition_id(&job.target.partition_key),
+            own_columns,
+            filled_by_table,
+        })
     }
 
     /// SQL for the version as an `Int128` in the order of versions; 0 where there are none.

@@ -21,6 +21,15 @@ pub struct Share {
     pub of: u32,
 }
 
+/// How a row is removed from the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// By a row of the same version that marks it as deleted; it is inserted later, hence wins.
+    Tombstone,
+    /// By a lightweight DELETE.
+    Delete,
+}
+
 /// The keys whose hash leaves one of these remainders.
 #[derive(Clone, Debug)]
 pub(super) struct Buckets {
@@ -143,6 +152,41 @@ impl Queries {
             hashes.collect::<Vec<_>>().join("\n, "),
             numbers(keys),
             self.key.is_deleted()
+        )
+    }
+
+    /// How a row is removed.
+    pub fn removal(&self) -> Removal {
+        if self.key.deleted.is_some() { Removal::Tombstone } else { Removal::Delete }
+    }
+
+    /// Removes the rows of these keys and versions from a part of the target.
+    pub fn remove(&self, partition_id: &str, range: Option<&str>, rows: &[(u64, i128)]) -> String {
+        let target = self.job.target.name.quoted();
+        let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
+        let Some(deleted) = &self.key.deleted else {
+            let range = range.map_or_else(String::new, |range| format!(" AND ({range})"));
+            let newest = rows.iter().map(|(_, version)| *version).max().unwrap_or_default();
+            let (hash, version) = (self.key_hash(), self.key.version_number());
+            return format!(
+                "DELETE FROM {target} WHERE _partition_id = {}{range} AND {hash} IN ({}) AND {version} <= toInt128('{newest}')",
+                quote_literal(partition_id),
+                numbers(&keys)
+            );
+        };
+        // The columns that tell which row it is, and to which version it belongs; the others stay at their defaults.
+        let columns: Vec<_> =
+            self.key.own_columns.iter().filter(|name| *name != deleted).map(|name| quote_identifier(name).to_string()).collect();
+        let list = columns.join(", ");
+        let pairs: Vec<_> = rows.iter().map(|(key, version)| format!("({key}, toInt128('{version}'))")).collect();
+        let conditions =
+            format!("_partition_id = {}{}", quote_literal(partition_id), range.map_or_else(String::new, |range| format!(" AND ({range})")));
+        format!(
+            "INSERT INTO {target} ({list}, {deleted})\nWITH {} AS {KEY}\nSELECT {list}, 1\nFROM (SELECT * FROM {target} FINAL WHERE {conditions})\nWHERE ({KEY}, {}) IN ({})",
+            self.key_hash(),
+            self.key.version_number(),
+            pairs.join(", "),
+            deleted = quote_identifier(deleted)
         )
     }
 

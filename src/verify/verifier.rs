@@ -35,6 +35,8 @@ pub struct VerifyOptions {
     pub max_differences: usize,
     /// Whether every differing row is to be found, also where enough to name were found.
     pub find_all: bool,
+    /// Whether a state is taken up only if its chunks are those of the plan.
+    pub chunks_of_plan: bool,
     /// The most bytes that a query may take on the server.
     pub server_memory: Option<u64>,
     /// Where the state is kept when it is interrupted.
@@ -73,6 +75,8 @@ pub struct Verifier {
     pub(super) began: Instant,
     /// What the last run found.
     pub(super) differences: Vec<Difference>,
+    /// The groups of keys in which something differed.
+    pub(super) touched: Option<Buckets>,
 }
 
 impl Verifier {
@@ -92,11 +96,12 @@ impl Verifier {
         let queries = Queries { job: job.clone(), key, share: options.share };
         let identity = identity(&queries, &plan.scope);
         let file = StateFile::new(options.state.clone());
-        let state = match file.read(&identity)? {
+        let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
+        let state = match file.read(&identity)?.filter(|state| !options.chunks_of_plan || state.chunks == chunks) {
             Some(state) => state,
             None => State {
                 identity,
-                chunks: plan.chunks.iter().map(|chunk| chunk.range.clone()).collect(),
+                chunks,
                 window: plan.scope.window.map(|window| (window.from, window.to)),
                 buckets: u32::try_from((plan.stored_rows / ROWS_A_BUCKET).clamp(16, MOST_BUCKETS)).unwrap_or(u32::MAX),
                 expected: Progress::default(),
@@ -108,7 +113,19 @@ impl Verifier {
         let asker = Asker::new(servers, settings, options.server_memory, options.retry, stop);
         let scope = Scope { window: state.window(), ..plan.scope.clone() };
         let partition = plan.partition.to_string();
-        Ok(Self { queries, scope, partition, asker, options, progress, file, state, began: Instant::now(), differences: Vec::new() })
+        Ok(Self {
+            queries,
+            scope,
+            partition,
+            asker,
+            options,
+            progress,
+            file,
+            state,
+            began: Instant::now(),
+            differences: Vec::new(),
+            touched: None,
+        })
     }
 
     /// How many chunks of the source and ranges of the target an interrupted comparison had behind it.

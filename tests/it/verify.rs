@@ -8,5 +8,6 @@ mod generations;
 mod interruption;
 mod memory;
 mod owned;
+mod repair;
 mod sample;
 mod types;

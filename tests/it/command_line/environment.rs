@@ -52,6 +52,7 @@ fn the_example_documents_every_variable_and_no_other() {
     let command = clickhouse_backfill::cli::command();
     let (documented, mut variables) = (documented(), variables(&command, "run"));
     variables.extend(self::variables(&command, "verify"));
+    variables.extend(self::variables(&command, "repair"));
     assert!(variables.len() > 15, "{:?}", variables.keys());
     assert_eq!(documented.keys().collect::<Vec<_>>(), variables.keys().collect::<Vec<_>>(), ".env.example against the code");
     let assigned =
@@ -80,7 +81,7 @@ fn is_name(text: &str) -> bool {
 
 #[test]
 fn help_names_every_variable_with_its_flag() {
-    for command in ["run", "verify"] {
+    for command in ["run", "verify", "repair"] {
         let help = binary().args(&[command, "--help"]).run().expect(0).stdout;
         // The short form wraps in the middle of things.
         let short = binary().args(&[command, "-h"]).run().expect(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");

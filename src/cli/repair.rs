@@ -1,0 +1,136 @@
+//! `clickhouse-backfill repair`: filling the chunks again that hold rows which differ, and removing rows that should not be there.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::output::print;
+use super::session::{Session, open};
+use super::verify::{DIFFERENT, INTERRUPTED, failure, finished, interruptible, options, showing, state_file};
+use super::verify_arguments::RepairArguments;
+use super::{config, logging, report, summary_file};
+use crate::load::new_id;
+use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Stop, Work};
+use crate::progress::{Terminal, count, show};
+use crate::verify::{Removal, Report, Verifier, VerifyOptions, VerifyProgress};
+
+/// What was found, done and found again. Its field names are a contract with scripts.
+#[derive(Debug, Serialize)]
+struct Repair {
+    /// What was found.
+    before: Report,
+    /// The chunks that were filled again, from 1.
+    filled_chunks: Vec<usize>,
+    /// Rows that should not be there.
+    surplus_rows: u64,
+    /// How many of them were removed.
+    removed_rows: u64,
+    /// The groups of keys that differed, compared again; none where nothing was done.
+    after: Option<Report>,
+}
+
+/// Runs the command to its end.
+pub(super) fn repair(arguments: &RepairArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    logging::start(&arguments.output, terminal)?;
+    interruptible(terminal, |stop| mend(arguments, terminal, stop))
+}
+
+async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> Result<ExitCode, Failure> {
+    let summary = arguments.output.summary_json.as_deref();
+    summary_file::check(summary)?;
+    let run_id = new_id();
+    let opened = open(&arguments.server, &arguments.what, &arguments.throughput, &run_id).await?;
+    let filling = config::filling(&arguments.throughput, &arguments.faults, &opened.job, &opened.resources)?;
+    let filling = PipelineOptions { token_prefix: format!("clickhouse-backfill-{run_id}"), ..filling };
+    let session = opened.plan(&arguments.what.partition).await?;
+    let Session { servers, job, plan, .. } = &session;
+    if !job.target.is_replacing() {
+        let message = format!(
+            "the target table {} has the engine {}, in which rows that are inserted again do not replace others",
+            job.target.name, job.target.engine
+        );
+        return Err(Failure::refused(message).hint("drop what is wrong by hand, and run the job again"));
+    }
+    let state = state_file(&arguments.compare, "repair", job, plan);
+    let progress = Arc::new(VerifyProgress::default());
+    let options = VerifyOptions {
+        find_all: true,
+        chunks_of_plan: true,
+        ..options(&arguments.compare, arguments.throughput.max_retries, state.clone())
+    };
+    let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop.clone()).await.map_err(failure)?;
+    let Some(before) = finished(showing(terminal, &progress, verifier.run()).await, terminal, &state)? else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    if !arguments.json {
+        terminal.suspended(|| print(&report::text(&before)))?;
+    }
+    let chunks = verifier.chunks_to_fill();
+    let surplus_rows: u64 = verifier.surplus().values().sum();
+    if !chunks.is_empty() {
+        terminal.say(&format!("filling {} of {} chunks again", count(chunks.len() as u64), count(plan.chunks.len() as u64)));
+        if Box::pin(fill(filling, terminal, &session, &chunks, stop)).await? == Outcome::Stopped {
+            terminal.insist("interrupted; what was filled stays\nhint: run the same command again to go on");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    }
+    let removed_rows = if arguments.remove { verifier.remove_surplus().await.map_err(failure)? } else { 0 };
+    terminal.say(&surplus(&verifier, removed_rows));
+    let done = !chunks.is_empty() || removed_rows > 0;
+    let after = if done { Some(showing(terminal, &progress, verifier.run_again()).await.map_err(failure)?) } else { None };
+    let equal = after.as_ref().unwrap_or(&before).equal;
+    if !arguments.json
+        && let Some(after) = &after
+    {
+        let text = format!("\nafter the repair, in the groups of keys that differed\n{}", report::text(after));
+        terminal.suspended(|| print(&text))?;
+    }
+    let filled_chunks = chunks.into_iter().map(|chunk| chunk + 1).collect();
+    let repair = Repair { before, filled_chunks, surplus_rows, removed_rows, after };
+    summary_file::write_any(summary, &repair)?;
+    if arguments.json {
+        terminal.suspended(|| print(&report::json(&repair)))?;
+    }
+    Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// Fills these chunks through the pipeline, as a run does.
+async fn fill(options: PipelineOptions, terminal: &Terminal, session: &Session, chunks: &[usize], stop: Stop) -> Result<Outcome, Failure> {
+    let counters = Arc::new(Counters::default());
+    let pipeline = Pipeline::new(session.servers.clone(), session.job.clone(), options, counters.clone(), stop, None);
+    pipeline
+        .preflight()
+        .await
+        .map_err(|error| Failure::refused_because("the server refuses the insert that a repair would send, tried without rows", &error))?;
+    let pending = (0..session.plan.chunks.len()).map(|chunk| chunks.contains(&chunk)).collect();
+    let work = Work { pending, count: false, rows_before: 0, reports: None };
+    let ran = Box::pin(show(terminal, counters.clone(), false, pipeline.run(&session.plan, &work))).await;
+    counters.enter(Phase::Done);
+    let ran = ran.map_err(|error| Failure::from(error).hint("what was filled stays; run the same command again"))?;
+    Ok(ran.outcome)
+}
+
+/// What is to be said of rows that should not be there; empty where there are none.
+fn surplus(verifier: &Verifier, removed: u64) -> String {
+    let mut text = String::new();
+    for (kind, rows) in verifier.surplus() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{} rows: {}", count(rows), report::words(kind));
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let how = match verifier.removal() {
+        Removal::Tombstone => "a row of the same version that marks it as deleted",
+        Removal::Delete => "DELETE",
+    };
+    if removed > 0 {
+        let _ = writeln!(text, "{} rows were removed, each by {how}", count(removed));
+    } else {
+        let _ = writeln!(text, "they were left; --remove removes them, each by {how}");
+    }
+    text
+}
