@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::output::print;
 use super::session::{Session, open};
-use super::verify::{DIFFERENT, INTERRUPTED, failure, finished, interruptible, options, showing, state_file};
+use super::verify::{DIFFERENT, INTERRUPTED, failure, finished, interruptible, load_began, options, showing, state_file};
 use super::verify_arguments::RepairArguments;
 use super::{config, logging, report, summary_file};
 use crate::load::new_id;
@@ -59,6 +59,7 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
     let options = VerifyOptions {
         find_all: true,
         chunks_of_plan: true,
+        load_began: load_began(&arguments.compare, servers, job, plan).await,
         ..options(&arguments.compare, arguments.throughput.max_retries, state.clone())
     };
     let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop.clone()).await.map_err(failure)?;

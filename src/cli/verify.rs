@@ -19,6 +19,7 @@ use super::verify_arguments::{CompareArguments, VerifyArguments};
 use super::{config, connect, logging, report, summary_file};
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
+use crate::ledger::{Ledger, LoadKey};
 use crate::load::new_id;
 use crate::pipeline::{RetryPolicy, Stop};
 use crate::plan::{DEFAULT_CHUNK_ROWS, MemoryDemand, MemoryPlan, Plan, PlanOptions, plan};
@@ -69,7 +70,9 @@ async fn compare(arguments: &VerifyArguments, terminal: &Terminal, stop: Stop) -
     summary_file::check(summary)?;
     let compared = open(&arguments.server, &arguments.what).await?;
     let state = state_file(&arguments.compare, "verify", &compared.job, &compared.plan);
-    let options = VerifyOptions { share: arguments.sample, ..options(&arguments.compare, arguments.max_retries, state.clone()) };
+    let load_began = load_began(&arguments.compare, &compared.servers, &compared.job, &compared.plan).await;
+    let options =
+        VerifyOptions { share: arguments.sample, load_began, ..options(&arguments.compare, arguments.max_retries, state.clone()) };
     let progress = Arc::new(VerifyProgress::default());
     let Compared { servers, job, plan } = &compared;
     let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop).await.map_err(failure)?;
@@ -128,6 +131,24 @@ pub(super) fn state_file(arguments: &CompareArguments, command: &str, job: &Boun
     let (target, partition) = (name(&job.target.name.to_string()), name(plan.partition.id()));
     let default = || format!("{command}-{}-{target}-{partition}.json", name(&job.name)).into();
     arguments.state.clone().unwrap_or_else(default)
+}
+
+/// When the load began that filled this partition, in microseconds since 1970, if the ledger knows it.
+pub(super) async fn load_began(arguments: &CompareArguments, servers: &Servers, job: &BoundJob, plan: &Plan) -> Option<i64> {
+    let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty()).unwrap_or(servers.target.endpoint().database());
+    let key = LoadKey {
+        job: job.name.clone(),
+        source_table: job.source.name.to_string(),
+        target_table: job.target.name.to_string(),
+        partition_id: plan.partition.id().to_owned(),
+    };
+    match Ledger::new(&arguments.ledger, &servers.target, database).current_load(&key).await {
+        Ok(load) => load?.started_at.map(|began| began.0),
+        Err(error) => {
+            tracing::warn!(%error, "the ledger cannot be read: rows that live writers have added since the load began count as extra");
+            None
+        }
+    }
 }
 
 fn introduction(compared: &Compared, (chunks, parts): (usize, usize)) -> String {

@@ -8,6 +8,7 @@ use super::arguments::{OutputArguments, ThroughputArguments, WhatArguments};
 use super::fault_arguments::FaultArguments;
 use super::server_arguments::ServerArguments;
 use super::size::parse_memory_size;
+use crate::ledger::LedgerLocation;
 use crate::verify::Share;
 
 /// How the comparison is made.
@@ -23,6 +24,12 @@ pub(super) struct CompareArguments {
     /// File that keeps what was compared when it is interrupted [default: one named after target and partition in the current directory].
     #[arg(long, value_name = "FILE", env = "VERIFY_STATE")]
     pub state: Option<PathBuf>,
+    /// Where loads are recorded: a row that was added since the load began is a live writer's.
+    #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
+    pub ledger: LedgerLocation,
+    /// Database of the ledger's tables [default: the target's].
+    #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
+    pub ledger_db: Option<String>,
 }
 
 /// `verify`

@@ -34,8 +34,10 @@ fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
     insert("'of a live writer' AS span_id, 'ingestion-api' AS source", 1);
     insert("'live' AS name, 'ingestion-api' AS source, event_ts + 1 AS event_ts", 2);
     insert("1 AS is_deleted, event_ts + 1 AS event_ts", 3);
+    // By its source it could be the job's, but it is younger than the load.
+    insert("'since' AS span_id, now64(6) + 1 AS event_ts", 6);
     let found = verify(&server, 0);
-    let expected = [("deleted_since", "null-observation-3"), ("written_since", "null-observation-2")];
+    let expected = [("added_since", "since"), ("deleted_since", "null-observation-3"), ("written_since", "null-observation-2")];
     assert_eq!(kinds(&found), expected.map(|(kind, span)| (kind.to_owned(), span.to_owned())));
 
     insert("'too many' AS span_id", 1);
@@ -45,6 +47,7 @@ fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
     insert("1 AS is_deleted", 5);
     let found = verify(&server, 4);
     let expected = [
+        ("added_since", "since"),
         ("deleted_since", "null-observation-3"),
         ("differing", "null-observation-4"),
         ("extra", "too many"),
