@@ -98,7 +98,8 @@ fn limits_that_last_are_tried_again_and_then_shown() {
     let tool = || orders.tool().args(&["--batch-size", "2000", "--max-retries", "1"]);
     let memory = JOB.replace("[columns]", "[settings.source]\nmax_memory_usage = 1000000\n\n[columns]");
     for (tool, name, what) in [
-        (tool().env("CLICKHOUSE_USER", "limited"), "QUOTA_EXCEEDED", "inserting a batch of 2000 rows"),
+        // A ledger in tables would wait for the quota as well.
+        (tool().env("CLICKHOUSE_USER", "limited").args(&["--ledger", "file:ledger"]), "QUOTA_EXCEEDED", "inserting a batch of 2000 rows"),
         (tool().file("job.toml", &memory), "MEMORY_LIMIT_EXCEEDED", "reading chunk 1"),
     ] {
         let output = tool.run().expect(1);
