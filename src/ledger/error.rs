@@ -75,6 +75,11 @@ impl LedgerError {
         matches!(self, Self::Server { source, .. } if source.code() == Some(ACCESS_DENIED))
     }
 
+    /// Whether the server answered, and said no.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Server { source, .. } if source.code().is_some())
+    }
+
     /// What may be done after it.
     pub fn class(&self) -> ErrorClass {
         match self {

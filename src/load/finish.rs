@@ -1,6 +1,7 @@
 //! The end of a run: what its outcome means for the load, and the record of it.
 
 use super::LoadError;
+use super::heartbeat::error_cause;
 use super::prepare::give_back;
 use super::record::Record;
 use super::recorder::{SILENCE, in_time, persist};
@@ -36,7 +37,13 @@ impl Load {
         if let Some(loss) = record.heartbeat.take_loss() {
             return Err(loss.into());
         }
-        recording.map_err(|source| LoadError::Recording { chunks: tally.lost, source })?;
+        if let Err(source) = recording {
+            // Where only failures are not in the ledger, nothing is lost by that.
+            if tally.lost > 0 || ran.is_ok() {
+                return Err(LoadError::Recording { chunks: tally.lost, source });
+            }
+            tracing::warn!(error = %source, cause = error_cause(&source), "the failed chunks are not in the ledger");
+        }
         let ran = ran?;
         if let Some(counted) = ran.and_then(|ran| ran.counted) {
             record.load.rows_expected.get_or_insert(counted);

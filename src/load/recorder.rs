@@ -13,6 +13,8 @@ use crate::plan::Chunk;
 
 /// Chunks that end within so long of each other are written together.
 const TOGETHER: Duration = Duration::from_millis(500);
+/// A server that answers, and refuses, is asked again for so long; one that does not answer, for as long as outages are waited for.
+const REFUSALS: Duration = Duration::from_secs(30);
 /// What will hardly get better is tried so often.
 const HOPELESS_TRIES: u32 = 4;
 
@@ -103,7 +105,8 @@ pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = Resul
     timeout(limit, work).await.unwrap_or(Err(LedgerError::Silent { after: limit }))
 }
 
-/// Does something to a ledger until it works: what may pass for as long as `patience` allows, anything else a few times.
+/// Does something to a ledger until it works: an outage may last for as long as `patience` allows, refusals that may pass get less, and
+/// anything else is tried a few times.
 pub(super) async fn persist<T, Doing: Future<Output = Result<T, LedgerError>>>(
     patience: Duration,
     mut work: impl FnMut() -> Doing,
@@ -114,6 +117,7 @@ pub(super) async fn persist<T, Doing: Future<Output = Result<T, LedgerError>>>(
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
+        let patience = if error.is_answer() { patience.min(REFUSALS) } else { patience };
         let hopeless = matches!(error.class(), ErrorClass::Fatal | ErrorClass::Rows) && tries >= HOPELESS_TRIES;
         if hopeless || began.elapsed() + pause > patience {
             return Err(error);
