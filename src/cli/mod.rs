@@ -45,12 +45,14 @@ use failure::Failure;
 /// before the first row, 4 verification found differences, 130 interrupted.
 pub fn main() -> ExitCode {
     panics::install();
-    match run_command() {
-        Ok(code) => code,
-        Err(failure) => {
+    // A fault of the program, or of a library when the process has no files left to open, stops it like any failure; the hook has said it.
+    match std::panic::catch_unwind(run_command) {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => {
             Terminal::new(TerminalOptions::default()).insist(&failure.text());
             failure.exit_code()
         }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -58,22 +60,15 @@ fn run_command() -> Result<ExitCode, Failure> {
     let environment = dotenv::load()?;
     let Some(command) = arguments::parse(&environment)? else { return Ok(ExitCode::SUCCESS) };
     match command {
-        Command::Run(arguments) => {
-            let OutputArguments { quiet, no_progress, log_format, .. } = arguments.output;
-            let json = log_format == LogFormat::Json;
-            run::run(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
-        }
+        Command::Run(arguments) => run::run(&arguments, &terminal(&arguments.output)),
         Command::Plan(arguments) => plan::plan(&arguments),
-        Command::Verify(arguments) => {
-            let OutputArguments { quiet, no_progress, log_format, .. } = arguments.output;
-            let json = log_format == LogFormat::Json;
-            verify::verify(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
-        }
-        Command::Repair(arguments) => {
-            let OutputArguments { quiet, no_progress, log_format, .. } = arguments.output;
-            let json = log_format == LogFormat::Json;
-            repair::repair(&arguments, &Terminal::new(TerminalOptions { quiet, no_progress, json }))
-        }
+        Command::Verify(arguments) => verify::verify(&arguments, &terminal(&arguments.output)),
+        Command::Repair(arguments) => repair::repair(&arguments, &terminal(&arguments.output)),
         Command::Job(arguments) => job::job(&arguments),
     }
+}
+
+fn terminal(output: &OutputArguments) -> Terminal {
+    let OutputArguments { quiet, no_progress, log_format, .. } = *output;
+    Terminal::new(TerminalOptions { quiet, no_progress, json: log_format == LogFormat::Json })
 }
