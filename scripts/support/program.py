@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -15,12 +16,8 @@ from .errors import ScriptError
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "clickhouse-backfill"
 
-# A user's own settings for real work must not steer a demonstration or a measurement.
-OWN_VARIABLES = """ALLOW_DUPLICATES BATCH_BYTES BATCH_SIZE CA_CERT CHUNK_ROWS CLAIM_TIMEOUT CLICKHOUSE_DB CLICKHOUSE_URL CLIENT_CERT
-    CLIENT_KEY COMPRESSION CONNECT_TIMEOUT DRAIN_TIMEOUT DRY_RUN EXCLUDE_DATASET_ITEMS FIRST_BYTE_TIMEOUT IDLE_TIMEOUT INSERTERS INSERT_FORMAT
-    INSERT_TIMEOUT JOB LEDGER LEDGER_DB LOG_FILE LOG_FORMAT MAX_FAILED_CHUNKS MAX_RETRIES MEMORY NO_PROGRESS OUTAGE_WAIT PARTITION READERS
-    RESTART SAMPLE SEND_TIMEOUT SOURCE_DB SOURCE_PASSWORD SOURCE_PASSWORD_FILE SOURCE_URL SOURCE_USER STREAM_BLOCK_SIZE SUMMARY_JSON
-    TARGET_TABLE WORKER""".split()
+# A user's own settings for real work must not steer a demonstration or a measurement. The document of all variables has each on a line of its own.
+OWN_VARIABLES = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def build():

@@ -5,20 +5,26 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::control_arguments::{CtlArguments, ThrottleArguments};
+use super::documents::{CompletionsArguments, ManArguments};
 use super::dotenv::Environment;
 use super::duration::parse_duration;
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
+use super::hook_arguments::HookArguments;
 use super::ledger_arguments::LedgerArguments;
+use super::metrics_arguments::MetricsArguments;
+use super::partition_arguments::{HistoryArguments, PartitionArguments, PartitionsArguments, ReportArguments};
+use super::preflight_arguments::PreflightArguments;
 use super::server_arguments::ServerArguments;
 use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
+use super::status_arguments::StatusArguments;
+use super::usage::usage;
 use super::verify_arguments::{RepairArguments, VerifyArguments};
-use crate::plan::{DEFAULT_CHUNK_ROWS, Partition};
-
-/// Rows of an insert, unless said otherwise.
-pub(super) const DEFAULT_BATCH_ROWS: u64 = 100_000;
+use crate::pipeline::DEFAULT_BATCH_ROWS;
+use crate::plan::DEFAULT_CHUNK_ROWS;
 
 /// Fill a ClickHouse table from another one, enriched by a third: streaming, flat in memory, checked.
 #[derive(Debug, Parser)]
@@ -36,13 +42,16 @@ struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Fill one partition of the target.
+    /// Fill a partition of the target, or several of them one after another.
     #[command(
-        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511"
+        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511\n  clickhouse-backfill run --partitions 202401..202512 --order newest"
     )]
     Run(Box<RunArguments>),
     /// Show what a run would do, or the statements it would send; moves no data.
-    #[command(after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill plan --partition 202511 --sql")]
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill plan --partition 202511 --sql\n  clickhouse-backfill plan --partition 202511 --out plan.json && clickhouse-backfill run --partition 202511 --plan plan.json\n\n\
+Exit codes: 0 a run would begin, 3 a check forbids it."
+    )]
     Plan(Box<PlanArguments>),
     /// Compare a partition of the target with what the job makes of the source, row by row; writes nothing.
     #[command(
@@ -58,18 +67,43 @@ ReplacingMergeTree keeps the one that was inserted last. Rows that should not be
 Exit codes: 0 equal now, 4 still different, 130 interrupted (run it again to go on)."
     )]
     Repair(Box<RepairArguments>),
+    /// Show where the load of a partition stands, from the ledger alone: on any host, for any user who may read it.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill status --partition 202511\n  clickhouse-backfill status --partition 202511 --watch\n  clickhouse-backfill status --partition 202511 --json\n\n\
+Exit codes: 0 whenever the ledger could be read, whatever it says; 1 or 2 otherwise."
+    )]
+    Status(Box<StatusArguments>),
+    /// Report on the run of a partition: how it went, whether the result is right; one page, Markdown or JSON.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill report --partition 202511 --out report.html\n  clickhouse-backfill report --partition 202511 --format json"
+    )]
+    Report(Box<ReportArguments>),
+    /// List what was done of all partitions, and what is missing between them.
+    #[command(after_help = "Examples:\n  clickhouse-backfill history\n  clickhouse-backfill history --job langfuse-events --json")]
+    History(Box<HistoryArguments>),
     /// List the built-in jobs, or print one for copying.
     #[command(after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
     Job(JobArguments),
+    /// Print the script that lets a shell complete commands, flags and values.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill completions bash > ~/.local/share/bash-completion/completions/clickhouse-backfill\n  clickhouse-backfill completions zsh > ~/.zfunc/_clickhouse-backfill\n  clickhouse-backfill completions fish > ~/.config/fish/completions/clickhouse-backfill.fish"
+    )]
+    Completions(CompletionsArguments),
+    /// Print the man page, or write one for each command.
+    #[command(after_help = "Examples:\n  clickhouse-backfill man | man -l -\n  clickhouse-backfill man --out /usr/local/share/man/man1")]
+    Man(ManArguments),
+    /// Look at a run from another terminal, pause it, change its settings, or stop it.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill ctl status\n  clickhouse-backfill ctl pause\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl stop --socket backfill.sock\n\n\
+The run is the one whose control socket lies beside --log-file, in XDG_RUNTIME_DIR or in the current directory, if there is exactly one."
+    )]
+    Ctl(CtlArguments),
 }
 
 /// What to fill.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Job")]
 pub(super) struct WhatArguments {
-    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not partitioned by month.
-    #[arg(long, value_name = "YYYYMM", env = "PARTITION")]
-    pub partition: Partition,
     /// Built-in job, or the file of a job.
     #[arg(long, value_name = "NAME|FILE", env = "JOB", default_value = "langfuse-events")]
     pub job: String,
@@ -137,7 +171,7 @@ pub(super) struct OutputArguments {
     /// Nothing but errors.
     #[arg(short, long)]
     pub quiet: bool,
-    /// No bars and no lines of progress.
+    /// No screen, no title and no lines of progress.
     #[arg(long, env = "NO_PROGRESS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub no_progress: bool,
@@ -180,6 +214,8 @@ pub(super) enum CompressionChoice {
 #[derive(Args, Debug)]
 pub(super) struct RunArguments {
     #[command(flatten)]
+    pub which: PartitionsArguments,
+    #[command(flatten)]
     pub what: WhatArguments,
     /// Do everything but write: every row is read, enriched, sent, parsed and evaluated, and nothing is kept anywhere.
     #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
@@ -189,6 +225,11 @@ pub(super) struct RunArguments {
     /// Print the first N finished rows on stdout, as names and values.
     #[arg(long, value_name = "N", env = "SAMPLE", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
     pub sample: u16,
+    /// Do what this file of `plan --out` says, or nothing: where server, schema, job or settings have changed since, it is refused.
+    #[arg(long, value_name = "FILE", env = "PLAN", help_heading = "Preflight")]
+    pub plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub preflight: PreflightArguments,
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]
@@ -198,12 +239,23 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     pub faults: FaultArguments,
     #[command(flatten)]
+    pub throttle: ThrottleArguments,
+    #[command(flatten)]
+    pub metrics: MetricsArguments,
+    #[command(flatten)]
+    pub hooks: HookArguments,
+    /// Print the summary as JSON on stdout, as its last line.
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    #[command(flatten)]
     pub output: OutputArguments,
 }
 
 /// `plan`
 #[derive(Args, Debug)]
 pub(super) struct PlanArguments {
+    #[command(flatten)]
+    pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
     /// Print the statements that a run would send, and the equivalent join.
@@ -212,10 +264,20 @@ pub(super) struct PlanArguments {
     /// How long a dry run over a few chunks is measured for the estimate, such as 5s; 0s for no estimate.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, conflicts_with = "sql")]
     pub measure: Duration,
+    /// Print the plan as JSON.
+    #[arg(long, conflicts_with = "sql")]
+    pub json: bool,
+    /// Write the plan to this file, for `run --plan`.
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub preflight: PreflightArguments,
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]
     pub throughput: ThroughputArguments,
+    #[command(flatten)]
+    pub faults: FaultArguments,
 }
 
 /// `job`
@@ -246,8 +308,19 @@ impl Command {
             Self::Plan(arguments) => Some(&mut arguments.server),
             Self::Verify(arguments) => Some(&mut arguments.server),
             Self::Repair(arguments) => Some(&mut arguments.server),
-            Self::Job(_) => None,
+            Self::Status(arguments) => Some(&mut arguments.server),
+            Self::Report(arguments) => Some(&mut arguments.server),
+            Self::History(arguments) => Some(&mut arguments.server),
+            Self::Job(_) | Self::Ctl(_) | Self::Completions(_) | Self::Man(_) => None,
         }
+    }
+
+    /// Settles what can be given in two ways.
+    fn choose(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
+        if let Self::Run(arguments) = self {
+            arguments.which.choose(matches, environment)?;
+        }
+        self.server().map_or(Ok(()), |server| server.choose_passwords(matches, environment))
     }
 }
 
@@ -261,8 +334,8 @@ pub(super) fn parse(environment: &Environment) -> Result<Option<Command>, Failur
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     match parsed {
         Ok((mut cli, matches)) => {
-            if let (Some(server), Some((_, matches))) = (cli.command.server(), matches.subcommand()) {
-                server.choose_passwords(matches, environment)?;
+            if let Some((_, matches)) = matches.subcommand() {
+                cli.command.choose(matches, environment)?;
             }
             Ok(Some(cli.command))
         }
@@ -271,6 +344,6 @@ pub(super) fn parse(environment: &Environment) -> Result<Option<Command>, Failur
             let _ = error.print();
             Ok(None)
         }
-        Err(error) => Err(Failure::usage(environment.explain(&error, &command()))),
+        Err(error) => Err(usage(&environment.explain(&error, &command()))),
     }
 }

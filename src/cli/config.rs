@@ -1,14 +1,13 @@
 //! From arguments to what the library takes.
 
+use std::time::Duration;
+
 use super::arguments::{FormatChoice, RunArguments, ThroughputArguments, WhatArguments};
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
 use super::resources::Resources;
 use crate::job::{BindOptions, BoundJob};
-use crate::pipeline::{PipelineOptions, RetryPolicy, RowFormat};
-
-/// A row that is longer than this is taken for a broken stream.
-pub(super) const MAX_ROW_BYTES: usize = 1 << 30;
+use crate::pipeline::{Patience, PipelineOptions, RetryPolicy, RowFormat, Stop};
 
 /// What the command line changes of the job.
 pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {
@@ -29,27 +28,38 @@ pub(super) fn filling(
     job: &BoundJob,
     resources: &Resources,
 ) -> Result<PipelineOptions, Failure> {
-    let ThroughputArguments { batch_size, stream_block_size, max_retries, .. } = *throughput;
-    let Resources { readers, inserters, memory } = *resources;
     Ok(PipelineOptions {
-        format: row_format(throughput.insert_format, job)?,
-        dry_run: false,
-        ordered: false,
-        batch_rows: batch_size,
-        batch_bytes: memory.batch_bytes,
-        stream_block_rows: stream_block_size,
-        readers,
-        inserters,
-        queue_bytes: memory.queue,
-        late: memory.late,
-        max_row_bytes: MAX_ROW_BYTES,
-        retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
         outage_wait: faults.outage_wait,
         drain_timeout: faults.drain_timeout,
         max_failed_chunks: faults.max_failed_chunks,
-        // The load says it, when it is known which one it is.
-        token_prefix: String::new(),
+        ..impatient(throughput, job, resources)?
     })
+}
+
+/// The same without patience for faults: nobody is waited for, and the first chunk that fails is the last.
+pub(super) fn impatient(throughput: &ThroughputArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
+    let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
+    let Resources { readers, inserters, memory } = *resources;
+    Ok(PipelineOptions {
+        format: row_format(throughput.insert_format, job)?,
+        batch_rows: batch_size,
+        stream_block_rows: stream_block_size,
+        retry: retry(throughput),
+        outage_wait: Duration::ZERO,
+        drain_timeout: Duration::ZERO,
+        max_failed_chunks: 0,
+        ..PipelineOptions::new(job, &memory, readers, inserters)
+    })
+}
+
+/// How often statements are tried again.
+fn retry(throughput: &ThroughputArguments) -> RetryPolicy {
+    RetryPolicy { max_retries: throughput.max_retries, ..RetryPolicy::default() }
+}
+
+/// How long what comes before the first row is asked again.
+pub(super) fn patience(throughput: &ThroughputArguments, faults: &FaultArguments, stop: &Stop) -> Patience {
+    Patience { retry: retry(throughput), outage_wait: faults.outage_wait, stop: stop.clone() }
 }
 
 /// Settles the format of inserts.
@@ -58,7 +68,8 @@ pub(super) fn row_format(choice: FormatChoice, job: &BoundJob) -> Result<RowForm
         (FormatChoice::Rowbinary, _) | (FormatChoice::Auto, Err(_)) => Ok(RowFormat::RowBinary),
         (_, Ok(layout)) => Ok(RowFormat::Native(layout.clone())),
         (FormatChoice::Native, Err(reason)) => {
-            Err(Failure::usage(format!("rows of this job cannot be inserted as native blocks: {reason}")))
+            let message = format!("rows of this job cannot be inserted as native blocks: {reason}");
+            Err(Failure::usage(message).hint("--insert-format auto inserts them as RowBinary"))
         }
     }
 }

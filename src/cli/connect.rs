@@ -36,7 +36,7 @@ pub(super) fn servers(arguments: &ServerArguments, compression: CompressionChoic
 fn target(arguments: &ServerArguments) -> Result<Endpoint, Failure> {
     let password = password(arguments.clickhouse_password.as_ref(), arguments.clickhouse_password_file.as_deref())?;
     if arguments.clickhouse_db.is_empty() {
-        return Err(Failure::usage("the database is empty; set --clickhouse-db or CLICKHOUSE_DB"));
+        return Err(Failure::usage("the database is empty").hint("set --clickhouse-db or CLICKHOUSE_DB"));
     }
     let endpoint = Endpoint::new(&arguments.clickhouse_url, arguments.clickhouse_user.as_deref(), password, &arguments.clickhouse_db);
     endpoint.map_err(|error| connecting(&error, End::Target))
@@ -77,8 +77,10 @@ fn password(given: Option<&Password>, file: Option<&Path>) -> Result<Option<Pass
 }
 
 fn password_from(path: &Path) -> Result<Password, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("the password file {} cannot be read: {error}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        let message = format!("the password file {} cannot be read: {error}", path.display());
+        Failure::usage(message).hint("--clickhouse-password-file and --source-password-file name files that this user can read")
+    })?;
     Ok(Password::new(first_line(&text)))
 }
 
@@ -96,6 +98,7 @@ fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
     };
     let refused = |(flag, path): &(&str, PathBuf), words: String| {
         Failure::usage(format!("the file {} of {flag} cannot be used: {words}", path.display()))
+            .hint("certificates and keys are in PEM form")
     };
     let mut tls = Tls::default();
     if let Some(file) = given("--ca-cert", &arguments.ca_cert) {
@@ -106,7 +109,7 @@ fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
         (Some(certificate), Some(key)) => {
             tls = tls.with_identity(&read(&certificate)?, &read(&key)?).map_err(|words| refused(&certificate, words))?;
         }
-        _ => return Err(Failure::usage("--client-cert and --client-key belong together; give both")),
+        _ => return Err(Failure::usage("--client-cert and --client-key belong together").hint("give both, or neither")),
     }
     Ok(tls)
 }

@@ -8,7 +8,7 @@ use crate::job::BoundJob;
 use crate::ledger::Slot;
 use crate::load::Load;
 use crate::pipeline::{Concurrency, PipelineOptions, RowFormat};
-use crate::progress::{bytes, count};
+use crate::progress::{bytes, count, counted};
 
 /// The configuration of a run. No password is in it.
 pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id: &str, load: Option<&Load>, slot: Slot) -> String {
@@ -72,24 +72,23 @@ pub(super) fn tables(session: &Session) -> String {
         }
     }
     line("job", if job.name == job.origin { job.name.clone() } else { format!("{} ({})", job.name, job.origin) });
-    let chunks = plan.chunks.len();
     line(
         "source",
         format!(
-            "{}, partition {}: {} stored rows in {} parts, {}, {chunks} chunk{}",
+            "{}, partition {}: {} in {}, {}, {}",
             job.source.name,
             plan.partition,
-            count(plan.stored_rows),
-            plan.parts,
+            counted(plan.stored_rows, "stored row"),
+            counted(plan.parts, "part"),
             if plan.stored_bytes == 0 && plan.stored_rows > 0 { "of unknown size".to_owned() } else { bytes(plan.stored_bytes) },
-            if chunks == 1 { "" } else { "s" }
+            counted(plan.chunks.len() as u64, "chunk")
         ),
     );
     if let Some(lookup) = &job.lookup {
         let keys: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
         line("lookup", format!("{} by {}", lookup.table.name, keys.join(", ")));
     }
-    line("target", format!("{} ({}), {} columns", job.target.name, job.target.engine, job.columns.len()));
+    line("target", format!("{} ({}), {}", job.target.name, job.target.engine, counted(job.columns.len() as u64, "column")));
     for left_out in &job.left_out {
         line("left out", format!("{}: {}", left_out.name, left_out.reason));
     }
@@ -109,13 +108,13 @@ fn at(endpoint: &Endpoint, version: &str) -> String {
 
 /// What is safe after a run that did not finish, and the command to go on.
 pub(super) fn safe_and_next(job: &BoundJob, dry_run: bool) -> String {
-    const AGAIN: &str = "what was inserted stays; run the same command again, which goes on with the chunks that are missing";
+    const AGAIN: &str = "run the same command again, which goes on with the chunks that are missing; what was inserted stays";
     if dry_run {
-        return "nothing was written; run the same command again".to_owned();
+        return "run the same command again; nothing was written".to_owned();
     }
     let target = &job.target;
     if !target.is_replacing() {
-        return format!("{AGAIN}: batches that are sent twice are recognized in {}, if it has a window for that", target.name);
+        return format!("{AGAIN}, and batches that are sent twice are recognized in {}, if it has a window for that", target.name);
     }
-    format!("{AGAIN}: rows that are inserted twice collapse in {} by its sorting key", target.name)
+    format!("{AGAIN}, and rows that are inserted twice collapse in {} by its sorting key", target.name)
 }

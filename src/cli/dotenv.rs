@@ -85,7 +85,7 @@ impl Environment {
     pub fn explain(&self, error: &clap::Error, command: &clap::Command) -> String {
         let text = error.render().to_string();
         match self.origin(error, command, &std::env::args_os().collect::<Vec<_>>()) {
-            Some(origin) => format!("{}\n\nThe value comes from {origin}", text.trim_start_matches("error: ").trim_end()),
+            Some(origin) => format!("{}\n\nnote: the value comes from {origin}", text.trim_start_matches("error: ").trim_end()),
             None => text.trim_start_matches("error: ").to_owned(),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::arguments::ThroughputArguments;
-use super::config::{self, MAX_ROW_BYTES};
+use super::config;
 use super::failure::Failure;
 use super::resources::Resources;
 use super::session::Session;
@@ -24,48 +24,57 @@ const SIZES: [(&str, f64); 2] = [("0.5 billion rows", 0.5e9), ("2.5 billion rows
 
 /// A dry run as `run` would do it, that gives up at the first failure.
 pub(super) fn options(arguments: &ThroughputArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
-    let Resources { readers, inserters, memory } = *resources;
-    Ok(PipelineOptions {
-        format: config::row_format(arguments.insert_format, job)?,
-        dry_run: true,
-        ordered: false,
-        batch_rows: arguments.batch_size,
-        batch_bytes: memory.batch_bytes,
-        stream_block_rows: arguments.stream_block_size,
-        readers,
-        inserters,
-        queue_bytes: memory.queue,
-        late: memory.late,
-        max_row_bytes: MAX_ROW_BYTES,
-        retry: RetryPolicy { max_retries: 0, ..RetryPolicy::default() },
-        outage_wait: Duration::ZERO,
-        drain_timeout: DRAIN,
-        max_failed_chunks: 0,
-        token_prefix: String::new(),
-    })
+    let retry = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
+    Ok(PipelineOptions { dry_run: true, retry, drain_timeout: DRAIN, ..config::impatient(arguments, job, resources)? })
 }
 
-/// Measures, and says how long this partition and larger ones would take. Why there is no estimate is part of the answer: a plan is of use without.
-pub(super) async fn estimate(session: &Session, options: PipelineOptions, limit: Duration) -> String {
+/// How long this partition and larger ones would take.
+#[derive(Debug)]
+pub(super) enum Estimate {
+    /// It follows from this.
+    Measured(Trial),
+    /// There is none, for this reason: a plan is of use without.
+    None(String),
+}
+
+impl Estimate {
+    /// The times at best and at worst for so many rows.
+    pub fn range(trial: &Trial, rows: f64) -> [Duration; 2] {
+        WRITING.map(|times| trial.time_of(rows * times))
+    }
+
+    /// For people; `rows` are those of the partition.
+    pub fn text(&self, rows: u64) -> String {
+        match self {
+            Self::Measured(trial) => text(trial, rows),
+            Self::None(reason) => format!("\nestimate\n  none: {reason}\n"),
+        }
+    }
+}
+
+/// Measures.
+pub(super) async fn estimate(session: &Session, options: PipelineOptions, limit: Duration) -> Estimate {
     match trial(&session.servers, &session.job, options, &session.plan, limit).await {
-        Ok(Some(trial)) => text(&trial, session.plan.stored_rows),
-        Ok(None) => "\nestimate\n  none: the attributes of a few chunks alone take too long to load for a short measurement; --measure gives it more time\n".to_owned(),
-        Err(error) => format!("\nestimate\n  none: the dry run that it follows from failed: {}\n", Failure::from(error).one_line()),
+        Ok(Some(trial)) => Estimate::Measured(trial),
+        Ok(None) => Estimate::None(
+            "the attributes of a few chunks alone take too long to load for a short measurement; --measure gives it more time".to_owned(),
+        ),
+        Err(error) => Estimate::None(format!("the dry run that it follows from failed: {}", Failure::from(error).one_line())),
     }
 }
 
 fn text(trial: &Trial, rows: u64) -> String {
     let [fast, slow] = WRITING;
     let mut text = format!(
-        "\nestimate, from a dry run of {} rows in {}: {} rows a second; writing makes a run take {fast} to {slow} times as long\n",
+        "\nestimate, from a dry run of {} rows in {}: {} rows a second\n  writing makes a run take {fast} to {slow} times as long\n",
         count(trial.rows),
         duration(trial.elapsed),
         rounded(trial.rate())
     );
     let mut line = |name: &str, rows: f64| {
-        let time = |times: f64| duration(trial.time_of(rows * times));
+        let [fast, slow] = Estimate::range(trial, rows).map(duration);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {name:<18}{} to {}", time(fast), time(slow));
+        let _ = writeln!(text, "  {name:<18}{fast} to {slow}");
     };
     line("this partition", rows as f64);
     for (name, rows) in SIZES {
@@ -91,11 +100,12 @@ mod tests {
     fn hours_follow_from_the_rate() {
         let text = text(&Trial { rows: 500_000, elapsed: Duration::from_secs(5) }, 3_000_000);
         let expected = [
-            "estimate, from a dry run of 500,000 rows in 5.0 s: 100,000 rows a second; writing makes a run take 1.2 to 2.6 times as long",
+            "estimate, from a dry run of 500,000 rows in 5.0 s: 100,000 rows a second",
+            "  writing makes a run take 1.2 to 2.6 times as long",
             "  this partition    36.0 s to 1 min 18 s",
             "  0.5 billion rows  1 h 40 min to 3 h 36 min",
             "  2.5 billion rows  8 h 20 min to 18 h 03 min",
         ];
-        assert_eq!(text.lines().skip(1).take(4).collect::<Vec<_>>(), expected);
+        assert_eq!(text.lines().skip(1).take(5).collect::<Vec<_>>(), expected);
     }
 }

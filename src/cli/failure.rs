@@ -4,9 +4,10 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::clickhouse::{Error as ServerError, TableName, TlsProblem};
+use super::interruptible::INTERRUPTED;
+use crate::clickhouse::{Error as ServerError, TableName, TlsProblem, quote_literal};
 use crate::job::JobError;
-use crate::pipeline::{PipelineError, RepeatsError};
+use crate::pipeline::{PipelineError, RepeatsError, Stop};
 use crate::plan::PlanError;
 
 /// A command that did not do what it was asked.
@@ -22,6 +23,7 @@ enum Kind {
     Stopped,
     Usage,
     Refused,
+    Interrupted,
 }
 
 impl Failure {
@@ -57,8 +59,41 @@ impl Failure {
         Self { kind: Kind::Stopped, causes: chain(error), hints: Vec::new() }
     }
 
+    /// The same, with what was done when the error was met.
+    pub fn stopped_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
+        let mut failure = Self::stopped(error);
+        failure.causes.insert(0, message.to_owned());
+        failure
+    }
+
     fn of_kind(kind: Kind, error: &(dyn StdError + 'static)) -> Self {
         Self { kind, causes: chain(error), hints: Vec::new() }
+    }
+
+    /// The same with a cause below those that it has.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// The advice.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The same, unless stopping was asked for: then it is an interruption before the first row.
+    pub fn unless_stopped(self, stop: &Stop) -> Self {
+        if !stop.is_requested() {
+            return self;
+        }
+        let cause = "interrupted before the first row".to_owned();
+        Self { kind: Kind::Interrupted, causes: vec![cause], hints: vec!["run the same command again".to_owned()] }
+    }
+
+    /// Whether it is one.
+    pub fn is_interruption(&self) -> bool {
+        self.kind == Kind::Interrupted
     }
 
     /// The same with advice.
@@ -66,6 +101,19 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// The same, said of this partition.
+    #[must_use]
+    pub fn of_partition(mut self, partition: &str) -> Self {
+        self.causes.insert(0, format!("partition {partition} failed"));
+        self
+    }
+
+    /// Another message of the same kind, where what failed was said before.
+    #[must_use]
+    pub fn instead(self, message: String) -> Self {
+        Self { kind: self.kind, causes: vec![message], hints: Vec::new() }
     }
 
     /// The causes in one line, for the summary.
@@ -78,8 +126,9 @@ impl Failure {
         let mut text = String::new();
         let mut causes = self.causes.iter();
         if let Some(first) = causes.next() {
+            let title = if self.kind == Kind::Interrupted { "" } else { "error: " };
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "error: {}", first.trim_end());
+            let _ = writeln!(text, "{title}{}", first.trim_end());
         }
         for cause in causes {
             let _ = writeln!(text, "  because: {}", cause.trim_end());
@@ -97,11 +146,17 @@ impl Failure {
 
     /// The contract with scripts.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self.kind {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    pub fn code(&self) -> u8 {
+        match self.kind {
             Kind::Stopped => 1,
             Kind::Usage => 2,
             Kind::Refused => 3,
-        })
+            Kind::Interrupted => INTERRUPTED,
+        }
     }
 }
 
@@ -192,10 +247,15 @@ impl From<JobError> for Failure {
         };
         let failure = Self::of_kind(kind, &error);
         match &error {
+            JobError::NotFound { meant: Some(meant), .. } => failure.hint(format!("did you mean {meant}?")),
             JobError::NotFound { .. } => failure.hint("`clickhouse-backfill job list` shows the built-in jobs"),
+            JobError::Syntax { meant: Some(meant), .. } | JobError::MissingColumn { meant: Some(meant), .. } => {
+                failure.hint(format!("did you mean {meant}?"))
+            }
+            JobError::MissingColumn { table, .. } => failure.hint(format!("DESCRIBE TABLE {} shows its columns", table.quoted())),
             JobError::MissingTable { role: "target", table } => failure
                 .hint("--target-table names another target; --clickhouse-db another database")
-                .hint(format!("the user needs INSERT ON {table}")),
+                .hint(format!("the user needs INSERT ON {table}; to compare, SELECT ON {table}")),
             JobError::MissingTable { table, .. } => failure
                 .hint("--clickhouse-db names the database in which the tables are, --source-db that of source and lookup")
                 .hint(format!("the user needs SELECT ON {table}")),
@@ -211,7 +271,16 @@ impl From<PlanError> for Failure {
             PlanError::OtherKey { .. } => Kind::Refused,
             PlanError::Server { .. } => Kind::Stopped,
         };
-        Self::of_kind(kind, &error)
+        let failure = Self::of_kind(kind, &error);
+        match &error {
+            PlanError::PartitionedOtherwise { table, .. } => failure.hint(format!(
+                "--partition id:ID names a partition by its id; SELECT DISTINCT partition, partition_id FROM system.parts WHERE active AND \
+                 database = {} AND table = {} lists them",
+                quote_literal(&table.database),
+                quote_literal(&table.table)
+            )),
+            _ => failure,
+        }
     }
 }
 
@@ -227,6 +296,14 @@ impl From<RepeatsError> for Failure {
             }
             RepeatsError::WindowTooSmall { target, needed, setting, .. } => failure.hint(window(target, setting, needed.saturating_mul(2))),
             RepeatsError::NoWindow { .. } => failure,
+            RepeatsError::Again { target, .. } => {
+                return failure
+                    .hint("without --restart, `run` goes on with the version that was begun, under the same tokens")
+                    .hint(format!("TRUNCATE TABLE {} makes room for a new one", target.quoted()))
+                    .hint(
+                        "--allow-duplicates begins it all the same: once ALTER TABLE … DROP PARTITION has removed what the other inserted",
+                    );
+            }
             RepeatsError::Server { .. } => return failure,
         };
         let failure = match &error {

@@ -22,7 +22,7 @@ pub(super) struct Ending {
 }
 
 /// What was to be filled.
-pub(super) struct Filled<'a> {
+pub(super) struct What<'a> {
     pub job: &'a BoundJob,
     pub partition: &'a Partition,
     pub dry_run: bool,
@@ -31,8 +31,8 @@ pub(super) struct Filled<'a> {
 }
 
 /// Puts the figures together.
-pub(super) fn summary(filled: &Filled<'_>, counters: &Counters, ending: Ending) -> Summary {
-    let &Filled { job, partition, dry_run, memory } = filled;
+pub(super) fn summary(what: &What<'_>, counters: &Counters, ending: Ending) -> Summary {
+    let &What { job, partition, dry_run, memory } = what;
     let Ending { status, error, run_id, chunks, levels, planned, total } = ending;
     let numbers = counters.snapshot();
     let (lookup, stream) = counters.times();

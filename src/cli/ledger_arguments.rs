@@ -7,8 +7,32 @@ use clap::{ArgAction, Args};
 
 use super::duration::parse_duration;
 use super::failure::Failure;
-use crate::ledger::{LedgerLocation, Slot};
+use crate::clickhouse::Connection;
+use crate::ledger::{Ledger, LedgerLocation, Slot};
 use crate::load::Recording;
+
+/// Where a record is read.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Ledger")]
+pub(super) struct LedgerPlaceArguments {
+    /// Where it is recorded what was done: tables of ClickHouse, or `file:DIR` for files in a folder.
+    #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
+    pub ledger: LedgerLocation,
+    /// Database of the ledger's tables [default: the target's].
+    #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
+    pub ledger_db: Option<String>,
+    /// After how long without a heartbeat a process on another host is taken for dead.
+    #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
+    pub claim_timeout: Duration,
+}
+
+impl LedgerPlaceArguments {
+    /// The ledger.
+    pub fn open(&self, target: &Connection) -> Ledger {
+        let database = self.ledger_db.as_deref().filter(|name| !name.is_empty()).unwrap_or(target.endpoint().database());
+        Ledger::new(&self.ledger, target, database)
+    }
+}
 
 /// Where a load is recorded, and which part of it is done.
 #[derive(Args, Debug)]

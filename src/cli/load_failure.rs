@@ -1,10 +1,18 @@
 //! What a person sees when a load does not begin, or stops.
 
 use super::failure::Failure;
+use super::plan::forbidden;
 use crate::ledger::LedgerError;
 use crate::load::LoadError;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{PipelineError, Stop};
 use crate::plan::PlanError;
+
+/// The same before a row has moved: what fails after the first signal is no failure, unless others have taken over.
+pub(super) fn before_the_first_row(error: LoadError, stop: &Stop, again: &str) -> Failure {
+    let taken_over = matches!(error, LoadError::Ledger(LedgerError::Superseded { .. }));
+    let failure = failure(error, again);
+    if taken_over { failure } else { failure.unless_stopped(stop) }
+}
 
 /// With `again`, what is safe after a run that did not finish, and how to go on.
 pub(super) fn failure(error: LoadError, again: &str) -> Failure {
@@ -29,6 +37,10 @@ pub(super) fn failure(error: LoadError, again: &str) -> Failure {
         }
         LoadError::Plan(error) => error.into(),
         LoadError::Repeats(error) => error.into(),
+        LoadError::Forbidden { checks } => forbidden(&checks.iter().collect::<Vec<_>>()),
+        LoadError::Preflight(error) if error.is_silence() => {
+            Failure::stopped_because("the insert that a run would send could not be tried without rows", &*error).hint(again)
+        }
         LoadError::Preflight(error) => {
             Failure::refused_because("the server refuses the insert that a run would send, tried without rows", &*error)
         }
@@ -39,7 +51,7 @@ pub(super) fn failure(error: LoadError, again: &str) -> Failure {
         error @ LoadError::Recording { .. } => {
             Failure::stopped(&error).hint(format!("{again}; the chunks that are not recorded are read once more"))
         }
-        error @ (LoadError::Chunks { .. } | LoadError::Task(_)) => Failure::stopped(&error).hint(again),
+        error @ (LoadError::Chunks { .. } | LoadError::Stopped | LoadError::Task(_)) => Failure::stopped(&error).hint(again),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Log lines: to stderr above the bars, and to a file if one was asked for.
+//! Log lines: to stderr above the screen, and to a file if one was asked for.
 
 use std::fs::{File, OpenOptions};
 
@@ -22,7 +22,10 @@ pub(super) fn start(arguments: &OutputArguments, terminal: &Terminal) -> Result<
     let to_terminal = layer(arguments.log_format, terminal.clone(), terminal.has_color()).with_filter(filter(level, arguments.verbose));
     let to_file = match &arguments.log_file {
         Some(path) => {
-            let file = open(path).map_err(|error| Failure::usage(format!("the log file {} cannot be opened: {error}", path.display())))?;
+            let file = open(path).map_err(|error| {
+                let message = format!("the log file {} cannot be opened: {error}", path.display());
+                Failure::usage(message).hint("--log-file names a file in a folder that exists, to which this user can write")
+            })?;
             Some(layer(arguments.log_format, std::sync::Arc::new(file), false).with_filter(filter("debug", arguments.verbose)))
         }
         None => None,

@@ -3,9 +3,14 @@
 //! Parsing (`arguments`, `server_arguments`) is apart from resolving (`config`, `connect`), and each command has a file of its own.
 
 mod arguments;
+mod comparison;
 mod config;
 mod connect;
+mod control_arguments;
+mod course;
+mod ctl;
 mod describe;
+mod documents;
 mod dotenv;
 mod duration;
 mod estimate;
@@ -14,23 +19,39 @@ mod fault_arguments;
 mod figures;
 #[doc(hidden)]
 pub mod fuzzing;
+mod history;
+mod hook_arguments;
+mod hooks;
+mod interruptible;
 mod job;
 mod ledger_arguments;
 mod load_failure;
 mod logging;
+mod metrics_arguments;
+mod next_command;
+mod operate;
 mod output;
 mod panics;
+mod partition_arguments;
 mod plan;
+mod preflight_arguments;
+mod recorded;
 mod repair;
 mod report;
 mod resources;
 mod run;
 mod sample;
+mod sequence;
 mod server_arguments;
 mod session;
 mod signals;
 mod size;
+mod status;
+mod status_arguments;
+mod status_text;
 mod summary_file;
+mod telling;
+mod usage;
 mod verify;
 mod verify_arguments;
 
@@ -64,7 +85,13 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments, &terminal(&arguments.output)),
         Command::Repair(arguments) => repair::repair(&arguments, &terminal(&arguments.output)),
+        Command::Status(arguments) => status::status(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::History(arguments) => history::history(&arguments),
         Command::Job(arguments) => job::job(&arguments),
+        Command::Completions(arguments) => documents::completions(&arguments),
+        Command::Man(arguments) => documents::man(&arguments),
+        Command::Ctl(arguments) => ctl::ctl(&arguments),
     }
 }
 

@@ -1,95 +1,69 @@
-//! What a comparison found, as text and as JSON.
+//! `clickhouse-backfill report`: what was done of one partition, how it went, and whether the result is right.
 
-use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
 
-use crate::progress::{count, duration};
-use crate::verify::{DifferingRow, Kind, Report};
+use tokio::runtime::Runtime;
 
-/// For machines.
-pub(super) fn json(report: &impl serde::Serialize) -> String {
-    // Such a structure can always be written.
-    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
-    text.push('\n');
-    text
+use super::arguments::CompressionChoice;
+use super::failure::{End, Failure, connecting};
+use super::load_failure;
+use super::output::print;
+use super::partition_arguments::{ReportArguments, ReportFormat};
+use super::status::key;
+use super::summary_file;
+use super::{comparison, connect};
+use crate::job::load;
+use crate::ledger::LedgerLocation;
+use crate::load::new_id;
+use crate::report::run::{GatherError, ReportOptions, gather, markdown, page};
+
+/// Prints the report, or writes it to a file.
+pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    let text = runtime.block_on(make(arguments))?;
+    match &arguments.out {
+        Some(path) => summary_file::write_text(path, &text, "the report")?,
+        None => print(&text)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// For people.
-pub(super) fn text(report: &Report) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<36}{value}");
-    };
-    line("target", &report.target);
-    line("source", &format!("{}, partition {}, by {}", report.source, report.partition, report.job));
-    if let Some(sample) = &report.sample {
-        line("sample", &format!("{sample} of the keys; the others were not compared"));
+async fn make(arguments: &ReportArguments) -> Result<String, Failure> {
+    let format = arguments.format.map_or_else(|| by_name(arguments.out.as_deref()), Ok)?;
+    let servers = connect::servers(&arguments.server, CompressionChoice::None, &new_id())?;
+    let key = key(&arguments.what, &arguments.which.partition, &servers)?;
+    if arguments.ledger.ledger == LedgerLocation::Tables {
+        servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
     }
-    line("rows that the job makes", &count(report.expected_rows));
-    line("rows of the target", &count(report.target_rows));
-    for (kind, rows) in &report.live {
-        line(words(*kind), &format!("{} (no difference)", count(*rows)));
-    }
-    line("differing rows", &count(report.difference_count()));
-    for (kind, rows) in &report.differences {
-        line(&format!("  {}", words(*kind)), &count(*rows));
-    }
-    if report.not_examined_rows > 0 {
-        line("not looked at one by one", &format!("up to {} rows in groups that differ", count(report.not_examined_rows)));
-    }
-    if !report.columns.is_empty() {
-        let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
-        line("columns whose sums differ", &names.join(", "));
-    }
-    if !report.rows.is_empty() {
-        text.push('\n');
-        let width = report.rows.iter().map(|row| words(row.kind).chars().count()).max().unwrap_or_default();
-        for row in &report.rows {
-            let _ = writeln!(text, "{:<width$}  {}", words(row.kind), named(row));
-        }
-        let all = report.difference_count() + report.live.values().sum::<u64>();
-        if all > report.rows.len() as u64 {
-            let _ = writeln!(text, "… and {} more; --max-differences names more", count(all - report.rows.len() as u64));
-        }
-    }
-    let verdict = match (report.equal, &report.sample) {
-        (true, None) => "equal: the target is what the job makes of the source",
-        (true, Some(_)) => "equal, as far as the sample goes",
-        (false, _) => "different",
-    };
-    let took = duration(std::time::Duration::from_secs_f64(report.seconds));
-    let _ = writeln!(text, "\n{verdict} ({took})");
-    text
+    let ledger = arguments.ledger.open(&servers.target);
+    let columns = load(&arguments.what.job)?.columns.into_iter().map(|(name, _)| name).collect();
+    let options = ReportOptions { key, run_id: arguments.run.clone(), columns, claim_timeout: arguments.ledger.claim_timeout };
+    let report = gather(&ledger, &options).await.map_err(failure)?;
+    let json = comparison::json(&report);
+    Ok(match format {
+        ReportFormat::Html => page(&report, &json),
+        ReportFormat::Md => markdown(&report),
+        ReportFormat::Json => json,
+    })
 }
 
-/// The key, and the columns that differ.
-fn named(row: &DifferingRow) -> String {
-    let key: Vec<_> = row.key.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
-    let columns = if row.columns.is_empty() { String::new() } else { format!("  in {}", row.columns.join(", ")) };
-    let chunk = row.chunk.map_or_else(String::new, |chunk| format!("  (chunk {chunk})"));
-    format!("{}{columns}{chunk}", key.join(" "))
+fn by_name(path: Option<&Path>) -> Result<ReportFormat, Failure> {
+    let Some(path) = path else { return Ok(ReportFormat::Md) };
+    match path.extension().and_then(|end| end.to_str()) {
+        Some("html" | "htm") => Ok(ReportFormat::Html),
+        Some("md") => Ok(ReportFormat::Md),
+        Some("json") => Ok(ReportFormat::Json),
+        _ => Err(Failure::usage(format!("the name {} does not tell the form of the report", path.display()))
+            .hint("--format html, md or json says it; or let the name end in .html, .md or .json")),
+    }
 }
 
-/// One line without control characters, which could take the terminal over.
-fn shown(value: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
-    let text: String = value.chars().take(100).map(escaped).collect();
-    let quoted = value.is_empty() || value.contains([' ', '=', '\'']);
-    if quoted { format!("'{text}'") } else { text }
-}
-
-/// What a kind of difference is called.
-pub(super) fn words(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Missing => "missing in the target",
-        Kind::Differing => "differs",
-        Kind::Stale => "stale: the source is newer",
-        Kind::Repeated => "repeated in the target",
-        Kind::DeletedInSource => "deleted in the source, alive here",
-        Kind::NotMadeAnyMore => "not made any more",
-        Kind::Extra => "extra in the target",
-        Kind::WrittenSince => "written since by a live writer",
-        Kind::DeletedSince => "deleted since by a live writer",
-        Kind::AddedSince => "added since by a live writer",
+fn failure(error: GatherError) -> Failure {
+    match error {
+        GatherError::Ledger(error) => load_failure::failure(error.into(), "nothing was changed; try again"),
+        error @ GatherError::Unknown { .. } => Failure::usage(error.to_string())
+            .hint("`clickhouse-backfill history` lists what it knows; --job, --target-table, --ledger and --ledger-db say where to look"),
+        error @ GatherError::UnknownRun { .. } => Failure::usage(error.to_string()),
     }
 }

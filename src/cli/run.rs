@@ -1,79 +1,153 @@
-//! `clickhouse-backfill run`: filling one partition.
+//! `clickhouse-backfill run`: filling one partition; several are in `sequence`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-
 use super::arguments::RunArguments;
+use super::course::Course;
 use super::failure::Failure;
-use super::figures::{Ending, Filled, summary};
-use super::load_failure::failure;
-use super::session::{Opened, Session, open};
-use super::signals::second_signal;
+use super::figures::{Ending, What, summary};
+use super::interruptible::{INTERRUPTED, interruptible};
+use super::load_failure::{before_the_first_row, failure};
+use super::operate::{Operation, operate};
+use super::partition_arguments::PartitionsArguments;
+use super::plan::planned_bounds;
+use super::sequence::fill_sequence;
+use super::session::{Session, open_patiently};
+use super::telling::Telling;
 use super::{config, describe, logging, sample, summary_file};
-use crate::load::{ChunkCounts, Ended, Load, LoadRequest, Prepared, new_id, prepare};
-use crate::pipeline::{Counters, Phase, Sampler, Stop};
-use crate::progress::{Status, Terminal, count, show};
-
-/// What a supervisor takes for "interrupted by a signal".
-const INTERRUPTED: u8 = 130;
+use crate::control::{Control, Wishes};
+use crate::load::{ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare};
+use crate::metrics::{Observed, RunInfo};
+use crate::pipeline::{Counters, Phase, PipelineOptions, Sampler, Stop};
+use crate::plan::{Partition, PlanOptions};
+use crate::progress::{Shown, Status, Summary, Terminal, count, memory_bytes, show};
 
 /// Runs the command to its end.
 pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     logging::start(&arguments.output, terminal)?;
-    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    let code = runtime.block_on(async {
-        let stop = Stop::new();
-        tokio::select! {
-            code = fill(arguments, terminal, began, stop.clone()) => code,
-            listened = second_signal(stop, terminal.clone()) => match listened {
-                Ok(()) => Ok(ExitCode::from(INTERRUPTED)),
-                Err(error) => Err(Failure::stopped(&error)),
-            },
-        }
-    });
-    // Tasks that are still busy at the second signal are not waited for.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    match code {
-        Err(failure) if terminal.is_json() => {
-            failure.log();
-            Ok(failure.exit_code())
-        }
-        code => code,
-    }
+    interruptible(terminal, "finishing the inserts in flight; once more ends at once", |stop| {
+        fill_telling(arguments, terminal, began, stop)
+    })
 }
 
-async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
-    summary_file::check(arguments.output.summary_json.as_deref())?;
-    let id = new_id();
-    let opened = open(&arguments.server, &arguments.what, &arguments.throughput, &id).await?;
-    let options = config::pipeline_options(arguments, &opened.job, &opened.resources)?;
-    let recording = arguments.ledger.recording(opened.servers.target.endpoint().database(), options.outage_wait)?;
+async fn fill_telling(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
+    let mut telling = Telling::new(arguments, terminal);
+    let ended = match telling.start().await {
+        Ok(()) => fill_all(&telling, began, stop).await,
+        Err(failure) => Err(failure),
+    };
+    telling.end(ended).await
+}
+
+async fn fill_all(telling: &Telling<'_>, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
+    let Telling { arguments, terminal, .. } = telling;
+    let summary_json = arguments.output.summary_json.as_deref();
+    summary_file::check(summary_json)?;
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
+    let PartitionsArguments { partition, partitions, .. } = &arguments.which;
+    match (partition, partitions) {
+        (_, Some(_)) if arguments.plan.is_some() => {
+            Err(Failure::usage("a plan is of one partition, and --partitions names several; give --partition, or no --plan"))
+        }
+        (_, Some(months)) => fill_sequence(telling, months, stop).await,
+        (Some(partition), None) => {
+            let mut course = telling.course(partition);
+            let wishes = arguments.throttle.wishes();
+            let filled = Box::pin(fill(arguments, partition, terminal, began, stop, &mut course, wishes)).await;
+            // Whoever hears of the end finds the file.
+            let written = course.summary().map_or(Ok(()), |summary| summary_file::write(summary_json, summary));
+            let ended = filled.and_then(|filled| written.map(|()| filled));
+            course.end(ended.as_ref().err()).await;
+            ended.map(Filled::exit_code)
+        }
+        (None, None) => Err(Failure::usage("no partition is given; give --partition or --partitions")),
+    }
+}
 
+/// How the filling of a partition ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// Every row is in the target, or was evaluated.
+    Done,
+    /// It was completed before.
+    DoneBefore,
+    /// The partition has no rows.
+    Empty,
+    /// This worker's part is done.
+    PartDone,
+    /// It was asked to stop.
+    Interrupted,
+}
+
+impl Filled {
+    fn exit_code(self) -> ExitCode {
+        if self == Self::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS }
+    }
+}
+
+/// Fills one partition, and lets `course` know: of its figures, too, where it came so far, whatever became of it.
+pub(super) async fn fill(
+    arguments: &RunArguments,
+    partition: &Partition,
+    terminal: &Terminal,
+    began: Instant,
+    stop: Stop,
+    course: &mut Course<'_>,
+    wishes: Arc<Wishes>,
+) -> Result<Filled, Failure> {
+    match Box::pin(fill_unless_stopped(arguments, partition, terminal, began, stop, course, wishes)).await {
+        Err(failure) if failure.is_interruption() => {
+            terminal.insist(&failure.text());
+            Ok(Filled::Interrupted)
+        }
+        filled => filled,
+    }
+}
+
+/// The same; what is stopped before the first row is a failure of that kind.
+async fn fill_unless_stopped(
+    arguments: &RunArguments,
+    partition: &Partition,
+    terminal: &Terminal,
+    began: Instant,
+    stop: Stop,
+    course: &mut Course<'_>,
+    wishes: Arc<Wishes>,
+) -> Result<Filled, Failure> {
+    let id = new_id();
+    let patience = config::patience(&arguments.throughput, &arguments.faults, &stop);
+    let opened = open_patiently(&arguments.server, &arguments.what, &arguments.throughput, &id, &patience).await?;
+    let options = config::pipeline_options(arguments, &opened.job, &opened.resources)?;
+    let bounds = planned_bounds(arguments.plan.as_deref(), &opened, partition, &arguments.throughput, &options).await?;
+    let recording = arguments.ledger.recording(opened.servers.target.endpoint().database(), options.outage_wait)?;
     let counters = Arc::new(Counters::default());
+    let operation = operate(arguments, partition, &opened, terminal, counters.clone(), stop.clone(), wishes).await?;
     let (sampler, rows_for_sample) = Sampler::new(usize::from(arguments.sample));
     let sampler = Arc::new(sampler);
     let request = LoadRequest {
         servers: opened.servers.clone(),
         server_version: opened.server_version.clone(),
+        source_version: opened.source_version.clone(),
         job: opened.job.clone(),
-        partition: arguments.what.partition.clone(),
-        plan: opened.plan_options(),
+        partition: partition.clone(),
+        plan: PlanOptions { bounds, ..opened.plan_options() },
         pipeline: options.clone(),
         recording: (!options.dry_run).then_some(recording),
         allow_duplicates: arguments.faults.allow_duplicates,
+        overruled: arguments.preflight.skip_checks.clone(),
         counters: counters.clone(),
-        stop,
+        stop: stop.clone(),
+        throttle: operation.throttle.clone(),
         sampler: (arguments.sample > 0).then(|| sampler.clone()),
+        observe: observe(&operation.control),
     };
     let again = describe::safe_and_next(&opened.job, options.dry_run);
-    let prepared = prepare(request).await.map_err(|error| failure(error, &again))?;
+    let prepared = prepare(request).await.map_err(|error| before_the_first_row(error, &stop, &again))?;
     let say_configuration = |session: &Session, run_id: &str, load: Option<&Load>| {
         terminal.say(&describe::configuration(session, &options, run_id, load, arguments.ledger.worker));
     };
@@ -81,21 +155,27 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
         if let Prepared::Empty(plan) = &prepared {
             say_configuration(&opened.clone().with_plan((**plan).clone()), &id, None);
         }
-        return nothing_to_do(arguments, terminal, &opened, &counters, &prepared, id, began.elapsed());
+        let what = What { job: &opened.job, partition, dry_run: arguments.dry_run, memory: opened.resources.memory.total };
+        let (filled, summary) = nothing_to_do(&what, terminal, &counters, &prepared, id, began.elapsed());
+        course.summarize(summary);
+        return Ok(filled);
     };
+    operation.control.set_run_id(load.run_id());
     let session = opened.with_plan(load.plan().clone());
     say_configuration(&session, load.run_id(), Some(&load));
-    for remark in load.begin().await.map_err(|error| failure(error, &again))? {
+    for remark in load.begin().await.map_err(|error| before_the_first_row(error, &stop, &again))? {
         terminal.say(&format!("note: {remark}"));
     }
+    operation.control.set_run_id(load.run_id());
     let planned = began.elapsed();
+    course.begin(Observed::new(run_info(arguments, partition, &session, &load), operation.control.clone()));
 
     let work = async {
         let ran = load.run().await;
         sampler.close();
         ran
     };
-    let running = show(terminal, counters.clone(), options.dry_run, work);
+    let running = show(terminal, shown(&session, &options, &operation, &counters, &stop), work);
     let printing = async {
         if arguments.sample > 0
             && let Ok(rows) = rows_for_sample.await
@@ -115,18 +195,18 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     let error = ran.as_ref().err().map(Failure::one_line);
     let (run_id, chunks, levels) = (load.run_id().to_owned(), load.chunk_counts(), load.levels());
     let ending = Ending { status, error, run_id, chunks, levels, planned, total: began.elapsed() };
-    let (partition, memory) = (&arguments.what.partition, session.plan.memory.total);
-    let figures = summary(&Filled { job: &session.job, partition, dry_run: options.dry_run, memory }, &counters, ending);
+    let memory = session.plan.memory.total;
+    let figures = summary(&What { job: &session.job, partition, dry_run: options.dry_run, memory }, &counters, ending);
     if terminal.is_json() {
         tracing::info!(summary = %serde_json::to_string(&figures).unwrap_or_default(), "the run has ended");
     } else {
         terminal.say(&figures.text());
     }
-    summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
+    course.summarize(figures);
     let ended = ran?;
     if ended == Ended::Stopped {
-        terminal.insist(&again);
-        return Ok(ExitCode::from(INTERRUPTED));
+        terminal.insist(&format!("hint: {again}"));
+        return Ok(Filled::Interrupted);
     }
     if let Ended::PartDone { left } = ended {
         let worker = arguments.ledger.worker;
@@ -137,35 +217,71 @@ async fn fill(arguments: &RunArguments, terminal: &Terminal, began: Instant, sto
     if let Err(error) = printed {
         tracing::warn!("the sample cannot be shown, the run is not affected: {}", error.one_line());
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if matches!(ended, Ended::PartDone { .. }) { Filled::PartDone } else { Filled::Done })
+}
+
+/// What others are told of the run.
+fn run_info(arguments: &RunArguments, partition: &Partition, session: &Session, load: &Load) -> RunInfo {
+    RunInfo {
+        job: session.job.name.clone(),
+        partition: partition.to_string(),
+        worker: arguments.ledger.worker.to_string(),
+        run_id: load.run_id().to_owned(),
+        source: session.job.source.name.to_string(),
+        target: session.job.target.name.to_string(),
+        dry_run: arguments.dry_run,
+        memory_limit_bytes: session.plan.memory.total,
+    }
+}
+
+fn shown(session: &Session, options: &PipelineOptions, operation: &Operation, counters: &Arc<Counters>, stop: &Stop) -> Shown {
+    let (counters, stop) = (counters.clone(), stop.clone());
+    let name = format!("{} {}", session.job.name, session.plan.partition);
+    let (throttle, samples) = (Some(operation.throttle.clone()), Some(operation.control.samples()));
+    Shown { name, dry_run: options.dry_run, counters, stop, memory_limit: session.plan.memory.total, throttle, samples }
 }
 
 /// Says why there is nothing to do.
 fn nothing_to_do(
-    arguments: &RunArguments,
+    what: &What<'_>,
     terminal: &Terminal,
-    opened: &Opened,
     counters: &Counters,
     prepared: &Prepared,
     mut run_id: String,
     total: Duration,
-) -> Result<ExitCode, Failure> {
+) -> (Filled, Summary) {
     counters.enter(Phase::Done);
     let mut chunks = ChunkCounts::default();
-    let text = match prepared {
+    let (filled, text) = match prepared {
         Prepared::AlreadyComplete(load) => {
             run_id.clone_from(&load.run_id);
             chunks = ChunkCounts { total: load.chunks, before: load.chunks_completed, ..chunks };
             let when = load.completed_at.map_or_else(String::new, |when| format!(" at {when}"));
-            let rows = count(load.rows_inserted);
-            format!("{} was completed{when} by run {run_id}, with {rows} rows: there is nothing to do (--restart fills it again)", load.key)
+            let (key, rows) = (&load.key, count(load.rows_inserted));
+            let text = format!(
+                "{key} was completed{when} by run {run_id}, with {rows} rows: there is nothing to do\nhint: --restart fills it again"
+            );
+            (Filled::DoneBefore, text)
         }
-        _ => format!("partition {} of {} has no rows: there is nothing to do", arguments.what.partition, opened.job.source.name),
+        _ => (Filled::Empty, format!("partition {} of {} has no rows: there is nothing to do", what.partition, what.job.source.name)),
     };
     terminal.insist(&text);
     let ending = Ending { status: Status::Completed, error: None, run_id, chunks, levels: (0, 0), planned: total, total };
-    let (partition, memory) = (&arguments.what.partition, opened.resources.memory.total);
-    let figures = summary(&Filled { job: &opened.job, partition, dry_run: arguments.dry_run, memory }, counters, ending);
-    summary_file::write(arguments.output.summary_json.as_deref(), &figures)?;
-    Ok(ExitCode::SUCCESS)
+    (filled, summary(what, counters, ending))
+}
+
+/// What is kept of this moment, beside the counters.
+fn observe(control: &Arc<Control>) -> Observe {
+    let control = control.clone();
+    Arc::new(move || {
+        let sample = control.sample();
+        Surroundings {
+            active_parts: sample.parts.map(|parts| parts.parts),
+            merges: sample.merges,
+            server_memory_bytes: sample.memory_used,
+            server_memory_limit_bytes: sample.memory_total,
+            client_memory_bytes: memory_bytes(),
+            waiting: control.reasons().join("; "),
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! What `run` and `plan` begin with: the connection, the job held against the tables, the plan.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::arguments::{ThroughputArguments, WhatArguments};
 use super::config;
@@ -8,8 +9,9 @@ use super::connect;
 use super::failure::{End, Failure, connecting};
 use super::resources::{Resources, resources};
 use super::server_arguments::ServerArguments;
-use crate::clickhouse::Servers;
+use crate::clickhouse::{Connection, Servers};
 use crate::job::{BoundJob, bind, load};
+use crate::pipeline::{Patience, RetryPolicy, Stop};
 use crate::plan::{Partition, Plan, PlanOptions, plan};
 
 /// A job that is held against its tables.
@@ -35,22 +37,47 @@ pub(super) struct Session {
     pub plan: Plan,
 }
 
-/// Connects and binds. `id` is what the queries' ids contain until it is known what they are for.
+/// Connects and binds. `id` is what the queries' ids contain until it is known what they are for. Nobody is waited for.
 pub(super) async fn open(
     server: &ServerArguments,
     what: &WhatArguments,
     throughput: &ThroughputArguments,
     id: &str,
 ) -> Result<Opened, Failure> {
+    let impatience = Patience { retry: RetryPolicy::default(), outage_wait: Duration::ZERO, stop: Stop::new() }.without_retries();
+    open_patiently(server, what, throughput, id, &impatience).await
+}
+
+/// The same, with patience for servers that are away or refuse for now. What fails after stopping was asked for is an interruption.
+pub(super) async fn open_patiently(
+    server: &ServerArguments,
+    what: &WhatArguments,
+    throughput: &ThroughputArguments,
+    id: &str,
+    patience: &Patience,
+) -> Result<Opened, Failure> {
+    opened(server, what, throughput, id, patience).await.map_err(|failure| failure.unless_stopped(&patience.stop))
+}
+
+async fn opened(
+    server: &ServerArguments,
+    what: &WhatArguments,
+    throughput: &ThroughputArguments,
+    id: &str,
+    patience: &Patience,
+) -> Result<Opened, Failure> {
     let job = load(&what.job)?;
     let servers = connect::servers(server, throughput.compression, id)?;
-    let server_version = servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
-    let source_version = if servers.are_one() {
-        server_version.clone()
-    } else {
-        servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?
+    // Whatever the first answer says is configuration; only for an answer it is worth waiting.
+    let first = &patience.clone().without_retries();
+    let greet = |connection: Connection, end: End| async move {
+        let greeted = first.ask("the first question", async || connection.hello().await).await;
+        greeted.map_err(|error| connecting(&error, end))
     };
-    let job = bind(&servers, &job, &config::bind_options(what)).await?;
+    let server_version = greet(servers.target.clone(), End::Target).await?;
+    let source_version = if servers.are_one() { server_version.clone() } else { greet(servers.source.clone(), End::Source).await? };
+    let bind_options = config::bind_options(what);
+    let job = patience.ask("holding the job against its tables", async || bind(&servers, &job, &bind_options).await).await?;
     let resources = resources(throughput, &servers.target, job.looks_up_late()).await?;
     Ok(Opened { servers, server_version, source_version, job: Arc::new(job), resources, chunk_rows: throughput.chunk_rows })
 }

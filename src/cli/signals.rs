@@ -30,16 +30,11 @@ impl Signals {
     }
 }
 
-/// Asks the pipeline to stop at the first signal; returns at the second.
+/// Asks the work to stop at the first signal, and says in these words what that does; returns at the second.
 ///
 /// # Errors
 /// Where the system does not let signals be listened to.
-pub(super) async fn second_signal(stop: Stop, terminal: Terminal) -> std::io::Result<()> {
-    second_signal_saying(stop, terminal, "finishing the inserts in flight; once more ends at once").await
-}
-
-/// The same in other words.
-pub(super) async fn second_signal_saying(stop: Stop, terminal: Terminal, words: &str) -> std::io::Result<()> {
+pub(super) async fn second_signal(stop: Stop, terminal: Terminal, words: &str) -> std::io::Result<()> {
     let mut signals = Signals::listen()?;
     let name = signals.next().await;
     terminal.insist(&format!("{name}: {words}"));

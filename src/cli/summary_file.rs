@@ -23,8 +23,14 @@ pub(super) fn write_any(path: Option<&Path>, summary: &impl serde::Serialize) ->
     let Some(path) = path else { return Ok(()) };
     let mut text = serde_json::to_string_pretty(summary).map_err(|error| failed(path, &error))?;
     text.push('\n');
+    write_text(path, &text, "the summary")
+}
+
+/// Writes `what` whole or not at all.
+pub(super) fn write_text(path: &Path, text: &str, what: &str) -> Result<(), Failure> {
     let beside = beside(path);
-    fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(|error| failed(path, &error))
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| Failure::usage(format!("{what} cannot be written to {}: {error}", path.display())))
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -34,5 +40,6 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::usage(format!("the summary cannot be written to {}: {error}", path.display()))
+    let message = format!("the summary cannot be written to {}: {error}", path.display());
+    Failure::usage(message).hint("--summary-json names a file in a folder that exists, to which this user can write")
 }

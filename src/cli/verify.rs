@@ -8,80 +8,62 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
-
 use super::arguments::{CompressionChoice, WhatArguments};
 use super::failure::{End, Failure, connecting};
+use super::interruptible::{INTERRUPTED, interruptible};
 use super::output::print;
+use super::recorded::{began, plan_of, recorded};
 use super::server_arguments::ServerArguments;
-use super::signals::second_signal_saying;
 use super::verify_arguments::{CompareArguments, VerifyArguments};
-use super::{config, connect, logging, report, summary_file};
-use crate::clickhouse::Servers;
+use super::{comparison, config, connect, logging, summary_file};
+use crate::clickhouse::{Error as ServerError, Servers, error_chain};
 use crate::job::{BoundJob, bind, load};
-use crate::ledger::{Ledger, LoadKey};
+use crate::ledger::{Ledger, LoadRecord, Verification};
 use crate::load::new_id;
 use crate::pipeline::{RetryPolicy, Stop};
-use crate::plan::{DEFAULT_CHUNK_ROWS, MemoryDemand, MemoryPlan, Plan, PlanOptions, plan};
-use crate::progress::{Terminal, count};
+use crate::plan::{DEFAULT_CHUNK_ROWS, MemoryDemand, MemoryPlan, Partition, Plan, PlanOptions};
+use crate::progress::{Terminal, count, counted};
 use crate::verify::{Report, Verifier, VerifyError, VerifyOptions, VerifyProgress};
 
-/// What a supervisor takes for "interrupted by a signal".
-pub(super) const INTERRUPTED: u8 = 130;
+/// What happens at the first signal.
+pub(super) const KEEPING: &str = "keeping what was compared; once more ends at once";
 /// The target is not what it should be.
 pub(super) const DIFFERENT: u8 = 4;
 /// Without a terminal, a line of progress this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
+/// The server says so of a right that the user lacks.
+const ACCESS_DENIED: u32 = 497;
+
 /// Runs the command to its end.
 pub(super) fn verify(arguments: &VerifyArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
     logging::start(&arguments.output, terminal)?;
-    interruptible(terminal, |stop| compare(arguments, terminal, stop))
-}
-
-/// Runs this until its end or the second signal. The first asks it to stop.
-pub(super) fn interruptible<Work>(terminal: &Terminal, work: impl FnOnce(Stop) -> Work) -> Result<ExitCode, Failure>
-where
-    Work: Future<Output = Result<ExitCode, Failure>>,
-{
-    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    let code = runtime.block_on(async {
-        let stop = Stop::new();
-        tokio::select! {
-            code = work(stop.clone()) => code,
-            listened = second_signal_saying(stop, terminal.clone(), "keeping what was compared; once more ends at once") => match listened {
-                Ok(()) => Ok(ExitCode::from(INTERRUPTED)),
-                Err(error) => Err(Failure::stopped(&error)),
-            },
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    match code {
-        Err(failure) if terminal.is_json() => {
-            failure.log();
-            Ok(failure.exit_code())
-        }
-        code => code,
-    }
+    interruptible(terminal, KEEPING, |stop| compare(arguments, terminal, stop))
 }
 
 async fn compare(arguments: &VerifyArguments, terminal: &Terminal, stop: Stop) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     summary_file::check(summary)?;
-    let compared = open(&arguments.server, &arguments.what).await?;
-    let state = state_file(&arguments.compare, "verify", &compared.job, &compared.plan);
-    let load_began = load_began(&arguments.compare, &compared.servers, &compared.job, &compared.plan).await;
-    let options =
-        VerifyOptions { share: arguments.sample, load_began, ..options(&arguments.compare, arguments.max_retries, state.clone()) };
+    let compared = open(&arguments.server, &arguments.what, &arguments.which.partition, &arguments.compare).await?;
+    let Compared { servers, job, plan, load, run_id } = &compared;
+    let state = state_file(&arguments.compare, "verify", job, plan);
+    let options = VerifyOptions {
+        share: arguments.sample,
+        load_began: began(load.as_ref()),
+        run_id: run_id.clone(),
+        // The chunks of a load stay what they are, others would be others every time.
+        chunks_of_plan: run_id.is_some(),
+        ..options(&arguments.compare, arguments.max_retries, state.clone())
+    };
     let progress = Arc::new(VerifyProgress::default());
-    let Compared { servers, job, plan } = &compared;
     let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop).await.map_err(failure)?;
     terminal.say(&introduction(&compared, verifier.resumed()));
     let Some(report) = finished(showing(terminal, &progress, verifier.run()).await, terminal, &state)? else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
+    keep(load.as_ref(), &report, None).await;
     summary_file::write_any(summary, &report)?;
-    terminal.suspended(|| print(&if arguments.json { report::json(&report) } else { report::text(&report) }))?;
+    terminal.suspended(|| print(&if arguments.json { comparison::json(&report) } else { comparison::text(&report) }))?;
     if report.equal {
         return Ok(ExitCode::SUCCESS);
     }
@@ -94,9 +76,18 @@ struct Compared {
     servers: Servers,
     job: BoundJob,
     plan: Plan,
+    /// What the ledger knows of how the target was filled.
+    load: Option<(Ledger, LoadRecord)>,
+    /// The load whose chunks the plan has.
+    run_id: Option<String>,
 }
 
-async fn open(server: &ServerArguments, what: &WhatArguments) -> Result<Compared, Failure> {
+async fn open(
+    server: &ServerArguments,
+    what: &WhatArguments,
+    partition: &Partition,
+    compare: &CompareArguments,
+) -> Result<Compared, Failure> {
     let job = load(&what.job)?;
     let servers = connect::servers(server, CompressionChoice::None, &new_id())?;
     servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
@@ -107,8 +98,10 @@ async fn open(server: &ServerArguments, what: &WhatArguments) -> Result<Compared
     // No row comes here, so that chunks are as large as they like.
     let demand = MemoryDemand { total: 1 << 50, readers: 1, inserters: 1, batch_bytes: 1 << 20, late: false };
     let memory = MemoryPlan::divide(demand).map_err(|error| Failure::stopped(&error))?;
-    let plan = plan(&servers.source, &job, &what.partition, PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None }).await?;
-    Ok(Compared { servers, job, plan })
+    let load = recorded(compare, &servers, &job, partition).await;
+    let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None };
+    let (plan, run_id) = plan_of(load.as_ref(), &servers, &job, partition, options).await?;
+    Ok(Compared { servers, job, plan, load, run_id })
 }
 
 /// From flags to options.
@@ -122,6 +115,7 @@ pub(super) fn options(arguments: &CompareArguments, max_retries: u32, state: Pat
         state,
         retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
         load_began: None,
+        run_id: None,
     }
 }
 
@@ -133,38 +127,48 @@ pub(super) fn state_file(arguments: &CompareArguments, command: &str, job: &Boun
     arguments.state.clone().unwrap_or_else(default)
 }
 
-/// When the load began that filled this partition, in microseconds since 1970, if the ledger knows it.
-pub(super) async fn load_began(arguments: &CompareArguments, servers: &Servers, job: &BoundJob, plan: &Plan) -> Option<i64> {
-    let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty()).unwrap_or(servers.target.endpoint().database());
-    let key = LoadKey {
-        job: job.name.clone(),
-        source_table: job.source.name.to_string(),
-        target_table: job.target.name.to_string(),
-        partition_id: plan.partition.id().to_owned(),
+/// Keeps what was found with the load, for `report`; with `part`, where not all was compared. Where that is not permitted, it is said, and the comparison counts all the same.
+pub(super) async fn keep(load: Option<&(Ledger, LoadRecord)>, report: &Report, part: Option<&str>) {
+    let Some((ledger, load)) = load else { return };
+    let verification = Verification {
+        key: load.key.clone(),
+        run_id: load.run_id.clone(),
+        verified_at: None,
+        equal: report.equal,
+        expected_rows: report.expected_rows,
+        target_rows: report.target_rows,
+        differences: report.difference_count(),
+        sample: part.map(str::to_owned).or_else(|| report.sample.clone()).unwrap_or_default(),
+        seconds: report.seconds,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        // Such a structure can always be written.
+        report: serde_json::to_string(report).unwrap_or_default(),
     };
-    match Ledger::new(&arguments.ledger, &servers.target, database).current_load(&key).await {
-        Ok(load) => load?.started_at.map(|began| began.0),
-        Err(error) => {
-            tracing::warn!(%error, "the ledger cannot be read: rows that live writers have added since the load began count as extra");
-            None
-        }
+    if let Err(error) = ledger.write_verification(&verification).await {
+        tracing::warn!("the result is not kept in the ledger, so that `report` will not show it: {}", error_chain(&error));
     }
 }
 
 fn introduction(compared: &Compared, (chunks, parts): (usize, usize)) -> String {
-    let Compared { job, plan, .. } = compared;
+    let Compared { job, plan, run_id, .. } = compared;
+    let of_load = run_id.as_ref().map_or_else(String::new, |run_id| format!(" of run {run_id}"));
     let mut text = format!(
-        "comparing {} with what {} makes of {}, partition {}: {} chunks, {} columns",
+        "comparing {} with what {} makes of {}, partition {}: {}{of_load}, {}",
         job.target.name,
         job.name,
         job.source.name,
         plan.partition,
-        plan.chunks.len(),
-        job.columns.len()
+        counted(plan.chunks.len() as u64, "chunk"),
+        counted(job.columns.len() as u64, "column")
     );
     if chunks > 0 {
         // Writing to a string cannot fail.
-        let _ = write!(text, "; going on after {chunks} chunks of the source and {parts} ranges of the target");
+        let _ = write!(
+            text,
+            "; going on after {} of the source and {} of the target",
+            counted(chunks as u64, "chunk"),
+            counted(parts as u64, "range")
+        );
     }
     text
 }
@@ -183,10 +187,18 @@ pub(super) fn finished(ran: Result<Report, VerifyError>, terminal: &Terminal, st
 }
 
 pub(super) fn failure(error: VerifyError) -> Failure {
+    if let Some(table) = error.table()
+        && ServerError::within(&error).is_some_and(|error| error.code() == Some(ACCESS_DENIED))
+    {
+        let hint = format!("the user needs SELECT ON {table}");
+        return Failure::refusal(&error).hint(hint);
+    }
     match error {
         VerifyError::Plan(error) => (*error).into(),
         VerifyError::Unfit { .. } => Failure::refused(error.to_string()),
-        VerifyError::State { .. } => Failure::usage(error.to_string()),
+        VerifyError::State { .. } => {
+            Failure::usage(error.to_string()).hint("--state names another file; without the old one, all is compared from the beginning")
+        }
         other => Failure::stopped(&other),
     }
 }

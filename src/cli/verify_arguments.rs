@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::arguments::{OutputArguments, ThroughputArguments, WhatArguments};
 use super::fault_arguments::FaultArguments;
+use super::partition_arguments::PartitionArguments;
 use super::server_arguments::ServerArguments;
 use super::size::parse_memory_size;
 use crate::ledger::LedgerLocation;
@@ -36,6 +37,8 @@ pub(super) struct CompareArguments {
 #[derive(Args, Debug)]
 pub(super) struct VerifyArguments {
     #[command(flatten)]
+    pub which: PartitionArguments,
+    #[command(flatten)]
     pub what: WhatArguments,
     /// Print what was found as JSON.
     #[arg(long)]
@@ -58,6 +61,8 @@ pub(super) struct VerifyArguments {
 /// `repair`
 #[derive(Args, Debug)]
 pub(super) struct RepairArguments {
+    #[command(flatten)]
+    pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
     /// Remove rows that should not be there; without it they are named and left.

@@ -28,6 +28,14 @@ impl ErrorClass {
     }
 }
 
+impl ErrorClass {
+    /// Whether an error of this code ends a statement at any moment, also when its rows were written and only its views were not done.
+    pub(super) fn ended_from_outside(code: u32) -> bool {
+        // TIMEOUT_EXCEEDED, ABORTED, QUERY_WAS_CANCELLED, THREAD_WAS_CANCELED, QUERY_WAS_CANCELLED_BY_CLIENT
+        [159, 236, 394, 677, 735].contains(&code)
+    }
+}
+
 /// Codes that pass with time or with another attempt. Names from ClickHouse's
 /// [ErrorCodes.cpp](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
 const RETRY: &[u32] = &[

@@ -134,8 +134,16 @@ impl Connection {
 
     /// The same with settings of its own.
     pub async fn rows_with<T: DeserializeOwned>(&self, label: &str, sql: &str, settings: &Settings) -> Result<Vec<T>, Error> {
-        let settings = settings.clone().with("output_format_json_quote_64bit_integers", "0");
-        let answer = self.fetch(label, sql, "JSONEachRow", &settings).await?;
+        self.json_rows(label, sql, &settings.clone().with("output_format_json_quote_64bit_integers", "0")).await
+    }
+
+    /// The same with no settings at all, for a user who may not choose any. Numbers of 64 bits that an older server quotes are not understood.
+    pub async fn rows_as_it_is<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<Vec<T>, Error> {
+        self.json_rows(label, sql, &Settings::default()).await
+    }
+
+    async fn json_rows<T: DeserializeOwned>(&self, label: &str, sql: &str, settings: &Settings) -> Result<Vec<T>, Error> {
+        let answer = self.fetch(label, sql, "JSONEachRow", settings).await?;
         let rows = serde_json::Deserializer::from_slice(&answer).into_iter::<T>();
         rows.collect::<Result<_, _>>().map_err(|error| Error::Unexpected { what: label.to_owned(), message: error.to_string() })
     }

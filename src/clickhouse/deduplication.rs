@@ -19,6 +19,8 @@ pub struct Deduplication {
     pub view: Option<TableName>,
     /// It recognizes so many of the last blocks by their token; 0 for none.
     pub window: u64,
+    /// Rows that it has, versions not collapsed; `None` where the server does not count them.
+    pub rows: Option<u64>,
 }
 
 impl Deduplication {
@@ -43,6 +45,7 @@ struct Table {
     engine: String,
     plain: u64,
     replicated: u64,
+    rows: Option<u64>,
     views: Vec<[String; 2]>,
     target: [String; 2],
 }
@@ -61,7 +64,7 @@ pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<
             continue;
         }
         let Some(table) = ask(connection, &name, knows_targets).await? else { continue };
-        let Table { engine, plain, replicated, views, target: [database, table] } = table;
+        let Table { engine, plain, replicated, rows, views, target: [database, table] } = table;
         if engine == "MaterializedView" && !table.is_empty() {
             waiting.push_back((TableName { database, table }, Some(name)));
             continue;
@@ -73,7 +76,7 @@ pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<
             _ => 0,
         };
         let view = view.or_else(|| (engine == "MaterializedView").then(|| name.clone()));
-        found.push(Deduplication { name, engine, view, window });
+        found.push(Deduplication { name, engine, view, window, rows });
     }
     Ok(found)
 }
@@ -94,7 +97,7 @@ async fn ask(connection: &Connection, name: &TableName, knows_targets: bool) -> 
     };
     let target = if knows_targets { "[target_database, target_table]" } else { "['', '']" };
     let sql = format!(
-        "SELECT engine, {} AS plain, {} AS replicated, {target} AS target, \
+        "SELECT engine, {} AS plain, {} AS replicated, total_rows AS rows, {target} AS target, \
          arrayMap((database, table) -> [database, table], dependencies_database, dependencies_table) AS views \
          FROM system.tables WHERE database = {} AND name = {}",
         window("non_replicated_deduplication_window", "merge_tree_settings"),

@@ -86,6 +86,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The first of an error's causes that is one of these.
+    pub fn within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let boxed = || error.downcast_ref::<Box<Self>>().map(|error| &**error);
+            if let Some(found) = error.downcast_ref::<Self>().or_else(boxed) {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// What may be done after this error.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -102,6 +115,17 @@ impl Error {
             Self::Network { .. } | Self::Handshake { .. } | Self::Timeout { .. } => ErrorClass::Ambiguous,
             Self::InvalidUrl(_) | Self::Tls(_) | Self::Unexpected { .. } | Self::StatementTooLong { .. } => ErrorClass::Fatal,
         }
+    }
+
+    /// Whether an insert failed in one of the table's materialized views. The table itself may have the rows then, if it came to that.
+    pub fn is_of_view(&self) -> bool {
+        matches!(self, Self::Server { message, .. } if message.contains("while pushing to view"))
+    }
+
+    /// Whether an insert that failed so may have left rows in the table.
+    pub fn may_have_inserted(&self) -> bool {
+        let was_ended = |code: u32| ErrorClass::ended_from_outside(code);
+        self.class() == ErrorClass::Ambiguous || self.is_of_view() || self.code().is_some_and(was_ended)
     }
 
     /// Whether rows had come before it.
@@ -133,7 +157,7 @@ impl Error {
     pub(super) fn from_client(error: ::clickhouse::error::Error, endpoint: &Endpoint, query_id: &str, mid_stream: bool) -> Self {
         use ::clickhouse::error::Error as Client;
         let url = endpoint.url();
-        let words = |error: &dyn StdError| endpoint.password().hide_in(chain(error));
+        let words = |error: &dyn StdError| endpoint.password().hide_in(error_chain(error));
         match error {
             Client::BadResponse(message) => {
                 let message = endpoint.password().hide_in(message);
@@ -189,7 +213,7 @@ fn complete(message: String, query_id: &str) -> String {
 }
 
 /// An error and its sources, joined by colons; a source that its parent's text already holds is left out.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn error_chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -30,8 +30,9 @@ impl Connection {
         for (name, value) in settings.iter() {
             insert = insert.with_setting(name, value);
         }
-        let failed = |error| match Error::from_client(error, &self.endpoint, &query_id, false) {
-            Error::Timeout { .. } => Error::Timeout { what: "an insert", after: self.timeouts.insert_end },
+        let late = Error::Timeout { what: "an insert", after: self.timeouts.insert_end };
+        let failed = |error, late| match Error::from_client(error, &self.endpoint, &query_id, false) {
+            Error::Timeout { .. } => late,
             other => other,
         };
         // The request starts with its first piece.
@@ -41,10 +42,11 @@ impl Connection {
                 // Where the server has closed its end, its reason may still be on the way.
                 let is_over = matches!(error, ::clickhouse::error::Error::TimedOut);
                 let reason = if is_over { None } else { insert.end().await.err() };
-                return Err(failed(reason.unwrap_or(error)));
+                let late_piece = Error::Timeout { what: "sending a part of an insert", after: self.timeouts.send };
+                return Err(failed(reason.unwrap_or(error), late_piece));
             }
         }
-        insert.end().await.map_err(failed)
+        insert.end().await.map_err(|error| failed(error, late))
     }
 }
 

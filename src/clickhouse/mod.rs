@@ -13,6 +13,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod insert;
+mod merge_tree_setting;
 mod query_id;
 mod replacing;
 mod schema;
@@ -28,6 +29,8 @@ pub use connection::{Connection, Timeouts};
 pub use deduplication::{Deduplication, deduplication};
 pub use endpoint::{Endpoint, Password};
 pub use error::Error;
+pub(crate) use error::error_chain;
+pub use merge_tree_setting::merge_tree_setting;
 pub use query_id::{QUERY_ID_BEGINNING, QueryPrefix};
 pub use replacing::replacing_columns;
 pub use schema::{Column, TableName, TableSchema, functions_not_deterministic, table_schema};

@@ -12,6 +12,7 @@ use super::file::{Job, Lookup, StatementSettings};
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::inspect::{Inspection, inspect};
 use super::statements::{self, END_OF_ROW, Scope};
+use super::typo::meant;
 use crate::clickhouse::{Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema, table_schema};
 use crate::native::NativeLayout;
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
@@ -171,10 +172,10 @@ async fn existing(connection: &Connection, role: &'static str, name: &TableName)
 
 fn needed<'a>(role: &'static str, table: &'a TableSchema, name: &str) -> Result<&'a Column, JobError> {
     let found = table.column(name).filter(|column| column.is_selectable());
-    found.ok_or_else(|| JobError::Unfit {
-        role,
-        table: table.name.clone(),
-        message: format!("it has no column {name}, which the job names"),
+    found.ok_or_else(|| {
+        let columns = table.columns.iter().filter(|column| column.is_selectable()).map(|column| column.name.as_str());
+        let meant = meant(name, columns).map(str::to_owned);
+        JobError::MissingColumn { role, table: table.name.clone(), column: name.to_owned(), meant }
     })
 }
 

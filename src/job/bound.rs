@@ -124,6 +124,8 @@ pub struct BoundColumn {
     pub expression: String,
     /// The expression's type.
     pub expression_type: String,
+    /// The columns that it reads, as `source.x` and `lookup.y`.
+    pub inputs: Vec<String>,
 }
 
 /// A column of the job that is not written.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::typo::meant;
 use super::{Job, JobError};
 
 /// A job that comes with the program.
@@ -27,8 +28,10 @@ pub fn load(name: &str) -> Result<Job, JobError> {
     if let Some(job) = BUILT_IN_JOBS.iter().find(|job| job.name == name) {
         return Job::parse(job.name, job.text);
     }
-    let text = std::fs::read_to_string(Path::new(name))
-        .map_err(|error| JobError::NotFound { name: name.to_owned(), reason: error.to_string() })?;
+    let text = std::fs::read_to_string(Path::new(name)).map_err(|error| {
+        let meant = meant(name, BUILT_IN_JOBS.iter().map(|job| job.name));
+        JobError::NotFound { name: name.to_owned(), reason: error.to_string(), meant }
+    })?;
     Job::parse(name, &text)
 }
 

@@ -12,6 +12,8 @@ pub enum JobError {
         name: String,
         /// What the file system said.
         reason: String,
+        /// The built-in job that was probably meant.
+        meant: Option<&'static str>,
     },
     /// The file is not the TOML that a job is. The text names line and column and shows the line.
     #[error("the job file {origin} cannot be read:\n{message}")]
@@ -20,6 +22,8 @@ pub enum JobError {
         origin: String,
         /// The parser's words.
         message: String,
+        /// The key that was probably meant by one that does not exist.
+        meant: Option<String>,
     },
     /// Something in the file contradicts something else in it.
     #[error("{origin}, line {line}: {message}")]
@@ -60,6 +64,18 @@ pub enum JobError {
         role: &'static str,
         /// Which table.
         table: TableName,
+    },
+    /// A column that the job names does not exist.
+    #[error("the {role} table {table} cannot be used: it has no column {column}, which the job names")]
+    MissingColumn {
+        /// `source`, `lookup` or `target`.
+        role: &'static str,
+        /// Which table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// The column that was probably meant.
+        meant: Option<String>,
     },
     /// A table or a column that cannot serve as what the job wants of it.
     #[error("the {role} table {table} cannot be used: {message}")]

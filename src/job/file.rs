@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::JobError;
+use super::typo::meant_field;
 
 /// A job as its file says it, not yet held against any table.
 #[derive(Clone, Debug)]
@@ -176,8 +177,10 @@ impl Job {
     /// # Errors
     /// [`JobError::Syntax`] and [`JobError::Invalid`], which name the line.
     pub fn parse(origin: &str, text: &str) -> Result<Self, JobError> {
-        let file: File =
-            toml::from_str(text).map_err(|error| JobError::Syntax { origin: origin.to_owned(), message: error.to_string() })?;
+        let file: File = toml::from_str(text).map_err(|error| {
+            let meant = meant_field(error.message()).map(str::to_owned);
+            JobError::Syntax { origin: origin.to_owned(), message: error.to_string(), meant }
+        })?;
         let invalid = |at: usize, message: String| JobError::Invalid { origin: origin.to_owned(), line: line_of(text, at), message };
         let mut columns: Vec<_> = file.columns.get_ref().iter().collect();
         columns.sort_by_key(|(name, _)| name.span().start);

@@ -59,7 +59,8 @@ pub(super) async fn fit_to_target(
     over: &[(String, String)],
 ) -> Result<Vec<BoundColumn>, JobError> {
     let mut bound = Vec::with_capacity(columns.len());
-    for ((name, expression), expression_type) in columns.iter().zip(&inspection.types) {
+    let found = inspection.types.iter().zip(&inspection.inputs);
+    for ((name, expression), (expression_type, inputs)) in columns.iter().zip(found) {
         let Some(column) = target.column(name) else { continue };
         if can_be_null(expression_type) && !can_be_null(&column.type_name) {
             return Err(JobError::Unfit {
@@ -77,6 +78,7 @@ pub(super) async fn fit_to_target(
             type_name: column.type_name.clone(),
             expression: expression.sql.clone(),
             expression_type: expression_type.clone(),
+            inputs: inputs.iter().filter_map(|&input| over.get(input)).map(|(name, _)| name.clone()).collect(),
         });
     }
     let casts: Vec<_> = bound.iter().map(cast).collect();

@@ -23,6 +23,8 @@ pub(super) struct Inspection {
     pub types: Vec<String>,
     /// Positions in the structure of the columns that are read.
     pub used: BTreeSet<usize>,
+    /// The same for each expression by itself, as far as the server's query tree shows it.
+    pub inputs: Vec<BTreeSet<usize>>,
 }
 
 /// Refuses by its text what could leave its place in a statement or smuggle in a query of its own.
@@ -179,7 +181,8 @@ async fn inspect_list(
             Ok(plan) => plan,
             Err(error) => return refused(error),
         };
-    Ok(columns_read(&plan, over).map(|used| Inspection { types, used }))
+    let inputs = inputs_of(&tree, expressions.len(), over);
+    Ok(columns_read(&plan, over).map(|used| Inspection { types, used, inputs }))
 }
 
 #[derive(serde::Deserialize)]
@@ -197,6 +200,31 @@ fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
         functions.insert((field("function_name: "), field("function_type: ")));
     }
     functions
+}
+
+/// The columns that each expression names, by the same output: the projection is a list of trees, indented below it.
+fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<usize>> {
+    const PROJECTION: &str = "  PROJECTION";
+    const EXPRESSION: usize = 6;
+    let mut inputs = vec![BTreeSet::new(); expressions];
+    let projection = tree.lines().skip_while(|line| line.trim_end() != PROJECTION).skip(2);
+    let mut position = None;
+    for line in projection {
+        let indentation = line.len() - line.trim_start().len();
+        if indentation < EXPRESSION {
+            break;
+        }
+        if indentation == EXPRESSION {
+            position = Some(position.map_or(0, |position: usize| position + 1));
+        }
+        let Some(rest) = line.trim_start().strip_prefix("COLUMN id: ") else { continue };
+        let name = rest.split_once("column_name: ").and_then(|(_, rest)| rest.split_once(", result_type: ")).map(|(name, _)| name);
+        let column = name.and_then(|name| position_of(name, over));
+        if let (Some(column), Some(inputs)) = (column, position.and_then(|position| inputs.get_mut(position))) {
+            inputs.insert(column);
+        }
+    }
+    inputs
 }
 
 /// Which columns the plan reads; refuses every plan that is more than expressions over one read.
@@ -265,6 +293,17 @@ mod tests {
         ] {
             assert_eq!(check_text(sql), Ok(()), "{sql:?}");
         }
+    }
+
+    #[test]
+    fn each_expression_has_its_inputs() {
+        let tree = "QUERY id: 0\n  PROJECTION COLUMNS\n    concat(source.a) String\n    5 UInt8\n    source.b String\n  PROJECTION\n    LIST id: 1, nodes: 3\n      \
+            FUNCTION id: 2, function_name: concat, function_type: ordinary, result_type: String\n        ARGUMENTS\n          LIST id: 3, nodes: 2\n            \
+            COLUMN id: 4, column_name: source.a, result_type: String, source_id: 5\n            \
+            COLUMN id: 7, column_name: x, result_type: UInt8, source_id: 13\n      CONSTANT id: 6, constant_value: UInt64_5\n      \
+            COLUMN id: 8, column_name: source.b, result_type: String, source_id: 5\n  JOIN TREE\n    TABLE_FUNCTION id: 5\n";
+        let over = ["source.a", "source.b"].map(|name| (name.to_owned(), "String".to_owned()));
+        assert_eq!(inputs_of(tree, 3, &over), [BTreeSet::from([0]), BTreeSet::new(), BTreeSet::from([1])]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod inspect;
 mod lexer;
 pub mod statements;
+mod typo;
 
 pub use bind::{BindOptions, bind};
 pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, Owned, UsedColumn};

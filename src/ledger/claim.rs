@@ -3,6 +3,10 @@
 //! ClickHouse has no compare-and-set. A process therefore writes its claim, waits, and reads all claims back: of those that exclude each
 //! other, the lowest (time, claim id) wins, and since the ledger's clock gave the times, all processes see the same winner. A claim is
 //! kept alive by heartbeats.
+//!
+//! What takes long to write gets its time before others can read it. A process that has waited may then have won without having seen an older claim.
+//! So a claim whose writing took longer than others wait gives way to every other one. If neither of two claims took so long, each is
+//! seen by whoever judges after the other, and the rule above holds.
 
 use std::fmt;
 use std::ops::Range;
@@ -141,17 +145,34 @@ pub(super) enum Verdict {
     Gone,
 }
 
+/// How a claim stands that is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It was just made, and written so fast that everybody else who has judged since has seen it.
+    New,
+    /// It was just made, and others may have judged before they could see it, although it is older than theirs.
+    NewAndSlow,
+    /// It had won.
+    Settled,
+}
+
 /// Judges the claim of this id among all of its load.
-pub(super) fn judge(own_id: &str, slot: Slot, all: &[LiveClaim], timeout: Duration, here: &ProcessIdentity) -> Verdict {
+pub(super) fn judge(own_id: &str, standing: Standing, slot: Slot, all: &[LiveClaim], timeout: Duration, here: &ProcessIdentity) -> Verdict {
     let Some(own) = all.iter().find(|claim| claim.claim.claim_id == own_id).filter(|own| own.claim.status == ClaimStatus::Held) else {
         return Verdict::Gone;
     };
     let others: Vec<_> = conflicting(own_id, slot, all).collect();
     let alive = others.iter().filter(|other| other.is_alive(timeout, here));
-    // A claim whose heartbeats had stopped may not come back to life over one that was made meanwhile.
-    let winner =
-        alive.filter(|other| own.has_expired(timeout) || other.claim.rank() < own.claim.rank()).min_by_key(|other| other.claim.rank());
-    match winner {
+    let is_older = |other: &LiveClaim| other.claim.rank() < own.claim.rank();
+    let wins = |other: &&&LiveClaim| match standing {
+        // A claim whose heartbeats had stopped may not come back to life over one that was made meanwhile.
+        _ if own.has_expired(timeout) => true,
+        Standing::New => is_older(other),
+        Standing::NewAndSlow => true,
+        // One that was slow may be there for a moment, and gives way; it does not work on any run.
+        Standing::Settled => is_older(other) && !other.claim.run_id.is_empty(),
+    };
+    match alive.filter(wins).min_by_key(|other| other.claim.rank()) {
         Some(winner) => Verdict::Lost(Box::new((*winner).clone())),
         None => Verdict::Won(others.into_iter().filter(|other| !other.is_alive(timeout, here)).cloned().collect()),
     }
@@ -191,8 +212,12 @@ mod tests {
     }
 
     fn judged(own: &str, all: &[LiveClaim]) -> Result<Vec<String>, String> {
+        judged_as(own, Standing::New, all)
+    }
+
+    fn judged_as(own: &str, standing: Standing, all: &[LiveClaim]) -> Result<Vec<String>, String> {
         let slot = all.iter().find(|claim| claim.claim.claim_id == own).unwrap().claim.slot;
-        match judge(own, slot, all, TIMEOUT, &ProcessIdentity::default()) {
+        match judge(own, standing, slot, all, TIMEOUT, &ProcessIdentity::default()) {
             Verdict::Won(dead) => Ok(dead.into_iter().map(|claim| claim.claim.claim_id).collect()),
             Verdict::Lost(other) => Err(other.claim.claim_id),
             Verdict::Gone => Err("gone".to_owned()),
@@ -246,5 +271,17 @@ mod tests {
         let mut all = [claim("a", (1, 1), 1, 0), claim("b", (1, 1), 2, 0)];
         all[0].claim.status = ClaimStatus::Released;
         assert_eq!(judged("b", &all), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_slow_claim_gives_way_to_whoever_is_there_and_a_settled_one_to_nobody_who_does() {
+        let mut all = [claim("slow", (1, 1), 1, 0), claim("b", (1, 1), 2, 0)];
+        assert_eq!(judged_as("slow", Standing::NewAndSlow, &all), Err("b".to_owned()));
+        assert_eq!(judged_as("slow", Standing::NewAndSlow, &all[..1]), Ok(vec![]));
+        assert_eq!(judged_as("b", Standing::Settled, &all), Ok(vec![]));
+        // Should two have won all the same, the older one keeps on.
+        all[0].claim.run_id = "r".to_owned();
+        assert_eq!(judged_as("b", Standing::Settled, &all), Err("slow".to_owned()));
+        assert_eq!(judged_as("slow", Standing::Settled, &all), Ok(vec![]));
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::claim::{Verdict, holder, judge};
-use super::{Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, Slot};
+use super::claim::{Standing, Verdict, holder, judge};
+use super::{Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, Slot, ask};
 
 /// How claims are taken and kept.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +15,14 @@ pub struct ClaimOptions {
     pub slot: Slot,
     /// A claim of another host whose last heartbeat is older than this is taken for dead.
     pub timeout: Duration,
+    /// How long a ledger that cannot be reached is asked again.
+    pub patience: Duration,
 }
 
 /// Between two heartbeats, unless the timeout is so short that it must be less.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// A slow ledger is asked so often for a claim that was written fast enough to be seen by all.
+/// Where the ledger is slow, so many claims are made while others are at the same; one of them is left over in the end.
 const TRIES: u32 = 8;
 
 /// A claim that won.
@@ -33,60 +35,85 @@ pub struct HeldClaim {
     dead: Vec<LiveClaim>,
 }
 
+/// What became of a claim that was written.
+enum Tried {
+    Won(Box<HeldClaim>),
+    /// Another one wins; this one took so long to write, and was given back.
+    Lost {
+        other: Box<LiveClaim>,
+        standing: Standing,
+        took: Duration,
+    },
+}
+
 impl Ledger {
     /// Claims a part of a load under this id.
     ///
     /// # Errors
     /// [`LedgerError::Held`] where somebody else is at it.
     pub async fn claim(&self, key: &LoadKey, claim_id: &str, options: ClaimOptions) -> Result<HeldClaim, LedgerError> {
-        let ClaimOptions { slot, timeout } = options;
-        let process = ProcessIdentity::current();
-        let heartbeat_seconds = u32::try_from(HEARTBEAT.min(timeout / 3).as_secs()).unwrap_or(u32::MAX).max(1);
         let mut number = 1;
         loop {
             // A repeated claim needs an id of its own, since the one before was given back.
-            let claim_id = if number == 1 { claim_id.to_owned() } else { format!("{claim_id}.{number}") };
-            let all = self.claims(key, &claim_id).await?;
-            if let Some(other) = holder(slot, &all, timeout, &process) {
-                return Err(LedgerError::Held { claim: Box::new(other.clone()) });
-            }
-            let mut claim = Claim {
-                key: key.clone(),
-                claim_id,
-                slot,
-                process: process.clone(),
-                run_id: String::new(),
-                status: ClaimStatus::Held,
-                heartbeat_seconds,
-                claimed_at: None,
-            };
-            let began = Instant::now();
-            self.write_claim(&claim).await?;
-            let took = began.elapsed();
-            if let Some(settling) = self.settling() {
-                // Where this process's writing is slow, so is that of others.
-                sleep(settling.max(took * 2)).await;
-            }
-            let all = self.claims(key, &claim.claim_id).await?;
-            // Heartbeats repeat the time that the ledger's clock gave.
-            claim.claimed_at = all.iter().find(|other| other.claim.claim_id == claim.claim_id).and_then(|own| own.claim.claimed_at);
-            match judge(&claim.claim_id, slot, &all, timeout, &process) {
-                Verdict::Lost(other) => {
-                    self.write_claim(&Claim { status: ClaimStatus::Released, ..claim }).await?;
-                    return Err(LedgerError::Held { claim: other });
-                }
-                Verdict::Gone => return Err(LedgerError::Superseded { by: None }),
-                Verdict::Won(_) if self.settling().is_some_and(|settling| took > settling) && number < TRIES => {
-                    tracing::debug!(took_ms = took.as_millis(), "the ledger took long to write a claim, which is made anew");
-                    self.write_claim(&Claim { status: ClaimStatus::Released, ..claim }).await?;
+            let id = if number == 1 { claim_id.to_owned() } else { format!("{claim_id}.{number}") };
+            match self.try_claim(key, id, options).await? {
+                Tried::Won(held) => return Ok(*held),
+                Tried::Lost { standing: Standing::NewAndSlow, took, .. } if number < TRIES => {
+                    // The other one may have been as slow, and have given way as well.
+                    let pause = took.mul_f64(rand::random_range(0.0..f64::from(number)));
+                    tracing::debug!(
+                        took_ms = took.as_millis(),
+                        pause_ms = pause.as_millis(),
+                        "the ledger took long to write a claim, which is made anew"
+                    );
+                    sleep(pause).await;
                     number += 1;
                 }
-                Verdict::Won(dead) => {
-                    for other in &dead {
-                        self.write_claim(&Claim { status: ClaimStatus::Superseded, ..other.claim.clone() }).await?;
-                    }
-                    return Ok(HeldClaim { ledger: self.clone(), claim, run_id: Mutex::default(), timeout, dead });
+                Tried::Lost { other, .. } => return Err(LedgerError::Held { claim: other }),
+            }
+        }
+    }
+
+    async fn try_claim(&self, key: &LoadKey, claim_id: String, options: ClaimOptions) -> Result<Tried, LedgerError> {
+        let ClaimOptions { slot, timeout, patience } = options;
+        let process = ProcessIdentity::current();
+        let all = ask(patience, || self.claims(key, &claim_id)).await?;
+        if let Some(other) = holder(slot, &all, timeout, &process) {
+            return Err(LedgerError::Held { claim: Box::new(other.clone()) });
+        }
+        let mut claim = Claim {
+            key: key.clone(),
+            claim_id,
+            slot,
+            process: process.clone(),
+            run_id: String::new(),
+            status: ClaimStatus::Held,
+            heartbeat_seconds: u32::try_from(HEARTBEAT.min(timeout / 3).as_secs()).unwrap_or(u32::MAX).max(1),
+            claimed_at: None,
+        };
+        let began = Instant::now();
+        ask(patience, || self.write_claim(&claim)).await?;
+        let (took, settling) = (began.elapsed(), self.settling());
+        let standing = if settling.is_some_and(|settling| took > settling) { Standing::NewAndSlow } else { Standing::New };
+        if let Some(settling) = settling {
+            sleep(settling).await;
+        }
+        let all = ask(patience, || self.claims(key, &claim.claim_id)).await?;
+        // Heartbeats repeat the time that the ledger's clock gave.
+        claim.claimed_at = all.iter().find(|other| other.claim.claim_id == claim.claim_id).and_then(|own| own.claim.claimed_at);
+        match judge(&claim.claim_id, standing, slot, &all, timeout, &process) {
+            Verdict::Lost(other) => {
+                claim.status = ClaimStatus::Released;
+                ask(patience, || self.write_claim(&claim)).await?;
+                Ok(Tried::Lost { other, standing, took })
+            }
+            Verdict::Gone => Err(LedgerError::Superseded { by: None }),
+            Verdict::Won(dead) => {
+                for other in &dead {
+                    let other = Claim { status: ClaimStatus::Superseded, ..other.claim.clone() };
+                    ask(patience, || self.write_claim(&other)).await?;
                 }
+                Ok(Tried::Won(Box::new(HeldClaim { ledger: self.clone(), claim, run_id: Mutex::default(), timeout, dead })))
             }
         }
     }
@@ -134,7 +161,7 @@ impl HeldClaim {
     /// [`LedgerError::Superseded`]: this process has to stop. Any other error says nothing about the claim.
     pub async fn beat(&self) -> Result<(), LedgerError> {
         let all = self.ledger.claims(&self.claim.key, &self.claim.claim_id).await?;
-        match judge(&self.claim.claim_id, self.claim.slot, &all, self.timeout, &self.claim.process) {
+        match judge(&self.claim.claim_id, Standing::Settled, self.claim.slot, &all, self.timeout, &self.claim.process) {
             Verdict::Won(_) => self.ledger.write_claim(&self.as_it_is()).await,
             Verdict::Lost(by) => Err(LedgerError::Superseded { by: Some(by) }),
             Verdict::Gone => {

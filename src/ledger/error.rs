@@ -80,6 +80,16 @@ impl LedgerError {
         matches!(self, Self::Server { source, .. } if source.code().is_some())
     }
 
+    /// Whether something was to be written.
+    pub(super) fn is_writing(&self) -> bool {
+        matches!(self, Self::Server { doing: "writing", .. } | Self::File { doing: "writing", .. })
+    }
+
+    /// What it was caused by, for log lines.
+    pub fn cause(&self) -> String {
+        std::error::Error::source(self).map(ToString::to_string).unwrap_or_default()
+    }
+
     /// What may be done after it.
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -30,6 +30,11 @@ impl Fingerprint {
         self
     }
 
+    /// Its parts, by name.
+    pub fn parts(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+
     /// A hash of all parts, in hexadecimal.
     pub fn digest(&self) -> String {
         let mut hash = XxHash3_128::new();

@@ -4,6 +4,8 @@
 //! ([`ChunkRecord`]); every process that works on it holds a claim ([`Claim`]). The same content is kept in one of two places:
 //! in tables of ClickHouse (`tables/`), or in files (`files/`) where the user may not create tables.
 //!
+//! Beside them lie, where that is permitted, figures of how a run went ([`LoadSample`]) and what comparisons found ([`Verification`]).
+//!
 //! This room knows records and claims. What a load is made of, when it is complete, and what is done again is decided in
 //! `load`.
 
@@ -16,11 +18,14 @@ mod fingerprint;
 pub mod fuzzing;
 mod leftovers;
 mod location;
+mod persist;
 mod process;
 mod record;
+mod sample;
 mod store;
 mod tables;
 mod timestamp;
+mod verification;
 
 pub use claim::{Claim, ClaimStatus, LiveClaim, Slot, SlotError};
 pub use claiming::{ClaimOptions, HeldClaim};
@@ -28,7 +33,10 @@ pub use error::LedgerError;
 pub use fingerprint::{Difference, Fingerprint};
 pub use leftovers::kill_leftovers;
 pub use location::{LedgerLocation, LedgerLocationError};
+pub use persist::{SILENCE, ask, in_time, persist};
 pub use process::ProcessIdentity;
 pub use record::{ChunkRecord, ChunkStatus, LoadKey, LoadRecord, LoadStatus};
+pub use sample::LoadSample;
 pub use store::Ledger;
 pub use timestamp::Timestamp;
+pub use verification::Verification;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::files::FileStore;
 use super::tables::TableStore;
-use super::{ChunkRecord, Claim, LedgerError, LedgerLocation, LiveClaim, LoadKey, LoadRecord};
+use super::{
+    ChunkRecord, Claim, LedgerError, LedgerLocation, LiveClaim, LoadKey, LoadRecord, LoadSample, ProcessIdentity, Timestamp, Verification,
+};
 use crate::clickhouse::Connection;
 
 /// A ledger. Cheap to clone.
@@ -76,6 +78,22 @@ impl Ledger {
         }
     }
 
+    /// Every version of every load.
+    pub async fn all_loads(&self) -> Result<Vec<LoadRecord>, LedgerError> {
+        match &self.store {
+            Store::Tables(tables) => tables.all_loads().await,
+            Store::Files(files) => in_background(files, FileStore::all_loads).await,
+        }
+    }
+
+    /// The claims on a load whose processes may still be at work; one of another host that was silent for longer than `timeout` is not.
+    pub async fn at_work(&self, key: &LoadKey, timeout: Duration) -> Result<Vec<LiveClaim>, LedgerError> {
+        let here = ProcessIdentity::current();
+        let mut claims = self.held_claims(key).await?;
+        claims.retain(|claim| claim.is_alive(timeout, &here));
+        Ok(claims)
+    }
+
     /// The chunks of a load, by their numbers.
     pub async fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
         match &self.store {
@@ -106,6 +124,62 @@ impl Ledger {
         }
     }
 
+    /// How the processes of a load went, by time.
+    pub async fn samples(&self, run_id: &str) -> Result<Vec<LoadSample>, LedgerError> {
+        match &self.store {
+            Store::Tables(tables) => tables.samples(run_id).await,
+            Store::Files(files) => {
+                let run_id = run_id.to_owned();
+                in_background(files, move |files| files.samples(&run_id)).await
+            }
+        }
+    }
+
+    /// The same, no older than this.
+    pub async fn samples_since(&self, run_id: &str, since: Timestamp) -> Result<Vec<LoadSample>, LedgerError> {
+        match &self.store {
+            Store::Tables(tables) => tables.samples_since(run_id, since).await,
+            Store::Files(_) => {
+                let mut samples = self.samples(run_id).await?;
+                samples.retain(|sample| sample.sampled_at >= Some(since));
+                Ok(samples)
+            }
+        }
+    }
+
+    /// Writes figures of this moment.
+    pub async fn write_sample(&self, sample: &LoadSample) -> Result<(), LedgerError> {
+        match &self.store {
+            Store::Tables(tables) => tables.write_sample(sample).await,
+            Store::Files(files) => {
+                let sample = sample.clone();
+                in_background(files, move |files| files.write_sample(&sample)).await
+            }
+        }
+    }
+
+    /// What comparisons of a load's target found, by time.
+    pub async fn verifications(&self, run_id: &str) -> Result<Vec<Verification>, LedgerError> {
+        match &self.store {
+            Store::Tables(tables) => tables.verifications(run_id).await,
+            Store::Files(files) => {
+                let run_id = run_id.to_owned();
+                in_background(files, move |files| files.verifications(&run_id)).await
+            }
+        }
+    }
+
+    /// Writes what a comparison found.
+    pub async fn write_verification(&self, verification: &Verification) -> Result<(), LedgerError> {
+        match &self.store {
+            Store::Tables(tables) => tables.write_verification(verification).await,
+            Store::Files(files) => {
+                let verification = verification.clone();
+                in_background(files, move |files| files.write_verification(&verification)).await
+            }
+        }
+    }
+
     /// All claims on a load that are held, and the one of this id whatever became of it.
     pub(super) async fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
         match &self.store {
@@ -114,6 +188,19 @@ impl Ledger {
                 let (key, own_id) = (key.clone(), own_id.to_owned());
                 in_background(files, move |files| files.claims(&key, &own_id)).await
             }
+        }
+    }
+
+    /// The claims on a load that were not given back, of living processes and of dead ones.
+    pub async fn held_claims(&self, key: &LoadKey) -> Result<Vec<LiveClaim>, LedgerError> {
+        self.claims(key, "").await
+    }
+
+    /// What the clock says by which the times of its records are to be understood.
+    pub async fn now(&self) -> Result<Timestamp, LedgerError> {
+        match &self.store {
+            Store::Tables(tables) => tables.now().await,
+            Store::Files(_) => Ok(Timestamp::now()),
         }
     }
 
@@ -128,8 +215,8 @@ impl Ledger {
         }
     }
 
-    /// How long to wait between writing a claim and reading all back. A claim whose writing took longer than that is made anew: another
-    /// process may not have seen it. `None` where nobody can read while a claim is written.
+    /// How long to wait between writing a claim and reading all back. A claim whose writing took longer than that gives way to others: they may not
+    /// have seen it. `None` where nobody can read while a claim is written.
     pub(super) fn settling(&self) -> Option<Duration> {
         match &self.store {
             Store::Tables(_) => Some(Duration::from_millis(250)),

@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::LoadError;
-use super::prepare::give_back;
+use super::prepare::{give_back, planned};
 use super::record::Record;
-use super::recorder::persist;
 use super::request::LoadRequest;
 use super::run::Load;
 use crate::clickhouse::QueryPrefix;
-use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, LoadStatus};
+use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, LoadStatus, persist};
 use crate::pipeline::{Repeats, repeats};
-use crate::plan::{PlanOptions, plan};
+use crate::plan::PlanOptions;
+use crate::preflight::{Preflight, Verdict};
 
 /// Between writing a new load and looking whether another worker has begun the same.
 const SETTLING: Duration = Duration::from_millis(250);
@@ -33,20 +33,49 @@ impl Load {
     }
 
     async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
-        let remarks = self.settle_repeats().await?;
+        let mut remarks = self.settle_repeats().await?;
+        remarks.extend(self.look_around().await?);
         self.write_beginning().await?;
+        if let Some(record) = &self.record {
+            // Planning may have taken long. From here on others see that this claim works on the run, and rows move.
+            persist(record.options.patience, || record.claim.beat()).await?;
+        }
         Ok(remarks)
     }
 
     async fn settle_repeats(&mut self) -> Result<Vec<String>, LoadError> {
+        let patience = self.request.patience();
         let LoadRequest { servers, job, pipeline, allow_duplicates, .. } = &mut self.request;
         if pipeline.dry_run {
             return Ok(Vec::new());
         }
-        let found = repeats(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await?;
+        let asking = async || repeats(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await;
+        let mut found = patience.ask("asking what becomes of rows that are sent twice", asking).await?;
+        if let Some(before) = self.record.as_ref().and_then(|record| record.replaces.as_ref()) {
+            found = found.anew(&job.target.name, &before.run_id, *allow_duplicates)?;
+        }
         pipeline.ordered = matches!(found.repeats, Repeats::Recognized { .. });
         self.rebuild_pipeline();
         Ok(found.remarks)
+    }
+
+    /// Makes the checks of the preflight; gives what they warn of.
+    async fn look_around(&self) -> Result<Vec<String>, LoadError> {
+        let LoadRequest { servers, server_version, source_version, job, pipeline, overruled, .. } = &self.request;
+        let chunks = self.plan.chunks.len();
+        let left = self.record.as_ref().map_or(chunks, |record| record.pending(chunks).into_iter().filter(|pending| *pending).count());
+        let share = left as f64 / chunks.max(1) as f64;
+        let preflight = Preflight { servers, server_version, source_version, job, plan: &self.plan, pipeline, share, overruled };
+        let mut checks = preflight.look().await.checks;
+        let (warnings, others): (Vec<_>, Vec<_>) = checks.drain(..).partition(|check| check.verdict == Verdict::Warning);
+        for check in others.iter().filter(|check| check.verdict == Verdict::Unknown) {
+            tracing::debug!(check = check.name, "not checked: {}", check.detail);
+        }
+        let checks: Vec<_> = others.into_iter().filter(|check| check.verdict == Verdict::Forbids).collect();
+        if !checks.is_empty() {
+            return Err(LoadError::Forbidden { checks });
+        }
+        Ok(warnings.into_iter().map(|check| format!("{}: {}", check.name, check.detail)).collect())
     }
 
     async fn write_beginning(&mut self) -> Result<(), LoadError> {
@@ -78,7 +107,7 @@ impl Load {
         if record.slot().workers > 1 {
             sleep(SETTLING).await;
         }
-        let current = record.ledger.current_load(&record.load.key).await?;
+        let current = persist(patience, || record.ledger.current_load(&record.load.key)).await?;
         let current = current.ok_or(LedgerError::Superseded { by: None })?;
         if current.run_id == record.load.run_id {
             record.load = current;
@@ -96,10 +125,10 @@ impl Load {
         record.write(LoadStatus::Interrupted, &error, &[]).await?;
         let bounds = serde_json::from_str(&current.chunk_bounds)
             .map_err(|error| LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
-        record.chunks = record.ledger.chunks(&current.run_id).await?;
+        record.chunks = persist(record.options.patience, || record.ledger.chunks(&current.run_id)).await?;
         record.claim.set_run(&current.run_id);
         let options = PlanOptions { bounds: Some(bounds), ..self.request.plan.clone() };
-        self.plan = plan(&self.request.servers.source, &self.request.job, &self.request.partition, options).await?;
+        self.plan = planned(&self.request, &options).await?;
         self.run_id.clone_from(&current.run_id);
         let queries = QueryPrefix::of_process(&current.run_id, record.claim.id());
         self.request.servers = self.request.servers.clone().with_queries(&queries);

@@ -9,6 +9,10 @@ use crate::pipeline::PipelineOptions;
 /// The part whose change is said, but does not forbid to go on: servers are updated while loads last.
 pub(super) const SERVER: &str = "the version of ClickHouse";
 
+/// The parts that decide which rows lie in which batch. They are in the definition where the target recognizes repeated batches, and count as long as
+/// some may come.
+pub(super) const BATCHES: [&str; 2] = ["the size of batches", "the memory for rows that are looked up late"];
+
 /// The definition of a load. What only decides how fast it is, is not in it.
 pub fn definition(job: &BoundJob, options: &PipelineOptions, chunk_rows: u64, servers: &Servers, server_version: &str) -> Fingerprint {
     let everything = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
@@ -42,7 +46,11 @@ pub fn definition(job: &BoundJob, options: &PipelineOptions, chunk_rows: u64, se
     }
     if !job.target.is_replacing() {
         // There, a repeated batch is recognized only if it is cut at the same rows.
-        definition = definition.with("the size of batches", format!("{} rows, {} bytes", options.batch_rows, options.batch_bytes));
+        let [batches, late] = BATCHES;
+        definition = definition.with(batches, format!("{} rows, {} bytes", options.batch_rows, options.batch_bytes));
+        if job.looks_up_late() {
+            definition = definition.with(late, format!("{} bytes a reader", options.late.reader));
+        }
     }
     definition
 }

@@ -4,6 +4,8 @@ use crate::clickhouse::Error as ServerError;
 use crate::ledger::{Difference, LedgerError, LoadRecord};
 use crate::pipeline::{PipelineError, RepeatsError};
 use crate::plan::PlanError;
+use crate::preflight::Check;
+use crate::units::counted;
 
 /// A load that does not begin, or stopped before it was complete.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,12 @@ pub enum LoadError {
     /// The server refuses the inserts.
     #[error("the server refuses the insert that a run would send, tried without rows")]
     Preflight(#[source] Box<ServerError>),
+    /// Checks before the first row forbid it.
+    #[error("{}", forbidden(checks))]
+    Forbidden {
+        /// Those that do.
+        checks: Vec<Check>,
+    },
     /// Rows that are sent twice would stay twice.
     #[error(transparent)]
     Repeats(#[from] RepeatsError),
@@ -32,7 +40,7 @@ pub enum LoadError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// What was done could not be written down, so that it was stopped.
-    #[error("what was done could not be recorded: {chunks} completed chunks are not in the ledger")]
+    #[error("what was done could not be recorded: {} not in the ledger", if *chunks == 1 { "1 completed chunk is".to_owned() } else { format!("{} are", counted(*chunks, "completed chunk")) })]
     Recording {
         /// How many chunks nobody will know to be completed.
         chunks: u64,
@@ -40,7 +48,7 @@ pub enum LoadError {
         source: LedgerError,
     },
     /// Some chunks failed; the others are done.
-    #[error("{failed} of {chunks} chunks failed; the first of them, chunk {}, with: {reason}", first + 1)]
+    #[error("{failed} of {} failed; the first of them, chunk {}, with: {reason}", counted(*chunks, "chunk"), first + 1)]
     Chunks {
         /// How many.
         failed: u64,
@@ -51,9 +59,16 @@ pub enum LoadError {
         /// Its reason.
         reason: String,
     },
+    /// Stopping was asked for before it had begun.
+    #[error("stopped before the load began")]
+    Stopped,
     /// A task ended unexpectedly.
     #[error("a task ended unexpectedly: {0}")]
     Task(String),
+}
+
+fn forbidden(checks: &[Check]) -> String {
+    checks.iter().map(|check| format!("{}: {}", check.name, check.detail)).collect::<Vec<_>>().join("; ")
 }
 
 fn changed(load: &LoadRecord, differences: &[Difference]) -> String {

@@ -1,12 +1,11 @@
 //! The end of a run: what its outcome means for the load, and the record of it.
 
 use super::LoadError;
-use super::heartbeat::error_cause;
 use super::prepare::give_back;
 use super::record::Record;
-use super::recorder::{SILENCE, in_time, persist};
 use super::run::{Done, Ended, Load};
-use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadStatus};
+use crate::clickhouse::error_chain;
+use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadStatus, SILENCE, in_time, persist};
 use crate::pipeline::Outcome;
 
 impl Load {
@@ -22,7 +21,7 @@ impl Load {
             // Of a load that goes on, its chunks say how far it is.
             Ok(Ended::Complete | Ended::PartDone { .. }) => Ok(()),
             Ok(Ended::Stopped) => note(record, LoadStatus::Interrupted, "").await,
-            Err(error) => note(record, LoadStatus::Failed, &chain(error)).await,
+            Err(error) => note(record, LoadStatus::Failed, &error_chain(error)).await,
         };
         if let Err(error) = noted {
             tracing::warn!(%error, "how the run ended is not in the ledger");
@@ -42,7 +41,7 @@ impl Load {
             if tally.lost > 0 || ran.is_ok() {
                 return Err(LoadError::Recording { chunks: tally.lost, source });
             }
-            tracing::warn!(error = %source, cause = error_cause(&source), "the failed chunks are not in the ledger");
+            tracing::warn!(error = %source, cause = source.cause(), "the failed chunks are not in the ledger");
         }
         let ran = ran?;
         if let Some(counted) = ran.and_then(|ran| ran.counted) {
@@ -104,19 +103,4 @@ async fn note(record: &mut Record, status: LoadStatus, error: &str) -> Result<()
         record.ledger.write_load(&record.load).await
     };
     in_time(SILENCE, writing).await
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::recorder::{SILENCE, in_time};
-use crate::ledger::{HeldClaim, LedgerError};
+use crate::ledger::{HeldClaim, LedgerError, SILENCE, in_time};
 use crate::pipeline::Stop;
 
 /// The task that says that this process lives. It ends when this is dropped.
@@ -51,12 +50,7 @@ async fn beat_until_lost(claim: &HeldClaim) -> LedgerError {
         match in_time(SILENCE, claim.beat()).await {
             Ok(()) => {}
             Err(error @ LedgerError::Superseded { .. }) => return error,
-            Err(error) => tracing::warn!(%error, cause = error_cause(&error), "a heartbeat cannot be written, the next one may"),
+            Err(error) => tracing::warn!(%error, cause = error.cause(), "a heartbeat cannot be written, the next one may"),
         }
     }
-}
-
-/// What the ledger's error was caused by, for log lines.
-pub(super) fn error_cause(error: &LedgerError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }

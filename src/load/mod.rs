@@ -18,9 +18,11 @@ mod record;
 mod recorder;
 mod request;
 mod run;
+mod sampling;
+mod settings;
 
 pub use definition::definition;
 pub use error::LoadError;
 pub use prepare::{Prepared, prepare};
-pub use request::{LoadRequest, Recording, new_id};
+pub use request::{LoadRequest, Observe, Recording, Surroundings, new_id};
 pub use run::{ChunkCounts, Ended, Load};

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::LoadError;
-use super::definition::{SERVER, definition};
+use super::definition::{BATCHES, SERVER, definition};
 use super::heartbeat::Heartbeat;
 use super::record::Record;
-use super::recorder::{SILENCE, in_time};
 use super::request::{LoadRequest, Recording, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
-use crate::ledger::{ClaimOptions, Fingerprint, HeldClaim, Ledger, LoadKey, LoadRecord, LoadStatus, kill_leftovers};
+use crate::ledger::{ClaimOptions, Fingerprint, HeldClaim, Ledger, LoadKey, LoadRecord, LoadStatus, SILENCE, ask, in_time, kill_leftovers};
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
+use crate::preflight::room_for_parts;
 
 /// What a request means.
 pub enum Prepared {
@@ -30,7 +30,7 @@ pub enum Prepared {
 pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
     let Some(recording) = request.recording.clone() else {
         preflight(&request).await?;
-        let plan = plan(&request.servers.source, &request.job, &request.partition, request.plan.clone()).await?;
+        let plan = planned(&request, &request.plan).await?;
         return Ok(if plan.chunks.is_empty() { Prepared::Empty(Box::new(plan)) } else { ready(request, plan, new_id(), None) });
     };
     let ledger = Ledger::new(&recording.location, &request.servers.target, &recording.database);
@@ -42,13 +42,19 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
     };
     let definition = definition(&request.job, &request.pipeline, request.plan.chunk_rows, &request.servers, &request.server_version);
     // What needs no claim is said without one.
-    if let Some(complete) = judge(ledger.current_load(&key).await?, &definition, recording.restart)?.complete() {
+    let current = ask(recording.patience, || ledger.current_load(&key)).await?;
+    if let Some(complete) = judge(current, &definition, recording.restart)?.complete() {
         return Ok(Prepared::AlreadyComplete(Box::new(complete)));
     }
     preflight(&request).await?;
-    ledger.create().await?;
-    let options = ClaimOptions { slot: recording.slot, timeout: recording.claim_timeout };
-    let claim = Arc::new(ledger.claim(&key, &new_id(), options).await?);
+    ask(recording.patience, || ledger.create()).await?;
+    let options = ClaimOptions { slot: recording.slot, timeout: recording.claim_timeout, patience: recording.patience };
+    let claim_id = new_id();
+    let claim = tokio::select! {
+        claim = ledger.claim(&key, &claim_id, options) => Arc::new(claim?),
+        // A claim that may have been written is that of a process that is gone.
+        () = request.stop.reading_ends() => return Err(LoadError::Stopped),
+    };
     let heartbeat = Heartbeat::start(claim.clone(), request.stop.clone());
     for connection in request.servers.each() {
         kill_leftovers(connection, &claim.dead_claims()).await;
@@ -62,7 +68,19 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
 
 /// Sends an insert without rows, so that what does not fit is found before anything else is done.
 async fn preflight(request: &LoadRequest) -> Result<(), LoadError> {
+    let LoadRequest { servers, job, overruled, .. } = request;
+    if !request.pipeline.dry_run
+        && let Some(check) = room_for_parts(&servers.target, job, overruled).await
+    {
+        return Err(LoadError::Forbidden { checks: vec![check] });
+    }
     pipeline(request, "preflight").preflight().await.map_err(|error| LoadError::Preflight(Box::new(error)))
+}
+
+/// The plan, with patience.
+pub(super) async fn planned(request: &LoadRequest, options: &PlanOptions) -> Result<Plan, LoadError> {
+    let LoadRequest { servers, job, partition, .. } = request;
+    Ok(request.patience().ask("planning", async || plan(&servers.source, job, partition, options.clone()).await).await?)
 }
 
 /// What this process may rely on, now that nobody else does the same.
@@ -75,19 +93,22 @@ async fn claimed(
     claim: Arc<HeldClaim>,
     heartbeat: Heartbeat,
 ) -> Result<Prepared, LoadError> {
-    let found = judge(ledger.current_load(&key).await?, &definition, recording.restart)?;
+    let current = ask(recording.patience, || ledger.current_load(&key)).await?;
+    let found = judge(current, &definition, recording.restart)?;
     let (load, chunks, bounds, replaces) = match found {
         Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
         Found::Unfinished(load) => {
             let bounds = serde_json::from_str::<ChunkBounds>(&load.chunk_bounds)
                 .map_err(|error| crate::ledger::LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
-            let chunks = ledger.chunks(&load.run_id).await?;
+            let chunks = ask(recording.patience, || ledger.chunks(&load.run_id)).await?;
             (*load, chunks, Some(bounds), None)
         }
-        Found::Nothing(replaces) => (new_load(key, &request, definition), Vec::new(), None, replaces.map(|load| *load)),
+        Found::Nothing(replaces) => {
+            (new_load(key, &request, definition), Vec::new(), request.plan.bounds.clone(), replaces.map(|load| *load))
+        }
     };
     let options = PlanOptions { bounds, ..request.plan.clone() };
-    let plan = plan(&request.servers.source, &request.job, &request.partition, options).await?;
+    let plan = planned(&request, &options).await?;
     if plan.chunks.is_empty() {
         return Ok(Prepared::Empty(Box::new(plan)));
     }
@@ -135,12 +156,16 @@ fn judge(current: Option<LoadRecord>, definition: &Fingerprint, restart: bool) -
     if restart {
         return Ok(Found::Nothing(Some(load)));
     }
-    let (tolerated, differences): (Vec<_>, Vec<_>) =
-        definition.differences_since(&load.definition).into_iter().partition(|difference| difference.part == SERVER);
+    let completed = load.status == LoadStatus::Completed;
+    let of_batches = |part: &str| BATCHES.contains(&part);
+    let (tolerated, differences): (Vec<_>, Vec<_>) = definition
+        .differences_since(&load.definition)
+        .into_iter()
+        .partition(|difference| difference.part == SERVER || (completed && of_batches(&difference.part)));
     if !differences.is_empty() {
         return Err(LoadError::Changed { load, differences });
     }
-    if load.status == LoadStatus::Completed {
+    if completed {
         return Ok(Found::Complete(load));
     }
     for difference in tolerated {

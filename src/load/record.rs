@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::heartbeat::Heartbeat;
-use super::recorder::persist;
 use super::request::Recording;
-use crate::ledger::{ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, LoadStatus, Slot};
+use crate::ledger::{ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, LoadStatus, Slot, persist};
 
 /// Keeps the record of a load on which this process holds a claim.
 pub(super) struct Record {

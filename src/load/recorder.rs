@@ -1,25 +1,16 @@
 //! Writing down what becomes of each chunk, while the pipeline goes on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::timeout_at;
 
-use super::heartbeat::error_cause;
-use crate::clickhouse::ErrorClass;
-use crate::ledger::{ChunkRecord, ChunkStatus, Ledger, LedgerError, Timestamp};
+use crate::ledger::{ChunkRecord, ChunkStatus, Ledger, LedgerError, Timestamp, persist};
 use crate::pipeline::{ChunkOutcome, ChunkReport, Stop};
 use crate::plan::Chunk;
 
 /// Chunks that end within so long of each other are written together.
 const TOGETHER: Duration = Duration::from_millis(500);
-/// A server that answers, and refuses, is asked again for so long; one that does not answer, for as long as outages are waited for.
-const REFUSALS: Duration = Duration::from_secs(30);
-/// What will hardly get better is tried so often.
-const HOPELESS_TRIES: u32 = 4;
-
-/// A ledger that is silent for so long was not heard this time.
-pub(super) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Turns reports of the pipeline into records of the ledger.
 pub(super) struct Recorder {
@@ -97,34 +88,5 @@ impl Recorder {
             completed_at: Some(Timestamp::from(report.finished_at)),
             ..ChunkRecord::pending(&self.run_id, report.chunk as u64, range.unwrap_or_default())
         }
-    }
-}
-
-/// Waits no longer than so for a ledger.
-pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
-    timeout(limit, work).await.unwrap_or(Err(LedgerError::Silent { after: limit }))
-}
-
-/// Does something to a ledger until it works: an outage may last for as long as `patience` allows, refusals that may pass get less, and
-/// anything else is tried a few times.
-pub(super) async fn persist<T, Doing: Future<Output = Result<T, LedgerError>>>(
-    patience: Duration,
-    mut work: impl FnMut() -> Doing,
-) -> Result<T, LedgerError> {
-    let (began, mut tries, mut pause) = (Instant::now(), 1, Duration::from_millis(250));
-    loop {
-        let error = match in_time(SILENCE, work()).await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        let patience = if error.is_answer() { patience.min(REFUSALS) } else { patience };
-        let hopeless = matches!(error.class(), ErrorClass::Fatal | ErrorClass::Rows) && tries >= HOPELESS_TRIES;
-        if hopeless || began.elapsed() + pause > patience {
-            return Err(error);
-        }
-        tracing::warn!(%error, cause = error_cause(&error), tries, "the ledger cannot be written, trying again");
-        sleep(pause).await;
-        tries += 1;
-        pause = (pause * 2).min(Duration::from_secs(10));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
 use crate::ledger::{LedgerLocation, Slot};
-use crate::pipeline::{Counters, PipelineOptions, Sampler, Stop};
+use crate::pipeline::{Counters, Patience, PipelineOptions, Sampler, Stop, Throttle};
 use crate::plan::{Partition, PlanOptions};
 
 /// What is filled, and how.
@@ -15,6 +15,8 @@ pub struct LoadRequest {
     pub servers: Servers,
     /// The version of ClickHouse at the target.
     pub server_version: String,
+    /// The same at the source.
+    pub source_version: String,
     /// The job, held against the tables.
     pub job: Arc<BoundJob>,
     /// The partition.
@@ -27,12 +29,74 @@ pub struct LoadRequest {
     pub recording: Option<Recording>,
     /// Whether rows that are sent twice may stay twice in the target.
     pub allow_duplicates: bool,
+    /// Checks of the preflight that forbid nothing, by name.
+    pub overruled: Vec<String>,
     /// Numbers for those who watch.
     pub counters: Arc<Counters>,
     /// For stopping it.
     pub stop: Stop,
+    /// For holding it back.
+    pub throttle: Arc<Throttle>,
     /// Who keeps the first rows.
     pub sampler: Option<Arc<Sampler>>,
+    /// What is kept of this moment beside the counters.
+    pub observe: Observe,
+}
+
+/// Tells the surroundings of a run at this moment.
+pub type Observe = Arc<dyn Fn() -> Surroundings + Send + Sync>;
+
+/// What the pipeline does not know of itself. What is not known is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Active parts of the fullest partition of the target.
+    pub active_parts: Option<u64>,
+    /// Merges under way on the server.
+    pub merges: Option<u64>,
+    /// Memory that the server holds, in bytes.
+    pub server_memory_bytes: Option<u64>,
+    /// Memory that it may hold, in bytes.
+    pub server_memory_limit_bytes: Option<u64>,
+    /// Memory that this process holds, in bytes.
+    pub client_memory_bytes: Option<u64>,
+    /// Why the run starts no chunk; empty where it does not wait.
+    pub waiting: String,
+}
+
+impl LoadRequest {
+    /// A load that nobody watches, that is not recorded and excludes nobody. The fields say what else there is.
+    pub fn new(
+        servers: Servers,
+        server_version: String,
+        job: Arc<BoundJob>,
+        partition: Partition,
+        plan: PlanOptions,
+        pipeline: PipelineOptions,
+    ) -> Self {
+        let throttle = Throttle::new(pipeline.readers, pipeline.inserters);
+        Self {
+            servers,
+            source_version: server_version.clone(),
+            server_version,
+            job,
+            partition,
+            plan,
+            pipeline,
+            recording: None,
+            allow_duplicates: false,
+            overruled: Vec::new(),
+            counters: Arc::default(),
+            stop: Stop::default(),
+            throttle,
+            sampler: None,
+            observe: Arc::new(Surroundings::default),
+        }
+    }
+
+    /// How long what comes before the first row is asked again.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { retry: self.pipeline.retry, outage_wait: self.pipeline.outage_wait, stop: self.stop.clone() }
+    }
 }
 
 /// What is recorded, and where.
@@ -50,6 +114,20 @@ pub struct Recording {
     pub restart: bool,
     /// How long a ledger that cannot be reached is tried again, before the run stops.
     pub patience: Duration,
+}
+
+impl Recording {
+    /// In tables of this database, by the only process that works on the load.
+    pub fn in_tables(database: &str) -> Self {
+        Self {
+            location: LedgerLocation::Tables,
+            database: database.to_owned(),
+            slot: Slot::WHOLE,
+            claim_timeout: Duration::from_secs(60),
+            restart: false,
+            patience: Duration::from_secs(300),
+        }
+    }
 }
 
 /// A new id for a run or a process: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.

@@ -6,6 +6,8 @@ use super::LoadError;
 use super::record::Record;
 use super::recorder::{Recorder, Tally};
 use super::request::LoadRequest;
+use super::sampling::Sampling;
+use super::settings::settings;
 use crate::clickhouse::QUERY_ID_BEGINNING;
 use crate::ledger::LedgerError;
 use crate::pipeline::{Outcome, Pipeline, PipelineError, PipelineOptions, Ran, Work};
@@ -113,6 +115,16 @@ impl Load {
             stop: self.request.stop.clone(),
         };
         let recording = tokio::spawn(writer.record(reports));
+        let samples = Sampling {
+            ledger: record.ledger.clone(),
+            run_id: self.run_id.clone(),
+            claim_id: record.claim.id().to_owned(),
+            worker: record.worker(),
+            counters: self.request.counters.clone(),
+            observe: self.request.observe.clone(),
+            settings: settings(&self.request, record.slot()),
+        };
+        let samples = samples.start();
         let ran = if pending.contains(&true) {
             // Of several workers none knows how many rows are its own.
             let count = record.slot().workers == 1;
@@ -123,6 +135,7 @@ impl Load {
             drop(sender);
             Ok(None)
         };
+        samples.end().await;
         let (tally, recording) = recording.await.map_err(|error| LoadError::Task(error.to_string()))?;
         self.counts.now = tally.completed;
         self.counts.failed = tally.failed;
@@ -144,7 +157,7 @@ impl Load {
 }
 
 pub(super) fn pipeline(request: &LoadRequest, run_id: &str) -> Pipeline {
-    let LoadRequest { servers, job, pipeline, counters, stop, sampler, .. } = request;
+    let LoadRequest { servers, job, pipeline, counters, stop, sampler, throttle, .. } = request;
     let options = PipelineOptions { token_prefix: format!("{QUERY_ID_BEGINNING}{run_id}"), ..pipeline.clone() };
-    Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), sampler.clone())
+    Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), sampler.clone(), throttle.clone())
 }

@@ -139,6 +139,8 @@ impl Attempt {
         let Figures { rows_read, bytes_read, matched, rows_inserted, .. } = state.figures;
         self.counters.source_rows.take(rows_read);
         self.counters.source_bytes.take(bytes_read);
+        self.counters.source_rows_given_up.add(rows_read);
+        self.counters.source_bytes_given_up.add(bytes_read);
         self.counters.matched_rows.take(matched.in_window);
         self.counters.matched_late_rows.take(matched.late);
         self.counters.unmatched_rows.take(matched.not);

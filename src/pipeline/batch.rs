@@ -61,6 +61,11 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Whether a batch is full and another one begun.
+    pub fn has_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
     /// Batches that are full.
     pub fn take_full(&mut self) -> Vec<Batch> {
         std::mem::take(&mut self.full)

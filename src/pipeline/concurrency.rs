@@ -98,6 +98,16 @@ impl Limiter {
         self.apply(|level| level.refused(now));
     }
 
+    /// From now on always so many may work, as long as they are not held below that.
+    pub fn fix(&self, level: usize) {
+        self.apply(|search| search.fix(level));
+    }
+
+    /// At most so many may work, whatever else is said; `usize::MAX` for no such bound.
+    pub fn hold(&self, most: usize) {
+        self.apply(|search| search.hold(most));
+    }
+
     fn apply(&self, change: impl FnOnce(&mut Search)) {
         let mut state = self.state();
         let before = state.level;
@@ -140,6 +150,8 @@ impl Drop for Turn {
 struct Search {
     level: usize,
     bounds: RangeInclusive<usize>,
+    /// A bound from outside, above which the level never is.
+    held: usize,
     /// Turns that are to end although they were given out already.
     to_withdraw: usize,
     window_began: Instant,
@@ -161,6 +173,7 @@ impl Search {
         Self {
             level: first,
             bounds,
+            held: usize::MAX,
             to_withdraw: 0,
             window_began: now,
             window_bytes: 0,
@@ -189,7 +202,7 @@ impl Search {
             self.rest = REST_WINDOWS;
         } else if self.rest > 0 {
             self.rest -= 1;
-        } else if saturated && self.level < *self.bounds.end() {
+        } else if saturated && self.level < self.most() {
             self.before_increase = Some(throughput);
             self.set(self.level + 1);
         }
@@ -202,8 +215,31 @@ impl Search {
         self.begin_window(now);
     }
 
+    fn fix(&mut self, level: usize) {
+        let level = level.max(1);
+        self.bounds = level..=level;
+        self.before_increase = None;
+        self.set(level);
+    }
+
+    fn hold(&mut self, most: usize) {
+        let most = most.max(1);
+        if most == self.held {
+            return;
+        }
+        self.held = most;
+        // What was measured at another level says nothing.
+        self.before_increase = None;
+        self.set(self.level);
+    }
+
+    fn most(&self) -> usize {
+        (*self.bounds.end()).min(self.held)
+    }
+
     fn set(&mut self, level: usize) {
-        self.level = level.clamp(*self.bounds.start(), *self.bounds.end());
+        let most = self.most();
+        self.level = level.clamp((*self.bounds.start()).min(most), most);
     }
 
     fn begin_window(&mut self, now: Instant) {
@@ -258,6 +294,31 @@ mod tests {
         let mut fixed = Search::new(Concurrency::Fixed(3), Instant::now());
         fixed.refused(Instant::now());
         assert_eq!(run(&mut fixed, 5, |level| level as u64 * 1_000_000, true), [3; 5]);
+    }
+
+    #[test]
+    fn a_bound_from_outside_stands_above_everything() {
+        let now = Instant::now();
+        let mut search = Search::new(Concurrency::Fixed(6), now);
+        search.hold(2);
+        assert_eq!(search.level, 2);
+        search.fix(8);
+        assert_eq!(search.level, 2);
+        search.hold(5);
+        assert_eq!(search.level, 5, "a fixed number comes back");
+        search.hold(usize::MAX);
+        assert_eq!(search.level, 8);
+
+        let mut search = Search::new(Concurrency::Auto { first: 4, most: 16 }, now);
+        search.hold(2);
+        assert_eq!(run(&mut search, 5, |level| 1_000_000 * level as u64, true), [2; 5]);
+        search.hold(usize::MAX);
+        assert_eq!(search.level, 2, "one that is looked for grows by itself");
+        let levels = run(&mut search, 40, |level| 1_000_000 * level as u64, true);
+        assert_eq!(levels.last(), Some(&16), "{levels:?}");
+        search.fix(3);
+        search.refused(now);
+        assert_eq!(search.level, 3);
     }
 
     #[tokio::test]

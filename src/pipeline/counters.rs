@@ -4,6 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::activity::Activities;
+use super::latency::Latency;
+use super::recent::RecentTimes;
+use super::trouble::Trouble;
+
 /// What the pipeline is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -23,6 +28,14 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
+            /// How long inserts took.
+            pub insert_latency: Latency,
+            /// How long the acknowledged inserts of the last moments took; whoever keeps samples takes them.
+            pub recent_inserts: RecentTimes,
+            /// What tasks are at.
+            pub activities: Activities,
+            /// What stands in the way.
+            pub trouble: Trouble,
             phase: AtomicU8,
             times: Mutex<Times>,
         }
@@ -55,10 +68,18 @@ counters! {
     lookup_memory_bytes,
     /// The most that they took.
     lookup_memory_peak_bytes,
+    /// Rows of the lookup that were read by attempts that were given up, which the counters above do not have.
+    lookup_rows_given_up,
+    /// Their bytes.
+    lookup_bytes_given_up,
     /// Source rows read.
     source_rows,
     /// Their bytes.
     source_bytes,
+    /// Source rows that were read by attempts that were given up, which the counters above do not have.
+    source_rows_given_up,
+    /// Their bytes.
+    source_bytes_given_up,
     /// How many there are, versions collapsed; 0 as long as that is not known.
     source_rows_expected,
     /// Rows that found attributes in the window.
@@ -81,6 +102,14 @@ counters! {
     queued_bytes,
     /// Statements that were tried again.
     retries,
+    /// Of these: because the server refused for now, or its answer broke off.
+    retries_refused,
+    /// Because it is not known whether the server did what it was asked.
+    retries_ambiguous,
+    /// Because the server could not be reached.
+    retries_outage,
+    /// Because the server gave up a reader that waited for inserts.
+    retries_stalled,
     /// Times that a server could not be reached.
     outages,
     /// How long it was waited for then.

@@ -7,12 +7,13 @@ use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::lookup::LookupError;
 use crate::native::MalformedRow;
 use crate::rowbinary::FramingError;
+use crate::units::{bytes as size, counted};
 
 /// A pipeline that stopped before its work was done. What was acknowledged until then stays, and may be inserted again.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// Attributes could not be loaded.
-    #[error("loading attributes from {table} failed after {attempts} attempts")]
+    #[error("loading attributes from {table} failed after {}", counted((*attempts).into(), "attempt"))]
     Lookup {
         /// The lookup table.
         table: TableName,
@@ -23,7 +24,7 @@ pub enum PipelineError {
         source: Box<ReadError>,
     },
     /// A chunk could not be read.
-    #[error("reading chunk {chunk} of {table} failed after {attempts} attempts")]
+    #[error("reading chunk {chunk} of {table} failed after {}", counted((*attempts).into(), "attempt"))]
     Read {
         /// The source table.
         table: TableName,
@@ -36,7 +37,7 @@ pub enum PipelineError {
         source: Box<ReadError>,
     },
     /// A batch could not be inserted.
-    #[error("inserting a batch of {rows} rows ({bytes} bytes) of chunk {chunk} into {table} failed after {attempts} attempts")]
+    #[error("inserting a batch of {} ({}) of chunk {chunk} into {table} failed after {}", counted(*rows, "row"), size(*bytes), counted((*attempts).into(), "attempt"))]
     Insert {
         /// The target table.
         table: TableName,
@@ -53,7 +54,7 @@ pub enum PipelineError {
         source: Box<ServerError>,
     },
     /// Some chunks could not be done. The others were, unless more failed than are allowed.
-    #[error("{} of {chunks} chunks failed{}", failed.len(), if *.gave_up { ", more than are allowed: the run was stopped" } else { "; the others are done" })]
+    #[error("{} of {} failed{}", failed.len(), counted(*chunks as u64, "chunk"), if *.gave_up { ", more than are allowed: the run was stopped" } else { "; the others are done" })]
     Chunks {
         /// Which, in the order in which they failed.
         failed: Vec<FailedChunk>,
@@ -172,7 +173,7 @@ pub enum ReadError {
     #[error(transparent)]
     Row(#[from] MalformedRow),
     /// Keys could not be looked up outside of the window.
-    #[error("looking up keys in {table}, outside of the window, failed after {attempts} attempts")]
+    #[error("looking up keys in {table}, outside of the window, failed after {}", counted((*attempts).into(), "attempt"))]
     Late {
         /// The lookup table.
         table: TableName,

@@ -65,6 +65,8 @@ impl LoadTally {
     pub fn take_back(&mut self) {
         self.counters.lookup_rows.take(self.rows);
         self.counters.lookup_bytes.take(self.bytes);
+        self.counters.lookup_rows_given_up.add(self.rows);
+        self.counters.lookup_bytes_given_up.add(self.bytes);
         self.set_keys(0);
         (self.rows, self.bytes) = (0, 0);
     }

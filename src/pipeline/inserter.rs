@@ -1,6 +1,7 @@
 //! Inserting batches: each is held whole in memory until the server has acknowledged it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::time::sleep;
 
@@ -10,15 +11,15 @@ use super::give_up::give_up_chunk;
 use super::queue::QueueReceiver;
 use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
-use crate::clickhouse::{Error as ServerError, ErrorClass};
+use crate::clickhouse::Error as ServerError;
 
 /// Inserts batches until the queue is closed and empty, or something fails for good; gives whether it came to the queue's end.
 pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) -> Result<bool, PipelineError> {
     loop {
         let turn_and_batch = async {
             // The turn comes first: who waits for one must not hold a batch.
-            let turn = shared.inserting.turn().await;
-            (turn, queue.receive().await)
+            let turn = shared.throttle.inserting.turn().await;
+            (turn, shared.counters.activities.idling.during(queue.receive()).await)
         };
         let (turn, queued) = tokio::select! {
             biased;
@@ -32,17 +33,19 @@ pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) ->
             continue;
         }
         shared.counters.inserts_in_flight.add(1);
+        let busy = shared.counters.activities.inserting.begin();
         let inserted = tokio::select! {
             inserted = insert_with_retries(&shared, &queued.batch) => inserted,
             // The connection is closed; a block that the server has not taken as a whole by then leaves nothing.
             () = shared.stop.abandoning() => Inserted::Stopped,
         };
         shared.counters.inserts_in_flight.take(1);
+        drop(busy);
         match inserted {
             Inserted::Acknowledged => {
                 attempt.batch_acknowledged(queued.batch.rows, queued.batch.bytes, queued.batch.hash);
                 drop(turn);
-                shared.inserting.finished(queued.batch.bytes, queue.has_more());
+                shared.throttle.inserting.finished(queued.batch.bytes, queue.has_more());
             }
             Inserted::Stopped => return Ok(false),
             Inserted::Failed(error) => {
@@ -78,17 +81,24 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Inserted {
     }
     let mut attempts = Attempts::at_target(shared);
     loop {
+        let sent = Instant::now();
         let Err(error) = shared.servers.target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await else {
+            let took = sent.elapsed();
+            shared.counters.insert_latency.note(took);
+            shared.counters.recent_inserts.note(took);
             return Inserted::Acknowledged;
         };
         let attempt = attempts.number();
         // Sending the same bytes with the same token again is right whether or not they arrived.
         match attempts.after(&error).await {
             Verdict::Again(pause) => {
-                shared.inserting.refused();
-                let outcome = match error.class() {
-                    ErrorClass::Ambiguous => "it is not known whether the rows arrived",
-                    ErrorClass::Retry | ErrorClass::Rows | ErrorClass::Fatal => "no row was inserted",
+                shared.throttle.inserting.refused();
+                let outcome = if error.is_of_view() {
+                    "the rows may be in the target, of which a view failed"
+                } else if error.may_have_inserted() {
+                    "it is not known whether the rows arrived"
+                } else {
+                    "no row was inserted"
                 };
                 tracing::warn!(chunk, attempt, rows = batch.rows, pause_ms = milliseconds(pause), error = %error, outcome, "an insert failed, the same bytes are sent again");
                 tokio::select! {

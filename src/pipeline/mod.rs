@@ -8,6 +8,7 @@
 //! Everything runs on tokio's own threads; there is no pool beside them. The pipeline decides what is retried and when all
 //! stops. It prints nothing: what it does is seen in [`Counters`] and in `tracing` events.
 
+mod activity;
 mod attempt;
 mod batch;
 mod concurrency;
@@ -19,10 +20,13 @@ mod gauge;
 mod give_up;
 mod inserter;
 mod late;
+mod latency;
 mod load;
 mod outage;
+mod patience;
 mod queue;
 mod reader;
+mod recent;
 mod repeats;
 mod report;
 mod retry;
@@ -34,21 +38,28 @@ mod shared;
 mod stall;
 mod stop;
 mod sweep;
+mod throttle;
 mod trial;
+mod trouble;
 mod wave;
 mod work;
 
+pub use activity::{Activities, Activity};
 pub use concurrency::Concurrency;
 pub use counters::{Counters, Phase, Snapshot};
 pub use error::{FailedChunk, PipelineError};
-pub use repeats::{Repeats, RepeatsError, RepeatsFound, repeats};
+pub use latency::{Latency, LatencySnapshot};
+pub use patience::Patience;
+pub use repeats::{Repeats, RepeatsError, RepeatsFound, estimated_batches, repeats};
 pub use report::{ChunkOutcome, ChunkReport};
 pub(crate) use retry::Decision;
 pub use retry::RetryPolicy;
 pub use rows::RowFormat;
 pub use run::{Outcome, Pipeline, Ran};
 pub use sampler::Sampler;
-pub use shared::PipelineOptions;
+pub use shared::{DEFAULT_BATCH_ROWS, PipelineOptions};
 pub use stop::Stop;
+pub use throttle::{LevelOutOfRange, Limits, Throttle};
 pub use trial::{Trial, trial};
+pub use trouble::{Outage, Retry, Trouble};
 pub use work::Work;

@@ -56,6 +56,7 @@ impl Gate {
         let Err(mut error) = self.connection.ping().await else { return Reach::Answers };
         let url = self.connection.endpoint().url();
         self.counters.outages.add(1);
+        let _away = self.counters.trouble.away(url.to_string(), self.longest);
         tracing::warn!(%url, %error, wait_seconds = self.longest.as_secs(), "the server cannot be reached, waiting for it");
         let mut pause = FIRST_PAUSE;
         loop {

@@ -32,6 +32,8 @@ pub struct RepeatsFound {
     pub repeats: Repeats,
     /// What a person should know beside it.
     pub remarks: Vec<String>,
+    /// Whether the target has no row, as far as the server says.
+    pub target_is_empty: bool,
 }
 
 /// Repeated rows would stay.
@@ -77,6 +79,16 @@ pub enum RepeatsError {
         /// The setting that gives it a window.
         setting: &'static str,
     },
+    /// An earlier version of the load has filled the target, under other tokens.
+    #[error(
+        "{target} has rows, of which run {run_id} may have inserted some; it recognizes repeated blocks by the tokens of their run, and another version of the load has others: those rows would be there twice"
+    )]
+    Again {
+        /// Which table.
+        target: TableName,
+        /// The version of the load before.
+        run_id: String,
+    },
     /// The server could not be asked.
     #[error("asking how the target table {target} treats repeated blocks failed")]
     Server {
@@ -112,6 +124,29 @@ pub async fn repeats(
     decide(job, &tables, &Blocks::of(plan, options), allowed)
 }
 
+/// About how many batches a run makes of all chunks, by the sizes of rows in the source.
+pub fn estimated_batches(plan: &Plan, options: &PipelineOptions) -> u64 {
+    if plan.stored_rows == 0 { 0 } else { Blocks::of(plan, options).all }
+}
+
+impl RepeatsFound {
+    /// The same for a load that begins anew over what run `before` has inserted: its blocks have other tokens, which nothing recognizes.
+    ///
+    /// # Errors
+    /// [`RepeatsError::Again`], unless rows collapse, or none are there, or they may stay.
+    pub fn anew(mut self, target: &TableName, before: &str, allowed: bool) -> Result<Self, RepeatsError> {
+        if self.target_is_empty || !matches!(self.repeats, Repeats::Recognized { .. }) {
+            return Ok(self);
+        }
+        let again = RepeatsError::Again { target: target.clone(), run_id: before.to_owned() };
+        if !allowed {
+            return Err(again);
+        }
+        self.remarks.push(format!("{again}; that is allowed"));
+        Ok(self)
+    }
+}
+
 /// How many blocks a run inserts.
 #[derive(Clone, Copy, Debug)]
 struct Blocks {
@@ -137,6 +172,7 @@ impl Blocks {
 fn decide(job: &BoundJob, tables: &[Deduplication], blocks: &Blocks, allowed: bool) -> Result<RepeatsFound, RepeatsError> {
     let name = &job.target.name;
     let target = tables.iter().find(|table| table.name == *name);
+    let target_is_empty = target.is_some_and(|target| target.rows == Some(0));
     let unsafe_views = tables.iter().filter(|table| table.name != *name && !table.is_replacing() && table.window < blocks.between);
     let mut remarks = Vec::new();
     if job.target.is_replacing() {
@@ -147,12 +183,12 @@ fn decide(job: &BoundJob, tables: &[Deduplication], blocks: &Blocks, allowed: bo
                 table.name, table.engine
             )
         }));
-        return Ok(RepeatsFound { repeats: Repeats::Collapse, remarks });
+        return Ok(RepeatsFound { repeats: Repeats::Collapse, remarks, target_is_empty });
     }
     match refusal(job, target, unsafe_views, blocks) {
         Some(refusal) if allowed => {
             remarks.push(format!("{refusal}; that is allowed"));
-            return Ok(RepeatsFound { repeats: Repeats::Stay, remarks });
+            return Ok(RepeatsFound { repeats: Repeats::Stay, remarks, target_is_empty });
         }
         Some(refusal) => return Err(refusal),
         None => {}
@@ -164,7 +200,7 @@ fn decide(job: &BoundJob, tables: &[Deduplication], blocks: &Blocks, allowed: bo
             blocks.all
         ));
     }
-    Ok(RepeatsFound { repeats: Repeats::Recognized { window }, remarks })
+    Ok(RepeatsFound { repeats: Repeats::Recognized { window }, remarks, target_is_empty })
 }
 
 fn refusal<'a>(

@@ -1,5 +1,6 @@
 //! Deciding whether and when a failed statement is tried again.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -141,20 +142,23 @@ impl<'a> Attempts<'a> {
     }
 
     /// Decides after a failure that was this program's own doing: it is tried again without counting, unless that has been so too often.
-    pub fn excuse(&mut self) -> Option<Duration> {
+    pub fn excuse(&mut self, error: impl Display) -> Option<Duration> {
         if self.excuses == MOST_EXCUSES {
             return None;
         }
         self.excuses += 1;
         self.shared.counters.retries.add(1);
+        self.shared.counters.retries_stalled.add(1);
         let pause = self.shared.options.retry.pause(self.excuses);
+        self.shared.counters.trouble.retry(error.to_string(), pause);
         self.sent = Instant::now() + pause;
         Some(pause)
     }
 
     /// Decides after a failure of the attempt under way. Where the server is gone, waits until it is back.
-    pub async fn after(&mut self, symptom: impl Into<Symptom>) -> Verdict {
-        let Symptom { class, is_silence } = symptom.into();
+    pub async fn after(&mut self, error: impl Into<Symptom> + Display) -> Verdict {
+        let reason = error.to_string();
+        let Symptom { class, is_silence } = error.into();
         let mut decision = self.shared.options.retry.decide(class, self.number);
         let mut outage = false;
         if is_silence && self.outages < MOST_OUTAGES {
@@ -174,7 +178,14 @@ impl<'a> Attempts<'a> {
         }
         match decision {
             Decision::RetryAfter(pause) => {
-                self.shared.counters.retries.add(1);
+                let counters = &self.shared.counters;
+                counters.retries.add(1);
+                match class {
+                    _ if outage => counters.retries_outage.add(1),
+                    ErrorClass::Ambiguous => counters.retries_ambiguous.add(1),
+                    ErrorClass::Retry | ErrorClass::Rows | ErrorClass::Fatal => counters.retries_refused.add(1),
+                }
+                counters.trouble.retry(reason, pause);
                 self.number += u32::from(!outage);
                 self.sent = Instant::now() + pause;
                 Verdict::Again(pause)

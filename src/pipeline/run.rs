@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::sleep;
 
-use super::concurrency::Limiter;
 use super::count::{check_count, count};
 use super::error::PipelineError;
+use super::late::Advice;
 use super::outage::Gate;
 use super::report::ChunkBook;
 use super::retry::{Attempts, ask};
 use super::rows::RowFormat;
 use super::shared::{PipelineOptions, Shared};
 use super::sweep::sweep;
+use super::throttle::Throttle;
 use super::wave::{Next, WaveContext};
 use super::work::Work;
 use super::{Counters, Phase, Sampler, Stop};
@@ -47,7 +48,7 @@ pub enum Outcome {
 }
 
 impl Pipeline {
-    /// Puts a pipeline together. Nothing is sent yet.
+    /// Puts a pipeline together, which is held back by `throttle`. Nothing is sent yet.
     pub fn new(
         servers: Servers,
         job: Arc<BoundJob>,
@@ -55,6 +56,7 @@ impl Pipeline {
         counters: Arc<Counters>,
         stop: Stop,
         sampler: Option<Arc<Sampler>>,
+        throttle: Arc<Throttle>,
     ) -> Self {
         let mut source_settings = statements::source_settings(&job);
         if let Some(rows) = options.stream_block_rows {
@@ -63,7 +65,6 @@ impl Pipeline {
         let native = matches!(options.format, RowFormat::Native(_));
         let insert_sql = if options.dry_run { statements::dry_run(&job, native) } else { statements::insert(&job, native) };
         let insert_settings = statements::insert_settings(&job, options.batch_rows, native);
-        let (reading, inserting) = (Limiter::new(options.readers), Limiter::new(options.inserters));
         let gate = |connection: &Connection| Arc::new(Gate::new(connection.clone(), counters.clone(), options.outage_wait));
         let target_gate = gate(&servers.target);
         let source_gate = if servers.are_one() { target_gate.clone() } else { gate(&servers.source) };
@@ -76,17 +77,18 @@ impl Pipeline {
             source_settings,
             insert_sql,
             insert_settings,
-            reading,
-            inserting,
+            throttle,
             source_gate,
             target_gate,
+            advice: Advice::default(),
         };
         Self { shared: Arc::new(shared), sampler }
     }
 
     /// How many chunks are read and how many batches are inserted at once, at this moment.
     pub fn levels(&self) -> (usize, usize) {
-        (self.shared.reading.level(), self.shared.inserting.level())
+        let limits = self.shared.throttle.limits();
+        (limits.readers, limits.inserters)
     }
 
     /// Sends an insert without rows: grants, types and settings that do not fit are found before a row moves.

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::BatchLimits;
-use super::concurrency::{Concurrency, Limiter};
+use super::concurrency::Concurrency;
 use super::error::PipelineError;
+use super::late::Advice;
 use super::outage::Gate;
 use super::rows::RowFormat;
+use super::throttle::Throttle;
 use super::{Counters, RetryPolicy, Stop};
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::job::BoundJob;
-use crate::plan::LateMemory;
+use crate::plan::{LateMemory, MemoryPlan};
 
 /// How a pipeline works.
 #[derive(Clone, Debug)]
@@ -51,7 +53,36 @@ pub struct PipelineOptions {
     pub token_prefix: String,
 }
 
+/// Rows of a batch, unless said otherwise.
+pub const DEFAULT_BATCH_ROWS: u64 = 100_000;
+/// A row that is longer than this is taken for a broken stream, unless said otherwise.
+const MAX_ROW_BYTES: usize = 1 << 30;
+
 impl PipelineOptions {
+    /// What a run does unless it is told otherwise: writes, in the format that the server takes fastest, and has as much patience with faults as the
+    /// program's defaults.
+    pub fn new(job: &BoundJob, memory: &MemoryPlan, readers: Concurrency, inserters: Concurrency) -> Self {
+        Self {
+            dry_run: false,
+            ordered: false,
+            batch_rows: DEFAULT_BATCH_ROWS,
+            batch_bytes: memory.batch_bytes,
+            stream_block_rows: None,
+            format: job.native_layout.as_ref().map_or(RowFormat::RowBinary, |layout| RowFormat::Native(layout.clone())),
+            readers,
+            inserters,
+            queue_bytes: memory.queue,
+            late: memory.late,
+            max_row_bytes: MAX_ROW_BYTES,
+            retry: RetryPolicy::default(),
+            outage_wait: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(60),
+            max_failed_chunks: 10,
+            // The load says it, when it is known which one it is.
+            token_prefix: String::new(),
+        }
+    }
+
     pub(super) fn batch_limits(&self) -> BatchLimits {
         BatchLimits { rows: self.batch_rows.max(1), bytes: self.batch_bytes.max(1) }
     }
@@ -67,10 +98,11 @@ pub(super) struct Shared {
     pub source_settings: Settings,
     pub insert_sql: String,
     pub insert_settings: Settings,
-    pub reading: Arc<Limiter>,
-    pub inserting: Arc<Limiter>,
+    pub throttle: Arc<Throttle>,
     pub source_gate: Arc<Gate>,
     pub target_gate: Arc<Gate>,
+    /// What is said once of look-ups outside of the window.
+    pub advice: Advice,
 }
 
 impl Shared {

@@ -1,4 +1,4 @@
-//! A reader that takes nothing for a while, because the queue is full: the server gives such a stream up.
+//! A reader that takes nothing for a while, because the queue is full or the rate is low: the server gives such a stream up.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ impl Stall {
             tracing::warn!(
                 seconds = self.longest.as_secs_f64(),
                 http_send_timeout = limit.as_secs_f64(),
-                "the reader waited for inserts for longer than the server waits for a reader"
+                "the reader waited, for inserts or for its share of the rows a second, for longer than the server waits for a reader"
             );
         }
         explains

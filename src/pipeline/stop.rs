@@ -16,6 +16,12 @@ impl Stop {
         Self::default()
     }
 
+    /// One for a part of the work: it is asked to stop when the whole is, and what becomes of it does not concern the whole.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { requested: self.requested.child_token(), ..Self::default() }
+    }
+
     /// Asks to read nothing more and to insert what was read.
     pub fn request(&self) {
         self.requested.cancel();

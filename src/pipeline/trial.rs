@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{Counters, Pipeline, PipelineError, PipelineOptions, Stop, Work};
+use super::{Counters, Pipeline, PipelineError, PipelineOptions, Stop, Throttle, Work};
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
 use crate::plan::Plan;
@@ -58,7 +58,8 @@ pub async fn trial(
     let readers = options.readers.most();
     let options = PipelineOptions { dry_run: true, batch_rows, ..options };
     let (counters, stop) = (Arc::new(Counters::default()), Stop::new());
-    let pipeline = Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), None);
+    let throttle = Throttle::new(options.readers, options.inserters);
+    let pipeline = Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), None, throttle);
     let chosen = middle(plan.chunks.len(), readers * CHUNKS_A_READER);
     let pending = (0..plan.chunks.len()).map(|chunk| chosen.contains(&chunk)).collect();
     let work = Work { pending, count: false, rows_before: 0, reports: None };

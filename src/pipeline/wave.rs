@@ -54,6 +54,10 @@ impl WaveContext<'_> {
             let Some(lookup) = &self.shared.job.lookup else {
                 return Ok(Next::Wave(ReadyWave { wave, enricher: Arc::new(Enricher::without_lookup(self.sampler.clone())) }));
             };
+            tokio::select! {
+                () = self.shared.throttle.opened() => {}
+                () = self.shared.stop.reading_ends() => return Ok(Next::Stopped),
+            }
             match load(self.shared, lookup, self.plan.scope.window, &wave).await? {
                 Loaded::Map(loaded) => {
                     planner.learn(loaded.rows, loaded.peak_bytes);

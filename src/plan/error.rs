@@ -10,9 +10,7 @@ pub enum PlanError {
     #[error(transparent)]
     Partition(#[from] PartitionError),
     /// The table is not partitioned as the partition's name supposes.
-    #[error(
-        "the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month; name the partition's id as id:ID"
-    )]
+    #[error("the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month")]
     PartitionedOtherwise {
         /// Which table.
         table: TableName,
@@ -30,7 +28,7 @@ pub enum PlanError {
         key: String,
     },
     /// The server could not be asked.
-    #[error("{what} of the source table {table} failed")]
+    #[error("{what} of the table {table} failed")]
     Server {
         /// What was asked.
         what: &'static str,
@@ -40,4 +38,14 @@ pub enum PlanError {
         #[source]
         source: ServerError,
     },
+}
+
+impl PlanError {
+    /// The table that it is about, where it is one.
+    pub fn table(&self) -> Option<&TableName> {
+        match self {
+            Self::Partition(_) => None,
+            Self::PartitionedOtherwise { table, .. } | Self::OtherKey { table, .. } | Self::Server { table, .. } => Some(table),
+        }
+    }
 }

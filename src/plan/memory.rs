@@ -1,5 +1,7 @@
 //! Dividing the memory that a run may take.
 
+use crate::units::{bytes, counted};
+
 /// What the program takes besides rows: its code, the runtime, connections and their buffers.
 const BASE_BYTES: u64 = 48 << 20;
 /// What a stream that is read holds back and has received, and the piece of a batch that is being filled.
@@ -64,7 +66,13 @@ pub struct LateMemory {
 
 /// A ceiling that is too low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{total} bytes of memory are not enough; {needed} bytes are the least for {readers} readers and {inserters} inserters")]
+#[error(
+    "{} of memory is not enough: {} and {} need at least {}",
+    bytes(*total),
+    counted(*readers, "reader"),
+    counted(*inserters, "inserter"),
+    bytes(*needed)
+)]
 pub struct MemoryTooSmall {
     /// What was given.
     pub total: u64,

@@ -22,6 +22,13 @@ pub struct PlanOptions {
     pub bounds: Option<ChunkBounds>,
 }
 
+impl PlanOptions {
+    /// New chunks of the usual size.
+    pub fn new(memory: MemoryPlan) -> Self {
+        Self { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None }
+    }
+}
+
 /// Rows of a chunk, unless memory asks for smaller ones.
 pub const DEFAULT_CHUNK_ROWS: u64 = 1_000_000;
 

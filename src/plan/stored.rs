@@ -10,7 +10,7 @@ use crate::clickhouse::{Connection, Error as ServerError, TableSchema, quote_lit
 use crate::job::statements::NEWEST_BLOCK_OF_PART;
 
 /// The right to read a table is missing ([`ACCESS_DENIED`](https://clickhouse.com/docs/operations/access-rights)).
-const ACCESS_DENIED: u32 = 497;
+pub(super) const ACCESS_DENIED: u32 = 497;
 
 /// What is stored of a partition, versions and deletions not collapsed.
 #[derive(Clone, Debug)]

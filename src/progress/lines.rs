@@ -1,77 +1,89 @@
-//! Progress as plain lines, for logs and for output that is not a terminal.
+//! Progress as lines, for logs and for output that is not a terminal: sentences for people, events for machines.
 
-use std::time::{Duration, Instant};
+use super::figures::Figures;
+use super::screen::{server, waiting};
+use crate::pipeline::Phase;
+use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
-use super::format::{bytes, count, duration};
-use super::memory::memory_bytes;
-use super::rate::Rate;
-use crate::pipeline::{Counters, Phase};
-
-/// Makes a line of the counters.
-#[derive(Debug)]
-pub(super) struct Lines {
-    dry_run: bool,
-    rows: Rate,
-    bytes: Rate,
-    phase: Phase,
+/// The line for now; `None` while there is nothing to say.
+pub(super) fn line(figures: &Figures) -> Option<String> {
+    let (numbers, rates) = (&figures.numbers, &figures.rates);
+    let mut parts = match figures.phase {
+        Phase::Plan | Phase::Done => return None,
+        Phase::Lookup => {
+            let mut parts = vec![format!("loading attributes: {}", counted(numbers.lookup_rows, "row"))];
+            parts.extend(rates.lookup_rows.map(row_rate));
+            parts.push(bytes(numbers.lookup_bytes));
+            parts.push(format!("{} in the map", bytes(numbers.lookup_memory_bytes)));
+            parts
+        }
+        Phase::Stream => {
+            let done = if figures.dry_run { "evaluated" } else { "inserted" };
+            let share = match (figures.rows_expected(), figures.percent()) {
+                (Some(expected), Some(percent)) => format!(" of {} ({percent:.1} %)", count(expected)),
+                _ => String::new(),
+            };
+            let mut parts = vec![format!("{done} {}{share}", counted(numbers.inserted_rows, "row"))];
+            parts.extend(rates.inserted_rows.map(row_rate));
+            parts.extend(rates.inserted_bytes.map(byte_rate));
+            parts.extend(figures.left.map(|left| format!("{} left", duration(left))));
+            parts.push(format!("{} of {}", count(numbers.chunks_done), counted(numbers.chunks, "chunk")));
+            parts.push(format!("{} in flight", counted(numbers.inserts_in_flight, "insert")));
+            parts
+        }
+    };
+    parts.push(counted(numbers.retries, "retry"));
+    parts.extend(figures.memory.map(|memory| format!("{} memory", bytes(memory))));
+    parts.extend(figures.bottleneck.map(|stage| format!("{} is the bottleneck", stage.name())));
+    if figures.server.parts.is_some() || figures.server.memory_used.is_some() {
+        parts.push(format!("server: {}", server(&figures.server)));
+    }
+    parts.extend(waiting(figures));
+    let last_retry = figures.last_retry.as_ref();
+    parts.extend(last_retry.map(|(ago, reason)| format!("last retry {} ago: {}", duration(*ago), reason.replace('\n', " "))));
+    Some(parts.join(", "))
 }
 
-impl Lines {
-    /// How often a line is written.
-    pub const EVERY: Duration = Duration::from_secs(10);
-
-    pub fn new(dry_run: bool) -> Self {
-        Self { dry_run, rows: Rate::default(), bytes: Rate::default(), phase: Phase::Plan }
-    }
-
-    /// The line for now; `None` while there is nothing to say.
-    pub fn line(&mut self, counters: &Counters) -> Option<String> {
-        let phase = counters.phase();
-        if phase != self.phase {
-            (self.phase, self.rows, self.bytes) = (phase, Rate::default(), Rate::default());
-        }
-        let now = Instant::now();
-        let numbers = counters.snapshot();
-        match phase {
-            Phase::Plan | Phase::Done => None,
-            Phase::Lookup => {
-                self.rows.note(now, numbers.lookup_rows);
-                Some(format!(
-                    "loading attributes: {} rows{}, {}, {} in the map",
-                    count(numbers.lookup_rows),
-                    per_second(&self.rows, "rows"),
-                    bytes(numbers.lookup_bytes),
-                    bytes(numbers.lookup_memory_bytes),
-                ))
-            }
-            Phase::Stream => {
-                self.rows.note(now, numbers.inserted_rows);
-                self.bytes.note(now, numbers.inserted_bytes);
-                let total = numbers.source_rows_expected;
-                let share = if total > 0 {
-                    format!(" of {} ({:.1} %)", count(total), 100.0 * numbers.inserted_rows as f64 / total as f64)
-                } else {
-                    String::new()
-                };
-                let left = self.rows.remaining(total).map(|left| format!(", {} left", duration(left))).unwrap_or_default();
-                let done = if self.dry_run { "evaluated" } else { "inserted" };
-                Some(format!(
-                    "{done} {} rows{share}{}{}{left}, chunk {} of {}, {} inserts in flight, {} retries, {} memory",
-                    count(numbers.inserted_rows),
-                    per_second(&self.rows, "rows"),
-                    self.bytes.per_second().map(|rate| format!(", {:.1} MB/s", rate / 1e6)).unwrap_or_default(),
-                    numbers.chunks_done,
-                    numbers.chunks,
-                    numbers.inserts_in_flight,
-                    numbers.retries,
-                    bytes(memory_bytes().unwrap_or_default()),
-                ))
-            }
-        }
-    }
-}
-
-fn per_second(rate: &Rate, unit: &str) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people, never negative")]
-    rate.per_second().map(|rate| format!(", {} {unit}/s", count(rate as u64))).unwrap_or_default()
+/// The same for machines. The names of the fields are a contract, as those of the summary are; one that is not known is left out.
+pub(super) fn event(figures: &Figures) {
+    let (numbers, rates) = (&figures.numbers, &figures.rates);
+    let phase = match figures.phase {
+        Phase::Plan => "plan",
+        Phase::Lookup => "lookup",
+        Phase::Stream => "stream",
+        Phase::Done => "done",
+    };
+    tracing::info!(
+        phase,
+        lookup_rows = numbers.lookup_rows,
+        source_rows = numbers.source_rows,
+        inserted_rows = numbers.inserted_rows,
+        expected_rows = figures.rows_expected(),
+        percent = figures.percent(),
+        seconds = figures.elapsed.as_secs_f64(),
+        seconds_left = figures.left.map(|left| left.as_secs_f64()),
+        lookup_rows_per_second = rates.lookup_rows,
+        source_rows_per_second = rates.read_rows,
+        source_bytes_per_second = rates.read_bytes,
+        inserted_rows_per_second = rates.inserted_rows,
+        inserted_bytes_per_second = rates.inserted_bytes,
+        waves = numbers.waves,
+        chunks = numbers.chunks,
+        chunks_done = numbers.chunks_done,
+        chunks_failed = numbers.chunks_failed,
+        inserts_in_flight = numbers.inserts_in_flight,
+        retries = numbers.retries,
+        last_retry = figures.last_retry.as_ref().map(|(_, reason)| reason),
+        memory_bytes = figures.memory,
+        memory_limit_bytes = figures.memory_limit,
+        queued_bytes = numbers.queued_bytes,
+        bottleneck = figures.bottleneck.map(super::bottleneck::Stage::name),
+        parts = figures.server.parts.as_ref().map(|parts| parts.parts),
+        merges = figures.server.merges,
+        server_memory_used_bytes = figures.server.memory_used,
+        server_memory_total_bytes = figures.server.memory_total,
+        replica_delay_seconds = figures.server.replica_delay_seconds,
+        waiting = (!figures.waiting.is_empty()).then(|| figures.waiting.join("; ")),
+        "progress"
+    );
 }

@@ -7,7 +7,7 @@ pub fn peak_memory_bytes() -> Option<u64> {
 }
 
 /// The memory that the process holds now, in bytes.
-pub(super) fn memory_bytes() -> Option<u64> {
+pub fn memory_bytes() -> Option<u64> {
     field("VmRSS:")
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::format::{bytes, count, duration};
+use crate::units::{bytes, count, counted, duration, row_rate};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -141,7 +141,7 @@ impl Summary {
             line("chunks failed", count(self.failed_chunks));
         }
         if self.outages > 0 {
-            line("server not reached", format!("{} times, for {}", count(self.outages), seconds(self.outage_seconds)));
+            line("server not reached", format!("{}, for {}", counted(self.outages, "time"), seconds(self.outage_seconds)));
         }
         line("read, written", format!("{}, {}", bytes(self.bytes_read), bytes(self.bytes_written)));
         let Seconds { plan, lookup, stream, total } = self.seconds;
@@ -149,13 +149,15 @@ impl Summary {
         let (readers, inserters) = (self.readers, self.inserters);
         line(
             "throughput",
-            format!("{:.1} krows/s, in the end with {readers} readers and {inserters} inserters", self.rows_per_second / 1e3),
+            format!(
+                "{}, in the end with {} and {}",
+                row_rate(self.rows_per_second),
+                counted(readers, "reader"),
+                counted(inserters, "inserter")
+            ),
         );
         let peak = self.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), bytes);
-        line(
-            "peak memory",
-            format!("{peak} of {}, {} wave{}", bytes(self.memory_limit_bytes), self.waves, if self.waves == 1 { "" } else { "s" }),
-        );
+        line("peak memory", format!("{peak} of {}, {}", bytes(self.memory_limit_bytes), counted(self.waves, "wave")));
         format!("{headline}: {} into {}\n{text}", self.job, self.target)
     }
 }

@@ -1,46 +1,63 @@
-//! The one way to stderr: lines above the bars, and bars below the lines.
+//! The one way to stderr: log lines above, the screen's lines below, the title around.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::block::Block;
+use super::line::Line;
+use super::screen::Size;
+use super::title;
+
+/// Between two drawings on behalf of log lines: more of them leave the screen's lines away until the next tick.
+const REDRAW_EVERY: Duration = Duration::from_millis(50);
 
 /// What the person asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TerminalOptions {
     /// Only errors.
     pub quiet: bool,
-    /// No bars and no lines of progress.
+    /// No screen and no lines of progress.
     pub no_progress: bool,
     /// Log lines are JSON: everything that is said becomes an event, so that stderr can be read line by line.
     pub json: bool,
 }
 
-/// Stderr, with or without bars. Cheap to clone.
+/// Stderr, with or without a screen at its bottom. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Terminal {
-    bars: MultiProgress,
+    screen: Arc<Mutex<Screen>>,
     interactive: bool,
     color: bool,
+    has_title: bool,
     options: TerminalOptions,
 }
 
+/// What is shown at the bottom.
+#[derive(Debug, Default)]
+struct Screen {
+    block: Block,
+    lines: Vec<Line>,
+    title: Option<String>,
+    drawn_at: Option<Instant>,
+    /// Something else writes to the terminal.
+    suspended: bool,
+}
+
 impl Terminal {
-    /// Looks at stderr and the environment: bars only on a terminal, colors only where [`NO_COLOR`](https://no-color.org) is not set.
+    /// Looks at stderr and the environment: a screen only on a terminal, colors only where [`NO_COLOR`](https://no-color.org) is not set.
     pub fn new(options: TerminalOptions) -> Self {
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let interactive = io::stderr().is_terminal() && !dumb;
+        let term = std::env::var("TERM").ok();
+        let interactive = io::stderr().is_terminal() && term.as_deref() != Some("dumb");
         let color = interactive && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let target = if interactive && !options.quiet && !options.no_progress {
-            ProgressDrawTarget::stderr_with_hz(8)
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        Self { bars: MultiProgress::with_draw_target(target), interactive, color, options }
+        let has_title = interactive && title::has_title(term.as_deref());
+        Self { screen: Arc::default(), interactive, color, has_title, options }
     }
 
-    /// Whether bars are drawn.
-    pub fn has_bars(&self) -> bool {
+    /// Whether there is a screen.
+    pub fn has_screen(&self) -> bool {
         self.interactive && !self.options.json && self.shows_progress()
     }
 
@@ -54,13 +71,54 @@ impl Terminal {
         self.color
     }
 
-    pub(super) fn bars(&self) -> &MultiProgress {
-        &self.bars
+    /// Its size now.
+    pub(super) fn size() -> Size {
+        let size = terminal_size::terminal_size_of(io::stderr());
+        size.map_or(Size { columns: 80, rows: 24 }, |(columns, rows)| Size { columns: columns.0.into(), rows: rows.0.into() })
     }
 
-    /// Takes the bars away while something else is written to the screen.
+    /// Shows these lines at the bottom, and this title.
+    pub(super) fn draw(&self, lines: Vec<Line>, title: String) {
+        let mut screen = self.screen();
+        let mut text = String::new();
+        if !screen.suspended && !screen.block.shows(&lines) {
+            text = screen.block.draw(&lines, self.color);
+            screen.drawn_at = Some(Instant::now());
+        }
+        screen.lines = lines;
+        if self.has_title && screen.title.as_ref() != Some(&title) {
+            if screen.title.is_none() {
+                text.push_str(title::KEEP);
+            }
+            text.push_str(&title::set(&title));
+            screen.title = Some(title);
+        }
+        emit(text.as_bytes());
+    }
+
+    /// Takes the lines and the title away.
+    pub(super) fn clear(&self) {
+        let mut screen = self.screen();
+        let mut text = screen.block.erase();
+        if screen.title.is_some() {
+            text.push_str(title::RESTORE);
+        }
+        *screen = Screen::default();
+        emit(text.as_bytes());
+    }
+
+    /// Takes the screen's lines away while something else is written to the terminal.
     pub fn suspended<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.bars.suspend(write)
+        {
+            let mut screen = self.screen();
+            screen.suspended = true;
+            emit(screen.block.erase().as_bytes());
+        }
+        let written = write();
+        let mut screen = self.screen();
+        screen.suspended = false;
+        emit(self.with_block(&mut screen, String::new()).as_bytes());
+        written
     }
 
     /// Writes text for the person, unless quiet was asked for.
@@ -68,7 +126,7 @@ impl Terminal {
         if self.options.json {
             tracing::info!("{}", text.trim_end());
         } else if !self.options.quiet {
-            self.write(text.as_bytes());
+            self.write(text);
         }
     }
 
@@ -77,7 +135,7 @@ impl Terminal {
         if self.options.json {
             tracing::warn!("{}", text.trim_end());
         } else {
-            self.write(text.as_bytes());
+            self.write(text);
         }
     }
 
@@ -86,16 +144,40 @@ impl Terminal {
         self.options.json
     }
 
-    fn write(&self, text: &[u8]) {
+    /// Writes lines above the screen, in one piece with it.
+    fn write(&self, lines: &str) {
+        let mut screen = self.screen();
+        let mut text = screen.block.erase();
+        text.push_str(lines);
+        if !lines.ends_with('\n') {
+            text.push('\n');
+        }
+        let redraws = !screen.suspended && screen.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW_EVERY);
+        let text = if redraws { self.with_block(&mut screen, text) } else { text };
+        emit(text.as_bytes());
+    }
+
+    /// The text, and the screen's lines below it.
+    fn with_block(&self, screen: &mut Screen, mut text: String) -> String {
+        if !screen.lines.is_empty() {
+            let Screen { block, lines, .. } = screen;
+            text.push_str(&block.draw(lines, self.color));
+            screen.drawn_at = Some(Instant::now());
+        }
+        text
+    }
+
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// In one piece: stderr has no buffer.
+fn emit(bytes: &[u8]) {
+    if !bytes.is_empty() {
         // Where stderr is gone, there is nobody left to tell.
-        self.bars.suspend(|| {
-            let mut stderr = io::stderr().lock();
-            let _ = stderr.write_all(text);
-            if text.last() != Some(&b'\n') {
-                let _ = stderr.write_all(b"\n");
-            }
-            let _ = stderr.flush();
-        });
+        let mut stderr = io::stderr().lock();
+        let _ = stderr.write_all(bytes).and_then(|()| stderr.flush());
     }
 }
 
@@ -119,7 +201,7 @@ impl Write for EventWriter {
 impl Drop for EventWriter {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.terminal.write(&self.text);
+            self.terminal.write(&String::from_utf8_lossy(&self.text));
         }
     }
 }

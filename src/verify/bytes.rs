@@ -24,10 +24,15 @@ fn cut() -> String {
     "it ends in the middle of a row".to_owned()
 }
 
+/// The bytes of a string.
+pub(super) fn bytes<'a>(answer: &mut &'a [u8]) -> Result<&'a [u8], String> {
+    let length = usize::try_from(varuint(answer)?).map_err(|_| cut())?;
+    let (taken, rest) = answer.split_at_checked(length).ok_or_else(cut)?;
+    *answer = rest;
+    Ok(taken)
+}
+
 /// A string.
-pub(super) fn text(bytes: &mut &[u8]) -> Result<String, String> {
-    let length = usize::try_from(varuint(bytes)?).map_err(|_| cut())?;
-    let (text, rest) = bytes.split_at_checked(length).ok_or_else(cut)?;
-    *bytes = rest;
-    Ok(String::from_utf8_lossy(text).into_owned())
+pub(super) fn text(answer: &mut &[u8]) -> Result<String, String> {
+    bytes(answer).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }

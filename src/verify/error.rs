@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::clickhouse::{Error as ServerError, TableName};
 use crate::plan::PlanError;
+use crate::units::counted;
 
 /// A comparison that did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum VerifyError {
         message: String,
     },
     /// A query failed, also after retries.
-    #[error("{what} of {table} failed after {attempts} attempts")]
+    #[error("{what} of {table} failed after {}", counted((*attempts).into(), "attempt"))]
     Query {
         /// What was asked.
         what: String,
@@ -42,7 +43,7 @@ pub enum VerifyError {
     },
     /// The ranges of a table could not be found.
     #[error("{0}")]
-    Plan(Box<PlanError>),
+    Plan(#[source] Box<PlanError>),
     /// The state file.
     #[error("the state file {}: {message}", path.display())]
     State {
@@ -51,4 +52,15 @@ pub enum VerifyError {
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl VerifyError {
+    /// The table that was asked for, where it is one.
+    pub fn table(&self) -> Option<&TableName> {
+        match self {
+            Self::Query { table, .. } | Self::Answer { table, .. } | Self::Unfit { table, .. } => Some(table),
+            Self::Plan(error) => error.table(),
+            Self::Stopped | Self::State { .. } => None,
+        }
+    }
 }

@@ -1,11 +1,10 @@
-//! From groups of keys that differ to rows that differ, of what kind, and by which name.
+//! From groups of keys that differ to rows that differ, and of what kind.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::VerifyError;
-use super::detail::Detail;
-use super::report::{DifferingColumn, DifferingRow, Report};
+use super::report::{DifferingColumn, Report};
 use super::rows::{Difference, Digest, Kind, RowComparison};
 use super::side::{Buckets, Share};
 use super::sums::{Pair, Sums};
@@ -49,6 +48,7 @@ impl Verifier {
             partition: self.partition.clone(),
             source: job.source.name.to_string(),
             target: job.target.name.to_string(),
+            run_id: self.options.run_id.clone(),
             sample: self.options.share.map(Share::text),
             expected_rows: expected.buckets.values().map(|bucket| bucket.rows + bucket.others).sum(),
             target_rows: found.rows(),
@@ -185,59 +185,6 @@ impl Verifier {
             }
         }
         Ok(known)
-    }
-
-    /// Asks for the keys and the differing columns of the first rows.
-    async fn name(&mut self, differences: &[Difference], parts: &[Part]) -> Result<Vec<DifferingRow>, VerifyError> {
-        let named: Vec<_> = differences.iter().take(self.options.max_differences).collect();
-        let (mut by_chunk, mut by_part) = (BTreeMap::<usize, Vec<u64>>::new(), BTreeMap::<usize, Vec<u64>>::new());
-        for difference in &named {
-            if let Some(chunk) = difference.chunk {
-                by_chunk.entry(chunk).or_default().push(difference.key);
-            }
-            if let Some(part) = difference.part {
-                by_part.entry(part).or_default().push(difference.key);
-            }
-        }
-        let queries = self.queries.clone();
-        let (source, target) = (&queries.job.source.name, &queries.job.target.name);
-        let (mut expected, mut found) = (HashMap::<u64, Vec<Detail>>::new(), HashMap::<u64, Vec<Detail>>::new());
-        for (chunk, keys) in by_chunk {
-            let scope = self.chunk(chunk);
-            let sql = |scope: &_| queries.details(&queries.expected(scope), &keys);
-            for answer in self.asker.chunk(source, "asking for rows of a chunk", &scope, queries.job.lookup.is_some(), sql).await? {
-                let details = Detail::all(&answer).map_err(not_understood(source))?;
-                for detail in details {
-                    expected.entry(detail.hash).or_default().push(detail);
-                }
-            }
-        }
-        for (part, keys) in by_part {
-            let Some((partition, range)) = parts.get(part) else { continue };
-            let sql = queries.details(&queries.found(partition, range.as_deref(), true), &keys);
-            let answer = self.asker.range(target, "asking for rows of a range", &sql).await?;
-            let details = Detail::all(&answer).map_err(not_understood(target))?;
-            for detail in details {
-                found.entry(detail.hash).or_default().push(detail);
-            }
-        }
-        Ok(named.into_iter().map(|difference| self.named(difference, &expected, &found)).collect())
-    }
-
-    fn named(&self, difference: &Difference, expected: &HashMap<u64, Vec<Detail>>, found: &HashMap<u64, Vec<Detail>>) -> DifferingRow {
-        let of = |details: &HashMap<u64, Vec<Detail>>| details.get(&difference.key).cloned().unwrap_or_default();
-        let (expected, found) = (of(expected), of(found));
-        // Where there are several rows of a key, those are told apart that have most in common.
-        let pairs = expected.iter().flat_map(|ours| found.iter().map(|theirs| ours.differing(theirs)));
-        let differing = pairs.min_by_key(Vec::len).unwrap_or_default();
-        let columns = &self.queries.job.columns;
-        let texts = expected.first().or(found.first()).map(|detail| detail.key.clone()).unwrap_or_default();
-        DifferingRow {
-            kind: difference.kind,
-            key: self.queries.key.columns.iter().map(|(name, _)| name.clone()).zip(texts).collect(),
-            columns: differing.into_iter().filter_map(|position| columns.get(position)).map(|column| column.name.clone()).collect(),
-            chunk: difference.chunk.map(|chunk| chunk + 1),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::side::Removal;
 use super::state::Progress;
 use super::verifier::Verifier;
 use crate::clickhouse::Settings;
+use crate::units::counted;
 
 /// Rows that are removed by one statement.
 const ROWS_AT_ONCE: usize = 1000;
@@ -63,7 +64,7 @@ impl Verifier {
                     Settings::common().with("max_query_size", &(sql.len() + 4096).to_string()).with("lightweight_deletes_sync", "2");
                 let done = self.asker.target().execute("remove", &sql, &settings).await;
                 done.map_err(|source| VerifyError::Query {
-                    what: format!("removing {} rows", rows.len()),
+                    what: format!("removing {}", counted(rows.len() as u64, "row")),
                     table: self.queries.job.target.name.clone(),
                     attempts: 1,
                     source: Box::new(source),

@@ -19,6 +19,8 @@ pub struct Report {
     pub source: String,
     /// The target table.
     pub target: String,
+    /// The load that filled the target, whose chunks those of this report are; none where the ledger knows none, and chunks are made anew.
+    pub run_id: Option<String>,
     /// The share of keys that was compared, where it was not all.
     pub sample: Option<String>,
     /// Rows that the job makes, versions of the target not collapsed.
@@ -63,8 +65,36 @@ pub struct DifferingRow {
     pub key: BTreeMap<String, String>,
     /// The columns that differ; none where the row is on one side only.
     pub columns: Vec<String>,
+    /// Their values on both sides, of the first rows.
+    pub values: Vec<DifferingValue>,
     /// The number of its chunk of the source, from 1.
     pub chunk: Option<usize>,
+}
+
+/// A value that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DifferingValue {
+    /// Its column.
+    pub column: String,
+    /// What the job makes.
+    pub expected: ShownValue,
+    /// What the target has.
+    pub found: ShownValue,
+    /// The first byte in which the two differ as texts, from 1; none where they do not, which only their types can tell.
+    pub first_differing_byte: Option<u64>,
+}
+
+/// As much of a value as is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownValue {
+    /// A part of the text that ClickHouse writes for it (`TabSeparatedRaw`), control characters escaped; none for NULL.
+    pub text: Option<String>,
+    /// Where the part begins, from 1.
+    pub from_byte: u64,
+    /// Its last byte.
+    pub to_byte: u64,
+    /// How long the whole text is.
+    pub bytes: u64,
 }
 
 impl Report {

@@ -3,11 +3,14 @@
 //!
 //! All hashes are taken over the key as well: else values that two rows have swapped would cancel out in a sum.
 
+use std::collections::BTreeMap;
+
 use super::comparable::{comparable, hash_of};
 use super::key::TargetKey;
+use super::values::{BLOCK, MARGIN, start_of};
 use crate::clickhouse::{quote_identifier, quote_literal};
-use crate::job::BoundJob;
 use crate::job::statements::{Scope, finished};
+use crate::job::{BoundColumn, BoundJob};
 
 /// The name of the key's hash in these queries.
 const KEY: &str = "`hash of the key`";
@@ -29,6 +32,9 @@ pub enum Removal {
     /// By a lightweight DELETE.
     Delete,
 }
+
+/// For a column, by its position, the block of its value that is asked for, by the hash of its row.
+pub(super) type Wanted = BTreeMap<usize, BTreeMap<u64, usize>>;
 
 /// The keys whose hash leaves one of these remainders.
 #[derive(Clone, Debug)]
@@ -113,8 +119,6 @@ impl Queries {
     /// For each row: hash of the key, flags (1 the job answers for it, 2 deleted), version, hash of all columns. `FORMAT RowBinary`,
     /// [`super::rows`] reads it. `deleted`: only rows that mark a deletion.
     pub fn digests(&self, rows: &str, only: &Buckets, deleted: bool) -> String {
-        let values: Vec<_> =
-            self.job.columns.iter().map(|column| comparable(quote_identifier(&column.name).as_str(), &column.type_name)).collect();
         let mut conditions = self.conditions(Some(only));
         if deleted {
             conditions.push(self.key.is_deleted());
@@ -125,7 +129,7 @@ impl Queries {
             self.owned(),
             self.key.is_deleted(),
             self.key.version_number(),
-            hash_of(&values),
+            self.row_hash(),
             conditions.join(" AND ")
         )
     }
@@ -139,20 +143,60 @@ impl Queries {
         )
     }
 
-    /// For rows of these keys: the key's hash, its columns as texts, and a hash of each column. `FORMAT RowBinary`, [`super::detail`]
-    /// reads it.
-    pub fn details(&self, rows: &str, keys: &[u64]) -> String {
+    /// For rows of these keys: the key's hash, a hash of all columns, the key's columns as texts, and each column, with its value for the keys of which
+    /// these are `shown`. `FORMAT RowBinary`, [`super::detail`] reads it.
+    pub fn details(&self, rows: &str, keys: &[u64], shown: &[u64]) -> String {
         let texts = self.key.columns.iter().map(|(name, _)| format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name)));
-        let hashes =
-            self.job.columns.iter().map(|column| hash_of(&[comparable(quote_identifier(&column.name).as_str(), &column.type_name)]));
+        let shown = numbers(shown);
+        let cells = self.job.columns.iter().map(|column| {
+            let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+            let text = format!("if({KEY} IN ({shown}), {}, '')", text_of(&value));
+            format!(
+                "tuple({}, toUInt8(isNull({value})), length({text}), substring({text}, 1, {}), \
+                 arrayMap(i -> sipHash64(substring({text}, i * {BLOCK} + 1, {BLOCK})), range(toUInt64(1), intDiv(length({text}) + {}, {BLOCK}))))",
+                hash_of(std::slice::from_ref(&value)),
+                BLOCK + MARGIN,
+                BLOCK - 1
+            )
+        });
         format!(
-            "WITH {} AS {KEY}\nSELECT {KEY}, [{}], [{}]\nFROM (\n{rows}\n)\nWHERE {KEY} IN ({}) AND NOT ({})",
+            "WITH {} AS {KEY}\nSELECT {KEY}, {}, [{}], [{}]\nFROM (\n{rows}\n)\nWHERE {}",
             self.key_hash(),
+            self.row_hash(),
             texts.collect::<Vec<_>>().join(", "),
-            hashes.collect::<Vec<_>>().join("\n, "),
-            numbers(keys),
-            self.key.is_deleted()
+            cells.collect::<Vec<_>>().join("\n, "),
+            self.live_rows_of(keys)
         )
+    }
+
+    /// For rows of these keys: a hash of all columns, and of these columns the blocks that belong to this hash of a row.
+    /// `FORMAT RowBinary`, [`super::detail`] reads it.
+    pub fn pieces(&self, rows: &str, keys: &[u64], wanted: &Wanted) -> String {
+        let row = self.row_hash();
+        let piece = |(position, blocks): (&usize, &BTreeMap<u64, usize>)| {
+            let column = self.job.columns.get(*position)?;
+            let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+            let (hashes, starts): (Vec<_>, Vec<_>) = blocks.iter().map(|(row, block)| (*row, start_of(*block))).unzip();
+            let start =
+                format!("transform({row}, [{}]::Array(UInt64), [{}]::Array(UInt64), toUInt64(0))", numbers(&hashes), numbers(&starts));
+            Some(format!("substring({}, {start} + 1, {})", text_of(&value), BLOCK + 2 * MARGIN))
+        };
+        let pieces: Vec<_> = wanted.iter().filter_map(piece).collect();
+        format!(
+            "WITH {} AS {KEY}\nSELECT {row}, [{}]\nFROM (\n{rows}\n)\nWHERE {}",
+            self.key_hash(),
+            pieces.join("\n, "),
+            self.live_rows_of(keys)
+        )
+    }
+
+    fn row_hash(&self) -> String {
+        let value = |column: &BoundColumn| comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+        hash_of(&self.job.columns.iter().map(value).collect::<Vec<_>>())
+    }
+
+    fn live_rows_of(&self, keys: &[u64]) -> String {
+        format!("{KEY} IN ({}) AND NOT ({})", numbers(keys), self.key.is_deleted())
     }
 
     /// How a row is removed.
@@ -214,6 +258,12 @@ impl Queries {
     fn with_defaults(&self, rows: &str) -> String {
         with_defaults(rows, self.key.filled_by_table.iter())
     }
+}
+
+/// SQL for the text of a value.
+fn text_of(value: &str) -> String {
+    let row = format!("formatRow('TabSeparatedRaw', {value})");
+    format!("substring({row}, 1, length({row}) - 1)")
 }
 
 fn with_defaults<'a>(rows: &str, defaults: impl Iterator<Item = &'a (String, String, String)>) -> String {

@@ -45,6 +45,8 @@ pub struct VerifyOptions {
     pub retry: RetryPolicy,
     /// When the load began, in microseconds since 1970, where that is known: rows that came later are live writers'.
     pub load_began: Option<i64>,
+    /// The load whose chunks those of the plan are, where the ledger knows one.
+    pub run_id: Option<String>,
 }
 
 /// How far a comparison is; shared with whoever shows it.

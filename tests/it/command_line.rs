@@ -2,6 +2,7 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod documents;
 mod environment;
 mod help;
 mod output;

@@ -5,8 +5,9 @@
 mod changes;
 mod claims;
 mod files;
-mod fixture;
+pub mod fixture;
 mod records;
 mod resume;
+mod slow_claims;
 mod trouble;
 mod workers;

@@ -90,7 +90,7 @@ impl Orders {
         Self { server, folder: TempDir::with_prefix("orders-").unwrap() }
     }
 
-    /// The tool with the job, the partition, this server, no bars and a summary; for more arguments. Each run fills the whole partition,
+    /// The tool with the job, the partition, this server and a summary; for more arguments. Each run fills the whole partition,
     /// whatever was recorded of those before.
     pub fn tool(&self) -> Binary {
         self.tool_at(self.server.url())
@@ -108,8 +108,13 @@ impl Orders {
         tool.args(&["run", "--job", "job.toml", "--summary-json"]).arg(summary).limit(Duration::from_secs(60))
     }
 
+    /// A file in the folder for what runs leave behind.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn summary_file(&self) -> PathBuf {
-        self.folder.path().join("summary.json")
+        self.file("summary.json")
     }
 
     /// The summary of the last run.

@@ -21,11 +21,14 @@ fn grants() -> Vec<(String, String)> {
         Some((user.to_owned(), grant.to_owned()))
     };
     let grants: Vec<_> = readme.lines().filter_map(grant).collect();
-    assert!(grants.iter().any(|(user, _)| user == "reader") && grants.iter().any(|(user, _)| user == "writer"), "{grants:?}");
+    assert!(KINDS.iter().all(|kind| grants.iter().any(|(user, _)| user == kind)), "{grants:?}");
     grants
 }
 
-/// A reader and a writer with their grants; and for each grant a user of the same kind who lacks it, named `reader0` and so on by
+/// The users of README.
+const KINDS: [&str; 4] = ["reader", "writer", "verifier", "repairer"];
+
+/// Each user with its grants; and for each grant a user of the same kind who lacks it, named `reader0` and so on by
 /// its position in the list.
 fn users(grants: &[(String, String)]) -> String {
     let user = |name: &str, profile: &str, granted: &[&String]| {
@@ -44,7 +47,7 @@ fn users(grants: &[(String, String)]) -> String {
         kept.map(|(_, (_, grant))| grant).collect()
     };
     let profile = |kind: &str| if kind == "reader" { "reading" } else { "default" };
-    let whole = ["reader", "writer"].map(|kind| user(kind, profile(kind), &of(kind, None))).concat();
+    let whole = KINDS.map(|kind| user(kind, profile(kind), &of(kind, None))).concat();
     let lacking = grants.iter().enumerate();
     let lacking: String =
         lacking.map(|(position, (kind, _))| user(&format!("{kind}{position}"), profile(kind), &of(kind, Some(position)))).collect();
@@ -76,6 +79,22 @@ fn the_listed_rights_are_enough() {
     let filled = run(&["run", "--sample", "1"]);
     assert!(filled.stdout.contains("span_id") && !filled.stderr.contains("WARN"), "{filled}");
     assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
+
+    let verified = tool(&server, "reader", "verifier", &["verify"]).run().expect(0);
+    assert!(verified.stdout.contains("those of run ") && !verified.stderr.contains("WARN"), "{verified}");
+    spoil(&server);
+    tool(&server, "reader", "verifier", &["verify"]).run().expect(4);
+    let repaired = tool(&server, "reader", "repairer", &["repair", "--remove"]).run().expect(0);
+    assert!(repaired.stderr.contains("removed 1 row, ") && !repaired.stderr.contains("WARN"), "{repaired}");
+    assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
+}
+
+/// A row that differs, and one that should not be there.
+fn spoil(server: &Server) {
+    for (replace, row) in [("'spoilt' AS name", 1), ("'too many' AS span_id", 2)] {
+        let row = format!("SELECT * FROM events FINAL WHERE _partition_id = '{PARTITION}' AND span_id = 'null-observation-{row}'");
+        server.query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
+    }
 }
 
 /// What each missing grant leads to: the arguments that need it, the exit code, and the words that must be said.
@@ -106,6 +125,9 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
         | "CREATE TABLE, SELECT, INSERT ON default.load_claims" => {
             (&["run"], 3, &["the ledger's table default.load_", "ACCESS_DENIED", "--ledger file:DIR"])
         }
+        "CREATE TABLE, SELECT, INSERT ON default.load_samples" => {
+            (&["run"], 0, &["done: ", "its report will not show how it went", "ACCESS_DENIED"])
+        }
         // Runs before this one have created the tables.
         "TABLE ENGINE ON ReplacingMergeTree" => (&["run"], 0, &["done: "]),
         other => panic!("README lists the grant {other}, and nothing says what its absence leads to"),
@@ -116,7 +138,8 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
 fn each_right_that_is_missing_is_named() {
     let grants = grants();
     let server = server(&grants);
-    for (position, (kind, grant)) in grants.iter().enumerate() {
+    let running = grants.iter().enumerate().filter(|(_, (kind, _))| matches!(&**kind, "reader" | "writer"));
+    for (position, (kind, grant)) in running {
         let (arguments, code, words) = without(grant);
         let lacking = format!("{kind}{position}");
         let (reader, writer) = if kind == "reader" { (lacking.as_str(), "writer") } else { ("reader", lacking.as_str()) };
@@ -133,6 +156,76 @@ fn each_right_that_is_missing_is_named() {
     }
 }
 
+/// The same for who compares and mends: kind and grant, the exit code, and the words.
+const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
+    ("verifier", "CREATE TABLE, INSERT ON default.load_verifications", 4, &["the result is not kept in the ledger"]),
+    ("repairer", "CREATE TABLE, INSERT ON default.load_verifications", 0, &["the result is not kept in the ledger"]),
+    // Comparisons before this one have created the table.
+    ("verifier", "TABLE ENGINE ON ReplacingMergeTree", 4, &[]),
+    ("repairer", "TABLE ENGINE ON ReplacingMergeTree", 0, &[]),
+    ("verifier", "SELECT ON system.parts", 4, &["GRANT SELECT ON system.parts"]),
+    ("repairer", "SELECT ON system.parts", 0, &["GRANT SELECT ON system.parts"]),
+    (
+        "verifier",
+        "SELECT ON default.events",
+        3,
+        &["the target table default.events does not exist, or the user has no right", "SELECT ON default.events"],
+    ),
+    ("verifier", "SELECT ON default.load_state", 4, &["the ledger cannot be read"]),
+    ("repairer", "SELECT ON default.events", 3, &["ACCESS_DENIED", "the grant SELECT", "hint: the user needs SELECT ON default.events"]),
+    ("repairer", "INSERT ON default.events", 3, &["the server refuses the insert that a repair would send", "ACCESS_DENIED"]),
+    ("repairer", "SELECT ON default.load_state", 0, &["the ledger cannot be read"]),
+];
+
+#[test]
+fn each_right_that_is_missing_for_verify_and_repair_is_named() {
+    let grants = grants();
+    let server = server(&grants);
+    tool(&server, "reader", "writer", &["run"]).run().expect(0);
+    tool(&server, "reader", "verifier", &["verify"]).run().expect(0);
+    let comparing = grants.iter().enumerate().filter(|(_, (kind, _))| matches!(&**kind, "verifier" | "repairer"));
+    for (position, (kind, grant)) in comparing {
+        spoil(&server);
+        let found = WITHOUT.iter().find(|(whose, what, ..)| (*whose, *what) == (&**kind, &**grant));
+        let (.., code, words) =
+            found.unwrap_or_else(|| panic!("README lists {grant} for {kind}, and nothing says what its absence leads to"));
+        let arguments: &[&str] = if kind == "verifier" { &["verify"] } else { &["repair", "--remove"] };
+        let output = tool(&server, "reader", &format!("{kind}{position}"), arguments).run().expect(*code);
+        for part in *words {
+            assert!(output.stderr.contains(part), "{kind} without {grant}: {part:?} is not in\n{output}");
+        }
+    }
+}
+
+/// A target without a mark for deleted rows.
+#[test]
+fn removing_by_delete_needs_a_right_of_its_own() {
+    let tables = ["SELECT ON default.stored", "SELECT ON default.copies", "INSERT ON default.copies", "ALTER DELETE ON default.copies"];
+    let grants: Vec<_> = tables.iter().map(|grant| ("writer".to_owned(), (*grant).to_owned())).collect();
+    let options = ServerOptions { config_xml: Some(CONFIG.to_owned()), users_xml: Some(users(&grants)), ..Default::default() };
+    let server = Server::start_with(options);
+    server.script(
+        "CREATE TABLE stored (number UInt32, version UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY number
+         --;;
+         CREATE TABLE copies AS stored
+         --;;
+         INSERT INTO stored SELECT number, 1 FROM numbers(100)
+         --;;
+         INSERT INTO copies SELECT number, 1 FROM numbers(101)",
+    );
+    let job = "name = 'x'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n\
+               [columns]\nnumber = 'source.number'\nversion = 'source.version'\n";
+    let repair = |user: &str| {
+        let arguments = ["repair", "--remove", "--job", "job.toml", "--partition", "id:all"];
+        tool(&server, user, user, &arguments).file("job.toml", job)
+    };
+    let output = repair("writer3").run().expect(1);
+    assert!(output.stderr.contains("ALTER DELETE") && output.stderr.contains("removing 1 row"), "{output}");
+    let output = repair("writer").run().expect(0);
+    assert!(output.stderr.contains("each by DELETE"), "{output}");
+    assert_eq!(number(&server, "SELECT count() FROM copies"), 100);
+}
+
 /// Without the names of parts in `system.parts` the partition is cut in the same places.
 #[test]
 fn chunks_do_not_depend_on_the_right_to_see_parts() {
@@ -147,8 +240,9 @@ fn chunks_do_not_depend_on_the_right_to_see_parts() {
     let job = "name = 'x'\n[source]\ntable = 'narrow'\n[target]\ntable = 'copy'\n[columns]\nkey = 'source.key'\n";
     let chunks = |user: &str| {
         let tool = tool(&server, user, user, &["plan", "--job", "job.toml", "--partition", "id:all"]).file("job.toml", job);
-        let plan = tool.run().expect(0).stdout;
-        plan.lines().filter(|line| line.trim_start().starts_with("chunk ")).map(str::to_owned).collect::<Vec<_>>()
+        let plan = tool.args(&["--measure", "0s", "--json"]).run().expect(0).stdout;
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        plan["chunks"].as_array().unwrap().clone()
     };
     let seen = chunks("writer");
     assert!(seen.len() > 1, "{seen:?}");

@@ -1,72 +1,28 @@
-//! What a person sees on a terminal: bars for both phases, log lines above them, the summary below.
+//! What a person sees on a terminal: one screen for the whole run, log lines above it, the summary below.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod in_terminal;
 #[expect(clippy::module_inception, reason = "the screen of these tests")]
 mod screen;
+mod tmux;
 
-use std::io::Read;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::orders::{JOB, Orders, PARTITION};
+use crate::orders::Orders;
 use crate::support::{Direction, Proxy, process};
+use in_terminal::{InTerminal, ROWS, screens};
 use screen::Screen;
 
-const ROWS: usize = 50;
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
-/// A run in a terminal.
-struct InTerminal {
-    child: Child,
-    reader: Option<std::thread::JoinHandle<Vec<u8>>>,
-    // Removed with this.
-    _folder: tempfile::TempDir,
-}
-
-impl InTerminal {
-    fn start(orders: &Orders, columns: usize, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("job.toml"), JOB).unwrap();
-        let mut command = Command::new("python3");
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/screen/in_terminal.py"));
-        command.args([columns.to_string(), ROWS.to_string(), env!("CARGO_BIN_EXE_clickhouse-backfill").to_owned()]);
-        command.args(["run", "--job", "job.toml", "--partition", PARTITION, "--batch-size", "2000"]).args(arguments);
-        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("TERM", "xterm-256color").env("RESTART", "true");
-        command.envs(orders.server.environment()).env("CLICKHOUSE_URL", url).envs(environment.iter().copied());
-        let mut child = command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("python3 can be run");
-        let mut output = child.stdout.take().unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            output.read_to_end(&mut bytes).unwrap();
-            bytes
-        });
-        Self { child, reader: Some(reader), _folder: folder }
-    }
-
-    /// Waits for the end; gives all bytes that the terminal got.
-    fn wait(mut self) -> Vec<u8> {
-        let ended = process::wait_until(SOON, || self.child.try_wait().unwrap().is_some());
-        assert!(ended, "the run did not end");
-        let status = self.child.wait().unwrap();
-        let bytes = self.reader.take().unwrap().join().unwrap();
-        assert!(status.success(), "{status}\n{}", String::from_utf8_lossy(&bytes));
-        bytes
-    }
-}
-
-impl Drop for InTerminal {
-    fn drop(&mut self) {
-        // Ends the run as well, where a test has failed before.
-        process::signal(self.child.id(), "TERM");
-        let _ = self.child.wait();
-    }
-}
-
-/// Replaces what differs from run to run: the run's id becomes `ID`, every number `N`.
+/// Replaces what differs from run to run: the run's id becomes `ID`, every number `N`, whatever follows from it.
 fn normalized(line: &str) -> String {
+    let line = numbers_replaced(line).replace("krows/s", "rows/s").replace("N reader and", "N readers and");
+    if line.ends_with("N inserter") { format!("{line}s") } else { line }
+}
+
+fn numbers_replaced(line: &str) -> String {
     let mut text = String::new();
     for word in line.split_inclusive(' ') {
         let is_id = word.trim_end().len() == 16 && word.trim_end().chars().all(|c| c.is_ascii_hexdigit());
@@ -92,15 +48,6 @@ fn normalized(line: &str) -> String {
     text
 }
 
-/// The screens that a person saw: before each redraw, and the last one.
-fn screens(bytes: &[u8], columns: usize) -> Vec<Screen> {
-    let redraws = (0..bytes.len())
-        .filter(|&at| [b"\x1b[1A".as_slice(), b"\x1b[2A", b"\x1b[3A", b"\x1b[4A"].iter().any(|up| bytes[at..].starts_with(up)));
-    // What is erased is first gone to, so only the first of several movements begins a redraw.
-    let begins = redraws.filter(|&at| !bytes[..at].ends_with(b"\x1b[2K"));
-    begins.chain([bytes.len()]).map(|end| Screen::after(&bytes[..end], columns, ROWS)).collect()
-}
-
 const LOG_LINES: [&str; 2] = [
     "N-N-NTN:N:NZ  WARN loading attributes broke off, trying again table=default.customers attempt=N pause_ms=N error=the connection to \
      http://N:N/ failed: network error: error reading a body from connection: Connection reset by peer (os error N)",
@@ -120,8 +67,6 @@ clickhouse-backfill N, run ID
   ledger      load_state, load_state_chunks and load_claims in the database default
   dry run     no
 LOG LINES
-attributes N rows, N KiB, at most N KiB in the map
-    events N rows inserted
 done: shipments into default.shipments
   partition                N
   chunks                   N of N now, N before, N failed
@@ -133,17 +78,40 @@ done: shipments into default.shipments
   batches, retries, errors N, N, N
   read, written            N MiB, N MiB
   time                     N s (plan N s, attributes N s, streaming N s)
-  throughput               N krows/s, in the end with N readers and N inserters
+  throughput               N rows/s, in the end with N readers and N inserters
   peak memory              N MiB of N GiB, N wave";
 
+/// What the screen's first line begins with.
+const HEADLINE: &str = "shipments 202506: ";
+
+/// The lines above the screen's own, and these.
+#[track_caller]
+fn parts(screen: &Screen) -> (Vec<String>, Vec<String>) {
+    let text = screen.text();
+    let headlines: Vec<_> = (0..text.len()).filter(|&line| text[line].starts_with(HEADLINE)).collect();
+    assert!(headlines.len() <= 1, "what was drawn before is not taken away\n{}", text.join("\n"));
+    let at = headlines.first().copied().unwrap_or(text.len());
+    let (log, own) = text.split_at(at);
+    (log.to_vec(), own.to_vec())
+}
+
+/// Holds every screen against the last one: what scrolls by is as it stays, and the lines below it fit.
+#[track_caller]
+fn assert_untorn(screens: &[Screen], last: &Screen) {
+    let all = last.text();
+    for screen in screens {
+        let (log, own) = parts(screen);
+        assert_eq!(log, all[..log.len()], "torn\n{}", screen.all_rows().join("\n"));
+        assert!(own.len() < ROWS, "{own:#?}");
+    }
+}
+
 #[test]
-fn bars_and_log_lines_share_the_screen() {
+fn log_lines_scroll_above_the_screen() {
     let orders = Orders::start(20_000);
     let proxy = Proxy::start(orders.server.port());
-    let mut last = Vec::new();
-    // In the narrow one, the second bar takes several rows.
     for columns in [120, 60] {
-        // Each phase breaks off once, which makes a log line and a pause in which the bars are drawn.
+        // Each phase breaks off once, which makes a log line and a pause in which the screen is drawn.
         let fired = proxy.fired();
         proxy.after_request_with(b"-lookup-").reset_at(Direction::ToClient, 200_000, 1);
         let running = InTerminal::start(&orders, columns, &proxy.url(), &[], &[]);
@@ -153,58 +121,97 @@ fn bars_and_log_lines_share_the_screen() {
         let bytes = running.wait();
         orders.assert_complete();
 
-        let screens = screens(&bytes, columns);
+        let (screens, last) = (screens(&bytes, columns), Screen::after(&bytes, columns, ROWS));
+        assert_untorn(&screens, &last);
         let (mut loading, mut streaming) = (false, false);
         for screen in &screens {
-            let text = screen.text();
-            let shown = screen.rows().join("\n");
-            for line in text.iter().filter(|line| line.contains("WARN")) {
-                assert!(LOG_LINES.contains(&normalized(line).as_str()), "a torn log line\n{shown}");
-            }
-            for bar in ["attributes ", "    events "] {
-                assert!(screen.rows().iter().filter(|row| row.starts_with(bar)).count() <= 1, "two bars of one kind\n{shown}");
-            }
-            // Bars fill their rows, so that a terminal takes both for one line.
-            let parts = |parts: &[&str]| text.iter().any(|line| parts.iter().all(|part| line.contains(part)));
-            loading |= parts(&["attributes ", " rows, ", " in the map", "    events ", " waiting for the attributes"]);
-            streaming |= parts(&["attributes 480 rows, ", "    events [", "=>", " % ", " rows, ", " in flight, 2 retries, "]);
+            let (_, own) = parts(screen);
+            let has = |parts: &[&str]| own.iter().any(|line| parts.iter().all(|part| line.contains(part)));
+            loading |= has(&[": loading attributes, "]) && has(&["> lookup ", "the bottleneck"]) && has(&["  retries   1, the last "]);
+            streaming |= has(&[": inserting, "]) && has(&["[", "] ", " %  ", " rows"]) && has(&["  retries   2, the last "]);
         }
-        assert!(loading && streaming, "bars of both phases, in {} screens, {loading}, {streaming}", screens.len());
-        last.push(screens.last().unwrap().text().iter().map(|line| normalized(line)).collect::<Vec<_>>().join("\n"));
+        assert!(loading && streaming, "both phases, in {} screens, {loading}, {streaming}", screens.len());
+        // What the preflight warns of depends on what the server has written down by then. Such a note may take several rows.
+        let mut is_note = false;
+        let mut last: Vec<_> = last.text().iter().map(|line| normalized(line)).collect();
+        last.retain(|line| {
+            is_note = line.starts_with("note: ") || is_note && !line.starts_with("N-N-N") && !line.starts_with("done: ");
+            !is_note
+        });
+        assert_eq!(last.join("\n"), LAST_SCREEN.replace("LOG LINES", &LOG_LINES.join("\n")));
     }
-    for last in last {
-        assert_eq!(last, LAST_SCREEN.replace("LOG LINES", &LOG_LINES.join("\n")));
-    }
-}
-
-/// What a terminal got that was no text: the sequences, without their `ESC [`.
-fn sequences(bytes: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    text.split("\u{1b}[")
-        .skip(1)
-        .map(|rest| rest.split_inclusive(|c: char| c.is_ascii_alphabetic()).next().unwrap_or_default().to_owned())
-        .collect()
 }
 
 #[test]
-fn colors_and_bars_can_be_refused() {
+fn a_terminal_that_is_resized_shows_one_screen() {
+    let orders = Orders::start(20_000);
+    let proxy = Proxy::start(orders.server.port());
+    proxy.after_request_with(b"-source-").stall_at(Direction::ToClient, 2_000_000, 1);
+    let running = InTerminal::start(&orders, 80, &proxy.url(), &["-v"], &[]);
+    assert!(process::wait_until(SOON, || proxy.fired() == 1));
+    running
+        .wait_for("the reason", |screen| screen.text().iter().any(|line| line.starts_with("  waiting: rows from the server for 1 chunk")));
+    for columns in [60, 120, 40, 80] {
+        running.resize(columns);
+        // The bar is as long as the terminal allows.
+        let bar = (columns - 1).min(79);
+        running.wait_for("a bar of the new width", |screen| {
+            let (_, own) = parts(screen);
+            let fits = own.iter().all(|line| line.chars().count() < columns);
+            fits && own.iter().any(|line| line.starts_with('[') && line.chars().count() >= bar.min(60))
+        });
+    }
+    proxy.pass();
+    let bytes = running.wait();
+    orders.assert_complete();
+    let (screens, last) = (screens(&bytes, 80), Screen::after(&bytes, 80, ROWS));
+    assert_untorn(&screens, &last);
+    assert!(parts(&last).1.is_empty(), "it is taken away at the end\n{}", last.text().join("\n"));
+    let titles = last.titles();
+    assert!(titles.iter().any(|title| title.ends_with(" % shipments 202506, waiting")), "{titles:?}");
+    assert_eq!(titles.last().map(String::as_str), Some(""), "the title is cleared in the end");
+}
+
+#[test]
+fn why_a_run_is_held_back_is_on_the_screen() {
+    let orders = Orders::start(1_000);
+    let query = "SELECT 'the moon is full'";
+    let running = InTerminal::start(&orders, 80, orders.server.url(), &["--throttle-query", query], &[]);
+    running.wait_for("the reason, and the server", |screen| {
+        let (_, own) = parts(screen);
+        let server = own.iter().find(|line| line.starts_with("  server "));
+        let is_known = server.is_some_and(|line| line.contains(" merge") && line.contains("iB of ") && !line.contains('–'));
+        is_known && own.iter().any(|line| line.starts_with("  waiting: ") && line.contains("the moon is full"))
+    });
+}
+
+/// What a terminal got that was no text: the sequences, without their `ESC`.
+fn sequences(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let is_end = |c: char| c.is_ascii_alphabetic() || c == '\u{7}';
+    text.split('\u{1b}').skip(1).map(|rest| rest.split_inclusive(is_end).next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn colors_title_and_screen_can_be_refused() {
     let orders = Orders::start(1_000);
     let url = orders.server.url();
     let run = |arguments: &[&str], environment: &[(&str, &str)]| InTerminal::start(&orders, 120, url, arguments, environment).wait();
     let colors = |bytes: &[u8]| sequences(bytes).iter().any(|sequence| sequence.ends_with('m'));
-    let moves = |bytes: &[u8]| sequences(bytes).iter().any(|sequence| !sequence.ends_with('m'));
+    let moves = |bytes: &[u8]| sequences(bytes).iter().any(|sequence| sequence.starts_with('[') && !sequence.ends_with('m'));
+    let titles = |bytes: &[u8]| sequences(bytes).iter().any(|sequence| sequence.starts_with(']'));
 
-    let usual = run(&["-v"], &[]);
-    assert!(colors(&usual) && moves(&usual), "{}", String::from_utf8_lossy(&usual));
-    for (what, bytes, has_colors, has_moves) in [
-        ("NO_COLOR", run(&["-v"], &[("NO_COLOR", "1")]), false, true),
-        ("an empty NO_COLOR, which does not count", run(&["-v"], &[("NO_COLOR", "")]), true, true),
-        ("--no-progress", run(&["-v", "--no-progress"], &[]), true, false),
-        ("both", run(&["-v", "--no-progress"], &[("NO_COLOR", "1")]), false, false),
-        ("a dumb terminal", run(&["-v"], &[("TERM", "dumb")]), false, false),
+    for (what, bytes, expected) in [
+        ("the usual", run(&["-v"], &[]), (true, true, true)),
+        ("NO_COLOR", run(&["-v"], &[("NO_COLOR", "1")]), (false, true, true)),
+        ("an empty NO_COLOR, which does not count", run(&["-v"], &[("NO_COLOR", "")]), (true, true, true)),
+        ("--no-progress", run(&["-v", "--no-progress"], &[]), (true, false, false)),
+        ("both", run(&["-v", "--no-progress"], &[("NO_COLOR", "1")]), (false, false, false)),
+        ("a dumb terminal", run(&["-v"], &[("TERM", "dumb")]), (false, false, false)),
+        ("a terminal without a title", run(&["-v"], &[("TERM", "linux")]), (true, true, false)),
     ] {
         let text = String::from_utf8_lossy(&bytes);
-        assert_eq!((colors(&bytes), moves(&bytes)), (has_colors, has_moves), "{what}\n{text}");
+        assert_eq!((colors(&bytes), moves(&bytes), titles(&bytes)), expected, "{what}\n{text}");
         assert!(text.contains("DEBUG") && text.contains("done: shipments"), "{what}\n{text}");
     }
     let quiet = run(&["-q"], &[]);

@@ -154,7 +154,7 @@ fn a_killed_owner_leaves_no_server_behind() {
 
 fn failure(port: u16, config: Option<&Path>) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let launch = Launch { directory: &folder.path().join("server"), port, config, users: None };
+    let launch = Launch { directory: &folder.path().join("server"), port, config, users: None, disk_mib: None };
     Launcher::start(&launch).expect_err("the server must not start")
 }
 
@@ -168,7 +168,7 @@ fn a_busy_port_is_a_start_failure_that_says_so() {
 #[test]
 fn a_busy_folder_is_a_start_failure_that_says_so() {
     let server = Server::start_own();
-    let launch = Launch { directory: &server.directory(), port: 0, config: None, users: None };
+    let launch = Launch { directory: &server.directory(), port: 0, config: None, users: None, disk_mib: None };
     let words = Launcher::start(&launch).expect_err("the server must not start");
     assert!(words.starts_with("error: a server already runs in"), "{words}");
     assert!(server.answers());

@@ -69,6 +69,31 @@ fn the_built_in_job_fills_the_other_server() {
     }
 }
 
+#[test]
+fn the_other_server_is_compared_and_mended() {
+    let apart = Apart::start(DECEMBER);
+    let partition = PARTITIONS[0];
+    apart.tool("run", partition).run().expect(0);
+    let output = apart.tool("verify", partition).run().expect(0);
+    assert!(output.stdout.contains("equal: the target is what the job makes of the source"), "{output}");
+    for (replace, row) in [("'spoilt' AS name", 1), ("'too many' AS span_id", 2)] {
+        let row = format!("SELECT * FROM events FINAL WHERE _partition_id = '{partition}' AND span_id = 'null-observation-{row}'");
+        apart.target.query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
+    }
+    let output = apart.tool("verify", partition).arg("--json").run().expect(4);
+    let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{output}");
+    let spoilt = rows.iter().find(|row| row["key"]["span_id"] == "null-observation-1").expect("it is named");
+    assert_eq!((&spoilt["columns"], &spoilt["values"][0]["found"]["text"]), (&["name"][..].into(), &"spoilt".into()), "{output}");
+    let output = apart.tool("repair", partition).arg("--remove").run().expect(0);
+    assert!(output.stderr.contains("removed 1 row, "), "{output}");
+    apart.bring_expected(DECEMBER, partition);
+    assert_filled(&apart.target, "events", partition, "SELECT * FROM expected");
+    let unknown = "SELECT count() FROM system.errors WHERE name IN ('UNKNOWN_TABLE', 'UNKNOWN_IDENTIFIER') AND last_error_message LIKE '%default.events%'";
+    assert_eq!(number(&apart.source, unknown), 0, "the source's server was asked for the target's tables");
+}
+
 fn users() -> String {
     let user = |name: &str, password: &str| {
         format!(
@@ -132,14 +157,22 @@ fn what_is_wrong_with_the_sources_server_is_said_of_it() {
         assert!(!output.stderr.contains("reading"), "the password\n{output}");
     };
     let of_source = "the source's server cannot be used";
-    fails(tool(&source, &target).env("SOURCE_URL", "http://127.0.0.1:1"), 2, &[of_source, "127.0.0.1:1", "--source-url or SOURCE_URL"]);
+    fails(
+        tool(&source, &target).env("SOURCE_URL", "http://127.0.0.1:1").env("OUTAGE_WAIT", "0"),
+        2,
+        &[of_source, "127.0.0.1:1", "--source-url or SOURCE_URL"],
+    );
     fails(tool(&source, &target).env("SOURCE_URL", "nonsense"), 2, &[of_source, "URL cannot be used"]);
     let wrong = ["AUTHENTICATION_FAILED", "set SOURCE_USER, and SOURCE_PASSWORD or --source-password-file"];
     fails(tool(&source, &target).env("SOURCE_PASSWORD", "x"), 2, &[&[of_source], &wrong[..]].concat());
     fails(tool(&source, &target).env("SOURCE_DB", "nowhere"), 2, &[of_source, "UNKNOWN_DATABASE", "--source-db or SOURCE_DB"]);
     fails(tool(&source, &target).env("SOURCE_DB", "default"), 3, &["the source table default.orders does not exist", "--source-db"]);
     fails(tool(&source, &target).env("SOURCE_PASSWORD_FILE", "x"), 2, &["SOURCE_PASSWORD and SOURCE_PASSWORD_FILE are both given"]);
-    fails(tool(&source, &target).env("CLICKHOUSE_URL", "http://127.0.0.1:1"), 2, &["127.0.0.1:1", "--clickhouse-url or CLICKHOUSE_URL"]);
+    fails(
+        tool(&source, &target).env("CLICKHOUSE_URL", "http://127.0.0.1:1").env("OUTAGE_WAIT", "0"),
+        2,
+        &["127.0.0.1:1", "--clickhouse-url or CLICKHOUSE_URL"],
+    );
     // The user and the password of the target's server are not for another one.
     let named = tool(&source, &target).env("CLICKHOUSE_USER", "default").env("SOURCE_USER", "").env("SOURCE_PASSWORD", "");
     named.args(&["run", "--job", "job.toml", "--dry-run"]).run().expect(0);
@@ -148,4 +181,24 @@ fn what_is_wrong_with_the_sources_server_is_said_of_it() {
         .env("CLICKHOUSE_USER", "reader")
         .env("CLICKHOUSE_PASSWORD", "reading");
     fails(same.env("SOURCE_USER", "writer").env("SOURCE_PASSWORD", "").env("SOURCE_URL", ""), 2, &[of_source, "AUTHENTICATION_FAILED"]);
+}
+
+#[test]
+fn rows_with_quotes_in_their_keys_are_compared_and_mended() {
+    let (source, target) = orders_apart();
+    let tool = |arguments: &[&str]| tool(&source, &target).args(arguments).args(&["--job", "job.toml"]);
+    tool(&["run"]).run().expect(0);
+    tool(&["verify"]).run().expect(0);
+    let filled = target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinary");
+    target.script(
+        "ALTER TABLE shipments UPDATE letter = 'x' WHERE customer LIKE '%clock%' AND order_id = 1000003 SETTINGS mutations_sync = 2
+         --;;
+         INSERT INTO shipments SELECT * REPLACE (7 AS order_id) FROM shipments WHERE customer LIKE '%clock%' LIMIT 1",
+    );
+    let output = tool(&["verify"]).run().expect(4);
+    for part in ["customer='o\'clock \\ `x`' order_id=1000003  in letter", "customer='o\'clock \\ `x`' order_id=7"] {
+        assert!(output.stdout.contains(part), "{part}\n{output}");
+    }
+    tool(&["repair", "--remove"]).run().expect(0);
+    assert!(target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinary") == filled);
 }

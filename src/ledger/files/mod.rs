@@ -5,12 +5,15 @@
 //! DIR/chunks/<run id>/pending.json    its chunks as they were when it began
 //! DIR/chunks/<run id>/<number>.json   a chunk that was completed or failed
 //! DIR/claims/<claim id>.json          a process that works on a load
+//! DIR/samples/<run id>/<claim id>.jsonl     how a process went, a line every ten seconds or so
+//! DIR/verifications/<run id>/<time>.json     what a comparison found
 //! DIR/lock                            held while claims are read or written
 //! ```
 //!
 //! Processes on several machines can share the folder where its file system keeps locks and the machines' clocks agree.
 
 mod atomic;
+mod observations;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -54,6 +57,10 @@ impl FileStore {
         Ok(all.into_iter().filter(|load| load.is_current && load.key == *key).collect())
     }
 
+    pub fn all_loads(&self) -> Result<Vec<LoadRecord>, LedgerError> {
+        read_all(&self.folder.join("loads"))
+    }
+
     pub fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
         let folder = self.folder.join("chunks").join(run_id);
         let mut chunks: Vec<ChunkRecord> = read(&folder.join(PENDING))?.unwrap_or_default();
@@ -90,7 +97,7 @@ impl FileStore {
 
     pub fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
         let folder = self.folder.join("claims");
-        let all = self.locked(|| read_all::<ClaimFile>(&folder))?;
+        let all = self.while_nobody_writes(|| read_all::<ClaimFile>(&folder))?;
         let now = Timestamp::now();
         let concerned =
             |file: &ClaimFile| file.claim.key == *key && (file.claim.status == super::ClaimStatus::Held || file.claim.claim_id == own_id);
@@ -106,6 +113,18 @@ impl FileStore {
             let claim = Claim { claimed_at: Some(claim.claimed_at.unwrap_or(heartbeat_at)), ..claim.clone() };
             write(&path, &ClaimFile { claim, heartbeat_at })
         })
+    }
+
+    /// Reads while no other process writes. Who may not write, and so cannot be in the way of those who do, reads all the same.
+    fn while_nobody_writes<T>(&self, work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        let path = self.folder.join("lock");
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return work(),
+            Err(error) => return Err(failed("opening", &path)(error)),
+        };
+        file.lock_shared().map_err(failed("locking", &path))?;
+        work()
     }
 
     /// Does something while no other process does. The system ends the lock of a process that dies.

@@ -1,24 +1,27 @@
-//! A ledger in tables of ClickHouse: `load_state`, `load_state_chunks` and `load_claims`.
+//! A ledger in tables of ClickHouse: `load_state`, `load_state_chunks` and `load_claims`; beside them `load_samples` and `load_verifications`.
 //!
 //! All are [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree): a change is a new row
 //! with a later `updated_at`, and `FINAL` gives the rows as they are. All times are the server's, so that the clocks of the machines
 //! that work on a load need not agree.
 
+mod observations;
 mod rows;
 mod schema;
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use self::rows::{ChunkRow, ClaimRow, LoadRow};
 use self::schema::{CHUNKS, CLAIMS, LOADS, Table};
-use super::{ChunkRecord, Claim, LedgerError, LiveClaim, LoadKey, LoadRecord};
+use super::{ChunkRecord, Claim, LedgerError, LiveClaim, LoadKey, LoadRecord, Timestamp};
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableName, quote_literal};
 
 /// The server says so of a table that is not there, and of a database.
 const UNKNOWN_TABLE: u32 = 60;
 const UNKNOWN_DATABASE: u32 = 81;
+/// And so to a user who may not choose settings.
+const READONLY: u32 = 164;
 
 /// The tables of a ledger.
 pub(super) struct TableStore {
@@ -61,6 +64,10 @@ impl TableStore {
         self.select::<LoadRow>(&LOADS, &rows::load_columns(), &condition).await?.into_iter().map(LoadRow::into_record).collect()
     }
 
+    pub async fn all_loads(&self) -> Result<Vec<LoadRecord>, LedgerError> {
+        self.select::<LoadRow>(&LOADS, &rows::load_columns(), "1").await?.into_iter().map(LoadRow::into_record).collect()
+    }
+
     pub async fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
         let condition = format!("run_id = {} ORDER BY chunk", quote_literal(run_id));
         let rows = self.select::<ChunkRow>(&CHUNKS, &rows::chunk_columns(), &condition).await?;
@@ -71,6 +78,17 @@ impl TableStore {
         let condition = format!("{} AND (status = 'held' OR claim_id = {})", of_load(key), quote_literal(own_id));
         let rows = self.select::<ClaimRow>(&CLAIMS, &rows::claim_columns(), &condition).await?;
         Ok(rows.into_iter().map(ClaimRow::into_claim).collect())
+    }
+
+    /// By the server's clock.
+    pub async fn now(&self) -> Result<Timestamp, LedgerError> {
+        #[derive(Deserialize)]
+        struct Now {
+            now_us: i64,
+        }
+        let sql = "SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS now_us";
+        let rows = self.rows::<Now>(sql).await.map_err(|error| self.failed("reading", &LOADS, error))?;
+        Ok(rows.first().map_or_else(Timestamp::now, |row| Timestamp(row.now_us)))
     }
 
     pub async fn write_load(&self, load: &LoadRecord) -> Result<(), LedgerError> {
@@ -93,10 +111,18 @@ impl TableStore {
     /// Rows as they are now. A table that is not there has none.
     async fn select<T: DeserializeOwned>(&self, table: &Table, columns: &str, condition: &str) -> Result<Vec<T>, LedgerError> {
         let sql = format!("SELECT {columns} FROM {} FINAL WHERE {condition}", self.name(table).quoted());
-        match self.connection.rows_with("ledger", &sql, &reading()).await {
+        match self.rows(&sql).await {
             Ok(rows) => Ok(rows),
             Err(error) if matches!(error.code(), Some(UNKNOWN_TABLE | UNKNOWN_DATABASE)) => Ok(Vec::new()),
             Err(error) => Err(self.failed("reading", table, error)),
+        }
+    }
+
+    /// A user who may read and no more, not even choose settings (`readonly = 1`), reads with those of the profile.
+    async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, ServerError> {
+        match self.connection.rows_with("ledger", sql, &reading()).await {
+            Err(error) if error.code() == Some(READONLY) => self.connection.rows_as_it_is("ledger", sql).await,
+            rows => rows,
         }
     }
 
@@ -114,7 +140,7 @@ impl TableStore {
             form.values,
             quote_literal(form.structure)
         );
-        let inserted = self.connection.insert("ledger", &sql, &writing(), &[Bytes::from(body)]).await;
+        let inserted = self.connection.insert(table.label, &sql, &writing(), &[Bytes::from(body)]).await;
         inserted.map_err(|error| self.failed("writing", table, error))
     }
 

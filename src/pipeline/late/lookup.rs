@@ -99,6 +99,7 @@ impl LateLookup {
                 }
             }
             sink.attempt.read(Tally { matched, ..Tally::default() });
+            self.shared.advice.consider(&self.shared.counters, lookup);
             begin = question.end;
             tokio::task::consume_budget().await;
         }

@@ -14,11 +14,13 @@
 //!
 //! What is known of a key, "not there" included, is remembered by the wave within a bound (`answers`), for traces that many rows name.
 
+mod advice;
 mod answers;
 mod aside;
 mod ask;
 mod lookup;
 mod rows;
 
+pub(super) use advice::Advice;
 pub(super) use lookup::LateLookup;
 pub(super) use rows::LateRows;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::layout::{Progress, Walk};
@@ -108,20 +110,35 @@ impl RowFramer {
     /// If a row is malformed or too long; the rows before it have been handed out then. Errors of `on_rows` are passed on.
     /// After any error the framer is of no use, and says so when it is used again.
     pub fn push<E: From<FramingError>>(&mut self, piece: &[u8], on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.push_until(piece, &mut |group| on_rows(group).map(ControlFlow::Continue)).map(drop)
+    }
+
+    /// Takes the next piece of the stream as [`push`](Self::push) does, until `on_rows` breaks off after a group. Returns what it did not
+    /// take, which is to be pushed next; nothing when the whole piece was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    pub fn push_until<'p, E: From<FramingError>>(
+        &mut self,
+        piece: &'p [u8],
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<&'p [u8], E> {
         if self.failed {
             return Err(FramingError::FailedBefore.into());
         }
         // Forgotten only if all goes well, also if `on_rows` panics.
         self.failed = true;
-        let mut rest = piece;
+        let (mut rest, flow) = (piece, Cell::new(ControlFlow::Continue(())));
+        let mut noting = |group: RowGroup<'_>| on_rows(group).map(|next| flow.set(next));
         if !self.partial.is_empty() {
-            rest = self.complete_partial_row(rest, on_rows)?;
+            rest = self.complete_partial_row(rest, &mut noting)?;
         }
-        while !rest.is_empty() {
-            rest = self.next_group(rest, on_rows)?;
+        while !rest.is_empty() && flow.get().is_continue() {
+            rest = self.next_group(rest, &mut noting)?;
         }
         self.failed = false;
-        Ok(())
+        Ok(rest)
     }
 
     /// Ends the stream.

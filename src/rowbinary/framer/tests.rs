@@ -1,5 +1,6 @@
 //! Streams cut at every byte, long rows in many pieces, and streams that end or fail.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -34,6 +35,32 @@ fn rows_come_in_groups_that_lie_in_the_piece() {
     framer.push(&stream, &mut on_rows).unwrap();
     assert_eq!(groups, [(32, vec![0]), (32, vec![32]), (6, vec![64])]);
     assert_eq!((framer.rows(), framer.bytes(), framer.finish()), (70, 210, Ok(())));
+}
+
+#[test]
+fn a_piece_is_taken_group_by_group_where_that_is_wanted() {
+    let row = b"\x01\x03abc".as_slice();
+    let stream = row.repeat(100);
+    for cut in [0, 2, 5, 7, 160, 163, 498, 500] {
+        let mut framer = RowFramer::new(layout(&["UInt8", "String"], 0), 100);
+        let (mut handed_out, mut groups) = (Vec::new(), 0);
+        for piece in [&stream[..cut], &stream[cut..]] {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let before = groups;
+                rest = framer
+                    .push_until(rest, &mut |group| {
+                        handed_out.extend_from_slice(group.bytes());
+                        groups += 1;
+                        Ok::<_, FramingError>(ControlFlow::Break(()))
+                    })
+                    .unwrap();
+                assert!(groups == before + 1 || rest.is_empty(), "one group at a time, cut at {cut}");
+            }
+        }
+        assert_eq!((handed_out == stream, framer.rows(), framer.finish()), (true, 100, Ok(())), "cut at {cut}");
+        assert!(groups >= 4, "{groups}");
+    }
 }
 
 #[test]

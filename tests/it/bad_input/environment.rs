@@ -50,7 +50,7 @@ fn malformed_values_name_their_variable() {
         let origin = format!("{variable} in .env, line 4");
         fails(tool().args(&["--partition", "202506"]).file(".env", &text), 2, &[&flag, part, &origin]);
         let given = fails(tool().args(&["--partition", "202506"]).arg(format!("{flag}={value}")), 2, &[&flag, part]);
-        assert!(!given.stderr.contains("The value comes from"), "{given}");
+        assert!(!given.stderr.contains("the value comes from"), "{given}");
     }
     fails(tool().args(&["--partition", "202506", "--batch-size", "0"]), 2, &["--batch-size", "it must be at least 1"]);
 }

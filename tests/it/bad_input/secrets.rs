@@ -41,7 +41,9 @@ fn the_password_is_never_shown() {
     let file = |name: &str| left.path().join(name).to_str().unwrap().to_owned();
     let (log, summary) = (file("log"), file("summary.json"));
     let tool = |command: &str| binary().file("job.toml", JOB).args(&[command, "--job", "job.toml", "--partition", "202506"]);
-    let run = || tool("run").env("RESTART", "true").args(&["--log-file", &log, "--summary-json", &summary, "-v", "-v"]);
+    let run = || {
+        tool("run").envs(&[("RESTART", "true"), ("OUTAGE_WAIT", "0")]).args(&["--log-file", &log, "--summary-json", &summary, "-v", "-v"])
+    };
     let with_url = |url: &str, password: &str| url.replace("http://", &format!("http://ann:{password}@"));
     let named = |tool: Binary| tool.env("CLICKHOUSE_URL", server.url()).env("CLICKHOUSE_USER", "ann");
 
@@ -119,7 +121,7 @@ fn the_password_of_the_source_is_never_shown() {
     let (log, summary) = (left.path().join("log"), left.path().join("summary.json"));
     let run = || {
         let tool = binary().file("job.toml", JOB).args(&["run", "--job", "job.toml", "--partition", "202506", "-v", "-v"]);
-        tool.envs(&server.environment()).arg("--log-file").arg(&log).arg("--summary-json").arg(&summary)
+        tool.envs(&server.environment()).env("OUTAGE_WAIT", "0").arg("--log-file").arg(&log).arg("--summary-json").arg(&summary)
     };
     let ann = || run().env("SOURCE_USER", "ann");
     let with_url = |url: &str| url.replace("http://", &format!("http://ann:{IN_URL}@"));

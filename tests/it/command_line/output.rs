@@ -151,15 +151,17 @@ fn the_log_file_is_appended_to_and_has_more_detail() {
     assert!(both.len() > first.len() && both.starts_with(&first), "{both}");
 }
 
-/// Without a terminal there are no bars, no colors, and few lines, whatever the environment claims.
+/// Without a terminal there is no screen, there are no colors, and few lines, whatever the environment claims.
 #[test]
 fn without_a_terminal_progress_is_a_line_now_and_then() {
     let orders = orders();
     let proxy = Proxy::start(orders.server.port());
-    proxy.after_request_with(b"-source-").stall_at(Direction::ToClient, 500_000, 1);
+    proxy.after_request_with(b"-source-").stall_at(Direction::ToClient, 500_000, 2);
+    // It has no ledger, so that the two do not exclude each other.
+    let machine = orders.tool_at(&proxy.url()).args(&["--dry-run", "--log-format", "json"]).spawn();
     let tool = orders.tool_at(&proxy.url()).args(&["-v", "-v", "--log-format", "text"]);
     let running = tool.envs(&[("TERM", "xterm-256color"), ("CLICOLOR_FORCE", "1"), ("COLORTERM", "truecolor")]).spawn();
-    assert!(process::wait_until(Duration::from_secs(10), || proxy.fired() == 1));
+    assert!(process::wait_until(Duration::from_secs(10), || proxy.fired() == 2));
     std::thread::sleep(Duration::from_secs(11));
     proxy.pass();
     let output = running.wait().expect(0);
@@ -167,7 +169,18 @@ fn without_a_terminal_progress_is_a_line_now_and_then() {
     assert!(!output.stderr.contains(['\u{1b}', '\r', '\u{8}']), "{output}");
     let lines: Vec<_> = output.stderr.lines().filter(|line| line.starts_with("inserted ") && line.contains(" in flight")).collect();
     assert_eq!(lines.len(), 1, "11 s of streaming\n{output}");
-    assert!(lines[0].contains("rows of 1,960 (") && lines[0].contains("0 retries"), "{lines:?}");
+    for part in ["rows of 1,960 (", "0 retries", "read is the bottleneck", "waiting: rows from the server for 1 chunk, none came for "] {
+        assert!(lines[0].contains(part), "{part} in {lines:?}");
+    }
+    let output = machine.wait().expect(0);
+    let events: Vec<Value> = output.stderr.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let progress: Vec<_> = events.iter().filter(|event| event["message"] == "progress").collect();
+    assert_eq!(progress.len(), 1, "11 s of streaming\n{output}");
+    assert_eq!(
+        (&progress[0]["phase"], &progress[0]["expected_rows"], &progress[0]["bottleneck"]),
+        (&"stream".into(), &1960.into(), &"read".into())
+    );
+    assert!(progress[0]["waiting"].as_str().unwrap().starts_with("rows from the server"), "{progress:?}");
     let silent = orders.tool().arg("--no-progress").run().expect(0);
     assert!(silent.stderr.contains("done: shipments"), "{silent}");
 }

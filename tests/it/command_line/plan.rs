@@ -74,7 +74,7 @@ fn the_plan_shows_tables_columns_and_chunks_and_moves_nothing() {
         format!("orders, partition {PARTITION}: 1,100 stored rows in 2 parts"),
         "customers by id".to_owned(),
         "shipments (ReplacingMergeTree), 8 columns".to_owned(),
-        "note      String ← concat(source.note, ' to ', coalesce(lookup.city, 'nowhere'))".to_owned(),
+        "note      String                both    concat(source.note, ' to ', coalesce(lookup.city,".to_owned(),
         "chunk 1   the whole partition".to_owned(),
     ] {
         assert!(text.contains(&part), "{part:?} is not in\n{text}");

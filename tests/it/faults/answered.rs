@@ -44,8 +44,10 @@ fn errors_of_inserts_that_pass_are_tried_again_and_shown() {
     assert_eq!(behind.orders.figure("errors"), 0, "{output}");
     for (code, name) in PASSING {
         let line = output.stderr.lines().find(|line| line.contains(name)).unwrap_or_default();
-        for part in [format!("Code: {code}."), "the same bytes are sent again".to_owned(), "no row was inserted".to_owned()] {
-            assert!(line.contains(&part), "{part} of {name}\n{output}");
+        // One that ends a statement from outside may come when its rows are written.
+        let outcome = if code == 159 { "it is not known whether the rows arrived" } else { "no row was inserted" };
+        for part in [&format!("Code: {code}."), "the same bytes are sent again", outcome] {
+            assert!(line.contains(part), "{part} of {name}\n{output}");
         }
     }
     behind.orders.assert_complete();

@@ -99,7 +99,7 @@ fn limits_that_last_are_tried_again_and_then_shown() {
     let memory = JOB.replace("[columns]", "[settings.source]\nmax_memory_usage = 1000000\n\n[columns]");
     for (tool, name, what) in [
         // A ledger in tables would wait for the quota as well.
-        (tool().env("CLICKHOUSE_USER", "limited").args(&["--ledger", "file:ledger"]), "QUOTA_EXCEEDED", "inserting a batch of 2000 rows"),
+        (tool().env("CLICKHOUSE_USER", "limited").args(&["--ledger", "file:ledger"]), "QUOTA_EXCEEDED", "inserting a batch of 2,000 rows"),
         (tool().file("job.toml", &memory), "MEMORY_LIMIT_EXCEEDED", "reading chunk 1"),
     ] {
         let output = tool.run().expect(1);
@@ -127,8 +127,8 @@ fn when_retries_are_used_up_the_last_words_say_what_to_do() {
     assert!(summary["error"].as_str().unwrap().contains("TOO_MANY_PARTS"), "{summary}");
     assert!(orders.figure("retries") >= 1 && orders.figure("errors") >= 1, "{summary}");
     let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-    assert!(last_words.starts_with("1 of 1 chunks failed"), "{output}");
-    assert!(last_words.contains("chunk 1: inserting a batch of 2000 rows"), "{output}");
+    assert!(last_words.starts_with("1 of 1 chunk failed"), "{output}");
+    assert!(last_words.contains("chunk 1: inserting a batch of 2,000 rows"), "{output}");
     for part in ["failed after 2 attempts", "TOO_MANY_PARTS", "what was inserted stays", "run the same command again", "collapse"] {
         assert!(last_words.contains(part), "{part}\n{output}");
     }

@@ -59,3 +59,56 @@ fn inserts_in_flight_get_their_time_after_a_signal_and_no_more() {
     behind.tool().run().expect(0);
     behind.orders.assert_complete();
 }
+
+#[test]
+fn a_server_that_is_down_when_a_run_starts_is_waited_for() {
+    let behind = Behind::start();
+    behind.proxy.refuse();
+    let running = behind.tool().args(&["--max-retries", "0", "--log-file", "run.log"]).spawn();
+    let log = running.folder().join("run.log");
+    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
+    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    behind.proxy.pass();
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("the server answers again"), "{output}");
+    behind.orders.assert_complete();
+}
+
+/// What comes before the first row: holding the job against the tables, the ledger and its claim, the plan, the question of repeats.
+#[test]
+fn what_comes_before_the_first_row_outlasts_an_outage() {
+    let behind = Behind::start();
+    for label in ["inspect", "functions", "ledger", "plan", "schema"] {
+        let before = behind.proxy.fired();
+        behind.begin_again();
+        behind.proxy.after_request_with(format!("-{label}-").as_bytes()).reset_at(Direction::ToClient, 0, 1);
+        let output = behind.tool().args(&["--max-retries", "0"]).run().expect(0);
+        assert_eq!(behind.proxy.fired(), before + 1, "{label}\n{output}");
+        behind.orders.assert_complete();
+    }
+    // It ends when that has been long enough.
+    for (label, words) in [("plan", "of the table default.orders failed"), ("ledger", "the ledger's table default.load_state failed")] {
+        behind.proxy.after_request_with(format!("-{label}-").as_bytes()).reset_at(Direction::ToClient, 0, 1000);
+        let output = behind.tool().args(&["--outage-wait", "1s"]).run().expect(1);
+        assert!(output.stderr.contains(words), "{label}: {words}\n{output}");
+        behind.proxy.pass();
+    }
+    assert_eq!(behind.orders.server.text("SELECT count() FROM load_claims FINAL WHERE status = 'held'"), "0");
+}
+
+#[test]
+fn a_server_that_stays_down_is_said_and_a_signal_ends_the_wait() {
+    let behind = Behind::start();
+    behind.proxy.refuse();
+    let output = behind.tool().args(&["--outage-wait", "1s"]).run().expect(2);
+    for part in ["waiting for it", "onnection refused", "hint: set --clickhouse-url"] {
+        assert!(output.stderr.contains(part), "{part}\n{output}");
+    }
+    let running = behind.tool().args(&["--log-file", "run.log"]).spawn();
+    let log = running.folder().join("run.log");
+    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
+    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    running.signal("INT");
+    let output = running.wait().expect(130);
+    assert!(output.stderr.contains("interrupted before the first row"), "{output}");
+}

@@ -146,3 +146,37 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     let output = plain.behind.tool().run().expect(0);
     assert!(output.stderr.contains("default.more (SummingMergeTree) is filled by a view"), "{output}");
 }
+
+#[test]
+fn beginning_anew_over_rows_that_are_there_is_refused() {
+    let plain = Plain::start();
+    plain.tool().run().expect(0);
+    let rows = plain.count("count()");
+    let output = plain.tool().run().expect(3);
+    for part in ["default.plain has rows", "would be there twice", "hint: TRUNCATE TABLE `default`.`plain`", "hint: --allow-duplicates"] {
+        assert!(output.stderr.contains(part), "{part}\n{output}");
+    }
+    let server = &plain.behind.orders.server;
+    assert_eq!(plain.count("count()"), rows);
+    assert_eq!(server.text("SELECT count() FROM load_state FINAL WHERE is_current AND status = 'completed'"), "1", "the load is as it was");
+    assert_eq!(server.text("SELECT count() FROM load_claims FINAL WHERE status = 'held'"), "0", "its claim was given back");
+    // Without --restart there is nothing to do, however large batches would be.
+    let proxy = &plain.behind.proxy;
+    let plainly = |rows: &str| plain.behind.orders.resuming_tool_at(&proxy.url()).args(&["--target-table", "plain", "--batch-size", rows]);
+    let output = plainly("3000").run().expect(0);
+    assert!(output.stderr.contains("there is nothing to do"), "{output}");
+    // An unfinished one goes on under its own tokens, if its batches are the same.
+    server.query("ALTER TABLE load_state UPDATE status = 'failed' WHERE is_current SETTINGS mutations_sync = 2");
+    server.query("ALTER TABLE load_state_chunks UPDATE status = 'pending' WHERE 1 SETTINGS mutations_sync = 2");
+    let output = plainly("3000").run().expect(3);
+    assert!(output.stderr.contains("the size of batches was `2000 rows, "), "{output}");
+    let output = plainly("2000").run().expect(0);
+    plain.assert_exactly_once(&output);
+    // What makes room lifts it; so does saying that it is meant.
+    server.query("TRUNCATE TABLE plain");
+    let output = plain.tool().run().expect(0);
+    plain.assert_exactly_once(&output);
+    let output = plain.tool().arg("--allow-duplicates").run().expect(0);
+    assert!(output.stderr.contains("that is allowed"), "{output}");
+    assert_eq!(plain.count("count()"), 2 * rows);
+}

@@ -126,11 +126,10 @@ fn check(server: &Server, job: &JobFile, case: &Case) -> Result<(), String> {
     let insert = format!("INSERT INTO stored SELECT {values} FROM (SELECT number, {STRANGE} AS strange FROM numbers({rows}))");
     server.query_with(&insert, &[("max_block_size", &block), ("min_insert_block_size_rows", &block), ("max_insert_threads", "1")]);
 
-    let output = job.tool(server, "plan").run().expect(0);
-    let list = output.stdout.find("\nwave 1").map_or_else(|| panic!("no wave is printed\n{output}"), |at| &output.stdout[at..]);
-    let range = |line: &str| line.trim_start().strip_prefix("chunk ")?.split_once(' ').map(|(_, range)| range.trim().to_owned());
-    let ranges: Vec<_> =
-        list.lines().filter_map(range).map(|range| if range == "the whole partition" { "1".to_owned() } else { range }).collect();
+    let output = job.tool(server, "plan").args(&["--measure", "0s", "--json"]).run().expect(0);
+    let plan: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let list = serde_json::to_string_pretty(&plan["chunks"]).unwrap();
+    let ranges: Vec<_> = plan["chunks"].as_array().unwrap().iter().map(|chunk| chunk["range"].as_str().unwrap_or("1").to_owned()).collect();
     if !chunks.contains(&ranges.len()) {
         return Err(format!("{} chunks\n{list}", ranges.len()));
     }

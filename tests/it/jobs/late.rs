@@ -219,3 +219,34 @@ fn keys_of_any_bytes_are_looked_up() {
     late.assert_filled();
     assert_eq!(late.server.text("SELECT countIf(text != '') > 20000, countIf(text = '') > 20000 FROM joined FINAL"), "1\t1");
 }
+
+/// In which batch a row that is looked up late lies depends on the memory for such rows, and repeated batches are recognized only if they are the same.
+#[test]
+fn the_memory_for_late_rows_may_not_change_where_batches_must_come_again_as_they_were() {
+    let late = Late::start(1_000, 1_000, "'x'");
+    late.server.script(
+        "DROP TABLE joined SYNC
+         --;;
+         CREATE TABLE joined (tenant String, id UInt64, text String, note String) ENGINE = MergeTree ORDER BY (tenant, id) SETTINGS non_replicated_deduplication_window = 1000",
+    );
+    let tool = |batch_bytes: &str| late.job.tool(&late.server, "run").env("RESTART", "false").args(&["--batch-bytes", batch_bytes]);
+    tool("8MiB").run().expect(0);
+    late.server.query("ALTER TABLE load_state UPDATE status = 'failed' WHERE 1 SETTINGS mutations_sync = 2");
+    let refused = tool("16MiB").run().expect(3);
+    let words = "the memory for rows that are looked up late was `8388608 bytes a reader`, and is `16777216 bytes a reader`";
+    assert!(refused.stderr.contains(words), "{refused}");
+    tool("8MiB").run().expect(0);
+}
+
+#[test]
+fn a_window_that_most_rows_lie_outside_of_is_said_once() {
+    let late = Late::start(60_000, 10_000, "'x'");
+    let words = "most rows find their attributes outside of the lookup's window";
+    // Three of eight do.
+    let (output, _) = late.run(&["--batch-bytes", "1MiB"]);
+    assert!(!output.stderr.contains(words), "{output}");
+    let narrow = JobFile::new(&JOB.replace("days_before = 7, days_after = 1", "days_before = 0, days_after = 0"));
+    let output = narrow.tool(&late.server, "run").args(&["--batch-bytes", "1MiB", "--chunk-rows", "10000"]).run().expect(0);
+    assert_eq!(output.stderr.matches(words).count(), 1, "{output}");
+    assert!(output.stderr.contains("days_before=0") && output.stderr.contains("the keys of "), "{output}");
+}

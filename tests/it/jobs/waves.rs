@@ -61,6 +61,11 @@ const EXPECTED: &str = "SELECT orders.tenant AS tenant, orders.id AS id, orders.
 
 /// Runs with this much memory and compares; gives the summary.
 fn run(server: &Server, file: &JobFile, memory: u64) -> Value {
+    run_of(server, file, memory, ORDERS)
+}
+
+/// The same of another number of orders.
+fn run_of(server: &Server, file: &JobFile, memory: u64, orders: u64) -> Value {
     server.query("TRUNCATE TABLE shipments");
     let folder = tempfile::tempdir().unwrap();
     let summary = folder.path().join("summary.json");
@@ -69,7 +74,7 @@ fn run(server: &Server, file: &JobFile, memory: u64) -> Value {
     let comparison = Comparison::of_table(server, "shipments", &["tenant", "id"]);
     comparison.assert_same("the run", "SELECT * FROM shipments FINAL", EXPECTED);
     let summary: Value = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
-    assert_eq!(summary["inserted_rows"].as_u64(), Some(ORDERS), "{summary}");
+    assert_eq!(summary["inserted_rows"].as_u64(), Some(orders), "{summary}");
     let peak = summary["peak_memory_bytes"].as_u64().unwrap();
     assert!(peak <= memory + memory / 10, "{peak} of {memory} bytes\n{summary}");
     summary
@@ -110,6 +115,24 @@ fn one_large_value_and_tables_without_a_shared_column_go_by_parts_of_the_keys() 
         let split = run(&server, &file, 84 * MIB);
         assert!(number(&split, "waves") > 1, "{split}");
     }
+}
+
+#[test]
+fn rows_that_grow_a_hundredfold_take_no_more_memory() {
+    let server = Server::start();
+    tables(&server, "'a'", "(tenant, id)", "(tenant, id)");
+    // A single network piece holds some ten thousand orders, and thus 40 MB of names.
+    let name = "repeat(toString(cityHash64(number)), 200)";
+    for statement in [
+        "TRUNCATE TABLE customers",
+        &format!("INSERT INTO customers SELECT 'a', number, {name}, 1 FROM numbers(500)"),
+        "TRUNCATE TABLE orders",
+        "INSERT INTO orders SELECT 'a', number, number % 501, toString(number) FROM numbers(60000)",
+    ] {
+        server.query(statement);
+    }
+    let summary = run_of(&server, &JobFile::new(JOB), 90 * MIB, 60_000);
+    assert!(number(&summary, "bytes_written") > 150 * MIB, "{summary}");
 }
 
 #[test]

@@ -47,9 +47,10 @@ impl Chunked {
             "--partition",
             PARTITION,
         ]);
-        let printed = plan.envs(&CHUNKS).run().expect(0).stdout;
-        let chunks = printed.lines().filter_map(|line| line.strip_prefix("  chunk "));
-        let ranges: Vec<_> = chunks.map(|line| line.trim_start_matches(|c: char| c.is_ascii_digit()).trim().to_owned()).collect();
+        let printed = plan.envs(&CHUNKS).args(&["--measure", "0s", "--json"]).run().expect(0).stdout;
+        let plan: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        let ranges: Vec<_> =
+            plan["chunks"].as_array().unwrap().iter().filter_map(|chunk| Some(chunk["range"].as_str()?.to_owned())).collect();
         assert!(ranges.len() >= 6, "{printed}");
         ranges
     }

@@ -145,7 +145,7 @@ fn what_is_written_is_read() {
 }
 
 fn part(worker: u32, workers: u32) -> ClaimOptions {
-    ClaimOptions { slot: Slot { worker, workers }, timeout: TIMEOUT }
+    ClaimOptions { slot: Slot { worker, workers }, timeout: TIMEOUT, patience: TIMEOUT }
 }
 
 #[test]

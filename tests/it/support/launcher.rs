@@ -22,6 +22,8 @@ pub struct Launch<'a> {
     pub port: u16,
     pub config: Option<&'a Path>,
     pub users: Option<&'a Path>,
+    /// A disk of the server's own, of so many MiB.
+    pub disk_mib: Option<u64>,
 }
 
 /// A running launcher and what it said about its server.
@@ -34,12 +36,33 @@ pub struct Launcher {
     pub server_process: u32,
 }
 
+/// Whether a server can have a disk of its own here; if not, that is said. Some containers allow no mounts.
+pub fn disks_are_allowed() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-Urm", "mount", "-t", "tmpfs", "-o", "size=1m", "server"]).arg(folder.path());
+    let allowed = command.output().is_ok_and(|output| output.status.success());
+    if !allowed {
+        eprintln!("SKIPPED: this machine allows no mounts (unshare -Urm mount -t tmpfs), so that no server can have a disk of its own");
+    }
+    allowed
+}
+
 impl Launcher {
     /// Starts a server and waits until it answers. The error is what the launcher wrote on its standard error.
     pub fn start(launch: &Launch<'_>) -> Result<Self, String> {
         std::fs::create_dir_all(launch.directory).unwrap();
         let errors = launch.directory.join("serve.log");
-        let mut command = Command::new("python3");
+        let mut command = match launch.disk_mib {
+            None => Command::new("python3"),
+            Some(mib) => {
+                // A mount that nobody else sees, and that is gone with the server.
+                let mut command = Command::new("unshare");
+                let mount = format!("mount -t tmpfs -o size={mib}m,nr_inodes=100k server \"$0\" && exec python3 \"$@\"");
+                command.args(["-Urm", "sh", "-c", &mount]).arg(launch.directory);
+                command
+            }
+        };
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/clickhouse"));
         command.arg("serve").arg("--dir").arg(launch.directory).args(["--port", &launch.port.to_string()]);
         for (flag, path) in [("--config", launch.config), ("--users", launch.users)] {

@@ -26,6 +26,8 @@ pub struct ServerOptions {
     pub users_xml: Option<String>,
     /// Listen on a port that stays the same while the listener is closed and opened; see [`Server::stop_listening`].
     pub fixed_port: bool,
+    /// A disk of the server's own, of so many MiB, in memory; see [`disks_are_allowed`](super::disks_are_allowed).
+    pub disk_mib: Option<u64>,
 }
 
 /// A server, its database for this test, and queries to it. Dropping it ends the server, or drops the database.
@@ -63,7 +65,7 @@ impl Server {
             text.map(|text| fs::write(&path, text).map(|()| path).unwrap())
         };
         let (config, users) = (write("config.xml", options.config_xml), write("users.xml", options.users_xml));
-        let mut own = Own { launcher: None, port: 0, fixed_port: options.fixed_port, config, users, folder };
+        let mut own = Own { launcher: None, port: 0, fixed_port: options.fixed_port, config, users, disk_mib: options.disk_mib, folder };
         own.launch()?;
         let url = format!("http://127.0.0.1:{}", own.port);
         let endpoint = Endpoint::new(&url, "default", "", "default");
@@ -134,6 +136,13 @@ impl Server {
         self.query_with(sql, &[])
     }
 
+    /// Makes the server hold so much memory, as rows, until it ends. What an idle server says that it uses differs from machine to
+    /// machine, for it corrects its own count by what the machine's control groups say: 7 MB and 200 MB were seen.
+    pub fn hold_memory(&self, mebibytes: u64) {
+        self.query("CREATE TABLE held (bytes String) ENGINE = Memory");
+        self.query(&format!("INSERT INTO held SELECT randomString(1048576) FROM numbers({mebibytes}) SETTINGS max_block_size = 16"));
+    }
+
     /// As [`Server::query`], with parameters of the URL: settings, `param_x`, `query_id`.
     pub fn query_with(&self, sql: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
         let answer = self.endpoint.try_query_with(sql.as_bytes(), parameters);
@@ -194,6 +203,12 @@ impl Server {
     /// The folder of the server's data, configuration and logs.
     pub fn directory(&self) -> PathBuf {
         self.own().directory()
+    }
+
+    /// The same folder for somebody who does not see the disk of the server's own.
+    pub fn directory_on_its_disk(&self) -> PathBuf {
+        let directory = self.directory();
+        PathBuf::from(format!("/proc/{}/root", self.process())).join(directory.strip_prefix("/").expect("the folder is absolute"))
     }
 
     /// Kills the server with `kill -9` and waits until it is gone.

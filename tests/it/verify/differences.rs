@@ -17,7 +17,7 @@ fn an_equal_target_is_equal() {
     // A contract with scripts: whoever changes this line breaks them.
     assert_eq!(
         names.join(" "),
-        "chunks columns differences differing_groups equal expected_rows groups job live not_examined_rows partition rows sample seconds source target target_rows"
+        "chunks columns differences differing_groups equal expected_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows"
     );
     let text = tool(&orders, "verify").run().expect(0);
     assert!(text.stdout.contains("equal: the target is what the job makes of the source"), "{text}");
@@ -109,4 +109,70 @@ fn differences_are_counted_also_where_few_are_named() {
 
 fn count(orders: &Orders, sql: &str) -> u64 {
     orders.server.text(sql).parse().unwrap()
+}
+
+/// The columns that differ in the first row: what the target has, what is expected, and where these differ.
+fn values(found: &serde_json::Value) -> Vec<(String, String, String, u64)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let value = |value: &serde_json::Value| {
+        let differ = value["first_differing_byte"].as_u64().unwrap();
+        (text(&value["column"]), text(&value["found"]["text"]), text(&value["expected"]["text"]), differ)
+    };
+    found["rows"][0]["values"].as_array().unwrap().iter().map(value).collect()
+}
+
+#[test]
+fn the_values_that_differ_are_shown_and_long_ones_where_they_differ() {
+    let orders = filled(2_000);
+    orders.server.query("ALTER TABLE customers UPDATE letter = repeat('long ', 1000) WHERE id = 'c17' SETTINGS mutations_sync = 2");
+    orders.tool().run().expect(0);
+    corrupt(
+        &orders,
+        "amount = 1.5, tags = ['it\\'s\\t\\\\', 'b'], letter = concat(substring(letter, 1, 3000), 'X', substring(letter, 3002)) WHERE order_id = 17",
+    );
+    let found = verify(&orders, 4);
+    assert_eq!(named(&found), [row("differing", 17, &["amount", "tags", "letter"])]);
+    let (before, behind) = ("long ".repeat(4), "long ".repeat(12));
+    let of = |column: &str, found: &str, expected: &str, differ: u64| (column.to_owned(), found.to_owned(), expected.to_owned(), differ);
+    assert_eq!(
+        values(&found),
+        [
+            of("amount", "1.5", "0.34", 1),
+            of("tags", "['it\\\\'s\\\\t\\\\\\\\','b']", "['a','17']", 3),
+            of("letter", &format!("{before}Xong {}", &behind[5..]), &format!("{before}{behind}"), 3001),
+        ]
+    );
+    let letter = &found["rows"][0]["values"][2]["found"];
+    let place = ["from_byte", "to_byte", "bytes"].map(|name| letter[name].as_u64().unwrap());
+    assert_eq!(place, [2981, 3060, 5000]);
+    let text = tool(&orders, "verify").run().expect(4).stdout;
+    for line in [
+        "    amount\n      target    '1.5' (3 bytes)\n      expected  '0.34' (4 bytes); they differ from byte 1 on\n",
+        &*format!("      expected  '…{before}{behind}…' (5,000 bytes, from byte 2,981 on); they differ from byte 3,001 on\n"),
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn chunks_have_the_numbers_that_the_ledger_gives_them() {
+    let orders = Orders::on(crate::support::Server::start(), 60_000);
+    orders.tool().args(&["--chunk-rows", "8192"]).run().expect(0);
+    let server = &orders.server;
+    let range = |chunk: u64| server.text(&format!("SELECT range FROM load_state_chunks FINAL WHERE chunk = {chunk} FORMAT TSVRaw"));
+    let run_id = server.text("SELECT run_id FROM load_state FINAL WHERE is_current");
+    // Merges change the places at which chunks would be cut today.
+    server.query("OPTIMIZE TABLE orders FINAL");
+    let order: u64 = server.text(&format!("SELECT max(id) FROM orders FINAL WHERE {} AND NOT is_deleted", range(3))).parse().unwrap();
+    corrupt(&orders, &format!("letter = 'x' WHERE order_id = {order}"));
+    let found = verify(&orders, 4);
+    assert_eq!((found["run_id"].as_str(), &found["rows"][0]["chunk"]), (Some(run_id.as_str()), &4.into()), "{found:#}");
+    let output = tool(&orders, "repair").args(&["--json", "--chunk-rows", "20000"]).run().expect(0);
+    assert_eq!(report(&output)["filled_chunks"], serde_json::Value::from(vec![4]), "{output}");
+    // Without the load, the chunks are those of a plan of its own.
+    server.query("TRUNCATE TABLE load_state");
+    corrupt(&orders, &format!("letter = 'x' WHERE order_id = {order}"));
+    let found = verify(&orders, 4);
+    assert!(found["run_id"].is_null() && found["chunks"] == 1, "{found:#}");
+    assert_eq!(named(&found), [row("differing", order, &["letter"])]);
 }

@@ -30,7 +30,7 @@ fn what_was_compared_is_kept() {
 
     let asked = questions(&orders.server);
     let output = tool(orders.server.url()).arg("--json").run().expect(4);
-    assert!(output.stderr.contains("going on after 1 chunks of the source and 0 ranges of the target"), "{output}");
+    assert!(output.stderr.contains("going on after 1 chunk of the source and 0 ranges of the target"), "{output}");
     assert_eq!(named(&report(&output)), [row("differing", 17, &["letter"])]);
     assert!(!state.exists(), "a comparison that is done leaves no state");
     // The chunk's sums were not asked for again; its rows and the differing one were.

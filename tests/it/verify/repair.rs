@@ -70,7 +70,7 @@ fn rows_are_removed_by_tombstones_and_live_writers_win() {
     insert("1 AS is_deleted", 5);
     let tool = || crate::oracle::fixture::tool(&server).arg("repair").args(&partition);
     let output = tool().arg("--remove").run().expect(0);
-    assert!(output.stderr.contains("1 rows were removed, each by a row of the same version that marks it as deleted"), "{output}");
+    assert!(output.stderr.contains("removed 1 row, each by a row of the same version that marks it as deleted"), "{output}");
     assert_eq!(
         server.text("SELECT count() FROM system.mutations WHERE database = currentDatabase()"),
         "0",

@@ -220,11 +220,19 @@ impl Connection {
     }
 
     fn write(&self, shared: &Shared, direction: Direction, mut bytes: &[u8], to: &mut &TcpStream) {
+        // Counted beforehand: who gets the end of an answer may have sent the next request, with a marker, before this thread goes on.
+        let count = |more: usize, less: usize| {
+            let position = &mut self.positions.lock().unwrap()[direction as usize];
+            position.passed = position.passed + more as u64 - less as u64;
+        };
         while !bytes.is_empty() && !self.ended.load(Ordering::SeqCst) {
-            match to.write(bytes) {
+            count(bytes.len(), 0);
+            let written = to.write(bytes);
+            let length = *written.as_ref().unwrap_or(&0);
+            count(0, bytes.len() - length);
+            match written {
                 Ok(length) => {
                     bytes = &bytes[length..];
-                    self.positions.lock().unwrap()[direction as usize].passed += length as u64;
                     shared.bytes[direction as usize].fetch_add(length as u64, Ordering::SeqCst);
                 }
                 Err(error) if is_passing(&error) => {}

@@ -1,0 +1,41 @@
+//! Running a command that signals may end.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::failure::Failure;
+use super::signals::second_signal;
+use crate::pipeline::Stop;
+use crate::progress::Terminal;
+
+/// What a supervisor takes for "interrupted by a signal".
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// Runs this until its end or the second signal. The first asks it to stop, and `words` say what happens then.
+pub(super) fn interruptible<Work>(terminal: &Terminal, words: &str, work: impl FnOnce(Stop) -> Work) -> Result<ExitCode, Failure>
+where
+    Work: Future<Output = Result<ExitCode, Failure>>,
+{
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    let code = runtime.block_on(async {
+        let stop = Stop::new();
+        tokio::select! {
+            code = work(stop.clone()) => code,
+            listened = second_signal(stop, terminal.clone(), words) => match listened {
+                Ok(()) => Ok(ExitCode::from(INTERRUPTED)),
+                Err(error) => Err(Failure::stopped(&error)),
+            },
+        }
+    });
+    // Tasks that are still busy at the second signal are not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    match code {
+        Err(failure) if terminal.is_json() => {
+            failure.log();
+            Ok(failure.exit_code())
+        }
+        code => code,
+    }
+}

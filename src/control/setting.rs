@@ -1,0 +1,149 @@
+//! What may be changed while a run is on, by name.
+
+use super::rules::MaxParts;
+use super::window::{Window, WindowError};
+use crate::pipeline::LevelOutOfRange;
+
+/// The names, and what they take.
+pub const SETTINGS: &[(&str, &str)] = &[
+    ("inserters", "a number from 1"),
+    ("readers", "a number from 1"),
+    ("max-rows-per-second", "a number from 1, or none"),
+    ("max-parts", "a number from 1, auto or none"),
+    ("max-merges", "a number, or none"),
+    ("max-server-memory-used", "a percentage from 1 to 100, or none"),
+    ("window", "two times as 22:00-06:00, or none"),
+];
+
+/// One setting with its new value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Batches inserted at once.
+    Inserters(usize),
+    /// Chunks read at once.
+    Readers(usize),
+    /// Rows read a second.
+    MaxRowsPerSecond(Option<u64>),
+    /// Active parts of a partition.
+    MaxParts(MaxParts),
+    /// Merges under way.
+    MaxMerges(Option<u64>),
+    /// Memory of the server, in percent.
+    MaxServerMemoryUsed(Option<u8>),
+    /// The time of the day.
+    Window(Option<Window>),
+}
+
+/// A setting that is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// There is no such setting.
+    #[error("there is no setting {name:?}; there are {}", names())]
+    Unknown {
+        /// As it was given.
+        name: String,
+    },
+    /// The value is not of its kind.
+    #[error("{name} takes {takes}, and {value:?} was given")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// What it takes.
+        takes: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// The run cannot do so many.
+    #[error(transparent)]
+    Level(#[from] LevelOutOfRange),
+    /// The time is not known here.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+}
+
+fn names() -> String {
+    let names: Vec<_> = SETTINGS.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+impl Setting {
+    /// Reads a setting.
+    ///
+    /// # Errors
+    /// [`SettingError`], with what would be allowed.
+    pub fn parse(name: &str, value: &str) -> Result<Self, SettingError> {
+        let known = SETTINGS.iter().find(|(known, _)| *known == name);
+        let (name, takes) = *known.ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
+        let setting = match name {
+            "inserters" => at_least_one(value).map(Self::Inserters),
+            "readers" => at_least_one(value).map(Self::Readers),
+            "max-rows-per-second" => or_none(value, at_least_one).ok().map(Self::MaxRowsPerSecond),
+            "max-parts" => parse_max_parts(value).ok().map(Self::MaxParts),
+            "max-merges" => or_none(value, number).ok().map(Self::MaxMerges),
+            "max-server-memory-used" => {
+                or_none(value, |text| number(text).filter(|percent| (1..=100).contains(percent))).ok().map(Self::MaxServerMemoryUsed)
+            }
+            _ => or_none(value, |text| text.parse().ok()).ok().map(Self::Window),
+        };
+        setting.ok_or_else(|| SettingError::Value { name, takes, value: value.to_owned() })
+    }
+}
+
+/// `250`, `auto` or `none`.
+///
+/// # Errors
+/// What it should be.
+pub fn parse_max_parts(text: &str) -> Result<MaxParts, String> {
+    match text {
+        "auto" => Ok(MaxParts::Auto),
+        "none" => Ok(MaxParts::None),
+        text => at_least_one(text).map(MaxParts::Limit).ok_or_else(|| "give a number from 1, auto or none".to_owned()),
+    }
+}
+
+fn or_none<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, ()> {
+    if text == "none" { Ok(None) } else { parse(text).map(Some).ok_or(()) }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    // A sign would be taken by the parser.
+    if text.starts_with(|c: char| c.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+fn at_least_one<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Option<T> {
+    number(text).filter(|number| *number != T::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_taken_or_what_is_allowed_is_said() {
+        assert_eq!(Setting::parse("inserters", "4"), Ok(Setting::Inserters(4)));
+        assert_eq!(Setting::parse("max-rows-per-second", "50000"), Ok(Setting::MaxRowsPerSecond(Some(50_000))));
+        assert_eq!(Setting::parse("max-rows-per-second", "none"), Ok(Setting::MaxRowsPerSecond(None)));
+        assert_eq!(Setting::parse("max-parts", "auto"), Ok(Setting::MaxParts(MaxParts::Auto)));
+        assert_eq!(Setting::parse("max-merges", "0"), Ok(Setting::MaxMerges(Some(0))));
+        assert_eq!(Setting::parse("max-server-memory-used", "80"), Ok(Setting::MaxServerMemoryUsed(Some(80))));
+        assert!(matches!(Setting::parse("window", "22:00-06:00"), Ok(Setting::Window(Some(_)))));
+        for (name, value) in [
+            ("inserters", "0"),
+            ("inserters", "-1"),
+            ("inserters", "+1"),
+            ("inserters", "auto"),
+            ("readers", ""),
+            ("readers", "99999999999999999999999"),
+            ("max-rows-per-second", "0"),
+            ("max-rows-per-second", "5e4"),
+            ("max-parts", "0"),
+            ("max-server-memory-used", "101"),
+            ("window", "always"),
+        ] {
+            let error = Setting::parse(name, value).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name} takes ")) && error.ends_with(&format!("{value:?} was given")), "{error}");
+        }
+        let error = Setting::parse("speed", "11").unwrap_err().to_string();
+        assert!(error.starts_with("there is no setting \"speed\"; there are inserters, readers, "), "{error}");
+    }
+}

@@ -1,0 +1,53 @@
+//! What a process was started with, for whoever reads of its run later. No password is in it.
+
+use std::collections::BTreeMap;
+
+use super::request::LoadRequest;
+use crate::ledger::Slot;
+use crate::pipeline::{Concurrency, RowFormat};
+
+/// A JSON object of texts, by the names of the flags where there are such.
+pub(super) fn settings(request: &LoadRequest, slot: Slot) -> String {
+    let LoadRequest { servers, server_version, plan, pipeline, allow_duplicates, .. } = request;
+    let at_once = |concurrency: Concurrency| match concurrency {
+        Concurrency::Fixed(number) => number.to_string(),
+        Concurrency::Auto { first, most } => format!("auto, {first} to begin with, at most {most}"),
+    };
+    let format = if matches!(pipeline.format, RowFormat::Native(_)) { "native" } else { "rowbinary" };
+    let server = |connection: &crate::clickhouse::Connection| {
+        let endpoint = connection.endpoint();
+        format!("{} as {}", endpoint.url(), endpoint.user())
+    };
+    let mut settings = BTreeMap::from([
+        ("clickhouse-url", server(&servers.target)),
+        ("server version", server_version.clone()),
+        ("clickhouse-backfill version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("memory", bytes(plan.memory.total)),
+        ("chunk-rows", plan.chunk_rows.to_string()),
+        ("batch-size", pipeline.batch_rows.to_string()),
+        ("batch-bytes", bytes(pipeline.batch_bytes)),
+        ("queue", bytes(pipeline.queue_bytes)),
+        ("readers", at_once(pipeline.readers)),
+        ("inserters", at_once(pipeline.inserters)),
+        ("insert-format", format.to_owned()),
+        ("rows in the order of the key", if pipeline.ordered { "yes" } else { "no" }.to_owned()),
+        ("max-retries", pipeline.retry.max_retries.to_string()),
+        ("max-failed-chunks", pipeline.max_failed_chunks.to_string()),
+        ("outage-wait", format!("{} s", pipeline.outage_wait.as_secs())),
+        ("drain-timeout", format!("{} s", pipeline.drain_timeout.as_secs())),
+        ("allow-duplicates", if *allow_duplicates { "yes" } else { "no" }.to_owned()),
+        ("worker", slot.to_string()),
+    ]);
+    if !servers.are_one() {
+        settings.insert("source-url", server(&servers.source));
+    }
+    if let Some(rows) = pipeline.stream_block_rows {
+        settings.insert("stream-block-size", rows.to_string());
+    }
+    // Texts can always be written.
+    serde_json::to_string(&settings).unwrap_or_default()
+}
+
+fn bytes(bytes: u64) -> String {
+    format!("{bytes} bytes")
+}

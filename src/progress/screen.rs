@@ -1,0 +1,179 @@
+//! The one screen: what a person sees of a run while it goes on.
+//!
+//! ```text
+//! langfuse-events 202511: inserting, 12 min 20 s
+//! [===============>                       ]  37 %  37,412,000 of 100,200,000 rows
+//!   78.3 krows/s, 13 min 22 s left; wave 2, 12 of 48 chunks
+//!   lookup                                  1,234,567 keys, 312.4 MiB
+//!   read      78.3 krows/s   82.4 MiB/s  4 chunks, 3 wait for the queue
+//!   enrich    78.3 krows/s               98.2 % matched
+//! > insert    78.0 krows/s  101.2 MiB/s  6 batches; the bottleneck
+//!   memory    1.2 GiB of 4.0 GiB, queue 512.0 MiB
+//!   server    262 parts in 202511, 3 merges, 12.3 GiB of 32.0 GiB
+//!   retries   2, the last 3 min 20 s ago: Code: 252. DB::Exception: Too many parts
+//!   waiting: 262 parts in 202511, limit 250
+//! ```
+
+use super::bottleneck::Stage;
+use super::figures::Figures;
+use super::line::{Emphasis, Line, cut};
+use crate::monitor::{PartitionParts, Sample};
+use crate::pipeline::Phase;
+use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
+
+/// A terminal's size in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+/// What is said of a figure that nobody knows.
+const UNKNOWN: &str = "–";
+/// Below so many columns, the stages' rates do not stand below each other.
+const NARROW: usize = 72;
+/// The bar itself is that long at most, and that short at least.
+const BAR: std::ops::RangeInclusive<usize> = 8..=40;
+
+/// The lines for a terminal of this size: none is wider than it, and they leave a row for the cursor. Where there is little room, the less
+/// important ones are left out.
+pub(super) fn screen(figures: &Figures, size: Size) -> Vec<Line> {
+    // One less: a full line makes some terminals wrap.
+    let columns = size.columns.saturating_sub(1).max(1);
+    let mut lines = vec![(3, headline(figures)), (0, bar(figures, columns)), (2, pace(figures))];
+    let ranks = [(Stage::Lookup, 7), (Stage::Read, 5), (Stage::Enrich, 8), (Stage::Insert, 4)];
+    lines.extend(ranks.map(|(stage, rank)| (rank, stage_line(figures, stage, columns))));
+    lines.push((6, named("memory", &memory(figures))));
+    lines.push((6, named("server", &server(&figures.server))));
+    lines.extend(retries(figures).map(|text| (5, named("retries", &text))));
+    lines.extend(waiting(figures).map(|text| (1, Line { text: format!("  {text}"), emphasis: Emphasis::Warning })));
+    let room = size.rows.saturating_sub(1).max(1);
+    while lines.len() > room {
+        let least = lines.iter().enumerate().max_by_key(|(_, (rank, _))| *rank).map(|(position, _)| position);
+        lines.remove(least.unwrap_or_default());
+    }
+    lines.into_iter().map(|(_, line)| Line { text: cut(&line.text, columns), ..line }).collect()
+}
+
+fn plain(text: String) -> Line {
+    Line { text, emphasis: Emphasis::None }
+}
+
+fn named(name: &str, text: &str) -> Line {
+    plain(format!("  {name:<8}  {text}"))
+}
+
+fn headline(figures: &Figures) -> Line {
+    let in_flight = format!("stopping, {} in flight", counted(figures.tasks.inserting, "insert"));
+    let doing = match (figures.stopping, figures.phase) {
+        (true, _) => &in_flight,
+        (false, Phase::Plan) => "preparing",
+        (false, Phase::Lookup) => "loading attributes",
+        (false, Phase::Stream) if figures.dry_run => "evaluating, nothing is written",
+        (false, Phase::Stream) => "inserting",
+        (false, Phase::Done) => "counting and recording",
+    };
+    let dry_run = if figures.dry_run { "dry run of " } else { "" };
+    plain(format!("{dry_run}{}: {doing}, {}", figures.name, duration(figures.elapsed)))
+}
+
+fn bar(figures: &Figures, columns: usize) -> Line {
+    let rows = count(figures.numbers.inserted_rows);
+    let (share, text) = match (figures.whole_percent(), figures.rows_expected()) {
+        (Some(percent), Some(expected)) => (f64::from(percent) / 100.0, format!(" {percent:>3} %  {rows} of {} rows", count(expected))),
+        _ => (0.0, format!("   {UNKNOWN} %  {rows} rows, all are being counted")),
+    };
+    let width = columns.saturating_sub(text.chars().count() + 2).clamp(*BAR.start(), *BAR.end());
+    plain(format!("{}{text}", super::bar::bar(share, width)))
+}
+
+fn pace(figures: &Figures) -> Line {
+    let numbers = &figures.numbers;
+    let mut parts: Vec<_> = figures.rates.inserted_rows.map(row_rate).into_iter().collect();
+    parts.extend(figures.max_rows_per_second.map(|rows| format!("limit {} rows/s", count(rows))));
+    parts.extend(figures.left.map(|left| format!("{} left", duration(left))));
+    let mut chunks = format!("{} of {}", count(numbers.chunks_done), counted(numbers.chunks, "chunk"));
+    if numbers.chunks_failed > 0 {
+        chunks = format!("{chunks}, {} failed", count(numbers.chunks_failed));
+    }
+    let wave = if numbers.waves > 0 { format!("wave {}, ", count(numbers.waves)) } else { String::new() };
+    let pace = if parts.is_empty() { String::new() } else { format!("{}; ", parts.join(", ")) };
+    plain(format!("  {pace}{wave}{chunks}"))
+}
+
+fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
+    let (numbers, tasks, rates) = (&figures.numbers, &figures.tasks, &figures.rates);
+    let is_bottleneck = figures.bottleneck == Some(stage);
+    let (rows_per_second, bytes_per_second, mut details) = match stage {
+        Stage::Lookup => {
+            // Between two waves nothing is loaded.
+            let rate = rates.lookup_rows.filter(|rate| *rate > 0.0 || figures.phase == Phase::Lookup);
+            let mut details = vec![counted(numbers.lookup_keys, "key")];
+            if numbers.lookup_memory_bytes > 0 {
+                details.push(bytes(numbers.lookup_memory_bytes));
+            }
+            (rate, None, details)
+        }
+        Stage::Read => {
+            let mut details = vec![counted(tasks.readers(), "chunk")];
+            if tasks.queueing > 0 {
+                details.push(format!("{} {} for the queue", count(tasks.queueing), if tasks.queueing == 1 { "waits" } else { "wait" }));
+            }
+            (rates.read_rows, rates.read_bytes, details)
+        }
+        Stage::Enrich => {
+            let found = numbers.matched_rows + numbers.matched_late_rows;
+            let all = found + numbers.unmatched_rows;
+            let share = (all > 0).then(|| format!("{:.1} % matched", 100.0 * found as f64 / all as f64));
+            (rates.enriched_rows, None, share.into_iter().collect())
+        }
+        Stage::Insert => (rates.inserted_rows, rates.inserted_bytes, vec![format!("{} in flight", count(tasks.inserting))]),
+    };
+    if is_bottleneck {
+        details.push("the bottleneck".to_owned());
+    }
+    let mark = if is_bottleneck { ">" } else { " " };
+    let rates = [rows_per_second.map(row_rate), bytes_per_second.map(byte_rate)];
+    let text = if columns < NARROW {
+        let parts: Vec<_> = rates.into_iter().flatten().chain(details).collect();
+        format!("{mark} {:<8}  {}", stage.name(), parts.join(", "))
+    } else {
+        let [rows, bytes] = rates.map(Option::unwrap_or_default);
+        format!("{mark} {:<8}{rows:>14}{bytes:>14}  {}", stage.name(), details.join(", "))
+    };
+    Line { text, emphasis: if is_bottleneck { Emphasis::Strong } else { Emphasis::None } }
+}
+
+fn memory(figures: &Figures) -> String {
+    let now = figures.memory.map_or_else(|| UNKNOWN.to_owned(), bytes);
+    format!("{now} of {}, queue {}", bytes(figures.memory_limit), bytes(figures.numbers.queued_bytes))
+}
+
+/// The target's server in one line.
+pub(super) fn server(sample: &Sample) -> String {
+    let number = |number: Option<u64>, noun: &str| number.map_or_else(|| format!("{UNKNOWN} {noun}s"), |number| counted(number, noun));
+    let size = |bytes_now: Option<u64>| bytes_now.map_or_else(|| UNKNOWN.to_owned(), bytes);
+    let parts = match &sample.parts {
+        Some(PartitionParts { partition, parts }) => format!("{} in {partition}", counted(*parts, "part")),
+        None => number(None, "part"),
+    };
+    let mut figures = vec![parts, number(sample.merges, "merge")];
+    figures.push(format!("{} of {}", size(sample.memory_used), size(sample.memory_total)));
+    figures.extend(sample.replica_delay_seconds.filter(|&delay| delay > 0).map(|delay| format!("replica {delay} s behind")));
+    figures.extend(sample.mutations.filter(|&mutations| mutations > 0).map(|mutations| counted(mutations, "mutation")));
+    figures.extend(sample.delayed_inserts.filter(|&inserts| inserts > 0).map(|inserts| format!("{} delayed", counted(inserts, "insert"))));
+    figures.join(", ")
+}
+
+fn retries(figures: &Figures) -> Option<String> {
+    let number = count(figures.numbers.retries);
+    match &figures.last_retry {
+        Some((ago, reason)) => Some(format!("{number}, the last {} ago: {reason}", duration(*ago))),
+        None => (figures.numbers.retries > 0).then_some(number),
+    }
+}
+
+/// Why it waits, as people read it everywhere.
+pub(super) fn waiting(figures: &Figures) -> Option<String> {
+    (!figures.waiting.is_empty()).then(|| format!("waiting: {}", figures.waiting.join("; ")))
+}

@@ -1,0 +1,149 @@
+//! The screen and the lines of one moment, at several sizes of the terminal; see `tests/it/snapshots`.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::bottleneck::{Stage, Tasks};
+use super::figures::{Figures, Rates};
+use super::lines::line;
+use super::screen::{Size, screen};
+use super::title::title;
+use crate::monitor::{PartitionParts, Sample};
+use crate::pipeline::{Phase, Snapshot};
+
+fn streaming() -> Figures {
+    Figures {
+        name: "langfuse-events 202511".to_owned(),
+        dry_run: false,
+        stopping: false,
+        phase: Phase::Stream,
+        elapsed: Duration::from_secs(740),
+        numbers: Snapshot {
+            lookup_rows: 2_469_134,
+            lookup_bytes: 412 << 20,
+            lookup_keys: 1_234_567,
+            lookup_memory_bytes: 312 << 20,
+            source_rows: 37_900_000,
+            source_rows_expected: 100_200_000,
+            matched_rows: 37_000_000,
+            matched_late_rows: 200_000,
+            unmatched_rows: 700_000,
+            inserted_rows: 37_412_000,
+            inserts_in_flight: 6,
+            queued_bytes: 512 << 20,
+            retries: 2,
+            chunks: 48,
+            chunks_done: 12,
+            waves: 2,
+            ..Snapshot::default()
+        },
+        tasks: Tasks { reading: 1, queueing: 3, inserting: 6, ..Tasks::default() },
+        rates: Rates {
+            lookup_rows: Some(0.0),
+            read_rows: Some(78_312.0),
+            read_bytes: Some(86_400_000.0),
+            enriched_rows: Some(78_312.0),
+            inserted_rows: Some(78_011.0),
+            inserted_bytes: Some(106_100_000.0),
+        },
+        left: Some(Duration::from_secs(802)),
+        bottleneck: Some(Stage::Insert),
+        memory: Some(1200 << 20),
+        memory_limit: 4 << 30,
+        last_retry: Some((Duration::from_secs(200), "Code: 252. DB::Exception: Too many parts (300).\nMerges are slower".to_owned())),
+        waiting: Vec::new(),
+        max_rows_per_second: None,
+        server: Sample {
+            parts: Some(PartitionParts { partition: "202511".to_owned(), parts: 262 }),
+            merges: Some(3),
+            memory_used: Some(12_345 << 20),
+            memory_total: Some(32 << 30),
+            ..Sample::unknown()
+        },
+    }
+}
+
+fn loading() -> Figures {
+    let numbers = Snapshot {
+        lookup_rows: 120_000,
+        lookup_bytes: 20 << 20,
+        lookup_keys: 60_000,
+        lookup_memory_bytes: 15 << 20,
+        chunks: 1,
+        ..Snapshot::default()
+    };
+    Figures {
+        phase: Phase::Lookup,
+        elapsed: Duration::from_millis(1_400),
+        numbers,
+        tasks: Tasks::default(),
+        rates: Rates { lookup_rows: Some(240_000.0), ..Rates::default() },
+        left: None,
+        bottleneck: Some(Stage::Lookup),
+        memory: None,
+        last_retry: None,
+        server: Sample::unknown(),
+        ..streaming()
+    }
+}
+
+fn waiting() -> Figures {
+    let rates = Rates { inserted_rows: Some(0.0), inserted_bytes: Some(0.0), ..streaming().rates };
+    let waiting = vec!["http://10.0.0.1:8123/ does not answer for 12.0 s, limit 10 min 00 s".to_owned()];
+    let numbers = Snapshot { chunks_failed: 1, ..streaming().numbers };
+    Figures { waiting, rates, numbers, left: None, bottleneck: None, ..streaming() }
+}
+
+fn held_back() -> Figures {
+    let waiting = vec!["262 parts in 202511, limit 250".to_owned(), "paused with ctl".to_owned()];
+    let troubled = Sample { replica_delay_seconds: Some(12), mutations: Some(1), delayed_inserts: Some(2), ..streaming().server };
+    Figures { waiting, bottleneck: None, max_rows_per_second: Some(50_000), server: troubled, last_retry: None, ..streaming() }
+}
+
+fn stopping() -> Figures {
+    Figures { stopping: true, dry_run: true, ..streaming() }
+}
+
+#[track_caller]
+fn assert_shows(name: &str, figures: &Figures, (columns, rows): (usize, usize)) {
+    let lines = screen(figures, Size { columns, rows });
+    assert!(lines.len() < rows && lines.iter().all(|line| line.text.width() < columns), "{lines:?}");
+    let mut text = format!("title: {}\n{}\n", title(figures), "-".repeat(columns));
+    for line in lines {
+        text.push_str(&line.text);
+        text.push('\n');
+    }
+    assert_snapshot(name, &text);
+}
+
+#[track_caller]
+fn assert_snapshot(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../tests/it/snapshots/expected");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+#[test]
+fn screens() {
+    assert_shows("screen", &streaming(), (80, 24));
+    assert_shows("screen-narrow", &streaming(), (60, 24));
+    assert_shows("screen-narrower", &streaming(), (40, 24));
+    assert_shows("screen-wide", &streaming(), (120, 40));
+    assert_shows("screen-low", &waiting(), (80, 6));
+    assert_shows("screen-loading", &loading(), (80, 24));
+    assert_shows("screen-waiting", &waiting(), (80, 24));
+    assert_shows("screen-held-back", &held_back(), (80, 24));
+    assert_shows("screen-stopping", &stopping(), (80, 24));
+    assert_shows("screen-waiting-narrow", &waiting(), (60, 24));
+    assert_eq!(screen(&streaming(), Size { columns: 1, rows: 1 }).len(), 1, "there is always something");
+}
+
+#[test]
+fn lines() {
+    let all = [streaming(), loading(), waiting(), stopping()];
+    let lines: Vec<_> = all.iter().filter_map(line).collect();
+    assert_snapshot("lines", &lines.join("\n"));
+}

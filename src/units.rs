@@ -1,0 +1,100 @@
+//! Numbers as people read them, in the forms that `STYLE.md` names: whole counts with separators, bytes in binary units, times in the two
+//! largest units.
+
+use std::time::Duration;
+
+/// `1,234,567`
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 chunk`, `1,960 rows`, `0 batches`, `2 retries`, `2 retries`
+pub fn counted(number: u64, noun: &str) -> String {
+    let (stem, ending) = match noun {
+        _ if number == 1 => (noun, ""),
+        noun if noun.ends_with("ch") => (noun, "es"),
+        noun if noun.ends_with("ry") => (noun.trim_end_matches('y'), "ies"),
+        _ => (noun, "s"),
+    };
+    format!("{} {stem}{ending}", count(number))
+}
+
+/// `1.5 GiB`
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// `82.4 MiB/s`
+pub fn byte_rate(bytes_per_second: f64) -> String {
+    format!("{}/s", bytes(whole(bytes_per_second)))
+}
+
+/// `832 rows/s`, `78.3 krows/s`, `1.2 Mrows/s`
+pub fn row_rate(rows_per_second: f64) -> String {
+    match rows_per_second {
+        rate if rate >= 999_950.0 => format!("{:.1} Mrows/s", rate / 1e6),
+        rate if rate >= 999.5 => format!("{:.1} krows/s", rate / 1e3),
+        rate => format!("{} rows/s", whole(rate)),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people, never negative")]
+fn whole(rate: f64) -> u64 {
+    rate.round() as u64
+}
+
+/// `1 h 02 min`, `3 min 20 s`, `4.2 s`
+pub fn duration(duration: Duration) -> String {
+    // What would be rounded up to a minute is one.
+    let seconds = if duration.as_secs_f64() < 59.95 { duration.as_secs() } else { duration.as_secs().max(60) };
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {:02} h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
+        let seconds = |seconds| duration(Duration::from_secs_f64(seconds));
+        assert_eq!([seconds(4.24), seconds(200.0), seconds(3725.0), seconds(90_000.0)], ["4.2 s", "3 min 20 s", "1 h 02 min", "1 d 01 h"]);
+        assert_eq!([seconds(59.94), seconds(59.96)], ["59.9 s", "1 min 00 s"]);
+        assert_eq!(
+            [row_rate(0.0), row_rate(999.4), row_rate(999.6), row_rate(78_312.0)],
+            ["0 rows/s", "999 rows/s", "1.0 krows/s", "78.3 krows/s"]
+        );
+        assert_eq!([row_rate(999_960.0), byte_rate(86_400_000.0)], ["1.0 Mrows/s", "82.4 MiB/s"]);
+        assert_eq!(
+            [counted(1, "chunk"), counted(0, "row"), counted(1960, "batch"), counted(2, "retry")],
+            ["1 chunk", "0 rows", "1,960 batches", "2 retries"]
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! A disk of the server that is full: the run tries again, waits, and says what is safe.
+//!
+//! The server's folder is a mount of its own, in memory, which the test fills.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::fixture::{Behind, SOON};
+use crate::support::{Server, ServerOptions, disks_are_allowed, process};
+
+const MIB: usize = 1 << 20;
+
+/// None where no server can have a disk of its own.
+fn start() -> Option<Behind> {
+    disks_are_allowed().then(|| Behind::on(Server::start_with(ServerOptions { disk_mib: Some(512), ..Default::default() })))
+}
+
+/// What takes the room; gone when it is dropped.
+struct Filler(PathBuf);
+
+impl Filler {
+    /// Not a byte is left.
+    fn of_bytes(server: &Server) -> Self {
+        let folder = Self::folder(server);
+        let mut file = File::create(folder.0.join("bytes")).unwrap();
+        let piece = vec![1; MIB];
+        let full = (0..4096).find_map(|_| file.write_all(&piece).err()).expect("the disk is small");
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        while file.write_all(b"1").is_ok() {}
+        folder
+    }
+
+    /// No file can be made, although there is room for bytes.
+    fn of_files(server: &Server) -> Self {
+        let folder = Self::folder(server);
+        let full = (0..200_000).find_map(|number| File::create(folder.0.join(number.to_string())).err()).expect("the disk has few files");
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        folder
+    }
+
+    fn folder(server: &Server) -> Self {
+        let folder = server.directory_on_its_disk().join("filler");
+        fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_run_waits_until_there_is_room_again() {
+    let Some(behind) = start() else { return };
+    let server = &behind.orders.server;
+    for (fill, words) in [(Filler::of_bytes as fn(&Server) -> Filler, "not enough space"), (Filler::of_files, "No space left on device")] {
+        behind.begin_again();
+        let running = behind.half_way_with(behind.tool().args(&["--max-retries", "20", "--log-file", "run.log"]));
+        let log = running.folder().join("run.log");
+        let full = fill(server);
+        behind.proxy.pass();
+        let tried = || fs::read_to_string(&log).is_ok_and(|log| log.contains(words) && log.contains("the same bytes are sent again"));
+        assert!(process::wait_until(SOON, tried), "{words}: {}", fs::read_to_string(&log).unwrap());
+        drop(full);
+        let output = running.wait().expect(0);
+        assert!(behind.orders.figure("retries") >= 1 && output.stderr.contains(words), "{output}");
+        behind.orders.assert_complete();
+    }
+}
+
+#[test]
+fn a_run_that_has_waited_long_enough_says_what_is_safe() {
+    let Some(behind) = start() else { return };
+    // Records in tables would be waited for as well.
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().display());
+    let tool = || behind.tool().env("RESTART", "false").args(&["--ledger", &place]);
+    let running = behind.half_way_with(tool().args(&["--max-retries", "1"]));
+    let full = Filler::of_bytes(&behind.orders.server);
+    behind.proxy.pass();
+    let output = running.wait().expect(1);
+    let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
+    for part in ["inserting a batch of 2,000 rows", "not enough space", "what was inserted stays", "run the same command again"] {
+        assert!(last_words.contains(part), "{part}\n{output}");
+    }
+    drop(full);
+    tool().run().expect(0);
+    behind.orders.assert_complete();
+}

@@ -1,0 +1,8 @@
+//! Commands that are run when something becomes of a run, and the last line on stdout.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod events;
+mod last_line;
+mod sequence;
+mod trouble;

@@ -1,0 +1,10 @@
+//! Runs that wait, go slower, and are told what to do from another terminal.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod ctl;
+mod fixture;
+mod limits;
+mod pace;
+mod sockets;
+mod window;

@@ -1,0 +1,105 @@
+//! What `ctl` says to a run, and what the run does then.
+
+use super::fixture::{SLOWLY, ctl, orders, resuming_tool, socket, tool, wait_for, wait_for_reason};
+
+#[test]
+fn a_run_is_looked_at_paused_changed_and_resumed() {
+    let orders = orders();
+    let running = tool(&orders).envs(&[SLOWLY]).spawn();
+    let socket = socket(&running);
+    wait_for(&socket, "some rows", |status| status["progress"]["rows"].as_u64() > Some(0) && status["progress"]["rows_expected"].is_u64());
+    let text = ctl(&socket, &["status"]).expect(0).stdout;
+    for part in
+        ["run ", "shipments, partition 202506 into default.shipments", "state       filling", "rate        at most 4.0 krows/s", "of 58,"]
+    {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let paused = ctl(&socket, &["pause"]).expect(0);
+    assert!(paused.stdout.starts_with("paused: no new chunk is begun"), "{paused}");
+    wait_for_reason(&socket, "paused with ctl");
+    let text = ctl(&socket, &["status"]).expect(0).stdout;
+    assert!(text.contains("state       waiting: paused with ctl"), "{text}");
+
+    let set = ctl(&socket, &["set", "inserters=3", "readers=2", "max-rows-per-second=none", "max-parts=777"]).expect(0);
+    assert_eq!(set.stdout, "inserters=3\nreaders=2\nmax-rows-per-second=none\nmax-parts=777\n");
+    let json = ctl(&socket, &["status", "--json"]).expect(0).stdout;
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let limits = &status["limits"];
+    assert_eq!((&limits["inserters"], &limits["readers"], limits["max_rows_per_second"].is_null()), (&3.into(), &2.into(), true), "{json}");
+    assert_eq!((&status["rules"]["parts_limit"], &status["paused"]), (&777.into(), &true.into()), "{json}");
+    assert_eq!(status["process"], running.process());
+
+    for (setting, words) in [
+        ("inserters=65", "inserters must be 1 to 64, and 65 was asked for"),
+        ("inserters=none", "inserters takes a number from 1, and \"none\" was given"),
+        ("readers=200", "readers must be 1 to "),
+        ("speed=11", "there is no setting \"speed\"; there are inserters, readers, max-rows-per-second, "),
+        ("window=now", "window takes two times as 22:00-06:00, or none, and \"now\" was given"),
+        ("inserters", "give a setting and its value, such as inserters=4"),
+    ] {
+        let refused = ctl(&socket, &["set", setting]).expect(2);
+        assert!(refused.stderr.contains(words) && refused.stdout.is_empty(), "{setting}\n{refused}");
+    }
+    wait_for(&socket, "nothing was changed", |status| status["limits"]["inserters"] == 3 && status["limits"]["readers"] == 2);
+
+    let resumed = ctl(&socket, &["resume"]).expect(0);
+    assert_eq!(resumed.stdout, "resumed\n");
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("waiting: paused with ctl") && output.stderr.contains("going on"), "{output}");
+    orders.assert_complete();
+    let summary = orders.summary();
+    assert_eq!((&summary["inserters"], &summary["readers"]), (&3.into(), &2.into()), "{summary:#}");
+}
+
+#[test]
+fn a_run_that_is_stopped_goes_on_another_time() {
+    let orders = orders();
+    let running = tool(&orders).envs(&[SLOWLY]).spawn();
+    let socket = socket(&running);
+    wait_for(&socket, "a chunk", |status| status["progress"]["chunks_done"].as_u64() > Some(0));
+    let stopped = ctl(&socket, &["stop"]).expect(0);
+    assert!(stopped.stdout.starts_with("stopping: "), "{stopped}");
+    let output = running.wait().expect(130);
+    assert!(output.stderr.contains("goes on with the chunks that are missing"), "{output}");
+    assert!(!socket.exists(), "the socket went with the run");
+    let output = resuming_tool(&orders).run().expect(0);
+    assert!(output.stderr.contains("resumed     "), "{output}");
+    orders.assert_complete();
+}
+
+/// Waiting is no reason to go on for longer than one is asked to.
+#[test]
+fn a_run_that_waits_can_be_stopped() {
+    let orders = orders();
+    for by_signal in [true, false] {
+        let running = tool(&orders).args(&["--throttle-query", "SELECT 'for ever'"]).spawn();
+        let socket = socket(&running);
+        wait_for_reason(&socket, "throttle query: for ever");
+        wait_for(&socket, "it has begun", |status| status["phase"] != "plan");
+        if by_signal {
+            running.signal("INT");
+        } else {
+            ctl(&socket, &["stop"]).expect(0);
+        }
+        running.wait().expect(130);
+        assert_eq!(orders.target_rows(), 0);
+    }
+}
+
+/// Of several partitions, each is as was asked for while another one was filled.
+#[test]
+fn what_was_asked_for_holds_for_the_partitions_that_follow() {
+    let orders = orders();
+    orders.server.query(
+        "INSERT INTO orders SELECT id, customer, placed + INTERVAL 1 MONTH, amount, version, is_deleted, note FROM orders WHERE id < 9000",
+    );
+    let running = tool(&orders).envs(&[SLOWLY]).args(&["--partitions", "202506..202507"]).spawn();
+    let socket = socket(&running);
+    wait_for(&socket, "some rows", |status| status["partition"] == "202506" && status["progress"]["rows"].as_u64() > Some(0));
+    ctl(&socket, &["set", "inserters=1", "max-parts=777", "max-rows-per-second=20000"]).expect(0);
+    let next = wait_for(&socket, "the next partition", |status| status["partition"] == "202507");
+    assert_eq!((&next["limits"]["inserters"], &next["limits"]["max_rows_per_second"]), (&1.into(), &20_000.into()), "{next:#}");
+    assert_eq!(next["rules"]["max_parts"]["limit"], 777, "{next:#}");
+    ctl(&socket, &["stop"]).expect(0);
+    running.wait().expect(130);
+}

@@ -1,0 +1,128 @@
+//! Waiting because of how the server is.
+
+use super::fixture::{orders, orders_on, socket, tool, wait_for_reason};
+use crate::orders::Orders;
+use crate::support::{Server, ServerOptions};
+
+/// The target in partitions by month, with so many parts in that of the orders, of rows that newer versions will replace.
+fn crowded(orders: &Orders, parts: u64) {
+    orders.server.script(
+        "DROP TABLE shipments SYNC\n--;;\n\
+         CREATE TABLE shipments (order_id UInt64, customer String, placed DateTime64(3, 'UTC'), amount Decimal(18, 2), note String, tags Array(String),
+            letter String, version UInt32) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(placed) ORDER BY (customer, order_id)
+            SETTINGS parts_to_delay_insert = 40\n--;;\n\
+         SYSTEM STOP MERGES shipments",
+    );
+    for row in 1..=parts {
+        orders.server.query(&format!(
+            "INSERT INTO shipments SELECT id, customer, placed, 0, 'old', [], '', 0 FROM orders WHERE id = {row} AND id % 50 != 0 LIMIT 1"
+        ));
+    }
+    // Another partition has more, which is no concern of this run.
+    for row in 1..=parts + 5 {
+        orders.server.query(&format!("INSERT INTO shipments VALUES ({row}, 'c', '2031-01-01 00:00:00', 0, '', [], '', 1)"));
+    }
+}
+
+/// The default is half of what the table says itself, and the server merges on.
+#[test]
+fn a_run_waits_until_parts_are_merged() {
+    let orders = orders();
+    crowded(&orders, 30);
+    let mut running = tool(&orders).args(&["--inserters", "8"]).spawn();
+    let status = wait_for_reason(&socket(&running), "30 parts in 202506, limit 20");
+    assert!(status["limits"]["inserters"].as_u64() <= Some(4), "half of them at the most: {status:#}");
+    assert_eq!((&status["server"]["parts"]["parts"], &status["rules"]["parts_limit"]), (&30.into(), &20.into()));
+    assert_eq!(status["progress"]["rows_read"], 0, "no chunk is begun: {status:#}");
+    assert!(running.is_running());
+    orders.server.query("SYSTEM START MERGES shipments");
+    orders.server.query("OPTIMIZE TABLE shipments PARTITION 202506 FINAL");
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("waiting: 30 parts in 202506, limit 20") && output.stderr.contains("going on"), "{output}");
+    orders.server.query("ALTER TABLE shipments DROP PARTITION 203101");
+    orders.assert_complete();
+}
+
+#[test]
+fn the_limit_of_parts_can_be_chosen() {
+    let orders = orders();
+    crowded(&orders, 30);
+    let running = tool(&orders).args(&["--max-parts", "29"]).spawn();
+    wait_for_reason(&socket(&running), "30 parts in 202506, limit 29");
+    drop(running);
+    // It takes what the server takes.
+    orders.server.query("SYSTEM START MERGES shipments");
+    tool(&orders).args(&["--max-parts", "none"]).run().expect(0);
+}
+
+#[test]
+fn a_run_waits_for_the_memory_of_the_server() {
+    let config = "<clickhouse><max_server_memory_usage>1000000000</max_server_memory_usage></clickhouse>";
+    let orders = orders_on(Server::start_with(ServerOptions { config_xml: Some(config.to_owned()), ..Default::default() }));
+    orders.server.hold_memory(200);
+    let running = tool(&orders).args(&["--max-server-memory-used", "10"]).spawn();
+    let socket = socket(&running);
+    let status = super::fixture::wait_for(&socket, "memory", |status| {
+        status["waiting"][0].as_str().is_some_and(|reason| reason.starts_with("server memory at ") && reason.ends_with(" %, limit 10 %"))
+    });
+    assert_eq!(status["server"]["memory_total"], 1_000_000_000_u64);
+    super::fixture::ctl(&socket, &["set", "max-server-memory-used=none"]).expect(0);
+    running.wait().expect(0);
+    orders.assert_complete();
+}
+
+#[test]
+fn a_query_of_ones_own_decides() {
+    let orders = orders();
+    orders.server.script(
+        "CREATE TABLE brake (reason String) ENGINE = MergeTree ORDER BY ()\n--;;\nINSERT INTO brake VALUES ('replicas are behind')",
+    );
+    let query = "SELECT reason FROM brake LIMIT 1 -- of the test;";
+    let running = tool(&orders).args(&["--throttle-query", query]).spawn();
+    let socket = socket(&running);
+    wait_for_reason(&socket, "throttle query: replicas are behind");
+    // A query that fails is no permission.
+    orders.server.query("RENAME TABLE brake TO gone");
+    super::fixture::wait_for(&socket, "the failure", |status| {
+        status["waiting"][0]
+            .as_str()
+            .is_some_and(|reason| reason.starts_with("throttle query: it fails: ") && reason.contains("UNKNOWN_TABLE"))
+    });
+    orders.server.query("RENAME TABLE gone TO brake");
+    wait_for_reason(&socket, "throttle query: replicas are behind");
+    orders.server.query("TRUNCATE TABLE brake");
+    running.wait().expect(0);
+    orders.assert_complete();
+
+    orders.server.query("DROP TABLE brake SYNC");
+    let refused = tool(&orders).args(&["--throttle-query", query]).run().expect(3);
+    assert!(refused.stderr.contains("the throttle query fails, tried before the first row"), "{refused}");
+    let zero = tool(&orders).args(&["--throttle-query", "SELECT 0"]).run().expect(0);
+    assert!(!zero.stderr.contains("waiting"), "{zero}");
+}
+
+/// Figures that may not be read are not known, and disturb nothing; a limit on one of them is said to have no effect.
+#[test]
+fn what_may_not_be_read_lets_nobody_wait() {
+    let config = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
+        </access_control_improvements></clickhouse>";
+    let users = "<clickhouse><users><narrow><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+        <grants><query>GRANT SELECT, INSERT, CREATE TABLE, CREATE TEMPORARY TABLE ON *.*</query><query>GRANT TABLE ENGINE ON * TO narrow</query>
+        <query>REVOKE SELECT ON system.* FROM narrow</query><query>GRANT SELECT ON system.parts TO narrow</query></grants></narrow></users></clickhouse>"
+        .replace(" TO narrow</query>", "</query>")
+        .replace(" FROM narrow</query>", "</query>");
+    let options = ServerOptions { config_xml: Some(config.to_owned()), users_xml: Some(users), ..Default::default() };
+    let orders = orders_on(Server::start_with(options));
+    let run = tool(&orders)
+        .envs(&[("CLICKHOUSE_USER", "narrow"), super::fixture::SLOWLY])
+        .args(&["--max-merges", "7", "--max-parts", "100"])
+        .spawn();
+    let socket = socket(&run);
+    // What may be read is known all the same.
+    let status = super::fixture::wait_for(&socket, "parts", |status| status["server"]["parts"]["parts"].as_u64().is_some());
+    assert!(status["server"]["merges"].is_null(), "{status:#}");
+    super::fixture::ctl(&socket, &["set", "max-rows-per-second=none"]).expect(0);
+    let output = run.wait().expect(0);
+    assert!(output.stderr.contains("--max-merges has no effect") && !output.stderr.contains("--max-parts has no effect"), "{output}");
+    orders.assert_complete();
+}

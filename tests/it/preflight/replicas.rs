@@ -1,0 +1,72 @@
+//! Replicated tables, and servers of a cluster.
+
+use super::fixture::{look, tool, tool_with};
+use crate::orders::{JOB, Orders};
+use crate::support::{Server, ServerOptions};
+
+/// Where there is no Keeper, a replicated table can be attached, and is a replica that has lost its Keeper: it can only be read.
+fn attach_replicated(server: &Server, table: &str, like: &str, number: u8) {
+    let create = server.text(&format!("SHOW CREATE TABLE {like} FORMAT TSVRaw"));
+    let (_, rest) = create.split_once('\n').unwrap_or_default();
+    let rest = rest.replace("ENGINE = ReplacingMergeTree(", &format!("ENGINE = ReplicatedReplacingMergeTree('/{table}', 'one', "));
+    assert!(rest.contains("Replicated"), "{rest}");
+    server.query(&format!("ATTACH TABLE {table} UUID '00000000-0000-4000-8000-0000000000{number:02}' {rest}"));
+}
+
+#[test]
+fn a_replica_that_can_only_be_read_forbids_the_run() {
+    let orders = Orders::start(100);
+    attach_replicated(&orders.server, "replica", "shipments", 1);
+    look(tool(&orders), 0).assert("replicas", "ok", &["none of the tables is replicated"]);
+    let looked = look(tool(&orders).args(&["--target-table", "replica"]), 3);
+    looked.assert(
+        "replicas",
+        "forbids",
+        &["default.replica on this server can only be read", "SYSTEM RESTART REPLICA `default`.`replica`"],
+    );
+    assert_eq!(looked.plan["topology"]["target_replicas"]["active"], 0, "{}", looked.plan["topology"]);
+    looked.assert("insert", "forbids", &["the server refuses the insert, tried without rows: "]);
+}
+
+#[test]
+fn a_source_that_is_behind_is_said() {
+    let orders = Orders::start(100);
+    attach_replicated(&orders.server, "behind", "customers", 2);
+    let job = JOB.replace("table = \"customers\"", "table = \"behind\"");
+    let looked = look(tool_with(&orders, &job), 0);
+    looked.assert("replicas", "warning", &["the replica of default.behind is ", " behind, with 0 entries", "its newest rows are missing"]);
+}
+
+/// This machine in two clusters, whose other servers are not there.
+fn clusters() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let (here, there) = (format!("<host>{}</host>", name.trim()), "<host>192.0.2.1</host>");
+    let replica = |host: &str| format!("<replica>{host}<port>9000</port></replica>");
+    let (here, there) = (replica(&here), replica(there));
+    let local = format!("<shard>{}</shard>", replica("<host>127.0.0.1</host>"));
+    format!(
+        "<clickhouse><remote_servers><pair><shard>{here}</shard><shard>{there}</shard></pair><twins><shard>{here}{there}</shard></twins>
+        <others><shard>{there}</shard><shard>{there}</shard></others><test>{local}{local}</test></remote_servers></clickhouse>"
+    )
+}
+
+#[test]
+fn one_of_several_shards_has_only_its_own_rows() {
+    let orders = Orders::on(Server::start_with(ServerOptions { config_xml: Some(clusters()), ..Default::default() }), 100);
+    let looked = look(tool(&orders), 0);
+    looked.assert("cluster", "warning", &["cluster pair: 2 shards, 2 servers; cluster twins: 1 shard, 2 servers", "of this server alone"]);
+    let names =
+        looked.plan["topology"]["clusters"].as_array().map(|clusters| clusters.iter().map(|cluster| cluster["name"].to_string()).collect());
+    assert_eq!(names, Some(vec!["\"pair\"".to_owned(), "\"twins\"".to_owned()]));
+    let text = tool(&orders).run().expect(0).stdout;
+    assert!(
+        text.contains("  topology    one server for source and target, ") && text.contains("cluster twins: 1 shard, 2 servers"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_server_by_itself_is_in_no_cluster() {
+    let orders = Orders::start(100);
+    look(tool(&orders), 0).assert("cluster", "ok", &["in no cluster of several servers"]);
+}

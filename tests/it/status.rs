@@ -1,0 +1,9 @@
+//! `status`: where a load stands, from its ledger alone.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod files;
+mod fixture;
+mod reader;
+mod states;
+mod watch;

@@ -1,0 +1,124 @@
+//! Every state that a load can be in.
+
+use serde_json::Value;
+
+use super::fixture::{standing, tool};
+use crate::ledger::fixture::{Chunked, ROWS, SOON};
+use crate::orders::PARTITION;
+use crate::support::process;
+
+/// Rows of completed chunks, and chunks, by the ledger's tables.
+fn recorded(chunked: &Chunked) -> (u64, u64, u64) {
+    let sql = "SELECT sumIf(rows_inserted, status = 'completed'), countIf(status = 'completed'), count() FROM load_state_chunks FINAL
+        WHERE run_id = (SELECT run_id FROM load_state FINAL WHERE is_current)";
+    let figures: Vec<u64> = chunked.server().text(sql).split('\t').map(|figure| figure.parse().unwrap()).collect();
+    (figures[0], figures[1], figures[2])
+}
+
+#[test]
+fn from_nothing_to_all() {
+    let chunked = Chunked::start();
+    let ranges = chunked.ranges();
+    let nothing = standing(tool(&chunked));
+    assert!(nothing["state"] == "not_begun" && nothing["run_id"].is_null() && nothing["chunks"] == 0, "{nothing}");
+    assert_eq!(nothing["next_command"], format!("clickhouse-backfill run --job job.toml --partition {PARTITION}"));
+
+    let running = chunked.stalled_at(&ranges[ranges.len() / 2], |tool| tool);
+    assert!(process::wait_until(SOON, || chunked.completed() > 1), "no chunk is completed");
+    let under_way = standing(tool(&chunked));
+    let (rows, completed, chunks) = recorded(&chunked);
+    assert!(under_way["state"] == "under_way" && under_way["chunks"] == chunks && chunks == ranges.len() as u64, "{under_way}");
+    assert_eq!((&under_way["rows_inserted"], &under_way["chunks_completed"]), (&rows.into(), &completed.into()), "{under_way}");
+    assert_eq!(under_way["chunks_pending"], chunks - completed, "{under_way}");
+    let ratio = under_way["progress_ratio"].as_f64().unwrap();
+    assert!((ratio - completed as f64 / chunks as f64).abs() < 0.01, "{under_way}");
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let process = &under_way["processes"][0];
+    assert!(process["pid"] == running.process() && process["host"] == host.trim() && process["alive"] == true, "{under_way}");
+    assert!(process["worker"] == "1/1" && process["heartbeat_age_seconds"].as_f64().unwrap() < 60.0, "{under_way}");
+    let text = tool(&chunked).run().expect(0).stdout;
+    for words in ["under way: partition 202506 of default.orders into default.shipments by shipments\n", " on ", ", last heartbeat ", " % "]
+    {
+        assert!(text.contains(words) || text.contains(words.trim_end()), "{words}\n{text}");
+    }
+    assert!(text.ends_with(&format!("clickhouse-backfill status --job job.toml --partition {PARTITION} --watch\n")), "{text}");
+
+    running.signal("KILL");
+    running.wait();
+    chunked.proxy.pass();
+    let killed = standing(tool(&chunked));
+    assert!(killed["state"] == "interrupted" && killed["processes"][0]["alive"] == false, "{killed}");
+    assert!(killed["rows_per_second"].is_null() && killed["next_command"].as_str().unwrap().contains(" run "), "{killed}");
+    assert!(tool(&chunked).run().expect(0).stdout.contains(", dead, last heartbeat "));
+
+    chunked.tool().run().expect(0);
+    let done = standing(tool(&chunked));
+    let target: u64 = chunked.server().text("SELECT count() FROM shipments FINAL").parse().unwrap();
+    assert!(done["state"] == "completed" && done["rows_inserted"] == target && done["rows_expected"] == target, "{done}");
+    assert!(done["progress_ratio"] == 1.0 && done["chunks_pending"] == 0 && done["processes"].as_array().unwrap().is_empty(), "{done}");
+    assert!(done["run_id"] == under_way["run_id"] && done["completed_at"].is_string() && target > ROWS / 2, "{done}");
+    assert_eq!(done["next_command"], format!("clickhouse-backfill verify --job job.toml --partition {PARTITION}"));
+    let text = tool(&chunked).run().expect(0).stdout;
+    assert!(text.starts_with("completed: ") && text.contains("(100.0 %)"), "{text}");
+    // Another partition is another load.
+    let other = standing(tool(&chunked).args(&["--target-table", "other"]));
+    assert_eq!(other["state"], "not_begun", "{other}");
+}
+
+#[test]
+fn what_was_stopped_and_what_failed() {
+    let chunked = Chunked::start();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[2], |tool| tool.args(&["--drain-timeout", "1s"]));
+    running.signal("INT");
+    running.wait().expect(130);
+    chunked.proxy.pass();
+    let stopped = standing(tool(&chunked));
+    assert!(stopped["state"] == "interrupted" && stopped["processes"].as_array().unwrap().is_empty(), "{stopped}");
+    assert!(stopped["last_error"].is_null() && stopped["chunks_completed"].as_u64().unwrap() < ranges.len() as u64, "{stopped}");
+
+    chunked.server().query("RENAME TABLE shipments TO elsewhere");
+    chunked.server().query("CREATE TABLE shipments AS elsewhere");
+    chunked.server().query("ALTER TABLE shipments ADD CONSTRAINT none CHECK order_id != 99");
+    // The chunk of that order, which is the last one, cannot be done.
+    let failed = chunked.tool().run().expect(1);
+    let standing = standing(tool(&chunked));
+    assert!(standing["state"] == "failed" && standing["chunks_failed"] == 1, "{standing}\n{failed}");
+    assert!(standing["last_error"].as_str().unwrap().contains("VIOLATED_CONSTRAINT"), "{standing}");
+    let text = tool(&chunked).run().expect(0).stdout;
+    assert!(text.starts_with("failed: ") && text.contains("1 failed") && text.contains("last error  "), "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains("VIOLATED_CONSTRAINT")).count(), 1, "in one line\n{text}");
+}
+
+#[test]
+fn each_worker_is_seen() {
+    let chunked = Chunked::start();
+    let ranges = chunked.ranges();
+    let second = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool.args(&["--worker", "2/2"]));
+    let one = standing(tool(&chunked));
+    assert!(one["processes"][0]["worker"] == "2/2" && one["processes"][0]["pid"] == second.process(), "{one}");
+    assert!(tool(&chunked).run().expect(0).stdout.contains(", worker 2/2, last heartbeat "));
+    chunked.tool().args(&["--worker", "1/2"]).run().expect(0);
+    assert_eq!(standing(tool(&chunked))["state"], "under_way", "the other is at it");
+    chunked.proxy.pass();
+    second.wait().expect(0);
+    assert_eq!(standing(tool(&chunked))["state"], "completed");
+}
+
+#[test]
+fn a_run_that_waits_says_why() {
+    let chunked = Chunked::start();
+    let running = chunked.tool().args(&["--throttle-query", "SELECT 'the moon is full'"]).spawn();
+    let mut seen = Value::Null;
+    let known = process::wait_until(SOON, || {
+        seen = standing(tool(&chunked));
+        seen["waiting"].as_str().is_some_and(|reason| reason.contains("the moon is full")) && seen["rows_per_second"] == 0.0
+    });
+    assert!(known, "{seen}");
+    assert!(seen["remaining_seconds"].is_null() && seen["state"] == "under_way", "{seen}");
+    let text = tool(&chunked).run().expect(0).stdout;
+    assert!(text.contains("\n  waiting     ") && text.contains("\n  speed       0 rows/s over the last minutes\n"), "{text}");
+    running.signal("INT");
+    running.wait().expect(130);
+    assert!(standing(tool(&chunked))["waiting"].is_null());
+}
