@@ -43,6 +43,7 @@ pub mod clickhouse;
 pub mod control;
 #[cfg(test)]
 mod corpus;
+mod duration;
 pub mod job;
 pub mod ledger;
 pub mod load;

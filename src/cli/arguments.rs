@@ -10,7 +10,6 @@ use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, 
 use super::control_arguments::{CtlArguments, ThrottleArguments};
 use super::documents::{CompletionsArguments, ManArguments};
 use super::dotenv::Environment;
-use super::duration::parse_duration;
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
 use super::hook_arguments::HookArguments;
@@ -23,6 +22,7 @@ use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use super::status_arguments::StatusArguments;
 use super::usage::usage;
 use super::verify_arguments::{RepairArguments, VerifyArguments};
+use crate::duration::parse_duration;
 use crate::pipeline::DEFAULT_BATCH_ROWS;
 use crate::plan::DEFAULT_CHUNK_ROWS;
 

@@ -39,7 +39,7 @@ pub(super) fn filling(
 /// The same without patience for faults: nobody is waited for, and the first chunk that fails is the last.
 pub(super) fn impatient(throughput: &ThroughputArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
     let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
-    let Resources { readers, inserters, memory } = *resources;
+    let Resources { readers, inserters, memory, .. } = *resources;
     Ok(PipelineOptions {
         format: row_format(throughput.insert_format, job)?,
         batch_rows: batch_size,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::duration::parse_timeout;
 use super::size::parse_rows;
 use crate::control::{MaxParts, Rules, Window, Wishes, parse_max_parts};
+use crate::duration::parse_timeout;
 
 /// When a run waits, and how fast it may be.
 #[derive(Args, Debug)]

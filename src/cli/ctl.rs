@@ -157,8 +157,11 @@ fn text(status: &Value) -> String {
             number(&progress["retries"])
         ),
     );
-    line("inserters", &format!("{} (at most {})", number(&limits["inserters"]), number(&limits["inserters_most"])));
-    line("readers", &format!("{} (at most {})", number(&limits["readers"]), number(&limits["readers_most"])));
+    for name in ["inserters", "readers"] {
+        let (most, auto) = (&limits[format!("{name}_most")], &limits[format!("{name}_auto")]);
+        let auto = if *auto == true { ", auto" } else { "" };
+        line(name, &format!("{}{auto} (at most {})", number(&limits[name]), number(most)));
+    }
     let rate = limits["max_rows_per_second"].as_u64();
     line("rate", &rate.map_or_else(|| "not limited".to_owned(), |rate| format!("at most {}", row_rate(rate as f64))));
     line("waits above", &limits_in_words(rules));

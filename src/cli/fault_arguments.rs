@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
-use super::duration::{parse_duration, parse_timeout};
 use crate::clickhouse::Timeouts;
+use crate::duration::{parse_duration, parse_timeout};
 
 /// How long to wait for a server before a statement counts as lost.
 #[expect(clippy::struct_field_names, reason = "clap names the flags after the fields")]

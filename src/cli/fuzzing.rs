@@ -2,8 +2,8 @@
 
 use super::connect::first_line;
 use super::dotenv::{bad_line, line_of_variable};
-use super::duration::parse_duration;
 use super::size::{parse_at_once, parse_memory_size, parse_rows};
+use crate::duration::parse_duration;
 use crate::plan::Partition;
 
 /// Any text, as a value, is taken or refused with words; what is taken means the same when it is written again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::duration::parse_timeout;
+use crate::duration::parse_timeout;
 
 /// What is run when.
 #[derive(Args, Clone, Debug)]

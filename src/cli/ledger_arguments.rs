@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
-use super::duration::parse_duration;
 use super::failure::Failure;
 use crate::clickhouse::Connection;
+use crate::duration::parse_duration;
 use crate::ledger::{Ledger, LedgerLocation, Slot};
 use crate::load::Recording;
 

@@ -12,7 +12,6 @@ mod ctl;
 mod describe;
 mod documents;
 mod dotenv;
-mod duration;
 mod estimate;
 mod failure;
 mod fault_arguments;

@@ -47,7 +47,7 @@ pub(super) async fn operate(
         partition: partition.to_string(),
         dry_run: arguments.dry_run,
     };
-    let throttle = Throttle::new(opened.resources.readers, opened.resources.inserters);
+    let throttle = opened.resources.throttle(job.target.is_replacing());
     let control = Control::new(subject, counters, stop, throttle.clone(), wishes);
     let socket = socket(control_socket.as_deref(), arguments.output.log_file.as_deref(), &control)?;
     let table = job.target.name.clone();

@@ -1,12 +1,14 @@
 //! How much a run may do at once, and what memory that leaves for attributes.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::arguments::ThroughputArguments;
 use super::failure::Failure;
 use super::size::AtOnce;
 use crate::clickhouse::Connection;
-use crate::pipeline::Concurrency;
+use crate::pipeline::{Concurrency, Levels, Throttle};
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
 
@@ -29,37 +31,60 @@ pub(super) struct Resources {
     pub inserters: Concurrency,
     /// How the memory is divided.
     pub memory: MemoryPlan,
+    /// What the run may come to when it is told so with `ctl`.
+    pub levels: Levels,
+}
+
+impl Resources {
+    /// What holds a run back that has these. `replaces` says whether repeated rows of the target collapse: where its blocks have to be recognized, no more
+    /// of them may be under way than its window was held against.
+    pub fn throttle(&self, replaces: bool) -> Arc<Throttle> {
+        let Self { readers, inserters, mut levels, .. } = *self;
+        if !replaces {
+            levels.inserters_most = inserters.most();
+        }
+        Throttle::within(readers, inserters, levels)
+    }
 }
 
 /// Settles how much may be done at once, and divides the memory that was given, or half of what is free.
 /// `late` says whether rows are looked up late.
 pub(super) async fn resources(arguments: &ThroughputArguments, connection: &Connection, late: bool) -> Result<Resources, Failure> {
     let total = arguments.memory.unwrap_or_else(|| available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2));
-    let auto = arguments.inserters == AtOnce::Auto || arguments.readers == AtOnce::Auto;
-    let server = if auto { ServerSize::ask(connection).await } else { ServerSize::default() };
-    let divide = |readers: Concurrency, inserters: Concurrency| {
-        let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
-        let demand = MemoryDemand { total, readers: most_readers, inserters: most_inserters, batch_bytes: arguments.batch_bytes, late };
-        MemoryPlan::divide(demand).map(|memory| Resources { readers, inserters, memory })
+    let server = ServerSize::ask(connection).await;
+    let settle = |asked_readers: AtOnce, asked_inserters: AtOnce| {
+        let divide = |readers: Concurrency, inserters: Concurrency| {
+            let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
+            let demand = MemoryDemand { total, readers: most_readers, inserters: most_inserters, batch_bytes: arguments.batch_bytes, late };
+            MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
+        };
+        let most_inserters = server.inserters_most(arguments.batch_bytes);
+        // More at once is not worth smaller batches.
+        match divide(readers(asked_readers, server.readers_most()), inserters(asked_inserters, most_inserters)) {
+            Ok(generous) if generous.2.batch_bytes == arguments.batch_bytes => Ok(generous),
+            _ => divide(readers(asked_readers, READERS_FIRST), inserters(asked_inserters, server.inserters_first())),
+        }
     };
-    let generous = divide(readers(arguments, server.readers_most()), inserters(arguments, server.inserters_most(arguments.batch_bytes)));
-    // More at once is not worth smaller batches.
-    let resources = match generous {
-        Ok(resources) if resources.memory.batch_bytes == arguments.batch_bytes => Ok(resources),
-        _ => divide(readers(arguments, READERS_FIRST), inserters(arguments, server.inserters_first())),
+    let (readers, inserters, memory) = settle(arguments.readers, arguments.inserters)
+        .map_err(|error| Failure::usage(error.to_string()).hint("raise --memory, or lower --readers and --inserters"))?;
+    let levels = Levels::of(readers, inserters);
+    let levels = Levels {
+        readers_found: settle(AtOnce::Auto, arguments.inserters).map_or(levels.readers_found, |(readers, ..)| readers.most()),
+        inserters_found: settle(arguments.readers, AtOnce::Auto).map_or(levels.inserters_found, |(_, inserters, _)| inserters.most()),
+        ..levels
     };
-    resources.map_err(|error| Failure::usage(error.to_string()).hint("raise --memory, or lower --readers and --inserters"))
+    Ok(Resources { readers, inserters, memory, levels })
 }
 
-fn readers(arguments: &ThroughputArguments, most: usize) -> Concurrency {
-    match arguments.readers {
+fn readers(asked: AtOnce, most: usize) -> Concurrency {
+    match asked {
         AtOnce::Fixed(number) => Concurrency::Fixed(usize::from(number)),
         AtOnce::Auto => Concurrency::Auto { first: READERS_FIRST, most },
     }
 }
 
-fn inserters(arguments: &ThroughputArguments, most: usize) -> Concurrency {
-    match arguments.inserters {
+fn inserters(asked: AtOnce, most: usize) -> Concurrency {
+    match asked {
         AtOnce::Fixed(number) => Concurrency::Fixed(usize::from(number)),
         AtOnce::Auto => Concurrency::Auto { first: most.div_ceil(2), most },
     }

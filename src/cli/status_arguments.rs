@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::arguments::WhatArguments;
-use super::duration::parse_duration;
 use super::partition_arguments::PartitionArguments;
 use super::server_arguments::ServerArguments;
+use crate::duration::parse_duration;
 use crate::ledger::LedgerLocation;
 
 /// `status`

@@ -23,7 +23,7 @@ mod wishes;
 pub use handle::Control;
 pub use query::ThrottleQuery;
 pub use rules::{MaxParts, Rules};
-pub use setting::{SETTINGS, Setting, SettingError, parse_max_parts};
+pub use setting::{Level, SETTINGS, Setting, SettingError, parse_max_parts};
 pub use status::{Status, Subject};
 pub use task::{Watch, watch};
 pub use window::{Window, WindowError, local_zone};

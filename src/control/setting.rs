@@ -1,17 +1,21 @@
 //! What may be changed while a run is on, by name.
 
+use std::time::Duration;
+
 use super::rules::MaxParts;
 use super::window::{Window, WindowError};
+use crate::duration::parse_timeout;
 use crate::pipeline::LevelOutOfRange;
 
 /// The names, and what they take.
 pub const SETTINGS: &[(&str, &str)] = &[
-    ("inserters", "a number from 1"),
-    ("readers", "a number from 1"),
+    ("inserters", "a number from 1, or auto"),
+    ("readers", "a number from 1, or auto"),
     ("max-rows-per-second", "a number from 1, or none"),
     ("max-parts", "a number from 1, auto or none"),
     ("max-merges", "a number, or none"),
     ("max-server-memory-used", "a percentage from 1 to 100, or none"),
+    ("max-replica-delay", "seconds or a time such as 5m, or none"),
     ("window", "two times as 22:00-06:00, or none"),
 ];
 
@@ -19,9 +23,9 @@ pub const SETTINGS: &[(&str, &str)] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// Batches inserted at once.
-    Inserters(usize),
+    Inserters(Level),
     /// Chunks read at once.
-    Readers(usize),
+    Readers(Level),
     /// Rows read a second.
     MaxRowsPerSecond(Option<u64>),
     /// Active parts of a partition.
@@ -30,8 +34,19 @@ pub enum Setting {
     MaxMerges(Option<u64>),
     /// Memory of the server, in percent.
     MaxServerMemoryUsed(Option<u8>),
+    /// How far the target's replica may be behind.
+    MaxReplicaDelay(Option<Duration>),
     /// The time of the day.
     Window(Option<Window>),
+}
+
+/// How many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// As many as the run finds worth it.
+    Auto,
+    /// Always so many.
+    Fixed(usize),
 }
 
 /// A setting that is not taken.
@@ -75,14 +90,15 @@ impl Setting {
         let known = SETTINGS.iter().find(|(known, _)| *known == name);
         let (name, takes) = *known.ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
         let setting = match name {
-            "inserters" => at_least_one(value).map(Self::Inserters),
-            "readers" => at_least_one(value).map(Self::Readers),
+            "inserters" => level(value).map(Self::Inserters),
+            "readers" => level(value).map(Self::Readers),
             "max-rows-per-second" => or_none(value, at_least_one).ok().map(Self::MaxRowsPerSecond),
             "max-parts" => parse_max_parts(value).ok().map(Self::MaxParts),
             "max-merges" => or_none(value, number).ok().map(Self::MaxMerges),
             "max-server-memory-used" => {
                 or_none(value, |text| number(text).filter(|percent| (1..=100).contains(percent))).ok().map(Self::MaxServerMemoryUsed)
             }
+            "max-replica-delay" => or_none(value, seconds_or_time).ok().map(Self::MaxReplicaDelay),
             _ => or_none(value, |text| text.parse().ok()).ok().map(Self::Window),
         };
         setting.ok_or_else(|| SettingError::Value { name, takes, value: value.to_owned() })
@@ -99,6 +115,15 @@ pub fn parse_max_parts(text: &str) -> Result<MaxParts, String> {
         "none" => Ok(MaxParts::None),
         text => at_least_one(text).map(MaxParts::Limit).ok_or_else(|| "give a number from 1, auto or none".to_owned()),
     }
+}
+
+fn level(text: &str) -> Option<Level> {
+    if text == "auto" { Some(Level::Auto) } else { at_least_one(text).map(Level::Fixed) }
+}
+
+fn seconds_or_time(text: &str) -> Option<Duration> {
+    let seconds = number::<u64>(text).map(|seconds| format!("{seconds}s"));
+    parse_timeout(seconds.as_deref().unwrap_or(text)).ok()
 }
 
 fn or_none<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, ()> {
@@ -120,24 +145,33 @@ mod tests {
 
     #[test]
     fn values_are_taken_or_what_is_allowed_is_said() {
-        assert_eq!(Setting::parse("inserters", "4"), Ok(Setting::Inserters(4)));
+        assert_eq!(Setting::parse("inserters", "4"), Ok(Setting::Inserters(Level::Fixed(4))));
+        assert_eq!(Setting::parse("inserters", "auto"), Ok(Setting::Inserters(Level::Auto)));
+        assert_eq!(Setting::parse("readers", "auto"), Ok(Setting::Readers(Level::Auto)));
         assert_eq!(Setting::parse("max-rows-per-second", "50000"), Ok(Setting::MaxRowsPerSecond(Some(50_000))));
         assert_eq!(Setting::parse("max-rows-per-second", "none"), Ok(Setting::MaxRowsPerSecond(None)));
         assert_eq!(Setting::parse("max-parts", "auto"), Ok(Setting::MaxParts(MaxParts::Auto)));
         assert_eq!(Setting::parse("max-merges", "0"), Ok(Setting::MaxMerges(Some(0))));
         assert_eq!(Setting::parse("max-server-memory-used", "80"), Ok(Setting::MaxServerMemoryUsed(Some(80))));
+        let minute = Ok(Setting::MaxReplicaDelay(Some(Duration::from_secs(60))));
+        assert_eq!([Setting::parse("max-replica-delay", "60"), Setting::parse("max-replica-delay", "1m")], [minute.clone(), minute]);
+        assert_eq!(Setting::parse("max-replica-delay", "none"), Ok(Setting::MaxReplicaDelay(None)));
         assert!(matches!(Setting::parse("window", "22:00-06:00"), Ok(Setting::Window(Some(_)))));
         for (name, value) in [
             ("inserters", "0"),
             ("inserters", "-1"),
             ("inserters", "+1"),
-            ("inserters", "auto"),
+            ("inserters", "none"),
+            ("inserters", "Auto"),
             ("readers", ""),
             ("readers", "99999999999999999999999"),
             ("max-rows-per-second", "0"),
             ("max-rows-per-second", "5e4"),
             ("max-parts", "0"),
             ("max-server-memory-used", "101"),
+            ("max-replica-delay", "0"),
+            ("max-replica-delay", "-5"),
+            ("max-replica-delay", "auto"),
             ("window", "always"),
         ] {
             let error = Setting::parse(name, value).unwrap_err().to_string();

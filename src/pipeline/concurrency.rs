@@ -103,6 +103,17 @@ impl Limiter {
         self.apply(|search| search.fix(level));
     }
 
+    /// From now on the level is looked for, from where it is, and is at most this.
+    pub fn find(&self, most: usize) {
+        let now = Instant::now();
+        self.apply(|search| search.find(now, most));
+    }
+
+    /// Whether the level is looked for, and not fixed.
+    pub fn is_found(&self) -> bool {
+        self.state().looks
+    }
+
     /// At most so many may work, whatever else is said; `usize::MAX` for no such bound.
     pub fn hold(&self, most: usize) {
         self.apply(|search| search.hold(most));
@@ -149,6 +160,8 @@ impl Drop for Turn {
 #[derive(Debug)]
 struct Search {
     level: usize,
+    /// Whether the level is looked for within the bounds, which else have room for one alone.
+    looks: bool,
     bounds: RangeInclusive<usize>,
     /// A bound from outside, above which the level never is.
     held: usize,
@@ -172,6 +185,7 @@ impl Search {
         };
         Self {
             level: first,
+            looks: matches!(concurrency, Concurrency::Auto { .. }),
             bounds,
             held: usize::MAX,
             to_withdraw: 0,
@@ -217,9 +231,20 @@ impl Search {
 
     fn fix(&mut self, level: usize) {
         let level = level.max(1);
-        self.bounds = level..=level;
+        (self.looks, self.bounds) = (false, level..=level);
         self.before_increase = None;
         self.set(level);
+    }
+
+    fn find(&mut self, now: Instant, most: usize) {
+        let bounds = 1..=most.max(1);
+        if self.looks && self.bounds == bounds {
+            return;
+        }
+        (self.looks, self.bounds) = (true, bounds);
+        (self.before_increase, self.rest) = (None, 0);
+        self.begin_window(now);
+        self.set(self.level);
     }
 
     fn hold(&mut self, most: usize) {
@@ -319,6 +344,28 @@ mod tests {
         search.fix(3);
         search.refused(now);
         assert_eq!(search.level, 3);
+    }
+
+    #[test]
+    fn a_fixed_number_is_left_for_a_level_that_is_found() {
+        let now = Instant::now();
+        let mut search = Search::new(Concurrency::Fixed(2), now);
+        search.find(now, 6);
+        assert_eq!(search.level, 2, "it is looked for from where it is");
+        let levels = run(&mut search, 20, |level| 1_000_000 * level as u64, true);
+        assert_eq!((levels.first(), levels.last()), (Some(&3), Some(&6)), "one more at a time, up to the bound: {levels:?}");
+        search.refused(search.window_began);
+        assert_eq!(search.level, 3, "and half of it when the server refuses");
+        search.find(now, 6);
+        assert_eq!(search.rest, REST_WINDOWS, "what was learned stays where nothing changes");
+
+        search.fix(9);
+        assert_eq!((search.level, search.looks), (9, false));
+        search.hold(4);
+        search.find(now, 6);
+        assert_eq!((search.level, search.looks), (4, true));
+        search.hold(usize::MAX);
+        assert_eq!(run(&mut search, 20, |level| 1_000_000 * level as u64, true).last(), Some(&6));
     }
 
     #[tokio::test]

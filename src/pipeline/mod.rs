@@ -59,7 +59,7 @@ pub use run::{Outcome, Pipeline, Ran};
 pub use sampler::Sampler;
 pub use shared::{DEFAULT_BATCH_ROWS, PipelineOptions};
 pub use stop::Stop;
-pub use throttle::{LevelOutOfRange, Limits, Throttle};
+pub use throttle::{LevelOutOfRange, Levels, Limits, Throttle};
 pub use trial::{Trial, trial};
 pub use trouble::{Outage, Retry, Trouble};
 pub use work::Work;

@@ -99,7 +99,8 @@ impl WaveContext<'_> {
         }
         // The inserters end when the last reader drops its end of the queue; the map goes with the last reader.
         drop(reading);
-        for _ in 0..shared.options.inserters.most() {
+        // More may be asked for while the run is on; who has no turn waits.
+        for _ in 0..shared.throttle.limits().inserters_most {
             tasks.spawn(insert_batches(shared.clone(), receiver.clone()));
         }
         drop(receiver);

@@ -15,29 +15,27 @@ pub struct LevelOutOfRange {
     pub most: usize,
 }
 
-/// What a run was made for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Levels {
-    readers: usize,
-    inserters: usize,
+/// What a run may come to: by what it is told, and by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// The most readers. Each fills batches, for which the memory was divided.
+    pub readers_most: usize,
+    /// The most inserters. Batches hold permits of the queue until they are acknowledged, so more of them take no more memory.
+    pub inserters_most: usize,
+    /// The most readers that are found without being told.
+    pub readers_found: usize,
+    /// The most inserters that are found without being told.
+    pub inserters_found: usize,
 }
 
 impl Levels {
-    pub fn new(readers: Concurrency, inserters: Concurrency) -> Self {
-        Self { readers: readers.most(), inserters: inserters.most() }
+    /// Those of a run that begins with these, and finds no more by itself.
+    pub fn of(readers: Concurrency, inserters: Concurrency) -> Self {
+        let (readers, inserters) = (readers.most(), inserters.most());
+        Self { readers_most: readers, inserters_most: inserters.max(MOST_INSERTERS), readers_found: readers, inserters_found: inserters }
     }
 
-    /// Each reader fills batches, for which the memory was divided.
-    pub fn readers_most(self) -> usize {
-        self.readers
-    }
-
-    /// Batches hold permits of the queue until they are acknowledged, so more inserters take no more memory.
-    pub fn inserters_most(self) -> usize {
-        self.inserters.max(MOST_INSERTERS)
-    }
-
-    pub fn check(name: &'static str, asked: usize, most: usize) -> Result<(), LevelOutOfRange> {
+    pub(super) fn check(name: &'static str, asked: usize, most: usize) -> Result<(), LevelOutOfRange> {
         if (1..=most).contains(&asked) { Ok(()) } else { Err(LevelOutOfRange { name, asked, most }) }
     }
 }

@@ -17,9 +17,8 @@ use serde::Serialize;
 use super::concurrency::{Concurrency, Limiter, Turn};
 use bucket::Bucket;
 use gate::ThrottleGate;
-use levels::Levels;
 
-pub use levels::LevelOutOfRange;
+pub use levels::{LevelOutOfRange, Levels};
 
 /// More inserts at once than this are never made, whatever is asked for.
 pub const MOST_INSERTERS: usize = 64;
@@ -41,10 +40,14 @@ pub struct Limits {
     pub readers: usize,
     /// The most that they may become: what the memory was divided for.
     pub readers_most: usize,
+    /// Whether their number is being found, and not fixed.
+    pub readers_auto: bool,
     /// Batches that may be inserted at once now.
     pub inserters: usize,
     /// The most that they may become.
     pub inserters_most: usize,
+    /// Whether their number is being found, and not fixed.
+    pub inserters_auto: bool,
     /// Rows that are read a second at most; `None` for no such limit.
     pub max_rows_per_second: Option<u64>,
 }
@@ -52,13 +55,13 @@ pub struct Limits {
 impl Throttle {
     /// Nothing is held back but by these numbers.
     pub fn new(readers: Concurrency, inserters: Concurrency) -> Arc<Self> {
-        Arc::new(Self {
-            reading: Limiter::new(readers),
-            inserting: Limiter::new(inserters),
-            gate: ThrottleGate::default(),
-            bucket: Bucket::default(),
-            levels: Levels::new(readers, inserters),
-        })
+        Self::within(readers, inserters, Levels::of(readers, inserters))
+    }
+
+    /// The same, with what the run may come to.
+    pub fn within(readers: Concurrency, inserters: Concurrency, levels: Levels) -> Arc<Self> {
+        let (reading, inserting) = (Limiter::new(readers), Limiter::new(inserters));
+        Arc::new(Self { reading, inserting, gate: ThrottleGate::default(), bucket: Bucket::default(), levels })
     }
 
     /// Why the run waits; empty while it does not. Each is a few words for people, such as `262 parts in 202511, limit 250`.
@@ -75,9 +78,11 @@ impl Throttle {
     pub fn limits(&self) -> Limits {
         Limits {
             readers: self.reading.level(),
-            readers_most: self.levels.readers_most(),
+            readers_most: self.levels.readers_most,
+            readers_auto: self.reading.is_found(),
             inserters: self.inserting.level(),
-            inserters_most: self.levels.inserters_most(),
+            inserters_most: self.levels.inserters_most,
+            inserters_auto: self.inserting.is_found(),
             max_rows_per_second: self.bucket.rate(),
         }
     }
@@ -93,7 +98,7 @@ impl Throttle {
     /// # Errors
     /// The run cannot do so many.
     pub fn set_readers(&self, readers: usize) -> Result<(), LevelOutOfRange> {
-        Levels::check("readers", readers, self.levels.readers_most())?;
+        Levels::check("readers", readers, self.levels.readers_most)?;
         self.reading.fix(readers);
         Ok(())
     }
@@ -103,9 +108,19 @@ impl Throttle {
     /// # Errors
     /// The run cannot do so many.
     pub fn set_inserters(&self, inserters: usize) -> Result<(), LevelOutOfRange> {
-        Levels::check("inserters", inserters, self.levels.inserters_most())?;
+        Levels::check("inserters", inserters, self.levels.inserters_most)?;
         self.inserting.fix(inserters);
         Ok(())
+    }
+
+    /// From now on, the run finds out by itself how many chunks are worth reading at once.
+    pub fn find_readers(&self) {
+        self.reading.find(self.levels.readers_found.min(self.levels.readers_most));
+    }
+
+    /// From now on, the run finds out by itself how many batches are worth inserting at once.
+    pub fn find_inserters(&self) {
+        self.inserting.find(self.levels.inserters_found.min(self.levels.inserters_most));
     }
 
     /// As long as the server is near its limits, at most so many batches are inserted at once, whatever else is set.

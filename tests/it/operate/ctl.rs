@@ -1,6 +1,9 @@
 //! What `ctl` says to a run, and what the run does then.
 
-use super::fixture::{SLOWLY, ctl, orders, resuming_tool, socket, tool, wait_for, wait_for_reason};
+use serde_json::Value;
+
+use super::fixture::{SLOWLY, assert_nothing_moves, ctl, orders, resuming_tool, socket, time_of_a_run, tool, wait_for, wait_for_reason};
+use crate::orders::Orders;
 
 #[test]
 fn a_run_is_looked_at_paused_changed_and_resumed() {
@@ -31,7 +34,7 @@ fn a_run_is_looked_at_paused_changed_and_resumed() {
 
     for (setting, words) in [
         ("inserters=65", "inserters must be 1 to 64, and 65 was asked for"),
-        ("inserters=none", "inserters takes a number from 1, and \"none\" was given"),
+        ("inserters=none", "inserters takes a number from 1, or auto, and \"none\" was given"),
         ("readers=200", "readers must be 1 to "),
         ("speed=11", "there is no setting \"speed\"; there are inserters, readers, max-rows-per-second, "),
         ("window=now", "window takes two times as 22:00-06:00, or none, and \"now\" was given"),
@@ -49,6 +52,42 @@ fn a_run_is_looked_at_paused_changed_and_resumed() {
     orders.assert_complete();
     let summary = orders.summary();
     assert_eq!((&summary["inserters"], &summary["readers"]), (&3.into(), &2.into()), "{summary:#}");
+}
+
+/// Inserts of a second each, however many of them at once.
+fn insert_slowly(orders: &Orders) {
+    orders.server.query("CREATE TABLE slow (x UInt8) ENGINE = Null");
+    orders.server.query("CREATE MATERIALIZED VIEW slowly TO slow AS SELECT sleep(1) AS x FROM shipments");
+}
+
+#[test]
+fn a_fixed_number_is_given_up_for_one_that_is_found() {
+    let orders = orders();
+    insert_slowly(&orders);
+    let small = [("BATCH_SIZE", "500"), ("BATCH_BYTES", "16MiB")];
+    let running = tool(&orders).envs(&small).args(&["--inserters", "1", "--readers", "1"]).spawn();
+    let socket = socket(&running);
+    let in_flight = |status: &Value, inserts: u64| status["progress"]["inserts_in_flight"].as_u64() >= Some(inserts);
+    let fixed = wait_for(&socket, "the first insert", |status| in_flight(status, 1));
+    assert_eq!((&fixed["limits"]["inserters_auto"], &fixed["limits"]["readers_auto"]), (&false.into(), &false.into()), "{fixed:#}");
+
+    let set = ctl(&socket, &["set", "inserters=auto", "readers=auto", "max-replica-delay=90"]).expect(0);
+    assert_eq!(set.stdout, "inserters=auto\nreaders=auto\nmax-replica-delay=90\n");
+    let text = ctl(&socket, &["status"]).expect(0).stdout;
+    let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+    assert!(line("inserters").ends_with(", auto (at most 64)") && line("readers").ends_with("1, auto (at most 1)"), "{text}");
+    assert!(line("waits above").ends_with("replica 1 min 30 s behind"), "{text}");
+    // Two at once are twice as fast as one.
+    let found = wait_for(&socket, "one more", |status| status["limits"]["inserters"].as_u64() >= Some(2) && in_flight(status, 2));
+    assert_eq!((&found["limits"]["inserters_auto"], &found["rules"]["max_replica_delay_seconds"]), (&true.into(), &90.into()), "{found:#}");
+
+    // A number that is more than the run was begun with is one of inserts.
+    ctl(&socket, &["set", "inserters=9", "max-replica-delay=none"]).expect(0);
+    let told = wait_for(&socket, "as many as were asked for", |status| in_flight(status, 9));
+    assert_eq!(told["limits"]["inserters_auto"], false, "{told:#}");
+    orders.server.query("DROP VIEW slowly SYNC");
+    running.wait().expect(0);
+    orders.assert_complete();
 }
 
 #[test]
@@ -71,11 +110,12 @@ fn a_run_that_is_stopped_goes_on_another_time() {
 #[test]
 fn a_run_that_waits_can_be_stopped() {
     let orders = orders();
+    let time_of_a_run = time_of_a_run(&orders);
     for by_signal in [true, false] {
         let running = tool(&orders).args(&["--throttle-query", "SELECT 'for ever'"]).spawn();
         let socket = socket(&running);
         wait_for_reason(&socket, "throttle query: for ever");
-        wait_for(&socket, "it has begun", |status| status["phase"] != "plan");
+        assert_nothing_moves(&socket, time_of_a_run);
         if by_signal {
             running.signal("INT");
         } else {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -78,6 +78,25 @@ pub fn wait_for(socket: &Path, what: &str, fulfils: impl Fn(&Value) -> bool) -> 
 #[track_caller]
 pub fn wait_for_reason(socket: &Path, reason: &str) -> Value {
     wait_for(socket, reason, |status| status["waiting"] == serde_json::json!([reason]))
+}
+
+/// How long a run takes here that waits for nothing.
+pub fn time_of_a_run(orders: &Orders) -> Duration {
+    let began = Instant::now();
+    tool(orders).arg("--dry-run").run().expect(0);
+    began.elapsed()
+}
+
+/// A run that waits moves no row in a time in which another one has come to its end.
+#[track_caller]
+pub fn assert_nothing_moves(socket: &Path, time_of_a_run: Duration) {
+    wait_for(socket, "it has begun", |status| status["phase"] != "plan");
+    std::thread::sleep(time_of_a_run);
+    let status = try_status(socket).expect("the run goes on");
+    let progress = &status["progress"];
+    for moved in ["lookup_rows", "rows_read", "rows", "inserts_in_flight", "chunks_done", "chunks_failed"] {
+        assert_eq!(progress[moved], 0, "{moved} of a run that waits: {status:#}");
+    }
 }
 
 /// `ctl` to this socket.

@@ -1,6 +1,6 @@
 //! Waiting because of how the server is.
 
-use super::fixture::{orders, orders_on, socket, tool, wait_for_reason};
+use super::fixture::{assert_nothing_moves, orders, orders_on, socket, time_of_a_run, tool, wait_for_reason};
 use crate::orders::Orders;
 use crate::support::{Server, ServerOptions};
 
@@ -28,13 +28,14 @@ fn crowded(orders: &Orders, parts: u64) {
 #[test]
 fn a_run_waits_until_parts_are_merged() {
     let orders = orders();
+    let time_of_a_run = time_of_a_run(&orders);
     crowded(&orders, 30);
-    let mut running = tool(&orders).args(&["--inserters", "8"]).spawn();
-    let status = wait_for_reason(&socket(&running), "30 parts in 202506, limit 20");
+    let running = tool(&orders).args(&["--inserters", "8"]).spawn();
+    let socket = socket(&running);
+    let status = wait_for_reason(&socket, "30 parts in 202506, limit 20");
     assert!(status["limits"]["inserters"].as_u64() <= Some(4), "half of them at the most: {status:#}");
     assert_eq!((&status["server"]["parts"]["parts"], &status["rules"]["parts_limit"]), (&30.into(), &20.into()));
-    assert_eq!(status["progress"]["rows_read"], 0, "no chunk is begun: {status:#}");
-    assert!(running.is_running());
+    assert_nothing_moves(&socket, time_of_a_run);
     orders.server.query("SYSTEM START MERGES shipments");
     orders.server.query("OPTIMIZE TABLE shipments PARTITION 202506 FINAL");
     let output = running.wait().expect(0);

@@ -1,4 +1,4 @@
-//! Values of flags: how long.
+//! How long, as people write it: values of flags and settings.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A whole number with `ms`, `s`, `m` or `h`, or 0.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "it must be a time such as 30s, 5m or 500ms".to_owned();
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -27,7 +27,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// The same, but not 0: nothing could ever be in time.
-pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("it must be more than 0".to_owned()),
         timeout => Ok(timeout),
