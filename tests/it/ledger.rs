@@ -4,6 +4,7 @@
 
 mod changes;
 mod claims;
+mod documents;
 mod files;
 pub mod fixture;
 mod records;
