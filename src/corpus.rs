@@ -10,7 +10,7 @@ use crate::rowbinary::fuzzing::Random;
 type Body = fn(&[u8]);
 
 /// All targets with their bodies.
-const TARGETS: [(&str, Body); 12] = [
+const TARGETS: [(&str, Body); 13] = [
     ("row_framing", crate::rowbinary::fuzzing::row_framing),
     ("type_name", crate::rowbinary::fuzzing::type_name),
     ("native_block", crate::native::fuzzing::native_block),
@@ -23,6 +23,7 @@ const TARGETS: [(&str, Body); 12] = [
     ("flag_values", crate::cli::fuzzing::values),
     ("environment_file", crate::cli::fuzzing::environment_file),
     ("ledger_file", crate::ledger::fuzzing::ledger_file),
+    ("control_socket", crate::control::fuzzing::control_socket),
 ];
 
 /// How many neighbours of each file are tried.

@@ -10,6 +10,8 @@
 //! The [`socket`] carries it to other processes. What is obeyed, and how, is the pipeline's; what is shown is the upper rooms'.
 
 mod adapt;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod query;
 mod rules;

@@ -14,6 +14,8 @@ mod file;
 mod protocol;
 mod server;
 
+pub(super) use protocol::answer;
+
 pub use client::{ClientError, ask};
 pub use file::{SocketError, default_path, find_live};
 pub use protocol::{Answer, Request};

@@ -46,7 +46,7 @@ impl Answer {
 }
 
 /// Does what a line asks for.
-pub(super) fn answer(control: &Control, line: &[u8]) -> Answer {
+pub(in crate::control) fn answer(control: &Control, line: &[u8]) -> Answer {
     let request = match serde_json::from_slice::<Request>(line) {
         Ok(request) => request,
         Err(error) => {
