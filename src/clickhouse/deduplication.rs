@@ -6,7 +6,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde::Deserialize;
 
-use super::{Connection, Error, TableName, quote_literal};
+use super::merge_tree_setting::is_replicated;
+use super::{Connection, Error, TableName, merge_tree_setting, quote_literal};
 
 /// What a table does with a block that it has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +32,13 @@ impl Deduplication {
 
     /// The setting that gives it a window.
     pub fn window_setting(&self) -> &'static str {
-        if is_replicated(&self.engine) { "replicated_deduplication_window" } else { "non_replicated_deduplication_window" }
+        window_setting(&self.engine)
     }
 }
 
-/// Keepers hold the blocks of these.
-fn is_replicated(engine: &str) -> bool {
-    engine.starts_with("Replicated") || engine.starts_with("Shared")
+/// The setting that gives a table of this engine a window.
+fn window_setting(engine: &str) -> &'static str {
+    if is_replicated(engine) { "replicated_deduplication_window" } else { "non_replicated_deduplication_window" }
 }
 
 #[derive(Deserialize)]
@@ -88,20 +89,15 @@ struct Named {
 }
 
 async fn ask(connection: &Connection, name: &TableName, knows_targets: bool) -> Result<Option<Table>, Error> {
-    // A setting of the table itself wins over the server's. `\b` tells the two names apart, of which one ends with the other.
-    let window = |setting: &str, defaults: &str| {
-        format!(
-            "ifNull(toUInt64OrNull(extract(engine_full, '\\\\bSETTINGS .*\\\\b{setting} = (\\\\d+)')), \
-             (SELECT max(toUInt64OrZero(value)) FROM system.{defaults} WHERE name = '{setting}'))"
-        )
-    };
+    // Which of the two counts follows from the engine, which is not known yet.
+    let window = |engine: &str| merge_tree_setting(engine, window_setting(engine));
     let target = if knows_targets { "[target_database, target_table]" } else { "['', '']" };
     let sql = format!(
         "SELECT engine, {} AS plain, {} AS replicated, total_rows AS rows, {target} AS target, \
          arrayMap((database, table) -> [database, table], dependencies_database, dependencies_table) AS views \
          FROM system.tables WHERE database = {} AND name = {}",
-        window("non_replicated_deduplication_window", "merge_tree_settings"),
-        window("replicated_deduplication_window", "replicated_merge_tree_settings"),
+        window("MergeTree"),
+        window("ReplicatedMergeTree"),
         quote_literal(&name.database),
         quote_literal(&name.table)
     );

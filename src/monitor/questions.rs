@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::sample::{PartitionParts, Sample};
 use super::task::Watched;
-use crate::clickhouse::quote_literal;
+use crate::clickhouse::{merge_tree_setting, quote_literal};
 
 /// One figure of an answer.
 #[derive(Debug, Deserialize)]
@@ -42,13 +42,11 @@ pub(super) fn questions(watched: &Watched, seconds: u64) -> Vec<String> {
             FROM (SELECT count() AS parts, any(partition) AS name FROM system.parts \
             WHERE database = {database} AND table = {table} AND active GROUP BY partition_id HAVING {filled})"
     ));
-    let defaults = if is_replicated { "system.replicated_merge_tree_settings" } else { "system.merge_tree_settings" };
     for limit in ["parts_to_delay_insert", "parts_to_throw_insert"] {
-        // The table's own settings are in its definition only.
         questions.push(format!(
-            "SELECT '{limit}' AS figure, toUInt64OrNull(coalesce( \
-                (SELECT nullIf(extract(engine_full, '\\\\b{limit} = (\\\\d+)'), '') FROM system.tables WHERE database = {database} AND name = {table}), \
-                (SELECT value FROM {defaults} WHERE name = '{limit}'), '')) AS value, '' AS note"
+            "SELECT '{limit}' AS figure, toNullable(toUInt64({})) AS value, '' AS note FROM system.tables \
+                WHERE database = {database} AND name = {table}",
+            merge_tree_setting(&watched.engine, limit)
         ));
     }
     questions.push(format!(
