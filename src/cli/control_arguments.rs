@@ -83,11 +83,10 @@ pub(super) enum CtlCommand {
     #[command(after_help = "Examples:\n  clickhouse-backfill ctl resume")]
     Resume,
     /// Change settings while the run is on.
-    #[command(
-        after_help = "Examples:\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl set max-rows-per-second=50000\n  \
-clickhouse-backfill ctl set max-rows-per-second=none max-parts=400\n\n\
-Settings: inserters, readers, max-rows-per-second, max-parts, max-merges, max-server-memory-used, window."
-    )]
+    #[command(after_help = "Examples:\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl set inserters=auto\n  \
+clickhouse-backfill ctl set max-rows-per-second=50000\n  clickhouse-backfill ctl set max-rows-per-second=none max-parts=400\n\n\
+Settings:\n  inserters, readers: a number, or auto for one that finds itself\n  \
+max-rows-per-second, max-merges, max-server-memory-used, max-replica-delay, window: as run takes them, or none\n  max-parts: the same, or auto")]
     Set {
         /// The settings, each with its new value.
         #[arg(value_name = "NAME=VALUE", required = true, value_parser = parse_pair)]
