@@ -112,6 +112,7 @@ fn rows(exposition: &mut Exposition, run: &Observed, numbers: &Snapshot) {
 }
 
 fn stages(exposition: &mut Exposition, run: &Observed) {
+    // None is left out: one that is added does not compile here.
     let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } = &run.control.counters().activities;
     let stages: [(&str, &Activity); 7] = [
         ("read", reading),

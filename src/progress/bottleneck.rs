@@ -53,14 +53,16 @@ pub(super) struct Tasks {
 
 impl From<&Activities> for Tasks {
     fn from(activities: &Activities) -> Self {
+        // None is left out: one that is added does not compile here.
+        let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } = activities;
         Self {
-            reading: activities.reading.tasks(),
-            enriching: activities.enriching.tasks(),
-            looking_up: activities.looking_up.tasks(),
-            queueing: activities.queueing.tasks(),
-            throttling: activities.throttling.tasks(),
-            idling: activities.idling.tasks(),
-            inserting: activities.inserting.tasks(),
+            reading: reading.tasks(),
+            enriching: enriching.tasks(),
+            looking_up: looking_up.tasks(),
+            queueing: queueing.tasks(),
+            throttling: throttling.tasks(),
+            idling: idling.tasks(),
+            inserting: inserting.tasks(),
         }
     }
 }

@@ -41,6 +41,19 @@ fn texts<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
     }
 }
 
+/// README names every stage that a task can be at, and nothing else.
+fn stages_are_named(exported: &Exposition) {
+    let readme = file("README.md");
+    let row = readme.lines().find(|line| line.starts_with("| `clickhouse_backfill_stage_seconds_total`")).unwrap();
+    let (_, listed) = row.split_once("each `stage`: ").expect("the row lists the stages");
+    let words = listed.split('`').skip(1).step_by(2).filter(|word| !word.starts_with('-'));
+    let documented: BTreeSet<_> = words.map(str::to_owned).collect();
+    for name in ["clickhouse_backfill_stage_seconds_total", "clickhouse_backfill_stage_tasks"] {
+        let stages: BTreeSet<_> = exported.0[name].samples[name].keys().map(|labels| labels["stage"].clone()).collect();
+        assert_eq!(documented, stages, "{name}");
+    }
+}
+
 #[test]
 fn the_table_and_the_dashboard_are_what_is_exported() {
     let exported = exported();
@@ -56,6 +69,7 @@ fn the_table_and_the_dashboard_are_what_is_exported() {
         rows.iter().flat_map(|row| names(row)).collect()
     };
     assert_eq!(documented, all, "README's table against what is exported");
+    stages_are_named(&exported);
 
     let dashboard: Value = serde_json::from_str(&file("grafana/clickhouse-backfill.json")).expect("the dashboard is JSON");
     assert!(dashboard["panels"].as_array().unwrap().len() > 8 && dashboard["title"].is_string());
