@@ -13,7 +13,7 @@ use super::dotenv::Environment;
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
 use super::hook_arguments::HookArguments;
-use super::ledger_arguments::LedgerArguments;
+use super::ledger_arguments::{LedgerArguments, LedgerPlaceArguments};
 use super::metrics_arguments::MetricsArguments;
 use super::partition_arguments::{HistoryArguments, PartitionArguments, PartitionsArguments, ReportArguments};
 use super::preflight_arguments::PreflightArguments;
@@ -270,6 +270,8 @@ pub(super) struct PlanArguments {
     /// Write the plan to this file, for `run --plan`.
     #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub ledger: LedgerPlaceArguments,
     #[command(flatten)]
     pub preflight: PreflightArguments,
     #[command(flatten)]

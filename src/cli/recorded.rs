@@ -4,7 +4,8 @@ use super::failure::Failure;
 use super::verify_arguments::CompareArguments;
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
-use crate::ledger::{Ledger, LoadKey, LoadRecord};
+use crate::ledger::{Ledger, LoadRecord};
+use crate::load::load_key;
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
 
 /// The load that filled this partition, if the ledger knows it, and the ledger.
@@ -15,12 +16,7 @@ pub(super) async fn recorded(
     partition: &Partition,
 ) -> Option<(Ledger, LoadRecord)> {
     let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty()).unwrap_or(servers.target.endpoint().database());
-    let key = LoadKey {
-        job: job.name.clone(),
-        source_table: job.source.name.to_string(),
-        target_table: job.target.name.to_string(),
-        partition_id: partition.id().to_owned(),
-    };
+    let key = load_key(job, partition.id());
     let ledger = Ledger::new(&arguments.ledger, &servers.target, database);
     match ledger.current_load(&key).await {
         Ok(load) => Some((ledger, load?)),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::interruptible::{INTERRUPTED, interruptible};
 use super::output::print;
+use super::plan::forbidden_to;
 use super::recorded::{began, plan_of, recorded};
 use super::session::{Session, open_patiently};
 use super::verify::{DIFFERENT, KEEPING, failure, finished, keep, options, showing, state_file};
@@ -17,6 +18,7 @@ use super::{comparison, config, logging, summary_file};
 use crate::job::BoundJob;
 use crate::load::new_id;
 use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Stop, Throttle, Work};
+use crate::preflight::Preflight;
 use crate::progress::{Shown, Terminal, count, counted, show};
 use crate::verify::{Removal, Report, Verifier, VerifyOptions, VerifyProgress};
 
@@ -61,6 +63,9 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
         );
         return Err(Failure::refused(message).hint("drop what is wrong by hand, and run the job again"));
     }
+    // What forbids writing is said before anything is compared, which may take long.
+    let overruled = &arguments.preflight.skip_checks;
+    look_around(&session, &filling, 0.0, overruled).await?;
     let state = state_file(&arguments.compare, "repair", job, plan);
     let progress = Arc::new(VerifyProgress::default());
     let options = VerifyOptions {
@@ -80,6 +85,10 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
     let chunks = verifier.chunks_to_fill();
     let surplus_rows: u64 = verifier.surplus().values().sum();
     if !chunks.is_empty() {
+        let share = chunks.len() as f64 / plan.chunks.len().max(1) as f64;
+        for remark in look_around(&session, &filling, share, overruled).await? {
+            terminal.say(&format!("note: {remark}"));
+        }
         terminal.say(&format!("filling {} of {} again", count(chunks.len() as u64), counted(plan.chunks.len() as u64, "chunk")));
         if Box::pin(fill(filling, terminal, &session, &chunks, stop)).await? == Outcome::Stopped {
             terminal.insist("interrupted; what was filled stays\nhint: run the same command again to go on");
@@ -108,6 +117,13 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
         terminal.suspended(|| print(&comparison::json(&repair)))?;
     }
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// Makes the checks of a run for this share of the chunks; gives what they warn of.
+async fn look_around(session: &Session, pipeline: &PipelineOptions, share: f64, overruled: &[String]) -> Result<Vec<String>, Failure> {
+    let Session { servers, server_version, source_version, job, plan } = session;
+    let preflight = Preflight { servers, server_version, source_version, job, plan, pipeline, share, overruled };
+    preflight.pass().await.map_err(|checks| forbidden_to("repair", &checks.iter().collect::<Vec<_>>()))
 }
 
 /// Removes what should not be there; gives how many rows that were.

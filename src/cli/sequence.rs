@@ -14,8 +14,8 @@ use super::session::{Opened, open_patiently};
 use super::telling::Telling;
 use super::{config, summary_file};
 use crate::clickhouse::{TableName, error_chain};
-use crate::ledger::{Ledger, LoadKey, LoadStatus};
-use crate::load::new_id;
+use crate::ledger::{Ledger, LoadStatus};
+use crate::load::{load_key, new_id};
 use crate::pipeline::Stop;
 use crate::plan::{Months, Partition, partitions};
 use crate::progress::{Status, Summary, counted, duration};
@@ -166,12 +166,7 @@ fn introduction(source: &TableName, months: &Months, found: &[String]) -> String
 async fn was_completed(arguments: &RunArguments, opened: &Opened, id: &str) -> bool {
     let target = &opened.servers.target;
     let Ok(recording) = arguments.ledger.recording(target.endpoint().database(), Duration::ZERO) else { return false };
-    let key = LoadKey {
-        job: opened.job.name.clone(),
-        source_table: opened.job.source.name.to_string(),
-        target_table: opened.job.target.name.to_string(),
-        partition_id: id.to_owned(),
-    };
+    let key = load_key(&opened.job, id);
     match Ledger::new(&recording.location, target, &recording.database).current_load(&key).await {
         Ok(load) => load.is_some_and(|load| load.status == LoadStatus::Completed),
         Err(error) => {

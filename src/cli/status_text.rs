@@ -26,14 +26,8 @@ pub(super) fn json(standing: &Standing, next: &str) -> String {
 /// For people.
 pub(super) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
     let Standing { state, job, partition, source, target, .. } = standing;
-    let state_words = match state {
-        State::NotBegun => "not begun",
-        State::UnderWay => "under way",
-        State::Interrupted => "interrupted",
-        State::Failed => "failed",
-        State::Completed => "completed",
-    };
-    let mut text = format!("{state_words}: partition {partition} of {source} into {target} by {job}\n");
+    let state = state_words(*state);
+    let mut text = format!("{state}: partition {partition} of {source} into {target} by {job}\n");
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<12}{value}");
@@ -69,6 +63,17 @@ pub(super) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
     text
 }
 
+/// As one reads it.
+pub(super) fn state_words(state: State) -> &'static str {
+    match state {
+        State::NotBegun => "not begun",
+        State::UnderWay => "under way",
+        State::Interrupted => "interrupted",
+        State::Failed => "failed",
+        State::Completed => "completed",
+    }
+}
+
 fn rows(standing: &Standing) -> String {
     let done = count(standing.rows_inserted);
     let percentage = format!("{:.1} %", (standing.progress_ratio * 1000.0).floor() / 10.0);
@@ -78,7 +83,8 @@ fn rows(standing: &Standing) -> String {
     }
 }
 
-fn process_words(process: &Process) -> String {
+/// Which process it is, where, and when it was last heard of.
+pub(super) fn process_words(process: &Process) -> String {
     let Process { host, pid, worker, alive, heartbeat_age_seconds, .. } = process;
     let part = if worker == "1/1" { String::new() } else { format!(", worker {worker}") };
     let age = duration(Duration::try_from_secs_f64(*heartbeat_age_seconds).unwrap_or_default());
@@ -86,7 +92,8 @@ fn process_words(process: &Process) -> String {
     format!("{pid} on {host}{part}{fate}, last heartbeat {age} ago")
 }
 
-fn to_the_second(moment: Timestamp) -> String {
+/// A moment without fractions.
+pub(super) fn to_the_second(moment: Timestamp) -> String {
     Timestamp(moment.0 - moment.0.rem_euclid(1_000_000)).to_string()
 }
 

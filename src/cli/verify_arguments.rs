@@ -7,6 +7,7 @@ use clap::Args;
 use super::arguments::{OutputArguments, ThroughputArguments, WhatArguments};
 use super::fault_arguments::FaultArguments;
 use super::partition_arguments::PartitionArguments;
+use super::preflight_arguments::PreflightArguments;
 use super::server_arguments::ServerArguments;
 use super::size::parse_memory_size;
 use crate::ledger::LedgerLocation;
@@ -73,6 +74,8 @@ pub(super) struct RepairArguments {
     pub json: bool,
     #[command(flatten)]
     pub compare: CompareArguments,
+    #[command(flatten)]
+    pub preflight: PreflightArguments,
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::clickhouse::QueryPrefix;
 use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, LoadStatus, persist};
 use crate::pipeline::{Repeats, repeats};
 use crate::plan::PlanOptions;
-use crate::preflight::{Preflight, Verdict};
+use crate::preflight::Preflight;
 
 /// Between writing a new load and looking whether another worker has begun the same.
 const SETTLING: Duration = Duration::from_millis(250);
@@ -66,16 +66,7 @@ impl Load {
         let left = self.record.as_ref().map_or(chunks, |record| record.pending(chunks).into_iter().filter(|pending| *pending).count());
         let share = left as f64 / chunks.max(1) as f64;
         let preflight = Preflight { servers, server_version, source_version, job, plan: &self.plan, pipeline, share, overruled };
-        let mut checks = preflight.look().await.checks;
-        let (warnings, others): (Vec<_>, Vec<_>) = checks.drain(..).partition(|check| check.verdict == Verdict::Warning);
-        for check in others.iter().filter(|check| check.verdict == Verdict::Unknown) {
-            tracing::debug!(check = check.name, "not checked: {}", check.detail);
-        }
-        let checks: Vec<_> = others.into_iter().filter(|check| check.verdict == Verdict::Forbids).collect();
-        if !checks.is_empty() {
-            return Err(LoadError::Forbidden { checks });
-        }
-        Ok(warnings.into_iter().map(|check| format!("{}: {}", check.name, check.detail)).collect())
+        preflight.pass().await.map_err(|checks| LoadError::Forbidden { checks })
     }
 
     async fn write_beginning(&mut self) -> Result<(), LoadError> {

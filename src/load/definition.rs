@@ -3,7 +3,7 @@
 use crate::clickhouse::{Servers, TableSchema};
 use crate::job::statements::{self, Scope};
 use crate::job::{BoundJob, SettingMap};
-use crate::ledger::Fingerprint;
+use crate::ledger::{Fingerprint, LoadKey};
 use crate::pipeline::PipelineOptions;
 
 /// The part whose change is said, but does not forbid to go on: servers are updated while loads last.
@@ -12,6 +12,16 @@ pub(super) const SERVER: &str = "the version of ClickHouse";
 /// The parts that decide which rows lie in which batch. They are in the definition where the target recognizes repeated batches, and count as long as
 /// some may come.
 pub(super) const BATCHES: [&str; 2] = ["the size of batches", "the memory for rows that are looked up late"];
+
+/// By what the ledger knows the load of this partition.
+pub fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
+    LoadKey {
+        job: job.name.clone(),
+        source_table: job.source.name.to_string(),
+        target_table: job.target.name.to_string(),
+        partition_id: partition_id.to_owned(),
+    }
+}
 
 /// The definition of a load. What only decides how fast it is, is not in it.
 pub fn definition(job: &BoundJob, options: &PipelineOptions, chunk_rows: u64, servers: &Servers, server_version: &str) -> Fingerprint {

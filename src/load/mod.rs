@@ -21,8 +21,8 @@ mod run;
 mod sampling;
 mod settings;
 
-pub use definition::definition;
+pub use definition::{definition, load_key};
 pub use error::LoadError;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, changed, prepare};
 pub use request::{LoadRequest, Observe, Recording, Surroundings, new_id};
 pub use run::{ChunkCounts, Ended, Load};

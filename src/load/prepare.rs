@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::LoadError;
-use super::definition::{BATCHES, SERVER, definition};
+use super::definition::{BATCHES, SERVER, definition, load_key};
 use super::heartbeat::Heartbeat;
 use super::record::Record;
 use super::request::{LoadRequest, Recording, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
-use crate::ledger::{ClaimOptions, Fingerprint, HeldClaim, Ledger, LoadKey, LoadRecord, LoadStatus, SILENCE, ask, in_time, kill_leftovers};
+use crate::ledger::{
+    ClaimOptions, Difference, Fingerprint, HeldClaim, Ledger, LedgerError, LoadKey, LoadRecord, LoadStatus, SILENCE, ask, in_time,
+    kill_leftovers,
+};
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
 use crate::preflight::room_for_parts;
 
@@ -34,12 +37,7 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
         return Ok(if plan.chunks.is_empty() { Prepared::Empty(Box::new(plan)) } else { ready(request, plan, new_id(), None) });
     };
     let ledger = Ledger::new(&recording.location, &request.servers.target, &recording.database);
-    let key = LoadKey {
-        job: request.job.name.clone(),
-        source_table: request.job.source.name.to_string(),
-        target_table: request.job.target.name.to_string(),
-        partition_id: request.partition.id().to_owned(),
-    };
+    let key = load_key(&request.job, request.partition.id());
     let definition = definition(&request.job, &request.pipeline, request.plan.chunk_rows, &request.servers, &request.server_version);
     // What needs no claim is said without one.
     let current = ask(recording.patience, || ledger.current_load(&key)).await?;
@@ -99,7 +97,7 @@ async fn claimed(
         Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
         Found::Unfinished(load) => {
             let bounds = serde_json::from_str::<ChunkBounds>(&load.chunk_bounds)
-                .map_err(|error| crate::ledger::LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
+                .map_err(|error| LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
             let chunks = ask(recording.patience, || ledger.chunks(&load.run_id)).await?;
             (*load, chunks, Some(bounds), None)
         }
@@ -172,6 +170,17 @@ fn judge(current: Option<LoadRecord>, definition: &Fingerprint, restart: bool) -
         tracing::warn!("{difference}: the chunks that are left are filled by another server than those before");
     }
     Ok(Found::Unfinished(load))
+}
+
+/// What has changed since a load was begun, so that a request with this definition would be refused.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub async fn changed(ledger: &Ledger, key: &LoadKey, definition: &Fingerprint) -> Result<Vec<Difference>, LedgerError> {
+    match judge(ledger.current_load(key).await?, definition, false) {
+        Err(LoadError::Changed { differences, .. }) => Ok(differences),
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn new_load(key: LoadKey, request: &LoadRequest, definition: Fingerprint) -> LoadRecord {

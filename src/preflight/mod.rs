@@ -137,6 +137,23 @@ impl Preflight<'_> {
         Findings { checks, topology, disk, parts }
     }
 
+    /// Makes the checks, and gives what they warn of, each in one line.
+    ///
+    /// # Errors
+    /// Those that forbid the run.
+    pub async fn pass(&self) -> Result<Vec<String>, Vec<Check>> {
+        let (mut warnings, mut forbidding) = (Vec::new(), Vec::new());
+        for check in self.look().await.checks {
+            match check.verdict {
+                Verdict::Ok => {}
+                Verdict::Warning => warnings.push(format!("{}: {}", check.name, check.detail)),
+                Verdict::Unknown => tracing::debug!(check = check.name, "not checked: {}", check.detail),
+                Verdict::Forbids => forbidding.push(check),
+            }
+        }
+        if forbidding.is_empty() { Ok(warnings) } else { Err(forbidding) }
+    }
+
     /// A check as it counts: one that a person has overruled forbids nothing.
     pub fn ruled(&self, check: Check) -> Check {
         if self.overruled.iter().any(|name| name == check.name) { check.overruled() } else { check }

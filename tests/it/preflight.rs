@@ -4,6 +4,7 @@ mod disk;
 mod ends;
 mod file;
 mod fixture;
+mod ledger;
 mod limits;
 mod mapping;
 mod merges;

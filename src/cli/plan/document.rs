@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::ledger::LedgerShown;
 use crate::cli::estimate::Estimate;
 use crate::cli::session::Session;
 use crate::clickhouse::Connection;
@@ -20,6 +21,8 @@ pub(super) struct Document {
     pub partition: String,
     pub servers: ServersShown,
     pub topology: Option<Topology>,
+    /// What the ledger knows of the load.
+    pub ledger: LedgerShown,
     pub source: SourceShown,
     pub lookup: Option<LookupShown>,
     pub target: TargetShown,
@@ -147,7 +150,7 @@ pub(super) struct EstimateShown {
 }
 
 /// Puts together what was found. `findings` are none for a partition without rows.
-pub(super) fn document(session: &Session, findings: Option<&Findings>, estimate: Option<&Estimate>) -> Document {
+pub(super) fn document(session: &Session, ledger: LedgerShown, findings: Option<&Findings>, estimate: Option<&Estimate>) -> Document {
     let Session { servers, server_version, source_version, job, plan } = session;
     let checks = findings.map(|findings| findings.checks.clone()).unwrap_or_default();
     let (shown, none) = match estimate {
@@ -172,6 +175,7 @@ pub(super) fn document(session: &Session, findings: Option<&Findings>, estimate:
             target: server(&servers.target, server_version),
         },
         topology: findings.map(|findings| findings.topology.clone()),
+        ledger,
         source: SourceShown {
             table: job.source.name.to_string(),
             stored_rows: plan.stored_rows,

@@ -4,6 +4,7 @@ mod checks;
 mod document;
 mod file;
 mod layout;
+mod ledger;
 mod sql;
 mod text;
 
@@ -14,6 +15,7 @@ use tokio::runtime::Runtime;
 use document::Document;
 use file::everything;
 pub(super) use file::planned_bounds;
+use ledger::LedgerShown;
 
 use super::arguments::PlanArguments;
 use super::estimate::Estimate;
@@ -38,18 +40,19 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let trial = estimate::options(throughput, &opened.job, &opened.resources)?;
     let options = config::filling(throughput, faults, &opened.job, &opened.resources)?;
     let definition = if arguments.out.is_some() { Some(everything(&opened, &which.partition, throughput, &options).await) } else { None };
+    let known = ledger::known(&arguments.ledger, &opened, &which.partition, &options).await;
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
         return print(&sql::sql(&session, matches!(options.format, RowFormat::Native(_))));
     }
     if session.plan.chunks.is_empty() {
-        show(arguments, &session, None, None)?;
+        show(arguments, &session, known, None, None)?;
         return Ok(());
     }
     let session = &session;
     let findings = checks::look(session, &options, &preflight.skip_checks, faults.allow_duplicates).await;
     let estimate = if arguments.measure.is_zero() { None } else { Some(estimate::estimate(session, trial, arguments.measure).await) };
-    let document = show(arguments, session, Some(&findings), estimate.as_ref())?;
+    let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
     let forbidding: Vec<_> = findings.checks.iter().filter(|check| check.verdict == Verdict::Forbids).collect();
     if !forbidding.is_empty() {
         return Err(forbidden(&forbidding));
@@ -63,10 +66,11 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
 fn show(
     arguments: &PlanArguments,
     session: &Session,
+    known: LedgerShown,
     findings: Option<&Findings>,
     estimate: Option<&Estimate>,
 ) -> Result<Document, Failure> {
-    let document = document::document(session, findings, estimate);
+    let document = document::document(session, known, findings, estimate);
     if arguments.json {
         let json = serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;
         print(&format!("{json}\n"))?;
@@ -86,13 +90,18 @@ fn show(
 
 /// Checks that forbid a run, as the reason why it does not begin.
 pub(super) fn forbidden(checks: &[&Check]) -> Failure {
+    forbidden_to("run", checks)
+}
+
+/// The same of what another command would do.
+pub(super) fn forbidden_to(command: &str, checks: &[&Check]) -> Failure {
     let names: Vec<_> = checks.iter().map(|check| check.name).collect();
     let (noun, verb) = if names.len() == 1 { ("check", "forbids") } else { ("checks", "forbid") };
-    let mut failure = Failure::refused(format!("the {noun} {} {verb} the run", names.join(", ")));
+    let mut failure = Failure::refused(format!("the {noun} {} {verb} the {command}", names.join(", ")));
     for check in checks {
         failure = failure.because(format!("{}: {}", check.name, check.detail));
         failure = check.lifted_by.iter().fold(failure, |failure, means| failure.hint(means.clone()));
     }
     let skipped: Vec<_> = names.into_iter().filter(|name| crate::preflight::OVERRULED.contains(name)).collect();
-    if skipped.is_empty() { failure } else { failure.hint(format!("--skip-checks {} runs all the same", skipped.join(","))) }
+    if skipped.is_empty() { failure } else { failure.hint(format!("--skip-checks {} {command}s all the same", skipped.join(","))) }
 }

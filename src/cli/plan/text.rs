@@ -22,6 +22,7 @@ pub(super) fn text(document: &Document, head: &str) -> (String, String) {
     if let Some(topology) = &document.topology {
         text.push_str(&wrapped("  topology    ", &around(topology, document.servers.one)));
     }
+    text.push_str(&wrapped("  ledger      ", &document.ledger.words()));
     text.push_str(&mapping(document));
     text.push_str(&memory(&document.memory));
     if let Some(made) = document.new_parts {

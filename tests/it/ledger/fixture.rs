@@ -38,16 +38,15 @@ impl Chunked {
         self.orders.resuming_tool_at(self.server().url()).envs(&CHUNKS)
     }
 
+    /// `plan`, without a measurement.
+    pub fn plan(&self) -> Binary {
+        let plan = binary().file("job.toml", JOB).envs(&self.server().environment()).envs(&CHUNKS);
+        plan.args(&["plan", "--job", "job.toml", "--partition", PARTITION, "--measure", "0s"])
+    }
+
     /// The ranges of the chunks that a run will have.
     pub fn ranges(&self) -> Vec<String> {
-        let plan = binary().file("job.toml", JOB).envs(&self.server().environment()).args(&[
-            "plan",
-            "--job",
-            "job.toml",
-            "--partition",
-            PARTITION,
-        ]);
-        let printed = plan.envs(&CHUNKS).args(&["--measure", "0s", "--json"]).run().expect(0).stdout;
+        let printed = self.plan().arg("--json").run().expect(0).stdout;
         let plan: serde_json::Value = serde_json::from_str(&printed).unwrap();
         let ranges: Vec<_> =
             plan["chunks"].as_array().unwrap().iter().filter_map(|chunk| Some(chunk["range"].as_str()?.to_owned())).collect();

@@ -8,7 +8,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::fixture::{look, tool};
-use crate::orders::Orders;
+use crate::orders::{JOB, Orders, PARTITION};
 use crate::support::{Binary, Server, ServerOptions};
 
 /// A disk of its own that keeps as much free as no disk has.
@@ -43,6 +43,23 @@ fn a_disk_without_room_forbids_plan_and_run() {
     assert!(insert.is_err_and(|words| words.contains("NOT_ENOUGH_SPACE")));
     let overruled = on_full(orders.tool()).env("SKIP_CHECKS", "parts,disk").args(&["--max-retries", "0"]).run().expect(1);
     assert!(overruled.stderr.contains("NOT_ENOUGH_SPACE"), "{overruled}");
+    // What compares has nothing to do with disks; what mends is refused, after it has said what differs.
+    let repair = || {
+        let tool = crate::support::binary().file("job.toml", JOB).envs(&server.environment());
+        on_full(tool.args(&["repair", "--job", "job.toml", "--partition", PARTITION]))
+    };
+    let refused = repair().run().expect(3);
+    for part in
+        ["the check disk forbids the repair", "because: disk: the rows will take about ", "hint: --skip-checks disk repairs all the same"]
+    {
+        assert!(refused.stderr.contains(part), "{part}\n{refused}");
+    }
+    assert!(refused.stdout.contains("missing in the target"), "{refused}");
+    let overruled = repair().args(&["--skip-checks", "disk", "--max-retries", "0"]).run().expect(1);
+    assert!(
+        overruled.stderr.contains("NOT_ENOUGH_SPACE") && overruled.stderr.contains("note: disk: the rows will take about "),
+        "{overruled}"
+    );
     // On another disk there is room.
     orders.tool().run().expect(0);
     orders.assert_complete();

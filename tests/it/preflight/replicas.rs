@@ -1,7 +1,7 @@
 //! Replicated tables, and servers of a cluster.
 
 use super::fixture::{look, tool, tool_with};
-use crate::orders::{JOB, Orders};
+use crate::orders::{JOB, Orders, PARTITION};
 use crate::support::{Server, ServerOptions};
 
 /// Where there is no Keeper, a replicated table can be attached, and is a replica that has lost its Keeper: it can only be read.
@@ -26,6 +26,11 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
     );
     assert_eq!(looked.plan["topology"]["target_replicas"]["active"], 0, "{}", looked.plan["topology"]);
     looked.assert("insert", "forbids", &["the server refuses the insert, tried without rows: "]);
+    // Nothing is compared for a repair that could not write.
+    let repair = crate::support::binary().file("job.toml", JOB).envs(&orders.server.environment());
+    let repair = repair.args(&["repair", "--job", "job.toml", "--partition", PARTITION, "--target-table", "replica"]).run().expect(3);
+    assert!(repair.stderr.contains("the check replicas forbids the repair") && repair.stdout.is_empty(), "{repair}");
+    assert!(repair.stderr.contains("hint: SYSTEM RESTART REPLICA `default`.`replica`"), "{repair}");
 }
 
 #[test]
