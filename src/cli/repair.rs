@@ -155,7 +155,7 @@ async fn fill(options: PipelineOptions, terminal: &Terminal, session: &Session, 
         .await
         .map_err(|error| Failure::refused_because("the server refuses the insert that a repair would send, tried without rows", &error))?;
     let pending = (0..session.plan.chunks.len()).map(|chunk| chunks.contains(&chunk)).collect();
-    let work = Work { pending, count: false, rows_before: 0, reports: None };
+    let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
     let ran = Box::pin(show(terminal, shown, pipeline.run(&session.plan, &work))).await;
     counters.enter(Phase::Done);
     let ran = ran.map_err(|error| Failure::from(error).hint("what was filled stays; run the same command again"))?;

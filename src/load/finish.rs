@@ -5,7 +5,7 @@ use super::prepare::give_back;
 use super::record::Record;
 use super::run::{Done, Ended, Load};
 use crate::clickhouse::error_chain;
-use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadStatus, SILENCE, in_time, persist};
+use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadRecord, LoadStatus, SILENCE, in_time, persist};
 use crate::pipeline::Outcome;
 
 impl Load {
@@ -93,9 +93,10 @@ async fn note(record: &mut Record, status: LoadStatus, error: &str) -> Result<()
             return Ok(());
         }
         let current = record.ledger.current_load(&record.load.key).await?;
-        if current.is_none_or(|current| current.run_id != record.load.run_id || current.status == LoadStatus::Completed) {
-            return Ok(());
-        }
+        let own = |current: &LoadRecord| current.run_id == record.load.run_id && current.status != LoadStatus::Completed;
+        let Some(current) = current.filter(own) else { return Ok(()) };
+        // It was counted, though what came of it was a failure.
+        record.load.rows_expected = record.load.rows_expected.or(current.rows_expected);
         let chunks = record.ledger.chunks(&record.load.run_id).await?;
         record.load.status = status;
         error.clone_into(&mut record.load.error);

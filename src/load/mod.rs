@@ -11,6 +11,7 @@
 mod begin;
 mod definition;
 mod error;
+mod expected;
 mod finish;
 mod heartbeat;
 mod prepare;

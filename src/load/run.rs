@@ -3,6 +3,7 @@
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::LoadError;
+use super::expected::Expected;
 use super::record::Record;
 use super::recorder::{Recorder, Tally};
 use super::request::LoadRequest;
@@ -129,8 +130,15 @@ impl Load {
             // Of several workers none knows how many rows are its own.
             let count = record.slot().workers == 1;
             let rows_before = record.completed().map(|chunk| chunk.rows_read).sum();
-            let work = Work { pending, count, rows_before, reports: Some(sender) };
-            self.pipeline.run(&self.plan, &work).await.map(Some)
+            let (counted, heard) = unbounded_channel();
+            let expected = Expected { ledger: record.ledger.clone(), claim: record.claim.clone(), load: record.load.clone() };
+            let noting = tokio::spawn(expected.note(heard));
+            let work = Work { pending, count, rows_before, reports: Some(sender), counted: Some(counted) };
+            let ran = self.pipeline.run(&self.plan, &work).await.map(Some);
+            drop(work);
+            // What is written of the load at its end comes after this.
+            let _ = noting.await;
+            ran
         } else {
             drop(sender);
             Ok(None)

@@ -120,6 +120,10 @@ impl Pipeline {
                 () = shared.stop.reading_ends() => return Ok(None),
             };
             shared.counters.source_rows_expected.set(rows.saturating_sub(work.rows_before));
+            if let Some(counted) = &work.counted {
+                // Who does not listen any more does not need it.
+                let _ = counted.send(rows);
+            }
             Ok(Some(rows))
         };
         let running = async { tokio::join!(counting, self.run_waves(plan, work, book.clone())) };

@@ -62,7 +62,7 @@ pub async fn trial(
     let pipeline = Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), None, throttle);
     let chosen = middle(plan.chunks.len(), readers * CHUNKS_A_READER);
     let pending = (0..plan.chunks.len()).map(|chunk| chosen.contains(&chunk)).collect();
-    let work = Work { pending, count: false, rows_before: 0, reports: None };
+    let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
     let mut seen = Seen::new();
     let watching = async {
         while !seen.look(counters.inserted_rows.get(), limit) {

@@ -16,12 +16,14 @@ pub struct Work {
     pub rows_before: u64,
     /// Who is told of each chunk that comes to its end.
     pub reports: Option<UnboundedSender<ChunkReport>>,
+    /// Who is told how many rows were counted, those of the other chunks among them.
+    pub counted: Option<UnboundedSender<u64>>,
 }
 
 impl Work {
     /// The whole plan, counted; nobody is told.
     pub fn all(plan: &Plan) -> Self {
-        Self { pending: vec![true; plan.chunks.len()], count: true, rows_before: 0, reports: None }
+        Self { pending: vec![true; plan.chunks.len()], count: true, rows_before: 0, reports: None, counted: None }
     }
 
     /// Whether the chunk of this number is to be done.

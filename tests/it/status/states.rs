@@ -25,13 +25,24 @@ fn from_nothing_to_all() {
 
     let running = chunked.stalled_at(&ranges[ranges.len() / 2], |tool| tool);
     assert!(process::wait_until(SOON, || chunked.completed() > 1), "no chunk is completed");
-    let under_way = standing(tool(&chunked));
+    let mut under_way = Value::Null;
+    let counted = process::wait_until(SOON, || {
+        under_way = standing(tool(&chunked));
+        under_way["rows_expected"].is_u64()
+    });
+    assert!(counted, "the rows are counted while the load is under way: {under_way}");
+    let all: u64 = chunked.server().text("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506").parse().unwrap();
+    assert_eq!(under_way["rows_expected"], all, "{under_way}");
     let (rows, completed, chunks) = recorded(&chunked);
     assert!(under_way["state"] == "under_way" && under_way["chunks"] == chunks && chunks == ranges.len() as u64, "{under_way}");
     assert_eq!((&under_way["rows_inserted"], &under_way["chunks_completed"]), (&rows.into(), &completed.into()), "{under_way}");
     assert_eq!(under_way["chunks_pending"], chunks - completed, "{under_way}");
     let ratio = under_way["progress_ratio"].as_f64().unwrap();
-    assert!((ratio - completed as f64 / chunks as f64).abs() < 0.01, "{under_way}");
+    assert!((ratio - rows as f64 / all as f64).abs() < 1e-9, "{under_way}");
+    let text = tool(&chunked).run().expect(0).stdout;
+    let thousands = |number: u64| format!("{},{:03}", number / 1000, number % 1000);
+    let of = format!("\n  rows        {} of {} (", thousands(rows), thousands(all));
+    assert!(text.contains(&of), "{of}\n{text}");
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let process = &under_way["processes"][0];
     assert!(process["pid"] == running.process() && process["host"] == host.trim() && process["alive"] == true, "{under_way}");
@@ -88,6 +99,19 @@ fn what_was_stopped_and_what_failed() {
     let text = tool(&chunked).run().expect(0).stdout;
     assert!(text.starts_with("failed: ") && text.contains("1 failed") && text.contains("last error  "), "{text}");
     assert_eq!(text.lines().filter(|line| line.contains("VIOLATED_CONSTRAINT")).count(), 1, "in one line\n{text}");
+}
+
+/// The rows are counted while the run is on, and what came of it does not change that.
+#[test]
+fn of_a_load_that_failed_it_is_known_how_many_rows_there_are() {
+    let chunked = Chunked::start();
+    chunked.server().query("ALTER TABLE shipments ADD CONSTRAINT none CHECK order_id != 99");
+    chunked.tool().run().expect(1);
+    let failed = standing(tool(&chunked));
+    let all: u64 = chunked.server().text("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506").parse().unwrap();
+    assert!(failed["state"] == "failed" && failed["rows_expected"] == all, "{failed}");
+    let share = failed["rows_inserted"].as_f64().unwrap() / all as f64;
+    assert!((failed["progress_ratio"].as_f64().unwrap() - share).abs() < 1e-9 && share > 0.0 && share < 1.0, "{failed}");
 }
 
 #[test]
