@@ -5,6 +5,7 @@
 mod browser;
 mod fixture;
 mod forms;
+mod killed;
 mod page;
 mod samples;
 mod verifications;

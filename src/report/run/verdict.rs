@@ -2,7 +2,7 @@
 
 use super::figures::{Verdict, VerdictLevel, VerificationFigures};
 use crate::ledger::{LoadRecord, LoadStatus};
-use crate::progress::count;
+use crate::progress::{count, counted};
 
 /// Judges the load and the last comparison of it.
 pub(super) fn verdict(load: &LoadRecord, at_work: bool, verifications: &[VerificationFigures]) -> Verdict {
@@ -42,7 +42,11 @@ fn completed(verifications: &[VerificationFigures]) -> Verdict {
         ),
         Some(last) if !last.equal => say(
             VerdictLevel::Bad,
-            format!("Completed, but the verification found {} rows that differ.", count(last.differences)),
+            format!(
+                "Completed, but the verification found {} that {}.",
+                counted(last.differences, "row"),
+                if last.differences == 1 { "differs" } else { "differ" }
+            ),
             "`repair` fills the chunks again that hold such rows.",
         ),
         Some(last) if last.sample.is_empty() => {

@@ -30,6 +30,14 @@ fn months_are_filled_one_after_another_and_completed_ones_are_skipped() {
 }
 
 #[test]
+fn months_that_were_not_asked_for_are_left_alone() {
+    let months = Months::start();
+    let output = months.tool("run").args(&["--partitions", "202504..202505"]).run().expect(0);
+    assert_eq!(months.filled(), ["202504"]);
+    assert!(output.stderr.contains("1 partition of default.orders: 202504") && output.stderr.contains("has no rows in 202505"), "{output}");
+}
+
+#[test]
 fn the_first_failure_ends_it_unless_it_is_to_go_on() {
     let months = Months::start();
     let poisoned = JOB.replace("\"source.amount * 2\"", "\"source.amount * if(source.note = 'poison', toInt64(source.note), 2)\"");

@@ -41,6 +41,13 @@ fn the_figures_are_those_of_the_ledger() {
     assert_eq!(columns, ["order_id", "customer", "placed", "amount", "note", "tags", "letter", "version"], "in the order of the job");
     assert_eq!(done["mapping"][0], json!({ "column": "order_id", "type": "UInt64", "expression": "source.id" }));
 
+    // What differs is the last word, until it is mended.
+    server.query("ALTER TABLE shipments UPDATE note = 'wrong' WHERE order_id = 11 SETTINGS mutations_sync = 2");
+    told.tool("verify").run().expect(4);
+    let verdict = &told.figures()["verdict"];
+    assert_eq!(verdict["level"], "bad");
+    assert!(verdict["text"].as_str().unwrap().contains("found 1 row that differs"), "{verdict}");
+
     // A version that does not count any more.
     told.run().arg("--restart").run().expect(0);
     let old: Value =
