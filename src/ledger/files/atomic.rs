@@ -38,8 +38,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record.json");
         write(&path, b"a long first content").unwrap();
+        let before = folder.path().join("before");
+        fs::hard_link(&path, &before).unwrap();
         write(&path, b"short").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"short");
+        assert_eq!(fs::read(&before).unwrap(), b"a long first content", "who has it open reads the old content to its end");
+        fs::remove_file(&before).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write(&folder.path().join("missing").join("record.json"), b"x").is_err());
         fs::create_dir(folder.path().join("taken.json")).unwrap();

@@ -67,9 +67,13 @@ fn the_other_chunks_go_on() {
     assert_eq!((summary["status"].as_str(), summary["failed_chunks"].as_u64()), (Some("failed"), Some(1)), "{summary}");
     assert!(summary["error"].as_str().unwrap().contains("CANNOT_PARSE_TEXT"), "{summary}");
     let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-    for part in
-        ["1 of 4 chunks failed; the others are done", "chunk 2: inserting a batch of", "CANNOT_PARSE_TEXT", "run the same command again"]
-    {
+    for part in [
+        "1 of 4 chunks failed; the others are done",
+        "chunk 2: inserting a batch of",
+        "failed after 1 attempt",
+        "CANNOT_PARSE_TEXT",
+        "run the same command again",
+    ] {
         assert!(last_words.contains(part), "{part}\n{output}");
     }
     assert!(output.stderr.contains("a chunk failed, the others go on"), "{output}");

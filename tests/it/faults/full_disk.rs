@@ -85,7 +85,13 @@ fn a_run_that_has_waited_long_enough_says_what_is_safe() {
     behind.proxy.pass();
     let output = running.wait().expect(1);
     let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-    for part in ["inserting a batch of 2,000 rows", "not enough space", "what was inserted stays", "run the same command again"] {
+    for part in [
+        "inserting a batch of 2,000 rows",
+        "failed after 2 attempts",
+        "not enough space",
+        "what was inserted stays",
+        "run the same command again",
+    ] {
         assert!(last_words.contains(part), "{part}\n{output}");
     }
     drop(full);

@@ -22,8 +22,8 @@ fn values_that_quote_an_exception_are_values() {
     }
 }
 
-/// The quotation, which ends as the exceptions of servers before 25.11 do.
-const QUOTATION: &str = "Code: 241. DB::Exception: memory limit. (MEMORY_LIMIT_EXCEEDED) (version 25.3.1 (official build))\n";
+/// The quotation, which ends as the exceptions of servers before 25.11 do. The error is one that would not be tried again.
+const QUOTATION: &str = "Code: 60. DB::Exception: there is no such table. (UNKNOWN_TABLE) (version 25.3.1 (official build))\n";
 
 /// One whole answer to the lookup, in pieces that end at each byte of a quotation in turn, so that any piece ends with any beginning of it.
 #[test]

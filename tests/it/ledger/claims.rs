@@ -14,10 +14,53 @@ fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
         let who = format!("is being filled by process {} on {}, whose last heartbeat came", first.process(), host.trim());
         assert!(second.stderr.contains(&who), "{extra:?}\n{second}");
     }
+    // Whoever looks sees what it works on.
+    let run = "SELECT run_id = (SELECT run_id FROM load_state FINAL) FROM load_claims FINAL WHERE status = 'held'";
+    assert_eq!(chunked.server().text(run), "1");
+    assert_eq!(chunked.server().text("SELECT uniqExact(claim_id) FROM load_claims"), "1", "who is refused claims nothing");
     // A dry run writes nothing, and is in nobody's way.
     chunked.tool().arg("--dry-run").run().expect(0);
     chunked.proxy.pass();
     first.wait().expect(0);
+    chunked.assert_completed();
+}
+
+/// In tables and in files.
+#[test]
+fn of_runs_that_begin_at_the_same_moment_one_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = format!("file:{}", folder.path().join("ledger").display());
+    for place in ["tables", &files] {
+        let chunked = Chunked::start();
+        // Whoever wins stays until the others have given up.
+        chunked.proxy.after_request_with(b"-source-").stall_at(Direction::ToClient, 100_000, 1);
+        let runs = (0..4).map(|_| chunked.stalling_tool().args(&["--ledger", place]).spawn());
+        let mut runs: Vec<_> = runs.collect();
+        let one_is_left = || runs.iter_mut().filter_map(|run| run.is_running().then_some(())).count() == 1;
+        assert!(process::wait_until(SOON, one_is_left), "{place}: one is left");
+        let (winner, losers): (Vec<_>, Vec<_>) = runs.into_iter().map(|mut run| (run.is_running(), run)).partition(|(running, _)| *running);
+        let (_, winner) = winner.into_iter().next().expect("one is left");
+        for (_, loser) in losers {
+            let output = loser.wait().expect(3);
+            assert!(output.stderr.contains("is being filled by process "), "{place}\n{output}");
+        }
+        assert!(process::wait_until(SOON, || chunked.proxy.fired() > 0), "{place}: the winner works");
+        chunked.proxy.pass();
+        winner.wait().expect(0);
+        chunked.orders.assert_complete();
+    }
+}
+
+#[test]
+fn a_run_says_again_and_again_that_it_lives() {
+    let chunked = Chunked::start();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[2], |tool| tool.args(&["--claim-timeout", "3s"]));
+    let beats = "SELECT heartbeat_at > claimed_at + INTERVAL 10 SECOND FROM load_claims FINAL";
+    assert!(process::wait_until(SOON, || chunked.server().text(beats) == "1"), "its heartbeats stopped");
+    assert_eq!(chunked.server().text("SELECT uniqExact(claimed_at) FROM load_claims"), "1", "it is the same claim");
+    chunked.proxy.pass();
+    running.wait().expect(0);
     chunked.assert_completed();
 }
 
@@ -74,6 +117,22 @@ fn a_run_whose_claim_was_taken_over_stops() {
     assert!(output.stderr.contains("this process was taken for dead"), "{output}");
     assert_eq!(server.text("SELECT status FROM load_state FINAL"), "started", "the record is another's");
     chunked.proxy.pass();
+    chunked.tool().run().expect(0);
+    chunked.orders.assert_complete();
+}
+
+#[test]
+fn nobody_completes_a_load_that_was_taken_over() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let ranges = chunked.ranges();
+    // Between two heartbeats, which are ten seconds apart, it can do what is left.
+    let running = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool);
+    server.query("ALTER TABLE load_claims UPDATE status = 'superseded' WHERE 1 SETTINGS mutations_sync = 2");
+    chunked.proxy.pass();
+    let output = running.wait().expect(1);
+    assert!(output.stderr.contains("this process was taken for dead"), "{output}");
+    assert_eq!(server.text("SELECT status FROM load_state FINAL"), "started", "the record is another's");
     chunked.tool().run().expect(0);
     chunked.orders.assert_complete();
 }

@@ -1,6 +1,8 @@
 //! The ledger in files: the same, without a table.
 
+use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -30,29 +32,36 @@ fn a_load_is_resumed_from_files() {
     let running = chunked.stalled_at(&ranges[4], |tool| tool.args(&["--ledger", &place]));
     let files = folder.path().join("ledger");
     let run_id = records(&files.join("loads"))[0]["run_id"].as_str().unwrap().to_owned();
-    // The file of all pending chunks is an array; the others are one chunk each.
-    let done = || records(&files.join("chunks").join(&run_id)).iter().filter(|chunk| chunk["status"] == "completed").count();
-    assert!(process::wait_until(SOON, || done() > 0), "no chunk is completed");
+    // The file of all pending chunks is an array; the others are one chunk each. Some chunks have no rows.
+    let done = || {
+        let chunks = records(&files.join("chunks").join(&run_id)).into_iter().filter(|chunk| chunk["status"] == "completed");
+        chunks.map(|chunk| chunk["rows_read"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(process::wait_until(SOON, || done().iter().sum::<u64>() > 0), "no chunk is completed");
     let refused = chunked.tool().args(&["--ledger", &place]).run().expect(3);
     assert!(refused.stderr.contains(&format!("process {} on ", running.process())), "{refused}");
     running.signal("KILL");
     running.wait();
     chunked.proxy.pass();
-    let before = done() as u64;
+    let before = done();
 
     chunked.server().query("OPTIMIZE TABLE orders FINAL");
     let output = chunked.tool().args(&["--ledger", &place]).run().expect(0);
     assert!(output.stderr.contains("ledger      files in "), "{output}");
     chunked.orders.assert_complete();
-    assert_eq!(chunked.orders.figure("chunks_before"), before);
+    assert_eq!(chunked.orders.figure("chunks_before"), before.len() as u64);
     assert_eq!(chunked.orders.summary()["run_id"], run_id.as_str());
+    let live: u64 = chunked.server().text("SELECT count() FROM expected").parse().unwrap();
+    assert_eq!(chunked.orders.figure("source_rows"), live - before.iter().sum::<u64>(), "what was completed is not read again");
     let load = &records(&files.join("loads"))[0];
     assert!(load["status"] == "completed" && load["chunks"] == load["chunks_completed"] && load["completed_at"].is_string(), "{load}");
     let completed = chunked.tool().args(&["--ledger", &place]).run().expect(0);
     assert!(completed.stderr.contains("was completed at"), "{completed}");
     chunked.tool().args(&["--ledger", &place, "--restart"]).run().expect(0);
     let versions = records(&files.join("loads"));
-    assert_eq!((versions.len(), versions.iter().filter(|load| load["is_current"] == true).count()), (2, 1));
+    let current: Vec<_> = versions.iter().filter(|load| load["is_current"] == true).map(|load| &load["run_id"]).collect();
+    assert_eq!((versions.len(), current), (2, vec![&chunked.orders.summary()["run_id"]]));
+    assert!(chunked.orders.figure("source_rows") == live && chunked.orders.summary()["run_id"] != run_id.as_str(), "all is read anew");
     let statuses: Vec<_> = records(&files.join("claims")).iter().map(|claim| claim["status"].as_str().unwrap().to_owned()).collect();
     assert!(!statuses.contains(&"held".to_owned()), "{statuses:?}");
     assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "", "no table was made");
@@ -71,6 +80,24 @@ fn workers_share_files() {
     chunked.orders.assert_complete();
     let current: Vec<_> = records(&folder.path().join("loads")).into_iter().filter(|load| load["is_current"] == true).collect();
     assert!(current.len() == 1 && current[0]["status"] == "completed", "{current:?}");
+}
+
+/// While another process writes, a claim waits: what that one writes is older, and has to be seen.
+#[test]
+fn claims_in_files_are_written_one_after_another() {
+    let chunked = Chunked::start();
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().display());
+    let lock = File::create(folder.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut running = chunked.tool().args(&["--ledger", &place]).spawn();
+    assert!(process::wait_until(SOON, || folder.path().join("claims").exists()), "the ledger is not made");
+    // Long enough to claim, to fill the table and to end.
+    process::wait_until(Duration::from_secs(3), || !running.is_running());
+    assert_eq!((records(&folder.path().join("claims")).len(), running.is_running()), (0, true), "it does not wait");
+    lock.unlock().unwrap();
+    running.wait().expect(0);
+    chunked.orders.assert_complete();
 }
 
 #[test]

@@ -44,6 +44,11 @@ impl Chunked {
         plan.args(&["plan", "--job", "job.toml", "--partition", PARTITION, "--measure", "0s"])
     }
 
+    /// A run through the proxy.
+    pub fn stalling_tool(&self) -> Binary {
+        self.orders.resuming_tool_at(&self.proxy.url()).envs(&CHUNKS)
+    }
+
     /// The ranges of the chunks that a run will have.
     pub fn ranges(&self) -> Vec<String> {
         let printed = self.plan().arg("--json").run().expect(0).stdout;
@@ -60,7 +65,7 @@ impl Chunked {
         // As the query of the source has it; the ledger's rows have the range as well, behind another character.
         let marker = format!("AND ({range}");
         self.proxy.after_request_with(marker.as_bytes()).stall_at(Direction::ToClient, 100_000, 1);
-        let running = tool(self.orders.resuming_tool_at(&self.proxy.url()).envs(&CHUNKS)).spawn();
+        let running = tool(self.stalling_tool()).spawn();
         assert!(process::wait_until(SOON, || self.proxy.fired() > before), "the source was not stopped");
         running
     }

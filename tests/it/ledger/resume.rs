@@ -2,8 +2,8 @@
 
 use rand::Rng;
 
-use super::fixture::{Chunked, ROWS};
-use crate::support::process;
+use super::fixture::{Chunked, ROWS, SOON};
+use crate::support::{Direction, process};
 
 #[test]
 fn a_killed_run_goes_on_with_what_is_missing() {
@@ -55,11 +55,53 @@ fn a_run_that_is_killed_at_any_moment_loses_nothing() {
 }
 
 #[test]
+fn a_chunk_that_was_read_and_not_acknowledged_is_not_completed() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    chunked.proxy.after_request_with(b"-insert-").stall_at(Direction::ToClient, 0, 1);
+    let running = chunked.stalling_tool().args(&["--drain-timeout", "1s"]).spawn();
+    // There is one reader: who begins the third chunk has read the first two, of which one has rows.
+    let reading = "SELECT uniqExact(query_id) > 2 FROM system.query_log WHERE query_id LIKE 'clickhouse-backfill-%-source-%'";
+    let third_begun = || {
+        server.query("SYSTEM FLUSH LOGS");
+        server.text(reading) == "1"
+    };
+    assert!(process::wait_until(SOON, third_begun), "no chunk with rows is read");
+    assert!(process::wait_until(SOON, || chunked.proxy.fired() > 0), "no acknowledgement was held back");
+    running.signal("TERM");
+    let output = running.wait().expect(130);
+    assert!(output.stderr.contains("inserts in flight were not acknowledged in time"), "{output}");
+    let completed = "SELECT sum(rows_read) FROM load_state_chunks FINAL WHERE status = 'completed'";
+    assert_eq!(server.text(completed), "0", "{output}");
+    chunked.proxy.pass();
+    chunked.tool().run().expect(0);
+    chunked.assert_completed();
+}
+
+#[test]
+fn a_chunk_that_nobody_recorded_is_not_taken_for_completed() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool);
+    let first = || server.text("SELECT count() FROM load_state_chunks FINAL WHERE chunk = 0 AND status = 'completed'") == "1";
+    assert!(process::wait_until(SOON, first), "the first chunk is not completed");
+    server.query("ALTER TABLE load_state_chunks DELETE WHERE chunk = 0 AND status = 'completed' SETTINGS mutations_sync = 2");
+    chunked.proxy.pass();
+    let output = running.wait().expect(1);
+    let words = format!("1 of {} chunks failed; the first of them, chunk 1, with: it is not known to be completed", ranges.len());
+    assert!(output.stderr.contains(&words), "{words}\n{output}");
+    assert_eq!(server.text("SELECT status FROM load_state FINAL"), "failed");
+    chunked.tool().run().expect(0);
+    chunked.assert_completed();
+}
+
+#[test]
 fn an_interrupted_run_says_so_and_goes_on() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
     let running = chunked.stalled_at(&ranges[3], |tool| tool);
-    assert!(process::wait_until(super::fixture::SOON, || chunked.completed() > 0));
+    assert!(process::wait_until(SOON, || chunked.completed() > 0));
     running.signal("TERM");
     let output = running.wait().expect(130);
     assert!(output.stderr.contains("goes on with the chunks that are missing"), "{output}");

@@ -1,7 +1,7 @@
 //! Ledgers that cannot be written.
 
 use super::fixture::{Chunked, SOON};
-use crate::support::process;
+use crate::support::{Direction, process};
 
 #[test]
 fn a_run_whose_ledger_is_gone_stops_and_says_what_is_safe() {
@@ -12,6 +12,9 @@ fn a_run_whose_ledger_is_gone_stops_and_says_what_is_safe() {
     assert!(process::wait_until(SOON, || chunked.completed() > 0));
     server.query("RENAME TABLE load_state_chunks TO elsewhere");
     chunked.proxy.pass();
+    // From now on, the only way to an end is to stop.
+    let last = format!("AND ({}", ranges[ranges.len() - 1]);
+    chunked.proxy.after_request_with(last.as_bytes()).stall_at(Direction::ToClient, 100_000, 1);
     let output = running.wait().expect(1);
     for words in [
         "the ledger cannot be written, trying again",
@@ -22,6 +25,7 @@ fn a_run_whose_ledger_is_gone_stops_and_says_what_is_safe() {
     ] {
         assert!(output.stderr.contains(words), "{words}\n{output}");
     }
+    chunked.proxy.pass();
     server.query("RENAME TABLE elsewhere TO load_state_chunks");
     chunked.tool().run().expect(0);
     assert!(chunked.orders.figure("chunks_before") > 0, "{}", chunked.orders.summary());

@@ -64,3 +64,23 @@ fn a_worker_of_another_division_is_refused() {
     chunked.assert_completed();
     assert!(process::wait_until(SOON, || chunked.completed() == ranges.len() as u64));
 }
+
+#[test]
+fn a_worker_that_is_interrupted_says_so_of_the_load_if_nobody_else_is_at_work() {
+    let chunked = Chunked::start();
+    let ranges = chunked.ranges();
+    let first = chunked.stalled_at(&ranges[1], |tool| tool.args(&["--worker", "1/2"]));
+    let second = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool.args(&["--worker", "2/2"]));
+    let status = || chunked.server().text("SELECT status FROM load_state FINAL WHERE is_current");
+    first.signal("TERM");
+    first.wait().expect(130);
+    assert_eq!(status(), "started", "the other goes on");
+    second.signal("TERM");
+    second.wait().expect(130);
+    assert_eq!(status(), "interrupted");
+    chunked.proxy.pass();
+    for part in ["1/2", "2/2"] {
+        chunked.tool().args(&["--worker", part]).run().expect(0);
+    }
+    chunked.assert_completed();
+}
