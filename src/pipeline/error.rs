@@ -53,8 +53,8 @@ pub enum PipelineError {
         #[source]
         source: Box<ServerError>,
     },
-    /// Some chunks could not be done. The others were, unless more failed than are allowed.
-    #[error("{} of {} failed{}", failed.len(), counted(*chunks as u64, "chunk"), if *.gave_up { ", more than are allowed: the run was stopped" } else { "; the others are done" })]
+    /// Some chunks could not be done. The others were, if there are any, unless more failed than are allowed.
+    #[error("{} of {} failed{}", failed.len(), counted(*chunks as u64, "chunk"), if *.gave_up { ", more than are allowed: the run was stopped" } else { others(failed.len(), *chunks) })]
     Chunks {
         /// Which, in the order in which they failed.
         failed: Vec<FailedChunk>,
@@ -128,6 +128,15 @@ pub struct FailedChunk {
     pub reason: String,
 }
 
+/// What became of the chunks that did not fail.
+fn others(failed: usize, chunks: usize) -> &'static str {
+    match chunks.saturating_sub(failed) {
+        0 => "",
+        1 => "; the other is done",
+        _ => "; the others are done",
+    }
+}
+
 impl PipelineError {
     /// A panic ends its task, and is a failure like any other: the run stops, says so, and can be run again.
     pub(super) fn of_task(error: &tokio::task::JoinError) -> Self {
@@ -197,6 +206,18 @@ pub enum ReadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_chunks_that_did_not_fail_is_said_that_they_are_done_where_there_are_any() {
+        let words = |failed: usize, chunks: usize| {
+            let failed = (0..failed).map(|chunk| FailedChunk { chunk, reason: String::new() }).collect();
+            PipelineError::Chunks { failed, chunks, gave_up: false }.to_string()
+        };
+        assert_eq!(words(1, 1), "1 of 1 chunk failed");
+        assert_eq!(words(3, 3), "3 of 3 chunks failed");
+        assert_eq!(words(2, 3), "2 of 3 chunks failed; the other is done");
+        assert_eq!(words(1, 3), "1 of 3 chunks failed; the others are done");
+    }
 
     #[tokio::test]
     async fn a_panic_in_a_task_is_a_failure_that_says_why() {

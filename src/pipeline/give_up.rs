@@ -18,11 +18,12 @@ pub(super) fn give_up_chunk(shared: &Shared, attempt: &Attempt, error: PipelineE
         return Err(error);
     }
     let chunk = attempt.chunk + 1;
+    let chunks = usize::try_from(shared.counters.chunks_pending.get()).unwrap_or(usize::MAX);
     if failed <= shared.options.max_failed_chunks {
-        tracing::error!(chunk, reason, failed, "a chunk failed, the others go on");
+        let others = if failed < chunks { ", the others go on" } else { "" };
+        tracing::error!(chunk, reason, failed, "a chunk failed{others}");
         return Ok(());
     }
     tracing::error!(chunk, reason, failed, allowed = shared.options.max_failed_chunks, "a chunk failed, and no more may");
-    let chunks = usize::try_from(shared.counters.chunks_pending.get()).unwrap_or(usize::MAX);
     Err(PipelineError::Chunks { failed: attempt.failed_chunks(), chunks, gave_up: true })
 }

@@ -127,7 +127,7 @@ fn when_retries_are_used_up_the_last_words_say_what_to_do() {
     assert!(summary["error"].as_str().unwrap().contains("TOO_MANY_PARTS"), "{summary}");
     assert!(orders.figure("retries") >= 1 && orders.figure("errors") >= 1, "{summary}");
     let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-    assert!(last_words.starts_with("1 of 1 chunk failed"), "{output}");
+    assert!(last_words.starts_with("1 of 1 chunk failed\n"), "{output}");
     assert!(last_words.contains("chunk 1: inserting a batch of 2,000 rows"), "{output}");
     for part in ["failed after 2 attempts", "TOO_MANY_PARTS", "what was inserted stays", "run the same command again", "collapse"] {
         assert!(last_words.contains(part), "{part}\n{output}");
