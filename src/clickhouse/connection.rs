@@ -108,7 +108,9 @@ impl Connection {
         for (name, value) in settings.iter() {
             query = query.with_setting(name, value);
         }
-        let cursor = query.fetch_bytes(format).map_err(|error| Error::from_client(error, &self.endpoint, &query_id, false))?;
+        let cursor = query
+            .fetch_bytes(format)
+            .map_err(|error| Error::from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false))?;
         Ok(BlockStream::new(cursor, self.endpoint.clone(), query_id, self.timeouts))
     }
 

@@ -54,7 +54,7 @@ pub enum Error {
         message: String,
     },
     /// Nothing was heard for too long.
-    #[error("{what} took longer than {} s", after.as_secs())]
+    #[error("{}", took_longer(what, *after))]
     Timeout {
         /// What was waited for.
         what: &'static str,
@@ -151,10 +151,16 @@ impl Error {
         }
     }
 
-    /// Turns the client crate's error into ours. `mid_stream`: rows had been received before.
+    /// Turns the client crate's error into ours. `connect`: how long a connection may take. `mid_stream`: rows had been received before.
     ///
     /// A server or a proxy may repeat what it was sent; the password is hidden in its words.
-    pub(super) fn from_client(error: ::clickhouse::error::Error, endpoint: &Endpoint, query_id: &str, mid_stream: bool) -> Self {
+    pub(super) fn from_client(
+        error: ::clickhouse::error::Error,
+        endpoint: &Endpoint,
+        connect: Duration,
+        query_id: &str,
+        mid_stream: bool,
+    ) -> Self {
         use ::clickhouse::error::Error as Client;
         let url = endpoint.url();
         let words = |error: &dyn StdError| endpoint.password().hide_in(error_chain(error));
@@ -170,7 +176,8 @@ impl Error {
                     Self::Exhausted { url: url.to_string(), message: words(&**cause) }
                 }
                 (None, Client::Network(cause)) if is_connect(&**cause) => {
-                    Self::Unreachable { url: url.to_string(), message: words(&**cause) }
+                    let message = if is_late(&**cause) { took_longer("connecting", connect) } else { words(&**cause) };
+                    Self::Unreachable { url: url.to_string(), message }
                 }
                 (None, _) => Self::Network { url: url.to_string(), message: words(&other) },
             },
@@ -187,6 +194,23 @@ fn is_exhausted(cause: &(dyn StdError + 'static)) -> bool {
             && let Some(number) = error.raw_os_error()
         {
             return matches!(number, 23 | 24 | 99 | 105);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// What is said of a limit that was passed.
+fn took_longer(what: &str, limit: Duration) -> String {
+    format!("{what} took longer than {} s", limit.as_secs())
+}
+
+/// Whether the HTTP client gave up making a connection; where the system did, its error has a number.
+fn is_late(cause: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(cause);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none();
         }
         cause = error.source();
     }
@@ -258,5 +282,7 @@ mod tests {
         assert_eq!(server("Code: 6. x", false).class(), ErrorClass::Rows);
         assert_eq!(server("Code: 319. x", false).class(), ErrorClass::Ambiguous);
         assert_eq!(server("502 Bad Gateway", false).class(), ErrorClass::Retry);
+        let exhausted = Error::Exhausted { url: String::new(), message: String::new() };
+        assert!(exhausted.class() == ErrorClass::Retry && !exhausted.is_silence(), "this machine may have more of it later");
     }
 }

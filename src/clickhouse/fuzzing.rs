@@ -1,6 +1,7 @@
 //! What must hold for any words of a server and any text as a URL; see `fuzz/`. Not part of the crate's interface.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use ::clickhouse::error::Error as ClientError;
 
@@ -14,7 +15,8 @@ pub fn server_words(data: &[u8]) {
     let words = String::from_utf8_lossy(data).into_owned();
     let Ok(endpoint) = Endpoint::new("http://host", None, Some(Password::new(SECRET)), "d") else { return };
     for mid_stream in [false, true] {
-        let error = Error::from_client(ClientError::BadResponse(format!("{words}{SECRET}{words}")), &endpoint, "id", mid_stream);
+        let error =
+            Error::from_client(ClientError::BadResponse(format!("{words}{SECRET}{words}")), &endpoint, Duration::ZERO, "id", mid_stream);
         let (text, _) = (error.to_string(), error.class());
         assert!(!text.contains(SECRET) && !format!("{error:?}").contains(SECRET), "{text}");
         assert!(error.source().is_none());

@@ -31,7 +31,7 @@ impl Connection {
             insert = insert.with_setting(name, value);
         }
         let late = Error::Timeout { what: "an insert", after: self.timeouts.insert_end };
-        let failed = |error, late| match Error::from_client(error, &self.endpoint, &query_id, false) {
+        let failed = |error, late| match Error::from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false) {
             Error::Timeout { .. } => late,
             other => other,
         };

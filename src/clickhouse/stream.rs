@@ -62,7 +62,7 @@ impl BlockStream {
             ("the first part of an answer", self.timeouts.first_byte)
         };
         let piece = timeout(after, self.cursor.next()).await.map_err(|_| Error::Timeout { what, after })?;
-        match piece.map_err(|error| Error::from_client(error, &self.endpoint, &self.query_id, self.received))? {
+        match piece.map_err(|error| Error::from_client(error, &self.endpoint, self.timeouts.connect, &self.query_id, self.received))? {
             Some(piece) => {
                 self.received = true;
                 self.held_bytes += piece.len();

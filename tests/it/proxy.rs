@@ -124,6 +124,24 @@ fn a_refusal_is_one_and_ends() {
 }
 
 #[test]
+fn who_is_ignored_waits() {
+    let proxy = Proxy::start(echo());
+    let mut before = connect(&proxy);
+    let mut still = |bytes: &[u8]| {
+        before.write_all(bytes).unwrap();
+        before.read_exact(&mut vec![0; bytes.len()]).unwrap();
+    };
+    still(b"accepted");
+    proxy.ignore();
+    let address = (std::net::Ipv4Addr::LOCALHOST, proxy.port()).into();
+    let ignored = TcpStream::connect_timeout(&address, Duration::from_secs(1)).unwrap_err();
+    assert_eq!(ignored.kind(), ErrorKind::TimedOut);
+    still(b"goes on");
+    proxy.pass();
+    assert_eq!(exchange(&proxy, b"again").0, b"again");
+}
+
+#[test]
 fn a_marker_chooses_the_request_even_in_pieces() {
     let proxy = Proxy::start(echo());
     proxy.after_request_with(b"INSERT").reset_at(Direction::ToServer, 1, 1);

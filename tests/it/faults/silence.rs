@@ -3,15 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use super::fixture::{Behind, INSERT, SOON, SOURCE};
+use crate::orders::Orders;
+use crate::support::{Deaf, Direction, Proxy, Server, process};
 use bytes::Bytes;
 use clickhouse_backfill::clickhouse::{Connection, Endpoint, Error, ErrorClass, QueryPrefix, Settings, Timeouts, WireCompression};
-use socket2::{Domain, Socket, Type};
-
-use super::fixture::{Behind, INSERT, SOURCE};
-use crate::support::Direction;
 
 /// What is waited for in these tests.
 const SHORT: Duration = Duration::from_millis(300);
@@ -97,21 +96,13 @@ fn the_body_of_an_insert() {
     assert_timed_out(began, ended, "took longer than");
 }
 
-/// A listener whose queue is full: the kernel drops what knocks.
 #[test]
 fn the_connection_itself() {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-        waiting.push(stream);
-        assert!(waiting.len() < 100, "the queue never fills");
-    }
+    let deaf = Deaf::on(0);
+    let address = deaf.address();
     let connection = connection(address, Timeouts { connect: SHORT, ..PATIENT });
     let began = Instant::now();
-    assert_timed_out(began, wait(read(&connection)), &address.to_string());
+    assert_timed_out(began, wait(read(&connection)), &format!("the connection to http://{address}/ failed: connecting took longer than"));
 }
 
 #[test]
@@ -132,4 +123,33 @@ fn each_limit_has_a_flag_and_what_took_too_long_is_tried_again() {
         behind.proxy.pass();
         behind.orders.assert_complete();
     }
+}
+
+#[test]
+fn so_have_those_of_connections_and_of_sending() {
+    // One batch of all rows: more bytes than the buffers between the run and the server take.
+    let orders = Orders::on(Server::start_own(), 60_000);
+    let proxy = Proxy::start(orders.server.port());
+    let tool = || orders.tool_at(&proxy.url()).args(&["--max-retries", "20", "--log-file", "run.log"]).limit(3 * SOON);
+
+    proxy.ignore();
+    let running = tool().args(&["--connect-timeout", "4s"]).spawn();
+    let log = running.folder().join("run.log");
+    let words = "connecting took longer than 4 s";
+    let noticed = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(words));
+    assert!(process::wait_until(SOON, noticed), "{words}: {}", std::fs::read_to_string(&log).unwrap_or_default());
+    proxy.pass();
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("the server answers again"), "{output}");
+    orders.assert_complete();
+
+    orders.server.query("TRUNCATE TABLE shipments");
+    proxy.after_request_with(INSERT).stall_at(Direction::ToServer, 500_000, 1);
+    let output = tool().args(&["--send-timeout", "4s"]).run().expect(0);
+    assert_eq!(proxy.fired(), 1, "the fault happened once\n{output}");
+    let words = "sending a part of an insert took longer than 4 s";
+    let line = output.stderr.lines().find(|line| line.contains(words)).unwrap_or_default();
+    assert!(line.contains("the same bytes are sent again"), "{words}\n{output}");
+    assert!(orders.figure("retries") >= 1 && orders.figure("errors") == 0, "{output}");
+    orders.assert_complete();
 }

@@ -21,6 +21,6 @@ pub mod tls;
 pub use binary::{Binary, Output, Running, binary, run};
 pub use comparison::{Comparison, literal, quoted};
 pub use launcher::{Launch, Launcher, disks_are_allowed};
-pub use proxy::{Direction, Proxy};
+pub use proxy::{Deaf, Direction, Proxy};
 pub use query::Endpoint;
 pub use server::{Server, ServerOptions};

@@ -5,6 +5,7 @@
 //! replaces it. A fault that has happened `times` times is spent, and everything passes again.
 
 mod connection;
+mod deaf;
 mod fault;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use connection::Connection;
+pub use deaf::Deaf;
 pub use fault::Direction;
 use fault::{Action, Fault};
 
@@ -27,6 +29,7 @@ pub struct Proxy {
     shared: Arc<Shared>,
     port: u16,
     marker: Mutex<Option<Vec<u8>>>,
+    deaf: Mutex<Option<Deaf>>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -65,7 +68,7 @@ impl Proxy {
             let shared = Arc::clone(&shared);
             move || accept(&shared, listener, port)
         }));
-        Self { shared, port, marker: Mutex::default(), acceptor }
+        Self { shared, port, marker: Mutex::default(), deaf: Mutex::default(), acceptor }
     }
 
     pub fn port(&self) -> u16 {
@@ -126,6 +129,12 @@ impl Proxy {
         }
     }
 
+    /// Takes no new connections, as a machine that does not answer, until [`Proxy::pass`]. Live ones go on.
+    pub fn ignore(&self) {
+        self.refuse();
+        *self.deaf.lock().unwrap() = Some(Deaf::on(self.port));
+    }
+
     /// Resets every live connection, once.
     pub fn reset_all(&self) {
         for connection in self.shared.live() {
@@ -139,6 +148,7 @@ impl Proxy {
         for connection in self.shared.live() {
             connection.release();
         }
+        *self.deaf.lock().unwrap() = None;
         self.shared.refusing.store(false, Ordering::SeqCst);
         while self.shared.refuses.load(Ordering::SeqCst) {
             std::thread::sleep(POLL);
