@@ -136,3 +136,19 @@ impl ServerSize {
         (self.cores + self.cores.div_ceil(2)).clamp(1, INSERTERS_MOST).min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_blocks_have_to_be_recognized_no_more_are_under_way_than_the_window_was_held_against() {
+        let (readers, inserters) = (Concurrency::Fixed(2), Concurrency::Fixed(3));
+        let demand = MemoryDemand { total: 4 << 30, readers: 2, inserters: 3, batch_bytes: 16 << 20, late: false };
+        let levels = Levels { inserters_found: 8, ..Levels::of(readers, inserters) };
+        let resources = Resources { readers, inserters, memory: MemoryPlan::divide(demand).unwrap(), levels };
+        let most = |replaces: bool| resources.throttle(replaces).limits().inserters_most;
+        assert_eq!((most(false), most(true)), (3, 64));
+        assert!(resources.throttle(false).set_inserters(4).is_err() && resources.throttle(true).set_inserters(4).is_ok());
+    }
+}
