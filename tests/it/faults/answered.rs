@@ -91,6 +91,22 @@ fn a_gateway_that_has_no_server_is_tried_again() {
     }
 }
 
+/// It answers, and yet the server is not there: that uses up no retry.
+#[test]
+fn a_gateway_that_has_no_server_for_a_while_is_an_outage() {
+    let behind = Behind::start();
+    let running = behind.half_way_with(behind.tool().args(&["--max-retries", "0"]));
+    let before = behind.proxy.fired();
+    let answer = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
+    behind.proxy.after_request_with(b"query_id=").answer(vec![answer; 6]);
+    behind.proxy.reset_all();
+    let output = running.wait().expect(0);
+    assert_eq!(behind.proxy.fired(), before + 6, "{output}");
+    assert!(output.stderr.contains("the server answers again") && behind.orders.figure("outages") >= 1, "{output}");
+    assert_eq!(behind.orders.figure("errors"), 0, "{output}");
+    behind.orders.assert_complete();
+}
+
 #[test]
 fn errors_that_stay_end_the_run_at_once_in_the_servers_words() {
     let behind = Behind::start();
@@ -102,6 +118,7 @@ fn errors_that_stay_end_the_run_at_once_in_the_servers_words() {
         let output = behind.tool().args(&["--inserters", "1"]).run().expect(1);
         assert_eq!(behind.proxy.fired(), before + 1, "tried once\n{output}");
         assert_eq!(behind.orders.figure("retries"), 0, "{output}");
+        assert!(!output.stderr.contains("a chunk failed"), "other chunks would meet the same\n{output}");
         assert!(behind.orders.figure("errors") >= 1, "{output}");
         let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
         for part in [format!("this is error {code} of a test. ({name})"), "after 1 attempt".to_owned(), "hint: ".to_owned()] {

@@ -2,7 +2,7 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use super::fixture::{Behind, LOOKUP};
+use super::fixture::{Behind, LOOKUP, SOON, SOURCE};
 use crate::orders::Orders;
 
 /// An exception in the middle of an answer looks like this; values of users may quote one, and end a row with it.
@@ -20,6 +20,30 @@ fn values_that_quote_an_exception_are_values() {
         assert_eq!(orders.figure("errors"), 0, "{output}");
         orders.assert_complete();
     }
+}
+
+/// The text of an exception comes in pieces, of which the first ones are as good as any rows. None of them is taken for one.
+#[test]
+fn the_beginning_of_an_exception_is_no_row() {
+    let behind = Behind::start();
+    behind.tool().run().expect(0);
+    let rows = behind.rows_of(SOURCE, "LIMIT 400");
+    assert!(rows.len() > 128 * 1024, "more than what is held back: {}", rows.len());
+    // Whatever lengths of strings its letters mean, there are rows in it.
+    let words = format!("Code: 60. DB::Exception: {}", "there is no such table, and that is said at length; ".repeat(1000));
+    let mut answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for piece in [rows.as_slice(), words.as_bytes()] {
+        answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        answer.extend_from_slice(piece);
+        answer.extend_from_slice(b"\r\n");
+    }
+    behind.begin_again();
+    behind.proxy.after_request_with(SOURCE).answer([answer]);
+    let tool = behind.orders.tool_at(&behind.proxy.url()).args(&["--batch-size", "100"]);
+    let output = tool.limit(2 * SOON).run().expect(0);
+    assert_eq!((behind.proxy.fired(), behind.orders.figure("errors")), (1, 0), "{output}");
+    assert!(output.stderr.contains("the chunk is read again"), "{output}");
+    behind.orders.assert_complete();
 }
 
 /// The quotation, which ends as the exceptions of servers before 25.11 do. The error is one that would not be tried again.

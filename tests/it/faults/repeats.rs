@@ -3,8 +3,9 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use super::fixture::{Behind, INSERT, SOURCE, wait_for_fault};
-use crate::support::{Binary, Direction, Output, Proxy};
+use super::fixture::{Behind, INSERT, SOON, SOURCE, wait_for_fault};
+use crate::orders::JOB;
+use crate::support::{Binary, Direction, Output, Proxy, process};
 
 /// A run into `plain`, a MergeTree with a window of blocks.
 struct Plain {
@@ -95,7 +96,7 @@ fn a_batch_with_other_rows_is_not_taken_for_the_one_before() {
     wait_for_fault(&plain.behind.proxy, 0);
     let server = &plain.behind.orders.server;
     let first = || plain.count("countIf(order_id = 1)") > 0;
-    assert!(crate::support::process::wait_until(super::fixture::SOON, first), "the first batch is inserted");
+    assert!(process::wait_until(SOON, first), "the first batch is inserted");
     server.query("INSERT INTO orders SELECT id, customer, placed, amount, version + 1, 0, 'changed' FROM orders WHERE id = 1");
     plain.behind.proxy.reset_all();
     plain.behind.proxy.pass();
@@ -104,6 +105,32 @@ fn a_batch_with_other_rows_is_not_taken_for_the_one_before() {
     assert_eq!(plain.count("countIf(order_id = 1 AND note LIKE 'changed to %')"), 1, "the changed row arrived\n{output}");
     // What a changed source costs: the rows of that batch are there twice. Those of the others are not.
     assert_eq!(plain.count("count() - uniqExact(customer, order_id)"), 2000, "{output}");
+}
+
+/// Merges between two readings change the order in which a source without FINAL has its rows, unless it is asked for one.
+#[test]
+fn a_source_that_was_merged_meanwhile_gives_the_same_batches() {
+    let plain = Plain::start();
+    let server = &plain.behind.orders.server;
+    server.query("CREATE TABLE pieces AS orders ENGINE = MergeTree PARTITION BY toYYYYMM(placed) ORDER BY (customer, id)");
+    server.query("SYSTEM STOP MERGES pieces");
+    for part in 0..4 {
+        server.query(&format!("INSERT INTO pieces SELECT * FROM orders FINAL WHERE id % 4 = {part}"));
+    }
+    let source = "\"orders\"\nfinal = true\nversion = \"version\"\ndeleted = \"is_deleted\"";
+    let job = JOB.replace(source, "\"pieces\"");
+    assert_ne!(job, JOB);
+    plain.behind.proxy.after_request_with(SOURCE).stall_at(Direction::ToClient, 8_000_000, 1);
+    let running = plain.tool().file("job.toml", &job).spawn();
+    wait_for_fault(&plain.behind.proxy, 0);
+    assert!(process::wait_until(SOON, || plain.count("count()") > 0), "a batch is inserted");
+    server.query("SYSTEM START MERGES pieces");
+    server.query("OPTIMIZE TABLE pieces FINAL");
+    plain.behind.proxy.reset_all();
+    plain.behind.proxy.pass();
+    let output = running.wait().expect(0);
+    assert!(output.stderr.contains("the chunk is read again") && plain.behind.orders.figure("repeated_rows") > 0, "{output}");
+    assert_eq!(plain.count("count()").to_string(), server.text("SELECT count() FROM pieces"), "{output}");
 }
 
 #[test]

@@ -73,3 +73,23 @@ fn a_slow_claim_wins_where_nobody_else_is_there() {
     assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(held.id(), "slow", "the first try");
 }
+
+/// Where the ledger is slow for all, nobody can know who was first: each gives way, and tries again.
+#[test]
+fn of_slow_claims_that_give_way_to_each_other_one_is_left() {
+    let server = Server::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let ledger = ledger(&server);
+    runtime.block_on(ledger.create()).unwrap();
+    server.query("ALTER TABLE load_claims ADD COLUMN slow UInt8 DEFAULT sleepEachRow(0.5)");
+    let left = (0..ROUNDS).any(|round| {
+        let claims = ["one", "two"].map(|id| {
+            let ledger = ledger.clone();
+            runtime.spawn(async move { ledger.claim(&key(round), id, OPTIONS).await })
+        });
+        let won = claims.into_iter().filter_map(|claim| runtime.block_on(claim).unwrap().ok()).count();
+        assert!(won < 2, "both have won");
+        won == 1
+    });
+    assert!(left, "nobody was left, {ROUNDS} times");
+}
