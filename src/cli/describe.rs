@@ -20,14 +20,14 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
         let _ = writeln!(text, "  {name:<12}{value}");
     };
     let format = if matches!(options.format, RowFormat::Native(_)) { "native blocks" } else { "RowBinary" };
-    let (readers, inserters) = (at_once(options.readers), at_once(options.inserters));
+    let (readers, inserters) = (at_once(options.readers, "reader"), at_once(options.inserters, "inserter"));
     line(
         "batches",
         format!(
-            "{} rows or {} as {format}; {readers} readers, {inserters} inserters, {} retries",
+            "{} rows or {} as {format}; {readers}, {inserters}, {}",
             count(options.batch_rows),
             bytes(options.batch_bytes),
-            options.retry.max_retries
+            if options.retry.max_retries == 1 { "1 retry".to_owned() } else { format!("{} retries", options.retry.max_retries) }
         ),
     );
     let memory = &session.plan.memory;
@@ -47,10 +47,10 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
 }
 
 /// How many at once, in words.
-fn at_once(concurrency: Concurrency) -> String {
+fn at_once(concurrency: Concurrency, who: &str) -> String {
     match concurrency {
-        Concurrency::Fixed(number) => number.to_string(),
-        Concurrency::Auto { most, .. } => format!("up to {most}"),
+        Concurrency::Fixed(number) => counted(number as u64, who),
+        Concurrency::Auto { most, .. } => format!("up to {}", counted(most as u64, who)),
     }
 }
 

@@ -2,7 +2,7 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use super::fixture::{Behind, INSERT, SOON, wait_for_fault};
+use super::fixture::{Behind, INSERT, SOON, SOURCE, exception, wait_for_fault};
 use crate::support::{Direction, process};
 
 #[test]
@@ -24,6 +24,24 @@ fn an_outage_does_not_use_up_retries() {
     for words in ["the server cannot be reached, waiting for it", "the server answers again"] {
         assert_eq!(output.stderr.matches(words).count(), 1, "{words}\n{output}");
     }
+    behind.orders.assert_complete();
+}
+
+#[test]
+fn what_an_outage_ended_is_still_allowed_its_retries() {
+    let behind = Behind::start();
+    let running = behind.half_way_with(behind.tool().args(&["--max-retries", "1", "--readers", "1", "--log-file", "run.log"]));
+    behind.proxy.refuse();
+    behind.proxy.reset_all();
+    let log = running.folder().join("run.log");
+    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
+    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    let before = behind.proxy.fired();
+    behind.proxy.pass();
+    // The statement is sent again after a pause of at least a quarter of a second.
+    behind.proxy.after_request_with(SOURCE).answer([exception(241, "MEMORY_LIMIT_EXCEEDED")]);
+    let output = running.wait().expect(0);
+    assert_eq!(behind.proxy.fired(), before + 1, "the one retry that is allowed was needed\n{output}");
     behind.orders.assert_complete();
 }
 
