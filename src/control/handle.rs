@@ -127,7 +127,7 @@ impl Control {
     /// The run cannot do so; nothing is changed then.
     pub fn set(&self, setting: Setting) -> Result<(), SettingError> {
         self.wishes.change(setting, &self.throttle)?;
-        tracing::info!(?setting, "changed with ctl");
+        tracing::info!(%setting, "changed with ctl");
         self.changed.notify_one();
         Ok(())
     }

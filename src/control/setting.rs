@@ -1,5 +1,6 @@
 //! What may be changed while a run is on, by name.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::rules::MaxParts;
@@ -105,6 +106,37 @@ impl Setting {
     }
 }
 
+/// As it is given: `max-parts=250`.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Inserters(level) => write!(f, "inserters={level}"),
+            Self::Readers(level) => write!(f, "readers={level}"),
+            Self::MaxRowsPerSecond(rows) => write!(f, "max-rows-per-second={}", text_or_none(rows)),
+            Self::MaxParts(MaxParts::Auto) => f.write_str("max-parts=auto"),
+            Self::MaxParts(MaxParts::Limit(parts)) => write!(f, "max-parts={parts}"),
+            Self::MaxParts(MaxParts::None) => f.write_str("max-parts=none"),
+            Self::MaxMerges(merges) => write!(f, "max-merges={}", text_or_none(merges)),
+            Self::MaxServerMemoryUsed(percent) => write!(f, "max-server-memory-used={}", text_or_none(percent)),
+            Self::MaxReplicaDelay(delay) => write!(f, "max-replica-delay={}", text_or_none(delay.map(|delay| delay.as_secs_f64()))),
+            Self::Window(window) => write!(f, "window={}", text_or_none(window)),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Fixed(number) => number.fmt(f),
+        }
+    }
+}
+
+fn text_or_none(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
 /// `250`, `auto` or `none`.
 ///
 /// # Errors
@@ -142,6 +174,30 @@ fn at_least_one<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_written_as_they_are_given() {
+        for (name, value) in [
+            ("inserters", "4"),
+            ("inserters", "auto"),
+            ("readers", "2"),
+            ("readers", "auto"),
+            ("max-rows-per-second", "50000"),
+            ("max-rows-per-second", "none"),
+            ("max-parts", "250"),
+            ("max-parts", "auto"),
+            ("max-parts", "none"),
+            ("max-merges", "0"),
+            ("max-server-memory-used", "80"),
+            ("max-replica-delay", "90"),
+            ("max-replica-delay", "none"),
+            ("window", "22:00-06:00"),
+            ("window", "none"),
+        ] {
+            let setting = Setting::parse(name, value).unwrap();
+            assert_eq!(setting.to_string(), format!("{name}={value}"));
+        }
+    }
 
     #[test]
     fn values_are_taken_or_what_is_allowed_is_said() {

@@ -22,13 +22,14 @@ impl Verifier {
         let pairs = expected.differing(&found);
         self.progress.groups_examined.store(pairs.len() as u64, Ordering::Relaxed);
         self.touched = Some(Buckets { count: self.state.buckets, numbers: pairs.iter().map(|pair| pair.number).collect() });
-        let (mut differences, mut not_examined_rows, mut wrong) = (Vec::new(), 0, 0);
+        let (mut differences, mut not_examined_rows, mut wrong, mut found_others) = (Vec::new(), 0, 0, 0);
         for (only, rows) in self.groups_of_rows(&pairs, parts).await? {
             if !self.options.find_all && wrong > self.options.max_differences {
                 not_examined_rows += rows;
                 continue;
             }
-            let more = self.rows(&only, parts).await?;
+            let (more, others) = self.rows(&only, parts).await?;
+            found_others += others;
             wrong += more.iter().filter(|difference| difference.kind.is_difference()).count();
             differences.extend(more);
         }
@@ -51,7 +52,7 @@ impl Verifier {
             run_id: self.options.run_id.clone(),
             sample: self.options.share.map(Share::text),
             expected_rows: expected.buckets.values().map(|bucket| bucket.rows + bucket.others).sum(),
-            target_rows: found.rows(),
+            target_rows: found.rows() + found_others,
             differences: count(true),
             live: count(false),
             columns: self.differing_columns(&pairs),
@@ -97,8 +98,8 @@ impl Verifier {
         Ok(runs(smaller, &expected.differing(&found)))
     }
 
-    /// Compares the rows of these keys.
-    async fn rows(&mut self, only: &Buckets, parts: &[Part]) -> Result<Vec<Difference>, VerifyError> {
+    /// Compares the rows of these keys; gives the differences, and how many rows of the target are the job's besides those that it answers for.
+    async fn rows(&mut self, only: &Buckets, parts: &[Part]) -> Result<(Vec<Difference>, u64), VerifyError> {
         let mut rows = RowComparison::default();
         let queries = self.queries.clone();
         let (source, target) = (&queries.job.source.name, &queries.job.target.name);
@@ -117,7 +118,7 @@ impl Verifier {
         let mut differences = rows.differences(queries.job.target.is_replacing());
         self.tell_deletions_of_live_writers(&mut differences, only, parts).await?;
         self.explain_surplus(&mut differences, only).await?;
-        Ok(differences)
+        Ok((differences, rows.found_others()))
     }
 
     /// Missing rows of which the target has a newer deletion.

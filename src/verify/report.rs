@@ -25,7 +25,7 @@ pub struct Report {
     pub sample: Option<String>,
     /// Rows that the job makes, versions of the target not collapsed.
     pub expected_rows: u64,
-    /// Rows of the target that the job answers for.
+    /// Rows of the target that the job answers for, and those of keys that it makes besides.
     pub target_rows: u64,
     /// How many rows of each kind differ.
     pub differences: BTreeMap<Kind, u64>,

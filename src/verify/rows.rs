@@ -115,6 +115,11 @@ impl RowComparison {
         }
     }
 
+    /// Rows of the target that are the job's although it does not answer for them: it makes rows of their keys.
+    pub fn found_others(&self) -> u64 {
+        self.found.values().flatten().filter(|(row, _)| !row.owned).count() as u64
+    }
+
     /// What differs. `replacing`: of the rows of a key, only the newest version counts.
     pub fn differences(&self, replacing: bool) -> Vec<Difference> {
         let expected = self.expected.iter().filter_map(|(key, expected)| {
@@ -195,6 +200,15 @@ mod tests {
             kinds(expected, found, true),
             [(5, Kind::Missing), (2, Kind::Differing), (3, Kind::Stale), (6, Kind::Extra), (4, Kind::WrittenSince)]
         );
+    }
+
+    #[test]
+    fn rows_that_the_job_makes_are_its_own_whatever_it_answers_for() {
+        let others = [5, 6].map(|key| Digest { owned: false, ..row(key, 10, key) });
+        let mut rows = RowComparison::default();
+        rows.expect(vec![row(1, 10, 1), others[0]], 0);
+        rows.find(vec![row(1, 10, 1), others[0], others[1]], 0);
+        assert_eq!((rows.found_others(), rows.differences(true).len()), (1, 0));
     }
 
     #[test]
