@@ -69,7 +69,8 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Whether a claim is still meant.
+/// Whether a claim is still meant. One that was given back or taken over stays so, even if a heartbeat is written later which was under
+/// way at that moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimStatus {

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{ChunkRecord, ChunkStatus, Claim, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadStatus, Timestamp};
+use super::{ChunkRecord, ChunkStatus, Claim, ClaimStatus, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadStatus, Timestamp};
 
 /// The folder of a ledger.
 pub(super) struct FileStore {
@@ -100,7 +100,7 @@ impl FileStore {
         let all = self.while_nobody_writes(|| read_all::<ClaimFile>(&folder))?;
         let now = Timestamp::now();
         let concerned =
-            |file: &ClaimFile| file.claim.key == *key && (file.claim.status == super::ClaimStatus::Held || file.claim.claim_id == own_id);
+            |file: &ClaimFile| file.claim.key == *key && (file.claim.status == ClaimStatus::Held || file.claim.claim_id == own_id);
         let live = |file: ClaimFile| LiveClaim { age: file.heartbeat_at.age_at(now), heartbeat_at: file.heartbeat_at, claim: file.claim };
         Ok(all.into_iter().filter(concerned).map(live).collect())
     }
@@ -110,6 +110,11 @@ impl FileStore {
         self.locked(|| {
             // The time is taken under the lock: who reads later sees every earlier claim.
             let heartbeat_at = Timestamp::now();
+            // A heartbeat that was under way when its claim ended is nothing any more.
+            let ended = read::<ClaimFile>(&path)?.is_some_and(|known| known.claim.status != ClaimStatus::Held);
+            if ended && claim.status == ClaimStatus::Held {
+                return Ok(());
+            }
             let claim = Claim { claimed_at: Some(claim.claimed_at.unwrap_or(heartbeat_at)), ..claim.clone() };
             write(&path, &ClaimFile { claim, heartbeat_at })
         })

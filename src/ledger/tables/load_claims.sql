@@ -14,8 +14,10 @@
     process_started UInt64 COMMENT 'Start of the process in clock ticks since the boot',
     heartbeat_seconds UInt32 COMMENT 'Seconds between heartbeats',
     claimed_at DateTime64(6, 'UTC') COMMENT 'When it was made; the lowest wins',
-    heartbeat_at DateTime64(6, 'UTC') COMMENT 'When its process last said that it lives'
+    heartbeat_at DateTime64(6, 'UTC') COMMENT 'When its process last said that it lives',
+    version UInt64 MATERIALIZED toUInt64(toUnixTimestamp64Micro(heartbeat_at)) + if(status = 'held', 0, 4611686018427387904)
+        COMMENT 'The later row counts, but never a heartbeat over the end of its claim'
 )
-ENGINE = ReplacingMergeTree(heartbeat_at)
+ENGINE = ReplacingMergeTree(version)
 ORDER BY (job, source_table, target_table, partition_id, claim_id)
 COMMENT 'Processes at work on the loads of clickhouse-backfill, one row each; read it with FINAL'

@@ -3,6 +3,9 @@
 use super::fixture::{Chunked, SOON};
 use crate::support::{Direction, process};
 
+/// As another process does that takes this one for dead.
+const TAKE_OVER: &str = "INSERT INTO load_claims SELECT * REPLACE ('superseded' AS status) FROM load_claims FINAL";
+
 #[test]
 fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
     let chunked = Chunked::start();
@@ -97,6 +100,9 @@ fn the_claim_of_another_host_expires() {
     running.signal("KILL");
     running.wait();
     chunked.proxy.pass();
+    // The last of its heartbeats, which came every second, may be under way still.
+    let silent = || server.text("SELECT max(heartbeat_at) < now64(6) - INTERVAL 2 SECOND FROM load_claims") == "1";
+    assert!(process::wait_until(SOON, silent), "a dead process says that it lives");
     // A long silence is allowed: the process elsewhere may live.
     server.query("ALTER TABLE load_claims UPDATE host = 'elsewhere' WHERE 1 SETTINGS mutations_sync = 2");
     let refused = chunked.tool().args(&["--claim-timeout", "1h"]).run().expect(3);
@@ -112,7 +118,7 @@ fn a_run_whose_claim_was_taken_over_stops() {
     let server = chunked.server();
     let ranges = chunked.ranges();
     let running = chunked.stalled_at(&ranges[2], |tool| tool.args(&["--claim-timeout", "3s"]));
-    server.query("ALTER TABLE load_claims UPDATE status = 'superseded' WHERE 1 SETTINGS mutations_sync = 2");
+    server.query(TAKE_OVER);
     let output = running.wait().expect(1);
     assert!(output.stderr.contains("this process was taken for dead"), "{output}");
     assert_eq!(server.text("SELECT status FROM load_state FINAL"), "started", "the record is another's");
@@ -128,7 +134,7 @@ fn nobody_completes_a_load_that_was_taken_over() {
     let ranges = chunked.ranges();
     // Between two heartbeats, which are ten seconds apart, it can do what is left.
     let running = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool);
-    server.query("ALTER TABLE load_claims UPDATE status = 'superseded' WHERE 1 SETTINGS mutations_sync = 2");
+    server.query(TAKE_OVER);
     chunked.proxy.pass();
     let output = running.wait().expect(1);
     assert!(output.stderr.contains("this process was taken for dead"), "{output}");

@@ -197,6 +197,27 @@ fn of_many_at_once_one_wins() {
     });
 }
 
+/// A heartbeat may be under way when the claim is given back, and be written after that.
+#[test]
+fn a_late_heartbeat_does_not_bring_a_claim_back() {
+    let both = Both::start();
+    runtime().block_on(async {
+        for (ledger, place) in both.each().iter().zip(["tables", "files"]) {
+            ledger.create().await.unwrap();
+            for number in 0..10 {
+                let claim = ledger.claim(&key(), &format!("late-{number}"), part(1, 1)).await.unwrap();
+                let (beaten, released) = tokio::join!(claim.beat(), claim.release());
+                released.unwrap();
+                assert!(matches!(beaten, Ok(()) | Err(LedgerError::Superseded { .. })), "{place}: {beaten:?}");
+                let next = ledger.claim(&key(), &format!("next-{number}"), part(1, 1)).await.unwrap();
+                assert!(next.dead_claims().is_empty(), "{place}: the claim is held again");
+                next.release().await.unwrap();
+            }
+        }
+    });
+    assert_eq!(both.server.text("SELECT countIf(status = 'released'), count() FROM load_claims FINAL"), "20\t20");
+}
+
 #[test]
 fn the_claim_of_a_dead_process_is_taken_over_at_once_and_that_of_another_host_when_it_expires() {
     let both = Both::start();
