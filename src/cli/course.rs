@@ -35,16 +35,16 @@ impl<'a> Course<'a> {
         if let Some(exporter) = &self.telling.exporter {
             exporter.observe(run.clone());
         }
-        let info = run.info();
+        let (subject, run_id) = (run.control().subject(), run.control().run_id().unwrap_or_default());
         let json = json!({
-            "status": "started", "job": info.job, "partition": info.partition, "run_id": info.run_id, "dry_run": info.dry_run,
-            "source": info.source, "target": info.target, "worker": info.worker,
+            "status": "started", "job": subject.job, "partition": subject.partition, "run_id": run_id, "dry_run": subject.dry_run,
+            "source": subject.source, "target": subject.target, "worker": run.info().worker,
         });
         let told = Told {
             status: "started".to_owned(),
-            job: info.job.clone(),
+            job: subject.job.clone(),
             partition: self.partition.clone(),
-            run_id: info.run_id.clone(),
+            run_id,
             exit_code: None,
             json: json.to_string(),
         };

@@ -8,7 +8,7 @@ use super::arguments::ThroughputArguments;
 use super::failure::Failure;
 use super::size::AtOnce;
 use crate::clickhouse::Connection;
-use crate::pipeline::{Concurrency, Levels, Throttle};
+use crate::pipeline::{Concurrency, Levels, Throttle, insert_memory_bytes};
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
 
@@ -132,7 +132,7 @@ impl ServerSize {
     /// Half as many more, which work while others wait for the network, unless the server has no memory for so many: a quarter of what it has may go to inserts, each of which takes
     /// 2.2 times the bytes of its batch.
     fn inserters_most(self, batch_bytes: u64) -> usize {
-        let fit = self.memory / 4 / (batch_bytes.saturating_mul(22) / 10).max(1);
+        let fit = self.memory / 4 / insert_memory_bytes(batch_bytes).max(1);
         (self.cores + self.cores.div_ceil(2)).clamp(1, INSERTERS_MOST).min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
     }
 }

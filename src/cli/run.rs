@@ -18,6 +18,7 @@ use super::session::{Session, open_patiently};
 use super::telling::Telling;
 use super::{config, describe, logging, sample, summary_file};
 use crate::control::{Control, Wishes};
+use crate::ledger::Slot;
 use crate::load::{ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare};
 use crate::metrics::{Observed, RunInfo};
 use crate::pipeline::{Counters, Phase, PipelineOptions, Sampler, Stop};
@@ -59,6 +60,7 @@ async fn fill_all(telling: &Telling<'_>, began: Instant, stop: Stop) -> Result<E
             let mut course = telling.course(partition);
             let wishes = arguments.throttle.wishes();
             let filled = Box::pin(fill(arguments, partition, terminal, began, stop, &mut course, wishes)).await;
+            let filled = Filled::unless_stopped(filled, terminal);
             // Whoever hears of the end finds the file.
             let written = course.summary().map_or(Ok(()), |summary| summary_file::write(summary_json, summary));
             let ended = filled.and_then(|filled| written.map(|()| filled));
@@ -85,32 +87,25 @@ pub(super) enum Filled {
 }
 
 impl Filled {
+    /// Being stopped is no failure.
+    pub fn unless_stopped(filled: Result<Self, Failure>, terminal: &Terminal) -> Result<Self, Failure> {
+        match filled {
+            Err(failure) if failure.is_interruption() => {
+                terminal.insist(&failure.text());
+                Ok(Self::Interrupted)
+            }
+            filled => filled,
+        }
+    }
+
     fn exit_code(self) -> ExitCode {
         if self == Self::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS }
     }
 }
 
-/// Fills one partition, and lets `course` know: of its figures, too, where it came so far, whatever became of it.
+/// Fills one partition, and lets `course` know: of its figures, too, where it came so far, whatever became of it. What is stopped before the
+/// first row is a failure of that kind; [`Filled::unless_stopped`] tells it apart.
 pub(super) async fn fill(
-    arguments: &RunArguments,
-    partition: &Partition,
-    terminal: &Terminal,
-    began: Instant,
-    stop: Stop,
-    course: &mut Course<'_>,
-    wishes: Arc<Wishes>,
-) -> Result<Filled, Failure> {
-    match Box::pin(fill_unless_stopped(arguments, partition, terminal, began, stop, course, wishes)).await {
-        Err(failure) if failure.is_interruption() => {
-            terminal.insist(&failure.text());
-            Ok(Filled::Interrupted)
-        }
-        filled => filled,
-    }
-}
-
-/// The same; what is stopped before the first row is a failure of that kind.
-async fn fill_unless_stopped(
     arguments: &RunArguments,
     partition: &Partition,
     terminal: &Terminal,
@@ -168,7 +163,8 @@ async fn fill_unless_stopped(
     }
     operation.control.set_run_id(load.run_id());
     let planned = began.elapsed();
-    course.begin(Observed::new(run_info(arguments, partition, &session, &load), operation.control.clone()));
+    let info = RunInfo { worker: arguments.ledger.worker.to_string(), memory_limit_bytes: session.plan.memory.total };
+    course.begin(Observed::new(info, operation.control.clone()));
 
     let work = async {
         let ran = load.run().await;
@@ -204,33 +200,26 @@ async fn fill_unless_stopped(
     }
     course.summarize(figures);
     let ended = ran?;
-    if ended == Ended::Stopped {
-        terminal.insist(&format!("hint: {again}"));
-        return Ok(Filled::Interrupted);
-    }
-    if let Ended::PartDone { left } = ended {
-        let worker = arguments.ledger.worker;
-        terminal.insist(&format!(
-            "worker {worker} has done its part; {left} chunks of other workers are left, the last of which completes the load"
-        ));
-    }
     if let Err(error) = printed {
         tracing::warn!("the sample cannot be shown, the run is not affected: {}", error.one_line());
     }
-    Ok(if matches!(ended, Ended::PartDone { .. }) { Filled::PartDone } else { Filled::Done })
+    Ok(filled(ended, terminal, arguments.ledger.worker, &again))
 }
 
-/// What others are told of the run.
-fn run_info(arguments: &RunArguments, partition: &Partition, session: &Session, load: &Load) -> RunInfo {
-    RunInfo {
-        job: session.job.name.clone(),
-        partition: partition.to_string(),
-        worker: arguments.ledger.worker.to_string(),
-        run_id: load.run_id().to_owned(),
-        source: session.job.source.name.to_string(),
-        target: session.job.target.name.to_string(),
-        dry_run: arguments.dry_run,
-        memory_limit_bytes: session.plan.memory.total,
+/// Says what is next where the partition is not done.
+fn filled(ended: Ended, terminal: &Terminal, worker: Slot, again: &str) -> Filled {
+    match ended {
+        Ended::Complete => Filled::Done,
+        Ended::PartDone { left } => {
+            terminal.insist(&format!(
+                "worker {worker} has done its part; {left} chunks of other workers are left, the last of which completes the load"
+            ));
+            Filled::PartDone
+        }
+        Ended::Stopped => {
+            terminal.insist(&format!("hint: {again}"));
+            Filled::Interrupted
+        }
     }
 }
 

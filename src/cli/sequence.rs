@@ -83,6 +83,7 @@ pub(super) async fn fill_sequence(telling: &Telling<'_>, months: &Months, stop: 
         let partition = Partition::Month(entry.partition.clone());
         let mut course = telling.course(&partition);
         let filled = Box::pin(fill(arguments, &partition, terminal, Instant::now(), stop.part(), &mut course, wishes.clone())).await;
+        let filled = Filled::unless_stopped(filled, terminal);
         entry.summary = course.end(filled.as_ref().err()).await;
         entry.outcome = match &filled {
             Ok(filled) => Outcome::from(*filled),

@@ -32,9 +32,6 @@ pub(super) const DIFFERENT: u8 = 4;
 /// Without a terminal, a line of progress this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// The server says so of a right that the user lacks.
-const ACCESS_DENIED: u32 = 497;
-
 /// Runs the command to its end.
 pub(super) fn verify(arguments: &VerifyArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
     logging::start(&arguments.output, terminal)?;
@@ -188,7 +185,7 @@ pub(super) fn finished(ran: Result<Report, VerifyError>, terminal: &Terminal, st
 
 pub(super) fn failure(error: VerifyError) -> Failure {
     if let Some(table) = error.table()
-        && ServerError::within(&error).is_some_and(|error| error.code() == Some(ACCESS_DENIED))
+        && ServerError::within(&error).is_some_and(ServerError::is_denied)
     {
         let hint = format!("the user needs SELECT ON {table}");
         return Failure::refusal(&error).hint(hint);

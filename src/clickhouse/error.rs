@@ -143,6 +143,17 @@ impl Error {
         }
     }
 
+    /// Whether [the user lacks a right](https://clickhouse.com/docs/operations/access-rights) (`ACCESS_DENIED`).
+    pub fn is_denied(&self) -> bool {
+        self.code() == Some(497)
+    }
+
+    /// Whether more statements run at once than [the user may have](https://clickhouse.com/docs/operations/settings/settings#max_concurrent_queries_for_user)
+    /// or the server allows (`TOO_MANY_SIMULTANEOUS_QUERIES`).
+    pub fn is_of_too_many_at_once(&self) -> bool {
+        self.code() == Some(202)
+    }
+
     /// ClickHouse's error code where the server gave one.
     pub fn code(&self) -> Option<u32> {
         match self {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::handle::Control;
 use super::rules::{MaxParts, Rules};
 use crate::monitor::Sample;
-use crate::pipeline::{Limits, Phase, Snapshot};
+use crate::pipeline::{Limits, Snapshot};
 
 /// What is filled, and by whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -109,7 +109,7 @@ impl From<Snapshot> for Progress {
     fn from(numbers: Snapshot) -> Self {
         Self {
             rows: numbers.inserted_rows,
-            rows_expected: Some(numbers.source_rows_expected).filter(|&rows| rows > 0),
+            rows_expected: numbers.rows_expected(),
             rows_read: numbers.source_rows,
             lookup_rows: numbers.lookup_rows,
             chunks_done: numbers.chunks_done,
@@ -130,12 +130,7 @@ impl Control {
             run_id: self.run_id(),
             process: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
-            phase: match self.counters().phase() {
-                Phase::Plan => "plan",
-                Phase::Lookup => "lookup",
-                Phase::Stream => "stream",
-                Phase::Done => "done",
-            },
+            phase: self.counters().phase().name(),
             progress: self.counters().snapshot().into(),
             waiting: self.reasons(),
             paused: self.is_paused(),

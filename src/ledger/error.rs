@@ -71,8 +71,7 @@ pub enum LedgerError {
 impl LedgerError {
     /// Whether the user lacks a right.
     pub fn is_denied(&self) -> bool {
-        const ACCESS_DENIED: u32 = 497;
-        matches!(self, Self::Server { source, .. } if source.code() == Some(ACCESS_DENIED))
+        matches!(self, Self::Server { source, .. } if source.is_denied())
     }
 
     /// Whether the server answered, and said no.

@@ -101,6 +101,13 @@ pub struct LoadRecord {
 }
 
 impl LoadRecord {
+    /// Adds up what its chunks say, unless it has done so for good: what a load that is not at its end says of them is as old as its last end.
+    pub fn catch_up(&mut self, chunks: &[ChunkRecord]) {
+        if self.status != LoadStatus::Completed {
+            self.add_up(chunks);
+        }
+    }
+
     /// Adds up what its chunks say.
     pub fn add_up(&mut self, chunks: &[ChunkRecord]) {
         let done = || chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::request::{Observe, Surroundings};
 use crate::ledger::{Ledger, LedgerError, LoadSample, in_time};
-use crate::pipeline::{Counters, Phase, Snapshot};
+use crate::pipeline::{Counters, Snapshot};
 
 /// Between two samples, from the beginning of a run on; the last one counts for all that follow. A short run shall have a course as well.
 const PAUSES: [Duration; 5] =
@@ -91,7 +91,7 @@ impl Sampling {
             claim_id: self.claim_id.clone(),
             sampled_at: None,
             worker: self.worker.clone(),
-            phase: phase(self.counters.phase()).to_owned(),
+            phase: self.counters.phase().name().to_owned(),
             interval_seconds: interval.as_secs_f64(),
             rows_read: now.source_rows,
             rows_inserted: now.inserted_rows,
@@ -125,14 +125,5 @@ impl Samples {
         if timeout(LAST_PATIENCE, &mut self.task).await.is_err() {
             self.task.abort();
         }
-    }
-}
-
-fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Plan => "plan",
-        Phase::Lookup => "lookup",
-        Phase::Stream => "stream",
-        Phase::Done => "done",
     }
 }

@@ -12,14 +12,17 @@ use crate::progress::{memory_bytes, peak_memory_bytes};
 
 /// Everything that is known now. Before a run is known, only the program is.
 pub(super) fn text(run: Option<&Observed>) -> String {
-    let labels = run.map(|run| [("backfill", &*run.info().job), ("partition", &*run.info().partition), ("worker", &*run.info().worker)]);
+    let labels = run.map(|run| {
+        let subject = run.control().subject();
+        [("backfill", &*subject.job), ("partition", &*subject.partition), ("worker", &*run.info().worker)]
+    });
     let mut exposition = Exposition::new(labels.as_ref().map_or(&[], |labels| &labels[..]));
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.family("build_info", Kind::Gauge, "The program, by its version; always 1.").labelled(&version, 1);
     exposition.family("memory_bytes", Kind::Gauge, "Memory that the process holds.").known(memory_bytes());
     exposition.family("memory_peak_bytes", Kind::Gauge, "The most memory that the process has held.").known(peak_memory_bytes());
     if let Some(run) = run {
-        let numbers = run.control.counters().snapshot();
+        let numbers = run.control().counters().snapshot();
         the_run(&mut exposition, run);
         progress(&mut exposition, run, &numbers);
         rows(&mut exposition, run, &numbers);
@@ -33,9 +36,9 @@ pub(super) fn text(run: Option<&Observed>) -> String {
 }
 
 fn the_run(exposition: &mut Exposition, run: &Observed) {
-    let info = run.info();
-    let dry_run = if info.dry_run { "true" } else { "false" };
-    let labels = [("run_id", &*info.run_id), ("source", &*info.source), ("target", &*info.target), ("dry_run", dry_run)];
+    let (subject, run_id) = (run.control().subject(), run.control().run_id().unwrap_or_default());
+    let dry_run = if subject.dry_run { "true" } else { "false" };
+    let labels = [("run_id", &*run_id), ("source", &*subject.source), ("target", &*subject.target), ("dry_run", dry_run)];
     exposition.family("run_info", Kind::Gauge, "The run, by its id and its tables; always 1.").labelled(&labels, 1);
     exposition.family("start_time_seconds", Kind::Gauge, "When the run began, in seconds since 1970.").value(since_1970(run.began));
     let states = [
@@ -48,23 +51,23 @@ fn the_run(exposition: &mut Exposition, run: &Observed) {
     for (name, state) in states {
         family.labelled(&[("status", name)], u8::from(run.state() == state));
     }
-    let phases = [("plan", Phase::Plan), ("lookup", Phase::Lookup), ("stream", Phase::Stream), ("done", Phase::Done)];
     let mut family = exposition.family("phase", Kind::Gauge, "1 for what the run is busy with, 0 for the others.");
-    for (name, phase) in phases {
-        family.labelled(&[("phase", name)], u8::from(run.control.counters().phase() == phase));
+    for phase in Phase::ALL {
+        family.labelled(&[("phase", phase.name())], u8::from(run.control().counters().phase() == phase));
     }
-    let (lookup, stream) = run.control.counters().times();
+    let (lookup, stream) = run.control().counters().times();
     let help = "Time that attributes were loaded and rows were streamed, of the phases that have ended.";
     let mut family = exposition.family("phase_seconds_total", Kind::Counter, help);
-    family.labelled(&[("phase", "lookup")], lookup.as_secs_f64()).labelled(&[("phase", "stream")], stream.as_secs_f64());
+    for (phase, time) in [(Phase::Lookup, lookup), (Phase::Stream, stream)] {
+        family.labelled(&[("phase", phase.name())], time.as_secs_f64());
+    }
 }
 
 fn progress(exposition: &mut Exposition, run: &Observed, numbers: &Snapshot) {
     let help = "Share of this process's work that is done, from 0 to 1; 1 when it was completed.";
     exposition.family("progress_ratio", Kind::Gauge, help).value(ratio(run.state(), numbers));
-    let expected = Some(numbers.source_rows_expected).filter(|&rows| rows > 0);
     let help = "Rows that this process has to insert, as soon as they were counted.";
-    exposition.family("expected_rows", Kind::Gauge, help).known(expected);
+    exposition.family("expected_rows", Kind::Gauge, help).known(numbers.rows_expected());
     let open = numbers.chunks.saturating_sub(numbers.chunks_done + numbers.chunks_failed);
     let mut family = exposition.family("chunks", Kind::Gauge, "Chunks of this process by their state.");
     family.labelled(&[("state", "pending")], open).labelled(&[("state", "completed")], numbers.chunks_done);
@@ -75,10 +78,10 @@ fn progress(exposition: &mut Exposition, run: &Observed, numbers: &Snapshot) {
 fn ratio(state: RunState, numbers: &Snapshot) -> f64 {
     const ALMOST: f64 = 0.9999;
     let share = |done: u64, of: u64| if of == 0 { 0.0 } else { (done as f64 / of as f64).min(ALMOST) };
-    match state {
-        RunState::Completed => 1.0,
-        _ if numbers.source_rows_expected > 0 => share(numbers.inserted_rows, numbers.source_rows_expected),
-        _ => share(numbers.chunks_done, numbers.chunks),
+    match (state, numbers.rows_expected()) {
+        (RunState::Completed, _) => 1.0,
+        (_, Some(expected)) => share(numbers.inserted_rows, expected),
+        (_, None) => share(numbers.chunks_done, numbers.chunks),
     }
 }
 
@@ -113,7 +116,7 @@ fn rows(exposition: &mut Exposition, run: &Observed, numbers: &Snapshot) {
 
 fn stages(exposition: &mut Exposition, run: &Observed) {
     // None is left out: one that is added does not compile here.
-    let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } = &run.control.counters().activities;
+    let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } = &run.control().counters().activities;
     let stages: [(&str, &Activity); 7] = [
         ("read", reading),
         ("enrich", enriching),
@@ -136,16 +139,16 @@ fn stages(exposition: &mut Exposition, run: &Observed) {
 }
 
 fn inserts(exposition: &mut Exposition, run: &Observed, numbers: &Snapshot) {
-    let latency = run.control.counters().insert_latency.snapshot();
+    let latency = run.control().counters().insert_latency.snapshot();
     let help = "Time from sending a batch to its acknowledgement, of acknowledged batches.";
     let buckets: Vec<_> = latency.buckets.iter().map(|(bound, count)| (bound.as_secs_f64(), *count)).collect();
     exposition.family("insert_duration_seconds", Kind::Histogram, help).histogram(&buckets, latency.larger, latency.sum.as_secs_f64());
     exposition.family("inserts_in_flight", Kind::Gauge, "Inserts under way.").value(numbers.inserts_in_flight);
-    let limits = run.control.limits();
+    let limits = run.control().limits();
     exposition.family("readers", Kind::Gauge, "Chunks that may be read at once.").value(limits.readers);
     exposition.family("inserters", Kind::Gauge, "Batches that may be inserted at once.").value(limits.inserters);
     let help = "Reasons for which no new chunk is begun; 0 where the run does not wait.";
-    exposition.family("waiting_reasons", Kind::Gauge, help).value(run.control.reasons().len());
+    exposition.family("waiting_reasons", Kind::Gauge, help).value(run.control().reasons().len());
 }
 
 fn faults(exposition: &mut Exposition, _run: &Observed, numbers: &Snapshot) {
@@ -168,7 +171,7 @@ fn memory(exposition: &mut Exposition, run: &Observed, numbers: &Snapshot) {
 }
 
 fn server(exposition: &mut Exposition, run: &Observed) {
-    let sample = run.control.sample();
+    let sample = run.control().sample();
     let parts = sample.parts.as_ref();
     let mut family =
         exposition.family("server_parts", Kind::Gauge, "Active parts of the target's partition that has the most of those being written.");

@@ -6,23 +6,11 @@ use std::time::SystemTime;
 
 use crate::control::Control;
 
-/// What does not change while a run goes on.
+/// What does not change while a run goes on, and its handle does not say.
 #[derive(Clone, Debug, Default)]
 pub struct RunInfo {
-    /// The job's name.
-    pub job: String,
-    /// The partition, as it was named.
-    pub partition: String,
     /// Which part of the load, such as `1/1`.
     pub worker: String,
-    /// The run's id, which all its query ids contain.
-    pub run_id: String,
-    /// The source table, with its database.
-    pub source: String,
-    /// The target table, with its database.
-    pub target: String,
-    /// Whether nothing is written.
-    pub dry_run: bool,
     /// The ceiling that was set for the process's memory, in bytes.
     pub memory_limit_bytes: u64,
 }
@@ -43,7 +31,7 @@ pub enum RunState {
 /// A run that is observed.
 pub struct Observed {
     info: RunInfo,
-    pub(super) control: Arc<Control>,
+    control: Arc<Control>,
     pub(super) began: SystemTime,
     pub(super) greatest: Greatest,
     state: Mutex<RunState>,
@@ -53,6 +41,11 @@ impl Observed {
     /// A run that begins now.
     pub fn new(info: RunInfo, control: Arc<Control>) -> Self {
         Self { info, control, began: SystemTime::now(), greatest: Greatest::default(), state: Mutex::new(RunState::Running) }
+    }
+
+    /// The handle on it.
+    pub fn control(&self) -> &Control {
+        &self.control
     }
 
     /// What does not change while it goes on.

@@ -22,6 +22,21 @@ pub enum Phase {
     Done,
 }
 
+impl Phase {
+    /// All of them, in the order in which a run comes to them.
+    pub const ALL: [Self; 4] = [Self::Plan, Self::Lookup, Self::Stream, Self::Done];
+
+    /// Its name in the ledger, in metrics and in logs for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Lookup => "lookup",
+            Self::Stream => "stream",
+            Self::Done => "done",
+        }
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Live counters. Rows of an attempt that was given up are taken out again.
@@ -164,6 +179,13 @@ struct Times {
     began: Option<Instant>,
     lookup: Duration,
     stream: Duration,
+}
+
+impl Snapshot {
+    /// Rows that are to be inserted; `None` while they are being counted.
+    pub fn rows_expected(&self) -> Option<u64> {
+        Some(self.source_rows_expected).filter(|&rows| rows > 0)
+    }
 }
 
 impl Counters {

@@ -57,7 +57,7 @@ pub use retry::RetryPolicy;
 pub use rows::RowFormat;
 pub use run::{Outcome, Pipeline, Ran};
 pub use sampler::Sampler;
-pub use shared::{DEFAULT_BATCH_ROWS, PipelineOptions};
+pub use shared::{DEFAULT_BATCH_ROWS, PipelineOptions, insert_memory_bytes};
 pub use stop::Stop;
 pub use throttle::{LevelOutOfRange, Levels, Limits, Throttle};
 pub use trial::{Trial, trial};

@@ -11,7 +11,6 @@ use super::late::Advice;
 use super::outage::Gate;
 use super::report::ChunkBook;
 use super::retry::{Attempts, ask};
-use super::rows::RowFormat;
 use super::shared::{PipelineOptions, Shared};
 use super::sweep::sweep;
 use super::throttle::Throttle;
@@ -62,9 +61,9 @@ impl Pipeline {
         if let Some(rows) = options.stream_block_rows {
             source_settings = source_settings.with("max_block_size", &rows.to_string());
         }
-        let native = matches!(options.format, RowFormat::Native(_));
+        let native = options.native();
         let insert_sql = if options.dry_run { statements::dry_run(&job, native) } else { statements::insert(&job, native) };
-        let insert_settings = statements::insert_settings(&job, options.batch_rows, native);
+        let insert_settings = options.insert_settings(&job);
         let gate = |connection: &Connection| Arc::new(Gate::new(connection.clone(), counters.clone(), options.outage_wait));
         let target_gate = gate(&servers.target);
         let source_gate = if servers.are_one() { target_gate.clone() } else { gate(&servers.source) };

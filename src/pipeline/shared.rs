@@ -12,7 +12,7 @@ use super::rows::RowFormat;
 use super::throttle::Throttle;
 use super::{Counters, RetryPolicy, Stop};
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
-use crate::job::BoundJob;
+use crate::job::{BoundJob, statements};
 use crate::plan::{LateMemory, MemoryPlan};
 
 /// How a pipeline works.
@@ -55,6 +55,11 @@ pub struct PipelineOptions {
 
 /// Rows of a batch, unless said otherwise.
 pub const DEFAULT_BATCH_ROWS: u64 = 100_000;
+/// What an insert takes of the server's memory: 2.2 times the bytes of its batch (measured).
+pub fn insert_memory_bytes(batch_bytes: u64) -> u64 {
+    batch_bytes.saturating_mul(22) / 10
+}
+
 /// A row that is longer than this is taken for a broken stream, unless said otherwise.
 const MAX_ROW_BYTES: usize = 1 << 30;
 
@@ -81,6 +86,16 @@ impl PipelineOptions {
             // The load says it, when it is known which one it is.
             token_prefix: String::new(),
         }
+    }
+
+    /// Whether rows are sent as columns.
+    pub(super) fn native(&self) -> bool {
+        matches!(self.format, RowFormat::Native(_))
+    }
+
+    /// The settings of the inserts of this job.
+    pub fn insert_settings(&self, job: &BoundJob) -> Settings {
+        statements::insert_settings(job, self.batch_rows, self.native())
     }
 
     pub(super) fn batch_limits(&self) -> BatchLimits {

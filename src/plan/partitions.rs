@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stored::ACCESS_DENIED;
 use crate::clickhouse::{Connection, Error as ServerError, TableName, quote_literal};
 
 /// What is stored of one partition, versions and deletions not collapsed.
@@ -25,7 +24,7 @@ pub async fn partitions(connection: &Connection, table: &TableName) -> Result<Ve
          WHERE active AND database = {database} AND table = {name} GROUP BY id HAVING rows > 0 ORDER BY id"
     );
     match connection.rows("plan", &sql).await {
-        Err(error) if error.code() == Some(ACCESS_DENIED) => {
+        Err(error) if error.is_denied() => {
             let sql = format!("SELECT _partition_id AS id, count() AS rows FROM {} GROUP BY id ORDER BY id", table.quoted());
             connection.rows("plan", &sql).await
         }

@@ -9,9 +9,6 @@ use super::Partition;
 use crate::clickhouse::{Connection, Error as ServerError, TableSchema, quote_literal};
 use crate::job::statements::NEWEST_BLOCK_OF_PART;
 
-/// The right to read a table is missing ([`ACCESS_DENIED`](https://clickhouse.com/docs/operations/access-rights)).
-pub(super) const ACCESS_DENIED: u32 = 497;
-
 /// What is stored of a partition, versions and deletions not collapsed.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
@@ -45,7 +42,7 @@ pub(super) async fn stored(connection: &Connection, table: &TableSchema, partiti
         Ok(Figures { rows, bytes, parts, newest_block }) => {
             Ok(Stored { rows, bytes, parts, newest_block, names: format!("SELECT name {of_parts}") })
         }
-        Err(error) if error.code() == Some(ACCESS_DENIED) => {
+        Err(error) if error.is_denied() => {
             tracing::warn!(
                 "the user may not read system.parts, so the rows of the partition are counted: GRANT SELECT ON system.parts spares that"
             );

@@ -18,8 +18,6 @@ const LONGEST: usize = 200;
 /// What goes wrong when a table of `system` is asked for something, by [ClickHouse's codes](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
 const UNKNOWN_TABLE: u32 = 60;
 const TIMEOUT_EXCEEDED: u32 = 159;
-const TOO_MANY_SIMULTANEOUS_QUERIES: u32 = 202;
-const ACCESS_DENIED: u32 = 497;
 
 /// The rows of a query, each by column name; else why there are none, in words for a person. `table` is what the query reads.
 pub(super) async fn ask<T: DeserializeOwned>(connection: &Connection, table: &str, sql: &str) -> Result<Vec<T>, String> {
@@ -37,7 +35,7 @@ pub(super) async fn ask_with<T: DeserializeOwned>(
         loop {
             match connection.rows_with("preflight", sql, settings).await {
                 // All checks ask at once, which is more than some users may.
-                Err(error) if error.code() == Some(TOO_MANY_SIMULTANEOUS_QUERIES) => sleep(PAUSE).await,
+                Err(error) if error.is_of_too_many_at_once() => sleep(PAUSE).await,
                 answer => return answer,
             }
         }
@@ -57,7 +55,7 @@ pub(super) async fn ask_one<T: DeserializeOwned>(connection: &Connection, table:
 /// Why a question has no answer.
 pub(super) fn words(error: &ServerError, table: &str, user: &str) -> String {
     match error.code() {
-        Some(ACCESS_DENIED) => {
+        _ if error.is_denied() => {
             let message = error.to_string();
             // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts. (ACCESS_DENIED) …`.
             let grant = message.split_once(" the grant ").and_then(|(_, rest)| rest.split_once(". (")).map(|(grant, _)| grant);

@@ -8,7 +8,7 @@ use super::Check;
 use super::ask::ask_with;
 use crate::clickhouse::{Connection, Servers, Settings};
 use crate::job::{BoundJob, statements};
-use crate::pipeline::{PipelineOptions, RowFormat};
+use crate::pipeline::PipelineOptions;
 use crate::plan::Plan;
 use crate::units::{count, duration};
 use std::time::Duration;
@@ -47,7 +47,7 @@ struct Statement {
 
 /// Asks for the limits of each kind of statement.
 pub(super) async fn check(servers: &Servers, job: &BoundJob, plan: &Plan, options: &PipelineOptions) -> Check {
-    let insert = statements::insert_settings(job, options.batch_rows, matches!(options.format, RowFormat::Native(_)));
+    let insert = options.insert_settings(job);
     let (source, lookup) = (statements::source_settings(job), statements::lookup_settings(job));
     let (source, lookup, insert) =
         tokio::join!(ask(&servers.source, &source), ask(&servers.source, &lookup), ask(&servers.target, &insert));

@@ -5,15 +5,12 @@ use serde::Deserialize;
 use super::Check;
 use super::ask::{ask_one, ask_with};
 use crate::clickhouse::Connection;
-use crate::job::{BoundJob, statements};
-use crate::pipeline::{PipelineOptions, RowFormat};
+use crate::job::BoundJob;
+use crate::pipeline::{PipelineOptions, insert_memory_bytes};
 use crate::plan::Plan;
 use crate::units::bytes;
 
 pub(super) const NAME: &str = "memory";
-
-/// An insert takes 2.2 times the bytes of its batch (measured; see `cli/resources.rs`).
-const TENTHS_A_BATCH: u64 = 22;
 
 #[derive(Deserialize)]
 struct Limits {
@@ -31,9 +28,9 @@ struct Server {
 pub(super) async fn check(target: &Connection, job: &BoundJob, plan: &Plan, options: &PipelineOptions) -> Check {
     let row = if plan.stored_bytes == 0 { options.batch_bytes } else { plan.stored_bytes / plan.stored_rows.max(1) };
     let batch = row.saturating_mul(options.batch_rows.min(plan.stored_rows)).min(options.batch_bytes);
-    let (one, inserters) = (batch.saturating_mul(TENTHS_A_BATCH) / 10, options.inserters.most() as u64);
+    let (one, inserters) = (insert_memory_bytes(batch), options.inserters.most() as u64);
     let all = one.saturating_mul(inserters);
-    let settings = statements::insert_settings(job, options.batch_rows, matches!(options.format, RowFormat::Native(_)));
+    let settings = options.insert_settings(job);
     let limits = "SELECT toUInt64(getSetting('max_memory_usage')) AS query, toUInt64(getSetting('max_memory_usage_for_user')) AS user";
     let server = "SELECT (SELECT toUInt64(sum(toFloat64(value))) FROM system.server_settings WHERE name = 'max_server_memory_usage') AS allowed, \
         toUInt64(greatest(sum(value), 0)) AS used FROM system.metrics WHERE metric = 'MemoryTracking'";

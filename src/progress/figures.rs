@@ -69,14 +69,9 @@ pub(super) struct Rates {
 }
 
 impl Figures {
-    /// Rows that are to be inserted; `None` while they are being counted.
-    pub fn rows_expected(&self) -> Option<u64> {
-        Some(self.numbers.source_rows_expected).filter(|&rows| rows > 0)
-    }
-
     /// The share of the rows that is done, in percent; never all of it before the end.
     pub fn percent(&self) -> Option<f64> {
-        let expected = self.rows_expected()?;
+        let expected = self.numbers.rows_expected()?;
         let percent = 100.0 * self.numbers.inserted_rows as f64 / expected as f64;
         Some(if self.phase == Phase::Done { percent.min(100.0) } else { percent.min(99.9) })
     }
@@ -161,7 +156,7 @@ impl Watch {
             stopping: self.shown.stop.is_requested(),
             phase,
             elapsed: now.duration_since(self.began),
-            left: Some(numbers.source_rows_expected).filter(|&rows| rows > 0).and_then(|rows| self.progress.remaining(rows)),
+            left: numbers.rows_expected().and_then(|rows| self.progress.remaining(rows)),
             bottleneck: self.lookout.bottleneck(phase),
             memory: memory_bytes(),
             memory_limit: self.shown.memory_limit,

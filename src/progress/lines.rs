@@ -19,7 +19,7 @@ pub(super) fn line(figures: &Figures) -> Option<String> {
         }
         Phase::Stream => {
             let done = if figures.dry_run { "evaluated" } else { "inserted" };
-            let share = match (figures.rows_expected(), figures.percent()) {
+            let share = match (figures.numbers.rows_expected(), figures.percent()) {
                 (Some(expected), Some(percent)) => format!(" of {} ({percent:.1} %)", count(expected)),
                 _ => String::new(),
             };
@@ -47,18 +47,12 @@ pub(super) fn line(figures: &Figures) -> Option<String> {
 /// The same for machines. The names of the fields are a contract, as those of the summary are; one that is not known is left out.
 pub(super) fn event(figures: &Figures) {
     let (numbers, rates) = (&figures.numbers, &figures.rates);
-    let phase = match figures.phase {
-        Phase::Plan => "plan",
-        Phase::Lookup => "lookup",
-        Phase::Stream => "stream",
-        Phase::Done => "done",
-    };
     tracing::info!(
-        phase,
+        phase = figures.phase.name(),
         lookup_rows = numbers.lookup_rows,
         source_rows = numbers.source_rows,
         inserted_rows = numbers.inserted_rows,
-        expected_rows = figures.rows_expected(),
+        expected_rows = figures.numbers.rows_expected(),
         percent = figures.percent(),
         seconds = figures.elapsed.as_secs_f64(),
         seconds_left = figures.left.map(|left| left.as_secs_f64()),

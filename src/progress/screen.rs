@@ -79,7 +79,7 @@ fn headline(figures: &Figures) -> Line {
 
 fn bar(figures: &Figures, columns: usize) -> Line {
     let rows = count(figures.numbers.inserted_rows);
-    let (share, text) = match (figures.whole_percent(), figures.rows_expected()) {
+    let (share, text) = match (figures.whole_percent(), figures.numbers.rows_expected()) {
         (Some(percent), Some(expected)) => (f64::from(percent) / 100.0, format!(" {percent:>3} %  {rows} of {} rows", count(expected))),
         _ => (0.0, format!("   {UNKNOWN} %  {rows} rows, all are being counted")),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::rate::{by_chunks, by_samples};
-use crate::ledger::{ChunkRecord, ChunkStatus, LiveClaim, LoadKey, LoadRecord, LoadSample, LoadStatus, ProcessIdentity, Slot, Timestamp};
+use crate::ledger::{ChunkRecord, ChunkStatus, LiveClaim, LoadKey, LoadRecord, LoadSample, LoadStatus, ProcessIdentity, Timestamp};
 
 /// What has become of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -153,11 +153,10 @@ impl Standing {
 
 impl Process {
     fn of(claim: &LiveClaim, timeout: Duration, here: &ProcessIdentity) -> Self {
-        let Slot { worker, workers } = claim.claim.slot;
         Self {
             host: claim.claim.process.host.clone(),
             pid: claim.claim.process.pid,
-            worker: format!("{worker}/{workers}"),
+            worker: claim.claim.slot.to_string(),
             alive: claim.is_alive(timeout, here),
             claimed_at: claim.claim.claimed_at,
             heartbeat_at: claim.heartbeat_at,

@@ -11,8 +11,7 @@ use crate::clickhouse::ErrorClass;
 use crate::pipeline::{Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Stop, Throttle, repeats};
 use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
 
-/// All checks ask at once, which is more than [some users may](https://clickhouse.com/docs/operations/settings/settings#max_concurrent_queries_for_user).
-const TOO_MANY_SIMULTANEOUS_QUERIES: u32 = 202;
+/// All checks ask at once, which is more than some users may.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -44,7 +43,7 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
     let mut attempts = 1..ATTEMPTS;
     let tried = loop {
         match pipeline.preflight().await {
-            Err(error) if error.code() == Some(TOO_MANY_SIMULTANEOUS_QUERIES) && attempts.next().is_some() => sleep(PAUSE).await,
+            Err(error) if error.is_of_too_many_at_once() && attempts.next().is_some() => sleep(PAUSE).await,
             tried => break tried,
         }
     };

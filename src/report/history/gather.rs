@@ -83,9 +83,8 @@ async fn of_partitions(
         if let Some(load) = of_id.first_mut().filter(|load| load.is_current) {
             let (mut claims, mut chunk_error) = (Vec::new(), String::new());
             if load.status != LoadStatus::Completed {
-                // What a load that is not at its end says of its chunks is as old as its last end.
                 let chunks = ledger.chunks(&load.run_id).await?;
-                load.add_up(&chunks);
+                load.catch_up(&chunks);
                 if let Some(failed) = chunks.iter().find(|chunk| chunk.status == ChunkStatus::Failed) {
                     chunk_error = format!("chunk {}: {}", failed.chunk + 1, failed.error);
                 }

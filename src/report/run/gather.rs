@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::course::course;
 use super::figures::{ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, VerificationFigures};
 use super::verdict::verdict;
-use crate::ledger::{ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, LoadStatus, Timestamp, Verification};
+use crate::ledger::{ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, Timestamp, Verification};
 
 /// What is reported.
 #[derive(Clone, Debug)]
@@ -54,10 +54,7 @@ pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunRepor
     let key = &options.key;
     let mut load = find(ledger, options).await?;
     let chunks = ledger.chunks(&load.run_id).await?;
-    if load.status != LoadStatus::Completed {
-        // What a load that is not at its end says of its chunks is as old as its last end.
-        load.add_up(&chunks);
-    }
+    load.catch_up(&chunks);
     let at_work = load.is_current && !ledger.at_work(key, options.claim_timeout).await?.is_empty();
     let samples = beside(ledger.samples(&load.run_id).await, "how it went");
     let verifications = beside(ledger.verifications(&load.run_id).await, "what verifications found");

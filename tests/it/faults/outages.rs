@@ -3,7 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::fixture::{Behind, INSERT, SOON, SOURCE, exception, wait_for_fault};
-use crate::support::{Direction, process};
+use crate::support::{Direction, Running, process};
+
+/// Waits until the run waits for its server, as its log in `run.log` says.
+#[track_caller]
+fn wait_for_outage(running: &Running) {
+    let log = running.folder().join("run.log");
+    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
+    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+}
 
 #[test]
 fn an_outage_does_not_use_up_retries() {
@@ -12,9 +20,7 @@ fn an_outage_does_not_use_up_retries() {
     let running = behind.half_way_with(behind.tool().args(&["--max-retries", "0", "--log-file", "run.log"]));
     behind.proxy.refuse();
     behind.proxy.reset_all();
-    let log = running.folder().join("run.log");
-    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
-    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    wait_for_outage(&running);
     behind.proxy.pass();
     let output = running.wait().expect(0);
     let summary = behind.orders.summary();
@@ -33,9 +39,7 @@ fn what_an_outage_ended_is_still_allowed_its_retries() {
     let running = behind.half_way_with(behind.tool().args(&["--max-retries", "1", "--readers", "1", "--log-file", "run.log"]));
     behind.proxy.refuse();
     behind.proxy.reset_all();
-    let log = running.folder().join("run.log");
-    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
-    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    wait_for_outage(&running);
     let before = behind.proxy.fired();
     behind.proxy.pass();
     // The statement is sent again after a pause of at least a quarter of a second.
@@ -83,9 +87,7 @@ fn a_server_that_is_down_when_a_run_starts_is_waited_for() {
     let behind = Behind::start();
     behind.proxy.refuse();
     let running = behind.tool().args(&["--max-retries", "0", "--log-file", "run.log"]).spawn();
-    let log = running.folder().join("run.log");
-    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
-    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    wait_for_outage(&running);
     behind.proxy.pass();
     let output = running.wait().expect(0);
     assert!(output.stderr.contains("the server answers again"), "{output}");
@@ -123,9 +125,7 @@ fn a_server_that_stays_down_is_said_and_a_signal_ends_the_wait() {
         assert!(output.stderr.contains(part), "{part}\n{output}");
     }
     let running = behind.tool().args(&["--log-file", "run.log"]).spawn();
-    let log = running.folder().join("run.log");
-    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
-    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    wait_for_outage(&running);
     running.signal("INT");
     let output = running.wait().expect(130);
     assert!(output.stderr.contains("interrupted before the first row"), "{output}");

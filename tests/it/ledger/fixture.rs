@@ -70,16 +70,21 @@ impl Chunked {
         running
     }
 
+    /// A run in tables that is stopped half way, with nothing under way but the chunk in the middle; gives how many are completed.
+    pub fn stalled_half_way(&self) -> (Running, u64) {
+        let ranges = self.ranges();
+        let half = ranges.len() / 2;
+        let running = self.stalled_at(&ranges[half], |tool| tool);
+        assert!(process::wait_until(SOON, || self.completed() == half as u64), "{} of {half} chunks are completed", self.completed());
+        (running, half as u64)
+    }
+
     /// A run in tables that was killed when some chunks were completed, and others were not; gives how many were.
     pub fn killed_half_way(&self) -> u64 {
-        let ranges = self.ranges();
-        let running = self.stalled_at(&ranges[ranges.len() / 2], |tool| tool);
-        assert!(process::wait_until(SOON, || self.completed() > 0), "no chunk is completed");
+        let (running, completed) = self.stalled_half_way();
         running.signal("KILL");
         assert_eq!(running.wait().status, None);
         self.proxy.pass();
-        let completed = self.completed();
-        assert!(completed > 0 && completed < ranges.len() as u64, "{completed} of {} chunks are completed", ranges.len());
         completed
     }
 

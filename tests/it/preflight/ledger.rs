@@ -5,9 +5,8 @@
 use serde_json::Value;
 
 use super::fixture::look;
-use crate::ledger::fixture::{Chunked, SOON};
+use crate::ledger::fixture::Chunked;
 use crate::orders::JOB;
-use crate::support::process;
 
 /// What it says in text, in one line.
 #[track_caller]
@@ -33,8 +32,7 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
     assert!(line(&chunked, JOB).ends_with(" yet; `run` begins the load"));
     assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "", "a plan makes no table");
 
-    let running = chunked.stalled_at(&ranges[ranges.len() / 2], |tool| tool);
-    assert!(process::wait_until(SOON, || chunked.completed() > 1), "no chunk is completed");
+    let (running, completed) = chunked.stalled_half_way();
     let under_way = ledger(&chunked, JOB);
     assert_eq!((&under_way["run"], &under_way["standing"]["state"]), (&"refuse".into(), &"under_way".into()), "{under_way:#}");
     let text = line(&chunked, JOB);
@@ -45,7 +43,7 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
     running.signal("KILL");
     running.wait();
     chunked.proxy.pass();
-    let (completed, chunks) = (chunked.completed(), ranges.len() as u64);
+    let chunks = ranges.len() as u64;
     let killed = ledger(&chunked, JOB);
     assert_eq!((&killed["run"], &killed["standing"]["state"]), (&"resume".into(), &"interrupted".into()), "{killed:#}");
     let run_id = chunked.server().text("SELECT run_id FROM load_state FINAL");
