@@ -86,7 +86,14 @@ fn words(command: &CtlCommand, status: &Value) -> String {
             let others: Vec<_> = reasons(status).into_iter().filter(|reason| *reason != "paused with ctl").collect();
             if others.is_empty() { "resumed\n".to_owned() } else { format!("resumed; still waiting: {}\n", others.join("; ")) }
         }
-        CtlCommand::Set { settings } => settings.iter().flat_map(|(name, value)| [name.as_str(), "=", value.as_str(), "\n"]).collect(),
+        CtlCommand::Set { settings } => {
+            let mut text: String = settings.iter().flat_map(|(name, value)| [name.as_str(), "=", value.as_str(), "\n"]).collect();
+            for name in without_effect(status).filter(|name| settings.iter().any(|(set, _)| set == name)) {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "note: {name} has no effect: the user may not read the figure, or the server has none");
+            }
+            text
+        }
         CtlCommand::Stop => "stopping: the inserts in flight are finished, then the run exits with 130\n".to_owned(),
     }
 }
@@ -105,6 +112,11 @@ fn string(value: &Value) -> &str {
 
 fn reasons(status: &Value) -> Vec<&str> {
     status["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Limits whose figures are not known.
+fn without_effect(status: &Value) -> impl Iterator<Item = &str> {
+    status["rules_without_effect"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Which run it is.
@@ -164,7 +176,10 @@ fn text(status: &Value) -> String {
     }
     let rate = limits["max_rows_per_second"].as_u64();
     line("rate", &rate.map_or_else(|| "not limited".to_owned(), |rate| format!("at most {}", row_rate(rate as f64))));
-    line("waits above", &limits_in_words(rules));
+    let blind: Vec<_> = without_effect(status).collect();
+    let blind =
+        if blind.is_empty() { String::new() } else { format!("; without effect, since the figure is not known: {}", blind.join(", ")) };
+    line("waits above", &format!("{}{blind}", limits_in_words(rules)));
     line("server", &server_in_words(server));
     text
 }

@@ -296,6 +296,11 @@ impl From<RepeatsError> for Failure {
             }
             RepeatsError::WindowTooSmall { target, needed, setting, .. } => failure.hint(window(target, setting, needed.saturating_mul(2))),
             RepeatsError::NoWindow { .. } => failure,
+            RepeatsError::SwitchedOff { setting, .. } => {
+                // Their defaults.
+                let value = if setting.ends_with("_select") { "enable_when_possible" } else { "enable" };
+                failure.hint(format!("{setting} = \"{value}\" under [settings.insert] of the job switches it on"))
+            }
             RepeatsError::Again { target, .. } => {
                 return failure
                     .hint("without --restart, `run` goes on with the version that was begun, under the same tokens")

@@ -8,6 +8,7 @@ use super::arguments::ThroughputArguments;
 use super::failure::Failure;
 use super::size::AtOnce;
 use crate::clickhouse::Connection;
+use crate::job::BoundJob;
 use crate::pipeline::{Concurrency, Levels, Throttle, insert_memory_bytes};
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
@@ -48,17 +49,18 @@ impl Resources {
 }
 
 /// Settles how much may be done at once, and divides the memory that was given, or half of what is free.
-/// `late` says whether rows are looked up late.
-pub(super) async fn resources(arguments: &ThroughputArguments, connection: &Connection, late: bool) -> Result<Resources, Failure> {
+/// `connection` is to the target's server.
+pub(super) async fn resources(arguments: &ThroughputArguments, connection: &Connection, job: &BoundJob) -> Result<Resources, Failure> {
     let total = arguments.memory.unwrap_or_else(|| available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2));
     let server = ServerSize::ask(connection).await;
+    let (late, an_insert) = (job.looks_up_late(), insert_memory_bytes(arguments.batch_bytes, job.target.columns.len()));
     let settle = |asked_readers: AtOnce, asked_inserters: AtOnce| {
         let divide = |readers: Concurrency, inserters: Concurrency| {
             let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
             let demand = MemoryDemand { total, readers: most_readers, inserters: most_inserters, batch_bytes: arguments.batch_bytes, late };
             MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
         };
-        let most_inserters = server.inserters_most(arguments.batch_bytes);
+        let most_inserters = server.inserters_most(an_insert);
         // More at once is not worth smaller batches.
         match divide(readers(asked_readers, server.readers_most()), inserters(asked_inserters, most_inserters)) {
             Ok(generous) if generous.2.batch_bytes == arguments.batch_bytes => Ok(generous),
@@ -129,10 +131,10 @@ impl ServerSize {
         self.cores.clamp(1, INSERTERS_MOST)
     }
 
-    /// Half as many more, which work while others wait for the network, unless the server has no memory for so many: a quarter of what it has may go to inserts, each of which takes
-    /// 2.2 times the bytes of its batch.
-    fn inserters_most(self, batch_bytes: u64) -> usize {
-        let fit = self.memory / 4 / insert_memory_bytes(batch_bytes).max(1);
+    /// Half as many more, which work while others wait for the network, unless the server has no memory for so many: a quarter of what it has may go
+    /// to inserts, each of which takes so many bytes.
+    fn inserters_most(self, an_insert: u64) -> usize {
+        let fit = self.memory / 4 / an_insert.max(1);
         (self.cores + self.cores.div_ceil(2)).clamp(1, INSERTERS_MOST).min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
     }
 }

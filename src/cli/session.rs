@@ -78,7 +78,7 @@ async fn opened(
     let source_version = if servers.are_one() { server_version.clone() } else { greet(servers.source.clone(), End::Source).await? };
     let bind_options = config::bind_options(what);
     let job = patience.ask("holding the job against its tables", async || bind(&servers, &job, &bind_options).await).await?;
-    let resources = resources(throughput, &servers.target, job.looks_up_late()).await?;
+    let resources = resources(throughput, &servers.target, &job).await?;
     Ok(Opened { servers, server_version, source_version, job: Arc::new(job), resources, chunk_rows: throughput.chunk_rows })
 }
 

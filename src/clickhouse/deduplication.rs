@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde::Deserialize;
 
 use super::merge_tree_setting::is_replicated;
-use super::{Connection, Error, TableName, merge_tree_setting, quote_literal};
+use super::{Connection, Error, Settings, TableName, merge_tree_setting, quote_literal};
 
 /// What a table does with a block that it has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,10 +82,22 @@ pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<
     Ok(found)
 }
 
+/// The setting by which inserts with these settings recognize no block, whatever window a table has; `None` where they do. `insert_deduplicate` is among
+/// the settings of every insert; [`deduplicate_insert_select`](https://clickhouse.com/docs/operations/settings/settings#deduplicate_insert_select) and
+/// `deduplicate_insert`, which prevail over it, cannot be: servers before 26 do not know them.
+///
+/// # Errors
+/// Those of the query.
+pub async fn switched_off(connection: &Connection, settings: &Settings) -> Result<Option<String>, Error> {
+    let sql = "SELECT name FROM system.settings \
+        WHERE name IN ('deduplicate_insert', 'deduplicate_insert_select') AND value = 'disable' ORDER BY name";
+    let found = connection.rows_with::<Named>("schema", sql, settings).await?;
+    Ok(found.into_iter().next().map(|setting| setting.name))
+}
+
 #[derive(Deserialize)]
 struct Named {
-    #[serde(rename = "name")]
-    _name: String,
+    name: String,
 }
 
 async fn ask(connection: &Connection, name: &TableName, knows_targets: bool) -> Result<Option<Table>, Error> {

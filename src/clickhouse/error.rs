@@ -213,7 +213,7 @@ fn is_exhausted(cause: &(dyn StdError + 'static)) -> bool {
 
 /// What is said of a limit that was passed.
 fn took_longer(what: &str, limit: Duration) -> String {
-    format!("{what} took longer than {} s", limit.as_secs())
+    format!("{what} took longer than {} s", limit.as_secs_f64())
 }
 
 /// Whether the HTTP client gave up making a connection; where the system did, its error has a number.

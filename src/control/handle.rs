@@ -1,5 +1,6 @@
 //! The handle of a run: what it does, why it waits, and the ways to change that.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -21,6 +22,8 @@ pub struct Control {
     wishes: Arc<Wishes>,
     run_id: Mutex<Option<String>>,
     samples: watch::Sender<Sample>,
+    /// Whether the server was asked.
+    sampled: AtomicBool,
     changed: Notify,
 }
 
@@ -36,6 +39,7 @@ impl Control {
             wishes,
             run_id: Mutex::new(None),
             samples: watch::Sender::new(Sample::unknown()),
+            sampled: AtomicBool::new(false),
             changed: Notify::new(),
         })
     }
@@ -136,8 +140,13 @@ impl Control {
         &self.throttle
     }
 
+    pub(super) fn is_sampled(&self) -> bool {
+        self.sampled.load(Ordering::Relaxed)
+    }
+
     pub(super) fn publish(&self, sample: Sample) {
         self.samples.send_replace(sample);
+        self.sampled.store(true, Ordering::Relaxed);
     }
 
     /// Waits until somebody has said what is to be done.

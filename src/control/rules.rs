@@ -75,16 +75,16 @@ impl Rules {
         [parts, merges, memory, delay, slowed].into_iter().flatten().fold(0.0, f64::max)
     }
 
-    /// The flags whose figures the server does not give, so that they have no effect.
+    /// The limits whose figures the server does not give, so that they have no effect; by the names of their flags and settings.
     pub fn without_effect(&self, sample: &Sample) -> Vec<&'static str> {
         let Sample { parts, merges, replica_delay_seconds, .. } = sample;
         let blind = [
-            ("--max-parts", matches!(self.max_parts, MaxParts::Limit(_)) && parts.is_none()),
-            ("--max-merges", self.max_merges.is_some() && merges.is_none()),
-            ("--max-server-memory-used", self.max_server_memory_percent.is_some() && sample.memory_percent().is_none()),
-            ("--max-replica-delay", self.max_replica_delay.is_some() && replica_delay_seconds.is_none()),
+            ("max-parts", matches!(self.max_parts, MaxParts::Limit(_)) && parts.is_none()),
+            ("max-merges", self.max_merges.is_some() && merges.is_none()),
+            ("max-server-memory-used", self.max_server_memory_percent.is_some() && sample.memory_percent().is_none()),
+            ("max-replica-delay", self.max_replica_delay.is_some() && replica_delay_seconds.is_none()),
         ];
-        blind.into_iter().filter(|&(_, is_blind)| is_blind).map(|(flag, _)| flag).collect()
+        blind.into_iter().filter(|&(_, is_blind)| is_blind).map(|(name, _)| name).collect()
     }
 
     fn reached(&self, sample: &Sample) -> Reached {
@@ -148,10 +148,7 @@ mod tests {
         );
         assert!((rules.pressure(&sample()) - 95.0 / 60.0).abs() < 1e-9, "the nearest counts");
         assert!(rules.reasons(&Sample::unknown()).is_empty(), "what is not known lets nobody wait");
-        assert_eq!(
-            rules.without_effect(&Sample::unknown()),
-            ["--max-parts", "--max-merges", "--max-server-memory-used", "--max-replica-delay"]
-        );
+        assert_eq!(rules.without_effect(&Sample::unknown()), ["max-parts", "max-merges", "max-server-memory-used", "max-replica-delay"]);
         assert!(rules.without_effect(&sample()).is_empty());
     }
 

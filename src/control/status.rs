@@ -48,6 +48,8 @@ pub struct Status {
     pub limits: Limits,
     /// When it waits.
     pub rules: RuleValues,
+    /// Of these rules, those that have no effect: the user may not read the figure, or the server has none. Empty until the server was asked.
+    pub rules_without_effect: Vec<&'static str>,
     /// How the server is.
     pub server: Sample,
 }
@@ -124,7 +126,7 @@ impl From<Snapshot> for Progress {
 impl Control {
     /// Everything at this moment.
     pub fn status(&self) -> Status {
-        let server = self.sample();
+        let (server, rules) = (self.sample(), self.rules());
         Status {
             subject: self.subject().clone(),
             run_id: self.run_id(),
@@ -136,7 +138,8 @@ impl Control {
             paused: self.is_paused(),
             stopping: self.is_stopping(),
             limits: self.limits(),
-            rules: RuleValues::new(&self.rules(), &server),
+            rules: RuleValues::new(&rules, &server),
+            rules_without_effect: if self.is_sampled() { rules.without_effect(&server) } else { Vec::new() },
             server,
         }
     }

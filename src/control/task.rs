@@ -110,8 +110,8 @@ impl Decider {
 
     /// Limits whose figures cannot be read have no effect, which is said once.
     fn warn_of_the_blind(&self) {
-        for flag in self.control.rules().without_effect(&self.monitor.sample()) {
-            tracing::warn!("{flag} has no effect: the user may not read the figure, or the server has none");
+        for name in self.control.rules().without_effect(&self.monitor.sample()) {
+            tracing::warn!("--{name} has no effect: the user may not read the figure, or the server has none");
         }
     }
 }

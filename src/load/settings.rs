@@ -33,8 +33,8 @@ pub(super) fn settings(request: &LoadRequest, slot: Slot) -> String {
         ("rows in the order of the key", if pipeline.ordered { "yes" } else { "no" }.to_owned()),
         ("max-retries", pipeline.retry.max_retries.to_string()),
         ("max-failed-chunks", pipeline.max_failed_chunks.to_string()),
-        ("outage-wait", format!("{} s", pipeline.outage_wait.as_secs())),
-        ("drain-timeout", format!("{} s", pipeline.drain_timeout.as_secs())),
+        ("outage-wait", format!("{} s", pipeline.outage_wait.as_secs_f64())),
+        ("drain-timeout", format!("{} s", pipeline.drain_timeout.as_secs_f64())),
         ("allow-duplicates", if *allow_duplicates { "yes" } else { "no" }.to_owned()),
         ("worker", slot.to_string()),
     ]);

@@ -7,7 +7,7 @@
 //! | anything else | stay | refused, unless that is allowed |
 
 use super::PipelineOptions;
-use crate::clickhouse::{Connection, Deduplication, Error as ServerError, TableName, deduplication};
+use crate::clickhouse::{Connection, Deduplication, Error as ServerError, TableName, deduplication, switched_off};
 use crate::job::BoundJob;
 use crate::plan::Plan;
 
@@ -65,6 +65,14 @@ pub enum RepeatsError {
         /// The setting that makes it larger.
         setting: &'static str,
     },
+    /// The user's settings forbid that blocks are recognized.
+    #[error("inserts into {target} recognize no repeated block, since {setting} is 'disable': rows that are sent twice would stay twice")]
+    SwitchedOff {
+        /// Which table.
+        target: TableName,
+        /// Which setting.
+        setting: String,
+    },
     /// A view carries repeats on.
     #[error(
         "the view {view} fills {target} ({engine}), which has no window of blocks that it recognizes: what is sent twice would be there twice"
@@ -112,16 +120,26 @@ pub async fn repeats(
     allowed: bool,
 ) -> Result<RepeatsFound, RepeatsError> {
     let name = &job.target.name;
-    let tables = match deduplication(target, name).await {
-        Ok(tables) => tables,
+    let settings = options.insert_settings(job);
+    let asked = async { tokio::try_join!(deduplication(target, name), switched_off(target, &settings)) };
+    let (mut tables, switched_off) = match asked.await {
+        Ok(found) => found,
         // Nothing depends on it: rows collapse, whatever the server would have said.
         Err(error) if job.target.is_replacing() => {
             tracing::debug!(%error, "the server does not say what views the target has");
-            Vec::new()
+            (Vec::new(), None)
         }
         Err(source) => return Err(RepeatsError::Server { target: name.clone(), source: Box::new(source) }),
     };
-    decide(job, &tables, &Blocks::of(plan, options), allowed)
+    if let Some(setting) = switched_off {
+        // A view sees every insert, and its table recognizes no block either.
+        for table in &mut tables {
+            table.window = 0;
+        }
+        let refusal = RepeatsError::SwitchedOff { target: name.clone(), setting };
+        return decide(job, &tables, &Blocks::of(plan, options), allowed, Some(refusal));
+    }
+    decide(job, &tables, &Blocks::of(plan, options), allowed, None)
 }
 
 /// About how many batches a run makes of all chunks, by the sizes of rows in the source.
@@ -169,7 +187,13 @@ impl Blocks {
     }
 }
 
-fn decide(job: &BoundJob, tables: &[Deduplication], blocks: &Blocks, allowed: bool) -> Result<RepeatsFound, RepeatsError> {
+fn decide(
+    job: &BoundJob,
+    tables: &[Deduplication],
+    blocks: &Blocks,
+    allowed: bool,
+    switched_off: Option<RepeatsError>,
+) -> Result<RepeatsFound, RepeatsError> {
     let name = &job.target.name;
     let target = tables.iter().find(|table| table.name == *name);
     let target_is_empty = target.is_some_and(|target| target.rows == Some(0));
@@ -185,7 +209,7 @@ fn decide(job: &BoundJob, tables: &[Deduplication], blocks: &Blocks, allowed: bo
         }));
         return Ok(RepeatsFound { repeats: Repeats::Collapse, remarks, target_is_empty });
     }
-    match refusal(job, target, unsafe_views, blocks) {
+    match switched_off.or_else(|| refusal(job, target, unsafe_views, blocks)) {
         Some(refusal) if allowed => {
             remarks.push(format!("{refusal}; that is allowed"));
             return Ok(RepeatsFound { repeats: Repeats::Stay, remarks, target_is_empty });

@@ -28,7 +28,9 @@ struct Server {
 pub(super) async fn check(target: &Connection, job: &BoundJob, plan: &Plan, options: &PipelineOptions) -> Check {
     let row = if plan.stored_bytes == 0 { options.batch_bytes } else { plan.stored_bytes / plan.stored_rows.max(1) };
     let batch = row.saturating_mul(options.batch_rows.min(plan.stored_rows)).min(options.batch_bytes);
-    let (one, inserters) = (insert_memory_bytes(batch), options.inserters.most() as u64);
+    // A dry run writes no part.
+    let columns = if options.dry_run { 0 } else { job.target.columns.len() };
+    let (one, inserters) = (insert_memory_bytes(batch, columns), options.inserters.most() as u64);
     let all = one.saturating_mul(inserters);
     let settings = options.insert_settings(job);
     let limits = "SELECT toUInt64(getSetting('max_memory_usage')) AS query, toUInt64(getSetting('max_memory_usage_for_user')) AS user";

@@ -161,7 +161,7 @@ fn without_a_terminal_progress_is_a_line_now_and_then() {
     let machine = orders.tool_at(&proxy.url()).args(&["--dry-run", "--log-format", "json"]).spawn();
     let tool = orders.tool_at(&proxy.url()).args(&["-v", "-v", "--log-format", "text"]);
     let running = tool.envs(&[("TERM", "xterm-256color"), ("CLICOLOR_FORCE", "1"), ("COLORTERM", "truecolor")]).spawn();
-    assert!(process::wait_until(Duration::from_secs(10), || proxy.fired() == 2));
+    assert!(process::wait_until(Duration::from_secs(60), || proxy.fired() == 2));
     std::thread::sleep(Duration::from_secs(11));
     proxy.pass();
     let output = running.wait().expect(0);

@@ -20,7 +20,8 @@ fn a_killed_query_is_sent_again() {
     std::thread::scope(|scope| {
         // The server may answer only when the query has ended, and that is stuck until the stall is over.
         let killing = scope.spawn(|| server.query(&format!("KILL QUERY WHERE {reading}")));
-        std::thread::sleep(Duration::from_millis(300));
+        let told = format!("SELECT count() FROM system.processes WHERE is_cancelled AND {reading}");
+        assert!(process::wait_until(SOON, || server.text(&told) == "1"), "the query was not killed");
         behind.proxy.pass();
         killing.join().unwrap();
     });

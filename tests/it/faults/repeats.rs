@@ -5,7 +5,7 @@
 
 use super::fixture::{Behind, INSERT, SOON, SOURCE, wait_for_fault};
 use crate::orders::JOB;
-use crate::support::{Binary, Direction, Output, Proxy, process};
+use crate::support::{Binary, Direction, Output, Proxy, Server, ServerOptions, process};
 
 /// A run into `plain`, a MergeTree with a window of blocks.
 struct Plain {
@@ -14,7 +14,11 @@ struct Plain {
 
 impl Plain {
     fn start() -> Self {
-        let behind = Behind::start();
+        Self::on(Server::start_own())
+    }
+
+    fn on(server: Server) -> Self {
+        let behind = Behind::on(server);
         behind.orders.server.query(
             "CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY (customer, order_id) SETTINGS non_replicated_deduplication_window = 1000",
         );
@@ -172,6 +176,66 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     );
     let output = plain.behind.tool().run().expect(0);
     assert!(output.stderr.contains("default.more (SummingMergeTree) is filled by a view"), "{output}");
+}
+
+/// Profiles in which blocks are not recognized. A block that the target has and one of its views has not is recognized by the one, and still goes
+/// to the other.
+#[test]
+fn profiles_that_forget_blocks_are_not_followed() {
+    let settings = ["insert_deduplicate", "deduplicate_blocks_in_dependent_materialized_views"];
+    let settings: String = settings.map(|name| format!("<{name}>0</{name}>")).concat();
+    // By default, the first one is overruled since 26.
+    let older = "<deduplicate_insert>backward_compatible_choice</deduplicate_insert>";
+    let profile = format!("<clickhouse><profiles><default>{settings}{older}</default></profiles></clickhouse>");
+    let plain = Plain::on(Server::start_with(ServerOptions { users_xml: Some(profile), ..Default::default() }));
+    let server = &plain.behind.orders.server;
+    server.script(
+        "CREATE TABLE sums (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
+             SETTINGS non_replicated_deduplication_window = 1000
+         --;;
+         CREATE MATERIALIZED VIEW adding TO sums AS SELECT customer, count() AS orders FROM plain GROUP BY customer",
+    );
+    let assert_sums =
+        |output: &Output| assert_eq!(server.text("SELECT sum(orders) FROM sums"), plain.count("count()").to_string(), "{output}");
+    let output = plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
+    assert_sums(&output);
+
+    // A table without room for more parts: the server refuses for now, when the target has the block already.
+    server.query("TRUNCATE TABLE plain");
+    server.query("TRUNCATE TABLE sums");
+    server.query("SYSTEM STOP MERGES sums");
+    server.query("ALTER TABLE sums MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 1, max_delay_to_insert = 1");
+    let running = plain.tool().spawn();
+    let refused = || server.text("SELECT sum(value) FROM system.errors WHERE name = 'TOO_MANY_PARTS'") != "0";
+    assert!(process::wait_until(SOON, refused), "the view was not refused");
+    server.query("ALTER TABLE sums RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
+    let output = running.wait().expect(0);
+    plain.assert_exactly_once(&output);
+    assert_sums(&output);
+}
+
+/// Settings that no server before 26 knows prevail over the one that every insert has.
+#[test]
+fn profiles_that_forbid_recognizing_blocks_are_refused() {
+    for (setting, value) in [("deduplicate_insert", "enable"), ("deduplicate_insert_select", "enable_when_possible")] {
+        let profile = format!("<clickhouse><profiles><default><{setting}>disable</{setting}></default></profiles></clickhouse>");
+        let plain = Plain::on(Server::start_with(ServerOptions { users_xml: Some(profile), ..Default::default() }));
+        let output = plain.tool().run().expect(3);
+        for part in [format!("since {setting} is 'disable'"), format!("hint: {setting} = \"{value}\" under [settings.insert]")] {
+            assert!(output.stderr.contains(&part), "{part}\n{output}");
+        }
+        assert_eq!(plain.count("count()"), 0);
+        // A target that collapses rows needs no window.
+        plain.behind.tool().run().expect(0);
+        let job = format!("{JOB}\n[settings.insert]\n{setting} = \"{value}\"\n");
+        let tool = || plain.tool().file("job.toml", &job);
+        plain.behind.proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1);
+        let output = tool().run().expect(0);
+        assert!(plain.behind.orders.figure("retries") > 0, "{output}");
+        plain.assert_exactly_once(&output);
+        let output = plain.tool().args(&["--allow-duplicates"]).run().expect(0);
+        assert!(output.stderr.contains("'disable': rows that are sent twice would stay twice; that is allowed"), "{output}");
+    }
 }
 
 #[test]

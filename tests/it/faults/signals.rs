@@ -53,7 +53,8 @@ fn a_second_signal_ends_at_once() {
     let began = Instant::now();
     running.signal("INT");
     running.wait().expect(130);
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    // Far less than the minute that inserts in flight are given.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     behind.proxy.pass();
     behind.tool().run().expect(0);
     behind.orders.assert_complete();

@@ -122,7 +122,14 @@ fn what_may_not_be_read_lets_nobody_wait() {
     // What may be read is known all the same.
     let status = super::fixture::wait_for(&socket, "parts", |status| status["server"]["parts"]["parts"].as_u64().is_some());
     assert!(status["server"]["merges"].is_null(), "{status:#}");
-    super::fixture::ctl(&socket, &["set", "max-rows-per-second=none"]).expect(0);
+    assert_eq!(status["rules_without_effect"], serde_json::json!(["max-merges"]), "{status:#}");
+    let ctl = |arguments: &[&str]| super::fixture::ctl(&socket, arguments).expect(0).stdout;
+    let looked = ctl(&["status"]);
+    assert!(looked.contains("100 parts, 7 merges; without effect, since the figure is not known: max-merges\n"), "{looked}");
+    let reason = "has no effect: the user may not read the figure, or the server has none";
+    let set = ctl(&["set", "max-server-memory-used=80", "max-parts=90"]);
+    assert_eq!(set, format!("max-server-memory-used=80\nmax-parts=90\nnote: max-server-memory-used {reason}\n"));
+    assert_eq!(ctl(&["set", "max-merges=none", "max-rows-per-second=none"]), "max-merges=none\nmax-rows-per-second=none\n");
     let output = run.wait().expect(0);
     assert!(output.stderr.contains("--max-merges has no effect") && !output.stderr.contains("--max-parts has no effect"), "{output}");
     orders.assert_complete();
