@@ -297,9 +297,7 @@ impl From<RepeatsError> for Failure {
             RepeatsError::WindowTooSmall { target, needed, setting, .. } => failure.hint(window(target, setting, needed.saturating_mul(2))),
             RepeatsError::NoWindow { .. } => failure,
             RepeatsError::SwitchedOff { setting, .. } => {
-                // Their defaults.
-                let value = if setting.ends_with("_select") { "enable_when_possible" } else { "enable" };
-                failure.hint(format!("{setting} = \"{value}\" under [settings.insert] of the job switches it on"))
+                failure.hint(format!("without {setting} under [settings.insert] of the job, blocks are recognized"))
             }
             RepeatsError::Again { target, .. } => {
                 return failure

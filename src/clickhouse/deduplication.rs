@@ -82,17 +82,27 @@ pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<
     Ok(found)
 }
 
-/// The setting by which inserts with these settings recognize no block, whatever window a table has; `None` where they do. `insert_deduplicate` is among
-/// the settings of every insert; [`deduplicate_insert_select`](https://clickhouse.com/docs/operations/settings/settings#deduplicate_insert_select) and
-/// `deduplicate_insert`, which prevail over it, cannot be: servers before 26 do not know them.
+/// The settings by which servers since 26.2 recognize a block that comes again, beside `insert_deduplicate`, over which they prevail.
+///
+/// By its default, `deduplicate_insert_select` lets the first of these servers [ignore the token](https://github.com/ClickHouse/ClickHouse/pull/99206) where the
+/// SELECT has no `ORDER BY ALL`.
+const RECOGNITION: [(&str, &str); 2] = [("deduplicate_insert", "enable"), ("deduplicate_insert_select", "enable_even_for_bad_queries")];
+
+/// What an `INSERT … SELECT` must say beside its token to be recognized by this server when it comes again: those of
+/// [these settings](https://clickhouse.com/docs/reference/settings/session-settings/deduplicate-insert) that it knows.
 ///
 /// # Errors
 /// Those of the query.
-pub async fn switched_off(connection: &Connection, settings: &Settings) -> Result<Option<String>, Error> {
-    let sql = "SELECT name FROM system.settings \
-        WHERE name IN ('deduplicate_insert', 'deduplicate_insert_select') AND value = 'disable' ORDER BY name";
-    let found = connection.rows_with::<Named>("schema", sql, settings).await?;
-    Ok(found.into_iter().next().map(|setting| setting.name))
+pub async fn recognition(connection: &Connection) -> Result<Settings, Error> {
+    let names = RECOGNITION.map(|(name, _)| quote_literal(name).to_string()).join(", ");
+    let known = connection.rows::<Named>("schema", &format!("SELECT name FROM system.settings WHERE name IN ({names})")).await?;
+    let known = RECOGNITION.into_iter().filter(|(name, _)| known.iter().any(|known| known.name == *name));
+    Ok(known.fold(Settings::default(), |settings, (name, value)| settings.with(name, value)))
+}
+
+/// The one among these settings by which no block is recognized, whatever window a table has.
+pub fn switched_off(settings: &Settings) -> Option<&str> {
+    settings.iter().find(|(name, value)| *value == "disable" && RECOGNITION.iter().any(|(known, _)| known == name)).map(|(name, _)| name)
 }
 
 #[derive(Deserialize)]

@@ -26,7 +26,7 @@ mod tls;
 pub use class::ErrorClass;
 pub use compression::WireCompression;
 pub use connection::{Connection, Timeouts};
-pub use deduplication::{Deduplication, deduplication, switched_off};
+pub use deduplication::{Deduplication, deduplication, recognition, switched_off};
 pub use endpoint::{Endpoint, Password};
 pub use error::Error;
 pub(crate) use error::error_chain;

@@ -13,7 +13,7 @@ use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, insp
 use super::inspect::{Inspection, inspect};
 use super::statements::{self, END_OF_ROW, Scope};
 use super::typo::meant;
-use crate::clickhouse::{Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema, table_schema};
+use crate::clickhouse::{Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema, recognition, table_schema};
 use crate::native::NativeLayout;
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
 
@@ -92,6 +92,7 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
         left_out,
         defaults,
         settings: job.settings.clone(),
+        recognition: recognition(writing).await.map_err(asking("asking the server how it recognizes blocks"))?,
         source_layout,
         native_layout: Err(String::new()),
         remarks,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::file::{StatementSettings, Window};
-use crate::clickhouse::TableSchema;
+use crate::clickhouse::{Settings, TableSchema};
 use crate::native::NativeLayout;
 use crate::rowbinary::{RowLayout, VersionEncoding};
 
@@ -40,6 +40,8 @@ pub struct BoundJob {
     pub defaults: Vec<String>,
     /// Settings of the job.
     pub settings: StatementSettings,
+    /// What inserts must say for the target's server to recognize them when they come again; the job's settings prevail.
+    pub recognition: Settings,
     /// How a row of the source query is framed; the key columns are marked.
     pub source_layout: Arc<RowLayout>,
     /// How rows become Native blocks; or why they cannot, and are inserted as RowBinary.

@@ -65,8 +65,10 @@ pub enum RepeatsError {
         /// The setting that makes it larger.
         setting: &'static str,
     },
-    /// The user's settings forbid that blocks are recognized.
-    #[error("inserts into {target} recognize no repeated block, since {setting} is 'disable': rows that are sent twice would stay twice")]
+    /// The job's settings forbid that blocks are recognized.
+    #[error(
+        "the job sets {setting} = 'disable', so that no repeated block is recognized in {target}: rows that are sent twice would stay twice"
+    )]
     SwitchedOff {
         /// Which table.
         target: TableName,
@@ -120,23 +122,21 @@ pub async fn repeats(
     allowed: bool,
 ) -> Result<RepeatsFound, RepeatsError> {
     let name = &job.target.name;
-    let settings = options.insert_settings(job);
-    let asked = async { tokio::try_join!(deduplication(target, name), switched_off(target, &settings)) };
-    let (mut tables, switched_off) = match asked.await {
-        Ok(found) => found,
+    let mut tables = match deduplication(target, name).await {
+        Ok(tables) => tables,
         // Nothing depends on it: rows collapse, whatever the server would have said.
         Err(error) if job.target.is_replacing() => {
             tracing::debug!(%error, "the server does not say what views the target has");
-            (Vec::new(), None)
+            Vec::new()
         }
         Err(source) => return Err(RepeatsError::Server { target: name.clone(), source: Box::new(source) }),
     };
-    if let Some(setting) = switched_off {
+    if let Some(setting) = switched_off(&options.insert_settings(job)) {
         // A view sees every insert, and its table recognizes no block either.
         for table in &mut tables {
             table.window = 0;
         }
-        let refusal = RepeatsError::SwitchedOff { target: name.clone(), setting };
+        let refusal = RepeatsError::SwitchedOff { target: name.clone(), setting: setting.to_owned() };
         return decide(job, &tables, &Blocks::of(plan, options), allowed, Some(refusal));
     }
     decide(job, &tables, &Blocks::of(plan, options), allowed, None)

@@ -24,7 +24,8 @@ fn into(job: &BoundJob, insert: &str, native: bool) -> String {
 
 /// The settings of the insert.
 pub fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Settings {
-    let settings = Settings::insert(batch_rows).with_all(&job.settings.insert.0);
+    let settings = job.recognition.iter().fold(Settings::insert(batch_rows), |settings, (name, value)| settings.with(name, value));
+    let settings = settings.with_all(&job.settings.insert.0);
     if !native {
         return settings;
     }
