@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::VerifyError;
 use super::report::{DifferingColumn, Report};
 use super::rows::{Difference, Digest, Kind, RowComparison};
-use super::side::{Buckets, Share};
+use super::side::{Buckets, Share, Taken};
 use super::sums::{Pair, Sums};
 use super::verifier::{Part, Verifier, not_understood};
 
@@ -22,14 +22,16 @@ impl Verifier {
         let pairs = expected.differing(&found);
         self.progress.groups_examined.store(pairs.len() as u64, Ordering::Relaxed);
         self.touched = Some(Buckets { count: self.state.buckets, numbers: pairs.iter().map(|pair| pair.number).collect() });
-        let (mut differences, mut not_examined_rows, mut wrong, mut found_others) = (Vec::new(), 0, 0, 0);
-        for (only, rows) in self.groups_of_rows(&pairs, parts).await? {
+        let (mut differences, mut not_examined_rows, mut wrong) = (Vec::new(), 0, 0);
+        let (examined, mut found_others) = self.settle_others(&pairs, parts).await?;
+        for (only, rows) in self.groups_of_rows(&examined, parts).await? {
             if !self.options.find_all && wrong > self.options.max_differences {
                 not_examined_rows += rows;
                 continue;
             }
-            let (more, others) = self.rows(&only, parts).await?;
-            found_others += others;
+            let rows = self.rows(&only, parts, Taken::All).await?;
+            found_others += rows.found_others(|_| true);
+            let more = self.differences(&rows, &only, parts).await?;
             wrong += more.iter().filter(|difference| difference.kind.is_difference()).count();
             differences.extend(more);
         }
@@ -66,6 +68,25 @@ impl Verifier {
         Ok((report, differences))
     }
 
+    /// Of groups in which only the rows that the job does not answer for are in doubt, compares those rows alone. Gives the groups that are left to be
+    /// looked at, and how many rows of the target are the job's in the others.
+    ///
+    /// A key may have versions of both kinds, of which this sees one; whatever looks different is therefore looked at again with all of its group.
+    async fn settle_others<'a>(&mut self, pairs: &[Pair<'a>], parts: &[Part]) -> Result<(Vec<Pair<'a>>, u64), VerifyError> {
+        let (doubtful, mut left): (Vec<_>, Vec<_>) = pairs.iter().copied().partition(Pair::sums_agree);
+        let (count, replacing) = (self.state.buckets, self.queries.job.target.is_replacing());
+        let mut found_others = 0;
+        for (only, _) in runs(count, &doubtful, Pair::others) {
+            let rows = self.rows(&only, parts, Taken::Others).await?;
+            let group = |key: u64| u32::try_from(key % u64::from(count)).unwrap_or_default();
+            let different: HashSet<u32> = rows.differences(replacing).iter().map(|difference| group(difference.key)).collect();
+            found_others += rows.found_others(|key| !different.contains(&group(key)));
+            left.extend(doubtful.iter().filter(|pair| different.contains(&pair.number)));
+        }
+        left.sort_by_key(|pair| pair.number);
+        Ok((left, found_others))
+    }
+
     fn differing_columns(&self, pairs: &[Pair<'_>]) -> Vec<DifferingColumn> {
         let mut groups = vec![0; self.queries.job.columns.len()];
         for position in pairs.iter().flat_map(Pair::columns) {
@@ -84,7 +105,7 @@ impl Verifier {
         let factor = MOST_SMALLER_BUCKETS / pairs.len().max(1) as u64;
         let smaller = u32::try_from(u64::from(count).saturating_mul(factor)).unwrap_or(count);
         if smaller <= count || pairs.iter().map(Pair::rows).sum::<u64>() <= ROWS_AT_ONCE {
-            return Ok(runs(count, pairs));
+            return Ok(runs(count, pairs, Pair::rows));
         }
         // A multiple of the count divides each group by itself.
         let only = Buckets { count, numbers: pairs.iter().map(|pair| pair.number).collect() };
@@ -95,30 +116,35 @@ impl Verifier {
         for part in parts {
             self.found_sums(part, smaller, Some(&only), &mut found).await?;
         }
-        Ok(runs(smaller, &expected.differing(&found)))
+        Ok(runs(smaller, &expected.differing(&found), Pair::rows))
     }
 
-    /// Compares the rows of these keys; gives the differences, and how many rows of the target are the job's besides those that it answers for.
-    async fn rows(&mut self, only: &Buckets, parts: &[Part]) -> Result<(Vec<Difference>, u64), VerifyError> {
+    /// Takes rows of these keys from both sides.
+    async fn rows(&mut self, only: &Buckets, parts: &[Part], taken: Taken) -> Result<RowComparison, VerifyError> {
         let mut rows = RowComparison::default();
         let queries = self.queries.clone();
         let (source, target) = (&queries.job.source.name, &queries.job.target.name);
         for number in 0..self.state.chunks.len() {
             let scope = self.chunk(number);
-            let sql = |scope: &_| queries.digests(&queries.expected(scope), only, false);
+            let sql = |scope: &_| queries.digests(&queries.expected(scope), only, taken);
             for answer in self.asker.chunk(source, "comparing rows of a chunk", &scope, queries.job.lookup.is_some(), sql).await? {
                 rows.expect(Digest::all(&answer).map_err(not_understood(source))?, number);
             }
         }
         for (number, (partition, range)) in parts.iter().enumerate() {
-            let sql = queries.digests(&queries.found(partition, range.as_deref(), true), only, false);
+            let sql = queries.digests(&queries.found(partition, range.as_deref(), true), only, taken);
             let answer = self.asker.range(target, "comparing rows of a range", &sql).await?;
             rows.find(Digest::all(&answer).map_err(not_understood(target))?, number);
         }
-        let mut differences = rows.differences(queries.job.target.is_replacing());
+        Ok(rows)
+    }
+
+    /// What differs between rows of these keys, and why.
+    async fn differences(&mut self, rows: &RowComparison, only: &Buckets, parts: &[Part]) -> Result<Vec<Difference>, VerifyError> {
+        let mut differences = rows.differences(self.queries.job.target.is_replacing());
         self.tell_deletions_of_live_writers(&mut differences, only, parts).await?;
         self.explain_surplus(&mut differences, only).await?;
-        Ok((differences, rows.found_others()))
+        Ok(differences)
     }
 
     /// Missing rows of which the target has a newer deletion.
@@ -135,7 +161,7 @@ impl Verifier {
         let target = &queries.job.target.name;
         let mut deletions = HashMap::<u64, i128>::new();
         for (partition, range) in parts {
-            let sql = queries.digests(&queries.found(partition, range.as_deref(), false), only, true);
+            let sql = queries.digests(&queries.found(partition, range.as_deref(), false), only, Taken::Deleted);
             let answer = self.asker.range(target, "asking for deleted rows of a range", &sql).await?;
             for row in Digest::all(&answer).map_err(not_understood(target))? {
                 let version = deletions.entry(row.key).or_insert(row.version);
@@ -190,15 +216,15 @@ impl Verifier {
 }
 
 /// Runs of these groups whose rows fit into memory at once.
-fn runs(count: u32, pairs: &[Pair<'_>]) -> Vec<(Buckets, u64)> {
+fn runs<'a>(count: u32, pairs: &[Pair<'a>], rows_of: impl Fn(&Pair<'a>) -> u64) -> Vec<(Buckets, u64)> {
     let mut runs: Vec<(Buckets, u64)> = Vec::new();
     for pair in pairs {
         match runs.last_mut() {
-            Some((buckets, rows)) if *rows + pair.rows() <= ROWS_AT_ONCE => {
+            Some((buckets, rows)) if *rows + rows_of(pair) <= ROWS_AT_ONCE => {
                 buckets.numbers.push(pair.number);
-                *rows += pair.rows();
+                *rows += rows_of(pair);
             }
-            _ => runs.push((Buckets { count, numbers: vec![pair.number] }, pair.rows())),
+            _ => runs.push((Buckets { count, numbers: vec![pair.number] }, rows_of(pair))),
         }
     }
     runs

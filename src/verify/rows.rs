@@ -115,9 +115,9 @@ impl RowComparison {
         }
     }
 
-    /// Rows of the target that are the job's although it does not answer for them: it makes rows of their keys.
-    pub fn found_others(&self) -> u64 {
-        self.found.values().flatten().filter(|(row, _)| !row.owned).count() as u64
+    /// Rows of the target that are the job's although it does not answer for them: it makes rows of their keys. Of these keys only.
+    pub fn found_others(&self, of: impl Fn(u64) -> bool) -> u64 {
+        self.found.values().flatten().filter(|(row, _)| !row.owned && of(row.key)).count() as u64
     }
 
     /// What differs. `replacing`: of the rows of a key, only the newest version counts.
@@ -208,7 +208,7 @@ mod tests {
         let mut rows = RowComparison::default();
         rows.expect(vec![row(1, 10, 1), others[0]], 0);
         rows.find(vec![row(1, 10, 1), others[0], others[1]], 0);
-        assert_eq!((rows.found_others(), rows.differences(true).len()), (1, 0));
+        assert_eq!((rows.found_others(|_| true), rows.differences(true).len()), (1, 0));
     }
 
     #[test]

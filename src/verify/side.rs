@@ -45,6 +45,17 @@ pub(super) struct Buckets {
     pub numbers: Vec<u32>,
 }
 
+/// Which rows of some keys are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// All.
+    All,
+    /// Those that mark a deletion.
+    Deleted,
+    /// Those that the job does not answer for.
+    Others,
+}
+
 /// Makes the queries of one comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Queries {
@@ -117,11 +128,13 @@ impl Queries {
     }
 
     /// For each row: hash of the key, flags (1 the job answers for it, 2 deleted), version, hash of all columns. `FORMAT RowBinary`,
-    /// [`super::rows`] reads it. `deleted`: only rows that mark a deletion.
-    pub fn digests(&self, rows: &str, only: &Buckets, deleted: bool) -> String {
+    /// [`super::rows`] reads it.
+    pub fn digests(&self, rows: &str, only: &Buckets, taken: Taken) -> String {
         let mut conditions = self.conditions(Some(only));
-        if deleted {
-            conditions.push(self.key.is_deleted());
+        match taken {
+            Taken::All => {}
+            Taken::Deleted => conditions.push(self.key.is_deleted()),
+            Taken::Others => conditions.push(format!("NOT ({})", self.owned())),
         }
         format!(
             "WITH {} AS {KEY}\nSELECT {KEY}, toUInt8(({}) + 2 * ({})), {}, {}\nFROM (\n{rows}\n)\nWHERE {}",

@@ -71,11 +71,20 @@ impl Sums {
 
 impl Pair<'_> {
     fn agrees(&self) -> bool {
+        self.others() == 0 && self.sums_agree()
+    }
+
+    /// Whether the rows that the job answers for are the same, as far as sums say.
+    pub fn sums_agree(&self) -> bool {
         let rows = |bucket: Option<&Bucket>| bucket.map_or(0, |bucket| bucket.rows);
         let same = |a: &Bucket, b: &Bucket| a.columns == b.columns;
-        self.expected.is_none_or(|expected| expected.others == 0)
-            && rows(self.expected) == rows(self.found)
+        rows(self.expected) == rows(self.found)
             && (rows(self.expected) == 0 || self.expected.zip(self.found).is_some_and(|(a, b)| same(a, b)))
+    }
+
+    /// Rows that the job makes and its own `owned` does not cover.
+    pub fn others(&self) -> u64 {
+        self.expected.map_or(0, |expected| expected.others)
     }
 
     /// The most rows that have to be looked at one by one.

@@ -83,3 +83,45 @@ fn what_is_wrong_with_the_expression_is_said_with_its_line() {
     let output = job.tool(&server, "verify").run().expect(4);
     assert!(output.stdout.contains("extra in the target  number=1001"), "{output}");
 }
+
+const VERSIONS: &str = "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\nowned = \"kind = 'ours'\"\n\
+    [columns]\nnumber = 'source.number'\nkind = 'source.kind'\nversion = 'source.version'\n";
+
+/// Of rows that the job makes and does not answer for, sums say nothing: they are looked at one by one, those that it answers for are not.
+#[test]
+fn rows_that_a_job_makes_besides_are_held_against_it_one_by_one() {
+    let server = Server::start();
+    server.script(
+        "CREATE TABLE stored (number UInt32, kind String, version UInt32) ENGINE = MergeTree ORDER BY number
+         --;;
+         CREATE TABLE copies (number UInt32, kind String, version UInt32) ENGINE = ReplacingMergeTree(version) ORDER BY number
+         --;;
+         INSERT INTO stored SELECT number, if(number % 3 = 0, 'shared', 'ours'), 1 FROM numbers(3000)
+         --;;
+         INSERT INTO stored VALUES (6, 'ours', 2), (7, 'shared', 2)",
+    );
+    let job = JobFile::new(VERSIONS);
+    job.tool(&server, "run").run().expect(0);
+    // Rows of somebody else, of the same kind as those that are shared.
+    server.query("INSERT INTO copies SELECT 100000 + number, 'shared', 1 FROM numbers(50)");
+    let looked = |code: i32| -> Value {
+        let output = job.tool(&server, "verify").arg("--json").run().expect(code);
+        serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output}"))
+    };
+    let right = looked(0);
+    assert_eq!(
+        (&right["target_rows"], &right["differences"], &right["rows"]),
+        (&3000.into(), &serde_json::json!({}), &serde_json::json!([]))
+    );
+
+    server.query("ALTER TABLE copies DELETE WHERE number = 9 SETTINGS mutations_sync = 2");
+    server.query("ALTER TABLE copies UPDATE kind = 'theirs' WHERE number = 12 SETTINGS mutations_sync = 2");
+    server.query("ALTER TABLE copies UPDATE kind = 'corrupted' WHERE number = 16 SETTINGS mutations_sync = 2");
+    let wrong = looked(4);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut named: Vec<_> = wrong["rows"].as_array().unwrap().iter().map(|row| (text(&row["kind"]), text(&row["key"]["number"]))).collect();
+    named.sort();
+    let expected = [("differing", "12"), ("differing", "16"), ("missing", "9")];
+    assert_eq!(named, expected.map(|(kind, number)| (kind.to_owned(), number.to_owned())), "{wrong:#}");
+    assert_eq!(wrong["target_rows"], 2999, "{wrong:#}");
+}
