@@ -17,9 +17,11 @@ fn a_target_that_changes_under_the_run_ends_it() {
         behind.proxy.pass();
         let output = running.wait().expect(1);
         let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-        for part in [name, "shipments", "failed after 1 attempt", "hint: "] {
+        for part in [name, "shipments", "hint: "] {
             assert!(last_words.contains(part), "{part}\n{output}");
         }
+        // An insert that was under way when the table went is aborted, and tried again; the error itself is met once.
+        assert!(["failed after 1 attempt", "failed after 2 attempts"].iter().any(|words| last_words.contains(words)), "{output}");
         assert_eq!(behind.orders.summary()["status"], "failed", "{output}");
         server.query("DROP TABLE IF EXISTS shipments SYNC");
         server.query(&table);
