@@ -12,6 +12,7 @@ use super::control_arguments::{CtlArguments, CtlCommand};
 use super::failure::Failure;
 use super::operate::folders;
 use super::output::print;
+use crate::control::HAS_NO_EFFECT;
 use crate::control::socket::{Answer, ClientError, Request, ask, find_live};
 use crate::monitor::PartitionParts;
 use crate::units::{bytes, count, counted, duration, row_rate};
@@ -88,9 +89,9 @@ fn words(command: &CtlCommand, status: &Value) -> String {
         }
         CtlCommand::Set { settings } => {
             let mut text: String = settings.iter().flat_map(|(name, value)| [name.as_str(), "=", value.as_str(), "\n"]).collect();
-            for name in without_effect(status).filter(|name| settings.iter().any(|(set, _)| set == name)) {
+            for name in without_effect(status).into_iter().filter(|name| settings.iter().any(|(set, _)| set == name)) {
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "note: {name} has no effect: the user may not read the figure, or the server has none");
+                let _ = writeln!(text, "note: {name} {HAS_NO_EFFECT}");
             }
             text
         }
@@ -111,12 +112,16 @@ fn string(value: &Value) -> &str {
 }
 
 fn reasons(status: &Value) -> Vec<&str> {
-    status["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    texts(&status["waiting"])
 }
 
 /// Limits whose figures are not known.
-fn without_effect(status: &Value) -> impl Iterator<Item = &str> {
-    status["rules_without_effect"].as_array().into_iter().flatten().filter_map(Value::as_str)
+fn without_effect(status: &Value) -> Vec<&str> {
+    texts(&status["rules_without_effect"])
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// Which run it is.
@@ -176,7 +181,7 @@ fn text(status: &Value) -> String {
     }
     let rate = limits["max_rows_per_second"].as_u64();
     line("rate", &rate.map_or_else(|| "not limited".to_owned(), |rate| format!("at most {}", row_rate(rate as f64))));
-    let blind: Vec<_> = without_effect(status).collect();
+    let blind = without_effect(status);
     let blind =
         if blind.is_empty() { String::new() } else { format!("; without effect, since the figure is not known: {}", blind.join(", ")) };
     line("waits above", &format!("{}{blind}", limits_in_words(rules)));

@@ -27,7 +27,7 @@ pub(super) fn configuration(session: &Session, options: &PipelineOptions, run_id
             "{} rows or {} as {format}; {readers}, {inserters}, {}",
             count(options.batch_rows),
             bytes(options.batch_bytes),
-            if options.retry.max_retries == 1 { "1 retry".to_owned() } else { format!("{} retries", options.retry.max_retries) }
+            counted(u64::from(options.retry.max_retries), "retry")
         ),
     );
     let memory = &session.plan.memory;

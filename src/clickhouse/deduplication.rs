@@ -97,7 +97,7 @@ pub async fn recognition(connection: &Connection) -> Result<Settings, Error> {
     let names = RECOGNITION.map(|(name, _)| quote_literal(name).to_string()).join(", ");
     let known = connection.rows::<Named>("schema", &format!("SELECT name FROM system.settings WHERE name IN ({names})")).await?;
     let known = RECOGNITION.into_iter().filter(|(name, _)| known.iter().any(|known| known.name == *name));
-    Ok(known.fold(Settings::default(), |settings, (name, value)| settings.with(name, value)))
+    Ok(Settings::default().with_all(known))
 }
 
 /// The one among these settings by which no block is recognized, whatever window a table has.

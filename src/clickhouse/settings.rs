@@ -77,12 +77,10 @@ impl Settings {
         self
     }
 
-    /// The same with the job's settings over them.
+    /// The same with these over them.
     #[must_use]
-    pub fn with_all<'a>(mut self, more: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
-        for (name, value) in more {
-            self.0.insert(name.clone(), value.clone());
-        }
+    pub fn with_all<N: Into<String>, V: Into<String>>(mut self, more: impl IntoIterator<Item = (N, V)>) -> Self {
+        self.0.extend(more.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 

@@ -24,7 +24,7 @@ mod wishes;
 
 pub use handle::Control;
 pub use query::ThrottleQuery;
-pub use rules::{MaxParts, Rules};
+pub use rules::{HAS_NO_EFFECT, MaxParts, Rules};
 pub use setting::{Level, SETTINGS, Setting, SettingError, parse_max_parts};
 pub use status::{Status, Subject};
 pub use task::{Watch, watch};

@@ -11,6 +11,9 @@ use crate::units::{count, counted, duration};
 /// Where a table is to have so few parts, the server's own brake is let do its work.
 const FEW_PARTS: u64 = 20;
 
+/// What is said of a limit that is [without effect](Rules::without_effect), behind its name.
+pub const HAS_NO_EFFECT: &str = "has no effect: the user may not read the figure, or the server has none";
+
 /// When a run waits. `None` is for no such limit, except where a default is named.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {

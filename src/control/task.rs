@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use super::adapt::Adapt;
 use super::handle::Control;
 use super::query::ThrottleQuery;
+use super::rules::HAS_NO_EFFECT;
 use super::window;
 use crate::clickhouse::{Connection, Error, error_chain};
 use crate::monitor::{INTERVAL, Monitor, Sample, Watched};
@@ -111,7 +112,7 @@ impl Decider {
     /// Limits whose figures cannot be read have no effect, which is said once.
     fn warn_of_the_blind(&self) {
         for name in self.control.rules().without_effect(&self.monitor.sample()) {
-            tracing::warn!("--{name} has no effect: the user may not read the figure, or the server has none");
+            tracing::warn!("--{name} {HAS_NO_EFFECT}");
         }
     }
 }

@@ -131,15 +131,15 @@ pub async fn repeats(
         }
         Err(source) => return Err(RepeatsError::Server { target: name.clone(), source: Box::new(source) }),
     };
-    if let Some(setting) = switched_off(&options.insert_settings(job)) {
+    let settings = options.insert_settings(job);
+    let switched_off = switched_off(&settings);
+    if switched_off.is_some() {
         // A view sees every insert, and its table recognizes no block either.
         for table in &mut tables {
             table.window = 0;
         }
-        let refusal = RepeatsError::SwitchedOff { target: name.clone(), setting: setting.to_owned() };
-        return decide(job, &tables, &Blocks::of(plan, options), allowed, Some(refusal));
     }
-    decide(job, &tables, &Blocks::of(plan, options), allowed, None)
+    decide(job, &tables, switched_off, &Blocks::of(plan, options), allowed)
 }
 
 /// About how many batches a run makes of all chunks, by the sizes of rows in the source.
@@ -190,9 +190,9 @@ impl Blocks {
 fn decide(
     job: &BoundJob,
     tables: &[Deduplication],
+    switched_off: Option<&str>,
     blocks: &Blocks,
     allowed: bool,
-    switched_off: Option<RepeatsError>,
 ) -> Result<RepeatsFound, RepeatsError> {
     let name = &job.target.name;
     let target = tables.iter().find(|table| table.name == *name);
@@ -209,7 +209,7 @@ fn decide(
         }));
         return Ok(RepeatsFound { repeats: Repeats::Collapse, remarks, target_is_empty });
     }
-    match switched_off.or_else(|| refusal(job, target, unsafe_views, blocks)) {
+    match refusal(job, target, unsafe_views, switched_off, blocks) {
         Some(refusal) if allowed => {
             remarks.push(format!("{refusal}; that is allowed"));
             return Ok(RepeatsFound { repeats: Repeats::Stay, remarks, target_is_empty });
@@ -231,9 +231,13 @@ fn refusal<'a>(
     job: &BoundJob,
     target: Option<&Deduplication>,
     mut unsafe_views: impl Iterator<Item = &'a Deduplication>,
+    switched_off: Option<&str>,
     blocks: &Blocks,
 ) -> Option<RepeatsError> {
     let name = job.target.name.clone();
+    if let Some(setting) = switched_off {
+        return Some(RepeatsError::SwitchedOff { target: name, setting: setting.to_owned() });
+    }
     let window = target.map_or(0, |target| target.window);
     if window == 0 {
         let setting = target.filter(|target| target.engine.ends_with("MergeTree")).map(Deduplication::window_setting);

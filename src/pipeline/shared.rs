@@ -55,6 +55,9 @@ pub struct PipelineOptions {
 
 /// Rows of a batch, unless said otherwise.
 pub const DEFAULT_BATCH_ROWS: u64 = 100_000;
+/// A row that is longer than this is taken for a broken stream, unless said otherwise.
+const MAX_ROW_BYTES: usize = 1 << 30;
+
 /// What an insert takes of the server's memory (measured, see ARCHITECTURE.md): 2.7 times the bytes of its batch, and for a part that is [wide] the
 /// buffers of its files, which are about 8 MiB a column in a table of events, and less where no column is a map.
 ///
@@ -65,9 +68,6 @@ pub fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u64 {
     let buffers = if batch_bytes < WIDE { 0 } else { (8 << 20) * target_columns as u64 };
     (batch_bytes.saturating_mul(27) / 10).saturating_add(buffers)
 }
-
-/// A row that is longer than this is taken for a broken stream, unless said otherwise.
-const MAX_ROW_BYTES: usize = 1 << 30;
 
 impl PipelineOptions {
     /// What a run does unless it is told otherwise: writes, in the format that the server takes fastest, and has as much patience with faults as the

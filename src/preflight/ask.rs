@@ -54,14 +54,14 @@ pub(super) async fn ask_one<T: DeserializeOwned>(connection: &Connection, table:
 
 /// Why a question has no answer.
 pub(super) fn words(error: &ServerError, table: &str, user: &str) -> String {
+    if error.is_denied() {
+        let message = error.to_string();
+        // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts. (ACCESS_DENIED) …`.
+        let grant = message.split_once(" the grant ").and_then(|(_, rest)| rest.split_once(". (")).map(|(grant, _)| grant);
+        let grant = grant.map_or_else(|| format!("SELECT ON {table}"), str::to_owned);
+        return format!("{user} lacks a right for it: GRANT {grant} TO {user}");
+    }
     match error.code() {
-        _ if error.is_denied() => {
-            let message = error.to_string();
-            // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts. (ACCESS_DENIED) …`.
-            let grant = message.split_once(" the grant ").and_then(|(_, rest)| rest.split_once(". (")).map(|(grant, _)| grant);
-            let grant = grant.map_or_else(|| format!("SELECT ON {table}"), str::to_owned);
-            format!("{user} lacks a right for it: GRANT {grant} TO {user}")
-        }
         Some(UNKNOWN_TABLE) => format!("this server has no {table}"),
         Some(TIMEOUT_EXCEEDED) => late(table),
         _ => format!("{table} cannot be asked: {}", error.to_string().chars().take(LONGEST).collect::<String>()),

@@ -24,10 +24,6 @@ fn into(job: &BoundJob, insert: &str, native: bool) -> String {
 
 /// The settings of the insert.
 pub fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Settings {
-    let settings = job.recognition.iter().fold(Settings::insert(batch_rows), |settings, (name, value)| settings.with(name, value));
-    let settings = settings.with_all(&job.settings.insert.0);
-    if !native {
-        return settings;
-    }
-    INSERT_SETTINGS.iter().fold(settings, |settings, (name, value)| settings.with(name, value))
+    let settings = Settings::insert(batch_rows).with_all(job.recognition.iter()).with_all(&job.settings.insert.0);
+    if native { settings.with_all(INSERT_SETTINGS) } else { settings }
 }

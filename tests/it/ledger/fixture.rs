@@ -70,13 +70,18 @@ impl Chunked {
         running
     }
 
-    /// A run in tables that is stopped half way, with nothing under way but the chunk in the middle; gives how many are completed.
+    /// A run in tables that stopped when so many chunks were completed, with nothing under way but the next one.
+    pub fn stalled_behind(&self, ranges: &[String], chunks: usize) -> Running {
+        let running = self.stalled_at(&ranges[chunks], |tool| tool);
+        assert!(process::wait_until(SOON, || self.completed() == chunks as u64), "{} of {chunks} chunks are completed", self.completed());
+        running
+    }
+
+    /// The same half way; gives how many are completed.
     pub fn stalled_half_way(&self) -> (Running, u64) {
         let ranges = self.ranges();
         let half = ranges.len() / 2;
-        let running = self.stalled_at(&ranges[half], |tool| tool);
-        assert!(process::wait_until(SOON, || self.completed() == half as u64), "{} of {half} chunks are completed", self.completed());
-        (running, half as u64)
+        (self.stalled_behind(&ranges, half), half as u64)
     }
 
     /// A run in tables that was killed when some chunks were completed, and others were not; gives how many were.
