@@ -2,7 +2,12 @@
 //!
 //! The rows are like those of an `observations` table: 36 columns, about 1.5 KB.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the data are made here")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "the data are made here"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -58,8 +63,12 @@ const COLUMNS: [(&str, &str); 36] = [
 ];
 
 fn layout() -> Arc<RowLayout> {
-    let columns: Vec<_> =
-        COLUMNS.iter().map(|(name, type_name)| ((*name).to_owned(), DataType::parse(type_name).expect("the name is a type's"))).collect();
+    let columns: Vec<_> = COLUMNS
+        .iter()
+        .map(|(name, type_name)| {
+            ((*name).to_owned(), DataType::parse(type_name).expect("the name is a type's"))
+        })
+        .collect();
     Arc::new(RowLayout::new(&columns, 2).expect("the columns take bytes"))
 }
 
@@ -100,13 +109,17 @@ impl Encoder {
     }
 
     fn observation(&mut self, row: usize) {
-        let text = |longest: usize| "lorem ipsum dolor sit amet, ".repeat(1 + (row * 7919 + longest) % longest / 28);
+        let text = |longest: usize| {
+            "lorem ipsum dolor sit amet, ".repeat(1 + (row * 7919 + longest) % longest / 28)
+        };
         self.string(&format!("project-{:028}", row % 20));
         self.string(&format!("{:032x}", row / 6));
         self.string(&format!("{row:016x}"));
         self.string("default");
         self.string(["SPAN", "GENERATION", "EVENT"][row % 3]);
-        self.nullable_string((!row.is_multiple_of(6)).then(|| format!("{:016x}", row - row % 6)).as_deref());
+        self.nullable_string(
+            (!row.is_multiple_of(6)).then(|| format!("{:016x}", row - row % 6)).as_deref(),
+        );
         self.fixed(8, row);
         self.nullable_fixed(8, (!row.is_multiple_of(5)).then_some(row));
         self.string(["chat completion", "retrieval", "tool call"][row % 3]);
@@ -168,13 +181,15 @@ fn copy(bencher: Bencher<'_, '_>) {
     let stream = observations();
     let row_bytes = stream.len() / ROWS;
     let mut batch = Vec::with_capacity(stream.len());
-    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(stream.len())).bench_local(|| {
-        batch.clear();
-        for row in stream.chunks(row_bytes) {
-            batch.extend_from_slice(black_box(row));
-        }
-        black_box(batch.len())
-    });
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(stream.len())).bench_local(
+        || {
+            batch.clear();
+            for row in stream.chunks(row_bytes) {
+                batch.extend_from_slice(black_box(row));
+            }
+            black_box(batch.len())
+        },
+    );
 }
 
 /// Framing a stream that arrives in pieces of the given size in bytes.
@@ -182,18 +197,20 @@ fn copy(bencher: Bencher<'_, '_>) {
 fn frame(bencher: Bencher<'_, '_>, piece_bytes: usize) {
     let stream = observations();
     let layout = layout();
-    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(stream.len())).bench_local(|| {
-        let mut framer = RowFramer::new(Arc::clone(&layout), 1 << 24);
-        let mut on_rows = |group: RowGroup<'_>| -> Result<(), FramingError> {
-            for row in group {
-                black_box((row.marked_column(0), row.marked_column(1), row.payload()));
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(stream.len())).bench_local(
+        || {
+            let mut framer = RowFramer::new(Arc::clone(&layout), 1 << 24);
+            let mut on_rows = |group: RowGroup<'_>| -> Result<(), FramingError> {
+                for row in group {
+                    black_box((row.marked_column(0), row.marked_column(1), row.payload()));
+                }
+                Ok(())
+            };
+            for piece in stream.chunks(piece_bytes) {
+                framer.push(piece, &mut on_rows).expect("the stream is sound");
             }
-            Ok(())
-        };
-        for piece in stream.chunks(piece_bytes) {
-            framer.push(piece, &mut on_rows).expect("the stream is sound");
-        }
-        framer.finish().expect("the stream is whole");
-        assert_eq!(framer.rows(), ROWS as u64);
-    });
+            framer.finish().expect("the stream is whole");
+            assert_eq!(framer.rows(), ROWS as u64);
+        },
+    );
 }

@@ -11,7 +11,12 @@
     clippy::type_complexity,
     reason = "a program, and figures for people"
 )]
-#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::print_stdout, reason = "data of its own making")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "data of its own making"
+)]
 
 #[path = "lookup/traces.rs"]
 mod traces;
@@ -88,7 +93,15 @@ fn insert(bencher: Bencher) {
     bencher.counter(ItemsCount::new(TRACES)).bench(|| {
         let mut map = LookupMap::new(Traces::SHAPE);
         for row in &rows {
-            map.insert(row.key, row.key_ends, row.version, row.deleted, row.attributes, row.attribute_ends).expect("a well-formed trace");
+            map.insert(
+                row.key,
+                row.key_ends,
+                row.version,
+                row.deleted,
+                row.attributes,
+                row.attribute_ends,
+            )
+            .expect("a well-formed trace");
         }
         map
     });

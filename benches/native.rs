@@ -2,7 +2,12 @@
 //!
 //! The rows are like those that the job `langfuse-events` inserts: 35 columns of an observation and 9 of its trace, about 1.5 KB.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the data are made here")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "the data are made here"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -46,7 +51,11 @@ enum Like {
 const OBSERVATION: &[(&str, &str, Like)] = &[
     ("id", "String", Like::Text(16)),
     ("trace_id", "String", Like::Text(32)),
-    ("project_id", "String", Like::Few(&["clr4x0y9k000008l2d3e4f5g6", "clr4x0y9k000008l2d3e4f5g7"])),
+    (
+        "project_id",
+        "String",
+        Like::Few(&["clr4x0y9k000008l2d3e4f5g6", "clr4x0y9k000008l2d3e4f5g7"]),
+    ),
     ("environment", "LowCardinality(String)", Like::Few(&["default", "production", "default"])),
     ("type", "LowCardinality(String)", Like::Few(&["SPAN", "GENERATION", "EVENT"])),
     ("parent_observation_id", "Nullable(String)", Like::Mostly(16)),
@@ -101,7 +110,10 @@ struct Encoder {
 
 impl Encoder {
     fn below(&mut self, limit: usize) -> usize {
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.state = self
+            .state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.state >> 33) as usize % limit
     }
 
@@ -155,7 +167,10 @@ impl Encoder {
             Like::Metadata(longest) => {
                 let entries = self.below(5);
                 self.bytes.push(entries as u8);
-                for key in ["resourceAttributes", "scope", "langfuse.sdk", "user_agent"].iter().take(entries) {
+                for key in ["resourceAttributes", "scope", "langfuse.sdk", "user_agent"]
+                    .iter()
+                    .take(entries)
+                {
                     self.text(key.as_bytes());
                     self.some_text(longest);
                 }
@@ -198,18 +213,20 @@ fn bytes(rows: &[[Vec<u8>; 2]]) -> usize {
 #[divan::bench]
 fn copy(bencher: Bencher<'_, '_>) {
     let rows = rows();
-    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(&rows))).bench_local(|| {
-        let mut pieces = Vec::new();
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        for part in rows.iter().flatten() {
-            if piece.len() + part.len() > PIECE_BYTES {
-                pieces.push(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES)));
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(&rows))).bench_local(
+        || {
+            let mut pieces = Vec::new();
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            for part in rows.iter().flatten() {
+                if piece.len() + part.len() > PIECE_BYTES {
+                    pieces.push(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES)));
+                }
+                piece.extend_from_slice(black_box(part));
             }
-            piece.extend_from_slice(black_box(part));
-        }
-        pieces.push(piece);
-        pieces
-    });
+            pieces.push(piece);
+            pieces
+        },
+    );
 }
 
 /// The same rows as a block.
@@ -218,16 +235,22 @@ fn block(bencher: Bencher<'_, '_>) {
     let rows = rows();
     let named = |qualifier: &'static str| {
         move |(name, type_name, _): &(&str, &str, Like)| {
-            (format!("{qualifier}.{name}"), DataType::parse(type_name).expect("the name is a type's"))
+            (
+                format!("{qualifier}.{name}"),
+                DataType::parse(type_name).expect("the name is a type's"),
+            )
         }
     };
-    let columns: Vec<_> = OBSERVATION.iter().map(named("source")).chain(TRACE.iter().map(named("lookup"))).collect();
+    let columns: Vec<_> =
+        OBSERVATION.iter().map(named("source")).chain(TRACE.iter().map(named("lookup"))).collect();
     let layout = Arc::new(NativeLayout::new(&columns).expect("blocks can hold the columns"));
     let mut builder = BlockBuilder::new(layout);
-    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(&rows))).bench_local(|| {
-        for [source, lookup] in &rows {
-            builder.append([source, lookup]).expect("the rows are whole");
-        }
-        builder.finish().expect("the rows are whole")
-    });
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(&rows))).bench_local(
+        || {
+            for [source, lookup] in &rows {
+                builder.append([source, lookup]).expect("the rows are whole");
+            }
+            builder.finish().expect("the rows are whole")
+        },
+    );
 }

@@ -4,7 +4,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use clickhouse_backfill::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression};
+use clickhouse_backfill::clickhouse::{
+    Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression,
+};
 use clickhouse_backfill::job::{BindOptions, bind, load};
 use clickhouse_backfill::load::{LoadRequest, Prepared, Recording, new_id, prepare};
 use clickhouse_backfill::pipeline::{Concurrency, PipelineOptions};
@@ -21,10 +23,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Fills a partition by a built-in job or the file of one, and says what became of it.
-pub async fn fill(endpoint: Endpoint, job: &str, partition: &str) -> Result<String, Box<dyn Error>> {
+pub async fn fill(
+    endpoint: Endpoint,
+    job: &str,
+    partition: &str,
+) -> Result<String, Box<dyn Error>> {
     // Where is read and written. The id is a part of all queries' ids, by which system.query_log finds them.
     let database = endpoint.database().to_owned();
-    let connection = Connection::new(endpoint, WireCompression::None, QueryPrefix::new(&new_id()), Timeouts::default())?;
+    let connection = Connection::new(
+        endpoint,
+        WireCompression::None,
+        QueryPrefix::new(&new_id()),
+        Timeouts::default(),
+    )?;
     let servers = Servers::one(connection);
     let version = servers.target.hello().await?;
 
@@ -43,7 +54,14 @@ pub async fn fill(endpoint: Endpoint, job: &str, partition: &str) -> Result<Stri
     let pipeline = PipelineOptions::new(&job, &memory, readers, inserters);
 
     // Recorded in tables, so that it can be resumed, and nobody fills the same partition at the same time.
-    let mut request = LoadRequest::new(servers, version, job, partition.parse()?, PlanOptions::new(memory), pipeline);
+    let mut request = LoadRequest::new(
+        servers,
+        version,
+        job,
+        partition.parse()?,
+        PlanOptions::new(memory),
+        pipeline,
+    );
     request.recording = Some(Recording::in_tables(&database));
     let counters = request.counters.clone();
 
@@ -51,9 +69,15 @@ pub async fn fill(endpoint: Endpoint, job: &str, partition: &str) -> Result<Stri
         Prepared::Ready(mut load) => {
             load.begin().await?;
             let ended = load.run().await?;
-            format!("{ended:?}: {} rows inserted, {} of them matched", counters.inserted_rows.get(), counters.matched_rows.get())
+            format!(
+                "{ended:?}: {} rows inserted, {} of them matched",
+                counters.inserted_rows.get(),
+                counters.matched_rows.get()
+            )
         }
-        Prepared::AlreadyComplete(load) => format!("completed before, with {} rows", load.rows_inserted),
+        Prepared::AlreadyComplete(load) => {
+            format!("completed before, with {} rows", load.rows_inserted)
+        }
         Prepared::Empty(_) => "the partition has no rows".to_owned(),
     })
 }

@@ -30,8 +30,11 @@ const TARGETS: [(&str, Body); 13] = [
 const NEIGHBOURS: usize = 200;
 
 fn names(folder: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -47,12 +50,21 @@ fn the_corpora_hold() {
     for (target, body) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         let mut random = Random(7);
-        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        for entry in
+            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
             let path = entry.unwrap().path();
             let bytes = fs::read(&path).unwrap();
-            for neighbour in std::iter::once(bytes.clone()).chain((0..NEIGHBOURS).map(|_| changed(&bytes, &mut random))) {
+            for neighbour in std::iter::once(bytes.clone())
+                .chain((0..NEIGHBOURS).map(|_| changed(&bytes, &mut random)))
+            {
                 let held = catch_unwind(AssertUnwindSafe(|| body(&neighbour))).is_ok();
-                assert!(held, "{target} fails near {}, on {:?}", path.display(), String::from_utf8_lossy(&neighbour));
+                assert!(
+                    held,
+                    "{target} fails near {}, on {:?}",
+                    path.display(),
+                    String::from_utf8_lossy(&neighbour)
+                );
             }
         }
     }

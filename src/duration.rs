@@ -44,7 +44,17 @@ mod tests {
         assert_eq!(parse_duration("5m"), parse_duration("300 s"));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
-        for text in ["", "s", "30", "1.5s", "-1s", "1d", "721h", "99999999999999999999s", "18446744073709551615h"] {
+        for text in [
+            "",
+            "s",
+            "30",
+            "1.5s",
+            "-1s",
+            "1d",
+            "721h",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert!(parse_timeout("0s").is_err());

@@ -59,7 +59,11 @@ pub fn row_rate(rows_per_second: f64) -> String {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people, never negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate for people, never negative"
+)]
 fn whole(rate: f64) -> u64 {
     rate.round() as u64
 }
@@ -67,7 +71,11 @@ fn whole(rate: f64) -> u64 {
 /// `1 h 02 min`, `3 min 20 s`, `4.2 s`
 pub fn duration(duration: Duration) -> String {
     // What would be rounded up to a minute is one.
-    let seconds = if duration.as_secs_f64() < 59.95 { duration.as_secs() } else { duration.as_secs().max(60) };
+    let seconds = if duration.as_secs_f64() < 59.95 {
+        duration.as_secs()
+    } else {
+        duration.as_secs().max(60)
+    };
     match seconds {
         0..60 => format!("{:.1} s", duration.as_secs_f64()),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
@@ -82,10 +90,19 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
+        assert_eq!(
+            [count(0), count(999), count(1000), count(1_234_567)],
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [bytes(0), bytes(1023), bytes(1536), bytes(5 << 30)],
+            ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
+        );
         let seconds = |seconds| duration(Duration::from_secs_f64(seconds));
-        assert_eq!([seconds(4.24), seconds(200.0), seconds(3725.0), seconds(90_000.0)], ["4.2 s", "3 min 20 s", "1 h 02 min", "1 d 01 h"]);
+        assert_eq!(
+            [seconds(4.24), seconds(200.0), seconds(3725.0), seconds(90_000.0)],
+            ["4.2 s", "3 min 20 s", "1 h 02 min", "1 d 01 h"]
+        );
         assert_eq!([seconds(59.94), seconds(59.96)], ["59.9 s", "1 min 00 s"]);
         assert_eq!(
             [row_rate(0.0), row_rate(999.4), row_rate(999.6), row_rate(78_312.0)],

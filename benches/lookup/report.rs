@@ -16,7 +16,10 @@ const LOOKUPS: usize = 4_000_000;
 pub fn print(count: usize) {
     for metadata in [Metadata::None, Metadata::Distinct, Metadata::Shared] {
         let traces = Traces::new(count, metadata);
-        println!("{count} traces, metadata: {metadata:?}, {:.1} bytes of different metadata a trace", traces.metadata_bytes());
+        println!(
+            "{count} traces, metadata: {metadata:?}, {:.1} bytes of different metadata a trace",
+            traces.metadata_bytes()
+        );
         let map = load(&traces);
         look_up(&map, &traces);
     }
@@ -40,16 +43,26 @@ fn load(traces: &Traces) -> FrozenLookupMap {
         slowest = slowest.max(took);
     }
     let per = |bytes: usize| bytes as f64 / traces.len() as f64;
-    println!("  loading: {}, slowest {BATCH} took {slowest:?}", time.per_item(traces.len(), "inserts"));
+    println!(
+        "  loading: {}, slowest {BATCH} took {slowest:?}",
+        time.per_item(traces.len(), "inserts")
+    );
     println!("  loading: {:.1} bytes a trace", per(map.memory_bytes()));
     if traces.metadata_bytes() == 0.0 {
         // Only the first map: later ones take memory that the process already has.
-        println!("  loading: {:.1} resident bytes a trace", per(resident_bytes().saturating_sub(before)));
+        println!(
+            "  loading: {:.1} resident bytes a trace",
+            per(resident_bytes().saturating_sub(before))
+        );
     }
     let begin = Instant::now();
     let map = map.freeze().expect("memory for the traces");
     let took = begin.elapsed();
-    println!("  frozen:  {took:?}, {:.1} bytes a trace, {} traces", per(map.memory_bytes()), map.len());
+    println!(
+        "  frozen:  {took:?}, {:.1} bytes a trace, {} traces",
+        per(map.memory_bytes()),
+        map.len()
+    );
     map
 }
 
@@ -133,7 +146,10 @@ pub fn print_baseline(count: usize) {
         });
     }
     println!("  loading: {}", time.per_item(count, "inserts"));
-    println!("  loading: {:.1} resident bytes a trace", resident_bytes().saturating_sub(before) as f64 / count as f64);
+    println!(
+        "  loading: {:.1} resident bytes a trace",
+        resident_bytes().saturating_sub(before) as f64 / count as f64
+    );
     let mut time = Stopwatch::default();
     for start in (0..LOOKUPS).step_by(BATCH) {
         let mut trace = Trace::default();
@@ -176,20 +192,31 @@ impl Stopwatch {
     }
 
     fn per_item(&self, items: usize, name: &str) -> String {
-        let [wall, processor] = [self.wall, self.processor].map(|time| time.as_secs_f64() * 1e9 / items as f64);
-        format!("{wall:.0} ns, {:.2} M {name}/s (processor: {processor:.0} ns, {:.2} M/s)", 1e3 / wall, 1e3 / processor)
+        let [wall, processor] =
+            [self.wall, self.processor].map(|time| time.as_secs_f64() * 1e9 / items as f64);
+        format!(
+            "{wall:.0} ns, {:.2} M {name}/s (processor: {processor:.0} ns, {:.2} M/s)",
+            1e3 / wall,
+            1e3 / processor
+        )
     }
 }
 
 /// What this thread has had of a processor, zero where the system does not tell.
 fn processor_time() -> Duration {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    Duration::from_nanos(times.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0))
+    Duration::from_nanos(
+        times.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0),
+    )
 }
 
 /// The process's resident memory, zero where the system does not tell.
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<usize>().ok()).unwrap_or(0) * 1024
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kilobytes| kilobytes.parse::<usize>().ok())
+        .unwrap_or(0)
+        * 1024
 }

@@ -92,7 +92,11 @@ impl Traces {
 
         trace.key.clear();
         let length = 25 + (project % 12) as usize;
-        string(&mut trace.key, &hex(mix(project), mix(project + 100), 0)[..length.min(32)], &b"-abc"[..length.saturating_sub(32)]);
+        string(
+            &mut trace.key,
+            &hex(mix(project), mix(project + 100), 0)[..length.min(32)],
+            &b"-abc"[..length.saturating_sub(32)],
+        );
         trace.key_ends[0] = trace.key.len();
         let form = if project % 4 == 0 { 0 } else { 1 };
         string(&mut trace.key, hex(random, mix(random), form), b"");

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 
 use super::control_arguments::{CtlArguments, ThrottleArguments};
 use super::documents::{CompletionsArguments, ManArguments};
@@ -15,7 +17,9 @@ use super::fault_arguments::FaultArguments;
 use super::hook_arguments::HookArguments;
 use super::ledger_arguments::{LedgerArguments, LedgerPlaceArguments};
 use super::metrics_arguments::MetricsArguments;
-use super::partition_arguments::{HistoryArguments, PartitionArguments, PartitionsArguments, ReportArguments};
+use super::partition_arguments::{
+    HistoryArguments, PartitionArguments, PartitionsArguments, ReportArguments,
+};
 use super::preflight_arguments::PreflightArguments;
 use super::server_arguments::ServerArguments;
 use super::size::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
@@ -79,10 +83,14 @@ Exit codes: 0 whenever the ledger could be read, whatever it says; 1 or 2 otherw
     )]
     Report(Box<ReportArguments>),
     /// List what was done of all partitions, and what is missing between them.
-    #[command(after_help = "Examples:\n  clickhouse-backfill history\n  clickhouse-backfill history --job langfuse-events --json")]
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill history\n  clickhouse-backfill history --job langfuse-events --json"
+    )]
     History(Box<HistoryArguments>),
     /// List the built-in jobs, or print one for copying.
-    #[command(after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml"
+    )]
     Job(JobArguments),
     /// Print the script that lets a shell complete commands, flags and values.
     #[command(
@@ -90,7 +98,9 @@ Exit codes: 0 whenever the ledger could be read, whatever it says; 1 or 2 otherw
     )]
     Completions(CompletionsArguments),
     /// Print the man page, or write one for each command.
-    #[command(after_help = "Examples:\n  clickhouse-backfill man | man -l -\n  clickhouse-backfill man --out /usr/local/share/man/man1")]
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill man | man -l -\n  clickhouse-backfill man --out /usr/local/share/man/man1"
+    )]
     Man(ManArguments),
     /// Look at a run from another terminal, pause it, change its settings, or stop it.
     #[command(
@@ -296,7 +306,9 @@ pub(super) enum JobCommand {
     #[command(after_help = "Examples:\n  clickhouse-backfill job list")]
     List,
     /// Print the file of a job.
-    #[command(after_help = "Examples:\n  clickhouse-backfill job show langfuse-events > my-job.toml")]
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill job show langfuse-events > my-job.toml"
+    )]
     Show {
         /// Built-in job, or the file of a job.
         name: String,
@@ -333,7 +345,9 @@ pub fn command() -> clap::Command {
 
 /// Parses the process's arguments; `None` where help or the version was printed.
 pub(super) fn parse(environment: &Environment) -> Result<Option<Command>, Failure> {
-    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
+    let parsed = command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     match parsed {
         Ok((mut cli, matches)) => {
             if let Some((_, matches)) = matches.subcommand() {
@@ -341,7 +355,9 @@ pub(super) fn parse(environment: &Environment) -> Result<Option<Command>, Failur
             }
             Ok(Some(cli.command))
         }
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
             // Help goes to stdout; where that is closed, there is nothing to do.
             let _ = error.print();
             Ok(None)

@@ -11,12 +11,17 @@ use crate::pipeline::{Patience, PipelineOptions, RetryPolicy, RowFormat, Stop};
 
 /// What the command line changes of the job.
 pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {
-    let exclusions = if arguments.exclude_dataset_items { vec!["dataset-items".to_owned()] } else { Vec::new() };
+    let exclusions =
+        if arguments.exclude_dataset_items { vec!["dataset-items".to_owned()] } else { Vec::new() };
     BindOptions { target_table: arguments.target_table.clone(), exclusions }
 }
 
 /// How the pipeline works.
-pub(super) fn pipeline_options(arguments: &RunArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
+pub(super) fn pipeline_options(
+    arguments: &RunArguments,
+    job: &BoundJob,
+    resources: &Resources,
+) -> Result<PipelineOptions, Failure> {
     let options = filling(&arguments.throughput, &arguments.faults, job, resources)?;
     Ok(PipelineOptions { dry_run: arguments.dry_run, ..options })
 }
@@ -37,7 +42,11 @@ pub(super) fn filling(
 }
 
 /// The same without patience for faults: nobody is waited for, and the first chunk that fails is the last.
-pub(super) fn impatient(throughput: &ThroughputArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
+pub(super) fn impatient(
+    throughput: &ThroughputArguments,
+    job: &BoundJob,
+    resources: &Resources,
+) -> Result<PipelineOptions, Failure> {
     let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
     let Resources { readers, inserters, memory, .. } = *resources;
     Ok(PipelineOptions {
@@ -58,7 +67,11 @@ fn retry(throughput: &ThroughputArguments) -> RetryPolicy {
 }
 
 /// How long what comes before the first row is asked again.
-pub(super) fn patience(throughput: &ThroughputArguments, faults: &FaultArguments, stop: &Stop) -> Patience {
+pub(super) fn patience(
+    throughput: &ThroughputArguments,
+    faults: &FaultArguments,
+    stop: &Stop,
+) -> Patience {
     Patience { retry: retry(throughput), outage_wait: faults.outage_wait, stop: stop.clone() }
 }
 

@@ -6,19 +6,26 @@ use std::path::{Path, PathBuf};
 use super::arguments::CompressionChoice;
 use super::failure::{End, Failure, connecting};
 use super::server_arguments::{ServerArguments, SourceArguments, TlsArguments};
-use crate::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression};
+use crate::clickhouse::{
+    Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression,
+};
 
 /// Prepares the connections; nothing is sent yet.
 ///
 /// # Errors
 /// What is wrong with a URL, a database's name or a password file. None of them shows a URL as it was given, which may hold a password.
-pub(super) fn servers(arguments: &ServerArguments, compression: CompressionChoice, run_id: &str) -> Result<Servers, Failure> {
+pub(super) fn servers(
+    arguments: &ServerArguments,
+    compression: CompressionChoice,
+    run_id: &str,
+) -> Result<Servers, Failure> {
     let queries = QueryPrefix::new(run_id);
     let (source, target) = (source(arguments)?, target(arguments)?);
     let tls = tls(&arguments.tls)?;
     if !tls.is_default() && !source.iter().chain([&target]).any(Endpoint::is_encrypted) {
         let message = "a certificate is given (CA_CERT, CLIENT_CERT), but the URL is http: nothing would be encrypted";
-        return Err(Failure::usage(message).hint("use an https URL; ClickHouse's https_port is 8443 by default"));
+        return Err(Failure::usage(message)
+            .hint("use an https URL; ClickHouse's https_port is 8443 by default"));
     }
     let connection = |endpoint: Endpoint, end: End| {
         let compression = compression_for(compression, &endpoint);
@@ -34,11 +41,21 @@ pub(super) fn servers(arguments: &ServerArguments, compression: CompressionChoic
 }
 
 fn target(arguments: &ServerArguments) -> Result<Endpoint, Failure> {
-    let password = password(arguments.clickhouse_password.as_ref(), arguments.clickhouse_password_file.as_deref())?;
+    let password = password(
+        arguments.clickhouse_password.as_ref(),
+        arguments.clickhouse_password_file.as_deref(),
+    )?;
     if arguments.clickhouse_db.is_empty() {
-        return Err(Failure::usage("the database is empty").hint("set --clickhouse-db or CLICKHOUSE_DB"));
+        return Err(
+            Failure::usage("the database is empty").hint("set --clickhouse-db or CLICKHOUSE_DB")
+        );
     }
-    let endpoint = Endpoint::new(&arguments.clickhouse_url, arguments.clickhouse_user.as_deref(), password, &arguments.clickhouse_db);
+    let endpoint = Endpoint::new(
+        &arguments.clickhouse_url,
+        arguments.clickhouse_user.as_deref(),
+        password,
+        &arguments.clickhouse_db,
+    );
     endpoint.map_err(|error| connecting(&error, End::Target))
 }
 
@@ -46,7 +63,13 @@ fn target(arguments: &ServerArguments) -> Result<Endpoint, Failure> {
 ///
 /// The target's user and password are those of its server alone: another URL gets neither, and another user not the password.
 fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
-    let SourceArguments { source_url, source_user, source_password, source_password_file, source_db } = &arguments.source;
+    let SourceArguments {
+        source_url,
+        source_user,
+        source_password,
+        source_password_file,
+        source_db,
+    } = &arguments.source;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (url, user, database) = (given(source_url), given(source_user), given(source_db));
     let mut password = password(source_password.as_ref(), source_password_file.as_deref())?;
@@ -61,12 +84,17 @@ fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
         } else {
             name.clone_from(&arguments.clickhouse_user);
             if password.is_none() {
-                password = self::password(arguments.clickhouse_password.as_ref(), arguments.clickhouse_password_file.as_deref())?;
+                password = self::password(
+                    arguments.clickhouse_password.as_ref(),
+                    arguments.clickhouse_password_file.as_deref(),
+                )?;
             }
         }
     }
     let url = url.as_ref().unwrap_or(&arguments.clickhouse_url);
-    Endpoint::new(url, name.as_deref(), password, &database).map(Some).map_err(|error| connecting(&error, End::Source))
+    Endpoint::new(url, name.as_deref(), password, &database)
+        .map(Some)
+        .map_err(|error| connecting(&error, End::Source))
 }
 
 fn password(given: Option<&Password>, file: Option<&Path>) -> Result<Option<Password>, Failure> {
@@ -91,10 +119,13 @@ pub(super) fn first_line(text: &str) -> &str {
 
 /// An empty file name counts as not given.
 fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
-    let given =
-        |path: &'static str, file: &Option<PathBuf>| file.clone().filter(|file| !file.as_os_str().is_empty()).map(|file| (path, file));
+    let given = |path: &'static str, file: &Option<PathBuf>| {
+        file.clone().filter(|file| !file.as_os_str().is_empty()).map(|file| (path, file))
+    };
     let read = |(flag, path): &(&str, PathBuf)| {
-        fs::read(path).map_err(|error| Failure::usage(format!("the file {} of {flag} cannot be read: {error}", path.display())))
+        fs::read(path).map_err(|error| {
+            Failure::usage(format!("the file {} of {flag} cannot be read: {error}", path.display()))
+        })
     };
     let refused = |(flag, path): &(&str, PathBuf), words: String| {
         Failure::usage(format!("the file {} of {flag} cannot be used: {words}", path.display()))
@@ -104,12 +135,20 @@ fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
     if let Some(file) = given("--ca-cert", &arguments.ca_cert) {
         tls = tls.with_roots(&read(&file)?).map_err(|words| refused(&file, words))?;
     }
-    match (given("--client-cert", &arguments.client_cert), given("--client-key", &arguments.client_key)) {
+    match (
+        given("--client-cert", &arguments.client_cert),
+        given("--client-key", &arguments.client_key),
+    ) {
         (None, None) => {}
         (Some(certificate), Some(key)) => {
-            tls = tls.with_identity(&read(&certificate)?, &read(&key)?).map_err(|words| refused(&certificate, words))?;
+            tls = tls
+                .with_identity(&read(&certificate)?, &read(&key)?)
+                .map_err(|words| refused(&certificate, words))?;
         }
-        _ => return Err(Failure::usage("--client-cert and --client-key belong together").hint("give both, or neither")),
+        _ => {
+            return Err(Failure::usage("--client-cert and --client-key belong together")
+                .hint("give both, or neither"));
+        }
     }
     Ok(tls)
 }
@@ -141,20 +180,39 @@ mod tests {
         let line = Line::parse_from(target.iter().chain(arguments));
         let endpoint = source(&line.server).unwrap()?;
         let text = format!("{endpoint:?}");
-        Some((endpoint.url().to_string(), endpoint.user().to_owned(), text.contains("(hidden)"), endpoint.database().to_owned()))
+        Some((
+            endpoint.url().to_string(),
+            endpoint.user().to_owned(),
+            text.contains("(hidden)"),
+            endpoint.database().to_owned(),
+        ))
     }
 
     #[test]
     fn the_source_takes_from_the_target_what_is_not_said_but_no_password_goes_elsewhere() {
-        let found = |url: &str, user: &str, password: bool, database: &str| Some((url.into(), user.into(), password, database.into()));
+        let found = |url: &str, user: &str, password: bool, database: &str| {
+            Some((url.into(), user.into(), password, database.into()))
+        };
         assert_eq!(source_of(&[]), None);
         assert_eq!(source_of(&["--source-url=", "--source-user=", "--source-db="]), None);
         assert_eq!(source_of(&["--source-db=e"]), found("http://one/", "ann", true, "e"));
         assert_eq!(source_of(&["--source-password=p"]), found("http://one/", "ann", true, "d"));
         assert_eq!(source_of(&["--source-user=bob"]), found("http://one/", "bob", false, "d"));
-        assert_eq!(source_of(&["--source-url=http://two"]), found("http://two/", "default", false, "d"));
-        assert_eq!(source_of(&["--source-url=http://two", "--clickhouse-user=u"]), found("http://two/", "default", false, "d"));
-        assert_eq!(source_of(&["--source-url=http://bob:p@two", "--source-db=e"]), found("http://two/", "bob", true, "e"));
-        assert_eq!(source_of(&["--source-url=http://two", "--clickhouse-password=p"]), found("http://two/", "default", false, "d"));
+        assert_eq!(
+            source_of(&["--source-url=http://two"]),
+            found("http://two/", "default", false, "d")
+        );
+        assert_eq!(
+            source_of(&["--source-url=http://two", "--clickhouse-user=u"]),
+            found("http://two/", "default", false, "d")
+        );
+        assert_eq!(
+            source_of(&["--source-url=http://bob:p@two", "--source-db=e"]),
+            found("http://two/", "bob", true, "e")
+        );
+        assert_eq!(
+            source_of(&["--source-url=http://two", "--clickhouse-password=p"]),
+            found("http://two/", "default", false, "d")
+        );
     }
 }

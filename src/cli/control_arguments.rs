@@ -74,7 +74,9 @@ pub(super) struct CtlArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum CtlCommand {
     /// Show how far the run is, why it waits, and what it is set to.
-    #[command(after_help = "Examples:\n  clickhouse-backfill ctl status\n  clickhouse-backfill ctl status --json")]
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill ctl status\n  clickhouse-backfill ctl status --json"
+    )]
     Status,
     /// Begin no new chunk; those under way are finished.
     #[command(after_help = "Examples:\n  clickhouse-backfill ctl pause")]
@@ -83,10 +85,12 @@ pub(super) enum CtlCommand {
     #[command(after_help = "Examples:\n  clickhouse-backfill ctl resume")]
     Resume,
     /// Change settings while the run is on.
-    #[command(after_help = "Examples:\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl set inserters=auto\n  \
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl set inserters=auto\n  \
 clickhouse-backfill ctl set max-rows-per-second=50000\n  clickhouse-backfill ctl set max-rows-per-second=none max-parts=400\n\n\
 Settings:\n  inserters, readers: a number, or auto for one that finds itself\n  \
-max-rows-per-second, max-merges, max-server-memory-used, max-replica-delay, window: as run takes them, or none\n  max-parts: the same, or auto")]
+max-rows-per-second, max-merges, max-server-memory-used, max-replica-delay, window: as run takes them, or none\n  max-parts: the same, or auto"
+    )]
     Set {
         /// The settings, each with its new value.
         #[arg(value_name = "NAME=VALUE", required = true, value_parser = parse_pair)]
@@ -98,6 +102,8 @@ max-rows-per-second, max-merges, max-server-memory-used, max-replica-delay, wind
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
-    pair.filter(|(name, _)| !name.is_empty()).ok_or_else(|| "give a setting and its value, such as inserters=4".to_owned())
+    let pair =
+        text.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    pair.filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| "give a setting and its value, such as inserters=4".to_owned())
 }

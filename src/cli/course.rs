@@ -26,7 +26,13 @@ pub(super) struct Course<'a> {
 
 impl<'a> Course<'a> {
     pub(super) fn new(telling: &'a Telling<'a>, partition: &Partition) -> Self {
-        Self { telling, partition: partition.to_string(), observed: None, beginning: None, summary: None }
+        Self {
+            telling,
+            partition: partition.to_string(),
+            observed: None,
+            beginning: None,
+            summary: None,
+        }
     }
 
     /// The run is planned, and rows are about to move.
@@ -35,7 +41,8 @@ impl<'a> Course<'a> {
         if let Some(exporter) = &self.telling.exporter {
             exporter.observe(run.clone());
         }
-        let (subject, run_id) = (run.control().subject(), run.control().run_id().unwrap_or_default());
+        let (subject, run_id) =
+            (run.control().subject(), run.control().run_id().unwrap_or_default());
         let json = json!({
             "status": "started", "job": subject.job, "partition": subject.partition, "run_id": run_id, "dry_run": subject.dry_run,
             "source": subject.source, "target": subject.target, "worker": run.info().worker,
@@ -49,7 +56,8 @@ impl<'a> Course<'a> {
             json: json.to_string(),
         };
         let hooks = self.telling.arguments.hooks.clone();
-        self.beginning = Some(tokio::spawn(async move { run_hooks(&hooks, Event::Start, &told).await }));
+        self.beginning =
+            Some(tokio::spawn(async move { run_hooks(&hooks, Event::Start, &told).await }));
         self.observed = Some(run);
     }
 

@@ -25,7 +25,8 @@ pub(super) fn ctl(arguments: &CtlArguments) -> Result<ExitCode, Failure> {
         answer = ask(&socket, &request).map_err(failure)?;
     }
     let status = answer.status.unwrap_or_default();
-    let text = if arguments.json { format!("{status:#}\n") } else { words(&arguments.command, &status) };
+    let text =
+        if arguments.json { format!("{status:#}\n") } else { words(&arguments.command, &status) };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -40,16 +41,25 @@ fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
     match (found.pop(), found.pop()) {
         (Some(path), None) => Ok(path),
         (None, _) => {
-            let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            let folders: Vec<_> =
+                folders.iter().map(|folder| folder.display().to_string()).collect();
             Err(Failure::usage(format!("no run under way is found in {}", folders.join(", ")))
                 .hint("--socket names the control socket of the run, clickhouse-backfill-<process>.sock")
                 .hint("--log-file names the run's log file, beside which it lies"))
         }
         (Some(last), Some(other)) => {
-            let mut failure = Failure::usage("there are several runs under way; --socket says which is meant");
+            let mut failure =
+                Failure::usage("there are several runs under way; --socket says which is meant");
             for path in found.into_iter().chain([other, last]) {
-                let of = ask(&path, &Request::Status {}).ok().and_then(|answer| answer.status).map(|status| headline(&status));
-                failure = failure.hint(format!("--socket {}: {}", path.display(), of.unwrap_or_else(|| "it does not answer".to_owned())));
+                let of = ask(&path, &Request::Status {})
+                    .ok()
+                    .and_then(|answer| answer.status)
+                    .map(|status| headline(&status));
+                failure = failure.hint(format!(
+                    "--socket {}: {}",
+                    path.display(),
+                    of.unwrap_or_else(|| "it does not answer".to_owned())
+                ));
             }
             Err(failure)
         }
@@ -72,9 +82,10 @@ fn requests(command: &CtlCommand) -> Vec<Request> {
         CtlCommand::Pause => vec![Request::Pause {}],
         CtlCommand::Resume => vec![Request::Resume {}],
         CtlCommand::Stop => vec![Request::Stop {}],
-        CtlCommand::Set { settings } => {
-            settings.iter().map(|(name, value)| Request::Set { name: name.clone(), value: value.clone() }).collect()
-        }
+        CtlCommand::Set { settings } => settings
+            .iter()
+            .map(|(name, value)| Request::Set { name: name.clone(), value: value.clone() })
+            .collect(),
     }
 }
 
@@ -82,20 +93,35 @@ fn requests(command: &CtlCommand) -> Vec<Request> {
 fn words(command: &CtlCommand, status: &Value) -> String {
     match command {
         CtlCommand::Status => text(status),
-        CtlCommand::Pause => "paused: no new chunk is begun, those under way are finished\n".to_owned(),
+        CtlCommand::Pause => {
+            "paused: no new chunk is begun, those under way are finished\n".to_owned()
+        }
         CtlCommand::Resume => {
-            let others: Vec<_> = reasons(status).into_iter().filter(|reason| *reason != "paused with ctl").collect();
-            if others.is_empty() { "resumed\n".to_owned() } else { format!("resumed; still waiting: {}\n", others.join("; ")) }
+            let others: Vec<_> =
+                reasons(status).into_iter().filter(|reason| *reason != "paused with ctl").collect();
+            if others.is_empty() {
+                "resumed\n".to_owned()
+            } else {
+                format!("resumed; still waiting: {}\n", others.join("; "))
+            }
         }
         CtlCommand::Set { settings } => {
-            let mut text: String = settings.iter().flat_map(|(name, value)| [name.as_str(), "=", value.as_str(), "\n"]).collect();
-            for name in without_effect(status).into_iter().filter(|name| settings.iter().any(|(set, _)| set == name)) {
+            let mut text: String = settings
+                .iter()
+                .flat_map(|(name, value)| [name.as_str(), "=", value.as_str(), "\n"])
+                .collect();
+            for name in without_effect(status)
+                .into_iter()
+                .filter(|name| settings.iter().any(|(set, _)| set == name))
+            {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "note: {name} {HAS_NO_EFFECT}");
             }
             text
         }
-        CtlCommand::Stop => "stopping: the inserts in flight are finished, then the run exits with 130\n".to_owned(),
+        CtlCommand::Stop => {
+            "stopping: the inserts in flight are finished, then the run exits with 130\n".to_owned()
+        }
     }
 }
 
@@ -138,7 +164,8 @@ fn headline(status: &Value) -> String {
 }
 
 fn text(status: &Value) -> String {
-    let (progress, limits, rules, server) = (&status["progress"], &status["limits"], &status["rules"], &status["server"]);
+    let (progress, limits, rules, server) =
+        (&status["progress"], &status["limits"], &status["rules"], &status["server"]);
     let mut text = format!("{}\n", headline(status));
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
@@ -162,8 +189,19 @@ fn text(status: &Value) -> String {
     line("state", &state);
     let rows = progress["rows"].as_u64().unwrap_or_default();
     let of = progress["rows_expected"].as_u64().filter(|&expected| expected > 0);
-    let of = of.map(|expected| format!(" of {} ({:.1} %)", count(expected), rows as f64 * 100.0 / expected as f64)).unwrap_or_default();
-    line("rows", &format!("{}{of}, inserts in flight: {}", count(rows), number(&progress["inserts_in_flight"])));
+    let of = of
+        .map(|expected| {
+            format!(" of {} ({:.1} %)", count(expected), rows as f64 * 100.0 / expected as f64)
+        })
+        .unwrap_or_default();
+    line(
+        "rows",
+        &format!(
+            "{}{of}, inserts in flight: {}",
+            count(rows),
+            number(&progress["inserts_in_flight"])
+        ),
+    );
     line(
         "chunks",
         &format!(
@@ -180,10 +218,19 @@ fn text(status: &Value) -> String {
         line(name, &format!("{}{auto} (at most {})", number(&limits[name]), number(most)));
     }
     let rate = limits["max_rows_per_second"].as_u64();
-    line("rate", &rate.map_or_else(|| "not limited".to_owned(), |rate| format!("at most {}", row_rate(rate as f64))));
+    line(
+        "rate",
+        &rate.map_or_else(
+            || "not limited".to_owned(),
+            |rate| format!("at most {}", row_rate(rate as f64)),
+        ),
+    );
     let blind = without_effect(status);
-    let blind =
-        if blind.is_empty() { String::new() } else { format!("; without effect, since the figure is not known: {}", blind.join(", ")) };
+    let blind = if blind.is_empty() {
+        String::new()
+    } else {
+        format!("; without effect, since the figure is not known: {}", blind.join(", "))
+    };
     line("waits above", &format!("{}{blind}", limits_in_words(rules)));
     line("server", &server_in_words(server));
     text
@@ -193,20 +240,40 @@ fn limits_in_words(rules: &Value) -> String {
     let mut limits = Vec::new();
     limits.extend(rules["parts_limit"].as_u64().map(|limit| counted(limit, "part")));
     limits.extend(rules["max_merges"].as_u64().map(|limit| counted(limit, "merge")));
-    limits.extend(rules["max_server_memory_used"].as_u64().map(|percent| format!("{percent} % of the server's memory")));
-    limits.extend(rules["max_replica_delay_seconds"].as_u64().map(|limit| format!("replica {} behind", seconds(limit))));
+    limits.extend(
+        rules["max_server_memory_used"]
+            .as_u64()
+            .map(|percent| format!("{percent} % of the server's memory")),
+    );
+    limits.extend(
+        rules["max_replica_delay_seconds"]
+            .as_u64()
+            .map(|limit| format!("replica {} behind", seconds(limit))),
+    );
     limits.extend(rules["window"].as_str().map(|window| format!("window {window}")));
     if limits.is_empty() { "no limit".to_owned() } else { limits.join(", ") }
 }
 
 fn server_in_words(server: &Value) -> String {
     let mut figures = Vec::new();
-    figures.extend(PartitionParts::deserialize(&server["parts"]).ok().map(|parts| parts.to_string()));
+    figures
+        .extend(PartitionParts::deserialize(&server["parts"]).ok().map(|parts| parts.to_string()));
     figures.extend(server["merges"].as_u64().map(|merges| counted(merges, "merge")));
-    if let (Some(used), Some(total)) = (server["memory_used"].as_u64(), server["memory_total"].as_u64()) {
+    if let (Some(used), Some(total)) =
+        (server["memory_used"].as_u64(), server["memory_total"].as_u64())
+    {
         figures.push(format!("{} of {} memory", bytes(used), bytes(total)));
     }
-    figures.extend(server["replica_delay_seconds"].as_u64().map(|delay| format!("replica {} behind", seconds(delay))));
-    figures.extend(server["mutations"].as_u64().filter(|&mutations| mutations > 0).map(|mutations| counted(mutations, "mutation")));
+    figures.extend(
+        server["replica_delay_seconds"]
+            .as_u64()
+            .map(|delay| format!("replica {} behind", seconds(delay))),
+    );
+    figures.extend(
+        server["mutations"]
+            .as_u64()
+            .filter(|&mutations| mutations > 0)
+            .map(|mutations| counted(mutations, "mutation")),
+    );
     if figures.is_empty() { "its figures cannot be read".to_owned() } else { figures.join(", ") }
 }

@@ -34,7 +34,10 @@ pub(super) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, 
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
     // For bash, clap_complete 4.6 names the states of a program with a hyphen in two ways, so that no flag of a command is ever found.
-    print(&String::from_utf8_lossy(&script).replace("clickhouse__subcmd__backfill", "clickhouse__backfill"))?;
+    print(
+        &String::from_utf8_lossy(&script)
+            .replace("clickhouse__subcmd__backfill", "clickhouse__backfill"),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -46,22 +49,33 @@ pub(super) fn man(arguments: &ManArguments) -> Result<ExitCode, Failure> {
         print(&String::from_utf8_lossy(&page(&command)?))?;
         return Ok(ExitCode::SUCCESS);
     };
-    let failed = |path: &Path, error: std::io::Error| Failure::usage(format!("{} cannot be written: {error}", path.display()));
+    let failed = |path: &Path, error: std::io::Error| {
+        Failure::usage(format!("{} cannot be written: {error}", path.display()))
+    };
     std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     write_pages(&command, directory, &failed)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The page of this command and those of all commands below it, which are named as git names its own: `clickhouse-backfill-run.1`.
-fn write_pages(command: &Command, directory: &Path, failed: &impl Fn(&Path, std::io::Error) -> Failure) -> Result<(), Failure> {
+fn write_pages(
+    command: &Command,
+    directory: &Path,
+    failed: &impl Fn(&Path, std::io::Error) -> Failure,
+) -> Result<(), Failure> {
     let path = directory.join(format!("{}.1", name(command)));
     std::fs::write(&path, page(command)?).map_err(|error| failed(&path, error))?;
-    command.get_subcommands().filter(|sub| !sub.is_hide_set()).try_for_each(|sub| write_pages(sub, directory, failed))
+    command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .try_for_each(|sub| write_pages(sub, directory, failed))
 }
 
 fn page(command: &Command) -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(|error| Failure::stopped(&error))?;
+    clap_mangen::Man::new(command.clone())
+        .render(&mut page)
+        .map_err(|error| Failure::stopped(&error))?;
     Ok(page)
 }
 

@@ -25,11 +25,17 @@ pub(super) fn load() -> Result<Environment, Failure> {
     let path = Path::new(FILE);
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Environment::default()),
-        Err(error) => return Err(Failure::usage(format!("the file {FILE} cannot be read: {error}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Environment::default());
+        }
+        Err(error) => {
+            return Err(Failure::usage(format!("the file {FILE} cannot be read: {error}")));
+        }
     };
     let mut environment = Environment::default();
-    for entry in dotenvy::from_path_iter(path).map_err(|error| Failure::usage(format!("the file {FILE} cannot be read: {error}")))? {
+    for entry in dotenvy::from_path_iter(path)
+        .map_err(|error| Failure::usage(format!("the file {FILE} cannot be read: {error}")))?
+    {
         let (name, _) = entry.map_err(|_| Failure::usage(bad_line(&text)))?;
         if std::env::var_os(&name).is_none() {
             environment.lines.insert(name.clone(), line_of_variable(&text, &name));
@@ -49,13 +55,22 @@ pub(super) fn bad_line(text: &str) -> String {
     };
     // A quoted value may go over several lines, so a beginning that does not read may be the beginning of one that does.
     let good = (0..lines.len()).rev().find(reads).unwrap_or_default();
-    format!("{FILE}, line {}: this is not NAME=value\nhint: values with blanks, quotes, # or $ need single quotes around them", good + 1)
+    format!(
+        "{FILE}, line {}: this is not NAME=value\nhint: values with blanks, quotes, # or $ need single quotes around them",
+        good + 1
+    )
 }
 
 /// The first line that sets the variable, counted from 1.
 pub(super) fn line_of_variable(text: &str, name: &str) -> usize {
-    let sets =
-        |line: &str| line.trim_start().trim_start_matches("export ").trim_start().split('=').next().is_some_and(|left| left.trim() == name);
+    let sets = |line: &str| {
+        line.trim_start()
+            .trim_start_matches("export ")
+            .trim_start()
+            .split('=')
+            .next()
+            .is_some_and(|left| left.trim() == name)
+    };
     text.lines().position(sets).map_or(1, |line| line + 1)
 }
 
@@ -85,14 +100,24 @@ impl Environment {
     pub fn explain(&self, error: &clap::Error, command: &clap::Command) -> String {
         let text = error.render().to_string();
         match self.origin(error, command, &std::env::args_os().collect::<Vec<_>>()) {
-            Some(origin) => format!("{}\n\nnote: the value comes from {origin}", text.trim_start_matches("error: ").trim_end()),
+            Some(origin) => format!(
+                "{}\n\nnote: the value comes from {origin}",
+                text.trim_start_matches("error: ").trim_end()
+            ),
             None => text.trim_start_matches("error: ").to_owned(),
         }
     }
 
     /// Where the value of the argument that the error is about came from, unless it was given as a flag.
-    fn origin(&self, error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> Option<String> {
-        let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    fn origin(
+        &self,
+        error: &clap::Error,
+        command: &clap::Command,
+        arguments: &[OsString],
+    ) -> Option<String> {
+        let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+            return None;
+        };
         let flag = argument.split([' ', '=', '[']).next()?.trim_start_matches("--");
         let given = |argument: &OsString| {
             let argument = argument.to_string_lossy();
@@ -102,8 +127,11 @@ impl Environment {
             return None;
         }
         let all = command.get_subcommands().flat_map(clap::Command::get_arguments);
-        let variable =
-            all.filter(|argument| argument.get_long() == Some(flag)).find_map(clap::Arg::get_env)?.to_string_lossy().into_owned();
+        let variable = all
+            .filter(|argument| argument.get_long() == Some(flag))
+            .find_map(clap::Arg::get_env)?
+            .to_string_lossy()
+            .into_owned();
         std::env::var_os(&variable)?;
         Some(match self.lines.get(&variable) {
             Some(line) => format!("{variable} in {FILE}, line {line}"),

@@ -23,9 +23,18 @@ const DRAIN: Duration = Duration::from_secs(10);
 const SIZES: [(&str, f64); 2] = [("0.5 billion rows", 0.5e9), ("2.5 billion rows", 2.5e9)];
 
 /// A dry run as `run` would do it, that gives up at the first failure.
-pub(super) fn options(arguments: &ThroughputArguments, job: &BoundJob, resources: &Resources) -> Result<PipelineOptions, Failure> {
+pub(super) fn options(
+    arguments: &ThroughputArguments,
+    job: &BoundJob,
+    resources: &Resources,
+) -> Result<PipelineOptions, Failure> {
     let retry = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
-    Ok(PipelineOptions { dry_run: true, retry, drain_timeout: DRAIN, ..config::impatient(arguments, job, resources)? })
+    Ok(PipelineOptions {
+        dry_run: true,
+        retry,
+        drain_timeout: DRAIN,
+        ..config::impatient(arguments, job, resources)?
+    })
 }
 
 /// How long this partition and larger ones would take.
@@ -53,7 +62,11 @@ impl Estimate {
 }
 
 /// Measures.
-pub(super) async fn estimate(session: &Session, options: PipelineOptions, limit: Duration) -> Estimate {
+pub(super) async fn estimate(
+    session: &Session,
+    options: PipelineOptions,
+    limit: Duration,
+) -> Estimate {
     match trial(&session.servers, &session.job, options, &session.plan, limit).await {
         Ok(Some(trial)) => Estimate::Measured(trial),
         Ok(None) => Estimate::None(
@@ -87,7 +100,11 @@ fn text(trial: &Trial, rows: u64) -> String {
 /// More than three digits of a rate would be a pretence.
 fn rounded(rate: f64) -> String {
     let unit = if rate >= 100_000.0 { 1_000.0 } else { 100.0 };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of rows, never negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate of rows, never negative"
+    )]
     let rounded = ((rate / unit).round() * unit) as u64;
     count(rounded)
 }

@@ -88,7 +88,11 @@ impl Failure {
             return self;
         }
         let cause = "interrupted before the first row".to_owned();
-        Self { kind: Kind::Interrupted, causes: vec![cause], hints: vec!["run the same command again".to_owned()] }
+        Self {
+            kind: Kind::Interrupted,
+            causes: vec![cause],
+            hints: vec!["run the same command again".to_owned()],
+        }
     }
 
     /// Whether it is one.
@@ -286,19 +290,29 @@ impl From<PlanError> for Failure {
 
 impl From<RepeatsError> for Failure {
     fn from(error: RepeatsError) -> Self {
-        let failure = if matches!(error, RepeatsError::Server { .. }) { Self::stopped(&error) } else { Self::refused(error.to_string()) };
+        let failure = if matches!(error, RepeatsError::Server { .. }) {
+            Self::stopped(&error)
+        } else {
+            Self::refused(error.to_string())
+        };
         let window = |table: &TableName, setting: &str, blocks: u64| {
-            format!("ALTER TABLE {} MODIFY SETTING {setting} = {blocks} makes it recognize what comes again", table.quoted())
+            format!(
+                "ALTER TABLE {} MODIFY SETTING {setting} = {blocks} makes it recognize what comes again",
+                table.quoted()
+            )
         };
         let failure = match &error {
-            RepeatsError::NoWindow { target, setting: Some(setting), .. } | RepeatsError::View { target, setting, .. } => {
+            RepeatsError::NoWindow { target, setting: Some(setting), .. }
+            | RepeatsError::View { target, setting, .. } => {
                 failure.hint(window(target, setting, 10_000))
             }
-            RepeatsError::WindowTooSmall { target, needed, setting, .. } => failure.hint(window(target, setting, needed.saturating_mul(2))),
-            RepeatsError::NoWindow { .. } => failure,
-            RepeatsError::SwitchedOff { setting, .. } => {
-                failure.hint(format!("without {setting} under [settings.insert] of the job, blocks are recognized"))
+            RepeatsError::WindowTooSmall { target, needed, setting, .. } => {
+                failure.hint(window(target, setting, needed.saturating_mul(2)))
             }
+            RepeatsError::NoWindow { .. } => failure,
+            RepeatsError::SwitchedOff { setting, .. } => failure.hint(format!(
+                "without {setting} under [settings.insert] of the job, blocks are recognized"
+            )),
             RepeatsError::Again { target, .. } => {
                 return failure
                     .hint("without --restart, `run` goes on with the version that was begun, under the same tokens")
@@ -310,7 +324,9 @@ impl From<RepeatsError> for Failure {
             RepeatsError::Server { .. } => return failure,
         };
         let failure = match &error {
-            RepeatsError::NoWindow { .. } => failure.hint("a ReplacingMergeTree needs none: its repeated rows collapse by its sorting key"),
+            RepeatsError::NoWindow { .. } => failure.hint(
+                "a ReplacingMergeTree needs none: its repeated rows collapse by its sorting key",
+            ),
             _ => failure,
         };
         failure.hint("--allow-duplicates fills it all the same")
@@ -330,7 +346,10 @@ impl From<&PipelineError> for Failure {
     fn from(error: &PipelineError) -> Self {
         let mut failure = Self::stopped(error);
         if let PipelineError::Chunks { failed, .. } = error {
-            let reasons = failed.iter().take(CHUNKS_NAMED).map(|chunk| format!("chunk {}: {}", chunk.chunk + 1, chunk.reason));
+            let reasons = failed
+                .iter()
+                .take(CHUNKS_NAMED)
+                .map(|chunk| format!("chunk {}: {}", chunk.chunk + 1, chunk.reason));
             failure.causes.extend(reasons);
             if failed.len() > CHUNKS_NAMED {
                 failure.causes.push(format!("and {} more", failed.len() - CHUNKS_NAMED));

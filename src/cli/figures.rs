@@ -36,7 +36,8 @@ pub(super) fn summary(what: &What<'_>, counters: &Counters, ending: Ending) -> S
     let Ending { status, error, run_id, chunks, levels, planned, total } = ending;
     let numbers = counters.snapshot();
     let (lookup, stream) = counters.times();
-    let rows_per_second = if stream.is_zero() { 0.0 } else { numbers.inserted_rows as f64 / stream.as_secs_f64() };
+    let rows_per_second =
+        if stream.is_zero() { 0.0 } else { numbers.inserted_rows as f64 / stream.as_secs_f64() };
     Summary {
         status,
         job: job.name.clone(),

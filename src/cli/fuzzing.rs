@@ -10,14 +10,23 @@ use crate::plan::Partition;
 pub fn values(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(bytes) = parse_memory_size(&text) {
-        assert!(bytes >= 64 * 1024 && parse_memory_size(&bytes.to_string()) == Ok(bytes), "{text:?}");
+        assert!(
+            bytes >= 64 * 1024 && parse_memory_size(&bytes.to_string()) == Ok(bytes),
+            "{text:?}"
+        );
     }
     if let Ok(rows) = parse_rows(&text) {
         assert!(rows > 0 && parse_rows(&rows.to_string()) == Ok(rows), "{text:?}");
     }
-    assert!(parse_at_once(&text).is_ok() || parse_at_once(&text).is_err_and(|words| !words.is_empty()));
+    assert!(
+        parse_at_once(&text).is_ok() || parse_at_once(&text).is_err_and(|words| !words.is_empty())
+    );
     if let Ok(duration) = parse_duration(&text) {
-        assert_eq!(parse_duration(&format!("{}ms", duration.as_millis())), Ok(duration), "{text:?}");
+        assert_eq!(
+            parse_duration(&format!("{}ms", duration.as_millis())),
+            Ok(duration),
+            "{text:?}"
+        );
     }
     match text.parse::<Partition>() {
         Ok(partition) => {
@@ -45,7 +54,10 @@ pub fn environment_file(data: &[u8]) {
             let line = line.unwrap_or_default();
             assert!((1..=text.lines().count()).contains(&line), "{words}");
             // Nothing of the text is shown: another text is refused in the same words.
-            assert_eq!(words.replacen(&format!("line {line}:"), "line 1:", 1), bad_line("another text\n"));
+            assert_eq!(
+                words.replacen(&format!("line {line}:"), "line 1:", 1),
+                bad_line("another text\n")
+            );
             return;
         };
         assert!((1..=text.lines().count()).contains(&line_of_variable(&text, &name)), "{name:?}");

@@ -23,15 +23,20 @@ pub(super) fn history(arguments: &HistoryArguments) -> Result<ExitCode, Failure>
 
 async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
     let servers = connect::servers(&arguments.server, CompressionChoice::None, &new_id())?;
-    let only = arguments.job.as_deref().map(|job| filling(job, arguments.target_table.as_deref(), &servers)).transpose()?;
+    let only = arguments
+        .job
+        .as_deref()
+        .map(|job| filling(job, arguments.target_table.as_deref(), &servers))
+        .transpose()?;
     servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
     if !servers.are_one() {
         servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?;
     }
     let ledger = arguments.ledger.open(&servers.target);
     let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
-    let mut histories =
-        gather(&ledger, &servers.source, &options).await.map_err(|error| failure(error.into(), "nothing was changed; try again"))?;
+    let mut histories = gather(&ledger, &servers.source, &options)
+        .await
+        .map_err(|error| failure(error.into(), "nothing was changed; try again"))?;
     if let (None, Some(target)) = (&arguments.job, &arguments.target_table) {
         let target = TableName::parse(target, servers.target.endpoint().database()).to_string();
         histories.retain(|history| history.target == target);
@@ -54,7 +59,8 @@ fn filling(job: &str, target_table: Option<&str>, servers: &Servers) -> Result<F
     let job = load(job)?;
     let target = target_table.unwrap_or(&job.target.table);
     Ok(Filling {
-        source: TableName::parse(&job.source.table, servers.source.endpoint().database()).to_string(),
+        source: TableName::parse(&job.source.table, servers.source.endpoint().database())
+            .to_string(),
         target: TableName::parse(target, servers.target.endpoint().database()).to_string(),
         job: job.name,
     })

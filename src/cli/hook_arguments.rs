@@ -56,7 +56,8 @@ impl FromStr for Hook {
         let wrong = || "it must be on-start=CMD, on-failure=CMD or on-finish=CMD".to_owned();
         let (event, command) = text.split_once('=').ok_or_else(wrong)?;
         let events = [Event::Start, Event::Failure, Event::Finish];
-        let event = events.into_iter().find(|known| known.to_string() == event.trim()).ok_or_else(wrong)?;
+        let event =
+            events.into_iter().find(|known| known.to_string() == event.trim()).ok_or_else(wrong)?;
         if command.trim().is_empty() {
             return Err(wrong());
         }
@@ -71,7 +72,10 @@ mod tests {
     #[test]
     fn hooks_are_an_event_and_a_command() {
         let hook = "on-finish=curl -d @- https://pager.example/?a=b".parse::<Hook>().unwrap();
-        assert_eq!((hook.event, hook.command.as_str()), (Event::Finish, "curl -d @- https://pager.example/?a=b"));
+        assert_eq!(
+            (hook.event, hook.command.as_str()),
+            (Event::Finish, "curl -d @- https://pager.example/?a=b")
+        );
         for text in ["", "on-finish", "on-finish=", "on-finish= ", "finish=x", "on-end=x", "=x"] {
             assert!(text.parse::<Hook>().is_err(), "{text:?}");
         }

@@ -37,7 +37,9 @@ pub(super) async fn run_hooks(arguments: &HookArguments, event: Event, told: &To
         let output = output.trim_end();
         match problem {
             None => tracing::info!(output, "the hook {event} was run"),
-            Some(problem) => tracing::warn!(output, "the hook {event} {problem}; the run is not affected"),
+            Some(problem) => {
+                tracing::warn!(output, "the hook {event} {problem}; the run is not affected")
+            }
         }
     }
 }
@@ -75,7 +77,11 @@ async fn run(hook: &Hook, told: &Told, limit: Duration) -> Ended {
         }
     };
     let printed = timeout(OUTPUT_WITHIN, output).await;
-    let output = printed.ok().and_then(Result::ok).map(|(stdout, stderr)| stdout + &stderr).unwrap_or_default();
+    let output = printed
+        .ok()
+        .and_then(Result::ok)
+        .map(|(stdout, stderr)| stdout + &stderr)
+        .unwrap_or_default();
     Ended { problem, output }
 }
 
@@ -138,7 +144,11 @@ fn problem(status: ExitStatus) -> Option<String> {
 async fn kill(child: &mut Child) {
     if let Some(id) = child.id() {
         let mut killing = Command::new("sh");
-        killing.args(["-c", r#"kill -s KILL -- "-$0""#, &id.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        killing
+            .args(["-c", r#"kill -s KILL -- "-$0""#, &id.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let _ = killing.status().await;
     }
     // Of the shell itself, in case that was all there is; and so that no zombie stays.

@@ -14,7 +14,11 @@ use crate::progress::Terminal;
 pub(super) const INTERRUPTED: u8 = 130;
 
 /// Runs this until its end or the second signal. The first asks it to stop, and `words` say what happens then.
-pub(super) fn interruptible<Work>(terminal: &Terminal, words: &str, work: impl FnOnce(Stop) -> Work) -> Result<ExitCode, Failure>
+pub(super) fn interruptible<Work>(
+    terminal: &Terminal,
+    words: &str,
+    work: impl FnOnce(Stop) -> Work,
+) -> Result<ExitCode, Failure>
 where
     Work: Future<Output = Result<ExitCode, Failure>>,
 {

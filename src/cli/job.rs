@@ -23,7 +23,9 @@ pub(super) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
                 text.push_str(job.text);
             } else {
                 load(name)?;
-                text = std::fs::read_to_string(name).map_err(|error| Failure::usage(format!("the file {name} cannot be read: {error}")))?;
+                text = std::fs::read_to_string(name).map_err(|error| {
+                    Failure::usage(format!("the file {name} cannot be read: {error}"))
+                })?;
             }
         }
     }

@@ -29,7 +29,11 @@ pub(super) struct LedgerPlaceArguments {
 impl LedgerPlaceArguments {
     /// The ledger.
     pub fn open(&self, target: &Connection) -> Ledger {
-        let database = self.ledger_db.as_deref().filter(|name| !name.is_empty()).unwrap_or(target.endpoint().database());
+        let database = self
+            .ledger_db
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(target.endpoint().database());
         Ledger::new(&self.ledger, target, database)
     }
 }
@@ -61,9 +65,15 @@ impl LedgerArguments {
     pub fn recording(&self, database: &str, patience: Duration) -> Result<Recording, Failure> {
         if self.restart && self.worker.workers > 1 {
             let message = "--restart and --worker are both given: every worker, and every one that is started again, would begin anew";
-            return Err(Failure::usage(message).hint("begin the new version with --restart alone; interrupt it, and start the workers"));
+            return Err(Failure::usage(message).hint(
+                "begin the new version with --restart alone; interrupt it, and start the workers",
+            ));
         }
-        let database = self.ledger_db.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| database.to_owned());
+        let database = self
+            .ledger_db
+            .clone()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| database.to_owned());
         Ok(Recording {
             location: self.ledger.clone(),
             database,

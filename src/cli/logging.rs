@@ -19,14 +19,20 @@ pub(super) fn start(arguments: &OutputArguments, terminal: &Terminal) -> Result<
         (_, 1) => "debug",
         _ => "trace",
     };
-    let to_terminal = layer(arguments.log_format, terminal.clone(), terminal.has_color()).with_filter(filter(level, arguments.verbose));
+    let to_terminal = layer(arguments.log_format, terminal.clone(), terminal.has_color())
+        .with_filter(filter(level, arguments.verbose));
     let to_file = match &arguments.log_file {
         Some(path) => {
             let file = open(path).map_err(|error| {
                 let message = format!("the log file {} cannot be opened: {error}", path.display());
-                Failure::usage(message).hint("--log-file names a file in a folder that exists, to which this user can write")
+                Failure::usage(message).hint(
+                    "--log-file names a file in a folder that exists, to which this user can write",
+                )
             })?;
-            Some(layer(arguments.log_format, std::sync::Arc::new(file), false).with_filter(filter("debug", arguments.verbose)))
+            Some(
+                layer(arguments.log_format, std::sync::Arc::new(file), false)
+                    .with_filter(filter("debug", arguments.verbose)),
+            )
         }
         None => None,
     };
@@ -50,7 +56,9 @@ where
     W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
     match format {
-        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(color).with_target(false).boxed(),
+        LogFormat::Text => {
+            fmt::layer().with_writer(writer).with_ansi(color).with_target(false).boxed()
+        }
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     }
 }

@@ -19,7 +19,8 @@ pub(super) struct MetricsArguments {
 
 /// An address with a port, or a port alone, which then is for this machine only.
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let wrong = || "it must be an address with a port, such as 127.0.0.1:9464, or a port".to_owned();
+    let wrong =
+        || "it must be an address with a port, such as 127.0.0.1:9464, or a port".to_owned();
     let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
     if let Ok(port) = port.parse::<u16>() {
         return Ok((Ipv4Addr::LOCALHOST, port).into());

@@ -58,17 +58,27 @@ mod tests {
     use super::*;
 
     fn next(job: &str, table: Option<&str>, ledger: &str, state: State) -> String {
-        let what = WhatArguments { job: job.to_owned(), target_table: table.map(str::to_owned), exclude_dataset_items: false };
+        let what = WhatArguments {
+            job: job.to_owned(),
+            target_table: table.map(str::to_owned),
+            exclude_dataset_items: false,
+        };
         next_command(&what, &"202511".parse().unwrap(), &ledger.parse().unwrap(), None, state)
     }
 
     #[test]
     fn commands_name_what_is_not_the_default_and_can_be_pasted() {
-        assert_eq!(next("langfuse-events", None, "tables", State::Failed), "clickhouse-backfill run --partition 202511");
+        assert_eq!(
+            next("langfuse-events", None, "tables", State::Failed),
+            "clickhouse-backfill run --partition 202511"
+        );
         assert_eq!(
             next("it's mine.toml", Some("events_full"), "file:/var/lib", State::Completed),
             r"clickhouse-backfill verify --job 'it'\''s mine.toml' --target-table events_full --ledger file:/var/lib --partition 202511"
         );
-        assert_eq!(next("j.toml", None, "tables", State::UnderWay), "clickhouse-backfill status --job j.toml --partition 202511 --watch");
+        assert_eq!(
+            next("j.toml", None, "tables", State::UnderWay),
+            "clickhouse-backfill status --job j.toml --partition 202511 --watch"
+        );
     }
 }

@@ -52,27 +52,37 @@ pub(super) async fn operate(
     let socket = socket(control_socket.as_deref(), arguments.output.log_file.as_deref(), &control)?;
     let table = job.target.name.clone();
     // Tables that are cut alike have partitions of the same ids.
-    let filled = (job.source.partition_key == job.target.partition_key).then(|| partition.id().to_owned());
+    let filled =
+        (job.source.partition_key == job.target.partition_key).then(|| partition.id().to_owned());
     let watched = Watched { table, engine: job.target.engine.clone(), partition_id: filled };
     let query = throttle_query.as_ref().map(|sql| ThrottleQuery::new(target.clone(), sql));
-    let watch = watch(control.clone(), target.clone(), watched, query)
-        .await
-        .map_err(|error| Failure::refused_because("the throttle query fails, tried before the first row", &error))?;
+    let watch = watch(control.clone(), target.clone(), watched, query).await.map_err(|error| {
+        Failure::refused_because("the throttle query fails, tried before the first row", &error)
+    })?;
     Ok(Operation { control, throttle, _watch: watch, _socket: socket })
 }
 
 /// The socket; one that nobody asked for may be missing.
-fn socket(asked: Option<&Path>, log_file: Option<&Path>, control: &Arc<Control>) -> Result<Option<ControlSocket>, Failure> {
+fn socket(
+    asked: Option<&Path>,
+    log_file: Option<&Path>,
+    control: &Arc<Control>,
+) -> Result<Option<ControlSocket>, Failure> {
     if let Some(path) = asked {
         let listening = listen(control.clone(), path);
-        return listening.map(Some).map_err(|error| Failure::misuse(&error).hint("--control-socket names another place"));
+        return listening
+            .map(Some)
+            .map_err(|error| Failure::misuse(&error).hint("--control-socket names another place"));
     }
     let folder = folders(log_file).into_iter().next().unwrap_or_default();
     match listen(control.clone(), &default_path(&folder)) {
         Ok(socket) => Ok(Some(socket)),
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(cause, "{error}: ctl cannot reach this run; --control-socket names another place");
+            tracing::warn!(
+                cause,
+                "{error}: ctl cannot reach this run; --control-socket names another place"
+            );
             Ok(None)
         }
     }
@@ -84,7 +94,8 @@ pub(super) fn folders(log_file: Option<&Path>) -> Vec<PathBuf> {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     });
-    let of_user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
+    let of_user =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
     beside.into_iter().chain(of_user).chain([PathBuf::from(".")]).collect()
 }
 
@@ -95,7 +106,9 @@ fn limits(arguments: &ThrottleArguments) -> Result<Option<String>, Failure> {
         texts.push(format!("at most {}", row_rate(rows as f64)));
     }
     match arguments.max_parts {
-        MaxParts::Limit(parts) => texts.push(format!("at most {} in a partition", counted(parts, "part"))),
+        MaxParts::Limit(parts) => {
+            texts.push(format!("at most {} in a partition", counted(parts, "part")))
+        }
         MaxParts::None => texts.push("as many parts in a partition as the server takes".to_owned()),
         MaxParts::Auto => {}
     }
@@ -112,7 +125,9 @@ fn limits(arguments: &ThrottleArguments) -> Result<Option<String>, Failure> {
         texts.push("a query".to_owned());
     }
     if let Some(window) = arguments.window {
-        let zone = local_zone().map_err(|error| Failure::misuse(&error).hint("TZ names the zone, such as TZ=Europe/Berlin"))?;
+        let zone = local_zone().map_err(|error| {
+            Failure::misuse(&error).hint("TZ names the zone, such as TZ=Europe/Berlin")
+        })?;
         texts.push(format!("window {window} ({zone})"));
     }
     Ok((!texts.is_empty()).then(|| texts.join(", ")))

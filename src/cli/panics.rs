@@ -19,7 +19,10 @@ pub(super) fn install() {
 }
 
 fn words(payload: &(dyn Any + Send), location: Option<&panic::Location<'_>>) -> String {
-    let message = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = location.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     format!(
         "this is a fault of {} {}: {} ({place}); what was inserted stays, and the same command can be run again",
@@ -40,7 +43,9 @@ mod tests {
         let said = Arc::new(Mutex::new(Vec::new()));
         let kept = said.clone();
         let before = panic::take_hook();
-        panic::set_hook(Box::new(move |fault| kept.lock().unwrap().push(words(fault.payload(), fault.location()))));
+        panic::set_hook(Box::new(move |fault| {
+            kept.lock().unwrap().push(words(fault.payload(), fault.location()))
+        }));
         let secret = crate::clickhouse::Password::new("Tangerine-Submarine");
         let faults: [&(dyn Fn() + panic::RefUnwindSafe); 3] =
             [&|| panic!("a plain one"), &|| panic!("with {secret:?}"), &|| panic::panic_any(7)];
@@ -50,7 +55,12 @@ mod tests {
         panic::set_hook(before);
         let said = said.lock().unwrap();
         for (words, part) in said.iter().zip(["a plain one", "with (hidden)", "no words"]) {
-            assert!(words.contains(part) && words.contains("panics.rs:") && !words.contains("Submarine"), "{words}");
+            assert!(
+                words.contains(part)
+                    && words.contains("panics.rs:")
+                    && !words.contains("Submarine"),
+                "{words}"
+            );
         }
         assert_eq!(said.len(), 3);
     }

@@ -51,11 +51,17 @@ pub(super) enum Order {
 
 impl PartitionsArguments {
     /// Of one partition and several, keeps what was given in the stronger way: a flag wins over the environment, and that over `.env`.
-    pub fn choose(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
+    pub fn choose(
+        &mut self,
+        matches: &ArgMatches,
+        environment: &Environment,
+    ) -> Result<(), Failure> {
         let one = environment.given(matches.value_source("partition"), "PARTITION");
         let several = environment.given(matches.value_source("partitions"), "PARTITIONS");
         if one.is_some() && one == several {
-            return Err(Failure::usage("a partition and a range of partitions are both given; give one of --partition and --partitions"));
+            return Err(Failure::usage(
+                "a partition and a range of partitions are both given; give one of --partition and --partitions",
+            ));
         }
         if one > several {
             self.partitions = None;

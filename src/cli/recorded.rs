@@ -15,7 +15,11 @@ pub(super) async fn recorded(
     job: &BoundJob,
     partition: &Partition,
 ) -> Option<(Ledger, LoadRecord)> {
-    let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty()).unwrap_or(servers.target.endpoint().database());
+    let database = arguments
+        .ledger_db
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .unwrap_or(servers.target.endpoint().database());
     let key = load_key(job, partition.id());
     let ledger = Ledger::new(&arguments.ledger, &servers.target, database);
     match ledger.current_load(&key).await {
@@ -52,9 +56,12 @@ pub(super) async fn plan_of(
         }
     });
     if bounds.is_some() {
-        match plan(&servers.source, job, partition, PlanOptions { bounds, ..options.clone() }).await {
+        match plan(&servers.source, job, partition, PlanOptions { bounds, ..options.clone() }).await
+        {
             Ok(plan) => return Ok((plan, load.map(|(_, load)| load.run_id.clone()))),
-            Err(error @ PlanError::OtherKey { .. }) => tracing::warn!(%error, "chunks are not those of the load"),
+            Err(error @ PlanError::OtherKey { .. }) => {
+                tracing::warn!(%error, "chunks are not those of the load")
+            }
             Err(error) => return Err(error.into()),
         }
     }

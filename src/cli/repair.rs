@@ -38,22 +38,40 @@ struct Repair {
 }
 
 /// Runs the command to its end.
-pub(super) fn repair(arguments: &RepairArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
+pub(super) fn repair(
+    arguments: &RepairArguments,
+    terminal: &Terminal,
+) -> Result<ExitCode, Failure> {
     logging::start(&arguments.output, terminal)?;
     interruptible(terminal, KEEPING, |stop| mend(arguments, terminal, stop))
 }
 
-async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> Result<ExitCode, Failure> {
+async fn mend(
+    arguments: &RepairArguments,
+    terminal: &Terminal,
+    stop: Stop,
+) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     summary_file::check(summary)?;
     let run_id = new_id();
     let patience = config::patience(&arguments.throughput, &arguments.faults, &stop);
-    let opened = open_patiently(&arguments.server, &arguments.what, &arguments.throughput, &run_id, &patience).await?;
-    let filling = config::filling(&arguments.throughput, &arguments.faults, &opened.job, &opened.resources)?;
-    let filling = PipelineOptions { token_prefix: format!("clickhouse-backfill-{run_id}"), ..filling };
+    let opened = open_patiently(
+        &arguments.server,
+        &arguments.what,
+        &arguments.throughput,
+        &run_id,
+        &patience,
+    )
+    .await?;
+    let filling =
+        config::filling(&arguments.throughput, &arguments.faults, &opened.job, &opened.resources)?;
+    let filling =
+        PipelineOptions { token_prefix: format!("clickhouse-backfill-{run_id}"), ..filling };
     let partition = &arguments.which.partition;
     let load = recorded(&arguments.compare, &opened.servers, &opened.job, partition).await;
-    let (plan, run_id) = plan_of(load.as_ref(), &opened.servers, &opened.job, partition, opened.plan_options()).await?;
+    let (plan, run_id) =
+        plan_of(load.as_ref(), &opened.servers, &opened.job, partition, opened.plan_options())
+            .await?;
     let session = opened.with_plan(plan);
     let Session { servers, job, plan, .. } = &session;
     if !job.target.is_replacing() {
@@ -61,7 +79,9 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
             "the target table {} has the engine {}, in which rows that are inserted again do not replace others",
             job.target.name, job.target.engine
         );
-        return Err(Failure::refused(message).hint("drop what is wrong by hand, and run the job again"));
+        return Err(
+            Failure::refused(message).hint("drop what is wrong by hand, and run the job again")
+        );
     }
     // What forbids writing is said before anything is compared, which may take long.
     let overruled = &arguments.preflight.skip_checks;
@@ -75,8 +95,13 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
         run_id,
         ..options(&arguments.compare, arguments.throughput.max_retries, state.clone())
     };
-    let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop.clone()).await.map_err(failure)?;
-    let Some(before) = finished(showing(terminal, &progress, verifier.run()).await, terminal, &state)? else {
+    let mut verifier =
+        Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop.clone())
+            .await
+            .map_err(failure)?;
+    let Some(before) =
+        finished(showing(terminal, &progress, verifier.run()).await, terminal, &state)?
+    else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
     if !arguments.json {
@@ -89,16 +114,26 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
         for remark in look_around(&session, &filling, share, overruled).await? {
             terminal.say(&format!("note: {remark}"));
         }
-        terminal.say(&format!("filling {} of {} again", count(chunks.len() as u64), counted(plan.chunks.len() as u64, "chunk")));
+        terminal.say(&format!(
+            "filling {} of {} again",
+            count(chunks.len() as u64),
+            counted(plan.chunks.len() as u64, "chunk")
+        ));
         if Box::pin(fill(filling, terminal, &session, &chunks, stop)).await? == Outcome::Stopped {
-            terminal.insist("interrupted; what was filled stays\nhint: run the same command again to go on");
+            terminal.insist(
+                "interrupted; what was filled stays\nhint: run the same command again to go on",
+            );
             return Ok(ExitCode::from(INTERRUPTED));
         }
     }
     let removed_rows = if arguments.remove { removed(&verifier, job).await? } else { 0 };
     terminal.say(&surplus(&verifier, removed_rows));
     let done = !chunks.is_empty() || removed_rows > 0;
-    let after = if done { Some(showing(terminal, &progress, verifier.run_again()).await.map_err(failure)?) } else { None };
+    let after = if done {
+        Some(showing(terminal, &progress, verifier.run_again()).await.map_err(failure)?)
+    } else {
+        None
+    };
     keep(load.as_ref(), &before, None).await;
     if let Some(after) = &after {
         keep(load.as_ref(), after, Some("after a repair, the groups of keys that differed")).await;
@@ -107,7 +142,10 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
     if !arguments.json
         && let Some(after) = &after
     {
-        let text = format!("\nafter the repair, in the groups of keys that differed\n{}", comparison::text(after));
+        let text = format!(
+            "\nafter the repair, in the groups of keys that differed\n{}",
+            comparison::text(after)
+        );
         terminal.suspended(|| print(&text))?;
     }
     let filled_chunks = chunks.into_iter().map(|chunk| chunk + 1).collect();
@@ -120,10 +158,27 @@ async fn mend(arguments: &RepairArguments, terminal: &Terminal, stop: Stop) -> R
 }
 
 /// Makes the checks of a run for this share of the chunks; gives what they warn of.
-async fn look_around(session: &Session, pipeline: &PipelineOptions, share: f64, overruled: &[String]) -> Result<Vec<String>, Failure> {
+async fn look_around(
+    session: &Session,
+    pipeline: &PipelineOptions,
+    share: f64,
+    overruled: &[String],
+) -> Result<Vec<String>, Failure> {
     let Session { servers, server_version, source_version, job, plan } = session;
-    let preflight = Preflight { servers, server_version, source_version, job, plan, pipeline, share, overruled };
-    preflight.pass().await.map_err(|checks| forbidden_to("repair", &checks.iter().collect::<Vec<_>>()))
+    let preflight = Preflight {
+        servers,
+        server_version,
+        source_version,
+        job,
+        plan,
+        pipeline,
+        share,
+        overruled,
+    };
+    preflight
+        .pass()
+        .await
+        .map_err(|checks| forbidden_to("repair", &checks.iter().collect::<Vec<_>>()))
 }
 
 /// Removes what should not be there; gives how many rows that were.
@@ -132,15 +187,31 @@ async fn removed(verifier: &Verifier, job: &BoundJob) -> Result<u64, Failure> {
         Removal::Tombstone => "INSERT",
         Removal::Delete => "ALTER DELETE",
     };
-    let hint = || format!("what was filled and removed stays, run the same command again; the user needs {right} ON {}", job.target.name);
+    let hint = || {
+        format!(
+            "what was filled and removed stays, run the same command again; the user needs {right} ON {}",
+            job.target.name
+        )
+    };
     verifier.remove_surplus().await.map_err(|error| Failure::stopped(&error).hint(hint()))
 }
 
 /// Fills these chunks through the pipeline, as a run does.
-async fn fill(options: PipelineOptions, terminal: &Terminal, session: &Session, chunks: &[usize], stop: Stop) -> Result<Outcome, Failure> {
+async fn fill(
+    options: PipelineOptions,
+    terminal: &Terminal,
+    session: &Session,
+    chunks: &[usize],
+    stop: Stop,
+) -> Result<Outcome, Failure> {
     let counters = Arc::new(Counters::default());
     let shown = Shown {
-        name: format!("{} {}, {}", session.job.name, session.plan.partition, counted(chunks.len() as u64, "chunk")),
+        name: format!(
+            "{} {}, {}",
+            session.job.name,
+            session.plan.partition,
+            counted(chunks.len() as u64, "chunk")
+        ),
         dry_run: false,
         counters: counters.clone(),
         stop: stop.clone(),
@@ -149,16 +220,28 @@ async fn fill(options: PipelineOptions, terminal: &Terminal, session: &Session, 
         samples: None,
     };
     let throttle = Throttle::new(options.readers, options.inserters);
-    let pipeline = Pipeline::new(session.servers.clone(), session.job.clone(), options, counters.clone(), stop, None, throttle);
-    pipeline
-        .preflight()
-        .await
-        .map_err(|error| Failure::refused_because("the server refuses the insert that a repair would send, tried without rows", &error))?;
+    let pipeline = Pipeline::new(
+        session.servers.clone(),
+        session.job.clone(),
+        options,
+        counters.clone(),
+        stop,
+        None,
+        throttle,
+    );
+    pipeline.preflight().await.map_err(|error| {
+        Failure::refused_because(
+            "the server refuses the insert that a repair would send, tried without rows",
+            &error,
+        )
+    })?;
     let pending = (0..session.plan.chunks.len()).map(|chunk| chunks.contains(&chunk)).collect();
     let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
     let ran = Box::pin(show(terminal, shown, pipeline.run(&session.plan, &work))).await;
     counters.enter(Phase::Done);
-    let ran = ran.map_err(|error| Failure::from(error).hint("what was filled stays; run the same command again"))?;
+    let ran = ran.map_err(|error| {
+        Failure::from(error).hint("what was filled stays; run the same command again")
+    })?;
     Ok(ran.outcome)
 }
 

@@ -38,7 +38,12 @@ async fn make(arguments: &ReportArguments) -> Result<String, Failure> {
     }
     let ledger = arguments.ledger.open(&servers.target);
     let columns = load(&arguments.what.job)?.columns.into_iter().map(|(name, _)| name).collect();
-    let options = ReportOptions { key, run_id: arguments.run.clone(), columns, claim_timeout: arguments.ledger.claim_timeout };
+    let options = ReportOptions {
+        key,
+        run_id: arguments.run.clone(),
+        columns,
+        claim_timeout: arguments.ledger.claim_timeout,
+    };
     let report = gather(&ledger, &options).await.map_err(failure)?;
     let json = comparison::json(&report);
     Ok(match format {
@@ -54,8 +59,11 @@ fn by_name(path: Option<&Path>) -> Result<ReportFormat, Failure> {
         Some("html" | "htm") => Ok(ReportFormat::Html),
         Some("md") => Ok(ReportFormat::Md),
         Some("json") => Ok(ReportFormat::Json),
-        _ => Err(Failure::usage(format!("the name {} does not tell the form of the report", path.display()))
-            .hint("--format html, md or json says it; or let the name end in .html, .md or .json")),
+        _ => Err(Failure::usage(format!(
+            "the name {} does not tell the form of the report",
+            path.display()
+        ))
+        .hint("--format html, md or json says it; or let the name end in .html, .md or .json")),
     }
 }
 

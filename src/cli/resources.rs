@@ -50,29 +50,53 @@ impl Resources {
 
 /// Settles how much may be done at once, and divides the memory that was given, or half of what is free.
 /// `connection` is to the target's server.
-pub(super) async fn resources(arguments: &ThroughputArguments, connection: &Connection, job: &BoundJob) -> Result<Resources, Failure> {
-    let total = arguments.memory.unwrap_or_else(|| available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2));
+pub(super) async fn resources(
+    arguments: &ThroughputArguments,
+    connection: &Connection,
+    job: &BoundJob,
+) -> Result<Resources, Failure> {
+    let total = arguments.memory.unwrap_or_else(|| {
+        available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2)
+    });
     let server = ServerSize::ask(connection).await;
-    let (late, an_insert) = (job.looks_up_late(), insert_memory_bytes(arguments.batch_bytes, job.target.columns.len()));
+    let (late, an_insert) =
+        (job.looks_up_late(), insert_memory_bytes(arguments.batch_bytes, job.target.columns.len()));
     let settle = |asked_readers: AtOnce, asked_inserters: AtOnce| {
         let divide = |readers: Concurrency, inserters: Concurrency| {
             let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
-            let demand = MemoryDemand { total, readers: most_readers, inserters: most_inserters, batch_bytes: arguments.batch_bytes, late };
+            let demand = MemoryDemand {
+                total,
+                readers: most_readers,
+                inserters: most_inserters,
+                batch_bytes: arguments.batch_bytes,
+                late,
+            };
             MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
         };
         let most_inserters = server.inserters_most(an_insert);
         // More at once is not worth smaller batches.
-        match divide(readers(asked_readers, server.readers_most()), inserters(asked_inserters, most_inserters)) {
+        match divide(
+            readers(asked_readers, server.readers_most()),
+            inserters(asked_inserters, most_inserters),
+        ) {
             Ok(generous) if generous.2.batch_bytes == arguments.batch_bytes => Ok(generous),
-            _ => divide(readers(asked_readers, READERS_FIRST), inserters(asked_inserters, server.inserters_first())),
+            _ => divide(
+                readers(asked_readers, READERS_FIRST),
+                inserters(asked_inserters, server.inserters_first()),
+            ),
         }
     };
-    let (readers, inserters, memory) = settle(arguments.readers, arguments.inserters)
-        .map_err(|error| Failure::usage(error.to_string()).hint("raise --memory, or lower --readers and --inserters"))?;
+    let (readers, inserters, memory) =
+        settle(arguments.readers, arguments.inserters).map_err(|error| {
+            Failure::usage(error.to_string())
+                .hint("raise --memory, or lower --readers and --inserters")
+        })?;
     let levels = Levels::of(readers, inserters);
     let levels = Levels {
-        readers_found: settle(AtOnce::Auto, arguments.inserters).map_or(levels.readers_found, |(readers, ..)| readers.most()),
-        inserters_found: settle(arguments.readers, AtOnce::Auto).map_or(levels.inserters_found, |(_, inserters, _)| inserters.most()),
+        readers_found: settle(AtOnce::Auto, arguments.inserters)
+            .map_or(levels.readers_found, |(readers, ..)| readers.most()),
+        inserters_found: settle(arguments.readers, AtOnce::Auto)
+            .map_or(levels.inserters_found, |(_, inserters, _)| inserters.most()),
         ..levels
     };
     Ok(Resources { readers, inserters, memory, levels })
@@ -135,7 +159,10 @@ impl ServerSize {
     /// to inserts, each of which takes so many bytes.
     fn inserters_most(self, an_insert: u64) -> usize {
         let fit = self.memory / 4 / an_insert.max(1);
-        (self.cores + self.cores.div_ceil(2)).clamp(1, INSERTERS_MOST).min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
+        (self.cores + self.cores.div_ceil(2))
+            .clamp(1, INSERTERS_MOST)
+            .min(usize::try_from(fit).unwrap_or(usize::MAX))
+            .max(1)
     }
 }
 
@@ -146,11 +173,21 @@ mod tests {
     #[test]
     fn where_blocks_have_to_be_recognized_no_more_are_under_way_than_the_window_was_held_against() {
         let (readers, inserters) = (Concurrency::Fixed(2), Concurrency::Fixed(3));
-        let demand = MemoryDemand { total: 4 << 30, readers: 2, inserters: 3, batch_bytes: 16 << 20, late: false };
+        let demand = MemoryDemand {
+            total: 4 << 30,
+            readers: 2,
+            inserters: 3,
+            batch_bytes: 16 << 20,
+            late: false,
+        };
         let levels = Levels { inserters_found: 8, ..Levels::of(readers, inserters) };
-        let resources = Resources { readers, inserters, memory: MemoryPlan::divide(demand).unwrap(), levels };
+        let resources =
+            Resources { readers, inserters, memory: MemoryPlan::divide(demand).unwrap(), levels };
         let most = |replaces: bool| resources.throttle(replaces).limits().inserters_most;
         assert_eq!((most(false), most(true)), (3, 64));
-        assert!(resources.throttle(false).set_inserters(4).is_err() && resources.throttle(true).set_inserters(4).is_ok());
+        assert!(
+            resources.throttle(false).set_inserters(4).is_err()
+                && resources.throttle(true).set_inserters(4).is_ok()
+        );
     }
 }

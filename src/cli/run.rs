@@ -19,7 +19,9 @@ use super::telling::Telling;
 use super::{config, describe, logging, sample, summary_file};
 use crate::control::{Control, Wishes};
 use crate::ledger::Slot;
-use crate::load::{ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare};
+use crate::load::{
+    ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare,
+};
 use crate::metrics::{Observed, RunInfo};
 use crate::pipeline::{Counters, Phase, PipelineOptions, Sampler, Stop};
 use crate::plan::{Partition, PlanOptions};
@@ -34,7 +36,12 @@ pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitC
     })
 }
 
-async fn fill_telling(arguments: &RunArguments, terminal: &Terminal, began: Instant, stop: Stop) -> Result<ExitCode, Failure> {
+async fn fill_telling(
+    arguments: &RunArguments,
+    terminal: &Terminal,
+    began: Instant,
+    stop: Stop,
+) -> Result<ExitCode, Failure> {
     let mut telling = Telling::new(arguments, terminal);
     let ended = match telling.start().await {
         Ok(()) => fill_all(&telling, began, stop).await,
@@ -52,22 +59,28 @@ async fn fill_all(telling: &Telling<'_>, began: Instant, stop: Stop) -> Result<E
     }
     let PartitionsArguments { partition, partitions, .. } = &arguments.which;
     match (partition, partitions) {
-        (_, Some(_)) if arguments.plan.is_some() => {
-            Err(Failure::usage("a plan is of one partition, and --partitions names several; give --partition, or no --plan"))
-        }
+        (_, Some(_)) if arguments.plan.is_some() => Err(Failure::usage(
+            "a plan is of one partition, and --partitions names several; give --partition, or no --plan",
+        )),
         (_, Some(months)) => fill_sequence(telling, months, stop).await,
         (Some(partition), None) => {
             let mut course = telling.course(partition);
             let wishes = arguments.throttle.wishes();
-            let filled = Box::pin(fill(arguments, partition, terminal, began, stop, &mut course, wishes)).await;
+            let filled =
+                Box::pin(fill(arguments, partition, terminal, began, stop, &mut course, wishes))
+                    .await;
             let filled = Filled::unless_stopped(filled, terminal);
             // Whoever hears of the end finds the file.
-            let written = course.summary().map_or(Ok(()), |summary| summary_file::write(summary_json, summary));
+            let written = course
+                .summary()
+                .map_or(Ok(()), |summary| summary_file::write(summary_json, summary));
             let ended = filled.and_then(|filled| written.map(|()| filled));
             course.end(ended.as_ref().err()).await;
             ended.map(Filled::exit_code)
         }
-        (None, None) => Err(Failure::usage("no partition is given; give --partition or --partitions")),
+        (None, None) => {
+            Err(Failure::usage("no partition is given; give --partition or --partitions"))
+        }
     }
 }
 
@@ -88,7 +101,10 @@ pub(super) enum Filled {
 
 impl Filled {
     /// Being stopped is no failure.
-    pub fn unless_stopped(filled: Result<Self, Failure>, terminal: &Terminal) -> Result<Self, Failure> {
+    pub fn unless_stopped(
+        filled: Result<Self, Failure>,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
         match filled {
             Err(failure) if failure.is_interruption() => {
                 terminal.insist(&failure.text());
@@ -116,12 +132,25 @@ pub(super) async fn fill(
 ) -> Result<Filled, Failure> {
     let id = new_id();
     let patience = config::patience(&arguments.throughput, &arguments.faults, &stop);
-    let opened = open_patiently(&arguments.server, &arguments.what, &arguments.throughput, &id, &patience).await?;
+    let opened =
+        open_patiently(&arguments.server, &arguments.what, &arguments.throughput, &id, &patience)
+            .await?;
     let options = config::pipeline_options(arguments, &opened.job, &opened.resources)?;
-    let bounds = planned_bounds(arguments.plan.as_deref(), &opened, partition, &arguments.throughput, &options).await?;
-    let recording = arguments.ledger.recording(opened.servers.target.endpoint().database(), options.outage_wait)?;
+    let bounds = planned_bounds(
+        arguments.plan.as_deref(),
+        &opened,
+        partition,
+        &arguments.throughput,
+        &options,
+    )
+    .await?;
+    let recording = arguments
+        .ledger
+        .recording(opened.servers.target.endpoint().database(), options.outage_wait)?;
     let counters = Arc::new(Counters::default());
-    let operation = operate(arguments, partition, &opened, terminal, counters.clone(), stop.clone(), wishes).await?;
+    let operation =
+        operate(arguments, partition, &opened, terminal, counters.clone(), stop.clone(), wishes)
+            .await?;
     let (sampler, rows_for_sample) = Sampler::new(usize::from(arguments.sample));
     let sampler = Arc::new(sampler);
     let request = LoadRequest {
@@ -142,16 +171,29 @@ pub(super) async fn fill(
         observe: observe(&operation.control),
     };
     let again = describe::safe_and_next(&opened.job, options.dry_run);
-    let prepared = prepare(request).await.map_err(|error| before_the_first_row(error, &stop, &again))?;
+    let prepared =
+        prepare(request).await.map_err(|error| before_the_first_row(error, &stop, &again))?;
     let say_configuration = |session: &Session, run_id: &str, load: Option<&Load>| {
-        terminal.say(&describe::configuration(session, &options, run_id, load, arguments.ledger.worker));
+        terminal.say(&describe::configuration(
+            session,
+            &options,
+            run_id,
+            load,
+            arguments.ledger.worker,
+        ));
     };
     let Prepared::Ready(mut load) = prepared else {
         if let Prepared::Empty(plan) = &prepared {
             say_configuration(&opened.clone().with_plan((**plan).clone()), &id, None);
         }
-        let what = What { job: &opened.job, partition, dry_run: arguments.dry_run, memory: opened.resources.memory.total };
-        let (filled, summary) = nothing_to_do(&what, terminal, &counters, &prepared, id, began.elapsed());
+        let what = What {
+            job: &opened.job,
+            partition,
+            dry_run: arguments.dry_run,
+            memory: opened.resources.memory.total,
+        };
+        let (filled, summary) =
+            nothing_to_do(&what, terminal, &counters, &prepared, id, began.elapsed());
         course.summarize(summary);
         return Ok(filled);
     };
@@ -163,7 +205,10 @@ pub(super) async fn fill(
     }
     operation.control.set_run_id(load.run_id());
     let planned = began.elapsed();
-    let info = RunInfo { worker: arguments.ledger.worker.to_string(), memory_limit_bytes: session.plan.memory.total };
+    let info = RunInfo {
+        worker: arguments.ledger.worker.to_string(),
+        memory_limit_bytes: session.plan.memory.total,
+    };
     course.begin(Observed::new(info, operation.control.clone()));
 
     let work = async {
@@ -176,7 +221,8 @@ pub(super) async fn fill(
         if arguments.sample > 0
             && let Ok(rows) = rows_for_sample.await
         {
-            return sample::print_sample(terminal, &session.servers.target, &session.job, &rows).await;
+            return sample::print_sample(terminal, &session.servers.target, &session.job, &rows)
+                .await;
         }
         Ok(())
     };
@@ -192,7 +238,11 @@ pub(super) async fn fill(
     let (run_id, chunks, levels) = (load.run_id().to_owned(), load.chunk_counts(), load.levels());
     let ending = Ending { status, error, run_id, chunks, levels, planned, total: began.elapsed() };
     let memory = session.plan.memory.total;
-    let figures = summary(&What { job: &session.job, partition, dry_run: options.dry_run, memory }, &counters, ending);
+    let figures = summary(
+        &What { job: &session.job, partition, dry_run: options.dry_run, memory },
+        &counters,
+        ending,
+    );
     if terminal.is_json() {
         tracing::info!(summary = %serde_json::to_string(&figures).unwrap_or_default(), "the run has ended");
     } else {
@@ -223,11 +273,25 @@ fn filled(ended: Ended, terminal: &Terminal, worker: Slot, again: &str) -> Fille
     }
 }
 
-fn shown(session: &Session, options: &PipelineOptions, operation: &Operation, counters: &Arc<Counters>, stop: &Stop) -> Shown {
+fn shown(
+    session: &Session,
+    options: &PipelineOptions,
+    operation: &Operation,
+    counters: &Arc<Counters>,
+    stop: &Stop,
+) -> Shown {
     let (counters, stop) = (counters.clone(), stop.clone());
     let name = format!("{} {}", session.job.name, session.plan.partition);
     let (throttle, samples) = (Some(operation.throttle.clone()), Some(operation.control.samples()));
-    Shown { name, dry_run: options.dry_run, counters, stop, memory_limit: session.plan.memory.total, throttle, samples }
+    Shown {
+        name,
+        dry_run: options.dry_run,
+        counters,
+        stop,
+        memory_limit: session.plan.memory.total,
+        throttle,
+        samples,
+    }
 }
 
 /// Says why there is nothing to do.
@@ -252,10 +316,24 @@ fn nothing_to_do(
             );
             (Filled::DoneBefore, text)
         }
-        _ => (Filled::Empty, format!("partition {} of {} has no rows: there is nothing to do", what.partition, what.job.source.name)),
+        _ => (
+            Filled::Empty,
+            format!(
+                "partition {} of {} has no rows: there is nothing to do",
+                what.partition, what.job.source.name
+            ),
+        ),
     };
     terminal.insist(&text);
-    let ending = Ending { status: Status::Completed, error: None, run_id, chunks, levels: (0, 0), planned: total, total };
+    let ending = Ending {
+        status: Status::Completed,
+        error: None,
+        run_id,
+        chunks,
+        levels: (0, 0),
+        planned: total,
+        total,
+    };
     (filled, summary(what, counters, ending))
 }
 

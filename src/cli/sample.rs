@@ -15,24 +15,40 @@ use crate::progress::Terminal;
 const SHOWN_CHARACTERS: usize = 200;
 
 /// Lets the server evaluate the rows, which are in RowBinary as an insert would send them, and prints them.
-pub(super) async fn print_sample(terminal: &Terminal, connection: &Connection, job: &BoundJob, rows: &[u8]) -> Result<(), Failure> {
+pub(super) async fn print_sample(
+    terminal: &Terminal,
+    connection: &Connection,
+    job: &BoundJob,
+    rows: &[u8],
+) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }
     let sql = statements::sample(job, rows);
     let settings = statements::sample_settings(job, sql.len());
-    let answer =
-        connection.fetch("sample", &sql, "JSONCompactStringsEachRow", &settings).await.map_err(|error| Failure::stopped(&error))?;
+    let answer = connection
+        .fetch("sample", &sql, "JSONCompactStringsEachRow", &settings)
+        .await
+        .map_err(|error| Failure::stopped(&error))?;
     let mut text = String::new();
-    let width = job.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default();
+    let width =
+        job.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default();
     // Values may hold bytes that are no UTF-8, and the server copies them into its answer.
     let answer = String::from_utf8_lossy(&answer);
-    for (number, row) in serde_json::Deserializer::from_str(&answer).into_iter::<Vec<Value>>().enumerate() {
+    for (number, row) in
+        serde_json::Deserializer::from_str(&answer).into_iter::<Vec<Value>>().enumerate()
+    {
         let row = row.map_err(|error| Failure::stopped(&error))?;
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "── {} {} of {} ──", job.target.name.table, number + 1, job.target.name);
+        let _ =
+            writeln!(text, "── {} {} of {} ──", job.target.name.table, number + 1, job.target.name);
         for (column, value) in job.columns.iter().zip(&row) {
-            let _ = writeln!(text, "{:<width$}  {}", column.name, shown(value.as_str().unwrap_or_default()));
+            let _ = writeln!(
+                text,
+                "{:<width$}  {}",
+                column.name,
+                shown(value.as_str().unwrap_or_default())
+            );
         }
     }
     terminal.suspended(|| print(&text))

@@ -57,32 +57,69 @@ enum Outcome {
 }
 
 /// Fills the months that the source has, one after another. Stops at the first that fails, unless told to go on.
-pub(super) async fn fill_sequence(telling: &Telling<'_>, months: &Months, stop: Stop) -> Result<ExitCode, Failure> {
+pub(super) async fn fill_sequence(
+    telling: &Telling<'_>,
+    months: &Months,
+    stop: Stop,
+) -> Result<ExitCode, Failure> {
     let Telling { arguments, terminal, .. } = telling;
     let began = Instant::now();
     let patience = config::patience(&arguments.throughput, &arguments.faults, &stop);
-    let opened = open_patiently(&arguments.server, &arguments.what, &arguments.throughput, &new_id(), &patience).await?;
+    let opened = open_patiently(
+        &arguments.server,
+        &arguments.what,
+        &arguments.throughput,
+        &new_id(),
+        &patience,
+    )
+    .await?;
     let mut found = present(&opened, months).await?;
     if arguments.which.order == Order::Newest {
         found.reverse();
     }
     let source = &opened.job.source.name;
     terminal.say(&introduction(source, months, &found));
-    let entry = |id: &String| PartitionSummary { partition: id.clone(), outcome: Outcome::NotBegun, error: None, summary: None };
-    let mut all =
-        SequenceSummary { status: Status::Completed, partitions: found.iter().map(entry).collect(), inserted_rows: 0, seconds: 0.0 };
+    let entry = |id: &String| PartitionSummary {
+        partition: id.clone(),
+        outcome: Outcome::NotBegun,
+        error: None,
+        summary: None,
+    };
+    let mut all = SequenceSummary {
+        status: Status::Completed,
+        partitions: found.iter().map(entry).collect(),
+        inserted_rows: 0,
+        seconds: 0.0,
+    };
     let (mut failure, wishes) = (None, arguments.throttle.wishes());
     for number in 0..found.len() {
         let Some(entry) = all.partitions.get_mut(number) else { break };
-        terminal.say(&format!("\npartition {}, {} of {}", entry.partition, number + 1, found.len()));
-        if arguments.dry_run && !arguments.ledger.restart && was_completed(arguments, &opened, &entry.partition).await {
+        terminal.say(&format!(
+            "\npartition {}, {} of {}",
+            entry.partition,
+            number + 1,
+            found.len()
+        ));
+        if arguments.dry_run
+            && !arguments.ledger.restart
+            && was_completed(arguments, &opened, &entry.partition).await
+        {
             terminal.say("it was completed before: it is left out of the dry run");
             entry.outcome = Outcome::CompletedBefore;
             continue;
         }
         let partition = Partition::Month(entry.partition.clone());
         let mut course = telling.course(&partition);
-        let filled = Box::pin(fill(arguments, &partition, terminal, Instant::now(), stop.part(), &mut course, wishes.clone())).await;
+        let filled = Box::pin(fill(
+            arguments,
+            &partition,
+            terminal,
+            Instant::now(),
+            stop.part(),
+            &mut course,
+            wishes.clone(),
+        ))
+        .await;
         let filled = Filled::unless_stopped(filled, terminal);
         entry.summary = course.end(filled.as_ref().err()).await;
         entry.outcome = match &filled {
@@ -98,7 +135,10 @@ pub(super) async fn fill_sequence(telling: &Telling<'_>, months: &Months, stop: 
         if let Err(error) = filled {
             let goes_on = arguments.which.keep_going && !stop.is_requested();
             if goes_on {
-                terminal.insist(&format!("partition {named} failed, going on with the next\n{}", error.text()));
+                terminal.insist(&format!(
+                    "partition {named} failed, going on with the next\n{}",
+                    error.text()
+                ));
             }
             failure.get_or_insert(error);
             if !goes_on {
@@ -122,15 +162,21 @@ pub(super) async fn fill_sequence(telling: &Telling<'_>, months: &Months, stop: 
 
 /// How the program ends.
 fn ended(all: &SequenceSummary, failure: Option<Failure>) -> Result<ExitCode, Failure> {
-    let failed: Vec<_> = all.partitions.iter().filter(|entry| entry.outcome == Outcome::Failed).collect();
+    let failed: Vec<_> =
+        all.partitions.iter().filter(|entry| entry.outcome == Outcome::Failed).collect();
     let again = "run the same command again; it skips the partitions that are completed";
     match failure {
-        Some(failure) if failed.len() == 1 => {
-            Err(failure.of_partition(&failed.iter().map(|entry| entry.partition.as_str()).collect::<String>()).hint(again))
-        }
+        Some(failure) if failed.len() == 1 => Err(failure
+            .of_partition(&failed.iter().map(|entry| entry.partition.as_str()).collect::<String>())
+            .hint(again)),
         Some(failure) => {
             let names: Vec<_> = failed.iter().map(|entry| entry.partition.as_str()).collect();
-            let message = format!("{} of {} partitions failed: {}", failed.len(), all.partitions.len(), names.join(", "));
+            let message = format!(
+                "{} of {} partitions failed: {}",
+                failed.len(),
+                all.partitions.len(),
+                names.join(", ")
+            );
             Err(failure.instead(message).hint(again))
         }
         None if all.status == Status::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
@@ -140,11 +186,20 @@ fn ended(all: &SequenceSummary, failure: Option<Failure>) -> Result<ExitCode, Fa
 
 /// The months of which the source has rows, in order.
 async fn present(opened: &Opened, months: &Months) -> Result<Vec<String>, Failure> {
-    let stored = partitions(&opened.servers.source, &opened.job.source.name).await.map_err(|error| Failure::stopped(&error))?;
+    let stored = partitions(&opened.servers.source, &opened.job.source.name)
+        .await
+        .map_err(|error| Failure::stopped(&error))?;
     let key = &opened.job.source.partition_key;
-    if !stored.is_empty() && stored.iter().all(|partition| partition.id.parse::<Partition>().is_err()) {
-        let message = format!("the source table {} is partitioned by {key}, not by month", opened.job.source.name);
-        return Err(Failure::refused(message).hint("--partition id:ID names a partition of such a table, as system.parts shows it"));
+    if !stored.is_empty()
+        && stored.iter().all(|partition| partition.id.parse::<Partition>().is_err())
+    {
+        let message = format!(
+            "the source table {} is partitioned by {key}, not by month",
+            opened.job.source.name
+        );
+        return Err(Failure::refused(message).hint(
+            "--partition id:ID names a partition of such a table, as system.parts shows it",
+        ));
     }
     Ok(stored.into_iter().map(|partition| partition.id).filter(|id| months.contains(id)).collect())
 }
@@ -159,14 +214,19 @@ fn introduction(source: &TableName, months: &Months, found: &[String]) -> String
     match found {
         [] => format!("{source} has no rows in {months}: there is nothing to do"),
         [one] => format!("1 partition of {source}: {one}{of_missing}"),
-        [first, .., last] => format!("{} partitions of {source}, from {first} to {last}{of_missing}", found.len()),
+        [first, .., last] => {
+            format!("{} partitions of {source}, from {first} to {last}{of_missing}", found.len())
+        }
     }
 }
 
 /// Whether the ledger says so; where it cannot be asked, a dry run does more than it must.
 async fn was_completed(arguments: &RunArguments, opened: &Opened, id: &str) -> bool {
     let target = &opened.servers.target;
-    let Ok(recording) = arguments.ledger.recording(target.endpoint().database(), Duration::ZERO) else { return false };
+    let Ok(recording) = arguments.ledger.recording(target.endpoint().database(), Duration::ZERO)
+    else {
+        return false;
+    };
     let key = load_key(&opened.job, id);
     match Ledger::new(&recording.location, target, &recording.database).current_load(&key).await {
         Ok(load) => load.is_some_and(|load| load.status == LoadStatus::Completed),
@@ -192,10 +252,17 @@ impl From<Filled> for Outcome {
 impl SequenceSummary {
     fn note(&mut self, took: Duration, outcome: Outcome) {
         self.seconds = took.as_secs_f64();
-        self.inserted_rows = self.partitions.iter().filter_map(|entry| entry.summary.as_ref()).map(|summary| summary.inserted_rows).sum();
+        self.inserted_rows = self
+            .partitions
+            .iter()
+            .filter_map(|entry| entry.summary.as_ref())
+            .map(|summary| summary.inserted_rows)
+            .sum();
         match outcome {
             Outcome::Failed => self.status = Status::Failed,
-            Outcome::Interrupted if self.status == Status::Completed => self.status = Status::Interrupted,
+            Outcome::Interrupted if self.status == Status::Completed => {
+                self.status = Status::Interrupted
+            }
             _ => {}
         }
     }
@@ -206,19 +273,30 @@ impl SequenceSummary {
 
     /// The block for people.
     fn text(&self, opened: &Opened, dry_run: bool) -> String {
-        let done = |outcome: Outcome| matches!(outcome, Outcome::Completed | Outcome::CompletedBefore | Outcome::Empty | Outcome::PartDone);
+        let done = |outcome: Outcome| {
+            matches!(
+                outcome,
+                Outcome::Completed | Outcome::CompletedBefore | Outcome::Empty | Outcome::PartDone
+            )
+        };
         let headline = match (self.status, dry_run) {
             (Status::Completed, false) => "done",
             (Status::Completed, true) => "dry run done, nothing was written",
             (Status::Failed, _) => "failed",
             (Status::Interrupted, _) => "interrupted",
         };
-        let (finished, all) = (self.partitions.iter().filter(|entry| done(entry.outcome)).count(), self.partitions.len());
+        let (finished, all) = (
+            self.partitions.iter().filter(|entry| done(entry.outcome)).count(),
+            self.partitions.len(),
+        );
         let all = counted(all as u64, "partition");
-        let (rows, verb) = (counted(self.inserted_rows, "row"), if dry_run { "evaluated" } else { "inserted" });
+        let (rows, verb) =
+            (counted(self.inserted_rows, "row"), if dry_run { "evaluated" } else { "inserted" });
         let took = duration(Duration::try_from_secs_f64(self.seconds).unwrap_or_default());
         let (job, target) = (&opened.job.name, &opened.job.target.name);
-        let mut text = format!("\n{headline}: {job} into {target}, {finished} of {all}, {rows} {verb} in {took}\n");
+        let mut text = format!(
+            "\n{headline}: {job} into {target}, {finished} of {all}, {rows} {verb} in {took}\n"
+        );
         for entry in &self.partitions {
             text.push_str(&entry.line());
         }
@@ -229,7 +307,8 @@ impl SequenceSummary {
 impl PartitionSummary {
     fn line(&self) -> String {
         let figures = |summary: &Summary| {
-            let took = duration(Duration::try_from_secs_f64(summary.seconds.total).unwrap_or_default());
+            let took =
+                duration(Duration::try_from_secs_f64(summary.seconds.total).unwrap_or_default());
             format!("{} in {took}", counted(summary.inserted_rows, "row"))
         };
         let figures = self.summary.as_ref().map(figures).unwrap_or_default();

@@ -14,7 +14,13 @@ use crate::clickhouse::Password;
 #[command(next_help_heading = "ClickHouse")]
 pub(super) struct ServerArguments {
     /// URL of ClickHouse's HTTP interface.
-    #[arg(long, value_name = "URL", env = "CLICKHOUSE_URL", default_value = "http://localhost:8123", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CLICKHOUSE_URL",
+        default_value = "http://localhost:8123",
+        hide_env_values = true
+    )]
     pub clickhouse_url: String,
     /// User; where it is not given, the one in the URL, else `default`.
     #[arg(long, value_name = "NAME", env = "CLICKHOUSE_USER")]
@@ -79,14 +85,25 @@ pub(super) struct TlsArguments {
 impl ServerArguments {
     /// Of a password and a password file, keeps the one that was given in the stronger way: a flag wins over the environment, and
     /// that over `.env`. An empty variable counts as not given.
-    pub fn choose_passwords(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
+    pub fn choose_passwords(
+        &mut self,
+        matches: &ArgMatches,
+        environment: &Environment,
+    ) -> Result<(), Failure> {
         let Self { clickhouse_password, clickhouse_password_file, source, .. } = self;
         let given = |flag: &str, empty: bool| {
             let variable = flag.to_uppercase();
-            environment.given(matches.value_source(flag), &variable).filter(|given| *given == Given::Flag || !empty)
+            environment
+                .given(matches.value_source(flag), &variable)
+                .filter(|given| *given == Given::Flag || !empty)
         };
         choose("clickhouse_password", clickhouse_password, clickhouse_password_file, given)?;
-        choose("source_password", &mut source.source_password, &mut source.source_password_file, given)
+        choose(
+            "source_password",
+            &mut source.source_password,
+            &mut source.source_password_file,
+            given,
+        )
     }
 }
 
@@ -105,7 +122,9 @@ fn choose(
             _ => id.to_uppercase(),
         };
         let suffix = if password_given == Some(Given::Flag) { "-file" } else { "_FILE" };
-        return Err(Failure::usage(format!("{name} and {name}{suffix} are both given; give one of them")));
+        return Err(Failure::usage(format!(
+            "{name} and {name}{suffix} are both given; give one of them"
+        )));
     }
     if password_given.is_none() || password_given < file_given {
         *password = None;

@@ -44,7 +44,9 @@ pub(super) async fn open(
     throughput: &ThroughputArguments,
     id: &str,
 ) -> Result<Opened, Failure> {
-    let impatience = Patience { retry: RetryPolicy::default(), outage_wait: Duration::ZERO, stop: Stop::new() }.without_retries();
+    let impatience =
+        Patience { retry: RetryPolicy::default(), outage_wait: Duration::ZERO, stop: Stop::new() }
+            .without_retries();
     open_patiently(server, what, throughput, id, &impatience).await
 }
 
@@ -56,7 +58,9 @@ pub(super) async fn open_patiently(
     id: &str,
     patience: &Patience,
 ) -> Result<Opened, Failure> {
-    opened(server, what, throughput, id, patience).await.map_err(|failure| failure.unless_stopped(&patience.stop))
+    opened(server, what, throughput, id, patience)
+        .await
+        .map_err(|failure| failure.unless_stopped(&patience.stop))
 }
 
 async fn opened(
@@ -75,11 +79,26 @@ async fn opened(
         greeted.map_err(|error| connecting(&error, end))
     };
     let server_version = greet(servers.target.clone(), End::Target).await?;
-    let source_version = if servers.are_one() { server_version.clone() } else { greet(servers.source.clone(), End::Source).await? };
+    let source_version = if servers.are_one() {
+        server_version.clone()
+    } else {
+        greet(servers.source.clone(), End::Source).await?
+    };
     let bind_options = config::bind_options(what);
-    let job = patience.ask("holding the job against its tables", async || bind(&servers, &job, &bind_options).await).await?;
+    let job = patience
+        .ask("holding the job against its tables", async || {
+            bind(&servers, &job, &bind_options).await
+        })
+        .await?;
     let resources = resources(throughput, &servers.target, &job).await?;
-    Ok(Opened { servers, server_version, source_version, job: Arc::new(job), resources, chunk_rows: throughput.chunk_rows })
+    Ok(Opened {
+        servers,
+        server_version,
+        source_version,
+        job: Arc::new(job),
+        resources,
+        chunk_rows: throughput.chunk_rows,
+    })
 }
 
 impl Opened {

@@ -34,7 +34,11 @@ impl Signals {
 ///
 /// # Errors
 /// Where the system does not let signals be listened to.
-pub(super) async fn second_signal(stop: Stop, terminal: Terminal, words: &str) -> std::io::Result<()> {
+pub(super) async fn second_signal(
+    stop: Stop,
+    terminal: Terminal,
+    words: &str,
+) -> std::io::Result<()> {
     let mut signals = Signals::listen()?;
     let name = signals.next().await;
     terminal.insist(&format!("{name}: {words}"));

@@ -69,7 +69,10 @@ mod tests {
 
     #[test]
     fn numbers_at_once() {
-        assert_eq!((parse_at_once("auto"), parse_at_once("3")), (Ok(AtOnce::Auto), Ok(AtOnce::Fixed(3))));
+        assert_eq!(
+            (parse_at_once("auto"), parse_at_once("3")),
+            (Ok(AtOnce::Auto), Ok(AtOnce::Fixed(3)))
+        );
         for text in ["", "0", "257", "-1", "some"] {
             assert!(parse_at_once(text).is_err(), "{text}");
         }
@@ -81,7 +84,16 @@ mod tests {
         assert_eq!(parse_memory_size("2 gib"), Ok(2 << 30));
         assert_eq!(parse_memory_size("70000"), Ok(70_000));
         assert_eq!(parse_memory_size("5GB"), Ok(5_000_000_000));
-        for text in ["", "0", "1KiB", "MiB", "12 apples", "99999999999999999999GiB", "18446744073709551615TiB", "1.5GiB"] {
+        for text in [
+            "",
+            "0",
+            "1KiB",
+            "MiB",
+            "12 apples",
+            "99999999999999999999GiB",
+            "18446744073709551615TiB",
+            "1.5GiB",
+        ] {
             assert!(parse_memory_size(text).is_err(), "{text}");
         }
     }

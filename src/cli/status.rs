@@ -42,7 +42,8 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
     let ledger = Ledger::new(&arguments.ledger, &servers.target, database);
     let once = async || {
         let read = timeout(PATIENCE, read(&ledger, &key, arguments.claim_timeout)).await;
-        read.unwrap_or(Err(LedgerError::Silent { after: PATIENCE })).map_err(|error| failure(&error))
+        read.unwrap_or(Err(LedgerError::Silent { after: PATIENCE }))
+            .map_err(|error| failure(&error))
     };
     let mut standing = once().await?;
     show(arguments, &ledger, &standing)?;
@@ -56,7 +57,8 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
             }
             // Who watches over a night wants to see the morning as well.
             Err(failure) => {
-                Terminal::new(TerminalOptions::default()).insist(&format!("the ledger cannot be read now: {}", failure.one_line()));
+                Terminal::new(TerminalOptions::default())
+                    .insist(&format!("the ledger cannot be read now: {}", failure.one_line()));
             }
         }
     }
@@ -64,9 +66,14 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
 }
 
 /// Which load `run` would work on with the same flags. The tables themselves are not asked, so that no right on them is needed.
-pub(super) fn key(what: &WhatArguments, partition: &Partition, servers: &Servers) -> Result<LoadKey, Failure> {
+pub(super) fn key(
+    what: &WhatArguments,
+    partition: &Partition,
+    servers: &Servers,
+) -> Result<LoadKey, Failure> {
     let job = load(&what.job)?;
-    let (source, target) = (servers.source.endpoint().database(), servers.target.endpoint().database());
+    let (source, target) =
+        (servers.source.endpoint().database(), servers.target.endpoint().database());
     let target_table = what.target_table.as_deref().unwrap_or(&job.target.table);
     Ok(LoadKey {
         job: job.name.clone(),
@@ -77,7 +84,13 @@ pub(super) fn key(what: &WhatArguments, partition: &Partition, servers: &Servers
 }
 
 fn show(arguments: &StatusArguments, ledger: &Ledger, standing: &Standing) -> Result<(), Failure> {
-    let next = next_command(&arguments.what, &arguments.which.partition, &arguments.ledger, arguments.ledger_db.as_deref(), standing.state);
+    let next = next_command(
+        &arguments.what,
+        &arguments.which.partition,
+        &arguments.ledger,
+        arguments.ledger_db.as_deref(),
+        standing.state,
+    );
     if arguments.json {
         return print(&status_text::json(standing, &next));
     }
@@ -91,10 +104,17 @@ fn show(arguments: &StatusArguments, ledger: &Ledger, standing: &Standing) -> Re
 
 fn failure(error: &LedgerError) -> Failure {
     match error {
-        LedgerError::Server { source, .. } if source.is_silence() => connecting(source, End::Target),
-        LedgerError::Server { table, .. } if error.is_denied() => Failure::stopped(error).hint(format!("the user needs SELECT ON {table}")),
-        LedgerError::Server { source, .. } if source.code().is_some() => connecting(source, End::Target),
-        LedgerError::File { .. } => Failure::misuse(error).hint("--ledger names the folder; this user must be able to read it"),
+        LedgerError::Server { source, .. } if source.is_silence() => {
+            connecting(source, End::Target)
+        }
+        LedgerError::Server { table, .. } if error.is_denied() => {
+            Failure::stopped(error).hint(format!("the user needs SELECT ON {table}"))
+        }
+        LedgerError::Server { source, .. } if source.code().is_some() => {
+            connecting(source, End::Target)
+        }
+        LedgerError::File { .. } => Failure::misuse(error)
+            .hint("--ledger names the folder; this user must be able to read it"),
         _ => Failure::stopped(error),
     }
 }

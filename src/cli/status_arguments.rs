@@ -24,7 +24,13 @@ pub(super) struct StatusArguments {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub watch: Option<u64>,
     /// Where loads are recorded: tables of ClickHouse, or `file:DIR` for files in a folder.
-    #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables", help_heading = "Ledger")]
+    #[arg(
+        long,
+        value_name = "PLACE",
+        env = "LEDGER",
+        default_value = "tables",
+        help_heading = "Ledger"
+    )]
     pub ledger: LedgerLocation,
     /// Database of the ledger's tables [default: the target's].
     #[arg(long, value_name = "NAME", env = "LEDGER_DB", help_heading = "Ledger")]

@@ -18,7 +18,8 @@ pub(super) fn json(standing: &Standing, next: &str) -> String {
         next_command: &'a str,
     }
     // Such a structure can always be written.
-    let mut text = serde_json::to_string(&WithNext { standing, next_command: next }).unwrap_or_default();
+    let mut text =
+        serde_json::to_string(&WithNext { standing, next_command: next }).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -35,12 +36,18 @@ pub(super) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
     if let Some(run_id) = &standing.run_id {
         line("run", run_id);
         line("rows", &rows(standing));
-        let (completed, failed, pending) = (standing.chunks_completed, standing.chunks_failed, standing.chunks_pending);
+        let (completed, failed, pending) =
+            (standing.chunks_completed, standing.chunks_failed, standing.chunks_pending);
         let (total, failed, pending) = (count(standing.chunks), count(failed), count(pending));
-        line("chunks", &format!("{} of {total} done, {failed} failed, {pending} pending", count(completed)));
+        line(
+            "chunks",
+            &format!("{} of {total} done, {failed} failed, {pending} pending", count(completed)),
+        );
     }
     if let Some(rate) = standing.rows_per_second {
-        let left = standing.remaining_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let left = standing
+            .remaining_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let left = left.map(|left| format!(", about {} left", duration(left))).unwrap_or_default();
         line("speed", &format!("{} over the last minutes{left}", row_rate(rate)));
     }
@@ -50,7 +57,11 @@ pub(super) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
     for process in &standing.processes {
         line("process", &process_words(process));
     }
-    for (name, moment) in [("began", standing.started_at), ("last chunk", standing.last_chunk_at), ("completed", standing.completed_at)] {
+    for (name, moment) in [
+        ("began", standing.started_at),
+        ("last chunk", standing.last_chunk_at),
+        ("completed", standing.completed_at),
+    ] {
         if let Some(moment) = moment {
             line(name, &to_the_second(moment));
         }

@@ -10,7 +10,9 @@ use crate::progress::Summary;
 pub(super) fn check(path: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let beside = beside(path);
-    fs::write(&beside, "").and_then(|()| fs::remove_file(&beside)).map_err(|error| failed(path, &error))
+    fs::write(&beside, "")
+        .and_then(|()| fs::remove_file(&beside))
+        .map_err(|error| failed(path, &error))
 }
 
 /// Writes the figures as JSON, whole or not at all: to a file beside it first, which then takes its place.
@@ -19,7 +21,10 @@ pub(super) fn write(path: Option<&Path>, summary: &Summary) -> Result<(), Failur
 }
 
 /// The same with other figures.
-pub(super) fn write_any(path: Option<&Path>, summary: &impl serde::Serialize) -> Result<(), Failure> {
+pub(super) fn write_any(
+    path: Option<&Path>,
+    summary: &impl serde::Serialize,
+) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let mut text = serde_json::to_string_pretty(summary).map_err(|error| failed(path, &error))?;
     text.push('\n');
@@ -30,7 +35,9 @@ pub(super) fn write_any(path: Option<&Path>, summary: &impl serde::Serialize) ->
 pub(super) fn write_text(path: &Path, text: &str, what: &str) -> Result<(), Failure> {
     let beside = beside(path);
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|error| Failure::usage(format!("{what} cannot be written to {}: {error}", path.display())))
+    written.map_err(|error| {
+        Failure::usage(format!("{what} cannot be written to {}: {error}", path.display()))
+    })
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -41,5 +48,6 @@ fn beside(path: &Path) -> PathBuf {
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     let message = format!("the summary cannot be written to {}: {error}", path.display());
-    Failure::usage(message).hint("--summary-json names a file in a folder that exists, to which this user can write")
+    Failure::usage(message)
+        .hint("--summary-json names a file in a folder that exists, to which this user can write")
 }

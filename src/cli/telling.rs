@@ -29,7 +29,13 @@ pub(super) struct Telling<'a> {
 
 impl<'a> Telling<'a> {
     pub fn new(arguments: &'a RunArguments, terminal: &'a Terminal) -> Self {
-        Self { arguments, terminal, exporter: None, last_line: RefCell::default(), told: Cell::default() }
+        Self {
+            arguments,
+            terminal,
+            exporter: None,
+            last_line: RefCell::default(),
+            told: Cell::default(),
+        }
     }
 
     /// Begins to export figures, where that is asked for.
@@ -38,8 +44,12 @@ impl<'a> Telling<'a> {
         let file = metrics.metrics_file.as_deref().filter(|path| *path != Path::new(""));
         let exporter = Exporter::start(metrics.metrics_listen, file).await.map_err(|error| {
             let hint = match error {
-                MetricsError::Listen { .. } => "--metrics-listen names another port; 0 lets the system choose one",
-                MetricsError::File { .. } => "--metrics-file names a file in a folder that this user may write to",
+                MetricsError::Listen { .. } => {
+                    "--metrics-listen names another port; 0 lets the system choose one"
+                }
+                MetricsError::File { .. } => {
+                    "--metrics-file names a file in a folder that this user may write to"
+                }
             };
             Failure::misuse(&error).hint(hint)
         })?;
@@ -78,7 +88,8 @@ impl<'a> Telling<'a> {
     fn failed(&self, failure: &Failure) -> Told {
         let (which, job) = (&self.arguments.which, &self.arguments.what.job);
         let one = which.partition.as_ref().map(ToString::to_string);
-        let partition = one.or(which.partitions.as_ref().map(ToString::to_string)).unwrap_or_default();
+        let partition =
+            one.or(which.partitions.as_ref().map(ToString::to_string)).unwrap_or_default();
         Told::of_failure(failure, job, &partition)
     }
 }

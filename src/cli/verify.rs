@@ -33,15 +33,24 @@ pub(super) const DIFFERENT: u8 = 4;
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs the command to its end.
-pub(super) fn verify(arguments: &VerifyArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
+pub(super) fn verify(
+    arguments: &VerifyArguments,
+    terminal: &Terminal,
+) -> Result<ExitCode, Failure> {
     logging::start(&arguments.output, terminal)?;
     interruptible(terminal, KEEPING, |stop| compare(arguments, terminal, stop))
 }
 
-async fn compare(arguments: &VerifyArguments, terminal: &Terminal, stop: Stop) -> Result<ExitCode, Failure> {
+async fn compare(
+    arguments: &VerifyArguments,
+    terminal: &Terminal,
+    stop: Stop,
+) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     summary_file::check(summary)?;
-    let compared = open(&arguments.server, &arguments.what, &arguments.which.partition, &arguments.compare).await?;
+    let compared =
+        open(&arguments.server, &arguments.what, &arguments.which.partition, &arguments.compare)
+            .await?;
     let Compared { servers, job, plan, load, run_id } = &compared;
     let state = state_file(&arguments.compare, "verify", job, plan);
     let options = VerifyOptions {
@@ -53,14 +62,20 @@ async fn compare(arguments: &VerifyArguments, terminal: &Terminal, stop: Stop) -
         ..options(&arguments.compare, arguments.max_retries, state.clone())
     };
     let progress = Arc::new(VerifyProgress::default());
-    let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop).await.map_err(failure)?;
+    let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop)
+        .await
+        .map_err(failure)?;
     terminal.say(&introduction(&compared, verifier.resumed()));
-    let Some(report) = finished(showing(terminal, &progress, verifier.run()).await, terminal, &state)? else {
+    let Some(report) =
+        finished(showing(terminal, &progress, verifier.run()).await, terminal, &state)?
+    else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
     keep(load.as_ref(), &report, None).await;
     summary_file::write_any(summary, &report)?;
-    terminal.suspended(|| print(&if arguments.json { comparison::json(&report) } else { comparison::text(&report) }))?;
+    terminal.suspended(|| {
+        print(&if arguments.json { comparison::json(&report) } else { comparison::text(&report) })
+    })?;
     if report.equal {
         return Ok(ExitCode::SUCCESS);
     }
@@ -93,7 +108,13 @@ async fn open(
     }
     let job = bind(&servers, &job, &config::bind_options(what)).await?;
     // No row comes here, so that chunks are as large as they like.
-    let demand = MemoryDemand { total: 1 << 50, readers: 1, inserters: 1, batch_bytes: 1 << 20, late: false };
+    let demand = MemoryDemand {
+        total: 1 << 50,
+        readers: 1,
+        inserters: 1,
+        batch_bytes: 1 << 20,
+        late: false,
+    };
     let memory = MemoryPlan::divide(demand).map_err(|error| Failure::stopped(&error))?;
     let load = recorded(compare, &servers, &job, partition).await;
     let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None };
@@ -102,7 +123,11 @@ async fn open(
 }
 
 /// From flags to options.
-pub(super) fn options(arguments: &CompareArguments, max_retries: u32, state: PathBuf) -> VerifyOptions {
+pub(super) fn options(
+    arguments: &CompareArguments,
+    max_retries: u32,
+    state: PathBuf,
+) -> VerifyOptions {
     VerifyOptions {
         share: None,
         max_differences: usize::try_from(arguments.max_differences).unwrap_or(usize::MAX),
@@ -117,8 +142,15 @@ pub(super) fn options(arguments: &CompareArguments, max_retries: u32, state: Pat
 }
 
 /// Where the state is kept, if it has to be.
-pub(super) fn state_file(arguments: &CompareArguments, command: &str, job: &BoundJob, plan: &Plan) -> PathBuf {
-    let name = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | '-'), "_");
+pub(super) fn state_file(
+    arguments: &CompareArguments,
+    command: &str,
+    job: &BoundJob,
+    plan: &Plan,
+) -> PathBuf {
+    let name = |text: &str| {
+        text.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | '-'), "_")
+    };
     let (target, partition) = (name(&job.target.name.to_string()), name(plan.partition.id()));
     let default = || format!("{command}-{}-{target}-{partition}.json", name(&job.name)).into();
     arguments.state.clone().unwrap_or_else(default)
@@ -142,7 +174,10 @@ pub(super) async fn keep(load: Option<&(Ledger, LoadRecord)>, report: &Report, p
         report: serde_json::to_string(report).unwrap_or_default(),
     };
     if let Err(error) = ledger.write_verification(&verification).await {
-        tracing::warn!("the result is not kept in the ledger, so that `report` will not show it: {}", error_chain(&error));
+        tracing::warn!(
+            "the result is not kept in the ledger, so that `report` will not show it: {}",
+            error_chain(&error)
+        );
     }
 }
 
@@ -171,15 +206,25 @@ fn introduction(compared: &Compared, (chunks, parts): (usize, usize)) -> String 
 }
 
 /// The report; `None` where it was interrupted, which is said.
-pub(super) fn finished(ran: Result<Report, VerifyError>, terminal: &Terminal, state: &std::path::Path) -> Result<Option<Report>, Failure> {
+pub(super) fn finished(
+    ran: Result<Report, VerifyError>,
+    terminal: &Terminal,
+    state: &std::path::Path,
+) -> Result<Option<Report>, Failure> {
     match ran {
         Ok(report) => Ok(Some(report)),
         Err(VerifyError::Stopped) => {
-            let kept = if state.exists() { format!("; what was compared is kept in {}", state.display()) } else { String::new() };
+            let kept = if state.exists() {
+                format!("; what was compared is kept in {}", state.display())
+            } else {
+                String::new()
+            };
             terminal.insist(&format!("interrupted before all was compared{kept}\nhint: run the same command again to go on"));
             Ok(None)
         }
-        Err(error) => Err(failure(error).hint("nothing was changed; run the same command again to go on")),
+        Err(error) => {
+            Err(failure(error).hint("nothing was changed; run the same command again to go on"))
+        }
     }
 }
 
@@ -193,15 +238,19 @@ pub(super) fn failure(error: VerifyError) -> Failure {
     match error {
         VerifyError::Plan(error) => (*error).into(),
         VerifyError::Unfit { .. } => Failure::refused(error.to_string()),
-        VerifyError::State { .. } => {
-            Failure::usage(error.to_string()).hint("--state names another file; without the old one, all is compared from the beginning")
-        }
+        VerifyError::State { .. } => Failure::usage(error.to_string()).hint(
+            "--state names another file; without the old one, all is compared from the beginning",
+        ),
         other => Failure::stopped(&other),
     }
 }
 
 /// Does the work, and says now and then how far it is.
-pub(super) async fn showing<T>(terminal: &Terminal, progress: &VerifyProgress, work: impl Future<Output = T>) -> T {
+pub(super) async fn showing<T>(
+    terminal: &Terminal,
+    progress: &VerifyProgress,
+    work: impl Future<Output = T>,
+) -> T {
     let lines = async {
         loop {
             tokio::time::sleep(PROGRESS_EVERY).await;
@@ -220,11 +269,22 @@ fn line(progress: &VerifyProgress) -> String {
     let of = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let groups = of(&progress.groups_examined);
     if groups > 0 {
-        return format!("all is compared; looking at the rows of {} groups of keys that differ", count(groups));
+        return format!(
+            "all is compared; looking at the rows of {} groups of keys that differ",
+            count(groups)
+        );
     }
     let (parts, chunks) = (of(&progress.parts), of(&progress.chunks));
     if parts > 0 {
-        return format!("compared {} of {} ranges of the target", count(of(&progress.parts_done)), count(parts));
+        return format!(
+            "compared {} of {} ranges of the target",
+            count(of(&progress.parts_done)),
+            count(parts)
+        );
     }
-    format!("compared {} of {} chunks of the source", count(of(&progress.chunks_done)), count(chunks))
+    format!(
+        "compared {} of {} chunks of the source",
+        count(of(&progress.chunks_done)),
+        count(chunks)
+    )
 }

@@ -90,7 +90,10 @@ pub(super) struct RepairArguments {
 fn parse_share(text: &str) -> Result<Share, String> {
     let wrong = || "it must be a share such as 1/100".to_owned();
     let (parts, of) = text.split_once('/').ok_or_else(wrong)?;
-    let share = Share { parts: parts.trim().parse().map_err(|_| wrong())?, of: of.trim().parse().map_err(|_| wrong())? };
+    let share = Share {
+        parts: parts.trim().parse().map_err(|_| wrong())?,
+        of: of.trim().parse().map_err(|_| wrong())?,
+    };
     if share.parts == 0 || share.parts > share.of { Err(wrong()) } else { Ok(share) }
 }
 

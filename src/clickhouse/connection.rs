@@ -58,7 +58,12 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Tls`] where an `https` URL is given and its certificates cannot be loaded.
-    pub fn new(endpoint: Endpoint, compression: WireCompression, queries: QueryPrefix, timeouts: Timeouts) -> Result<Self, Error> {
+    pub fn new(
+        endpoint: Endpoint,
+        compression: WireCompression,
+        queries: QueryPrefix,
+        timeouts: Timeouts,
+    ) -> Result<Self, Error> {
         let client = http_client(&endpoint, timeouts)?
             .with_url(endpoint.url().as_str())
             .with_user(endpoint.user())
@@ -66,9 +71,14 @@ impl Connection {
             .with_compression(::clickhouse::Compression::None)
             .with_product_info(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         let password = endpoint.password();
-        let client = if password.is_empty() { client } else { client.with_password(password.reveal()) };
+        let client =
+            if password.is_empty() { client } else { client.with_password(password.reveal()) };
         let bulk = client.clone().with_compression(compression.of_client());
-        let bulk = if compression == WireCompression::None { bulk } else { bulk.with_setting("enable_http_compression", "1") };
+        let bulk = if compression == WireCompression::None {
+            bulk
+        } else {
+            bulk.with_setting("enable_http_compression", "1")
+        };
         Ok(Self { client, bulk, endpoint: Arc::new(endpoint), queries, timeouts })
     }
 
@@ -91,7 +101,12 @@ impl Connection {
 
     /// Starts a query whose rows are read as a stream of RowBinary blocks.
     /// `label` becomes part of the query id.
-    pub fn stream(&self, label: &str, sql: &str, settings: &Settings) -> Result<BlockStream, Error> {
+    pub fn stream(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<BlockStream, Error> {
         self.stream_as(&self.bulk, "RowBinary", label, sql, settings)
     }
 
@@ -108,14 +123,20 @@ impl Connection {
         for (name, value) in settings.iter() {
             query = query.with_setting(name, value);
         }
-        let cursor = query
-            .fetch_bytes(format)
-            .map_err(|error| Error::from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false))?;
+        let cursor = query.fetch_bytes(format).map_err(|error| {
+            Error::from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false)
+        })?;
         Ok(BlockStream::new(cursor, self.endpoint.clone(), query_id, self.timeouts))
     }
 
     /// Runs a query and gives its whole answer in the format that is named.
-    pub async fn fetch(&self, label: &str, sql: &str, format: &str, settings: &Settings) -> Result<Vec<u8>, Error> {
+    pub async fn fetch(
+        &self,
+        label: &str,
+        sql: &str,
+        format: &str,
+        settings: &Settings,
+    ) -> Result<Vec<u8>, Error> {
         let mut stream = self.stream_as(&self.client, format, label, sql, settings)?;
         let mut answer = Vec::new();
         while let Some(piece) = stream.next().await? {
@@ -135,19 +156,41 @@ impl Connection {
     }
 
     /// The same with settings of its own.
-    pub async fn rows_with<T: DeserializeOwned>(&self, label: &str, sql: &str, settings: &Settings) -> Result<Vec<T>, Error> {
-        self.json_rows(label, sql, &settings.clone().with("output_format_json_quote_64bit_integers", "0")).await
+    pub async fn rows_with<T: DeserializeOwned>(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<Vec<T>, Error> {
+        self.json_rows(
+            label,
+            sql,
+            &settings.clone().with("output_format_json_quote_64bit_integers", "0"),
+        )
+        .await
     }
 
     /// The same with no settings at all, for a user who may not choose any. Numbers of 64 bits that an older server quotes are not understood.
-    pub async fn rows_as_it_is<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<Vec<T>, Error> {
+    pub async fn rows_as_it_is<T: DeserializeOwned>(
+        &self,
+        label: &str,
+        sql: &str,
+    ) -> Result<Vec<T>, Error> {
         self.json_rows(label, sql, &Settings::default()).await
     }
 
-    async fn json_rows<T: DeserializeOwned>(&self, label: &str, sql: &str, settings: &Settings) -> Result<Vec<T>, Error> {
+    async fn json_rows<T: DeserializeOwned>(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<Vec<T>, Error> {
         let answer = self.fetch(label, sql, "JSONEachRow", settings).await?;
         let rows = serde_json::Deserializer::from_slice(&answer).into_iter::<T>();
-        rows.collect::<Result<_, _>>().map_err(|error| Error::Unexpected { what: label.to_owned(), message: error.to_string() })
+        rows.collect::<Result<_, _>>().map_err(|error| Error::Unexpected {
+            what: label.to_owned(),
+            message: error.to_string(),
+        })
     }
 
     /// Runs a query that answers exactly one row.
@@ -157,7 +200,10 @@ impl Connection {
         let mut rows = rows.into_iter();
         match (rows.next(), count) {
             (Some(row), 1) => Ok(row),
-            _ => Err(Error::Unexpected { what: label.to_owned(), message: format!("one row was expected, {count} came") }),
+            _ => Err(Error::Unexpected {
+                what: label.to_owned(),
+                message: format!("one row was expected, {count} came"),
+            }),
         }
     }
 
@@ -183,7 +229,9 @@ impl Connection {
         }
         let limit = self.timeouts.connect + Duration::from_secs(20);
         let asked = self.row::<Version>("hello", "SELECT version() AS version");
-        let answer = timeout(limit, asked).await.map_err(|_| Error::Timeout { what: "the first answer of the server", after: limit })?;
+        let answer = timeout(limit, asked)
+            .await
+            .map_err(|_| Error::Timeout { what: "the first answer of the server", after: limit })?;
         Ok(answer?.version)
     }
 }

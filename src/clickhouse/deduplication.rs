@@ -38,7 +38,11 @@ impl Deduplication {
 
 /// The setting that gives a table of this engine a window.
 fn window_setting(engine: &str) -> &'static str {
-    if is_replicated(engine) { "replicated_deduplication_window" } else { "non_replicated_deduplication_window" }
+    if is_replicated(engine) {
+        "replicated_deduplication_window"
+    } else {
+        "non_replicated_deduplication_window"
+    }
 }
 
 #[derive(Deserialize)]
@@ -55,7 +59,10 @@ struct Table {
 ///
 /// # Errors
 /// Those of the queries. A table that the user may not see is left out.
-pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<Vec<Deduplication>, Error> {
+pub async fn deduplication(
+    connection: &Connection,
+    name: &TableName,
+) -> Result<Vec<Deduplication>, Error> {
     let knows_targets = "SELECT name FROM system.columns WHERE database = 'system' AND table = 'tables' AND name = 'target_table'";
     let knows_targets = !connection.rows::<Named>("schema", knows_targets).await?.is_empty();
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
@@ -70,7 +77,11 @@ pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<
             waiting.push_back((TableName { database, table }, Some(name)));
             continue;
         }
-        waiting.extend(views.into_iter().map(|[database, table]| (TableName { database, table }, view.clone())));
+        waiting.extend(
+            views
+                .into_iter()
+                .map(|[database, table]| (TableName { database, table }, view.clone())),
+        );
         let window = match &*engine {
             engine if is_replicated(engine) => replicated,
             engine if engine.ends_with("MergeTree") => plain,
@@ -86,7 +97,10 @@ pub async fn deduplication(connection: &Connection, name: &TableName) -> Result<
 ///
 /// By its default, `deduplicate_insert_select` lets the first of these servers [ignore the token](https://github.com/ClickHouse/ClickHouse/pull/99206) where the
 /// SELECT has no `ORDER BY ALL`.
-const RECOGNITION: [(&str, &str); 2] = [("deduplicate_insert", "enable"), ("deduplicate_insert_select", "enable_even_for_bad_queries")];
+const RECOGNITION: [(&str, &str); 2] = [
+    ("deduplicate_insert", "enable"),
+    ("deduplicate_insert_select", "enable_even_for_bad_queries"),
+];
 
 /// What an `INSERT … SELECT` must say beside its token to be recognized by this server when it comes again: those of
 /// [these settings](https://clickhouse.com/docs/reference/settings/session-settings/deduplicate-insert) that it knows.
@@ -95,14 +109,25 @@ const RECOGNITION: [(&str, &str); 2] = [("deduplicate_insert", "enable"), ("dedu
 /// Those of the query.
 pub async fn recognition(connection: &Connection) -> Result<Settings, Error> {
     let names = RECOGNITION.map(|(name, _)| quote_literal(name).to_string()).join(", ");
-    let known = connection.rows::<Named>("schema", &format!("SELECT name FROM system.settings WHERE name IN ({names})")).await?;
-    let known = RECOGNITION.into_iter().filter(|(name, _)| known.iter().any(|known| known.name == *name));
+    let known = connection
+        .rows::<Named>(
+            "schema",
+            &format!("SELECT name FROM system.settings WHERE name IN ({names})"),
+        )
+        .await?;
+    let known =
+        RECOGNITION.into_iter().filter(|(name, _)| known.iter().any(|known| known.name == *name));
     Ok(Settings::default().with_all(known))
 }
 
 /// The one among these settings by which no block is recognized, whatever window a table has.
 pub fn switched_off(settings: &Settings) -> Option<&str> {
-    settings.iter().find(|(name, value)| *value == "disable" && RECOGNITION.iter().any(|(known, _)| known == name)).map(|(name, _)| name)
+    settings
+        .iter()
+        .find(|(name, value)| {
+            *value == "disable" && RECOGNITION.iter().any(|(known, _)| known == name)
+        })
+        .map(|(name, _)| name)
 }
 
 #[derive(Deserialize)]
@@ -110,7 +135,11 @@ struct Named {
     name: String,
 }
 
-async fn ask(connection: &Connection, name: &TableName, knows_targets: bool) -> Result<Option<Table>, Error> {
+async fn ask(
+    connection: &Connection,
+    name: &TableName,
+    knows_targets: bool,
+) -> Result<Option<Table>, Error> {
     // Which of the two counts follows from the engine, which is not known yet.
     let window = |engine: &str| merge_tree_setting(engine, window_setting(engine));
     let target = if knows_targets { "[target_database, target_table]" } else { "['', '']" };

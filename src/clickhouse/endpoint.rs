@@ -24,7 +24,11 @@ impl Password {
     /// Takes it out of words that may repeat it. One of a few letters is left: it would be part of other words.
     pub(super) fn hide_in(&self, words: String) -> String {
         const SHORTEST: usize = 4;
-        if self.0.len() < SHORTEST || !words.contains(&self.0) { words } else { words.replace(&self.0, "(hidden)") }
+        if self.0.len() < SHORTEST || !words.contains(&self.0) {
+            words
+        } else {
+            words.replace(&self.0, "(hidden)")
+        }
     }
 
     /// Whether there is no password at all.
@@ -62,19 +66,32 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Error::InvalidUrl`] where the text is no such URL; the message never repeats the text, which may hold a password.
-    pub fn new(url: &str, user: Option<&str>, password: Option<Password>, database: &str) -> Result<Self, Error> {
+    pub fn new(
+        url: &str,
+        user: Option<&str>,
+        password: Option<Password>,
+        database: &str,
+    ) -> Result<Self, Error> {
         let mut url = Url::parse(url).map_err(|error| Error::InvalidUrl(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Error::InvalidUrl(format!("the scheme is {:?}, it must be http or https", url.scheme())));
+            return Err(Error::InvalidUrl(format!(
+                "the scheme is {:?}, it must be http or https",
+                url.scheme()
+            )));
         }
         // `http://ann:12/34@host` is the host `ann` with the port 12; it would be shown in every message.
-        if [Some(url.path()), url.query(), url.fragment()].into_iter().flatten().any(|part| part.contains('@')) {
+        if [Some(url.path()), url.query(), url.fragment()]
+            .into_iter()
+            .flatten()
+            .any(|part| part.contains('@'))
+        {
             let message = "there is an @ behind the host; in a password, the signs / ? # and @ must be written as %2F %3F %23 and %40";
             return Err(Error::InvalidUrl(message.to_owned()));
         }
         let from_url = |text: &str| percent_decode(text);
         let user = user.map_or_else(|| from_url(url.username()), str::to_owned);
-        let password = password.unwrap_or_else(|| Password::new(from_url(url.password().unwrap_or_default())));
+        let password =
+            password.unwrap_or_else(|| Password::new(from_url(url.password().unwrap_or_default())));
         // These cannot fail: an http URL always has a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -135,7 +152,8 @@ mod tests {
 
     #[test]
     fn credentials_leave_the_url_and_every_debug_output() {
-        let endpoint = Endpoint::new("http://ann:s%40cret+1%3D@host:8123/path?x=1", None, None, "db").unwrap();
+        let endpoint =
+            Endpoint::new("http://ann:s%40cret+1%3D@host:8123/path?x=1", None, None, "db").unwrap();
         assert_eq!(endpoint.url().as_str(), "http://host:8123/path");
         assert_eq!(endpoint.user(), "ann");
         assert_eq!(endpoint.password().reveal(), "s@cret+1=");
@@ -145,7 +163,9 @@ mod tests {
 
     #[test]
     fn what_is_given_apart_wins_over_the_url() {
-        let endpoint = Endpoint::new("http://ann:old@host", Some("bob"), Some(Password::new("new")), "db").unwrap();
+        let endpoint =
+            Endpoint::new("http://ann:old@host", Some("bob"), Some(Password::new("new")), "db")
+                .unwrap();
         assert_eq!((endpoint.user(), endpoint.password().reveal()), ("bob", "new"));
     }
 
@@ -154,7 +174,12 @@ mod tests {
         assert!(Endpoint::new("localhost:8123", None, None, "db").is_err());
         assert!(Endpoint::new("tcp://host:9000", None, None, "db").is_err());
         assert!(Endpoint::new("", None, None, "db").is_err());
-        for url in ["http://ann:12/34@host", "http://ann:12?34@host", "http://ann:12#34@host", "http://ann:1/2:3@4@host/"] {
+        for url in [
+            "http://ann:12/34@host",
+            "http://ann:12?34@host",
+            "http://ann:12#34@host",
+            "http://ann:1/2:3@4@host/",
+        ] {
             let error = Endpoint::new(url, None, None, "db").unwrap_err().to_string();
             assert!(error.contains("%2F") && !error.contains("34"), "{error}");
         }

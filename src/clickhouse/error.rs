@@ -110,10 +110,17 @@ impl Error {
                 }
             }
             // A proxy in between has spoken: 502, 503 or a page of its own.
-            Self::Server { code: None, .. } | Self::Unreachable { .. } | Self::Exhausted { .. } => ErrorClass::Retry,
+            Self::Server { code: None, .. } | Self::Unreachable { .. } | Self::Exhausted { .. } => {
+                ErrorClass::Retry
+            }
             Self::Handshake { problem, .. } if problem.is_lasting() => ErrorClass::Fatal,
-            Self::Network { .. } | Self::Handshake { .. } | Self::Timeout { .. } => ErrorClass::Ambiguous,
-            Self::InvalidUrl(_) | Self::Tls(_) | Self::Unexpected { .. } | Self::StatementTooLong { .. } => ErrorClass::Fatal,
+            Self::Network { .. } | Self::Handshake { .. } | Self::Timeout { .. } => {
+                ErrorClass::Ambiguous
+            }
+            Self::InvalidUrl(_)
+            | Self::Tls(_)
+            | Self::Unexpected { .. }
+            | Self::StatementTooLong { .. } => ErrorClass::Fatal,
         }
     }
 
@@ -125,7 +132,9 @@ impl Error {
     /// Whether an insert that failed so may have left rows in the table.
     pub fn may_have_inserted(&self) -> bool {
         let was_ended = |code: u32| ErrorClass::ended_from_outside(code);
-        self.class() == ErrorClass::Ambiguous || self.is_of_view() || self.code().is_some_and(was_ended)
+        self.class() == ErrorClass::Ambiguous
+            || self.is_of_view()
+            || self.code().is_some_and(was_ended)
     }
 
     /// Whether rows had come before it.
@@ -139,7 +148,11 @@ impl Error {
             Self::Unreachable { .. } | Self::Network { .. } | Self::Timeout { .. } => true,
             Self::Server { code, .. } => code.is_none(),
             Self::Handshake { problem, .. } => !problem.is_lasting(),
-            Self::Exhausted { .. } | Self::InvalidUrl(_) | Self::Tls(_) | Self::Unexpected { .. } | Self::StatementTooLong { .. } => false,
+            Self::Exhausted { .. }
+            | Self::InvalidUrl(_)
+            | Self::Tls(_)
+            | Self::Unexpected { .. }
+            | Self::StatementTooLong { .. } => false,
         }
     }
 
@@ -178,16 +191,26 @@ impl Error {
         match error {
             Client::BadResponse(message) => {
                 let message = endpoint.password().hide_in(message);
-                Self::Server { code: parse_code(&message), message: complete(message, query_id), mid_stream }
+                Self::Server {
+                    code: parse_code(&message),
+                    message: complete(message, query_id),
+                    mid_stream,
+                }
             }
             Client::TimedOut => Self::Timeout { what: "the statement", after: Duration::ZERO },
             other => match (TlsProblem::of(&other, url.scheme() == "https"), &other) {
-                (Some(problem), _) => Self::Handshake { url: url.to_string(), problem, message: words(&other) },
+                (Some(problem), _) => {
+                    Self::Handshake { url: url.to_string(), problem, message: words(&other) }
+                }
                 (None, Client::Network(cause)) if is_exhausted(&**cause) => {
                     Self::Exhausted { url: url.to_string(), message: words(&**cause) }
                 }
                 (None, Client::Network(cause)) if is_connect(&**cause) => {
-                    let message = if is_late(&**cause) { took_longer("connecting", connect) } else { words(&**cause) };
+                    let message = if is_late(&**cause) {
+                        took_longer("connecting", connect)
+                    } else {
+                        words(&**cause)
+                    };
                     Self::Unreachable { url: url.to_string(), message }
                 }
                 (None, _) => Self::Network { url: url.to_string(), message: words(&other) },
@@ -230,7 +253,9 @@ fn is_late(cause: &(dyn StdError + 'static)) -> bool {
 
 /// Whether the HTTP client failed before it had a connection.
 fn is_connect(cause: &(dyn StdError + 'static)) -> bool {
-    cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect)
+    cause
+        .downcast_ref::<hyper_util::client::legacy::Error>()
+        .is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
 /// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that, or in a bare `Code: 241`.
@@ -244,7 +269,9 @@ fn complete(message: String, query_id: &str) -> String {
     if message.strip_prefix("Code: ").is_none_or(|rest| rest.parse::<u32>().is_err()) {
         return message;
     }
-    format!("{message}. The server's words are not UTF-8 and could not be read; system.query_log has them under query_id {query_id}")
+    format!(
+        "{message}. The server's words are not UTF-8 and could not be read; system.query_log has them under query_id {query_id}"
+    )
 }
 
 /// An error and its sources, joined by colons; a source that its parent's text already holds is left out.
@@ -277,23 +304,41 @@ mod tests {
         assert_eq!(parse_code("Code: x. "), None);
         assert_eq!(parse_code("Code: 117"), Some(117));
         assert!(complete("Code: 117".to_owned(), "id-1").ends_with("under query_id id-1"));
-        assert_eq!(complete("Code: 117. DB::Exception".to_owned(), "id-1"), "Code: 117. DB::Exception");
+        assert_eq!(
+            complete("Code: 117. DB::Exception".to_owned(), "id-1"),
+            "Code: 117. DB::Exception"
+        );
     }
 
     #[test]
     fn classes_of_codes() {
         for code in [33, 75, 159, 201, 202, 209, 210, 241, 242, 243, 252, 285, 439, 999] {
-            assert_eq!(server(&format!("Code: {code}. x"), false).class(), ErrorClass::Retry, "{code}");
+            assert_eq!(
+                server(&format!("Code: {code}. x"), false).class(),
+                ErrorClass::Retry,
+                "{code}"
+            );
         }
         for code in [16, 47, 53, 60, 62, 81, 164, 218, 497, 516, 774] {
-            assert_eq!(server(&format!("Code: {code}. x"), false).class(), ErrorClass::Fatal, "{code}");
+            assert_eq!(
+                server(&format!("Code: {code}. x"), false).class(),
+                ErrorClass::Fatal,
+                "{code}"
+            );
             // In the middle of a stream it may be data that only looks like an exception.
-            assert_eq!(server(&format!("Code: {code}. x"), true).class(), ErrorClass::Retry, "{code}");
+            assert_eq!(
+                server(&format!("Code: {code}. x"), true).class(),
+                ErrorClass::Retry,
+                "{code}"
+            );
         }
         assert_eq!(server("Code: 6. x", false).class(), ErrorClass::Rows);
         assert_eq!(server("Code: 319. x", false).class(), ErrorClass::Ambiguous);
         assert_eq!(server("502 Bad Gateway", false).class(), ErrorClass::Retry);
         let exhausted = Error::Exhausted { url: String::new(), message: String::new() };
-        assert!(exhausted.class() == ErrorClass::Retry && !exhausted.is_silence(), "this machine may have more of it later");
+        assert!(
+            exhausted.class() == ErrorClass::Retry && !exhausted.is_silence(),
+            "this machine may have more of it later"
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ::clickhouse::error::Error as ClientError;
 
-use super::{Endpoint, Error, Password, TableName, quote_identifier, quote_literal, quote_literal_bytes};
+use super::{
+    Endpoint, Error, Password, TableName, quote_identifier, quote_literal, quote_literal_bytes,
+};
 
 /// A word that no fuzzer makes up by itself.
 const SECRET: &str = "Tangerine-Submarine";
@@ -13,10 +15,17 @@ const SECRET: &str = "Tangerine-Submarine";
 /// Any words of a server are an error of some class, which shows them, and no password that they repeat.
 pub fn server_words(data: &[u8]) {
     let words = String::from_utf8_lossy(data).into_owned();
-    let Ok(endpoint) = Endpoint::new("http://host", None, Some(Password::new(SECRET)), "d") else { return };
+    let Ok(endpoint) = Endpoint::new("http://host", None, Some(Password::new(SECRET)), "d") else {
+        return;
+    };
     for mid_stream in [false, true] {
-        let error =
-            Error::from_client(ClientError::BadResponse(format!("{words}{SECRET}{words}")), &endpoint, Duration::ZERO, "id", mid_stream);
+        let error = Error::from_client(
+            ClientError::BadResponse(format!("{words}{SECRET}{words}")),
+            &endpoint,
+            Duration::ZERO,
+            "id",
+            mid_stream,
+        );
         let (text, _) = (error.to_string(), error.class());
         assert!(!text.contains(SECRET) && !format!("{error:?}").contains(SECRET), "{text}");
         assert!(error.source().is_none());
@@ -44,10 +53,20 @@ pub fn url(data: &[u8]) {
     ] {
         match Endpoint::new(&url, None, None, "d") {
             Ok(endpoint) => {
-                assert!(endpoint.url().has_host() && endpoint.url().password().is_none() && endpoint.url().username().is_empty());
-                assert!(!endpoint.url().as_str().contains(SECRET), "{url:?} is shown as {}", endpoint.url());
+                assert!(
+                    endpoint.url().has_host()
+                        && endpoint.url().password().is_none()
+                        && endpoint.url().username().is_empty()
+                );
+                assert!(
+                    !endpoint.url().as_str().contains(SECRET),
+                    "{url:?} is shown as {}",
+                    endpoint.url()
+                );
             }
-            Err(error) => assert!(!format!("{error} {error:?}").contains(SECRET), "{url:?}: {error}"),
+            Err(error) => {
+                assert!(!format!("{error} {error:?}").contains(SECRET), "{url:?}: {error}")
+            }
         }
     }
 }
@@ -55,7 +74,11 @@ pub fn url(data: &[u8]) {
 /// Any bytes, quoted, begin and end with their quote, and no bare quote stands between.
 pub fn quoting(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for (quoted, quote) in [(quote_identifier(&text), '`'), (quote_literal(&text), '\''), (quote_literal_bytes(data), '\'')] {
+    for (quoted, quote) in [
+        (quote_identifier(&text), '`'),
+        (quote_literal(&text), '\''),
+        (quote_literal_bytes(data), '\''),
+    ] {
         let inner = quoted.as_str().strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
         assert!(inner.is_some(), "{quoted}");
         let mut characters = inner.unwrap_or_default().chars();

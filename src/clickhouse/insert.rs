@@ -15,7 +15,13 @@ impl Connection {
     ///
     /// # Errors
     /// The server's refusal, or the loss of the connection, after which it is not known whether the rows arrived.
-    pub async fn insert(&self, label: &str, sql: &str, settings: &Settings, body: &[Bytes]) -> Result<(), Error> {
+    pub async fn insert(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+        body: &[Bytes],
+    ) -> Result<(), Error> {
         let bytes = request_line_bytes(sql, settings);
         if bytes > REQUEST_LINE_BYTES {
             return Err(Error::StatementTooLong { bytes });
@@ -31,7 +37,13 @@ impl Connection {
             insert = insert.with_setting(name, value);
         }
         let late = Error::Timeout { what: "an insert", after: self.timeouts.insert_end };
-        let failed = |error, late| match Error::from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false) {
+        let failed = |error, late| match Error::from_client(
+            error,
+            &self.endpoint,
+            self.timeouts.connect,
+            &query_id,
+            false,
+        ) {
             Error::Timeout { .. } => late,
             other => other,
         };
@@ -42,7 +54,10 @@ impl Connection {
                 // Where the server has closed its end, its reason may still be on the way.
                 let is_over = matches!(error, ::clickhouse::error::Error::TimedOut);
                 let reason = if is_over { None } else { insert.end().await.err() };
-                let late_piece = Error::Timeout { what: "sending a part of an insert", after: self.timeouts.send };
+                let late_piece = Error::Timeout {
+                    what: "sending a part of an insert",
+                    after: self.timeouts.send,
+                };
                 return Err(failed(reason.unwrap_or(error), late_piece));
             }
         }

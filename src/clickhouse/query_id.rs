@@ -20,7 +20,11 @@ pub struct QueryPrefix {
 impl QueryPrefix {
     /// Ids for the run of this id, of which no other process is a part.
     pub fn new(run_id: &str) -> Self {
-        Self { run_id: run_id.into(), prefix: format!("{QUERY_ID_BEGINNING}{run_id}").into(), next: Arc::new(AtomicU64::new(0)) }
+        Self {
+            run_id: run_id.into(),
+            prefix: format!("{QUERY_ID_BEGINNING}{run_id}").into(),
+            next: Arc::new(AtomicU64::new(0)),
+        }
     }
 
     /// Ids for one process's part of the run of this id.

@@ -9,13 +9,18 @@ use super::{Connection, Error, TableName, quote_literal};
 ///
 /// # Errors
 /// Those of the query.
-pub async fn replacing_columns(connection: &Connection, name: &TableName) -> Result<Option<(String, String)>, Error> {
+pub async fn replacing_columns(
+    connection: &Connection,
+    name: &TableName,
+) -> Result<Option<(String, String)>, Error> {
     #[derive(Deserialize)]
     struct Engine {
         engine_full: String,
     }
     let (database, table) = (quote_literal(&name.database), quote_literal(&name.table));
-    let sql = format!("SELECT engine_full FROM system.tables WHERE database = {database} AND name = {table}");
+    let sql = format!(
+        "SELECT engine_full FROM system.tables WHERE database = {database} AND name = {table}"
+    );
     let engine: Engine = connection.row("schema", &sql).await?;
     Ok(version_and_deleted(&engine.engine_full))
 }
@@ -36,9 +41,13 @@ fn version_and_deleted(engine: &str) -> Option<(String, String)> {
         }
     }
     arguments.retain(|argument| !argument.is_empty());
-    let plain = |name: &String| name.chars().all(|character| character.is_alphanumeric() || character == '_');
+    let plain = |name: &String| {
+        name.chars().all(|character| character.is_alphanumeric() || character == '_')
+    };
     match arguments.as_slice() {
-        [version, deleted] if plain(version) && plain(deleted) => Some((version.clone(), deleted.clone())),
+        [version, deleted] if plain(version) && plain(deleted) => {
+            Some((version.clone(), deleted.clone()))
+        }
         _ => None,
     }
 }
@@ -50,9 +59,16 @@ mod tests {
     #[test]
     fn engines_name_their_version_and_their_deleted_flag() {
         let both = Some(("event_ts".to_owned(), "is_deleted".to_owned()));
-        assert_eq!(version_and_deleted("ReplacingMergeTree(event_ts, is_deleted) PARTITION BY toYYYYMM(t) ORDER BY (a, b)"), both);
         assert_eq!(
-            version_and_deleted("ReplicatedReplacingMergeTree('/a, (b)/{shard}', '{replica}', event_ts, is_deleted) ORDER BY a"),
+            version_and_deleted(
+                "ReplacingMergeTree(event_ts, is_deleted) PARTITION BY toYYYYMM(t) ORDER BY (a, b)"
+            ),
+            both
+        );
+        assert_eq!(
+            version_and_deleted(
+                "ReplicatedReplacingMergeTree('/a, (b)/{shard}', '{replica}', event_ts, is_deleted) ORDER BY a"
+            ),
             both
         );
         for engine in [

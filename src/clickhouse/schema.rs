@@ -19,7 +19,9 @@ impl TableName {
     /// Reads `table` or `database.table`; the connection's database serves where none is named.
     pub fn parse(text: &str, default_database: &str) -> Self {
         match text.split_once('.') {
-            Some((database, table)) => Self { database: database.to_owned(), table: table.to_owned() },
+            Some((database, table)) => {
+                Self { database: database.to_owned(), table: table.to_owned() }
+            }
             None => Self { database: default_database.to_owned(), table: text.to_owned() },
         }
     }
@@ -96,7 +98,10 @@ impl TableSchema {
 ///
 /// # Errors
 /// Those of the query; a table that does not exist is `Ok(None)`.
-pub async fn table_schema(connection: &Connection, name: &TableName) -> Result<Option<TableSchema>, Error> {
+pub async fn table_schema(
+    connection: &Connection,
+    name: &TableName,
+) -> Result<Option<TableSchema>, Error> {
     #[derive(Deserialize)]
     struct Table {
         engine: String,
@@ -131,7 +136,10 @@ pub async fn table_schema(connection: &Connection, name: &TableName) -> Result<O
 /// Which of these functions may give another result the second time, as
 /// [`system.functions`](https://clickhouse.com/docs/operations/system-tables/functions) tells. A function that the server says
 /// nothing about (an aggregate, a user's own) is not among them.
-pub async fn functions_not_deterministic(connection: &Connection, names: &[String]) -> Result<Vec<String>, Error> {
+pub async fn functions_not_deterministic(
+    connection: &Connection,
+    names: &[String],
+) -> Result<Vec<String>, Error> {
     #[derive(Deserialize)]
     struct Name {
         name: String,
@@ -144,8 +152,13 @@ pub async fn functions_not_deterministic(connection: &Connection, names: &[Strin
         .rows::<Name>("functions", "SELECT name FROM system.columns WHERE database = 'system' AND table = 'functions' AND name IN ('deterministic', 'is_deterministic')")
         .await?;
     let Some(column) = column.first() else { return Ok(Vec::new()) };
-    let list = names.iter().map(|name| quote_literal(name).to_string()).collect::<Vec<_>>().join(", ");
-    let lower = names.iter().map(|name| quote_literal(&name.to_lowercase()).to_string()).collect::<Vec<_>>().join(", ");
+    let list =
+        names.iter().map(|name| quote_literal(name).to_string()).collect::<Vec<_>>().join(", ");
+    let lower = names
+        .iter()
+        .map(|name| quote_literal(&name.to_lowercase()).to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     let flag: Quoted = quote_identifier(&column.name);
     let sql = format!(
         "SELECT name FROM system.functions WHERE {flag} = 0 AND (name IN ({list}) OR (case_insensitive AND lower(name) IN ({lower}))) ORDER BY name"

@@ -20,7 +20,10 @@ impl Servers {
     /// The same servers with other query ids, which both ends number together.
     #[must_use]
     pub fn with_queries(self, queries: &QueryPrefix) -> Self {
-        Self { source: self.source.with_queries(queries.clone()), target: self.target.with_queries(queries.clone()) }
+        Self {
+            source: self.source.with_queries(queries.clone()),
+            target: self.target.with_queries(queries.clone()),
+        }
     }
 
     /// Whether both ends are the same in everything: URL, user, password and database.
@@ -30,6 +33,9 @@ impl Servers {
 
     /// Each connection once: what is asked of every server is asked of these.
     pub fn each(&self) -> impl Iterator<Item = &Connection> {
-        std::iter::once(&self.target).chain((!self.source.endpoint().is_same_account(self.target.endpoint())).then_some(&self.source))
+        std::iter::once(&self.target).chain(
+            (!self.source.endpoint().is_same_account(self.target.endpoint()))
+                .then_some(&self.source),
+        )
     }
 }

@@ -79,7 +79,10 @@ impl Settings {
 
     /// The same with these over them.
     #[must_use]
-    pub fn with_all<N: Into<String>, V: Into<String>>(mut self, more: impl IntoIterator<Item = (N, V)>) -> Self {
+    pub fn with_all<N: Into<String>, V: Into<String>>(
+        mut self,
+        more: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
         self.0.extend(more.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }

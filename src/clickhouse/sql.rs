@@ -70,7 +70,8 @@ fn push_escaped(out: &mut String, c: char, quote: char) {
 }
 
 fn push_hex(out: &mut String, value: u32) {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     out.push_str("\\x");
     for shift in [4, 0] {
         if let Some(digit) = DIGITS.get(((value >> shift) & 15) as usize) {

@@ -32,8 +32,22 @@ pub struct BlockStream {
 }
 
 impl BlockStream {
-    pub(super) fn new(cursor: BytesCursor, endpoint: Arc<Endpoint>, query_id: String, timeouts: Timeouts) -> Self {
-        Self { cursor, endpoint, query_id, timeouts, held: VecDeque::new(), held_bytes: 0, received: false, ended: false }
+    pub(super) fn new(
+        cursor: BytesCursor,
+        endpoint: Arc<Endpoint>,
+        query_id: String,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self {
+            cursor,
+            endpoint,
+            query_id,
+            timeouts,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            received: false,
+            ended: false,
+        }
     }
 
     /// The next piece, or `None` when the answer has ended as HTTP says it must.
@@ -61,8 +75,17 @@ impl BlockStream {
         } else {
             ("the first part of an answer", self.timeouts.first_byte)
         };
-        let piece = timeout(after, self.cursor.next()).await.map_err(|_| Error::Timeout { what, after })?;
-        match piece.map_err(|error| Error::from_client(error, &self.endpoint, self.timeouts.connect, &self.query_id, self.received))? {
+        let piece =
+            timeout(after, self.cursor.next()).await.map_err(|_| Error::Timeout { what, after })?;
+        match piece.map_err(|error| {
+            Error::from_client(
+                error,
+                &self.endpoint,
+                self.timeouts.connect,
+                &self.query_id,
+                self.received,
+            )
+        })? {
             Some(piece) => {
                 self.received = true;
                 self.held_bytes += piece.len();

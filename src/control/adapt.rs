@@ -32,7 +32,8 @@ impl Adapt {
             let too_much = pressure >= 1.0 || (pressure >= NEAR && pressure > self.pressure);
             let bound = match self.bound {
                 _ if too_much => Some(self.half(level)),
-                Some(bound) if pressure < NEAR => Some(Bound { now: bound.now + 1, ..bound }).filter(|bound| bound.now < bound.before),
+                Some(bound) if pressure < NEAR => Some(Bound { now: bound.now + 1, ..bound })
+                    .filter(|bound| bound.now < bound.before),
                 unchanged => unchanged,
             };
             if bound != self.bound {

@@ -29,7 +29,13 @@ pub struct Control {
 
 impl Control {
     /// A handle of a run that is about to begin. Nothing is watched before [`watch`](super::watch).
-    pub fn new(subject: Subject, counters: Arc<Counters>, stop: Stop, throttle: Arc<Throttle>, wishes: Arc<Wishes>) -> Arc<Self> {
+    pub fn new(
+        subject: Subject,
+        counters: Arc<Counters>,
+        stop: Stop,
+        throttle: Arc<Throttle>,
+        wishes: Arc<Wishes>,
+    ) -> Arc<Self> {
         wishes.apply(&throttle);
         Arc::new(Self {
             subject,

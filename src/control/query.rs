@@ -33,8 +33,10 @@ impl ThrottleQuery {
     pub async fn ask(&self) -> Result<Option<String>, Error> {
         let settings = Settings::read();
         let asked = self.connection.fetch("throttle", &self.sql, "TabSeparatedRaw", &settings);
-        let answer =
-            timeout(PATIENCE, asked).await.map_err(|_| Error::Timeout { what: "the answer of the throttle query", after: PATIENCE })??;
+        let answer = timeout(PATIENCE, asked).await.map_err(|_| Error::Timeout {
+            what: "the answer of the throttle query",
+            after: PATIENCE,
+        })??;
         Ok(reason(&String::from_utf8_lossy(&answer)))
     }
 }
@@ -42,7 +44,8 @@ impl ThrottleQuery {
 /// The first line that says something, without characters that would move a terminal's cursor.
 fn reason(answer: &str) -> Option<String> {
     let line = answer.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let text: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
+    let text: String =
+        line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
     // NULL is nothing as well.
     (text != "0" && text != "\\N").then_some(text)
 }

@@ -12,7 +12,8 @@ use crate::units::{count, counted, duration};
 const FEW_PARTS: u64 = 20;
 
 /// What is said of a limit that is [without effect](Rules::without_effect), behind its name.
-pub const HAS_NO_EFFECT: &str = "has no effect: the user may not read the figure, or the server has none";
+pub const HAS_NO_EFFECT: &str =
+    "has no effect: the user may not read the figure, or the server has none";
 
 /// When a run waits. `None` is for no such limit, except where a default is named.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,7 +49,10 @@ impl Rules {
         match self.max_parts {
             MaxParts::Limit(limit) => Some(limit),
             MaxParts::None => None,
-            MaxParts::Auto => sample.parts_to_delay_insert.filter(|&parts| parts >= FEW_PARTS).map(|parts| parts / 2),
+            MaxParts::Auto => sample
+                .parts_to_delay_insert
+                .filter(|&parts| parts >= FEW_PARTS)
+                .map(|parts| parts / 2),
         }
     }
 
@@ -56,17 +60,29 @@ impl Rules {
     pub fn reasons(&self, sample: &Sample) -> Vec<String> {
         let mut reasons = Vec::new();
         let Reached { parts, merges, memory, delay } = self.reached(sample);
-        if let (Some(true), Some(parts), Some(limit)) = (exceeds(parts), &sample.parts, self.parts_limit(sample)) {
+        if let (Some(true), Some(parts), Some(limit)) =
+            (exceeds(parts), &sample.parts, self.parts_limit(sample))
+        {
             reasons.push(format!("{parts}, limit {}", count(limit)));
         }
-        if let (Some(true), Some(merges), Some(limit)) = (exceeds(merges), sample.merges, self.max_merges) {
+        if let (Some(true), Some(merges), Some(limit)) =
+            (exceeds(merges), sample.merges, self.max_merges)
+        {
             reasons.push(format!("{} running, limit {}", counted(merges, "merge"), count(limit)));
         }
-        if let (Some(true), Some(percent), Some(limit)) = (exceeds(memory), sample.memory_percent(), self.max_server_memory_percent) {
+        if let (Some(true), Some(percent), Some(limit)) =
+            (exceeds(memory), sample.memory_percent(), self.max_server_memory_percent)
+        {
             reasons.push(format!("server memory at {percent:.1} %, limit {limit} %"));
         }
-        if let (Some(true), Some(seconds), Some(limit)) = (exceeds(delay), sample.replica_delay_seconds, self.max_replica_delay) {
-            reasons.push(format!("replica {} behind, limit {}", duration(Duration::from_secs(seconds)), duration(limit)));
+        if let (Some(true), Some(seconds), Some(limit)) =
+            (exceeds(delay), sample.replica_delay_seconds, self.max_replica_delay)
+        {
+            reasons.push(format!(
+                "replica {} behind, limit {}",
+                duration(Duration::from_secs(seconds)),
+                duration(limit)
+            ));
         }
         reasons
     }
@@ -84,8 +100,14 @@ impl Rules {
         let blind = [
             ("max-parts", matches!(self.max_parts, MaxParts::Limit(_)) && parts.is_none()),
             ("max-merges", self.max_merges.is_some() && merges.is_none()),
-            ("max-server-memory-used", self.max_server_memory_percent.is_some() && sample.memory_percent().is_none()),
-            ("max-replica-delay", self.max_replica_delay.is_some() && replica_delay_seconds.is_none()),
+            (
+                "max-server-memory-used",
+                self.max_server_memory_percent.is_some() && sample.memory_percent().is_none(),
+            ),
+            (
+                "max-replica-delay",
+                self.max_replica_delay.is_some() && replica_delay_seconds.is_none(),
+            ),
         ];
         blind.into_iter().filter(|&(_, is_blind)| is_blind).map(|(name, _)| name).collect()
     }
@@ -93,10 +115,19 @@ impl Rules {
     fn reached(&self, sample: &Sample) -> Reached {
         let of = |figure: Option<f64>, limit: Option<f64>| Some(figure? / limit?.max(0.5));
         Reached {
-            parts: of(sample.parts.as_ref().map(|parts| parts.parts as f64), self.parts_limit(sample).map(|limit| limit as f64)),
-            merges: of(sample.merges.map(|merges| merges as f64), self.max_merges.map(|limit| limit as f64)),
+            parts: of(
+                sample.parts.as_ref().map(|parts| parts.parts as f64),
+                self.parts_limit(sample).map(|limit| limit as f64),
+            ),
+            merges: of(
+                sample.merges.map(|merges| merges as f64),
+                self.max_merges.map(|limit| limit as f64),
+            ),
             memory: of(sample.memory_percent(), self.max_server_memory_percent.map(f64::from)),
-            delay: of(sample.replica_delay_seconds.map(|seconds| seconds as f64), self.max_replica_delay.map(|limit| limit.as_secs_f64())),
+            delay: of(
+                sample.replica_delay_seconds.map(|seconds| seconds as f64),
+                self.max_replica_delay.map(|limit| limit.as_secs_f64()),
+            ),
         }
     }
 }
@@ -151,13 +182,19 @@ mod tests {
         );
         assert!((rules.pressure(&sample()) - 95.0 / 60.0).abs() < 1e-9, "the nearest counts");
         assert!(rules.reasons(&Sample::unknown()).is_empty(), "what is not known lets nobody wait");
-        assert_eq!(rules.without_effect(&Sample::unknown()), ["max-parts", "max-merges", "max-server-memory-used", "max-replica-delay"]);
+        assert_eq!(
+            rules.without_effect(&Sample::unknown()),
+            ["max-parts", "max-merges", "max-server-memory-used", "max-replica-delay"]
+        );
         assert!(rules.without_effect(&sample()).is_empty());
     }
 
     #[test]
     fn parts_have_a_limit_by_default() {
-        let parts = |parts| Sample { parts: Some(PartitionParts { partition: "p".to_owned(), parts }), ..sample() };
+        let parts = |parts| Sample {
+            parts: Some(PartitionParts { partition: "p".to_owned(), parts }),
+            ..sample()
+        };
         let rules = Rules::default();
         assert!(rules.reasons(&parts(500)).is_empty());
         assert_eq!(rules.reasons(&parts(501)), ["501 parts in p, limit 500"]);
@@ -170,6 +207,9 @@ mod tests {
     #[test]
     fn inserts_that_the_server_slows_down_are_pressure() {
         let slowed = Sample { delayed_inserts: Some(1), ..Sample::unknown() };
-        assert!(Rules::default().pressure(&slowed) >= 1.0 && Rules::default().reasons(&slowed).is_empty());
+        assert!(
+            Rules::default().pressure(&slowed) >= 1.0
+                && Rules::default().reasons(&slowed).is_empty()
+        );
     }
 }

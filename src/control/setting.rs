@@ -89,7 +89,8 @@ impl Setting {
     /// [`SettingError`], with what would be allowed.
     pub fn parse(name: &str, value: &str) -> Result<Self, SettingError> {
         let known = SETTINGS.iter().find(|(known, _)| *known == name);
-        let (name, takes) = *known.ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
+        let (name, takes) =
+            *known.ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
         let setting = match name {
             "inserters" => level(value).map(Self::Inserters),
             "readers" => level(value).map(Self::Readers),
@@ -97,7 +98,9 @@ impl Setting {
             "max-parts" => parse_max_parts(value).ok().map(Self::MaxParts),
             "max-merges" => or_none(value, number).ok().map(Self::MaxMerges),
             "max-server-memory-used" => {
-                or_none(value, |text| number(text).filter(|percent| (1..=100).contains(percent))).ok().map(Self::MaxServerMemoryUsed)
+                or_none(value, |text| number(text).filter(|percent| (1..=100).contains(percent)))
+                    .ok()
+                    .map(Self::MaxServerMemoryUsed)
             }
             "max-replica-delay" => or_none(value, seconds_or_time).ok().map(Self::MaxReplicaDelay),
             _ => or_none(value, |text| text.parse().ok()).ok().map(Self::Window),
@@ -117,8 +120,14 @@ impl fmt::Display for Setting {
             Self::MaxParts(MaxParts::Limit(parts)) => write!(f, "max-parts={parts}"),
             Self::MaxParts(MaxParts::None) => f.write_str("max-parts=none"),
             Self::MaxMerges(merges) => write!(f, "max-merges={}", text_or_none(merges)),
-            Self::MaxServerMemoryUsed(percent) => write!(f, "max-server-memory-used={}", text_or_none(percent)),
-            Self::MaxReplicaDelay(delay) => write!(f, "max-replica-delay={}", text_or_none(delay.map(|delay| delay.as_secs_f64()))),
+            Self::MaxServerMemoryUsed(percent) => {
+                write!(f, "max-server-memory-used={}", text_or_none(percent))
+            }
+            Self::MaxReplicaDelay(delay) => write!(
+                f,
+                "max-replica-delay={}",
+                text_or_none(delay.map(|delay| delay.as_secs_f64()))
+            ),
             Self::Window(window) => write!(f, "window={}", text_or_none(window)),
         }
     }
@@ -145,7 +154,9 @@ pub fn parse_max_parts(text: &str) -> Result<MaxParts, String> {
     match text {
         "auto" => Ok(MaxParts::Auto),
         "none" => Ok(MaxParts::None),
-        text => at_least_one(text).map(MaxParts::Limit).ok_or_else(|| "give a number from 1, auto or none".to_owned()),
+        text => at_least_one(text)
+            .map(MaxParts::Limit)
+            .ok_or_else(|| "give a number from 1, auto or none".to_owned()),
     }
 }
 
@@ -204,13 +215,25 @@ mod tests {
         assert_eq!(Setting::parse("inserters", "4"), Ok(Setting::Inserters(Level::Fixed(4))));
         assert_eq!(Setting::parse("inserters", "auto"), Ok(Setting::Inserters(Level::Auto)));
         assert_eq!(Setting::parse("readers", "auto"), Ok(Setting::Readers(Level::Auto)));
-        assert_eq!(Setting::parse("max-rows-per-second", "50000"), Ok(Setting::MaxRowsPerSecond(Some(50_000))));
-        assert_eq!(Setting::parse("max-rows-per-second", "none"), Ok(Setting::MaxRowsPerSecond(None)));
+        assert_eq!(
+            Setting::parse("max-rows-per-second", "50000"),
+            Ok(Setting::MaxRowsPerSecond(Some(50_000)))
+        );
+        assert_eq!(
+            Setting::parse("max-rows-per-second", "none"),
+            Ok(Setting::MaxRowsPerSecond(None))
+        );
         assert_eq!(Setting::parse("max-parts", "auto"), Ok(Setting::MaxParts(MaxParts::Auto)));
         assert_eq!(Setting::parse("max-merges", "0"), Ok(Setting::MaxMerges(Some(0))));
-        assert_eq!(Setting::parse("max-server-memory-used", "80"), Ok(Setting::MaxServerMemoryUsed(Some(80))));
+        assert_eq!(
+            Setting::parse("max-server-memory-used", "80"),
+            Ok(Setting::MaxServerMemoryUsed(Some(80)))
+        );
         let minute = Ok(Setting::MaxReplicaDelay(Some(Duration::from_secs(60))));
-        assert_eq!([Setting::parse("max-replica-delay", "60"), Setting::parse("max-replica-delay", "1m")], [minute.clone(), minute]);
+        assert_eq!(
+            [Setting::parse("max-replica-delay", "60"), Setting::parse("max-replica-delay", "1m")],
+            [minute.clone(), minute]
+        );
         assert_eq!(Setting::parse("max-replica-delay", "none"), Ok(Setting::MaxReplicaDelay(None)));
         assert!(matches!(Setting::parse("window", "22:00-06:00"), Ok(Setting::Window(Some(_)))));
         for (name, value) in [
@@ -231,9 +254,16 @@ mod tests {
             ("window", "always"),
         ] {
             let error = Setting::parse(name, value).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{name} takes ")) && error.ends_with(&format!("{value:?} was given")), "{error}");
+            assert!(
+                error.starts_with(&format!("{name} takes "))
+                    && error.ends_with(&format!("{value:?} was given")),
+                "{error}"
+            );
         }
         let error = Setting::parse("speed", "11").unwrap_err().to_string();
-        assert!(error.starts_with("there is no setting \"speed\"; there are inserters, readers, "), "{error}");
+        assert!(
+            error.starts_with("there is no setting \"speed\"; there are inserters, readers, "),
+            "{error}"
+        );
     }
 }

@@ -139,7 +139,11 @@ impl Control {
             stopping: self.is_stopping(),
             limits: self.limits(),
             rules: RuleValues::new(&rules, &server),
-            rules_without_effect: if self.is_sampled() { rules.without_effect(&server) } else { Vec::new() },
+            rules_without_effect: if self.is_sampled() {
+                rules.without_effect(&server)
+            } else {
+                Vec::new()
+            },
             server,
         }
     }

@@ -30,7 +30,12 @@ pub struct Watch {
 ///
 /// # Errors
 /// The throttle query fails. Later, that is a reason to wait.
-pub async fn watch(control: Arc<Control>, target: Connection, watched: Watched, query: Option<ThrottleQuery>) -> Result<Watch, Error> {
+pub async fn watch(
+    control: Arc<Control>,
+    target: Connection,
+    watched: Watched,
+    query: Option<ThrottleQuery>,
+) -> Result<Watch, Error> {
     let mut tasks = JoinSet::new();
     let said = match query {
         Some(query) => {
@@ -43,7 +48,8 @@ pub async fn watch(control: Arc<Control>, target: Connection, watched: Watched, 
     let monitor = Monitor::start(target, watched, INTERVAL);
     let mut samples = monitor.subscribe();
     // A server that does not answer is no reason to wait for its figures.
-    let is_sampled = timeout(FIRST_SAMPLE, samples.changed()).await.is_ok_and(|changed| changed.is_ok());
+    let is_sampled =
+        timeout(FIRST_SAMPLE, samples.changed()).await.is_ok_and(|changed| changed.is_ok());
     let mut decider = Decider { control, said, adapt: Adapt::default(), monitor };
     if is_sampled {
         decider.warn_of_the_blind();
@@ -105,7 +111,11 @@ impl Decider {
         }
         throttle.wait_because(reasons);
         if is_new {
-            throttle.hold_inserters(self.adapt.next(Instant::now(), rules.pressure(&sample), control.limits().inserters));
+            throttle.hold_inserters(self.adapt.next(
+                Instant::now(),
+                rules.pressure(&sample),
+                control.limits().inserters,
+            ));
         }
     }
 

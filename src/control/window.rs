@@ -34,7 +34,11 @@ impl Window {
     /// Whether this time of the day lies in it.
     pub fn contains(self, time: Time) -> bool {
         let minute = minute_of(time);
-        if self.from < self.to { (self.from..self.to).contains(&minute) } else { minute >= self.from || minute < self.to }
+        if self.from < self.to {
+            (self.from..self.to).contains(&minute)
+        } else {
+            minute >= self.from || minute < self.to
+        }
     }
 
     /// Why a run waits at this moment, if it lies outside.
@@ -66,7 +70,9 @@ pub fn local_zone() -> Result<String, WindowError> {
 pub(super) fn now() -> Result<Zoned, WindowError> {
     let zone = match TimeZone::try_system() {
         Ok(zone) => zone,
-        Err(error) if std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty()) => return Err(WindowError::Zone(error.to_string())),
+        Err(error) if std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty()) => {
+            return Err(WindowError::Zone(error.to_string()));
+        }
         Err(_) => TimeZone::UTC,
     };
     Ok(Timestamp::now().to_zoned(zone))
@@ -81,8 +87,11 @@ impl FromStr for Window {
     type Err = WindowError;
 
     fn from_str(text: &str) -> Result<Self, WindowError> {
-        let ends = text.trim().split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
-        let (from, to) = ends.filter(|&(from, _)| from < DAY).ok_or_else(|| WindowError::Form(text.to_owned()))?;
+        let ends =
+            text.trim().split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
+        let (from, to) = ends
+            .filter(|&(from, _)| from < DAY)
+            .ok_or_else(|| WindowError::Form(text.to_owned()))?;
         if from == to {
             return Err(WindowError::Empty(text.to_owned()));
         }
@@ -93,8 +102,13 @@ impl FromStr for Window {
 /// `22:00` as minutes since midnight, up to 24:00.
 fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
-    let number =
-        |text: &str| if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse::<u16>().ok() } else { None };
+    let number = |text: &str| {
+        if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.parse::<u16>().ok()
+        } else {
+            None
+        }
+    };
     let (hour, minute) = (number(hour)?, number(minute)?);
     Some(hour * 60 + minute).filter(|&all| minute < 60 && all <= DAY)
 }
@@ -117,34 +131,66 @@ mod tests {
     #[test]
     fn a_window_may_go_over_midnight() {
         for (text, inside, outside) in [
-            ("22:00-06:00", ["22:00", "23:59", "00:00", "05:59"], ["06:00", "12:00", "21:59", "18:30"]),
-            ("09:30-17:00", ["09:30", "09:31", "12:00", "16:59"], ["09:29", "17:00", "00:00", "23:59"]),
-            ("12:00-24:00", ["12:00", "18:00", "23:00", "23:59"], ["00:00", "06:00", "11:00", "11:59"]),
+            (
+                "22:00-06:00",
+                ["22:00", "23:59", "00:00", "05:59"],
+                ["06:00", "12:00", "21:59", "18:30"],
+            ),
+            (
+                "09:30-17:00",
+                ["09:30", "09:31", "12:00", "16:59"],
+                ["09:29", "17:00", "00:00", "23:59"],
+            ),
+            (
+                "12:00-24:00",
+                ["12:00", "18:00", "23:00", "23:59"],
+                ["00:00", "06:00", "11:00", "11:59"],
+            ),
         ] {
-            let contains = |time: &str| window(text).contains(format!("{time}:00").parse().unwrap());
+            let contains =
+                |time: &str| window(text).contains(format!("{time}:00").parse().unwrap());
             assert!(inside.iter().all(|time| contains(time)), "{text}");
             assert!(!outside.iter().any(|time| contains(time)), "{text}");
             assert_eq!(window(text).to_string(), text);
         }
-        assert!(["00:00", "11:11", "23:59"].iter().all(|time| window("00:00-24:00").contains(format!("{time}:00").parse().unwrap())));
+        assert!(
+            ["00:00", "11:11", "23:59"]
+                .iter()
+                .all(|time| window("00:00-24:00").contains(format!("{time}:00").parse().unwrap()))
+        );
     }
 
     #[test]
     fn the_reason_says_which_time_it_is_where() {
         let at = |text: &str| text.parse::<Zoned>().unwrap();
         let noon = at("2026-03-01T12:05:00+01:00[Europe/Berlin]");
-        assert_eq!(window("22:00-06:00").reason(&noon).unwrap(), "it is 12:05 Europe/Berlin, window 22:00-06:00");
+        assert_eq!(
+            window("22:00-06:00").reason(&noon).unwrap(),
+            "it is 12:05 Europe/Berlin, window 22:00-06:00"
+        );
         // The same moment elsewhere.
         let elsewhere = at("2026-03-01T23:05:00+12:00[+12:00]");
         assert_eq!(window("22:00-06:00").reason(&elsewhere), None);
-        assert_eq!(window("08:00-09:00").reason(&elsewhere).unwrap(), "it is 23:05 +12, window 08:00-09:00");
+        assert_eq!(
+            window("08:00-09:00").reason(&elsewhere).unwrap(),
+            "it is 23:05 +12, window 08:00-09:00"
+        );
     }
 
     #[test]
     fn what_is_no_window_is_said() {
-        for text in
-            ["", "22:00", "22-06", "24:00-06:00", "22:60-23:00", "22:00-24:01", "2:00-3:00", "22:00–06:00", "a:b-c:d", "-1:00-02:00"]
-        {
+        for text in [
+            "",
+            "22:00",
+            "22-06",
+            "24:00-06:00",
+            "22:60-23:00",
+            "22:00-24:01",
+            "2:00-3:00",
+            "22:00–06:00",
+            "a:b-c:d",
+            "-1:00-02:00",
+        ] {
             assert!(matches!(text.parse::<Window>(), Err(WindowError::Form(_))), "{text}");
         }
         assert!(matches!("06:00-06:00".parse::<Window>(), Err(WindowError::Empty(_))));

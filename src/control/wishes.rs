@@ -42,7 +42,10 @@ impl Wishes {
     pub(super) fn apply(&self, throttle: &Throttle) {
         let Wished { max_rows_per_second, readers, inserters, .. } = *self.lock();
         throttle.set_max_rows_per_second(max_rows_per_second);
-        let done = [readers.map(|level| set_readers(throttle, level)), inserters.map(|level| set_inserters(throttle, level))];
+        let done = [
+            readers.map(|level| set_readers(throttle, level)),
+            inserters.map(|level| set_inserters(throttle, level)),
+        ];
         for error in done.into_iter().flatten().filter_map(Result::err) {
             tracing::warn!("{error} with ctl before; this run does as many as it finds useful");
         }
@@ -66,7 +69,9 @@ impl Wishes {
             }
             Setting::MaxParts(parts) => wished.rules.max_parts = parts,
             Setting::MaxMerges(merges) => wished.rules.max_merges = merges,
-            Setting::MaxServerMemoryUsed(percent) => wished.rules.max_server_memory_percent = percent,
+            Setting::MaxServerMemoryUsed(percent) => {
+                wished.rules.max_server_memory_percent = percent
+            }
             Setting::MaxReplicaDelay(delay) => wished.rules.max_replica_delay = delay,
             Setting::Window(window) => {
                 if window.is_some() {
@@ -106,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_run_does_no_more_than_it_was_made_for() {
-        let throttle = Throttle::new(Concurrency::Auto { first: 2, most: 3 }, Concurrency::Fixed(2));
+        let throttle =
+            Throttle::new(Concurrency::Auto { first: 2, most: 3 }, Concurrency::Fixed(2));
         let wishes = Wishes::default();
         wishes.change(Setting::Readers(Level::Fixed(3)), &throttle).unwrap();
         let error = wishes.change(Setting::Readers(Level::Fixed(4)), &throttle).unwrap_err();
@@ -138,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_level_is_found_again_in_this_run_and_in_the_next() {
-        let levels = Levels { readers_most: 4, inserters_most: 64, readers_found: 8, inserters_found: 6 };
+        let levels =
+            Levels { readers_most: 4, inserters_most: 64, readers_found: 8, inserters_found: 6 };
         let throttle = || Throttle::within(Concurrency::Fixed(4), Concurrency::Fixed(2), levels);
         let wishes = Wishes::default();
         let first = throttle();

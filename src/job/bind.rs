@@ -13,7 +13,10 @@ use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, insp
 use super::inspect::{Inspection, inspect};
 use super::statements::{self, END_OF_ROW, Scope};
 use super::typo::meant;
-use crate::clickhouse::{Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema, recognition, table_schema};
+use crate::clickhouse::{
+    Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
+    recognition, table_schema,
+};
 use crate::native::NativeLayout;
 use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
 
@@ -31,21 +34,33 @@ pub struct BindOptions {
 ///
 /// # Errors
 /// [`JobError`]; none of them leaves anything changed on the server.
-pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result<BoundJob, JobError> {
+pub async fn bind(
+    servers: &Servers,
+    job: &Job,
+    options: &BindOptions,
+) -> Result<BoundJob, JobError> {
     check_settings(servers, job).await?;
     let Servers { source: reading, target: writing } = servers;
     let database = reading.endpoint().database();
-    let source = existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;
+    let source =
+        existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;
     if !source.is_merge_tree() {
-        let message = format!("its engine is {}; a partition can only be read of a table of the MergeTree family", source.engine);
+        let message = format!(
+            "its engine is {}; a partition can only be read of a table of the MergeTree family",
+            source.engine
+        );
         return Err(JobError::Unfit { role: "source", table: source.name, message });
     }
     let lookup_table = match &job.lookup {
-        Some(lookup) => Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?),
+        Some(lookup) => {
+            Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?)
+        }
         None => None,
     };
     let target_name = options.target_table.as_ref().unwrap_or(&job.target.table);
-    let target = existing(writing, "target", &TableName::parse(target_name, writing.endpoint().database())).await?;
+    let target =
+        existing(writing, "target", &TableName::parse(target_name, writing.endpoint().database()))
+            .await?;
 
     refuse_qualified_names("source", &source, &source)?;
     if let Some(lookup) = &lookup_table {
@@ -58,14 +73,24 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
     let exclusions = enabled_exclusions(job, options)?;
     let over = structure_of(&source, lookup_table.as_ref());
     let (columns, left_out) = columns_to_write(writing, job, &target, &over).await?;
-    let inspection = inspect(writing, &inspecting(job), &job.origin, &columns, &over, &job.target.allow_functions).await?;
+    let inspection = inspect(
+        writing,
+        &inspecting(job),
+        &job.origin,
+        &columns,
+        &over,
+        &job.target.allow_functions,
+    )
+    .await?;
     let used = used_columns(&over, &inspection);
     let bound_columns = fit_to_target(writing, job, &target, &columns, &inspection, &over).await?;
     let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
     let owned = bind_owned(&servers.target, job, &target).await?;
 
     let lookup = match (&job.lookup, lookup_table) {
-        (Some(lookup), Some(table)) => Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?),
+        (Some(lookup), Some(table)) => {
+            Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?)
+        }
         _ => None,
     };
     let keys = lookup.as_ref().map(|lookup| lookup.keys.as_slice()).unwrap_or_default();
@@ -92,7 +117,9 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
         left_out,
         defaults,
         settings: job.settings.clone(),
-        recognition: recognition(writing).await.map_err(asking("asking the server how it recognizes blocks"))?,
+        recognition: recognition(writing)
+            .await
+            .map_err(asking("asking the server how it recognizes blocks"))?,
         source_layout,
         native_layout: Err(String::new()),
         remarks,
@@ -103,32 +130,47 @@ pub async fn bind(servers: &Servers, job: &Job, options: &BindOptions) -> Result
 }
 
 /// Lets the server look at the expression that says which of the target's rows are the job's.
-async fn bind_owned(connection: &Connection, job: &Job, target: &TableSchema) -> Result<Option<Owned>, JobError> {
+async fn bind_owned(
+    connection: &Connection,
+    job: &Job,
+    target: &TableSchema,
+) -> Result<Option<Owned>, JobError> {
     let Some(owned) = &job.target.owned else { return Ok(None) };
     let columns = target.columns.iter().filter(|column| column.is_selectable());
-    let over: Vec<_> = columns.map(|column| (column.name.clone(), column.type_name.clone())).collect();
+    let over: Vec<_> =
+        columns.map(|column| (column.name.clone(), column.type_name.clone())).collect();
     let name = "owned";
     let asked = [(name.to_owned(), owned.clone())];
     let inspection = inspect(connection, &inspecting(job), &job.origin, &asked, &over, &[]).await?;
     match inspection.types.first().map(String::as_str) {
         Some("UInt8" | "Bool") => {
-            let columns = inspection.used.iter().filter_map(|&position| over.get(position)).map(|(name, _)| name.clone()).collect();
+            let columns = inspection
+                .used
+                .iter()
+                .filter_map(|&position| over.get(position))
+                .map(|(name, _)| name.clone())
+                .collect();
             Ok(Some(Owned { sql: owned.sql.clone(), columns }))
         }
         other => Err(JobError::Expression {
             origin: job.origin.clone(),
             line: owned.line,
             column: name.to_owned(),
-            message: format!("gives {}; it must be true or false for each row of the target", other.unwrap_or("nothing")),
+            message: format!(
+                "gives {}; it must be true or false for each row of the target",
+                other.unwrap_or("nothing")
+            ),
         }),
     }
 }
 
 /// Compiles how rows become Native blocks; the error says why they cannot.
 fn native_layout(job: &BoundJob) -> Result<Arc<NativeLayout>, String> {
-    let parse =
-        |(name, type_name): (String, &str)| DataType::parse(type_name).map(|parsed| (name, parsed)).map_err(|error| error.to_string());
-    let columns = statements::input_columns(job).into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let parse = |(name, type_name): (String, &str)| {
+        DataType::parse(type_name).map(|parsed| (name, parsed)).map_err(|error| error.to_string())
+    };
+    let columns =
+        statements::input_columns(job).into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     NativeLayout::new(&columns).map(Arc::new).map_err(|error| error.to_string())
 }
 
@@ -136,13 +178,20 @@ fn native_layout(job: &BoundJob) -> Result<Arc<NativeLayout>, String> {
 async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     let StatementSettings { source, lookup, insert } = &job.settings;
     let Servers { source: reading, target: writing } = servers;
-    for (statement, settings, connection) in [("source", source, reading), ("lookup", lookup, reading), ("insert", insert, writing)] {
+    for (statement, settings, connection) in
+        [("source", source, reading), ("lookup", lookup, reading), ("insert", insert, writing)]
+    {
         if settings.0.is_empty() {
             continue;
         }
-        match connection.fetch("settings", "SELECT 1", "TSV", &Settings::default().with_all(&settings.0)).await {
+        match connection
+            .fetch("settings", "SELECT 1", "TSV", &Settings::default().with_all(&settings.0))
+            .await
+        {
             Ok(_) => {}
-            Err(ServerError::Server { message, .. }) => return Err(JobError::Settings { origin: job.origin.clone(), statement, message }),
+            Err(ServerError::Server { message, .. }) => {
+                return Err(JobError::Settings { origin: job.origin.clone(), statement, message });
+            }
             Err(other) => return Err(asking("asking the server about the job's settings")(other)),
         }
     }
@@ -166,27 +215,51 @@ async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(),
     }
 }
 
-async fn existing(connection: &Connection, role: &'static str, name: &TableName) -> Result<TableSchema, JobError> {
-    let found = table_schema(connection, name).await.map_err(asking("asking the server for its tables"))?;
+async fn existing(
+    connection: &Connection,
+    role: &'static str,
+    name: &TableName,
+) -> Result<TableSchema, JobError> {
+    let found =
+        table_schema(connection, name).await.map_err(asking("asking the server for its tables"))?;
     found.ok_or_else(|| JobError::MissingTable { role, table: name.clone() })
 }
 
-fn needed<'a>(role: &'static str, table: &'a TableSchema, name: &str) -> Result<&'a Column, JobError> {
+fn needed<'a>(
+    role: &'static str,
+    table: &'a TableSchema,
+    name: &str,
+) -> Result<&'a Column, JobError> {
     let found = table.column(name).filter(|column| column.is_selectable());
     found.ok_or_else(|| {
-        let columns = table.columns.iter().filter(|column| column.is_selectable()).map(|column| column.name.as_str());
+        let columns = table
+            .columns
+            .iter()
+            .filter(|column| column.is_selectable())
+            .map(|column| column.name.as_str());
         let meant = meant(name, columns).map(str::to_owned);
         JobError::MissingColumn { role, table: table.name.clone(), column: name.to_owned(), meant }
     })
 }
 
 /// Where a table has a column that is literally named `source.x`, and the source has an `x`, the server would take one for the other.
-fn refuse_qualified_names(qualifier: &'static str, table: &TableSchema, owner: &TableSchema) -> Result<(), JobError> {
+fn refuse_qualified_names(
+    qualifier: &'static str,
+    table: &TableSchema,
+    owner: &TableSchema,
+) -> Result<(), JobError> {
     let meant = |column: &&Column| {
-        column.name.strip_prefix(qualifier).and_then(|rest| rest.strip_prefix('.')).is_some_and(|name| owner.column(name).is_some())
+        column
+            .name
+            .strip_prefix(qualifier)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .is_some_and(|name| owner.column(name).is_some())
     };
     let Some(column) = table.columns.iter().find(meant) else { return Ok(()) };
-    let message = format!("its column {0} could be taken for the column that a job means by {0}", column.name);
+    let message = format!(
+        "its column {0} could be taken for the column that a job means by {0}",
+        column.name
+    );
     Err(JobError::Unfit { role: "source", table: table.name.clone(), message })
 }
 
@@ -195,7 +268,9 @@ fn enabled_exclusions(job: &Job, options: &BindOptions) -> Result<Vec<String>, J
         job.source.exclusions.get(name).cloned().ok_or_else(|| JobError::Invalid {
             origin: job.origin.clone(),
             line: 1,
-            message: format!("the exclusion {name} was asked for, but [source.exclusions] has none of that name"),
+            message: format!(
+                "the exclusion {name} was asked for, but [source.exclusions] has none of that name"
+            ),
         })
     };
     options.exclusions.iter().map(find).collect()
@@ -205,7 +280,9 @@ fn enabled_exclusions(job: &Job, options: &BindOptions) -> Result<Vec<String>, J
 fn structure_of(source: &TableSchema, lookup: Option<&TableSchema>) -> Vec<(String, String)> {
     let qualified = |qualifier: &'static str, table: &TableSchema| {
         let columns = table.columns.iter().filter(|column| column.is_selectable());
-        columns.map(move |column| (format!("{qualifier}.{}", column.name), column.type_name.clone())).collect::<Vec<_>>()
+        columns
+            .map(move |column| (format!("{qualifier}.{}", column.name), column.type_name.clone()))
+            .collect::<Vec<_>>()
     };
     let mut structure = qualified("source", source);
     structure.extend(lookup.map(|table| qualified("lookup", table)).unwrap_or_default());
@@ -219,8 +296,10 @@ struct Used {
 
 fn used_columns(over: &[(String, String)], inspection: &Inspection) -> Used {
     let mut used = Used { source: Vec::new(), lookup: Vec::new() };
-    for (qualified, type_name) in inspection.used.iter().filter_map(|&position| over.get(position)) {
-        let column = |name: &str| UsedColumn { name: name.to_owned(), type_name: type_name.clone() };
+    for (qualified, type_name) in inspection.used.iter().filter_map(|&position| over.get(position))
+    {
+        let column =
+            |name: &str| UsedColumn { name: name.to_owned(), type_name: type_name.clone() };
         if let Some(name) = qualified.strip_prefix("source.") {
             used.source.push(column(name));
         } else if let Some(name) = qualified.strip_prefix("lookup.") {
@@ -257,18 +336,34 @@ async fn bind_lookup(
     let head = keys.iter().map(|key| (key.lookup.as_str(), key.type_name.as_str()));
     let late = head.clone().chain(columns.iter().map(name_and_type)).chain([END_OF_ROW]);
     let late_layout = Arc::new(layout("lookup", &table.name, late, keys.len())?);
-    let version_column = version.iter().map(|version| (version.name.as_str(), version.type_name.as_str()));
+    let version_column =
+        version.iter().map(|version| (version.name.as_str(), version.type_name.as_str()));
     let deleted_column = lookup.deleted.iter().map(|name| (name.as_str(), "Bool"));
-    let framed: Vec<_> =
-        head.chain(version_column).chain(deleted_column).chain(columns.iter().map(name_and_type)).chain([END_OF_ROW]).collect();
+    let framed: Vec<_> = head
+        .chain(version_column)
+        .chain(deleted_column)
+        .chain(columns.iter().map(name_and_type))
+        .chain([END_OF_ROW])
+        .collect();
     let marked = framed.len();
     let layout = Arc::new(layout("lookup", &table.name, framed.into_iter(), marked)?);
     let (deleted, window) = (lookup.deleted.clone(), lookup.window.clone());
-    Ok(BoundLookup { table, keys, version, deleted, window, window_type, columns, layout, late_layout })
+    Ok(BoundLookup {
+        table,
+        keys,
+        version,
+        deleted,
+        window,
+        window_type,
+        columns,
+        layout,
+        late_layout,
+    })
 }
 
 fn bind_version(table: &TableSchema, column: &Column) -> Result<BoundVersion, JobError> {
-    let unfit = |message: String| JobError::Unfit { role: "lookup", table: table.name.clone(), message };
+    let unfit =
+        |message: String| JobError::Unfit { role: "lookup", table: table.name.clone(), message };
     let parsed = DataType::parse(&column.type_name).map_err(|error| unfit(error.to_string()))?;
     let encoding = VersionEncoding::of(&parsed).ok_or_else(|| {
         unfit(format!(
@@ -292,7 +387,8 @@ fn layout<'a>(
 ) -> Result<RowLayout, JobError> {
     let unfit = |message: String| JobError::Unfit { role, table: table.clone(), message };
     let parse = |(name, type_name): (&str, &str)| {
-        let parsed = DataType::parse(type_name).map_err(|error| unfit(format!("its column {name} cannot be streamed: {error}")))?;
+        let parsed = DataType::parse(type_name)
+            .map_err(|error| unfit(format!("its column {name} cannot be streamed: {error}")))?;
         Ok((name.to_owned(), parsed))
     };
     let columns = columns.map(parse).collect::<Result<Vec<_>, JobError>>()?;
@@ -301,10 +397,20 @@ fn layout<'a>(
 
 fn remarks(source: &[UsedColumn], lookup: Option<&BoundLookup>) -> Vec<String> {
     let lookup_columns = lookup.map(|lookup| lookup.columns.as_slice()).unwrap_or_default();
-    let json = |column: &&UsedColumn| DataType::parse(&column.type_name).is_ok_and(|parsed| parsed.contains_json());
-    let names: Vec<_> = source.iter().chain(lookup_columns).filter(json).map(|column| column.name.as_str()).collect();
+    let json = |column: &&UsedColumn| {
+        DataType::parse(&column.type_name).is_ok_and(|parsed| parsed.contains_json())
+    };
+    let names: Vec<_> = source
+        .iter()
+        .chain(lookup_columns)
+        .filter(json)
+        .map(|column| column.name.as_str())
+        .collect();
     if names.is_empty() {
         return Vec::new();
     }
-    vec![format!("JSON travels as text, which loses the difference between 1.0 and 1: {}", names.join(", "))]
+    vec![format!(
+        "JSON travels as text, which loses the difference between 1.0 and 1: {}",
+        names.join(", ")
+    )]
 }

@@ -142,13 +142,19 @@ pub struct LeftOut {
 impl BoundJob {
     /// Whether keys that are not found in the lookup's window are looked up once more without it.
     pub fn looks_up_late(&self) -> bool {
-        self.source_time.is_some() && self.lookup.as_ref().is_some_and(|lookup| lookup.window.is_some())
+        self.source_time.is_some()
+            && self.lookup.as_ref().is_some_and(|lookup| lookup.window.is_some())
     }
 }
 
 impl BoundLookup {
     /// Positions of the key's columns that can be NULL.
     pub fn nullable_keys(&self) -> Vec<usize> {
-        self.keys.iter().enumerate().filter(|(_, key)| key.nullable).map(|(position, _)| position).collect()
+        self.keys
+            .iter()
+            .enumerate()
+            .filter(|(_, key)| key.nullable)
+            .map(|(position, _)| position)
+            .collect()
     }
 }

@@ -17,7 +17,10 @@ pub struct BuiltInJob {
 /// All of them.
 pub const BUILT_IN_JOBS: &[BuiltInJob] = &[
     BuiltInJob { name: "langfuse-events", text: include_str!("builtin/langfuse-events.toml") },
-    BuiltInJob { name: "langfuse-trace-roots", text: include_str!("builtin/langfuse-trace-roots.toml") },
+    BuiltInJob {
+        name: "langfuse-trace-roots",
+        text: include_str!("builtin/langfuse-trace-roots.toml"),
+    },
 ];
 
 /// Reads the built-in job of this name, or else the file of this name.

@@ -21,10 +21,22 @@ struct Described {
 ///
 /// # Errors
 /// [`JobError::Unfit`] where there is none, or where the join's equality is not the equality of bytes.
-pub(super) async fn common_key(connection: &Connection, lookup: &TableName, ours: &Column, theirs: &Column) -> Result<BoundKey, JobError> {
+pub(super) async fn common_key(
+    connection: &Connection,
+    lookup: &TableName,
+    ours: &Column,
+    theirs: &Column,
+) -> Result<BoundKey, JobError> {
     let unfit = |why: String| {
-        let pair = format!("source.{} ({}) and lookup.{} ({})", ours.name, ours.type_name, theirs.name, theirs.type_name);
-        JobError::Unfit { role: "lookup", table: lookup.clone(), message: format!("{pair} cannot be joined: {why}") }
+        let pair = format!(
+            "source.{} ({}) and lookup.{} ({})",
+            ours.name, ours.type_name, theirs.name, theirs.type_name
+        );
+        JobError::Unfit {
+            role: "lookup",
+            table: lookup.clone(),
+            message: format!("{pair} cannot be joined: {why}"),
+        }
     };
     let refused = |error: ServerError| match error {
         ServerError::Server { message, .. } => unfit(message),
@@ -37,7 +49,10 @@ pub(super) async fn common_key(connection: &Connection, lookup: &TableName, ours
     );
     connection.fetch("key-type", &join, "TSV", &Settings::common()).await.map_err(refused)?;
     let common = format!("DESCRIBE (SELECT arrayElement(array(a, b), 1) FROM null({columns}))");
-    let rows = connection.rows_with::<Described>("key-type", &common, &Settings::common()).await.map_err(refused)?;
+    let rows = connection
+        .rows_with::<Described>("key-type", &common, &Settings::common())
+        .await
+        .map_err(refused)?;
     let type_name = rows.into_iter().next().map(|row| row.type_name).unwrap_or_default();
     let parsed = DataType::parse(&type_name).map_err(|error| unfit(error.to_string()))?;
     if parsed.contains_float() {
@@ -51,5 +66,10 @@ pub(super) async fn common_key(connection: &Connection, lookup: &TableName, ours
         return Err(unfit("Bool can only be joined with Bool".to_owned()));
     }
     // A NULL inside an array or a tuple is an ordinary value; only the key column itself can be a NULL key.
-    Ok(BoundKey { source: ours.name.clone(), lookup: theirs.name.clone(), nullable: parsed.is_nullable(), type_name })
+    Ok(BoundKey {
+        source: ours.name.clone(),
+        lookup: theirs.name.clone(),
+        nullable: parsed.is_nullable(),
+        type_name,
+    })
 }

@@ -66,7 +66,9 @@ pub enum JobError {
         table: TableName,
     },
     /// A column that the job names does not exist.
-    #[error("the {role} table {table} cannot be used: it has no column {column}, which the job names")]
+    #[error(
+        "the {role} table {table} cannot be used: it has no column {column}, which the job names"
+    )]
     MissingColumn {
         /// `source`, `lookup` or `target`.
         role: &'static str,
@@ -101,7 +103,14 @@ pub enum JobError {
 impl JobError {
     /// Whether the job's text or the command line has to change; else the tables have to.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Syntax { .. } | Self::Invalid { .. } | Self::Expression { .. } | Self::Settings { .. })
+        matches!(
+            self,
+            Self::NotFound { .. }
+                | Self::Syntax { .. }
+                | Self::Invalid { .. }
+                | Self::Expression { .. }
+                | Self::Settings { .. }
+        )
     }
 }
 

@@ -112,7 +112,9 @@ pub struct Target {
 }
 
 /// An expression whose `line` is its offset in the text, which [`Job::parse`] turns into the line.
-fn expression_at<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Expression>, D::Error> {
+fn expression_at<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Expression>, D::Error> {
     let sql = Spanned::<String>::deserialize(deserializer)?;
     Ok(Some(Expression { line: sql.span().start, sql: sql.into_inner() }))
 }
@@ -181,11 +183,18 @@ impl Job {
             let meant = meant_field(error.message()).map(str::to_owned);
             JobError::Syntax { origin: origin.to_owned(), message: error.to_string(), meant }
         })?;
-        let invalid = |at: usize, message: String| JobError::Invalid { origin: origin.to_owned(), line: line_of(text, at), message };
+        let invalid = |at: usize, message: String| JobError::Invalid {
+            origin: origin.to_owned(),
+            line: line_of(text, at),
+            message,
+        };
         let mut columns: Vec<_> = file.columns.get_ref().iter().collect();
         columns.sort_by_key(|(name, _)| name.span().start);
         if columns.is_empty() {
-            return Err(invalid(file.columns.span().start, "[columns] is empty: nothing would be written".to_owned()));
+            return Err(invalid(
+                file.columns.span().start,
+                "[columns] is empty: nothing would be written".to_owned(),
+            ));
         }
         if file.name.get_ref().trim().is_empty() {
             return Err(invalid(file.name.span().start, "the name is empty".to_owned()));
@@ -194,22 +203,39 @@ impl Job {
         if let Some(lookup) = &file.lookup {
             let (lookup, at) = (lookup.get_ref(), lookup.span().start);
             if lookup.join_key.is_empty() {
-                return Err(invalid(at, "[lookup] needs at least one column in join_key".to_owned()));
+                return Err(invalid(
+                    at,
+                    "[lookup] needs at least one column in join_key".to_owned(),
+                ));
             }
             if lookup.join_key.len() != source.join_key.len() {
                 let (ours, theirs) = (lookup.join_key.len(), source.join_key.len());
-                return Err(invalid(at, format!("the join_key of [lookup] has {ours} columns and that of [source] {theirs}")));
+                return Err(invalid(
+                    at,
+                    format!(
+                        "the join_key of [lookup] has {ours} columns and that of [source] {theirs}"
+                    ),
+                ));
             }
             if lookup.window.is_some() && source.time.is_none() {
-                return Err(invalid(at, "[lookup] has a window, so [source] must name its time column".to_owned()));
+                return Err(invalid(
+                    at,
+                    "[lookup] has a window, so [source] must name its time column".to_owned(),
+                ));
             }
         } else if !source.join_key.is_empty() {
-            return Err(invalid(at, "[source] has a join_key, but there is no [lookup]".to_owned()));
+            return Err(invalid(
+                at,
+                "[source] has a join_key, but there is no [lookup]".to_owned(),
+            ));
         }
         let columns = columns
             .into_iter()
             .map(|(name, sql)| {
-                let expression = Expression { sql: sql.get_ref().clone(), line: line_of(text, sql.span().start) };
+                let expression = Expression {
+                    sql: sql.get_ref().clone(),
+                    line: line_of(text, sql.span().start),
+                };
                 (name.get_ref().clone(), expression)
             })
             .collect();
@@ -244,19 +270,27 @@ mod tests {
     #[test]
     fn columns_keep_their_order_and_know_their_line() {
         let job = Job::parse("x.toml", SMALL).unwrap();
-        let columns: Vec<_> = job.columns.iter().map(|(name, expression)| (name.as_str(), expression.line)).collect();
+        let columns: Vec<_> =
+            job.columns.iter().map(|(name, expression)| (name.as_str(), expression.line)).collect();
         assert_eq!(columns, [("z", 7), ("a", 8)]);
     }
 
     #[test]
     fn the_owned_expression_knows_its_line() {
-        let job = Job::parse("x.toml", &SMALL.replace("table = 't'", "table = 't'\nowned = \"a = 1\"")).unwrap();
-        assert_eq!(job.target.owned.map(|owned| (owned.sql, owned.line)), Some(("a = 1".to_owned(), 6)));
+        let job =
+            Job::parse("x.toml", &SMALL.replace("table = 't'", "table = 't'\nowned = \"a = 1\""))
+                .unwrap();
+        assert_eq!(
+            job.target.owned.map(|owned| (owned.sql, owned.line)),
+            Some(("a = 1".to_owned(), 6))
+        );
     }
 
     #[test]
     fn unknown_keys_and_typos_point_at_the_line() {
-        let error = Job::parse("x.toml", &SMALL.replace("table = 's'", "tabel = 's'")).unwrap_err().to_string();
+        let error = Job::parse("x.toml", &SMALL.replace("table = 's'", "tabel = 's'"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("line 3") && error.contains("tabel"), "{error}");
         let error = Job::parse("x.toml", "name = 'x\n").unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
@@ -265,15 +299,26 @@ mod tests {
     #[test]
     fn contradictions_name_the_line() {
         let text = SMALL.replace("[target]", "join_key = ['a']\n[target]");
-        assert!(Job::parse("x.toml", &text).unwrap_err().to_string().starts_with("x.toml, line 2: "), "source without lookup");
+        assert!(
+            Job::parse("x.toml", &text).unwrap_err().to_string().starts_with("x.toml, line 2: "),
+            "source without lookup"
+        );
         let text = SMALL.replace("[target]", "[lookup]\ntable = 'l'\njoin_key = ['a']\n[target]");
-        assert!(Job::parse("x.toml", &text).unwrap_err().to_string().starts_with("x.toml, line 4: "), "keys of other lengths");
+        assert!(
+            Job::parse("x.toml", &text).unwrap_err().to_string().starts_with("x.toml, line 4: "),
+            "keys of other lengths"
+        );
     }
 
     #[test]
     fn settings_may_be_numbers() {
-        let job = Job::parse("x.toml", &SMALL.replace("[columns]", "[settings.insert]\na = 1\nb = true\nc = 'x'\n[columns]")).unwrap();
-        let settings: Vec<_> = job.settings.insert.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let job = Job::parse(
+            "x.toml",
+            &SMALL.replace("[columns]", "[settings.insert]\na = 1\nb = true\nc = 'x'\n[columns]"),
+        )
+        .unwrap();
+        let settings: Vec<_> =
+            job.settings.insert.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(settings, ["a=1", "b=1", "c=x"]);
     }
 }

@@ -18,21 +18,32 @@ pub(super) async fn columns_to_write(
     let (mut columns, mut left_out) = (Vec::new(), Vec::new());
     for (name, expression) in &job.columns {
         let Some(column) = target.column(name) else {
-            left_out.push(LeftOut { name: name.clone(), reason: "the target has no such column".to_owned() });
+            left_out.push(LeftOut {
+                name: name.clone(),
+                reason: "the target has no such column".to_owned(),
+            });
             continue;
         };
         if !column.is_insertable() {
             left_out.push(LeftOut {
                 name: name.clone(),
-                reason: format!("it is {} in the target, which computes it itself", column.default_kind),
+                reason: format!(
+                    "it is {} in the target, which computes it itself",
+                    column.default_kind
+                ),
             });
             continue;
         }
         if job.target.optional.contains(name)
             && check_text(&expression.sql).is_ok()
-            && names_unknown_column(connection, &inspecting(job), &expression.sql, over).await?.is_some()
+            && names_unknown_column(connection, &inspecting(job), &expression.sql, over)
+                .await?
+                .is_some()
         {
-            left_out.push(LeftOut { name: name.clone(), reason: "it is optional, and the tables lack a column that it needs".to_owned() });
+            left_out.push(LeftOut {
+                name: name.clone(),
+                reason: "it is optional, and the tables lack a column that it needs".to_owned(),
+            });
             continue;
         }
         columns.push((name.clone(), expression.clone()));
@@ -78,16 +89,27 @@ pub(super) async fn fit_to_target(
             type_name: column.type_name.clone(),
             expression: expression.sql.clone(),
             expression_type: expression_type.clone(),
-            inputs: inputs.iter().filter_map(|&input| over.get(input)).map(|(name, _)| name.clone()).collect(),
+            inputs: inputs
+                .iter()
+                .filter_map(|&input| over.get(input))
+                .map(|(name, _)| name.clone())
+                .collect(),
         });
     }
     let casts: Vec<_> = bound.iter().map(cast).collect();
     if convert(connection, job, &casts, over).await?.is_err() {
         for (column, cast) in bound.iter().zip(&casts) {
-            if let Err(message) = convert(connection, job, std::slice::from_ref(cast), over).await? {
+            if let Err(message) = convert(connection, job, std::slice::from_ref(cast), over).await?
+            {
                 let BoundColumn { name, type_name, expression_type, .. } = column;
-                let message = format!("its column {name} is {type_name}, and {expression_type} cannot be converted into that: {message}");
-                return Err(JobError::Unfit { role: "target", table: target.name.clone(), message });
+                let message = format!(
+                    "its column {name} is {type_name}, and {expression_type} cannot be converted into that: {message}"
+                );
+                return Err(JobError::Unfit {
+                    role: "target",
+                    table: target.name.clone(),
+                    message,
+                });
             }
         }
     }
@@ -99,8 +121,14 @@ fn cast(column: &BoundColumn) -> String {
 }
 
 /// Analyzes the conversions without running them; the inner error is the server's refusal.
-async fn convert(connection: &Connection, job: &Job, casts: &[String], over: &[(String, String)]) -> Result<Result<(), String>, JobError> {
-    let columns = structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
+async fn convert(
+    connection: &Connection,
+    job: &Job,
+    casts: &[String],
+    over: &[(String, String)],
+) -> Result<Result<(), String>, JobError> {
+    let columns =
+        structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
     let sql = format!("DESCRIBE (SELECT {}\nFROM null({columns}))", casts.join("\n, "));
     match connection.fetch("fit", &sql, "TSV", &inspecting(job)).await {
         Ok(_) => Ok(Ok(())),
@@ -112,11 +140,17 @@ async fn convert(connection: &Connection, job: &Job, casts: &[String], over: &[(
 /// Types whose values can be NULL by themselves.
 fn can_be_null(type_name: &str) -> bool {
     let nullable = DataType::parse(type_name).map(|parsed| parsed.is_nullable());
-    nullable.unwrap_or(false) || type_name.starts_with("Variant(") || type_name.starts_with("Dynamic")
+    nullable.unwrap_or(false)
+        || type_name.starts_with("Variant(")
+        || type_name.starts_with("Dynamic")
 }
 
 /// Columns that stay at a default, and an error for those that have none and were not allowed to.
-pub(super) fn columns_left_to_defaults(job: &Job, target: &TableSchema, written: &[BoundColumn]) -> Result<Vec<String>, JobError> {
+pub(super) fn columns_left_to_defaults(
+    job: &Job,
+    target: &TableSchema,
+    written: &[BoundColumn],
+) -> Result<Vec<String>, JobError> {
     let allowed = |name: &str| {
         job.target.defaults.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
@@ -128,7 +162,10 @@ pub(super) fn columns_left_to_defaults(job: &Job, target: &TableSchema, written:
         if written.iter().any(|written| written.name == column.name) {
             continue;
         }
-        if column.default_kind.is_empty() && !can_be_null(&column.type_name) && !allowed(&column.name) {
+        if column.default_kind.is_empty()
+            && !can_be_null(&column.type_name)
+            && !allowed(&column.name)
+        {
             missing.push(column.name.as_str());
         } else {
             defaults.push(column.name.clone());

@@ -1,6 +1,10 @@
 //! What must hold for any text as a job file or an expression; see `fuzz/`. Not part of the crate's interface.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "this is code for tests, which is to panic where something is wrong")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is code for tests, which is to panic where something is wrong"
+)]
 
 use super::inspect::check_text;
 use super::lexer::{Token, tokens};
@@ -20,7 +24,10 @@ pub fn job_file(data: &[u8]) {
         }
         Err(JobError::Syntax { message, .. }) => assert!(!message.is_empty()),
         Err(JobError::Invalid { line, message, .. }) => {
-            assert!(!message.is_empty() && (1..=text.lines().count()).contains(&line), "line {line}: {message}");
+            assert!(
+                !message.is_empty() && (1..=text.lines().count()).contains(&line),
+                "line {line}: {message}"
+            );
         }
         Err(other) => panic!("{other}"),
     }

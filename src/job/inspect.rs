@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::error::asking;
 use super::lexer::{Token, tokens};
 use super::{Expression, JobError};
-use crate::clickhouse::{Connection, Error as ServerError, Settings, functions_not_deterministic, structure};
+use crate::clickhouse::{
+    Connection, Error as ServerError, Settings, functions_not_deterministic, structure,
+};
 
 /// Columns as `(qualified name, type)`, the structure of the rows that expressions are evaluated over.
 pub(super) type Structure = [(String, String)];
@@ -53,8 +55,12 @@ pub(super) fn check_text(sql: &str) -> Result<(), String> {
                 }
             }
             Token::Sign(';') => return Err("has a semicolon".to_owned()),
-            Token::Sign(',') if open.is_empty() => return Err("is a list: it has a comma outside of brackets".to_owned()),
-            Token::Sign('*') if begins_operand(previous) => return Err("has an asterisk that stands for columns; name them".to_owned()),
+            Token::Sign(',') if open.is_empty() => {
+                return Err("is a list: it has a comma outside of brackets".to_owned());
+            }
+            Token::Sign('*') if begins_operand(previous) => {
+                return Err("has an asterisk that stands for columns; name them".to_owned());
+            }
             Token::Word(word) if previous != Some(&Token::Sign('.')) => {
                 if word.eq_ignore_ascii_case("select") {
                     return Err("has a subquery; only the row at hand can be used".to_owned());
@@ -63,7 +69,10 @@ pub(super) fn check_text(sql: &str) -> Result<(), String> {
                     return Err("uses COLUMNS(); name the columns".to_owned());
                 }
                 if word.eq_ignore_ascii_case("as") && open.is_empty() {
-                    return Err("gives itself a name with AS; the column's name is the key on its left".to_owned());
+                    return Err(
+                        "gives itself a name with AS; the column's name is the key on its left"
+                            .to_owned(),
+                    );
                 }
             }
             _ => {}
@@ -96,12 +105,27 @@ pub(super) async fn inspect(
         Err(fault) => fault,
     };
     for (column, expression) in columns {
-        if let Err(message) = inspect_list(connection, settings, &[&expression.sql], over, allowed_functions).await? {
-            return Err(JobError::Expression { origin: origin.to_owned(), line: expression.line, column: column.clone(), message });
+        if let Err(message) =
+            inspect_list(connection, settings, &[&expression.sql], over, allowed_functions).await?
+        {
+            return Err(JobError::Expression {
+                origin: origin.to_owned(),
+                line: expression.line,
+                column: column.clone(),
+                message,
+            });
         }
     }
-    let (column, line) = columns.first().map_or_else(|| (String::new(), 1), |(column, expression)| (column.clone(), expression.line));
-    Err(JobError::Expression { origin: origin.to_owned(), line, column, message: format!("and the others together: {fault}") })
+    let (column, line) = columns.first().map_or_else(
+        || (String::new(), 1),
+        |(column, expression)| (column.clone(), expression.line),
+    );
+    Err(JobError::Expression {
+        origin: origin.to_owned(),
+        line,
+        column,
+        message: format!("and the others together: {fault}"),
+    })
 }
 
 /// Whether a single expression names a column that is not there.
@@ -124,7 +148,8 @@ fn list(expressions: &[&str]) -> String {
 }
 
 fn from_nothing(expressions: &[&str], over: &Structure) -> String {
-    let structure = structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
+    let structure =
+        structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
     format!("SELECT {}\nFROM null({structure})", list(expressions))
 }
 
@@ -146,10 +171,15 @@ async fn inspect_list(
         }
     }
     let refused = |error: ServerError| match error {
-        ServerError::Server { message, .. } => Ok(Err(format!("is refused by the server: {message}"))),
+        ServerError::Server { message, .. } => {
+            Ok(Err(format!("is refused by the server: {message}")))
+        }
         other => Err(asking("asking the server about the job's expressions")(other)),
     };
-    let types = match connection.rows_with::<Described>("inspect", &describe(expressions, over), settings).await {
+    let types = match connection
+        .rows_with::<Described>("inspect", &describe(expressions, over), settings)
+        .await
+    {
         Ok(rows) => rows.into_iter().map(|row| row.type_name).collect::<Vec<_>>(),
         Err(error) => return refused(error),
     };
@@ -157,30 +187,53 @@ async fn inspect_list(
         return Ok(Err(format!("gives {} columns instead of {}", types.len(), expressions.len())));
     }
     let select = from_nothing(expressions, over);
-    let tree = match connection.fetch("inspect", &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"), "TSVRaw", settings).await {
+    let tree = match connection
+        .fetch(
+            "inspect",
+            &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"),
+            "TSVRaw",
+            settings,
+        )
+        .await
+    {
         Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
         Err(error) => return refused(error),
     };
     let functions = functions_of(&tree);
     if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
-        return Ok(Err(format!("uses {name}, which is a {kind} function; only the row at hand can be used")));
+        return Ok(Err(format!(
+            "uses {name}, which is a {kind} function; only the row at hand can be used"
+        )));
     }
     if functions.iter().any(|(name, _)| name == "arrayJoin") {
         return Ok(Err("uses arrayJoin, which makes several rows of one".to_owned()));
     }
-    let names: Vec<_> = functions.into_iter().map(|(name, _)| name).filter(|name| !allowed_functions.contains(name)).collect();
-    let changing = functions_not_deterministic(connection, &names).await.map_err(asking("asking the server about functions"))?;
+    let names: Vec<_> = functions
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !allowed_functions.contains(name))
+        .collect();
+    let changing = functions_not_deterministic(connection, &names)
+        .await
+        .map_err(asking("asking the server about functions"))?;
     if let Some(name) = changing.first() {
         return Ok(Err(format!(
             "uses {name}, which may give another result when a batch is sent again or verified; \
              where that is wanted, put it into allow_functions under [target]"
         )));
     }
-    let plan =
-        match connection.fetch("inspect", &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"), "TSVRaw", settings).await {
-            Ok(plan) => plan,
-            Err(error) => return refused(error),
-        };
+    let plan = match connection
+        .fetch(
+            "inspect",
+            &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"),
+            "TSVRaw",
+            settings,
+        )
+        .await
+    {
+        Ok(plan) => plan,
+        Err(error) => return refused(error),
+    };
     let inputs = inputs_of(&tree, expressions.len(), over);
     Ok(columns_read(&plan, over).map(|used| Inspection { types, used, inputs }))
 }
@@ -196,7 +249,9 @@ struct Described {
 fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
     let mut functions = BTreeSet::new();
     for line in tree.lines().map(str::trim_start).filter(|line| line.starts_with("FUNCTION id:")) {
-        let field = |name: &str| line.split(", ").find_map(|part| part.strip_prefix(name)).unwrap_or_default().to_owned();
+        let field = |name: &str| {
+            line.split(", ").find_map(|part| part.strip_prefix(name)).unwrap_or_default().to_owned()
+        };
         functions.insert((field("function_name: "), field("function_type: ")));
     }
     functions
@@ -218,9 +273,14 @@ fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<u
             position = Some(position.map_or(0, |position: usize| position + 1));
         }
         let Some(rest) = line.trim_start().strip_prefix("COLUMN id: ") else { continue };
-        let name = rest.split_once("column_name: ").and_then(|(_, rest)| rest.split_once(", result_type: ")).map(|(name, _)| name);
+        let name = rest
+            .split_once("column_name: ")
+            .and_then(|(_, rest)| rest.split_once(", result_type: "))
+            .map(|(name, _)| name);
         let column = name.and_then(|name| position_of(name, over));
-        if let (Some(column), Some(inputs)) = (column, position.and_then(|position| inputs.get_mut(position))) {
+        if let (Some(column), Some(inputs)) =
+            (column, position.and_then(|position| inputs.get_mut(position)))
+        {
             inputs.insert(column);
         }
     }
@@ -229,21 +289,34 @@ fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<u
 
 /// Which columns the plan reads; refuses every plan that is more than expressions over one read.
 fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String> {
-    let plan: Value =
-        serde_json::from_slice(plan).map_err(|error| format!("cannot be inspected: the server's plan is not JSON: {error}"))?;
+    let plan: Value = serde_json::from_slice(plan)
+        .map_err(|error| format!("cannot be inspected: the server's plan is not JSON: {error}"))?;
     let mut node = plan.pointer("/0/Plan");
     while let Some(step) = node {
         let kind = step.get("Node Type").and_then(Value::as_str).unwrap_or_default();
         match kind {
             "Expression" => node = step.pointer("/Plans/0"),
             "ReadFromStorage" | "ReadFromPreparedSource" => {
-                let header = step.get("Header").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-                let names = header.iter().filter_map(|column| column.get("Name").and_then(Value::as_str));
+                let header = step
+                    .get("Header")
+                    .and_then(Value::as_array)
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
+                let names =
+                    header.iter().filter_map(|column| column.get("Name").and_then(Value::as_str));
                 return names
-                    .map(|name| position_of(name, over).ok_or_else(|| format!("reads {name}, which is no column of the tables")))
+                    .map(|name| {
+                        position_of(name, over).ok_or_else(|| {
+                            format!("reads {name}, which is no column of the tables")
+                        })
+                    })
                     .collect();
             }
-            other => return Err(format!("needs more than the row at hand: the server would run a step {other:?} for it")),
+            other => {
+                return Err(format!(
+                    "needs more than the row at hand: the server would run a step {other:?} for it"
+                ));
+            }
         }
     }
     Err("cannot be inspected: the server's plan reads nothing".to_owned())
@@ -253,8 +326,9 @@ fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String
 fn position_of(name: &str, over: &Structure) -> Option<usize> {
     let whole = over.iter().position(|(column, _)| column == name);
     whole.or_else(|| {
-        let parents =
-            over.iter().enumerate().filter(|(_, (column, _))| name.strip_prefix(column.as_str()).is_some_and(|rest| rest.starts_with('.')));
+        let parents = over.iter().enumerate().filter(|(_, (column, _))| {
+            name.strip_prefix(column.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        });
         parents.max_by_key(|(_, (column, _))| column.len()).map(|(position, _)| position)
     })
 }
@@ -303,12 +377,16 @@ mod tests {
             COLUMN id: 7, column_name: x, result_type: UInt8, source_id: 13\n      CONSTANT id: 6, constant_value: UInt64_5\n      \
             COLUMN id: 8, column_name: source.b, result_type: String, source_id: 5\n  JOIN TREE\n    TABLE_FUNCTION id: 5\n";
         let over = ["source.a", "source.b"].map(|name| (name.to_owned(), "String".to_owned()));
-        assert_eq!(inputs_of(tree, 3, &over), [BTreeSet::from([0]), BTreeSet::new(), BTreeSet::from([1])]);
+        assert_eq!(
+            inputs_of(tree, 3, &over),
+            [BTreeSet::from([0]), BTreeSet::new(), BTreeSet::from([1])]
+        );
     }
 
     #[test]
     fn subcolumns_count_as_their_longest_parent() {
-        let over = [("source.a".to_owned(), "T".to_owned()), ("source.a.b".to_owned(), "T".to_owned())];
+        let over =
+            [("source.a".to_owned(), "T".to_owned()), ("source.a.b".to_owned(), "T".to_owned())];
         assert_eq!(position_of("source.a.b", &over), Some(1));
         assert_eq!(position_of("source.a.b.size0", &over), Some(1));
         assert_eq!(position_of("source.a.keys", &over), Some(0));

@@ -121,9 +121,13 @@ mod tests {
 
     #[test]
     fn strings_names_and_comments_hide_what_is_in_them() {
-        let sql = "concat('a, ''b'' \\' ;', `x``,y`, \"z\\\"\") -- , ;\n /* /* , */ ; */ + $t$ ; $t$ # ;";
-        let signs: String =
-            tokens(sql).unwrap().iter().filter_map(|token| if let Token::Sign(c) = token { Some(*c) } else { None }).collect();
+        let sql =
+            "concat('a, ''b'' \\' ;', `x``,y`, \"z\\\"\") -- , ;\n /* /* , */ ; */ + $t$ ; $t$ # ;";
+        let signs: String = tokens(sql)
+            .unwrap()
+            .iter()
+            .filter_map(|token| if let Token::Sign(c) = token { Some(*c) } else { None })
+            .collect();
         assert_eq!(signs, "(,,)+");
     }
 

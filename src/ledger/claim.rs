@@ -55,7 +55,9 @@ impl FromStr for Slot {
 
     fn from_str(text: &str) -> Result<Self, SlotError> {
         let number = |text: &str| text.trim().parse::<u32>().ok().filter(|&number| number > 0);
-        let parts = text.split_once('/').and_then(|(worker, workers)| Some((number(worker)?, number(workers)?)));
+        let parts = text
+            .split_once('/')
+            .and_then(|(worker, workers)| Some((number(worker)?, number(workers)?)));
         match parts {
             Some((worker, workers)) if worker <= workers => Ok(Self { worker, workers }),
             _ => Err(SlotError(text.to_owned())),
@@ -126,7 +128,9 @@ pub struct LiveClaim {
 impl LiveClaim {
     /// Whether its process may still be at work.
     pub fn is_alive(&self, timeout: Duration, here: &ProcessIdentity) -> bool {
-        self.claim.status == ClaimStatus::Held && !self.has_expired(timeout) && !self.claim.process.is_gone(here)
+        self.claim.status == ClaimStatus::Held
+            && !self.has_expired(timeout)
+            && !self.claim.process.is_gone(here)
     }
 
     /// Whether its heartbeats have stopped for too long. However short a time others allow, three of them must be missing.
@@ -158,8 +162,19 @@ pub(super) enum Standing {
 }
 
 /// Judges the claim of this id among all of its load.
-pub(super) fn judge(own_id: &str, standing: Standing, slot: Slot, all: &[LiveClaim], timeout: Duration, here: &ProcessIdentity) -> Verdict {
-    let Some(own) = all.iter().find(|claim| claim.claim.claim_id == own_id).filter(|own| own.claim.status == ClaimStatus::Held) else {
+pub(super) fn judge(
+    own_id: &str,
+    standing: Standing,
+    slot: Slot,
+    all: &[LiveClaim],
+    timeout: Duration,
+    here: &ProcessIdentity,
+) -> Verdict {
+    let Some(own) = all
+        .iter()
+        .find(|claim| claim.claim.claim_id == own_id)
+        .filter(|own| own.claim.status == ClaimStatus::Held)
+    else {
         return Verdict::Gone;
     };
     let others: Vec<_> = conflicting(own_id, slot, all).collect();
@@ -175,18 +190,33 @@ pub(super) fn judge(own_id: &str, standing: Standing, slot: Slot, all: &[LiveCla
     };
     match alive.filter(wins).min_by_key(|other| other.claim.rank()) {
         Some(winner) => Verdict::Lost(Box::new((*winner).clone())),
-        None => Verdict::Won(others.into_iter().filter(|other| !other.is_alive(timeout, here)).cloned().collect()),
+        None => Verdict::Won(
+            others.into_iter().filter(|other| !other.is_alive(timeout, here)).cloned().collect(),
+        ),
     }
 }
 
 /// The oldest claim that forbids a new one.
-pub(super) fn holder<'a>(slot: Slot, all: &'a [LiveClaim], timeout: Duration, here: &ProcessIdentity) -> Option<&'a LiveClaim> {
-    conflicting("", slot, all).filter(|other| other.is_alive(timeout, here)).min_by_key(|other| other.claim.rank())
+pub(super) fn holder<'a>(
+    slot: Slot,
+    all: &'a [LiveClaim],
+    timeout: Duration,
+    here: &ProcessIdentity,
+) -> Option<&'a LiveClaim> {
+    conflicting("", slot, all)
+        .filter(|other| other.is_alive(timeout, here))
+        .min_by_key(|other| other.claim.rank())
 }
 
 /// The claims that were not given back and exclude one with this part.
-fn conflicting<'a>(own_id: &str, slot: Slot, all: &'a [LiveClaim]) -> impl Iterator<Item = &'a LiveClaim> {
-    let others = all.iter().filter(move |other| other.claim.claim_id != own_id && other.claim.status == ClaimStatus::Held);
+fn conflicting<'a>(
+    own_id: &str,
+    slot: Slot,
+    all: &'a [LiveClaim],
+) -> impl Iterator<Item = &'a LiveClaim> {
+    let others = all.iter().filter(move |other| {
+        other.claim.claim_id != own_id && other.claim.status == ClaimStatus::Held
+    });
     others.filter(move |other| other.claim.slot.conflicts_with(slot))
 }
 
@@ -198,7 +228,12 @@ mod tests {
 
     fn claim(id: &str, slot: (u32, u32), claimed_at: i64, age: u64) -> LiveClaim {
         let text = String::new;
-        let key = LoadKey { job: text(), source_table: text(), target_table: text(), partition_id: text() };
+        let key = LoadKey {
+            job: text(),
+            source_table: text(),
+            target_table: text(),
+            partition_id: text(),
+        };
         let claim = Claim {
             key,
             claim_id: id.to_owned(),
@@ -247,11 +282,22 @@ mod tests {
 
     #[test]
     fn other_parts_of_the_same_division_do_not_conflict() {
-        let all = [claim("a", (1, 3), 1, 0), claim("b", (2, 3), 2, 0), claim("c", (2, 3), 3, 0), claim("d", (1, 2), 4, 0)];
+        let all = [
+            claim("a", (1, 3), 1, 0),
+            claim("b", (2, 3), 2, 0),
+            claim("c", (2, 3), 3, 0),
+            claim("d", (1, 2), 4, 0),
+        ];
         assert_eq!(judged("b", &all), Ok(vec![]));
         assert_eq!(judged("c", &all), Err("b".to_owned()));
         assert_eq!(judged("d", &all), Err("a".to_owned()));
-        assert_eq!(holder(Slot { worker: 3, workers: 3 }, &all, TIMEOUT, &ProcessIdentity::default()).unwrap().claim.claim_id, "d");
+        assert_eq!(
+            holder(Slot { worker: 3, workers: 3 }, &all, TIMEOUT, &ProcessIdentity::default())
+                .unwrap()
+                .claim
+                .claim_id,
+            "d"
+        );
     }
 
     #[test]
@@ -264,7 +310,10 @@ mod tests {
         assert_eq!(judged("b", &all), Ok(vec![]));
         // However short others are of patience, three heartbeats must be missing.
         let late = claim("late", (1, 1), 1, 25);
-        assert!(!late.has_expired(Duration::from_secs(1)) && claim("late", (1, 1), 1, 31).has_expired(Duration::from_secs(1)));
+        assert!(
+            !late.has_expired(Duration::from_secs(1))
+                && claim("late", (1, 1), 1, 31).has_expired(Duration::from_secs(1))
+        );
     }
 
     #[test]

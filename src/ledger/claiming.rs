@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::claim::{Standing, Verdict, holder, judge};
-use super::{Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, Slot, ask};
+use super::{
+    Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, Slot, ask,
+};
 
 /// How claims are taken and kept.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +53,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Held`] where somebody else is at it.
-    pub async fn claim(&self, key: &LoadKey, claim_id: &str, options: ClaimOptions) -> Result<HeldClaim, LedgerError> {
+    pub async fn claim(
+        &self,
+        key: &LoadKey,
+        claim_id: &str,
+        options: ClaimOptions,
+    ) -> Result<HeldClaim, LedgerError> {
         let mut number = 1;
         loop {
             // A repeated claim needs an id of its own, since the one before was given back.
@@ -74,7 +81,12 @@ impl Ledger {
         }
     }
 
-    async fn try_claim(&self, key: &LoadKey, claim_id: String, options: ClaimOptions) -> Result<Tried, LedgerError> {
+    async fn try_claim(
+        &self,
+        key: &LoadKey,
+        claim_id: String,
+        options: ClaimOptions,
+    ) -> Result<Tried, LedgerError> {
         let ClaimOptions { slot, timeout, patience } = options;
         let process = ProcessIdentity::current();
         let all = ask(patience, || self.claims(key, &claim_id)).await?;
@@ -88,19 +100,28 @@ impl Ledger {
             process: process.clone(),
             run_id: String::new(),
             status: ClaimStatus::Held,
-            heartbeat_seconds: u32::try_from(HEARTBEAT.min(timeout / 3).as_secs()).unwrap_or(u32::MAX).max(1),
+            heartbeat_seconds: u32::try_from(HEARTBEAT.min(timeout / 3).as_secs())
+                .unwrap_or(u32::MAX)
+                .max(1),
             claimed_at: None,
         };
         let began = Instant::now();
         ask(patience, || self.write_claim(&claim)).await?;
         let (took, settling) = (began.elapsed(), self.settling());
-        let standing = if settling.is_some_and(|settling| took > settling) { Standing::NewAndSlow } else { Standing::New };
+        let standing = if settling.is_some_and(|settling| took > settling) {
+            Standing::NewAndSlow
+        } else {
+            Standing::New
+        };
         if let Some(settling) = settling {
             sleep(settling).await;
         }
         let all = ask(patience, || self.claims(key, &claim.claim_id)).await?;
         // Heartbeats repeat the time that the ledger's clock gave.
-        claim.claimed_at = all.iter().find(|other| other.claim.claim_id == claim.claim_id).and_then(|own| own.claim.claimed_at);
+        claim.claimed_at = all
+            .iter()
+            .find(|other| other.claim.claim_id == claim.claim_id)
+            .and_then(|own| own.claim.claimed_at);
         match judge(&claim.claim_id, standing, slot, &all, timeout, &process) {
             Verdict::Lost(other) => {
                 claim.status = ClaimStatus::Released;
@@ -113,7 +134,13 @@ impl Ledger {
                     let other = Claim { status: ClaimStatus::Superseded, ..other.claim.clone() };
                     ask(patience, || self.write_claim(&other)).await?;
                 }
-                Ok(Tried::Won(Box::new(HeldClaim { ledger: self.clone(), claim, run_id: Mutex::default(), timeout, dead })))
+                Ok(Tried::Won(Box::new(HeldClaim {
+                    ledger: self.clone(),
+                    claim,
+                    run_id: Mutex::default(),
+                    timeout,
+                    dead,
+                })))
             }
         }
     }
@@ -152,7 +179,10 @@ impl HeldClaim {
 
     /// As it is to be written.
     fn as_it_is(&self) -> Claim {
-        Claim { run_id: self.run_id.lock().unwrap_or_else(PoisonError::into_inner).clone(), ..self.claim.clone() }
+        Claim {
+            run_id: self.run_id.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            ..self.claim.clone()
+        }
     }
 
     /// Says that its process lives, unless another has taken over.
@@ -161,7 +191,14 @@ impl HeldClaim {
     /// [`LedgerError::Superseded`]: this process has to stop. Any other error says nothing about the claim.
     pub async fn beat(&self) -> Result<(), LedgerError> {
         let all = self.ledger.claims(&self.claim.key, &self.claim.claim_id).await?;
-        match judge(&self.claim.claim_id, Standing::Settled, self.claim.slot, &all, self.timeout, &self.claim.process) {
+        match judge(
+            &self.claim.claim_id,
+            Standing::Settled,
+            self.claim.slot,
+            &all,
+            self.timeout,
+            &self.claim.process,
+        ) {
             Verdict::Won(_) => self.ledger.write_claim(&self.as_it_is()).await,
             Verdict::Lost(by) => Err(LedgerError::Superseded { by: Some(by) }),
             Verdict::Gone => {

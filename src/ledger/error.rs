@@ -102,9 +102,16 @@ impl LedgerError {
 /// A process, for people.
 fn who(claim: &LiveClaim) -> String {
     let process = &claim.claim.process;
-    let part = if claim.claim.slot.workers > 1 { format!("worker {}, ", claim.claim.slot) } else { String::new() };
+    let part = if claim.claim.slot.workers > 1 {
+        format!("worker {}, ", claim.claim.slot)
+    } else {
+        String::new()
+    };
     let (host, pid, seconds) = (&process.host, process.pid, claim.age.as_secs_f64());
-    format!("{part}process {pid} on {host}, whose last heartbeat came {seconds:.1} s ago, at {}", claim.heartbeat_at)
+    format!(
+        "{part}process {pid} on {host}, whose last heartbeat came {seconds:.1} s ago, at {}",
+        claim.heartbeat_at
+    )
 }
 
 fn held(claim: &LiveClaim) -> String {
@@ -113,7 +120,11 @@ fn held(claim: &LiveClaim) -> String {
 
 fn superseded(by: Option<&LiveClaim>) -> String {
     match by {
-        Some(other) => format!("this process was taken for dead, and its work was taken over by {}", who(other)),
-        None => "this process was taken for dead: its claim on the load is gone from the ledger".to_owned(),
+        Some(other) => format!(
+            "this process was taken for dead, and its work was taken over by {}",
+            who(other)
+        ),
+        None => "this process was taken for dead: its claim on the load is gone from the ledger"
+            .to_owned(),
     }
 }

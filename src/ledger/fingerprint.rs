@@ -50,8 +50,17 @@ impl Fingerprint {
         let mut names: Vec<_> = self.0.keys().chain(before.0.keys()).collect();
         names.sort_unstable();
         names.dedup();
-        let found = names.into_iter().map(|name| (name, before.0.get(name), self.0.get(name))).filter(|(_, was, is)| was != is);
-        found.map(|(name, was, is)| Difference { part: name.clone(), was: was.cloned(), is: is.cloned() }).collect()
+        let found = names
+            .into_iter()
+            .map(|name| (name, before.0.get(name), self.0.get(name)))
+            .filter(|(_, was, is)| was != is);
+        found
+            .map(|(name, was, is)| Difference {
+                part: name.clone(),
+                was: was.cloned(),
+                is: is.cloned(),
+            })
+            .collect()
     }
 }
 
@@ -61,11 +70,22 @@ impl fmt::Display for Difference {
         match (&self.was, &self.is) {
             (Some(was), Some(is)) => {
                 let (was, is) = (one_line(was), one_line(is));
-                let same = was.chars().zip(is.chars()).take_while(|(one, other)| one == other).count();
-                write!(formatter, "{} was {}, and is {}", self.part, excerpt(&was, same), excerpt(&is, same))
+                let same =
+                    was.chars().zip(is.chars()).take_while(|(one, other)| one == other).count();
+                write!(
+                    formatter,
+                    "{} was {}, and is {}",
+                    self.part,
+                    excerpt(&was, same),
+                    excerpt(&is, same)
+                )
             }
-            (None, Some(is)) => write!(formatter, "{} is new: {}", self.part, excerpt(&one_line(is), 0)),
-            (Some(was), None) => write!(formatter, "{} is gone; it was {}", self.part, excerpt(&one_line(was), 0)),
+            (None, Some(is)) => {
+                write!(formatter, "{} is new: {}", self.part, excerpt(&one_line(is), 0))
+            }
+            (Some(was), None) => {
+                write!(formatter, "{} is gone; it was {}", self.part, excerpt(&one_line(was), 0))
+            }
             (None, None) => formatter.write_str(&self.part),
         }
     }
@@ -81,7 +101,8 @@ fn excerpt(text: &str, position: usize) -> String {
     let length = text.chars().count();
     let start = if length <= LENGTH { 0 } else { position.saturating_sub(20).min(length - LENGTH) };
     let middle: String = text.chars().skip(start).take(LENGTH).collect();
-    let (before, after) = (if start > 0 { "…" } else { "" }, if start + LENGTH < length { "…" } else { "" });
+    let (before, after) =
+        (if start > 0 { "…" } else { "" }, if start + LENGTH < length { "…" } else { "" });
     format!("`{before}{middle}{after}`")
 }
 
@@ -91,10 +112,24 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        let before = Fingerprint::default().with("column `a`", "source.a").with("column `b`", "1").with("engine", "MergeTree");
-        let after = Fingerprint::default().with("column `a`", "source.a\n  + 1").with("column `c`", "2").with("engine", "MergeTree");
-        let found: Vec<_> = after.differences_since(&before).iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["column `a` was `source.a`, and is `source.a + 1`", "column `b` is gone; it was `1`", "column `c` is new: `2`"]);
+        let before = Fingerprint::default()
+            .with("column `a`", "source.a")
+            .with("column `b`", "1")
+            .with("engine", "MergeTree");
+        let after = Fingerprint::default()
+            .with("column `a`", "source.a\n  + 1")
+            .with("column `c`", "2")
+            .with("engine", "MergeTree");
+        let found: Vec<_> =
+            after.differences_since(&before).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "column `a` was `source.a`, and is `source.a + 1`",
+                "column `b` is gone; it was `1`",
+                "column `c` is new: `2`"
+            ]
+        );
         assert!(before.differences_since(&before).is_empty());
         assert_ne!(before.digest(), after.digest());
         assert_eq!(before.digest(), before.clone().digest());
@@ -105,6 +140,12 @@ mod tests {
         let was = format!("{}x{}", "a".repeat(200), "b".repeat(200));
         let is = was.replace('x', "y");
         let text = Difference { part: "p".to_owned(), was: Some(was), is: Some(is) }.to_string();
-        assert!(text.contains("aaax") && text.contains("aaay") && text.contains('…') && text.len() < 250, "{text}");
+        assert!(
+            text.contains("aaax")
+                && text.contains("aaay")
+                && text.contains('…')
+                && text.len() < 250,
+            "{text}"
+        );
     }
 }

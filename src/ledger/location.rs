@@ -46,7 +46,10 @@ mod tests {
     #[test]
     fn places() {
         assert_eq!("tables".parse(), Ok(LedgerLocation::Tables));
-        assert_eq!("file:/var/lib/ledger".parse(), Ok(LedgerLocation::Files("/var/lib/ledger".into())));
+        assert_eq!(
+            "file:/var/lib/ledger".parse(),
+            Ok(LedgerLocation::Files("/var/lib/ledger".into()))
+        );
         for text in ["", "file:", "files:x", "table"] {
             assert!(text.parse::<LedgerLocation>().is_err(), "{text:?}");
         }

@@ -24,7 +24,10 @@ pub const SILENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// [`LedgerError::Silent`] then.
-pub async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+pub async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<T, LedgerError> {
     timeout(limit, work).await.unwrap_or(Err(LedgerError::Silent { after: limit }))
 }
 
@@ -62,7 +65,8 @@ async fn tries<T, Doing: Future<Output = Result<T, LedgerError>>>(
             Err(error) => error,
         };
         let patience = if error.is_answer() { patience.min(REFUSALS) } else { patience };
-        let hopeless = matches!(error.class(), ErrorClass::Fatal | ErrorClass::Rows) && tries >= hopeless_tries;
+        let hopeless = matches!(error.class(), ErrorClass::Fatal | ErrorClass::Rows)
+            && tries >= hopeless_tries;
         if hopeless || began.elapsed() + pause > patience {
             return Err(error);
         }

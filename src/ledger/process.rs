@@ -26,11 +26,17 @@ impl ProcessIdentity {
     /// This process.
     pub fn current() -> Self {
         let pid = std::process::id();
-        let host = read("/proc/sys/kernel/hostname").or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".to_owned());
+        let host = read("/proc/sys/kernel/hostname")
+            .or_else(|| std::env::var("HOSTNAME").ok())
+            .unwrap_or_else(|| "unknown".to_owned());
         let boot = read("/proc/sys/kernel/random/boot_id");
         // Containers may share the machine's name and yet number their processes each for itself.
-        let namespace = fs::read_link("/proc/self/ns/pid").ok().map(|link| link.display().to_string());
-        let machine = boot.zip(namespace).map(|(boot, namespace)| format!("{boot} {namespace}")).unwrap_or_default();
+        let namespace =
+            fs::read_link("/proc/self/ns/pid").ok().map(|link| link.display().to_string());
+        let machine = boot
+            .zip(namespace)
+            .map(|(boot, namespace)| format!("{boot} {namespace}"))
+            .unwrap_or_default();
         let started = match start_of(pid) {
             Found::Started(ticks) => ticks,
             Found::Gone | Found::Unknown => 0,
@@ -40,7 +46,11 @@ impl ProcessIdentity {
 
     /// Whether this process has certainly ended, seen from the machine of `here`. Of a process elsewhere nothing is certain.
     pub fn is_gone(&self, here: &Self) -> bool {
-        if self.machine.is_empty() || self.process_started == 0 || self.machine != here.machine || self.host != here.host {
+        if self.machine.is_empty()
+            || self.process_started == 0
+            || self.machine != here.machine
+            || self.host != here.host
+        {
             return false;
         }
         match start_of(self.pid) {
@@ -66,10 +76,13 @@ fn start_of(pid: u32) -> Found {
     let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(text) => text,
         // Processes of others may be hidden (hidepid); then the first one is hidden as well.
-        Err(error) if error.kind() == ErrorKind::NotFound && Path::new("/proc/1/stat").exists() => return Found::Gone,
+        Err(error) if error.kind() == ErrorKind::NotFound && Path::new("/proc/1/stat").exists() => {
+            return Found::Gone;
+        }
         Err(_) => return Found::Unknown,
     };
-    let mut fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
+    let mut fields =
+        text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
     // A zombie has ended; it only waits for its parent to look.
     if matches!(fields.next(), Some("Z" | "X")) {
         return Found::Gone;
@@ -84,9 +97,13 @@ mod tests {
     #[test]
     fn this_process_is_not_gone_and_an_ended_one_is() {
         let here = ProcessIdentity::current();
-        assert!(here.process_started > 0 && !here.host.is_empty() && !here.machine.is_empty(), "{here:?}");
+        assert!(
+            here.process_started > 0 && !here.host.is_empty() && !here.machine.is_empty(),
+            "{here:?}"
+        );
         assert!(!here.is_gone(&here));
-        let given_out_again = ProcessIdentity { process_started: here.process_started - 1, ..here.clone() };
+        let given_out_again =
+            ProcessIdentity { process_started: here.process_started - 1, ..here.clone() };
         assert!(given_out_again.is_gone(&here));
 
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();

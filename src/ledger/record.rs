@@ -113,7 +113,8 @@ impl LoadRecord {
         let done = || chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed);
         let sum = |figure: fn(&ChunkRecord) -> u64| done().map(figure).sum();
         self.chunks_completed = done().count() as u64;
-        self.chunks_failed = chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Failed).count() as u64;
+        self.chunks_failed =
+            chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Failed).count() as u64;
         self.rows_read = sum(|chunk| chunk.rows_read);
         self.rows_inserted = sum(|chunk| chunk.rows_inserted);
         self.matched = sum(|chunk| chunk.matched);

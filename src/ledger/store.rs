@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::files::FileStore;
 use super::tables::TableStore;
 use super::{
-    ChunkRecord, Claim, LedgerError, LedgerLocation, LiveClaim, LoadKey, LoadRecord, LoadSample, ProcessIdentity, Timestamp, Verification,
+    ChunkRecord, Claim, LedgerError, LedgerLocation, LiveClaim, LoadKey, LoadRecord, LoadSample,
+    ProcessIdentity, Timestamp, Verification,
 };
 use crate::clickhouse::Connection;
 
@@ -26,7 +27,9 @@ impl Ledger {
     /// A ledger at this place. Nothing is asked or created yet. Tables are in `database` of the connection's server.
     pub fn new(location: &LedgerLocation, connection: &Connection, database: &str) -> Self {
         let store = match location {
-            LedgerLocation::Tables => Store::Tables(Arc::new(TableStore::new(connection.clone(), database))),
+            LedgerLocation::Tables => {
+                Store::Tables(Arc::new(TableStore::new(connection.clone(), database)))
+            }
             LedgerLocation::Files(folder) => Store::Files(Arc::new(FileStore::new(folder.clone()))),
         };
         Self { store }
@@ -64,7 +67,9 @@ impl Ledger {
     /// The version of the load that counts, if there is one. Of several that were begun at once it is the oldest.
     pub async fn current_load(&self, key: &LoadKey) -> Result<Option<LoadRecord>, LedgerError> {
         let mut loads = self.current_loads(key).await?;
-        loads.sort_by(|one, other| (one.started_at, &one.run_id).cmp(&(other.started_at, &other.run_id)));
+        loads.sort_by(|one, other| {
+            (one.started_at, &one.run_id).cmp(&(other.started_at, &other.run_id))
+        });
         Ok(loads.into_iter().next())
     }
 
@@ -87,7 +92,11 @@ impl Ledger {
     }
 
     /// The claims on a load whose processes may still be at work; one of another host that was silent for longer than `timeout` is not.
-    pub async fn at_work(&self, key: &LoadKey, timeout: Duration) -> Result<Vec<LiveClaim>, LedgerError> {
+    pub async fn at_work(
+        &self,
+        key: &LoadKey,
+        timeout: Duration,
+    ) -> Result<Vec<LiveClaim>, LedgerError> {
         let here = ProcessIdentity::current();
         let mut claims = self.held_claims(key).await?;
         claims.retain(|claim| claim.is_alive(timeout, &here));
@@ -120,7 +129,9 @@ impl Ledger {
     pub async fn write_chunks(&self, chunks: Vec<ChunkRecord>) -> Result<(), LedgerError> {
         match &self.store {
             Store::Tables(tables) => tables.write_chunks(&chunks).await,
-            Store::Files(files) => in_background(files, move |files| files.write_chunks(&chunks)).await,
+            Store::Files(files) => {
+                in_background(files, move |files| files.write_chunks(&chunks)).await
+            }
         }
     }
 
@@ -136,7 +147,11 @@ impl Ledger {
     }
 
     /// The same, no older than this.
-    pub async fn samples_since(&self, run_id: &str, since: Timestamp) -> Result<Vec<LoadSample>, LedgerError> {
+    pub async fn samples_since(
+        &self,
+        run_id: &str,
+        since: Timestamp,
+    ) -> Result<Vec<LoadSample>, LedgerError> {
         match &self.store {
             Store::Tables(tables) => tables.samples_since(run_id, since).await,
             Store::Files(_) => {
@@ -181,7 +196,11 @@ impl Ledger {
     }
 
     /// All claims on a load that are held, and the one of this id whatever became of it.
-    pub(super) async fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
+    pub(super) async fn claims(
+        &self,
+        key: &LoadKey,
+        own_id: &str,
+    ) -> Result<Vec<LiveClaim>, LedgerError> {
         match &self.store {
             Store::Tables(tables) => tables.claims(key, own_id).await,
             Store::Files(files) => {
@@ -231,5 +250,7 @@ async fn in_background<T: Send + 'static>(
     work: impl FnOnce(&FileStore) -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<T, LedgerError> {
     let files = files.clone();
-    tokio::task::spawn_blocking(move || work(&files)).await.unwrap_or_else(|error| Err(LedgerError::Task(error.to_string())))
+    tokio::task::spawn_blocking(move || work(&files))
+        .await
+        .unwrap_or_else(|error| Err(LedgerError::Task(error.to_string())))
 }

@@ -32,7 +32,9 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000).ok().and_then(|time| time.format(&Rfc3339).ok());
+        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok());
         match text {
             Some(text) => formatter.write_str(&text),
             None => write!(formatter, "{} µs", self.0),
@@ -51,9 +53,14 @@ impl<'de> Deserialize<'de> for Timestamp {
         let text = String::deserialize(deserializer)?;
         let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(serde::de::Error::custom)?;
         // A time zone can lead out of the years that can be written.
-        let utc = time.checked_to_offset(UtcOffset::UTC).filter(|time| (0..=9999).contains(&time.year()));
-        let time = utc.ok_or_else(|| serde::de::Error::custom(format!("{text} is not in the years 0 to 9999 in UTC")))?;
-        i64::try_from(time.unix_timestamp_nanos() / 1000).map(Self).map_err(serde::de::Error::custom)
+        let utc =
+            time.checked_to_offset(UtcOffset::UTC).filter(|time| (0..=9999).contains(&time.year()));
+        let time = utc.ok_or_else(|| {
+            serde::de::Error::custom(format!("{text} is not in the years 0 to 9999 in UTC"))
+        })?;
+        i64::try_from(time.unix_timestamp_nanos() / 1000)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -49,8 +49,10 @@ impl Load {
         if pipeline.dry_run {
             return Ok(Vec::new());
         }
-        let asking = async || repeats(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await;
-        let mut found = patience.ask("asking what becomes of rows that are sent twice", asking).await?;
+        let asking =
+            async || repeats(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await;
+        let mut found =
+            patience.ask("asking what becomes of rows that are sent twice", asking).await?;
         if let Some(before) = self.record.as_ref().and_then(|record| record.replaces.as_ref()) {
             found = found.anew(&job.target.name, &before.run_id, *allow_duplicates)?;
         }
@@ -61,11 +63,24 @@ impl Load {
 
     /// Makes the checks of the preflight; gives what they warn of.
     async fn look_around(&self) -> Result<Vec<String>, LoadError> {
-        let LoadRequest { servers, server_version, source_version, job, pipeline, overruled, .. } = &self.request;
+        let LoadRequest {
+            servers, server_version, source_version, job, pipeline, overruled, ..
+        } = &self.request;
         let chunks = self.plan.chunks.len();
-        let left = self.record.as_ref().map_or(chunks, |record| record.pending(chunks).into_iter().filter(|pending| *pending).count());
+        let left = self.record.as_ref().map_or(chunks, |record| {
+            record.pending(chunks).into_iter().filter(|pending| *pending).count()
+        });
         let share = left as f64 / chunks.max(1) as f64;
-        let preflight = Preflight { servers, server_version, source_version, job, plan: &self.plan, pipeline, share, overruled };
+        let preflight = Preflight {
+            servers,
+            server_version,
+            source_version,
+            job,
+            plan: &self.plan,
+            pipeline,
+            share,
+            overruled,
+        };
         preflight.pass().await.map_err(|checks| LoadError::Forbidden { checks })
     }
 
@@ -79,13 +94,19 @@ impl Load {
             }
             return Ok(());
         }
-        let bounds = serde_json::to_string(&self.plan.bounds)
-            .map_err(|error| LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
+        let bounds = serde_json::to_string(&self.plan.bounds).map_err(|error| {
+            LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() }
+        })?;
         record.load.chunk_bounds = bounds;
         record.load.chunks = self.plan.chunks.len() as u64;
         let run_id = record.load.run_id.clone();
-        let pending =
-            |chunk: &crate::plan::Chunk| ChunkRecord::pending(&run_id, chunk.number as u64, chunk.range.as_deref().unwrap_or_default());
+        let pending = |chunk: &crate::plan::Chunk| {
+            ChunkRecord::pending(
+                &run_id,
+                chunk.number as u64,
+                chunk.range.as_deref().unwrap_or_default(),
+            )
+        };
         record.chunks = self.plan.chunks.iter().map(pending).collect();
         let patience = record.options.patience;
         // The load comes last: where it is, its chunks are as well.
@@ -114,9 +135,11 @@ impl Load {
         record.load.is_current = false;
         let error = format!("begun at the same time as run {}, which counts", current.run_id);
         record.write(LoadStatus::Interrupted, &error, &[]).await?;
-        let bounds = serde_json::from_str(&current.chunk_bounds)
-            .map_err(|error| LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
-        record.chunks = persist(record.options.patience, || record.ledger.chunks(&current.run_id)).await?;
+        let bounds = serde_json::from_str(&current.chunk_bounds).map_err(|error| {
+            LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() }
+        })?;
+        record.chunks =
+            persist(record.options.patience, || record.ledger.chunks(&current.run_id)).await?;
         record.claim.set_run(&current.run_id);
         let options = PlanOptions { bounds: Some(bounds), ..self.request.plan.clone() };
         self.plan = planned(&self.request, &options).await?;

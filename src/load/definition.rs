@@ -11,7 +11,8 @@ pub(super) const SERVER: &str = "the version of ClickHouse";
 
 /// The parts that decide which rows lie in which batch. They are in the definition where the target recognizes repeated batches, and count as long as
 /// some may come.
-pub(super) const BATCHES: [&str; 2] = ["the size of batches", "the memory for rows that are looked up late"];
+pub(super) const BATCHES: [&str; 2] =
+    ["the size of batches", "the memory for rows that are looked up late"];
 
 /// By what the ledger knows the load of this partition.
 pub fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
@@ -24,7 +25,13 @@ pub fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
 }
 
 /// The definition of a load. What only decides how fast it is, is not in it.
-pub fn definition(job: &BoundJob, options: &PipelineOptions, chunk_rows: u64, servers: &Servers, server_version: &str) -> Fingerprint {
+pub fn definition(
+    job: &BoundJob,
+    options: &PipelineOptions,
+    chunk_rows: u64,
+    servers: &Servers,
+    server_version: &str,
+) -> Fingerprint {
     let everything = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
     let mut definition = Fingerprint::default()
         .with(SERVER, server_version)
@@ -33,11 +40,13 @@ pub fn definition(job: &BoundJob, options: &PipelineOptions, chunk_rows: u64, se
         .with("the settings of the source query", settings(&job.settings.source))
         .with("the settings of inserts", settings(&job.settings.insert));
     if servers.source.endpoint().url() != servers.target.endpoint().url() {
-        definition = definition.with("the server of the source", servers.source.endpoint().url().as_str());
+        definition =
+            definition.with("the server of the source", servers.source.endpoint().url().as_str());
     }
     definition = table(definition, "source", &job.source);
     for column in &job.source_columns {
-        definition = definition.with(format!("the type of source.{}", column.name), &column.type_name);
+        definition =
+            definition.with(format!("the type of source.{}", column.name), &column.type_name);
     }
     if let Some(lookup) = &job.lookup {
         definition = table(definition, "lookup", &lookup.table)
@@ -45,7 +54,8 @@ pub fn definition(job: &BoundJob, options: &PipelineOptions, chunk_rows: u64, se
             .with("the lookup's window", format!("{:?}", lookup.window))
             .with("the settings of the lookup query", settings(&job.settings.lookup));
         for column in &lookup.columns {
-            definition = definition.with(format!("the type of lookup.{}", column.name), &column.type_name);
+            definition =
+                definition.with(format!("the type of lookup.{}", column.name), &column.type_name);
         }
     }
     definition = table(definition, "target", &job.target);
@@ -57,7 +67,8 @@ pub fn definition(job: &BoundJob, options: &PipelineOptions, chunk_rows: u64, se
     if !job.target.is_replacing() {
         // There, a repeated batch is recognized only if it is cut at the same rows.
         let [batches, late] = BATCHES;
-        definition = definition.with(batches, format!("{} rows, {} bytes", options.batch_rows, options.batch_bytes));
+        definition = definition
+            .with(batches, format!("{} rows, {} bytes", options.batch_rows, options.batch_bytes));
         if job.looks_up_late() {
             definition = definition.with(late, format!("{} bytes a reader", options.late.reader));
         }
@@ -73,5 +84,10 @@ fn table(definition: Fingerprint, role: &str, table: &TableSchema) -> Fingerprin
 }
 
 fn settings(settings: &SettingMap) -> String {
-    settings.0.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
+    settings
+        .0
+        .iter()
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

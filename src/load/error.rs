@@ -68,7 +68,11 @@ pub enum LoadError {
 }
 
 fn forbidden(checks: &[Check]) -> String {
-    checks.iter().map(|check| format!("{}: {}", check.name, check.detail)).collect::<Vec<_>>().join("; ")
+    checks
+        .iter()
+        .map(|check| format!("{}: {}", check.name, check.detail))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn changed(load: &LoadRecord, differences: &[Difference]) -> String {

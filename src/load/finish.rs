@@ -5,7 +5,9 @@ use super::prepare::give_back;
 use super::record::Record;
 use super::run::{Done, Ended, Load};
 use crate::clickhouse::error_chain;
-use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadRecord, LoadStatus, SILENCE, in_time, persist};
+use crate::ledger::{
+    ChunkRecord, ChunkStatus, LedgerError, LoadRecord, LoadStatus, SILENCE, in_time, persist,
+};
 use crate::pipeline::Outcome;
 
 impl Load {
@@ -53,13 +55,29 @@ impl Load {
         let chunks = record.chunks_now().await?;
         let total = self.plan.chunks.len();
         let part = record.slot().part_of(total);
-        let left = total as u64 - chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed).count() as u64;
-        let own = |chunk: &&ChunkRecord| usize::try_from(chunk.chunk).is_ok_and(|number| part.contains(&number));
-        let own_left: Vec<_> = chunks.iter().filter(own).filter(|chunk| chunk.status != ChunkStatus::Completed).collect();
+        let left = total as u64
+            - chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed).count() as u64;
+        let own = |chunk: &&ChunkRecord| {
+            usize::try_from(chunk.chunk).is_ok_and(|number| part.contains(&number))
+        };
+        let own_left: Vec<_> = chunks
+            .iter()
+            .filter(own)
+            .filter(|chunk| chunk.status != ChunkStatus::Completed)
+            .collect();
         if let Some(first) = own_left.first() {
-            let reason = if first.error.is_empty() { "it is not known to be completed".to_owned() } else { first.error.clone() };
+            let reason = if first.error.is_empty() {
+                "it is not known to be completed".to_owned()
+            } else {
+                first.error.clone()
+            };
             let failed = own_left.len() as u64;
-            return Err(LoadError::Chunks { failed, chunks: total as u64, first: first.chunk, reason });
+            return Err(LoadError::Chunks {
+                failed,
+                chunks: total as u64,
+                first: first.chunk,
+                reason,
+            });
         }
         if left > 0 {
             return Ok(Ended::PartDone { left });
@@ -89,11 +107,16 @@ impl Load {
 /// Writes how the run ended, unless other workers go on with it, or one of them has just completed it.
 async fn note(record: &mut Record, status: LoadStatus, error: &str) -> Result<(), LedgerError> {
     let writing = async {
-        if status == LoadStatus::Interrupted && record.slot().workers > 1 && record.claim.others_at_work().await? {
+        if status == LoadStatus::Interrupted
+            && record.slot().workers > 1
+            && record.claim.others_at_work().await?
+        {
             return Ok(());
         }
         let current = record.ledger.current_load(&record.load.key).await?;
-        let own = |current: &LoadRecord| current.run_id == record.load.run_id && current.status != LoadStatus::Completed;
+        let own = |current: &LoadRecord| {
+            current.run_id == record.load.run_id && current.status != LoadStatus::Completed
+        };
         let Some(current) = current.filter(own) else { return Ok(()) };
         // It was counted, though what came of it was a failure.
         record.load.rows_expected = record.load.rows_expected.or(current.rows_expected);

@@ -10,8 +10,8 @@ use super::request::{LoadRequest, Recording, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
 use crate::ledger::{
-    ClaimOptions, Difference, Fingerprint, HeldClaim, Ledger, LedgerError, LoadKey, LoadRecord, LoadStatus, SILENCE, ask, in_time,
-    kill_leftovers,
+    ClaimOptions, Difference, Fingerprint, HeldClaim, Ledger, LedgerError, LoadKey, LoadRecord,
+    LoadStatus, SILENCE, ask, in_time, kill_leftovers,
 };
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
 use crate::preflight::room_for_parts;
@@ -34,11 +34,21 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
     let Some(recording) = request.recording.clone() else {
         preflight(&request).await?;
         let plan = planned(&request, &request.plan).await?;
-        return Ok(if plan.chunks.is_empty() { Prepared::Empty(Box::new(plan)) } else { ready(request, plan, new_id(), None) });
+        return Ok(if plan.chunks.is_empty() {
+            Prepared::Empty(Box::new(plan))
+        } else {
+            ready(request, plan, new_id(), None)
+        });
     };
     let ledger = Ledger::new(&recording.location, &request.servers.target, &recording.database);
     let key = load_key(&request.job, request.partition.id());
-    let definition = definition(&request.job, &request.pipeline, request.plan.chunk_rows, &request.servers, &request.server_version);
+    let definition = definition(
+        &request.job,
+        &request.pipeline,
+        request.plan.chunk_rows,
+        &request.servers,
+        &request.server_version,
+    );
     // What needs no claim is said without one.
     let current = ask(recording.patience, || ledger.current_load(&key)).await?;
     if let Some(complete) = judge(current, &definition, recording.restart)?.complete() {
@@ -46,7 +56,11 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
     }
     preflight(&request).await?;
     ask(recording.patience, || ledger.create()).await?;
-    let options = ClaimOptions { slot: recording.slot, timeout: recording.claim_timeout, patience: recording.patience };
+    let options = ClaimOptions {
+        slot: recording.slot,
+        timeout: recording.claim_timeout,
+        patience: recording.patience,
+    };
     let claim_id = new_id();
     let claim = tokio::select! {
         claim = ledger.claim(&key, &claim_id, options) => Arc::new(claim?),
@@ -57,7 +71,8 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
     for connection in request.servers.each() {
         kill_leftovers(connection, &claim.dead_claims()).await;
     }
-    let prepared = claimed(request, recording, ledger, key, definition, claim.clone(), heartbeat).await;
+    let prepared =
+        claimed(request, recording, ledger, key, definition, claim.clone(), heartbeat).await;
     if !matches!(prepared, Ok(Prepared::Ready(_))) {
         give_back(&claim).await;
     }
@@ -72,13 +87,22 @@ async fn preflight(request: &LoadRequest) -> Result<(), LoadError> {
     {
         return Err(LoadError::Forbidden { checks: vec![check] });
     }
-    pipeline(request, "preflight").preflight().await.map_err(|error| LoadError::Preflight(Box::new(error)))
+    pipeline(request, "preflight")
+        .preflight()
+        .await
+        .map_err(|error| LoadError::Preflight(Box::new(error)))
 }
 
 /// The plan, with patience.
-pub(super) async fn planned(request: &LoadRequest, options: &PlanOptions) -> Result<Plan, LoadError> {
+pub(super) async fn planned(
+    request: &LoadRequest,
+    options: &PlanOptions,
+) -> Result<Plan, LoadError> {
     let LoadRequest { servers, job, partition, .. } = request;
-    Ok(request.patience().ask("planning", async || plan(&servers.source, job, partition, options.clone()).await).await?)
+    Ok(request
+        .patience()
+        .ask("planning", async || plan(&servers.source, job, partition, options.clone()).await)
+        .await?)
 }
 
 /// What this process may rely on, now that nobody else does the same.
@@ -96,14 +120,22 @@ async fn claimed(
     let (load, chunks, bounds, replaces) = match found {
         Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
         Found::Unfinished(load) => {
-            let bounds = serde_json::from_str::<ChunkBounds>(&load.chunk_bounds)
-                .map_err(|error| LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() })?;
+            let bounds =
+                serde_json::from_str::<ChunkBounds>(&load.chunk_bounds).map_err(|error| {
+                    LedgerError::Malformed {
+                        what: "chunk bounds".to_owned(),
+                        message: error.to_string(),
+                    }
+                })?;
             let chunks = ask(recording.patience, || ledger.chunks(&load.run_id)).await?;
             (*load, chunks, Some(bounds), None)
         }
-        Found::Nothing(replaces) => {
-            (new_load(key, &request, definition), Vec::new(), request.plan.bounds.clone(), replaces.map(|load| *load))
-        }
+        Found::Nothing(replaces) => (
+            new_load(key, &request, definition),
+            Vec::new(),
+            request.plan.bounds.clone(),
+            replaces.map(|load| *load),
+        ),
     };
     let options = PlanOptions { bounds, ..request.plan.clone() };
     let plan = planned(&request, &options).await?;
@@ -149,17 +181,21 @@ impl Found {
 }
 
 /// What the current version of a load means for a request with this definition.
-fn judge(current: Option<LoadRecord>, definition: &Fingerprint, restart: bool) -> Result<Found, LoadError> {
+fn judge(
+    current: Option<LoadRecord>,
+    definition: &Fingerprint,
+    restart: bool,
+) -> Result<Found, LoadError> {
     let Some(load) = current.map(Box::new) else { return Ok(Found::Nothing(None)) };
     if restart {
         return Ok(Found::Nothing(Some(load)));
     }
     let completed = load.status == LoadStatus::Completed;
     let of_batches = |part: &str| BATCHES.contains(&part);
-    let (tolerated, differences): (Vec<_>, Vec<_>) = definition
-        .differences_since(&load.definition)
-        .into_iter()
-        .partition(|difference| difference.part == SERVER || (completed && of_batches(&difference.part)));
+    let (tolerated, differences): (Vec<_>, Vec<_>) =
+        definition.differences_since(&load.definition).into_iter().partition(|difference| {
+            difference.part == SERVER || (completed && of_batches(&difference.part))
+        });
     if !differences.is_empty() {
         return Err(LoadError::Changed { load, differences });
     }
@@ -167,7 +203,9 @@ fn judge(current: Option<LoadRecord>, definition: &Fingerprint, restart: bool) -
         return Ok(Found::Complete(load));
     }
     for difference in tolerated {
-        tracing::warn!("{difference}: the chunks that are left are filled by another server than those before");
+        tracing::warn!(
+            "{difference}: the chunks that are left are filled by another server than those before"
+        );
     }
     Ok(Found::Unfinished(load))
 }
@@ -176,7 +214,11 @@ fn judge(current: Option<LoadRecord>, definition: &Fingerprint, restart: bool) -
 ///
 /// # Errors
 /// The ledger cannot be read.
-pub async fn changed(ledger: &Ledger, key: &LoadKey, definition: &Fingerprint) -> Result<Vec<Difference>, LedgerError> {
+pub async fn changed(
+    ledger: &Ledger,
+    key: &LoadKey,
+    definition: &Fingerprint,
+) -> Result<Vec<Difference>, LedgerError> {
     match judge(ledger.current_load(key).await?, definition, false) {
         Err(LoadError::Changed { differences, .. }) => Ok(differences),
         _ => Ok(Vec::new()),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::heartbeat::Heartbeat;
 use super::request::Recording;
-use crate::ledger::{ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, LoadStatus, Slot, persist};
+use crate::ledger::{
+    ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, LoadStatus, Slot, persist,
+};
 
 /// Keeps the record of a load on which this process holds a claim.
 pub(super) struct Record {
@@ -31,7 +33,9 @@ impl Record {
         let part = self.slot().part_of(chunks);
         let mut pending: Vec<_> = (0..chunks).map(|number| part.contains(&number)).collect();
         for done in self.completed() {
-            if let Some(pending) = usize::try_from(done.chunk).ok().and_then(|number| pending.get_mut(number)) {
+            if let Some(pending) =
+                usize::try_from(done.chunk).ok().and_then(|number| pending.get_mut(number))
+            {
                 *pending = false;
             }
         }
@@ -50,7 +54,12 @@ impl Record {
     }
 
     /// Writes the load with this status, and the sums of these chunks.
-    pub async fn write(&mut self, status: LoadStatus, error: &str, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
+    pub async fn write(
+        &mut self,
+        status: LoadStatus,
+        error: &str,
+        chunks: &[ChunkRecord],
+    ) -> Result<(), LedgerError> {
         self.load.status = status;
         error.clone_into(&mut self.load.error);
         self.load.add_up(chunks);

@@ -36,7 +36,10 @@ pub(super) struct Tally {
 
 impl Recorder {
     /// Records until the pipeline has ended. With an error comes how many completed chunks it concerns; they are all still read.
-    pub async fn record(self, mut reports: UnboundedReceiver<ChunkReport>) -> (Tally, Result<(), LedgerError>) {
+    pub async fn record(
+        self,
+        mut reports: UnboundedReceiver<ChunkReport>,
+    ) -> (Tally, Result<(), LedgerError>) {
         let (mut recorded, mut failure) = (Tally::default(), None);
         while let Some(first) = reports.recv().await {
             let mut group = vec![first];
@@ -45,7 +48,9 @@ impl Recorder {
                 group.push(report);
             }
             let records: Vec<_> = group.into_iter().map(|report| self.record_of(report)).collect();
-            let completed = records.iter().filter(|record| record.status == ChunkStatus::Completed).count() as u64;
+            let completed =
+                records.iter().filter(|record| record.status == ChunkStatus::Completed).count()
+                    as u64;
             let failed = records.len() as u64 - completed;
             if failure.is_none() {
                 failure = self.write(records).await.err();
@@ -66,7 +71,11 @@ impl Recorder {
     }
 
     fn record_of(&self, report: ChunkReport) -> ChunkRecord {
-        let range = self.chunks.iter().find(|chunk| chunk.number == report.chunk).and_then(|chunk| chunk.range.as_deref());
+        let range = self
+            .chunks
+            .iter()
+            .find(|chunk| chunk.number == report.chunk)
+            .and_then(|chunk| chunk.range.as_deref());
         let (status, error) = match report.outcome {
             ChunkOutcome::Completed => (ChunkStatus::Completed, String::new()),
             ChunkOutcome::Failed(reason) => (ChunkStatus::Failed, reason),

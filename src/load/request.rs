@@ -95,7 +95,11 @@ impl LoadRequest {
 
     /// How long what comes before the first row is asked again.
     pub(super) fn patience(&self) -> Patience {
-        Patience { retry: self.pipeline.retry, outage_wait: self.pipeline.outage_wait, stop: self.stop.clone() }
+        Patience {
+            retry: self.pipeline.retry,
+            outage_wait: self.pipeline.outage_wait,
+            stop: self.stop.clone(),
+        }
     }
 }
 

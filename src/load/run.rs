@@ -59,10 +59,16 @@ pub(super) struct Done {
 }
 
 impl Load {
-    pub(super) fn new(request: LoadRequest, plan: Plan, run_id: String, record: Option<Record>) -> Self {
+    pub(super) fn new(
+        request: LoadRequest,
+        plan: Plan,
+        run_id: String,
+        record: Option<Record>,
+    ) -> Self {
         let pipeline = pipeline(&request, &run_id);
         let before = record.as_ref().map_or(0, |record| record.completed().count() as u64);
-        let counts = ChunkCounts { total: plan.chunks.len() as u64, before, ..ChunkCounts::default() };
+        let counts =
+            ChunkCounts { total: plan.chunks.len() as u64, before, ..ChunkCounts::default() };
         Self { request, plan, run_id, record, counts, pipeline }
     }
 
@@ -131,9 +137,14 @@ impl Load {
             let count = record.slot().workers == 1;
             let rows_before = record.completed().map(|chunk| chunk.rows_read).sum();
             let (counted, heard) = unbounded_channel();
-            let expected = Expected { ledger: record.ledger.clone(), claim: record.claim.clone(), load: record.load.clone() };
+            let expected = Expected {
+                ledger: record.ledger.clone(),
+                claim: record.claim.clone(),
+                load: record.load.clone(),
+            };
             let noting = tokio::spawn(expected.note(heard));
-            let work = Work { pending, count, rows_before, reports: Some(sender), counted: Some(counted) };
+            let work =
+                Work { pending, count, rows_before, reports: Some(sender), counted: Some(counted) };
             let ran = self.pipeline.run(&self.plan, &work).await.map(Some);
             drop(work);
             // What is written of the load at its end comes after this.
@@ -144,7 +155,8 @@ impl Load {
             Ok(None)
         };
         samples.end().await;
-        let (tally, recording) = recording.await.map_err(|error| LoadError::Task(error.to_string()))?;
+        let (tally, recording) =
+            recording.await.map_err(|error| LoadError::Task(error.to_string()))?;
         self.counts.now = tally.completed;
         self.counts.failed = tally.failed;
         self.finish(Done { ran, tally, recording }).await
@@ -157,7 +169,9 @@ impl Load {
         }
         self.pipeline.sweep(&self.plan).await;
         if let Some(counted) = ran.counted {
-            self.pipeline.check_count(&self.plan, counted, self.request.counters.source_rows.get()).await?;
+            self.pipeline
+                .check_count(&self.plan, counted, self.request.counters.source_rows.get())
+                .await?;
         }
         self.counts.now = self.counts.total;
         Ok(Ended::Complete)
@@ -166,6 +180,17 @@ impl Load {
 
 pub(super) fn pipeline(request: &LoadRequest, run_id: &str) -> Pipeline {
     let LoadRequest { servers, job, pipeline, counters, stop, sampler, throttle, .. } = request;
-    let options = PipelineOptions { token_prefix: format!("{QUERY_ID_BEGINNING}{run_id}"), ..pipeline.clone() };
-    Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), sampler.clone(), throttle.clone())
+    let options = PipelineOptions {
+        token_prefix: format!("{QUERY_ID_BEGINNING}{run_id}"),
+        ..pipeline.clone()
+    };
+    Pipeline::new(
+        servers.clone(),
+        job.clone(),
+        options,
+        counters.clone(),
+        stop.clone(),
+        sampler.clone(),
+        throttle.clone(),
+    )
 }

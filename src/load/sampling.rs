@@ -12,8 +12,13 @@ use crate::ledger::{Ledger, LedgerError, LoadSample, in_time};
 use crate::pipeline::{Counters, Snapshot};
 
 /// Between two samples, from the beginning of a run on; the last one counts for all that follow. A short run shall have a course as well.
-const PAUSES: [Duration; 5] =
-    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3), Duration::from_secs(5), Duration::from_secs(10)];
+const PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
 /// A ledger that is silent for so long gets no sample this time …
 const PATIENCE: Duration = Duration::from_secs(8);
 /// … and at a run's end is not waited for any longer than this.
@@ -68,8 +73,12 @@ impl Sampling {
 
     /// Writes it; gives whether the next one is worth a try.
     async fn keep(&self, sample: &LoadSample) -> bool {
-        let Err(error) = in_time(PATIENCE, self.ledger.write_sample(sample)).await else { return true };
-        if error.is_denied() || matches!(error, LedgerError::MayNotCreate { .. } | LedgerError::File { .. }) {
+        let Err(error) = in_time(PATIENCE, self.ledger.write_sample(sample)).await else {
+            return true;
+        };
+        if error.is_denied()
+            || matches!(error, LedgerError::MayNotCreate { .. } | LedgerError::File { .. })
+        {
             let cause = error.cause();
             tracing::warn!(%error, cause, "the run is not affected, but its report will not show how it went");
             return false;
@@ -79,12 +88,22 @@ impl Sampling {
     }
 
     fn sample(&self, before: &Snapshot, now: &Snapshot, interval: Duration) -> LoadSample {
-        let Surroundings { active_parts, merges, server_memory_bytes, server_memory_limit_bytes, client_memory_bytes, waiting } =
-            (self.observe)();
+        let Surroundings {
+            active_parts,
+            merges,
+            server_memory_bytes,
+            server_memory_limit_bytes,
+            client_memory_bytes,
+            waiting,
+        } = (self.observe)();
         let inserts = self.counters.recent_inserts.take();
         // Rows of attempts that were given up are taken out of the counters again.
         let rate = |before: u64, now: u64| {
-            if interval.is_zero() { 0.0 } else { now.saturating_sub(before) as f64 / interval.as_secs_f64() }
+            if interval.is_zero() {
+                0.0
+            } else {
+                now.saturating_sub(before) as f64 / interval.as_secs_f64()
+            }
         };
         LoadSample {
             run_id: self.run_id.clone(),

@@ -13,7 +13,8 @@ pub(super) fn settings(request: &LoadRequest, slot: Slot) -> String {
         Concurrency::Fixed(number) => number.to_string(),
         Concurrency::Auto { first, most } => format!("auto, {first} to begin with, at most {most}"),
     };
-    let format = if matches!(pipeline.format, RowFormat::Native(_)) { "native" } else { "rowbinary" };
+    let format =
+        if matches!(pipeline.format, RowFormat::Native(_)) { "native" } else { "rowbinary" };
     let server = |connection: &crate::clickhouse::Connection| {
         let endpoint = connection.endpoint();
         format!("{} as {}", endpoint.url(), endpoint.user())

@@ -74,7 +74,12 @@ impl Arena {
     }
 
     #[cold]
-    fn push_into_new_chunk(&mut self, head: &[u8], body: &[u8], length: usize) -> Result<Address, ArenaError> {
+    fn push_into_new_chunk(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        length: usize,
+    ) -> Result<Address, ArenaError> {
         if length > DEDICATED_BYTES {
             return self.add_chunk(Chunk::dedicated(head, body)?, 0);
         }
@@ -146,7 +151,12 @@ impl Arena {
     /// Moves the slice of `length` bytes at `address` of another arena into this one.
     ///
     /// A slice with a chunk of its own is not copied: its chunk changes hands.
-    pub(super) fn move_from(&mut self, other: &mut Self, address: Address, length: usize) -> Result<Address, ArenaError> {
+    pub(super) fn move_from(
+        &mut self,
+        other: &mut Self,
+        address: Address,
+        length: usize,
+    ) -> Result<Address, ArenaError> {
         let (index, _) = place(address);
         if let Some(chunk) = other.chunks.get_mut(index)
             && chunk.is_dedicated()
@@ -156,7 +166,10 @@ impl Arena {
             other.used -= length;
             return self.add_chunk(chunk, 0);
         }
-        let slice = other.bytes_at(address).and_then(|bytes| bytes.get(..length)).ok_or(ArenaError::Full)?;
+        let slice = other
+            .bytes_at(address)
+            .and_then(|bytes| bytes.get(..length))
+            .ok_or(ArenaError::Full)?;
         self.push(slice, &[])
     }
 
@@ -244,7 +257,10 @@ mod tests {
             arena.push(&[7; 64], &[]).unwrap();
         }
         let last = arena.chunks.iter().map(Chunk::allocated_bytes).max();
-        assert!(last.is_some_and(|bytes| bytes > CHUNK_BYTES - 64 && bytes <= CHUNK_BYTES), "{last:?}");
+        assert!(
+            last.is_some_and(|bytes| bytes > CHUNK_BYTES - 64 && bytes <= CHUNK_BYTES),
+            "{last:?}"
+        );
         assert!(arena.allocated_bytes() < arena.used_bytes() + 2 * CHUNK_BYTES);
     }
 

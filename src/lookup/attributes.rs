@@ -50,7 +50,10 @@ pub(super) struct Hint {
 
 /// The columns that are looked for among the values.
 #[inline]
-pub(super) fn value_columns<'a>(attributes: &'a [u8], ends: &'a [usize]) -> impl Iterator<Item = ValueColumn<'a>> {
+pub(super) fn value_columns<'a>(
+    attributes: &'a [u8],
+    ends: &'a [usize],
+) -> impl Iterator<Item = ValueColumn<'a>> {
     let mut start = 0;
     ends.iter().enumerate().filter_map(move |(column, &end)| {
         let bytes = attributes.get(start..end).unwrap_or_default();
@@ -148,7 +151,11 @@ impl<'a> Iterator for Tokens<'a> {
 
 /// Appends the bytes of all tokens; `None`, and nothing appended, if they do not fit the values.
 #[inline]
-pub(super) fn decode<'v>(tokens: &[u8], value: impl Fn(u64) -> Option<&'v [u8]>, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn decode<'v>(
+    tokens: &[u8],
+    value: impl Fn(u64) -> Option<&'v [u8]>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let start = out.len();
     let mut tokens = Tokens::new(tokens);
     for token in &mut tokens {
@@ -171,7 +178,10 @@ pub(super) fn decode<'v>(tokens: &[u8], value: impl Fn(u64) -> Option<&'v [u8]>,
 }
 
 /// How many bytes [`decode`] would append.
-pub(super) fn decoded_length<'v>(tokens: &[u8], value: impl Fn(u64) -> Option<&'v [u8]>) -> Option<usize> {
+pub(super) fn decoded_length<'v>(
+    tokens: &[u8],
+    value: impl Fn(u64) -> Option<&'v [u8]>,
+) -> Option<usize> {
     let mut length = 0;
     let mut tokens = Tokens::new(tokens);
     for token in &mut tokens {
@@ -184,7 +194,11 @@ pub(super) fn decoded_length<'v>(tokens: &[u8], value: impl Fn(u64) -> Option<&'
 }
 
 /// Appends the tokens with every number replaced by what `address` makes of it.
-pub(super) fn rewrite(tokens: &[u8], address: impl Fn(u64) -> Option<u64>, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn rewrite(
+    tokens: &[u8],
+    address: impl Fn(u64) -> Option<u64>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let mut tokens = Tokens::new(tokens);
     for token in &mut tokens {
         match token {
@@ -209,7 +223,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(attributes: &[u8], ends: &[usize], dictionary: &mut Dictionary) -> Vec<u8> {
-        let hints: Vec<_> = value_columns(attributes, ends).map(|value| Hint { hash: dictionary.hash(value.bytes), guess: None }).collect();
+        let hints: Vec<_> = value_columns(attributes, ends)
+            .map(|value| Hint { hash: dictionary.hash(value.bytes), guess: None })
+            .collect();
         let mut record = Vec::new();
         encode(attributes, ends, &hints, dictionary, &mut record).unwrap();
         record

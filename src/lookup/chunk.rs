@@ -75,7 +75,8 @@ impl Chunk {
     pub(super) fn push(&mut self, head: &[u8], body: &[u8]) -> Option<usize> {
         let start = self.used;
         let end = start.checked_add(head.len())?.checked_add(body.len())?;
-        let (to_head, to_body) = self.bytes_mut().get_mut(start..end)?.split_at_mut_checked(head.len())?;
+        let (to_head, to_body) =
+            self.bytes_mut().get_mut(start..end)?.split_at_mut_checked(head.len())?;
         to_head.copy_from_slice(head);
         to_body.copy_from_slice(body);
         self.used = end;

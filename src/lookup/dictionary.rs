@@ -138,7 +138,12 @@ impl Dictionary {
         self.intern_unguessed(hash, value, column)
     }
 
-    fn intern_unguessed(&mut self, hash: u64, value: &[u8], column: usize) -> Result<Option<ValueId>, LookupError> {
+    fn intern_unguessed(
+        &mut self,
+        hash: u64,
+        value: &[u8],
+        column: usize,
+    ) -> Result<Option<ValueId>, LookupError> {
         let Some(index) = self.index.get_mut(shard_of(hash, SHARD_BITS)) else {
             return Ok(None);
         };
@@ -165,7 +170,9 @@ impl Dictionary {
         }
         index.reserve_one()?;
         let id = if self.free == NO_ID {
-            self.users.try_reserve(1).map_err(|_| LookupError::OutOfMemory { bytes: self.users.len() })?;
+            self.users
+                .try_reserve(1)
+                .map_err(|_| LookupError::OutOfMemory { bytes: self.users.len() })?;
             let Some(id) = values.push(value).map_err(into_lookup_error)? else {
                 return Ok(None);
             };
@@ -204,7 +211,9 @@ impl Dictionary {
             }
         }
         let users = &self.users;
-        self.values.release(id, |id| users.get(id as usize).is_some_and(|&users| users > 0)).map_err(into_lookup_error)?;
+        self.values
+            .release(id, |id| users.get(id as usize).is_some_and(|&users| users > 0))
+            .map_err(into_lookup_error)?;
         self.values.set_slot(id, self.free);
         self.free = id;
         Ok(())
@@ -218,7 +227,11 @@ impl Dictionary {
     /// Bytes that the allocator gave.
     pub(super) fn allocated_bytes(&self) -> usize {
         let index: usize = self.index.iter().map(PlaceTable::allocated_bytes).sum();
-        self.values.allocated_bytes() + self.users.capacity() + index + size_of_val(&*self.index) + size_of_val(&*self.credits)
+        self.values.allocated_bytes()
+            + self.users.capacity()
+            + index
+            + size_of_val(&*self.index)
+            + size_of_val(&*self.credits)
     }
 }
 
@@ -257,12 +270,17 @@ mod tests {
     #[test]
     fn short_values_that_never_repeat_soon_get_no_number() {
         let mut dictionary = Dictionary::with_limit(2, usize::MAX);
-        let given = (0..200_000u32).filter(|number| intern(&mut dictionary, &number.to_le_bytes()).is_some()).count();
+        let given = (0..200_000u32)
+            .filter(|number| intern(&mut dictionary, &number.to_le_bytes()).is_some())
+            .count();
         assert_eq!(given, CREDIT as usize);
         assert!(intern(&mut dictionary, &[9; SHORT_VALUE]).is_some(), "a long value");
         let hash = dictionary.hash(b"other column");
         assert!(dictionary.intern(hash, None, b"other column", 1).unwrap().is_some());
-        assert!(intern(&mut dictionary, &0u32.to_le_bytes()).is_some(), "a value that has a number");
+        assert!(
+            intern(&mut dictionary, &0u32.to_le_bytes()).is_some(),
+            "a value that has a number"
+        );
         assert!(intern(&mut dictionary, b"new").is_some(), "the column has earned a little");
         assert!(intern(&mut dictionary, b"newer").is_none());
     }
@@ -271,8 +289,12 @@ mod tests {
     fn values_without_users_leave_no_bytes_behind() {
         let mut dictionary = Dictionary::with_limit(1, usize::MAX);
         for round in 0..200u32 {
-            let ids: Vec<_> =
-                (0..100u32).map(|index| intern(&mut dictionary, format!("{round}-{index}").repeat(20).as_bytes()).unwrap()).collect();
+            let ids: Vec<_> = (0..100u32)
+                .map(|index| {
+                    intern(&mut dictionary, format!("{round}-{index}").repeat(20).as_bytes())
+                        .unwrap()
+                })
+                .collect();
             for id in ids {
                 dictionary.release(id).unwrap();
             }

@@ -36,7 +36,9 @@ pub enum LookupError {
     },
 
     /// A shard has used all of its addresses (4 GiB of records each).
-    #[error("the lookup map is full: one of its {shards} shards has no address left, use more and smaller waves")]
+    #[error(
+        "the lookup map is full: one of its {shards} shards has no address left, use more and smaller waves"
+    )]
     Full {
         /// Shards the map has.
         shards: usize,

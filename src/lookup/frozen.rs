@@ -34,7 +34,12 @@ pub struct FrozenLookupMap {
 
 impl FrozenLookupMap {
     /// The shards' records have a key and tokens, nothing else.
-    pub(super) fn new(hasher: ByteHasher, prefixes: FrozenPrefixes, values: FrozenValues, shards: Box<[Shard]>) -> Self {
+    pub(super) fn new(
+        hasher: ByteHasher,
+        prefixes: FrozenPrefixes,
+        values: FrozenValues,
+        shards: Box<[Shard]>,
+    ) -> Self {
         let rows = shards.iter().map(|shard| shard.table.len()).sum();
         Self { hasher, prefixes, values, shards, rows }
     }
@@ -58,7 +63,13 @@ impl FrozenLookupMap {
 
     /// The answer, if the record at `address` has this key.
     #[inline]
-    fn match_at(&self, shard: &Shard, shard_index: usize, address: Address, key: &[u8]) -> Option<Found> {
+    fn match_at(
+        &self,
+        shard: &Shard,
+        shard_index: usize,
+        address: Address,
+        key: &[u8],
+    ) -> Option<Found> {
         let record = shard.arena.bytes_at(address)?;
         let packed = PackedKey::read(record)?;
         if !packed.is(key, &self.prefixes) {
@@ -99,11 +110,13 @@ impl FrozenLookupMap {
                 }
             }
         }
-        for (((out, key), hash), candidate) in out.iter_mut().zip(keys).zip(hashes).zip(candidates) {
+        for (((out, key), hash), candidate) in out.iter_mut().zip(keys).zip(hashes).zip(candidates)
+        {
             *out = candidate.and_then(|address| {
                 let shard_index = shard_of(hash, SHARD_BITS);
                 let shard = self.shards.get(shard_index)?;
-                self.match_at(shard, shard_index, address, key).or_else(|| self.find_hashed(hash, key))
+                self.match_at(shard, shard_index, address, key)
+                    .or_else(|| self.find_hashed(hash, key))
             });
         }
     }
@@ -111,7 +124,11 @@ impl FrozenLookupMap {
     /// The tokens of an answer.
     #[inline]
     fn tokens(&self, found: Found) -> Option<&[u8]> {
-        self.shards.get(usize::from(found.shard))?.arena.bytes_at(found.record)?.get(found.attributes as usize..)
+        self.shards
+            .get(usize::from(found.shard))?
+            .arena
+            .bytes_at(found.record)?
+            .get(found.attributes as usize..)
     }
 
     /// Asks for the memory that [`append_to`](Self::append_to) will need for these answers.
@@ -142,7 +159,9 @@ impl FrozenLookupMap {
     /// [`LookupError::ForeignResult`] as for [`append_to`](Self::append_to).
     pub fn attribute_bytes_len(&self, found: Found) -> Result<usize, LookupError> {
         self.tokens(found)
-            .and_then(|tokens| attributes::decoded_length(tokens, |address| self.values.get(address)))
+            .and_then(|tokens| {
+                attributes::decoded_length(tokens, |address| self.values.get(address))
+            })
             .ok_or(LookupError::ForeignResult)
     }
 
@@ -164,6 +183,10 @@ impl FrozenLookupMap {
     /// Bytes that the allocator gave: chunks, tables and lists.
     pub fn memory_bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::allocated_bytes).sum();
-        size_of::<Self>() + shards + size_of_val(&*self.shards) + self.values.allocated_bytes() + self.prefixes.allocated_bytes()
+        size_of::<Self>()
+            + shards
+            + size_of_val(&*self.shards)
+            + self.values.allocated_bytes()
+            + self.prefixes.allocated_bytes()
     }
 }

@@ -1,6 +1,10 @@
 //! What must hold for any bytes as rows of a lookup query; see `fuzz/`. Not part of the crate's interface.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "this is code for tests, which is to panic where something is wrong")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "this is code for tests, which is to panic where something is wrong"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +14,19 @@ use crate::rowbinary::fuzzing::{Random, cut};
 use crate::rowbinary::{DataType, RowFramer, RowLayout, VersionEncoding};
 
 /// Key, version, deleted flag, attributes, end of the row: each a choice of types.
-const KEYS: [&[&str]; 4] = [&["String"], &["Nullable(String)"], &["UInt8", "FixedString(2)"], &["String", "Nullable(UInt16)"]];
+const KEYS: [&[&str]; 4] = [
+    &["String"],
+    &["Nullable(String)"],
+    &["UInt8", "FixedString(2)"],
+    &["String", "Nullable(UInt16)"],
+];
 const VERSIONS: [Option<&str>; 4] = [None, Some("UInt16"), Some("DateTime64(3)"), Some("Int8")];
-const ATTRIBUTES: [&[&str]; 4] = [&[], &["String"], &["Nullable(String)", "Array(String)"], &["Map(String, UInt8)", "UInt32", "String"]];
+const ATTRIBUTES: [&[&str]; 4] = [
+    &[],
+    &["String"],
+    &["Nullable(String)", "Array(String)"],
+    &["Map(String, UInt8)", "UInt32", "String"],
+];
 
 /// Any bytes, as rows to look up, are loaded alike in one piece and in many, and every key finds its greatest (version, deleted,
 /// attributes), by a model that keeps them all.
@@ -25,13 +39,22 @@ pub fn lookup_rows(data: &[u8]) {
     let data: Vec<u8> = bytes.collect();
 
     let flag = deleted.then_some("Bool");
-    let names = keys.iter().copied().chain(version).chain(flag).chain(attributes.iter().copied()).chain(["UInt8"]);
-    let columns: Vec<_> = names.map(|name| (name.to_owned(), DataType::parse(name).expect("the names above are types'"))).collect();
+    let names = keys
+        .iter()
+        .copied()
+        .chain(version)
+        .chain(flag)
+        .chain(attributes.iter().copied())
+        .chain(["UInt8"]);
+    let columns: Vec<_> = names
+        .map(|name| (name.to_owned(), DataType::parse(name).expect("the names above are types'")))
+        .collect();
     let layout = Arc::new(RowLayout::new(&columns, columns.len()).expect("these can be framed"));
     let shape = LoaderShape {
         key_columns: keys.len(),
         nullable_keys: (0..keys.len()).filter(|&key| keys[key].starts_with("Nullable")).collect(),
-        version: version.and_then(|name| VersionEncoding::of(&DataType::parse(name).expect("a type"))),
+        version: version
+            .and_then(|name| VersionEncoding::of(&DataType::parse(name).expect("a type"))),
         deleted,
         attribute_columns: attributes.len(),
     };
@@ -54,7 +77,9 @@ pub fn lookup_rows(data: &[u8]) {
             }
             let gone = deleted && column(at) != [0];
             at += usize::from(deleted);
-            let values: Vec<u8> = (at..at + attributes.len()).flat_map(|position| column(position).to_vec()).collect();
+            let values: Vec<u8> = (at..at + attributes.len())
+                .flat_map(|position| column(position).to_vec())
+                .collect();
             let row = (order, gone, values);
             let kept = model.entry(key).or_insert_with(|| row.clone());
             if *kept < row {

@@ -9,7 +9,8 @@
 type Digits = [u8; 32];
 
 /// Where the groups of a UUID's digits stand in its text and among the digits: text start, digit start, length.
-const UUID_GROUPS: [(usize, usize, usize); 5] = [(0, 0, 8), (9, 8, 4), (14, 12, 4), (19, 16, 4), (24, 20, 12)];
+const UUID_GROUPS: [(usize, usize, usize); 5] =
+    [(0, 0, 8), (9, 8, 4), (14, 12, 4), (19, 16, 4), (24, 20, 12)];
 
 /// Where the dashes of a UUID's text stand.
 const UUID_DASHES: [usize; 4] = [8, 13, 18, 23];
@@ -17,7 +18,9 @@ const UUID_DASHES: [usize; 4] = [8, 13, 18, 23];
 /// Packs 32 lower-case hexadecimal digits; `None` if one of them is anything else.
 #[inline]
 pub(super) fn pack_digits(digits: &Digits) -> Option<[u8; 16]> {
-    let valid = digits.iter().fold(true, |valid, &digit| valid & ((digit.wrapping_sub(b'0') < 10) | (digit.wrapping_sub(b'a') < 6)));
+    let valid = digits.iter().fold(true, |valid, &digit| {
+        valid & ((digit.wrapping_sub(b'0') < 10) | (digit.wrapping_sub(b'a') < 6))
+    });
     if !valid {
         return None;
     }
@@ -78,9 +81,14 @@ pub(super) fn is_digits(packed: &[u8; 16], digits: &Digits) -> bool {
 pub(super) fn is_uuid(packed: &[u8; 16], text: &[u8; 36]) -> bool {
     let [first, second, third, fourth] = unpacked(packed);
     let eight = |at: usize| u64::from_be_bytes(std::array::from_fn(|index| text[at + index]));
-    let four = |at: usize| u64::from(u32::from_be_bytes(std::array::from_fn(|index| text[at + index])));
+    let four =
+        |at: usize| u64::from(u32::from_be_bytes(std::array::from_fn(|index| text[at + index])));
     let dashes = UUID_DASHES.iter().all(|&at| text[at] == b'-');
-    dashes & (first == eight(0)) & (second == (four(9) << 32 | four(14))) & (third == (four(19) << 32 | four(24))) & (fourth == eight(28))
+    dashes
+        & (first == eight(0))
+        & (second == (four(9) << 32 | four(14)))
+        & (third == (four(19) << 32 | four(24)))
+        & (fourth == eight(28))
 }
 
 /// The inverse of [`pack_digits`].
@@ -160,7 +168,10 @@ mod tests {
         let canonical = *b"0123abcd-4567-89ef-0123-456789abcdef";
         assert_eq!(
             pack_uuid(&canonical),
-            Some([0x01, 0x23, 0xab, 0xcd, 0x45, 0x67, 0x89, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef])
+            Some([
+                0x01, 0x23, 0xab, 0xcd, 0x45, 0x67, 0x89, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
+                0xcd, 0xef
+            ])
         );
         assert_eq!(pack_uuid(b"0123ABCD-4567-89ef-0123-456789abcdef"), None);
         assert_eq!(pack_uuid(b"0123abcd4-567-89ef-0123-456789abcdef"), None);

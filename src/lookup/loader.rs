@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{FrozenLookupMap, LookupError, LookupMap, LookupRow, MapShape};
-use crate::rowbinary::{FramingError, ROWS_PER_GROUP, Row, RowFramer, RowGroup, RowLayout, VersionEncoding};
+use crate::rowbinary::{
+    FramingError, ROWS_PER_GROUP, Row, RowFramer, RowGroup, RowLayout, VersionEncoding,
+};
 
 /// What the columns of a row are.
 #[derive(Clone, Debug)]
@@ -38,7 +40,10 @@ pub struct Loader {
 impl Loader {
     /// A loader with an empty map; all columns of the layout must be marked.
     pub fn new(layout: Arc<RowLayout>, shape: LoaderShape, max_row_bytes: usize) -> Self {
-        let map = LookupMap::new(MapShape { key_columns: shape.key_columns, attribute_columns: shape.attribute_columns });
+        let map = LookupMap::new(MapShape {
+            key_columns: shape.key_columns,
+            attribute_columns: shape.attribute_columns,
+        });
         let framer = RowFramer::new(layout.clone(), max_row_bytes);
         Self { layout, framer, shape, max_row_bytes, map, attribute_ends: Vec::new(), rows: 0 }
     }
@@ -47,7 +52,10 @@ impl Loader {
     ///
     /// # Errors
     /// Bytes that are not such rows, and a map that cannot take more.
-    pub fn push<E: From<FramingError> + From<LookupError>>(&mut self, piece: &[u8]) -> Result<u64, E> {
+    pub fn push<E: From<FramingError> + From<LookupError>>(
+        &mut self,
+        piece: &[u8],
+    ) -> Result<u64, E> {
         let Self { framer, shape, map, attribute_ends, .. } = self;
         let mut rows = 0;
         framer.push(piece, &mut |group| {
@@ -98,7 +106,12 @@ impl Loader {
 
 impl LoaderShape {
     /// Puts a group of rows into the map.
-    fn insert(&self, group: RowGroup<'_>, attribute_ends: &mut Vec<usize>, map: &mut LookupMap) -> Result<(), LookupError> {
+    fn insert(
+        &self,
+        group: RowGroup<'_>,
+        attribute_ends: &mut Vec<usize>,
+        map: &mut LookupMap,
+    ) -> Result<(), LookupError> {
         attribute_ends.clear();
         for row in group {
             let (first, begin) = self.attributes_begin(&row);
@@ -122,7 +135,8 @@ impl LoaderShape {
 
     /// The number of the first attribute column, and where it begins in the row.
     fn attributes_begin(&self, row: &Row<'_>) -> (usize, usize) {
-        let first = self.key_columns + usize::from(self.version.is_some()) + usize::from(self.deleted);
+        let first =
+            self.key_columns + usize::from(self.version.is_some()) + usize::from(self.deleted);
         (first, end_of(row, first))
     }
 
@@ -132,9 +146,14 @@ impl LoaderShape {
         LookupRow {
             key: bytes.get(..end_of(row, self.key_columns)).unwrap_or_default(),
             key_ends: ends.get(..self.key_columns).unwrap_or_default(),
-            version: self.version.and_then(|encoding| encoding.order(row.marked_column(self.key_columns))).unwrap_or_default(),
+            version: self
+                .version
+                .and_then(|encoding| encoding.order(row.marked_column(self.key_columns)))
+                .unwrap_or_default(),
             deleted: self.deleted && row.marked_column(first - 1) != [0],
-            attributes: bytes.get(begin..end_of(row, first + self.attribute_columns)).unwrap_or_default(),
+            attributes: bytes
+                .get(begin..end_of(row, first + self.attribute_columns))
+                .unwrap_or_default(),
             attribute_ends,
         }
     }
@@ -153,10 +172,17 @@ mod tests {
     /// Rows of a key that can be NULL, a version, a deleted flag, an attribute and the byte that ends the row.
     fn load(rows: &[&[u8]]) -> FrozenLookupMap {
         let types = ["Nullable(UInt8)", "UInt16", "Bool", "String", "UInt8"];
-        let columns: Vec<_> = types.iter().map(|name| ((*name).to_owned(), DataType::parse(name).unwrap())).collect();
+        let columns: Vec<_> =
+            types.iter().map(|name| ((*name).to_owned(), DataType::parse(name).unwrap())).collect();
         let layout = Arc::new(RowLayout::new(&columns, columns.len()).unwrap());
         let version = VersionEncoding::of(&columns[1].1);
-        let shape = LoaderShape { key_columns: 1, nullable_keys: vec![0], version, deleted: true, attribute_columns: 1 };
+        let shape = LoaderShape {
+            key_columns: 1,
+            nullable_keys: vec![0],
+            version,
+            deleted: true,
+            attribute_columns: 1,
+        };
         let mut loader = Loader::new(layout, shape, 1 << 20);
         let stream = rows.concat();
         for half in stream.chunks(7) {

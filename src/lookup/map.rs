@@ -94,7 +94,8 @@ impl LookupMap {
     #[cfg(test)]
     pub(super) fn with_poor_hashes(shape: MapShape, cleared: u64) -> Self {
         let hasher = ByteHasher::without(cleared);
-        let dictionary = Dictionary::with_limit(shape.attribute_columns, usize::MAX).with_hasher(hasher.clone());
+        let dictionary =
+            Dictionary::with_limit(shape.attribute_columns, usize::MAX).with_hasher(hasher.clone());
         Self { hasher, dictionary, ..Self::new(shape) }
     }
 
@@ -159,7 +160,11 @@ impl LookupMap {
         })
     }
 
-    fn insert_one_group(&mut self, rows: &[LookupRow<'_>], hints: &mut Vec<Hint>) -> Result<(), LookupError> {
+    fn insert_one_group(
+        &mut self,
+        rows: &[LookupRow<'_>],
+        hints: &mut Vec<Hint>,
+    ) -> Result<(), LookupError> {
         let mut key_hashes = [0u64; INSERT_GROUP];
         let mut hint_ends = [0usize; INSERT_GROUP];
         for ((row, key_hash), hint_end) in rows.iter().zip(&mut key_hashes).zip(&mut hint_ends) {
@@ -194,7 +199,12 @@ impl LookupMap {
     #[inline]
     fn check(&self, row: &LookupRow<'_>) -> Result<(), LookupError> {
         check_columns("key", row.key, row.key_ends, self.shape.key_columns)?;
-        check_columns("attribute", row.attributes, row.attribute_ends, self.shape.attribute_columns)?;
+        check_columns(
+            "attribute",
+            row.attributes,
+            row.attribute_ends,
+            self.shape.attribute_columns,
+        )?;
         if row.key.len() > LONGEST_KEY {
             return Err(LookupError::RowTooLarge { length: row.key.len() });
         }
@@ -202,7 +212,12 @@ impl LookupMap {
     }
 
     #[inline]
-    fn insert_hashed(&mut self, row: &LookupRow<'_>, hash: u64, hints: &[Hint]) -> Result<(), LookupError> {
+    fn insert_hashed(
+        &mut self,
+        row: &LookupRow<'_>,
+        hash: u64,
+        hints: &[Hint],
+    ) -> Result<(), LookupError> {
         let index = shard_of(hash, SHARD_BITS);
         let shard = self.shards.get(index).ok_or(LookupError::Full { shards: SHARDS })?;
         match shard.find(hash, row.key, self.prefixes.values()) {
@@ -212,12 +227,19 @@ impl LookupMap {
     }
 
     /// Adds a row whose key is not there yet.
-    fn add(&mut self, hash: u64, index: usize, row: &LookupRow<'_>, hints: &[Hint]) -> Result<(), LookupError> {
+    fn add(
+        &mut self,
+        hash: u64,
+        index: usize,
+        row: &LookupRow<'_>,
+        hints: &[Hint],
+    ) -> Result<(), LookupError> {
         let (prefix, tail) = split_key(row);
-        let (prefix, tail) = match self.prefixes.intern(self.prefixes.hash(prefix), None, prefix, 0)? {
-            Some(prefix) => (prefix, tail),
-            None => (NO_PREFIX, row.key),
-        };
+        let (prefix, tail) =
+            match self.prefixes.intern(self.prefixes.hash(prefix), None, prefix, 0)? {
+                Some(prefix) => (prefix, tail),
+                None => (NO_PREFIX, row.key),
+            };
         self.encode(prefix, tail, row, hints)?;
         let shard = self.shards.get_mut(index).ok_or(LookupError::Full { shards: SHARDS })?;
         shard.add(hash, &self.record)?;
@@ -229,7 +251,14 @@ impl LookupMap {
 
     /// Puts a row in the place of the one at `address`, if it is greater.
     #[cold]
-    fn replace(&mut self, hash: u64, index: usize, address: Address, row: &LookupRow<'_>, hints: &[Hint]) -> Result<(), LookupError> {
+    fn replace(
+        &mut self,
+        hash: u64,
+        index: usize,
+        address: Address,
+        row: &LookupRow<'_>,
+        hints: &[Hint],
+    ) -> Result<(), LookupError> {
         let base = self.base_version.unwrap_or(row.version);
         let shard = self.shards.get(index).ok_or(LookupError::ForeignResult)?;
         let bytes = shard.arena.bytes_at(address).ok_or(LookupError::ForeignResult)?;
@@ -240,7 +269,8 @@ impl LookupMap {
             Ordering::Equal if row.deleted => return Ok(()),
             Ordering::Equal => {
                 self.scratch.clear();
-                attributes::decode(old.tokens, |id| self.dictionary.value(id), &mut self.scratch).ok_or(LookupError::ForeignResult)?;
+                attributes::decode(old.tokens, |id| self.dictionary.value(id), &mut self.scratch)
+                    .ok_or(LookupError::ForeignResult)?;
                 if row.attributes <= self.scratch.as_slice() {
                     return Ok(());
                 }
@@ -249,7 +279,8 @@ impl LookupMap {
         }
 
         let prefix = old.key.prefix;
-        let tail = old.key.tail_of(row.key, self.prefixes.values()).ok_or(LookupError::ForeignResult)?;
+        let tail =
+            old.key.tail_of(row.key, self.prefixes.values()).ok_or(LookupError::ForeignResult)?;
         let was_deleted = old.key.deleted;
         let old_length = old.length;
         let released: Vec<ValueId> = Tokens::new(old.tokens)
@@ -275,14 +306,26 @@ impl LookupMap {
     }
 
     /// Writes the record of a row into `self.record`.
-    fn encode(&mut self, prefix: ValueId, tail: &[u8], row: &LookupRow<'_>, hints: &[Hint]) -> Result<(), LookupError> {
+    fn encode(
+        &mut self,
+        prefix: ValueId,
+        tail: &[u8],
+        row: &LookupRow<'_>,
+        hints: &[Hint],
+    ) -> Result<(), LookupError> {
         let base = *self.base_version.get_or_insert(row.version);
         self.record.clear();
         record::write_head(prefix, tail, row.deleted, row.version, base, &mut self.record);
         if row.deleted {
             return Ok(());
         }
-        attributes::encode(row.attributes, row.attribute_ends, hints, &mut self.dictionary, &mut self.record)
+        attributes::encode(
+            row.attributes,
+            row.attribute_ends,
+            hints,
+            &mut self.dictionary,
+            &mut self.record,
+        )
     }
 
     fn give_scratch_back(&mut self) {
@@ -333,7 +376,8 @@ impl LookupMap {
         let mut shards = self.shards;
         let mut scratch = self.record;
         for shard in &mut shards {
-            shard.freeze(|bytes, out| record::freeze(bytes, base, &addresses, out), &mut scratch)?;
+            shard
+                .freeze(|bytes, out| record::freeze(bytes, base, &addresses, out), &mut scratch)?;
         }
         Ok(FrozenLookupMap::new(self.hasher, prefixes, values, shards))
     }
@@ -348,7 +392,12 @@ fn split_key<'a>(row: &LookupRow<'a>) -> (&'a [u8], &'a [u8]) {
 
 /// Refuses rows whose columns are not `expected` in number, or whose ends do not fit their bytes.
 #[inline]
-fn check_columns(side: &'static str, bytes: &[u8], ends: &[usize], expected: usize) -> Result<(), LookupError> {
+fn check_columns(
+    side: &'static str,
+    bytes: &[u8],
+    ends: &[usize],
+    expected: usize,
+) -> Result<(), LookupError> {
     if ends.len() != expected {
         return Err(LookupError::ColumnCount { side, expected, found: ends.len() });
     }

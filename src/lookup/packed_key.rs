@@ -105,8 +105,12 @@ pub(super) fn pack(prefix: ValueId, tail: &[u8], deleted: bool, out: &mut Vec<u8
 #[inline]
 fn pack_tail(tail: &[u8]) -> (u8, Option<[u8; 16]>) {
     let (form, packed) = match tail.split_first() {
-        Some((&UUID_LENGTH, text)) if tail.len() == UUID_COLUMN => (FORM_UUID, text.try_into().ok().and_then(hex_text::pack_uuid)),
-        Some((&DIGITS_LENGTH, text)) if tail.len() == DIGITS_COLUMN => (FORM_DIGITS, text.try_into().ok().and_then(hex_text::pack_digits)),
+        Some((&UUID_LENGTH, text)) if tail.len() == UUID_COLUMN => {
+            (FORM_UUID, text.try_into().ok().and_then(hex_text::pack_uuid))
+        }
+        Some((&DIGITS_LENGTH, text)) if tail.len() == DIGITS_COLUMN => {
+            (FORM_DIGITS, text.try_into().ok().and_then(hex_text::pack_digits))
+        }
         _ => (FORM_PLAIN, None),
     };
     (if packed.is_some() { form } else { FORM_PLAIN }, packed)
@@ -144,7 +148,12 @@ impl<'a> PackedKey<'a> {
             FORM_DIGITS => Tail::Digits(take_packed(&mut rest)?),
             _ => return None,
         };
-        Some(Self { deleted: head & DELETED_BIT != 0, prefix: ValueId::try_from(prefix).ok()?, tail, rest })
+        Some(Self {
+            deleted: head & DELETED_BIT != 0,
+            prefix: ValueId::try_from(prefix).ok()?,
+            tail,
+            rest,
+        })
     }
 
     /// What follows this key's prefix in `key`; `None` if `key` does not begin with it.
@@ -165,11 +174,15 @@ impl<'a> PackedKey<'a> {
         match &self.tail {
             Tail::Plain(bytes) => *bytes == tail,
             Tail::Uuid(packed) => match tail.split_first() {
-                Some((&UUID_LENGTH, text)) => text.try_into().is_ok_and(|text| hex_text::is_uuid(packed, text)),
+                Some((&UUID_LENGTH, text)) => {
+                    text.try_into().is_ok_and(|text| hex_text::is_uuid(packed, text))
+                }
                 _ => false,
             },
             Tail::Digits(packed) => match tail.split_first() {
-                Some((&DIGITS_LENGTH, text)) => text.try_into().is_ok_and(|text| hex_text::is_digits(packed, text)),
+                Some((&DIGITS_LENGTH, text)) => {
+                    text.try_into().is_ok_and(|text| hex_text::is_digits(packed, text))
+                }
                 _ => false,
             },
         }
@@ -265,7 +278,13 @@ mod tests {
         pack(1, &tail, false, &mut record);
         let key = PackedKey::read(&record).unwrap();
         let frozen = FrozenPrefixes::new(&prefixes);
-        for (before, expected) in [("\x03one", true), ("\x03two", false), ("", false), ("\x03on", false), ("\x03one\x03one", false)] {
+        for (before, expected) in [
+            ("\x03one", true),
+            ("\x03two", false),
+            ("", false),
+            ("\x03on", false),
+            ("\x03one\x03one", false),
+        ] {
             let whole = [before.as_bytes(), &tail].concat();
             assert_eq!(key.is(&whole, &prefixes), expected, "{before:?}");
             assert_eq!(key.is(&whole, &frozen), expected, "{before:?}");
@@ -276,8 +295,10 @@ mod tests {
         prop_oneof![
             any::<Vec<u8>>(),
             any::<Vec<u8>>().prop_map(|text| string(&text)),
-            "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}".prop_map(|text| string(text.as_bytes())),
-            "[0-9a-fA-F]{8}[-_][0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-fg]{12}".prop_map(|text| string(text.as_bytes())),
+            "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+                .prop_map(|text| string(text.as_bytes())),
+            "[0-9a-fA-F]{8}[-_][0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-fg]{12}"
+                .prop_map(|text| string(text.as_bytes())),
             "[0-9a-f]{31,33}".prop_map(|text| string(text.as_bytes())),
             "[0-9a-fA-F]{32}".prop_map(|text| string(text.as_bytes())),
         ]

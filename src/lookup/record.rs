@@ -35,13 +35,25 @@ impl<'a> Stored<'a> {
 
 /// Appends all of a record but its tokens.
 #[inline]
-pub(super) fn write_head(prefix: ValueId, tail: &[u8], deleted: bool, version: u64, base: u64, out: &mut Vec<u8>) {
+pub(super) fn write_head(
+    prefix: ValueId,
+    tail: &[u8],
+    deleted: bool,
+    version: u64,
+    base: u64,
+    out: &mut Vec<u8>,
+) {
     packed_key::pack(prefix, tail, deleted, out);
     varint::write(varint::fold_sign(version.wrapping_sub(base).cast_signed()), out);
 }
 
 /// Appends the frozen form of a record: its key and tokens. False for a deleted row.
-pub(super) fn freeze(bytes: &[u8], base: u64, addresses: &ValueAddresses, out: &mut Vec<u8>) -> Option<bool> {
+pub(super) fn freeze(
+    bytes: &[u8],
+    base: u64,
+    addresses: &ValueAddresses,
+    out: &mut Vec<u8>,
+) -> Option<bool> {
     let stored = Stored::read(bytes, base)?;
     if stored.key.deleted {
         return Some(false);

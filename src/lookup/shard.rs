@@ -24,8 +24,12 @@ impl Shard {
     /// Where the record with this key is.
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8], prefixes: &Values) -> Option<Address> {
-        self.table
-            .find(hash, |address| self.arena.bytes_at(address).and_then(PackedKey::read).is_some_and(|packed| packed.is(key, prefixes)))
+        self.table.find(hash, |address| {
+            self.arena
+                .bytes_at(address)
+                .and_then(PackedKey::read)
+                .is_some_and(|packed| packed.is(key, prefixes))
+        })
     }
 
     /// Adds a record whose key is not there yet.
@@ -38,7 +42,13 @@ impl Shard {
     }
 
     /// Puts `record` in the place of the one of `old_length` bytes at `address`.
-    pub(super) fn replace(&mut self, hash: u64, address: Address, old_length: usize, record: &[u8]) -> Result<(), LookupError> {
+    pub(super) fn replace(
+        &mut self,
+        hash: u64,
+        address: Address,
+        old_length: usize,
+        record: &[u8],
+    ) -> Result<(), LookupError> {
         if record.len() <= old_length && self.arena.overwrite(address, record) {
             self.arena.release(address, old_length - record.len(), false);
             return Ok(());
@@ -50,7 +60,10 @@ impl Shard {
     }
 
     /// Moves every record to a new arena, dropping what was released.
-    pub(super) fn compact(&mut self, length: impl Fn(&[u8]) -> Option<usize>) -> Result<(), LookupError> {
+    pub(super) fn compact(
+        &mut self,
+        length: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Result<(), LookupError> {
         let mut old = std::mem::take(&mut self.arena);
         let arena = &mut self.arena;
         let mut failed = None;

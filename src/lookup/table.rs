@@ -50,7 +50,9 @@ impl PlaceTable {
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(Place) -> bool) -> Option<Place> {
         let wanted = fingerprint(hash);
-        let entry = self.entries.find(hash_of(hash), |entry| entry.fingerprint == wanted && is_it(entry.place));
+        let entry = self
+            .entries
+            .find(hash_of(hash), |entry| entry.fingerprint == wanted && is_it(entry.place));
         entry.map(|entry| entry.place)
     }
 
@@ -65,7 +67,9 @@ impl PlaceTable {
     pub(super) fn reserve(&mut self, places: usize) -> Result<(), LookupError> {
         let bytes = self.entries.allocation_size().saturating_mul(2);
         self.tags = 0;
-        self.entries.try_reserve(places, |entry| entry.hash()).map_err(|_| LookupError::OutOfMemory { bytes })
+        self.entries
+            .try_reserve(places, |entry| entry.hash())
+            .map_err(|_| LookupError::OutOfMemory { bytes })
     }
 
     /// Adds a place, which must not be there yet. Room for it must have been made.
@@ -130,7 +134,9 @@ impl PlaceTable {
         prefetch_line(std::ptr::without_provenance::<u8>(self.tags.wrapping_add(position)));
         let entry = self.tags.wrapping_sub((position + 1) * size_of::<Entry>());
         prefetch_line(std::ptr::without_provenance::<u8>(entry));
-        prefetch_line(std::ptr::without_provenance::<u8>(entry.wrapping_sub(4 * size_of::<Entry>())));
+        prefetch_line(std::ptr::without_provenance::<u8>(
+            entry.wrapping_sub(4 * size_of::<Entry>()),
+        ));
     }
 
     /// Places that are there.

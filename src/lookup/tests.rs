@@ -52,11 +52,22 @@ fn row(project: &str, id: &str, version: u64, deleted: bool, attribute: &str) ->
 
 fn insert(map: &mut LookupMap, row: &Row) {
     let (key_ends, attribute_ends) = (ends(&row.key), ends(&row.attributes));
-    map.insert(&row.key_bytes(), &key_ends, row.version, row.deleted, &row.attribute_bytes(), &attribute_ends).unwrap();
+    map.insert(
+        &row.key_bytes(),
+        &key_ends,
+        row.version,
+        row.deleted,
+        &row.attribute_bytes(),
+        &attribute_ends,
+    )
+    .unwrap();
 }
 
 fn insert_group(map: &mut LookupMap, rows: &[Row]) {
-    let parts: Vec<_> = rows.iter().map(|row| (row.key_bytes(), ends(&row.key), row.attribute_bytes(), ends(&row.attributes))).collect();
+    let parts: Vec<_> = rows
+        .iter()
+        .map(|row| (row.key_bytes(), ends(&row.key), row.attribute_bytes(), ends(&row.attributes)))
+        .collect();
     let rows: Vec<_> = rows
         .iter()
         .zip(&parts)
@@ -109,7 +120,9 @@ impl Model {
     }
 
     fn find(&self, key: &[u8]) -> Option<&[u8]> {
-        self.rows.get(key).and_then(|(_, deleted, attributes)| (!deleted).then_some(attributes.as_slice()))
+        self.rows
+            .get(key)
+            .and_then(|(_, deleted, attributes)| (!deleted).then_some(attributes.as_slice()))
     }
 
     fn live(&self) -> usize {
@@ -152,7 +165,8 @@ fn key_column() -> impl Strategy<Value = Vec<u8>> {
         b"'quoted\\' \"twice\"".to_vec(),
         "дрозд".as_bytes().to_vec(),
     ];
-    prop_oneof![prop::sample::select(texts), prop::collection::vec(any::<u8>(), 0..3)].prop_map(string)
+    prop_oneof![prop::sample::select(texts), prop::collection::vec(any::<u8>(), 0..3)]
+        .prop_map(string)
 }
 
 fn attribute_column() -> impl Strategy<Value = Vec<u8>> {
@@ -173,7 +187,12 @@ fn any_row() -> impl Strategy<Value = Row> {
         prop::bool::weighted(0.2),
         [attribute_column(), attribute_column(), attribute_column()],
     )
-        .prop_map(|(key, version, deleted, attributes)| Row { key, version, deleted, attributes })
+        .prop_map(|(key, version, deleted, attributes)| Row {
+            key,
+            version,
+            deleted,
+            attributes,
+        })
 }
 
 proptest! {
@@ -227,7 +246,11 @@ proptest! {
 #[test]
 fn an_old_live_row_does_not_come_back_after_a_deletion() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let rows = [row("p", "t", 1, false, "old"), row("p", "t", 2, true, ""), row("p", "t", 2, false, "same time")];
+        let rows = [
+            row("p", "t", 1, false, "old"),
+            row("p", "t", 2, true, ""),
+            row("p", "t", 2, false, "same time"),
+        ];
         let map = frozen(&order.map(|index| rows[index].clone()));
         assert_eq!(find(&map, "p", "t"), None, "{order:?}");
         assert!(map.is_empty());
@@ -247,7 +270,9 @@ fn ties_go_to_the_greater_attributes_as_bytes() {
 #[test]
 fn keys_that_differ_in_the_project_alone_stay_apart() {
     let id = "0123abcd-4567-89ef-0123-456789abcdef";
-    let rows: Vec<_> = (0..100).map(|project| row(&format!("project {project}"), id, 1, false, &format!("of {project}"))).collect();
+    let rows: Vec<_> = (0..100)
+        .map(|project| row(&format!("project {project}"), id, 1, false, &format!("of {project}")))
+        .collect();
     let map = frozen(&rows);
     for row in &rows {
         assert_eq!(attributes(&map, map.find(&row.key_bytes())), Some(row.attribute_bytes()));
@@ -258,11 +283,15 @@ fn keys_that_differ_in_the_project_alone_stay_apart() {
 #[test]
 fn more_prefixes_than_have_a_number_work() {
     let count = super::map::PREFIX_LIMIT + 1_000;
-    let rows: Vec<_> = (0..count).map(|number| row(&number.to_string(), "id", 1, false, "")).collect();
+    let rows: Vec<_> =
+        (0..count).map(|number| row(&number.to_string(), "id", 1, false, "")).collect();
     let mut map = LookupMap::new(SHAPE);
     insert_group(&mut map, &rows);
     // Again, with another version: both kinds of records are replaced.
-    let newer: Vec<_> = rows.iter().map(|row| Row { version: 2, attributes: [vec![7], vec![], vec![]], ..row.clone() }).collect();
+    let newer: Vec<_> = rows
+        .iter()
+        .map(|row| Row { version: 2, attributes: [vec![7], vec![], vec![]], ..row.clone() })
+        .collect();
     insert_group(&mut map, &newer);
     assert_eq!(map.len(), count);
     let map = map.freeze().unwrap();
@@ -278,7 +307,12 @@ fn large_attributes_and_keys_come_back() {
     let mut rows = Vec::new();
     for byte in 0..3 {
         let attributes = [large(byte), string("same"), large(100)];
-        rows.push(Row { key: [string("p"), string([byte])], version: 1, deleted: false, attributes });
+        rows.push(Row {
+            key: [string("p"), string([byte])],
+            version: 1,
+            deleted: false,
+            attributes,
+        });
     }
     let attributes = [vec![1], vec![2], vec![3]];
     rows.push(Row { key: [large(1), large(2)], version: 1, deleted: false, attributes });
@@ -300,8 +334,17 @@ fn old_versions_leave_no_bytes_behind() {
     let version_of = |id: u64, version: u64| {
         // Records of changing length, values that nobody else has, and one that all have.
         let name = "x".repeat((version % 7) as usize);
-        let attributes = [string(format!("{name} {id} at {version}").repeat(5)), string(name), string("the same for everyone, always")];
-        Row { key: [string("p"), string(format!("{id:032x}"))], version, deleted: version % 5 == 4, attributes }
+        let attributes = [
+            string(format!("{name} {id} at {version}").repeat(5)),
+            string(name),
+            string("the same for everyone, always"),
+        ];
+        Row {
+            key: [string("p"), string(format!("{id:032x}"))],
+            version,
+            deleted: version % 5 == 4,
+            attributes,
+        }
     };
     for version in 0..40 {
         let rows: Vec<_> = (0..5_000).map(|id| version_of(id, version)).collect();
@@ -311,7 +354,11 @@ fn old_versions_leave_no_bytes_behind() {
         // Every shard may keep 8 KiB before it is worth a compaction, and how keys fall into shards differs from map to map. All
         // versions together would take 20 MB.
         let bound = fresh.memory_bytes() * 3 + (2 << 20);
-        assert!(map.memory_bytes() < bound, "version {version}: {} above {bound}", map.memory_bytes());
+        assert!(
+            map.memory_bytes() < bound,
+            "version {version}: {} above {bound}",
+            map.memory_bytes()
+        );
     }
     assert_eq!((map.len(), map.live_len()), (5_000, 0));
     let rows: Vec<_> = (0..5_000).map(|id| version_of(id, 40)).collect();
@@ -325,8 +372,11 @@ fn old_versions_leave_no_bytes_behind() {
 #[test]
 fn freezing_makes_the_map_smaller() {
     let mut map = LookupMap::new(SHAPE);
-    let rows: Vec<_> =
-        (0..50_000u64).map(|id| row("p", &format!("{id:032x}"), id, id % 2 == 0, &format!("attribute {}", id % 100))).collect();
+    let rows: Vec<_> = (0..50_000u64)
+        .map(|id| {
+            row("p", &format!("{id:032x}"), id, id % 2 == 0, &format!("attribute {}", id % 100))
+        })
+        .collect();
     insert_group(&mut map, &rows);
     let before = map.memory_bytes();
     let map = map.freeze().unwrap();
@@ -343,16 +393,34 @@ fn rows_of_another_shape_are_refused() {
     assert_eq!(refused, Err(LookupError::ColumnCount { side: "attribute", expected: 3, found: 2 }));
     for key_ends in [[1, 3], [1, 1], [2, 1], [3, 2]] {
         let refused = map.insert(b"ab", &key_ends, 1, false, b"abc", &[1, 2, 3]);
-        assert_eq!(refused, Err(LookupError::ColumnEnds { side: "key", length: 2 }), "{key_ends:?}");
+        assert_eq!(
+            refused,
+            Err(LookupError::ColumnEnds { side: "key", length: 2 }),
+            "{key_ends:?}"
+        );
     }
-    let row = LookupRow { key: b"ab", key_ends: &[1, 2], version: 1, deleted: false, attributes: b"abc", attribute_ends: &[2, 1, 3] };
-    assert_eq!(map.insert_group(&[row]), Err(LookupError::ColumnEnds { side: "attribute", length: 3 }));
+    let row = LookupRow {
+        key: b"ab",
+        key_ends: &[1, 2],
+        version: 1,
+        deleted: false,
+        attributes: b"abc",
+        attribute_ends: &[2, 1, 3],
+    };
+    assert_eq!(
+        map.insert_group(&[row]),
+        Err(LookupError::ColumnEnds { side: "attribute", length: 3 })
+    );
     assert!(map.is_empty());
 }
 
 #[test]
 fn an_answer_of_another_map_is_noticed_or_harmless() {
-    let large = frozen(&(0..2_000).map(|id| row("p", &id.to_string(), 1, false, "a longer attribute")).collect::<Vec<_>>());
+    let large = frozen(
+        &(0..2_000)
+            .map(|id| row("p", &id.to_string(), 1, false, "a longer attribute"))
+            .collect::<Vec<_>>(),
+    );
     let small = frozen(&[row("p", "1", 1, false, "")]);
     let mut noticed = 0;
     for id in 0..2_000 {
@@ -368,7 +436,9 @@ fn an_answer_of_another_map_is_noticed_or_harmless() {
 
 #[test]
 fn many_threads_read_one_map() {
-    let rows: Vec<_> = (0..20_000).map(|id| row("p", &id.to_string(), 1, false, &format!("attribute of {id}"))).collect();
+    let rows: Vec<_> = (0..20_000)
+        .map(|id| row("p", &id.to_string(), 1, false, &format!("attribute of {id}")))
+        .collect();
     let map = Arc::new(frozen(&rows));
     let rows = Arc::new(rows);
     let threads: Vec<_> = (0..4)

@@ -54,7 +54,8 @@ impl Values {
     #[inline]
     pub(super) fn prefetch_bytes(&self, id: ValueId) {
         let (page, slot) = place(id);
-        let stored = self.pages.get(page).and_then(|page| page.arena.bytes_at(*page.addresses.get(slot)?));
+        let stored =
+            self.pages.get(page).and_then(|page| page.arena.bytes_at(*page.addresses.get(slot)?));
         if let Some(stored) = stored {
             prefetch(stored);
         }
@@ -100,7 +101,11 @@ impl Values {
     ///
     /// `is_used` tells for each number of the same page whether it still counts. The number's slot may then hold
     /// anything (see [`set_slot`](Self::set_slot)) until it is given away again.
-    pub(super) fn release(&mut self, id: ValueId, is_used: impl Fn(ValueId) -> bool) -> Result<(), ArenaError> {
+    pub(super) fn release(
+        &mut self,
+        id: ValueId,
+        is_used: impl Fn(ValueId) -> bool,
+    ) -> Result<(), ArenaError> {
         let (page_index, slot) = place(id);
         let Some(page) = self.pages.get_mut(page_index) else {
             return Ok(());
@@ -126,7 +131,9 @@ impl Values {
     /// Keeps a number of the owner's in the slot of a released value.
     pub(super) fn set_slot(&mut self, id: ValueId, content: u32) {
         let (page, slot) = place(id);
-        if let Some(address) = self.pages.get_mut(page).and_then(|page| page.addresses.get_mut(slot)) {
+        if let Some(address) =
+            self.pages.get_mut(page).and_then(|page| page.addresses.get_mut(slot))
+        {
             *address = content;
         }
     }
@@ -144,8 +151,13 @@ impl Values {
 
     /// Bytes that the allocator gave.
     pub(super) fn allocated_bytes(&self) -> usize {
-        let pages: usize =
-            self.pages.iter().map(|page| page.arena.allocated_bytes() + page.addresses.capacity() * size_of::<Address>()).sum();
+        let pages: usize = self
+            .pages
+            .iter()
+            .map(|page| {
+                page.arena.allocated_bytes() + page.addresses.capacity() * size_of::<Address>()
+            })
+            .sum();
         pages + self.pages.capacity() * size_of::<Page>()
     }
 }

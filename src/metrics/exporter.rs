@@ -62,12 +62,18 @@ impl Exporter {
     ///
     /// # Errors
     /// [`MetricsError`].
-    pub async fn start(listen: Option<SocketAddr>, file: Option<&Path>) -> Result<Self, MetricsError> {
+    pub async fn start(
+        listen: Option<SocketAddr>,
+        file: Option<&Path>,
+    ) -> Result<Self, MetricsError> {
         let current = Current::default();
         let file = file.map(|path| MetricsFile::new(path, current.clone()));
-        let mut exporter = Self { current: current.clone(), address: None, file, tasks: Vec::new() };
+        let mut exporter =
+            Self { current: current.clone(), address: None, file, tasks: Vec::new() };
         if let Some(address) = listen {
-            let listener = server::listen(address).await.map_err(|source| MetricsError::Listen { address, source })?;
+            let listener = server::listen(address)
+                .await
+                .map_err(|source| MetricsError::Listen { address, source })?;
             exporter.address = listener.local_addr().ok();
             exporter.tasks.push(tokio::spawn(server::serve(listener, current)));
         }
@@ -94,7 +100,9 @@ impl Exporter {
     /// [`MetricsError::File`].
     pub async fn write(&self) -> Result<(), MetricsError> {
         let Some(file) = &self.file else { return Ok(()) };
-        file.rewrite().await.map_err(|source| MetricsError::File { path: file.path.clone(), source })
+        file.rewrite()
+            .await
+            .map_err(|source| MetricsError::File { path: file.path.clone(), source })
     }
 }
 

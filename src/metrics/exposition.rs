@@ -86,7 +86,10 @@ impl Family<'_> {
     /// the sum of all.
     pub fn histogram(&mut self, buckets: &[(f64, u64)], larger: u64, sum: f64) {
         let mut total = 0;
-        let bounds = buckets.iter().map(|(bound, count)| (bound.to_string(), *count)).chain([("+Inf".to_owned(), larger)]);
+        let bounds = buckets
+            .iter()
+            .map(|(bound, count)| (bound.to_string(), *count))
+            .chain([("+Inf".to_owned(), larger)]);
         for (bound, count) in bounds {
             total += count;
             self.exposition.sample(self.name, "_bucket", &written(&[("le", &bound)]), total);
@@ -98,8 +101,13 @@ impl Family<'_> {
 
 /// `name="value"`, with commas between several.
 fn written(labels: &[(&str, &str)]) -> String {
-    let escaped = |value: &str| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
-    labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect::<Vec<_>>().join(",")
+    let escaped =
+        |value: &str| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+    labels
+        .iter()
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]
@@ -110,9 +118,16 @@ mod tests {
     fn families_and_samples() {
         let mut exposition = Exposition::new(&[("partition", "2025\\11\n\"x\"")]);
         exposition.family("rows_total", Kind::Counter, "Rows\nread.").value(7);
-        exposition.family("phase", Kind::Gauge, "Phase.").labelled(&[("phase", "plan")], 0).labelled(&[("phase", "stream")], 1.5);
+        exposition
+            .family("phase", Kind::Gauge, "Phase.")
+            .labelled(&[("phase", "plan")], 0)
+            .labelled(&[("phase", "stream")], 1.5);
         exposition.family("unknown", Kind::Gauge, "None.").known(None::<u64>);
-        exposition.family("seconds", Kind::Histogram, "Time.").histogram(&[(0.5, 1), (10.0, 2)], 3, 100.25);
+        exposition.family("seconds", Kind::Histogram, "Time.").histogram(
+            &[(0.5, 1), (10.0, 2)],
+            3,
+            100.25,
+        );
         let label = r#"partition="2025\\11\n\"x\"""#;
         let expected = format!(
             "# HELP clickhouse_backfill_rows_total Rows\\nread.\n# TYPE clickhouse_backfill_rows_total counter\nclickhouse_backfill_rows_total{{{label}}} 7\n\

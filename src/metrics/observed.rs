@@ -40,7 +40,13 @@ pub struct Observed {
 impl Observed {
     /// A run that begins now.
     pub fn new(info: RunInfo, control: Arc<Control>) -> Self {
-        Self { info, control, began: SystemTime::now(), greatest: Greatest::default(), state: Mutex::new(RunState::Running) }
+        Self {
+            info,
+            control,
+            began: SystemTime::now(),
+            greatest: Greatest::default(),
+            state: Mutex::new(RunState::Running),
+        }
     }
 
     /// The handle on it.

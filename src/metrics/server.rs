@@ -63,7 +63,11 @@ async fn answer(stream: TcpStream, current: Current) {
         async { Ok::<_, Infallible>(response) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).keep_alive(false).max_buf_size(HEAD_BYTES);
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES);
     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "a request for metrics was not answered");
     }
@@ -74,8 +78,12 @@ fn respond(method: &Method, path: &str, current: &Current) -> Response<String> {
     const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
     let (status, kind, body) = match (method, path) {
         (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, TEXT, current.text()),
-        (&Method::GET | &Method::HEAD, "/") => (StatusCode::OK, PLAIN, format!("{}: /metrics\n", env!("CARGO_PKG_NAME"))),
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, PLAIN, "metrics are at /metrics\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/") => {
+            (StatusCode::OK, PLAIN, format!("{}: /metrics\n", env!("CARGO_PKG_NAME")))
+        }
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, PLAIN, "metrics are at /metrics\n".to_owned())
+        }
         _ => (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned()),
     };
     let mut response = Response::new(body);

@@ -17,7 +17,8 @@ pub(super) struct Answer {
 
 /// The questions about this table. `seconds` is how long it is watched already.
 pub(super) fn questions(watched: &Watched, seconds: u64) -> Vec<String> {
-    let (database, table) = (quote_literal(&watched.table.database), quote_literal(&watched.table.table));
+    let (database, table) =
+        (quote_literal(&watched.table.database), quote_literal(&watched.table.table));
     // Parts of other partitions are not this run's doing. Where it is not known which it fills, they show by their parts' age.
     let filled = match &watched.partition_id {
         Some(id) => format!("partition_id = {}", quote_literal(id)),
@@ -64,7 +65,8 @@ pub(super) fn questions(watched: &Watched, seconds: u64) -> Vec<String> {
 
 /// All of them as one.
 pub(super) fn together<'a>(questions: impl Iterator<Item = &'a String>) -> String {
-    let each: Vec<_> = questions.map(|question| format!("SELECT figure, value, note FROM ({question})")).collect();
+    let each: Vec<_> =
+        questions.map(|question| format!("SELECT figure, value, note FROM ({question})")).collect();
     each.join(" UNION ALL ")
 }
 

@@ -58,7 +58,12 @@ impl Drop for Monitor {
     }
 }
 
-async fn watch_until_nobody_listens(connection: Connection, watched: Watched, every: Duration, sender: watch::Sender<Sample>) {
+async fn watch_until_nobody_listens(
+    connection: Connection,
+    watched: Watched,
+    every: Duration,
+    sender: watch::Sender<Sample>,
+) {
     let mut asker = Asker { connection, watched, began: Instant::now(), refused: Vec::new() };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,7 +87,11 @@ impl Asker {
     async fn sample(&mut self) -> Sample {
         // Times of parts are whole seconds.
         let questions = questions(&self.watched, self.began.elapsed().as_secs() + 1);
-        let allowed = questions.iter().enumerate().filter(|(place, _)| !self.refused.contains(place)).map(|(_, question)| question);
+        let allowed = questions
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !self.refused.contains(place))
+            .map(|(_, question)| question);
         match self.ask(&together(allowed)).await {
             Ok(answers) => sample(answers),
             Err(Some(error)) if !error.is_silence() => self.sample_one_by_one(&questions).await,
@@ -107,12 +116,14 @@ impl Asker {
     /// The answers; `None` where they did not come in time.
     async fn ask(&self, sql: &str) -> Result<Vec<Answer>, Option<Error>> {
         let settings = Settings::read();
-        let answers = match timeout(PATIENCE, self.connection.rows_with("monitor", sql, &settings)).await {
-            Ok(answers) => answers.map_err(Some),
-            Err(_) => Err(None),
-        };
+        let answers =
+            match timeout(PATIENCE, self.connection.rows_with("monitor", sql, &settings)).await {
+                Ok(answers) => answers.map_err(Some),
+                Err(_) => Err(None),
+            };
         answers.inspect_err(|error| {
-            let error = error.as_ref().map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
+            let error =
+                error.as_ref().map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
             tracing::debug!(error, "the server's figures cannot be read");
         })
     }

@@ -73,7 +73,9 @@ impl BlockBuilder {
         }
         let left = input.len() + second.map_or(0, <[u8]>::len);
         if left > 0 {
-            return Err(self.poison(self.columns.len().saturating_sub(1), MalformedRowKind::TooLong(left)));
+            return Err(
+                self.poison(self.columns.len().saturating_sub(1), MalformedRowKind::TooLong(left))
+            );
         }
         self.rows += 1;
         self.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();

@@ -1,6 +1,9 @@
 //! What must hold for any bytes as rows of a block; see `fuzz/`. Not part of the crate's interface.
 
-#![expect(clippy::expect_used, reason = "this is code for tests, which is to panic where something is wrong")]
+#![expect(
+    clippy::expect_used,
+    reason = "this is code for tests, which is to panic where something is wrong"
+)]
 
 use std::sync::Arc;
 
@@ -17,9 +20,13 @@ pub fn native_block(data: &[u8]) {
     let names: Vec<_> = (0..=choose(6)).filter_map(|_| TYPES.get(choose(TYPES.len()))).collect();
     let row: Vec<u8> = bytes.collect();
     let parse = |name: &str| DataType::parse(name).expect("the names above are types'");
-    let columns: Vec<_> = names.iter().enumerate().map(|(index, name)| (format!("c{index}"), parse(name))).collect();
+    let columns: Vec<_> =
+        names.iter().enumerate().map(|(index, name)| (format!("c{index}"), parse(name))).collect();
     let Ok(layout) = NativeLayout::new(&columns) else { return };
-    let fields: Vec<_> = columns.iter().map(|(_, data_type)| Field { name: None, data_type: data_type.clone() }).collect();
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(_, data_type)| Field { name: None, data_type: data_type.clone() })
+        .collect();
     let whole = Reference::of(&DataType::Tuple(fields), &row) == Reference::Complete(row.len());
 
     let mut builder = BlockBuilder::new(Arc::new(layout));

@@ -44,7 +44,10 @@ pub(super) fn take_number(input: &mut &[u8]) -> Read<u64> {
 #[inline]
 pub(super) fn string_bytes(input: &[u8]) -> Read<usize> {
     let (length, bytes) = number(input)?;
-    usize::try_from(length).ok().and_then(|length| length.checked_add(bytes)).ok_or(MalformedRowKind::TooShort)
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| length.checked_add(bytes))
+        .ok_or(MalformedRowKind::TooShort)
 }
 
 /// A number and the bytes it takes.
@@ -52,7 +55,9 @@ pub(super) fn string_bytes(input: &[u8]) -> Read<usize> {
 fn number(input: &[u8]) -> Read<(u64, usize)> {
     match *input {
         [first, ..] if first < 0x80 => Ok((u64::from(first), 1)),
-        [first, second, ..] if second < 0x80 => Ok((u64::from(first & 0x7F) | u64::from(second) << 7, 2)),
+        [first, second, ..] if second < 0x80 => {
+            Ok((u64::from(first & 0x7F) | u64::from(second) << 7, 2))
+        }
         _ => long_number(input),
     }
 }

@@ -50,10 +50,16 @@ pub(super) fn value(data_type: &DataType, random: &mut Random) -> Value {
         }
         DataType::Nullable(_) if random.below(2) == 0 => Null,
         DataType::Nullable(inner) | DataType::LowCardinality(inner) => value(inner, random),
-        DataType::Array(element) => List((0..random.below(4)).map(|_| value(element, random)).collect()),
-        DataType::Tuple(fields) => Fields(fields.iter().map(|field| value(&field.data_type, random)).collect()),
+        DataType::Array(element) => {
+            List((0..random.below(4)).map(|_| value(element, random)).collect())
+        }
+        DataType::Tuple(fields) => {
+            Fields(fields.iter().map(|field| value(&field.data_type, random)).collect())
+        }
         DataType::Variant(types) => match random.below(types.len() + 1) {
-            number if number < types.len() => Choice(number, Box::new(value(&types[number], random))),
+            number if number < types.len() => {
+                Choice(number, Box::new(value(&types[number], random)))
+            }
             _ => Null,
         },
         fixed => Plain((0..width(fixed)).map(|_| u8::try_from(random.below(3)).unwrap()).collect()),
@@ -71,7 +77,9 @@ fn default(data_type: &DataType) -> Value {
         DataType::Nullable(_) | DataType::Variant(_) => Null,
         DataType::LowCardinality(inner) => default(inner),
         DataType::Array(_) => List(vec![]),
-        DataType::Tuple(fields) => Fields(fields.iter().map(|field| default(&field.data_type)).collect()),
+        DataType::Tuple(fields) => {
+            Fields(fields.iter().map(|field| default(&field.data_type)).collect())
+        }
         fixed => Plain(vec![0; width(fixed)]),
     }
 }
@@ -96,7 +104,10 @@ pub(super) fn write_row_binary(data_type: &DataType, value: &Value, out: &mut Ve
             }
         }
         (DataType::Tuple(fields), Fields(values)) => {
-            fields.iter().zip(values).for_each(|(field, value)| write_row_binary(&field.data_type, value, out));
+            fields
+                .iter()
+                .zip(values)
+                .for_each(|(field, value)| write_row_binary(&field.data_type, value, out));
         }
         (DataType::Variant(types), Choice(number, value)) => {
             out.push(u8::try_from(*number).unwrap());
@@ -130,7 +141,9 @@ fn write_prefix(data_type: &DataType, out: &mut Vec<u8>) {
     match data_type {
         DataType::Json(_) | DataType::LowCardinality(_) => out.extend(1_u64.to_le_bytes()),
         DataType::Nullable(inner) | DataType::Array(inner) => write_prefix(inner, out),
-        DataType::Tuple(fields) => fields.iter().for_each(|field| write_prefix(&field.data_type, out)),
+        DataType::Tuple(fields) => {
+            fields.iter().for_each(|field| write_prefix(&field.data_type, out))
+        }
         DataType::Variant(types) => {
             out.extend(0_u64.to_le_bytes());
             for data_type in types {
@@ -148,7 +161,8 @@ fn write_native(data_type: &DataType, values: Vec<Value>, out: &mut Vec<u8>) {
     match data_type {
         DataType::Nullable(inner) => {
             out.extend(values.iter().map(|value| u8::from(*value == Null)));
-            let values = values.into_iter().map(|value| if value == Null { default(inner) } else { value });
+            let values =
+                values.into_iter().map(|value| if value == Null { default(inner) } else { value });
             write_native(inner, values.collect(), out);
         }
         DataType::LowCardinality(inner) => write_dictionary(inner, &values, out),
@@ -165,12 +179,16 @@ fn write_native(data_type: &DataType, values: Vec<Value>, out: &mut Vec<u8>) {
         }
         DataType::Tuple(fields) if !fields.is_empty() => {
             for (index, field) in fields.iter().enumerate() {
-                let part = |value: &Value| if let Fields(parts) = value { parts[index].clone() } else { unreachable!() };
+                let part = |value: &Value| {
+                    if let Fields(parts) = value { parts[index].clone() } else { unreachable!() }
+                };
                 write_native(&field.data_type, values.iter().map(part).collect(), out);
             }
         }
         DataType::Variant(types) => {
-            let number = |value: &Value| if let Choice(number, _) = value { u8::try_from(*number).unwrap() } else { 255 };
+            let number = |value: &Value| {
+                if let Choice(number, _) = value { u8::try_from(*number).unwrap() } else { 255 }
+            };
             out.extend(values.iter().map(number));
             for (index, data_type) in types.iter().enumerate() {
                 let chosen = values.iter().filter_map(|value| match value {
@@ -195,7 +213,8 @@ fn write_dictionary(inner: &DataType, values: &[Value], out: &mut Vec<u8>) {
         return;
     }
     let plain = default(inner.strip_nullable());
-    let mut keys = if inner.is_nullable() { vec![Null, plain.clone()] } else { vec![plain.clone()] };
+    let mut keys =
+        if inner.is_nullable() { vec![Null, plain.clone()] } else { vec![plain.clone()] };
     let mut indexes = Vec::new();
     for value in values {
         let index = keys.iter().position(|key| key == value).unwrap_or_else(|| {

@@ -8,7 +8,11 @@ use crate::rowbinary::fuzzing::Random;
 use crate::rowbinary::{DataType, Frame, MalformedKind, RowLayout};
 
 fn columns(types: &[&str]) -> Vec<(String, DataType)> {
-    types.iter().enumerate().map(|(index, name)| (format!("c{index}"), DataType::parse(name).unwrap())).collect()
+    types
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (format!("c{index}"), DataType::parse(name).unwrap()))
+        .collect()
 }
 
 fn builder(columns: &[(String, DataType)]) -> BlockBuilder {
@@ -33,7 +37,8 @@ fn a_block_has_the_bytes_that_the_format_says() {
     );
     let block = build(&["Nullable(UInt8)"], &[[b"\x00\x07", b""], [b"", b"\x01"]]);
     assert_eq!(block, b"\x01\x02\x02c0\x0fNullable(UInt8)\x00\x01\x07\x00");
-    let block = build(&["Array(UInt8)"], &[[b"\x02\x07\x08", b""], [b"\x00", b""], [b"\x01\x09", b""]]);
+    let block =
+        build(&["Array(UInt8)"], &[[b"\x02\x07\x08", b""], [b"\x00", b""], [b"\x01\x09", b""]]);
     assert_eq!(block, b"\x01\x03\x02c0\x0cArray(UInt8)\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x07\x08\x09");
     // Two tuples without bytes, and the flag, the different values and the numbers of a LowCardinality.
     let block = build(&["Tuple()", "LowCardinality(String)"], &[[b"\x02ab", b""], [b"\x00", b""]]);
@@ -56,18 +61,28 @@ fn what_a_block_cannot_hold_is_refused_by_name() {
     for (name, reason) in [
         ("QBit(Float32, 8)", UnsupportedReason::AnotherForm("QBit(Float32, 8)".into())),
         ("Array(QBit(Float32, 8))", UnsupportedReason::AnotherForm("QBit(Float32, 8)".into())),
-        ("Map(String, Array(Tuple()))", UnsupportedReason::ElementsWithoutBytes("Array(Tuple())".into())),
+        (
+            "Map(String, Array(Tuple()))",
+            UnsupportedReason::ElementsWithoutBytes("Array(Tuple())".into()),
+        ),
         ("Nullable(FixedString(257))", UnsupportedReason::WideNull { bytes: 257 }),
     ] {
         let error = NativeLayout::new(&columns(&["UInt8", name])).unwrap_err();
-        assert_eq!(error, UnsupportedNative { column: "c1".into(), type_name: name.into(), reason });
-        assert!(error.to_string().starts_with(&format!("column `c1` of type {name} cannot be sent")), "{error}");
+        assert_eq!(
+            error,
+            UnsupportedNative { column: "c1".into(), type_name: name.into(), reason }
+        );
+        assert!(
+            error.to_string().starts_with(&format!("column `c1` of type {name} cannot be sent")),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_row_that_is_not_whole_spoils_the_block() {
-    let columns = columns(&["UInt16", "Nullable(String)", "Variant(String, UInt8)", "Array(UInt32)"]);
+    let columns =
+        columns(&["UInt16", "Nullable(String)", "Variant(String, UInt8)", "Array(UInt32)"]);
     let whole = b"\x01\x02\x00\x01a\x01\x07\x01abcd";
     let kind = |parts: [&[u8]; 2], column: &str, kind: MalformedRowKind| {
         let mut builder = builder(&columns);
@@ -86,9 +101,21 @@ fn a_row_that_is_not_whole_spoils_the_block() {
     kind([&whole[..1], &whole[1..]], "c0", MalformedRowKind::TooShort);
     kind([whole, b"xy"], "c3", MalformedRowKind::TooLong(2));
     kind([b"\x01\x02\x02", b""], "c1", MalformedKind::NullFlag(2).into());
-    kind([b"\x01\x02\x01\x02", b""], "c2", MalformedKind::Discriminator { found: 2, types: 2 }.into());
-    kind([b"\x01\x02\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", b""], "c1", MalformedKind::VarUintTooLong.into());
-    kind([b"\x01\x02\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b""], "c3", MalformedRowKind::TooShort);
+    kind(
+        [b"\x01\x02\x01\x02", b""],
+        "c2",
+        MalformedKind::Discriminator { found: 2, types: 2 }.into(),
+    );
+    kind(
+        [b"\x01\x02\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", b""],
+        "c1",
+        MalformedKind::VarUintTooLong.into(),
+    );
+    kind(
+        [b"\x01\x02\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b""],
+        "c3",
+        MalformedRowKind::TooShort,
+    );
 }
 
 #[test]
@@ -96,7 +123,8 @@ fn large_columns_are_handed_over_in_pieces() {
     let mut builder = builder(&columns(&["String", "UInt64", "String"]));
     let long = [b"\xff\xff\x03".to_vec(), vec![7; 65_535]].concat();
     for _ in 0..2 {
-        let mut expected = [b"\x03\x64\x02c0\x06String".to_vec(), Vec::new(), b"\x02c2\x06String".to_vec()];
+        let mut expected =
+            [b"\x03\x64\x02c0\x06String".to_vec(), Vec::new(), b"\x02c2\x06String".to_vec()];
         expected[1].extend(b"\x02c1\x06UInt64");
         for row in 0..100_u64 {
             let number = row.to_le_bytes();
@@ -106,7 +134,11 @@ fn large_columns_are_handed_over_in_pieces() {
             expected[2].push(0);
         }
         let pieces = builder.finish().unwrap();
-        assert!(pieces.len() < 20 && pieces.iter().all(|piece| piece.len() <= 1 << 20), "{}", pieces.len());
+        assert!(
+            pieces.len() < 20 && pieces.iter().all(|piece| piece.len() <= 1 << 20),
+            "{}",
+            pieces.len()
+        );
         assert!(pieces.concat() == expected.concat());
     }
 }
@@ -154,7 +186,9 @@ fn data_type() -> impl Strategy<Value = String> {
 fn supported() -> impl Strategy<Value = Vec<(String, DataType)>> {
     prop::collection::vec(data_type(), 1..6)
         .prop_map(|types| columns(&types.iter().map(String::as_str).collect::<Vec<_>>()))
-        .prop_filter("blocks can hold the columns", |columns| NativeLayout::new(columns).is_ok() && RowLayout::new(columns, 0).is_ok())
+        .prop_filter("blocks can hold the columns", |columns| {
+            NativeLayout::new(columns).is_ok() && RowLayout::new(columns, 0).is_ok()
+        })
 }
 
 proptest! {
@@ -214,7 +248,12 @@ fn many_different_values_get_wider_numbers() {
         let mut expected_columns = [Vec::new(), Vec::new()];
         for number in (0..limit).chain([3, 1, 2]) {
             let text = number.to_string();
-            let row = [&number.to_le_bytes()[..], &[0, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+            let row = [
+                &number.to_le_bytes()[..],
+                &[0, u8::try_from(text.len()).unwrap()],
+                text.as_bytes(),
+            ]
+            .concat();
             builder.append([&row, b""]).unwrap();
             expected_columns[0].push(number);
             expected_columns[1].push(number + 2);
@@ -225,8 +264,12 @@ fn many_different_values_get_wider_numbers() {
             _ => 4,
         };
         let block = builder.finish().unwrap().concat();
-        let numbers =
-            |column: usize| expected_columns[column].iter().flat_map(|number| number.to_le_bytes()[..bytes].to_vec()).collect::<Vec<_>>();
+        let numbers = |column: usize| {
+            expected_columns[column]
+                .iter()
+                .flat_map(|number| number.to_le_bytes()[..bytes].to_vec())
+                .collect::<Vec<_>>()
+        };
         assert!(block.ends_with(&numbers(1)), "{limit}");
         // The default of a number is 0, which is the first value here.
         let first = numbers(0);

@@ -62,7 +62,9 @@ impl Activity {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.activity.tasks.take(1);
-        self.activity.microseconds.add(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.activity
+            .microseconds
+            .add(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
 }
 
@@ -79,6 +81,9 @@ mod tests {
             () = activity.during(std::future::pending()) => {}
             () = async { assert_eq!(activity.tasks(), 1); pause.await } => {}
         }
-        assert!(activity.tasks() == 0 && activity.time() >= Duration::from_millis(5), "{activity:?}");
+        assert!(
+            activity.tasks() == 0 && activity.time() >= Duration::from_millis(5),
+            "{activity:?}"
+        );
     }
 }

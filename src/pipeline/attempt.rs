@@ -59,7 +59,12 @@ impl AddAssign for Matched {
 }
 
 impl Attempt {
-    pub fn begin(chunk: usize, share: Share, book: Arc<ChunkBook>, counters: Arc<Counters>) -> Arc<Self> {
+    pub fn begin(
+        chunk: usize,
+        share: Share,
+        book: Arc<ChunkBook>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         book.begin(chunk);
         Arc::new(Self { chunk, share, book, counters, state: Mutex::default() })
     }
@@ -74,7 +79,12 @@ impl Attempt {
         if state.given_up {
             return;
         }
-        state.figures += Figures { rows_read: tally.rows, bytes_read: tally.bytes, matched: tally.matched, ..Figures::default() };
+        state.figures += Figures {
+            rows_read: tally.rows,
+            bytes_read: tally.bytes,
+            matched: tally.matched,
+            ..Figures::default()
+        };
         self.counters.source_rows.add(tally.rows);
         self.counters.source_bytes.add(tally.bytes);
         self.counters.matched_rows.add(tally.matched.in_window);
@@ -96,7 +106,13 @@ impl Attempt {
         if state.given_up {
             self.counters.repeated_rows.add(rows);
         } else {
-            state.figures += Figures { rows_inserted: rows, bytes_inserted: bytes, batches: 1, hash, ..Figures::default() };
+            state.figures += Figures {
+                rows_inserted: rows,
+                bytes_inserted: bytes,
+                batches: 1,
+                hash,
+                ..Figures::default()
+            };
             self.counters.inserted_rows.add(rows);
             self.complete_if_done(&state);
         }
@@ -163,23 +179,47 @@ mod tests {
     #[test]
     fn what_is_given_up_does_not_count() {
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-        let (counters, book) = (Arc::new(Counters::default()), Arc::new(ChunkBook::new(Some(sender))));
+        let (counters, book) =
+            (Arc::new(Counters::default()), Arc::new(ChunkBook::new(Some(sender))));
         let first = Attempt::begin(0, Share::of(None), book.clone(), counters.clone());
-        first.read(Tally { rows: 10, bytes: 100, matched: Matched { in_window: 6, late: 0, not: 1 } });
-        first.read(Tally { matched: Matched { in_window: 0, late: 2, not: 1 }, ..Tally::default() });
-        let matched = || (counters.matched_rows.get(), counters.matched_late_rows.get(), counters.unmatched_rows.get());
+        first.read(Tally {
+            rows: 10,
+            bytes: 100,
+            matched: Matched { in_window: 6, late: 0, not: 1 },
+        });
+        first
+            .read(Tally { matched: Matched { in_window: 0, late: 2, not: 1 }, ..Tally::default() });
+        let matched = || {
+            (
+                counters.matched_rows.get(),
+                counters.matched_late_rows.get(),
+                counters.unmatched_rows.get(),
+            )
+        };
         assert_eq!(matched(), (6, 2, 2));
         first.batch_queued();
         first.batch_queued();
         first.batch_acknowledged(4, 40, 1);
         first.give_up();
-        first.read(Tally { matched: Matched { in_window: 0, late: 1, not: 0 }, ..Tally::default() });
+        first
+            .read(Tally { matched: Matched { in_window: 0, late: 1, not: 0 }, ..Tally::default() });
         first.batch_acknowledged(4, 40, 2);
-        assert_eq!((counters.source_rows.get(), counters.inserted_rows.get(), counters.repeated_rows.get()), (0, 0, 8));
+        assert_eq!(
+            (
+                counters.source_rows.get(),
+                counters.inserted_rows.get(),
+                counters.repeated_rows.get()
+            ),
+            (0, 0, 8)
+        );
         assert_eq!((matched(), counters.chunks_done.get()), ((0, 0, 0), 0));
 
         let second = Attempt::begin(0, Share::of(None), book, counters.clone());
-        second.read(Tally { rows: 10, bytes: 100, matched: Matched { in_window: 6, late: 1, not: 3 } });
+        second.read(Tally {
+            rows: 10,
+            bytes: 100,
+            matched: Matched { in_window: 6, late: 1, not: 3 },
+        });
         second.batch_queued();
         second.batch_queued();
         second.batch_acknowledged(4, 40, 4);
@@ -189,7 +229,10 @@ mod tests {
         second.batch_acknowledged(6, 60, 8);
         assert_eq!((counters.inserted_rows.get(), counters.chunks_done.get()), (10, 1));
         let report = reports.try_recv().unwrap();
-        assert_eq!((report.attempts, report.rows_read, report.rows_inserted, report.hash), (2, 10, 10, 12));
+        assert_eq!(
+            (report.attempts, report.rows_read, report.rows_inserted, report.hash),
+            (2, 10, 10, 12)
+        );
         assert_eq!((report.matched, report.matched_late, report.unmatched), (6, 1, 3));
     }
 }

@@ -43,7 +43,15 @@ pub(super) struct BatchBuilder {
 
 impl BatchBuilder {
     pub fn new(attempt: Arc<Attempt>, limits: BatchLimits, format: &RowFormat) -> Self {
-        Self { attempt, limits, building: Rows::new(format), hashes: BatchHashes::new(), rows: 0, bytes: 0, full: Vec::new() }
+        Self {
+            attempt,
+            limits,
+            building: Rows::new(format),
+            hashes: BatchHashes::new(),
+            rows: 0,
+            bytes: 0,
+            full: Vec::new(),
+        }
     }
 
     /// Appends a row: the source's columns, then the lookup's, both in RowBinary.
@@ -86,7 +94,14 @@ impl BatchBuilder {
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
             let hashes = std::mem::replace(&mut self.hashes, BatchHashes::new());
             let (digest, hash) = (hashes.digest(), hashes.sum());
-            self.full.push(Batch { attempt: self.attempt.clone(), pieces, rows: self.rows, bytes, digest, hash });
+            self.full.push(Batch {
+                attempt: self.attempt.clone(),
+                pieces,
+                rows: self.rows,
+                bytes,
+                digest,
+                hash,
+            });
         }
         (self.rows, self.bytes) = (0, 0);
         Ok(())
@@ -100,7 +115,12 @@ mod tests {
     use crate::pipeline::report::{ChunkBook, Share};
 
     fn attempt() -> Arc<Attempt> {
-        Attempt::begin(0, Share::of(None), Arc::new(ChunkBook::new(None)), Arc::new(Counters::default()))
+        Attempt::begin(
+            0,
+            Share::of(None),
+            Arc::new(ChunkBook::new(None)),
+            Arc::new(Counters::default()),
+        )
     }
 
     fn fill(limits: BatchLimits, rows: &[usize]) -> Vec<(u64, u64)> {
@@ -113,24 +133,35 @@ mod tests {
             expected.extend(row);
         }
         let batches = builder.finish().unwrap();
-        let bytes: Vec<u8> = batches.iter().flat_map(|batch| batch.pieces.iter().flatten().copied()).collect();
+        let bytes: Vec<u8> =
+            batches.iter().flat_map(|batch| batch.pieces.iter().flatten().copied()).collect();
         assert!(bytes == expected, "bytes are kept in order");
         batches.iter().map(|batch| (batch.rows, batch.bytes)).collect()
     }
 
     #[test]
     fn batches_are_full_by_rows_or_by_bytes() {
-        assert_eq!(fill(BatchLimits { rows: 2, bytes: 1000 }, &[1, 1, 1, 1, 1]), [(2, 2), (2, 2), (1, 1)]);
+        assert_eq!(
+            fill(BatchLimits { rows: 2, bytes: 1000 }, &[1, 1, 1, 1, 1]),
+            [(2, 2), (2, 2), (1, 1)]
+        );
         assert_eq!(fill(BatchLimits { rows: 100, bytes: 10 }, &[6, 6, 6]), [(2, 12), (1, 6)]);
         assert_eq!(fill(BatchLimits { rows: 1, bytes: 1 }, &[0, 0]), [(1, 0), (1, 0)]);
-        assert_eq!(fill(BatchLimits { rows: 9, bytes: 1 << 40 }, &[3_000_000, 5, 1_048_576, 0, 7]), [(5, 4_048_588)]);
+        assert_eq!(
+            fill(BatchLimits { rows: 9, bytes: 1 << 40 }, &[3_000_000, 5, 1_048_576, 0, 7]),
+            [(5, 4_048_588)]
+        );
         assert_eq!(fill(BatchLimits { rows: 9, bytes: 9 }, &[]), []);
     }
 
     #[test]
     fn the_hash_of_rows_does_not_depend_on_batches_and_the_digest_on_nothing_but_rows() {
         let batches = |rows_a_batch: u64| {
-            let mut builder = BatchBuilder::new(attempt(), BatchLimits { rows: rows_a_batch, bytes: 1 << 30 }, &RowFormat::RowBinary);
+            let mut builder = BatchBuilder::new(
+                attempt(),
+                BatchLimits { rows: rows_a_batch, bytes: 1 << 30 },
+                &RowFormat::RowBinary,
+            );
             for row in [b"ab", b"cd", b"ef"] {
                 builder.push(row, b"lookup").unwrap();
             }

@@ -268,7 +268,8 @@ impl Search {
     }
 
     fn begin_window(&mut self, now: Instant) {
-        (self.window_began, self.window_bytes, self.window_pieces, self.saturated) = (now, 0, 0, true);
+        (self.window_began, self.window_bytes, self.window_pieces, self.saturated) =
+            (now, 0, 0, true);
     }
 }
 
@@ -277,7 +278,12 @@ mod tests {
     use super::*;
 
     /// Runs windows against a server that does `rate(level)` bytes a second; gives the levels at the end of each.
-    fn run(level: &mut Search, windows: usize, rate: impl Fn(usize) -> u64, saturated: bool) -> Vec<usize> {
+    fn run(
+        level: &mut Search,
+        windows: usize,
+        rate: impl Fn(usize) -> u64,
+        saturated: bool,
+    ) -> Vec<usize> {
         let mut now = level.window_began;
         let window = |level: &mut Search, now: &mut Instant| {
             let pieces = 2 * level.level;
@@ -353,7 +359,11 @@ mod tests {
         search.find(now, 6);
         assert_eq!(search.level, 2, "it is looked for from where it is");
         let levels = run(&mut search, 20, |level| 1_000_000 * level as u64, true);
-        assert_eq!((levels.first(), levels.last()), (Some(&3), Some(&6)), "one more at a time, up to the bound: {levels:?}");
+        assert_eq!(
+            (levels.first(), levels.last()),
+            (Some(&3), Some(&6)),
+            "one more at a time, up to the bound: {levels:?}"
+        );
         search.refused(search.window_began);
         assert_eq!(search.level, 3, "and half of it when the server refuses");
         search.find(now, 6);

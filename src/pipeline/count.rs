@@ -15,8 +15,10 @@ struct Count {
 /// Counts the scope's rows as the source query gives them, by a query that knows nothing of chunks.
 pub(super) async fn count(shared: &Shared, scope: &Scope) -> Result<u64, PipelineError> {
     let sql = statements::count(&shared.job, scope);
-    let counted =
-        ask(Attempts::at_source(shared), "counting the rows", async || shared.servers.source.row::<Count>("count", &sql).await).await;
+    let counted = ask(Attempts::at_source(shared), "counting the rows", async || {
+        shared.servers.source.row::<Count>("count", &sql).await
+    })
+    .await;
     counted.map(|count| count.rows).map_err(|source| PipelineError::Query {
         what: "counting the rows",
         table: shared.job.source.name.clone(),
@@ -27,13 +29,23 @@ pub(super) async fn count(shared: &Shared, scope: &Scope) -> Result<u64, Pipelin
 /// The chunks together must have given every row of the partition: ranges that overlap or leave a gap, or granules that the
 /// server skipped, show here. Where the source was written to meanwhile, the count before and the count after bound what
 /// is right.
-pub(super) async fn check_count(shared: &Shared, scope: &Scope, before: u64, streamed: u64) -> Result<(), PipelineError> {
+pub(super) async fn check_count(
+    shared: &Shared,
+    scope: &Scope,
+    before: u64,
+    streamed: u64,
+) -> Result<(), PipelineError> {
     if streamed == before {
         return Ok(());
     }
     let after = count(shared, scope).await?;
     if after != before && (before.min(after)..=before.max(after)).contains(&streamed) {
-        tracing::warn!(before, after, streamed, "the source was written to during the run; run it again when the partition is quiet");
+        tracing::warn!(
+            before,
+            after,
+            streamed,
+            "the source was written to during the run; run it again when the partition is quiet"
+        );
         return Ok(());
     }
     shared.counters.errors.add(1);

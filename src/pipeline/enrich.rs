@@ -57,7 +57,12 @@ impl Enricher {
     ///
     /// # Errors
     /// [`ReadError::Row`] where the row does not fit the schema.
-    pub fn append_late(&self, columns: &[u8], found: Option<&[u8]>, batch: &mut BatchBuilder) -> Result<(), ReadError> {
+    pub fn append_late(
+        &self,
+        columns: &[u8],
+        found: Option<&[u8]>,
+        batch: &mut BatchBuilder,
+    ) -> Result<(), ReadError> {
         let miss = || self.lookup.as_ref().map_or(&[][..], |side| &side.miss);
         self.append(columns, found.unwrap_or_else(miss), batch)
     }
@@ -74,7 +79,11 @@ impl Enricher {
         batch: &mut BatchBuilder,
         late: &mut Option<LateRows>,
     ) -> Result<Tally, ReadError> {
-        let mut tally = Tally { rows: group.len() as u64, bytes: group.bytes().len() as u64, matched: Matched::default() };
+        let mut tally = Tally {
+            rows: group.len() as u64,
+            bytes: group.bytes().len() as u64,
+            matched: Matched::default(),
+        };
         let Some(side) = &self.lookup else {
             tally.matched.not = tally.rows;
             for row in group {
@@ -109,7 +118,12 @@ impl Enricher {
         Ok(tally)
     }
 
-    fn append(&self, source: &[u8], lookup: &[u8], batch: &mut BatchBuilder) -> Result<(), ReadError> {
+    fn append(
+        &self,
+        source: &[u8],
+        lookup: &[u8],
+        batch: &mut BatchBuilder,
+    ) -> Result<(), ReadError> {
         batch.push(source, lookup)?;
         if let Some(sampler) = &self.sampler
             && sampler.is_wanted()

@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn of_chunks_that_did_not_fail_is_said_that_they_are_done_where_there_are_any() {
         let words = |failed: usize, chunks: usize| {
-            let failed = (0..failed).map(|chunk| FailedChunk { chunk, reason: String::new() }).collect();
+            let failed =
+                (0..failed).map(|chunk| FailedChunk { chunk, reason: String::new() }).collect();
             PipelineError::Chunks { failed, chunks, gave_up: false }.to_string()
         };
         assert_eq!(words(1, 1), "1 of 1 chunk failed");
@@ -224,7 +225,11 @@ mod tests {
         let ended = tokio::spawn(async { panic!("of a test") }).await;
         let error = PipelineError::of_task(&ended.unwrap_err());
         let text = error.to_string();
-        assert!(text.starts_with("a part of the pipeline ended unexpectedly") && text.contains("of a test"), "{text}");
+        assert!(
+            text.starts_with("a part of the pipeline ended unexpectedly")
+                && text.contains("of a test"),
+            "{text}"
+        );
         assert!(error.is_fatal());
     }
 }

@@ -9,7 +9,11 @@ use super::shared::Shared;
 /// # Errors
 /// The run cannot go on: with `error` itself where other chunks would meet the same, with [`PipelineError::Chunks`] where more have failed
 /// than are allowed.
-pub(super) fn give_up_chunk(shared: &Shared, attempt: &Attempt, error: PipelineError) -> Result<(), PipelineError> {
+pub(super) fn give_up_chunk(
+    shared: &Shared,
+    attempt: &Attempt,
+    error: PipelineError,
+) -> Result<(), PipelineError> {
     shared.counters.errors.add(1);
     let reason = error.reason();
     let failed = attempt.fail_chunk(reason.clone());
@@ -24,6 +28,12 @@ pub(super) fn give_up_chunk(shared: &Shared, attempt: &Attempt, error: PipelineE
         tracing::error!(chunk, reason, failed, "a chunk failed{others}");
         return Ok(());
     }
-    tracing::error!(chunk, reason, failed, allowed = shared.options.max_failed_chunks, "a chunk failed, and no more may");
+    tracing::error!(
+        chunk,
+        reason,
+        failed,
+        allowed = shared.options.max_failed_chunks,
+        "a chunk failed, and no more may"
+    );
     Err(PipelineError::Chunks { failed: attempt.failed_chunks(), chunks, gave_up: true })
 }

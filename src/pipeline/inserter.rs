@@ -14,7 +14,10 @@ use super::shared::Shared;
 use crate::clickhouse::Error as ServerError;
 
 /// Inserts batches until the queue is closed and empty, or something fails for good; gives whether it came to the queue's end.
-pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) -> Result<bool, PipelineError> {
+pub(super) async fn insert_batches(
+    shared: Arc<Shared>,
+    queue: QueueReceiver,
+) -> Result<bool, PipelineError> {
     loop {
         let turn_and_batch = async {
             // The turn comes first: who waits for one must not hold a batch.
@@ -43,7 +46,11 @@ pub(super) async fn insert_batches(shared: Arc<Shared>, queue: QueueReceiver) ->
         drop(busy);
         match inserted {
             Inserted::Acknowledged => {
-                attempt.batch_acknowledged(queued.batch.rows, queued.batch.bytes, queued.batch.hash);
+                attempt.batch_acknowledged(
+                    queued.batch.rows,
+                    queued.batch.bytes,
+                    queued.batch.hash,
+                );
                 drop(turn);
                 shared.throttle.inserting.finished(queued.batch.bytes, queue.has_more());
             }
@@ -82,7 +89,12 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Inserted {
     let mut attempts = Attempts::at_target(shared);
     loop {
         let sent = Instant::now();
-        let Err(error) = shared.servers.target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await else {
+        let Err(error) = shared
+            .servers
+            .target
+            .insert("insert", &shared.insert_sql, &settings, &batch.pieces)
+            .await
+        else {
             let took = sent.elapsed();
             shared.counters.insert_latency.note(took);
             shared.counters.recent_inserts.note(took);

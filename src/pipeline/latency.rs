@@ -43,7 +43,8 @@ impl Latency {
         let place = BOUNDS.iter().position(|bound| time <= *bound);
         let count = place.and_then(|place| self.counts.get(place)).unwrap_or(&self.larger);
         count.fetch_add(1, Ordering::Relaxed);
-        self.microseconds.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.microseconds
+            .fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The counts now.

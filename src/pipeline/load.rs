@@ -52,8 +52,11 @@ pub(super) async fn load(
     window: Option<LookupWindow>,
     wave: &Wave,
 ) -> Result<Loaded, PipelineError> {
-    let failed =
-        |attempts: u32, source: ReadError| PipelineError::Lookup { table: lookup.table.name.clone(), attempts, source: source.into() };
+    let failed = |attempts: u32, source: ReadError| PipelineError::Lookup {
+        table: lookup.table.name.clone(),
+        attempts,
+        source: source.into(),
+    };
     let sql = statements::lookup(lookup, window, wave.lookup_range.as_deref(), wave.bucket);
     let mut loading = Loading::new(shared, lookup, wave.limit_bytes);
     let mut attempts = Attempts::at_source(shared);
@@ -127,12 +130,17 @@ impl Loading {
             attribute_columns: lookup.columns.len(),
         };
         let loader = Loader::new(lookup.layout.clone(), shape, shared.options.max_row_bytes);
-        let (tally, memory) = (LoadTally::new(shared.counters.clone()), MapMemory::new(shared.counters.clone()));
+        let (tally, memory) =
+            (LoadTally::new(shared.counters.clone()), MapMemory::new(shared.counters.clone()));
         Self { loader, tally, memory, limit_bytes, peak_bytes: 0 }
     }
 
     async fn read(&mut self, shared: &Shared, sql: &str) -> Result<End, ReadError> {
-        let mut stream = shared.servers.source.stream("lookup", sql, &statements::lookup_settings(&shared.job))?;
+        let mut stream = shared.servers.source.stream(
+            "lookup",
+            sql,
+            &statements::lookup_settings(&shared.job),
+        )?;
         let mut next_look = 0;
         while let Some(piece) = stream.next().await? {
             let rows = self.loader.push::<ReadError>(&piece)?;
@@ -162,7 +170,8 @@ impl Loading {
     async fn finish(mut self) -> Result<LoadedMap, Finish> {
         let (rows, loader) = (self.loader.rows(), self.loader);
         let frozen = tokio::task::spawn_blocking(move || loader.finish()).await;
-        let map = frozen.map_err(|error| Finish::Task(error.to_string()))?.map_err(Finish::Lookup)?;
+        let map =
+            frozen.map_err(|error| Finish::Task(error.to_string()))?.map_err(Finish::Lookup)?;
         self.tally.set_keys(map.len() as u64);
         self.memory.set(map.memory_bytes() as u64);
         Ok(LoadedMap { map: Arc::new(map), memory: self.memory, rows, peak_bytes: self.peak_bytes })

@@ -35,14 +35,21 @@ impl Patience {
     ///
     /// # Errors
     /// The last failure: a lasting one, or when patience is at its end, or when stopping was asked for.
-    pub async fn ask<T, E: Error + 'static>(&self, what: &str, question: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    pub async fn ask<T, E: Error + 'static>(
+        &self,
+        what: &str,
+        question: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, E> {
         let began = Instant::now();
         let (mut attempt, mut outage_pause) = (1, None::<Duration>);
         loop {
             let error = match question().await {
                 Ok(answer) => {
                     if outage_pause.is_some() {
-                        tracing::info!(seconds = began.elapsed().as_secs_f64(), "the server answers again");
+                        tracing::info!(
+                            seconds = began.elapsed().as_secs_f64(),
+                            "the server answers again"
+                        );
                     }
                     return Ok(answer);
                 }
@@ -58,11 +65,14 @@ impl Patience {
                     let wait_seconds = self.outage_wait.as_secs();
                     tracing::warn!(what, error = %cause, wait_seconds, "the server cannot be reached, waiting for it");
                 }
-                let pause = outage_pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+                let pause =
+                    outage_pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
                 outage_pause = Some(pause);
                 pause.min(left)
             } else {
-                let Decision::RetryAfter(pause) = self.retry.decide(cause.class(), attempt) else { return Err(error) };
+                let Decision::RetryAfter(pause) = self.retry.decide(cause.class(), attempt) else {
+                    return Err(error);
+                };
                 let pause_ms = milliseconds(pause);
                 tracing::warn!(what, attempt, pause_ms, error = %cause, "a question to the server failed, it is asked again");
                 attempt += 1;
@@ -78,5 +88,8 @@ impl Patience {
 
 /// Whether nobody is there. What a proxy says in the server's place, or another program on its port, is an answer.
 fn is_away(error: &ServerError) -> bool {
-    matches!(error, ServerError::Unreachable { .. } | ServerError::Network { .. } | ServerError::Timeout { .. })
+    matches!(
+        error,
+        ServerError::Unreachable { .. } | ServerError::Network { .. } | ServerError::Timeout { .. }
+    )
 }

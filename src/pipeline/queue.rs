@@ -50,19 +50,27 @@ pub(super) struct QueueReceiver {
 
 /// A queue that holds about so many bytes. A single batch that is larger passes alone.
 pub(super) fn queue(bytes: u64, counters: Arc<Counters>) -> (QueueSender, QueueReceiver) {
-    let capacity =
-        u32::try_from((bytes / PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+    let capacity = u32::try_from((bytes / PERMIT_BYTES).max(1))
+        .unwrap_or(u32::MAX)
+        .min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
     // The semaphore is the bound; the channel itself needs none.
     let (sender, receiver) = mpsc::unbounded_channel();
     let permits = Arc::new(Semaphore::new(capacity as usize));
-    (QueueSender { permits, capacity, sender, counters }, QueueReceiver { receiver: Arc::new(Mutex::new(receiver)) })
+    (
+        QueueSender { permits, capacity, sender, counters },
+        QueueReceiver { receiver: Arc::new(Mutex::new(receiver)) },
+    )
 }
 
 impl QueueSender {
     /// Puts a batch in, waiting until there is room. Gives whether anybody is there to take it.
     pub async fn send(&self, batch: Batch) -> bool {
-        let wanted = u32::try_from(batch.bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.capacity);
-        let Ok(permit) = self.permits.clone().acquire_many_owned(wanted).await else { return false };
+        let wanted = u32::try_from(batch.bytes.div_ceil(PERMIT_BYTES))
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.capacity);
+        let Ok(permit) = self.permits.clone().acquire_many_owned(wanted).await else {
+            return false;
+        };
         let counted = Counted { counters: self.counters.clone(), bytes: batch.bytes };
         self.counters.queued_bytes.add(batch.bytes);
         batch.attempt.batch_queued();

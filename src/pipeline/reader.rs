@@ -64,7 +64,11 @@ pub(super) struct Reading {
 }
 
 /// Reads chunks until none is left or stopping is asked for; gives whether every chunk that it took is in the queue.
-pub(super) async fn read_chunks(shared: Arc<Shared>, chunks: Arc<ChunkList>, reading: Reading) -> Result<bool, PipelineError> {
+pub(super) async fn read_chunks(
+    shared: Arc<Shared>,
+    chunks: Arc<ChunkList>,
+    reading: Reading,
+) -> Result<bool, PipelineError> {
     loop {
         // Who waits must not keep a run from ending in which nothing is left to wait for.
         if chunks.is_empty() {
@@ -84,7 +88,10 @@ pub(super) async fn read_chunks(shared: Arc<Shared>, chunks: Arc<ChunkList>, rea
         if reading.book.is_failed(chunk.number) {
             continue;
         }
-        let bytes = match read_with_retries(&shared, chunk, &reading, turn).await.inspect_err(|_| shared.stop.fail())? {
+        let bytes = match read_with_retries(&shared, chunk, &reading, turn)
+            .await
+            .inspect_err(|_| shared.stop.fail())?
+        {
             End::Clean(bytes) => bytes,
             End::Stopped => return Ok(false),
             End::Failed => continue,
@@ -95,10 +102,16 @@ pub(super) async fn read_chunks(shared: Arc<Shared>, chunks: Arc<ChunkList>, rea
     }
 }
 
-async fn read_with_retries(shared: &Shared, chunk: &Chunk, reading: &Reading, mut turn: Turn) -> Result<End, PipelineError> {
+async fn read_with_retries(
+    shared: &Shared,
+    chunk: &Chunk,
+    reading: &Reading,
+    mut turn: Turn,
+) -> Result<End, PipelineError> {
     let Reading { scope, enricher, book, queue } = reading;
     let share = Share::of(scope.bucket);
-    let statement = if shared.options.ordered { statements::source_in_order } else { statements::source };
+    let statement =
+        if shared.options.ordered { statements::source_in_order } else { statements::source };
     let sql = statement(&shared.job, &scope.within(chunk.range.as_deref()));
     let mut attempts = Attempts::at_source(shared);
     loop {
@@ -117,7 +130,8 @@ async fn read_with_retries(shared: &Shared, chunk: &Chunk, reading: &Reading, mu
         let number = attempts.number();
         let judging = async {
             if stall.explains(shared, &error).await
-                && let Some(pause) = attempts.excuse("the server gave the stream up, since the reader waited for inserts")
+                && let Some(pause) = attempts
+                    .excuse("the server gave the stream up, since the reader waited for inserts")
             {
                 return Verdict::Again(pause);
             }
@@ -144,7 +158,11 @@ async fn read_with_retries(shared: &Shared, chunk: &Chunk, reading: &Reading, mu
             }
             Verdict::GiveUp => {
                 let (table, chunk) = (shared.job.source.name.clone(), chunk.number + 1);
-                give_up_chunk(shared, &attempt, PipelineError::Read { table, chunk, attempts: number, source: error.into() })?;
+                give_up_chunk(
+                    shared,
+                    &attempt,
+                    PipelineError::Read { table, chunk, attempts: number, source: error.into() },
+                )?;
                 return Ok(End::Failed);
             }
             Verdict::Lost(lost) => return Err(shared.lost(lost)),
@@ -163,7 +181,8 @@ async fn read(
 ) -> Result<End, ReadError> {
     let mut stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
     let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
-    let mut builder = BatchBuilder::new(attempt.clone(), shared.options.batch_limits(), &shared.options.format);
+    let mut builder =
+        BatchBuilder::new(attempt.clone(), shared.options.batch_limits(), &shared.options.format);
     let mut late = LateRows::begin(enricher, attempt, queue);
     let mut attributes = Vec::new();
     let at = &shared.counters.activities;
@@ -186,7 +205,11 @@ async fn read(
                 tally.rows += part.rows;
                 tally.bytes += part.bytes;
                 tally.matched += part.matched;
-                Ok::<_, ReadError>(if builder.has_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                Ok::<_, ReadError>(if builder.has_full() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
             })?;
             drop(enriching);
             attempt.read(tally);
@@ -228,7 +251,10 @@ async fn read(
 }
 
 /// Waits for this, and gives whether to go on: not if reading is to end.
-async fn unless_stopped(shared: &Shared, waiting: impl Future<Output = Result<bool, ReadError>>) -> Result<bool, ReadError> {
+async fn unless_stopped(
+    shared: &Shared,
+    waiting: impl Future<Output = Result<bool, ReadError>>,
+) -> Result<bool, ReadError> {
     tokio::select! {
         on = waiting => on,
         () = shared.stop.reading_ends() => Ok(false),

@@ -39,8 +39,15 @@ impl RecentTimes {
         let mut times = mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
         times.sort_unstable();
         // The smallest one that so many of a hundred do not exceed.
-        let percentile = |percent: usize| times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        Some(Percentiles { count: times.len() as u64, p50: percentile(50)?, p95: percentile(95)?, max: percentile(100)? })
+        let percentile = |percent: usize| {
+            times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).copied()
+        };
+        Some(Percentiles {
+            count: times.len() as u64,
+            p50: percentile(50)?,
+            p95: percentile(95)?,
+            max: percentile(100)?,
+        })
     }
 }
 

@@ -7,7 +7,9 @@
 //! | anything else | stay | refused, unless that is allowed |
 
 use super::PipelineOptions;
-use crate::clickhouse::{Connection, Deduplication, Error as ServerError, TableName, deduplication, switched_off};
+use crate::clickhouse::{
+    Connection, Deduplication, Error as ServerError, TableName, deduplication, switched_off,
+};
 use crate::job::BoundJob;
 use crate::plan::Plan;
 
@@ -129,7 +131,9 @@ pub async fn repeats(
             tracing::debug!(%error, "the server does not say what views the target has");
             Vec::new()
         }
-        Err(source) => return Err(RepeatsError::Server { target: name.clone(), source: Box::new(source) }),
+        Err(source) => {
+            return Err(RepeatsError::Server { target: name.clone(), source: Box::new(source) });
+        }
     };
     let settings = options.insert_settings(job);
     let switched_off = switched_off(&settings);
@@ -152,7 +156,12 @@ impl RepeatsFound {
     ///
     /// # Errors
     /// [`RepeatsError::Again`], unless rows collapse, or none are there, or they may stay.
-    pub fn anew(mut self, target: &TableName, before: &str, allowed: bool) -> Result<Self, RepeatsError> {
+    pub fn anew(
+        mut self,
+        target: &TableName,
+        before: &str,
+        allowed: bool,
+    ) -> Result<Self, RepeatsError> {
         if self.target_is_empty || !matches!(self.repeats, Repeats::Recognized { .. }) {
             return Ok(self);
         }
@@ -182,7 +191,9 @@ impl Blocks {
         let all = plan.stored_rows.div_ceil(batch_rows).max(1);
         let of_a_chunk = all.div_ceil(plan.chunks.len().max(1) as u64);
         // A chunk that is read again repeats all its blocks, and so do all chunks under way when a run dies; others go on meanwhile.
-        let between = of_a_chunk.saturating_mul(options.readers.most() as u64).saturating_add(3 * options.inserters.most() as u64);
+        let between = of_a_chunk
+            .saturating_mul(options.readers.most() as u64)
+            .saturating_add(3 * options.inserters.most() as u64);
         Self { between: between.min(all), all }
     }
 }
@@ -197,7 +208,9 @@ fn decide(
     let name = &job.target.name;
     let target = tables.iter().find(|table| table.name == *name);
     let target_is_empty = target.is_some_and(|target| target.rows == Some(0));
-    let unsafe_views = tables.iter().filter(|table| table.name != *name && !table.is_replacing() && table.window < blocks.between);
+    let unsafe_views = tables.iter().filter(|table| {
+        table.name != *name && !table.is_replacing() && table.window < blocks.between
+    });
     let mut remarks = Vec::new();
     if job.target.is_replacing() {
         // A view sees every insert, before anything collapses.
@@ -240,12 +253,24 @@ fn refusal<'a>(
     }
     let window = target.map_or(0, |target| target.window);
     if window == 0 {
-        let setting = target.filter(|target| target.engine.ends_with("MergeTree")).map(Deduplication::window_setting);
-        return Some(RepeatsError::NoWindow { target: name, engine: job.target.engine.clone(), setting });
+        let setting = target
+            .filter(|target| target.engine.ends_with("MergeTree"))
+            .map(Deduplication::window_setting);
+        return Some(RepeatsError::NoWindow {
+            target: name,
+            engine: job.target.engine.clone(),
+            setting,
+        });
     }
     if window < blocks.between {
-        let setting = target.map_or("non_replicated_deduplication_window", Deduplication::window_setting);
-        return Some(RepeatsError::WindowTooSmall { target: name, window, needed: blocks.between, setting });
+        let setting =
+            target.map_or("non_replicated_deduplication_window", Deduplication::window_setting);
+        return Some(RepeatsError::WindowTooSmall {
+            target: name,
+            window,
+            needed: blocks.between,
+            setting,
+        });
     }
     unsafe_views.next().map(|table| RepeatsError::View {
         view: table.view.as_ref().unwrap_or(&table.name).to_string(),

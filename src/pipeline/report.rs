@@ -127,8 +127,14 @@ impl ChunkBook {
 
     /// A stream of the chunk begins.
     pub fn begin(&self, chunk: usize) {
-        let account =
-            || Account { started_at: SystemTime::now(), attempts: 0, done: 0, figures: Figures::default(), failed: false, reported: false };
+        let account = || Account {
+            started_at: SystemTime::now(),
+            attempts: 0,
+            done: 0,
+            figures: Figures::default(),
+            failed: false,
+            reported: false,
+        };
         self.chunks().entry(chunk).or_insert_with(account).attempts += 1;
     }
 
@@ -174,7 +180,8 @@ impl ChunkBook {
             return;
         }
         let Some(reports) = &self.reports else { return };
-        let Figures { rows_read, matched, rows_inserted, bytes_inserted, batches, hash, .. } = account.figures;
+        let Figures { rows_read, matched, rows_inserted, bytes_inserted, batches, hash, .. } =
+            account.figures;
         let report = ChunkReport {
             chunk,
             outcome,
@@ -201,7 +208,14 @@ mod tests {
 
     fn figures(rows: u64) -> Figures {
         let matched = Matched { in_window: rows - 1, late: 0, not: 1 };
-        Figures { rows_read: rows, matched, rows_inserted: rows, batches: 1, hash: u128::MAX, ..Figures::default() }
+        Figures {
+            rows_read: rows,
+            matched,
+            rows_inserted: rows,
+            batches: 1,
+            hash: u128::MAX,
+            ..Figures::default()
+        }
     }
 
     #[test]
@@ -219,8 +233,20 @@ mod tests {
             book.complete(7, Share::of(Some(Bucket { index, count })), figures(rows));
         }
         let report = reports.try_recv().unwrap();
-        assert_eq!((report.chunk, report.outcome, report.attempts), (7, ChunkOutcome::Completed, 4));
-        assert_eq!((report.rows_read, report.rows_inserted, report.matched, report.unmatched, report.batches), (60, 60, 57, 3, 3));
+        assert_eq!(
+            (report.chunk, report.outcome, report.attempts),
+            (7, ChunkOutcome::Completed, 4)
+        );
+        assert_eq!(
+            (
+                report.rows_read,
+                report.rows_inserted,
+                report.matched,
+                report.unmatched,
+                report.batches
+            ),
+            (60, 60, 57, 3, 3)
+        );
         assert_eq!(report.hash, u128::MAX - 2, "sums wrap");
         assert!(report.finished_at >= report.started_at);
 
@@ -230,7 +256,10 @@ mod tests {
         assert_eq!(book.fail(9, "for another reason".to_owned()), 1, "a chunk fails once");
         book.complete(9, Share::of(None), figures(1));
         let report = reports.try_recv().unwrap();
-        assert_eq!((report.chunk, report.outcome), (9, ChunkOutcome::Failed("for a reason".to_owned())));
+        assert_eq!(
+            (report.chunk, report.outcome),
+            (9, ChunkOutcome::Failed("for a reason".to_owned()))
+        );
         book.begin(8);
         book.complete(8, Share::of(None), figures(1));
         assert_eq!(reports.try_recv().unwrap().chunk, 8);

@@ -24,7 +24,11 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { max_retries: 3, first_pause: Duration::from_millis(500), longest_pause: Duration::from_secs(30) }
+        Self {
+            max_retries: 3,
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+        }
     }
 }
 
@@ -80,14 +84,17 @@ impl From<&ReadError> for Symptom {
     fn from(error: &ReadError) -> Self {
         match error {
             ReadError::Server(error) => error.into(),
-            ReadError::Framing(_) | ReadError::Row(_) => Self { class: ErrorClass::Retry, is_silence: false },
+            ReadError::Framing(_) | ReadError::Row(_) => {
+                Self { class: ErrorClass::Retry, is_silence: false }
+            }
             // It has been tried again already.
             ReadError::Late { source, .. } if Self::from(&**source).class != ErrorClass::Fatal => {
                 Self { class: ErrorClass::Rows, is_silence: false }
             }
-            ReadError::Lookup(_) | ReadError::Late { .. } | ReadError::Lost(_) | ReadError::Task(_) => {
-                Self { class: ErrorClass::Fatal, is_silence: false }
-            }
+            ReadError::Lookup(_)
+            | ReadError::Late { .. }
+            | ReadError::Lost(_)
+            | ReadError::Task(_) => Self { class: ErrorClass::Fatal, is_silence: false },
         }
     }
 }
@@ -183,7 +190,9 @@ impl<'a> Attempts<'a> {
                 match class {
                     _ if outage => counters.retries_outage.add(1),
                     ErrorClass::Ambiguous => counters.retries_ambiguous.add(1),
-                    ErrorClass::Retry | ErrorClass::Rows | ErrorClass::Fatal => counters.retries_refused.add(1),
+                    ErrorClass::Retry | ErrorClass::Rows | ErrorClass::Fatal => {
+                        counters.retries_refused.add(1)
+                    }
                 }
                 counters.trouble.retry(reason, pause);
                 self.number += u32::from(!outage);
@@ -232,8 +241,12 @@ mod tests {
     fn pauses_grow_within_their_bounds() {
         let policy = RetryPolicy { max_retries: 40, ..RetryPolicy::default() };
         for attempt in 1..=40 {
-            let Decision::RetryAfter(pause) = policy.decide(ErrorClass::Retry, attempt) else { panic!("attempt {attempt}") };
-            let whole = Duration::from_millis(500).saturating_mul(1 << (attempt - 1).min(16)).min(Duration::from_secs(30));
+            let Decision::RetryAfter(pause) = policy.decide(ErrorClass::Retry, attempt) else {
+                panic!("attempt {attempt}")
+            };
+            let whole = Duration::from_millis(500)
+                .saturating_mul(1 << (attempt - 1).min(16))
+                .min(Duration::from_secs(30));
             assert!(pause >= whole / 2 && pause <= whole, "{attempt}: {pause:?}");
         }
     }

@@ -10,7 +10,8 @@ use twox_hash::XxHash3_128;
 /// Each side is hashed where it lies. How many columns each has is the same for all rows, so the two say where they meet.
 #[inline]
 pub(super) fn row_hash(source: &[u8], lookup: &[u8]) -> u128 {
-    let sides = [XxHash3_128::oneshot(source).to_le_bytes(), XxHash3_128::oneshot(lookup).to_le_bytes()];
+    let sides =
+        [XxHash3_128::oneshot(source).to_le_bytes(), XxHash3_128::oneshot(lookup).to_le_bytes()];
     XxHash3_128::oneshot(sides.as_flattened())
 }
 
@@ -70,7 +71,8 @@ mod tests {
     #[test]
     fn every_byte_and_every_row_counts() {
         let row: Row<'_> = (b"ab", b"c");
-        let others: [&[Row<'_>]; 5] = [&[(b"ab", b"d")], &[(b"ac", b"c")], &[(b"a", b"bc")], &[row, row], &[]];
+        let others: [&[Row<'_>]; 5] =
+            [&[(b"ab", b"d")], &[(b"ac", b"c")], &[(b"a", b"bc")], &[row, row], &[]];
         for other in others {
             assert_ne!(hashes(&[row]).0, hashes(other).0, "{other:?}");
             assert_ne!(hashes(&[row]).1, hashes(other).1, "{other:?}");

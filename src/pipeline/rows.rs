@@ -35,7 +35,10 @@ pub(super) enum Rows {
 impl Rows {
     pub fn new(format: &RowFormat) -> Self {
         match format {
-            RowFormat::Native(layout) => Self::Native(Blocks { building: BlockBuilder::new(layout.clone()), full: Vec::new() }),
+            RowFormat::Native(layout) => Self::Native(Blocks {
+                building: BlockBuilder::new(layout.clone()),
+                full: Vec::new(),
+            }),
             RowFormat::RowBinary => Self::RowBinary(Pieces::default()),
         }
     }

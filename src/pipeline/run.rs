@@ -62,11 +62,18 @@ impl Pipeline {
             source_settings = source_settings.with("max_block_size", &rows.to_string());
         }
         let native = options.native();
-        let insert_sql = if options.dry_run { statements::dry_run(&job, native) } else { statements::insert(&job, native) };
+        let insert_sql = if options.dry_run {
+            statements::dry_run(&job, native)
+        } else {
+            statements::insert(&job, native)
+        };
         let insert_settings = options.insert_settings(&job);
-        let gate = |connection: &Connection| Arc::new(Gate::new(connection.clone(), counters.clone(), options.outage_wait));
+        let gate = |connection: &Connection| {
+            Arc::new(Gate::new(connection.clone(), counters.clone(), options.outage_wait))
+        };
         let target_gate = gate(&servers.target);
-        let source_gate = if servers.are_one() { target_gate.clone() } else { gate(&servers.source) };
+        let source_gate =
+            if servers.are_one() { target_gate.clone() } else { gate(&servers.source) };
         let shared = Shared {
             servers,
             job,
@@ -96,7 +103,8 @@ impl Pipeline {
     /// The server's refusal.
     pub async fn preflight(&self) -> Result<(), crate::clickhouse::Error> {
         let Shared { servers, insert_sql, insert_settings, .. } = &*self.shared;
-        let insert = async || servers.target.insert("preflight", insert_sql, insert_settings, &[]).await;
+        let insert =
+            async || servers.target.insert("preflight", insert_sql, insert_settings, &[]).await;
         ask(Attempts::at_target(&self.shared), "trying the insert without rows", insert).await
     }
 
@@ -173,12 +181,22 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`PipelineError::Count`] where rows are missing or too many.
-    pub async fn check_count(&self, plan: &Plan, counted: u64, streamed: u64) -> Result<(), PipelineError> {
+    pub async fn check_count(
+        &self,
+        plan: &Plan,
+        counted: u64,
+        streamed: u64,
+    ) -> Result<(), PipelineError> {
         check_count(&self.shared, &plan.scope, counted, streamed).await
     }
 
     /// Streams one wave after the other, while the next one's attributes are loaded.
-    async fn run_waves(&self, plan: &Plan, work: &Work, book: Arc<ChunkBook>) -> Result<Outcome, PipelineError> {
+    async fn run_waves(
+        &self,
+        plan: &Plan,
+        work: &Work,
+        book: Arc<ChunkBook>,
+    ) -> Result<Outcome, PipelineError> {
         let shared = &self.shared;
         if shared.job.lookup.is_some() {
             shared.counters.enter(Phase::Lookup);
@@ -195,7 +213,8 @@ impl Pipeline {
             shared.counters.waves.add(1);
             if current.wave.bucket.is_some_and(|bucket| bucket.index > 0) {
                 // The chunks of a wave that is split by keys are read once for each part.
-                let again = current.wave.chunks.clone().filter(|&chunk| work.is_pending(chunk)).count();
+                let again =
+                    current.wave.chunks.clone().filter(|&chunk| work.is_pending(chunk)).count();
                 shared.counters.chunks.add(again as u64);
             }
             let loaded = AtomicBool::new(false);
@@ -229,7 +248,10 @@ impl Pipeline {
         match swept.await {
             Ok(0) => 0,
             Ok(rows) => {
-                tracing::info!(rows, "rows that were deleted in the source while the load was on are deleted in the target as well");
+                tracing::info!(
+                    rows,
+                    "rows that were deleted in the source while the load was on are deleted in the target as well"
+                );
                 rows
             }
             Err(error) => {
@@ -245,11 +267,22 @@ impl Pipeline {
 
     /// The attributes of a row that finds nothing.
     async fn miss(&self) -> Result<Vec<u8>, PipelineError> {
-        let Some(lookup) = self.shared.job.lookup.as_ref().filter(|lookup| !lookup.columns.is_empty()) else { return Ok(Vec::new()) };
+        let Some(lookup) =
+            self.shared.job.lookup.as_ref().filter(|lookup| !lookup.columns.is_empty())
+        else {
+            return Ok(Vec::new());
+        };
         let settings = statements::lookup_settings(&self.shared.job);
         let (source, sql) = (&self.shared.servers.source, statements::miss(lookup));
         let what = "asking what a join that misses gives";
-        let answer = ask(Attempts::at_source(&self.shared), what, async || source.fetch("miss", &sql, "RowBinary", &settings).await).await;
-        answer.map_err(|source| PipelineError::Query { what, table: lookup.table.name.clone(), source: Box::new(source) })
+        let answer = ask(Attempts::at_source(&self.shared), what, async || {
+            source.fetch("miss", &sql, "RowBinary", &settings).await
+        })
+        .await;
+        answer.map_err(|source| PipelineError::Query {
+            what,
+            table: lookup.table.name.clone(),
+            source: Box::new(source),
+        })
     }
 }

@@ -72,14 +72,22 @@ pub fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u64 {
 impl PipelineOptions {
     /// What a run does unless it is told otherwise: writes, in the format that the server takes fastest, and has as much patience with faults as the
     /// program's defaults.
-    pub fn new(job: &BoundJob, memory: &MemoryPlan, readers: Concurrency, inserters: Concurrency) -> Self {
+    pub fn new(
+        job: &BoundJob,
+        memory: &MemoryPlan,
+        readers: Concurrency,
+        inserters: Concurrency,
+    ) -> Self {
         Self {
             dry_run: false,
             ordered: false,
             batch_rows: DEFAULT_BATCH_ROWS,
             batch_bytes: memory.batch_bytes,
             stream_block_rows: None,
-            format: job.native_layout.as_ref().map_or(RowFormat::RowBinary, |layout| RowFormat::Native(layout.clone())),
+            format: job
+                .native_layout
+                .as_ref()
+                .map_or(RowFormat::RowBinary, |layout| RowFormat::Native(layout.clone())),
             readers,
             inserters,
             queue_bytes: memory.queue,

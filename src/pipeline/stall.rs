@@ -35,7 +35,10 @@ impl Stall {
         let broke = match error {
             ReadError::Server(error) => error.is_silence() || error.is_mid_stream(),
             ReadError::Framing(_) | ReadError::Row(_) => true,
-            ReadError::Lookup(_) | ReadError::Late { .. } | ReadError::Lost(_) | ReadError::Task(_) => false,
+            ReadError::Lookup(_)
+            | ReadError::Late { .. }
+            | ReadError::Lost(_)
+            | ReadError::Task(_) => false,
         };
         // No server waits for less.
         if !broke || self.longest < Duration::from_secs(1) {
@@ -43,7 +46,10 @@ impl Stall {
         }
         let sql = "SELECT toFloat64(value) AS seconds FROM system.settings WHERE name = 'http_send_timeout'";
         let limit = shared.servers.source.row::<Limit>("stall", sql).await;
-        let limit = limit.ok().and_then(|limit| Duration::try_from_secs_f64(limit.seconds).ok()).unwrap_or(DEFAULT);
+        let limit = limit
+            .ok()
+            .and_then(|limit| Duration::try_from_secs_f64(limit.seconds).ok())
+            .unwrap_or(DEFAULT);
         let explains = self.longest >= limit;
         if explains {
             tracing::warn!(

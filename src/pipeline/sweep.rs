@@ -43,7 +43,10 @@ pub(super) async fn sweep(shared: &Shared, plan: &Plan, miss: &[u8]) -> Result<u
                 sleep(pause).await;
             }
             Verdict::GiveUp | Verdict::Stopped | Verdict::Lost(_) => {
-                return Err(PipelineError::Deletions { table: shared.job.source.name.clone(), source: error.into() });
+                return Err(PipelineError::Deletions {
+                    table: shared.job.source.name.clone(),
+                    source: error.into(),
+                });
             }
         }
     }
@@ -53,10 +56,17 @@ pub(super) async fn sweep(shared: &Shared, plan: &Plan, miss: &[u8]) -> Result<u
 async fn takes_deletions(shared: &Shared) -> Result<bool, PipelineError> {
     let (job, target) = (&shared.job, &shared.servers.target);
     let (what, name) = ("asking for the engine", &job.target.name);
-    let found = ask(Attempts::at_target(shared), what, async || replacing_columns(target, name).await).await;
-    let found = found.map_err(|source| PipelineError::Query { what, table: name.clone(), source: Box::new(source) })?;
+    let found =
+        ask(Attempts::at_target(shared), what, async || replacing_columns(target, name).await)
+            .await;
+    let found = found.map_err(|source| PipelineError::Query {
+        what,
+        table: name.clone(),
+        source: Box::new(source),
+    })?;
     Ok(found.is_some_and(|(version, deleted)| {
-        let copies_deleted = job.source_deleted.as_ref().is_some_and(|flag| copied(job, &deleted) == Some(flag));
+        let copies_deleted =
+            job.source_deleted.as_ref().is_some_and(|flag| copied(job, &deleted) == Some(flag));
         copies_deleted && copied(job, &version).is_some()
     }))
 }
@@ -82,10 +92,17 @@ impl<E: Into<ReadError>> From<E> for Failure {
 /// Reads the deletions and inserts them, batch by batch, as rows that find nothing.
 async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u64, Failure> {
     // They are no chunk's rows, and are counted with none.
-    let attempt = Attempt::begin(plan.chunks.len(), Share::of(None), Arc::new(ChunkBook::new(None)), Arc::new(Counters::default()));
-    let mut stream = shared.servers.source.stream("deleted", sql, &statements::deleted_settings(&shared.job))?;
+    let attempt = Attempt::begin(
+        plan.chunks.len(),
+        Share::of(None),
+        Arc::new(ChunkBook::new(None)),
+        Arc::new(Counters::default()),
+    );
+    let mut stream =
+        shared.servers.source.stream("deleted", sql, &statements::deleted_settings(&shared.job))?;
     let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
-    let mut builder = BatchBuilder::new(attempt, shared.options.batch_limits(), &shared.options.format);
+    let mut builder =
+        BatchBuilder::new(attempt, shared.options.batch_limits(), &shared.options.format);
     let mut rows = 0;
     while let Some(piece) = stream.next().await? {
         framer.push(&piece, &mut |group| {
@@ -109,9 +126,11 @@ async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u6
 
 async fn insert(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
     let token = format!("{}-deleted-{:032x}", shared.options.token_prefix, batch.digest);
-    let settings: Settings = shared.insert_settings.clone().with("insert_deduplication_token", &token);
+    let settings: Settings =
+        shared.insert_settings.clone().with("insert_deduplication_token", &token);
     let (what, target) = ("inserting deletions", &shared.servers.target);
-    let insert = async || target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await;
+    let insert =
+        async || target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await;
     ask(Attempts::at_target(shared), what, insert).await.map_err(|source| PipelineError::Query {
         what,
         table: shared.job.target.name.clone(),

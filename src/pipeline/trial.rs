@@ -59,7 +59,15 @@ pub async fn trial(
     let options = PipelineOptions { dry_run: true, batch_rows, ..options };
     let (counters, stop) = (Arc::new(Counters::default()), Stop::new());
     let throttle = Throttle::new(options.readers, options.inserters);
-    let pipeline = Pipeline::new(servers.clone(), job.clone(), options, counters.clone(), stop.clone(), None, throttle);
+    let pipeline = Pipeline::new(
+        servers.clone(),
+        job.clone(),
+        options,
+        counters.clone(),
+        stop.clone(),
+        None,
+        throttle,
+    );
     let chosen = middle(plan.chunks.len(), readers * CHUNKS_A_READER);
     let pending = (0..plan.chunks.len()).map(|chunk| chosen.contains(&chunk)).collect();
     let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
@@ -103,7 +111,9 @@ impl Seen {
         let now = Instant::now();
         match (self.first, self.last) {
             (None, _) if rows > 0 => self.first = Some((now, rows)),
-            (Some((_, before)), last) if rows > last.map_or(before, |(_, rows)| rows) => self.last = Some((now, rows)),
+            (Some((_, before)), last) if rows > last.map_or(before, |(_, rows)| rows) => {
+                self.last = Some((now, rows))
+            }
             _ => {}
         }
         match self.first {
@@ -115,7 +125,9 @@ impl Seen {
     /// Between the first acknowledgement and the last; of a partition that is one batch, from the beginning.
     fn found(&self, rows: u64) -> Option<Trial> {
         match (self.first, self.last) {
-            (Some((first, before)), Some((last, after))) => Some(Trial { rows: after - before, elapsed: last.duration_since(first) }),
+            (Some((first, before)), Some((last, after))) => {
+                Some(Trial { rows: after - before, elapsed: last.duration_since(first) })
+            }
             _ if rows > 0 => Some(Trial { rows, elapsed: self.began.elapsed() }),
             _ => None,
         }

@@ -49,10 +49,15 @@ impl WaveContext<'_> {
     pub async fn load_next(&self, planner: &mut WavePlanner) -> Result<Next, PipelineError> {
         while let Some(wave) = planner.next_wave() {
             if wave.bucket.is_some() && self.shared.options.ordered {
-                return Err(PipelineError::DividedKeys { table: self.shared.job.target.name.clone() });
+                return Err(PipelineError::DividedKeys {
+                    table: self.shared.job.target.name.clone(),
+                });
             }
             let Some(lookup) = &self.shared.job.lookup else {
-                return Ok(Next::Wave(ReadyWave { wave, enricher: Arc::new(Enricher::without_lookup(self.sampler.clone())) }));
+                return Ok(Next::Wave(ReadyWave {
+                    wave,
+                    enricher: Arc::new(Enricher::without_lookup(self.sampler.clone())),
+                }));
             };
             tokio::select! {
                 () = self.shared.throttle.opened() => {}
@@ -62,9 +67,20 @@ impl WaveContext<'_> {
                 Loaded::Map(loaded) => {
                     planner.learn(loaded.rows, loaded.peak_bytes);
                     tracing::debug!(wave = wave.number + 1, chunks = ?wave.chunks, rows = loaded.rows, bytes = loaded.peak_bytes, "attributes are loaded");
-                    let late = self.plan.scope.window.map(|window| LateLookup::new(self.shared.clone(), window));
+                    let late = self
+                        .plan
+                        .scope
+                        .window
+                        .map(|window| LateLookup::new(self.shared.clone(), window));
                     let (miss, sampler) = (self.miss.clone(), self.sampler.clone());
-                    let enricher = Enricher::new(loaded.map, loaded.memory, miss, lookup.nullable_keys(), late, sampler);
+                    let enricher = Enricher::new(
+                        loaded.map,
+                        loaded.memory,
+                        miss,
+                        lookup.nullable_keys(),
+                        late,
+                        sampler,
+                    );
                     return Ok(Next::Wave(ReadyWave { wave, enricher: Arc::new(enricher) }));
                 }
                 Loaded::TooLarge { rows } => {
@@ -87,7 +103,8 @@ impl WaveContext<'_> {
         let ReadyWave { wave, enricher } = ready;
         let shared = self.shared;
         let list = self.plan.chunks.get(wave.chunks.clone()).unwrap_or_default();
-        let list: Vec<_> = list.iter().filter(|chunk| self.work.is_pending(chunk.number)).cloned().collect();
+        let list: Vec<_> =
+            list.iter().filter(|chunk| self.work.is_pending(chunk.number)).cloned().collect();
         let readers = shared.options.readers.most().min(list.len().max(1));
         let scope = self.plan.scope.in_bucket(wave.bucket);
         let chunks = ChunkList::new(list);

@@ -23,7 +23,13 @@ pub struct Work {
 impl Work {
     /// The whole plan, counted; nobody is told.
     pub fn all(plan: &Plan) -> Self {
-        Self { pending: vec![true; plan.chunks.len()], count: true, rows_before: 0, reports: None, counted: None }
+        Self {
+            pending: vec![true; plan.chunks.len()],
+            count: true,
+            rows_before: 0,
+            reports: None,
+            counted: None,
+        }
     }
 
     /// Whether the chunk of this number is to be done.

@@ -51,24 +51,32 @@ pub(super) async fn statistics(
     let slots = if let Some(leading) = leading {
         slots(connection, leading, &from).await?
     } else {
-        let rows = connection.rows::<SlotRow>("plan", &format!("SELECT 0 AS slot, count() AS rows {from}")).await?;
+        let rows = connection
+            .rows::<SlotRow>("plan", &format!("SELECT 0 AS slot, count() AS rows {from}"))
+            .await?;
         vec![rows.first().map_or(0, |row| row.rows)]
     };
-    let columns: Vec<_> = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    let columns: Vec<_> =
+        lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
     let attributes = if columns.is_empty() {
         0.0
     } else {
         let list = columns.join(", ");
         // The length in RowBinary, which is how attributes are kept.
-        let sql =
-            format!("SELECT avgOrNull(length(formatRow('RowBinary', {list}))) AS bytes FROM (SELECT {list} {from} LIMIT {SAMPLE_ROWS})");
+        let sql = format!(
+            "SELECT avgOrNull(length(formatRow('RowBinary', {list}))) AS bytes FROM (SELECT {list} {from} LIMIT {SAMPLE_ROWS})"
+        );
         connection.row::<Length>("plan", &sql).await?.bytes.unwrap_or_default()
     };
     Ok(AttributeStatistics { slots, bytes_per_row: KEY_BYTES + attributes })
 }
 
 /// Slot 2k is what lies before leading value k (and behind the one before), slot 2k + 1 is that value itself.
-async fn slots(connection: &Connection, leading: &LeadingColumn, from: &str) -> Result<Vec<u64>, ServerError> {
+async fn slots(
+    connection: &Connection,
+    leading: &LeadingColumn,
+    from: &str,
+) -> Result<Vec<u64>, ServerError> {
     let LeadingColumn { lookup, values, .. } = leading;
     let mut slots = vec![0; 2 * values.len() + 1];
     let slot = if values.is_empty() {

@@ -7,7 +7,10 @@ use super::key::{KeyColumn, bounding_prefix};
 use super::ranges::Bound;
 use super::stored::Stored;
 use super::{ChunkBounds, PlanError};
-use crate::clickhouse::{Connection, Error as ServerError, ErrorClass, Settings, TableSchema, quote_identifier, quote_literal};
+use crate::clickhouse::{
+    Connection, Error as ServerError, ErrorClass, Settings, TableSchema, quote_identifier,
+    quote_literal,
+};
 
 /// Finds bounds such that there are about `chunk_rows` rows, versions not collapsed, between each two.
 ///
@@ -21,11 +24,18 @@ pub(super) async fn boundaries(
 ) -> Result<ChunkBounds, PlanError> {
     match from_index(connection, table, stored, chunk_rows).await {
         Ok(boundaries) => Ok(boundaries),
-        Err(error) if matches!(error, ServerError::Server { .. }) && error.class() == ErrorClass::Fatal => {
+        Err(error)
+            if matches!(error, ServerError::Server { .. })
+                && error.class() == ErrorClass::Fatal =>
+        {
             tracing::warn!(%error, "the primary index cannot be read, so the partition is read as one chunk");
             Ok(ChunkBounds::default())
         }
-        Err(source) => Err(PlanError::Server { what: "reading the primary index", table: table.name.clone(), source }),
+        Err(source) => Err(PlanError::Server {
+            what: "reading the primary index",
+            table: table.name.clone(),
+            source,
+        }),
     }
 }
 
@@ -44,7 +54,11 @@ struct Row {
 /// In a predicate, a key column that is a column of the table must be quoted; any other is an expression, as the server writes it.
 fn key_column(table: &TableSchema, described: Described) -> KeyColumn {
     let Described { name, type_name } = described;
-    let expression = if table.column(&name).is_some() { quote_identifier(&name).to_string() } else { name.clone() };
+    let expression = if table.column(&name).is_some() {
+        quote_identifier(&name).to_string()
+    } else {
+        name.clone()
+    };
     KeyColumn { name, expression, type_name }
 }
 
@@ -52,44 +66,76 @@ fn key_column(table: &TableSchema, described: Described) -> KeyColumn {
 ///
 /// # Errors
 /// [`PlanError::OtherKey`] where the bounds are in other columns, and [`PlanError::Server`].
-pub(super) async fn check_bounds(connection: &Connection, table: &TableSchema, bounds: &ChunkBounds) -> Result<(), PlanError> {
+pub(super) async fn check_bounds(
+    connection: &Connection,
+    table: &TableSchema,
+    bounds: &ChunkBounds,
+) -> Result<(), PlanError> {
     if bounds.bounds.is_empty() && bounds.key.is_empty() {
         return Ok(());
     }
     let asked = bounding_key(connection, table).await;
-    let key = asked.map_err(|source| PlanError::Server { what: "reading the primary key", table: table.name.clone(), source })?;
+    let key = asked.map_err(|source| PlanError::Server {
+        what: "reading the primary key",
+        table: table.name.clone(),
+        source,
+    })?;
     if bounds.is_whole() && key.starts_with(&bounds.key) {
         return Ok(());
     }
     let text = |key: &[KeyColumn]| match key {
         [] => "nothing".to_owned(),
-        key => key.iter().map(|column| format!("{} {}", column.expression, column.type_name)).collect::<Vec<_>>().join(", "),
+        key => key
+            .iter()
+            .map(|column| format!("{} {}", column.expression, column.type_name))
+            .collect::<Vec<_>>()
+            .join(", "),
     };
-    Err(PlanError::OtherKey { table: table.name.clone(), bounds: text(&bounds.key), key: text(&key) })
+    Err(PlanError::OtherKey {
+        table: table.name.clone(),
+        bounds: text(&bounds.key),
+        key: text(&key),
+    })
 }
 
 /// The table function that shows the primary index.
 fn index_of(table: &TableSchema) -> String {
-    format!("mergeTreeIndex({}, {})", quote_literal(&table.name.database), quote_literal(&table.name.table))
+    format!(
+        "mergeTreeIndex({}, {})",
+        quote_literal(&table.name.database),
+        quote_literal(&table.name.table)
+    )
 }
 
 /// The columns in which bounds of this table are.
-async fn bounding_key(connection: &Connection, table: &TableSchema) -> Result<Vec<KeyColumn>, ServerError> {
-    let described = connection.rows::<Described>("plan", &format!("DESCRIBE {}", index_of(table))).await?;
-    let columns = described.into_iter().skip_while(|column| column.name != "rows_in_granule").skip(1);
+async fn bounding_key(
+    connection: &Connection,
+    table: &TableSchema,
+) -> Result<Vec<KeyColumn>, ServerError> {
+    let described =
+        connection.rows::<Described>("plan", &format!("DESCRIBE {}", index_of(table))).await?;
+    let columns =
+        described.into_iter().skip_while(|column| column.name != "rows_in_granule").skip(1);
     Ok(bounding_prefix(columns.map(|column| key_column(table, column)).collect()))
 }
 
-async fn from_index(connection: &Connection, table: &TableSchema, stored: &Stored, chunk_rows: u64) -> Result<ChunkBounds, ServerError> {
+async fn from_index(
+    connection: &Connection,
+    table: &TableSchema,
+    stored: &Stored,
+    chunk_rows: u64,
+) -> Result<ChunkBounds, ServerError> {
     let index = index_of(table);
     let key = bounding_key(connection, table).await?;
     if key.is_empty() {
         return Ok(ChunkBounds::default());
     }
-    let names: Vec<_> = key.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    let names: Vec<_> =
+        key.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
     let list = names.join(", ");
-    let text =
-        |(position, column): (usize, &KeyColumn)| format!("hex({})", column.text_of(&format!("tupleElement(first, {})", position + 1)));
+    let text = |(position, column): (usize, &KeyColumn)| {
+        format!("hex({})", column.text_of(&format!("tupleElement(first, {})", position + 1)))
+    };
     let texts: Vec<_> = key.iter().enumerate().map(text).collect();
     // The granules of all parts in the key's order; each chunk begins behind the first granule that reaches its share of the rows.
     let sql = format!(
@@ -105,7 +151,11 @@ async fn from_index(connection: &Connection, table: &TableSchema, stored: &Store
         stored.names
     );
     let rows = connection.rows_with::<Row>("plan", &sql, &Settings::common()).await?;
-    let bounds =
-        rows.into_iter().filter_map(|row| row.bound.iter().map(|text| hexadecimal::decode(text)).collect::<Option<Bound>>()).collect();
+    let bounds = rows
+        .into_iter()
+        .filter_map(|row| {
+            row.bound.iter().map(|text| hexadecimal::decode(text)).collect::<Option<Bound>>()
+        })
+        .collect();
     Ok(ChunkBounds { key, bounds, newest_block: None })
 }

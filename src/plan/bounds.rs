@@ -29,12 +29,17 @@ impl ChunkBounds {
 
     /// The chunks between the bounds.
     pub(super) fn chunks(&self) -> Vec<Chunk> {
-        predicates(&self.key, &self.bounds).into_iter().enumerate().map(|(number, range)| Chunk { number, range }).collect()
+        predicates(&self.key, &self.bounds)
+            .into_iter()
+            .enumerate()
+            .map(|(number, range)| Chunk { number, range })
+            .collect()
     }
 
     /// Whether every bound has a value for each key column; a text that somebody edited may not.
     pub(super) fn is_whole(&self) -> bool {
-        self.bounds.iter().all(|bound| bound.len() == self.key.len()) && (self.bounds.is_empty() || !self.key.is_empty())
+        self.bounds.iter().all(|bound| bound.len() == self.key.len())
+            && (self.bounds.is_empty() || !self.key.is_empty())
     }
 }
 
@@ -57,16 +62,16 @@ mod texts {
             Ok(text) => Value::Text(text.to_owned()),
             Err(_) => Value::Hexadecimal { hex: super::super::hexadecimal::encode(bytes) },
         };
-        let values: Vec<Vec<Value>> = bounds.iter().map(|bound| bound.iter().map(value).collect()).collect();
+        let values: Vec<Vec<Value>> =
+            bounds.iter().map(|bound| bound.iter().map(value).collect()).collect();
         values.serialize(serializer)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bound>, D::Error> {
         let bytes = |value: Value| match value {
             Value::Text(text) => Ok(text.into_bytes()),
-            Value::Hexadecimal { hex } => {
-                super::super::hexadecimal::decode(&hex).ok_or_else(|| D::Error::custom(format!("{hex:?} is not hexadecimal")))
-            }
+            Value::Hexadecimal { hex } => super::super::hexadecimal::decode(&hex)
+                .ok_or_else(|| D::Error::custom(format!("{hex:?} is not hexadecimal"))),
         };
         let values = Vec::<Vec<Value>>::deserialize(deserializer)?;
         values.into_iter().map(|bound| bound.into_iter().map(bytes).collect()).collect()
@@ -86,7 +91,10 @@ mod tests {
         };
         let bounds = ChunkBounds {
             key: vec![column("project", "String"), column("day", "Date")],
-            bounds: vec![vec![b"p'\"\xff\x00".to_vec(), b"2025-11-01".to_vec()], vec!["ü".into(), b"2025-11-02".to_vec()]],
+            bounds: vec![
+                vec![b"p'\"\xff\x00".to_vec(), b"2025-11-01".to_vec()],
+                vec!["ü".into(), b"2025-11-02".to_vec()],
+            ],
             newest_block: Some(7),
         };
         let text = serde_json::to_string(&bounds).unwrap();
@@ -96,6 +104,8 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<ChunkBounds>(&text).unwrap(), bounds);
         assert_eq!(bounds.chunks().len(), bounds.chunk_count());
-        assert!(serde_json::from_str::<ChunkBounds>(r#"{"key":[],"bounds":[[{"hex":"0g"}]]}"#).is_err());
+        assert!(
+            serde_json::from_str::<ChunkBounds>(r#"{"key":[],"bounds":[[{"hex":"0g"}]]}"#).is_err()
+        );
     }
 }

@@ -10,7 +10,9 @@ pub enum PlanError {
     #[error(transparent)]
     Partition(#[from] PartitionError),
     /// The table is not partitioned as the partition's name supposes.
-    #[error("the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month")]
+    #[error(
+        "the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month"
+    )]
     PartitionedOtherwise {
         /// Which table.
         table: TableName,
@@ -18,7 +20,9 @@ pub enum PlanError {
         partition_key: String,
     },
     /// The chunks of an earlier plan cannot be rebuilt: their bounds are in other columns than the table's primary key now begins with.
-    #[error("the chunks were planned by {bounds}, and the primary key of the source table {table} is now {key}; they cannot be rebuilt")]
+    #[error(
+        "the chunks were planned by {bounds}, and the primary key of the source table {table} is now {key}; they cannot be rebuilt"
+    )]
     OtherKey {
         /// Which table.
         table: TableName,
@@ -45,7 +49,9 @@ impl PlanError {
     pub fn table(&self) -> Option<&TableName> {
         match self {
             Self::Partition(_) => None,
-            Self::PartitionedOtherwise { table, .. } | Self::OtherKey { table, .. } | Self::Server { table, .. } => Some(table),
+            Self::PartitionedOtherwise { table, .. }
+            | Self::OtherKey { table, .. }
+            | Self::Server { table, .. } => Some(table),
         }
     }
 }

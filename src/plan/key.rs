@@ -22,7 +22,11 @@ impl KeyColumn {
     ///
     /// Times are written in UTC: local text is ambiguous in the hour that a time zone has twice.
     pub(super) fn text_of(&self, value: &str) -> String {
-        if self.utc_type().is_some() { format!("toString(toTimeZone({value}, 'UTC'))") } else { format!("toString({value})") }
+        if self.utc_type().is_some() {
+            format!("toString(toTimeZone({value}, 'UTC'))")
+        } else {
+            format!("toString({value})")
+        }
     }
 
     /// SQL for the value that this text stands for.
@@ -40,7 +44,9 @@ impl KeyColumn {
         let parsed = DataType::parse(&self.type_name).ok()?;
         match parsed.strip_low_cardinality() {
             DataType::DateTime(_) => Some("DateTime('UTC')".to_owned()),
-            DataType::DateTime64 { precision, .. } => Some(format!("DateTime64({precision}, 'UTC')")),
+            DataType::DateTime64 { precision, .. } => {
+                Some(format!("DateTime64({precision}, 'UTC')"))
+            }
             _ => None,
         }
     }
@@ -52,8 +58,12 @@ impl KeyColumn {
 /// order does not matter: a range says which values it holds, not where they lie.
 pub(super) fn bounding_prefix(key: Vec<KeyColumn>) -> Vec<KeyColumn> {
     let fits = |column: &KeyColumn| {
-        DataType::parse(&column.type_name)
-            .is_ok_and(|parsed| !parsed.is_nullable() && !parsed.contains_float() && !parsed.contains_json() && is_plain(&parsed))
+        DataType::parse(&column.type_name).is_ok_and(|parsed| {
+            !parsed.is_nullable()
+                && !parsed.contains_float()
+                && !parsed.contains_json()
+                && is_plain(&parsed)
+        })
     };
     key.into_iter().take_while(fits).collect()
 }
@@ -62,7 +72,11 @@ pub(super) fn bounding_prefix(key: Vec<KeyColumn>) -> Vec<KeyColumn> {
 fn is_plain(parsed: &DataType) -> bool {
     !matches!(
         parsed.strip_low_cardinality(),
-        DataType::Array(_) | DataType::Map { .. } | DataType::Tuple(_) | DataType::Nested(_) | DataType::Variant(_)
+        DataType::Array(_)
+            | DataType::Map { .. }
+            | DataType::Tuple(_)
+            | DataType::Nested(_)
+            | DataType::Variant(_)
     )
 }
 
@@ -71,7 +85,11 @@ mod tests {
     use super::*;
 
     fn prefix(types: &[&str]) -> usize {
-        let column = |name: &&str| KeyColumn { name: "x".to_owned(), expression: "x".to_owned(), type_name: (*name).to_owned() };
+        let column = |name: &&str| KeyColumn {
+            name: "x".to_owned(),
+            expression: "x".to_owned(),
+            type_name: (*name).to_owned(),
+        };
         bounding_prefix(types.iter().map(column).collect()).len()
     }
 
@@ -85,7 +103,11 @@ mod tests {
 
     #[test]
     fn times_travel_in_utc() {
-        let column = |type_name: &str| KeyColumn { name: "t".to_owned(), expression: "t".to_owned(), type_name: type_name.to_owned() };
+        let column = |type_name: &str| KeyColumn {
+            name: "t".to_owned(),
+            expression: "t".to_owned(),
+            type_name: type_name.to_owned(),
+        };
         let zoned = column("DateTime64(3, 'America/New_York')");
         assert_eq!(zoned.text_of("t"), "toString(toTimeZone(t, 'UTC'))");
         assert_eq!(zoned.literal(b"x"), "CAST('x' AS DateTime64(3, 'UTC'))");

@@ -47,7 +47,9 @@ impl LeadingColumn {
 
 /// Values of the same type, dictionaries and NULLs aside, have the same order on both sides.
 fn orders_alike(ours: &KeyColumn, theirs: &str) -> bool {
-    let (Ok(ours), Ok(theirs)) = (DataType::parse(&ours.type_name), DataType::parse(theirs)) else { return false };
+    let (Ok(ours), Ok(theirs)) = (DataType::parse(&ours.type_name), DataType::parse(theirs)) else {
+        return false;
+    };
     let plain = |parsed: &DataType| parsed.strip_low_cardinality().strip_nullable().clone();
     plain(&ours) == plain(&theirs)
 }

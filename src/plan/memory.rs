@@ -97,18 +97,42 @@ impl MemoryPlan {
         // are the slower side the queue is always full.
         let queued = inserters.saturating_add(inserters.div_ceil(2)).max(1);
         let batches = readers.saturating_add(queued);
-        let least_late = if late { readers.saturating_mul(SMALLEST_LATE_BYTES).saturating_add(SMALLEST_ANSWERS_BYTES) } else { 0 };
-        let least = fixed + batches.saturating_mul(SMALLEST_BATCH_BYTES) + least_late + SMALLEST_ATTRIBUTES_BYTES;
+        let least_late = if late {
+            readers.saturating_mul(SMALLEST_LATE_BYTES).saturating_add(SMALLEST_ANSWERS_BYTES)
+        } else {
+            0
+        };
+        let least = fixed
+            + batches.saturating_mul(SMALLEST_BATCH_BYTES)
+            + least_late
+            + SMALLEST_ATTRIBUTES_BYTES;
         if usable < least {
-            return Err(MemoryTooSmall { total, needed: least / (100 - ALLOCATOR_PERCENT) * 100 + 100, readers, inserters });
+            return Err(MemoryTooSmall {
+                total,
+                needed: least / (100 - ALLOCATOR_PERCENT) * 100 + 100,
+                readers,
+                inserters,
+            });
         }
         let share = (usable - fixed - least_late) / 2 / batches;
         let batch_bytes = batch_bytes.min(share.max(SMALLEST_BATCH_BYTES));
         let queue = queued.saturating_mul(batch_bytes);
         let reading = readers.saturating_mul(READER_BYTES + batch_bytes);
         let left = usable - BASE_BYTES - reading - queue;
-        let late = if late { LateMemory::divide(readers, batch_bytes, left) } else { LateMemory::default() };
-        Ok(Self { total, base: BASE_BYTES, readers: reading, queue, late, attributes: left.saturating_sub(late.total), batch_bytes })
+        let late = if late {
+            LateMemory::divide(readers, batch_bytes, left)
+        } else {
+            LateMemory::default()
+        };
+        Ok(Self {
+            total,
+            base: BASE_BYTES,
+            readers: reading,
+            queue,
+            late,
+            attributes: left.saturating_sub(late.total),
+            batch_bytes,
+        })
     }
 
     /// The most that the attributes of one wave may take while the next wave's are being loaded.
@@ -138,11 +162,16 @@ mod tests {
         for total in [84 * MIB, 128 * MIB, 130 * MIB, 300 * MIB, 1000 * MIB, 64_000 * MIB] {
             for (readers, inserters) in [(1, 1), (2, 2), (4, 8)] {
                 for late in [false, true] {
-                    let demand = MemoryDemand { total, readers, inserters, batch_bytes: 128 * MIB, late };
+                    let demand =
+                        MemoryDemand { total, readers, inserters, batch_bytes: 128 * MIB, late };
                     let Ok(plan) = MemoryPlan::divide(demand) else { continue };
-                    let sum = plan.base + plan.readers + plan.queue + plan.late.total + plan.attributes;
+                    let sum =
+                        plan.base + plan.readers + plan.queue + plan.late.total + plan.attributes;
                     assert!(sum <= total && sum > total / 100 * 90, "{plan:?}");
-                    assert!(plan.batch_bytes >= SMALLEST_BATCH_BYTES && plan.batch_bytes <= 128 * MIB, "{plan:?}");
+                    assert!(
+                        plan.batch_bytes >= SMALLEST_BATCH_BYTES && plan.batch_bytes <= 128 * MIB,
+                        "{plan:?}"
+                    );
                     assert!(plan.attributes >= SMALLEST_ATTRIBUTES_BYTES, "{plan:?}");
                     assert_eq!(late, plan.late != LateMemory::default(), "{plan:?}");
                 }
@@ -152,9 +181,18 @@ mod tests {
 
     #[test]
     fn much_memory_leaves_batches_as_wanted_and_little_is_refused() {
-        let demand = MemoryDemand { total: 64_000 * MIB, readers: 2, inserters: 2, batch_bytes: 128 * MIB, late: true };
+        let demand = MemoryDemand {
+            total: 64_000 * MIB,
+            readers: 2,
+            inserters: 2,
+            batch_bytes: 128 * MIB,
+            late: true,
+        };
         assert_eq!(MemoryPlan::divide(demand).unwrap().batch_bytes, 128 * MIB);
         let error = MemoryPlan::divide(MemoryDemand { total: 50 * MIB, ..demand }).unwrap_err();
-        assert!(MemoryPlan::divide(MemoryDemand { total: error.needed, ..demand }).is_ok(), "{error}");
+        assert!(
+            MemoryPlan::divide(MemoryDemand { total: error.needed, ..demand }).is_ok(),
+            "{error}"
+        );
     }
 }

@@ -22,7 +22,9 @@ pub enum MonthsError {
     #[error(transparent)]
     Month(#[from] PartitionError),
     /// The first comes after the last.
-    #[error("{first} comes after {last}; the first month of a range is the older one, whatever comes first in the work")]
+    #[error(
+        "{first} comes after {last}; the first month of a range is the older one, whatever comes first in the work"
+    )]
     Backwards {
         /// The first.
         first: String,
@@ -61,7 +63,11 @@ impl FromStr for Months {
             Err(error) => Err(error.into()),
         };
         let (first, last) = (month(first)?, month(last)?);
-        if first > last { Err(MonthsError::Backwards { first, last }) } else { Ok(Self { first, last }) }
+        if first > last {
+            Err(MonthsError::Backwards { first, last })
+        } else {
+            Ok(Self { first, last })
+        }
     }
 }
 
@@ -84,7 +90,17 @@ mod tests {
             assert!(!months.contains(id), "{id}");
         }
         assert_eq!("202401..202401".parse::<Months>().unwrap().ids(), ["202401"]);
-        for text in ["", "202401", "..", "202401..", "202401..x", "id:a..id:b", "202413..202501", "202402..202401", "202401...202402"] {
+        for text in [
+            "",
+            "202401",
+            "..",
+            "202401..",
+            "202401..x",
+            "id:a..id:b",
+            "202413..202501",
+            "202402..202401",
+            "202401...202402",
+        ] {
             assert!(text.parse::<Months>().is_err(), "{text}");
         }
     }

@@ -43,7 +43,11 @@ impl FromStr for Partition {
             return Err(PartitionError::Empty);
         }
         if let Some(id) = text.strip_prefix("id:") {
-            return if id.is_empty() { Err(PartitionError::Empty) } else { Ok(Self::Id(id.to_owned())) };
+            return if id.is_empty() {
+                Err(PartitionError::Empty)
+            } else {
+                Ok(Self::Id(id.to_owned()))
+            };
         }
         if text.len() != 6 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(PartitionError::NotAMonth(text.to_owned()));
@@ -78,10 +82,16 @@ mod tests {
             assert_eq!(text.parse::<Partition>(), Err(PartitionError::Empty), "{text:?}");
         }
         for text in ["2024-06", "20246", "2024060", "２０２５１１", "20240a", "-20240"] {
-            assert!(matches!(text.parse::<Partition>(), Err(PartitionError::NotAMonth(_))), "{text:?}");
+            assert!(
+                matches!(text.parse::<Partition>(), Err(PartitionError::NotAMonth(_))),
+                "{text:?}"
+            );
         }
         for text in ["202413", "202400"] {
-            assert!(matches!(text.parse::<Partition>(), Err(PartitionError::NoSuchMonth(_))), "{text:?}");
+            assert!(
+                matches!(text.parse::<Partition>(), Err(PartitionError::NoSuchMonth(_))),
+                "{text:?}"
+            );
         }
     }
 }

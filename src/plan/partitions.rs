@@ -17,7 +17,10 @@ pub struct StoredPartition {
 }
 
 /// The partitions of a table that have rows, by their ids.
-pub async fn partitions(connection: &Connection, table: &TableName) -> Result<Vec<StoredPartition>, ServerError> {
+pub async fn partitions(
+    connection: &Connection,
+    table: &TableName,
+) -> Result<Vec<StoredPartition>, ServerError> {
     let (database, name) = (quote_literal(&table.database), quote_literal(&table.table));
     let sql = format!(
         "SELECT partition_id AS id, sum(rows) AS rows FROM system.parts
@@ -25,7 +28,10 @@ pub async fn partitions(connection: &Connection, table: &TableName) -> Result<Ve
     );
     match connection.rows("plan", &sql).await {
         Err(error) if error.is_denied() => {
-            let sql = format!("SELECT _partition_id AS id, count() AS rows FROM {} GROUP BY id ORDER BY id", table.quoted());
+            let sql = format!(
+                "SELECT _partition_id AS id, count() AS rows FROM {} GROUP BY id ORDER BY id",
+                table.quoted()
+            );
             connection.rows("plan", &sql).await
         }
         found => found,

@@ -7,7 +7,9 @@ use super::boundaries::{boundaries, check_bounds};
 use super::leading::LeadingColumn;
 use super::stored::{Stored, stored};
 use super::{ChunkBounds, MemoryPlan, Partition, PlanError, WavePlanner};
-use crate::clickhouse::{Connection, Error as ServerError, TableSchema, quote_identifier, quote_literal};
+use crate::clickhouse::{
+    Connection, Error as ServerError, TableSchema, quote_identifier, quote_literal,
+};
 use crate::job::BoundJob;
 use crate::job::statements::{LookupWindow, Scope};
 
@@ -74,16 +76,32 @@ const CHUNKS_A_WAVE: f64 = 4.0;
 ///
 /// # Errors
 /// [`PlanError`]; a partition without rows is not one, its plan has no waves.
-pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition, options: PlanOptions) -> Result<Plan, PlanError> {
+pub async fn plan(
+    connection: &Connection,
+    job: &BoundJob,
+    partition: &Partition,
+    options: PlanOptions,
+) -> Result<Plan, PlanError> {
     let table = &job.source;
-    let failed = |what| move |source: ServerError| PlanError::Server { what, table: table.name.clone(), source };
+    let failed = |what| {
+        move |source: ServerError| PlanError::Server { what, table: table.name.clone(), source }
+    };
     if matches!(partition, Partition::Month(_)) && !table.partition_key.starts_with("toYYYYMM(") {
-        let key = if table.partition_key.is_empty() { "nothing (its only partition is id:all)" } else { &table.partition_key };
-        return Err(PlanError::PartitionedOtherwise { table: table.name.clone(), partition_key: key.to_owned() });
+        let key = if table.partition_key.is_empty() {
+            "nothing (its only partition is id:all)"
+        } else {
+            &table.partition_key
+        };
+        return Err(PlanError::PartitionedOtherwise {
+            table: table.name.clone(),
+            partition_key: key.to_owned(),
+        });
     }
     let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
-    let window = window(connection, job, partition).await.map_err(failed("asking for the times"))?;
-    let scope = Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
+    let window =
+        window(connection, job, partition).await.map_err(failed("asking for the times"))?;
+    let scope =
+        Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
     let Stored { rows, bytes, parts, newest_block, .. } = stored;
     let planned = |bounds, chunks, waves| Plan {
         partition: partition.clone(),
@@ -100,7 +118,11 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
         return Ok(planned(ChunkBounds::default(), Vec::new(), WavePlanner::new(0, None, None, 0)));
     }
     let wanted = options.chunk_rows;
-    let wanted = if wanted < DEFAULT_CHUNK_ROWS { wanted } else { wanted.max(GRANULES_A_PART * GRANULE_ROWS * parts) };
+    let wanted = if wanted < DEFAULT_CHUNK_ROWS {
+        wanted
+    } else {
+        wanted.max(GRANULES_A_PART * GRANULE_ROWS * parts)
+    };
     let mut found = match &options.bounds {
         Some(bounds) => {
             check_bounds(connection, table, bounds).await?;
@@ -115,7 +137,11 @@ pub async fn plan(connection: &Connection, job: &BoundJob, partition: &Partition
         if needed > options.memory.attributes as f64 {
             // Several waves: chunks small enough that a few of them fill one, or else buckets would have to be made of single chunks.
             let waves = needed / options.memory.wave().max(1) as f64;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows, never negative")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a number of rows, never negative"
+            )]
             let chunk_rows = (rows as f64 / (waves * CHUNKS_A_WAVE)) as u64;
             let chunk_rows = chunk_rows.max(GRANULE_ROWS * parts).min(wanted);
             found = boundaries(connection, table, &stored, chunk_rows).await?;
@@ -142,8 +168,10 @@ pub async fn table_ranges(
     partition_id: &str,
     rows: u64,
 ) -> Result<Vec<Option<String>>, PlanError> {
-    let failed = |source| PlanError::Server { what: "counting the rows", table: table.name.clone(), source };
-    let stored = stored(connection, table, &Partition::Id(partition_id.to_owned())).await.map_err(failed)?;
+    let failed =
+        |source| PlanError::Server { what: "counting the rows", table: table.name.clone(), source };
+    let stored =
+        stored(connection, table, &Partition::Id(partition_id.to_owned())).await.map_err(failed)?;
     let found = boundaries(connection, table, &stored, rows).await?;
     Ok(found.chunks().into_iter().map(|chunk| chunk.range).collect())
 }
@@ -157,12 +185,20 @@ async fn attributes(
 ) -> Result<Option<AttributeStatistics>, PlanError> {
     let Some(lookup) = &job.lookup else { return Ok(None) };
     let found = statistics(connection, lookup, window, leading).await;
-    let failed = |source| PlanError::Server { what: "counting the attributes", table: lookup.table.name.clone(), source };
+    let failed = |source| PlanError::Server {
+        what: "counting the attributes",
+        table: lookup.table.name.clone(),
+        source,
+    };
     found.map(Some).map_err(failed)
 }
 
 /// The lookup's window around the times of the partition's rows, whatever their versions.
-async fn window(connection: &Connection, job: &BoundJob, partition: &Partition) -> Result<Option<LookupWindow>, ServerError> {
+async fn window(
+    connection: &Connection,
+    job: &BoundJob,
+    partition: &Partition,
+) -> Result<Option<LookupWindow>, ServerError> {
     #[derive(Deserialize)]
     struct Times {
         earliest: i64,

@@ -65,7 +65,9 @@ mod tests {
             found,
             [
                 Some(format!("a < {p} OR (a = {p} AND (toDate(b) <= {d1}))")),
-                Some(format!("(a > {p} OR (a = {p} AND (toDate(b) > {d1}))) AND (a < {q} OR (a = {q} AND (toDate(b) <= {d2})))")),
+                Some(format!(
+                    "(a > {p} OR (a = {p} AND (toDate(b) > {d1}))) AND (a < {q} OR (a = {q} AND (toDate(b) <= {d2})))"
+                )),
                 Some(format!("a > {q} OR (a = {q} AND (toDate(b) > {d2}))")),
             ]
         );

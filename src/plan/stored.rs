@@ -31,27 +31,44 @@ struct Figures {
 }
 
 /// Asks for the figures of a partition.
-pub(super) async fn stored(connection: &Connection, table: &TableSchema, partition: &Partition) -> Result<Stored, ServerError> {
+pub(super) async fn stored(
+    connection: &Connection,
+    table: &TableSchema,
+    partition: &Partition,
+) -> Result<Stored, ServerError> {
     let (database, name) = (quote_literal(&table.name.database), quote_literal(&table.name.table));
     let partition = quote_literal(partition.id());
-    let of_parts = format!("FROM system.parts WHERE active AND database = {database} AND table = {name} AND partition_id = {partition}");
+    let of_parts = format!(
+        "FROM system.parts WHERE active AND database = {database} AND table = {name} AND partition_id = {partition}"
+    );
     let sql = format!(
         "SELECT sum(rows) AS rows, sum(data_uncompressed_bytes) AS bytes, count() AS parts, toUInt64(max(max_block_number)) AS newest_block {of_parts}"
     );
     match connection.row::<Figures>("plan", &sql).await {
-        Ok(Figures { rows, bytes, parts, newest_block }) => {
-            Ok(Stored { rows, bytes, parts, newest_block, names: format!("SELECT name {of_parts}") })
-        }
+        Ok(Figures { rows, bytes, parts, newest_block }) => Ok(Stored {
+            rows,
+            bytes,
+            parts,
+            newest_block,
+            names: format!("SELECT name {of_parts}"),
+        }),
         Err(error) if error.is_denied() => {
             tracing::warn!(
                 "the user may not read system.parts, so the rows of the partition are counted: GRANT SELECT ON system.parts spares that"
             );
-            let of_table = format!("FROM {} WHERE _partition_id = {partition}", table.name.quoted());
+            let of_table =
+                format!("FROM {} WHERE _partition_id = {partition}", table.name.quoted());
             let sql = format!(
                 "SELECT count() AS rows, toUInt64(0) AS bytes, uniqExact(_part) AS parts, max({NEWEST_BLOCK_OF_PART}) AS newest_block {of_table}"
             );
             let Figures { rows, bytes, parts, newest_block } = connection.row("plan", &sql).await?;
-            Ok(Stored { rows, bytes, parts, newest_block, names: format!("SELECT DISTINCT _part {of_table}") })
+            Ok(Stored {
+                rows,
+                bytes,
+                parts,
+                newest_block,
+                names: format!("SELECT DISTINCT _part {of_table}"),
+            })
         }
         Err(error) => Err(error),
     }

@@ -60,7 +60,17 @@ impl WavePlanner {
         let bytes_per_row = statistics.as_ref().map_or(0.0, |statistics| statistics.bytes_per_row);
         let (next_chunk, next_number, buckets) = (0, 0, Vec::new());
         let pending = vec![true; chunks];
-        Self { pending, leading, statistics, attributes_bytes, bytes_per_row, next_chunk, next_number, buckets, most_chunks: usize::MAX }
+        Self {
+            pending,
+            leading,
+            statistics,
+            attributes_bytes,
+            bytes_per_row,
+            next_chunk,
+            next_number,
+            buckets,
+            most_chunks: usize::MAX,
+        }
     }
 
     /// The same for some of the chunks: no wave begins or ends with another, and none is made for others alone.
@@ -88,7 +98,10 @@ impl WavePlanner {
         let first = (self.next_chunk..self.pending.len()).find(|&chunk| self.is_pending(chunk))?;
         let end = (first..self.pending.len()).rfind(|&chunk| self.is_pending(chunk))? + 1;
         let all = first..end;
-        if is_first && all.len() <= self.most_chunks && self.bytes(&all) <= self.attributes_bytes as f64 {
+        if is_first
+            && all.len() <= self.most_chunks
+            && self.bytes(&all) <= self.attributes_bytes as f64
+        {
             self.next_chunk = end;
             return Some(self.wave(all, None, self.attributes_bytes));
         }
@@ -104,7 +117,10 @@ impl WavePlanner {
             self.split(run.clone(), self.bytes(&run) / limit.max(1) as f64);
             return self.next_wave();
         }
-        while run.end < end && run.len() < self.most_chunks && self.bytes(&(first..run.end + 1)) <= limit as f64 {
+        while run.end < end
+            && run.len() < self.most_chunks
+            && self.bytes(&(first..run.end + 1)) <= limit as f64
+        {
             run.end += 1;
         }
         let run = self.up_to_the_last_pending(run);
@@ -114,7 +130,8 @@ impl WavePlanner {
 
     /// The run without what is done at its end.
     fn up_to_the_last_pending(&self, run: Range<usize>) -> Range<usize> {
-        let end = run.clone().rfind(|&chunk| self.is_pending(chunk)).map_or(run.start, |last| last + 1);
+        let end =
+            run.clone().rfind(|&chunk| self.is_pending(chunk)).map_or(run.start, |last| last + 1);
         run.start..end
     }
 
@@ -127,7 +144,8 @@ impl WavePlanner {
         self.bytes_per_row = self.bytes_per_row.max(observed * 1.1);
         match wave.bucket {
             Some(Bucket { index, count }) => {
-                self.buckets.push((wave.chunks.clone(), Bucket { index: index + count, count: count * 2 }));
+                self.buckets
+                    .push((wave.chunks.clone(), Bucket { index: index + count, count: count * 2 }));
                 self.buckets.push((wave.chunks.clone(), Bucket { index, count: count * 2 }));
             }
             None if wave.chunks.len() > 1 => {
@@ -136,7 +154,10 @@ impl WavePlanner {
             }
             None => {
                 self.next_chunk = wave.chunks.end;
-                self.split(wave.chunks.clone(), self.bytes(&wave.chunks) / wave.limit_bytes.max(1) as f64);
+                self.split(
+                    wave.chunks.clone(),
+                    self.bytes(&wave.chunks) / wave.limit_bytes.max(1) as f64,
+                );
             }
         }
     }
@@ -154,7 +175,8 @@ impl WavePlanner {
         while f64::from(count) < parts && count < 1 << 20 {
             count *= 2;
         }
-        self.buckets.extend((0..count).rev().map(|index| (chunks.clone(), Bucket { index, count })));
+        self.buckets
+            .extend((0..count).rev().map(|index| (chunks.clone(), Bucket { index, count })));
     }
 
     fn wave(&mut self, chunks: Range<usize>, bucket: Option<Bucket>, limit_bytes: u64) -> Wave {
@@ -162,7 +184,11 @@ impl WavePlanner {
         self.next_number += 1;
         let parts = bucket.map_or(1, |bucket| u64::from(bucket.count));
         let estimated_rows = self.rows(&chunks) / parts;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, never negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate, never negative"
+        )]
         let estimated_bytes = (self.bytes(&chunks) / parts as f64) as u64;
         let lookup_range = self.lookup_range(&chunks);
         Wave { number, chunks, lookup_range, bucket, estimated_rows, estimated_bytes, limit_bytes }
@@ -177,7 +203,12 @@ impl WavePlanner {
         let Some(statistics) = &self.statistics else { return 0 };
         let (from, to) = self.slots(chunks);
         let last = statistics.slots.len();
-        statistics.slots.get(from.min(last)..to.saturating_add(1).min(last)).unwrap_or_default().iter().sum()
+        statistics
+            .slots
+            .get(from.min(last)..to.saturating_add(1).min(last))
+            .unwrap_or_default()
+            .iter()
+            .sum()
     }
 
     /// The first and the last slot that these chunks need.
@@ -190,8 +221,14 @@ impl WavePlanner {
     fn lookup_range(&self, chunks: &Range<usize>) -> Option<String> {
         let leading = self.leading.as_ref()?;
         let value = |position: usize| leading.values.get(position);
-        let below = leading.below(chunks.start).and_then(value).map(|value| format!("{} >= {value}", leading.lookup));
-        let above = leading.below(chunks.end).and_then(value).map(|value| format!("{} <= {value}", leading.lookup));
+        let below = leading
+            .below(chunks.start)
+            .and_then(value)
+            .map(|value| format!("{} >= {value}", leading.lookup));
+        let above = leading
+            .below(chunks.end)
+            .and_then(value)
+            .map(|value| format!("{} <= {value}", leading.lookup));
         match (below, above) {
             (Some(below), Some(above)) => Some(format!("{below} AND {above}")),
             (one, other) => one.or(other),
@@ -206,7 +243,8 @@ mod tests {
     /// Five chunks: up to a, a to b, inside b, b to d, beyond d.
     fn planner(slots: [u64; 7], attributes_bytes: u64) -> WavePlanner {
         let values = ["'a'", "'b'", "'d'"].map(str::to_owned).to_vec();
-        let leading = LeadingColumn { lookup: "`p`".to_owned(), values, of_bound: vec![0, 1, 1, 2] };
+        let leading =
+            LeadingColumn { lookup: "`p`".to_owned(), values, of_bound: vec![0, 1, 1, 2] };
         let statistics = AttributeStatistics { slots: slots.to_vec(), bytes_per_row: 10.0 };
         WavePlanner::new(5, Some(leading), Some(statistics), attributes_bytes)
     }
@@ -215,12 +253,24 @@ mod tests {
 
     fn waves(planner: &mut WavePlanner) -> Vec<Shown<String>> {
         std::iter::from_fn(|| planner.next_wave())
-            .map(|wave| (wave.chunks, wave.lookup_range, wave.bucket.map(|bucket| (bucket.index, bucket.count)), wave.estimated_rows))
+            .map(|wave| {
+                (
+                    wave.chunks,
+                    wave.lookup_range,
+                    wave.bucket.map(|bucket| (bucket.index, bucket.count)),
+                    wave.estimated_rows,
+                )
+            })
             .collect()
     }
 
     fn shown(expected: &[Shown<&str>]) -> Vec<Shown<String>> {
-        expected.iter().map(|(chunks, range, bucket, rows)| (chunks.clone(), range.map(str::to_owned), *bucket, *rows)).collect()
+        expected
+            .iter()
+            .map(|(chunks, range, bucket, rows)| {
+                (chunks.clone(), range.map(str::to_owned), *bucket, *rows)
+            })
+            .collect()
     }
 
     #[test]
@@ -246,9 +296,15 @@ mod tests {
     #[test]
     fn chunks_of_one_value_share_their_buckets() {
         let found = waves(&mut planner([0, 0, 0, 100, 0, 0, 0], 500));
-        assert_eq!(found.first(), shown(&[(0..1, Some("`p` <= 'a'"), None, 0)]).first(), "there are no rows up to a");
+        assert_eq!(
+            found.first(),
+            shown(&[(0..1, Some("`p` <= 'a'"), None, 0)]).first(),
+            "there are no rows up to a"
+        );
         // All others need b, and nothing else.
-        let buckets = (0..4).map(|index| (1..5, Some("`p` >= 'a'"), Some((index, 4)), 25)).collect::<Vec<_>>();
+        let buckets = (0..4)
+            .map(|index| (1..5, Some("`p` >= 'a'"), Some((index, 4)), 25))
+            .collect::<Vec<_>>();
         assert_eq!(found.get(1..), Some(shown(&buckets).as_slice()));
         // Every chunk is in exactly one run, and every run has all of its buckets.
         let mut covered = vec![0.0; 5];
@@ -267,7 +323,10 @@ mod tests {
         assert_eq!(whole.chunks, 0..5);
         planner.take_back(&whole, 10);
         let smaller = planner.next_wave().unwrap();
-        assert!(smaller.number == 0 && smaller.chunks.start == 0 && smaller.chunks.len() <= 2, "{smaller:?}");
+        assert!(
+            smaller.number == 0 && smaller.chunks.start == 0 && smaller.chunks.len() <= 2,
+            "{smaller:?}"
+        );
         let mut single = smaller.clone();
         while single.bucket.is_none() {
             planner.take_back(&single, 1);
@@ -282,24 +341,36 @@ mod tests {
 
     #[test]
     fn what_is_done_is_neither_looked_up_nor_streamed() {
-        let done = |pending: [bool; 5], memory| waves(&mut planner([1, 2, 3, 4, 5, 6, 7], memory).only(&pending));
+        let done = |pending: [bool; 5], memory| {
+            waves(&mut planner([1, 2, 3, 4, 5, 6, 7], memory).only(&pending))
+        };
         assert_eq!(done([false; 5], 280), []);
         let middle = [false, true, false, true, false];
-        assert_eq!(done(middle, 280), shown(&[(1..4, Some("`p` >= 'a' AND `p` <= 'd'"), None, 20)]));
+        assert_eq!(
+            done(middle, 280),
+            shown(&[(1..4, Some("`p` >= 'a' AND `p` <= 'd'"), None, 20)])
+        );
         // Room for 9 rows: what is done between the two would not fit, and is not needed. Alone, each fits or is split.
         let b_to_d = Some("`p` >= 'b' AND `p` <= 'd'");
-        let expected =
-            [(1..2, Some("`p` >= 'a' AND `p` <= 'b'"), None, 9), (3..4, b_to_d, Some((0, 2)), 7), (3..4, b_to_d, Some((1, 2)), 7)];
+        let expected = [
+            (1..2, Some("`p` >= 'a' AND `p` <= 'b'"), None, 9),
+            (3..4, b_to_d, Some((0, 2)), 7),
+            (3..4, b_to_d, Some((1, 2)), 7),
+        ];
         assert_eq!(done(middle, 180), shown(&expected));
         // A list that is too short knows nothing of the chunks behind its end.
         let short = waves(&mut planner([1, 2, 3, 4, 5, 6, 7], 280).only(&[true]));
         assert_eq!((short.len(), short.first().map(|wave| wave.0.clone())), (1, Some(0..1)));
         // Taking a wave back leaves out what is done as well.
-        let mut planner = planner([1, 2, 3, 4, 5, 6, 7], 400).only(&[true, false, false, false, true]);
+        let mut planner =
+            planner([1, 2, 3, 4, 5, 6, 7], 400).only(&[true, false, false, false, true]);
         let whole = planner.next_wave().unwrap();
         assert_eq!(whole.chunks, 0..5);
         planner.take_back(&whole, 10);
-        assert_eq!(waves(&mut planner).iter().map(|wave| wave.0.clone()).collect::<Vec<_>>().first(), Some(&(0..1)));
+        assert_eq!(
+            waves(&mut planner).iter().map(|wave| wave.0.clone()).collect::<Vec<_>>().first(),
+            Some(&(0..1))
+        );
     }
 
     #[test]

@@ -20,7 +20,11 @@ const UNKNOWN_TABLE: u32 = 60;
 const TIMEOUT_EXCEEDED: u32 = 159;
 
 /// The rows of a query, each by column name; else why there are none, in words for a person. `table` is what the query reads.
-pub(super) async fn ask<T: DeserializeOwned>(connection: &Connection, table: &str, sql: &str) -> Result<Vec<T>, String> {
+pub(super) async fn ask<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    sql: &str,
+) -> Result<Vec<T>, String> {
     ask_with(connection, table, sql, &Settings::common()).await
 }
 
@@ -48,8 +52,16 @@ pub(super) async fn ask_with<T: DeserializeOwned>(
 }
 
 /// The only row of a query.
-pub(super) async fn ask_one<T: DeserializeOwned>(connection: &Connection, table: &str, sql: &str) -> Result<T, String> {
-    ask(connection, table, sql).await?.into_iter().next().ok_or_else(|| format!("{table} says nothing about it"))
+pub(super) async fn ask_one<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    sql: &str,
+) -> Result<T, String> {
+    ask(connection, table, sql)
+        .await?
+        .into_iter()
+        .next()
+        .ok_or_else(|| format!("{table} says nothing about it"))
 }
 
 /// Why a question has no answer.
@@ -57,14 +69,20 @@ pub(super) fn words(error: &ServerError, table: &str, user: &str) -> String {
     if error.is_denied() {
         let message = error.to_string();
         // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts. (ACCESS_DENIED) …`.
-        let grant = message.split_once(" the grant ").and_then(|(_, rest)| rest.split_once(". (")).map(|(grant, _)| grant);
+        let grant = message
+            .split_once(" the grant ")
+            .and_then(|(_, rest)| rest.split_once(". ("))
+            .map(|(grant, _)| grant);
         let grant = grant.map_or_else(|| format!("SELECT ON {table}"), str::to_owned);
         return format!("{user} lacks a right for it: GRANT {grant} TO {user}");
     }
     match error.code() {
         Some(UNKNOWN_TABLE) => format!("this server has no {table}"),
         Some(TIMEOUT_EXCEEDED) => late(table),
-        _ => format!("{table} cannot be asked: {}", error.to_string().chars().take(LONGEST).collect::<String>()),
+        _ => format!(
+            "{table} cannot be asked: {}",
+            error.to_string().chars().take(LONGEST).collect::<String>()
+        ),
     }
 }
 
@@ -74,5 +92,9 @@ fn late(table: &str) -> String {
 
 /// `database = '…' AND table = '…'`, as most tables of `system` name a table.
 pub(super) fn of_table(name: &TableName) -> String {
-    format!("database = {} AND table = {}", quote_literal(&name.database), quote_literal(&name.table))
+    format!(
+        "database = {} AND table = {}",
+        quote_literal(&name.database),
+        quote_literal(&name.table)
+    )
 }

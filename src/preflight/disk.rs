@@ -33,9 +33,17 @@ struct Free {
 }
 
 /// What is needed and what is free, for `share` of the partition's rows; and what that means.
-pub(super) async fn check(servers: &Servers, job: &BoundJob, plan: &Plan, share: f64) -> (Check, Disk) {
+pub(super) async fn check(
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+    share: f64,
+) -> (Check, Disk) {
     let (need, free) = tokio::join!(need(servers, job, plan, share), free(servers, job));
-    let found = Disk { needed_bytes: need.as_ref().ok().map(|need| need.bytes), free_bytes: free.as_ref().ok().copied().flatten() };
+    let found = Disk {
+        needed_bytes: need.as_ref().ok().map(|need| need.bytes),
+        free_bytes: free.as_ref().ok().copied().flatten(),
+    };
     let check = match (need, free) {
         (_, Ok(None)) => Check::ok(NAME, "the target is in object storage"),
         (Ok(need), Ok(Some(free))) => judge(&need, free),
@@ -75,8 +83,10 @@ async fn need(servers: &Servers, job: &BoundJob, plan: &Plan, share: f64) -> Res
         of_table(&job.source.name),
         quote_literal(plan.partition.id())
     );
-    let of_target =
-        format!("SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {}", of_table(&job.target.name));
+    let of_target = format!(
+        "SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {}",
+        of_table(&job.target.name)
+    );
     let (source, target) = tokio::join!(
         ask_one::<Stored>(&servers.source, "system.parts", &of_source),
         ask_one::<Stored>(&servers.target, "system.parts", &of_target)
@@ -86,7 +96,11 @@ async fn need(servers: &Servers, job: &BoundJob, plan: &Plan, share: f64) -> Res
         (_, source) => (source?, job.source.name.to_string()),
     };
     let row = stored.bytes as f64 / stored.rows.max(1) as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of rows, never negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bytes of rows, never negative"
+    )]
     let bytes = (row * plan.stored_rows as f64 * share) as u64;
     Ok(Need { bytes, like })
 }
@@ -102,7 +116,11 @@ async fn free(servers: &Servers, job: &BoundJob) -> Result<Option<u64>, String> 
         quote_literal(&name.table)
     );
     let Free { free } = ask_one(&servers.target, "system.disks", &sql).await?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of disks, never negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bytes of disks, never negative"
+    )]
     let free = (free < UNLIMITED).then_some(free as u64);
     Ok(free)
 }

@@ -46,14 +46,24 @@ struct Statement {
 }
 
 /// Asks for the limits of each kind of statement.
-pub(super) async fn check(servers: &Servers, job: &BoundJob, plan: &Plan, options: &PipelineOptions) -> Check {
+pub(super) async fn check(
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+    options: &PipelineOptions,
+) -> Check {
     let insert = options.insert_settings(job);
     let (source, lookup) = (statements::source_settings(job), statements::lookup_settings(job));
-    let (source, lookup, insert) =
-        tokio::join!(ask(&servers.source, &source), ask(&servers.source, &lookup), ask(&servers.target, &insert));
+    let (source, lookup, insert) = tokio::join!(
+        ask(&servers.source, &source),
+        ask(&servers.source, &lookup),
+        ask(&servers.target, &insert)
+    );
     let (source, lookup, insert) = match (source, lookup, insert) {
         (Ok(source), Ok(lookup), Ok(insert)) => (source, lookup, insert),
-        (Err(reason), ..) | (_, Err(reason), _) | (.., Err(reason)) => return Check::unknown(NAME, reason),
+        (Err(reason), ..) | (_, Err(reason), _) | (.., Err(reason)) => {
+            return Check::unknown(NAME, reason);
+        }
     };
     let mut statements = vec![Statement { name: "source", limits: source, rows: plan.stored_rows }];
     if job.lookup.is_some() {
@@ -61,7 +71,8 @@ pub(super) async fn check(servers: &Servers, job: &BoundJob, plan: &Plan, option
     }
     statements.push(Statement { name: "insert", limits: insert, rows: 0 });
     let at_once = options.readers.most() + options.inserters.most() + OTHERS;
-    let found: Vec<_> = statements.iter().flat_map(|statement| meets(statement, plan, at_once as u64)).collect();
+    let found: Vec<_> =
+        statements.iter().flat_map(|statement| meets(statement, plan, at_once as u64)).collect();
     let send = statements.first().map_or(0.0, |statement| statement.limits.send);
     let Some((_, setting, name)) = found.first() else {
         let waits = format!("the server waits {} for a reader (http_send_timeout)", seconds(send));
@@ -69,7 +80,9 @@ pub(super) async fn check(servers: &Servers, job: &BoundJob, plan: &Plan, option
     };
     let detail = found.iter().map(|(words, ..)| words.as_str()).collect::<Vec<_>>().join("; ");
     Check::warning(NAME, detail)
-        .lifted_by(format!("{setting} = 0 under [settings.{name}] of the job, where the profile lets it"))
+        .lifted_by(format!(
+            "{setting} = 0 under [settings.{name}] of the job, where the profile lets it"
+        ))
         .lifted_by("a larger limit in the user's profile")
 }
 
@@ -79,28 +92,50 @@ async fn ask(connection: &Connection, settings: &Settings) -> Result<Limits, Str
 }
 
 /// The limits that a statement would meet, as words, the setting, and where the job says it.
-fn meets(statement: &Statement, plan: &Plan, at_once: u64) -> Vec<(String, &'static str, &'static str)> {
+fn meets(
+    statement: &Statement,
+    plan: &Plan,
+    at_once: u64,
+) -> Vec<(String, &'static str, &'static str)> {
     let Statement { name, limits, rows } = statement;
     let mut found = Vec::new();
     let mut say = |setting, words: String| found.push((words, setting, *name));
     if limits.seconds > 0.0 && limits.seconds < LONG {
-        say("max_execution_time", format!("max_execution_time ends a {name} statement after {}", seconds(limits.seconds)));
+        say(
+            "max_execution_time",
+            format!("max_execution_time ends a {name} statement after {}", seconds(limits.seconds)),
+        );
     }
     if limits.read > 0 && limits.read < *rows {
         let (limit, rows) = (count(limits.read), count(*rows));
-        say("max_rows_to_read", format!("max_rows_to_read is {limit}, and the count of the {name} reads {rows} rows"));
+        say(
+            "max_rows_to_read",
+            format!("max_rows_to_read is {limit}, and the count of the {name} reads {rows} rows"),
+        );
     }
     let chunk = rows / (plan.chunks.len().max(1) as u64);
     if limits.result > 0 && limits.result < chunk {
-        say("max_result_rows", format!("max_result_rows is {}, and a chunk has about {} rows", count(limits.result), count(chunk)));
+        say(
+            "max_result_rows",
+            format!(
+                "max_result_rows is {}, and a chunk has about {} rows",
+                count(limits.result),
+                count(chunk)
+            ),
+        );
     }
     if *rows > 0 && limits.send > 0.0 && limits.send < SHORT {
-        let words = format!("http_send_timeout is {}: chunks whose inserts take longer are read again and again", seconds(limits.send));
+        let words = format!(
+            "http_send_timeout is {}: chunks whose inserts take longer are read again and again",
+            seconds(limits.send)
+        );
         say("http_send_timeout", words);
     }
     if limits.at_once > 0 && limits.at_once < at_once {
-        let words =
-            format!("max_concurrent_queries_for_user is {}, and up to {at_once} {name} and other statements run at once", limits.at_once);
+        let words = format!(
+            "max_concurrent_queries_for_user is {}, and up to {at_once} {name} and other statements run at once",
+            limits.at_once
+        );
         say("max_concurrent_queries_for_user", words);
     }
     found

@@ -28,8 +28,13 @@ struct Written {
 /// Looks at the source's partition.
 pub(super) async fn check(source: &Connection, job: &BoundJob, plan: &Plan) -> Check {
     let name = &job.source.name;
-    let partition = format!("{} AND partition_id = {}", of_table(name), quote_literal(plan.partition.id()));
-    let figures = |time: &str| format!("count() AS inserts, sum(rows) AS rows, toUInt64(greatest(now() - max({time}), 0)) AS seconds_ago");
+    let partition =
+        format!("{} AND partition_id = {}", of_table(name), quote_literal(plan.partition.id()));
+    let figures = |time: &str| {
+        format!(
+            "count() AS inserts, sum(rows) AS rows, toUInt64(greatest(now() - max({time}), 0)) AS seconds_ago"
+        )
+    };
     let of_log = format!(
         "SELECT {} FROM system.part_log WHERE event_date >= toDate(now() - {LOOK_BACK}) AND event_time > now() - {LOOK_BACK} \
          AND event_type = 'NewPart' AND {partition} AND NOT startsWith(query_id, '{QUERY_ID_BEGINNING}')",
@@ -57,5 +62,7 @@ pub(super) async fn check(source: &Connection, job: &BoundJob, plan: &Plan) -> C
         counted(written.rows, "row"),
         duration(Duration::from_secs(written.seconds_ago))
     );
-    Check::warning(NAME, detail).lifted_by("fill a partition that nobody writes to any more; or `verify` afterwards, and `repair`")
+    Check::warning(NAME, detail).lifted_by(
+        "fill a partition that nobody writes to any more; or `verify` afterwards, and `repair`",
+    )
 }

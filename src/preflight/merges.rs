@@ -25,11 +25,17 @@ struct Pool {
 /// Counts the target's merges, and the threads that are at them.
 pub(super) async fn check(target: &Connection, job: &BoundJob) -> Check {
     let name = &job.target.name;
-    let merges = format!("SELECT count() AS merges, sum(total_size_bytes_compressed) AS bytes FROM system.merges WHERE {}", of_table(name));
+    let merges = format!(
+        "SELECT count() AS merges, sum(total_size_bytes_compressed) AS bytes FROM system.merges WHERE {}",
+        of_table(name)
+    );
     // system.metrics: https://clickhouse.com/docs/operations/system-tables/metrics
     let pool = "SELECT toUInt64(greatest(sumIf(value, metric = 'BackgroundMergesAndMutationsPoolTask'), 0)) AS used, \
         toUInt64(greatest(sumIf(value, metric = 'BackgroundMergesAndMutationsPoolSize'), 0)) AS size FROM system.metrics";
-    let (merges, pool) = tokio::join!(ask_one::<Merges>(target, "system.merges", &merges), ask_one::<Pool>(target, "system.metrics", pool));
+    let (merges, pool) = tokio::join!(
+        ask_one::<Merges>(target, "system.merges", &merges),
+        ask_one::<Pool>(target, "system.metrics", pool)
+    );
     let Merges { merges, bytes: size } = match merges {
         Ok(merges) => merges,
         Err(reason) => return Check::unknown(NAME, reason),
@@ -41,15 +47,17 @@ pub(super) async fn check(target: &Connection, job: &BoundJob) -> Check {
     };
     match pool {
         Ok(Pool { used, size }) if size > 0 && used >= size => {
-            let detail =
-                format!("{here}; all {size} places that the server has for merges are taken, so that parts of the run would pile up");
+            let detail = format!(
+                "{here}; all {size} places that the server has for merges are taken, so that parts of the run would pile up"
+            );
             Check::warning(NAME, detail)
                 .lifted_by("wait: SELECT database, table, elapsed, progress FROM system.merges")
                 .lifted_by("a larger background_pool_size of the server")
         }
-        Ok(Pool { used, size }) if size > 0 => {
-            Check::ok(NAME, format!("{here}; {used} of the server's {size} places for merges are taken"))
-        }
+        Ok(Pool { used, size }) if size > 0 => Check::ok(
+            NAME,
+            format!("{here}; {used} of the server's {size} places for merges are taken"),
+        ),
         _ => Check::ok(NAME, here),
     }
 }

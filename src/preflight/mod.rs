@@ -104,7 +104,11 @@ impl Preflight<'_> {
     pub async fn look(&self) -> Findings {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of parts, never negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of parts, never negative"
+        )]
         let parts = (estimated_batches(plan, pipeline) as f64 * share).ceil() as u64;
         // On the heap: together they are large.
         let of_writing = Box::pin(async {
@@ -126,8 +130,10 @@ impl Preflight<'_> {
                 time_zones::check(servers, job),
             )
         });
-        let ((views, parts_check, merges, (disk_check, disk), (cluster, topology)), (mutations, memory, limits, replicas, live, zones)) =
-            tokio::join!(of_writing, of_both);
+        let (
+            (views, parts_check, merges, (disk_check, disk), (cluster, topology)),
+            (mutations, memory, limits, replicas, live, zones),
+        ) = tokio::join!(of_writing, of_both);
         let version = version::check(self.server_version, self.source_version);
         let mut checks = vec![version, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
@@ -147,7 +153,9 @@ impl Preflight<'_> {
             match check.verdict {
                 Verdict::Ok => {}
                 Verdict::Warning => warnings.push(format!("{}: {}", check.name, check.detail)),
-                Verdict::Unknown => tracing::debug!(check = check.name, "not checked: {}", check.detail),
+                Verdict::Unknown => {
+                    tracing::debug!(check = check.name, "not checked: {}", check.detail)
+                }
                 Verdict::Forbids => forbidding.push(check),
             }
         }
@@ -162,7 +170,11 @@ impl Preflight<'_> {
 
 /// Whether there is room for one more part: asked before an insert is tried, which the server would refuse in vaguer words. `None` where nothing
 /// forbids it.
-pub async fn room_for_parts(target: &Connection, job: &BoundJob, overruled: &[String]) -> Option<Check> {
+pub async fn room_for_parts(
+    target: &Connection,
+    job: &BoundJob,
+    overruled: &[String],
+) -> Option<Check> {
     if overruled.iter().any(|name| name == parts::NAME) {
         return None;
     }

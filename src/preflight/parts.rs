@@ -49,8 +49,10 @@ pub(super) async fn check(target: &Connection, job: &BoundJob, made: u64) -> Che
          GROUP BY partition_id ORDER BY parts DESC",
         of_table(name)
     );
-    let (limits, parts) =
-        tokio::join!(ask_one::<Limits>(target, "system.tables", &limits), ask::<Partition>(target, "system.parts", &parts));
+    let (limits, parts) = tokio::join!(
+        ask_one::<Limits>(target, "system.tables", &limits),
+        ask::<Partition>(target, "system.parts", &parts)
+    );
     match (limits, parts) {
         (Ok(limits), Ok(parts)) => judge(job, &limits, &parts, made),
         (_, Err(reason)) | (Err(reason), _) => Check::unknown(NAME, reason),
@@ -62,26 +64,57 @@ fn judge(job: &BoundJob, limits: &Limits, partitions: &[Partition], made: u64) -
     let Limits { delay, throw, total, large } = *limits;
     let all: u64 = partitions.iter().map(|partition| partition.parts).sum();
     if total > 0 && all >= total {
-        let detail =
-            format!("{name} has {} active parts, and inserts are refused from {} on (max_parts_in_total)", count(all), count(total));
+        let detail = format!(
+            "{name} has {} active parts, and inserts are refused from {} on (max_parts_in_total)",
+            count(all),
+            count(total)
+        );
         return lifted(Check::forbids(NAME, detail), job, "max_parts_in_total", total.max(all));
     }
     let will = format!("the run makes about {}", count(made));
     let Some(most) = partitions.first() else {
-        return Check::ok(NAME, format!("{name} is empty; inserts are slowed from {} parts of a partition on; {will}", count(delay)));
+        return Check::ok(
+            NAME,
+            format!(
+                "{name} is empty; inserts are slowed from {} parts of a partition on; {will}",
+                count(delay)
+            ),
+        );
     };
     let Partition { id, parts, bytes: size } = most;
     let has = format!("partition {id} of {name} has {} active parts", count(*parts));
     if large > 0 && size / (*parts).max(1) > large {
-        return Check::ok(NAME, format!("{has} of {} on average, so large that nothing is slowed; {will}", bytes(size / (*parts).max(1))));
+        return Check::ok(
+            NAME,
+            format!(
+                "{has} of {} on average, so large that nothing is slowed; {will}",
+                bytes(size / (*parts).max(1))
+            ),
+        );
     }
     if throw > 0 && *parts >= throw {
-        let detail = format!("{has}, and inserts are refused from {} on (parts_to_throw_insert)", count(throw));
-        return lifted(Check::forbids(NAME, detail), job, "parts_to_throw_insert", throw.max(*parts));
+        let detail = format!(
+            "{has}, and inserts are refused from {} on (parts_to_throw_insert)",
+            count(throw)
+        );
+        return lifted(
+            Check::forbids(NAME, detail),
+            job,
+            "parts_to_throw_insert",
+            throw.max(*parts),
+        );
     }
     if delay > 0 && *parts >= delay {
-        let detail = format!("{has}, and inserts are slowed from {} on (parts_to_delay_insert); {will}", count(delay));
-        return lifted(Check::warning(NAME, detail), job, "parts_to_delay_insert", delay.max(*parts));
+        let detail = format!(
+            "{has}, and inserts are slowed from {} on (parts_to_delay_insert); {will}",
+            count(delay)
+        );
+        return lifted(
+            Check::warning(NAME, detail),
+            job,
+            "parts_to_delay_insert",
+            delay.max(*parts),
+        );
     }
     let limits = format!("slowed from {} on, refused from {}", count(delay), count(throw));
     Check::ok(NAME, format!("{has}; inserts are {limits}; {will}, which are merged meanwhile"))

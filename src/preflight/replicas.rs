@@ -34,22 +34,46 @@ pub(super) async fn check(servers: &Servers, job: &BoundJob) -> Check {
         return Check::ok(NAME, "none of the tables is replicated");
     }
     let mut behind = Vec::new();
-    for (table, is_target) in reading.iter().map(|table| (table, false)).chain(writing.iter().map(|table| (table, true))) {
+    for (table, is_target) in
+        reading.iter().map(|table| (table, false)).chain(writing.iter().map(|table| (table, true)))
+    {
         let connection = if is_target { &servers.target } else { &servers.source };
         let replica = match state(connection, table).await {
             Ok(Some(replica)) => replica,
-            Ok(None) => return Check::unknown(NAME, format!("system.replicas does not know {}", table.name)),
+            Ok(None) => {
+                return Check::unknown(
+                    NAME,
+                    format!("system.replicas does not know {}", table.name),
+                );
+            }
             Err(reason) => return Check::unknown(NAME, reason),
         };
         if is_target && replica.is_readonly != 0 {
-            return Check::forbids(NAME, format!("the replica of {} on this server can only be read", table.name))
-                .lifted_by(format!("find out why: SELECT * FROM system.replicas WHERE {}", of_table(&table.name)))
-                .lifted_by(format!("SYSTEM RESTART REPLICA {}, or another replica as --clickhouse-url", table.name.quoted()));
+            return Check::forbids(
+                NAME,
+                format!("the replica of {} on this server can only be read", table.name),
+            )
+            .lifted_by(format!(
+                "find out why: SELECT * FROM system.replicas WHERE {}",
+                of_table(&table.name)
+            ))
+            .lifted_by(format!(
+                "SYSTEM RESTART REPLICA {}, or another replica as --clickhouse-url",
+                table.name.quoted()
+            ));
         }
         if replica.absolute_delay > BEHIND {
-            let (delay, queue) = (duration(Duration::from_secs(replica.absolute_delay)), count(replica.queue_size));
-            let effect = if is_target { "what is inserted is merged late" } else { "its newest rows are missing" };
-            behind.push(format!("the replica of {} is {delay} behind, with {queue} entries in its queue: {effect}", table.name));
+            let (delay, queue) =
+                (duration(Duration::from_secs(replica.absolute_delay)), count(replica.queue_size));
+            let effect = if is_target {
+                "what is inserted is merged late"
+            } else {
+                "its newest rows are missing"
+            };
+            behind.push(format!(
+                "the replica of {} is {delay} behind, with {queue} entries in its queue: {effect}",
+                table.name
+            ));
         }
     }
     if behind.is_empty() {

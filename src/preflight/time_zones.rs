@@ -16,8 +16,10 @@ struct Zone {
 
 /// Asks both servers, under the settings of their statements.
 pub(super) async fn check(servers: &Servers, job: &BoundJob) -> Check {
-    let (read, insert) = (statements::source_settings(job), Settings::common().with_all(&job.settings.insert.0));
-    let (source, target) = tokio::join!(zone(&servers.source, &read), zone(&servers.target, &insert));
+    let (read, insert) =
+        (statements::source_settings(job), Settings::common().with_all(&job.settings.insert.0));
+    let (source, target) =
+        tokio::join!(zone(&servers.source, &read), zone(&servers.target, &insert));
     match (source, target) {
         (Ok(source), Ok(target)) if same(&source, &target) => Check::ok(NAME, format!("{target} on both ends")),
         (Ok(source), Ok(target)) => Check::warning(
@@ -34,11 +36,16 @@ pub(super) async fn check(servers: &Servers, job: &BoundJob) -> Check {
 
 /// Names of one zone that are in use side by side.
 fn same(one: &str, other: &str) -> bool {
-    let plain = |zone: &str| matches!(zone, "UTC" | "Etc/UTC" | "Universal" | "Etc/Universal" | "Zulu");
+    let plain =
+        |zone: &str| matches!(zone, "UTC" | "Etc/UTC" | "Universal" | "Etc/Universal" | "Zulu");
     one == other || (plain(one) && plain(other))
 }
 
 async fn zone(connection: &Connection, settings: &Settings) -> Result<String, String> {
-    let rows = ask_with::<Zone>(connection, "the server", "SELECT timezone() AS zone", settings).await?;
-    rows.into_iter().next().map(|zone| zone.zone).ok_or_else(|| "the server does not tell its time zone".to_owned())
+    let rows =
+        ask_with::<Zone>(connection, "the server", "SELECT timezone() AS zone", settings).await?;
+    rows.into_iter()
+        .next()
+        .map(|zone| zone.zone)
+        .ok_or_else(|| "the server does not tell its time zone".to_owned())
 }

@@ -71,7 +71,14 @@ pub(super) async fn check(target: &Connection, job: &BoundJob) -> (Check, Topolo
         Err(reason) => Check::unknown(NAME, reason.clone()),
         Ok(clusters) => judge(clusters),
     };
-    (check, Topology { host: host.ok().map(|host| host.host), clusters: clusters.ok(), target_replicas })
+    (
+        check,
+        Topology {
+            host: host.ok().map(|host| host.host),
+            clusters: clusters.ok(),
+            target_replicas,
+        },
+    )
 }
 
 fn judge(clusters: &[Cluster]) -> Check {
@@ -90,6 +97,11 @@ fn judge(clusters: &[Cluster]) -> Check {
 impl Cluster {
     /// `cluster main: 2 shards, 6 servers`
     pub fn words(&self) -> String {
-        format!("cluster {}: {}, {}", self.name, counted(self.shards, "shard"), counted(self.servers, "server"))
+        format!(
+            "cluster {}: {}, {}",
+            self.name,
+            counted(self.shards, "shard"),
+            counted(self.servers, "server")
+        )
     }
 }

@@ -13,8 +13,14 @@ const MARKS_ERRORS: (u32, u32) = (25, 11);
 
 /// Judges the target's version and the source's.
 pub(super) fn check(target: &str, source: &str) -> Check {
-    let found = if target == source { format!("ClickHouse {target}") } else { format!("ClickHouse {source} to {target}") };
-    let old = [target, source].into_iter().find(|version| parse(version).is_some_and(|version| version < MARKS_ERRORS));
+    let found = if target == source {
+        format!("ClickHouse {target}")
+    } else {
+        format!("ClickHouse {source} to {target}")
+    };
+    let old = [target, source]
+        .into_iter()
+        .find(|version| parse(version).is_some_and(|version| version < MARKS_ERRORS));
     match (old, parse(target)) {
         (Some(old), _) => Check::warning(
             NAME,

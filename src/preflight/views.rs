@@ -11,17 +11,29 @@ pub(super) const NAME: &str = "views";
 pub(super) async fn check(target: &Connection, job: &BoundJob) -> Check {
     let tables = match deduplication(target, &job.target.name).await {
         Ok(tables) => tables,
-        Err(error) => return Check::unknown(NAME, words(&error, "system.tables", target.endpoint().user())),
+        Err(error) => {
+            return Check::unknown(NAME, words(&error, "system.tables", target.endpoint().user()));
+        }
     };
     let fed: Vec<_> = tables
         .iter()
         .filter_map(|table| {
             let view = table.view.as_ref()?;
-            Some(if *view == table.name { format!("{view} fires") } else { format!("{view} fires and fills {}", table.name) })
+            Some(if *view == table.name {
+                format!("{view} fires")
+            } else {
+                format!("{view} fires and fills {}", table.name)
+            })
         })
         .collect();
     if fed.is_empty() {
-        return Check::ok(NAME, format!("no materialized view reads {} as far as the user can see", job.target.name));
+        return Check::ok(
+            NAME,
+            format!("no materialized view reads {} as far as the user can see", job.target.name),
+        );
     }
-    Check::warning(NAME, format!("with every batch {}; each must be meant to see these rows", fed.join(", ")))
+    Check::warning(
+        NAME,
+        format!("with every batch {}; each must be meant to see these rows", fed.join(", ")),
+    )
 }

@@ -15,10 +15,18 @@ const WHOLE: u64 = 10_000;
 pub(super) fn bar(share: f64, columns: usize) -> String {
     let line = OneLine::new(columns + 2);
     // Without a style the library draws one of its own.
-    let style = ProgressStyle::with_template(&format!("[{{bar:{columns}}}]")).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(WHOLE), ProgressDrawTarget::term_like(Box::new(line.clone())));
+    let style = ProgressStyle::with_template(&format!("[{{bar:{columns}}}]"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(
+        Some(WHOLE),
+        ProgressDrawTarget::term_like(Box::new(line.clone())),
+    );
     bar.set_style(style.progress_chars("=> "));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a whole")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a whole"
+    )]
     bar.set_position((share.clamp(0.0, 1.0) * WHOLE as f64) as u64);
     bar.tick();
     let text = line.text();

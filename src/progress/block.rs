@@ -64,7 +64,10 @@ mod tests {
     use crate::progress::line::Emphasis;
 
     fn lines(texts: &[&str]) -> Vec<Line> {
-        texts.iter().map(|text| Line { text: (*text).to_owned(), emphasis: Emphasis::None }).collect()
+        texts
+            .iter()
+            .map(|text| Line { text: (*text).to_owned(), emphasis: Emphasis::None })
+            .collect()
     }
 
     #[test]

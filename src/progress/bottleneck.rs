@@ -54,7 +54,8 @@ pub(super) struct Tasks {
 impl From<&Activities> for Tasks {
     fn from(activities: &Activities) -> Self {
         // None is left out: one that is added does not compile here.
-        let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } = activities;
+        let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } =
+            activities;
         Self {
             reading: reading.tasks(),
             enriching: enriching.tasks(),
@@ -140,12 +141,31 @@ mod tests {
     fn the_bottleneck_is_what_the_others_wait_for() {
         let none = Tasks::default();
         assert_eq!(slowest(none), None);
-        assert_eq!(slowest(Tasks { reading: 10, enriching: 10, queueing: 60, inserting: 80, ..none }), Some(Stage::Insert));
-        assert_eq!(slowest(Tasks { reading: 70, enriching: 10, inserting: 20, idling: 60, ..none }), Some(Stage::Read));
-        assert_eq!(slowest(Tasks { reading: 10, enriching: 70, inserting: 20, idling: 60, ..none }), Some(Stage::Enrich));
-        assert_eq!(slowest(Tasks { reading: 10, looking_up: 70, inserting: 20, idling: 60, ..none }), Some(Stage::Lookup));
-        assert_eq!(slowest(Tasks { reading: 10, throttling: 70, inserting: 20, idling: 60, ..none }), None);
-        assert_eq!(slowest(Tasks { inserting: 2, idling: 6, ..none }), Some(Stage::Insert), "the last batches");
+        assert_eq!(
+            slowest(Tasks { reading: 10, enriching: 10, queueing: 60, inserting: 80, ..none }),
+            Some(Stage::Insert)
+        );
+        assert_eq!(
+            slowest(Tasks { reading: 70, enriching: 10, inserting: 20, idling: 60, ..none }),
+            Some(Stage::Read)
+        );
+        assert_eq!(
+            slowest(Tasks { reading: 10, enriching: 70, inserting: 20, idling: 60, ..none }),
+            Some(Stage::Enrich)
+        );
+        assert_eq!(
+            slowest(Tasks { reading: 10, looking_up: 70, inserting: 20, idling: 60, ..none }),
+            Some(Stage::Lookup)
+        );
+        assert_eq!(
+            slowest(Tasks { reading: 10, throttling: 70, inserting: 20, idling: 60, ..none }),
+            None
+        );
+        assert_eq!(
+            slowest(Tasks { inserting: 2, idling: 6, ..none }),
+            Some(Stage::Insert),
+            "the last batches"
+        );
     }
 
     #[test]
@@ -153,16 +173,23 @@ mod tests {
         let (mut lookout, begin) = (Lookout::default(), Instant::now());
         let full = Tasks { queueing: 2, inserting: 2, ..Tasks::default() };
         let empty = Tasks { reading: 2, idling: 2, ..Tasks::default() };
-        assert_eq!((lookout.bottleneck(Phase::Lookup), lookout.bottleneck(Phase::Stream)), (Some(Stage::Lookup), None));
+        assert_eq!(
+            (lookout.bottleneck(Phase::Lookup), lookout.bottleneck(Phase::Stream)),
+            (Some(Stage::Lookup), None)
+        );
         for second in 0..20 {
-            lookout.note(begin + Duration::from_secs(second), if second < 5 { empty } else { full });
+            lookout
+                .note(begin + Duration::from_secs(second), if second < 5 { empty } else { full });
             let expected = match second {
                 0..2 => None,
                 2..10 => Some(Stage::Read),
                 _ => Some(Stage::Insert),
             };
             // Between, both have waited about as much.
-            assert!((8..12).contains(&second) || lookout.bottleneck(Phase::Stream) == expected, "after {second} s: {lookout:?}");
+            assert!(
+                (8..12).contains(&second) || lookout.bottleneck(Phase::Stream) == expected,
+                "after {second} s: {lookout:?}"
+            );
         }
     }
 }

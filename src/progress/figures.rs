@@ -78,7 +78,11 @@ impl Figures {
 
     /// The same without its fraction.
     pub fn whole_percent(&self) -> Option<u8> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 100")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and 100"
+        )]
         self.percent().map(|percent| percent as u8)
     }
 }
@@ -121,7 +125,8 @@ impl Watch {
     /// Looks at the numbers now. Rates follow from how often this is called, so it should be a few times a second.
     pub fn look(&mut self) -> Figures {
         let (now, counters) = (Instant::now(), &self.shown.counters);
-        let (numbers, phase, tasks) = (counters.snapshot(), counters.phase(), Tasks::from(&counters.activities));
+        let (numbers, phase, tasks) =
+            (counters.snapshot(), counters.phase(), Tasks::from(&counters.activities));
         if phase != self.phase {
             (self.phase, self.lookout) = (phase, Lookout::default());
         }
@@ -161,9 +166,15 @@ impl Watch {
             memory: memory_bytes(),
             memory_limit: self.shown.memory_limit,
             waiting: reasons(now, phase, tasks, &self.idle, held_back, &counters.trouble),
-            max_rows_per_second: throttle.and_then(|throttle| throttle.limits().max_rows_per_second),
-            server: self.shown.samples.as_ref().map_or_else(Sample::unknown, |samples| samples.borrow().clone()),
-            last_retry: last_retry.map(|retry| (now.saturating_duration_since(retry.at), retry.reason)),
+            max_rows_per_second: throttle
+                .and_then(|throttle| throttle.limits().max_rows_per_second),
+            server: self
+                .shown
+                .samples
+                .as_ref()
+                .map_or_else(Sample::unknown, |samples| samples.borrow().clone()),
+            last_retry: last_retry
+                .map(|retry| (now.saturating_duration_since(retry.at), retry.reason)),
             numbers,
             tasks,
             rates,

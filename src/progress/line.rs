@@ -56,9 +56,15 @@ mod tests {
 
     #[test]
     fn lines_fit_and_control_nothing() {
-        assert_eq!([cut("abc", 3), cut("abcd", 3), cut("日本語", 5), cut("", 1)], ["abc", "ab…", "日本…", ""]);
+        assert_eq!(
+            [cut("abc", 3), cut("abcd", 3), cut("日本語", 5), cut("", 1)],
+            ["abc", "ab…", "日本…", ""]
+        );
         assert_eq!(cut("a\u{1b}[2Jb\nc", 80), "a [2Jb c");
         let line = Line { text: "x".to_owned(), emphasis: Emphasis::Warning };
-        assert_eq!((line.painted(false), line.painted(true)), ("x".to_owned(), "\u{1b}[33mx\u{1b}[0m".to_owned()));
+        assert_eq!(
+            (line.painted(false), line.painted(true)),
+            ("x".to_owned(), "\u{1b}[33mx\u{1b}[0m".to_owned())
+        );
     }
 }

@@ -11,7 +11,8 @@ pub(super) fn line(figures: &Figures) -> Option<String> {
     let mut parts = match figures.phase {
         Phase::Plan | Phase::Done => return None,
         Phase::Lookup => {
-            let mut parts = vec![format!("loading attributes: {}", counted(numbers.lookup_rows, "row"))];
+            let mut parts =
+                vec![format!("loading attributes: {}", counted(numbers.lookup_rows, "row"))];
             parts.extend(rates.lookup_rows.map(row_rate));
             parts.push(bytes(numbers.lookup_bytes));
             parts.push(format!("{} in the map", bytes(numbers.lookup_memory_bytes)));
@@ -20,14 +21,21 @@ pub(super) fn line(figures: &Figures) -> Option<String> {
         Phase::Stream => {
             let done = if figures.dry_run { "evaluated" } else { "inserted" };
             let share = match (figures.numbers.rows_expected(), figures.percent()) {
-                (Some(expected), Some(percent)) => format!(" of {} ({percent:.1} %)", count(expected)),
+                (Some(expected), Some(percent)) => {
+                    format!(" of {} ({percent:.1} %)", count(expected))
+                }
                 _ => String::new(),
             };
-            let mut parts = vec![format!("{done} {}{share}", counted(numbers.inserted_rows, "row"))];
+            let mut parts =
+                vec![format!("{done} {}{share}", counted(numbers.inserted_rows, "row"))];
             parts.extend(rates.inserted_rows.map(row_rate));
             parts.extend(rates.inserted_bytes.map(byte_rate));
             parts.extend(figures.left.map(|left| format!("{} left", duration(left))));
-            parts.push(format!("{} of {}", count(numbers.chunks_done), counted(numbers.chunks, "chunk")));
+            parts.push(format!(
+                "{} of {}",
+                count(numbers.chunks_done),
+                counted(numbers.chunks, "chunk")
+            ));
             parts.push(format!("{} in flight", counted(numbers.inserts_in_flight, "insert")));
             parts
         }
@@ -40,7 +48,9 @@ pub(super) fn line(figures: &Figures) -> Option<String> {
     }
     parts.extend(waiting(figures));
     let last_retry = figures.last_retry.as_ref();
-    parts.extend(last_retry.map(|(ago, reason)| format!("last retry {} ago: {}", duration(*ago), reason.replace('\n', " "))));
+    parts.extend(last_retry.map(|(ago, reason)| {
+        format!("last retry {} ago: {}", duration(*ago), reason.replace('\n', " "))
+    }));
     Some(parts.join(", "))
 }
 

@@ -16,8 +16,9 @@ pub fn available_memory_bytes() -> Option<u64> {
     let machine = fields("/proc/meminfo", "MemAvailable:")?;
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     // Version 2 of control groups, as containers and systemd set it; "max" is no number, and means no limit.
-    let group =
-        number("/sys/fs/cgroup/memory.max").map(|limit| limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or_default()));
+    let group = number("/sys/fs/cgroup/memory.max").map(|limit| {
+        limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or_default())
+    });
     Some(group.map_or(machine, |group| group.min(machine)))
 }
 

@@ -32,7 +32,9 @@ impl Rate {
         self.taken_back += self.value.saturating_sub(value);
         self.value = value;
         self.samples.push_back((now, value + self.taken_back));
-        while self.samples.len() > 2 && self.samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= self.span) {
+        while self.samples.len() > 2
+            && self.samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= self.span)
+        {
             self.samples.pop_front();
         }
     }
@@ -66,7 +68,10 @@ mod tests {
         let begin = Instant::now();
         assert_eq!(rate.per_second(), None);
         for second in 0..=60 {
-            rate.note(begin + Duration::from_secs(second), if second < 30 { 0 } else { (second - 30) * 100 });
+            rate.note(
+                begin + Duration::from_secs(second),
+                if second < 30 { 0 } else { (second - 30) * 100 },
+            );
             assert!(second >= 5 || rate.remaining(4000).is_none(), "after {second} s");
         }
         assert!((rate.per_second().unwrap() - 100.0).abs() < 1.0);

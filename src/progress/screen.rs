@@ -46,10 +46,17 @@ pub(super) fn screen(figures: &Figures, size: Size) -> Vec<Line> {
     lines.push((6, named("memory", &memory(figures))));
     lines.push((6, named("server", &server(&figures.server))));
     lines.extend(retries(figures).map(|text| (5, named("retries", &text))));
-    lines.extend(waiting(figures).map(|text| (1, Line { text: format!("  {text}"), emphasis: Emphasis::Warning })));
+    lines.extend(
+        waiting(figures)
+            .map(|text| (1, Line { text: format!("  {text}"), emphasis: Emphasis::Warning })),
+    );
     let room = size.rows.saturating_sub(1).max(1);
     while lines.len() > room {
-        let least = lines.iter().enumerate().max_by_key(|(_, (rank, _))| *rank).map(|(position, _)| position);
+        let least = lines
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, (rank, _))| *rank)
+            .map(|(position, _)| position);
         lines.remove(least.unwrap_or_default());
     }
     lines.into_iter().map(|(_, line)| Line { text: cut(&line.text, columns), ..line }).collect()
@@ -80,7 +87,10 @@ fn headline(figures: &Figures) -> Line {
 fn bar(figures: &Figures, columns: usize) -> Line {
     let rows = count(figures.numbers.inserted_rows);
     let (share, text) = match (figures.whole_percent(), figures.numbers.rows_expected()) {
-        (Some(percent), Some(expected)) => (f64::from(percent) / 100.0, format!(" {percent:>3} %  {rows} of {} rows", count(expected))),
+        (Some(percent), Some(expected)) => (
+            f64::from(percent) / 100.0,
+            format!(" {percent:>3} %  {rows} of {} rows", count(expected)),
+        ),
         _ => (0.0, format!("   {UNKNOWN} %  {rows} rows, all are being counted")),
     };
     let width = columns.saturating_sub(text.chars().count() + 2).clamp(*BAR.start(), *BAR.end());
@@ -92,11 +102,13 @@ fn pace(figures: &Figures) -> Line {
     let mut parts: Vec<_> = figures.rates.inserted_rows.map(row_rate).into_iter().collect();
     parts.extend(figures.max_rows_per_second.map(|rows| format!("limit {} rows/s", count(rows))));
     parts.extend(figures.left.map(|left| format!("{} left", duration(left))));
-    let mut chunks = format!("{} of {}", count(numbers.chunks_done), counted(numbers.chunks, "chunk"));
+    let mut chunks =
+        format!("{} of {}", count(numbers.chunks_done), counted(numbers.chunks, "chunk"));
     if numbers.chunks_failed > 0 {
         chunks = format!("{chunks}, {} failed", count(numbers.chunks_failed));
     }
-    let wave = if numbers.waves > 0 { format!("wave {}, ", count(numbers.waves)) } else { String::new() };
+    let wave =
+        if numbers.waves > 0 { format!("wave {}, ", count(numbers.waves)) } else { String::new() };
     let pace = if parts.is_empty() { String::new() } else { format!("{}; ", parts.join(", ")) };
     plain(format!("  {pace}{wave}{chunks}"))
 }
@@ -107,7 +119,8 @@ fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
     let (rows_per_second, bytes_per_second, mut details) = match stage {
         Stage::Lookup => {
             // Between two waves nothing is loaded.
-            let rate = rates.lookup_rows.filter(|rate| *rate > 0.0 || figures.phase == Phase::Lookup);
+            let rate =
+                rates.lookup_rows.filter(|rate| *rate > 0.0 || figures.phase == Phase::Lookup);
             let mut details = vec![counted(numbers.lookup_keys, "key")];
             if numbers.lookup_memory_bytes > 0 {
                 details.push(bytes(numbers.lookup_memory_bytes));
@@ -117,17 +130,26 @@ fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
         Stage::Read => {
             let mut details = vec![counted(tasks.readers(), "chunk")];
             if tasks.queueing > 0 {
-                details.push(format!("{} {} for the queue", count(tasks.queueing), if tasks.queueing == 1 { "waits" } else { "wait" }));
+                details.push(format!(
+                    "{} {} for the queue",
+                    count(tasks.queueing),
+                    if tasks.queueing == 1 { "waits" } else { "wait" }
+                ));
             }
             (rates.read_rows, rates.read_bytes, details)
         }
         Stage::Enrich => {
             let found = numbers.matched_rows + numbers.matched_late_rows;
             let all = found + numbers.unmatched_rows;
-            let share = (all > 0).then(|| format!("{:.1} % matched", 100.0 * found as f64 / all as f64));
+            let share =
+                (all > 0).then(|| format!("{:.1} % matched", 100.0 * found as f64 / all as f64));
             (rates.enriched_rows, None, share.into_iter().collect())
         }
-        Stage::Insert => (rates.inserted_rows, rates.inserted_bytes, vec![format!("{} in flight", count(tasks.inserting))]),
+        Stage::Insert => (
+            rates.inserted_rows,
+            rates.inserted_bytes,
+            vec![format!("{} in flight", count(tasks.inserting))],
+        ),
     };
     if is_bottleneck {
         details.push("the bottleneck".to_owned());
@@ -146,22 +168,45 @@ fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
 
 fn memory(figures: &Figures) -> String {
     let now = figures.memory.map_or_else(|| UNKNOWN.to_owned(), bytes);
-    format!("{now} of {}, queue {}", bytes(figures.memory_limit), bytes(figures.numbers.queued_bytes))
+    format!(
+        "{now} of {}, queue {}",
+        bytes(figures.memory_limit),
+        bytes(figures.numbers.queued_bytes)
+    )
 }
 
 /// The target's server in one line.
 pub(super) fn server(sample: &Sample) -> String {
-    let number = |number: Option<u64>, noun: &str| number.map_or_else(|| format!("{UNKNOWN} {noun}s"), |number| counted(number, noun));
+    let number = |number: Option<u64>, noun: &str| {
+        number.map_or_else(|| format!("{UNKNOWN} {noun}s"), |number| counted(number, noun))
+    };
     let size = |bytes_now: Option<u64>| bytes_now.map_or_else(|| UNKNOWN.to_owned(), bytes);
     let parts = match &sample.parts {
-        Some(PartitionParts { partition, parts }) => format!("{} in {partition}", counted(*parts, "part")),
+        Some(PartitionParts { partition, parts }) => {
+            format!("{} in {partition}", counted(*parts, "part"))
+        }
         None => number(None, "part"),
     };
     let mut figures = vec![parts, number(sample.merges, "merge")];
     figures.push(format!("{} of {}", size(sample.memory_used), size(sample.memory_total)));
-    figures.extend(sample.replica_delay_seconds.filter(|&delay| delay > 0).map(|delay| format!("replica {delay} s behind")));
-    figures.extend(sample.mutations.filter(|&mutations| mutations > 0).map(|mutations| counted(mutations, "mutation")));
-    figures.extend(sample.delayed_inserts.filter(|&inserts| inserts > 0).map(|inserts| format!("{} delayed", counted(inserts, "insert"))));
+    figures.extend(
+        sample
+            .replica_delay_seconds
+            .filter(|&delay| delay > 0)
+            .map(|delay| format!("replica {delay} s behind")),
+    );
+    figures.extend(
+        sample
+            .mutations
+            .filter(|&mutations| mutations > 0)
+            .map(|mutations| counted(mutations, "mutation")),
+    );
+    figures.extend(
+        sample
+            .delayed_inserts
+            .filter(|&inserts| inserts > 0)
+            .map(|inserts| format!("{} delayed", counted(inserts, "insert"))),
+    );
     figures.join(", ")
 }
 

@@ -51,7 +51,10 @@ fn streaming() -> Figures {
         bottleneck: Some(Stage::Insert),
         memory: Some(1200 << 20),
         memory_limit: 4 << 30,
-        last_retry: Some((Duration::from_secs(200), "Code: 252. DB::Exception: Too many parts (300).\nMerges are slower".to_owned())),
+        last_retry: Some((
+            Duration::from_secs(200),
+            "Code: 252. DB::Exception: Too many parts (300).\nMerges are slower".to_owned(),
+        )),
         waiting: Vec::new(),
         max_rows_per_second: None,
         server: Sample {
@@ -90,15 +93,28 @@ fn loading() -> Figures {
 
 fn waiting() -> Figures {
     let rates = Rates { inserted_rows: Some(0.0), inserted_bytes: Some(0.0), ..streaming().rates };
-    let waiting = vec!["http://10.0.0.1:8123/ does not answer for 12.0 s, limit 10 min 00 s".to_owned()];
+    let waiting =
+        vec!["http://10.0.0.1:8123/ does not answer for 12.0 s, limit 10 min 00 s".to_owned()];
     let numbers = Snapshot { chunks_failed: 1, ..streaming().numbers };
     Figures { waiting, rates, numbers, left: None, bottleneck: None, ..streaming() }
 }
 
 fn held_back() -> Figures {
     let waiting = vec!["262 parts in 202511, limit 250".to_owned(), "paused with ctl".to_owned()];
-    let troubled = Sample { replica_delay_seconds: Some(12), mutations: Some(1), delayed_inserts: Some(2), ..streaming().server };
-    Figures { waiting, bottleneck: None, max_rows_per_second: Some(50_000), server: troubled, last_retry: None, ..streaming() }
+    let troubled = Sample {
+        replica_delay_seconds: Some(12),
+        mutations: Some(1),
+        delayed_inserts: Some(2),
+        ..streaming().server
+    };
+    Figures {
+        waiting,
+        bottleneck: None,
+        max_rows_per_second: Some(50_000),
+        server: troubled,
+        last_retry: None,
+        ..streaming()
+    }
 }
 
 fn stopping() -> Figures {
@@ -108,7 +124,10 @@ fn stopping() -> Figures {
 #[track_caller]
 fn assert_shows(name: &str, figures: &Figures, (columns, rows): (usize, usize)) {
     let lines = screen(figures, Size { columns, rows });
-    assert!(lines.len() < rows && lines.iter().all(|line| line.text.width() < columns), "{lines:?}");
+    assert!(
+        lines.len() < rows && lines.iter().all(|line| line.text.width() < columns),
+        "{lines:?}"
+    );
     let mut text = format!("title: {}\n{}\n", title(figures), "-".repeat(columns));
     for line in lines {
         text.push_str(&line.text);
@@ -138,7 +157,11 @@ fn screens() {
     assert_shows("screen-held-back", &held_back(), (80, 24));
     assert_shows("screen-stopping", &stopping(), (80, 24));
     assert_shows("screen-waiting-narrow", &waiting(), (60, 24));
-    assert_eq!(screen(&streaming(), Size { columns: 1, rows: 1 }).len(), 1, "there is always something");
+    assert_eq!(
+        screen(&streaming(), Size { columns: 1, rows: 1 }).len(),
+        1,
+        "there is always something"
+    );
 }
 
 #[test]

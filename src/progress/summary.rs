@@ -118,34 +118,64 @@ impl Summary {
             (Status::Interrupted, _) => "interrupted",
         };
         let table = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-        let done = format!("{} {}", table(&self.target), if self.dry_run { "evaluated" } else { "inserted" });
+        let done = format!(
+            "{} {}",
+            table(&self.target),
+            if self.dry_run { "evaluated" } else { "inserted" }
+        );
         let processed = format!("{} processed", table(&self.source));
-        let seconds = |seconds: f64| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        let seconds =
+            |seconds: f64| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
         let mut line = |name: &str, value: String| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {name:<25}{value}");
         };
         line("partition", self.partition.clone());
-        let (now, before, failed) = (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));
-        line("chunks", format!("{now} of {} now, {before} before, {failed} failed", count(self.chunks)));
-        line("attributes loaded", format!("{} of {} rows", count(self.lookup_keys), count(self.lookup_rows)));
+        let (now, before, failed) =
+            (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));
+        line(
+            "chunks",
+            format!("{now} of {} now, {before} before, {failed} failed", count(self.chunks)),
+        );
+        line(
+            "attributes loaded",
+            format!("{} of {} rows", count(self.lookup_keys), count(self.lookup_rows)),
+        );
         line(&processed, count(self.source_rows));
         line(&done, count(self.inserted_rows));
         let matched = [self.matched_rows, self.matched_late_rows, self.unmatched_rows].map(count);
         line("matched, late, unmatched", matched.join(", "));
         if self.repeated_rows > 0 {
-            line("inserted twice", format!("{} (they collapse in the target)", count(self.repeated_rows)));
+            line(
+                "inserted twice",
+                format!("{} (they collapse in the target)", count(self.repeated_rows)),
+            );
         }
-        line("batches, retries, errors", format!("{}, {}, {}", count(self.batches), count(self.retries), count(self.errors)));
+        line(
+            "batches, retries, errors",
+            format!("{}, {}, {}", count(self.batches), count(self.retries), count(self.errors)),
+        );
         if self.failed_chunks > 0 {
             line("chunks failed", count(self.failed_chunks));
         }
         if self.outages > 0 {
-            line("server not reached", format!("{}, for {}", counted(self.outages, "time"), seconds(self.outage_seconds)));
+            line(
+                "server not reached",
+                format!("{}, for {}", counted(self.outages, "time"), seconds(self.outage_seconds)),
+            );
         }
         line("read, written", format!("{}, {}", bytes(self.bytes_read), bytes(self.bytes_written)));
         let Seconds { plan, lookup, stream, total } = self.seconds;
-        line("time", format!("{} (plan {}, attributes {}, streaming {})", seconds(total), seconds(plan), seconds(lookup), seconds(stream)));
+        line(
+            "time",
+            format!(
+                "{} (plan {}, attributes {}, streaming {})",
+                seconds(total),
+                seconds(plan),
+                seconds(lookup),
+                seconds(stream)
+            ),
+        );
         let (readers, inserters) = (self.readers, self.inserters);
         line(
             "throughput",
@@ -157,7 +187,14 @@ impl Summary {
             ),
         );
         let peak = self.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), bytes);
-        line("peak memory", format!("{peak} of {}, {}", bytes(self.memory_limit_bytes), counted(self.waves, "wave")));
+        line(
+            "peak memory",
+            format!(
+                "{peak} of {}, {}",
+                bytes(self.memory_limit_bytes),
+                counted(self.waves, "wave")
+            ),
+        );
         format!("{headline}: {} into {}\n{text}", self.job, self.target)
     }
 }

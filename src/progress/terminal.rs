@@ -51,7 +51,8 @@ impl Terminal {
     pub fn new(options: TerminalOptions) -> Self {
         let term = std::env::var("TERM").ok();
         let interactive = io::stderr().is_terminal() && term.as_deref() != Some("dumb");
-        let color = interactive && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let color =
+            interactive && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let has_title = interactive && title::has_title(term.as_deref());
         Self { screen: Arc::default(), interactive, color, has_title, options }
     }
@@ -74,7 +75,10 @@ impl Terminal {
     /// Its size now.
     pub(super) fn size() -> Size {
         let size = terminal_size::terminal_size_of(io::stderr());
-        size.map_or(Size { columns: 80, rows: 24 }, |(columns, rows)| Size { columns: columns.0.into(), rows: rows.0.into() })
+        size.map_or(Size { columns: 80, rows: 24 }, |(columns, rows)| Size {
+            columns: columns.0.into(),
+            rows: rows.0.into(),
+        })
     }
 
     /// Shows these lines at the bottom, and this title.
@@ -152,7 +156,8 @@ impl Terminal {
         if !lines.ends_with('\n') {
             text.push('\n');
         }
-        let redraws = !screen.suspended && screen.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW_EVERY);
+        let redraws =
+            !screen.suspended && screen.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW_EVERY);
         let text = if redraws { self.with_block(&mut screen, text) } else { text };
         emit(text.as_bytes());
     }

@@ -35,26 +35,45 @@ impl Idle {
 }
 
 /// All reasons, the gravest first; empty while rows move and nobody holds them.
-pub(super) fn reasons(now: Instant, phase: Phase, tasks: Tasks, idle: &Idle, held_back: Vec<String>, trouble: &Trouble) -> Vec<String> {
+pub(super) fn reasons(
+    now: Instant,
+    phase: Phase,
+    tasks: Tasks,
+    idle: &Idle,
+    held_back: Vec<String>,
+    trouble: &Trouble,
+) -> Vec<String> {
     let mut reasons = held_back;
     let outages = trouble.outages().into_iter().map(|outage| {
         let time = now.saturating_duration_since(outage.since);
-        format!("{} does not answer for {}, limit {}", outage.url, duration(time), duration(outage.longest))
+        format!(
+            "{} does not answer for {}, limit {}",
+            outage.url,
+            duration(time),
+            duration(outage.longest)
+        )
     });
     reasons.extend(outages);
     let (true, Some(still)) = (reasons.is_empty(), idle.long(now)) else { return reasons };
     let still = duration(still);
-    let pause = trouble.last_retry().and_then(|retry| retry.again_at.checked_duration_since(now)).filter(|pause| !pause.is_zero());
+    let pause = trouble
+        .last_retry()
+        .and_then(|retry| retry.again_at.checked_duration_since(now))
+        .filter(|pause| !pause.is_zero());
     let reason = match (pause, phase) {
         (Some(pause), _) => Some(format!("the next try in {}, after a failure", duration(pause))),
         (None, Phase::Lookup) => Some(format!("attributes from the server, none came for {still}")),
-        (None, Phase::Stream) if tasks.inserting > 0 => {
-            Some(format!("the server's answer to {}, none came for {still}", counted(tasks.inserting, "insert")))
+        (None, Phase::Stream) if tasks.inserting > 0 => Some(format!(
+            "the server's answer to {}, none came for {still}",
+            counted(tasks.inserting, "insert")
+        )),
+        (None, Phase::Stream) if tasks.looking_up > 0 => {
+            Some(format!("keys that are looked up late, none came for {still}"))
         }
-        (None, Phase::Stream) if tasks.looking_up > 0 => Some(format!("keys that are looked up late, none came for {still}")),
-        (None, Phase::Stream) if tasks.reading > 0 => {
-            Some(format!("rows from the server for {}, none came for {still}", counted(tasks.reading, "chunk")))
-        }
+        (None, Phase::Stream) if tasks.reading > 0 => Some(format!(
+            "rows from the server for {}, none came for {still}",
+            counted(tasks.reading, "chunk")
+        )),
         (None, Phase::Plan | Phase::Stream | Phase::Done) => None,
     };
     reasons.extend(reason);
@@ -70,15 +89,29 @@ mod tests {
         let (begin, trouble) = (Instant::now(), Trouble::default());
         let mut idle = Idle::since(begin);
         let after = |seconds| begin + Duration::from_secs(seconds);
-        let at = |idle: &Idle, seconds, phase, tasks| reasons(after(seconds), phase, tasks, idle, Vec::new(), &trouble);
+        let at = |idle: &Idle, seconds, phase, tasks| {
+            reasons(after(seconds), phase, tasks, idle, Vec::new(), &trouble)
+        };
         let inserting = Tasks { inserting: 1, reading: 2, ..Tasks::default() };
         let reading = Tasks { inserting: 0, ..inserting };
         assert!(at(&idle, 4, Phase::Stream, inserting).is_empty());
-        assert_eq!(at(&idle, 34, Phase::Stream, inserting), ["the server's answer to 1 insert, none came for 34.0 s"]);
-        assert_eq!(at(&idle, 34, Phase::Stream, reading), ["rows from the server for 2 chunks, none came for 34.0 s"]);
+        assert_eq!(
+            at(&idle, 34, Phase::Stream, inserting),
+            ["the server's answer to 1 insert, none came for 34.0 s"]
+        );
+        assert_eq!(
+            at(&idle, 34, Phase::Stream, reading),
+            ["rows from the server for 2 chunks, none came for 34.0 s"]
+        );
         let held_back = vec!["262 parts in 202511, limit 250".to_owned()];
-        assert_eq!(reasons(after(34), Phase::Stream, inserting, &idle, held_back.clone(), &trouble), held_back);
-        assert_eq!(at(&idle, 34, Phase::Lookup, reading), ["attributes from the server, none came for 34.0 s"]);
+        assert_eq!(
+            reasons(after(34), Phase::Stream, inserting, &idle, held_back.clone(), &trouble),
+            held_back
+        );
+        assert_eq!(
+            at(&idle, 34, Phase::Lookup, reading),
+            ["attributes from the server, none came for 34.0 s"]
+        );
         idle.note(after(32), &Snapshot { inserted_bytes: 1, ..Snapshot::default() });
         assert!(at(&idle, 34, Phase::Stream, inserting).is_empty(), "something moved");
     }

@@ -19,7 +19,12 @@ pub struct RowGroup<'a> {
 
 impl<'a> RowGroup<'a> {
     /// `row_ends` must rise and lie within `bytes`, and `column_ends` hold `marked` rising offsets for each row.
-    pub(super) fn new(bytes: &'a [u8], row_ends: &'a [usize], column_ends: &'a [usize], marked: usize) -> Self {
+    pub(super) fn new(
+        bytes: &'a [u8],
+        row_ends: &'a [usize],
+        column_ends: &'a [usize],
+        marked: usize,
+    ) -> Self {
         Self { bytes, row_ends, column_ends, marked }
     }
 
@@ -49,7 +54,10 @@ impl<'a> RowGroup<'a> {
     #[must_use]
     pub fn row(&self, index: usize) -> Row<'a> {
         let start = if index == 0 { 0 } else { self.row_ends[index - 1] };
-        Row { bytes: &self.bytes[start..self.row_ends[index]], ends: &self.column_ends[index * self.marked..(index + 1) * self.marked] }
+        Row {
+            bytes: &self.bytes[start..self.row_ends[index]],
+            ends: &self.column_ends[index * self.marked..(index + 1) * self.marked],
+        }
     }
 
     /// The rows, one after the other.

@@ -70,8 +70,16 @@ pub(super) fn data_type() -> impl Strategy<Value = DataType> {
 /// Columns of random types that take bytes.
 pub(super) fn columns() -> impl Strategy<Value = Vec<(String, DataType)>> {
     prop::collection::vec(data_type(), 1..6)
-        .prop_filter("rows take bytes", |types| types.iter().any(|data_type| data_type.minimum_width() > 0))
-        .prop_map(|types| types.into_iter().enumerate().map(|(index, data_type)| (format!("c{index}"), data_type)).collect())
+        .prop_filter("rows take bytes", |types| {
+            types.iter().any(|data_type| data_type.minimum_width() > 0)
+        })
+        .prop_map(|types| {
+            types
+                .into_iter()
+                .enumerate()
+                .map(|(index, data_type)| (format!("c{index}"), data_type))
+                .collect()
+        })
 }
 
 /// Appends a random value of the type.
@@ -89,7 +97,8 @@ pub(super) fn write_value(data_type: &DataType, random: &mut Random, out: &mut V
                 write_value(inner, random, out);
             }
         }
-        DataType::LowCardinality(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => {
+        DataType::LowCardinality(inner)
+        | DataType::SimpleAggregateFunction { value: inner, .. } => {
             write_value(inner, random, out);
         }
         DataType::Array(element) | DataType::QBit { element, .. } => {
@@ -121,7 +130,11 @@ fn write_fields(fields: &[Field], random: &mut Random, out: &mut Vec<u8>) {
     }
 }
 
-fn write_elements(random: &mut Random, out: &mut Vec<u8>, mut element: impl FnMut(&mut Random, &mut Vec<u8>)) {
+fn write_elements(
+    random: &mut Random,
+    out: &mut Vec<u8>,
+    mut element: impl FnMut(&mut Random, &mut Vec<u8>),
+) {
     let elements = random.below(4);
     write_number(elements, out);
     for _ in 0..elements {

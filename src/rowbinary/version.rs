@@ -19,12 +19,15 @@ impl VersionEncoding {
     #[must_use]
     pub fn of(data_type: &DataType) -> Option<Self> {
         let (bytes, signed) = match data_type {
-            DataType::Integer { signed, bits: bits @ (8 | 16 | 32 | 64) } => (u8::try_from(bits / 8).ok()?, *signed),
+            DataType::Integer { signed, bits: bits @ (8 | 16 | 32 | 64) } => {
+                (u8::try_from(bits / 8).ok()?, *signed)
+            }
             DataType::Date => (2, false),
             DataType::Date32 => (4, true),
             DataType::DateTime(_) => (4, false),
             DataType::DateTime64 { .. } => (8, true),
-            DataType::LowCardinality(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => {
+            DataType::LowCardinality(inner)
+            | DataType::SimpleAggregateFunction { value: inner, .. } => {
                 return Self::of(inner);
             }
             _ => return None,
@@ -79,7 +82,9 @@ mod tests {
         ] {
             assert_eq!(encoding(name).map(VersionEncoding::width), Some(width), "{name}");
         }
-        for name in ["UInt128", "Int256", "String", "Float64", "Nullable(UInt8)", "Decimal(9, 2)", "Bool"] {
+        for name in
+            ["UInt128", "Int256", "String", "Float64", "Nullable(UInt8)", "Decimal(9, 2)", "Bool"]
+        {
             assert_eq!(encoding(name), None, "{name}");
         }
     }

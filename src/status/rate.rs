@@ -16,7 +16,11 @@ const STALE: i64 = 60 * 1_000_000;
 
 /// Rows a second that the processes with these claims inserted together, by their figures of the last minutes. `None` where not all of them
 /// have any.
-pub(super) fn by_samples(samples: &[LoadSample], claim_ids: &[&str], now: Timestamp) -> Option<f64> {
+pub(super) fn by_samples(
+    samples: &[LoadSample],
+    claim_ids: &[&str],
+    now: Timestamp,
+) -> Option<f64> {
     let of_one = |claim_id: &&str| {
         let mut own = samples.iter().filter(|sample| sample.claim_id == **claim_id);
         let (first, last) = (own.next()?, own.next_back()?);
@@ -24,7 +28,9 @@ pub(super) fn by_samples(samples: &[LoadSample], claim_ids: &[&str], now: Timest
         let length = end.saturating_sub(begin);
         let is_known = length >= SHORTEST && now.0.saturating_sub(end) <= STALE;
         // Rows of attempts that were given up are taken out again.
-        is_known.then(|| last.rows_inserted.saturating_sub(first.rows_inserted) as f64 * 1e6 / length as f64)
+        is_known.then(|| {
+            last.rows_inserted.saturating_sub(first.rows_inserted) as f64 * 1e6 / length as f64
+        })
     };
     if claim_ids.is_empty() {
         return None;
@@ -38,7 +44,9 @@ pub(super) fn by_samples(samples: &[LoadSample], claim_ids: &[&str], now: Timest
 /// Chunks that are not completed do not count, so the time ends with the last one that was. `None` where none was lately.
 pub(super) fn by_chunks(chunks: &[ChunkRecord], since: Timestamp, now: Timestamp) -> Option<f64> {
     let completed = chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed);
-    let timed = completed.filter_map(|chunk| Some((chunk.started_at?.0, chunk.completed_at?.0, chunk.rows_inserted)));
+    let timed = completed.filter_map(|chunk| {
+        Some((chunk.started_at?.0, chunk.completed_at?.0, chunk.rows_inserted))
+    });
     let mut timed: Vec<_> = timed.filter(|(_, end, _)| *end >= since.0).collect();
     timed.sort_unstable_by_key(|(_, end, _)| *end);
     let (_, end, _) = *timed.last()?;
@@ -52,7 +60,10 @@ pub(super) fn by_chunks(chunks: &[ChunkRecord], since: Timestamp, now: Timestamp
     if length < SHORTEST || stands_still {
         return None;
     }
-    let rows: f64 = timed.iter().map(|(start, end, rows)| *rows as f64 * share_after(begin, *start, *end)).sum();
+    let rows: f64 = timed
+        .iter()
+        .map(|(start, end, rows)| *rows as f64 * share_after(begin, *start, *end))
+        .sum();
     (rows > 0.0).then(|| rows * 1e6 / length as f64)
 }
 
@@ -79,7 +90,8 @@ mod tests {
             completed_at: Some(Timestamp(end * SECOND)),
             ..ChunkRecord::pending("run", 0, "")
         };
-        let chunks: Vec<_> = chunks.iter().map(chunk).chain([ChunkRecord::pending("run", 1, "")]).collect();
+        let chunks: Vec<_> =
+            chunks.iter().map(chunk).chain([ChunkRecord::pending("run", 1, "")]).collect();
         by_chunks(&chunks, Timestamp(since * SECOND), Timestamp(now * SECOND)).map(f64::round)
     }
 
@@ -98,14 +110,25 @@ mod tests {
 
     #[test]
     fn large_chunks_need_longer() {
-        assert_eq!(rate(&[(0, 1000, 1000), (1000, 2000, 3000), (2000, 3000, 5000), (3000, 4000, 1000)], 0, 4100), Some(3.0));
+        assert_eq!(
+            rate(
+                &[(0, 1000, 1000), (1000, 2000, 3000), (2000, 3000, 5000), (3000, 4000, 1000)],
+                0,
+                4100
+            ),
+            Some(3.0)
+        );
     }
 
     #[test]
     fn what_earlier_processes_did_does_not_count() {
         let chunks = [(0, 100, 100_000), (5000, 5010, 100), (5010, 5020, 100)];
         assert_eq!(rate(&chunks, 4990, 5021), Some(10.0));
-        assert_eq!(rate(&chunks[..1], 4990, 5021), None, "the process that is here now has done nothing yet");
+        assert_eq!(
+            rate(&chunks[..1], 4990, 5021),
+            None,
+            "the process that is here now has done nothing yet"
+        );
     }
 
     #[test]
@@ -123,8 +146,15 @@ mod tests {
             rows_inserted: rows,
             ..LoadSample::default()
         };
-        let samples = [sample("a", 100, 1000), sample("b", 101, 50), sample("a", 110, 2000), sample("b", 111, 150), sample("a", 120, 3000)];
-        let rate = |claims: &[&str], now: i64| by_samples(&samples, claims, Timestamp(now * SECOND));
+        let samples = [
+            sample("a", 100, 1000),
+            sample("b", 101, 50),
+            sample("a", 110, 2000),
+            sample("b", 111, 150),
+            sample("a", 120, 3000),
+        ];
+        let rate =
+            |claims: &[&str], now: i64| by_samples(&samples, claims, Timestamp(now * SECOND));
         assert_eq!(rate(&["a"], 125).map(f64::round), Some(100.0));
         assert_eq!(rate(&["a", "b"], 125).map(f64::round), Some(110.0));
         assert_eq!(rate(&["a", "c"], 125), None, "one has just come");
@@ -132,6 +162,9 @@ mod tests {
         assert_eq!(rate(&[], 125), None);
         // A process that waits has a speed, which is none.
         let waiting = [sample("a", 100, 1000), sample("a", 110, 1000)];
-        assert_eq!(by_samples(&waiting, &["a"], Timestamp(112 * SECOND)).map(f64::round), Some(0.0));
+        assert_eq!(
+            by_samples(&waiting, &["a"], Timestamp(112 * SECOND)).map(f64::round),
+            Some(0.0)
+        );
     }
 }

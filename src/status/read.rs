@@ -10,7 +10,11 @@ use crate::ledger::{Ledger, LedgerError, LoadKey, LoadSample, ProcessIdentity, T
 ///
 /// # Errors
 /// The ledger cannot be read. One that is not there has no loads.
-pub async fn read(ledger: &Ledger, key: &LoadKey, claim_timeout: Duration) -> Result<Standing, LedgerError> {
+pub async fn read(
+    ledger: &Ledger,
+    key: &LoadKey,
+    claim_timeout: Duration,
+) -> Result<Standing, LedgerError> {
     let here = ProcessIdentity::current();
     let (mut standing, records) = once(ledger, key, claim_timeout, &here).await?;
     if standing.may_be_between(&records) {
@@ -19,7 +23,12 @@ pub async fn read(ledger: &Ledger, key: &LoadKey, claim_timeout: Duration) -> Re
     Ok(standing)
 }
 
-async fn once(ledger: &Ledger, key: &LoadKey, claim_timeout: Duration, here: &ProcessIdentity) -> Result<(Standing, Records), LedgerError> {
+async fn once(
+    ledger: &Ledger,
+    key: &LoadKey,
+    claim_timeout: Duration,
+    here: &ProcessIdentity,
+) -> Result<(Standing, Records), LedgerError> {
     // A process writes its record and then gives its claim back: what is read in the other order never looks deserted.
     let claims = ledger.held_claims(key).await?;
     let load = ledger.current_load(key).await?;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::rate::{by_chunks, by_samples};
-use crate::ledger::{ChunkRecord, ChunkStatus, LiveClaim, LoadKey, LoadRecord, LoadSample, LoadStatus, ProcessIdentity, Timestamp};
+use crate::ledger::{
+    ChunkRecord, ChunkStatus, LiveClaim, LoadKey, LoadRecord, LoadSample, LoadStatus,
+    ProcessIdentity, Timestamp,
+};
 
 /// What has become of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,21 +106,35 @@ pub(super) struct Records {
 impl Standing {
     /// Judges what was read `now`, by the ledger's clock. A claim without heartbeats for so long is a dead process's; where `here` is its
     /// machine, that is known at once.
-    pub(super) fn judge(key: &LoadKey, records: &Records, now: Timestamp, claim_timeout: Duration, here: &ProcessIdentity) -> Self {
+    pub(super) fn judge(
+        key: &LoadKey,
+        records: &Records,
+        now: Timestamp,
+        claim_timeout: Duration,
+        here: &ProcessIdentity,
+    ) -> Self {
         let Records { load, chunks, claims, samples } = records;
-        let processes: Vec<_> = claims.iter().map(|claim| Process::of(claim, claim_timeout, here)).collect();
-        let alive: Vec<_> = claims.iter().filter(|claim| claim.is_alive(claim_timeout, here)).collect();
+        let processes: Vec<_> =
+            claims.iter().map(|claim| Process::of(claim, claim_timeout, here)).collect();
+        let alive: Vec<_> =
+            claims.iter().filter(|claim| claim.is_alive(claim_timeout, here)).collect();
         let state = state(load.as_ref(), !alive.is_empty());
         let with_status = |status| chunks.iter().filter(move |chunk| chunk.status == status);
-        let (completed, failed) = (with_status(ChunkStatus::Completed).count() as u64, with_status(ChunkStatus::Failed).count() as u64);
+        let (completed, failed) = (
+            with_status(ChunkStatus::Completed).count() as u64,
+            with_status(ChunkStatus::Failed).count() as u64,
+        );
         let total = load.as_ref().map_or(0, |load| load.chunks).max(chunks.len() as u64);
-        let rows_inserted = with_status(ChunkStatus::Completed).map(|chunk| chunk.rows_inserted).sum();
+        let rows_inserted =
+            with_status(ChunkStatus::Completed).map(|chunk| chunk.rows_inserted).sum();
         let expected = load.as_ref().and_then(|load| load.rows_expected);
         let since = alive.iter().filter_map(|claim| claim.claim.claimed_at).min();
         let ids: Vec<_> = alive.iter().map(|claim| claim.claim.claim_id.as_str()).collect();
         let speed = || by_samples(samples, &ids, now).or_else(|| by_chunks(chunks, since?, now));
         let speed = if state == State::UnderWay { speed() } else { None };
-        let left = expected.or_else(|| estimated_rows(rows_inserted, completed, total)).map(|rows| rows.saturating_sub(rows_inserted));
+        let left = expected
+            .or_else(|| estimated_rows(rows_inserted, completed, total))
+            .map(|rows| rows.saturating_sub(rows_inserted));
         let remaining = speed.zip(left).map(|(speed, left)| left as f64 / speed);
         Self {
             state,
@@ -138,7 +155,9 @@ impl Standing {
             waiting: waiting(samples, &ids),
             started_at: load.as_ref().and_then(|load| load.started_at),
             completed_at: load.as_ref().and_then(|load| load.completed_at),
-            last_chunk_at: with_status(ChunkStatus::Completed).filter_map(|chunk| chunk.completed_at).max(),
+            last_chunk_at: with_status(ChunkStatus::Completed)
+                .filter_map(|chunk| chunk.completed_at)
+                .max(),
             last_error: last_error(load.as_ref(), chunks),
             processes,
         }
@@ -147,7 +166,8 @@ impl Standing {
     /// Whether the load was called begun, although nobody is at it: the one moment in which a process that has just come or gone is
     /// between its record and its claim looks the same.
     pub(super) fn may_be_between(&self, records: &Records) -> bool {
-        self.state == State::Interrupted && records.load.as_ref().is_some_and(|load| load.status == LoadStatus::Started)
+        self.state == State::Interrupted
+            && records.load.as_ref().is_some_and(|load| load.status == LoadStatus::Started)
     }
 }
 
@@ -179,7 +199,8 @@ fn state(load: Option<&LoadRecord>, somebody_is_at_it: bool) -> State {
 /// What the last figures of these processes say.
 fn waiting(samples: &[LoadSample], claim_ids: &[&str]) -> Option<String> {
     let last = |claim_id: &&str| samples.iter().rfind(|sample| sample.claim_id == **claim_id);
-    let mut reasons: Vec<_> = claim_ids.iter().filter_map(last).map(|sample| sample.waiting.as_str()).collect();
+    let mut reasons: Vec<_> =
+        claim_ids.iter().filter_map(last).map(|sample| sample.waiting.as_str()).collect();
     reasons.retain(|reason| !reason.is_empty());
     reasons.sort_unstable();
     reasons.dedup();
@@ -188,7 +209,9 @@ fn waiting(samples: &[LoadSample], claim_ids: &[&str]) -> Option<String> {
 
 /// Chunks have about equally many rows.
 fn estimated_rows(rows: u64, completed: u64, total: u64) -> Option<u64> {
-    (u128::from(rows) * u128::from(total)).checked_div(u128::from(completed)).and_then(|rows| u64::try_from(rows).ok())
+    (u128::from(rows) * u128::from(total))
+        .checked_div(u128::from(completed))
+        .and_then(|rows| u64::try_from(rows).ok())
 }
 
 fn progress(state: State, rows: (u64, Option<u64>), chunks: (u64, u64)) -> f64 {
@@ -204,8 +227,12 @@ fn progress(state: State, rows: (u64, Option<u64>), chunks: (u64, u64)) -> f64 {
 /// What the load failed of, and in whose words: those of the chunk that failed last.
 fn last_error(load: Option<&LoadRecord>, chunks: &[ChunkRecord]) -> Option<String> {
     let of_load = load.map(|load| load.error.clone()).filter(|error| !error.is_empty());
-    let failed = chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Failed && !chunk.error.is_empty());
-    let of_chunk = failed.max_by_key(|chunk| chunk.completed_at).map(|chunk| format!("chunk {}: {}", chunk.chunk + 1, chunk.error));
+    let failed = chunks
+        .iter()
+        .filter(|chunk| chunk.status == ChunkStatus::Failed && !chunk.error.is_empty());
+    let of_chunk = failed
+        .max_by_key(|chunk| chunk.completed_at)
+        .map(|chunk| format!("chunk {}: {}", chunk.chunk + 1, chunk.error));
     match (of_load, of_chunk) {
         (Some(of_load), Some(of_chunk)) => Some(format!("{of_load}; {of_chunk}")),
         (one, other) => one.or(other),

@@ -43,7 +43,13 @@ enum Refusal {
 
 impl Asker {
     /// `server_memory`: the most bytes that a query may take on the server.
-    pub fn new(servers: Servers, settings: Settings, server_memory: Option<u64>, retry: RetryPolicy, stop: Stop) -> Self {
+    pub fn new(
+        servers: Servers,
+        settings: Settings,
+        server_memory: Option<u64>,
+        retry: RetryPolicy,
+        stop: Stop,
+    ) -> Self {
         let settings = match server_memory {
             None => settings,
             Some(bytes) => {
@@ -73,7 +79,8 @@ impl Asker {
         divisible: bool,
         sql: impl Fn(&Scope) -> String,
     ) -> Result<Vec<Vec<u8>>, VerifyError> {
-        let question = Question { connection: self.servers.source.clone(), label: EXPECTED, table, what };
+        let question =
+            Question { connection: self.servers.source.clone(), label: EXPECTED, table, what };
         if !divisible {
             return Ok(vec![self.undivided(&question, &sql(scope)).await?]);
         }
@@ -83,12 +90,18 @@ impl Asker {
             let mut answers = Vec::new();
             for index in 0..count {
                 let piece = scope.in_bucket((count > 1).then_some(Bucket { index, count }));
-                match self.ask(&question, &sql(&piece), &settings, self.halvings < MOST_HALVINGS).await {
+                match self
+                    .ask(&question, &sql(&piece), &settings, self.halvings < MOST_HALVINGS)
+                    .await
+                {
                     Ok(answer) => answers.push(answer),
                     Err(Refusal::Memory(error)) => {
                         self.halvings += 1;
                         tracing::debug!(%error, "a chunk does not fit");
-                        tracing::info!(pieces = count * 2, "a chunk does not fit into the server's memory and is halved");
+                        tracing::info!(
+                            pieces = count * 2,
+                            "a chunk does not fit into the server's memory and is halved"
+                        );
                         continue 'again;
                     }
                     Err(Refusal::Other(error)) => return Err(error),
@@ -99,13 +112,23 @@ impl Asker {
     }
 
     /// Asks the target's server about a range of the target.
-    pub async fn range(&mut self, table: &TableName, what: &str, sql: &str) -> Result<Vec<u8>, VerifyError> {
-        let question = Question { connection: self.servers.target.clone(), label: FOUND, table, what };
+    pub async fn range(
+        &mut self,
+        table: &TableName,
+        what: &str,
+        sql: &str,
+    ) -> Result<Vec<u8>, VerifyError> {
+        let question =
+            Question { connection: self.servers.target.clone(), label: FOUND, table, what };
         self.undivided(&question, sql).await
     }
 
     /// Asks what cannot be divided.
-    async fn undivided(&mut self, question: &Question<'_>, sql: &str) -> Result<Vec<u8>, VerifyError> {
+    async fn undivided(
+        &mut self,
+        question: &Question<'_>,
+        sql: &str,
+    ) -> Result<Vec<u8>, VerifyError> {
         loop {
             let settings = self.lowered(self.lowerings);
             match self.ask(question, sql, &settings, self.lowerings < MOST_LOWERINGS).await {
@@ -113,7 +136,9 @@ impl Asker {
                 Err(Refusal::Memory(error)) => {
                     self.lowerings += 1;
                     tracing::debug!(%error, "a query does not fit");
-                    tracing::info!("a query does not fit into the server's memory and is sent again with fewer threads and smaller blocks");
+                    tracing::info!(
+                        "a query does not fit into the server's memory and is sent again with fewer threads and smaller blocks"
+                    );
                 }
                 Err(Refusal::Other(error)) => return Err(error),
             }
@@ -124,12 +149,22 @@ impl Asker {
     fn lowered(&self, level: u32) -> Settings {
         let settings = self.settings.clone();
         let settings = if level > 0 { settings.with("max_threads", "1") } else { settings };
-        if level > 1 { settings.with("max_block_size", &(65_536_u32 >> (2 * (level - 1)).min(8)).to_string()) } else { settings }
+        if level > 1 {
+            settings.with("max_block_size", &(65_536_u32 >> (2 * (level - 1)).min(8)).to_string())
+        } else {
+            settings
+        }
     }
 
     /// One question, with retries. `smaller`: where memory does not suffice, it can be asked in smaller pieces, which beats asking
     /// again.
-    async fn ask(&self, question: &Question<'_>, sql: &str, settings: &Settings, smaller: bool) -> Result<Vec<u8>, Refusal> {
+    async fn ask(
+        &self,
+        question: &Question<'_>,
+        sql: &str,
+        settings: &Settings,
+        smaller: bool,
+    ) -> Result<Vec<u8>, Refusal> {
         let Question { connection, label, table, what } = question;
         let settings = settings.clone().with("max_query_size", &(sql.len() + 4096).to_string());
         let mut attempt = 1;
@@ -156,7 +191,12 @@ impl Asker {
                 }
                 Decision::GiveUp => {
                     let (what, table) = ((*what).to_owned(), (*table).clone());
-                    return Err(Refusal::Other(VerifyError::Query { what, table, attempts: attempt, source: Box::new(error) }));
+                    return Err(Refusal::Other(VerifyError::Query {
+                        what,
+                        table,
+                        attempts: attempt,
+                        source: Box::new(error),
+                    }));
                 }
             }
         }

@@ -9,31 +9,41 @@ use crate::rowbinary::{DataType, Field};
 
 /// SQL for the comparable form of `value`, SQL of this type. A type that is not known is compared as it is.
 pub(super) fn comparable(value: &str, type_name: &str) -> String {
-    DataType::parse(type_name).ok().and_then(|parsed| form(value, &parsed, 0)).unwrap_or_else(|| value.to_owned())
+    DataType::parse(type_name)
+        .ok()
+        .and_then(|parsed| form(value, &parsed, 0))
+        .unwrap_or_else(|| value.to_owned())
 }
 
 /// `None` where the value is comparable as it is.
 fn form(value: &str, data_type: &DataType, depth: usize) -> Option<String> {
     match data_type {
-        DataType::Float32 | DataType::Float64 => Some(format!("if(isNaN({value}), CAST('nan' AS {data_type}), {value})")),
+        DataType::Float32 | DataType::Float64 => {
+            Some(format!("if(isNaN({value}), CAST('nan' AS {data_type}), {value})"))
+        }
         DataType::Nullable(inner) if matches!(**inner, DataType::Float32 | DataType::Float64) => {
             Some(format!("if(ifNull(isNaN({value}), 0), CAST('nan' AS {data_type}), {value})"))
         }
         DataType::SimpleAggregateFunction { value: inner, .. } => form(value, inner, depth),
         DataType::Array(inner) => {
             let element = format!("x{depth}");
-            form(&element, inner, depth + 1).map(|form| format!("arrayMap({element} -> {form}, {value})"))
+            form(&element, inner, depth + 1)
+                .map(|form| format!("arrayMap({element} -> {form}, {value})"))
         }
         DataType::Map(_, inner) => {
             let (key, element) = (format!("k{depth}"), format!("x{depth}"));
             let inner = form(&element, inner, depth + 1);
-            let mapped = inner.map_or_else(|| value.to_owned(), |form| format!("mapApply(({key}, {element}) -> ({key}, {form}), {value})"));
+            let mapped = inner.map_or_else(
+                || value.to_owned(),
+                |form| format!("mapApply(({key}, {element}) -> ({key}, {form}), {value})"),
+            );
             Some(format!("mapSort({mapped})"))
         }
         DataType::Tuple(fields) => fields_form(value, fields, depth),
         DataType::Nested(fields) => {
             let element = format!("x{depth}");
-            fields_form(&element, fields, depth + 1).map(|form| format!("arrayMap({element} -> {form}, {value})"))
+            fields_form(&element, fields, depth + 1)
+                .map(|form| format!("arrayMap({element} -> {form}, {value})"))
         }
         _ => None,
     }
@@ -41,11 +51,16 @@ fn form(value: &str, data_type: &DataType, depth: usize) -> Option<String> {
 
 fn fields_form(value: &str, fields: &[Field], depth: usize) -> Option<String> {
     let element = |number: usize| format!("tupleElement({value}, {})", number + 1);
-    let forms: Vec<_> = fields.iter().enumerate().map(|(number, field)| form(&element(number), &field.data_type, depth)).collect();
+    let forms: Vec<_> = fields
+        .iter()
+        .enumerate()
+        .map(|(number, field)| form(&element(number), &field.data_type, depth))
+        .collect();
     if forms.iter().all(Option::is_none) {
         return None;
     }
-    let forms = forms.into_iter().enumerate().map(|(number, form)| form.unwrap_or_else(|| element(number)));
+    let forms =
+        forms.into_iter().enumerate().map(|(number, form)| form.unwrap_or_else(|| element(number)));
     Some(format!("tuple({})", forms.collect::<Vec<_>>().join(", ")))
 }
 
@@ -63,12 +78,25 @@ mod tests {
         for (type_name, form) in [
             ("Map(String, UInt8)", "mapSort(v)"),
             ("Array(Map(String, UInt8))", "arrayMap(x0 -> mapSort(x0), v)"),
-            ("Map(String, Array(Map(String, UInt8)))", "mapSort(mapApply((k0, x0) -> (k0, arrayMap(x1 -> mapSort(x1), x0)), v))"),
-            ("Tuple(a String, b Map(String, UInt8))", "tuple(tupleElement(v, 1), mapSort(tupleElement(v, 2)))"),
+            (
+                "Map(String, Array(Map(String, UInt8)))",
+                "mapSort(mapApply((k0, x0) -> (k0, arrayMap(x1 -> mapSort(x1), x0)), v))",
+            ),
+            (
+                "Tuple(a String, b Map(String, UInt8))",
+                "tuple(tupleElement(v, 1), mapSort(tupleElement(v, 2)))",
+            ),
         ] {
             assert_eq!(comparable("v", type_name), form);
         }
-        for type_name in ["String", "Nullable(Decimal(9, 2))", "LowCardinality(String)", "JSON", "Array(Tuple(String, Date))", "Dynamic"] {
+        for type_name in [
+            "String",
+            "Nullable(Decimal(9, 2))",
+            "LowCardinality(String)",
+            "JSON",
+            "Array(Tuple(String, Date))",
+            "Dynamic",
+        ] {
             assert_eq!(comparable("v", type_name), "v", "{type_name}");
         }
     }

@@ -21,9 +21,13 @@ impl Detail {
     pub fn all(answer: &[u8]) -> Result<Vec<Self>, String> {
         let (mut bytes, mut rows) = (answer, Vec::new());
         while !bytes.is_empty() {
-            let (hash, row) = (u64::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
-            let key = (0..varuint(&mut bytes)?).map(|_| text(&mut bytes)).collect::<Result<_, _>>()?;
-            let columns = (0..varuint(&mut bytes)?).map(|_| Cell::read(&mut bytes)).collect::<Result<_, _>>()?;
+            let (hash, row) =
+                (u64::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
+            let key =
+                (0..varuint(&mut bytes)?).map(|_| text(&mut bytes)).collect::<Result<_, _>>()?;
+            let columns = (0..varuint(&mut bytes)?)
+                .map(|_| Cell::read(&mut bytes))
+                .collect::<Result<_, _>>()?;
             rows.push(Self { hash, row, key, columns });
         }
         Ok(rows)
@@ -32,7 +36,10 @@ impl Detail {
     /// Positions of the columns in which two rows differ.
     pub fn differing(&self, other: &Self) -> Vec<usize> {
         let pairs = self.columns.iter().zip(&other.columns).enumerate();
-        pairs.filter(|(_, (ours, theirs))| ours.hash != theirs.hash).map(|(position, _)| position).collect()
+        pairs
+            .filter(|(_, (ours, theirs))| ours.hash != theirs.hash)
+            .map(|(position, _)| position)
+            .collect()
     }
 }
 
@@ -50,7 +57,9 @@ impl Pieces {
         let (mut rest, mut rows) = (answer, Vec::new());
         while !rest.is_empty() {
             let row = u64::from_le_bytes(take(&mut rest)?);
-            let values = (0..varuint(&mut rest)?).map(|_| bytes(&mut rest).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?;
+            let values = (0..varuint(&mut rest)?)
+                .map(|_| bytes(&mut rest).map(<[u8]>::to_vec))
+                .collect::<Result<_, _>>()?;
             rows.push(Self { row, values });
         }
         Ok(rows)

@@ -58,7 +58,9 @@ impl VerifyError {
     /// The table that was asked for, where it is one.
     pub fn table(&self) -> Option<&TableName> {
         match self {
-            Self::Query { table, .. } | Self::Answer { table, .. } | Self::Unfit { table, .. } => Some(table),
+            Self::Query { table, .. } | Self::Answer { table, .. } | Self::Unfit { table, .. } => {
+                Some(table)
+            }
             Self::Plan(error) => error.table(),
             Self::Stopped | Self::State { .. } => None,
         }

@@ -54,18 +54,27 @@ impl TargetKey {
             source: Box::new(source),
         };
         let (database, name) = (quote_literal(&table.database), quote_literal(&table.table));
-        let sql = format!("SELECT engine_full FROM system.tables WHERE database = {database} AND name = {name}");
+        let sql = format!(
+            "SELECT engine_full FROM system.tables WHERE database = {database} AND name = {name}"
+        );
         let engine = connection.row::<Engine>("verify", &sql).await.map_err(failed)?;
         let sql = format!(
             "SELECT name, type, default_expression, is_in_sorting_key AS in_sorting_key, is_in_partition_key AS in_partition_key \
              FROM system.columns WHERE database = {database} AND table = {name} ORDER BY position"
         );
         let flags = connection.rows::<Flags>("verify", &sql).await.map_err(failed)?;
-        let (version, deleted) = if job.target.is_replacing() { version_and_deleted(&engine.engine_full) } else { (None, None) };
-        let type_of = |name: &str| flags.iter().find(|column| column.name == name).map(|column| column.type_name.clone());
+        let (version, deleted) = if job.target.is_replacing() {
+            version_and_deleted(&engine.engine_full)
+        } else {
+            (None, None)
+        };
+        let type_of = |name: &str| {
+            flags.iter().find(|column| column.name == name).map(|column| column.type_name.clone())
+        };
         let version = version.and_then(|name| type_of(&name).map(|type_name| (name, type_name)));
 
-        let mut expressions: Vec<_> = split_list(&job.target.sorting_key).into_iter().map(without_direction).collect();
+        let mut expressions: Vec<_> =
+            split_list(&job.target.sorting_key).into_iter().map(without_direction).collect();
         let mut columns: Vec<_> = flags
             .iter()
             .filter(|column| column.in_sorting_key != 0)
@@ -73,15 +82,24 @@ impl TargetKey {
             .collect();
         if expressions.is_empty() {
             // Without a sorting key a row is identified by all that it holds.
-            columns = job.columns.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
-            expressions = columns.iter().map(|(name, _)| quote_identifier(name).to_string()).collect();
+            columns = job
+                .columns
+                .iter()
+                .map(|column| (column.name.clone(), column.type_name.clone()))
+                .collect();
+            expressions =
+                columns.iter().map(|(name, _)| quote_identifier(name).to_string()).collect();
         }
         let own = |column: &Flags| {
-            let by_name = version.as_ref().is_some_and(|(name, _)| *name == column.name) || deleted.as_ref() == Some(&column.name);
+            let by_name = version.as_ref().is_some_and(|(name, _)| *name == column.name)
+                || deleted.as_ref() == Some(&column.name);
             column.in_sorting_key != 0 || column.in_partition_key != 0 || by_name
         };
-        let own_columns = flags.iter().filter(|column| own(column)).map(|column| column.name.clone()).collect();
-        let owned = |column: &Flags| job.owned.as_ref().is_some_and(|owned| owned.columns.contains(&column.name));
+        let own_columns =
+            flags.iter().filter(|column| own(column)).map(|column| column.name.clone()).collect();
+        let owned = |column: &Flags| {
+            job.owned.as_ref().is_some_and(|owned| owned.columns.contains(&column.name))
+        };
         let unfilled = flags
             .iter()
             .filter(|column| own(column) || owned(column))
@@ -132,7 +150,9 @@ impl TargetKey {
 
     /// SQL that is true for a row that marks a deletion.
     pub fn is_deleted(&self) -> String {
-        self.deleted.as_ref().map_or_else(|| "0".to_owned(), |name| format!("{} != 0", quote_identifier(name)))
+        self.deleted
+            .as_ref()
+            .map_or_else(|| "0".to_owned(), |name| format!("{} != 0", quote_identifier(name)))
     }
 }
 
@@ -167,7 +187,11 @@ fn partition_id(partition_key: &str) -> String {
         let inside = arguments_of(partition_key);
         inside.len() > 1
     };
-    if several { format!("partitionID{partition_key}") } else { format!("partitionID({partition_key})") }
+    if several {
+        format!("partitionID{partition_key}")
+    } else {
+        format!("partitionID({partition_key})")
+    }
 }
 
 #[cfg(test)]
@@ -182,7 +206,10 @@ mod tests {
             of("ReplacingMergeTree(event_ts, is_deleted) PARTITION BY toYYYYMM(t) ORDER BY a"),
             (text("event_ts"), text("is_deleted"))
         );
-        assert_eq!(of("ReplicatedReplacingMergeTree('/a, (b)', '{replica}', `v x`) ORDER BY a"), (text("v x"), None));
+        assert_eq!(
+            of("ReplicatedReplacingMergeTree('/a, (b)', '{replica}', `v x`) ORDER BY a"),
+            (text("v x"), None)
+        );
         assert_eq!(of("ReplacingMergeTree ORDER BY (a, b)"), (None, None));
     }
 

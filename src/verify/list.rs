@@ -70,7 +70,10 @@ mod tests {
 
     #[test]
     fn commas_inside_of_brackets_and_quotes_stay() {
-        assert_eq!(split_list("a, f(b, [c, d]), 'e, \\', f', `g, h`"), ["a", "f(b, [c, d])", "'e, \\', f'", "`g, h`"]);
+        assert_eq!(
+            split_list("a, f(b, [c, d]), 'e, \\', f', `g, h`"),
+            ["a", "f(b, [c, d])", "'e, \\', f'", "`g, h`"]
+        );
         assert_eq!(split_list(""), Vec::<String>::new());
     }
 

@@ -20,8 +20,10 @@ const ROWS_AT_ONCE: usize = 1000;
 impl Verifier {
     /// The chunks of the plan that hold rows which are missing, differ or are stale.
     pub fn chunks_to_fill(&self) -> Vec<usize> {
-        let mended = self.differences.iter().filter(|difference| difference.kind.is_mended_by_filling());
-        let chunks: std::collections::BTreeSet<_> = mended.filter_map(|difference| difference.chunk).collect();
+        let mended =
+            self.differences.iter().filter(|difference| difference.kind.is_mended_by_filling());
+        let chunks: std::collections::BTreeSet<_> =
+            mended.filter_map(|difference| difference.chunk).collect();
         chunks.into_iter().collect()
     }
 
@@ -60,8 +62,9 @@ impl Verifier {
             let Some((partition, range)) = parts.get(part) else { continue };
             for rows in rows.chunks(ROWS_AT_ONCE) {
                 let sql = self.queries.remove(partition, range.as_deref(), rows);
-                let settings =
-                    Settings::common().with("max_query_size", &(sql.len() + 4096).to_string()).with("lightweight_deletes_sync", "2");
+                let settings = Settings::common()
+                    .with("max_query_size", &(sql.len() + 4096).to_string())
+                    .with("lightweight_deletes_sync", "2");
                 let done = self.asker.target().execute("remove", &sql, &settings).await;
                 done.map_err(|source| VerifyError::Query {
                     what: format!("removing {}", counted(rows.len() as u64, "row")),

@@ -28,7 +28,8 @@ impl Digest {
         while !bytes.is_empty() {
             let key = u64::from_le_bytes(take(&mut bytes)?);
             let [flags] = take::<1>(&mut bytes)?;
-            let (version, hash) = (i128::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
+            let (version, hash) =
+                (i128::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
             rows.push(Self { key, owned: flags & 1 != 0, deleted: flags & 2 != 0, version, hash });
         }
         Ok(rows)
@@ -126,7 +127,11 @@ impl RowComparison {
             let found = self.found.get(key).map(Vec::as_slice).unwrap_or_default();
             if replacing { collapsed(expected, found) } else { counted(expected, found) }
         });
-        let surplus = self.found.iter().filter(|(key, _)| !self.expected.contains_key(key)).filter_map(|(_, found)| surplus(found));
+        let surplus = self
+            .found
+            .iter()
+            .filter(|(key, _)| !self.expected.contains_key(key))
+            .filter_map(|(_, found)| surplus(found));
         let mut differences: Vec<_> = expected.chain(surplus).collect();
         differences.sort_by_key(|difference| (difference.kind, difference.key));
         differences
@@ -135,7 +140,13 @@ impl RowComparison {
 
 fn surplus(found: &[(Digest, usize)]) -> Option<Difference> {
     let (row, part) = found.iter().max_by_key(|(row, _)| row.version)?;
-    Some(Difference { key: row.key, kind: Kind::Extra, chunk: None, version: row.version, part: Some(*part) })
+    Some(Difference {
+        key: row.key,
+        kind: Kind::Extra,
+        chunk: None,
+        version: row.version,
+        part: Some(*part),
+    })
 }
 
 /// The newest of several source rows of one key is the one that the target keeps; of equal versions, any may be.
@@ -143,9 +154,14 @@ fn collapsed(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<
     let version = expected.iter().map(|(row, _)| row.version).max()?;
     let newest = || expected.iter().filter(move |(row, _)| row.version == version);
     let kept = newest().find(|(row, _)| !row.deleted);
-    let Some((row, chunk)) = kept else { return surplus(found).filter(|_| found.iter().any(|(row, _)| row.owned)) };
-    let is = |kind, part| Some(Difference { key: row.key, kind, chunk: Some(*chunk), version, part });
-    let Some((there, part)) = found.iter().max_by_key(|(row, _)| row.version) else { return is(Kind::Missing, None) };
+    let Some((row, chunk)) = kept else {
+        return surplus(found).filter(|_| found.iter().any(|(row, _)| row.owned));
+    };
+    let is =
+        |kind, part| Some(Difference { key: row.key, kind, chunk: Some(*chunk), version, part });
+    let Some((there, part)) = found.iter().max_by_key(|(row, _)| row.version) else {
+        return is(Kind::Missing, None);
+    };
     match there.version.cmp(&version) {
         std::cmp::Ordering::Greater => is(Kind::WrittenSince, Some(*part)),
         std::cmp::Ordering::Less => is(Kind::Stale, Some(*part)),
@@ -173,7 +189,13 @@ fn counted(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<Di
     } else {
         Kind::Differing
     };
-    Some(Difference { key: row.key, kind, chunk: Some(*chunk), version: row.version, part: found.first().map(|(_, part)| *part) })
+    Some(Difference {
+        key: row.key,
+        kind,
+        chunk: Some(*chunk),
+        version: row.version,
+        part: found.first().map(|(_, part)| *part),
+    })
 }
 
 #[cfg(test)]
@@ -188,17 +210,33 @@ mod tests {
         let mut rows = RowComparison::default();
         rows.expect(expected, 0);
         rows.find(found, 0);
-        rows.differences(replacing).into_iter().map(|difference| (difference.key, difference.kind)).collect()
+        rows.differences(replacing)
+            .into_iter()
+            .map(|difference| (difference.key, difference.kind))
+            .collect()
     }
 
     #[test]
     fn each_kind_is_told_apart() {
         let expected = (1..=5).map(|key| row(key, 10, key)).collect();
         let foreign = Digest { owned: false, ..row(7, 10, 7) };
-        let found = vec![row(1, 10, 1), row(2, 10, 99), row(3, 9, 3), row(4, 11, 99), row(6, 10, 6), foreign];
+        let found = vec![
+            row(1, 10, 1),
+            row(2, 10, 99),
+            row(3, 9, 3),
+            row(4, 11, 99),
+            row(6, 10, 6),
+            foreign,
+        ];
         assert_eq!(
             kinds(expected, found, true),
-            [(5, Kind::Missing), (2, Kind::Differing), (3, Kind::Stale), (6, Kind::Extra), (4, Kind::WrittenSince)]
+            [
+                (5, Kind::Missing),
+                (2, Kind::Differing),
+                (3, Kind::Stale),
+                (6, Kind::Extra),
+                (4, Kind::WrittenSince)
+            ]
         );
     }
 
@@ -214,8 +252,15 @@ mod tests {
     #[test]
     fn several_source_rows_of_a_key_collapse_to_the_newest() {
         assert_eq!(kinds(vec![row(1, 9, 1), row(1, 10, 2)], vec![row(1, 10, 2)], true), []);
-        assert_eq!(kinds(vec![row(1, 9, 1), row(1, 10, 2)], vec![row(1, 9, 1)], true), [(1, Kind::Stale)]);
-        assert_eq!(kinds(vec![row(1, 10, 1), row(1, 10, 2)], vec![row(1, 10, 1)], true), [], "of a tie, either");
+        assert_eq!(
+            kinds(vec![row(1, 9, 1), row(1, 10, 2)], vec![row(1, 9, 1)], true),
+            [(1, Kind::Stale)]
+        );
+        assert_eq!(
+            kinds(vec![row(1, 10, 1), row(1, 10, 2)], vec![row(1, 10, 1)], true),
+            [],
+            "of a tie, either"
+        );
         let deleted = Digest { deleted: true, ..row(1, 10, 1) };
         assert_eq!(kinds(vec![deleted], vec![], true), []);
         assert_eq!(kinds(vec![deleted], vec![row(1, 9, 1)], true), [(1, Kind::Extra)]);
@@ -223,8 +268,14 @@ mod tests {
 
     #[test]
     fn where_nothing_collapses_every_row_counts() {
-        assert_eq!(kinds(vec![row(1, 0, 1)], vec![row(1, 0, 1), row(1, 0, 1)], false), [(1, Kind::Repeated)]);
-        assert_eq!(kinds(vec![row(1, 0, 1), row(1, 0, 2)], vec![row(1, 0, 2), row(1, 0, 1)], false), []);
+        assert_eq!(
+            kinds(vec![row(1, 0, 1)], vec![row(1, 0, 1), row(1, 0, 1)], false),
+            [(1, Kind::Repeated)]
+        );
+        assert_eq!(
+            kinds(vec![row(1, 0, 1), row(1, 0, 2)], vec![row(1, 0, 2), row(1, 0, 1)], false),
+            []
+        );
         assert_eq!(kinds(vec![row(1, 0, 1)], vec![row(1, 0, 2)], false), [(1, Kind::Differing)]);
     }
 
@@ -234,7 +285,10 @@ mod tests {
         bytes.push(3);
         bytes.extend((-5_i128).to_le_bytes());
         bytes.extend(9_u64.to_le_bytes());
-        assert_eq!(Digest::all(&bytes), Ok(vec![Digest { key: 7, owned: true, deleted: true, version: -5, hash: 9 }]));
+        assert_eq!(
+            Digest::all(&bytes),
+            Ok(vec![Digest { key: 7, owned: true, deleted: true, version: -5, hash: 9 }])
+        );
         assert!(Digest::all(&bytes[..20]).is_err());
     }
 }

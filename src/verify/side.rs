@@ -85,22 +85,36 @@ impl Queries {
         if job.columns.iter().all(|column| !column.expression.contains("lookup")) {
             job.lookup = None;
         }
-        let defaults = self.key.filled_by_table.iter().filter(|(name, ..)| self.key.columns.iter().any(|(column, _)| column == name));
+        let defaults = self
+            .key
+            .filled_by_table
+            .iter()
+            .filter(|(name, ..)| self.key.columns.iter().any(|(column, _)| column == name));
         with_defaults(&finished(&job, scope), defaults)
     }
 
     /// The rows of a part of the target, versions collapsed or not.
     pub fn found(&self, partition_id: &str, range: Option<&str>, collapse: bool) -> String {
         let filled = self.job.columns.iter().map(|column| &column.name);
-        let columns = filled.chain(self.key.filled_by_table.iter().map(|(name, ..)| name)).map(|name| quote_identifier(name).to_string());
+        let columns = filled
+            .chain(self.key.filled_by_table.iter().map(|(name, ..)| name))
+            .map(|name| quote_identifier(name).to_string());
         let collapse = if collapse && self.job.target.is_replacing() { " FINAL" } else { "" };
         let mut conditions = Vec::new();
         if self.job.target.is_merge_tree() {
             conditions.push(format!("_partition_id = {}", quote_literal(partition_id)));
         }
         conditions.extend(range.map(|range| format!("({range})")));
-        let condition = if conditions.is_empty() { String::new() } else { format!("\nWHERE {}", conditions.join(" AND ")) };
-        format!("SELECT {}\nFROM {}{collapse}{condition}", columns.collect::<Vec<_>>().join(", "), self.job.target.name.quoted())
+        let condition = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!("\nWHERE {}", conditions.join(" AND "))
+        };
+        format!(
+            "SELECT {}\nFROM {}{collapse}{condition}",
+            columns.collect::<Vec<_>>().join(", "),
+            self.job.target.name.quoted()
+        )
     }
 
     /// For each bucket: its number, how many rows the job answers for and how many not, their partitions' ids, and a sum of hashes for
@@ -159,7 +173,9 @@ impl Queries {
     /// For rows of these keys: the key's hash, a hash of all columns, the key's columns as texts, and each column, with its value for the keys of which
     /// these are `shown`. `FORMAT RowBinary`, [`super::detail`] reads it.
     pub fn details(&self, rows: &str, keys: &[u64], shown: &[u64]) -> String {
-        let texts = self.key.columns.iter().map(|(name, _)| format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name)));
+        let texts = self.key.columns.iter().map(|(name, _)| {
+            format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name))
+        });
         let shown = numbers(shown);
         let cells = self.job.columns.iter().map(|column| {
             let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
@@ -189,9 +205,13 @@ impl Queries {
         let piece = |(position, blocks): (&usize, &BTreeMap<u64, usize>)| {
             let column = self.job.columns.get(*position)?;
             let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
-            let (hashes, starts): (Vec<_>, Vec<_>) = blocks.iter().map(|(row, block)| (*row, start_of(*block))).unzip();
-            let start =
-                format!("transform({row}, [{}]::Array(UInt64), [{}]::Array(UInt64), toUInt64(0))", numbers(&hashes), numbers(&starts));
+            let (hashes, starts): (Vec<_>, Vec<_>) =
+                blocks.iter().map(|(row, block)| (*row, start_of(*block))).unzip();
+            let start = format!(
+                "transform({row}, [{}]::Array(UInt64), [{}]::Array(UInt64), toUInt64(0))",
+                numbers(&hashes),
+                numbers(&starts)
+            );
             Some(format!("substring({}, {start} + 1, {})", text_of(&value), BLOCK + 2 * MARGIN))
         };
         let pieces: Vec<_> = wanted.iter().filter_map(piece).collect();
@@ -204,7 +224,9 @@ impl Queries {
     }
 
     fn row_hash(&self) -> String {
-        let value = |column: &BoundColumn| comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+        let value = |column: &BoundColumn| {
+            comparable(quote_identifier(&column.name).as_str(), &column.type_name)
+        };
         hash_of(&self.job.columns.iter().map(value).collect::<Vec<_>>())
     }
 
@@ -232,12 +254,21 @@ impl Queries {
             );
         };
         // The columns that tell which row it is, and to which version it belongs; the others stay at their defaults.
-        let columns: Vec<_> =
-            self.key.own_columns.iter().filter(|name| *name != deleted).map(|name| quote_identifier(name).to_string()).collect();
+        let columns: Vec<_> = self
+            .key
+            .own_columns
+            .iter()
+            .filter(|name| *name != deleted)
+            .map(|name| quote_identifier(name).to_string())
+            .collect();
         let list = columns.join(", ");
-        let pairs: Vec<_> = rows.iter().map(|(key, version)| format!("({key}, toInt128('{version}'))")).collect();
-        let conditions =
-            format!("_partition_id = {}{}", quote_literal(partition_id), range.map_or_else(String::new, |range| format!(" AND ({range})")));
+        let pairs: Vec<_> =
+            rows.iter().map(|(key, version)| format!("({key}, toInt128('{version}'))")).collect();
+        let conditions = format!(
+            "_partition_id = {}{}",
+            quote_literal(partition_id),
+            range.map_or_else(String::new, |range| format!(" AND ({range})"))
+        );
         format!(
             "INSERT INTO {target} ({list}, {deleted})\nWITH {} AS {KEY}\nSELECT {list}, 1\nFROM (SELECT * FROM {target} FINAL WHERE {conditions})\nWHERE ({KEY}, {}) IN ({})",
             self.key_hash(),
@@ -253,13 +284,20 @@ impl Queries {
 
     /// SQL that is true for rows that the job answers for. The line break ends a comment that the expression may end with.
     fn owned(&self) -> String {
-        self.job.owned.as_ref().map_or_else(|| "1".to_owned(), |owned| format!("({}\n) != 0", owned.sql))
+        self.job
+            .owned
+            .as_ref()
+            .map_or_else(|| "1".to_owned(), |owned| format!("({}\n) != 0", owned.sql))
     }
 
     fn conditions(&self, only: Option<&Buckets>) -> Vec<String> {
         // The upper half of the hash, so that a share has its part in every bucket.
-        let share = self.share.map(|Share { parts, of }| format!("intDiv({KEY}, 4294967296) % {of} < {parts}"));
-        let only = only.map(|Buckets { count, numbers: only }| format!("{KEY} % {count} IN ({})", numbers(only)));
+        let share = self
+            .share
+            .map(|Share { parts, of }| format!("intDiv({KEY}, 4294967296) % {of} < {parts}"));
+        let only = only.map(|Buckets { count, numbers: only }| {
+            format!("{KEY} % {count} IN ({})", numbers(only))
+        });
         let mut conditions: Vec<_> = share.into_iter().chain(only).collect();
         if conditions.is_empty() {
             conditions.push("1".to_owned());
@@ -279,13 +317,27 @@ fn text_of(value: &str) -> String {
     format!("substring({row}, 1, length({row}) - 1)")
 }
 
-fn with_defaults<'a>(rows: &str, defaults: impl Iterator<Item = &'a (String, String, String)>) -> String {
-    let defaults: Vec<_> =
-        defaults.map(|(name, type_name, value)| format!("CAST({value} AS {type_name}) AS {}", quote_identifier(name))).collect();
-    if defaults.is_empty() { rows.to_owned() } else { format!("SELECT *, {}\nFROM (\n{rows}\n)", defaults.join(", ")) }
+fn with_defaults<'a>(
+    rows: &str,
+    defaults: impl Iterator<Item = &'a (String, String, String)>,
+) -> String {
+    let defaults: Vec<_> = defaults
+        .map(|(name, type_name, value)| {
+            format!("CAST({value} AS {type_name}) AS {}", quote_identifier(name))
+        })
+        .collect();
+    if defaults.is_empty() {
+        rows.to_owned()
+    } else {
+        format!("SELECT *, {}\nFROM (\n{rows}\n)", defaults.join(", "))
+    }
 }
 
 /// A list of numbers. An empty one would be no SQL; no hash and no bucket is found by NULL.
 fn numbers<T: ToString>(numbers: &[T]) -> String {
-    if numbers.is_empty() { "NULL".to_owned() } else { numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ") }
+    if numbers.is_empty() {
+        "NULL".to_owned()
+    } else {
+        numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    }
 }

@@ -66,7 +66,8 @@ impl StateFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed(&format!("it cannot be read: {error}"))),
         };
-        let state: State = serde_json::from_str(&text).map_err(|error| self.failed(&format!("it holds no state of verify: {error}")))?;
+        let state: State = serde_json::from_str(&text)
+            .map_err(|error| self.failed(&format!("it holds no state of verify: {error}")))?;
         if state.identity != identity {
             return Err(
                 self.failed("it belongs to another comparison, or the job or the tables were changed since; remove it to begin again")
@@ -96,7 +97,9 @@ impl StateFile {
     /// The comparison is done.
     pub fn remove(&self) -> Result<(), VerifyError> {
         match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.failed(&format!("it cannot be removed: {error}"))),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(self.failed(&format!("it cannot be removed: {error}")))
+            }
             _ => Ok(()),
         }
     }

@@ -40,7 +40,8 @@ impl Sums {
         let mut bytes = answer;
         while !bytes.is_empty() {
             let number = u32::from_le_bytes(take(&mut bytes)?);
-            let (rows, others) = (u64::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
+            let (rows, others) =
+                (u64::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
             for _ in 0..varuint(&mut bytes)? {
                 self.partitions.insert(text(&mut bytes)?);
             }
@@ -63,8 +64,13 @@ impl Sums {
     /// The buckets in which the sides differ, or in which the job makes rows that its own `owned` does not cover, which sums say
     /// nothing about.
     pub fn differing<'a>(&'a self, found: &'a Self) -> Vec<Pair<'a>> {
-        let numbers: BTreeSet<u32> = self.buckets.keys().chain(found.buckets.keys()).copied().collect();
-        let pair = |number| Pair { number, expected: self.buckets.get(&number), found: found.buckets.get(&number) };
+        let numbers: BTreeSet<u32> =
+            self.buckets.keys().chain(found.buckets.keys()).copied().collect();
+        let pair = |number| Pair {
+            number,
+            expected: self.buckets.get(&number),
+            found: found.buckets.get(&number),
+        };
         numbers.into_iter().map(pair).filter(|pair| !pair.agrees()).collect()
     }
 }
@@ -79,7 +85,8 @@ impl Pair<'_> {
         let rows = |bucket: Option<&Bucket>| bucket.map_or(0, |bucket| bucket.rows);
         let same = |a: &Bucket, b: &Bucket| a.columns == b.columns;
         rows(self.expected) == rows(self.found)
-            && (rows(self.expected) == 0 || self.expected.zip(self.found).is_some_and(|(a, b)| same(a, b)))
+            && (rows(self.expected) == 0
+                || self.expected.zip(self.found).is_some_and(|(a, b)| same(a, b)))
     }
 
     /// Rows that the job makes and its own `owned` does not cover.
@@ -95,7 +102,9 @@ impl Pair<'_> {
 
     /// Positions of the columns whose sums differ.
     pub fn columns(&self) -> Vec<usize> {
-        let columns = |bucket: Option<&Bucket>| bucket.map(|bucket| bucket.columns.clone()).unwrap_or_default();
+        let columns = |bucket: Option<&Bucket>| {
+            bucket.map(|bucket| bucket.columns.clone()).unwrap_or_default()
+        };
         let (expected, found) = (columns(self.expected), columns(self.found));
         let count = expected.len().max(found.len());
         (0..count).filter(|&position| expected.get(position) != found.get(position)).collect()
@@ -135,10 +144,20 @@ mod tests {
 
     #[test]
     fn a_bucket_differs_by_rows_by_a_column_or_by_rows_that_sums_do_not_cover() {
-        let expected =
-            sums(&[row(1, 1, 0, &[1, 1]), row(2, 1, 0, &[1, 1]), row(3, 1, 1, &[1, 1]), row(4, 1, 0, &[1, 1]), row(6, 1, 0, &[0, 0])]);
-        let found =
-            sums(&[row(1, 1, 9, &[1, 1]), row(2, 1, 0, &[1, 2]), row(3, 1, 0, &[1, 1]), row(5, 1, 0, &[0, 0]), row(7, 0, 4, &[0, 0])]);
+        let expected = sums(&[
+            row(1, 1, 0, &[1, 1]),
+            row(2, 1, 0, &[1, 1]),
+            row(3, 1, 1, &[1, 1]),
+            row(4, 1, 0, &[1, 1]),
+            row(6, 1, 0, &[0, 0]),
+        ]);
+        let found = sums(&[
+            row(1, 1, 9, &[1, 1]),
+            row(2, 1, 0, &[1, 2]),
+            row(3, 1, 0, &[1, 1]),
+            row(5, 1, 0, &[0, 0]),
+            row(7, 0, 4, &[0, 0]),
+        ]);
         let pairs = expected.differing(&found);
         assert_eq!(pairs.iter().map(|pair| pair.number).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
         assert_eq!(pairs[0].columns(), [1]);

@@ -44,18 +44,24 @@ impl Cell {
         let [null] = take::<1>(answer)?;
         let length = u64::from_le_bytes(take(answer)?);
         let beginning = bytes(answer)?.to_vec();
-        let blocks = (0..varuint(answer)?).map(|_| take(answer).map(u64::from_le_bytes)).collect::<Result<_, _>>()?;
+        let blocks = (0..varuint(answer)?)
+            .map(|_| take(answer).map(u64::from_le_bytes))
+            .collect::<Result<_, _>>()?;
         Ok(Self { hash, is_null: null != 0, length, beginning, blocks })
     }
 
     /// The number of the first block in which two texts differ, from 0; none where they do not.
     pub fn differing_block(&self, other: &Self) -> Option<usize> {
-        let first = |cell: &Self| cell.beginning.get(..BLOCK.min(cell.beginning.len())).unwrap_or_default().to_vec();
+        let first = |cell: &Self| {
+            cell.beginning.get(..BLOCK.min(cell.beginning.len())).unwrap_or_default().to_vec()
+        };
         if first(self) != first(other) {
             return Some(0);
         }
         let count = self.blocks.len().max(other.blocks.len());
-        (0..count).find(|&number| self.blocks.get(number) != other.blocks.get(number)).map(|number| number + 1)
+        (0..count)
+            .find(|&number| self.blocks.get(number) != other.blocks.get(number))
+            .map(|number| number + 1)
     }
 }
 
@@ -65,12 +71,20 @@ pub(super) fn start_of(block: usize) -> usize {
 }
 
 /// What is shown of a column's values. `pieces`: the block in which they differ, unless that is the first, and what came with it.
-pub(super) fn differing_value(column: &str, (expected, found): (&Cell, &Cell), pieces: Option<(usize, &[u8], &[u8])>) -> DifferingValue {
-    let (start, ours, theirs) =
-        pieces.map_or((0, &*expected.beginning, &*found.beginning), |(block, ours, theirs)| (start_of(block), ours, theirs));
+pub(super) fn differing_value(
+    column: &str,
+    (expected, found): (&Cell, &Cell),
+    pieces: Option<(usize, &[u8], &[u8])>,
+) -> DifferingValue {
+    let (start, ours, theirs) = pieces
+        .map_or((0, &*expected.beginning, &*found.beginning), |(block, ours, theirs)| {
+            (start_of(block), ours, theirs)
+        });
     let same = ours.iter().zip(theirs).take_while(|(one, other)| one == other).count();
     // Where one has ended, that is the difference; where both were cut, there is none in what came.
-    let differ = ours != theirs || (expected.length != found.length && (start + same) as u64 == expected.length.min(found.length));
+    let differ = ours != theirs
+        || (expected.length != found.length
+            && (start + same) as u64 == expected.length.min(found.length));
     let position = (differ && !expected.is_null && !found.is_null).then_some(start + same);
     let shown = |cell: &Cell, bytes| shown(cell, Part { bytes, start }, position);
     DifferingValue {
@@ -84,10 +98,15 @@ pub(super) fn differing_value(column: &str, (expected, found): (&Cell, &Cell), p
 fn shown(cell: &Cell, part: Part<'_>, position: Option<usize>) -> ShownValue {
     let length = usize::try_from(cell.length).unwrap_or(usize::MAX);
     let whole = length <= SHOWN && part.start == 0;
-    let from = if whole { 0 } else { position.map_or(part.start, |position| position.saturating_sub(BEFORE).max(part.start)) };
+    let from = if whole {
+        0
+    } else {
+        position.map_or(part.start, |position| position.saturating_sub(BEFORE).max(part.start))
+    };
     let rest = part.bytes.get(from.saturating_sub(part.start)..).unwrap_or_default();
     let cut = rest.get(..SHOWN).unwrap_or(rest);
-    let text = (!cell.is_null).then(|| escaped(cut, from > 0, cut.len() < rest.len() || from + cut.len() < length));
+    let text = (!cell.is_null)
+        .then(|| escaped(cut, from > 0, cut.len() < rest.len() || from + cut.len() < length));
     let bytes = if cell.is_null { 0 } else { cell.length };
     ShownValue { text, from_byte: from as u64 + 1, to_byte: (from + cut.len()) as u64, bytes }
 }
@@ -108,7 +127,10 @@ fn escaped(bytes: &[u8], cut_before: bool, cut_behind: bool) -> String {
             }
         }
         rest -= chunk.valid().len() + chunk.invalid().len();
-        if rest == 0 && cut_behind && std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none()) {
+        if rest == 0
+            && cut_behind
+            && std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none())
+        {
             break;
         }
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
@@ -135,43 +157,67 @@ mod tests {
         };
         let block = expected.differing_block(&found).filter(|&block| block > 0);
         let pieces = block.map(|block| (block, piece(ours, block), piece(theirs, block)));
-        differing_value("a", (&expected, &found), pieces.as_ref().map(|(block, ours, theirs)| (*block, &**ours, &**theirs)))
+        differing_value(
+            "a",
+            (&expected, &found),
+            pieces.as_ref().map(|(block, ours, theirs)| (*block, &**ours, &**theirs)),
+        )
     }
 
     #[test]
     fn short_values_are_shown_whole() {
         let value = differing(b"one\tthing", b"one\nthing");
-        assert_eq!((value.expected.text.as_deref(), value.found.text.as_deref()), (Some("one\\tthing"), Some("one\\nthing")));
-        assert_eq!((value.first_differing_byte, value.expected.from_byte, value.found.bytes), (Some(4), 1, 9));
+        assert_eq!(
+            (value.expected.text.as_deref(), value.found.text.as_deref()),
+            (Some("one\\tthing"), Some("one\\nthing"))
+        );
+        assert_eq!(
+            (value.first_differing_byte, value.expected.from_byte, value.found.bytes),
+            (Some(4), 1, 9)
+        );
         assert_eq!(differing(b"", b"x").first_differing_byte, Some(1));
         assert_eq!(differing(b"same", b"same").first_differing_byte, None, "only the types differ");
     }
 
     #[test]
     fn the_place_is_found_wherever_it_is() {
-        let ours: Vec<u8> = (0..10_000_u32).map(|number| b'a' + u8::try_from(number * 7 % 26).unwrap()).collect();
+        let ours: Vec<u8> =
+            (0..10_000_u32).map(|number| b'a' + u8::try_from(number * 7 % 26).unwrap()).collect();
         for position in [0, 1, 79, 80, 1000, 1023, 1024, 1025, 1119, 1120, 2047, 2048, 5000, 9999] {
             let mut theirs = ours.clone();
             theirs[position] = b'X';
             let value = differing(&ours, &theirs);
             assert_eq!(value.first_differing_byte, Some(position as u64 + 1));
-            let (ShownValue { text, from_byte, bytes, .. }, before) = (value.found, position.min(BEFORE));
+            let (ShownValue { text, from_byte, bytes, .. }, before) =
+                (value.found, position.min(BEFORE));
             let text = text.unwrap();
             assert_eq!((from_byte, bytes), ((position - before) as u64 + 1, 10_000));
-            assert!(text[before..].starts_with('X') && text.len() >= SHOWN.min(10_000 - position), "{position}: {text}");
+            assert!(
+                text[before..].starts_with('X') && text.len() >= SHOWN.min(10_000 - position),
+                "{position}: {text}"
+            );
             // What is cut off differs as well.
             let value = differing(&ours, &ours[..position]);
-            assert_eq!((value.first_differing_byte, value.found.bytes), (Some(position as u64 + 1), position as u64));
+            assert_eq!(
+                (value.first_differing_byte, value.found.bytes),
+                (Some(position as u64 + 1), position as u64)
+            );
         }
     }
 
     #[test]
     fn nothing_takes_the_terminal_over_and_cut_characters_are_left_out() {
-        assert_eq!(escaped(b"a\x1b[2J\\\x00\xff\xc3\xa4b", false, false), "a\\u{1b}[2J\\\\\\u{0}\\xff\u{e4}b");
+        assert_eq!(
+            escaped(b"a\x1b[2J\\\x00\xff\xc3\xa4b", false, false),
+            "a\\u{1b}[2J\\\\\\u{0}\\xff\u{e4}b"
+        );
         assert_eq!(escaped("\u{20ac}x\u{20ac}".as_bytes().get(1..6).unwrap(), true, true), "x");
         assert_eq!(escaped(b"x\xe2\x82", false, false), "x\\xe2\\x82");
         let null = Cell { is_null: true, ..cell(b"") };
         let value = differing_value("a", (&null, &cell(b"")), None);
-        assert_eq!((value.expected.text, value.found.text.as_deref(), value.first_differing_byte), (None, Some(""), None));
+        assert_eq!(
+            (value.expected.text, value.found.text.as_deref(), value.first_differing_byte),
+            (None, Some(""), None)
+        );
     }
 }

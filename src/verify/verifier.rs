@@ -99,13 +99,17 @@ impl Verifier {
         let identity = identity(&queries, &plan.scope);
         let file = StateFile::new(options.state.clone());
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
-        let state = match file.read(&identity)?.filter(|state| !options.chunks_of_plan || state.chunks == chunks) {
+        let state = match file
+            .read(&identity)?
+            .filter(|state| !options.chunks_of_plan || state.chunks == chunks)
+        {
             Some(state) => state,
             None => State {
                 identity,
                 chunks,
                 window: plan.scope.window.map(|window| (window.from, window.to)),
-                buckets: u32::try_from((plan.stored_rows / ROWS_A_BUCKET).clamp(16, MOST_BUCKETS)).unwrap_or(u32::MAX),
+                buckets: u32::try_from((plan.stored_rows / ROWS_A_BUCKET).clamp(16, MOST_BUCKETS))
+                    .unwrap_or(u32::MAX),
                 expected: Progress::default(),
                 parts: None,
                 found: Progress::default(),
@@ -199,11 +203,20 @@ impl Verifier {
         let (table, divisible) = (&queries.job.source.name, queries.job.lookup.is_some());
         let sql = |scope: &Scope| queries.sums(&queries.expected(scope), count, only);
         let answers = self.asker.chunk(table, "comparing a chunk", &scope, divisible, sql).await?;
-        answers.iter().try_for_each(|answer| sums.add(answer, queries.job.columns.len())).map_err(not_understood(table))
+        answers
+            .iter()
+            .try_for_each(|answer| sums.add(answer, queries.job.columns.len()))
+            .map_err(not_understood(table))
     }
 
     /// Adds the sums of a range of the target.
-    pub(super) async fn found_sums(&mut self, part: &Part, count: u32, only: Option<&Buckets>, sums: &mut Sums) -> Result<(), VerifyError> {
+    pub(super) async fn found_sums(
+        &mut self,
+        part: &Part,
+        count: u32,
+        only: Option<&Buckets>,
+        sums: &mut Sums,
+    ) -> Result<(), VerifyError> {
         let queries = &self.queries;
         let table = &queries.job.target.name;
         let sql = queries.sums(&queries.found(&part.0, part.1.as_deref(), true), count, only);
@@ -224,7 +237,8 @@ impl Verifier {
         let mut parts = Vec::new();
         for partition in partitions {
             if target.is_merge_tree() {
-                let ranges = table_ranges(self.asker.target(), target, &partition, DEFAULT_CHUNK_ROWS).await;
+                let ranges =
+                    table_ranges(self.asker.target(), target, &partition, DEFAULT_CHUNK_ROWS).await;
                 let ranges = ranges.map_err(|error| VerifyError::Plan(Box::new(error)))?;
                 parts.extend(ranges.into_iter().map(|range| (partition.clone(), range)));
             } else {

@@ -48,6 +48,7 @@ fn changed(from: &str, to: &str) -> String {
 /// The line of the job's file in which this stands, as messages name it.
 #[track_caller]
 fn line(text: &str, part: &str) -> String {
-    let position = text.lines().position(|line| line.contains(part)).expect("the part is in the text");
+    let position =
+        text.lines().position(|line| line.contains(part)).expect("the part is in the text");
     format!("line {}", position + 1)
 }

@@ -19,8 +19,17 @@ fn the_example_of_the_documentation_fills_a_table_once() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let fill = || {
         let server = &orders.server;
-        let endpoint = Endpoint::new(server.url(), Some(server.user()), Some(Password::new(server.password())), server.database()).unwrap();
-        runtime.block_on(Box::pin(run_job::fill(endpoint, job.to_str().unwrap(), PARTITION))).map_err(|error| error.to_string()).unwrap()
+        let endpoint = Endpoint::new(
+            server.url(),
+            Some(server.user()),
+            Some(Password::new(server.password())),
+            server.database(),
+        )
+        .unwrap();
+        runtime
+            .block_on(Box::pin(run_job::fill(endpoint, job.to_str().unwrap(), PARTITION)))
+            .map_err(|error| error.to_string())
+            .unwrap()
     };
     let first = fill();
     assert!(first.starts_with("Complete: "), "{first}");

@@ -53,12 +53,22 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     /// A table whose rows are to be copied.
     fn read(endpoint: &'a Endpoint, name: &'a str) -> Self {
-        let described = ask(endpoint, &format!("DESCRIBE TABLE {name} SETTINGS print_pretty_type_names = 0 FORMAT JSONCompactEachRow"));
-        let columns = serde_json::Deserializer::from_slice(&described).into_iter::<Vec<serde_json::Value>>().map(|column| {
-            let column = column.unwrap();
-            let text = |index: usize| column[index].as_str().unwrap();
-            (text(0).to_owned(), DataType::parse(text(1)).unwrap_or_else(|error| panic!("{error}")))
-        });
+        let described = ask(
+            endpoint,
+            &format!(
+                "DESCRIBE TABLE {name} SETTINGS print_pretty_type_names = 0 FORMAT JSONCompactEachRow"
+            ),
+        );
+        let columns = serde_json::Deserializer::from_slice(&described)
+            .into_iter::<Vec<serde_json::Value>>()
+            .map(|column| {
+                let column = column.unwrap();
+                let text = |index: usize| column[index].as_str().unwrap();
+                (
+                    text(0).to_owned(),
+                    DataType::parse(text(1)).unwrap_or_else(|error| panic!("{error}")),
+                )
+            });
         let columns = columns.collect();
         let rows = ask(endpoint, &contents(name));
         Self { endpoint, name, columns, rows }
@@ -66,19 +76,29 @@ impl<'a> Table<'a> {
 
     /// The columns as a job's structure names them.
     fn input(&self) -> Vec<(String, DataType)> {
-        self.columns.iter().map(|(name, data_type)| (format!("source.{name}"), data_type.clone())).collect()
+        self.columns
+            .iter()
+            .map(|(name, data_type)| (format!("source.{name}"), data_type.clone()))
+            .collect()
     }
 
     /// Inserts into an empty copy of the table.
     fn insert(&self, target: &str, format: &str, body: &[u8]) -> Result<Vec<u8>, String> {
-        let structure: Vec<_> = self.input().iter().map(|(name, data_type)| format!("`{name}` {data_type}")).collect();
-        let expressions: Vec<_> = self.columns.iter().map(|(name, _)| format!("source.`{name}`")).collect();
+        let structure: Vec<_> =
+            self.input().iter().map(|(name, data_type)| format!("`{name}` {data_type}")).collect();
+        let expressions: Vec<_> =
+            self.columns.iter().map(|(name, _)| format!("source.`{name}`")).collect();
         let sql = format!(
             "INSERT INTO {target} SELECT {} FROM input({}) FORMAT {format}",
             expressions.join(", "),
             literal(&structure.join(", "))
         );
-        let parameters: Vec<_> = TYPES.into_iter().chain(INSERT).chain(INSERT_SETTINGS).chain([("query", sql.as_str())]).collect();
+        let parameters: Vec<_> = TYPES
+            .into_iter()
+            .chain(INSERT)
+            .chain(INSERT_SETTINGS)
+            .chain([("query", sql.as_str())])
+            .collect();
         self.endpoint.try_query_with(body, &parameters)
     }
 
@@ -92,7 +112,8 @@ impl<'a> Table<'a> {
         let insert = |builder: &mut BlockBuilder| {
             let block = builder.finish().unwrap().concat();
             assert!(builder.is_empty());
-            self.insert("as_blocks", "Native", &block).unwrap_or_else(|words| panic!("{words}\n{:?}", self.columns));
+            self.insert("as_blocks", "Native", &block)
+                .unwrap_or_else(|words| panic!("{words}\n{:?}", self.columns));
         };
         let rows = RowLayout::new(&self.columns, first_part).unwrap();
         let mut framer = RowFramer::new(Arc::new(rows), 1 << 30);
@@ -112,7 +133,11 @@ impl<'a> Table<'a> {
         self.insert("as_rows", "RowBinary", &self.rows).unwrap();
         assert!(ask(&contents("as_blocks")) == self.rows, "{:?}", self.columns);
         // In this format the values below NULLs are seen as well, which functions such as assumeNotNull give.
-        let below = |table: &str| ask(&format!("SELECT * FROM {table} SETTINGS max_threads = 1, max_block_size = 1000000 FORMAT Native"));
+        let below = |table: &str| {
+            ask(&format!(
+                "SELECT * FROM {table} SETTINGS max_threads = 1, max_block_size = 1000000 FORMAT Native"
+            ))
+        };
         if framer.rows() <= block_rows {
             assert!(below("as_blocks") == below("as_rows"), "{:?}", self.columns);
         }
@@ -121,13 +146,19 @@ impl<'a> Table<'a> {
 
 /// A table's rows, in its order.
 fn contents(table: &str) -> String {
-    format!("SELECT * FROM {table} SETTINGS max_threads = 1, output_format_binary_write_json_as_string = 1 FORMAT RowBinary")
+    format!(
+        "SELECT * FROM {table} SETTINGS max_threads = 1, output_format_binary_write_json_as_string = 1 FORMAT RowBinary"
+    )
 }
 
 /// Makes a table of random columns, some of which the server may refuse.
 fn make(endpoint: &Endpoint, shapes: &[Shape], rows: usize, seed: u32) -> Result<(), String> {
     let mut structure = "n UInt64, s String".to_owned();
-    let columns: Vec<_> = shapes.iter().enumerate().map(|(index, shape)| format!("{} AS c{index}", shape.sql(&mut structure))).collect();
+    let columns: Vec<_> = shapes
+        .iter()
+        .enumerate()
+        .map(|(index, shape)| format!("{} AS c{index}", shape.sql(&mut structure)))
+        .collect();
     let sql = format!(
         "CREATE OR REPLACE TABLE random ENGINE = Memory AS SELECT {} FROM generateRandom({}, {seed}, 40, 4) LIMIT {rows}",
         columns.join(", "),
@@ -147,7 +178,12 @@ fn blocks_of_random_columns_say_what_their_rows_say() {
     let endpoint = endpoint(&server);
     let refused = Cell::new(0);
     let (sent, unsupported) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
-    let mut runner = TestRunner::new(Config { cases: CASES, max_shrink_iters: 200, source_file: Some(file!()), ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        max_shrink_iters: 200,
+        source_file: Some(file!()),
+        ..Config::default()
+    });
     let case = (
         prop::collection::vec(shape(), 1..6),
         0_usize..700,
@@ -174,18 +210,29 @@ fn blocks_of_random_columns_say_what_their_rows_say() {
             if table.columns.iter().all(|(_, data_type)| data_type.minimum_width() == 0) {
                 return Ok(());
             }
-            sent.borrow_mut().extend(table.columns.iter().map(|(_, data_type)| data_type.to_string()));
+            sent.borrow_mut()
+                .extend(table.columns.iter().map(|(_, data_type)| data_type.to_string()));
             // A block of many rows takes long to insert row by row.
-            table.check(layout, split.index(table.columns.len() + 1), block_rows.max(rows as u64 / 20 + 1));
+            table.check(
+                layout,
+                split.index(table.columns.len() + 1),
+                block_rows.max(rows as u64 / 20 + 1),
+            );
             Ok(())
         })
         .unwrap();
     let (refused, sent, unsupported) = (refused.get(), sent.into_inner(), unsupported.into_inner());
-    eprintln!("{} types sent, {refused} of {CASES} cases refused, unsupported: {unsupported:#?}", sent.len());
+    eprintln!(
+        "{} types sent, {refused} of {CASES} cases refused, unsupported: {unsupported:#?}",
+        sent.len()
+    );
     assert!(refused < CASES / 3, "{refused} of {CASES} cases were refused by the server");
     assert!(sent.len() > 60, "{sent:#?}");
     for type_name in unsupported {
-        assert!(["QBit(", "Tuple()", "Nothing"].iter().any(|reason| type_name.contains(reason)), "{type_name}");
+        assert!(
+            ["QBit(", "Tuple()", "Nothing"].iter().any(|reason| type_name.contains(reason)),
+            "{type_name}"
+        );
     }
 }
 
@@ -193,7 +240,9 @@ fn blocks_of_random_columns_say_what_their_rows_say() {
 fn blocks_of_observations_and_traces_say_what_their_rows_say() {
     let server = Server::start();
     let endpoint = endpoint(&server);
-    for file in ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"] {
+    for file in
+        ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"]
+    {
         tables::load(&server, file);
     }
     for name in ["observations", "traces"] {
@@ -221,8 +270,12 @@ fn nulls_of_types_with_parts_are_sent() {
         "LowCardinality(Nullable(FixedString(2)))",
         "Variant(JSON, String)",
     ];
-    let columns: Vec<_> = types.iter().enumerate().map(|(index, name)| format!("c{index} {name}")).collect();
-    ask(&endpoint, &format!("CREATE TABLE nulls (n UInt8, {}) ENGINE = Memory", columns.join(", ")));
+    let columns: Vec<_> =
+        types.iter().enumerate().map(|(index, name)| format!("c{index} {name}")).collect();
+    ask(
+        &endpoint,
+        &format!("CREATE TABLE nulls (n UInt8, {}) ENGINE = Memory", columns.join(", ")),
+    );
     for values in [
         "1, NULL, NULL, NULL, [NULL, NULL], [NULL], NULL, NULL, NULL",
         r#"2, '{"k": [1, "x"]}', '{"a": 2}', ('', [], NULL, ''), [NULL, (NULL, map('', 1))], [NULL, 'b'], '', '', '{"k": 1}'::JSON"#,
@@ -258,14 +311,18 @@ fn a_low_cardinality_may_have_more_values_than_numbers_of_one_or_two_bytes() {
 fn columns_other_than_those_of_the_structure_are_errors() {
     let server = Server::start();
     let insert = |columns: &[(&str, &str)], row: &[u8], settings: &[(&str, &str)]| {
-        let columns: Vec<_> = columns.iter().map(|(name, type_name)| ((*name).to_owned(), DataType::parse(type_name).unwrap())).collect();
+        let columns: Vec<_> = columns
+            .iter()
+            .map(|(name, type_name)| ((*name).to_owned(), DataType::parse(type_name).unwrap()))
+            .collect();
         let mut builder = BlockBuilder::new(Arc::new(NativeLayout::new(&columns).unwrap()));
         builder.append([row, &[]]).unwrap();
         let sql = "INSERT INTO FUNCTION null('a UInt8') SELECT `source.a` FROM input('`source.a` UInt8') FORMAT Native";
         let parameters: Vec<_> = settings.iter().copied().chain([("query", sql)]).collect();
         endpoint(&server).try_query_with(&builder.finish().unwrap().concat(), &parameters)
     };
-    let (unknown, converted) = ([("source.a", "UInt8"), ("source.b", "UInt8")], [("source.a", "UInt16")]);
+    let (unknown, converted) =
+        ([("source.a", "UInt8"), ("source.b", "UInt8")], [("source.a", "UInt16")]);
     assert_eq!(insert(&[("source.a", "UInt8")], &[1], &INSERT_SETTINGS), Ok(vec![]));
     let words = insert(&unknown, &[1, 2], &INSERT_SETTINGS).unwrap_err();
     assert!(words.contains("source.b"), "{words}");

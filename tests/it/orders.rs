@@ -2,7 +2,13 @@
 //!
 //! There are several versions, deletions on both sides, orders whose customer is not there, and customers whose city is NULL.
 // Failing loudly is what the helpers of a test are for. No test uses all of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code
+)]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,8 +110,14 @@ impl Orders {
     /// The same, but a run goes on with what others have left, and does nothing where nothing is left.
     pub fn resuming_tool_at(&self, url: &str) -> Binary {
         let summary = self.summary_file();
-        let tool = binary().file("job.toml", JOB).envs(&self.server.environment()).env("CLICKHOUSE_URL", url).env("PARTITION", PARTITION);
-        tool.args(&["run", "--job", "job.toml", "--summary-json"]).arg(summary).limit(Duration::from_secs(60))
+        let tool = binary()
+            .file("job.toml", JOB)
+            .envs(&self.server.environment())
+            .env("CLICKHOUSE_URL", url)
+            .env("PARTITION", PARTITION);
+        tool.args(&["run", "--job", "job.toml", "--summary-json"])
+            .arg(summary)
+            .limit(Duration::from_secs(60))
     }
 
     /// A file in the folder for what runs leave behind.
@@ -135,7 +147,10 @@ impl Orders {
 
     /// Waits until some rows are in the target.
     pub fn wait_for_rows(&self) {
-        assert!(process::wait_until(Duration::from_secs(30), || self.target_rows() > 0), "no row was inserted");
+        assert!(
+            process::wait_until(Duration::from_secs(30), || self.target_rows() > 0),
+            "no row was inserted"
+        );
     }
 
     /// Holds the target against the join.

@@ -15,7 +15,8 @@ const CONFIG: &str = "<clickhouse><access_control_improvements><select_from_syst
 
 /// The grants of README, as (user, grant).
 fn grants() -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let grant = |line: &str| {
         let (grant, user) = line.strip_prefix("GRANT ")?.strip_suffix(';')?.rsplit_once(" TO ")?;
         Some((user.to_owned(), grant.to_owned()))
@@ -32,7 +33,11 @@ const KINDS: [&str; 4] = ["reader", "writer", "verifier", "repairer"];
 /// its position in the list.
 fn users(grants: &[(String, String)]) -> String {
     let user = |name: &str, profile: &str, granted: &[&String]| {
-        let granted = granted.iter().map(|grant| format!("<query>GRANT {grant}</query>")).collect::<Vec<_>>().concat();
+        let granted = granted
+            .iter()
+            .map(|grant| format!("<query>GRANT {grant}</query>"))
+            .collect::<Vec<_>>()
+            .concat();
         format!(
             "<{name}><password>secret</password><networks><ip>::/0</ip></networks><profile>{profile}</profile><quota>default</quota>
             <grants>{granted}</grants></{name}>"
@@ -40,27 +45,41 @@ fn users(grants: &[(String, String)]) -> String {
     };
     let of = |kind: &str, lacking: Option<usize>| -> Vec<&String> {
         // Who may create a table may create a temporary one as well.
-        let temporary = lacking.is_some_and(|lacking| grants.get(lacking).is_some_and(|(_, grant)| grant.contains("TEMPORARY")));
+        let temporary = lacking.is_some_and(|lacking| {
+            grants.get(lacking).is_some_and(|(_, grant)| grant.contains("TEMPORARY"))
+        });
         let implied = |grant: &str| temporary && grant.starts_with("CREATE TABLE");
         let kept = grants.iter().enumerate();
-        let kept = kept.filter(|(position, (user, grant))| user == kind && Some(*position) != lacking && !implied(grant));
+        let kept = kept.filter(|(position, (user, grant))| {
+            user == kind && Some(*position) != lacking && !implied(grant)
+        });
         kept.map(|(_, (_, grant))| grant).collect()
     };
     let profile = |kind: &str| if kind == "reader" { "reading" } else { "default" };
     let whole = KINDS.map(|kind| user(kind, profile(kind), &of(kind, None))).concat();
     let lacking = grants.iter().enumerate();
-    let lacking: String =
-        lacking.map(|(position, (kind, _))| user(&format!("{kind}{position}"), profile(kind), &of(kind, Some(position)))).collect();
-    format!("<clickhouse><profiles><reading><readonly>2</readonly></reading></profiles><users>{whole}{lacking}</users></clickhouse>")
+    let lacking: String = lacking
+        .map(|(position, (kind, _))| {
+            user(&format!("{kind}{position}"), profile(kind), &of(kind, Some(position)))
+        })
+        .collect();
+    format!(
+        "<clickhouse><profiles><reading><readonly>2</readonly></reading></profiles><users>{whole}{lacking}</users></clickhouse>"
+    )
 }
 
 fn server(grants: &[(String, String)]) -> Server {
-    let options = ServerOptions { config_xml: Some(CONFIG.to_owned()), users_xml: Some(users(grants)), ..Default::default() };
+    let options = ServerOptions {
+        config_xml: Some(CONFIG.to_owned()),
+        users_xml: Some(users(grants)),
+        ..Default::default()
+    };
     adversarial_on(Server::start_with(options), DECEMBER)
 }
 
 fn tool(server: &Server, reader: &str, writer: &str, arguments: &[&str]) -> Binary {
-    let tool = binary().env("CLICKHOUSE_URL", server.url()).env("PARTITION", PARTITION).args(arguments);
+    let tool =
+        binary().env("CLICKHOUSE_URL", server.url()).env("PARTITION", PARTITION).args(arguments);
     let tool = tool.env("CLICKHOUSE_USER", writer).env("CLICKHOUSE_PASSWORD", "secret");
     let tool = tool.env("RESTART", "true");
     tool.env("SOURCE_USER", reader).env("SOURCE_PASSWORD", "secret")
@@ -81,18 +100,26 @@ fn the_listed_rights_are_enough() {
     assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
 
     let verified = tool(&server, "reader", "verifier", &["verify"]).run().expect(0);
-    assert!(verified.stdout.contains("those of run ") && !verified.stderr.contains("WARN"), "{verified}");
+    assert!(
+        verified.stdout.contains("those of run ") && !verified.stderr.contains("WARN"),
+        "{verified}"
+    );
     spoil(&server);
     tool(&server, "reader", "verifier", &["verify"]).run().expect(4);
     let repaired = tool(&server, "reader", "repairer", &["repair", "--remove"]).run().expect(0);
-    assert!(repaired.stderr.contains("removed 1 row, ") && !repaired.stderr.contains("WARN"), "{repaired}");
+    assert!(
+        repaired.stderr.contains("removed 1 row, ") && !repaired.stderr.contains("WARN"),
+        "{repaired}"
+    );
     assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
 }
 
 /// A row that differs, and one that should not be there.
 fn spoil(server: &Server) {
     for (replace, row) in [("'spoilt' AS name", 1), ("'too many' AS span_id", 2)] {
-        let row = format!("SELECT * FROM events FINAL WHERE _partition_id = '{PARTITION}' AND span_id = 'null-observation-{row}'");
+        let row = format!(
+            "SELECT * FROM events FINAL WHERE _partition_id = '{PARTITION}' AND span_id = 'null-observation-{row}'"
+        );
         server.query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
     }
 }
@@ -103,34 +130,58 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
         "SELECT ON default.observations" => (
             &["run"],
             3,
-            &["the source table default.observations does not exist, or the user has no right", "needs SELECT ON default.observations"],
+            &[
+                "the source table default.observations does not exist, or the user has no right",
+                "needs SELECT ON default.observations",
+            ],
         ),
-        "SELECT ON default.traces" => {
-            (&["run"], 3, &["the lookup table default.traces does not exist, or the user has no right", "needs SELECT ON default.traces"])
-        }
+        "SELECT ON default.traces" => (
+            &["run"],
+            3,
+            &[
+                "the lookup table default.traces does not exist, or the user has no right",
+                "needs SELECT ON default.traces",
+            ],
+        ),
         "SELECT ON default.dataset_run_items_rmt" => (
             &["run", "--exclude-dataset-items"],
             3,
-            &["the server refuses the rows that are left out", "the grant SELECT ON default.dataset_run_items_rmt"],
+            &[
+                "the server refuses the rows that are left out",
+                "the grant SELECT ON default.dataset_run_items_rmt",
+            ],
         ),
-        "SELECT ON system.parts" => (&["run"], 0, &["GRANT SELECT ON system.parts", "of unknown size"]),
-        "INSERT ON default.events" => {
-            (&["run"], 3, &["the target table default.events does not exist, or the user has no right", "needs INSERT ON default.events"])
+        "SELECT ON system.parts" => {
+            (&["run"], 0, &["GRANT SELECT ON system.parts", "of unknown size"])
         }
-        "CREATE TEMPORARY TABLE ON *.*" => {
-            (&["run", "--dry-run"], 3, &["the server refuses the insert", "ACCESS_DENIED", "CREATE TEMPORARY TABLE ON *.*"])
-        }
+        "INSERT ON default.events" => (
+            &["run"],
+            3,
+            &[
+                "the target table default.events does not exist, or the user has no right",
+                "needs INSERT ON default.events",
+            ],
+        ),
+        "CREATE TEMPORARY TABLE ON *.*" => (
+            &["run", "--dry-run"],
+            3,
+            &["the server refuses the insert", "ACCESS_DENIED", "CREATE TEMPORARY TABLE ON *.*"],
+        ),
         "CREATE TABLE, SELECT, INSERT ON default.load_state"
         | "CREATE TABLE, SELECT, INSERT ON default.load_state_chunks"
-        | "CREATE TABLE, SELECT, INSERT ON default.load_claims" => {
-            (&["run"], 3, &["the ledger's table default.load_", "ACCESS_DENIED", "--ledger file:DIR"])
-        }
+        | "CREATE TABLE, SELECT, INSERT ON default.load_claims" => (
+            &["run"],
+            3,
+            &["the ledger's table default.load_", "ACCESS_DENIED", "--ledger file:DIR"],
+        ),
         "CREATE TABLE, SELECT, INSERT ON default.load_samples" => {
             (&["run"], 0, &["done: ", "its report will not show how it went", "ACCESS_DENIED"])
         }
         // Runs before this one have created the tables.
         "TABLE ENGINE ON ReplacingMergeTree" => (&["run"], 0, &["done: "]),
-        other => panic!("README lists the grant {other}, and nothing says what its absence leads to"),
+        other => {
+            panic!("README lists the grant {other}, and nothing says what its absence leads to")
+        }
     }
 }
 
@@ -138,11 +189,16 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
 fn each_right_that_is_missing_is_named() {
     let grants = grants();
     let server = server(&grants);
-    let running = grants.iter().enumerate().filter(|(_, (kind, _))| matches!(&**kind, "reader" | "writer"));
+    let running =
+        grants.iter().enumerate().filter(|(_, (kind, _))| matches!(&**kind, "reader" | "writer"));
     for (position, (kind, grant)) in running {
         let (arguments, code, words) = without(grant);
         let lacking = format!("{kind}{position}");
-        let (reader, writer) = if kind == "reader" { (lacking.as_str(), "writer") } else { ("reader", lacking.as_str()) };
+        let (reader, writer) = if kind == "reader" {
+            (lacking.as_str(), "writer")
+        } else {
+            ("reader", lacking.as_str())
+        };
         let output: Output = tool(&server, reader, writer, arguments).run().expect(code);
         for part in words {
             assert!(output.stderr.contains(part), "without {grant}: {part:?} is not in\n{output}");
@@ -151,15 +207,29 @@ fn each_right_that_is_missing_is_named() {
             assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
             server.query("TRUNCATE TABLE events");
         } else {
-            assert_eq!(number(&server, "SELECT count() FROM events"), 0, "without {grant}\n{output}");
+            assert_eq!(
+                number(&server, "SELECT count() FROM events"),
+                0,
+                "without {grant}\n{output}"
+            );
         }
     }
 }
 
 /// The same for who compares and mends: kind and grant, the exit code, and the words.
 const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
-    ("verifier", "CREATE TABLE, INSERT ON default.load_verifications", 4, &["the result is not kept in the ledger"]),
-    ("repairer", "CREATE TABLE, INSERT ON default.load_verifications", 0, &["the result is not kept in the ledger"]),
+    (
+        "verifier",
+        "CREATE TABLE, INSERT ON default.load_verifications",
+        4,
+        &["the result is not kept in the ledger"],
+    ),
+    (
+        "repairer",
+        "CREATE TABLE, INSERT ON default.load_verifications",
+        0,
+        &["the result is not kept in the ledger"],
+    ),
     // Comparisons before this one have created the table.
     ("verifier", "TABLE ENGINE ON ReplacingMergeTree", 4, &[]),
     ("repairer", "TABLE ENGINE ON ReplacingMergeTree", 0, &[]),
@@ -169,11 +239,24 @@ const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
         "verifier",
         "SELECT ON default.events",
         3,
-        &["the target table default.events does not exist, or the user has no right", "SELECT ON default.events"],
+        &[
+            "the target table default.events does not exist, or the user has no right",
+            "SELECT ON default.events",
+        ],
     ),
     ("verifier", "SELECT ON default.load_state", 4, &["the ledger cannot be read"]),
-    ("repairer", "SELECT ON default.events", 3, &["ACCESS_DENIED", "the grant SELECT", "hint: the user needs SELECT ON default.events"]),
-    ("repairer", "INSERT ON default.events", 3, &["the server refuses the insert that a repair would send", "ACCESS_DENIED"]),
+    (
+        "repairer",
+        "SELECT ON default.events",
+        3,
+        &["ACCESS_DENIED", "the grant SELECT", "hint: the user needs SELECT ON default.events"],
+    ),
+    (
+        "repairer",
+        "INSERT ON default.events",
+        3,
+        &["the server refuses the insert that a repair would send", "ACCESS_DENIED"],
+    ),
     ("repairer", "SELECT ON default.load_state", 0, &["the ledger cannot be read"]),
 ];
 
@@ -183,16 +266,25 @@ fn each_right_that_is_missing_for_verify_and_repair_is_named() {
     let server = server(&grants);
     tool(&server, "reader", "writer", &["run"]).run().expect(0);
     tool(&server, "reader", "verifier", &["verify"]).run().expect(0);
-    let comparing = grants.iter().enumerate().filter(|(_, (kind, _))| matches!(&**kind, "verifier" | "repairer"));
+    let comparing = grants
+        .iter()
+        .enumerate()
+        .filter(|(_, (kind, _))| matches!(&**kind, "verifier" | "repairer"));
     for (position, (kind, grant)) in comparing {
         spoil(&server);
         let found = WITHOUT.iter().find(|(whose, what, ..)| (*whose, *what) == (&**kind, &**grant));
-        let (.., code, words) =
-            found.unwrap_or_else(|| panic!("README lists {grant} for {kind}, and nothing says what its absence leads to"));
-        let arguments: &[&str] = if kind == "verifier" { &["verify"] } else { &["repair", "--remove"] };
-        let output = tool(&server, "reader", &format!("{kind}{position}"), arguments).run().expect(*code);
+        let (.., code, words) = found.unwrap_or_else(|| {
+            panic!("README lists {grant} for {kind}, and nothing says what its absence leads to")
+        });
+        let arguments: &[&str] =
+            if kind == "verifier" { &["verify"] } else { &["repair", "--remove"] };
+        let output =
+            tool(&server, "reader", &format!("{kind}{position}"), arguments).run().expect(*code);
         for part in *words {
-            assert!(output.stderr.contains(part), "{kind} without {grant}: {part:?} is not in\n{output}");
+            assert!(
+                output.stderr.contains(part),
+                "{kind} without {grant}: {part:?} is not in\n{output}"
+            );
         }
     }
 }
@@ -200,9 +292,19 @@ fn each_right_that_is_missing_for_verify_and_repair_is_named() {
 /// A target without a mark for deleted rows.
 #[test]
 fn removing_by_delete_needs_a_right_of_its_own() {
-    let tables = ["SELECT ON default.stored", "SELECT ON default.copies", "INSERT ON default.copies", "ALTER DELETE ON default.copies"];
-    let grants: Vec<_> = tables.iter().map(|grant| ("writer".to_owned(), (*grant).to_owned())).collect();
-    let options = ServerOptions { config_xml: Some(CONFIG.to_owned()), users_xml: Some(users(&grants)), ..Default::default() };
+    let tables = [
+        "SELECT ON default.stored",
+        "SELECT ON default.copies",
+        "INSERT ON default.copies",
+        "ALTER DELETE ON default.copies",
+    ];
+    let grants: Vec<_> =
+        tables.iter().map(|grant| ("writer".to_owned(), (*grant).to_owned())).collect();
+    let options = ServerOptions {
+        config_xml: Some(CONFIG.to_owned()),
+        users_xml: Some(users(&grants)),
+        ..Default::default()
+    };
     let server = Server::start_with(options);
     server.script(
         "CREATE TABLE stored (number UInt32, version UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY number
@@ -220,7 +322,10 @@ fn removing_by_delete_needs_a_right_of_its_own() {
         tool(&server, user, user, &arguments).file("job.toml", job)
     };
     let output = repair("writer3").run().expect(1);
-    assert!(output.stderr.contains("ALTER DELETE") && output.stderr.contains("removing 1 row"), "{output}");
+    assert!(
+        output.stderr.contains("ALTER DELETE") && output.stderr.contains("removing 1 row"),
+        "{output}"
+    );
     let output = repair("writer").run().expect(0);
     assert!(output.stderr.contains("each by DELETE"), "{output}");
     assert_eq!(number(&server, "SELECT count() FROM copies"), 100);
@@ -230,8 +335,16 @@ fn removing_by_delete_needs_a_right_of_its_own() {
 #[test]
 fn chunks_do_not_depend_on_the_right_to_see_parts() {
     let tables = ["SELECT ON default.narrow", "INSERT ON default.copy"];
-    let grants: Vec<_> = tables.iter().chain(&["SELECT ON system.parts"]).map(|grant| ("writer".to_owned(), (*grant).to_owned())).collect();
-    let options = ServerOptions { config_xml: Some(CONFIG.to_owned()), users_xml: Some(users(&grants)), ..Default::default() };
+    let grants: Vec<_> = tables
+        .iter()
+        .chain(&["SELECT ON system.parts"])
+        .map(|grant| ("writer".to_owned(), (*grant).to_owned()))
+        .collect();
+    let options = ServerOptions {
+        config_xml: Some(CONFIG.to_owned()),
+        users_xml: Some(users(&grants)),
+        ..Default::default()
+    };
     let server = Server::start_with(options);
     server.script(
         "CREATE TABLE narrow (key UInt64) ENGINE = MergeTree ORDER BY key\n--;;\nCREATE TABLE copy AS narrow ENGINE = ReplacingMergeTree ORDER BY key\n--;;\n\
@@ -239,7 +352,9 @@ fn chunks_do_not_depend_on_the_right_to_see_parts() {
     );
     let job = "name = 'x'\n[source]\ntable = 'narrow'\n[target]\ntable = 'copy'\n[columns]\nkey = 'source.key'\n";
     let chunks = |user: &str| {
-        let tool = tool(&server, user, user, &["plan", "--job", "job.toml", "--partition", "id:all"]).file("job.toml", job);
+        let tool =
+            tool(&server, user, user, &["plan", "--job", "job.toml", "--partition", "id:all"])
+                .file("job.toml", job);
         let plan = tool.args(&["--measure", "0s", "--json"]).run().expect(0).stdout;
         let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
         plan["chunks"].as_array().unwrap().clone()

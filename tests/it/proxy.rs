@@ -60,7 +60,10 @@ fn everything_passes_unchanged() {
     reader.read_to_end(&mut answer).unwrap();
     sender.join().unwrap();
     assert!(answer == bytes);
-    assert_eq!((proxy.bytes(Direction::ToServer), proxy.bytes(Direction::ToClient)), (3_000_000, 3_000_000));
+    assert_eq!(
+        (proxy.bytes(Direction::ToServer), proxy.bytes(Direction::ToClient)),
+        (3_000_000, 3_000_000)
+    );
     assert_eq!((proxy.accepted(), proxy.fired()), (1, 0));
 }
 
@@ -70,7 +73,10 @@ fn a_reset_comes_at_its_byte_and_as_often_as_said() {
     proxy.reset_at(Direction::ToServer, 5, 2);
     for _ in 0..2 {
         let (answer, error) = exchange(&proxy, b"0123456789");
-        assert!(answer.len() <= 5 && error == Some(ErrorKind::ConnectionReset), "{answer:?} {error:?}");
+        assert!(
+            answer.len() <= 5 && error == Some(ErrorKind::ConnectionReset),
+            "{answer:?} {error:?}"
+        );
     }
     assert_eq!(exchange(&proxy, b"0123456789"), (b"0123456789".to_vec(), None));
     assert_eq!((proxy.fired(), proxy.bytes(Direction::ToServer)), (2, 5 + 5 + 10));

@@ -11,7 +11,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clickhouse_backfill::rowbinary::{DataType, FramingError, RowFramer, RowGroup, RowLayout, TypeNameError, TypeNameErrorKind};
+use clickhouse_backfill::rowbinary::{
+    DataType, FramingError, RowFramer, RowGroup, RowLayout, TypeNameError, TypeNameErrorKind,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -53,9 +55,14 @@ impl Case {
     /// The rows' columns, then per column and for all of them the bytes they take, then the row's number.
     fn sql(&self) -> String {
         let mut structure = "n UInt64, s String".to_owned();
-        let expressions: Vec<_> = self.shapes.iter().map(|shape| shape.sql(&mut structure)).collect();
+        let expressions: Vec<_> =
+            self.shapes.iter().map(|shape| shape.sql(&mut structure)).collect();
         let columns: Vec<_> = (0..self.shapes.len()).map(|index| format!("c{index}")).collect();
-        let named: Vec<_> = expressions.iter().zip(&columns).map(|(sql, name)| format!("{sql} AS {name}")).collect();
+        let named: Vec<_> = expressions
+            .iter()
+            .zip(&columns)
+            .map(|(sql, name)| format!("{sql} AS {name}"))
+            .collect();
         let length = |columns: &str| format!("toUInt64(length(formatRow('RowBinary', {columns})))");
         let lengths: Vec<_> = columns.iter().map(|column| length(column)).collect();
         format!(
@@ -107,20 +114,33 @@ fn read_header(mut answer: &[u8]) -> (Vec<String>, &[u8]) {
 }
 
 /// Frames the pieces of a stream, and compares every row with what the server says of it.
-fn check<'a>(layout: &Arc<RowLayout>, case: &Case, pieces: impl IntoIterator<Item = &'a [u8]>, how: &str) {
+fn check<'a>(
+    layout: &Arc<RowLayout>,
+    case: &Case,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    how: &str,
+) {
     let mut framer = RowFramer::new(Arc::clone(layout), 1 << 30);
     let mut seen = 0;
     let mut on_rows = |group: RowGroup<'_>| -> Result<(), FramingError> {
         for row in group {
             let server: Vec<_> = row.payload()[row.payload().len() - 8 * (case.shapes.len() + 2)..]
                 .chunks(8)
-                .map(|number| usize::try_from(u64::from_le_bytes(number.try_into().unwrap())).unwrap())
+                .map(|number| {
+                    usize::try_from(u64::from_le_bytes(number.try_into().unwrap())).unwrap()
+                })
                 .collect();
-            let (lengths, [total, number]) = server.split_at(case.shapes.len()) else { panic!("no total") };
+            let (lengths, [total, number]) = server.split_at(case.shapes.len()) else {
+                panic!("no total")
+            };
             assert_eq!(*number, seen, "{how}: number of the row");
             assert_eq!(row.bytes().len(), total + 8 * server.len(), "{how}: row {seen}");
             for (column, length) in lengths.iter().enumerate().take(layout.marked()) {
-                assert_eq!(row.marked_column(column).len(), *length, "{how}: row {seen}, column {column}");
+                assert_eq!(
+                    row.marked_column(column).len(),
+                    *length,
+                    "{how}: row {seen}, column {column}"
+                );
             }
             seen += 1;
         }
@@ -140,7 +160,8 @@ fn rows_of_random_structures_are_as_long_as_the_server_says() {
     let server = Server::start();
     let refused = Cell::new(0);
     let types = RefCell::new(BTreeSet::new());
-    let mut runner = TestRunner::new(Config { cases: CASES, source_file: Some(file!()), ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: CASES, source_file: Some(file!()), ..Config::default() });
     runner
         .run(&case(), |case| {
             // Not every nest of types is allowed by the server, so that some questions are not answered.

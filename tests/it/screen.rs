@@ -18,14 +18,17 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Replaces what differs from run to run: the run's id becomes `ID`, every number `N`, whatever follows from it.
 fn normalized(line: &str) -> String {
-    let line = numbers_replaced(line).replace("krows/s", "rows/s").replace("N reader and", "N readers and");
+    let line = numbers_replaced(line)
+        .replace("krows/s", "rows/s")
+        .replace("N reader and", "N readers and");
     if line.ends_with("N inserter") { format!("{line}s") } else { line }
 }
 
 fn numbers_replaced(line: &str) -> String {
     let mut text = String::new();
     for word in line.split_inclusive(' ') {
-        let is_id = word.trim_end().len() == 16 && word.trim_end().chars().all(|c| c.is_ascii_hexdigit());
+        let is_id =
+            word.trim_end().len() == 16 && word.trim_end().chars().all(|c| c.is_ascii_hexdigit());
         let mut rest = if is_id {
             text.push_str("ID");
             &word[16..]
@@ -33,7 +36,8 @@ fn numbers_replaced(line: &str) -> String {
             word
         };
         while let Some(c) = rest.chars().next() {
-            let number = rest.find(|c: char| !matches!(c, '0'..='9' | ',' | '.')).unwrap_or(rest.len());
+            let number =
+                rest.find(|c: char| !matches!(c, '0'..='9' | ',' | '.')).unwrap_or(rest.len());
             // A separator behind a number is none of its own.
             let number = rest[..number].trim_end_matches([',', '.']).len();
             if c.is_ascii_digit() {
@@ -88,7 +92,8 @@ const HEADLINE: &str = "shipments 202506: ";
 #[track_caller]
 fn parts(screen: &Screen) -> (Vec<String>, Vec<String>) {
     let text = screen.text();
-    let headlines: Vec<_> = (0..text.len()).filter(|&line| text[line].starts_with(HEADLINE)).collect();
+    let headlines: Vec<_> =
+        (0..text.len()).filter(|&line| text[line].starts_with(HEADLINE)).collect();
     assert!(headlines.len() <= 1, "what was drawn before is not taken away\n{}", text.join("\n"));
     let at = headlines.first().copied().unwrap_or(text.len());
     let (log, own) = text.split_at(at);
@@ -126,16 +131,27 @@ fn log_lines_scroll_above_the_screen() {
         let (mut loading, mut streaming) = (false, false);
         for screen in &screens {
             let (_, own) = parts(screen);
-            let has = |parts: &[&str]| own.iter().any(|line| parts.iter().all(|part| line.contains(part)));
-            loading |= has(&[": loading attributes, "]) && has(&["> lookup ", "the bottleneck"]) && has(&["  retries   1, the last "]);
-            streaming |= has(&[": inserting, "]) && has(&["[", "] ", " %  ", " rows"]) && has(&["  retries   2, the last "]);
+            let has = |parts: &[&str]| {
+                own.iter().any(|line| parts.iter().all(|part| line.contains(part)))
+            };
+            loading |= has(&[": loading attributes, "])
+                && has(&["> lookup ", "the bottleneck"])
+                && has(&["  retries   1, the last "]);
+            streaming |= has(&[": inserting, "])
+                && has(&["[", "] ", " %  ", " rows"])
+                && has(&["  retries   2, the last "]);
         }
-        assert!(loading && streaming, "both phases, in {} screens, {loading}, {streaming}", screens.len());
+        assert!(
+            loading && streaming,
+            "both phases, in {} screens, {loading}, {streaming}",
+            screens.len()
+        );
         // What the preflight warns of depends on what the server has written down by then. Such a note may take several rows.
         let mut is_note = false;
         let mut last: Vec<_> = last.text().iter().map(|line| normalized(line)).collect();
         last.retain(|line| {
-            is_note = line.starts_with("note: ") || is_note && !line.starts_with("N-N-N") && !line.starts_with("done: ");
+            is_note = line.starts_with("note: ")
+                || is_note && !line.starts_with("N-N-N") && !line.starts_with("done: ");
             !is_note
         });
         assert_eq!(last.join("\n"), LAST_SCREEN.replace("LOG LINES", &LOG_LINES.join("\n")));
@@ -149,8 +165,12 @@ fn a_terminal_that_is_resized_shows_one_screen() {
     proxy.after_request_with(b"-source-").stall_at(Direction::ToClient, 2_000_000, 1);
     let running = InTerminal::start(&orders, 80, &proxy.url(), &["-v"], &[]);
     assert!(process::wait_until(SOON, || proxy.fired() == 1));
-    running
-        .wait_for("the reason", |screen| screen.text().iter().any(|line| line.starts_with("  waiting: rows from the server for 1 chunk")));
+    running.wait_for("the reason", |screen| {
+        screen
+            .text()
+            .iter()
+            .any(|line| line.starts_with("  waiting: rows from the server for 1 chunk"))
+    });
     for columns in [60, 120, 40, 80] {
         running.resize(columns);
         // The bar is as long as the terminal allows.
@@ -158,7 +178,9 @@ fn a_terminal_that_is_resized_shows_one_screen() {
         running.wait_for("a bar of the new width", |screen| {
             let (_, own) = parts(screen);
             let fits = own.iter().all(|line| line.chars().count() < columns);
-            fits && own.iter().any(|line| line.starts_with('[') && line.chars().count() >= bar.min(60))
+            fits && own
+                .iter()
+                .any(|line| line.starts_with('[') && line.chars().count() >= bar.min(60))
         });
     }
     proxy.pass();
@@ -168,7 +190,10 @@ fn a_terminal_that_is_resized_shows_one_screen() {
     assert_untorn(&screens, &last);
     assert!(parts(&last).1.is_empty(), "it is taken away at the end\n{}", last.text().join("\n"));
     let titles = last.titles();
-    assert!(titles.iter().any(|title| title.ends_with(" % shipments 202506, waiting")), "{titles:?}");
+    assert!(
+        titles.iter().any(|title| title.ends_with(" % shipments 202506, waiting")),
+        "{titles:?}"
+    );
     assert_eq!(titles.last().map(String::as_str), Some(""), "the title is cleared in the end");
 }
 
@@ -176,12 +201,18 @@ fn a_terminal_that_is_resized_shows_one_screen() {
 fn why_a_run_is_held_back_is_on_the_screen() {
     let orders = Orders::start(1_000);
     let query = "SELECT 'the moon is full'";
-    let running = InTerminal::start(&orders, 80, orders.server.url(), &["--throttle-query", query], &[]);
+    let running =
+        InTerminal::start(&orders, 80, orders.server.url(), &["--throttle-query", query], &[]);
     running.wait_for("the reason, and the server", |screen| {
         let (_, own) = parts(screen);
         let server = own.iter().find(|line| line.starts_with("  server "));
-        let is_known = server.is_some_and(|line| line.contains(" merge") && line.contains("iB of ") && !line.contains('–'));
-        is_known && own.iter().any(|line| line.starts_with("  waiting: ") && line.contains("the moon is full"))
+        let is_known = server.is_some_and(|line| {
+            line.contains(" merge") && line.contains("iB of ") && !line.contains('–')
+        });
+        is_known
+            && own
+                .iter()
+                .any(|line| line.starts_with("  waiting: ") && line.contains("the moon is full"))
     });
 }
 
@@ -189,22 +220,35 @@ fn why_a_run_is_held_back_is_on_the_screen() {
 fn sequences(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let is_end = |c: char| c.is_ascii_alphabetic() || c == '\u{7}';
-    text.split('\u{1b}').skip(1).map(|rest| rest.split_inclusive(is_end).next().unwrap_or_default().to_owned()).collect()
+    text.split('\u{1b}')
+        .skip(1)
+        .map(|rest| rest.split_inclusive(is_end).next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
 fn colors_title_and_screen_can_be_refused() {
     let orders = Orders::start(1_000);
     let url = orders.server.url();
-    let run = |arguments: &[&str], environment: &[(&str, &str)]| InTerminal::start(&orders, 120, url, arguments, environment).wait();
+    let run = |arguments: &[&str], environment: &[(&str, &str)]| {
+        InTerminal::start(&orders, 120, url, arguments, environment).wait()
+    };
     let colors = |bytes: &[u8]| sequences(bytes).iter().any(|sequence| sequence.ends_with('m'));
-    let moves = |bytes: &[u8]| sequences(bytes).iter().any(|sequence| sequence.starts_with('[') && !sequence.ends_with('m'));
+    let moves = |bytes: &[u8]| {
+        sequences(bytes)
+            .iter()
+            .any(|sequence| sequence.starts_with('[') && !sequence.ends_with('m'))
+    };
     let titles = |bytes: &[u8]| sequences(bytes).iter().any(|sequence| sequence.starts_with(']'));
 
     for (what, bytes, expected) in [
         ("the usual", run(&["-v"], &[]), (true, true, true)),
         ("NO_COLOR", run(&["-v"], &[("NO_COLOR", "1")]), (false, true, true)),
-        ("an empty NO_COLOR, which does not count", run(&["-v"], &[("NO_COLOR", "")]), (true, true, true)),
+        (
+            "an empty NO_COLOR, which does not count",
+            run(&["-v"], &[("NO_COLOR", "")]),
+            (true, true, true),
+        ),
         ("--no-progress", run(&["-v", "--no-progress"], &[]), (true, false, false)),
         ("both", run(&["-v", "--no-progress"], &[("NO_COLOR", "1")]), (false, false, false)),
         ("a dumb terminal", run(&["-v"], &[("TERM", "dumb")]), (false, false, false)),

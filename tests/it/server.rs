@@ -21,7 +21,11 @@ fn starts_and_answers() {
     assert!(server.answers());
     assert_eq!(server.text("SELECT 40 + 2"), "42");
     assert_eq!(server.text("SELECT currentDatabase()"), server.database());
-    assert_eq!(String::from_utf8(server.query_with("SELECT {x: String}", &[("param_x", "a b&c'")])).unwrap(), "a b&c\\'\n");
+    assert_eq!(
+        String::from_utf8(server.query_with("SELECT {x: String}", &[("param_x", "a b&c'")]))
+            .unwrap(),
+        "a b&c\\'\n"
+    );
     let words = server.try_query("SELECT nothing_of_this_name").unwrap_err();
     assert!(words.starts_with("Code: 47."), "{words}");
 }
@@ -31,9 +35,17 @@ fn default_database_is_atomic_and_inserts_in_a_format_arrive() {
     let server = Server::start();
     let engine = "SELECT engine FROM system.databases WHERE name = currentDatabase()";
     assert_eq!(server.text(engine), "Atomic");
-    server.script(&format!("{};\n--;;\nINSERT INTO numbers_seen VALUES (1), (2);\n--;;\n\nSELECT ';' /* ; */ -- ;\n", table()));
+    server.script(&format!(
+        "{};\n--;;\nINSERT INTO numbers_seen VALUES (1), (2);\n--;;\n\nSELECT ';' /* ; */ -- ;\n",
+        table()
+    ));
     server.insert("INSERT INTO numbers_seen FORMAT RowBinary", &3_u64.to_le_bytes());
-    assert_eq!(server.text("SELECT groupArray(number) FROM (SELECT number FROM numbers_seen ORDER BY number)"), "[1,2,3]");
+    assert_eq!(
+        server.text(
+            "SELECT groupArray(number) FROM (SELECT number FROM numbers_seen ORDER BY number)"
+        ),
+        "[1,2,3]"
+    );
 }
 
 #[test]
@@ -72,7 +84,9 @@ fn a_stopped_listener_refuses_and_opens_again() {
 #[test]
 fn configuration_and_users_are_heeded() {
     let server = Server::start_with(ServerOptions {
-        config_xml: Some("<clickhouse><max_concurrent_queries>77</max_concurrent_queries></clickhouse>".into()),
+        config_xml: Some(
+            "<clickhouse><max_concurrent_queries>77</max_concurrent_queries></clickhouse>".into(),
+        ),
         users_xml: Some(
             "<clickhouse>
                 <profiles><reading><readonly>1</readonly></reading></profiles>
@@ -93,7 +107,10 @@ fn configuration_and_users_are_heeded() {
     server.query(table());
     server.query("CREATE TABLE hidden (x UInt8) ENGINE = Memory");
 
-    let code = |password: &str, sql: &str| match server.as_user("reader", password).try_query_with(sql.as_bytes(), &[]) {
+    let code = |password: &str, sql: &str| match server
+        .as_user("reader", password)
+        .try_query_with(sql.as_bytes(), &[])
+    {
         Ok(_) => "no error".to_owned(),
         Err(words) => words.split('.').next().unwrap_or_default().to_owned(),
     };
@@ -149,12 +166,21 @@ fn a_killed_owner_leaves_no_server_behind() {
     owner.wait().unwrap();
     assert!(started, "the server did not start");
     assert_eq!(alive_before, 2, "{state}");
-    assert!(process::wait_until(SOON, || !processes.iter().any(|&id| process::is_alive(id))), "{state}");
+    assert!(
+        process::wait_until(SOON, || !processes.iter().any(|&id| process::is_alive(id))),
+        "{state}"
+    );
 }
 
 fn failure(port: u16, config: Option<&Path>) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let launch = Launch { directory: &folder.path().join("server"), port, config, users: None, disk_mib: None };
+    let launch = Launch {
+        directory: &folder.path().join("server"),
+        port,
+        config,
+        users: None,
+        disk_mib: None,
+    };
     Launcher::start(&launch).expect_err("the server must not start")
 }
 
@@ -162,13 +188,23 @@ fn failure(port: u16, config: Option<&Path>) -> String {
 fn a_busy_port_is_a_start_failure_that_says_so() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let words = failure(taken.local_addr().unwrap().port(), None);
-    assert!(words.starts_with("error: the server did not start") && words.contains("Address already in use"), "{words}");
+    assert!(
+        words.starts_with("error: the server did not start")
+            && words.contains("Address already in use"),
+        "{words}"
+    );
 }
 
 #[test]
 fn a_busy_folder_is_a_start_failure_that_says_so() {
     let server = Server::start_own();
-    let launch = Launch { directory: &server.directory(), port: 0, config: None, users: None, disk_mib: None };
+    let launch = Launch {
+        directory: &server.directory(),
+        port: 0,
+        config: None,
+        users: None,
+        disk_mib: None,
+    };
     let words = Launcher::start(&launch).expect_err("the server must not start");
     assert!(words.starts_with("error: a server already runs in"), "{words}");
     assert!(server.answers());
@@ -177,7 +213,10 @@ fn a_busy_folder_is_a_start_failure_that_says_so() {
 #[test]
 fn a_configuration_file_that_is_missing_or_malformed_is_an_error() {
     let words = failure(0, Some(Path::new("/nonexistent/config.xml")));
-    assert!(words.starts_with("error: no such configuration file: /nonexistent/config.xml"), "{words}");
+    assert!(
+        words.starts_with("error: no such configuration file: /nonexistent/config.xml"),
+        "{words}"
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.xml");
     std::fs::write(&path, "<clickhouse><a>").unwrap();

@@ -31,7 +31,12 @@ fn a_whole_run_over_tls() {
     let proxy = TlsProxy::start(orders.server.port(), &authority.server(HOST), None);
     // More than one certificate in the file, as when two servers have authorities of their own.
     let bundle = authority.file("bundle.pem", &format!("{}{}", others.pem(), authority.pem()));
-    orders.tool_at(&proxy.url()).env("CA_CERT", bundle).args(&["--batch-size", "3000", "--compression", "lz4"]).run().expect(0);
+    orders
+        .tool_at(&proxy.url())
+        .env("CA_CERT", bundle)
+        .args(&["--batch-size", "3000", "--compression", "lz4"])
+        .run()
+        .expect(0);
     assert!(orders.figure("batches") > 3, "{}", orders.summary());
     orders.assert_complete();
 }
@@ -58,18 +63,47 @@ fn a_client_certificate() {
     let proxy = TlsProxy::start(orders.server.port(), &authority.server(HOST), Some(&authority));
     let tool = || orders.tool_at(&proxy.url()).arg("--ca-cert").arg(authority.ca_file());
     let (client, stranger) = (authority.client(), others.client());
-    let (cert, key) = (authority.file("client.pem", &client.certificate), authority.file("client.key", &client.key));
+    let (cert, key) = (
+        authority.file("client.pem", &client.certificate),
+        authority.file("client.key", &client.key),
+    );
 
-    let asks = ["it does not take the client certificate, or asks for one", "--client-cert and --client-key"];
+    let asks = [
+        "it does not take the client certificate, or asks for one",
+        "--client-cert and --client-key",
+    ];
     refuses(&orders, tool(), &asks);
-    let (their_cert, their_key) = (others.file("client.pem", &stranger.certificate), others.file("client.key", &stranger.key));
+    let (their_cert, their_key) = (
+        others.file("client.pem", &stranger.certificate),
+        others.file("client.key", &stranger.key),
+    );
     refuses(&orders, tool().env("CLIENT_CERT", &their_cert).env("CLIENT_KEY", &their_key), &asks);
 
-    refuses(&orders, tool().arg("--client-cert").arg(&cert), &["--client-cert and --client-key belong together"]);
-    refuses(&orders, tool().arg("--client-key").arg(&key), &["--client-cert and --client-key belong together"]);
-    refuses(&orders, tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &their_key), &["client.pem of --client-cert cannot be used"]);
-    refuses(&orders, tool().env("CLIENT_CERT", &key).env("CLIENT_KEY", &key), &["it holds no certificate in PEM"]);
-    refuses(&orders, tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &cert), &["no private key in PEM"]);
+    refuses(
+        &orders,
+        tool().arg("--client-cert").arg(&cert),
+        &["--client-cert and --client-key belong together"],
+    );
+    refuses(
+        &orders,
+        tool().arg("--client-key").arg(&key),
+        &["--client-cert and --client-key belong together"],
+    );
+    refuses(
+        &orders,
+        tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &their_key),
+        &["client.pem of --client-cert cannot be used"],
+    );
+    refuses(
+        &orders,
+        tool().env("CLIENT_CERT", &key).env("CLIENT_KEY", &key),
+        &["it holds no certificate in PEM"],
+    );
+    refuses(
+        &orders,
+        tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &cert),
+        &["no private key in PEM"],
+    );
 
     tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &key).run().expect(0);
     orders.assert_complete();
@@ -84,16 +118,28 @@ fn certificates_that_do_not_hold() {
     let with_ca = |proxy: &TlsProxy| orders.tool_at(&proxy.url()).env("CA_CERT", &ca);
 
     let unknown = proxy(others.server(HOST));
-    refuses(&orders, with_ca(&unknown), &[&unknown.url(), "signed by nobody who is trusted here", "--ca-cert or CA_CERT"]);
+    refuses(
+        &orders,
+        with_ca(&unknown),
+        &[&unknown.url(), "signed by nobody who is trusted here", "--ca-cert or CA_CERT"],
+    );
     let elsewhere = proxy(authority.server(&["clickhouse.example", "127.0.0.2"]));
-    refuses(&orders, with_ca(&elsewhere), &["its certificate is not for the host in the URL", "--clickhouse-url or CLICKHOUSE_URL"]);
+    refuses(
+        &orders,
+        with_ca(&elsewhere),
+        &["its certificate is not for the host in the URL", "--clickhouse-url or CLICKHOUSE_URL"],
+    );
     let expired = proxy(authority.expired(HOST));
     refuses(&orders, with_ca(&expired), &["its certificate is out of date", "renew"]);
     let for_clients = proxy(authority.client());
     refuses(&orders, with_ca(&for_clients), &["its certificate "]);
     // Of the source's server it is said as well.
     let tool = orders.tool().env("CA_CERT", &ca).env("SOURCE_URL", unknown.url());
-    refuses(&orders, tool, &["the source's server cannot be used", &unknown.url(), "signed by nobody"]);
+    refuses(
+        &orders,
+        tool,
+        &["the source's server cannot be used", &unknown.url(), "signed by nobody"],
+    );
 }
 
 #[test]
@@ -103,12 +149,18 @@ fn encrypted_and_plain_do_not_meet() {
     let proxy = TlsProxy::start(orders.server.port(), &authority.server(HOST), None);
     let plain_to_tls = orders.tool_at(&proxy.url().replace("https:", "http:"));
     refuses(&orders, plain_to_tls, &["its answer is not plain HTTP", "an https URL"]);
-    let tls_to_plain = orders.tool_at(&orders.server.url().replace("http:", "https:")).env("CA_CERT", authority.ca_file());
+    let tls_to_plain = orders
+        .tool_at(&orders.server.url().replace("http:", "https:"))
+        .env("CA_CERT", authority.ca_file());
     let said = refuses(&orders, tls_to_plain, &["its answer is not TLS", "https_port, 8443"]);
     assert!(!said.stderr.contains("http://"), "nobody is told to go without encryption\n{said}");
     // Who names certificates wants encryption.
     let plain = orders.tool().env("CA_CERT", authority.ca_file());
-    refuses(&orders, plain, &["a certificate is given", "the URL is http: nothing would be encrypted"]);
+    refuses(
+        &orders,
+        plain,
+        &["a certificate is given", "the URL is http: nothing would be encrypted"],
+    );
 }
 
 #[test]
@@ -119,15 +171,24 @@ fn files_that_are_no_certificates() {
     let missing = authority.ca_file().with_file_name("missing.pem");
     refuses(&orders, tool(&missing), &["missing.pem of --ca-cert cannot be read"]);
     for text in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nnonsense\n"] {
-        refuses(&orders, tool(&authority.file("ca.pem", text)), &["ca.pem of --ca-cert cannot be used: "]);
+        refuses(
+            &orders,
+            tool(&authority.file("ca.pem", text)),
+            &["ca.pem of --ca-cert cannot be used: "],
+        );
     }
-    refuses(&orders, tool(&authority.file("ca.pem", &authority.client().key)), &["it holds no certificate in PEM"]);
+    refuses(
+        &orders,
+        tool(&authority.file("ca.pem", &authority.client().key)),
+        &["it holds no certificate in PEM"],
+    );
 }
 
 #[test]
 fn verification_cannot_be_switched_off() {
     for flag in ["--insecure", "--no-verify", "--accept-invalid-certificate", "--skip-verify"] {
-        let refused = crate::support::binary().args(&["run", "--partition", "202506", flag]).run().expect(2);
+        let refused =
+            crate::support::binary().args(&["run", "--partition", "202506", flag]).run().expect(2);
         assert!(refused.stderr.contains("unexpected argument"), "{refused}");
     }
     let orders = orders(100);
@@ -135,7 +196,13 @@ fn verification_cannot_be_switched_off() {
     let proxy = TlsProxy::start(orders.server.port(), &authority.server(HOST), None);
     let others = Authority::new();
     let mut tool = orders.tool_at(&proxy.url()).env("SSL_CERT_FILE", others.ca_file());
-    for variable in ["CLICKHOUSE_SECURE", "SSL_VERIFY", "NODE_TLS_REJECT_UNAUTHORIZED", "PYTHONHTTPSVERIFY", "GIT_SSL_NO_VERIFY"] {
+    for variable in [
+        "CLICKHOUSE_SECURE",
+        "SSL_VERIFY",
+        "NODE_TLS_REJECT_UNAUTHORIZED",
+        "PYTHONHTTPSVERIFY",
+        "GIT_SSL_NO_VERIFY",
+    ] {
         tool = tool.env(variable, "0");
     }
     refuses(&orders, tool, &["signed by nobody who is trusted here"]);

@@ -15,7 +15,9 @@ struct Apart {
 impl Apart {
     fn start(generation: Generation) -> Self {
         let (source, target) = (Server::start_own(), Server::start_own());
-        for file in ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"] {
+        for file in
+            ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"]
+        {
             tables::load(&source, file);
         }
         tables::load(&target, generation.file);
@@ -31,16 +33,19 @@ impl Apart {
     fn bring_expected(&self, generation: Generation, partition: &str) {
         const SETTINGS: &[(&str, &str)] = &[("join_use_nulls", "0")];
         let sql = oracle(generation, partition);
-        let described = self.source.query_with(&format!("DESCRIBE ({sql}) FORMAT TSVRaw"), SETTINGS);
+        let described =
+            self.source.query_with(&format!("DESCRIBE ({sql}) FORMAT TSVRaw"), SETTINGS);
         let described = String::from_utf8(described).unwrap();
         let column = |line: &str| {
             let mut fields = line.split('\t');
             format!("`{}` {}", fields.next().unwrap(), fields.next().unwrap())
         };
         let columns: Vec<_> = described.lines().map(column).collect();
-        let rows = self.source.query_with(&format!("SELECT * FROM ({sql}) FORMAT Native"), SETTINGS);
+        let rows =
+            self.source.query_with(&format!("SELECT * FROM ({sql}) FORMAT Native"), SETTINGS);
         self.target.query("DROP TABLE IF EXISTS expected");
-        self.target.query(&format!("CREATE TABLE expected ({}) ENGINE = Memory", columns.join(", ")));
+        self.target
+            .query(&format!("CREATE TABLE expected ({}) ENGINE = Memory", columns.join(", ")));
         self.target.insert("INSERT INTO expected FORMAT Native", &rows);
     }
 }
@@ -50,21 +55,40 @@ fn the_built_in_job_fills_the_other_server() {
     let apart = Apart::start(DECEMBER);
     for partition in PARTITIONS {
         let rehearsed = apart.tool("run", partition).arg("--dry-run").run().expect(0);
-        assert!(rehearsed.stderr.contains("from server") && rehearsed.stderr.contains("to server"), "{rehearsed}");
-        assert_eq!(number(&apart.target, &format!("SELECT count() FROM events WHERE _partition_id = '{partition}'")), 0);
+        assert!(
+            rehearsed.stderr.contains("from server") && rehearsed.stderr.contains("to server"),
+            "{rehearsed}"
+        );
+        assert_eq!(
+            number(
+                &apart.target,
+                &format!("SELECT count() FROM events WHERE _partition_id = '{partition}'")
+            ),
+            0
+        );
         apart.tool("run", partition).args(&["--sample", "1"]).run().expect(0);
         apart.bring_expected(DECEMBER, partition);
         assert_filled(&apart.target, "events", partition, "SELECT * FROM expected");
     }
     // An exclusion names a table of the source's server.
-    apart.tool("run", PARTITIONS[0]).args(&["--exclude-dataset-items", "--dry-run"]).run().expect(0);
+    apart
+        .tool("run", PARTITIONS[0])
+        .args(&["--exclude-dataset-items", "--dry-run"])
+        .run()
+        .expect(0);
     let (source, target) = (apart.source.url(), apart.target.url());
     let plan = apart.tool("plan", PARTITIONS[0]).run().expect(0).stdout;
-    assert!(plan.contains(&format!("from server {source}/ (ClickHouse ")) && plan.contains(&format!("to server   {target}/")), "{plan}");
+    assert!(
+        plan.contains(&format!("from server {source}/ (ClickHouse "))
+            && plan.contains(&format!("to server   {target}/")),
+        "{plan}"
+    );
     let sql = apart.tool("plan", PARTITIONS[0]).arg("--sql").run().expect(0).stdout;
-    for title in
-        ["-- lookup query, where the source is", "-- insert of a batch, where the target is", "-- equivalent join, where the source is"]
-    {
+    for title in [
+        "-- lookup query, where the source is",
+        "-- insert of a batch, where the target is",
+        "-- equivalent join, where the source is",
+    ] {
         assert!(sql.contains(title), "{title}\n{sql}");
     }
 }
@@ -75,23 +99,39 @@ fn the_other_server_is_compared_and_mended() {
     let partition = PARTITIONS[0];
     apart.tool("run", partition).run().expect(0);
     let output = apart.tool("verify", partition).run().expect(0);
-    assert!(output.stdout.contains("equal: the target is what the job makes of the source"), "{output}");
+    assert!(
+        output.stdout.contains("equal: the target is what the job makes of the source"),
+        "{output}"
+    );
     for (replace, row) in [("'spoilt' AS name", 1), ("'too many' AS span_id", 2)] {
-        let row = format!("SELECT * FROM events FINAL WHERE _partition_id = '{partition}' AND span_id = 'null-observation-{row}'");
-        apart.target.query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
+        let row = format!(
+            "SELECT * FROM events FINAL WHERE _partition_id = '{partition}' AND span_id = 'null-observation-{row}'"
+        );
+        apart
+            .target
+            .query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
     }
     let output = apart.tool("verify", partition).arg("--json").run().expect(4);
     let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     let rows = found["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 2, "{output}");
-    let spoilt = rows.iter().find(|row| row["key"]["span_id"] == "null-observation-1").expect("it is named");
-    assert_eq!((&spoilt["columns"], &spoilt["values"][0]["found"]["text"]), (&["name"][..].into(), &"spoilt".into()), "{output}");
+    let spoilt =
+        rows.iter().find(|row| row["key"]["span_id"] == "null-observation-1").expect("it is named");
+    assert_eq!(
+        (&spoilt["columns"], &spoilt["values"][0]["found"]["text"]),
+        (&["name"][..].into(), &"spoilt".into()),
+        "{output}"
+    );
     let output = apart.tool("repair", partition).arg("--remove").run().expect(0);
     assert!(output.stderr.contains("removed 1 row, "), "{output}");
     apart.bring_expected(DECEMBER, partition);
     assert_filled(&apart.target, "events", partition, "SELECT * FROM expected");
     let unknown = "SELECT count() FROM system.errors WHERE name IN ('UNKNOWN_TABLE', 'UNKNOWN_IDENTIFIER') AND last_error_message LIKE '%default.events%'";
-    assert_eq!(number(&apart.source, unknown), 0, "the source's server was asked for the target's tables");
+    assert_eq!(
+        number(&apart.source, unknown),
+        0,
+        "the source's server was asked for the target's tables"
+    );
 }
 
 fn users() -> String {
@@ -100,12 +140,19 @@ fn users() -> String {
             "<{name}><password>{password}</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></{name}>"
         )
     };
-    format!("<clickhouse><users>{}{}</users></clickhouse>", user("reader", "reading"), user("writer", "writing"))
+    format!(
+        "<clickhouse><users>{}{}</users></clickhouse>",
+        user("reader", "reading"),
+        user("writer", "writing")
+    )
 }
 
 /// Orders on a server that lets a reader in by password, in a database of another name; shipments on a server of their own.
 fn orders_apart() -> (Orders, Server) {
-    let source = Orders::on(Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }), 3_000);
+    let source = Orders::on(
+        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        3_000,
+    );
     source.server.script(
         "CREATE DATABASE `the shop's`\n--;;\nRENAME TABLE orders TO `the shop's`.orders, customers TO `the shop's`.customers\n--;;\n\
          INSERT INTO `the shop's`.orders SELECT number + 1000000, 'o\\'clock \\\\ `x`', toDateTime('2025-06-02', 'UTC'), number, 1, 0, 'it''s \\'quoted\\'' FROM numbers(10)\n--;;\n\
@@ -119,15 +166,23 @@ fn orders_apart() -> (Orders, Server) {
 }
 
 fn tool(source: &Orders, target: &Server) -> Binary {
-    let tool =
-        binary().file("job.toml", JOB).envs(&target.environment()).env("PARTITION", PARTITION).env("SOURCE_URL", source.server.url());
-    tool.env("SOURCE_USER", "reader").env("SOURCE_PASSWORD", "reading").env("SOURCE_DB", "the shop's")
+    let tool = binary()
+        .file("job.toml", JOB)
+        .envs(&target.environment())
+        .env("PARTITION", PARTITION)
+        .env("SOURCE_URL", source.server.url());
+    tool.env("SOURCE_USER", "reader")
+        .env("SOURCE_PASSWORD", "reading")
+        .env("SOURCE_DB", "the shop's")
 }
 
 #[test]
 fn another_user_another_database_and_quotes_in_keys() {
     let (source, target) = orders_apart();
-    tool(&source, &target).args(&["run", "--job", "job.toml", "--batch-size", "500"]).run().expect(0);
+    tool(&source, &target)
+        .args(&["run", "--job", "job.toml", "--batch-size", "500"])
+        .run()
+        .expect(0);
     let rows = target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinaryWithNamesAndTypes");
     source.server.query(
         "CREATE TABLE found (order_id UInt64, customer String, placed DateTime64(3, 'UTC'), amount Decimal(18, 2), note String, tags Array(String),
@@ -162,43 +217,79 @@ fn what_is_wrong_with_the_sources_server_is_said_of_it() {
         2,
         &[of_source, "127.0.0.1:1", "--source-url or SOURCE_URL"],
     );
-    fails(tool(&source, &target).env("SOURCE_URL", "nonsense"), 2, &[of_source, "URL cannot be used"]);
-    let wrong = ["AUTHENTICATION_FAILED", "set SOURCE_USER, and SOURCE_PASSWORD or --source-password-file"];
-    fails(tool(&source, &target).env("SOURCE_PASSWORD", "x"), 2, &[&[of_source], &wrong[..]].concat());
-    fails(tool(&source, &target).env("SOURCE_DB", "nowhere"), 2, &[of_source, "UNKNOWN_DATABASE", "--source-db or SOURCE_DB"]);
-    fails(tool(&source, &target).env("SOURCE_DB", "default"), 3, &["the source table default.orders does not exist", "--source-db"]);
-    fails(tool(&source, &target).env("SOURCE_PASSWORD_FILE", "x"), 2, &["SOURCE_PASSWORD and SOURCE_PASSWORD_FILE are both given"]);
+    fails(
+        tool(&source, &target).env("SOURCE_URL", "nonsense"),
+        2,
+        &[of_source, "URL cannot be used"],
+    );
+    let wrong =
+        ["AUTHENTICATION_FAILED", "set SOURCE_USER, and SOURCE_PASSWORD or --source-password-file"];
+    fails(
+        tool(&source, &target).env("SOURCE_PASSWORD", "x"),
+        2,
+        &[&[of_source], &wrong[..]].concat(),
+    );
+    fails(
+        tool(&source, &target).env("SOURCE_DB", "nowhere"),
+        2,
+        &[of_source, "UNKNOWN_DATABASE", "--source-db or SOURCE_DB"],
+    );
+    fails(
+        tool(&source, &target).env("SOURCE_DB", "default"),
+        3,
+        &["the source table default.orders does not exist", "--source-db"],
+    );
+    fails(
+        tool(&source, &target).env("SOURCE_PASSWORD_FILE", "x"),
+        2,
+        &["SOURCE_PASSWORD and SOURCE_PASSWORD_FILE are both given"],
+    );
     fails(
         tool(&source, &target).env("CLICKHOUSE_URL", "http://127.0.0.1:1").env("OUTAGE_WAIT", "0"),
         2,
         &["127.0.0.1:1", "--clickhouse-url or CLICKHOUSE_URL"],
     );
     // The user and the password of the target's server are not for another one.
-    let named = tool(&source, &target).env("CLICKHOUSE_USER", "default").env("SOURCE_USER", "").env("SOURCE_PASSWORD", "");
+    let named = tool(&source, &target)
+        .env("CLICKHOUSE_USER", "default")
+        .env("SOURCE_USER", "")
+        .env("SOURCE_PASSWORD", "");
     named.args(&["run", "--job", "job.toml", "--dry-run"]).run().expect(0);
     let same = tool(&source, &target)
         .env("CLICKHOUSE_URL", source.server.url())
         .env("CLICKHOUSE_USER", "reader")
         .env("CLICKHOUSE_PASSWORD", "reading");
-    fails(same.env("SOURCE_USER", "writer").env("SOURCE_PASSWORD", "").env("SOURCE_URL", ""), 2, &[of_source, "AUTHENTICATION_FAILED"]);
+    fails(
+        same.env("SOURCE_USER", "writer").env("SOURCE_PASSWORD", "").env("SOURCE_URL", ""),
+        2,
+        &[of_source, "AUTHENTICATION_FAILED"],
+    );
 }
 
 #[test]
 fn rows_with_quotes_in_their_keys_are_compared_and_mended() {
     let (source, target) = orders_apart();
-    let tool = |arguments: &[&str]| tool(&source, &target).args(arguments).args(&["--job", "job.toml"]);
+    let tool =
+        |arguments: &[&str]| tool(&source, &target).args(arguments).args(&["--job", "job.toml"]);
     tool(&["run"]).run().expect(0);
     tool(&["verify"]).run().expect(0);
-    let filled = target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinary");
+    let filled =
+        target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinary");
     target.script(
         "ALTER TABLE shipments UPDATE letter = 'x' WHERE customer LIKE '%clock%' AND order_id = 1000003 SETTINGS mutations_sync = 2
          --;;
          INSERT INTO shipments SELECT * REPLACE (7 AS order_id) FROM shipments WHERE customer LIKE '%clock%' LIMIT 1",
     );
     let output = tool(&["verify"]).run().expect(4);
-    for part in ["customer='o\'clock \\ `x`' order_id=1000003  in letter", "customer='o\'clock \\ `x`' order_id=7"] {
+    for part in [
+        "customer='o\'clock \\ `x`' order_id=1000003  in letter",
+        "customer='o\'clock \\ `x`' order_id=7",
+    ] {
         assert!(output.stdout.contains(part), "{part}\n{output}");
     }
     tool(&["repair", "--remove"]).run().expect(0);
-    assert!(target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinary") == filled);
+    assert!(
+        target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinary")
+            == filled
+    );
 }

@@ -8,7 +8,10 @@ use tokio::time::sleep;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::clickhouse::ErrorClass;
-use crate::pipeline::{Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Stop, Throttle, repeats};
+use crate::pipeline::{
+    Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Stop, Throttle,
+    repeats,
+};
 use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
 
 /// All checks ask at once, which is more than some users may.
@@ -16,7 +19,12 @@ const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes all checks at once.
-pub(super) async fn look(session: &Session, options: &PipelineOptions, overruled: &[String], allow_duplicates: bool) -> Findings {
+pub(super) async fn look(
+    session: &Session,
+    options: &PipelineOptions,
+    overruled: &[String],
+    allow_duplicates: bool,
+) -> Findings {
     let preflight = Preflight {
         servers: &session.servers,
         server_version: &session.server_version,
@@ -27,8 +35,11 @@ pub(super) async fn look(session: &Session, options: &PipelineOptions, overruled
         share: 1.0,
         overruled,
     };
-    let (findings, insert, repeats) =
-        tokio::join!(preflight.look(), insert(session, options), repeated(session, options, allow_duplicates));
+    let (findings, insert, repeats) = tokio::join!(
+        preflight.look(),
+        insert(session, options),
+        repeated(session, options, allow_duplicates)
+    );
     let checks = findings.checks.into_iter().chain([insert, repeats]).collect();
     Findings { checks: in_order(checks), ..findings }
 }
@@ -39,36 +50,59 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
     let options = PipelineOptions { retry, outage_wait: Duration::ZERO, ..options.clone() };
     let (servers, job) = (session.servers.clone(), session.job.clone());
     let throttle = Throttle::new(options.readers, options.inserters);
-    let pipeline = Pipeline::new(servers, job, options, Arc::new(Counters::default()), Stop::new(), None, throttle);
+    let pipeline = Pipeline::new(
+        servers,
+        job,
+        options,
+        Arc::new(Counters::default()),
+        Stop::new(),
+        None,
+        throttle,
+    );
     let mut attempts = 1..ATTEMPTS;
     let tried = loop {
         match pipeline.preflight().await {
-            Err(error) if error.is_of_too_many_at_once() && attempts.next().is_some() => sleep(PAUSE).await,
+            Err(error) if error.is_of_too_many_at_once() && attempts.next().is_some() => {
+                sleep(PAUSE).await
+            }
             tried => break tried,
         }
     };
     match tried {
         Ok(()) => Check::passed(INSERT, "the server takes the insert, tried without rows", false),
         // A run would try it again.
-        Err(error) if error.class() == ErrorClass::Retry => {
-            Check::passed(INSERT, format!("the server does not take the insert at this moment: {error}"), true)
-        }
+        Err(error) if error.class() == ErrorClass::Retry => Check::passed(
+            INSERT,
+            format!("the server does not take the insert at this moment: {error}"),
+            true,
+        ),
         Err(error) => Check::refused(
             INSERT,
             format!("the server refuses the insert, tried without rows: {error}"),
-            vec![format!("what the server says; often GRANT INSERT ON {}", session.job.target.name.quoted())],
+            vec![format!(
+                "what the server says; often GRANT INSERT ON {}",
+                session.job.target.name.quoted()
+            )],
         ),
     }
 }
 
 async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates: bool) -> Check {
     let target = &session.job.target;
-    match repeats(&session.servers.target, &session.job, &session.plan, options, allow_duplicates).await {
+    match repeats(&session.servers.target, &session.job, &session.plan, options, allow_duplicates)
+        .await
+    {
         Ok(found) => {
             let mut words = match found.repeats {
-                Repeats::Collapse => format!("rows that are sent twice collapse in {} ({})", target.name, target.engine),
+                Repeats::Collapse => format!(
+                    "rows that are sent twice collapse in {} ({})",
+                    target.name, target.engine
+                ),
                 Repeats::Recognized { window } => {
-                    format!("{} recognizes the last {window} blocks, so chunks are read in order", target.name)
+                    format!(
+                        "{} recognizes the last {window} blocks, so chunks are read in order",
+                        target.name
+                    )
                 }
                 Repeats::Stay => format!("rows that are sent twice stay twice in {}", target.name),
             };
@@ -78,7 +112,9 @@ async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates
             }
             Check::passed(REPEATS, words, !found.remarks.is_empty())
         }
-        Err(error @ RepeatsError::Server { .. }) => Check::unknown(REPEATS, Failure::from(error).one_line()),
+        Err(error @ RepeatsError::Server { .. }) => {
+            Check::unknown(REPEATS, Failure::from(error).one_line())
+        }
         Err(error) => {
             let failure = Failure::from(error);
             Check::refused(REPEATS, failure.one_line(), failure.hints().to_vec())

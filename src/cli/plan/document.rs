@@ -150,7 +150,12 @@ pub(super) struct EstimateShown {
 }
 
 /// Puts together what was found. `findings` are none for a partition without rows.
-pub(super) fn document(session: &Session, ledger: LedgerShown, findings: Option<&Findings>, estimate: Option<&Estimate>) -> Document {
+pub(super) fn document(
+    session: &Session,
+    ledger: LedgerShown,
+    findings: Option<&Findings>,
+    estimate: Option<&Estimate>,
+) -> Document {
     let Session { servers, server_version, source_version, job, plan } = session;
     let checks = findings.map(|findings| findings.checks.clone()).unwrap_or_default();
     let (shown, none) = match estimate {
@@ -159,7 +164,16 @@ pub(super) fn document(session: &Session, ledger: LedgerShown, findings: Option<
             let (measured_seconds, rows_per_second) = (trial.elapsed.as_secs_f64(), trial.rate());
             let range = (from.as_secs_f64(), to.as_secs_f64());
             let (seconds_from, seconds_to) = range;
-            (Some(EstimateShown { measured_rows: trial.rows, measured_seconds, rows_per_second, seconds_from, seconds_to }), None)
+            (
+                Some(EstimateShown {
+                    measured_rows: trial.rows,
+                    measured_seconds,
+                    rows_per_second,
+                    seconds_from,
+                    seconds_to,
+                }),
+                None,
+            )
         }
         Some(Estimate::None(reason)) => (None, Some(reason.clone())),
         None => (None, None),
@@ -179,17 +193,29 @@ pub(super) fn document(session: &Session, ledger: LedgerShown, findings: Option<
         source: SourceShown {
             table: job.source.name.to_string(),
             stored_rows: plan.stored_rows,
-            stored_bytes: (plan.stored_bytes > 0 || plan.stored_rows == 0).then_some(plan.stored_bytes),
+            stored_bytes: (plan.stored_bytes > 0 || plan.stored_rows == 0)
+                .then_some(plan.stored_bytes),
             parts: plan.parts,
         },
         lookup: job.lookup.as_ref().map(lookup),
-        target: TargetShown { table: job.target.name.to_string(), engine: job.target.engine.clone() },
+        target: TargetShown {
+            table: job.target.name.to_string(),
+            engine: job.target.engine.clone(),
+        },
         mapping: job.columns.iter().map(column).collect(),
         defaults: job.defaults.clone(),
-        left_out: job.left_out.iter().map(|left| LeftOutShown { column: left.name.clone(), reason: left.reason.clone() }).collect(),
+        left_out: job
+            .left_out
+            .iter()
+            .map(|left| LeftOutShown { column: left.name.clone(), reason: left.reason.clone() })
+            .collect(),
         remarks: job.remarks.clone(),
         waves: waves(plan),
-        chunks: plan.chunks.iter().map(|chunk| ChunkShown { chunk: chunk.number + 1, range: chunk.range.clone() }).collect(),
+        chunks: plan
+            .chunks
+            .iter()
+            .map(|chunk| ChunkShown { chunk: chunk.number + 1, range: chunk.range.clone() })
+            .collect(),
         memory: memory(plan),
         new_parts: findings.map(|findings| findings.parts),
         disk: findings.map(|findings| findings.disk).unwrap_or_default(),
@@ -211,12 +237,17 @@ fn server(connection: &Connection, version: &str) -> ServerShown {
 }
 
 fn lookup(lookup: &BoundLookup) -> LookupShown {
-    LookupShown { table: lookup.table.name.to_string(), keys: lookup.keys.iter().map(|key| key.lookup.clone()).collect() }
+    LookupShown {
+        table: lookup.table.name.to_string(),
+        keys: lookup.keys.iter().map(|key| key.lookup.clone()).collect(),
+    }
 }
 
 fn column(column: &BoundColumn) -> ColumnShown {
     let BoundColumn { name, type_name, expression, expression_type, inputs } = column;
-    let reads = |table: &str| inputs.iter().any(|input| input.split_once('.').is_some_and(|(of, _)| of == table));
+    let reads = |table: &str| {
+        inputs.iter().any(|input| input.split_once('.').is_some_and(|(of, _)| of == table))
+    };
     let from = match (reads("source"), reads("lookup")) {
         (true, false) => "source",
         (false, true) => "lookup",

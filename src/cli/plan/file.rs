@@ -57,11 +57,17 @@ pub(super) async fn everything(
             .with(format!("the user at the {end}"), endpoint.user())
             .with(format!("the database of the {end}"), endpoint.database());
     }
-    all = table(all, "source", &job.source, &|name| job.source_columns.iter().any(|column| column.name == name));
+    all = table(all, "source", &job.source, &|name| {
+        job.source_columns.iter().any(|column| column.name == name)
+    });
     if let Some(lookup) = &job.lookup {
-        all = table(all, "lookup", &lookup.table, &|name| lookup.columns.iter().any(|column| column.name == name));
+        all = table(all, "lookup", &lookup.table, &|name| {
+            lookup.columns.iter().any(|column| column.name == name)
+        });
     }
-    all = table(all, "target", &job.target, &|name| job.columns.iter().any(|column| column.name == name));
+    all = table(all, "target", &job.target, &|name| {
+        job.columns.iter().any(|column| column.name == name)
+    });
     if let Some(views) = views(&servers.target, &job.target).await {
         all = all.with("what views of the target fill", views);
     }
@@ -69,7 +75,12 @@ pub(super) async fn everything(
 }
 
 /// The table itself, and the columns that the load's definition does not have.
-fn table(all: Fingerprint, role: &str, table: &TableSchema, is_used: &dyn Fn(&str) -> bool) -> Fingerprint {
+fn table(
+    all: Fingerprint,
+    role: &str,
+    table: &TableSchema,
+    is_used: &dyn Fn(&str) -> bool,
+) -> Fingerprint {
     let all = all.with(format!("the {role} table"), table.name.to_string());
     table.columns.iter().filter(|column| !is_used(&column.name)).fold(all, |all, column| {
         let is = format!("{} {}", column.type_name, column.default_kind);
@@ -80,15 +91,29 @@ fn table(all: Fingerprint, role: &str, table: &TableSchema, is_used: &dyn Fn(&st
 /// `None` where the user may not know.
 async fn views(connection: &Connection, target: &TableSchema) -> Option<String> {
     let tables = deduplication(connection, &target.name).await.ok()?;
-    let mut fed: Vec<_> = tables.iter().filter_map(|table| Some(format!("{} by {}", table.name, table.view.as_ref()?))).collect();
+    let mut fed: Vec<_> = tables
+        .iter()
+        .filter_map(|table| Some(format!("{} by {}", table.name, table.view.as_ref()?)))
+        .collect();
     fed.sort();
     Some(fed.join(", "))
 }
 
 /// The flags that decide how it is done, as they were given.
 fn settings(throughput: &ThroughputArguments) -> Vec<(&'static str, String)> {
-    let ThroughputArguments { memory, batch_size, batch_bytes, stream_block_size, readers, inserters, insert_format, .. } = throughput;
-    let given = |number: &Option<u64>| number.map_or_else(|| "not given".to_owned(), |number| number.to_string());
+    let ThroughputArguments {
+        memory,
+        batch_size,
+        batch_bytes,
+        stream_block_size,
+        readers,
+        inserters,
+        insert_format,
+        ..
+    } = throughput;
+    let given = |number: &Option<u64>| {
+        number.map_or_else(|| "not given".to_owned(), |number| number.to_string())
+    };
     vec![
         ("--memory", given(memory)),
         ("--batch-size", batch_size.to_string()),
@@ -101,9 +126,17 @@ fn settings(throughput: &ThroughputArguments) -> Vec<(&'static str, String)> {
 }
 
 /// Writes the file, whole or not at all.
-pub(super) fn write(path: &Path, definition: &Fingerprint, bounds: &ChunkBounds, plan: &Document) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::usage(format!("the plan cannot be written to {}: {error}", path.display()));
-    let text = serde_json::to_string_pretty(&Written { format: FORMAT, definition, bounds, plan }).map_err(|error| failed(&error))?;
+pub(super) fn write(
+    path: &Path,
+    definition: &Fingerprint,
+    bounds: &ChunkBounds,
+    plan: &Document,
+) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::usage(format!("the plan cannot be written to {}: {error}", path.display()))
+    };
+    let text = serde_json::to_string_pretty(&Written { format: FORMAT, definition, bounds, plan })
+        .map_err(|error| failed(&error))?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let beside: PathBuf = path.with_file_name(name);
@@ -133,11 +166,16 @@ impl PlanFile {
     /// Reads a file that `plan --out` has written.
     fn read(path: &Path) -> Result<Self, Failure> {
         let new = "`clickhouse-backfill plan --out FILE` writes one";
-        let failed = |words: String| Failure::usage(format!("the plan {} cannot be used: {words}", path.display())).hint(new);
+        let failed = |words: String| {
+            Failure::usage(format!("the plan {} cannot be used: {words}", path.display())).hint(new)
+        };
         let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         let file: Self = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
         if file.format != FORMAT {
-            return Err(failed(format!("its form is {:?}, and this version reads {FORMAT:?}", file.format)));
+            return Err(failed(format!(
+                "its form is {:?}, and this version reads {FORMAT:?}",
+                file.format
+            )));
         }
         Ok(file)
     }
@@ -152,8 +190,12 @@ impl PlanFile {
             return Ok(self.bounds);
         }
         let path = path.display();
-        let failure = Failure::refused(format!("what would be done now is not what the plan {path} says"));
-        let failure = differences.iter().take(SHOWN).fold(failure, |failure, difference| failure.because(difference.to_string()));
+        let failure =
+            Failure::refused(format!("what would be done now is not what the plan {path} says"));
+        let failure = differences
+            .iter()
+            .take(SHOWN)
+            .fold(failure, |failure, difference| failure.because(difference.to_string()));
         let more = differences.len().saturating_sub(SHOWN);
         let failure = if more > 0 { failure.because(format!("and {more} more")) } else { failure };
         Err(failure

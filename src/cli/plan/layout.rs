@@ -48,7 +48,11 @@ fn pieces(word: &str, room: usize) -> Vec<Piece<'_>> {
 
 /// The text up to so many letters.
 pub(super) fn cut(text: &str, letters: usize) -> String {
-    if text.chars().count() <= letters { text.to_owned() } else { text.chars().take(letters.saturating_sub(1)).chain(['…']).collect() }
+    if text.chars().count() <= letters {
+        text.to_owned()
+    } else {
+        text.chars().take(letters.saturating_sub(1)).chain(['…']).collect()
+    }
 }
 
 /// Each line that is too long continues below its value: `  name        value`.
@@ -70,13 +74,19 @@ mod tests {
     #[test]
     fn lines_end_before_the_width() {
         let text = wrapped("  name  ", &"word ".repeat(40));
-        assert!(text.lines().count() == 3 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(
+            text.lines().count() == 3 && text.lines().all(|line| line.len() <= WIDTH),
+            "{text}"
+        );
         assert!(text.lines().skip(1).all(|line| line.starts_with("        word")), "{text}");
         assert_eq!(wrapped("  a ", &"x".repeat(200)).lines().count(), 1, "a name is never cut");
         let call = wrapped("  a ", &format!("{}(f(x),{})", "b".repeat(60), "c".repeat(60)));
         assert_eq!(call, format!("  a {}(f(x),\n    {})\n", "b".repeat(60), "c".repeat(60)));
         assert_eq!([cut("äbc", 3), cut("äbcd", 3)], ["äbc", "äb…"]);
         assert_eq!(wrap_block("  a   b c\n", 6), "  a   b c\n");
-        assert_eq!(wrap_block(&format!("  a   {0} {0}\n", "b".repeat(60)), 6), format!("  a   {0}\n      {0}\n", "b".repeat(60)));
+        assert_eq!(
+            wrap_block(&format!("  a   {0} {0}\n", "b".repeat(60)), 6),
+            format!("  a   {0}\n      {0}\n", "b".repeat(60))
+        );
     }
 }

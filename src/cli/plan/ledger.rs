@@ -57,7 +57,10 @@ pub(super) async fn known(
 ) -> LedgerShown {
     let Opened { servers, server_version, job, chunk_rows, .. } = opened;
     let ledger = arguments.open(&servers.target);
-    let (key, definition) = (load_key(job, partition.id()), definition(job, options, *chunk_rows, servers, server_version));
+    let (key, definition) = (
+        load_key(job, partition.id()),
+        definition(job, options, *chunk_rows, servers, server_version),
+    );
     let reading = async {
         let standing = read(&ledger, &key, arguments.claim_timeout).await?;
         Ok::<_, LedgerError>((standing, changed(&ledger, &key, &definition).await?))
@@ -75,7 +78,13 @@ pub(super) async fn known(
             let changed = changed.iter().map(ToString::to_string).collect();
             LedgerShown { place, run: Some(run), standing: Some(standing), changed, unknown: None }
         }
-        Err(error) => LedgerShown { place, run: None, standing: None, changed: Vec::new(), unknown: Some(error_chain(&error)) },
+        Err(error) => LedgerShown {
+            place,
+            run: None,
+            standing: None,
+            changed: Vec::new(),
+            unknown: Some(error_chain(&error)),
+        },
     }
 }
 
@@ -83,29 +92,56 @@ impl LedgerShown {
     /// For people, in one sentence.
     pub fn words(&self) -> String {
         let Some(standing) = &self.standing else {
-            return format!("unknown, {} cannot be read: {}", self.place, self.unknown.as_deref().unwrap_or_default());
+            return format!(
+                "unknown, {} cannot be read: {}",
+                self.place,
+                self.unknown.as_deref().unwrap_or_default()
+            );
         };
         let mut words = vec![self.of_load(standing)];
-        words.extend(standing.processes.iter().map(|process| format!("process {}", process_words(process))));
+        words.extend(
+            standing.processes.iter().map(|process| format!("process {}", process_words(process))),
+        );
         let would = match self.run {
             Some(Would::Resume) => {
-                format!("`run` goes on with the {} left", counted(standing.chunks.saturating_sub(standing.chunks_completed), "chunk"))
+                format!(
+                    "`run` goes on with the {} left",
+                    counted(standing.chunks.saturating_sub(standing.chunks_completed), "chunk")
+                )
             }
             Some(Would::Nothing) => "`run` has nothing to do".to_owned(),
-            Some(Would::Refuse) if self.changed.is_empty() => "`run` is refused as long as that is so".to_owned(),
-            Some(Would::Refuse) => format!("`run` is refused without --restart: {}", self.changed.join("; ")),
+            Some(Would::Refuse) if self.changed.is_empty() => {
+                "`run` is refused as long as that is so".to_owned()
+            }
+            Some(Would::Refuse) => {
+                format!("`run` is refused without --restart: {}", self.changed.join("; "))
+            }
             Some(Would::Begin) | None => "`run` begins the load".to_owned(),
         };
         format!("{}; {would}", words.join(", "))
     }
 
     fn of_load(&self, standing: &Standing) -> String {
-        let Some(run_id) = &standing.run_id else { return format!("nothing in {} yet", self.place) };
+        let Some(run_id) = &standing.run_id else {
+            return format!("nothing in {} yet", self.place);
+        };
         let state = state_words(standing.state);
         if let (State::Completed, Some(at)) = (standing.state, standing.completed_at) {
-            return format!("{state} at {} by run {run_id}, {}", to_the_second(at), counted(standing.rows_inserted, "row"));
+            return format!(
+                "{state} at {} by run {run_id}, {}",
+                to_the_second(at),
+                counted(standing.rows_inserted, "row")
+            );
         }
-        let failed = if standing.chunks_failed > 0 { format!(", {} failed", count(standing.chunks_failed)) } else { String::new() };
-        format!("{state}, {} of {} done{failed}, run {run_id}", count(standing.chunks_completed), counted(standing.chunks, "chunk"))
+        let failed = if standing.chunks_failed > 0 {
+            format!(", {} failed", count(standing.chunks_failed))
+        } else {
+            String::new()
+        };
+        format!(
+            "{state}, {} of {} done{failed}, run {run_id}",
+            count(standing.chunks_completed),
+            counted(standing.chunks, "chunk")
+        )
     }
 }

@@ -39,7 +39,11 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let opened = open(&arguments.server, what, throughput, &new_id()).await?;
     let trial = estimate::options(throughput, &opened.job, &opened.resources)?;
     let options = config::filling(throughput, faults, &opened.job, &opened.resources)?;
-    let definition = if arguments.out.is_some() { Some(everything(&opened, &which.partition, throughput, &options).await) } else { None };
+    let definition = if arguments.out.is_some() {
+        Some(everything(&opened, &which.partition, throughput, &options).await)
+    } else {
+        None
+    };
     let known = ledger::known(&arguments.ledger, &opened, &which.partition, &options).await;
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
@@ -50,15 +54,23 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
         return Ok(());
     }
     let session = &session;
-    let findings = checks::look(session, &options, &preflight.skip_checks, faults.allow_duplicates).await;
-    let estimate = if arguments.measure.is_zero() { None } else { Some(estimate::estimate(session, trial, arguments.measure).await) };
+    let findings =
+        checks::look(session, &options, &preflight.skip_checks, faults.allow_duplicates).await;
+    let estimate = if arguments.measure.is_zero() {
+        None
+    } else {
+        Some(estimate::estimate(session, trial, arguments.measure).await)
+    };
     let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
-    let forbidding: Vec<_> = findings.checks.iter().filter(|check| check.verdict == Verdict::Forbids).collect();
+    let forbidding: Vec<_> =
+        findings.checks.iter().filter(|check| check.verdict == Verdict::Forbids).collect();
     if !forbidding.is_empty() {
         return Err(forbidden(&forbidding));
     }
     match (&arguments.out, &definition) {
-        (Some(path), Some(definition)) => file::write(path, definition, &session.plan.bounds, &document),
+        (Some(path), Some(definition)) => {
+            file::write(path, definition, &session.plan.bounds, &document)
+        }
         _ => Ok(()),
     }
 }
@@ -72,7 +84,8 @@ fn show(
 ) -> Result<Document, Failure> {
     let document = document::document(session, known, findings, estimate);
     if arguments.json {
-        let json = serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;
+        let json =
+            serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;
         print(&format!("{json}\n"))?;
         return Ok(document);
     }
@@ -97,11 +110,18 @@ pub(super) fn forbidden(checks: &[&Check]) -> Failure {
 pub(super) fn forbidden_to(command: &str, checks: &[&Check]) -> Failure {
     let names: Vec<_> = checks.iter().map(|check| check.name).collect();
     let (noun, verb) = if names.len() == 1 { ("check", "forbids") } else { ("checks", "forbid") };
-    let mut failure = Failure::refused(format!("the {noun} {} {verb} the {command}", names.join(", ")));
+    let mut failure =
+        Failure::refused(format!("the {noun} {} {verb} the {command}", names.join(", ")));
     for check in checks {
         failure = failure.because(format!("{}: {}", check.name, check.detail));
-        failure = check.lifted_by.iter().fold(failure, |failure, means| failure.hint(means.clone()));
+        failure =
+            check.lifted_by.iter().fold(failure, |failure, means| failure.hint(means.clone()));
     }
-    let skipped: Vec<_> = names.into_iter().filter(|name| crate::preflight::OVERRULED.contains(name)).collect();
-    if skipped.is_empty() { failure } else { failure.hint(format!("--skip-checks {} {command}s all the same", skipped.join(","))) }
+    let skipped: Vec<_> =
+        names.into_iter().filter(|name| crate::preflight::OVERRULED.contains(name)).collect();
+    if skipped.is_empty() {
+        failure
+    } else {
+        failure.hint(format!("--skip-checks {} {command}s all the same", skipped.join(",")))
+    }
 }

@@ -11,7 +11,11 @@ use crate::pipeline::DEFAULT_BATCH_ROWS;
 /// The four statements, for the whole partition; the source query of a run is limited to one chunk's range at a time.
 pub(super) fn sql(session: &Session, native: bool) -> String {
     let (job, scope) = (&*session.job, &session.plan.scope);
-    let (from, to) = if session.servers.are_one() { ("", "") } else { (", where the source is", ", where the target is") };
+    let (from, to) = if session.servers.are_one() {
+        ("", "")
+    } else {
+        (", where the source is", ", where the target is")
+    };
     let mut text = String::new();
     if let Some(lookup) = &job.lookup {
         statement(
@@ -34,10 +38,34 @@ pub(super) fn sql(session: &Session, native: bool) -> String {
     let first = session.plan.chunks.first();
     let chunk = scope.within(first.and_then(|chunk| chunk.range.as_deref()));
     let title = format!("source query of chunk 1 of {}{from}", session.plan.chunks.len().max(1));
-    statement(&mut text, &title, &statements::source(job, &chunk), &statements::source_settings(job), " FORMAT RowBinary");
-    insert_statement(&mut text, &format!("insert of a batch{to}"), &statements::insert(job, native), job, native);
-    insert_statement(&mut text, &format!("insert of a dry run{to}"), &statements::dry_run(job, native), job, native);
-    statement(&mut text, &format!("equivalent join{from}"), &statements::join(job, scope), &statements::join_settings(job), "");
+    statement(
+        &mut text,
+        &title,
+        &statements::source(job, &chunk),
+        &statements::source_settings(job),
+        " FORMAT RowBinary",
+    );
+    insert_statement(
+        &mut text,
+        &format!("insert of a batch{to}"),
+        &statements::insert(job, native),
+        job,
+        native,
+    );
+    insert_statement(
+        &mut text,
+        &format!("insert of a dry run{to}"),
+        &statements::dry_run(job, native),
+        job,
+        native,
+    );
+    statement(
+        &mut text,
+        &format!("equivalent join{from}"),
+        &statements::join(job, scope),
+        &statements::join_settings(job),
+        "",
+    );
     text
 }
 

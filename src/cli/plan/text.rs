@@ -27,7 +27,8 @@ pub(super) fn text(document: &Document, head: &str) -> (String, String) {
     text.push_str(&memory(&document.memory));
     if let Some(made) = document.new_parts {
         let disk = document.disk;
-        let size = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), crate::progress::bytes);
+        let size =
+            |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), crate::progress::bytes);
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -49,26 +50,34 @@ pub(super) fn text(document: &Document, head: &str) -> (String, String) {
 }
 
 fn around(topology: &Topology, one: bool) -> String {
-    let mut parts = vec![if one { "one server for source and target" } else { "two servers, or one as two users" }.to_owned()];
+    let mut parts = vec![
+        if one { "one server for source and target" } else { "two servers, or one as two users" }
+            .to_owned(),
+    ];
     parts.extend(topology.host.as_ref().map(|host| format!("host {host}")));
     match topology.clusters.as_deref() {
         None => parts.push("whether it is in a cluster is unknown".to_owned()),
         Some([]) => parts.push("in no cluster of several servers".to_owned()),
         Some(clusters) => parts.extend(clusters.iter().map(Cluster::words)),
     }
-    parts.extend(
-        topology.target_replicas.map(|replicas| format!("{} of the target's {} replicas are active", replicas.active, replicas.total)),
-    );
+    parts.extend(topology.target_replicas.map(|replicas| {
+        format!("{} of the target's {} replicas are active", replicas.active, replicas.total)
+    }));
     parts.join(", ")
 }
 
 fn mapping(document: &Document) -> String {
-    let longest =
-        |texts: &mut dyn Iterator<Item = &str>, most: usize| texts.map(|text| text.chars().count()).max().unwrap_or_default().min(most);
+    let longest = |texts: &mut dyn Iterator<Item = &str>, most: usize| {
+        texts.map(|text| text.chars().count()).max().unwrap_or_default().min(most)
+    };
     let columns = &document.mapping;
-    let names = longest(&mut columns.iter().map(|column| column.column.as_str()), LONGEST_NAME).max("column".len());
-    let types = longest(&mut columns.iter().map(|column| column.type_name.as_str()), LONGEST_TYPE).max("type".len());
-    let head = |name: &str, type_name: &str, from: &str| format!("  {name:<names$}  {type_name:<types$}  {from:<6}  ");
+    let names = longest(&mut columns.iter().map(|column| column.column.as_str()), LONGEST_NAME)
+        .max("column".len());
+    let types = longest(&mut columns.iter().map(|column| column.type_name.as_str()), LONGEST_TYPE)
+        .max("type".len());
+    let head = |name: &str, type_name: &str, from: &str| {
+        format!("  {name:<names$}  {type_name:<types$}  {from:<6}  ")
+    };
     let mut text = format!(
         "\nmapping of {}\n{}expression\n",
         crate::progress::counted(columns.len() as u64, "column"),
@@ -81,16 +90,30 @@ fn mapping(document: &Document) -> String {
         text.push_str(&wrapped("  left at their defaults: ", &document.defaults.join(", ")));
     }
     for left in &document.left_out {
-        text.push_str(&wrapped("  not written: ", &format!("{}, since {}", left.column, left.reason)));
+        text.push_str(&wrapped(
+            "  not written: ",
+            &format!("{}, since {}", left.column, left.reason),
+        ));
     }
     text
 }
 
 /// How the memory is divided.
 fn memory(memory: &MemoryShown) -> String {
-    let MemoryShown { total_bytes, attributes_bytes, filling_bytes, queue_bytes, late_bytes, program_bytes, batch_bytes } = *memory;
-    let late =
-        if late_bytes == 0 { String::new() } else { format!("  {:<12}rows that are looked up outside of the window\n", bytes(late_bytes)) };
+    let MemoryShown {
+        total_bytes,
+        attributes_bytes,
+        filling_bytes,
+        queue_bytes,
+        late_bytes,
+        program_bytes,
+        batch_bytes,
+    } = *memory;
+    let late = if late_bytes == 0 {
+        String::new()
+    } else {
+        format!("  {:<12}rows that are looked up outside of the window\n", bytes(late_bytes))
+    };
     format!(
         "\nmemory\n  {:<12}at most\n  {:<12}attributes, of one wave or of two at once\n  {:<12}batches being filled, of {} each\n  {:<12}batches waiting and in flight\n{late}  {:<12}the program\n",
         bytes(total_bytes),
@@ -104,8 +127,16 @@ fn memory(memory: &MemoryShown) -> String {
 
 fn wave(document: &Document, wave: &WaveShown) -> String {
     let split = wave.keys.map_or_else(String::new, |[part, of]| format!(", keys {part} of {of}"));
-    let mut text = format!("\nwave {}{split}: about {} lookup rows, {}\n", wave.wave, count(wave.lookup_rows), bytes(wave.lookup_bytes));
-    let chunks = document.chunks.get(wave.first_chunk.saturating_sub(1)..wave.last_chunk).unwrap_or_default();
+    let mut text = format!(
+        "\nwave {}{split}: about {} lookup rows, {}\n",
+        wave.wave,
+        count(wave.lookup_rows),
+        bytes(wave.lookup_bytes)
+    );
+    let chunks = document
+        .chunks
+        .get(wave.first_chunk.saturating_sub(1)..wave.last_chunk)
+        .unwrap_or_default();
     let last = chunks.len().saturating_sub(CHUNKS);
     for (position, chunk) in chunks.iter().enumerate() {
         if position == CHUNKS && last > position {

@@ -77,7 +77,8 @@ impl Tls {
     /// [`Error::Tls`] where the machine has no root certificates, or key and certificate do not belong together.
     pub(super) fn configuration(&self) -> Result<ClientConfig, Error> {
         let failed = |error: rustls::Error| Error::Tls(error.to_string());
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().map_err(failed)?;
         let builder = if let Some(certificates) = &self.roots {
             let mut store = RootCertStore::empty();
@@ -86,17 +87,27 @@ impl Tls {
             }
             builder.with_root_certificates(store)
         } else {
-            let missing = |error| Error::Tls(format!("no root certificates were found on this machine: {error}"));
+            let missing = |error| {
+                Error::Tls(format!("no root certificates were found on this machine: {error}"))
+            };
             builder.with_native_roots().map_err(missing)?
         };
         match &self.identity {
-            Some(Identity { chain, key }) => builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(failed),
+            Some(Identity { chain, key }) => {
+                builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(failed)
+            }
             None => Ok(builder.with_no_client_auth()),
         }
     }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    if found.is_empty() { Err("it holds no certificate in PEM (BEGIN CERTIFICATE)".to_owned()) } else { Ok(found) }
+    let found = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    if found.is_empty() {
+        Err("it holds no certificate in PEM (BEGIN CERTIFICATE)".to_owned())
+    } else {
+        Ok(found)
+    }
 }

@@ -43,17 +43,29 @@ impl TlsProblem {
     /// Whether trying again is of no use.
     pub fn is_lasting(self) -> bool {
         // The others can also be what bytes look like that were damaged on their way.
-        matches!(self, Self::UnknownIssuer | Self::WrongName | Self::Expired | Self::Certificate | Self::ClientCertificate)
+        matches!(
+            self,
+            Self::UnknownIssuer
+                | Self::WrongName
+                | Self::Expired
+                | Self::Certificate
+                | Self::ClientCertificate
+        )
     }
 
     /// The problem in a chain of causes, if there is one.
-    pub(in crate::clickhouse) fn of(error: &(dyn StdError + 'static), encrypted: bool) -> Option<Self> {
+    pub(in crate::clickhouse) fn of(
+        error: &(dyn StdError + 'static),
+        encrypted: bool,
+    ) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<RustlsError>() {
                 return of_rustls(error);
             }
-            if !encrypted && error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            if !encrypted
+                && error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
+            {
                 return Some(Self::NotPlain);
             }
             // An I/O error hides the error that it was made of, and gives that one's source as its own.

@@ -45,7 +45,11 @@ pub fn default_path(folder: &Path) -> PathBuf {
 
 /// The sockets of runs under way in these folders, under names that were not chosen by a person.
 pub fn find_live(folders: &[PathBuf]) -> Vec<PathBuf> {
-    let mut found: Vec<_> = folders.iter().flat_map(|folder| named(folder)).filter(|path| UnixStream::connect(path).is_ok()).collect();
+    let mut found: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| named(folder))
+        .filter(|path| UnixStream::connect(path).is_ok())
+        .collect();
     found.sort();
     found.dedup();
     found
@@ -55,7 +59,10 @@ fn named(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let is_named = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let between = name.strip_prefix(BEGINNING).and_then(|rest| rest.strip_suffix(END)).unwrap_or_default();
+        let between = name
+            .strip_prefix(BEGINNING)
+            .and_then(|rest| rest.strip_suffix(END))
+            .unwrap_or_default();
         !between.is_empty() && between.bytes().all(|byte| byte.is_ascii_digit())
     };
     entries.flatten().map(|entry| entry.path()).filter(is_named).collect()
@@ -64,8 +71,9 @@ fn named(folder: &Path) -> Vec<PathBuf> {
 /// Removes what runs that were killed have left in this folder.
 pub(super) fn remove_stale(folder: &Path) {
     for path in named(folder) {
-        let is_young =
-            fs::symlink_metadata(&path).and_then(|file| file.modified()).is_ok_and(|made| made.elapsed().unwrap_or_default() < YOUNG);
+        let is_young = fs::symlink_metadata(&path)
+            .and_then(|file| file.modified())
+            .is_ok_and(|made| made.elapsed().unwrap_or_default() < YOUNG);
         if !is_young && is_stale(&path) {
             // Another run may do so at the same moment.
             let _ = fs::remove_file(&path);
@@ -82,10 +90,14 @@ fn is_stale(path: &Path) -> bool {
 pub(super) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     let failed = |source| SocketError::System { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
-        Ok(file) if !file.file_type().is_socket() => return Err(SocketError::NoSocket { path: path.to_owned() }),
+        Ok(file) if !file.file_type().is_socket() => {
+            return Err(SocketError::NoSocket { path: path.to_owned() });
+        }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => return Err(SocketError::Busy { path: path.to_owned() }),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(failed)?
+            }
             Err(error) => return Err(failed(error)),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -50,7 +50,9 @@ pub(in crate::control) fn answer(control: &Control, line: &[u8]) -> Answer {
     let request = match serde_json::from_slice::<Request>(line) {
         Ok(request) => request,
         Err(error) => {
-            return Answer::refusal(format!("this is no request ({error}); send a line such as {{\"command\":\"status\"}}"));
+            return Answer::refusal(format!(
+                "this is no request ({error}); send a line such as {{\"command\":\"status\"}}"
+            ));
         }
     };
     let done = match request {
@@ -63,7 +65,9 @@ pub(in crate::control) fn answer(control: &Control, line: &[u8]) -> Answer {
             control.resume();
             Ok(())
         }
-        Request::Set { name, value } => Setting::parse(&name, &value).and_then(|setting| control.set(setting)),
+        Request::Set { name, value } => {
+            Setting::parse(&name, &value).and_then(|setting| control.set(setting))
+        }
         Request::Stop {} => {
             control.stop();
             Ok(())
@@ -86,7 +90,13 @@ mod tests {
 
     fn control() -> Arc<Control> {
         let throttle = Throttle::new(Concurrency::Fixed(2), Concurrency::Fixed(3));
-        Control::new(Subject::default(), Arc::new(Counters::default()), Stop::new(), throttle, Arc::new(Wishes::default()))
+        Control::new(
+            Subject::default(),
+            Arc::new(Counters::default()),
+            Stop::new(),
+            throttle,
+            Arc::new(Wishes::default()),
+        )
     }
 
     #[test]
@@ -99,7 +109,10 @@ mod tests {
         let status = ask(r#"{"command":"set","name":"inserters","value":"5"}"#).status.unwrap();
         assert_eq!(status["limits"]["inserters"], 5);
         let refusal = ask(r#"{"command":"set","name":"inserters","value":"65"}"#);
-        assert_eq!((refusal.ok, refusal.error.as_deref()), (false, Some("inserters must be 1 to 64, and 65 was asked for")));
+        assert_eq!(
+            (refusal.ok, refusal.error.as_deref()),
+            (false, Some("inserters must be 1 to 64, and 65 was asked for"))
+        );
         assert_eq!(ask(r#"{"command":"stop"}"#).status.unwrap()["stopping"], true);
         assert!(control.is_stopping());
     }
@@ -121,7 +134,10 @@ mod tests {
             "\u{0}",
         ] {
             let refusal = answer(&control, line.as_bytes());
-            assert!(!refusal.ok && refusal.error.unwrap().starts_with("this is no request"), "{line:?}");
+            assert!(
+                !refusal.ok && refusal.error.unwrap().starts_with("this is no request"),
+                "{line:?}"
+            );
         }
         assert!(!answer(&control, b"\xff\xfe").ok);
         assert!(!control.is_stopping() && control.limits().inserters == 3);

@@ -42,7 +42,8 @@ impl ControlSocket {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.task.abort();
-        if fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.file) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.file)
+        {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -98,12 +99,18 @@ async fn converse(stream: UnixStream, control: &Control) -> std::io::Result<()> 
     loop {
         line.clear();
         let mut bounded = (&mut reading).take(LONGEST_LINE);
-        let Ok(read) = timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await else { return Ok(()) };
+        let Ok(read) = timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await else {
+            return Ok(());
+        };
         if read? == 0 {
             return Ok(());
         }
         let is_too_long = !line.ends_with(b"\n") && line.len() as u64 >= LONGEST_LINE;
-        let answer = if is_too_long { Answer::refusal(format!("a line has at most {LONGEST_LINE} bytes")) } else { answer(control, &line) };
+        let answer = if is_too_long {
+            Answer::refusal(format!("a line has at most {LONGEST_LINE} bytes"))
+        } else {
+            answer(control, &line)
+        };
         let mut text = serde_json::to_vec(&answer)?;
         text.push(b'\n');
         match timeout(PATIENCE, writing.write_all(&text)).await {

@@ -19,9 +19,16 @@ pub fn deleted_after(job: &BoundJob, partition_id: &str, block: u64) -> Option<S
         return None;
     }
     let (table, partition) = (job.source.name.quoted(), quote_literal(partition_id));
-    let rows = format!("FROM {table} AS source\nWHERE _partition_id = {partition} AND {deleted} AND {NEWEST_BLOCK_OF_PART} > {block}");
-    let live = format!("SELECT tuple({key}) FROM {table} AS source FINAL\nWHERE _partition_id = {partition} AND NOT {deleted}");
-    Some(format!("SELECT {}\n{rows}\nAND tuple({key}) NOT IN (\n{live}\nAND tuple({key}) IN (\nSELECT tuple({key})\n{rows}))", list(job)))
+    let rows = format!(
+        "FROM {table} AS source\nWHERE _partition_id = {partition} AND {deleted} AND {NEWEST_BLOCK_OF_PART} > {block}"
+    );
+    let live = format!(
+        "SELECT tuple({key}) FROM {table} AS source FINAL\nWHERE _partition_id = {partition} AND NOT {deleted}"
+    );
+    Some(format!(
+        "SELECT {}\n{rows}\nAND tuple({key}) NOT IN (\n{live}\nAND tuple({key}) IN (\nSELECT tuple({key})\n{rows}))",
+        list(job)
+    ))
 }
 
 /// The settings of that query: keys that are NULL are equal.

@@ -12,9 +12,15 @@ pub fn finished(job: &BoundJob, scope: &Scope) -> String {
         .columns
         .iter()
         .enumerate()
-        .map(|(number, column)| format!("CAST({}\n AS {}) AS `value {number}`", column.expression, column.type_name))
+        .map(|(number, column)| {
+            format!("CAST({}\n AS {}) AS `value {number}`", column.expression, column.type_name)
+        })
         .collect();
-    let names: Vec<_> =
-        job.columns.iter().enumerate().map(|(number, column)| format!("`value {number}` AS {}", quote_identifier(&column.name))).collect();
+    let names: Vec<_> = job
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(number, column)| format!("`value {number}` AS {}", quote_identifier(&column.name)))
+        .collect();
     format!("SELECT {}\nFROM (\n{}\n)", names.join(", "), join_of(job, scope, &values.join("\n, ")))
 }

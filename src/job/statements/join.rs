@@ -15,20 +15,34 @@ pub fn join(job: &BoundJob, scope: &Scope) -> String {
 
 /// The same with another select list over the same rows.
 pub(super) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
-    let mut columns: Vec<_> = job.source_columns.iter().map(|column| column.name.as_str()).collect();
+    let mut columns: Vec<_> =
+        job.source_columns.iter().map(|column| column.name.as_str()).collect();
     for key in job.lookup.iter().flat_map(|lookup| &lookup.keys) {
         if !columns.contains(&key.source.as_str()) {
             columns.push(&key.source);
         }
     }
-    let columns: Vec<_> = columns.into_iter().map(|name| format!("source.{0} AS {0}", quote_identifier(name))).collect();
+    let columns: Vec<_> = columns
+        .into_iter()
+        .map(|name| format!("source.{0} AS {0}", quote_identifier(name)))
+        .collect();
     let source = source::from(job, scope).replace('\n', "\n  ");
     // A job may use no column of its source at all.
     let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
     let sql = format!("SELECT {list}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source");
     let Some(lookup) = &job.lookup else { return sql };
-    let on = lookup.keys.iter().map(|key| format!("source.{} = lookup.{}", quote_identifier(&key.source), quote_identifier(&key.lookup)));
-    format!("{sql}\nLEFT ANY JOIN {} AS lookup\nON {}", newest(job, lookup, scope), on.collect::<Vec<_>>().join(" AND "))
+    let on = lookup.keys.iter().map(|key| {
+        format!(
+            "source.{} = lookup.{}",
+            quote_identifier(&key.source),
+            quote_identifier(&key.lookup)
+        )
+    });
+    format!(
+        "{sql}\nLEFT ANY JOIN {} AS lookup\nON {}",
+        newest(job, lookup, scope),
+        on.collect::<Vec<_>>().join(" AND ")
+    )
 }
 
 /// The settings under which the join gives what the backfill writes.

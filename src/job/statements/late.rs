@@ -44,7 +44,11 @@ pub fn late(lookup: &BoundLookup, window: LookupWindow, keys: &[KeyBytes<'_>]) -
     });
     let list: Vec<_> = keys.iter().map(|key| quote_literal_bytes(key.bytes).to_string()).collect();
     let exact = format!("{} IN [{}]", lookup::key_bytes(lookup::keys(lookup)), list.join(", "));
-    newest::newest_rows(lookup, window, &hints.chain([exact]).collect::<Vec<_>>().join("\n    AND "))
+    newest::newest_rows(
+        lookup,
+        window,
+        &hints.chain([exact]).collect::<Vec<_>>().join("\n    AND "),
+    )
 }
 
 /// The settings of the late query, for a statement of so many bytes.
@@ -68,7 +72,11 @@ fn few_values<'a>(keys: &[KeyBytes<'a>], position: usize) -> Option<BTreeSet<&'a
 /// The predicate that a column of the lookup has one of these values, where a literal can be made of them without knowing
 /// more of the type than that it is a text or a number.
 fn indexed(lookup: &BoundLookup, key: &BoundKey, values: &BTreeSet<&[u8]>) -> Option<String> {
-    let plain = |type_name: &str| DataType::parse(type_name).ok().map(|parsed| parsed.strip_low_cardinality().strip_nullable().clone());
+    let plain = |type_name: &str| {
+        DataType::parse(type_name)
+            .ok()
+            .map(|parsed| parsed.strip_low_cardinality().strip_nullable().clone())
+    };
     let data_type = plain(&key.type_name)?;
     if plain(&lookup.table.column(&key.lookup)?.type_name)? != data_type {
         return None;
@@ -86,7 +94,10 @@ fn indexed(lookup: &BoundLookup, key: &BoundKey, values: &BTreeSet<&[u8]>) -> Op
         DataType::String => Some(format!("{column} IN [{}]", literals(text)?)),
         DataType::Integer { .. } | DataType::Uuid => {
             let type_name = quote_literal(&data_type.to_string());
-            Some(format!("{column} IN (arrayMap(value -> reinterpret(value, {type_name}), [{}]))", literals(|bytes| bytes)?))
+            Some(format!(
+                "{column} IN (arrayMap(value -> reinterpret(value, {type_name}), [{}]))",
+                literals(|bytes| bytes)?
+            ))
         }
         _ => None,
     }
@@ -106,8 +117,11 @@ mod tests {
     fn columns_of_a_key_and_texts() {
         let keys = [&b"\x01a\x02bc"[..], b"\x01a\x00", b"\x00\x01c"];
         let ends = [[2, 5], [2, 3], [1, 3]];
-        let keys: Vec<_> = keys.iter().zip(&ends).map(|(bytes, ends)| KeyBytes { bytes, ends }).collect();
-        let values = |position| few_values(&keys, position).unwrap().into_iter().map(text).collect::<Vec<_>>();
+        let keys: Vec<_> =
+            keys.iter().zip(&ends).map(|(bytes, ends)| KeyBytes { bytes, ends }).collect();
+        let values = |position| {
+            few_values(&keys, position).unwrap().into_iter().map(text).collect::<Vec<_>>()
+        };
         assert_eq!(values(0), [&b""[..], b"a"]);
         assert_eq!(values(1), [&b""[..], b"c", b"bc"]);
         assert_eq!(few_values(&keys, 2), None);

@@ -6,11 +6,22 @@ use crate::job::{BoundJob, BoundLookup};
 
 /// All versions of the lookup rows of the window, `FORMAT RowBinary`. Choosing the newest is left to the map.
 /// `range` is a further predicate, already quoted.
-pub fn lookup(lookup: &BoundLookup, window: Option<LookupWindow>, range: Option<&str>, bucket: Option<Bucket>) -> String {
+pub fn lookup(
+    lookup: &BoundLookup,
+    window: Option<LookupWindow>,
+    range: Option<&str>,
+    bucket: Option<Bucket>,
+) -> String {
     let version = lookup.version.iter().map(|version| quote_identifier(&version.name).to_string());
-    let deleted = lookup.deleted.iter().map(|deleted| format!("toBool({})", quote_identifier(deleted)));
+    let deleted =
+        lookup.deleted.iter().map(|deleted| format!("toBool({})", quote_identifier(deleted)));
     let columns = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string());
-    let list: Vec<_> = keys(lookup).chain(version).chain(deleted).chain(columns).chain([SELECT_END_OF_ROW.to_owned()]).collect();
+    let list: Vec<_> = keys(lookup)
+        .chain(version)
+        .chain(deleted)
+        .chain(columns)
+        .chain([SELECT_END_OF_ROW.to_owned()])
+        .collect();
     let bucket = bucket.map(|bucket| bucket.predicate(keys(lookup)));
     let range: Vec<_> = range.map(|range| format!("({range})")).into_iter().chain(bucket).collect();
     let range = (!range.is_empty()).then(|| range.join(" AND "));
@@ -19,7 +30,10 @@ pub fn lookup(lookup: &BoundLookup, window: Option<LookupWindow>, range: Option<
 
 /// The key's columns, cast as the join would.
 pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
-    lookup.keys.iter().map(|key| format!("CAST({} AS {})", quote_identifier(&key.lookup), key.type_name))
+    lookup
+        .keys
+        .iter()
+        .map(|key| format!("CAST({} AS {})", quote_identifier(&key.lookup), key.type_name))
 }
 
 /// The bytes of a key whose columns are given as SQL, as the source and the lookup query send them.
@@ -28,17 +42,26 @@ pub(super) fn key_bytes(keys: impl Iterator<Item = String>) -> String {
 }
 
 /// `FROM … WHERE …` for the rows of the window.
-pub fn lookup_from(lookup: &BoundLookup, window: Option<LookupWindow>, range: Option<&str>) -> String {
+pub fn lookup_from(
+    lookup: &BoundLookup,
+    window: Option<LookupWindow>,
+    range: Option<&str>,
+) -> String {
     let window = window.and_then(|window| window.predicate(lookup));
     let predicates: Vec<_> = window.into_iter().chain(range.map(str::to_owned)).collect();
-    let predicate = if predicates.is_empty() { String::new() } else { format!("\nWHERE {}", predicates.join(" AND ")) };
+    let predicate = if predicates.is_empty() {
+        String::new()
+    } else {
+        format!("\nWHERE {}", predicates.join(" AND "))
+    };
     format!("FROM {}{predicate}", lookup.table.name.quoted())
 }
 
 /// One row: what the lookup columns are in a join that finds nothing. The defaults of types differ (that of `Date32` is
 /// 1900-01-01 in places), so the server is asked, by such a join.
 pub fn miss(lookup: &BoundLookup) -> String {
-    let columns: Vec<_> = lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    let columns: Vec<_> =
+        lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
     let qualified: Vec<_> = columns.iter().map(|column| format!("lookup.{column}")).collect();
     let table = lookup.table.name.quoted();
     format!(

@@ -41,7 +41,10 @@ const SELECT_END_OF_ROW: &str = "toUInt8(0)";
 /// The columns that the expressions are evaluated over, as (qualified name, type): what the source query sends, then the lookup's.
 pub fn input_columns(job: &BoundJob) -> Vec<(String, &str)> {
     fn qualified<'a>(qualifier: &str, columns: &'a [super::UsedColumn]) -> Vec<(String, &'a str)> {
-        columns.iter().map(|column| (format!("{qualifier}.{}", column.name), column.type_name.as_str())).collect()
+        columns
+            .iter()
+            .map(|column| (format!("{qualifier}.{}", column.name), column.type_name.as_str()))
+            .collect()
     }
     let lookup = job.lookup.as_ref().map(|lookup| lookup.columns.as_slice()).unwrap_or_default();
     let mut columns = qualified("source", &job.source_columns);
@@ -52,7 +55,10 @@ pub fn input_columns(job: &BoundJob) -> Vec<(String, &str)> {
 /// These columns as a structure.
 fn input_structure(job: &BoundJob) -> String {
     let columns = input_columns(job);
-    crate::clickhouse::structure(columns.iter().map(|(name, type_name)| (name.as_str(), *type_name))).to_string()
+    crate::clickhouse::structure(
+        columns.iter().map(|(name, type_name)| (name.as_str(), *type_name)),
+    )
+    .to_string()
 }
 
 /// The expressions as a select list, one a line: a comment at the end of one must not swallow the next.
@@ -62,6 +68,7 @@ fn select_list(job: &BoundJob) -> String {
 
 /// The target's columns in parentheses.
 fn target_columns(job: &BoundJob) -> String {
-    let names: Vec<_> = job.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    let names: Vec<_> =
+        job.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
     format!("({})", names.join(", "))
 }

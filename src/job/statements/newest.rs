@@ -16,7 +16,10 @@ pub(super) fn newest(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> Str
     let list: Vec<_> = keys.into_iter().chain(columns).collect();
     let part = scope.window.is_some() || scope.range.is_some() || scope.bucket.is_some();
     let only = part.then(|| key_of_a_row(job, lookup, scope).replace('\n', "\n    "));
-    format!("(\n  {}\n)", select(lookup, scope.window, only.as_deref(), &list).replace('\n', "\n  "))
+    format!(
+        "(\n  {}\n)",
+        select(lookup, scope.window, only.as_deref(), &list).replace('\n', "\n  ")
+    )
 }
 
 /// The newest rows of these keys, without those that are deleted, as the join would find them: key columns, cast as the join would,
@@ -24,21 +27,33 @@ pub(super) fn newest(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> Str
 ///
 /// `predicate` says which keys are meant.
 pub(super) fn newest_rows(lookup: &BoundLookup, window: LookupWindow, predicate: &str) -> String {
-    let list: Vec<_> = lookup::keys(lookup).chain(columns(lookup)).chain([SELECT_END_OF_ROW.to_owned()]).collect();
+    let list: Vec<_> =
+        lookup::keys(lookup).chain(columns(lookup)).chain([SELECT_END_OF_ROW.to_owned()]).collect();
     select(lookup, Some(window), Some(predicate), &list)
 }
 
 /// The order says which of several versions counts: one in the window, then the greatest version, then the deleted one, then the
 /// greatest bytes, so that ties have one answer.
-fn select(lookup: &BoundLookup, window: Option<LookupWindow>, predicate: Option<&str>, list: &[String]) -> String {
+fn select(
+    lookup: &BoundLookup,
+    window: Option<LookupWindow>,
+    predicate: Option<&str>,
+    list: &[String],
+) -> String {
     let keys: Vec<_> = raw_keys(lookup).collect();
     let columns: Vec<_> = columns(lookup).collect();
     let mut inner = keys.clone();
     inner.extend(columns.iter().filter(|column| !keys.contains(column)).cloned());
     let mut order = Vec::new();
     // A time that is NULL lies in no window.
-    order.extend(window.and_then(|window| window.predicate(lookup)).map(|inside| format!("ifNull({inside}, 0) DESC")));
-    order.extend(lookup.version.iter().map(|version| format!("{} DESC", quote_identifier(&version.name))));
+    order.extend(
+        window
+            .and_then(|window| window.predicate(lookup))
+            .map(|inside| format!("ifNull({inside}, 0) DESC")),
+    );
+    order.extend(
+        lookup.version.iter().map(|version| format!("{} DESC", quote_identifier(&version.name))),
+    );
     let mut live = String::new();
     if let Some(deleted) = &lookup.deleted {
         let deleted = quote_identifier(deleted).to_string();
@@ -51,8 +66,10 @@ fn select(lookup: &BoundLookup, window: Option<LookupWindow>, predicate: Option<
     if !columns.is_empty() {
         order.push(format!("formatRow('RowBinary', {}) DESC", columns.join(", ")));
     }
-    let order = if order.is_empty() { String::new() } else { format!("\n  ORDER BY {}", order.join(", ")) };
-    let predicate = predicate.map_or_else(String::new, |predicate| format!("\n  WHERE {predicate}"));
+    let order =
+        if order.is_empty() { String::new() } else { format!("\n  ORDER BY {}", order.join(", ")) };
+    let predicate =
+        predicate.map_or_else(String::new, |predicate| format!("\n  WHERE {predicate}"));
     format!(
         "SELECT {}\nFROM (\n  SELECT {}\n  FROM {}{predicate}{order}\n  LIMIT 1 BY {}\n){live}",
         list.join(", "),
@@ -72,16 +89,26 @@ fn key_of_a_row(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> String {
         .zip(lookup::keys(lookup))
         .map(|(key, cast)| match lookup.table.column(&key.lookup) {
             // The column itself, so that the primary index is of use.
-            Some(column) if column.type_name == key.type_name => quote_identifier(&key.lookup).to_string(),
+            Some(column) if column.type_name == key.type_name => {
+                quote_identifier(&key.lookup).to_string()
+            }
             _ => cast,
         })
         .collect();
     // A tuple on the left would be taken for its elements.
-    let is_plain =
-        |name: &str| DataType::parse(name).is_ok_and(|parsed| !matches!(parsed.strip_nullable(), DataType::Tuple(_) | DataType::Geo(_)));
+    let is_plain = |name: &str| {
+        DataType::parse(name).is_ok_and(|parsed| {
+            !matches!(parsed.strip_nullable(), DataType::Tuple(_) | DataType::Geo(_))
+        })
+    };
     if lookup.keys.iter().all(|key| is_plain(&key.type_name)) {
         let keys: Vec<_> = source::keys(lookup).collect();
-        return format!("({}) IN (\n  SELECT {}\n  {}\n)", ours.join(", "), keys.join(", "), theirs.replace('\n', "\n  "));
+        return format!(
+            "({}) IN (\n  SELECT {}\n  {}\n)",
+            ours.join(", "),
+            keys.join(", "),
+            theirs.replace('\n', "\n  ")
+        );
     }
     let keys: Vec<_> = source::keys(lookup).collect();
     format!(

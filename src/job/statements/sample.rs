@@ -9,12 +9,20 @@ use crate::job::BoundJob;
 /// The rows are part of the statement, as the literal that the
 /// [format](https://clickhouse.com/docs/sql-reference/table-functions/format) table function reads.
 pub fn sample(job: &BoundJob, rows: &[u8]) -> String {
-    let values = job
-        .columns
-        .iter()
-        .map(|column| format!("CAST({}\n AS {}) AS {}", column.expression, column.type_name, quote_identifier(&column.name)));
+    let values = job.columns.iter().map(|column| {
+        format!(
+            "CAST({}\n AS {}) AS {}",
+            column.expression,
+            column.type_name,
+            quote_identifier(&column.name)
+        )
+    });
     let rows = quote_literal_bytes(rows);
-    format!("SELECT {}\nFROM format(RowBinary, {}, {rows})", values.collect::<Vec<_>>().join("\n, "), input_structure(job))
+    format!(
+        "SELECT {}\nFROM format(RowBinary, {}, {rows})",
+        values.collect::<Vec<_>>().join("\n, "),
+        input_structure(job)
+    )
 }
 
 /// The settings of the sample, for a statement of so many bytes.

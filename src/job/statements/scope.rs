@@ -28,7 +28,12 @@ pub struct Bucket {
 impl Bucket {
     /// The predicate over the key's columns, given as SQL. In a tuple a NULL has a hash, so that rows without a key are in a bucket too.
     pub(super) fn predicate(self, keys: impl Iterator<Item = String>) -> String {
-        format!("cityHash64(tuple({})) % {} = {}", keys.collect::<Vec<_>>().join(", "), self.count, self.index)
+        format!(
+            "cityHash64(tuple({})) % {} = {}",
+            keys.collect::<Vec<_>>().join(", "),
+            self.count,
+            self.index
+        )
     }
 }
 
@@ -78,7 +83,8 @@ impl LookupWindow {
         let column = crate::clickhouse::quote_identifier(&window.column);
         let safe = self.from >= 0 && self.to < SAFE_UNTIL;
         let column = if safe { column.to_string() } else { format!("identity({column})") };
-        let time = |microseconds: i64| format!("fromUnixTimestamp64Micro(toInt64({microseconds}), 'UTC')");
+        let time =
+            |microseconds: i64| format!("fromUnixTimestamp64Micro(toInt64({microseconds}), 'UTC')");
         Some(format!("{column} >= {} AND {column} <= {}", time(self.from), time(self.to)))
     }
 }

@@ -18,20 +18,25 @@ pub(super) fn list(job: &BoundJob) -> String {
 pub fn source_in_order(job: &BoundJob, scope: &Scope) -> String {
     let table = &job.source;
     // The server's own text of the key, with one column after the other.
-    let mut order: Vec<_> = Some(table.sorting_key.clone()).filter(|key| !key.is_empty()).into_iter().collect();
+    let mut order: Vec<_> =
+        Some(table.sorting_key.clone()).filter(|key| !key.is_empty()).into_iter().collect();
     let is_unique = job.collapse && table.is_replacing() && !order.is_empty();
     let columns: Vec<_> = columns(job).collect();
     if !is_unique && !columns.is_empty() {
         // Not all types can be compared; their bytes can.
         order.push(format!("formatRow('RowBinary', {})", columns.join(", ")));
     }
-    let order = if order.is_empty() { String::new() } else { format!("\nORDER BY {}", order.join(", ")) };
+    let order =
+        if order.is_empty() { String::new() } else { format!("\nORDER BY {}", order.join(", ")) };
     format!("{}{order}", source(job, scope))
 }
 
 /// What expressions and keys need.
 fn columns(job: &BoundJob) -> impl Iterator<Item = String> + '_ {
-    let columns = job.source_columns.iter().map(|column| format!("source.{}", quote_identifier(&column.name)));
+    let columns = job
+        .source_columns
+        .iter()
+        .map(|column| format!("source.{}", quote_identifier(&column.name)));
     job.lookup.iter().flat_map(keys).chain(columns)
 }
 
@@ -50,22 +55,43 @@ pub fn source_settings(job: &BoundJob) -> Settings {
 
 /// The key's columns, cast as the join would.
 pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
-    lookup.keys.iter().map(|key| format!("CAST(source.{} AS {})", quote_identifier(&key.source), key.type_name))
+    lookup
+        .keys
+        .iter()
+        .map(|key| format!("CAST(source.{} AS {})", quote_identifier(&key.source), key.type_name))
 }
 
 /// `FROM … WHERE …`, the same for every statement that reads the source.
 pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     let collapse = if job.collapse { " FINAL" } else { "" };
-    let head = format!("FROM {} AS source{collapse}\nWHERE {}", job.source.name.quoted(), scope.predicate());
-    let live = job.source_deleted.iter().map(|deleted| format!("AND NOT source.{}", quote_identifier(deleted)));
+    let head = format!(
+        "FROM {} AS source{collapse}\nWHERE {}",
+        job.source.name.quoted(),
+        scope.predicate()
+    );
+    let live = job
+        .source_deleted
+        .iter()
+        .map(|deleted| format!("AND NOT source.{}", quote_identifier(deleted)));
     // The line break ends a comment that the exclusion may end with.
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
-    let bucket = scope.bucket.iter().flat_map(|bucket| job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(keys(lookup)))));
+    let bucket = scope.bucket.iter().flat_map(|bucket| {
+        job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(keys(lookup))))
+    });
     std::iter::once(head).chain(live).chain(kept).chain(bucket).collect::<Vec<_>>().join("\n  ")
 }
 
 /// `FROM … WHERE …` for all versions of the scope's rows, and those that are left out.
 pub(super) fn any_version(job: &BoundJob, scope: &Scope) -> String {
-    let bucket = scope.bucket.iter().zip(&job.lookup).map(|(bucket, lookup)| format!("\n  AND {}", bucket.predicate(keys(lookup))));
-    format!("FROM {} AS source\nWHERE {}{}", job.source.name.quoted(), scope.predicate(), bucket.collect::<String>())
+    let bucket = scope
+        .bucket
+        .iter()
+        .zip(&job.lookup)
+        .map(|(bucket, lookup)| format!("\n  AND {}", bucket.predicate(keys(lookup))));
+    format!(
+        "FROM {} AS source\nWHERE {}{}",
+        job.source.name.quoted(),
+        scope.predicate(),
+        bucket.collect::<String>()
+    )
 }

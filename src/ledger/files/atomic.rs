@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// [fsync(2)](https://man7.org/linux/man-pages/man2/fsync.2.html).
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let beside = folder.join(name);
@@ -42,12 +43,20 @@ mod tests {
         fs::hard_link(&path, &before).unwrap();
         write(&path, b"short").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"short");
-        assert_eq!(fs::read(&before).unwrap(), b"a long first content", "who has it open reads the old content to its end");
+        assert_eq!(
+            fs::read(&before).unwrap(),
+            b"a long first content",
+            "who has it open reads the old content to its end"
+        );
         fs::remove_file(&before).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write(&folder.path().join("missing").join("record.json"), b"x").is_err());
         fs::create_dir(folder.path().join("taken.json")).unwrap();
         assert!(write(&folder.path().join("taken.json"), b"x").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "what was written beside it is gone");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            2,
+            "what was written beside it is gone"
+        );
     }
 }

@@ -22,7 +22,10 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{ChunkRecord, ChunkStatus, Claim, ClaimStatus, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadStatus, Timestamp};
+use super::{
+    ChunkRecord, ChunkStatus, Claim, ClaimStatus, LedgerError, LiveClaim, LoadKey, LoadRecord,
+    LoadStatus, Timestamp,
+};
 
 /// The folder of a ledger.
 pub(super) struct FileStore {
@@ -46,7 +49,12 @@ impl FileStore {
     }
 
     pub fn create(&self) -> Result<(), LedgerError> {
-        for folder in [self.folder.clone(), self.folder.join("loads"), self.folder.join("chunks"), self.folder.join("claims")] {
+        for folder in [
+            self.folder.clone(),
+            self.folder.join("loads"),
+            self.folder.join("chunks"),
+            self.folder.join("claims"),
+        ] {
             fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
         }
         self.locked(|| Ok(()))
@@ -88,20 +96,28 @@ impl FileStore {
         let Some(first) = chunks.first() else { return Ok(()) };
         let folder = self.folder.join("chunks").join(&first.run_id);
         fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
-        let (pending, done): (Vec<_>, Vec<_>) = chunks.iter().partition(|chunk| chunk.status == ChunkStatus::Pending);
+        let (pending, done): (Vec<_>, Vec<_>) =
+            chunks.iter().partition(|chunk| chunk.status == ChunkStatus::Pending);
         if !pending.is_empty() {
             write(&folder.join(PENDING), &pending)?;
         }
-        done.into_iter().try_for_each(|chunk| write(&folder.join(format!("{:06}.json", chunk.chunk)), chunk))
+        done.into_iter()
+            .try_for_each(|chunk| write(&folder.join(format!("{:06}.json", chunk.chunk)), chunk))
     }
 
     pub fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
         let folder = self.folder.join("claims");
         let all = self.while_nobody_writes(|| read_all::<ClaimFile>(&folder))?;
         let now = Timestamp::now();
-        let concerned =
-            |file: &ClaimFile| file.claim.key == *key && (file.claim.status == ClaimStatus::Held || file.claim.claim_id == own_id);
-        let live = |file: ClaimFile| LiveClaim { age: file.heartbeat_at.age_at(now), heartbeat_at: file.heartbeat_at, claim: file.claim };
+        let concerned = |file: &ClaimFile| {
+            file.claim.key == *key
+                && (file.claim.status == ClaimStatus::Held || file.claim.claim_id == own_id)
+        };
+        let live = |file: ClaimFile| LiveClaim {
+            age: file.heartbeat_at.age_at(now),
+            heartbeat_at: file.heartbeat_at,
+            claim: file.claim,
+        };
         Ok(all.into_iter().filter(concerned).map(live).collect())
     }
 
@@ -111,21 +127,32 @@ impl FileStore {
             // The time is taken under the lock: who reads later sees every earlier claim.
             let heartbeat_at = Timestamp::now();
             // A heartbeat that was under way when its claim ended is nothing any more.
-            let ended = read::<ClaimFile>(&path)?.is_some_and(|known| known.claim.status != ClaimStatus::Held);
+            let ended = read::<ClaimFile>(&path)?
+                .is_some_and(|known| known.claim.status != ClaimStatus::Held);
             if ended && claim.status == ClaimStatus::Held {
                 return Ok(());
             }
-            let claim = Claim { claimed_at: Some(claim.claimed_at.unwrap_or(heartbeat_at)), ..claim.clone() };
+            let claim = Claim {
+                claimed_at: Some(claim.claimed_at.unwrap_or(heartbeat_at)),
+                ..claim.clone()
+            };
             write(&path, &ClaimFile { claim, heartbeat_at })
         })
     }
 
     /// Reads while no other process writes. Who may not write, and so cannot be in the way of those who do, reads all the same.
-    fn while_nobody_writes<T>(&self, work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+    fn while_nobody_writes<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         let path = self.folder.join("lock");
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return work(),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                return work();
+            }
             Err(error) => return Err(failed("opening", &path)(error)),
         };
         file.lock_shared().map_err(failed("locking", &path))?;
@@ -163,7 +190,9 @@ fn write(path: &Path, value: &impl Serialize) -> Result<(), LedgerError> {
 /// A file that is not there is `None`.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
     match fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| malformed(path, &error)),
+        Ok(text) => {
+            serde_json::from_slice(&text).map(Some).map_err(|error| malformed(path, &error))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("reading", path)(error)),
     }

@@ -21,7 +21,9 @@ impl FileStore {
             let text = fs::read_to_string(&path).map_err(failed("reading", &path))?;
             samples.extend(text.lines().filter_map(|line| serde_json::from_str(line).ok()));
         }
-        samples.sort_by(|one, other| (one.sampled_at, &one.claim_id).cmp(&(other.sampled_at, &other.claim_id)));
+        samples.sort_by(|one, other| {
+            (one.sampled_at, &one.claim_id).cmp(&(other.sampled_at, &other.claim_id))
+        });
         Ok(samples)
     }
 
@@ -30,10 +32,17 @@ impl FileStore {
         let folder = self.folder.join("samples").join(&sample.run_id);
         fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
         let path = folder.join(format!("{}.jsonl", sample.claim_id));
-        let sample = LoadSample { sampled_at: Some(sample.sampled_at.unwrap_or_else(Timestamp::now)), ..sample.clone() };
+        let sample = LoadSample {
+            sampled_at: Some(sample.sampled_at.unwrap_or_else(Timestamp::now)),
+            ..sample.clone()
+        };
         let mut line = serde_json::to_vec(&sample).map_err(|error| malformed(&path, &error))?;
         line.push(b'\n');
-        let mut file = File::options().create(true).append(true).open(&path).map_err(failed("opening", &path))?;
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed("opening", &path))?;
         file.write_all(&line).map_err(failed("writing", &path))
     }
 

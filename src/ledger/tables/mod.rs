@@ -35,11 +35,17 @@ impl TableStore {
     }
 
     pub fn with_queries_of(&self, connection: &Connection) -> Self {
-        Self { connection: self.connection.clone().with_queries(connection.queries().clone()), database: self.database.clone() }
+        Self {
+            connection: self.connection.clone().with_queries(connection.queries().clone()),
+            database: self.database.clone(),
+        }
     }
 
     pub fn describe(&self) -> String {
-        format!("{}, {} and {} in the database {}", LOADS.name, CHUNKS.name, CLAIMS.name, self.database)
+        format!(
+            "{}, {} and {} in the database {}",
+            LOADS.name, CHUNKS.name, CLAIMS.name, self.database
+        )
     }
 
     /// Creates the tables that are not there. A user who may not create tables can work with those that somebody else made.
@@ -50,7 +56,8 @@ impl TableStore {
                 Ok(()) => {}
                 Err(error) if error.code() == Some(UNKNOWN_TABLE) => {
                     let sql = table.create(&self.name(table));
-                    let created = self.connection.execute("ledger", &sql, &Settings::common()).await;
+                    let created =
+                        self.connection.execute("ledger", &sql, &Settings::common()).await;
                     created.map_err(|error| self.refused(table, error))?;
                 }
                 Err(error) => return Err(self.failed("reading", table, error)),
@@ -61,11 +68,19 @@ impl TableStore {
 
     pub async fn current_loads(&self, key: &LoadKey) -> Result<Vec<LoadRecord>, LedgerError> {
         let condition = format!("{} AND is_current", of_load(key));
-        self.select::<LoadRow>(&LOADS, &rows::load_columns(), &condition).await?.into_iter().map(LoadRow::into_record).collect()
+        self.select::<LoadRow>(&LOADS, &rows::load_columns(), &condition)
+            .await?
+            .into_iter()
+            .map(LoadRow::into_record)
+            .collect()
     }
 
     pub async fn all_loads(&self) -> Result<Vec<LoadRecord>, LedgerError> {
-        self.select::<LoadRow>(&LOADS, &rows::load_columns(), "1").await?.into_iter().map(LoadRow::into_record).collect()
+        self.select::<LoadRow>(&LOADS, &rows::load_columns(), "1")
+            .await?
+            .into_iter()
+            .map(LoadRow::into_record)
+            .collect()
     }
 
     pub async fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
@@ -75,7 +90,11 @@ impl TableStore {
     }
 
     pub async fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
-        let condition = format!("{} AND (status = 'held' OR claim_id = {})", of_load(key), quote_literal(own_id));
+        let condition = format!(
+            "{} AND (status = 'held' OR claim_id = {})",
+            of_load(key),
+            quote_literal(own_id)
+        );
         let rows = self.select::<ClaimRow>(&CLAIMS, &rows::claim_columns(), &condition).await?;
         Ok(rows.into_iter().map(ClaimRow::into_claim).collect())
     }
@@ -87,7 +106,8 @@ impl TableStore {
             now_us: i64,
         }
         let sql = "SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS now_us";
-        let rows = self.rows::<Now>(sql).await.map_err(|error| self.failed("reading", &LOADS, error))?;
+        let rows =
+            self.rows::<Now>(sql).await.map_err(|error| self.failed("reading", &LOADS, error))?;
         Ok(rows.first().map_or_else(Timestamp::now, |row| Timestamp(row.now_us)))
     }
 
@@ -97,7 +117,11 @@ impl TableStore {
 
     pub async fn write_chunks(&self, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
         let rows: Vec<_> = chunks.iter().map(ChunkRow::from_record).collect();
-        if rows.is_empty() { Ok(()) } else { self.insert(&CHUNKS, &rows::INSERT_CHUNKS, &rows).await }
+        if rows.is_empty() {
+            Ok(())
+        } else {
+            self.insert(&CHUNKS, &rows::INSERT_CHUNKS, &rows).await
+        }
     }
 
     pub async fn write_claim(&self, claim: &Claim) -> Result<(), LedgerError> {
@@ -109,11 +133,19 @@ impl TableStore {
     }
 
     /// Rows as they are now. A table that is not there has none.
-    async fn select<T: DeserializeOwned>(&self, table: &Table, columns: &str, condition: &str) -> Result<Vec<T>, LedgerError> {
-        let sql = format!("SELECT {columns} FROM {} FINAL WHERE {condition}", self.name(table).quoted());
+    async fn select<T: DeserializeOwned>(
+        &self,
+        table: &Table,
+        columns: &str,
+        condition: &str,
+    ) -> Result<Vec<T>, LedgerError> {
+        let sql =
+            format!("SELECT {columns} FROM {} FINAL WHERE {condition}", self.name(table).quoted());
         match self.rows(&sql).await {
             Ok(rows) => Ok(rows),
-            Err(error) if matches!(error.code(), Some(UNKNOWN_TABLE | UNKNOWN_DATABASE)) => Ok(Vec::new()),
+            Err(error) if matches!(error.code(), Some(UNKNOWN_TABLE | UNKNOWN_DATABASE)) => {
+                Ok(Vec::new())
+            }
             Err(error) => Err(self.failed("reading", table, error)),
         }
     }
@@ -121,16 +153,25 @@ impl TableStore {
     /// A user who may read and no more, not even choose settings (`readonly = 1`), reads with those of the profile.
     async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, ServerError> {
         match self.connection.rows_with("ledger", sql, &reading()).await {
-            Err(error) if error.code() == Some(READONLY) => self.connection.rows_as_it_is("ledger", sql).await,
+            Err(error) if error.code() == Some(READONLY) => {
+                self.connection.rows_as_it_is("ledger", sql).await
+            }
             rows => rows,
         }
     }
 
-    async fn insert<T: Serialize>(&self, table: &Table, form: &rows::InsertForm, rows: &[T]) -> Result<(), LedgerError> {
+    async fn insert<T: Serialize>(
+        &self,
+        table: &Table,
+        form: &rows::InsertForm,
+        rows: &[T],
+    ) -> Result<(), LedgerError> {
         let mut body = Vec::new();
         for row in rows {
-            serde_json::to_writer(&mut body, row)
-                .map_err(|error| LedgerError::Malformed { what: "row".to_owned(), message: error.to_string() })?;
+            serde_json::to_writer(&mut body, row).map_err(|error| LedgerError::Malformed {
+                what: "row".to_owned(),
+                message: error.to_string(),
+            })?;
             body.push(b'\n');
         }
         let sql = format!(
@@ -140,7 +181,8 @@ impl TableStore {
             form.values,
             quote_literal(form.structure)
         );
-        let inserted = self.connection.insert(table.label, &sql, &writing(), &[Bytes::from(body)]).await;
+        let inserted =
+            self.connection.insert(table.label, &sql, &writing(), &[Bytes::from(body)]).await;
         inserted.map_err(|error| self.failed("writing", table, error))
     }
 
@@ -150,9 +192,10 @@ impl TableStore {
 
     fn refused(&self, table: &Table, error: ServerError) -> LedgerError {
         match error {
-            error @ ServerError::Server { .. } => {
-                LedgerError::MayNotCreate { table: self.name(table).to_string(), source: Box::new(error) }
-            }
+            error @ ServerError::Server { .. } => LedgerError::MayNotCreate {
+                table: self.name(table).to_string(),
+                source: Box::new(error),
+            },
             error => self.failed("creating", table, error),
         }
     }
@@ -161,8 +204,11 @@ impl TableStore {
 /// The rows of one load.
 fn of_load(key: &LoadKey) -> String {
     let LoadKey { job, source_table, target_table, partition_id } = key;
-    let [job, source, target, partition] = [job, source_table, target_table, partition_id].map(|text| quote_literal(text));
-    format!("job = {job} AND source_table = {source} AND target_table = {target} AND partition_id = {partition}")
+    let [job, source, target, partition] =
+        [job, source_table, target_table, partition_id].map(|text| quote_literal(text));
+    format!(
+        "job = {job} AND source_table = {source} AND target_table = {target} AND partition_id = {partition}"
+    )
 }
 
 /// Where the tables are replicated, what another process wrote through another replica must be seen.
@@ -172,5 +218,7 @@ fn reading() -> Settings {
 
 /// Nothing may wait in a buffer, and a heartbeat is not the repetition of the one before.
 fn writing() -> Settings {
-    Settings::insert(1_000_000).with("insert_deduplicate", "0").with("date_time_input_format", "basic")
+    Settings::insert(1_000_000)
+        .with("insert_deduplicate", "0")
+        .with("date_time_input_format", "basic")
 }

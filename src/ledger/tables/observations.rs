@@ -42,9 +42,17 @@ impl TableStore {
         self.samples_where(&format!("run_id = {}", quote_literal(run_id))).await
     }
 
-    pub async fn samples_since(&self, run_id: &str, since: Timestamp) -> Result<Vec<LoadSample>, LedgerError> {
+    pub async fn samples_since(
+        &self,
+        run_id: &str,
+        since: Timestamp,
+    ) -> Result<Vec<LoadSample>, LedgerError> {
         // The column's name is the text by now; the table's own is behind the table's name.
-        let recent = format!("{}.sampled_at >= fromUnixTimestamp64Micro({})", quote_identifier(SAMPLES.name), since.0);
+        let recent = format!(
+            "{}.sampled_at >= fromUnixTimestamp64Micro({})",
+            quote_identifier(SAMPLES.name),
+            since.0
+        );
         self.samples_where(&format!("run_id = {} AND {recent}", quote_literal(run_id))).await
     }
 
@@ -55,7 +63,12 @@ impl TableStore {
 
     pub async fn verifications(&self, run_id: &str) -> Result<Vec<Verification>, LedgerError> {
         let columns = format!("* REPLACE ({})", time("verified_at"));
-        self.select(&VERIFICATIONS, &columns, &format!("run_id = {} ORDER BY verified_at", quote_literal(run_id))).await
+        self.select(
+            &VERIFICATIONS,
+            &columns,
+            &format!("run_id = {} ORDER BY verified_at", quote_literal(run_id)),
+        )
+        .await
     }
 
     pub async fn write_sample(&self, sample: &LoadSample) -> Result<(), LedgerError> {
@@ -66,7 +79,12 @@ impl TableStore {
         self.insert_creating(&VERIFICATIONS, &INSERT_VERIFICATION, verification).await
     }
 
-    async fn insert_creating(&self, table: &Table, form: &InsertForm, row: &impl Serialize) -> Result<(), LedgerError> {
+    async fn insert_creating(
+        &self,
+        table: &Table,
+        form: &InsertForm,
+        row: &impl Serialize,
+    ) -> Result<(), LedgerError> {
         match self.insert(table, form, &[row]).await {
             Err(LedgerError::Server { source, .. }) if source.code() == Some(UNKNOWN_TABLE) => {
                 let sql = table.create(&self.name(table));

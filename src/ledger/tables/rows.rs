@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::record::decimal;
 use super::super::{
-    ChunkRecord, ChunkStatus, Claim, ClaimStatus, Fingerprint, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadStatus, ProcessIdentity,
-    Slot, Timestamp,
+    ChunkRecord, ChunkStatus, Claim, ClaimStatus, Fingerprint, LedgerError, LiveClaim, LoadKey,
+    LoadRecord, LoadStatus, ProcessIdentity, Slot, Timestamp,
 };
 use std::time::Duration;
 
@@ -105,7 +105,8 @@ pub(super) struct LoadRow {
 impl LoadRow {
     pub fn from_record(load: &LoadRecord) -> Result<Self, LedgerError> {
         let load = load.clone();
-        let definition = serde_json::to_string(&load.definition).map_err(|error| malformed("definition", &error))?;
+        let definition = serde_json::to_string(&load.definition)
+            .map_err(|error| malformed("definition", &error))?;
         Ok(Self {
             key: load.key,
             run_id: load.run_id,
@@ -132,7 +133,8 @@ impl LoadRow {
     }
 
     pub fn into_record(self) -> Result<LoadRecord, LedgerError> {
-        let definition: Fingerprint = serde_json::from_str(&self.definition).map_err(|error| malformed("definition", &error))?;
+        let definition: Fingerprint = serde_json::from_str(&self.definition)
+            .map_err(|error| malformed("definition", &error))?;
         Ok(LoadRecord {
             key: self.key,
             run_id: self.run_id,

@@ -19,13 +19,23 @@ impl Table {
 }
 
 /// One row for each load.
-pub(super) const LOADS: Table = Table { name: "load_state", label: "ledger", definition: include_str!("load_state.sql") };
+pub(super) const LOADS: Table =
+    Table { name: "load_state", label: "ledger", definition: include_str!("load_state.sql") };
 /// One row for each chunk of each load.
-pub(super) const CHUNKS: Table = Table { name: "load_state_chunks", label: "ledger", definition: include_str!("load_state_chunks.sql") };
+pub(super) const CHUNKS: Table = Table {
+    name: "load_state_chunks",
+    label: "ledger",
+    definition: include_str!("load_state_chunks.sql"),
+};
 /// One row for each process that worked on a load.
-pub(super) const CLAIMS: Table = Table { name: "load_claims", label: "ledger", definition: include_str!("load_claims.sql") };
+pub(super) const CLAIMS: Table =
+    Table { name: "load_claims", label: "ledger", definition: include_str!("load_claims.sql") };
 /// A row every ten seconds or so of each process. It may be missing.
-pub(super) const SAMPLES: Table = Table { name: "load_samples", label: "samples", definition: include_str!("load_samples.sql") };
+pub(super) const SAMPLES: Table =
+    Table { name: "load_samples", label: "samples", definition: include_str!("load_samples.sql") };
 /// One row for each comparison. It may be missing.
-pub(super) const VERIFICATIONS: Table =
-    Table { name: "load_verifications", label: "verifications", definition: include_str!("load_verifications.sql") };
+pub(super) const VERIFICATIONS: Table = Table {
+    name: "load_verifications",
+    label: "verifications",
+    definition: include_str!("load_verifications.sql"),
+};

@@ -47,7 +47,11 @@ impl Column {
                 match types.get_mut(usize::from(found)) {
                     Some(values) => values.append(input)?,
                     None if found == NULL_DISCRIMINATOR => {}
-                    None => return Err(MalformedKind::Discriminator { found, types: types.len() }.into()),
+                    None => {
+                        return Err(
+                            MalformedKind::Discriminator { found, types: types.len() }.into()
+                        );
+                    }
                 }
                 discriminators.append_array(&[found]);
                 Ok(())
@@ -63,7 +67,10 @@ impl Column {
     fn append_many(&mut self, count: u64, input: &mut &[u8]) -> Read<()> {
         match self {
             Self::Fixed { width, values } => {
-                let bytes = usize::try_from(count).ok().and_then(|count| count.checked_mul(*width)).ok_or(MalformedRowKind::TooShort)?;
+                let bytes = usize::try_from(count)
+                    .ok()
+                    .and_then(|count| count.checked_mul(*width))
+                    .ok_or(MalformedRowKind::TooShort)?;
                 values.append_first(input, bytes).ok_or(MalformedRowKind::TooShort)
             }
             Self::Tuple(fields) => match &mut **fields {
@@ -71,7 +78,8 @@ impl Column {
                     key.append(input)?;
                     value.append(input)
                 }),
-                fields => (0..count).try_for_each(|_| fields.iter_mut().try_for_each(|field| field.append(input))),
+                fields => (0..count)
+                    .try_for_each(|_| fields.iter_mut().try_for_each(|field| field.append(input))),
             },
             other => (0..count).try_for_each(|_| other.append(input)),
         }
@@ -94,7 +102,9 @@ impl Column {
             Self::LowCardinality(dictionary) => dictionary.append_default(),
             Self::Array { ends, elements, .. } => ends.append_array(&elements.to_le_bytes()),
             Self::Tuple(fields) => fields.iter_mut().for_each(Self::append_default),
-            Self::Variant { discriminators, .. } => discriminators.append_array(&[NULL_DISCRIMINATOR]),
+            Self::Variant { discriminators, .. } => {
+                discriminators.append_array(&[NULL_DISCRIMINATOR])
+            }
             Self::Empty { values } => *values += 1,
         }
     }

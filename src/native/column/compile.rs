@@ -22,25 +22,39 @@ impl Column {
                 }
                 Self::Nullable { flags: Pieces::default(), values: Box::new(Self::new(inner)?) }
             }
-            DataType::LowCardinality(inner) => Self::LowCardinality(Box::new(Dictionary::new(inner).ok_or_else(another_form)?)),
+            DataType::LowCardinality(inner) => {
+                Self::LowCardinality(Box::new(Dictionary::new(inner).ok_or_else(another_form)?))
+            }
             DataType::SimpleAggregateFunction { value, .. } => Self::new(value)?,
-            DataType::Array(element) => Self::array(element.minimum_width(), Self::new(element)?, data_type)?,
+            DataType::Array(element) => {
+                Self::array(element.minimum_width(), Self::new(element)?, data_type)?
+            }
             DataType::Map(key, value) => {
                 let entry = Self::Tuple([Self::new(key)?, Self::new(value)?].into());
-                Self::array(key.minimum_width().saturating_add(value.minimum_width()), entry, data_type)?
+                Self::array(
+                    key.minimum_width().saturating_add(value.minimum_width()),
+                    entry,
+                    data_type,
+                )?
             }
             DataType::Nested(fields) => {
-                let minimum = fields.iter().fold(0, |sum: u64, field| sum.saturating_add(field.data_type.minimum_width()));
+                let minimum = fields
+                    .iter()
+                    .fold(0, |sum: u64, field| sum.saturating_add(field.data_type.minimum_width()));
                 Self::array(minimum, Self::tuple(fields)?, data_type)?
             }
             DataType::Tuple(fields) => Self::tuple(fields)?,
-            DataType::Variant(types) => {
-                Self::Variant { discriminators: Pieces::default(), types: types.iter().map(Self::new).collect::<Result<_, _>>()? }
-            }
+            DataType::Variant(types) => Self::Variant {
+                discriminators: Pieces::default(),
+                types: types.iter().map(Self::new).collect::<Result<_, _>>()?,
+            },
             DataType::Geo(geo) => Self::new(&geo.structure())?,
             // `QBit` has no fixed width either.
             other => {
-                let width = other.fixed_width().and_then(|width| usize::try_from(width).ok()).ok_or_else(another_form)?;
+                let width = other
+                    .fixed_width()
+                    .and_then(|width| usize::try_from(width).ok())
+                    .ok_or_else(another_form)?;
                 Self::Fixed { width, values: Pieces::default() }
             }
         })
@@ -50,22 +64,33 @@ impl Column {
         if minimum == 0 {
             return Err(UnsupportedReason::ElementsWithoutBytes(data_type.to_string()));
         }
-        Ok(Self::Array { ends: Pieces::default(), elements: 0, minimum, element: Box::new(element) })
+        Ok(Self::Array {
+            ends: Pieces::default(),
+            elements: 0,
+            minimum,
+            element: Box::new(element),
+        })
     }
 
     fn tuple(fields: &[Field]) -> Result<Self, UnsupportedReason> {
         if fields.is_empty() {
             return Ok(Self::Empty { values: 0 });
         }
-        Ok(Self::Tuple(fields.iter().map(|field| Self::new(&field.data_type)).collect::<Result<_, _>>()?))
+        Ok(Self::Tuple(
+            fields.iter().map(|field| Self::new(&field.data_type)).collect::<Result<_, _>>()?,
+        ))
     }
 }
 
 /// The bytes that a block has for a NULL.
 fn null_bytes(data_type: &DataType) -> u64 {
     match data_type {
-        DataType::Tuple(fields) => fields.iter().fold(1, |sum: u64, field| sum.saturating_add(null_bytes(&field.data_type))),
-        DataType::Nullable(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => null_bytes(inner).saturating_add(1),
+        DataType::Tuple(fields) => fields
+            .iter()
+            .fold(1, |sum: u64, field| sum.saturating_add(null_bytes(&field.data_type))),
+        DataType::Nullable(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => {
+            null_bytes(inner).saturating_add(1)
+        }
         // Eight bytes are the end of an array; the other values are shorter.
         other => other.fixed_width().unwrap_or(8),
     }

@@ -106,7 +106,8 @@ impl Dictionary {
             self.entries.push(Entry { start, end: self.keys.len(), next: 0 });
         }
         let default = self.entries.len() - 1;
-        let hash = self.hasher.hash_one(self.keys.get(default * default_bytes..).unwrap_or_default());
+        let hash =
+            self.hasher.hash_one(self.keys.get(default * default_bytes..).unwrap_or_default());
         self.table.insert_unique(hash, u32::from(self.nullable), |_| hash);
     }
 
@@ -123,7 +124,11 @@ impl Dictionary {
         };
         let value = take(input, bytes)?;
         let expected = self.entries.get(self.last as usize).map_or(0, |entry| entry.next);
-        let index = if self.is(expected, value) && !(self.nullable && expected == 0) { expected } else { self.find(value)? };
+        let index = if self.is(expected, value) && !(self.nullable && expected == 0) {
+            expected
+        } else {
+            self.find(value)?
+        };
         self.append_index(index);
         Ok(())
     }
@@ -136,7 +141,8 @@ impl Dictionary {
 
     #[inline]
     fn is(&self, index: u32, value: &[u8]) -> bool {
-        self.entries.get(index as usize).and_then(|entry| self.keys.get(entry.start..entry.end)) == Some(value)
+        self.entries.get(index as usize).and_then(|entry| self.keys.get(entry.start..entry.end))
+            == Some(value)
     }
 
     #[inline]
@@ -167,13 +173,19 @@ impl Dictionary {
 
     #[cold]
     fn add(&mut self, hash: u64, value: &[u8]) -> Read<u32> {
-        let index = u32::try_from(self.entries.len()).map_err(|_| MalformedRowKind::TooManyValues)?;
+        let index =
+            u32::try_from(self.entries.len()).map_err(|_| MalformedRowKind::TooManyValues)?;
         let start = self.keys.len();
         self.keys.extend_from_slice(value);
         self.entries.push(Entry { start, end: self.keys.len(), next: 0 });
         let (entries, keys, hasher) = (&self.entries, &self.keys, &self.hasher);
         self.table.insert_unique(hash, index, |&other| {
-            hasher.hash_one(entries.get(other as usize).and_then(|entry| keys.get(entry.start..entry.end)).unwrap_or_default())
+            hasher.hash_one(
+                entries
+                    .get(other as usize)
+                    .and_then(|entry| keys.get(entry.start..entry.end))
+                    .unwrap_or_default(),
+            )
         });
         match (self.index_width, index) {
             (IndexWidth::One, 0x100..) => self.widen(IndexWidth::Two, &[0]),

@@ -20,7 +20,9 @@ impl Column {
             Self::Fixed { .. } | Self::String(_) | Self::Empty { .. } => {}
             Self::Json(_) => output.push(&JSON_AS_STRING.to_le_bytes()),
             Self::LowCardinality(_) => output.push(&DICTIONARY_WITH_KEYS.to_le_bytes()),
-            Self::Nullable { values: inner, .. } | Self::Array { element: inner, .. } => inner.write_prefix(output),
+            Self::Nullable { values: inner, .. } | Self::Array { element: inner, .. } => {
+                inner.write_prefix(output)
+            }
             Self::Tuple(fields) => fields.iter().for_each(|field| field.write_prefix(output)),
             Self::Variant { types, .. } => {
                 output.push(&PLAIN_DISCRIMINATORS.to_le_bytes());
@@ -32,11 +34,18 @@ impl Column {
     /// Hands the bytes of all parts over. The column has no values then.
     pub(in crate::native) fn finish(&mut self, output: &mut Output) {
         match self {
-            Self::Fixed { values, .. } | Self::String(values) | Self::Json(values) => values.finish(output),
+            Self::Fixed { values, .. } | Self::String(values) | Self::Json(values) => {
+                values.finish(output)
+            }
             Self::Empty { values } => {
                 while *values > 0 {
                     let some = (*values).min(EMPTY_VALUES.len() as u64);
-                    output.push(usize::try_from(some).ok().and_then(|some| EMPTY_VALUES.get(..some)).unwrap_or_default());
+                    output.push(
+                        usize::try_from(some)
+                            .ok()
+                            .and_then(|some| EMPTY_VALUES.get(..some))
+                            .unwrap_or_default(),
+                    );
                     *values -= some;
                 }
             }

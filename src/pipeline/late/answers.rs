@@ -30,7 +30,11 @@ struct Generation {
 impl Answers {
     /// Room for so many bytes.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { young: Generation::default(), old: Generation::default(), limit_bytes: limit_bytes / 2 }
+        Self {
+            young: Generation::default(),
+            old: Generation::default(),
+            limit_bytes: limit_bytes / 2,
+        }
     }
 
     /// What is known of this key; `None` where nothing is.
@@ -49,7 +53,8 @@ impl Answers {
     }
 
     fn keep(&mut self, key: Arc<[u8]>, answer: Answer) {
-        let bytes = ANSWER_BYTES + key.len() + answer.as_ref().map_or(0, |attributes| attributes.len());
+        let bytes =
+            ANSWER_BYTES + key.len() + answer.as_ref().map_or(0, |attributes| attributes.len());
         if bytes > self.limit_bytes {
             return;
         }

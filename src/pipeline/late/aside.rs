@@ -55,7 +55,10 @@ impl Aside {
     pub fn row(&self, number: usize) -> Option<(KeyBytes<'_>, &[u8])> {
         let place = self.rows.get(number)?;
         let next = self.rows.get(number + 1).map_or(self.key_ends.len(), |next| next.key_ends);
-        let key = KeyBytes { bytes: self.bytes.get(place.begin..place.key_end)?, ends: self.key_ends.get(place.key_ends..next)? };
+        let key = KeyBytes {
+            bytes: self.bytes.get(place.begin..place.key_end)?,
+            ends: self.key_ends.get(place.key_ends..next)?,
+        };
         Some((key, self.bytes.get(place.key_end..place.end)?))
     }
 

@@ -54,7 +54,11 @@ pub(super) async fn ask(
                 sleep(pause).await;
             }
             Verdict::GiveUp => {
-                return Err(ReadError::Late { table: lookup.table.name.clone(), attempts: attempt, source: Box::new(error) });
+                return Err(ReadError::Late {
+                    table: lookup.table.name.clone(),
+                    attempts: attempt,
+                    source: Box::new(error),
+                });
             }
             Verdict::Lost(lost) => return Err(ReadError::Lost(lost)),
             Verdict::Stopped => return Ok(Asked::Stopped),
@@ -62,7 +66,13 @@ pub(super) async fn ask(
     }
 }
 
-async fn read(shared: &Shared, lookup: &BoundLookup, sql: &str, settings: &Settings, limit_bytes: usize) -> Result<Asked, ReadError> {
+async fn read(
+    shared: &Shared,
+    lookup: &BoundLookup,
+    sql: &str,
+    settings: &Settings,
+    limit_bytes: usize,
+) -> Result<Asked, ReadError> {
     let mut stream = shared.servers.source.stream("late", sql, settings)?;
     let mut framer = RowFramer::new(lookup.late_layout.clone(), shared.options.max_row_bytes);
     let mut found = Found::default();
@@ -71,7 +81,8 @@ async fn read(shared: &Shared, lookup: &BoundLookup, sql: &str, settings: &Setti
         framer.push(&piece, &mut |group| {
             for row in group {
                 // The last byte ends the row.
-                let attributes = row.payload().split_last().map_or(&[][..], |(_, attributes)| attributes);
+                let attributes =
+                    row.payload().split_last().map_or(&[][..], |(_, attributes)| attributes);
                 found.insert(Box::from(row.marked_columns()), Arc::from(attributes));
             }
             Ok::<(), ReadError>(())

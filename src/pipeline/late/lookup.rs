@@ -61,20 +61,30 @@ impl LateLookup {
 
     /// When a late batch is full.
     pub(super) fn batch_limits(&self) -> BatchLimits {
-        BatchLimits { bytes: (self.shared.options.late.reader / 4).max(1), ..self.shared.options.batch_limits() }
+        BatchLimits {
+            bytes: (self.shared.options.late.reader / 4).max(1),
+            ..self.shared.options.batch_limits()
+        }
     }
 
     /// Looks up the rows' keys and puts the rows into batches, in their order. Gives whether to go on.
     ///
     /// # Errors
     /// [`ReadError::Late`], [`ReadError::Lost`] and [`ReadError::Row`].
-    pub(super) async fn resolve(&self, enricher: &Enricher, aside: &Aside, sink: &mut Sink<'_>) -> Result<bool, ReadError> {
+    pub(super) async fn resolve(
+        &self,
+        enricher: &Enricher,
+        aside: &Aside,
+        sink: &mut Sink<'_>,
+    ) -> Result<bool, ReadError> {
         let Some(lookup) = &self.shared.job.lookup else { return Ok(true) };
         let (mut begin, mut most_keys) = (0, KEYS_A_QUERY);
         while begin < aside.len() {
             let mut question = self.question(aside, begin, most_keys);
             if !question.unknown.is_empty() {
-                match ask(&self.shared, lookup, self.window, &question.unknown, self.answer_bytes()).await? {
+                match ask(&self.shared, lookup, self.window, &question.unknown, self.answer_bytes())
+                    .await?
+                {
                     Asked::Found { found, bytes } => {
                         self.learn(&mut question, &found);
                         if bytes < self.answer_bytes() / 4 {
@@ -109,14 +119,16 @@ impl LateLookup {
     /// What is known of the keys from this row on, and what must be asked, up to so many keys.
     fn question<'a>(&self, aside: &'a Aside, begin: usize, most_keys: usize) -> Question<'a> {
         let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut question = Question { answers: HashMap::default(), unknown: Vec::new(), end: begin };
+        let mut question =
+            Question { answers: HashMap::default(), unknown: Vec::new(), end: begin };
         // Of a row's bytes few are its key. Where they are many, the statement must not become much larger than the rows.
         let (mut key_bytes, most_bytes) = (0, self.answer_bytes() / 4);
         while let Some((key, _)) = aside.row(question.end) {
             if !question.answers.contains_key(key.bytes) {
                 let answer = known.recall(key.bytes);
                 if answer.is_none() {
-                    let full = question.unknown.len() >= most_keys || key_bytes + key.bytes.len() > most_bytes;
+                    let full = question.unknown.len() >= most_keys
+                        || key_bytes + key.bytes.len() > most_bytes;
                     if full && !question.unknown.is_empty() {
                         break;
                     }

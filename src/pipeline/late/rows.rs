@@ -36,7 +36,11 @@ struct Idle {
 
 impl LateRows {
     /// `None` where rows are not looked up late.
-    pub fn begin(enricher: &Arc<Enricher>, attempt: &Arc<Attempt>, queue: &QueueSender) -> Option<Self> {
+    pub fn begin(
+        enricher: &Arc<Enricher>,
+        attempt: &Arc<Attempt>,
+        queue: &QueueSender,
+    ) -> Option<Self> {
         let aside_bytes = enricher.late()?.aside_bytes();
         Some(Self {
             enricher: enricher.clone(),
@@ -53,7 +57,8 @@ impl LateRows {
     /// Puts a row aside: its key, and of its other bytes these.
     pub fn push(&mut self, row: &Row<'_>, columns: &[u8]) {
         if !self.growing.has_room(row, self.aside_bytes) {
-            let next = self.idle.as_mut().map(|idle| std::mem::take(&mut idle.aside)).unwrap_or_default();
+            let next =
+                self.idle.as_mut().map(|idle| std::mem::take(&mut idle.aside)).unwrap_or_default();
             self.full.push(std::mem::replace(&mut self.growing, next));
         }
         self.growing.push(row, columns, self.aside_bytes);
@@ -69,13 +74,18 @@ impl LateRows {
                 return Ok(false);
             }
             let aside = self.full.remove(0);
-            let (enricher, attempt, queue) = (self.enricher.clone(), self.attempt.clone(), self.queue.clone());
+            let (enricher, attempt, queue) =
+                (self.enricher.clone(), self.attempt.clone(), self.queue.clone());
             let idle = self.idle.take();
             self.task.spawn(async move {
                 let Some(late) = enricher.late() else { return Ok(None) };
                 let mut batches = match idle {
                     Some(idle) => idle.batches,
-                    None => BatchBuilder::new(attempt.clone(), late.batch_limits(), &late.shared.options.format),
+                    None => BatchBuilder::new(
+                        attempt.clone(),
+                        late.batch_limits(),
+                        &late.shared.options.format,
+                    ),
                 };
                 let mut sink = Sink { attempt: &attempt, batches: &mut batches, queue: &queue };
                 let taken = late.resolve(&enricher, &aside, &mut sink).await?;
@@ -109,7 +119,9 @@ impl LateRows {
             return late.resolve(&self.enricher, &self.growing, &mut sink).await;
         };
         let mut sink = Sink { attempt: &self.attempt, batches: &mut own, queue: &self.queue };
-        if !late.resolve(&self.enricher, &self.growing, &mut sink).await? || !send_full(&mut sink).await {
+        if !late.resolve(&self.enricher, &self.growing, &mut sink).await?
+            || !send_full(&mut sink).await
+        {
             return Ok(false);
         }
         for batch in own.finish()? {

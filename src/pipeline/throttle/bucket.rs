@@ -34,7 +34,10 @@ struct State {
 
 impl Default for Bucket {
     fn default() -> Self {
-        Self { rate: watch::Sender::new(None), state: Mutex::new(State { tokens: 0.0, filled: Instant::now(), rows: 0, bytes: 0 }) }
+        Self {
+            rate: watch::Sender::new(None),
+            state: Mutex::new(State { tokens: 0.0, filled: Instant::now(), rows: 0, bytes: 0 }),
+        }
     }
 }
 
@@ -61,7 +64,11 @@ impl Bucket {
             return None;
         }
         let bytes_a_second = rate * state.bytes as f64 / state.rows as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number, never negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a small number, never negative"
+        )]
         let readers = (bytes_a_second / BYTES_OF_A_READER).min(1e6) as usize;
         Some(readers.max(1))
     }
@@ -108,7 +115,9 @@ impl State {
         if self.tokens >= 0.0 {
             return Duration::ZERO;
         }
-        Duration::try_from_secs_f64(-self.tokens / rate as f64).unwrap_or(Duration::MAX).max(Duration::from_millis(1))
+        Duration::try_from_secs_f64(-self.tokens / rate as f64)
+            .unwrap_or(Duration::MAX)
+            .max(Duration::from_millis(1))
     }
 }
 

@@ -32,10 +32,23 @@ impl Levels {
     /// Those of a run that begins with these, and finds no more by itself.
     pub fn of(readers: Concurrency, inserters: Concurrency) -> Self {
         let (readers, inserters) = (readers.most(), inserters.most());
-        Self { readers_most: readers, inserters_most: inserters.max(MOST_INSERTERS), readers_found: readers, inserters_found: inserters }
+        Self {
+            readers_most: readers,
+            inserters_most: inserters.max(MOST_INSERTERS),
+            readers_found: readers,
+            inserters_found: inserters,
+        }
     }
 
-    pub(super) fn check(name: &'static str, asked: usize, most: usize) -> Result<(), LevelOutOfRange> {
-        if (1..=most).contains(&asked) { Ok(()) } else { Err(LevelOutOfRange { name, asked, most }) }
+    pub(super) fn check(
+        name: &'static str,
+        asked: usize,
+        most: usize,
+    ) -> Result<(), LevelOutOfRange> {
+        if (1..=most).contains(&asked) {
+            Ok(())
+        } else {
+            Err(LevelOutOfRange { name, asked, most })
+        }
     }
 }

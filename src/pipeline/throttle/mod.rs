@@ -61,7 +61,13 @@ impl Throttle {
     /// The same, with what the run may come to.
     pub fn within(readers: Concurrency, inserters: Concurrency, levels: Levels) -> Arc<Self> {
         let (reading, inserting) = (Limiter::new(readers), Limiter::new(inserters));
-        Arc::new(Self { reading, inserting, gate: ThrottleGate::default(), bucket: Bucket::default(), levels })
+        Arc::new(Self {
+            reading,
+            inserting,
+            gate: ThrottleGate::default(),
+            bucket: Bucket::default(),
+            levels,
+        })
     }
 
     /// Why the run waits; empty while it does not. Each is a few words for people, such as `262 parts in 202511, limit 250`.

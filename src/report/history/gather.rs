@@ -22,7 +22,11 @@ pub struct Filling {
 
 impl Filling {
     fn of(key: &LoadKey) -> Self {
-        Self { job: key.job.clone(), source: key.source_table.clone(), target: key.target_table.clone() }
+        Self {
+            job: key.job.clone(),
+            source: key.source_table.clone(),
+            target: key.target_table.clone(),
+        }
     }
 }
 
@@ -39,7 +43,11 @@ pub struct HistoryOptions {
 ///
 /// # Errors
 /// Those of the ledger.
-pub async fn gather(ledger: &Ledger, source: &Connection, options: &HistoryOptions) -> Result<Vec<History>, LedgerError> {
+pub async fn gather(
+    ledger: &Ledger,
+    source: &Connection,
+    options: &HistoryOptions,
+) -> Result<Vec<History>, LedgerError> {
     let mut fillings: BTreeMap<Filling, Vec<LoadRecord>> = BTreeMap::new();
     for load in ledger.all_loads().await? {
         fillings.entry(Filling::of(&load.key)).or_default().push(load);
@@ -72,20 +80,33 @@ async fn of_partitions(
     stored: &[StoredPartition],
     claim_timeout: Duration,
 ) -> Result<Vec<PartitionHistory>, LedgerError> {
-    let ids = loads.iter().map(|load| &load.key.partition_id).chain(stored.iter().map(|partition| &partition.id));
+    let ids = loads
+        .iter()
+        .map(|load| &load.key.partition_id)
+        .chain(stored.iter().map(|partition| &partition.id));
     let ids: BTreeSet<_> = ids.cloned().collect();
     let mut found = Vec::new();
     for id in ids {
-        let mut of_id: Vec<_> = loads.iter().filter(|load| load.key.partition_id == id).cloned().collect();
+        let mut of_id: Vec<_> =
+            loads.iter().filter(|load| load.key.partition_id == id).cloned().collect();
         of_id.sort_by_key(|load| (!load.is_current, std::cmp::Reverse(load.started_at)));
-        let source_rows = stored.iter().find(|partition| partition.id == id).map(|partition| partition.rows);
-        let mut partition = PartitionHistory { partition: id, state: State::NotStarted, percent: None, source_rows, loads: Vec::new() };
+        let source_rows =
+            stored.iter().find(|partition| partition.id == id).map(|partition| partition.rows);
+        let mut partition = PartitionHistory {
+            partition: id,
+            state: State::NotStarted,
+            percent: None,
+            source_rows,
+            loads: Vec::new(),
+        };
         if let Some(load) = of_id.first_mut().filter(|load| load.is_current) {
             let (mut claims, mut chunk_error) = (Vec::new(), String::new());
             if load.status != LoadStatus::Completed {
                 let chunks = ledger.chunks(&load.run_id).await?;
                 load.catch_up(&chunks);
-                if let Some(failed) = chunks.iter().find(|chunk| chunk.status == ChunkStatus::Failed) {
+                if let Some(failed) =
+                    chunks.iter().find(|chunk| chunk.status == ChunkStatus::Failed)
+                {
                     chunk_error = format!("chunk {}: {}", failed.chunk + 1, failed.error);
                 }
                 claims = ledger.at_work(&load.key, claim_timeout).await?;
@@ -94,7 +115,9 @@ async fn of_partitions(
             partition.percent = Some(percent(load));
             partition.loads.push(LoadHistory { chunk_error, ..entry(load, &claims) });
         }
-        partition.loads.extend(of_id.iter().skip(partition.loads.len()).map(|load| entry(load, &[])));
+        partition
+            .loads
+            .extend(of_id.iter().skip(partition.loads.len()).map(|load| entry(load, &[])));
         found.push(partition);
     }
     Ok(found)
@@ -124,7 +147,9 @@ fn percent(load: &LoadRecord) -> u64 {
 }
 
 fn entry(load: &LoadRecord, claims: &[LiveClaim]) -> LoadHistory {
-    let who = |claim: &LiveClaim| format!("{} {} {}", claim.claim.slot, claim.claim.process.host, claim.claim.process.pid);
+    let who = |claim: &LiveClaim| {
+        format!("{} {} {}", claim.claim.slot, claim.claim.process.host, claim.claim.process.pid)
+    };
     LoadHistory {
         run_id: load.run_id.clone(),
         is_current: load.is_current,
@@ -137,7 +162,10 @@ fn entry(load: &LoadRecord, claims: &[LiveClaim]) -> LoadHistory {
         unmatched: load.unmatched,
         started_at: load.started_at,
         completed_at: load.completed_at,
-        seconds: load.started_at.zip(load.completed_at).map(|(began, ended)| began.age_at(ended).as_secs_f64()),
+        seconds: load
+            .started_at
+            .zip(load.completed_at)
+            .map(|(began, ended)| began.age_at(ended).as_secs_f64()),
         error: load.error.clone(),
         chunk_error: String::new(),
         at_work: claims.iter().map(who).collect(),

@@ -32,8 +32,13 @@ mod tests {
 
     #[test]
     fn neighbours_are_put_together() {
-        let partition =
-            |id: &str, state, percent| PartitionHistory { partition: id.to_owned(), state, percent, source_rows: None, loads: Vec::new() };
+        let partition = |id: &str, state, percent| PartitionHistory {
+            partition: id.to_owned(),
+            state,
+            percent,
+            source_rows: None,
+            loads: Vec::new(),
+        };
         let partitions = [
             partition("202401", State::Done, Some(100)),
             partition("202402", State::Done, Some(100)),

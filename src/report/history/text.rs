@@ -19,7 +19,8 @@ fn block(history: &History) -> String {
         return text;
     }
     let _ = writeln!(text, "{summary}\n");
-    let head = ["partition", "state", "source rows", "inserted", "chunks", "began", "took", "run"].map(str::to_owned);
+    let head = ["partition", "state", "source rows", "inserted", "chunks", "began", "took", "run"]
+        .map(str::to_owned);
     let mut rows = vec![head];
     for partition in partitions {
         if partition.loads.is_empty() {
@@ -28,16 +29,23 @@ fn block(history: &History) -> String {
         rows.extend(partition.loads.iter().map(|load| row(partition, Some(load))));
     }
     table(&mut text, &rows);
-    let said = partitions.iter().filter_map(|partition| Some((partition, partition.loads.first().filter(|load| load.is_current)?)));
-    let said: Vec<_> = said.filter(|(_, load)| !load.error.is_empty() || !load.at_work.is_empty()).collect();
+    let said = partitions.iter().filter_map(|partition| {
+        Some((partition, partition.loads.first().filter(|load| load.is_current)?))
+    });
+    let said: Vec<_> =
+        said.filter(|(_, load)| !load.error.is_empty() || !load.at_work.is_empty()).collect();
     if !said.is_empty() {
         text.push('\n');
     }
     for (partition, load) in said {
         let id = &partition.partition;
-        for error in [&load.error, &load.chunk_error].into_iter().filter(|error| !error.is_empty() && load.at_work.is_empty()) {
+        for error in [&load.error, &load.chunk_error]
+            .into_iter()
+            .filter(|error| !error.is_empty() && load.at_work.is_empty())
+        {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{id}: {}", error.split_whitespace().collect::<Vec<_>>().join(" "));
+            let _ =
+                writeln!(text, "{id}: {}", error.split_whitespace().collect::<Vec<_>>().join(" "));
         }
         for who in &load.at_work {
             let _ = writeln!(text, "{id}: worker {who} is at it");
@@ -50,11 +58,22 @@ fn row(partition: &PartitionHistory, load: Option<&LoadHistory>) -> [String; 8] 
     let source_rows = partition.source_rows.map_or_else(unknown, count);
     let Some(load) = load else {
         let state = partition.state.words().to_owned();
-        return [partition.partition.clone(), state, source_rows, unknown(), unknown(), unknown(), unknown(), unknown()];
+        return [
+            partition.partition.clone(),
+            state,
+            source_rows,
+            unknown(),
+            unknown(),
+            unknown(),
+            unknown(),
+            unknown(),
+        ];
     };
     let state = match (load.is_current, partition.percent) {
         (false, _) => format!("{}, replaced", load.status.as_str()),
-        (true, Some(percent)) if percent < 100 => format!("{}, {percent} %", partition.state.words()),
+        (true, Some(percent)) if percent < 100 => {
+            format!("{}, {percent} %", partition.state.words())
+        }
         (true, _) => partition.state.words().to_owned(),
     };
     let seconds = load.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -65,7 +84,9 @@ fn row(partition: &PartitionHistory, load: Option<&LoadHistory>) -> [String; 8] 
         count(load.rows_inserted),
         format!("{} of {}", count(load.chunks_completed), count(load.chunks)),
         // To the second: `2025-11-20T14:46:40Z`.
-        load.started_at.map_or_else(unknown, |time| format!("{}Z", time.to_string().chars().take(19).collect::<String>())),
+        load.started_at.map_or_else(unknown, |time| {
+            format!("{}Z", time.to_string().chars().take(19).collect::<String>())
+        }),
         seconds.map_or_else(unknown, duration),
         load.run_id.clone(),
     ]
@@ -79,12 +100,22 @@ fn unknown() -> String {
 /// Columns as wide as they must be; figures are set to the right.
 fn table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
     let widths: Vec<_> = (0..COLUMNS)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     for row in rows {
         let mut line = String::new();
         for ((cell, width), column) in row.iter().zip(&widths).zip(0..) {
-            let _ = if (2..5).contains(&column) { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:<width$}  ") };
+            let _ = if (2..5).contains(&column) {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
         }
         let _ = writeln!(text, "{}", line.trim_end());
     }

@@ -55,7 +55,8 @@ pub struct CoursePoint {
 
 /// Puts the samples of all processes together.
 pub(super) fn course(samples: &[LoadSample]) -> Vec<CoursePoint> {
-    let mut samples: Vec<_> = samples.iter().filter_map(|sample| Some((sample.sampled_at?, sample))).collect();
+    let mut samples: Vec<_> =
+        samples.iter().filter_map(|sample| Some((sample.sampled_at?, sample))).collect();
     samples.sort_by_key(|(at, _)| *at);
     let working = working_times(&samples);
     let spans = spans(&samples);
@@ -85,7 +86,8 @@ pub(super) fn course(samples: &[LoadSample]) -> Vec<CoursePoint> {
 
 /// For each sample, the seconds of work until then, and whether none was done before.
 fn working_times(samples: &[(Timestamp, &LoadSample)]) -> Vec<(f64, bool)> {
-    let (mut seconds, mut before, mut times) = (0.0, None::<Timestamp>, Vec::with_capacity(samples.len()));
+    let (mut seconds, mut before, mut times) =
+        (0.0, None::<Timestamp>, Vec::with_capacity(samples.len()));
     for (at, _) in samples {
         let gap = before.map_or(Duration::ZERO, |before| before.age_at(*at));
         let resumed = gap > PAUSE;
@@ -114,11 +116,17 @@ fn put_together(point: &mut CoursePoint, group: &[&LoadSample]) {
         by_process.entry(&sample.claim_id).or_default().push(sample);
     }
     let sum_of_means = |figure: fn(&LoadSample) -> f64| {
-        let mean = |samples: &Vec<&LoadSample>| samples.iter().map(|sample| figure(sample)).sum::<f64>() / samples.len() as f64;
+        let mean = |samples: &Vec<&LoadSample>| {
+            samples.iter().map(|sample| figure(sample)).sum::<f64>() / samples.len() as f64
+        };
         by_process.values().map(mean).sum()
     };
-    let slowest = |figure: fn(&LoadSample) -> Option<f64>| group.iter().filter_map(|sample| figure(sample)).reduce(f64::max);
-    let greatest = |figure: fn(&LoadSample) -> Option<u64>| group.iter().filter_map(|sample| figure(sample)).max();
+    let slowest = |figure: fn(&LoadSample) -> Option<f64>| {
+        group.iter().filter_map(|sample| figure(sample)).reduce(f64::max)
+    };
+    let greatest = |figure: fn(&LoadSample) -> Option<u64>| {
+        group.iter().filter_map(|sample| figure(sample)).max()
+    };
     let newest = || by_process.values().filter_map(|samples| samples.last());
     point.processes = by_process.len() as u64;
     point.rows_read_per_second = sum_of_means(|sample| sample.rows_read_per_second);
@@ -131,9 +139,11 @@ fn put_together(point: &mut CoursePoint, group: &[&LoadSample]) {
     point.merges = greatest(|sample| sample.merges);
     point.server_memory_bytes = greatest(|sample| sample.server_memory_bytes);
     point.server_memory_limit_bytes = greatest(|sample| sample.server_memory_limit_bytes);
-    point.client_memory_bytes = newest().filter_map(|sample| sample.client_memory_bytes).reduce(|one, other| one + other);
+    point.client_memory_bytes =
+        newest().filter_map(|sample| sample.client_memory_bytes).reduce(|one, other| one + other);
     point.queue_bytes = newest().map(|sample| sample.queue_bytes).sum();
-    let waiting = newest().map(|sample| sample.waiting.as_str()).find(|waiting| !waiting.is_empty());
+    let waiting =
+        newest().map(|sample| sample.waiting.as_str()).find(|waiting| !waiting.is_empty());
     waiting.unwrap_or_default().clone_into(&mut point.waiting);
 }
 
@@ -153,8 +163,15 @@ mod tests {
     }
 
     fn shown(samples: &[LoadSample]) -> Vec<(f64, bool, u64, f64, Option<u64>)> {
-        let point =
-            |point: CoursePoint| (point.seconds, point.resumed, point.processes, point.rows_inserted_per_second, point.client_memory_bytes);
+        let point = |point: CoursePoint| {
+            (
+                point.seconds,
+                point.resumed,
+                point.processes,
+                point.rows_inserted_per_second,
+                point.client_memory_bytes,
+            )
+        };
         course(samples).into_iter().map(point).collect()
     }
 
@@ -169,8 +186,14 @@ mod tests {
 
     #[test]
     fn time_in_which_nobody_worked_is_left_out() {
-        let samples = [sample("a", 0, 1.0), sample("a", 10, 2.0), sample("b", 90_000, 3.0), sample("b", 90_010, 4.0)];
-        let points: Vec<_> = shown(&samples).into_iter().map(|(seconds, resumed, ..)| (seconds, resumed)).collect();
+        let samples = [
+            sample("a", 0, 1.0),
+            sample("a", 10, 2.0),
+            sample("b", 90_000, 3.0),
+            sample("b", 90_010, 4.0),
+        ];
+        let points: Vec<_> =
+            shown(&samples).into_iter().map(|(seconds, resumed, ..)| (seconds, resumed)).collect();
         assert_eq!(points, [(0.0, false), (10.0, false), (11.0, true), (21.0, false)]);
     }
 
@@ -180,7 +203,10 @@ mod tests {
         samples.extend((0..10).map(|step| sample("b", step * 10 + 3, 2.0)));
         let points = shown(&samples);
         assert!(points.len() <= 4, "{points:?}");
-        assert!(points.iter().all(|point| (point.2, point.3, point.4) == (2, 7.0, Some(200))), "{points:?}");
+        assert!(
+            points.iter().all(|point| (point.2, point.3, point.4) == (2, 7.0, Some(200))),
+            "{points:?}"
+        );
     }
 
     #[test]

@@ -6,9 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::course::course;
-use super::figures::{ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, VerificationFigures};
+use super::figures::{
+    ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, VerificationFigures,
+};
 use super::verdict::verdict;
-use crate::ledger::{ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, Timestamp, Verification};
+use crate::ledger::{
+    ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, Timestamp, Verification,
+};
 
 /// What is reported.
 #[derive(Clone, Debug)]
@@ -57,7 +61,8 @@ pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunRepor
     load.catch_up(&chunks);
     let at_work = load.is_current && !ledger.at_work(key, options.claim_timeout).await?.is_empty();
     let samples = beside(ledger.samples(&load.run_id).await, "how it went");
-    let verifications = beside(ledger.verifications(&load.run_id).await, "what verifications found");
+    let verifications =
+        beside(ledger.verifications(&load.run_id).await, "what verifications found");
     let verifications: Vec<_> = verifications.into_iter().rev().map(verification).collect();
     let (mapping, definition) = mapping(&load, &options.columns);
     let processes = processes(&samples);
@@ -65,7 +70,12 @@ pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunRepor
         reported_at: Timestamp::now(),
         reported_by: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
         verdict: verdict(&load, at_work, &verifications),
-        load: figures(&load, &chunks, &samples, processes.iter().map(|process| process.retries).sum()),
+        load: figures(
+            &load,
+            &chunks,
+            &samples,
+            processes.iter().map(|process| process.retries).sum(),
+        ),
         processes,
         course: course(&samples),
         chunks: chunks.into_iter().map(chunk).collect(),
@@ -78,16 +88,24 @@ pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunRepor
 async fn find(ledger: &Ledger, options: &ReportOptions) -> Result<LoadRecord, GatherError> {
     let key = &options.key;
     let Some(run_id) = &options.run_id else {
-        let unknown = || GatherError::Unknown { ledger: ledger.describe(), key: Box::new(key.clone()) };
+        let unknown =
+            || GatherError::Unknown { ledger: ledger.describe(), key: Box::new(key.clone()) };
         return ledger.current_load(key).await?.ok_or_else(unknown);
     };
-    let mut of_key: Vec<_> = ledger.all_loads().await?.into_iter().filter(|load| load.key == *key).collect();
+    let mut of_key: Vec<_> =
+        ledger.all_loads().await?.into_iter().filter(|load| load.key == *key).collect();
     match of_key.iter().position(|load| load.run_id == *run_id) {
         Some(place) => Ok(of_key.swap_remove(place)),
-        None if of_key.is_empty() => Err(GatherError::Unknown { ledger: ledger.describe(), key: Box::new(key.clone()) }),
+        None if of_key.is_empty() => {
+            Err(GatherError::Unknown { ledger: ledger.describe(), key: Box::new(key.clone()) })
+        }
         None => {
             let known = of_key.into_iter().map(|load| load.run_id).collect();
-            Err(GatherError::UnknownRun { run_id: run_id.clone(), key: Box::new(key.clone()), known })
+            Err(GatherError::UnknownRun {
+                run_id: run_id.clone(),
+                key: Box::new(key.clone()),
+                known,
+            })
         }
     }
 }
@@ -100,11 +118,23 @@ fn beside<T>(read: Result<Vec<T>, LedgerError>, what: &str) -> Vec<T> {
     })
 }
 
-fn figures(load: &LoadRecord, chunks: &[ChunkRecord], samples: &[LoadSample], retries: u64) -> LoadFigures {
-    let heard = chunks.iter().filter_map(|chunk| chunk.completed_at).chain(samples.iter().filter_map(|sample| sample.sampled_at));
+fn figures(
+    load: &LoadRecord,
+    chunks: &[ChunkRecord],
+    samples: &[LoadSample],
+    retries: u64,
+) -> LoadFigures {
+    let heard = chunks
+        .iter()
+        .filter_map(|chunk| chunk.completed_at)
+        .chain(samples.iter().filter_map(|sample| sample.sampled_at));
     let ended_at = load.completed_at.or_else(|| heard.max());
-    let seconds = load.started_at.zip(ended_at).map_or(0.0, |(began, ended)| began.age_at(ended).as_secs_f64());
-    let done = || chunks.iter().filter(|chunk| chunk.status == crate::ledger::ChunkStatus::Completed);
+    let seconds = load
+        .started_at
+        .zip(ended_at)
+        .map_or(0.0, |(began, ended)| began.age_at(ended).as_secs_f64());
+    let done =
+        || chunks.iter().filter(|chunk| chunk.status == crate::ledger::ChunkStatus::Completed);
     LoadFigures {
         run_id: load.run_id.clone(),
         job: load.key.job.clone(),
@@ -151,8 +181,13 @@ fn processes(samples: &[LoadSample]) -> Vec<ProcessFigures> {
             rows_inserted: last.map_or(0, |sample| sample.rows_inserted),
             retries: last.map_or(0, |sample| sample.retries),
             memory_bytes: samples.iter().filter_map(|sample| sample.client_memory_bytes).max(),
-            insert_max_seconds: samples.iter().filter_map(|sample| sample.insert_max_seconds).reduce(f64::max),
-            settings: settings.and_then(|sample| serde_json::from_str(&sample.settings).ok()).unwrap_or_default(),
+            insert_max_seconds: samples
+                .iter()
+                .filter_map(|sample| sample.insert_max_seconds)
+                .reduce(f64::max),
+            settings: settings
+                .and_then(|sample| serde_json::from_str(&sample.settings).ok())
+                .unwrap_or_default(),
         }
     };
     let mut processes: Vec<_> = by_claim.into_iter().map(process).collect();
@@ -161,7 +196,10 @@ fn processes(samples: &[LoadSample]) -> Vec<ProcessFigures> {
 }
 
 fn chunk(chunk: ChunkRecord) -> ChunkFigures {
-    let took = chunk.started_at.zip(chunk.completed_at).map(|(began, ended)| began.age_at(ended).as_secs_f64());
+    let took = chunk
+        .started_at
+        .zip(chunk.completed_at)
+        .map(|(began, ended)| began.age_at(ended).as_secs_f64());
     ChunkFigures {
         chunk: chunk.chunk + 1,
         status: chunk.status,
@@ -179,7 +217,8 @@ fn chunk(chunk: ChunkRecord) -> ChunkFigures {
 fn mapping(load: &LoadRecord, order: &[String]) -> (Vec<Column>, BTreeMap<String, String>) {
     const EXPRESSION: &str = "the expression of the column ";
     const TYPE: &str = "the type of the column ";
-    let (mut types, mut expressions, mut definition) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+    let (mut types, mut expressions, mut definition) =
+        (BTreeMap::new(), Vec::new(), BTreeMap::new());
     for (part, value) in load.definition.parts() {
         if let Some(column) = part.strip_prefix(EXPRESSION) {
             expressions.push((column.to_owned(), value.clone()));
@@ -189,10 +228,15 @@ fn mapping(load: &LoadRecord, order: &[String]) -> (Vec<Column>, BTreeMap<String
             definition.insert(part.clone(), value.clone());
         }
     }
-    let column =
-        |(column, expression): (String, String)| Column { type_name: types.remove(&column).unwrap_or_default(), column, expression };
+    let column = |(column, expression): (String, String)| Column {
+        type_name: types.remove(&column).unwrap_or_default(),
+        column,
+        expression,
+    };
     let mut mapping: Vec<_> = expressions.into_iter().map(column).collect();
-    mapping.sort_by_key(|column| order.iter().position(|name| *name == column.column).unwrap_or(usize::MAX));
+    mapping.sort_by_key(|column| {
+        order.iter().position(|name| *name == column.column).unwrap_or(usize::MAX)
+    });
     (mapping, definition)
 }
 

@@ -33,8 +33,24 @@ pub fn markdown(report: &RunReport) -> String {
         ("rows inserted", count(load.rows_inserted)),
         ("time", took),
         ("throughput", row_rate(load.rows_per_second)),
-        ("chunks", format!("{} of {} completed, {} failed", count(load.chunks_completed), count(load.chunks), count(load.chunks_failed))),
-        ("matched, late, unmatched", format!("{}, {}, {}", count(load.matched), count(load.matched_late), count(load.unmatched))),
+        (
+            "chunks",
+            format!(
+                "{} of {} completed, {} failed",
+                count(load.chunks_completed),
+                count(load.chunks),
+                count(load.chunks_failed)
+            ),
+        ),
+        (
+            "matched, late, unmatched",
+            format!(
+                "{}, {}, {}",
+                count(load.matched),
+                count(load.matched_late),
+                count(load.unmatched)
+            ),
+        ),
         ("inserted", format!("{} in {} batches", bytes(load.bytes_inserted), count(load.batches))),
         ("retries", count(load.retries)),
         ("ClickHouse", plain(&load.server_version)),
@@ -42,31 +58,57 @@ pub fn markdown(report: &RunReport) -> String {
     if let Some(expected) = load.rows_expected {
         figures.insert(4, ("rows of the source", count(expected)));
     }
-    table(&mut text, &["", ""], figures.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
+    table(
+        &mut text,
+        &["", ""],
+        figures.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
+    );
     chunks(&mut text, report);
     verifications(&mut text, report);
     text.push_str("\n## Mapping\n\n");
-    let columns = report.mapping.iter().map(|column| vec![plain(&column.column), code(&column.type_name), code(&column.expression)]);
+    let columns = report.mapping.iter().map(|column| {
+        vec![plain(&column.column), code(&column.type_name), code(&column.expression)]
+    });
     table(&mut text, &["column", "type", "expression"], columns);
     for process in &report.processes {
         let _ = writeln!(text, "\n## Settings of {}\n", plain(&process.worker));
-        table(&mut text, &["setting", "value"], process.settings.iter().map(|(name, value)| vec![plain(name), plain(value)]));
+        table(
+            &mut text,
+            &["setting", "value"],
+            process.settings.iter().map(|(name, value)| vec![plain(name), plain(value)]),
+        );
     }
     text
 }
 
 fn chunks(text: &mut String, report: &RunReport) {
-    let mut concerned: Vec<_> = report.chunks.iter().filter(|chunk| chunk.retries > 0 || chunk.status == ChunkStatus::Failed).collect();
-    concerned.sort_by_key(|chunk| (chunk.status != ChunkStatus::Failed, std::cmp::Reverse(chunk.retries)));
+    let mut concerned: Vec<_> = report
+        .chunks
+        .iter()
+        .filter(|chunk| chunk.retries > 0 || chunk.status == ChunkStatus::Failed)
+        .collect();
+    concerned.sort_by_key(|chunk| {
+        (chunk.status != ChunkStatus::Failed, std::cmp::Reverse(chunk.retries))
+    });
     if concerned.is_empty() {
         return;
     }
     text.push_str("\n## Chunks that failed or were read again\n\n");
     let row = |chunk: &&super::ChunkFigures| {
         let status = if chunk.status == ChunkStatus::Failed { "failed" } else { "completed" };
-        vec![chunk.chunk.to_string(), status.to_owned(), chunk.retries.to_string(), plain(&chunk.error), code(&chunk.range)]
+        vec![
+            chunk.chunk.to_string(),
+            status.to_owned(),
+            chunk.retries.to_string(),
+            plain(&chunk.error),
+            code(&chunk.range),
+        ]
     };
-    table(text, &["chunk", "status", "retries", "reason", "range"], concerned.iter().take(LISTED).map(row));
+    table(
+        text,
+        &["chunk", "status", "retries", "reason", "range"],
+        concerned.iter().take(LISTED).map(row),
+    );
     let all = concerned.len();
     if all > LISTED {
         let _ = writeln!(text, "\nand {} more", all - LISTED);
@@ -80,11 +122,23 @@ fn verifications(text: &mut String, report: &RunReport) {
         return;
     }
     let rows = report.verifications.iter().map(|found| {
-        let compared = if found.sample.is_empty() { "every row".to_owned() } else { plain(&found.sample) };
+        let compared =
+            if found.sample.is_empty() { "every row".to_owned() } else { plain(&found.sample) };
         let result = if found.equal { "equal" } else { "different" }.to_owned();
-        vec![time(found.verified_at), result, compared, count(found.expected_rows), count(found.target_rows), count(found.differences)]
+        vec![
+            time(found.verified_at),
+            result,
+            compared,
+            count(found.expected_rows),
+            count(found.target_rows),
+            count(found.differences),
+        ]
     });
-    table(text, &["when", "result", "compared", "rows of the job", "rows of the target", "that differ"], rows);
+    table(
+        text,
+        &["when", "result", "compared", "rows of the job", "rows of the target", "that differ"],
+        rows,
+    );
 }
 
 fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {

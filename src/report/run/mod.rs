@@ -11,7 +11,10 @@ mod page;
 mod verdict;
 
 pub use course::CoursePoint;
-pub use figures::{ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, Verdict, VerdictLevel, VerificationFigures};
+pub use figures::{
+    ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, Verdict, VerdictLevel,
+    VerificationFigures,
+};
 pub use gather::{GatherError, ReportOptions, gather};
 pub use markdown::markdown;
 pub use page::page;

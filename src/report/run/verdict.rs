@@ -5,15 +5,25 @@ use crate::ledger::{LoadRecord, LoadStatus};
 use crate::progress::{count, counted};
 
 /// Judges the load and the last comparison of it.
-pub(super) fn verdict(load: &LoadRecord, at_work: bool, verifications: &[VerificationFigures]) -> Verdict {
+pub(super) fn verdict(
+    load: &LoadRecord,
+    at_work: bool,
+    verifications: &[VerificationFigures],
+) -> Verdict {
     let say = |level, text: String, next: &str| Verdict { level, text, next: next.to_owned() };
     if !load.is_current {
-        return say(VerdictLevel::Open, "Replaced: a later version of the load counts.".to_owned(), "");
+        return say(
+            VerdictLevel::Open,
+            "Replaced: a later version of the load counts.".to_owned(),
+            "",
+        );
     }
     let (done, of) = (count(load.chunks_completed), count(load.chunks));
     match load.status {
         LoadStatus::Completed => completed(verifications),
-        _ if at_work => say(VerdictLevel::Open, format!("Under way: {done} of {of} chunks are completed."), ""),
+        _ if at_work => {
+            say(VerdictLevel::Open, format!("Under way: {done} of {of} chunks are completed."), "")
+        }
         LoadStatus::Failed => say(
             VerdictLevel::Bad,
             format!("Failed: {done} of {of} chunks are completed, and stay so."),
@@ -26,7 +36,9 @@ pub(super) fn verdict(load: &LoadRecord, at_work: bool, verifications: &[Verific
         ),
         LoadStatus::Started => say(
             VerdictLevel::Bad,
-            format!("Killed: its process is gone without a word; {done} of {of} chunks are completed, and stay so."),
+            format!(
+                "Killed: its process is gone without a word; {done} of {of} chunks are completed, and stay so."
+            ),
             "Run the same command again: it goes on with the chunks that are left.",
         ),
     }

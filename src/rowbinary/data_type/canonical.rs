@@ -25,7 +25,9 @@ impl fmt::Display for DataType {
             Self::DateTime(None) => f.write_str("DateTime"),
             Self::DateTime(Some(time_zone)) => write!(f, "DateTime({time_zone})"),
             Self::DateTime64 { precision, time_zone: None } => write!(f, "DateTime64({precision})"),
-            Self::DateTime64 { precision, time_zone: Some(zone) } => write!(f, "DateTime64({precision}, {zone})"),
+            Self::DateTime64 { precision, time_zone: Some(zone) } => {
+                write!(f, "DateTime64({precision}, {zone})")
+            }
             Self::Time => f.write_str("Time"),
             Self::Time64(precision) => write!(f, "Time64({precision})"),
             Self::Interval(unit) => write!(f, "Interval{unit:?}"),
@@ -50,7 +52,11 @@ impl fmt::Display for DataType {
     }
 }
 
-fn write_list(f: &mut fmt::Formatter<'_>, family: &str, items: &[impl fmt::Display]) -> fmt::Result {
+fn write_list(
+    f: &mut fmt::Formatter<'_>,
+    family: &str,
+    items: &[impl fmt::Display],
+) -> fmt::Result {
     write!(f, "{family}(")?;
     for (index, item) in items.iter().enumerate() {
         if index > 0 {

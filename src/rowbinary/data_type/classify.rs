@@ -10,7 +10,9 @@ impl DataType {
     pub fn is_nullable(&self) -> bool {
         match self {
             Self::Nullable(_) => true,
-            Self::LowCardinality(inner) | Self::SimpleAggregateFunction { value: inner, .. } => inner.is_nullable(),
+            Self::LowCardinality(inner) | Self::SimpleAggregateFunction { value: inner, .. } => {
+                inner.is_nullable()
+            }
             _ => false,
         }
     }
@@ -21,7 +23,9 @@ impl DataType {
     /// A `JSON` is a string here, whatever numbers stand in it.
     #[must_use]
     pub fn contains_float(&self) -> bool {
-        self.any(&|data_type| matches!(data_type, Self::BFloat16 | Self::Float32 | Self::Float64 | Self::Geo(_)))
+        self.any(&|data_type| {
+            matches!(data_type, Self::BFloat16 | Self::Float32 | Self::Float64 | Self::Geo(_))
+        })
     }
 
     /// Whether values hold a `JSON`, at any depth.
@@ -50,7 +54,8 @@ impl DataType {
 
     /// Whether the predicate holds for this type or for one that is part of it.
     fn any(&self, predicate: &impl Fn(&Self) -> bool) -> bool {
-        let in_fields = |fields: &[Field]| fields.iter().any(|field| field.data_type.any(predicate));
+        let in_fields =
+            |fields: &[Field]| fields.iter().any(|field| field.data_type.any(predicate));
         predicate(self)
             || match self {
                 Self::Nullable(inner)
@@ -76,17 +81,32 @@ mod tests {
 
     #[test]
     fn nullable_is_seen_through_low_cardinality_but_not_inside_arrays() {
-        for name in ["Nullable(String)", "LowCardinality(Nullable(String))", "SimpleAggregateFunction(any, Nullable(Date))"] {
+        for name in [
+            "Nullable(String)",
+            "LowCardinality(Nullable(String))",
+            "SimpleAggregateFunction(any, Nullable(Date))",
+        ] {
             assert!(parse(name).is_nullable(), "{name}");
         }
-        for name in ["String", "LowCardinality(String)", "Array(Nullable(String))", "Variant(String, UInt8)"] {
+        for name in [
+            "String",
+            "LowCardinality(String)",
+            "Array(Nullable(String))",
+            "Variant(String, UInt8)",
+        ] {
             assert!(!parse(name).is_nullable(), "{name}");
         }
     }
 
     #[test]
     fn floats_and_json_are_found_at_any_depth() {
-        for name in ["Float64", "Map(String, Tuple(a Array(Nullable(Float32))))", "Variant(BFloat16, String)", "Ring", "QBit(Float32, 8)"] {
+        for name in [
+            "Float64",
+            "Map(String, Tuple(a Array(Nullable(Float32))))",
+            "Variant(BFloat16, String)",
+            "Ring",
+            "QBit(Float32, 8)",
+        ] {
             assert!(parse(name).contains_float(), "{name}");
             assert!(!parse(name).contains_json(), "{name}");
         }
@@ -101,7 +121,10 @@ mod tests {
 
     #[test]
     fn wrappers_are_stripped() {
-        assert_eq!(*parse("LowCardinality(Nullable(String))").strip_low_cardinality(), parse("Nullable(String)"));
+        assert_eq!(
+            *parse("LowCardinality(Nullable(String))").strip_low_cardinality(),
+            parse("Nullable(String)")
+        );
         assert_eq!(*parse("LowCardinality(Nullable(String))").strip_nullable(), DataType::String);
         assert_eq!(*parse("Nullable(UUID)").strip_nullable(), DataType::Uuid);
         assert_eq!(*parse("UUID").strip_nullable(), DataType::Uuid);

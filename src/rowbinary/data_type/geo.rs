@@ -27,15 +27,26 @@ impl GeoType {
     pub fn structure(self) -> DataType {
         let array = |element| DataType::Array(Box::new(DataType::Geo(element)));
         match self {
-            Self::Point => DataType::Tuple([DataType::Float64, DataType::Float64].map(|data_type| Field { name: None, data_type }).into()),
+            Self::Point => DataType::Tuple(
+                [DataType::Float64, DataType::Float64]
+                    .map(|data_type| Field { name: None, data_type })
+                    .into(),
+            ),
             Self::Ring | Self::LineString => array(Self::Point),
             Self::MultiLineString => array(Self::LineString),
             Self::Polygon => array(Self::Ring),
             Self::MultiPolygon => array(Self::Polygon),
             Self::Geometry => DataType::Variant(
-                [Self::LineString, Self::MultiLineString, Self::MultiPolygon, Self::Point, Self::Polygon, Self::Ring]
-                    .map(DataType::Geo)
-                    .into(),
+                [
+                    Self::LineString,
+                    Self::MultiLineString,
+                    Self::MultiPolygon,
+                    Self::Point,
+                    Self::Polygon,
+                    Self::Ring,
+                ]
+                .map(DataType::Geo)
+                .into(),
             ),
         }
     }

@@ -13,7 +13,9 @@ impl DataType {
             Self::Bool | Self::Enum8(_) => Some(1),
             Self::BFloat16 | Self::Date | Self::Enum16(_) => Some(2),
             Self::Float32 | Self::Ipv4 | Self::Date32 | Self::DateTime(_) | Self::Time => Some(4),
-            Self::Float64 | Self::DateTime64 { .. } | Self::Time64(_) | Self::Interval(_) => Some(8),
+            Self::Float64 | Self::DateTime64 { .. } | Self::Time64(_) | Self::Interval(_) => {
+                Some(8)
+            }
             Self::Uuid | Self::Ipv6 | Self::Geo(GeoType::Point) => Some(16),
             Self::Integer { bits, .. } => Some(u64::from(bits / 8)),
             Self::Decimal { precision, .. } => Some(match precision {
@@ -23,8 +25,12 @@ impl DataType {
                 _ => 32,
             }),
             Self::FixedString(bytes) => Some(u64::from(*bytes)),
-            Self::LowCardinality(inner) | Self::SimpleAggregateFunction { value: inner, .. } => inner.fixed_width(),
-            Self::Tuple(fields) => fields.iter().try_fold(0, |sum: u64, field| Some(sum.saturating_add(field.data_type.fixed_width()?))),
+            Self::LowCardinality(inner) | Self::SimpleAggregateFunction { value: inner, .. } => {
+                inner.fixed_width()
+            }
+            Self::Tuple(fields) => fields.iter().try_fold(0, |sum: u64, field| {
+                Some(sum.saturating_add(field.data_type.fixed_width()?))
+            }),
             Self::String
             | Self::Json(_)
             | Self::Nullable(_)
@@ -42,7 +48,9 @@ impl DataType {
     #[must_use]
     pub fn minimum_width(&self) -> u64 {
         match self {
-            Self::LowCardinality(inner) | Self::SimpleAggregateFunction { value: inner, .. } => inner.minimum_width(),
+            Self::LowCardinality(inner) | Self::SimpleAggregateFunction { value: inner, .. } => {
+                inner.minimum_width()
+            }
             Self::Tuple(fields) => minimum_width_of_fields(fields),
             // A flag, a length or a discriminator comes first, and may be all.
             other => other.fixed_width().unwrap_or(1),

@@ -59,7 +59,9 @@ pub enum FramingError {
         malformed: Malformed,
     },
     /// A row is longer than allowed.
-    #[error("row {row} (from byte {offset} of the stream) is longer than the {max_row_bytes} bytes allowed")]
+    #[error(
+        "row {row} (from byte {offset} of the stream) is longer than the {max_row_bytes} bytes allowed"
+    )]
     RowTooLong {
         /// The number of the row, the first being 0.
         row: u64,
@@ -69,7 +71,9 @@ pub enum FramingError {
         max_row_bytes: usize,
     },
     /// The stream has ended within a row.
-    #[error("the stream ends within row {row}: {bytes} bytes of it have come, and at least {missing} are missing")]
+    #[error(
+        "the stream ends within row {row}: {bytes} bytes of it have come, and at least {missing} are missing"
+    )]
     PartialRow {
         /// The number of the row, the first being 0.
         row: u64,
@@ -109,7 +113,11 @@ impl RowFramer {
     ///
     /// If a row is malformed or too long; the rows before it have been handed out then. Errors of `on_rows` are passed on.
     /// After any error the framer is of no use, and says so when it is used again.
-    pub fn push<E: From<FramingError>>(&mut self, piece: &[u8], on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub fn push<E: From<FramingError>>(
+        &mut self,
+        piece: &[u8],
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.push_until(piece, &mut |group| on_rows(group).map(ControlFlow::Continue)).map(drop)
     }
 
@@ -154,7 +162,11 @@ impl RowFramer {
             return Ok(());
         }
         let bytes = self.partial.len();
-        Err(FramingError::PartialRow { row: self.rows, bytes, missing: self.at_least.saturating_sub(bytes) })
+        Err(FramingError::PartialRow {
+            row: self.rows,
+            bytes,
+            missing: self.at_least.saturating_sub(bytes),
+        })
     }
 
     /// The number of rows handed out.
@@ -248,7 +260,11 @@ impl RowFramer {
     }
 
     /// Hands out the rows whose ends have been noted.
-    fn hand_out<E>(&mut self, bytes: &[u8], on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>) -> Result<(), E> {
+    fn hand_out<E>(
+        &mut self,
+        bytes: &[u8],
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.rows += self.row_ends.len() as u64;
         self.bytes += bytes.len() as u64;
         on_rows(RowGroup::new(bytes, &self.row_ends, &self.column_ends, self.layout.marked()))
@@ -257,13 +273,21 @@ impl RowFramer {
     /// Notes how long the partial row is at least, if it may be that long.
     fn keep_waiting(&mut self, at_least: usize) -> Result<(), FramingError> {
         if at_least > self.max_row_bytes {
-            return Err(FramingError::RowTooLong { row: self.rows, offset: self.bytes, max_row_bytes: self.max_row_bytes });
+            return Err(FramingError::RowTooLong {
+                row: self.rows,
+                offset: self.bytes,
+                max_row_bytes: self.max_row_bytes,
+            });
         }
         self.at_least = at_least;
         Ok(())
     }
 
     fn malformed(&self, step: usize, kind: super::MalformedKind) -> FramingError {
-        FramingError::Malformed { row: self.rows, offset: self.bytes, malformed: self.layout.malformed(step, kind) }
+        FramingError::Malformed {
+            row: self.rows,
+            offset: self.bytes,
+            malformed: self.layout.malformed(step, kind),
+        }
     }
 }

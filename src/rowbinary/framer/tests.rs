@@ -11,8 +11,11 @@ use crate::rowbinary::fuzzing::{Outcome, Random, cut};
 use crate::rowbinary::strategies;
 
 fn layout(type_names: &[&str], marked: usize) -> Arc<RowLayout> {
-    let columns: Vec<_> =
-        type_names.iter().enumerate().map(|(index, name)| (format!("c{index}"), DataType::parse(name).unwrap())).collect();
+    let columns: Vec<_> = type_names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (format!("c{index}"), DataType::parse(name).unwrap()))
+        .collect();
     Arc::new(RowLayout::new(&columns, marked).unwrap())
 }
 
@@ -55,10 +58,17 @@ fn a_piece_is_taken_group_by_group_where_that_is_wanted() {
                         Ok::<_, FramingError>(ControlFlow::Break(()))
                     })
                     .unwrap();
-                assert!(groups == before + 1 || rest.is_empty(), "one group at a time, cut at {cut}");
+                assert!(
+                    groups == before + 1 || rest.is_empty(),
+                    "one group at a time, cut at {cut}"
+                );
             }
         }
-        assert_eq!((handed_out == stream, framer.rows(), framer.finish()), (true, 100, Ok(())), "cut at {cut}");
+        assert_eq!(
+            (handed_out == stream, framer.rows(), framer.finish()),
+            (true, 100, Ok(())),
+            "cut at {cut}"
+        );
         assert!(groups >= 4, "{groups}");
     }
 }
@@ -73,7 +83,11 @@ fn marks_passed_before_the_cut_are_kept() {
         for second in first..stream.len() {
             let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
             let outcome = Outcome::of(&layout, 100, pieces);
-            assert_eq!(outcome, Outcome { rows: expected.clone(), end: Ok(()) }, "cut at {first} and {second}");
+            assert_eq!(
+                outcome,
+                Outcome { rows: expected.clone(), end: Ok(()) },
+                "cut at {first} and {second}"
+            );
         }
     }
 }
@@ -85,7 +99,10 @@ fn the_end_within_a_row_is_an_error() {
     framer.push(b"\x02ab\x05abc", &mut ignore).unwrap();
     let error = framer.finish().unwrap_err();
     assert_eq!(error, FramingError::PartialRow { row: 1, bytes: 4, missing: 2 });
-    assert_eq!(error.to_string(), "the stream ends within row 1: 4 bytes of it have come, and at least 2 are missing");
+    assert_eq!(
+        error.to_string(),
+        "the stream ends within row 1: 4 bytes of it have come, and at least 2 are missing"
+    );
     framer.push(b"de", &mut ignore).unwrap();
     assert_eq!((framer.rows(), framer.finish()), (2, Ok(())));
 }
@@ -129,7 +146,11 @@ fn a_row_that_is_too_long_is_not_buffered() {
     for (length, fits) in [(97, true), (98, true), (99, false)] {
         for size in [1, 2, 3, 50, 99, 100, 101, 500] {
             let outcome = Outcome::of(&layout, 100, row(length).chunks(size));
-            assert_eq!((outcome.rows.len(), outcome.end.is_ok()), (usize::from(fits), fits), "{length} by {size}");
+            assert_eq!(
+                (outcome.rows.len(), outcome.end.is_ok()),
+                (usize::from(fits), fits),
+                "{length} by {size}"
+            );
         }
     }
 }

@@ -90,8 +90,12 @@ pub fn row_framing(data: &[u8]) {
     let mut random = Random(choose(256) as u64);
     let data: Vec<u8> = bytes.collect();
 
-    let columns: Vec<_> =
-        names.iter().map(|name| ((**name).to_owned(), DataType::parse(name).expect("the names above are types'"))).collect();
+    let columns: Vec<_> = names
+        .iter()
+        .map(|name| {
+            ((**name).to_owned(), DataType::parse(name).expect("the names above are types'"))
+        })
+        .collect();
     let Ok(layout) = RowLayout::new(&columns, marked) else {
         return;
     };
@@ -115,13 +119,21 @@ pub struct Outcome {
 
 impl Outcome {
     /// Frames a stream that arrives in the given pieces.
-    pub fn of<'a>(layout: &Arc<RowLayout>, max_row_bytes: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub fn of<'a>(
+        layout: &Arc<RowLayout>,
+        max_row_bytes: usize,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
         let mut framer = RowFramer::new(Arc::clone(layout), max_row_bytes);
         let mut rows = Vec::new();
         let mut on_rows = |group: RowGroup<'_>| {
-            assert_eq!(group.iter().map(|row| row.bytes().len()).sum::<usize>(), group.bytes().len());
+            assert_eq!(
+                group.iter().map(|row| row.bytes().len()).sum::<usize>(),
+                group.bytes().len()
+            );
             for row in group {
-                let marked: Vec<_> = (0..layout.marked()).map(|index| row.marked_column(index).to_vec()).collect();
+                let marked: Vec<_> =
+                    (0..layout.marked()).map(|index| row.marked_column(index).to_vec()).collect();
                 assert_eq!(marked.concat(), row.marked_columns());
                 assert_eq!([row.marked_columns(), row.payload()].concat(), row.bytes());
                 rows.push((marked, row.payload().to_vec()));
@@ -130,7 +142,8 @@ impl Outcome {
         };
         let pushed = pieces.into_iter().try_for_each(|piece| framer.push(piece, &mut on_rows));
         let end = pushed.and_then(|()| framer.finish());
-        let bytes: usize = rows.iter().map(|(marked, payload)| marked.concat().len() + payload.len()).sum();
+        let bytes: usize =
+            rows.iter().map(|(marked, payload)| marked.concat().len() + payload.len()).sum();
         assert_eq!((framer.rows(), framer.bytes()), (rows.len() as u64, bytes as u64));
         Self { rows, end }
     }
@@ -149,7 +162,10 @@ pub fn cut(mut bytes: &[u8], mut next_size: impl FnMut() -> usize) -> Vec<&[u8]>
 
 /// Frames the first row both ways.
 fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, data: &[u8]) {
-    let fields: Vec<_> = columns.iter().map(|(_, data_type)| Field { name: None, data_type: data_type.clone() }).collect();
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(_, data_type)| Field { name: None, data_type: data_type.clone() })
+        .collect();
     let reference = Reference::of(&DataType::Tuple(fields), data);
     match layout.frame(data, &mut []) {
         Frame::Complete(length) => assert_eq!(reference, Reference::Complete(length)),

@@ -38,8 +38,11 @@ fn skip<'a>(data_type: &DataType, bytes: &'a [u8]) -> After<'a> {
             (1, rest) => Ok(rest),
             _ => Err(Reference::Malformed),
         },
-        DataType::LowCardinality(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => skip(inner, bytes),
-        DataType::Array(element) | DataType::QBit { element, .. } => skip_elements(bytes, |bytes| skip(element, bytes)),
+        DataType::LowCardinality(inner)
+        | DataType::SimpleAggregateFunction { value: inner, .. } => skip(inner, bytes),
+        DataType::Array(element) | DataType::QBit { element, .. } => {
+            skip_elements(bytes, |bytes| skip(element, bytes))
+        }
         DataType::Map(key, value) => skip_elements(bytes, |bytes| skip(value, skip(key, bytes)?)),
         DataType::Nested(fields) => skip_elements(bytes, |bytes| skip_fields(fields, bytes)),
         DataType::Tuple(fields) => skip_fields(fields, bytes),
@@ -84,7 +87,9 @@ fn number(mut bytes: &[u8]) -> Result<(u64, &[u8]), Reference> {
         bytes = rest;
         number |= u128::from(byte & 0x7F) << shift;
         if byte < 0x80 {
-            return u64::try_from(number).map(|number| (number, bytes)).map_err(|_| Reference::Malformed);
+            return u64::try_from(number)
+                .map(|number| (number, bytes))
+                .map_err(|_| Reference::Malformed);
         }
     }
     Err(Reference::Malformed)

@@ -4,7 +4,10 @@ use super::{LayoutError, RowLayout, Step};
 use crate::rowbinary::data_type::minimum_width_of_fields;
 use crate::rowbinary::{DataType, Field};
 
-pub(super) fn compile(columns: &[(String, DataType)], marked: usize) -> Result<RowLayout, LayoutError> {
+pub(super) fn compile(
+    columns: &[(String, DataType)],
+    marked: usize,
+) -> Result<RowLayout, LayoutError> {
     let mut compiler = Compiler::default();
     let mut ends = Vec::with_capacity(columns.len());
     for (index, (name, data_type)) in columns.iter().enumerate() {
@@ -15,7 +18,12 @@ pub(super) fn compile(columns: &[(String, DataType)], marked: usize) -> Result<R
         }
         ends.push((name.clone(), compiler.here()?));
     }
-    Ok(RowLayout { steps: compiler.steps.into(), choices: compiler.choices.into(), columns: ends.into(), marked })
+    Ok(RowLayout {
+        steps: compiler.steps.into(),
+        choices: compiler.choices.into(),
+        columns: ends.into(),
+        marked,
+    })
 }
 
 #[derive(Default)]
@@ -35,12 +43,17 @@ impl Compiler {
         }
         match data_type {
             DataType::Nullable(inner) => self.nullable(inner),
-            DataType::LowCardinality(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => self.value(inner),
+            DataType::LowCardinality(inner)
+            | DataType::SimpleAggregateFunction { value: inner, .. } => self.value(inner),
             DataType::Array(element) | DataType::QBit { element, .. } => {
-                self.elements(element.fixed_width(), element.minimum_width(), |compiler| compiler.value(element))
+                self.elements(element.fixed_width(), element.minimum_width(), |compiler| {
+                    compiler.value(element)
+                })
             }
             DataType::Map(key, value) => self.elements(
-                key.fixed_width().zip(value.fixed_width()).map(|(key, value)| key.saturating_add(value)),
+                key.fixed_width()
+                    .zip(value.fixed_width())
+                    .map(|(key, value)| key.saturating_add(value)),
                 key.minimum_width().saturating_add(value.minimum_width()),
                 |compiler| {
                     compiler.value(key)?;
@@ -66,7 +79,8 @@ impl Compiler {
     /// Appends the steps over a `Nested`, which is an array of tuples.
     fn nested(&mut self, fields: &[Field]) -> Result<(), LayoutError> {
         let widths = fields.iter().map(|field| field.data_type.fixed_width());
-        let width = widths.reduce(|sum, width| Some(sum?.saturating_add(width?))).unwrap_or(Some(0));
+        let width =
+            widths.reduce(|sum, width| Some(sum?.saturating_add(width?))).unwrap_or(Some(0));
         self.elements(width, minimum_width_of_fields(fields), |compiler| compiler.fields(fields))
     }
 
@@ -162,7 +176,8 @@ impl Compiler {
 fn is_string(data_type: &DataType) -> bool {
     match data_type {
         DataType::String | DataType::Json(_) => true,
-        DataType::LowCardinality(inner) | DataType::SimpleAggregateFunction { value: inner, .. } => is_string(inner),
+        DataType::LowCardinality(inner)
+        | DataType::SimpleAggregateFunction { value: inner, .. } => is_string(inner),
         _ => false,
     }
 }

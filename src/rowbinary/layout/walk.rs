@@ -45,7 +45,12 @@ impl RowLayout {
     /// Goes on with a walk over a row. `bytes` begin where the row begins, also if the walk has come further.
     ///
     /// `ends` receives the ends of the marked columns as they are passed; it must be the same throughout a row.
-    pub(in crate::rowbinary) fn advance(&self, walk: &mut Walk, bytes: &[u8], ends: &mut [usize]) -> Progress {
+    pub(in crate::rowbinary) fn advance(
+        &self,
+        walk: &mut Walk,
+        bytes: &[u8],
+        ends: &mut [usize],
+    ) -> Progress {
         let mut index = walk.step;
         let mut position = walk.position;
         let stop = loop {
@@ -65,13 +70,15 @@ impl RowLayout {
                     let value = position + 1;
                     Ok((if is_null { value } else { string(bytes, value)? }, index + 1))
                 }),
-                Step::FixedElements(width) => {
-                    varuint(bytes, position).map(|(elements, first)| (after(first, elements.saturating_mul(width)), index + 1))
+                Step::FixedElements(width) => varuint(bytes, position).map(|(elements, first)| {
+                    (after(first, elements.saturating_mul(width)), index + 1)
+                }),
+                Step::Nullable { otherwise } => null_flag(bytes, position).map(|is_null| {
+                    (position + 1, if is_null { otherwise as usize } else { index + 1 })
+                }),
+                Step::Choice { choice, end } => {
+                    self.choose(bytes, position, choice, end).map(|chosen| (position + 1, chosen))
                 }
-                Step::Nullable { otherwise } => {
-                    null_flag(bytes, position).map(|is_null| (position + 1, if is_null { otherwise as usize } else { index + 1 }))
-                }
-                Step::Choice { choice, end } => self.choose(bytes, position, choice, end).map(|chosen| (position + 1, chosen)),
                 Step::Jump(to) => Ok((position, to as usize)),
                 Step::Loop { end, minimum } => {
                     varuint(bytes, position).and_then(|(elements, first)| {
@@ -129,7 +136,9 @@ impl RowLayout {
         match begins.get(usize::from(found)) {
             Some(begin) => Ok(*begin as usize),
             None if found == NULL => Ok(end as usize),
-            None => Err(Stop::Malformed(MalformedKind::Discriminator { found, types: begins.len() })),
+            None => {
+                Err(Stop::Malformed(MalformedKind::Discriminator { found, types: begins.len() }))
+            }
         }
     }
 }

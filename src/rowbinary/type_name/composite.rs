@@ -17,7 +17,12 @@ pub(super) fn data_type(cursor: &mut Cursor<'_>, depth: usize) -> Result<DataTyp
 }
 
 /// Parses the rest of a type whose family has been read at `offset`.
-fn of_family(cursor: &mut Cursor<'_>, family: &str, offset: usize, depth: usize) -> Result<DataType, Problem> {
+fn of_family(
+    cursor: &mut Cursor<'_>,
+    family: &str,
+    offset: usize,
+    depth: usize,
+) -> Result<DataType, Problem> {
     if depth > MAX_NESTING {
         return Err((offset, TypeNameErrorKind::TooDeep));
     }
@@ -42,14 +47,21 @@ fn of_family(cursor: &mut Cursor<'_>, family: &str, offset: usize, depth: usize)
         "SimpleAggregateFunction" => parenthesized(cursor, |cursor, opened| {
             let function = cursor.raw_arguments(opened, true)?;
             comma(cursor)?;
-            Ok(DataType::SimpleAggregateFunction { function, value: Box::new(data_type(cursor, depth + 1)?) })
+            Ok(DataType::SimpleAggregateFunction {
+                function,
+                value: Box::new(data_type(cursor, depth + 1)?),
+            })
         }),
         _ => scalar::of_family(cursor, family, offset),
     }
 }
 
 /// `(T)`.
-fn wrapped(cursor: &mut Cursor<'_>, depth: usize, wrap: fn(Box<DataType>) -> DataType) -> Result<DataType, Problem> {
+fn wrapped(
+    cursor: &mut Cursor<'_>,
+    depth: usize,
+    wrap: fn(Box<DataType>) -> DataType,
+) -> Result<DataType, Problem> {
     parenthesized(cursor, |cursor, _| Ok(wrap(Box::new(data_type(cursor, depth + 1)?))))
 }
 
@@ -59,11 +71,15 @@ fn variant(cursor: &mut Cursor<'_>, offset: usize, depth: usize) -> Result<DataT
     // 255 of the 256 values of the discriminator stand for types.
     const MOST_TYPES: usize = 255;
     let types = list(cursor, false, |cursor| data_type(cursor, depth + 1))?;
-    let mut named: Vec<_> = types.into_iter().map(|data_type| (data_type.to_string(), data_type)).collect();
+    let mut named: Vec<_> =
+        types.into_iter().map(|data_type| (data_type.to_string(), data_type)).collect();
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
     named.dedup_by(|(a, _), (b, _)| a == b);
     if named.len() > MOST_TYPES {
-        return Err((offset, TypeNameErrorKind::OutOfRange { what: "the number of types", minimum: 1, maximum: 255 }));
+        return Err((
+            offset,
+            TypeNameErrorKind::OutOfRange { what: "the number of types", minimum: 1, maximum: 255 },
+        ));
     }
     Ok(DataType::Variant(named.into_iter().map(|(_, data_type)| data_type).collect()))
 }

@@ -64,7 +64,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number with an optional sign, which must lie in the given range.
-    pub(super) fn number(&mut self, what: &'static str, minimum: i64, maximum: i64) -> Result<i64, Problem> {
+    pub(super) fn number(
+        &mut self,
+        what: &'static str,
+        minimum: i64,
+        maximum: i64,
+    ) -> Result<i64, Problem> {
         let start = self.offset();
         self.take(b'-');
         let digits = self.position;
@@ -116,7 +121,8 @@ impl<'a> Cursor<'a> {
             if open.is_empty() && (byte == b')' || (one && byte == b',')) {
                 return Ok(arguments);
             }
-            if start > before && byte != b')' && !arguments.is_empty() && !arguments.ends_with('(') {
+            if start > before && byte != b')' && !arguments.is_empty() && !arguments.ends_with('(')
+            {
                 arguments.push(' ');
             }
             match byte {
@@ -129,7 +135,8 @@ impl<'a> Cursor<'a> {
                     open.pop();
                     self.position += 1;
                 }
-                _ => self.skip_while(|byte| !byte.is_ascii_whitespace() && !b"'`\"(),".contains(&byte)),
+                _ => self
+                    .skip_while(|byte| !byte.is_ascii_whitespace() && !b"'`\"(),".contains(&byte)),
             }
             if self.position == start {
                 self.position += 1;

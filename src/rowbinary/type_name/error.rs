@@ -79,5 +79,6 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 fn describe(found: Option<char>) -> String {
-    found.map_or_else(|| "the end".to_owned(), |character| format!("`{}`", character.escape_debug()))
+    found
+        .map_or_else(|| "the end".to_owned(), |character| format!("`{}`", character.escape_debug()))
 }

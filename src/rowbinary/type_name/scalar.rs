@@ -9,13 +9,19 @@ use crate::rowbinary::{DataType, EnumValue, GeoType, IntervalUnit};
 const LONGEST_FIXED_STRING: i64 = 0xFF_FFFF;
 
 /// Parses the rest of such a type, whose family has been read at `offset`.
-pub(super) fn of_family(cursor: &mut Cursor<'_>, family: &str, offset: usize) -> Result<DataType, Problem> {
+pub(super) fn of_family(
+    cursor: &mut Cursor<'_>,
+    family: &str,
+    offset: usize,
+) -> Result<DataType, Problem> {
     if let Some(data_type) = without_parameters(family) {
         return Ok(data_type);
     }
     match family {
         "JSON" => {
-            let parameters = optional(cursor, |cursor| parenthesized(cursor, |cursor, opened| cursor.raw_arguments(opened, false)))?;
+            let parameters = optional(cursor, |cursor| {
+                parenthesized(cursor, |cursor, opened| cursor.raw_arguments(opened, false))
+            })?;
             Ok(DataType::Json(parameters.filter(|parameters| !parameters.is_empty())))
         }
         "Enum8" => {
@@ -30,7 +36,10 @@ pub(super) fn of_family(cursor: &mut Cursor<'_>, family: &str, offset: usize) ->
             let bytes = cursor.number("the length", 1, LONGEST_FIXED_STRING)?;
             Ok(DataType::FixedString(u32::try_from(bytes).unwrap_or(u32::MAX)))
         }),
-        "DateTime" => optional(cursor, |cursor| parenthesized(cursor, |cursor, _| time_zone(cursor))).map(DataType::DateTime),
+        "DateTime" => {
+            optional(cursor, |cursor| parenthesized(cursor, |cursor, _| time_zone(cursor)))
+                .map(DataType::DateTime)
+        }
         "DateTime64" => {
             let parameters = optional(cursor, |cursor| {
                 parenthesized(cursor, |cursor, _| {
@@ -43,19 +52,24 @@ pub(super) fn of_family(cursor: &mut Cursor<'_>, family: &str, offset: usize) ->
             Ok(DataType::DateTime64 { precision, time_zone })
         }
         "Time64" => {
-            let precision = optional(cursor, |cursor| parenthesized(cursor, |cursor, _| digits(cursor, "the precision", 0, 9)))?;
+            let precision = optional(cursor, |cursor| {
+                parenthesized(cursor, |cursor, _| digits(cursor, "the precision", 0, 9))
+            })?;
             Ok(DataType::Time64(precision.unwrap_or(3)))
         }
         "Decimal" => parenthesized(cursor, |cursor, _| {
             let precision = digits(cursor, "the precision", 1, 76)?;
-            let scale = if cursor.take(b',') { digits(cursor, "the scale", 0, precision)? } else { 0 };
+            let scale =
+                if cursor.take(b',') { digits(cursor, "the scale", 0, precision)? } else { 0 };
             Ok(DataType::Decimal { precision, scale })
         }),
         "Decimal32" => decimal(cursor, 9),
         "Decimal64" => decimal(cursor, 18),
         "Decimal128" => decimal(cursor, 38),
         "Decimal256" => decimal(cursor, 76),
-        "AggregateFunction" | "Dynamic" | "Object" => Err((offset, TypeNameErrorKind::CannotBeFramed(family.to_owned()))),
+        "AggregateFunction" | "Dynamic" | "Object" => {
+            Err((offset, TypeNameErrorKind::CannotBeFramed(family.to_owned())))
+        }
         _ => Err(Cursor::unknown_type(offset, family)),
     }
 }
@@ -111,7 +125,10 @@ fn without_parameters(family: &str) -> Option<DataType> {
 }
 
 /// `'name' = number`.
-fn enum_value(cursor: &mut Cursor<'_>, (minimum, maximum): (i64, i64)) -> Result<EnumValue, Problem> {
+fn enum_value(
+    cursor: &mut Cursor<'_>,
+    (minimum, maximum): (i64, i64),
+) -> Result<EnumValue, Problem> {
     let name = cursor.quoted(b'\'', "a quoted name")?.to_owned();
     cursor.expect(b'=', "`=`")?;
     let value = cursor.number("the number of the name", minimum, maximum)?;
@@ -120,14 +137,21 @@ fn enum_value(cursor: &mut Cursor<'_>, (minimum, maximum): (i64, i64)) -> Result
 
 /// `(S)` of a decimal type with a precision of its own.
 fn decimal(cursor: &mut Cursor<'_>, precision: u8) -> Result<DataType, Problem> {
-    parenthesized(cursor, |cursor, _| Ok(DataType::Decimal { precision, scale: digits(cursor, "the scale", 0, precision)? }))
+    parenthesized(cursor, |cursor, _| {
+        Ok(DataType::Decimal { precision, scale: digits(cursor, "the scale", 0, precision)? })
+    })
 }
 
 fn time_zone(cursor: &mut Cursor<'_>) -> Result<String, Problem> {
     cursor.quoted(b'\'', "a quoted time zone").map(str::to_owned)
 }
 
-fn digits(cursor: &mut Cursor<'_>, what: &'static str, minimum: u8, maximum: u8) -> Result<u8, Problem> {
+fn digits(
+    cursor: &mut Cursor<'_>,
+    what: &'static str,
+    minimum: u8,
+    maximum: u8,
+) -> Result<u8, Problem> {
     let digits = cursor.number(what, i64::from(minimum), i64::from(maximum))?;
     Ok(u8::try_from(digits).unwrap_or(maximum))
 }

@@ -65,14 +65,20 @@ const CANONICAL: &[&str] = &[
 #[test]
 fn the_servers_names_are_written_back_as_they_are() {
     for name in CANONICAL {
-        assert_eq!(DataType::parse(name).map(|data_type| data_type.to_string()).as_deref(), Ok(*name));
+        assert_eq!(
+            DataType::parse(name).map(|data_type| data_type.to_string()).as_deref(),
+            Ok(*name)
+        );
     }
 }
 
 #[test]
 fn other_spellings_become_the_servers() {
     for (name, canonical) in [
-        ("  Tuple (\n    a UInt8,\n    `b` Array( String )\n)\t", "Tuple(a UInt8, `b` Array(String))"),
+        (
+            "  Tuple (\n    a UInt8,\n    `b` Array( String )\n)\t",
+            "Tuple(a UInt8, `b` Array(String))",
+        ),
         ("Decimal(5)", "Decimal(5, 0)"),
         ("Decimal32(3)", "Decimal(9, 3)"),
         ("Decimal64(3)", "Decimal(18, 3)"),
@@ -84,9 +90,16 @@ fn other_spellings_become_the_servers() {
         ("JSON()", "JSON"),
         ("JSON(\n    a.b UInt32,\n    SKIP  c\n)", "JSON(a.b UInt32, SKIP c)"),
         ("Variant(UInt8, String, Array(UInt8), String)", "Variant(Array(UInt8), String, UInt8)"),
-        ("SimpleAggregateFunction( max , Nullable(Date))", "SimpleAggregateFunction(max, Nullable(Date))"),
+        (
+            "SimpleAggregateFunction( max , Nullable(Date))",
+            "SimpleAggregateFunction(max, Nullable(Date))",
+        ),
     ] {
-        assert_eq!(DataType::parse(name).map(|data_type| data_type.to_string()).as_deref(), Ok(canonical), "{name}");
+        assert_eq!(
+            DataType::parse(name).map(|data_type| data_type.to_string()).as_deref(),
+            Ok(canonical),
+            "{name}"
+        );
     }
 }
 
@@ -104,16 +117,25 @@ fn errors_say_where_and_what() {
         ("Tuple(é UInt8)", "type `Tuple(é UInt8)`, byte 6: expected a type or a name, found `é`"),
         ("Tuple(`a UInt8)", "type `Tuple(`a UInt8)`, byte 6: the quote is not closed"),
         ("Variant()", "type `Variant()`, byte 8: expected a type, found `)`"),
-        ("FixedString(0)", "type `FixedString(0)`, byte 12: the length must be between 1 and 16777215"),
+        (
+            "FixedString(0)",
+            "type `FixedString(0)`, byte 12: the length must be between 1 and 16777215",
+        ),
         (
             "FixedString(99999999999999999999)",
             "type `FixedString(99999999999999999999)`, byte 12: the length must be between 1 and 16777215",
         ),
         ("Decimal(9, 10)", "type `Decimal(9, 10)`, byte 11: the scale must be between 0 and 9"),
         ("DateTime64(10)", "type `DateTime64(10)`, byte 11: the precision must be between 0 and 9"),
-        ("Enum8('a' = 128)", "type `Enum8('a' = 128)`, byte 12: the number of the name must be between -128 and 127"),
+        (
+            "Enum8('a' = 128)",
+            "type `Enum8('a' = 128)`, byte 12: the number of the name must be between -128 and 127",
+        ),
         ("Enum8('a)", "type `Enum8('a)`, byte 6: the quote is not closed"),
-        ("JSON(a Array(UInt8)", "type `JSON(a Array(UInt8)`, byte 4: the parenthesis is not closed"),
+        (
+            "JSON(a Array(UInt8)",
+            "type `JSON(a Array(UInt8)`, byte 4: the parenthesis is not closed",
+        ),
         ("JSON(a Array(UInt8", "type `JSON(a Array(UInt8`, byte 12: the parenthesis is not closed"),
         (
             "AggregateFunction(sum, UInt64)",
@@ -123,15 +145,23 @@ fn errors_say_where_and_what() {
             "Tuple(a Dynamic(max_types=3))",
             "type `Tuple(a Dynamic(max_types=3))`, byte 8: values of type `Dynamic` cannot be framed in RowBinary",
         ),
-        ("Object('json')", "type `Object('json')`, byte 0: values of type `Object` cannot be framed in RowBinary"),
+        (
+            "Object('json')",
+            "type `Object('json')`, byte 0: values of type `Object` cannot be framed in RowBinary",
+        ),
     ] {
-        assert_eq!(DataType::parse(name).map_err(|error| error.to_string()), Err(message.to_owned()), "{name}");
+        assert_eq!(
+            DataType::parse(name).map_err(|error| error.to_string()),
+            Err(message.to_owned()),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn nesting_is_limited() {
-    let nested = |levels: usize| format!("{}UInt8{}", "Array(".repeat(levels - 1), ")".repeat(levels - 1));
+    let nested =
+        |levels: usize| format!("{}UInt8{}", "Array(".repeat(levels - 1), ")".repeat(levels - 1));
     assert!(DataType::parse(&nested(MAX_NESTING)).is_ok());
     let error = DataType::parse(&nested(MAX_NESTING + 1)).unwrap_err();
     assert_eq!(*error.kind(), TypeNameErrorKind::TooDeep);

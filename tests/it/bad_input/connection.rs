@@ -13,13 +13,19 @@ fn users() -> String {
             <grants>{grants}</grants></{name}>"
         )
     };
-    let read = "<query>GRANT SELECT ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query>";
+    let read =
+        "<query>GRANT SELECT ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query>";
     let write = format!(
         "{read}<query>GRANT INSERT ON default.shipments</query><query>GRANT CREATE TABLE, INSERT ON default.load_state</query><query>GRANT TABLE ENGINE ON ReplacingMergeTree</query>
         <query>GRANT CREATE TABLE, INSERT ON default.load_state_chunks</query><query>GRANT CREATE TABLE, INSERT ON default.load_claims</query>"
     );
     let blind = "<query>GRANT SELECT ON default.customers, SELECT ON system.*</query><query>GRANT INSERT ON default.shipments</query>";
-    format!("<clickhouse><users>{}{}{}</users></clickhouse>", user("reader", read), user("writer", &write), user("blind", blind))
+    format!(
+        "<clickhouse><users>{}{}{}</users></clickhouse>",
+        user("reader", read),
+        user("writer", &write),
+        user("blind", blind)
+    )
 }
 
 #[test]
@@ -28,11 +34,20 @@ fn a_server_that_is_not_there() {
     let orders = few_orders();
     let url = format!("http://127.0.0.1:{port}");
     let impatient = |url: &str| orders.tool_at(url).env("OUTAGE_WAIT", "0s");
-    refuses(&orders, impatient(&url), 2, &[&url, "onnection refused", "--clickhouse-url or CLICKHOUSE_URL"]);
+    refuses(
+        &orders,
+        impatient(&url),
+        2,
+        &[&url, "onnection refused", "--clickhouse-url or CLICKHOUSE_URL"],
+    );
     for url in ["127.0.0.1:8123", "localhost", "tcp://127.0.0.1:9000", "http://", ""] {
         fails(orders.tool_at(url), 2, &["the ClickHouse URL cannot be used"]);
     }
-    fails(impatient("http://no-such-host.invalid:8123"), 2, &["no-such-host.invalid", "CLICKHOUSE_URL"]);
+    fails(
+        impatient("http://no-such-host.invalid:8123"),
+        2,
+        &["no-such-host.invalid", "CLICKHOUSE_URL"],
+    );
 }
 
 #[test]
@@ -44,18 +59,43 @@ fn a_database_that_is_not_there() {
         2,
         &["nowhere", "UNKNOWN_DATABASE", "--clickhouse-db or CLICKHOUSE_DB"],
     );
-    refuses(&orders, orders.tool().args(&["--clickhouse-db", ""]), 2, &["--clickhouse-db or CLICKHOUSE_DB"]);
+    refuses(
+        &orders,
+        orders.tool().args(&["--clickhouse-db", ""]),
+        2,
+        &["--clickhouse-db or CLICKHOUSE_DB"],
+    );
 }
 
 #[test]
 fn passwords_and_rights() {
-    let orders = Orders::on(Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }), 100);
-    let tool = |user: &str, password: &str| orders.tool().env("CLICKHOUSE_USER", user).env("CLICKHOUSE_PASSWORD", password);
+    let orders = Orders::on(
+        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        100,
+    );
+    let tool = |user: &str, password: &str| {
+        orders.tool().env("CLICKHOUSE_USER", user).env("CLICKHOUSE_PASSWORD", password)
+    };
     let right = "pa$$ #1";
-    refuses(&orders, tool("reader", "wrong"), 2, &["AUTHENTICATION_FAILED", "CLICKHOUSE_PASSWORD or --clickhouse-password-file"]);
+    refuses(
+        &orders,
+        tool("reader", "wrong"),
+        2,
+        &["AUTHENTICATION_FAILED", "CLICKHOUSE_PASSWORD or --clickhouse-password-file"],
+    );
     refuses(&orders, tool("nobody", right), 2, &["AUTHENTICATION_FAILED"]);
-    refuses(&orders, tool("reader", right), 3, &["the server refuses the insert", "ACCESS_DENIED", "INSERT"]);
-    refuses(&orders, tool("blind", right), 3, &["the source table default.orders does not exist, or the user has no right to see it"]);
+    refuses(
+        &orders,
+        tool("reader", right),
+        3,
+        &["the server refuses the insert", "ACCESS_DENIED", "INSERT"],
+    );
+    refuses(
+        &orders,
+        tool("blind", right),
+        3,
+        &["the source table default.orders does not exist, or the user has no right to see it"],
+    );
     // A dry run writes nothing, so it needs no right to.
     tool("reader", right).arg("--dry-run").run().expect(0);
     assert_eq!(orders.target_rows(), 0);
@@ -66,7 +106,10 @@ fn passwords_and_rights() {
 /// All the ways to say a password; `$` and `#` need single quotes in `.env`.
 #[test]
 fn the_password_arrives_whichever_way_it_is_given() {
-    let orders = Orders::on(Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }), 100);
+    let orders = Orders::on(
+        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        100,
+    );
     let plain = || {
         let url = orders.server.url();
         crate::support::binary()
@@ -75,14 +118,34 @@ fn the_password_arrives_whichever_way_it_is_given() {
             .env("CLICKHOUSE_URL", url)
     };
     plain().file(".env", "CLICKHOUSE_USER=reader\nCLICKHOUSE_PASSWORD='pa$$ #1'\n").run().expect(0);
-    plain().args(&["--clickhouse-user", "reader", "--clickhouse-password", "pa$$ #1"]).run().expect(0);
-    fails(plain().args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "no-such-file"]), 2, &["no-such-file"]);
-    plain().file("secret", "pa$$ #1\n").args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "secret"]).run().expect(0);
+    plain()
+        .args(&["--clickhouse-user", "reader", "--clickhouse-password", "pa$$ #1"])
+        .run()
+        .expect(0);
+    fails(
+        plain().args(&[
+            "--clickhouse-user",
+            "reader",
+            "--clickhouse-password-file",
+            "no-such-file",
+        ]),
+        2,
+        &["no-such-file"],
+    );
+    plain()
+        .file("secret", "pa$$ #1\n")
+        .args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "secret"])
+        .run()
+        .expect(0);
     let url = orders.server.url().replace("http://", "http://reader:pa$$%20%231@");
     plain().env("CLICKHOUSE_URL", url).run().expect(0);
     // A flag wins over the environment, also where it is the other way to say the same.
-    let tool = plain().file("secret", "pa$$ #1\n").env("CLICKHOUSE_USER", "reader").env("CLICKHOUSE_PASSWORD", "wrong");
+    let tool = plain()
+        .file("secret", "pa$$ #1\n")
+        .env("CLICKHOUSE_USER", "reader")
+        .env("CLICKHOUSE_PASSWORD", "wrong");
     tool.args(&["--clickhouse-password-file", "secret"]).run().expect(0);
-    let tool = plain().env("CLICKHOUSE_USER", "reader").env("CLICKHOUSE_PASSWORD_FILE", "no-such-file");
+    let tool =
+        plain().env("CLICKHOUSE_USER", "reader").env("CLICKHOUSE_PASSWORD_FILE", "no-such-file");
     tool.args(&["--clickhouse-password", "pa$$ #1"]).run().expect(0);
 }

@@ -20,7 +20,11 @@ fn partitions_that_are_none() {
         ("20240", "is not a partition"),
     ] {
         fails(tool().arg(format!("--partition={text}")), 2, &["--partition", part]);
-        fails(tool().env("PARTITION", text), 2, &["--partition", part, "the environment variable PARTITION"]);
+        fails(
+            tool().env("PARTITION", text),
+            2,
+            &["--partition", part, "the environment variable PARTITION"],
+        );
     }
     fails(tool(), 2, &["required", "--partition"]);
 }
@@ -45,14 +49,30 @@ fn malformed_values_name_their_variable() {
     ] {
         let flag = format!("--{}", variable.to_lowercase().replace('_', "-"));
         let origin = format!("the environment variable {variable}");
-        fails(tool().args(&["--partition", "202506"]).env(variable, value), 2, &[&flag, part, &origin]);
+        fails(
+            tool().args(&["--partition", "202506"]).env(variable, value),
+            2,
+            &[&flag, part, &origin],
+        );
         let text = format!("# a comment\n\nexport OTHER=1\n{variable}='{value}'\n");
         let origin = format!("{variable} in .env, line 4");
-        fails(tool().args(&["--partition", "202506"]).file(".env", &text), 2, &[&flag, part, &origin]);
-        let given = fails(tool().args(&["--partition", "202506"]).arg(format!("{flag}={value}")), 2, &[&flag, part]);
+        fails(
+            tool().args(&["--partition", "202506"]).file(".env", &text),
+            2,
+            &[&flag, part, &origin],
+        );
+        let given = fails(
+            tool().args(&["--partition", "202506"]).arg(format!("{flag}={value}")),
+            2,
+            &[&flag, part],
+        );
         assert!(!given.stderr.contains("the value comes from"), "{given}");
     }
-    fails(tool().args(&["--partition", "202506", "--batch-size", "0"]), 2, &["--batch-size", "it must be at least 1"]);
+    fails(
+        tool().args(&["--partition", "202506", "--batch-size", "0"]),
+        2,
+        &["--batch-size", "it must be at least 1"],
+    );
 }
 
 #[test]
@@ -66,8 +86,15 @@ fn bad_lines_of_the_file_are_named_and_not_shown() {
         ("A=1\nB=\"\\hidden-word\"\n", ".env, line 2"),
         ("A=1\nA hidden-word\nA hidden-word\n", ".env, line 2"),
     ] {
-        let output = fails(tool().args(&["--partition", "202506"]).file(".env", text), 2, &[place, "this is not NAME=value"]);
-        assert!(!output.stderr.contains("hidden"), "the line is shown, which may be a password\n{output}");
+        let output = fails(
+            tool().args(&["--partition", "202506"]).file(".env", text),
+            2,
+            &[place, "this is not NAME=value"],
+        );
+        assert!(
+            !output.stderr.contains("hidden"),
+            "the line is shown, which may be a password\n{output}"
+        );
     }
     let binary = tool().args(&["--partition", "202506"]);
     std::fs::write(binary.folder().join(".env"), b"CLICKHOUSE_PASSWORD=hidden\xff\n").unwrap();
@@ -77,18 +104,35 @@ fn bad_lines_of_the_file_are_named_and_not_shown() {
 
 #[test]
 fn flags_that_exclude_each_other() {
-    let both = ["--partition", "202506", "--clickhouse-password", "x", "--clickhouse-password-file", "y"];
+    let both =
+        ["--partition", "202506", "--clickhouse-password", "x", "--clickhouse-password-file", "y"];
     fails(tool().args(&both), 2, &["--clickhouse-password-file"]);
     fails(tool().args(&["--partition", "202506", "-v", "-q"]), 2, &["--quiet"]);
-    fails(tool().args(&["--partition", "202506", "--parition", "202507"]), 2, &["--parition", "--partition"]);
-    fails(tool().args(&["--partition", "202506", "--job", "no-such-job"]), 2, &["no-such-job", "job list"]);
+    fails(
+        tool().args(&["--partition", "202506", "--parition", "202507"]),
+        2,
+        &["--parition", "--partition"],
+    );
+    fails(
+        tool().args(&["--partition", "202506", "--job", "no-such-job"]),
+        2,
+        &["no-such-job", "job list"],
+    );
     fails(binary().args(&["job", "show", "no-such-job"]), 2, &["no-such-job", "job list"]);
-    fails(tool().args(&["--partition", "202506", "--log-file", "no-such-folder/x.log"]), 2, &["no-such-folder/x.log"]);
+    fails(
+        tool().args(&["--partition", "202506", "--log-file", "no-such-folder/x.log"]),
+        2,
+        &["no-such-folder/x.log"],
+    );
 }
 
 /// A summary that cannot be written in the end would be noticed after hours.
 #[test]
 fn a_summary_file_that_cannot_be_written_is_found_first() {
-    let output = fails(tool().args(&["--partition", "202506", "--summary-json", "no-such-folder/x.json"]), 2, &["no-such-folder/x.json"]);
+    let output = fails(
+        tool().args(&["--partition", "202506", "--summary-json", "no-such-folder/x.json"]),
+        2,
+        &["no-such-folder/x.json"],
+    );
     assert!(!output.stderr.contains("127.0.0.1:1"), "the server was asked first\n{output}");
 }

@@ -20,28 +20,48 @@ fn typos_and_contradictions_point_at_the_line() {
         ("join_key = [\"id\"]", "join_key = [\"id\", \"city\"]", ""),
         ("join_key = [\"id\"]", "join_key = []", ""),
         ("time = \"placed\"", "tags = \"x\"", "unknown field `tags`"),
-        ("tags = \"lookup.tags\"", "tags = \"lookup.tags\"\ntags = \"lookup.tags\"", "duplicate key"),
+        (
+            "tags = \"lookup.tags\"",
+            "tags = \"lookup.tags\"\ntags = \"lookup.tags\"",
+            "duplicate key",
+        ),
         ("tags = \"lookup.tags\"", "tags = 1", "expected a string"),
     ] {
         let text = changed(from, to);
         // A contradiction between two tables is shown at the one that came later, and a repeated key where it is repeated.
         let place = match to {
             _ if to.starts_with("join_key") => line(&text, "[lookup]"),
-            _ if to.contains('\n') => format!("line {}", text.lines().take_while(|line| !line.starts_with("letter")).count()),
+            _ if to.contains('\n') => format!(
+                "line {}",
+                text.lines().take_while(|line| !line.starts_with("letter")).count()
+            ),
             _ => line(&text, to),
         };
         refuses(&orders, with(&orders, &text), 2, &["job.toml", &place, part]);
-        fails(binary().file("job.toml", &text).args(&["job", "show", "job.toml"]), 2, &["job.toml", &place, part]);
+        fails(
+            binary().file("job.toml", &text).args(&["job", "show", "job.toml"]),
+            2,
+            &["job.toml", &place, part],
+        );
     }
-    for (text, part) in [("", "missing field"), ("name = 'x'\n", "missing field `source`"), ("\u{0}", "line 1")] {
+    for (text, part) in
+        [("", "missing field"), ("name = 'x'\n", "missing field `source`"), ("\u{0}", "line 1")]
+    {
         refuses(&orders, with(&orders, text), 2, &["job.toml", part]);
     }
     let columns = JOB.find("order_id").unwrap();
     refuses(&orders, with(&orders, &JOB[..columns]), 2, &["job.toml", "[columns] is empty"]);
-    let window =
-        changed("time = \"placed\"\n", "").replace("[target]", "window = { column = \"x\", days_before = 1, days_after = 1 }\n\n[target]");
+    let window = changed("time = \"placed\"\n", "").replace(
+        "[target]",
+        "window = { column = \"x\", days_before = 1, days_after = 1 }\n\n[target]",
+    );
     refuses(&orders, with(&orders, &window), 2, &["job.toml", "must name its time column"]);
-    refuses(&orders, orders.tool().arg("--exclude-dataset-items"), 2, &["dataset-items", "[source.exclusions]"]);
+    refuses(
+        &orders,
+        orders.tool().arg("--exclude-dataset-items"),
+        2,
+        &["dataset-items", "[source.exclusions]"],
+    );
 }
 
 #[test]
@@ -82,7 +102,8 @@ fn expressions_that_are_refused_point_at_the_line() {
         ("rowNumberInAllBlocks()", "rowNumberInAllBlocks"),
     ] {
         let text = changed("\"source.amount * 2\"", &format!("\"\"\"{expression}\"\"\""));
-        let place = format!("job.toml, {}: the expression of column amount", line(&text, "amount = "));
+        let place =
+            format!("job.toml, {}: the expression of column amount", line(&text, "amount = "));
         refuses(&orders, with(&orders, &text), 2, &[&place, part]);
     }
 }
@@ -110,11 +131,18 @@ fn expressions_that_only_look_wrong_are_taken() {
 fn settings_that_the_server_does_not_know_are_named() {
     let orders = few_orders();
     for statement in ["source", "lookup", "insert"] {
-        let text = changed("[columns]", &format!("[settings.{statement}]\nno_such_setting = 1\n\n[columns]"));
+        let text = changed(
+            "[columns]",
+            &format!("[settings.{statement}]\nno_such_setting = 1\n\n[columns]"),
+        );
         let output = with(&orders, &text).run();
-        assert!(matches!(output.status, Some(2 | 3)), "[settings.{statement}] is not checked before the first row\n{output}");
         assert!(
-            output.stderr.contains("no_such_setting") && !output.stderr.contains("cannot be converted"),
+            matches!(output.status, Some(2 | 3)),
+            "[settings.{statement}] is not checked before the first row\n{output}"
+        );
+        assert!(
+            output.stderr.contains("no_such_setting")
+                && !output.stderr.contains("cannot be converted"),
             "[settings.{statement}]\n{output}"
         );
         assert_eq!(orders.target_rows(), 0);

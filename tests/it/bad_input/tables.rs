@@ -12,27 +12,68 @@ fn with(orders: &Orders, text: &str) -> Binary {
 fn tables_and_columns_that_are_not_there() {
     let orders = few_orders();
     let missing = "does not exist, or the user has no right to see it";
-    refuses(&orders, with(&orders, &changed("\"orders\"", "\"orderz\"")), 3, &["the source table", "orderz", missing, "--clickhouse-db"]);
-    refuses(&orders, with(&orders, &changed("\"customers\"", "\"nobody\"")), 3, &["the lookup table", "nobody", missing]);
-    refuses(&orders, orders.tool().args(&["--target-table", "nowhere"]), 3, &["the target table", "nowhere", missing, "--target-table"]);
-    refuses(&orders, orders.tool().args(&["--target-table", "nodb.nowhere"]), 3, &["nodb.nowhere", missing]);
+    refuses(
+        &orders,
+        with(&orders, &changed("\"orders\"", "\"orderz\"")),
+        3,
+        &["the source table", "orderz", missing, "--clickhouse-db"],
+    );
+    refuses(
+        &orders,
+        with(&orders, &changed("\"customers\"", "\"nobody\"")),
+        3,
+        &["the lookup table", "nobody", missing],
+    );
+    refuses(
+        &orders,
+        orders.tool().args(&["--target-table", "nowhere"]),
+        3,
+        &["the target table", "nowhere", missing, "--target-table"],
+    );
+    refuses(
+        &orders,
+        orders.tool().args(&["--target-table", "nodb.nowhere"]),
+        3,
+        &["nodb.nowhere", missing],
+    );
     for (from, to, table) in [
         ("join_key = [\"customer\"]", "join_key = [\"absent\"]", "source"),
         ("join_key = [\"id\"]", "join_key = [\"absent\"]", "lookup"),
         ("time = \"placed\"", "time = \"absent\"", "source"),
-        ("table = \"customers\"", "table = \"customers\"\nwindow = { column = \"absent\", days_before = 1, days_after = 1 }", "lookup"),
+        (
+            "table = \"customers\"",
+            "table = \"customers\"\nwindow = { column = \"absent\", days_before = 1, days_after = 1 }",
+            "lookup",
+        ),
     ] {
         let table = format!("the {table} table");
-        refuses(&orders, with(&orders, &changed(from, to)), 3, &[&table, "it has no column absent, which the job names"]);
+        refuses(
+            &orders,
+            with(&orders, &changed(from, to)),
+            3,
+            &[&table, "it has no column absent, which the job names"],
+        );
     }
     for (key, value) in [("version", "version"), ("deleted", "is_deleted")] {
         let line = format!("{key} = \"{value}\"");
         let (source, rest) = JOB.split_once("[lookup]").unwrap();
-        let source = format!("{}[lookup]{rest}", source.replacen(&line, &format!("{key} = \"absent\""), 1));
-        refuses(&orders, with(&orders, &source), 3, &["the source table", "it has no column absent"]);
+        let source =
+            format!("{}[lookup]{rest}", source.replacen(&line, &format!("{key} = \"absent\""), 1));
+        refuses(
+            &orders,
+            with(&orders, &source),
+            3,
+            &["the source table", "it has no column absent"],
+        );
         let (head, lookup) = JOB.split_once("[lookup]").unwrap();
-        let lookup = format!("{head}[lookup]{}", lookup.replacen(&line, &format!("{key} = \"absent\""), 1));
-        refuses(&orders, with(&orders, &lookup), 3, &["the lookup table", "it has no column absent"]);
+        let lookup =
+            format!("{head}[lookup]{}", lookup.replacen(&line, &format!("{key} = \"absent\""), 1));
+        refuses(
+            &orders,
+            with(&orders, &lookup),
+            3,
+            &["the lookup table", "it has no column absent"],
+        );
     }
 }
 
@@ -40,8 +81,16 @@ fn tables_and_columns_that_are_not_there() {
 fn types_that_do_not_fit() {
     let orders = few_orders();
     let cases = [
-        ("\"source.amount * 2\"", "\"lookup.tags\"", "its column amount is Decimal(18, 2), and Array(String) cannot be converted"),
-        ("order_id = \"source.id\"", "order_id = \"source.id::Nullable(UInt64)\"", "gives Nullable(UInt64)"),
+        (
+            "\"source.amount * 2\"",
+            "\"lookup.tags\"",
+            "its column amount is Decimal(18, 2), and Array(String) cannot be converted",
+        ),
+        (
+            "order_id = \"source.id\"",
+            "order_id = \"source.id::Nullable(UInt64)\"",
+            "gives Nullable(UInt64)",
+        ),
         ("coalesce(lookup.city, 'nowhere')", "lookup.city", "its column note is String"),
         ("letter = \"lookup.letter\"\n", "", "nothing fills its column letter"),
     ];
@@ -62,7 +111,12 @@ fn engines_that_do_not_fit() {
     let server = &orders.server;
     server.query("CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY order_id");
     let plain = || orders.tool().args(&["--target-table", "plain"]);
-    refuses(&orders, plain(), 3, &["plain has the engine MergeTree", "twice", "ReplacingMergeTree"]);
+    refuses(
+        &orders,
+        plain(),
+        3,
+        &["plain has the engine MergeTree", "twice", "ReplacingMergeTree"],
+    );
     assert_eq!(server.text("SELECT count() FROM plain"), "0");
     plain().arg("--dry-run").run().expect(0);
     server.query("CREATE VIEW orders_view AS SELECT * FROM orders");
@@ -73,9 +127,19 @@ fn engines_that_do_not_fit() {
         &["the source table", "orders_view", "its engine is View"],
     );
     server.query("CREATE TABLE orders_memory AS orders ENGINE = Memory");
-    refuses(&orders, with(&orders, &changed("\"orders\"", "\"orders_memory\"")), 3, &["its engine is Memory"]);
+    refuses(
+        &orders,
+        with(&orders, &changed("\"orders\"", "\"orders_memory\"")),
+        3,
+        &["its engine is Memory"],
+    );
     server.query("CREATE TABLE orders_by_day AS orders ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMMDD(placed) ORDER BY id");
-    refuses(&orders, with(&orders, &changed("\"orders\"", "\"orders_by_day\"")), 2, &["is partitioned by toYYYYMMDD(placed)", "id:ID"]);
+    refuses(
+        &orders,
+        with(&orders, &changed("\"orders\"", "\"orders_by_day\"")),
+        2,
+        &["is partitioned by toYYYYMMDD(placed)", "id:ID"],
+    );
     let empty = orders.tool().args(&["--partition", "202507"]).run().expect(0);
     assert!(empty.stderr.contains("has no rows: there is nothing to do"), "{empty}");
     assert_eq!(orders.summary()["status"], "completed");
@@ -93,7 +157,8 @@ fn keys_that_cannot_be_compared() {
     ] {
         let table = format!("customers_{}", type_name.split('(').next().unwrap().to_lowercase());
         orders.server.query(&format!("CREATE TABLE {table} (id String, city Nullable(String), tags Array(String), letter String, version UInt32, is_deleted UInt8, {column} {type_name}) ENGINE = MergeTree ORDER BY id"));
-        let text = changed("table = \"customers\"", &format!("table = \"{table}\"")).replace("join_key = [\"id\"]", "join_key = [\"key\"]");
+        let text = changed("table = \"customers\"", &format!("table = \"{table}\""))
+            .replace("join_key = [\"id\"]", "join_key = [\"key\"]");
         refuses(&orders, with(&orders, &text), 3, &["the lookup table", &table, part]);
     }
     // Both sides alike, which the server would join.
@@ -114,7 +179,12 @@ fn types_that_cannot_be_framed_are_refused_where_they_are_used() {
         ("anything", "toDecimal64OrZero(toString(source.anything), 2)", "Dynamic"),
     ] {
         let text = changed("\"source.amount * 2\"", &format!("\"{expression}\""));
-        refuses(&orders, with(&orders, &text), 3, &["the source table", &format!("its column {column} cannot be streamed"), type_name]);
+        refuses(
+            &orders,
+            with(&orders, &text),
+            3,
+            &["the source table", &format!("its column {column} cannot be streamed"), type_name],
+        );
     }
     orders.tool().run().expect(0);
     orders.assert_complete();

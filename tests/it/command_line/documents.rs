@@ -20,12 +20,18 @@ fn completions_are_made_for_every_shell_and_a_shell_takes_them() {
     let script = binary().args(&["completions", "bash"]).run().expect(0).stdout;
     let asked = "COMP_WORDS=(clickhouse-backfill run --max-f); COMP_CWORD=2; \
         _clickhouse__backfill clickhouse-backfill --max-f run; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let Ok(bash) = Process::new("bash").args(["--norc", "-c"]).arg(format!("{script}\n{asked}")).output() else {
+    let Ok(bash) =
+        Process::new("bash").args(["--norc", "-c"]).arg(format!("{script}\n{asked}")).output()
+    else {
         eprintln!("not run: there is no bash");
         return;
     };
     let said = String::from_utf8_lossy(&bash.stdout);
-    assert!(said.lines().any(|line| line == "--max-failed-chunks"), "{said}\n{}", String::from_utf8_lossy(&bash.stderr));
+    assert!(
+        said.lines().any(|line| line == "--max-failed-chunks"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&bash.stderr)
+    );
 }
 
 #[test]
@@ -38,9 +44,16 @@ fn there_is_a_man_page_for_every_command() {
     let mut expected = vec!["clickhouse-backfill.1".to_owned()];
     for command in clickhouse_backfill::cli::command().get_subcommands() {
         expected.push(format!("clickhouse-backfill-{}.1", command.get_name()));
-        expected.extend(command.get_subcommands().map(|sub| format!("clickhouse-backfill-{}-{}.1", command.get_name(), sub.get_name())));
+        expected.extend(
+            command.get_subcommands().map(|sub| {
+                format!("clickhouse-backfill-{}-{}.1", command.get_name(), sub.get_name())
+            }),
+        );
     }
-    let mut found: Vec<_> = std::fs::read_dir(&pages).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut found: Vec<_> = std::fs::read_dir(&pages)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     expected.sort();
     found.sort();
     assert_eq!(found, expected);

@@ -28,8 +28,15 @@ fn documented() -> BTreeMap<String, Documented> {
         let lines: Vec<&str> = block.trim().lines().collect();
         let (head, rest) = lines.split_first().unwrap();
         let (assignment, words) = rest.split_last().unwrap();
-        let (flag, default) = head.strip_prefix("# ").unwrap().split_once(" (").expect("the default is in parentheses");
-        let (name, value) = assignment.trim_start_matches('#').split_once('=').expect("the last line is the assignment");
+        let (flag, default) = head
+            .strip_prefix("# ")
+            .unwrap()
+            .split_once(" (")
+            .expect("the default is in parentheses");
+        let (name, value) = assignment
+            .trim_start_matches('#')
+            .split_once('=')
+            .expect("the last line is the assignment");
         let entry = Documented {
             flag: flag.to_owned(),
             default: default.strip_suffix(')').unwrap().to_owned(),
@@ -44,7 +51,10 @@ fn documented() -> BTreeMap<String, Documented> {
 /// The variables of the code: every argument of `run` and `plan` that can be given in the environment.
 fn variables(command: &Command, of: &str) -> BTreeMap<String, Arg> {
     let found = command.find_subcommand(of).unwrap();
-    found.get_arguments().filter_map(|arg| Some((arg.get_env()?.to_str()?.to_owned(), arg.clone()))).collect()
+    found
+        .get_arguments()
+        .filter_map(|arg| Some((arg.get_env()?.to_str()?.to_owned(), arg.clone())))
+        .collect()
 }
 
 #[test]
@@ -54,26 +64,44 @@ fn the_example_documents_every_variable_and_no_other() {
     variables.extend(self::variables(&command, "verify"));
     variables.extend(self::variables(&command, "repair"));
     assert!(variables.len() > 15, "{:?}", variables.keys());
-    assert_eq!(documented.keys().collect::<Vec<_>>(), variables.keys().collect::<Vec<_>>(), ".env.example against the code");
-    let assigned =
-        example().lines().filter(|line| line.trim_start_matches('#').split_once('=').is_some_and(|(name, _)| is_name(name))).count();
+    assert_eq!(
+        documented.keys().collect::<Vec<_>>(),
+        variables.keys().collect::<Vec<_>>(),
+        ".env.example against the code"
+    );
+    let assigned = example()
+        .lines()
+        .filter(|line| {
+            line.trim_start_matches('#').split_once('=').is_some_and(|(name, _)| is_name(name))
+        })
+        .count();
     assert_eq!(assigned, documented.len(), "there are assignments outside of the blocks");
     for (name, Documented { flag, default, words, value }) in &documented {
         let arg = &variables[name];
-        assert_eq!(flag.split(' ').next().unwrap().trim_start_matches("--"), arg.get_long().unwrap(), "{name}");
+        assert_eq!(
+            flag.split(' ').next().unwrap().trim_start_matches("--"),
+            arg.get_long().unwrap(),
+            "{name}"
+        );
         assert!(words.len() > 20 && words.ends_with('.'), "{name} is not explained: {words:?}");
         match arg.get_default_values() {
             [in_code] => {
                 assert_eq!(default, &format!("default: {}", in_code.to_str().unwrap()), "{name}");
                 assert_eq!(value.as_str(), in_code, "the line of {name} shows the default");
             }
-            _ => assert!(default.starts_with("no default") && !value.is_empty(), "{name}: {default}"),
+            _ => {
+                assert!(default.starts_with("no default") && !value.is_empty(), "{name}: {default}")
+            }
         }
     }
     // The others must not have variables of their own, which would be documented nowhere.
     for other in ["plan", "history"] {
         let others = self::variables(&command, other);
-        assert!(others.keys().all(|name| documented.contains_key(name)), "{other}: {:?}", others.keys());
+        assert!(
+            others.keys().all(|name| documented.contains_key(name)),
+            "{other}: {:?}",
+            others.keys()
+        );
     }
 }
 
@@ -86,14 +114,25 @@ fn help_names_every_variable_with_its_flag() {
     for command in ["run", "verify", "repair"] {
         let help = binary().args(&[command, "--help"]).run().expect(0).stdout;
         // The short form wraps in the middle of things.
-        let short = binary().args(&[command, "-h"]).run().expect(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let short = binary()
+            .args(&[command, "-h"])
+            .run()
+            .expect(0)
+            .stdout
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         for (name, arg) in variables(&clickhouse_backfill::cli::command(), command) {
             let part = help
                 .split("\n      --")
                 .find(|part| part.starts_with(arg.get_long().unwrap()))
                 .unwrap_or_else(|| panic!("{name} is not in\n{help}"));
             assert!(part.contains(&format!("[env: {name}")), "{part}");
-            assert!(short.contains(&format!("[env: {name}=]")) || short.contains(&format!("[env: {name}]")), "{name} is not in\n{short}");
+            assert!(
+                short.contains(&format!("[env: {name}=]"))
+                    || short.contains(&format!("[env: {name}]")),
+                "{name} is not in\n{short}"
+            );
         }
     }
 }
@@ -102,21 +141,39 @@ fn help_names_every_variable_with_its_flag() {
 fn the_example_works_unchanged_and_with_every_line_taken() {
     let orders = Orders::on(Server::start(), 100);
     let run = orders.tool().file(".env", &example()).run().expect(0);
-    assert!(run.stderr.contains("batches     100,000 rows or 128.0 MiB as native blocks; up to "), "{run}");
+    assert!(
+        run.stderr.contains("batches     100,000 rows or 128.0 MiB as native blocks; up to "),
+        "{run}"
+    );
     orders.assert_complete();
 
     // Every line taken: the values are accepted, until the files that they name are missed.
     let taken: String =
-        example().lines().map(|line| if is_assignment(line) { format!("{}\n", &line[1..]) } else { format!("{line}\n") }).collect();
-    let without_file = taken.lines().filter(|line| !line.contains("=/") && !line.starts_with("PARTITIONS=")).collect::<Vec<_>>().join("\n");
+        example()
+            .lines()
+            .map(|line| {
+                if is_assignment(line) { format!("{}\n", &line[1..]) } else { format!("{line}\n") }
+            })
+            .collect();
+    let without_file = taken
+        .lines()
+        .filter(|line| !line.contains("=/") && !line.starts_with("PARTITIONS="))
+        .collect::<Vec<_>>()
+        .join("\n");
     // The port of the example may be taken.
-    let tool = binary().arg("run").env("CLICKHOUSE_URL", "http://127.0.0.1:1").env("METRICS_LISTEN", "0").env("OUTAGE_WAIT", "0s");
+    let tool = binary()
+        .arg("run")
+        .env("CLICKHOUSE_URL", "http://127.0.0.1:1")
+        .env("METRICS_LISTEN", "0")
+        .env("OUTAGE_WAIT", "0s");
     let nowhere = tool.file(".env", &without_file).run().expect(2);
     assert!(nowhere.stderr.contains("the connection to http://127.0.0.1:1/ failed"), "{nowhere}");
 }
 
 fn is_assignment(line: &str) -> bool {
-    line.strip_prefix('#').and_then(|rest| rest.split_once('=')).is_some_and(|(name, _)| is_name(name))
+    line.strip_prefix('#')
+        .and_then(|rest| rest.split_once('='))
+        .is_some_and(|(name, _)| is_name(name))
 }
 
 /// A dry run with its own idea of the partition and the batches, so that nothing but what a test adds says them.
@@ -192,7 +249,15 @@ fn the_file_is_looked_for_in_the_current_folder_only() {
     let output = command
         .env_clear()
         .current_dir(&inner)
-        .args(["run", "--partition", "202506", "--clickhouse-url", "http://127.0.0.1:1", "--outage-wait", "0"])
+        .args([
+            "run",
+            "--partition",
+            "202506",
+            "--clickhouse-url",
+            "http://127.0.0.1:1",
+            "--outage-wait",
+            "0",
+        ])
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("the connection to"), "{output:?}");

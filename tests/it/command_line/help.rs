@@ -14,7 +14,11 @@ fn every_command_explains_itself_with_examples() {
         let output = binary().args(&arguments).run().expect(0);
         assert_eq!(output.stderr, "");
         assert!(!output.stdout.contains('\u{1b}'), "{output}");
-        assert!(output.stdout.contains("Examples:\n  clickhouse-backfill "), "`{}` has no examples\n{output}", arguments.join(" "));
+        assert!(
+            output.stdout.contains("Examples:\n  clickhouse-backfill "),
+            "`{}` has no examples\n{output}",
+            arguments.join(" ")
+        );
         for sub in command.get_subcommands() {
             path.push(sub.get_name().to_owned());
             visit(sub, path);
@@ -37,7 +41,8 @@ fn the_version_is_that_of_the_crate() {
 /// The files of the built-in jobs.
 fn built_in() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/job/builtin");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() >= 2);
     files
@@ -47,15 +52,25 @@ fn built_in() -> Vec<PathBuf> {
 fn jobs_are_listed_and_shown_as_they_are() {
     let list = binary().args(&["job", "list"]).run().expect(0);
     assert_eq!(list.stderr, "");
-    let names: Vec<_> = list.stdout.lines().map(|line| line.split_once(' ').expect("a name and a description").0).collect();
+    let names: Vec<_> = list
+        .stdout
+        .lines()
+        .map(|line| line.split_once(' ').expect("a name and a description").0)
+        .collect();
     let files = built_in();
-    let stems: Vec<_> = files.iter().map(|file| file.file_stem().unwrap().to_str().unwrap()).collect();
+    let stems: Vec<_> =
+        files.iter().map(|file| file.file_stem().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, stems, "listed and there");
     for (file, name) in files.iter().zip(stems) {
         let shown = binary().args(&["job", "show", name]).run().expect(0);
-        assert_eq!((shown.stdout, shown.stderr.as_str()), (std::fs::read_to_string(file).unwrap(), ""), "{name}");
+        assert_eq!(
+            (shown.stdout, shown.stderr.as_str()),
+            (std::fs::read_to_string(file).unwrap(), ""),
+            "{name}"
+        );
     }
     let text = format!("# kept\r\n{JOB}\n\n# to the last blank  ");
-    let shown = binary().file("mine.toml", &text).args(&["job", "show", "mine.toml"]).run().expect(0);
+    let shown =
+        binary().file("mine.toml", &text).args(&["job", "show", "mine.toml"]).run().expect(0);
     assert_eq!((shown.stdout, shown.stderr.as_str()), (text, ""));
 }

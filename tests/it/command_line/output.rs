@@ -21,7 +21,8 @@ fn shape(value: &Value) -> String {
         Value::String(_) => "text".to_owned(),
         Value::Array(_) => "array".to_owned(),
         Value::Object(fields) => {
-            let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}: {}", shape(value))).collect();
+            let fields: Vec<_> =
+                fields.iter().map(|(name, value)| format!("{name}: {}", shape(value))).collect();
             format!("{{{}}}", fields.join(", "))
         }
     }
@@ -65,15 +66,29 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
     ] {
         assert_eq!(orders.figure(name), figure, "{name}\n{summary}");
     }
-    let texts = ["status", "job", "partition", "source", "target"].map(|name| summary[name].as_str().unwrap().to_owned());
+    let texts = ["status", "job", "partition", "source", "target"]
+        .map(|name| summary[name].as_str().unwrap().to_owned());
     let database = orders.server.database();
     assert_eq!(
         texts,
-        ["completed".into(), "shipments".into(), PARTITION.into(), format!("{database}.orders"), format!("{database}.shipments")]
+        [
+            "completed".into(),
+            "shipments".into(),
+            PARTITION.into(),
+            format!("{database}.orders"),
+            format!("{database}.shipments")
+        ]
     );
     let seconds = |name: &str| summary["seconds"][name].as_f64().unwrap();
-    assert!(seconds("total") >= seconds("plan") + seconds("lookup") + seconds("stream") - 0.01 && seconds("stream") > 0.0, "{summary}");
-    assert!(orders.figure("bytes_written") > 600 * rows && orders.figure("bytes_read") > 500 * rows, "{summary}");
+    assert!(
+        seconds("total") >= seconds("plan") + seconds("lookup") + seconds("stream") - 0.01
+            && seconds("stream") > 0.0,
+        "{summary}"
+    );
+    assert!(
+        orders.figure("bytes_written") > 600 * rows && orders.figure("bytes_read") > 500 * rows,
+        "{summary}"
+    );
     // What a person reads says the same.
     for part in [
         "orders processed         1,960".to_owned(),
@@ -89,11 +104,19 @@ fn a_dry_run_and_a_sample_say_so_and_print_rows() {
     let orders = orders();
     let output = orders.tool().args(&["--dry-run", "--sample", "2"]).run().expect(0);
     assert_eq!(orders.target_rows(), 0);
-    assert_eq!((orders.summary()["dry_run"].clone(), orders.figure("inserted_rows")), (true.into(), 1_960));
+    assert_eq!(
+        (orders.summary()["dry_run"].clone(), orders.figure("inserted_rows")),
+        (true.into(), 1_960)
+    );
     assert!(output.stderr.contains("dry run done, nothing was written"), "{output}");
     assert_eq!(output.stdout.matches("──\n").count(), 2, "{output}");
-    for column in ["order_id", "customer", "placed", "amount", "note", "tags", "letter", "version"] {
-        assert_eq!(output.stdout.lines().filter(|line| line.starts_with(&format!("{column} "))).count(), 2, "{column}\n{output}");
+    for column in ["order_id", "customer", "placed", "amount", "note", "tags", "letter", "version"]
+    {
+        assert_eq!(
+            output.stdout.lines().filter(|line| line.starts_with(&format!("{column} "))).count(),
+            2,
+            "{column}\n{output}"
+        );
     }
     assert!(output.stdout.contains("2025-06-"), "{output}");
 }
@@ -117,15 +140,28 @@ fn json_log_lines_are_one_object_each() {
     proxy.after_request_with(b"-source-").reset_at(Direction::ToClient, 100_000, 1);
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let output = orders.tool_at(&proxy.url()).args(&["--log-format", "json", "-v", "--log-file"]).arg(&log).run().expect(0);
+    let output = orders
+        .tool_at(&proxy.url())
+        .args(&["--log-format", "json", "-v", "--log-file"])
+        .arg(&log)
+        .run()
+        .expect(0);
     let text = std::fs::read_to_string(&log).unwrap();
     for (what, text) in [("the log file", text.as_str()), ("stderr", output.stderr.as_str())] {
         let mut warnings = 0;
         for line in text.lines() {
-            let event: Value =
-                serde_json::from_str(line).unwrap_or_else(|error| panic!("{what}: {error} in the line\n{line}\nof\n{output}"));
-            assert!(event["level"].is_string() && event["timestamp"].is_string() && event["message"].is_string(), "{what}: {line}");
-            warnings += usize::from(event["level"] == "WARN" && event["chunk"] == 1 && event["attempt"] == 1);
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|error| {
+                panic!("{what}: {error} in the line\n{line}\nof\n{output}")
+            });
+            assert!(
+                event["level"].is_string()
+                    && event["timestamp"].is_string()
+                    && event["message"].is_string(),
+                "{what}: {line}"
+            );
+            warnings += usize::from(
+                event["level"] == "WARN" && event["chunk"] == 1 && event["attempt"] == 1,
+            );
         }
         assert_eq!(warnings, 1, "{what} says that the chunk was read again\n{text}");
     }
@@ -160,27 +196,45 @@ fn without_a_terminal_progress_is_a_line_now_and_then() {
     // It has no ledger, so that the two do not exclude each other.
     let machine = orders.tool_at(&proxy.url()).args(&["--dry-run", "--log-format", "json"]).spawn();
     let tool = orders.tool_at(&proxy.url()).args(&["-v", "-v", "--log-format", "text"]);
-    let running = tool.envs(&[("TERM", "xterm-256color"), ("CLICOLOR_FORCE", "1"), ("COLORTERM", "truecolor")]).spawn();
+    let running = tool
+        .envs(&[("TERM", "xterm-256color"), ("CLICOLOR_FORCE", "1"), ("COLORTERM", "truecolor")])
+        .spawn();
     assert!(process::wait_until(Duration::from_secs(60), || proxy.fired() == 2));
     std::thread::sleep(Duration::from_secs(11));
     proxy.pass();
     let output = running.wait().expect(0);
     assert_eq!(output.stdout, "");
     assert!(!output.stderr.contains(['\u{1b}', '\r', '\u{8}']), "{output}");
-    let lines: Vec<_> = output.stderr.lines().filter(|line| line.starts_with("inserted ") && line.contains(" in flight")).collect();
+    let lines: Vec<_> = output
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("inserted ") && line.contains(" in flight"))
+        .collect();
     assert_eq!(lines.len(), 1, "11 s of streaming\n{output}");
-    for part in ["rows of 1,960 (", "0 retries", "read is the bottleneck", "waiting: rows from the server for 1 chunk, none came for "] {
+    for part in [
+        "rows of 1,960 (",
+        "0 retries",
+        "read is the bottleneck",
+        "waiting: rows from the server for 1 chunk, none came for ",
+    ] {
         assert!(lines[0].contains(part), "{part} in {lines:?}");
     }
     let output = machine.wait().expect(0);
-    let events: Vec<Value> = output.stderr.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let events: Vec<Value> = output
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
     let progress: Vec<_> = events.iter().filter(|event| event["message"] == "progress").collect();
     assert_eq!(progress.len(), 1, "11 s of streaming\n{output}");
     assert_eq!(
         (&progress[0]["phase"], &progress[0]["expected_rows"], &progress[0]["bottleneck"]),
         (&"stream".into(), &1960.into(), &"read".into())
     );
-    assert!(progress[0]["waiting"].as_str().unwrap().starts_with("rows from the server"), "{progress:?}");
+    assert!(
+        progress[0]["waiting"].as_str().unwrap().starts_with("rows from the server"),
+        "{progress:?}"
+    );
     let silent = orders.tool().arg("--no-progress").run().expect(0);
     assert!(silent.stderr.contains("done: shipments"), "{silent}");
 }

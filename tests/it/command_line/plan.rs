@@ -10,7 +10,10 @@ fn statements(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for part in text.split("-- ").filter(|part| !part.trim().is_empty()) {
         let (title, sql) = part.split_once('\n').unwrap();
-        found.push((title.to_owned(), sql.trim_end().strip_suffix(';').expect("a statement ends in a semicolon").to_owned()));
+        found.push((
+            title.to_owned(),
+            sql.trim_end().strip_suffix(';').expect("a statement ends in a semicolon").to_owned(),
+        ));
     }
     found
 }
@@ -74,7 +77,8 @@ fn the_plan_shows_tables_columns_and_chunks_and_moves_nothing() {
         format!("orders, partition {PARTITION}: 1,100 stored rows in 2 parts"),
         "customers by id".to_owned(),
         "shipments (ReplacingMergeTree), 8 columns".to_owned(),
-        "note      String                both    concat(source.note, ' to ', coalesce(lookup.city,".to_owned(),
+        "note      String                both    concat(source.note, ' to ', coalesce(lookup.city,"
+            .to_owned(),
         "chunk 1   the whole partition".to_owned(),
     ] {
         assert!(text.contains(&part), "{part:?} is not in\n{text}");
@@ -88,15 +92,30 @@ fn statements_of_the_built_in_jobs_are_accepted() {
     for file in ["observations", "traces", "dataset_run_items_rmt", "events_2025_12"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scripts/sql/{file}.sql"));
         // A file holds its statements one after the other, with a semicolon at the end of each only.
-        for statement in std::fs::read_to_string(path).unwrap().split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        for statement in std::fs::read_to_string(path)
+            .unwrap()
+            .split(";\n")
+            .filter(|statement| !statement.trim().is_empty())
+        {
             server.query(statement);
         }
     }
     // A row each, since a partition without rows has no chunk.
     server.query("INSERT INTO observations (id, trace_id, project_id, start_time) VALUES ('it''s \\\\', 't', 'p', '2025-06-01 00:00:00')");
-    server.query("INSERT INTO traces (id, project_id, timestamp) VALUES ('t', 'p', '2025-06-01 00:00:00')");
+    server.query(
+        "INSERT INTO traces (id, project_id, timestamp) VALUES ('t', 'p', '2025-06-01 00:00:00')",
+    );
     for (job, count) in [("langfuse-events", 6), ("langfuse-trace-roots", 4)] {
-        let tool = || binary().envs(&server.environment()).args(&["plan", "--partition", PARTITION, "--sql", "--job", job]);
+        let tool = || {
+            binary().envs(&server.environment()).args(&[
+                "plan",
+                "--partition",
+                PARTITION,
+                "--sql",
+                "--job",
+                job,
+            ])
+        };
         assert_eq!(accepted(&server, &silent(tool().run().expect(0))).len(), count, "{job}");
         if job == "langfuse-events" {
             let text = silent(tool().arg("--exclude-dataset-items").run().expect(0));
@@ -110,9 +129,14 @@ fn statements_of_the_built_in_jobs_are_accepted() {
 #[test]
 fn the_plan_measures_how_long_a_run_would_take() {
     let orders = Orders::on(Server::start(), 30_000);
-    let text = silent(plan(&orders).args(&["--batch-size", "1000", "--measure", "300ms"]).run().expect(0));
-    let head = text.lines().find(|line| line.starts_with("estimate, from a dry run of ")).unwrap_or_else(|| panic!("{text}"));
-    let numbers: Vec<u64> = head.split(' ').filter_map(|word| word.replace(',', "").parse().ok()).collect();
+    let text =
+        silent(plan(&orders).args(&["--batch-size", "1000", "--measure", "300ms"]).run().expect(0));
+    let head = text
+        .lines()
+        .find(|line| line.starts_with("estimate, from a dry run of "))
+        .unwrap_or_else(|| panic!("{text}"));
+    let numbers: Vec<u64> =
+        head.split(' ').filter_map(|word| word.replace(',', "").parse().ok()).collect();
     // Rows that were measured, and rows a second.
     assert!((1..=30_000).contains(&numbers[0]) && numbers[1] > 100, "{head}");
     for line in ["  this partition    ", "  0.5 billion rows  ", "  2.5 billion rows  "] {

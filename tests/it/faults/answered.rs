@@ -35,17 +35,27 @@ const LASTING: [(u32, &str); 8] = [
 #[test]
 fn errors_of_inserts_that_pass_are_tried_again_and_shown() {
     let behind = Behind::start();
-    behind.proxy.after_request_with(INSERT).answer(PASSING.map(|(code, name)| exception(code, name)));
+    behind
+        .proxy
+        .after_request_with(INSERT)
+        .answer(PASSING.map(|(code, name)| exception(code, name)));
     // Small batches, so that each error meets a batch of its own.
     let tool = behind.orders.tool_at(&behind.proxy.url());
-    let output = tool.args(&["--batch-size", "500", "--inserters", "14", "--max-retries", "14"]).run().expect(0);
+    let output = tool
+        .args(&["--batch-size", "500", "--inserters", "14", "--max-retries", "14"])
+        .run()
+        .expect(0);
     assert_eq!(behind.proxy.fired(), PASSING.len(), "{output}");
     assert_eq!(behind.orders.figure("retries"), PASSING.len() as u64, "{output}");
     assert_eq!(behind.orders.figure("errors"), 0, "{output}");
     for (code, name) in PASSING {
         let line = output.stderr.lines().find(|line| line.contains(name)).unwrap_or_default();
         // One that ends a statement from outside may come when its rows are written.
-        let outcome = if code == 159 { "it is not known whether the rows arrived" } else { "no row was inserted" };
+        let outcome = if code == 159 {
+            "it is not known whether the rows arrived"
+        } else {
+            "no row was inserted"
+        };
         for part in [&format!("Code: {code}."), "the same bytes are sent again", outcome] {
             assert!(line.contains(part), "{part} of {name}\n{output}");
         }
@@ -56,8 +66,14 @@ fn errors_of_inserts_that_pass_are_tried_again_and_shown() {
 #[test]
 fn an_insert_of_which_the_quorum_is_not_known_is_ambiguous() {
     let behind = Behind::start();
-    let output = behind.survives(|proxy| proxy.after_request_with(INSERT).answer([exception(319, "UNKNOWN_STATUS_OF_INSERT")]));
-    let line = output.stderr.lines().find(|line| line.contains("UNKNOWN_STATUS_OF_INSERT")).unwrap_or_default();
+    let output = behind.survives(|proxy| {
+        proxy.after_request_with(INSERT).answer([exception(319, "UNKNOWN_STATUS_OF_INSERT")])
+    });
+    let line = output
+        .stderr
+        .lines()
+        .find(|line| line.contains("UNKNOWN_STATUS_OF_INSERT"))
+        .unwrap_or_default();
     assert!(line.contains("it is not known whether the rows arrived"), "{output}");
 }
 
@@ -68,13 +84,20 @@ fn errors_of_reading_that_pass_are_tried_again_and_shown() {
         behind.begin_again();
         let errors = [(202, "TOO_MANY_SIMULTANEOUS_QUERIES"), (999, "KEEPER_EXCEPTION")];
         let before = behind.proxy.fired();
-        behind.proxy.after_request_with(marker).answer(errors.map(|(code, name)| exception(code, name)));
+        behind
+            .proxy
+            .after_request_with(marker)
+            .answer(errors.map(|(code, name)| exception(code, name)));
         let output = behind.tool().run().expect(0);
         assert_eq!(behind.proxy.fired(), before + errors.len(), "{output}");
         for (_, name) in errors {
             assert!(output.stderr.contains(name), "{name}\n{output}");
         }
-        assert_eq!((behind.orders.figure("retries"), behind.orders.figure("errors")), (2, 0), "{output}");
+        assert_eq!(
+            (behind.orders.figure("retries"), behind.orders.figure("errors")),
+            (2, 0),
+            "{output}"
+        );
         behind.orders.assert_complete();
     }
 }
@@ -84,9 +107,14 @@ fn errors_of_reading_that_pass_are_tried_again_and_shown() {
 fn a_gateway_that_has_no_server_is_tried_again() {
     let behind = Behind::start();
     let page = "<html><body>502 Bad Gateway</body></html>";
-    let answer = format!("HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
+    let answer = format!(
+        "HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+        page.len()
+    );
     for marker in [LOOKUP, SOURCE, INSERT] {
-        let output = behind.survives(|proxy| proxy.after_request_with(marker).answer([answer.clone().into_bytes()]));
+        let output = behind.survives(|proxy| {
+            proxy.after_request_with(marker).answer([answer.clone().into_bytes()])
+        });
         assert!(output.stderr.contains("502 Bad Gateway"), "{output}");
     }
 }
@@ -97,12 +125,16 @@ fn a_gateway_that_has_no_server_for_a_while_is_an_outage() {
     let behind = Behind::start();
     let running = behind.half_way_with(behind.tool().args(&["--max-retries", "0"]));
     let before = behind.proxy.fired();
-    let answer = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
+    let answer =
+        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
     behind.proxy.after_request_with(b"query_id=").answer(vec![answer; 6]);
     behind.proxy.reset_all();
     let output = running.wait().expect(0);
     assert_eq!(behind.proxy.fired(), before + 6, "{output}");
-    assert!(output.stderr.contains("the server answers again") && behind.orders.figure("outages") >= 1, "{output}");
+    assert!(
+        output.stderr.contains("the server answers again") && behind.orders.figure("outages") >= 1,
+        "{output}"
+    );
     assert_eq!(behind.orders.figure("errors"), 0, "{output}");
     behind.orders.assert_complete();
 }
@@ -118,10 +150,18 @@ fn errors_that_stay_end_the_run_at_once_in_the_servers_words() {
         let output = behind.tool().args(&["--inserters", "1"]).run().expect(1);
         assert_eq!(behind.proxy.fired(), before + 1, "tried once\n{output}");
         assert_eq!(behind.orders.figure("retries"), 0, "{output}");
-        assert!(!output.stderr.contains("a chunk failed"), "other chunks would meet the same\n{output}");
+        assert!(
+            !output.stderr.contains("a chunk failed"),
+            "other chunks would meet the same\n{output}"
+        );
         assert!(behind.orders.figure("errors") >= 1, "{output}");
-        let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-        for part in [format!("this is error {code} of a test. ({name})"), "after 1 attempt".to_owned(), "hint: ".to_owned()] {
+        let last_words =
+            output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
+        for part in [
+            format!("this is error {code} of a test. ({name})"),
+            "after 1 attempt".to_owned(),
+            "hint: ".to_owned(),
+        ] {
             assert!(last_words.contains(&part), "{part}\n{output}");
         }
     }

@@ -6,15 +6,22 @@ use crate::support::Direction;
 #[test]
 fn a_response_that_is_reset_or_cut_is_read_again() {
     let behind = Behind::start();
-    let output = behind.survives(|proxy| proxy.after_request_with(LOOKUP).reset_at(Direction::ToClient, 200_000, 1));
+    let output = behind.survives(|proxy| {
+        proxy.after_request_with(LOOKUP).reset_at(Direction::ToClient, 200_000, 1)
+    });
     assert!(output.stderr.contains("loading attributes broke off"), "{output}");
     for offset in [0, 2_000_000] {
-        let output = behind.survives(|proxy| proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, offset, 1));
+        let output = behind.survives(|proxy| {
+            proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, offset, 1)
+        });
         assert!(output.stderr.contains("the chunk is read again"), "{output}");
     }
     // A clean end of the connection is none of the answer, which is chunked.
-    behind.survives(|proxy| proxy.after_request_with(LOOKUP).cut_at(Direction::ToClient, 200_000, 1));
-    let output = behind.survives(|proxy| proxy.after_request_with(SOURCE).cut_at(Direction::ToClient, 3_000_000, 1));
+    behind
+        .survives(|proxy| proxy.after_request_with(LOOKUP).cut_at(Direction::ToClient, 200_000, 1));
+    let output = behind.survives(|proxy| {
+        proxy.after_request_with(SOURCE).cut_at(Direction::ToClient, 3_000_000, 1)
+    });
     assert!(output.stderr.contains("the chunk is read again"), "{output}");
     // What batches of the broken attempt inserted is told apart.
     assert!(behind.orders.figure("repeated_rows") > 0, "{output}");
@@ -28,8 +35,11 @@ fn a_response_that_is_cut_at_a_row_boundary_is_read_again() {
     for marker in [LOOKUP, SOURCE] {
         let rows = behind.rows_of(marker, "LIMIT 300");
         assert!(rows.len() > 128 * 1024, "more than what is held back: {}", rows.len());
-        let mut answer =
-            format!("HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", rows.len()).into_bytes();
+        let mut answer = format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+            rows.len()
+        )
+        .into_bytes();
         answer.extend_from_slice(&rows);
         answer.extend_from_slice(b"\r\n");
         behind.survives(|proxy| proxy.after_request_with(marker).answer([answer]));
@@ -42,7 +52,10 @@ fn a_response_that_is_cut_at_a_row_boundary_is_read_again() {
 #[test]
 fn a_flipped_byte_of_the_protocol_is_noticed() {
     let behind = Behind::start();
-    behind.survives(|proxy| proxy.after_request_with(LOOKUP).flip_byte_at(Direction::ToClient, 0, 1));
-    behind.survives(|proxy| proxy.after_request_with(SOURCE).flip_byte_at(Direction::ToClient, 9, 1));
-    behind.survives(|proxy| proxy.after_request_with(INSERT).flip_byte_at(Direction::ToClient, 3, 1));
+    behind
+        .survives(|proxy| proxy.after_request_with(LOOKUP).flip_byte_at(Direction::ToClient, 0, 1));
+    behind
+        .survives(|proxy| proxy.after_request_with(SOURCE).flip_byte_at(Direction::ToClient, 9, 1));
+    behind
+        .survives(|proxy| proxy.after_request_with(INSERT).flip_byte_at(Direction::ToClient, 3, 1));
 }

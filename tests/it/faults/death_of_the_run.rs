@@ -14,8 +14,12 @@ fn a_killed_run_can_be_run_again() {
     running.signal("KILL");
     assert_eq!(running.wait().status, None);
     behind.proxy.pass();
-    let reading = "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-source-%'";
-    assert!(process::wait_until(SOON, || behind.orders.server.text(reading) == "0"), "the dead run's query goes on");
+    let reading =
+        "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-source-%'";
+    assert!(
+        process::wait_until(SOON, || behind.orders.server.text(reading) == "0"),
+        "the dead run's query goes on"
+    );
     behind.tool().run().expect(0);
     behind.orders.assert_complete();
 }

@@ -50,12 +50,18 @@ fn a_server_that_is_killed_while_a_batch_arrives_or_before_it_is_acknowledged() 
 
 #[test]
 fn a_listener_that_is_closed_and_opened_again() {
-    let mut behind = Behind::on(Server::start_with(ServerOptions { fixed_port: true, ..ServerOptions::default() }));
+    let mut behind = Behind::on(Server::start_with(ServerOptions {
+        fixed_port: true,
+        ..ServerOptions::default()
+    }));
     let running = behind.half_way_with(behind.tool().args(&PATIENCE));
     behind.orders.server.stop_listening();
     behind.proxy.pass();
     let refused = behind.proxy.accepted();
-    assert!(process::wait_until(Duration::from_secs(30), || behind.proxy.accepted() > refused), "the run tries again");
+    assert!(
+        process::wait_until(Duration::from_secs(30), || behind.proxy.accepted() > refused),
+        "the run tries again"
+    );
     behind.orders.server.start_listening();
     let output = running.wait().expect(0);
     assert!(behind.orders.figure("retries") >= 1, "{output}");

@@ -9,19 +9,26 @@ fn a_target_that_changes_under_the_run_ends_it() {
     let behind = Behind::start();
     let server = &behind.orders.server;
     let table = server.text("SHOW CREATE TABLE shipments FORMAT TSVRaw");
-    for (change, name) in
-        [("ALTER TABLE shipments DROP COLUMN letter", "NO_SUCH_COLUMN_IN_TABLE"), ("DROP TABLE shipments SYNC", "UNKNOWN_TABLE")]
-    {
+    for (change, name) in [
+        ("ALTER TABLE shipments DROP COLUMN letter", "NO_SUCH_COLUMN_IN_TABLE"),
+        ("DROP TABLE shipments SYNC", "UNKNOWN_TABLE"),
+    ] {
         let running = behind.half_way();
         server.query(change);
         behind.proxy.pass();
         let output = running.wait().expect(1);
-        let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
+        let last_words =
+            output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
         for part in [name, "shipments", "hint: "] {
             assert!(last_words.contains(part), "{part}\n{output}");
         }
         // An insert that was under way when the table went is aborted, and tried again; the error itself is met once.
-        assert!(["failed after 1 attempt", "failed after 2 attempts"].iter().any(|words| last_words.contains(words)), "{output}");
+        assert!(
+            ["failed after 1 attempt", "failed after 2 attempts"]
+                .iter()
+                .any(|words| last_words.contains(words)),
+            "{output}"
+        );
         assert_eq!(behind.orders.summary()["status"], "failed", "{output}");
         server.query("DROP TABLE IF EXISTS shipments SYNC");
         server.query(&table);
@@ -38,9 +45,17 @@ fn a_source_that_changes_under_the_run_ends_it() {
     behind.orders.server.query("ALTER TABLE orders RENAME COLUMN note TO remark");
     behind.proxy.reset_all();
     let output = running.wait().expect(1);
-    assert!(output.stderr.contains("UNKNOWN_IDENTIFIER") && output.stderr.contains("hint: "), "{output}");
+    assert!(
+        output.stderr.contains("UNKNOWN_IDENTIFIER") && output.stderr.contains("hint: "),
+        "{output}"
+    );
     // The reset counts unless it is taken for an outage; the error itself is met once.
-    assert!(["after 1 attempt\n", "after 2 attempts\n"].iter().any(|words| output.stderr.contains(words)), "{output}");
+    assert!(
+        ["after 1 attempt\n", "after 2 attempts\n"]
+            .iter()
+            .any(|words| output.stderr.contains(words)),
+        "{output}"
+    );
     behind.orders.server.query("ALTER TABLE orders RENAME COLUMN remark TO note");
     behind.proxy.pass();
     behind.tool().run().expect(0);

@@ -36,13 +36,29 @@ impl Texts {
     }
 
     fn tool(&self) -> Binary {
-        let tool = binary().file("job.toml", JOB).envs(&self.server.environment()).env("PARTITION", "id:all");
-        let tool = tool.args(&["run", "--job", "job.toml", "--chunk-rows", "131072", "--batch-size", "20000", "--readers", "1"]);
+        let tool = binary()
+            .file("job.toml", JOB)
+            .envs(&self.server.environment())
+            .env("PARTITION", "id:all");
+        let tool = tool.args(&[
+            "run",
+            "--job",
+            "job.toml",
+            "--chunk-rows",
+            "131072",
+            "--batch-size",
+            "20000",
+            "--readers",
+            "1",
+        ]);
         tool.arg("--summary-json").arg(self.folder.path().join("summary.json"))
     }
 
     fn summary(&self) -> Value {
-        serde_json::from_str(&std::fs::read_to_string(self.folder.path().join("summary.json")).unwrap()).unwrap()
+        serde_json::from_str(
+            &std::fs::read_to_string(self.folder.path().join("summary.json")).unwrap(),
+        )
+        .unwrap()
     }
 
     fn copied(&self) -> u64 {
@@ -51,7 +67,9 @@ impl Texts {
 
     #[track_caller]
     fn assert_complete(&self) {
-        let hash = |sql: &str| self.server.text(&format!("SELECT count(), sum(sipHash64(*)) FROM ({sql})"));
+        let hash = |sql: &str| {
+            self.server.text(&format!("SELECT count(), sum(sipHash64(*)) FROM ({sql})"))
+        };
         assert_eq!(
             hash("SELECT id, number, version FROM copies FINAL"),
             hash("SELECT id, toUInt32(text) AS number, version FROM stored FINAL")
@@ -64,9 +82,14 @@ fn the_other_chunks_go_on() {
     let texts = Texts::start(&[200_000]);
     let output = texts.tool().run().expect(1);
     let summary = texts.summary();
-    assert_eq!((summary["status"].as_str(), summary["failed_chunks"].as_u64()), (Some("failed"), Some(1)), "{summary}");
+    assert_eq!(
+        (summary["status"].as_str(), summary["failed_chunks"].as_u64()),
+        (Some("failed"), Some(1)),
+        "{summary}"
+    );
     assert!(summary["error"].as_str().unwrap().contains("CANNOT_PARSE_TEXT"), "{summary}");
-    let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
+    let last_words =
+        output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
     for part in [
         "1 of 4 chunks failed; the others are done",
         "chunk 2: inserting a batch of",
@@ -89,7 +112,10 @@ fn the_other_chunks_go_on() {
 fn too_many_failed_chunks_stop_the_run() {
     let texts = Texts::start(&[100, 200_000, 300_000, 440_000]);
     let output = texts.tool().args(&["--max-failed-chunks", "1"]).run().expect(1);
-    assert!(output.stderr.contains("2 of 4 chunks failed, more than are allowed: the run was stopped"), "{output}");
+    assert!(
+        output.stderr.contains("2 of 4 chunks failed, more than are allowed: the run was stopped"),
+        "{output}"
+    );
     assert_eq!(texts.summary()["failed_chunks"], 2, "{output}");
     let output = texts.tool().args(&["--max-failed-chunks", "0"]).run().expect(1);
     assert!(output.stderr.contains("1 of 4 chunks failed, more than are allowed"), "{output}");

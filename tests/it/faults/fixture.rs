@@ -94,12 +94,17 @@ pub fn wait_for_fault(proxy: &Proxy, before: usize) {
 
 /// How often the server has thrown an error, by its name.
 pub fn thrown(server: &Server, name: &str) -> u64 {
-    server.text(&format!("SELECT sum(value) FROM system.errors WHERE name = '{name}'")).parse().unwrap()
+    server
+        .text(&format!("SELECT sum(value) FROM system.errors WHERE name = '{name}'"))
+        .parse()
+        .unwrap()
 }
 
 /// An error of the server as it answers with one before the first row.
 pub fn exception(code: u32, name: &str) -> Vec<u8> {
-    let words = format!("Code: {code}. DB::Exception: this is error {code} of a test. ({name}) (version 26.7.3.1 (official build))\n");
+    let words = format!(
+        "Code: {code}. DB::Exception: this is error {code} of a test. ({name}) (version 26.7.3.1 (official build))\n"
+    );
     format!(
         "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=UTF-8\r\nX-ClickHouse-Exception-Code: {code}\r\n\
          Connection: close\r\nContent-Length: {}\r\n\r\n{words}",

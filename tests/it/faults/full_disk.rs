@@ -15,7 +15,9 @@ const MIB: usize = 1 << 20;
 
 /// None where no server can have a disk of its own.
 fn start() -> Option<Behind> {
-    disks_are_allowed().then(|| Behind::on(Server::start_with(ServerOptions { disk_mib: Some(512), ..Default::default() })))
+    disks_are_allowed().then(|| {
+        Behind::on(Server::start_with(ServerOptions { disk_mib: Some(512), ..Default::default() }))
+    })
 }
 
 /// What takes the room; gone when it is dropped.
@@ -36,7 +38,9 @@ impl Filler {
     /// No file can be made, although there is room for bytes.
     fn of_files(server: &Server) -> Self {
         let folder = Self::folder(server);
-        let full = (0..200_000).find_map(|number| File::create(folder.0.join(number.to_string())).err()).expect("the disk has few files");
+        let full = (0..200_000)
+            .find_map(|number| File::create(folder.0.join(number.to_string())).err())
+            .expect("the disk has few files");
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
         folder
     }
@@ -58,13 +62,25 @@ impl Drop for Filler {
 fn a_run_waits_until_there_is_room_again() {
     let Some(behind) = start() else { return };
     let server = &behind.orders.server;
-    for (fill, words) in [(Filler::of_bytes as fn(&Server) -> Filler, "not enough space"), (Filler::of_files, "No space left on device")] {
+    for (fill, words) in [
+        (Filler::of_bytes as fn(&Server) -> Filler, "not enough space"),
+        (Filler::of_files, "No space left on device"),
+    ] {
         behind.begin_again();
-        let running = behind.half_way_with(behind.tool().args(&["--max-retries", "20", "--log-file", "run.log"]));
+        let running = behind.half_way_with(behind.tool().args(&[
+            "--max-retries",
+            "20",
+            "--log-file",
+            "run.log",
+        ]));
         let log = running.folder().join("run.log");
         let full = fill(server);
         behind.proxy.pass();
-        let tried = || fs::read_to_string(&log).is_ok_and(|log| log.contains(words) && log.contains("the same bytes are sent again"));
+        let tried = || {
+            fs::read_to_string(&log).is_ok_and(|log| {
+                log.contains(words) && log.contains("the same bytes are sent again")
+            })
+        };
         assert!(process::wait_until(SOON, tried), "{words}: {}", fs::read_to_string(&log).unwrap());
         drop(full);
         let output = running.wait().expect(0);
@@ -84,7 +100,8 @@ fn a_run_that_has_waited_long_enough_says_what_is_safe() {
     let full = Filler::of_bytes(&behind.orders.server);
     behind.proxy.pass();
     let output = running.wait().expect(1);
-    let last_words = output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
+    let last_words =
+        output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
     for part in [
         "inserting a batch of 2,000 rows",
         "failed after 2 attempts",

@@ -14,9 +14,13 @@ fn a_run_that_has_too_few_file_descriptors_says_so() {
     let forget = || behind.orders.server.query("DROP TABLE IF EXISTS load_claims SYNC");
     for files in [6, 8, 10, 11, 12, 13, 14, 15, 17, 20] {
         forget();
-        let output = behind.tool().args(&["--inserters", "4", "--max-retries", "2"]).open_files(files).run();
+        let output =
+            behind.tool().args(&["--inserters", "4", "--max-retries", "2"]).open_files(files).run();
         assert!(!output.stderr.contains("panicked"), "{files} files\n{output}");
-        assert!(!output.stderr.contains("cannot be reached"), "the server is there, {files} files\n{output}");
+        assert!(
+            !output.stderr.contains("cannot be reached"),
+            "the server is there, {files} files\n{output}"
+        );
         match output.status {
             Some(0) => behind.orders.assert_complete(),
             Some(1 | 2) => {

@@ -17,7 +17,8 @@ fn wait_for_outage(running: &Running) {
 fn an_outage_does_not_use_up_retries() {
     let behind = Behind::start();
     // No retry is allowed at all.
-    let running = behind.half_way_with(behind.tool().args(&["--max-retries", "0", "--log-file", "run.log"]));
+    let running =
+        behind.half_way_with(behind.tool().args(&["--max-retries", "0", "--log-file", "run.log"]));
     behind.proxy.refuse();
     behind.proxy.reset_all();
     wait_for_outage(&running);
@@ -36,7 +37,14 @@ fn an_outage_does_not_use_up_retries() {
 #[test]
 fn what_an_outage_ended_is_still_allowed_its_retries() {
     let behind = Behind::start();
-    let running = behind.half_way_with(behind.tool().args(&["--max-retries", "1", "--readers", "1", "--log-file", "run.log"]));
+    let running = behind.half_way_with(behind.tool().args(&[
+        "--max-retries",
+        "1",
+        "--readers",
+        "1",
+        "--log-file",
+        "run.log",
+    ]));
     behind.proxy.refuse();
     behind.proxy.reset_all();
     wait_for_outage(&running);
@@ -45,7 +53,11 @@ fn what_an_outage_ended_is_still_allowed_its_retries() {
     // The statement is sent again after a pause of at least a quarter of a second.
     behind.proxy.after_request_with(SOURCE).answer([exception(241, "MEMORY_LIMIT_EXCEEDED")]);
     let output = running.wait().expect(0);
-    assert_eq!(behind.proxy.fired(), before + 1, "the one retry that is allowed was needed\n{output}");
+    assert_eq!(
+        behind.proxy.fired(),
+        before + 1,
+        "the one retry that is allowed was needed\n{output}"
+    );
     behind.orders.assert_complete();
 }
 
@@ -56,7 +68,12 @@ fn a_server_that_stays_away_ends_the_run() {
     behind.proxy.refuse();
     behind.proxy.reset_all();
     let output = running.wait().expect(1);
-    for part in ["the server could not be reached for 1 s", "refused", "what was inserted stays", "run the same command again"] {
+    for part in [
+        "the server could not be reached for 1 s",
+        "refused",
+        "what was inserted stays",
+        "run the same command again",
+    ] {
         assert!(output.stderr.contains(part), "{part}\n{output}");
     }
     behind.proxy.pass();
@@ -76,7 +93,8 @@ fn inserts_in_flight_get_their_time_after_a_signal_and_no_more() {
     assert_eq!(behind.orders.summary()["status"], "interrupted");
     behind.proxy.pass();
     let server = &behind.orders.server;
-    let inserting = "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-insert-%'";
+    let inserting =
+        "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-insert-%'";
     assert!(process::wait_until(SOON, || server.text(inserting) == "0"), "the insert goes on");
     behind.tool().run().expect(0);
     behind.orders.assert_complete();
@@ -101,19 +119,33 @@ fn what_comes_before_the_first_row_outlasts_an_outage() {
     for label in ["inspect", "functions", "ledger", "plan", "schema"] {
         let before = behind.proxy.fired();
         behind.begin_again();
-        behind.proxy.after_request_with(format!("-{label}-").as_bytes()).reset_at(Direction::ToClient, 0, 1);
+        behind.proxy.after_request_with(format!("-{label}-").as_bytes()).reset_at(
+            Direction::ToClient,
+            0,
+            1,
+        );
         let output = behind.tool().args(&["--max-retries", "0"]).run().expect(0);
         assert_eq!(behind.proxy.fired(), before + 1, "{label}\n{output}");
         behind.orders.assert_complete();
     }
     // It ends when that has been long enough.
-    for (label, words) in [("plan", "of the table default.orders failed"), ("ledger", "the ledger's table default.load_state failed")] {
-        behind.proxy.after_request_with(format!("-{label}-").as_bytes()).reset_at(Direction::ToClient, 0, 1000);
+    for (label, words) in [
+        ("plan", "of the table default.orders failed"),
+        ("ledger", "the ledger's table default.load_state failed"),
+    ] {
+        behind.proxy.after_request_with(format!("-{label}-").as_bytes()).reset_at(
+            Direction::ToClient,
+            0,
+            1000,
+        );
         let output = behind.tool().args(&["--outage-wait", "1s"]).run().expect(1);
         assert!(output.stderr.contains(words), "{label}: {words}\n{output}");
         behind.proxy.pass();
     }
-    assert_eq!(behind.orders.server.text("SELECT count() FROM load_claims FINAL WHERE status = 'held'"), "0");
+    assert_eq!(
+        behind.orders.server.text("SELECT count() FROM load_claims FINAL WHERE status = 'held'"),
+        "0"
+    );
 }
 
 #[test]

@@ -30,8 +30,12 @@ fn the_beginning_of_an_exception_is_no_row() {
     let rows = behind.rows_of(SOURCE, "LIMIT 400");
     assert!(rows.len() > 128 * 1024, "more than what is held back: {}", rows.len());
     // Whatever lengths of strings its letters mean, there are rows in it.
-    let words = format!("Code: 60. DB::Exception: {}", "there is no such table, and that is said at length; ".repeat(1000));
-    let mut answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let words = format!(
+        "Code: 60. DB::Exception: {}",
+        "there is no such table, and that is said at length; ".repeat(1000)
+    );
+    let mut answer =
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for piece in [rows.as_slice(), words.as_bytes()] {
         answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
         answer.extend_from_slice(piece);
@@ -59,10 +63,13 @@ fn pieces_that_end_anywhere_in_a_quotation_are_values() {
     ));
     behind.tool().run().expect(0);
     let rows = behind.rows_of(LOOKUP, "");
-    let starts: Vec<_> = (0..rows.len() - QUOTATION.len()).filter(|&index| rows[index..].starts_with(QUOTATION.as_bytes())).collect();
+    let starts: Vec<_> = (0..rows.len() - QUOTATION.len())
+        .filter(|&index| rows[index..].starts_with(QUOTATION.as_bytes()))
+        .collect();
     assert!(starts.len() >= QUOTATION.len(), "{} quotations", starts.len());
     let answer = |offsets: std::ops::RangeInclusive<usize>| {
-        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_vec();
+        let mut answer =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_vec();
         let mut piece = |bytes: &[u8]| {
             answer.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
             answer.extend_from_slice(bytes);
@@ -80,8 +87,14 @@ fn pieces_that_end_anywhere_in_a_quotation_are_values() {
     behind.begin_again();
     behind.proxy.after_request_with(LOOKUP).answer([answer(1..=QUOTATION.len() - 1)]);
     let output = behind.tool().run().expect(0);
-    assert_eq!((behind.proxy.fired(), behind.orders.figure("retries"), behind.orders.figure("errors")), (1, 0, 0), "{output}");
+    assert_eq!(
+        (behind.proxy.fired(), behind.orders.figure("retries"), behind.orders.figure("errors")),
+        (1, 0, 0),
+        "{output}"
+    );
     behind.orders.assert_complete();
     // A piece that ends with the whole of it cannot be told from an exception. Reading again gives other pieces, and loses nothing.
-    behind.survives(|proxy| proxy.after_request_with(LOOKUP).answer([answer(QUOTATION.len()..=QUOTATION.len())]));
+    behind.survives(|proxy| {
+        proxy.after_request_with(LOOKUP).answer([answer(QUOTATION.len()..=QUOTATION.len())])
+    });
 }

@@ -40,7 +40,11 @@ impl Plain {
         server.query("TRUNCATE TABLE shipments");
         server.query("INSERT INTO shipments SELECT * FROM plain");
         self.behind.orders.assert_complete();
-        assert_eq!(self.count("count()"), self.count("uniqExact(customer, order_id)"), "rows without FINAL\n{output}");
+        assert_eq!(
+            self.count("count()"),
+            self.count("uniqExact(customer, order_id)"),
+            "rows without FINAL\n{output}"
+        );
     }
 
     /// Runs in spite of a fault.
@@ -59,10 +63,15 @@ impl Plain {
 #[test]
 fn inserts_that_are_cut_and_reads_that_are_repeated_leave_not_one_row_too_many() {
     let plain = Plain::start();
-    let output = plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
+    let output = plain
+        .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
     assert!(output.stderr.contains("it is not known whether the rows arrived"), "{output}");
-    plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToServer, 500_000, 1));
-    let output = plain.survives(|proxy| proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, 8_000_000, 1));
+    plain.survives(|proxy| {
+        proxy.after_request_with(INSERT).reset_at(Direction::ToServer, 500_000, 1)
+    });
+    let output = plain.survives(|proxy| {
+        proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, 8_000_000, 1)
+    });
     assert!(plain.behind.orders.figure("repeated_rows") > 0, "batches were sent twice\n{output}");
     // Without a window, what is sent twice stays; that must be allowed.
     let server = &plain.behind.orders.server;
@@ -106,7 +115,11 @@ fn a_batch_with_other_rows_is_not_taken_for_the_one_before() {
     plain.behind.proxy.pass();
     let output = running.wait().expect(0);
     assert!(output.stderr.contains("the chunk is read again"), "{output}");
-    assert_eq!(plain.count("countIf(order_id = 1 AND note LIKE 'changed to %')"), 1, "the changed row arrived\n{output}");
+    assert_eq!(
+        plain.count("countIf(order_id = 1 AND note LIKE 'changed to %')"),
+        1,
+        "the changed row arrived\n{output}"
+    );
     // What a changed source costs: the rows of that batch are there twice. Those of the others are not.
     assert_eq!(plain.count("count() - uniqExact(customer, order_id)"), 2000, "{output}");
 }
@@ -119,7 +132,8 @@ fn a_source_that_was_merged_meanwhile_gives_the_same_batches() {
     server.query("CREATE TABLE pieces AS orders ENGINE = MergeTree PARTITION BY toYYYYMM(placed) ORDER BY (customer, id)");
     server.query("SYSTEM STOP MERGES pieces");
     for part in 0..4 {
-        server.query(&format!("INSERT INTO pieces SELECT * FROM orders FINAL WHERE id % 4 = {part}"));
+        server
+            .query(&format!("INSERT INTO pieces SELECT * FROM orders FINAL WHERE id % 4 = {part}"));
     }
     let source = "\"orders\"\nfinal = true\nversion = \"version\"\ndeleted = \"is_deleted\"";
     let job = JOB.replace(source, "\"pieces\"");
@@ -133,8 +147,16 @@ fn a_source_that_was_merged_meanwhile_gives_the_same_batches() {
     plain.behind.proxy.reset_all();
     plain.behind.proxy.pass();
     let output = running.wait().expect(0);
-    assert!(output.stderr.contains("the chunk is read again") && plain.behind.orders.figure("repeated_rows") > 0, "{output}");
-    assert_eq!(plain.count("count()").to_string(), server.text("SELECT count() FROM pieces"), "{output}");
+    assert!(
+        output.stderr.contains("the chunk is read again")
+            && plain.behind.orders.figure("repeated_rows") > 0,
+        "{output}"
+    );
+    assert_eq!(
+        plain.count("count()").to_string(),
+        server.text("SELECT count() FROM pieces"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -143,9 +165,12 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     let server = &plain.behind.orders.server;
     server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 2");
     let output = plain.tool().run().expect(3);
-    for part in
-        ["recognizes the last 2 blocks", "would stay twice", "MODIFY SETTING non_replicated_deduplication_window = ", "--allow-duplicates"]
-    {
+    for part in [
+        "recognizes the last 2 blocks",
+        "would stay twice",
+        "MODIFY SETTING non_replicated_deduplication_window = ",
+        "--allow-duplicates",
+    ] {
         assert!(output.stderr.contains(part), "{part}\n{output}");
     }
     server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 1000");
@@ -166,8 +191,13 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     assert_eq!(plain.count("count()"), 0);
     // With a window of its own, the view's table counts every row once as well.
     server.query("ALTER TABLE sums MODIFY SETTING non_replicated_deduplication_window = 1000");
-    let output = plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
-    assert_eq!(server.text("SELECT sum(orders) FROM sums"), plain.count("count()").to_string(), "{output}");
+    let output = plain
+        .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
+    assert_eq!(
+        server.text("SELECT sum(orders) FROM sums"),
+        plain.count("count()").to_string(),
+        "{output}"
+    );
     // Into a table that collapses rows it is only said.
     server.script(
         "CREATE TABLE more (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
@@ -175,7 +205,10 @@ fn targets_that_do_not_recognize_enough_are_refused() {
          CREATE MATERIALIZED VIEW more_adding TO more AS SELECT customer, count() AS orders FROM shipments GROUP BY customer",
     );
     let output = plain.behind.tool().run().expect(0);
-    assert!(output.stderr.contains("default.more (SummingMergeTree) is filled by a view"), "{output}");
+    assert!(
+        output.stderr.contains("default.more (SummingMergeTree) is filled by a view"),
+        "{output}"
+    );
 }
 
 /// Profiles in which blocks are not recognized. A block that the target has and one of its views has not is recognized by the one, and still goes
@@ -184,9 +217,16 @@ fn targets_that_do_not_recognize_enough_are_refused() {
 fn profiles_that_forget_blocks_are_not_followed() {
     let settings = ["insert_deduplicate", "deduplicate_blocks_in_dependent_materialized_views"];
     let settings: String = settings.map(|name| format!("<{name}>0</{name}>")).concat();
-    let newer = ["deduplicate_insert", "deduplicate_insert_select"].map(|name| format!("<{name}>disable</{name}>")).concat();
-    let profile = format!("<clickhouse><profiles><default>{settings}{newer}</default></profiles></clickhouse>");
-    let plain = Plain::on(Server::start_with(ServerOptions { users_xml: Some(profile), ..Default::default() }));
+    let newer = ["deduplicate_insert", "deduplicate_insert_select"]
+        .map(|name| format!("<{name}>disable</{name}>"))
+        .concat();
+    let profile = format!(
+        "<clickhouse><profiles><default>{settings}{newer}</default></profiles></clickhouse>"
+    );
+    let plain = Plain::on(Server::start_with(ServerOptions {
+        users_xml: Some(profile),
+        ..Default::default()
+    }));
     let server = &plain.behind.orders.server;
     server.script(
         "CREATE TABLE sums (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
@@ -194,9 +234,15 @@ fn profiles_that_forget_blocks_are_not_followed() {
          --;;
          CREATE MATERIALIZED VIEW adding TO sums AS SELECT customer, count() AS orders FROM plain GROUP BY customer",
     );
-    let assert_sums =
-        |output: &Output| assert_eq!(server.text("SELECT sum(orders) FROM sums"), plain.count("count()").to_string(), "{output}");
-    let output = plain.survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
+    let assert_sums = |output: &Output| {
+        assert_eq!(
+            server.text("SELECT sum(orders) FROM sums"),
+            plain.count("count()").to_string(),
+            "{output}"
+        )
+    };
+    let output = plain
+        .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
     assert_sums(&output);
 
     // A table without room for more parts: the server refuses for now, when the target has the block already.
@@ -205,7 +251,8 @@ fn profiles_that_forget_blocks_are_not_followed() {
     server.query("SYSTEM STOP MERGES sums");
     server.query("ALTER TABLE sums MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 1, max_delay_to_insert = 1");
     let running = plain.tool().spawn();
-    let refused = || server.text("SELECT sum(value) FROM system.errors WHERE name = 'TOO_MANY_PARTS'") != "0";
+    let refused =
+        || server.text("SELECT sum(value) FROM system.errors WHERE name = 'TOO_MANY_PARTS'") != "0";
     assert!(process::wait_until(SOON, refused), "the view was not refused");
     server.query("ALTER TABLE sums RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
     let output = running.wait().expect(0);
@@ -221,7 +268,10 @@ fn a_job_that_forbids_recognizing_blocks_is_refused() {
         let job = format!("{JOB}\n[settings.insert]\n{setting} = \"disable\"\n");
         let tool = || plain.behind.tool().file("job.toml", &job);
         let output = tool().args(&["--target-table", "plain"]).run().expect(3);
-        for part in [format!("the job sets {setting} = 'disable'"), format!("hint: without {setting} under [settings.insert] of the job")] {
+        for part in [
+            format!("the job sets {setting} = 'disable'"),
+            format!("hint: without {setting} under [settings.insert] of the job"),
+        ] {
             assert!(output.stderr.contains(&part), "{part}\n{output}");
         }
         assert_eq!(plain.count("count()"), 0);
@@ -236,16 +286,37 @@ fn beginning_anew_over_rows_that_are_there_is_refused() {
     plain.tool().run().expect(0);
     let rows = plain.count("count()");
     let output = plain.tool().run().expect(3);
-    for part in ["default.plain has rows", "would be there twice", "hint: TRUNCATE TABLE `default`.`plain`", "hint: --allow-duplicates"] {
+    for part in [
+        "default.plain has rows",
+        "would be there twice",
+        "hint: TRUNCATE TABLE `default`.`plain`",
+        "hint: --allow-duplicates",
+    ] {
         assert!(output.stderr.contains(part), "{part}\n{output}");
     }
     let server = &plain.behind.orders.server;
     assert_eq!(plain.count("count()"), rows);
-    assert_eq!(server.text("SELECT count() FROM load_state FINAL WHERE is_current AND status = 'completed'"), "1", "the load is as it was");
-    assert_eq!(server.text("SELECT count() FROM load_claims FINAL WHERE status = 'held'"), "0", "its claim was given back");
+    assert_eq!(
+        server
+            .text("SELECT count() FROM load_state FINAL WHERE is_current AND status = 'completed'"),
+        "1",
+        "the load is as it was"
+    );
+    assert_eq!(
+        server.text("SELECT count() FROM load_claims FINAL WHERE status = 'held'"),
+        "0",
+        "its claim was given back"
+    );
     // Without --restart there is nothing to do, however large batches would be.
     let proxy = &plain.behind.proxy;
-    let plainly = |rows: &str| plain.behind.orders.resuming_tool_at(&proxy.url()).args(&["--target-table", "plain", "--batch-size", rows]);
+    let plainly = |rows: &str| {
+        plain.behind.orders.resuming_tool_at(&proxy.url()).args(&[
+            "--target-table",
+            "plain",
+            "--batch-size",
+            rows,
+        ])
+    };
     let output = plainly("3000").run().expect(0);
     assert!(output.stderr.contains("there is nothing to do"), "{output}");
     // An unfinished one goes on under its own tokens, if its batches are the same.

@@ -15,7 +15,10 @@ fn an_interrupted_run_finishes_what_is_in_flight_and_can_be_run_again() {
         let running = behind.half_way();
         running.signal(signal);
         let output = running.wait().expect(130);
-        assert!(output.stderr.contains(&format!("SIG{signal}: finishing the inserts in flight")), "{output}");
+        assert!(
+            output.stderr.contains(&format!("SIG{signal}: finishing the inserts in flight")),
+            "{output}"
+        );
         assert!(output.stderr.contains("run the same command again"), "{output}");
         let summary = behind.orders.summary();
         assert_eq!(summary["status"], "interrupted", "{summary}");
@@ -37,7 +40,11 @@ fn a_run_that_is_interrupted_while_attributes_load_has_inserted_nothing() {
     wait_for_fault(&behind.proxy, 0);
     running.signal("TERM");
     let output = running.wait().expect(130);
-    assert_eq!((behind.orders.figure("inserted_rows"), behind.orders.target_rows()), (0, 0), "{output}");
+    assert_eq!(
+        (behind.orders.figure("inserted_rows"), behind.orders.target_rows()),
+        (0, 0),
+        "{output}"
+    );
     assert_eq!(behind.orders.summary()["status"], "interrupted");
 }
 

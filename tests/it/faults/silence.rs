@@ -10,14 +10,17 @@ use super::fixture::{Behind, INSERT, SOON, SOURCE};
 use crate::orders::Orders;
 use crate::support::{Deaf, Direction, Proxy, Server, process};
 use bytes::Bytes;
-use clickhouse_backfill::clickhouse::{Connection, Endpoint, Error, ErrorClass, QueryPrefix, Settings, Timeouts, WireCompression};
+use clickhouse_backfill::clickhouse::{
+    Connection, Endpoint, Error, ErrorClass, QueryPrefix, Settings, Timeouts, WireCompression,
+};
 
 /// What is waited for in these tests.
 const SHORT: Duration = Duration::from_millis(300);
 /// What is not: longer than a test may take.
 const LONG: Duration = Duration::from_secs(600);
 
-const PATIENT: Timeouts = Timeouts { connect: LONG, first_byte: LONG, idle: LONG, send: LONG, insert_end: LONG };
+const PATIENT: Timeouts =
+    Timeouts { connect: LONG, first_byte: LONG, idle: LONG, send: LONG, insert_end: LONG };
 
 fn connection(address: SocketAddr, timeouts: Timeouts) -> Connection {
     let endpoint = Endpoint::new(&format!("http://{address}"), None, None, "default").unwrap();
@@ -66,7 +69,11 @@ fn assert_timed_out(began: Instant, ended: Result<(), Error>, words: &str) {
 fn the_first_byte_of_an_answer() {
     let connection = connection(server(b""), Timeouts { first_byte: SHORT, ..PATIENT });
     let began = Instant::now();
-    assert_timed_out(began, wait(read(&connection)), "the first part of an answer took longer than");
+    assert_timed_out(
+        began,
+        wait(read(&connection)),
+        "the first part of an answer took longer than",
+    );
 }
 
 #[test]
@@ -82,7 +89,12 @@ fn the_acknowledgement_of_an_insert() {
     let connection = connection(server(b""), Timeouts { insert_end: SHORT, ..PATIENT });
     let began = Instant::now();
     let body = [Bytes::from_static(b"abc")];
-    let ended = wait(connection.insert("insert", "INSERT INTO t FORMAT RowBinary", &Settings::insert(1), &body));
+    let ended = wait(connection.insert(
+        "insert",
+        "INSERT INTO t FORMAT RowBinary",
+        &Settings::insert(1),
+        &body,
+    ));
     assert_timed_out(began, ended, "an insert took longer than");
 }
 
@@ -92,7 +104,12 @@ fn the_body_of_an_insert() {
     let connection = connection(server(b""), Timeouts { send: SHORT, ..PATIENT });
     let began = Instant::now();
     let body = vec![Bytes::from(vec![0; 1 << 20]); 64];
-    let ended = wait(connection.insert("insert", "INSERT INTO t FORMAT RowBinary", &Settings::insert(1), &body));
+    let ended = wait(connection.insert(
+        "insert",
+        "INSERT INTO t FORMAT RowBinary",
+        &Settings::insert(1),
+        &body,
+    ));
     assert_timed_out(began, ended, "took longer than");
 }
 
@@ -102,7 +119,11 @@ fn the_connection_itself() {
     let address = deaf.address();
     let connection = connection(address, Timeouts { connect: SHORT, ..PATIENT });
     let began = Instant::now();
-    assert_timed_out(began, wait(read(&connection)), &format!("the connection to http://{address}/ failed: connecting took longer than"));
+    assert_timed_out(
+        began,
+        wait(read(&connection)),
+        &format!("the connection to http://{address}/ failed: connecting took longer than"),
+    );
 }
 
 #[test]
@@ -130,14 +151,23 @@ fn so_have_those_of_connections_and_of_sending() {
     // One batch of all rows: more bytes than the buffers between the run and the server take.
     let orders = Orders::on(Server::start_own(), 60_000);
     let proxy = Proxy::start(orders.server.port());
-    let tool = || orders.tool_at(&proxy.url()).args(&["--max-retries", "20", "--log-file", "run.log"]).limit(3 * SOON);
+    let tool = || {
+        orders
+            .tool_at(&proxy.url())
+            .args(&["--max-retries", "20", "--log-file", "run.log"])
+            .limit(3 * SOON)
+    };
 
     proxy.ignore();
     let running = tool().args(&["--connect-timeout", "4s"]).spawn();
     let log = running.folder().join("run.log");
     let words = "connecting took longer than 4 s";
     let noticed = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(words));
-    assert!(process::wait_until(SOON, noticed), "{words}: {}", std::fs::read_to_string(&log).unwrap_or_default());
+    assert!(
+        process::wait_until(SOON, noticed),
+        "{words}: {}",
+        std::fs::read_to_string(&log).unwrap_or_default()
+    );
     proxy.pass();
     let output = running.wait().expect(0);
     assert!(output.stderr.contains("the server answers again"), "{output}");

@@ -11,17 +11,39 @@ use crate::support::{Direction, Proxy, Server, ServerOptions, process};
 #[test]
 fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
     let profile = "<clickhouse><profiles><default><http_send_timeout>3</http_send_timeout></default></profiles></clickhouse>";
-    let server = Server::start_with(ServerOptions { users_xml: Some(profile.to_owned()), ..ServerOptions::default() });
+    let server = Server::start_with(ServerOptions {
+        users_xml: Some(profile.to_owned()),
+        ..ServerOptions::default()
+    });
     let orders = Orders::on(server, 120_000);
     let proxy = Proxy::start(orders.server.port());
     proxy.after_request_with(INSERT).stall_at(Direction::ToClient, 0, 50);
-    let arguments =
-        ["--batch-size", "2000", "--readers", "1", "--inserters", "1", "--batch-bytes", "1MiB", "--memory", "96MiB", "--max-retries", "0"];
+    let arguments = [
+        "--batch-size",
+        "2000",
+        "--readers",
+        "1",
+        "--inserters",
+        "1",
+        "--batch-bytes",
+        "1MiB",
+        "--memory",
+        "96MiB",
+        "--max-retries",
+        "0",
+    ];
     let mut running = orders.tool_at(&proxy.url()).args(&arguments).spawn();
-    assert!(process::wait_until(SOON, || !running.is_running() || proxy.fired() > 0), "a batch is inserted");
+    assert!(
+        process::wait_until(SOON, || !running.is_running() || proxy.fired() > 0),
+        "a batch is inserted"
+    );
     // So many rows that the server cannot have sent them all.
-    let given_up = || thrown(&orders.server, "SOCKET_TIMEOUT") + thrown(&orders.server, "NETWORK_ERROR") > 0;
-    assert!(process::wait_until(SOON, || !running.is_running() || given_up()), "the server gives up");
+    let given_up =
+        || thrown(&orders.server, "SOCKET_TIMEOUT") + thrown(&orders.server, "NETWORK_ERROR") > 0;
+    assert!(
+        process::wait_until(SOON, || !running.is_running() || given_up()),
+        "the server gives up"
+    );
     proxy.pass();
     let output = running.wait().expect(0);
     assert!(output.stderr.contains("the chunk is read again"), "{output}");

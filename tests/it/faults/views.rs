@@ -25,13 +25,29 @@ fn add_view(behind: &Behind, target: &str) {
 /// Runs until the view has failed twice, mends it, and lets the run go on.
 fn run(behind: &Behind, target: &str) -> Output {
     let server = &behind.orders.server;
-    let job = JOB.replace("[columns]", "[settings.insert]\nallow_custom_error_code_in_throwif = 1\n\n[columns]");
-    let arguments = ["--target-table", target, "--max-retries", "20", "--inserters", "1", "--log-file", "run.log"];
+    let job = JOB.replace(
+        "[columns]",
+        "[settings.insert]\nallow_custom_error_code_in_throwif = 1\n\n[columns]",
+    );
+    let arguments = [
+        "--target-table",
+        target,
+        "--max-retries",
+        "20",
+        "--inserters",
+        "1",
+        "--log-file",
+        "run.log",
+    ];
     let running = behind.tool().file("job.toml", &job).args(&arguments).spawn();
     let log = running.folder().join("run.log");
     let words = "the rows may be in the target, of which a view failed";
     let failed = || std::fs::read_to_string(&log).is_ok_and(|log| log.matches(words).count() >= 2);
-    assert!(process::wait_until(SOON, failed), "{}", std::fs::read_to_string(&log).unwrap_or_default());
+    assert!(
+        process::wait_until(SOON, failed),
+        "{}",
+        std::fs::read_to_string(&log).unwrap_or_default()
+    );
     server.query("TRUNCATE TABLE broken");
     let output = running.wait().expect(0);
     assert!(!output.stderr.contains("no row was inserted"), "{output}");
@@ -54,7 +70,11 @@ fn where_blocks_are_recognized_the_rows_are_there_once_without_final() {
     );
     add_view(&behind, "plain");
     let output = run(&behind, "plain");
-    assert_eq!(server.text("SELECT count() = uniqExact(customer, order_id) FROM plain"), "1", "{output}");
+    assert_eq!(
+        server.text("SELECT count() = uniqExact(customer, order_id) FROM plain"),
+        "1",
+        "{output}"
+    );
 }
 
 #[test]
@@ -66,6 +86,9 @@ fn where_rows_collapse_they_are_there_again_until_they_do() {
     add_view(&behind, "shipments");
     let output = run(&behind, "shipments");
     // The first batch came three times; this is what the words are about.
-    let more: u64 = server.text("SELECT count() - uniqExact(customer, order_id) FROM shipments").parse().unwrap();
+    let more: u64 = server
+        .text("SELECT count() - uniqExact(customer, order_id) FROM shipments")
+        .parse()
+        .unwrap();
     assert!(more >= 2 * 2000, "{more} rows are there again\n{output}");
 }

@@ -42,12 +42,17 @@ impl Months {
 
     /// A command of the tool.
     pub fn tool(&self, command: &str) -> Binary {
-        binary().file("job.toml", JOB).envs(&self.server().environment()).args(&[command, "--job", "job.toml"])
+        binary()
+            .file("job.toml", JOB)
+            .envs(&self.server().environment())
+            .args(&[command, "--job", "job.toml"])
     }
 
     /// Fills from the first of the months to the last.
     pub fn run(&self) -> Binary {
-        self.tool("run").args(&["--partitions", "202503..202506", "--max-retries", "0", "--summary-json"]).arg(self.summary_file())
+        self.tool("run")
+            .args(&["--partitions", "202503..202506", "--max-retries", "0", "--summary-json"])
+            .arg(self.summary_file())
     }
 
     fn summary_file(&self) -> std::path::PathBuf {
@@ -56,14 +61,20 @@ impl Months {
 
     /// The summary of the last run.
     pub fn summary(&self) -> Value {
-        serde_json::from_str(&std::fs::read_to_string(self.summary_file()).expect("the run wrote a summary")).unwrap()
+        serde_json::from_str(
+            &std::fs::read_to_string(self.summary_file()).expect("the run wrote a summary"),
+        )
+        .unwrap()
     }
 
     /// What became of each partition, by the last run's summary.
     pub fn outcomes(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let partitions = self.summary()["partitions"].as_array().unwrap().clone();
-        partitions.iter().map(|partition| (text(&partition["partition"]), text(&partition["outcome"]))).collect()
+        partitions
+            .iter()
+            .map(|partition| (text(&partition["partition"]), text(&partition["outcome"])))
+            .collect()
     }
 
     /// The line that says what is done and what is missing.
@@ -96,11 +107,15 @@ impl Months {
         };
         let mut filled = Vec::new();
         for month in MONTHS {
-            let (sql, there) = (expected(month), format!("SELECT * FROM shipments FINAL WHERE toYYYYMM(placed) = {month}"));
+            let (sql, there) = (
+                expected(month),
+                format!("SELECT * FROM shipments FINAL WHERE toYYYYMM(placed) = {month}"),
+            );
             let figures = self.server().text(&format!(
                 "SELECT (SELECT count() FROM ({sql})), (SELECT count() FROM ({there})), (SELECT count() FROM ({sql} EXCEPT {there}))"
             ));
-            let figures: Vec<u64> = figures.split('\t').map(|figure| figure.parse().unwrap()).collect();
+            let figures: Vec<u64> =
+                figures.split('\t').map(|figure| figure.parse().unwrap()).collect();
             assert!(figures[0] > 1000, "{month}");
             match figures[1] {
                 0 => {}

@@ -11,8 +11,15 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
     let months = Months::start();
     assert_eq!(months.line(), "202503–202506 not started");
 
-    let nothing = binary().envs(&months.server().environment()).args(&["history", "--job", "langfuse-events"]).run().expect(0);
-    assert!(nothing.stdout.contains("the source has no partition, and the ledger knows of none"), "{nothing}");
+    let nothing = binary()
+        .envs(&months.server().environment())
+        .args(&["history", "--job", "langfuse-events"])
+        .run()
+        .expect(0);
+    assert!(
+        nothing.stdout.contains("the source has no partition, and the ledger knows of none"),
+        "{nothing}"
+    );
 
     // Seven chunks, of which one cannot be done.
     months.server().query(
@@ -21,7 +28,10 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
     );
     months.server().query("OPTIMIZE TABLE orders PARTITION 202504 FINAL");
     months.poison("202504");
-    let poisoned = JOB.replace("\"source.amount * 2\"", "\"source.amount * if(source.note = 'poison', toInt64(source.note), 2)\"");
+    let poisoned = JOB.replace(
+        "\"source.amount * 2\"",
+        "\"source.amount * if(source.note = 'poison', toInt64(source.note), 2)\"",
+    );
     let run = || months.run().file("job.toml", &poisoned).args(&["--chunk-rows", "8192"]);
     run().run().expect(1);
     let percent = months.server().text(
@@ -31,26 +41,44 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
          FROM load_state_chunks FINAL WHERE run_id IN (SELECT run_id FROM load_state FINAL WHERE partition_id = '202504')",
     );
     assert!((1..100).contains(&percent.parse::<u64>().unwrap()), "{percent}");
-    assert_eq!(months.line(), format!("202503 done, 202504 failed at {percent} %, 202506 not started"));
+    assert_eq!(
+        months.line(),
+        format!("202503 done, 202504 failed at {percent} %, 202506 not started")
+    );
     let shown = months.tool("history").run().expect(0).stdout;
-    assert!(shown.contains(&format!("202504     failed, {percent} %")) && shown.contains("\n202504: "), "{shown}");
+    assert!(
+        shown.contains(&format!("202504     failed, {percent} %")) && shown.contains("\n202504: "),
+        "{shown}"
+    );
     assert!(shown.contains("Cannot parse string 'poison'"), "{shown}");
 
     months.cure();
     run().run().expect(0);
     months.tool("run").args(&["--partition", "202503", "--restart"]).run().expect(0);
-    let all: Value = serde_json::from_str(&months.tool("history").arg("--json").run().expect(0).stdout).unwrap();
+    let all: Value =
+        serde_json::from_str(&months.tool("history").arg("--json").run().expect(0).stdout).unwrap();
     let partitions = all[0]["partitions"].as_array().unwrap();
     let figures = |partition: &Value| {
         let loads = partition["loads"].as_array().unwrap();
         let current = loads.iter().filter(|load| load["is_current"] == true).count();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        (text(&partition["partition"]), text(&partition["state"]), loads.len(), current, loads[0]["rows_inserted"].as_u64().unwrap())
+        (
+            text(&partition["partition"]),
+            text(&partition["state"]),
+            loads.len(),
+            current,
+            loads[0]["rows_inserted"].as_u64().unwrap(),
+        )
     };
-    let rows =
-        |month: &str| months.server().text(&format!("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = {month}")).parse().unwrap();
-    let expected =
-        [("202503", 2), ("202504", 1), ("202506", 1)].map(|(month, loads)| (month.to_owned(), "done".to_owned(), loads, 1, rows(month)));
+    let rows = |month: &str| {
+        months
+            .server()
+            .text(&format!("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = {month}"))
+            .parse()
+            .unwrap()
+    };
+    let expected = [("202503", 2), ("202504", 1), ("202506", 1)]
+        .map(|(month, loads)| (month.to_owned(), "done".to_owned(), loads, 1, rows(month)));
     assert_eq!(partitions.iter().map(figures).collect::<Vec<_>>(), expected);
     let stored = months.server().text(
         "SELECT sum(rows) FROM system.parts WHERE active AND table = 'orders' AND partition_id = '202504' AND database = currentDatabase()",
@@ -69,9 +97,18 @@ fn a_ledger_in_files_tells_the_same() {
     months.tool("run").args(&["--partition", "202504", "--ledger", &place]).run().expect(0);
     // Without a job, those are listed that the ledger knows.
     let environment = months.server().environment();
-    let all = binary().envs(&environment).env("LEDGER", &place).args(&["history", "--json"]).run().expect(0);
+    let all = binary()
+        .envs(&environment)
+        .env("LEDGER", &place)
+        .args(&["history", "--json"])
+        .run()
+        .expect(0);
     let all: Value = serde_json::from_str(&all.stdout).unwrap();
-    assert_eq!((all.as_array().unwrap().len(), &all[0]["job"]), (1, &Value::from("shipments")), "{all}");
+    assert_eq!(
+        (all.as_array().unwrap().len(), &all[0]["job"]),
+        (1, &Value::from("shipments")),
+        "{all}"
+    );
     assert_eq!(all[0]["summary"], "202503 not started, 202504 done, 202506 not started");
     let elsewhere = binary().envs(&environment).args(&["history"]).run().expect(0);
     assert!(elsewhere.stdout.contains("knows of no load"), "{elsewhere}");
@@ -83,9 +120,15 @@ fn without_the_right_to_read_parts_the_table_tells_its_partitions() {
         </access_control_improvements></clickhouse>";
     let users = "<clickhouse><users><looker><password>secret</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
         <grants><query>GRANT SELECT ON default.*</query></grants></looker></users></clickhouse>";
-    let options = ServerOptions { config_xml: Some(config.to_owned()), users_xml: Some(users.to_owned()), ..Default::default() };
+    let options = ServerOptions {
+        config_xml: Some(config.to_owned()),
+        users_xml: Some(users.to_owned()),
+        ..Default::default()
+    };
     let months = Months::on(Server::start_with(options));
-    let as_looker = |command| months.tool(command).env("CLICKHOUSE_USER", "looker").env("CLICKHOUSE_PASSWORD", "secret");
+    let as_looker = |command| {
+        months.tool(command).env("CLICKHOUSE_USER", "looker").env("CLICKHOUSE_PASSWORD", "secret")
+    };
     let listed = as_looker("history").run().expect(0);
     assert_eq!(listed.stdout.lines().nth(1), Some("202503–202506 not started"), "{listed}");
     assert!(!listed.stderr.contains("WARN"), "{listed}");

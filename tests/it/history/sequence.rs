@@ -12,21 +12,48 @@ fn months_are_filled_one_after_another_and_completed_ones_are_skipped() {
     let order =
         months.server().text("SELECT groupArray(partition_id) FROM (SELECT partition_id FROM load_state FINAL ORDER BY started_at)");
     assert_eq!(order, "['202506','202504','202503']");
-    assert_eq!(months.outcomes(), pairs(&[("202506", "completed"), ("202504", "completed"), ("202503", "completed")]));
+    assert_eq!(
+        months.outcomes(),
+        pairs(&[("202506", "completed"), ("202504", "completed"), ("202503", "completed")])
+    );
     let rows: u64 = months.server().text("SELECT count() FROM shipments").parse().unwrap();
     let (summary, sum) = (months.summary(), |of: &serde_json::Value| {
-        of["partitions"].as_array().unwrap().iter().map(|partition| partition["summary"]["inserted_rows"].as_u64().unwrap()).sum::<u64>()
+        of["partitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|partition| partition["summary"]["inserted_rows"].as_u64().unwrap())
+            .sum::<u64>()
     });
-    assert_eq!((summary["status"].as_str(), summary["inserted_rows"].as_u64(), sum(&summary)), (Some("completed"), Some(rows), rows));
-    for words in ["has no rows in 202505", "partition 202504, 2 of 3", "3 of 3 partitions", "  202503  done, "] {
+    assert_eq!(
+        (summary["status"].as_str(), summary["inserted_rows"].as_u64(), sum(&summary)),
+        (Some("completed"), Some(rows), rows)
+    );
+    for words in [
+        "has no rows in 202505",
+        "partition 202504, 2 of 3",
+        "3 of 3 partitions",
+        "  202503  done, ",
+    ] {
         assert!(output.stderr.contains(words), "{words}\n{output}");
     }
 
     // What is given as a flag wins over the environment.
     let again = months.run().env("PARTITION", "202506").run().expect(0);
-    assert_eq!(months.outcomes(), pairs(&[("202503", "completed_before"), ("202504", "completed_before"), ("202506", "completed_before")]));
+    assert_eq!(
+        months.outcomes(),
+        pairs(&[
+            ("202503", "completed_before"),
+            ("202504", "completed_before"),
+            ("202506", "completed_before")
+        ])
+    );
     assert!(again.stderr.contains("  202506  was completed before"), "{again}");
-    assert_eq!(months.server().text("SELECT count() FROM shipments"), rows.to_string(), "no row was inserted twice");
+    assert_eq!(
+        months.server().text("SELECT count() FROM shipments"),
+        rows.to_string(),
+        "no row was inserted twice"
+    );
 }
 
 #[test]
@@ -34,26 +61,47 @@ fn months_that_were_not_asked_for_are_left_alone() {
     let months = Months::start();
     let output = months.tool("run").args(&["--partitions", "202504..202505"]).run().expect(0);
     assert_eq!(months.filled(), ["202504"]);
-    assert!(output.stderr.contains("1 partition of default.orders: 202504") && output.stderr.contains("has no rows in 202505"), "{output}");
+    assert!(
+        output.stderr.contains("1 partition of default.orders: 202504")
+            && output.stderr.contains("has no rows in 202505"),
+        "{output}"
+    );
 }
 
 #[test]
 fn the_first_failure_ends_it_unless_it_is_to_go_on() {
     let months = Months::start();
-    let poisoned = JOB.replace("\"source.amount * 2\"", "\"source.amount * if(source.note = 'poison', toInt64(source.note), 2)\"");
+    let poisoned = JOB.replace(
+        "\"source.amount * 2\"",
+        "\"source.amount * if(source.note = 'poison', toInt64(source.note), 2)\"",
+    );
     let run = || months.run().file("job.toml", &poisoned);
     months.poison("202504");
     let stopped = run().run().expect(1);
     assert_eq!(months.filled(), ["202503"]);
-    assert_eq!(months.outcomes(), pairs(&[("202503", "completed"), ("202504", "failed"), ("202506", "not_begun")]));
-    for words in ["error: partition 202504 failed", "  202506  not begun", "Cannot parse string 'poison'", "hint: "] {
+    assert_eq!(
+        months.outcomes(),
+        pairs(&[("202503", "completed"), ("202504", "failed"), ("202506", "not_begun")])
+    );
+    for words in [
+        "error: partition 202504 failed",
+        "  202506  not begun",
+        "Cannot parse string 'poison'",
+        "hint: ",
+    ] {
         assert!(stopped.stderr.contains(words), "{words}\n{stopped}");
     }
 
     let went_on = run().arg("--keep-going").run().expect(1);
     assert_eq!(months.filled(), ["202503", "202506"]);
-    assert_eq!(months.outcomes(), pairs(&[("202503", "completed_before"), ("202504", "failed"), ("202506", "completed")]));
-    assert!(went_on.stderr.contains("partition 202504 failed, going on with the next"), "{went_on}");
+    assert_eq!(
+        months.outcomes(),
+        pairs(&[("202503", "completed_before"), ("202504", "failed"), ("202506", "completed")])
+    );
+    assert!(
+        went_on.stderr.contains("partition 202504 failed, going on with the next"),
+        "{went_on}"
+    );
     assert_eq!(months.summary()["status"], "failed");
 
     months.cure();
@@ -80,7 +128,14 @@ fn a_signal_ends_the_sequence() {
     running.signal("INT");
     let interrupted = running.wait().expect(130);
     proxy.pass();
-    assert_eq!(months.outcomes(), pairs(&[("202503", "completed_before"), ("202504", "interrupted"), ("202506", "not_begun")]));
+    assert_eq!(
+        months.outcomes(),
+        pairs(&[
+            ("202503", "completed_before"),
+            ("202504", "interrupted"),
+            ("202506", "not_begun")
+        ])
+    );
     assert!(interrupted.stderr.contains("interrupted: shipments into "), "{interrupted}");
     assert_eq!(months.line(), "202503 done, 202504 interrupted at 0 %, 202506 not started");
 
@@ -97,7 +152,11 @@ fn a_signal_ends_the_sequence() {
 fn a_dry_run_goes_through_what_is_not_completed_and_writes_nothing() {
     let months = Months::start();
     let rehearsed = months.run().arg("--dry-run").run().expect(0);
-    assert!(months.filled().is_empty() && rehearsed.stderr.contains("dry run done, nothing was written: shipments"), "{rehearsed}");
+    assert!(
+        months.filled().is_empty()
+            && rehearsed.stderr.contains("dry run done, nothing was written: shipments"),
+        "{rehearsed}"
+    );
     assert_eq!(months.server().text("SHOW TABLES LIKE 'load\\_%'"), "");
     let source = months.server().text("SELECT count() FROM orders FINAL");
     assert_eq!(months.summary()["inserted_rows"].to_string(), source);
@@ -105,7 +164,10 @@ fn a_dry_run_goes_through_what_is_not_completed_and_writes_nothing() {
     months.tool("run").args(&["--partition", "202504"]).run().expect(0);
     months.run().arg("--dry-run").run().expect(0);
     assert_eq!(months.filled(), ["202504"]);
-    assert_eq!(months.outcomes(), pairs(&[("202503", "completed"), ("202504", "completed_before"), ("202506", "completed")]));
+    assert_eq!(
+        months.outcomes(),
+        pairs(&[("202503", "completed"), ("202504", "completed_before"), ("202506", "completed")])
+    );
 }
 
 #[test]
@@ -130,8 +192,16 @@ fn ranges_are_checked() {
         (&[], &[("PARTITION", "202401"), ("PARTITIONS", "202401..202402")], "are both given"),
         (&[], &[], "--partition <YYYYMM>"),
         // What is given as a flag wins, and the server is asked.
-        (&["--partitions", "202401..202402"], &[("PARTITION", "202401")], "the connection to http://127.0.0.1:1/ failed"),
-        (&["--partition", "202401"], &[("PARTITIONS", "202401..202402")], "the connection to http://127.0.0.1:1/ failed"),
+        (
+            &["--partitions", "202401..202402"],
+            &[("PARTITION", "202401")],
+            "the connection to http://127.0.0.1:1/ failed",
+        ),
+        (
+            &["--partition", "202401"],
+            &[("PARTITIONS", "202401..202402")],
+            "the connection to http://127.0.0.1:1/ failed",
+        ),
     ] {
         let said = run(arguments, variables);
         assert!(said.contains(words), "{arguments:?} {variables:?}: {words}\n{said}");
@@ -144,6 +214,13 @@ fn tables_that_are_not_partitioned_by_month_are_refused() {
     let server = months.server();
     server.query("CREATE TABLE orders_by_day AS orders ENGINE = ReplacingMergeTree(version, is_deleted) PARTITION BY toYYYYMMDD(placed) ORDER BY (customer, id)");
     server.query("INSERT INTO orders_by_day SELECT * FROM orders LIMIT 100");
-    let refused = months.run().file("job.toml", &JOB.replace("\"orders\"", "\"orders_by_day\"")).run().expect(3);
-    assert!(refused.stderr.contains("is partitioned by toYYYYMMDD(placed), not by month"), "{refused}");
+    let refused = months
+        .run()
+        .file("job.toml", &JOB.replace("\"orders\"", "\"orders_by_day\""))
+        .run()
+        .expect(3);
+    assert!(
+        refused.stderr.contains("is partitioned by toYYYYMMDD(placed), not by month"),
+        "{refused}"
+    );
 }

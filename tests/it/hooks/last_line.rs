@@ -7,7 +7,8 @@ use crate::support::{Output, Server};
 
 #[track_caller]
 fn last_line(output: &Output) -> Value {
-    let line = output.stdout.lines().last().unwrap_or_else(|| panic!("nothing on stdout\n{output}"));
+    let line =
+        output.stdout.lines().last().unwrap_or_else(|| panic!("nothing on stdout\n{output}"));
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}\n{output}"))
 }
 
@@ -23,10 +24,24 @@ fn the_last_line_is_the_summary() {
 
     orders.server.query("ALTER TABLE shipments ADD CONSTRAINT none CHECK order_id != 17");
     let failed = orders.tool().arg("--json").run().expect(1);
-    assert_eq!((last_line(&failed), &last_line(&failed)["status"]), (orders.summary(), &Value::from("failed")));
+    assert_eq!(
+        (last_line(&failed), &last_line(&failed)["status"]),
+        (orders.summary(), &Value::from("failed"))
+    );
     orders.server.query("DROP TABLE shipments");
     let refused = last_line(&orders.tool().arg("--json").run().expect(3));
     assert!(refused["status"] == "refused" && refused["exit_code"] == 3, "{refused}");
-    let nowhere = last_line(&orders.tool_at("http://127.0.0.1:1").env("OUTAGE_WAIT", "0s").arg("--json").run().expect(2));
-    assert!(nowhere["status"] == "failed" && nowhere["error"].as_str().unwrap().contains("the connection to"), "{nowhere}");
+    let nowhere = last_line(
+        &orders
+            .tool_at("http://127.0.0.1:1")
+            .env("OUTAGE_WAIT", "0s")
+            .arg("--json")
+            .run()
+            .expect(2),
+    );
+    assert!(
+        nowhere["status"] == "failed"
+            && nowhere["error"].as_str().unwrap().contains("the connection to"),
+        "{nowhere}"
+    );
 }

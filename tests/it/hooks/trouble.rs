@@ -8,16 +8,33 @@ use crate::support::{Server, process};
 #[test]
 fn a_hook_has_no_say_in_how_the_run_ends() {
     let orders = Orders::on(Server::start(), 1000);
-    let output = orders.tool().args(&["--hook", "on-finish=echo some words; echo others >&2; exit 7"]).run().expect(0);
-    for words in ["the hook on-finish failed: exit status: 7; the run is not affected", "some words", "others"] {
+    let output = orders
+        .tool()
+        .args(&["--hook", "on-finish=echo some words; echo others >&2; exit 7"])
+        .run()
+        .expect(0);
+    for words in [
+        "the hook on-finish failed: exit status: 7; the run is not affected",
+        "some words",
+        "others",
+    ] {
         assert!(output.stderr.contains(words), "{words}\n{output}");
     }
     assert_eq!(output.stdout, "", "a hook's words are no data");
-    let output = orders.tool().args(&["--hook", "on-finish=no-command-of-this-name"]).run().expect(0);
+    let output =
+        orders.tool().args(&["--hook", "on-finish=no-command-of-this-name"]).run().expect(0);
     assert!(output.stderr.contains("exit status: 127"), "{output}");
     // One that reads nothing, and one that prints more than a pipe holds.
-    let output = orders.tool().args(&["--hook", "on-start=true", "--hook", "on-finish=head -c 10000000 /dev/zero"]).run().expect(0);
-    assert!(!output.stderr.contains("not affected") && output.stderr.len() < 100_000, "{} bytes", output.stderr.len());
+    let output = orders
+        .tool()
+        .args(&["--hook", "on-start=true", "--hook", "on-finish=head -c 10000000 /dev/zero"])
+        .run()
+        .expect(0);
+    assert!(
+        !output.stderr.contains("not affected") && output.stderr.len() < 100_000,
+        "{} bytes",
+        output.stderr.len()
+    );
     for wrong in ["finish=true", "on-finish", "on-finish="] {
         let output = orders.tool().args(&["--hook", wrong]).run().expect(2);
         assert!(output.stderr.contains("it must be on-start=CMD"), "{output}");
@@ -31,12 +48,17 @@ fn a_hook_that_hangs_is_killed_with_all_that_it_started() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
     // Background processes hold the output open.
-    let hook = format!("on-finish=sleep 300 & echo $! >> {0}; echo $$ >> {0}; sleep 301", file.display());
+    let hook =
+        format!("on-finish=sleep 300 & echo $! >> {0}; echo $$ >> {0}; sleep 301", file.display());
     let began = Instant::now();
     let output = orders.tool().args(&["--hook", &hook, "--hook-timeout", "1s"]).run().expect(0);
-    assert!(output.stderr.contains("the hook on-finish took longer than 1 s and was killed"), "{output}");
+    assert!(
+        output.stderr.contains("the hook on-finish took longer than 1 s and was killed"),
+        "{output}"
+    );
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
-    let pids: Vec<u32> = std::fs::read_to_string(&file).unwrap().lines().map(|line| line.parse().unwrap()).collect();
+    let pids: Vec<u32> =
+        std::fs::read_to_string(&file).unwrap().lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(pids.len(), 2);
     let gone = || pids.iter().all(|pid| !process::is_alive(*pid));
     assert!(process::wait_until(Duration::from_secs(60), gone), "{pids:?} live on");

@@ -105,15 +105,22 @@ const CASES: &[Case] = &[
     },
 ];
 
-const STRANGE: &str = "['', '\\'', '\\\\', '\\0', 'a\\0b', '\\xFF\\xFE', 'a`b', '\\n\\t\\r', 'ä', '{x:String}?']";
+const STRANGE: &str =
+    "['', '\\'', '\\\\', '\\0', 'a\\0b', '\\xFF\\xFE', 'a`b', '\\n\\t\\r', 'ä', '{x:String}?']";
 
 #[test]
 fn every_row_lies_in_one_range() {
     let server = Server::start();
     server.query("CREATE TABLE copies (id UInt32) ENGINE = ReplacingMergeTree ORDER BY id");
-    let job = JobFile::new("name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\n");
-    let failures: Vec<_> =
-        CASES.iter().filter_map(|case| check(&server, &job, case).err().map(|why| format!("{}: {why}", case.what))).collect();
+    let job = JobFile::new(
+        "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\n",
+    );
+    let failures: Vec<_> = CASES
+        .iter()
+        .filter_map(|case| {
+            check(&server, &job, case).err().map(|why| format!("{}: {why}", case.what))
+        })
+        .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
@@ -123,23 +130,46 @@ fn check(server: &Server, job: &JobFile, case: &Case) -> Result<(), String> {
     server.query(&format!("CREATE OR REPLACE TABLE stored {table}"));
     server.query("SYSTEM STOP MERGES stored");
     let block = if *what == "many parts" { rows / 10 } else { *rows }.to_string();
-    let insert = format!("INSERT INTO stored SELECT {values} FROM (SELECT number, {STRANGE} AS strange FROM numbers({rows}))");
-    server.query_with(&insert, &[("max_block_size", &block), ("min_insert_block_size_rows", &block), ("max_insert_threads", "1")]);
+    let insert = format!(
+        "INSERT INTO stored SELECT {values} FROM (SELECT number, {STRANGE} AS strange FROM numbers({rows}))"
+    );
+    server.query_with(
+        &insert,
+        &[
+            ("max_block_size", &block),
+            ("min_insert_block_size_rows", &block),
+            ("max_insert_threads", "1"),
+        ],
+    );
 
     let output = job.tool(server, "plan").args(&["--measure", "0s", "--json"]).run().expect(0);
     let plan: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     let list = serde_json::to_string_pretty(&plan["chunks"]).unwrap();
-    let ranges: Vec<_> = plan["chunks"].as_array().unwrap().iter().map(|chunk| chunk["range"].as_str().unwrap_or("1").to_owned()).collect();
+    let ranges: Vec<_> = plan["chunks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|chunk| chunk["range"].as_str().unwrap_or("1").to_owned())
+        .collect();
     if !chunks.contains(&ranges.len()) {
         return Err(format!("{} chunks\n{list}", ranges.len()));
     }
-    let sum = ranges.iter().map(|range| format!("ifNull(toUInt8(({range})), 0)")).collect::<Vec<_>>().join("\n + ");
+    let sum = ranges
+        .iter()
+        .map(|range| format!("ifNull(toUInt8(({range})), 0)"))
+        .collect::<Vec<_>>()
+        .join("\n + ");
     let outside = number(server, &format!("SELECT countIf({sum} != 1) FROM stored"));
     if outside != 0 {
         return Err(format!("{outside} of {rows} rows lie in no range or in several\n{list}"));
     }
     // The same with the ranges as filters: the primary index may not skip rows either.
-    let filtered = |range: &String| number(server, &format!("SELECT count() FROM stored WHERE _partition_id = 'all' AND ({range})"));
+    let filtered = |range: &String| {
+        number(
+            server,
+            &format!("SELECT count() FROM stored WHERE _partition_id = 'all' AND ({range})"),
+        )
+    };
     let counts: Vec<_> = ranges.iter().map(filtered).collect();
     if counts.iter().sum::<u64>() != *rows {
         return Err(format!("the ranges give {counts:?} of {rows} rows\n{list}"));

@@ -50,14 +50,25 @@ impl JobFile {
 
     /// A command with this job; which partition is left to the test.
     pub fn tool_without_partition(&self, server: &Server, command: &str) -> Binary {
-        binary().envs(&server.environment()).env("RESTART", "true").arg(command).arg("--job").arg(self.path())
+        binary()
+            .envs(&server.environment())
+            .env("RESTART", "true")
+            .arg(command)
+            .arg("--job")
+            .arg(self.path())
     }
 }
 
 /// Runs the job, and executes the join that `plan --sql` prints as well; both must have filled the target as `expected` says.
 /// Gives what the run printed.
 #[track_caller]
-pub fn assert_fills(server: &Server, job: &str, target: &str, key: &[&str], expected: &str) -> Output {
+pub fn assert_fills(
+    server: &Server,
+    job: &str,
+    target: &str,
+    key: &[&str],
+    expected: &str,
+) -> Output {
     let file = JobFile::new(job);
     let output = file.tool(server, "run").run().expect(0);
     let comparison = Comparison::of_table(server, target, key).with_settings(UNUSUAL_TYPES);
@@ -71,7 +82,10 @@ pub fn assert_fills(server: &Server, job: &str, target: &str, key: &[&str], expe
     let columns = &insert[insert.find(" (").expect("the insert names its columns")..settings];
     server.query_with(&format!("CREATE TABLE {twin} AS {table}"), UNUSUAL_TYPES);
     let join = join.trim_end().strip_suffix(';').expect("a statement ends with a semicolon");
-    server.query_with(&format!("INSERT INTO {twin}{columns}\n{join}"), &[("insert_null_as_default", "0")]);
+    server.query_with(
+        &format!("INSERT INTO {twin}{columns}\n{join}"),
+        &[("insert_null_as_default", "0")],
+    );
     comparison.assert_same("the derived join", &format!("SELECT * FROM {twin} FINAL"), expected);
     server.query(&format!("DROP TABLE {twin} SYNC"));
     output

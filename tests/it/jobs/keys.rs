@@ -11,7 +11,12 @@ struct Keys {
     looked_up: &'static str,
 }
 
-const fn keys(source: &'static str, values: &'static str, lookup: &'static str, looked_up: &'static str) -> Keys {
+const fn keys(
+    source: &'static str,
+    values: &'static str,
+    lookup: &'static str,
+    looked_up: &'static str,
+) -> Keys {
     Keys { source, values, lookup, looked_up }
 }
 
@@ -26,7 +31,12 @@ const JOINED: &[Keys] = &[
     keys("Nullable(UInt32)", "if(number % 3 = 0, NULL, number)", "UInt32", "number"),
     keys("UInt32", "number % 10", "Nullable(UInt32)", "if(number % 5 = 0, NULL, number)"),
     keys("LowCardinality(String)", "toString(number % 50)", "String", "toString(number)"),
-    keys("String", "toString(number)", "LowCardinality(Nullable(String))", "if(number % 2 = 0, NULL, toString(number))"),
+    keys(
+        "String",
+        "toString(number)",
+        "LowCardinality(Nullable(String))",
+        "if(number % 2 = 0, NULL, toString(number))",
+    ),
     keys(
         "LowCardinality(Nullable(String))",
         "if(number % 4 = 0, NULL, ['', 'a'][1 + number % 2])",
@@ -39,10 +49,20 @@ const JOINED: &[Keys] = &[
         "LowCardinality(String)",
         "if(number = 0, '', toString(number))",
     ),
-    keys("Int32", "toInt32(number) - 30", "UInt32", "if(number % 2 = 0, number, toUInt32(-number))"),
+    keys(
+        "Int32",
+        "toInt32(number) - 30",
+        "UInt32",
+        "if(number % 2 = 0, number, toUInt32(-number))",
+    ),
     keys("Int8", "toInt8(number) - 30", "UInt16", "[number, 65535 - number][1 + number % 2]"),
     keys("UInt8", "number + 200", "Int256", "toInt256(number) + 220"),
-    keys("UInt64", "18446744073709551615 - number", "UInt128", "toUInt128(18446744073709551615) - number + 20"),
+    keys(
+        "UInt64",
+        "18446744073709551615 - number",
+        "UInt128",
+        "toUInt128(18446744073709551615) - number + 20",
+    ),
     keys("Int64", "toInt64(number) - 30", "Int16", "20 - toInt16(number)"),
     keys("FixedString(4)", "toString(number)", "FixedString(4)", "toString(number + 30)"),
     keys(
@@ -51,36 +71,86 @@ const JOINED: &[Keys] = &[
         "String",
         "if(number % 2 = 0, toString(number), toString(toFixedString(toString(number), 4)) || '\\0\\0')",
     ),
-    keys("String", "if(number % 2 = 0, toString(number), toString(number) || '\\0\\0')", "FixedString(4)", "toString(number)"),
+    keys(
+        "String",
+        "if(number % 2 = 0, toString(number), toString(number) || '\\0\\0')",
+        "FixedString(4)",
+        "toString(number)",
+    ),
     keys("FixedString(4)", "toString(number)", "FixedString(6)", "toString(number)"),
     keys("Date", "toDate('2025-11-01') + number", "Date32", "toDate32('2025-11-21') + number"),
     keys("Date32", "toDate32('1960-01-01') + number", "Date32", "toDate32('1960-01-21') + number"),
-    keys("Date", "toDate('2025-11-01') + number", "DateTime('UTC')", "toDateTime('2025-11-01 00:00:00', 'UTC') + number * 43200"),
-    keys("DateTime('Asia/Tokyo')", "1762000000 + number * 3600", "DateTime('UTC')", "1762000000 + number * 7200"),
+    keys(
+        "Date",
+        "toDate('2025-11-01') + number",
+        "DateTime('UTC')",
+        "toDateTime('2025-11-01 00:00:00', 'UTC') + number * 43200",
+    ),
+    keys(
+        "DateTime('Asia/Tokyo')",
+        "1762000000 + number * 3600",
+        "DateTime('UTC')",
+        "1762000000 + number * 7200",
+    ),
     keys(
         "DateTime64(3, 'UTC')",
         "fromUnixTimestamp64Milli(toInt64(number) * 500, 'UTC')",
         "DateTime64(6, 'UTC')",
         "fromUnixTimestamp64Micro(toInt64(number) * 250000, 'UTC')",
     ),
-    keys("DateTime('UTC')", "number", "DateTime64(3, 'UTC')", "fromUnixTimestamp64Milli(toInt64(number) * 500, 'UTC')"),
+    keys(
+        "DateTime('UTC')",
+        "number",
+        "DateTime64(3, 'UTC')",
+        "fromUnixTimestamp64Milli(toInt64(number) * 500, 'UTC')",
+    ),
     keys("Decimal(9, 2)", "number / 4", "Decimal(18, 4)", "number / 8"),
     keys("Decimal(76, 10)", "number / 4", "Decimal(38, 10)", "number / 8"),
-    keys("Enum8('a' = 1, 'b' = 2, 'c' = 3)", "1 + number % 3", "Enum8('a' = 1, 'b' = 2, 'c' = 3)", "1 + number % 2"),
+    keys(
+        "Enum8('a' = 1, 'b' = 2, 'c' = 3)",
+        "1 + number % 3",
+        "Enum8('a' = 1, 'b' = 2, 'c' = 3)",
+        "1 + number % 2",
+    ),
     keys("Bool", "number % 2", "Bool", "1"),
     keys("UUID", "reinterpretAsUUID(number)", "UUID", "reinterpretAsUUID(number + 30)"),
     keys("IPv4", "toIPv4(number)", "IPv4", "toIPv4(number + 30)"),
-    keys("IPv6", "toIPv6(concat('::', toString(number)))", "IPv6", "toIPv6(concat('::', toString(number + 30)))"),
-    keys("Array(String)", "[toString(number), '']", "Array(String)", "[toString(number), ['', 'x'][1 + number % 2]]"),
-    keys("Array(LowCardinality(String))", "[toString(number)]", "Array(String)", "[toString(number)]"),
+    keys(
+        "IPv6",
+        "toIPv6(concat('::', toString(number)))",
+        "IPv6",
+        "toIPv6(concat('::', toString(number + 30)))",
+    ),
+    keys(
+        "Array(String)",
+        "[toString(number), '']",
+        "Array(String)",
+        "[toString(number), ['', 'x'][1 + number % 2]]",
+    ),
+    keys(
+        "Array(LowCardinality(String))",
+        "[toString(number)]",
+        "Array(String)",
+        "[toString(number)]",
+    ),
     keys(
         "Array(Nullable(String))",
         "[if(number % 2 = 0, NULL, 'x'), toString(number)]",
         "Array(Nullable(String))",
         "[if(number % 4 = 0, NULL, 'x'), toString(number)]",
     ),
-    keys("Tuple(UInt8, String)", "(number, 'x')", "Tuple(UInt8, String)", "(number, ['x', 'y'][1 + number % 2])"),
-    keys("Tuple(a Int8, b UInt8)", "(toInt8(number), 200)", "Tuple(a Int16, b Int16)", "(toInt16(number), 200)"),
+    keys(
+        "Tuple(UInt8, String)",
+        "(number, 'x')",
+        "Tuple(UInt8, String)",
+        "(number, ['x', 'y'][1 + number % 2])",
+    ),
+    keys(
+        "Tuple(a Int8, b UInt8)",
+        "(toInt8(number), 200)",
+        "Tuple(a Int16, b Int16)",
+        "(toInt16(number), 200)",
+    ),
 ];
 
 /// Pairs that the program may refuse, but must not join otherwise than the server does.
@@ -98,21 +168,51 @@ const JOINED_OR_REFUSED: &[Keys] = &[
     keys("IPv4", "toIPv4(number)", "IPv6", "toIPv6(toIPv4(number))"),
     keys("IPv4", "toIPv4(number)", "UInt32", "number"),
     keys("UUID", "reinterpretAsUUID(number)", "String", "toString(reinterpretAsUUID(number))"),
-    keys("Date", "toDate('2025-11-01') + number", "UInt16", "toUInt16(toDate('2025-11-21')) + number"),
+    keys(
+        "Date",
+        "toDate('2025-11-01') + number",
+        "UInt16",
+        "toUInt16(toDate('2025-11-21')) + number",
+    ),
     keys("DateTime('UTC')", "number", "UInt32", "number * 2"),
-    keys("Date", "toDate('2025-11-01') + number", "String", "toString(toDate('2025-11-01') + number)"),
+    keys(
+        "Date",
+        "toDate('2025-11-01') + number",
+        "String",
+        "toString(toDate('2025-11-01') + number)",
+    ),
     keys("Bool", "number % 2", "UInt8", "number % 3"),
-    keys("Int8", "toInt8(number) - 30", "UInt64", "[number, 18446744073709551615 - number][1 + number % 2]"),
+    keys(
+        "Int8",
+        "toInt8(number) - 30",
+        "UInt64",
+        "[number, 18446744073709551615 - number][1 + number % 2]",
+    ),
     keys("Int64", "toInt64(number) - 30", "UInt64", "number"),
-    keys("Float64", "[0, -0., nan, number][1 + number % 4]", "Float64", "[0., nan, number / 2][1 + number % 3]"),
+    keys(
+        "Float64",
+        "[0, -0., nan, number][1 + number % 4]",
+        "Float64",
+        "[0., nan, number / 2][1 + number % 3]",
+    ),
     keys("Float32", "number / 10", "UInt8", "number"),
     keys("Decimal(9, 2)", "number / 4", "Int32", "number"),
     keys("Map(String, UInt8)", "map('a', number)", "Map(String, UInt8)", "map('a', number)"),
     keys("Point", "(number, 0.)", "Point", "(number, 0.)"),
     keys("Time", "number", "Time", "number * 2"),
     keys("Time64(3)", "CAST(number AS Time64(3))", "Time64(6)", "CAST(number * 2 AS Time64(6))"),
-    keys("JSON", "concat('{\"a\":', toString(number), '}')", "JSON", "concat('{\"a\":', toString(number), '}')"),
-    keys("Variant(String, UInt8)", "toString(number)", "Variant(String, UInt8)", "toString(number)"),
+    keys(
+        "JSON",
+        "concat('{\"a\":', toString(number), '}')",
+        "JSON",
+        "concat('{\"a\":', toString(number), '}')",
+    ),
+    keys(
+        "Variant(String, UInt8)",
+        "toString(number)",
+        "Variant(String, UInt8)",
+        "toString(number)",
+    ),
 ];
 
 const JOB: &str = "
@@ -183,13 +283,20 @@ fn keys_are_compared_as_the_join_compares_them() {
 fn keys_are_compared_outside_of_the_window_as_the_join_compares_them() {
     let server = server();
     let job = JOB.replace("table = 'rows'", "table = 'rows'\ntime = 'time'");
-    let job = job.replace("version = 'version'", "version = 'version'\nwindow = { column = 'time', days_before = 7, days_after = 1 }");
+    let job = job.replace(
+        "version = 'version'",
+        "version = 'version'\nwindow = { column = 'time', days_before = 7, days_after = 1 }",
+    );
     let mut found_late = 0;
     for keys in JOINED {
         make(&server, keys);
         println!("{} and {}", keys.source, keys.lookup);
         let output = assert_fills(&server, &job, "joined", &["id"], JOINED_BY_HAND_LATE);
-        let figures = output.stderr.lines().find(|line| line.contains("matched, late, unmatched")).expect("the summary has figures");
+        let figures = output
+            .stderr
+            .lines()
+            .find(|line| line.contains("matched, late, unmatched"))
+            .expect("the summary has figures");
         found_late += usize::from(!figures.contains(", 0, "));
     }
     // Of the others, each key has a row in the window.
@@ -233,7 +340,12 @@ fn keys_of_several_columns() {
         FROM rows
         LEFT ANY JOIN (SELECT a AS x, b AS y, c AS z, text, number FROM attributes) AS newest
         ON rows.a = x AND rows.b = y AND rows.c = z";
-    assert_eq!(server.text(&format!("SELECT countIf(text != '') > 20, countIf(text = '') > 20 FROM ({expected})")), "1\t1");
+    assert_eq!(
+        server.text(&format!(
+            "SELECT countIf(text != '') > 20, countIf(text = '') > 20 FROM ({expected})"
+        )),
+        "1\t1"
+    );
     assert_fills(&server, &job, "joined", &["id"], expected);
     // The order of the columns in the key is that of the file.
     server.query("TRUNCATE TABLE joined SYNC");

@@ -99,11 +99,18 @@ impl Late {
     fn run(&self, arguments: &[&str]) -> (Output, Value) {
         self.server.query("TRUNCATE TABLE joined");
         let summary = tempfile::NamedTempFile::new().unwrap();
-        let tool = self.job.tool(&self.server, "run").args(arguments).arg("--summary-json").arg(summary.path());
+        let tool = self
+            .job
+            .tool(&self.server, "run")
+            .args(arguments)
+            .arg("--summary-json")
+            .arg(summary.path());
         let output = tool.run().expect(0);
         self.assert_filled();
-        let summary: Value = serde_json::from_slice(&std::fs::read(summary.path()).unwrap()).unwrap();
-        let found = ["matched_rows", "matched_late_rows", "unmatched_rows"].map(|name| number(&summary, name));
+        let summary: Value =
+            serde_json::from_slice(&std::fs::read(summary.path()).unwrap()).unwrap();
+        let found = ["matched_rows", "matched_late_rows", "unmatched_rows"]
+            .map(|name| number(&summary, name));
         assert_eq!(found, self.matched(), "{summary}");
         assert_eq!(number(&summary, "inserted_rows"), number(&summary, "source_rows"));
         if let Some(limit) = arguments.iter().position(|argument| *argument == "--memory") {
@@ -120,12 +127,15 @@ fn number(summary: &Value, name: &str) -> u64 {
 }
 
 fn few_at_once(memory: u64) -> Vec<String> {
-    ["--readers", "2", "--inserters", "2", "--memory", &memory.to_string()].map(str::to_owned).to_vec()
+    ["--readers", "2", "--inserters", "2", "--memory", &memory.to_string()]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 #[test]
 fn attributes_outside_of_the_window_are_found_in_one_wave_and_in_many() {
-    let late = Late::start(60_000, 100_000, "concat(toString(cityHash64(number)), repeat('-', 300))");
+    let late =
+        Late::start(60_000, 100_000, "concat(toString(cityHash64(number)), repeat('-', 300))");
     let (_, one) = late.run(&[]);
     assert_eq!(number(&one, "waves"), 1, "{one}");
     let little = few_at_once(104 * MIB);
@@ -142,14 +152,21 @@ fn attributes_outside_of_the_window_are_found_in_one_wave_and_in_many() {
          EXCHANGE TABLES rows AND by_id",
     );
     let plan = late.job.tool(&late.server, "plan").args(&little).run().expect(0).stdout;
-    assert!(plan.contains(", keys 1 of ") && plan.contains("looked up outside of the window"), "{plan}");
+    assert!(
+        plan.contains(", keys 1 of ") && plan.contains("looked up outside of the window"),
+        "{plan}"
+    );
     let (_, buckets) = late.run(&little);
     assert!(number(&buckets, "waves") > 1, "{buckets}");
 }
 
 #[test]
 fn rows_that_are_put_aside_keep_to_their_memory_however_many_and_however_large_their_attributes() {
-    let late = Late::start(5_000, 4_000, "if(number % 10 IN (4, 5, 8), repeat(toString(number), 16000), '')");
+    let late = Late::start(
+        5_000,
+        4_000,
+        "if(number % 10 IN (4, 5, 8), repeat(toString(number), 16000), '')",
+    );
     // Room for the attributes of a few keys at once: of an answer that is too large, fewer keys are asked for.
     let little = few_at_once(120 * MIB);
     let little: Vec<_> = little.iter().map(String::as_str).collect();
@@ -160,7 +177,9 @@ fn rows_that_are_put_aside_keep_to_their_memory_however_many_and_however_large_t
     late.server.query(
         "ALTER TABLE attributes DELETE WHERE time BETWEEN '2025-06-08 12:00:00' AND '2025-06-16 12:00:00' SETTINGS mutations_sync = 2",
     );
-    late.server.query("ALTER TABLE attributes DELETE WHERE cityHash64(key) % 10 > 0 SETTINGS mutations_sync = 2");
+    late.server.query(
+        "ALTER TABLE attributes DELETE WHERE cityHash64(key) % 10 > 0 SETTINGS mutations_sync = 2",
+    );
     late.server.query("TRUNCATE TABLE joined");
     late.job.tool(&late.server, "run").args(&little).run().expect(0);
     late.assert_filled();
@@ -170,19 +189,34 @@ fn rows_that_are_put_aside_keep_to_their_memory_however_many_and_however_large_t
 fn a_late_query_that_breaks_is_sent_again() {
     let late = Late::start(3_000, 1_000, "repeat(toString(number), 300)");
     let proxy = Proxy::start(late.server.port());
-    for (offset, direction) in [(0, Direction::ToClient), (50_000, Direction::ToClient), (1_000, Direction::ToServer)] {
+    for (offset, direction) in
+        [(0, Direction::ToClient), (50_000, Direction::ToClient), (1_000, Direction::ToServer)]
+    {
         late.server.query("TRUNCATE TABLE joined");
         let before = proxy.fired();
         proxy.after_request_with(b"-late-").reset_at(direction, offset, 1);
-        let output = late.job.tool(&late.server, "run").env("CLICKHOUSE_URL", proxy.url()).run().expect(0);
+        let output =
+            late.job.tool(&late.server, "run").env("CLICKHOUSE_URL", proxy.url()).run().expect(0);
         assert_eq!(proxy.fired(), before + 1, "{output}");
-        assert!(output.stderr.contains("outside of the window broke off, trying again"), "{output}");
+        assert!(
+            output.stderr.contains("outside of the window broke off, trying again"),
+            "{output}"
+        );
         late.assert_filled();
     }
     // When it never succeeds, the run says so.
     proxy.after_request_with(b"-late-").reset_at(Direction::ToClient, 0, 1000);
-    let output = late.job.tool(&late.server, "run").env("CLICKHOUSE_URL", proxy.url()).args(&["--max-retries", "1"]).run().expect(1);
-    assert!(output.stderr.contains("attributes, outside of the window, failed after 2 attempts"), "{output}");
+    let output = late
+        .job
+        .tool(&late.server, "run")
+        .env("CLICKHOUSE_URL", proxy.url())
+        .args(&["--max-retries", "1"])
+        .run()
+        .expect(1);
+    assert!(
+        output.stderr.contains("attributes, outside of the window, failed after 2 attempts"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -191,7 +225,10 @@ fn a_run_is_stopped_while_keys_are_looked_up() {
     let proxy = Proxy::start(late.server.port());
     proxy.after_request_with(b"-late-").stall_at(Direction::ToClient, 0, 1);
     let running = late.job.tool(&late.server, "run").env("CLICKHOUSE_URL", proxy.url()).spawn();
-    assert!(process::wait_until(Duration::from_secs(60), || proxy.fired() > 0), "no late query was sent");
+    assert!(
+        process::wait_until(Duration::from_secs(60), || proxy.fired() > 0),
+        "no late query was sent"
+    );
     running.signal("TERM");
     running.wait().expect(130);
     proxy.pass();
@@ -217,7 +254,12 @@ fn keys_of_any_bytes_are_looked_up() {
     late.server.query("TRUNCATE TABLE joined");
     late.job.tool(&late.server, "run").run().expect(0);
     late.assert_filled();
-    assert_eq!(late.server.text("SELECT countIf(text != '') > 20000, countIf(text = '') > 20000 FROM joined FINAL"), "1\t1");
+    assert_eq!(
+        late.server.text(
+            "SELECT countIf(text != '') > 20000, countIf(text = '') > 20000 FROM joined FINAL"
+        ),
+        "1\t1"
+    );
 }
 
 /// In which batch a row that is looked up late lies depends on the memory for such rows, and repeated batches are recognized only if they are the same.
@@ -229,9 +271,16 @@ fn the_memory_for_late_rows_may_not_change_where_batches_must_come_again_as_they
          --;;
          CREATE TABLE joined (tenant String, id UInt64, text String, note String) ENGINE = MergeTree ORDER BY (tenant, id) SETTINGS non_replicated_deduplication_window = 1000",
     );
-    let tool = |batch_bytes: &str| late.job.tool(&late.server, "run").env("RESTART", "false").args(&["--batch-bytes", batch_bytes]);
+    let tool = |batch_bytes: &str| {
+        late.job
+            .tool(&late.server, "run")
+            .env("RESTART", "false")
+            .args(&["--batch-bytes", batch_bytes])
+    };
     tool("8MiB").run().expect(0);
-    late.server.query("ALTER TABLE load_state UPDATE status = 'failed' WHERE 1 SETTINGS mutations_sync = 2");
+    late.server.query(
+        "ALTER TABLE load_state UPDATE status = 'failed' WHERE 1 SETTINGS mutations_sync = 2",
+    );
     let refused = tool("16MiB").run().expect(3);
     let words = "the memory for rows that are looked up late was `8388608 bytes a reader`, and is `16777216 bytes a reader`";
     assert!(refused.stderr.contains(words), "{refused}");
@@ -245,8 +294,17 @@ fn a_window_that_most_rows_lie_outside_of_is_said_once() {
     // Three of eight do.
     let (output, _) = late.run(&["--batch-bytes", "1MiB"]);
     assert!(!output.stderr.contains(words), "{output}");
-    let narrow = JobFile::new(&JOB.replace("days_before = 7, days_after = 1", "days_before = 0, days_after = 0"));
-    let output = narrow.tool(&late.server, "run").args(&["--batch-bytes", "1MiB", "--chunk-rows", "10000"]).run().expect(0);
+    let narrow = JobFile::new(
+        &JOB.replace("days_before = 7, days_after = 1", "days_before = 0, days_after = 0"),
+    );
+    let output = narrow
+        .tool(&late.server, "run")
+        .args(&["--batch-bytes", "1MiB", "--chunk-rows", "10000"])
+        .run()
+        .expect(0);
     assert_eq!(output.stderr.matches(words).count(), 1, "{output}");
-    assert!(output.stderr.contains("days_before=0") && output.stderr.contains("the keys of "), "{output}");
+    assert!(
+        output.stderr.contains("days_before=0") && output.stderr.contains("the keys of "),
+        "{output}"
+    );
 }

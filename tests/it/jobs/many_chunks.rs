@@ -24,7 +24,8 @@ fn every_row_of_every_chunk_once() {
         "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n\
          [columns]\nkey = 'source.key'\nnumber = 'source.number'\nversion = 'source.version'\n",
     );
-    let output = job.tool(&server, "run").args(&["--readers", "3", "--inserters", "2"]).run().expect(0);
+    let output =
+        job.tool(&server, "run").args(&["--readers", "3", "--inserters", "2"]).run().expect(0);
     assert!(output.stderr.contains("3 chunks") || output.stdout.contains("3 chunks"), "{output}");
     let hash = |table: &str| {
         server.text(&format!("SELECT count(), sum(sipHash64(key, number, version)), groupBitXor(sipHash64(number)) FROM {table}"))
@@ -62,9 +63,14 @@ fn tables_with_keys_of_every_kind() {
             "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nnumber = 'source.number'\ntext = 'source.text'\nfloat = 'source.float'\n",
         );
         let partition = format!("id:{id}");
-        let arguments = ["--partition", &partition, "--batch-size", "1000", "--stream-block-size", "77"];
+        let arguments =
+            ["--partition", &partition, "--batch-size", "1000", "--stream-block-size", "77"];
         job.tool_without_partition(&server, "run").args(&arguments).run().expect(0);
         assert_eq!(server.text("SELECT count() FROM copies"), "8000", "{kind}");
-        Comparison::of_table(&server, "copies", &["number"]).assert_same(kind, "SELECT * FROM copies", "SELECT * FROM stored");
+        Comparison::of_table(&server, "copies", &["number"]).assert_same(
+            kind,
+            "SELECT * FROM copies",
+            "SELECT * FROM stored",
+        );
     }
 }

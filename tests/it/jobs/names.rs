@@ -37,7 +37,10 @@ fn one_source_column_for_several_targets_without_a_lookup() {
     let output = assert_fills(&server, job, "copies", &["id"], expected);
     let words = output.stdout + &output.stderr;
     for name in ["no_such_column", "computed"] {
-        assert!(words.lines().any(|line| line.contains("left out") && line.contains(name)), "{name} is left out without a word\n{words}");
+        assert!(
+            words.lines().any(|line| line.contains("left out") && line.contains(name)),
+            "{name} is left out without a word\n{words}"
+        );
     }
 }
 
@@ -148,10 +151,16 @@ fn columns_named_like_the_qualifiers() {
         // Each value says whose it is.
         let by_hand = |expression: &str| match expression.split_once('.') {
             Some(("source", column)) => format!("'{} of source'", column.trim_matches('`')),
-            Some((_, column)) => format!("if(id < 5, '{} of lookup', '')", column.trim_matches('`')),
+            Some((_, column)) => {
+                format!("if(id < 5, '{} of lookup', '')", column.trim_matches('`'))
+            }
             None => "''".to_owned(),
         };
-        let expected = format!("SELECT number AS id, {} AS x, {} AS y FROM numbers(10)", by_hand(x), by_hand(y));
+        let expected = format!(
+            "SELECT number AS id, {} AS x, {} AS y FROM numbers(10)",
+            by_hand(x),
+            by_hand(y)
+        );
         println!("{x}, {y}");
         let output = JobFile::new(&job).tool(&server, "run").run();
         if matches!(output.status, Some(2 | 3)) {

@@ -1,26 +1,50 @@
 //! Chunks that are rebuilt from the bounds of an earlier plan: the very same, whatever has become of the parts since.
 
-use clickhouse_backfill::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression};
+use clickhouse_backfill::clickhouse::{
+    Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression,
+};
 use clickhouse_backfill::job::{BindOptions, bind, load};
-use clickhouse_backfill::plan::{ChunkBounds, MemoryDemand, MemoryPlan, Partition, Plan, PlanError, PlanOptions, plan};
+use clickhouse_backfill::plan::{
+    ChunkBounds, MemoryDemand, MemoryPlan, Partition, Plan, PlanError, PlanOptions, plan,
+};
 
 use super::fixture::JobFile;
 use crate::support::Server;
 
-const JOB: &str =
-    "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nkey = 'source.key'\nid = 'source.id'\n";
+const JOB: &str = "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nkey = 'source.key'\nid = 'source.id'\n";
 
 /// Plans the copying of `stored`.
 fn planned(server: &Server, job: &JobFile, bounds: Option<ChunkBounds>) -> Result<Plan, PlanError> {
-    let endpoint = Endpoint::new(server.url(), Some(server.user()), Some(Password::new(server.password())), server.database()).unwrap();
-    let connection = Connection::new(endpoint, WireCompression::None, QueryPrefix::new("rebuilt"), Timeouts::default()).unwrap();
+    let endpoint = Endpoint::new(
+        server.url(),
+        Some(server.user()),
+        Some(Password::new(server.password())),
+        server.database(),
+    )
+    .unwrap();
+    let connection = Connection::new(
+        endpoint,
+        WireCompression::None,
+        QueryPrefix::new("rebuilt"),
+        Timeouts::default(),
+    )
+    .unwrap();
     let servers = Servers::one(connection);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let job = load(job.path().to_str().unwrap()).unwrap();
-        let job = bind(&servers, &job, &BindOptions { target_table: None, exclusions: Vec::new() }).await.unwrap();
-        let demand = MemoryDemand { total: 1 << 30, readers: 1, inserters: 1, batch_bytes: 1 << 20, late: false };
-        let options = PlanOptions { chunk_rows: 1000, memory: MemoryPlan::divide(demand).unwrap(), bounds };
+        let job = bind(&servers, &job, &BindOptions { target_table: None, exclusions: Vec::new() })
+            .await
+            .unwrap();
+        let demand = MemoryDemand {
+            total: 1 << 30,
+            readers: 1,
+            inserters: 1,
+            batch_bytes: 1 << 20,
+            late: false,
+        };
+        let options =
+            PlanOptions { chunk_rows: 1000, memory: MemoryPlan::divide(demand).unwrap(), bounds };
         plan(&servers.source, &job, &Partition::Id("all".to_owned()), options).await
     })
 }
@@ -50,17 +74,28 @@ fn merges_and_new_rows_do_not_move_them() {
     assert!(first.chunks.len() >= 3, "{:?}", ranges(&first));
     fill(1_000_000);
     server.query("OPTIMIZE TABLE stored FINAL");
-    assert_ne!(ranges(&planned(&server, &job, None).unwrap()), ranges(&first), "other chunks would be made now");
+    assert_ne!(
+        ranges(&planned(&server, &job, None).unwrap()),
+        ranges(&first),
+        "other chunks would be made now"
+    );
     // As a record of the run keeps them.
     let kept = serde_json::to_string(&first.bounds).unwrap();
     let again = planned(&server, &job, Some(serde_json::from_str(&kept).unwrap())).unwrap();
     assert_eq!(ranges(&again), ranges(&first));
     // Every row lies in exactly one of them.
-    let predicates: Vec<_> = ranges(&again).into_iter().map(|range| format!("toUInt8({})", range.unwrap())).collect();
-    assert_eq!(server.text(&format!("SELECT count() FROM stored WHERE {} != 1", predicates.join(" + "))), "0");
+    let predicates: Vec<_> =
+        ranges(&again).into_iter().map(|range| format!("toUInt8({})", range.unwrap())).collect();
+    assert_eq!(
+        server.text(&format!("SELECT count() FROM stored WHERE {} != 1", predicates.join(" + "))),
+        "0"
+    );
     // They stay even where the partition has no rows any more.
     server.query("TRUNCATE TABLE stored");
-    assert_eq!(ranges(&planned(&server, &job, Some(first.bounds.clone())).unwrap()), ranges(&first));
+    assert_eq!(
+        ranges(&planned(&server, &job, Some(first.bounds.clone())).unwrap()),
+        ranges(&first)
+    );
 
     // Another table under the same name has other keys.
     server.query("CREATE OR REPLACE TABLE stored (key UInt32, id UInt32) ENGINE = MergeTree ORDER BY (key, id)");

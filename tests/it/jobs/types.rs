@@ -70,14 +70,23 @@ const MADE: &[(&str, &str)] = &[
     ("Time", "toInt32(number) - 200"),
     ("Time64(6)", "CAST(toInt32(number) - 200 AS Time64(6))"),
     ("BFloat16", "toFloat32(number) / 3"),
-    ("JSON", "concat('{\"a\":', toString(number), ',\"b\":{\"c\":[1,null,{\"d\":\"\\\\u00e4\"}]},\"e.f\":\"', hex(number), '\"}')"),
-    ("JSON(a UInt32, b.c String, SKIP d)", "concat('{\"a\":', toString(number), ',\"b\":{\"c\":\"x\"},\"d\":1,\"e\":true}')"),
+    (
+        "JSON",
+        "concat('{\"a\":', toString(number), ',\"b\":{\"c\":[1,null,{\"d\":\"\\\\u00e4\"}]},\"e.f\":\"', hex(number), '\"}')",
+    ),
+    (
+        "JSON(a UInt32, b.c String, SKIP d)",
+        "concat('{\"a\":', toString(number), ',\"b\":{\"c\":\"x\"},\"d\":1,\"e\":true}')",
+    ),
     ("Array(JSON)", "[concat('{\"a\":', toString(number), '}'), '{}']"),
     (
         "Variant(Array(String), String, UInt64)",
         "CAST([NULL, 'text', number, ['a', 'b']][1 + number % 4] AS Variant(Array(String), String, UInt64))",
     ),
-    ("Geometry", "if(number % 2 = 0, CAST(CAST((number, 1.5) AS Point) AS Geometry), CAST(NULL AS Geometry))"),
+    (
+        "Geometry",
+        "if(number % 2 = 0, CAST(CAST((number, 1.5) AS Point) AS Geometry), CAST(NULL AS Geometry))",
+    ),
     ("QBit(Float32, 8)", "arrayMap(i -> toFloat32(i + number), range(8))"),
     ("Array(Tuple())", "arrayMap(i -> tuple(), range(number % 3))"),
     ("Nullable(Tuple(UInt8, String))", "if(number % 2 = 0, NULL, tuple(number, 'x'))"),
@@ -88,16 +97,27 @@ const MADE: &[(&str, &str)] = &[
 #[test]
 fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
     let server = Server::start();
-    let types: Vec<&str> = RANDOM.iter().copied().chain(MADE.iter().map(|(name, _)| *name)).collect();
+    let types: Vec<&str> =
+        RANDOM.iter().copied().chain(MADE.iter().map(|(name, _)| *name)).collect();
     let names: Vec<_> = (0..types.len()).map(|position| format!("c{position}")).collect();
     let columns = |prefix: &str| {
-        names.iter().zip(&types).map(|(name, type_name)| format!("{prefix}{name} {type_name}")).collect::<Vec<_>>().join(",\n")
+        names
+            .iter()
+            .zip(&types)
+            .map(|(name, type_name)| format!("{prefix}{name} {type_name}"))
+            .collect::<Vec<_>>()
+            .join(",\n")
     };
     let random = RANDOM.len();
-    let structure =
-        names[..random].iter().zip(RANDOM).map(|(name, type_name)| format!("{name} {type_name}")).collect::<Vec<_>>().join(", ");
+    let structure = names[..random]
+        .iter()
+        .zip(RANDOM)
+        .map(|(name, type_name)| format!("{name} {type_name}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     // It makes no Nested columns by that name.
-    let structure = structure.replace("Nested(x UInt8, y Array(String))", "Array(Tuple(x UInt8, y Array(String)))");
+    let structure = structure
+        .replace("Nested(x UInt8, y Array(String))", "Array(Tuple(x UInt8, y Array(String)))");
     let structure = structure.replace('\\', "\\\\").replace('\'', "\\'");
     let made: Vec<_> = MADE.iter().map(|(_, expression)| *expression).collect();
     let fill = |table: &str, seed: u32, rows: u32| {
@@ -107,8 +127,9 @@ fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
             made.join(", ")
         )
     };
-    let create =
-        |table: &str, columns: &str, engine: &str| format!("CREATE TABLE {table} (id UInt64, {columns}) ENGINE = {engine} ORDER BY id");
+    let create = |table: &str, columns: &str, engine: &str| {
+        format!("CREATE TABLE {table} (id UInt64, {columns}) ENGINE = {engine} ORDER BY id")
+    };
     for statement in [
         create("rows", &columns(""), "MergeTree"),
         create("attributes", &columns(""), "MergeTree"),
@@ -119,7 +140,11 @@ fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
         server.query_with(&statement, UNUSUAL_TYPES);
     }
     let lines = |prefix: &str, qualifier: &str| {
-        names.iter().map(|name| format!("{prefix}{name} = '{qualifier}.{name}'")).collect::<Vec<_>>().join("\n")
+        names
+            .iter()
+            .map(|name| format!("{prefix}{name} = '{qualifier}.{name}'"))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     let job = format!(
         "name = 'types'\n[source]\ntable = 'rows'\njoin_key = ['id']\n[lookup]\ntable = 'attributes'\njoin_key = ['id']\n[target]\ntable = 'joined'\n[settings.insert]\nenable_nullable_tuple_type = 1\n[columns]\n\
@@ -128,7 +153,11 @@ fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
         lines("l_", "lookup")
     );
     let list = |prefix: &str, qualifier: &str| {
-        names.iter().map(|name| format!("{qualifier}.{name} AS {prefix}{name}")).collect::<Vec<_>>().join(", ")
+        names
+            .iter()
+            .map(|name| format!("{qualifier}.{name} AS {prefix}{name}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let expected = format!(
         "SELECT source.id AS id, {}, {} FROM rows AS source LEFT ANY JOIN attributes AS lookup ON source.id = lookup.id",
@@ -147,7 +176,9 @@ fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
 #[test]
 fn types_that_cannot_be_framed_are_refused_by_name() {
     let server = Server::start();
-    for (type_name, word) in [("AggregateFunction(sum, UInt64)", "AggregateFunction"), ("Dynamic", "Dynamic")] {
+    for (type_name, word) in
+        [("AggregateFunction(sum, UInt64)", "AggregateFunction"), ("Dynamic", "Dynamic")]
+    {
         server.script(&format!(
             "CREATE OR REPLACE TABLE rows (id UInt64, value {type_name}) ENGINE = MergeTree ORDER BY id
              --;;

@@ -84,7 +84,12 @@ fn without_a_version_a_deleted_row_counts_first() {
     // Not all keys are deleted: then there would be nothing to see.
     server.query("ALTER TABLE attributes DELETE WHERE deleted AND toUInt32(key) % 2 = 0 SETTINGS mutations_sync = 2");
     let expected = by_hand("deleted DESC,", "NOT deleted");
-    assert_eq!(server.text(&format!("SELECT countIf(notEmpty(map)) > 20, countIf(empty(map)) > 20 FROM ({expected})")), "1\t1");
+    assert_eq!(
+        server.text(&format!(
+            "SELECT countIf(notEmpty(map)) > 20, countIf(empty(map)) > 20 FROM ({expected})"
+        )),
+        "1\t1"
+    );
     assert_fills(&server, &job("deleted = 'deleted'"), "joined", &["id"], &expected);
 }
 
@@ -93,7 +98,10 @@ fn versions_of_every_type_with_ties() {
     let types = [
         ("UInt8", "chance % 4"),
         ("Int16", "toInt16(chance % 5) - 3"),
-        ("UInt64", "[9223372036854775807, 9223372036854775808, 18446744073709551615, 0][1 + chance % 4]"),
+        (
+            "UInt64",
+            "[9223372036854775807, 9223372036854775808, 18446744073709551615, 0][1 + chance % 4]",
+        ),
         ("Int64", "[-9223372036854775807, -1, 0, 9223372036854775807][1 + chance % 4]"),
         ("Date", "chance % 3"),
         ("Date32", "toDate32('1969-12-30') + chance % 4"),
@@ -106,7 +114,13 @@ fn versions_of_every_type_with_ties() {
         fill(&server, version, value);
         println!("{version}");
         let expected = by_hand("version DESC, deleted DESC,", "NOT deleted");
-        assert_fills(&server, &job("version = 'version'\ndeleted = 'deleted'"), "joined", &["id"], &expected);
+        assert_fills(
+            &server,
+            &job("version = 'version'\ndeleted = 'deleted'"),
+            "joined",
+            &["id"],
+            &expected,
+        );
     }
     for version in ["String", "Nullable(UInt8)", "UInt128", "Float64"] {
         fill(&server, version, "0");
@@ -117,8 +131,9 @@ fn versions_of_every_type_with_ties() {
 #[test]
 fn a_lookup_of_which_no_column_is_read_and_one_without_rows() {
     let server = server("UInt8", "chance % 4");
-    let text =
-        job("version = 'version'").replace("text = 'lookup.text'", "text = 'source.key'").replace("list = 'lookup.list'", "list = '[]'");
+    let text = job("version = 'version'")
+        .replace("text = 'lookup.text'", "text = 'source.key'")
+        .replace("list = 'lookup.list'", "list = '[]'");
     let text = text.replace("map = 'lookup.map'", "map = 'map()'");
     let expected = "SELECT id, CAST(key, 'Nullable(String)') AS text, CAST([], 'Array(String)') AS list, CAST(map(), 'Map(String, String)') AS map FROM rows";
     assert_fills(&server, &text, "joined", &["id"], expected);

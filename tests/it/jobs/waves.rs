@@ -87,30 +87,47 @@ fn number(summary: &Value, name: &str) -> u64 {
 #[test]
 fn ranges_of_a_shared_leading_column_give_the_same_result_in_less_memory() {
     let server = Server::start();
-    tables(&server, "concat('tenant-', leftPad(toString((number) % 40), 2, '0'))", "(tenant, id)", "(tenant, id)");
+    tables(
+        &server,
+        "concat('tenant-', leftPad(toString((number) % 40), 2, '0'))",
+        "(tenant, id)",
+        "(tenant, id)",
+    );
     let file = JobFile::new(JOB);
     let one = run(&server, &file, 2048 * MIB);
     assert_eq!(number(&one, "waves"), 1, "{one}");
     let rows = number(&one, "lookup_rows");
     let (quarter, little) = (run(&server, &file, 110 * MIB), run(&server, &file, 84 * MIB));
-    assert!(number(&quarter, "waves") > 1 && number(&little, "waves") > number(&quarter, "waves"), "{quarter}\n{little}");
+    assert!(
+        number(&quarter, "waves") > 1 && number(&little, "waves") > number(&quarter, "waves"),
+        "{quarter}\n{little}"
+    );
     for waves in [&quarter, &little] {
         assert_eq!(number(waves, "matched_rows"), number(&one, "matched_rows"));
         // A range that two waves share is loaded twice, and no more.
         assert!(number(waves, "lookup_rows") < 2 * rows, "{waves}");
     }
-    assert!(number(&little, "peak_memory_bytes") < number(&one, "peak_memory_bytes"), "{little}\n{one}");
+    assert!(
+        number(&little, "peak_memory_bytes") < number(&one, "peak_memory_bytes"),
+        "{little}\n{one}"
+    );
 }
 
 #[test]
 fn one_large_value_and_tables_without_a_shared_column_go_by_parts_of_the_keys() {
     let server = Server::start();
-    for (tenant, orders_key, customers_key) in
-        [("'the only one'", "(tenant, id)", "(tenant, id)"), ("concat('tenant-', toString((number) % 40))", "id", "id")]
-    {
+    for (tenant, orders_key, customers_key) in [
+        ("'the only one'", "(tenant, id)", "(tenant, id)"),
+        ("concat('tenant-', toString((number) % 40))", "id", "id"),
+    ] {
         tables(&server, tenant, orders_key, customers_key);
         let file = JobFile::new(JOB);
-        let plan = file.tool(&server, "plan").args(&["--memory", "84MiB", "--readers", "2", "--inserters", "2"]).run().expect(0).stdout;
+        let plan = file
+            .tool(&server, "plan")
+            .args(&["--memory", "84MiB", "--readers", "2", "--inserters", "2"])
+            .run()
+            .expect(0)
+            .stdout;
         assert!(plan.contains(", keys 1 of "), "{plan}");
         let split = run(&server, &file, 84 * MIB);
         assert!(number(&split, "waves") > 1, "{split}");
@@ -143,7 +160,11 @@ fn compressed_rows_are_the_same_rows_in_fewer_bytes() {
     let sent = ["none", "auto", "lz4", "zstd"].map(|method| {
         server.query("TRUNCATE TABLE shipments");
         let proxy = Proxy::start(server.port());
-        file.tool(&server, "run").env("CLICKHOUSE_URL", proxy.url()).args(&["--compression", method]).run().expect(0);
+        file.tool(&server, "run")
+            .env("CLICKHOUSE_URL", proxy.url())
+            .args(&["--compression", method])
+            .run()
+            .expect(0);
         let comparison = Comparison::of_table(&server, "shipments", &["tenant", "id"]);
         comparison.assert_same(method, "SELECT * FROM shipments FINAL", EXPECTED);
         (proxy.bytes(Direction::ToClient), proxy.bytes(Direction::ToServer))
@@ -152,5 +173,8 @@ fn compressed_rows_are_the_same_rows_in_fewer_bytes() {
     for compressed in [lz4, zstd] {
         assert!(compressed.0 < none.0 / 2 && compressed.1 < none.1 / 2, "{sent:?}");
     }
-    assert!(auto.0 > none.0 / 2, "the proxy is on this machine, which auto does not compress for: {sent:?}");
+    assert!(
+        auto.0 > none.0 / 2,
+        "the proxy is on this machine, which auto does not compress for: {sent:?}"
+    );
 }

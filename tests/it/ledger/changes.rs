@@ -9,24 +9,56 @@ fn what_has_changed_is_named_and_refused() {
     chunked.killed_half_way();
     let refused = |job: &str, arguments: &[&str], words: &str| {
         let output = chunked.tool().file("job.toml", job).args(arguments).run().expect(3);
-        assert!(output.stderr.contains(words) && output.stderr.contains("hint: --restart"), "{words}\n{output}");
+        assert!(
+            output.stderr.contains(words) && output.stderr.contains("hint: --restart"),
+            "{words}\n{output}"
+        );
     };
     let job = JOB.replace("source.amount * 2", "source.amount * 3");
-    refused(&job, &[], "the expression of the column amount was `source.amount * 2`, and is `source.amount * 3`");
-    refused(&format!("{JOB}\n[settings.insert]\nlog_queries = 1\n"), &[], "the settings of inserts was ``, and is `log_queries = 1`");
+    refused(
+        &job,
+        &[],
+        "the expression of the column amount was `source.amount * 2`, and is `source.amount * 3`",
+    );
+    refused(
+        &format!("{JOB}\n[settings.insert]\nlog_queries = 1\n"),
+        &[],
+        "the settings of inserts was ``, and is `log_queries = 1`",
+    );
     refused(&JOB.replace("final = true", "final = false"), &[], "the query of the source was ");
-    refused(JOB, &["--chunk-rows", "9000"], "the size of chunks was `8192 rows`, and is `9000 rows`");
+    refused(
+        JOB,
+        &["--chunk-rows", "9000"],
+        "the size of chunks was `8192 rows`, and is `9000 rows`",
+    );
     let server = chunked.server();
     server.query("ALTER TABLE shipments MODIFY COLUMN letter LowCardinality(String)");
-    refused(JOB, &[], "the type of the column letter was `String`, and is `LowCardinality(String)`");
+    refused(
+        JOB,
+        &[],
+        "the type of the column letter was `String`, and is `LowCardinality(String)`",
+    );
     server.query("ALTER TABLE shipments MODIFY COLUMN letter String");
     server.query("ALTER TABLE customers MODIFY COLUMN tags Array(LowCardinality(String))");
-    refused(JOB, &[], "the type of lookup.tags was `Array(String)`, and is `Array(LowCardinality(String))`");
+    refused(
+        JOB,
+        &[],
+        "the type of lookup.tags was `Array(String)`, and is `Array(LowCardinality(String))`",
+    );
     server.query("ALTER TABLE customers MODIFY COLUMN tags Array(String)");
-    assert_eq!(server.text("SELECT count() FROM load_claims FINAL"), "1", "who is refused claims nothing");
+    assert_eq!(
+        server.text("SELECT count() FROM load_claims FINAL"),
+        "1",
+        "who is refused claims nothing"
+    );
 
     // Neither is a comment a change, nor what only decides how fast it goes.
-    chunked.tool().file("job.toml", &format!("# a comment\n{JOB}")).args(&["--batch-size", "5000", "--memory", "1GiB"]).run().expect(0);
+    chunked
+        .tool()
+        .file("job.toml", &format!("# a comment\n{JOB}"))
+        .args(&["--batch-size", "5000", "--memory", "1GiB"])
+        .run()
+        .expect(0);
     chunked.assert_completed();
     refused(&job, &[], "is completed as run ");
 }
@@ -76,7 +108,13 @@ fn a_dry_run_leaves_nothing() {
     assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "");
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("ledger");
-    chunked.tool().arg("--dry-run").arg("--ledger").arg(format!("file:{}", place.display())).run().expect(0);
+    chunked
+        .tool()
+        .arg("--dry-run")
+        .arg("--ledger")
+        .arg(format!("file:{}", place.display()))
+        .run()
+        .expect(0);
     assert!(!place.exists());
     // Nor is it in the way of a run, or told of one.
     chunked.tool().run().expect(0);

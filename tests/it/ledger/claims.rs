@@ -4,7 +4,8 @@ use super::fixture::{Chunked, SOON};
 use crate::support::{Direction, process};
 
 /// As another process does that takes this one for dead.
-const TAKE_OVER: &str = "INSERT INTO load_claims SELECT * REPLACE ('superseded' AS status) FROM load_claims FINAL";
+const TAKE_OVER: &str =
+    "INSERT INTO load_claims SELECT * REPLACE ('superseded' AS status) FROM load_claims FINAL";
 
 #[test]
 fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
@@ -14,13 +15,21 @@ fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     for extra in [&[][..], &["--worker", "1/2"], &["--restart"]] {
         let second = chunked.tool().args(extra).run().expect(3);
-        let who = format!("is being filled by process {} on {}, whose last heartbeat came", first.process(), host.trim());
+        let who = format!(
+            "is being filled by process {} on {}, whose last heartbeat came",
+            first.process(),
+            host.trim()
+        );
         assert!(second.stderr.contains(&who), "{extra:?}\n{second}");
     }
     // Whoever looks sees what it works on.
     let run = "SELECT run_id = (SELECT run_id FROM load_state FINAL) FROM load_claims FINAL WHERE status = 'held'";
     assert_eq!(chunked.server().text(run), "1");
-    assert_eq!(chunked.server().text("SELECT uniqExact(claim_id) FROM load_claims"), "1", "who is refused claims nothing");
+    assert_eq!(
+        chunked.server().text("SELECT uniqExact(claim_id) FROM load_claims"),
+        "1",
+        "who is refused claims nothing"
+    );
     // A dry run writes nothing, and is in nobody's way.
     chunked.tool().arg("--dry-run").run().expect(0);
     chunked.proxy.pass();
@@ -39,15 +48,22 @@ fn of_runs_that_begin_at_the_same_moment_one_works() {
         chunked.proxy.after_request_with(b"-source-").stall_at(Direction::ToClient, 100_000, 1);
         let runs = (0..4).map(|_| chunked.stalling_tool().args(&["--ledger", place]).spawn());
         let mut runs: Vec<_> = runs.collect();
-        let one_is_left = || runs.iter_mut().filter_map(|run| run.is_running().then_some(())).count() == 1;
+        let one_is_left =
+            || runs.iter_mut().filter_map(|run| run.is_running().then_some(())).count() == 1;
         assert!(process::wait_until(SOON, one_is_left), "{place}: one is left");
-        let (winner, losers): (Vec<_>, Vec<_>) = runs.into_iter().map(|mut run| (run.is_running(), run)).partition(|(running, _)| *running);
+        let (winner, losers): (Vec<_>, Vec<_>) = runs
+            .into_iter()
+            .map(|mut run| (run.is_running(), run))
+            .partition(|(running, _)| *running);
         let (_, winner) = winner.into_iter().next().expect("one is left");
         for (_, loser) in losers {
             let output = loser.wait().expect(3);
             assert!(output.stderr.contains("is being filled by process "), "{place}\n{output}");
         }
-        assert!(process::wait_until(SOON, || chunked.proxy.fired() > 0), "{place}: the winner works");
+        assert!(
+            process::wait_until(SOON, || chunked.proxy.fired() > 0),
+            "{place}: the winner works"
+        );
         chunked.proxy.pass();
         winner.wait().expect(0);
         chunked.orders.assert_complete();
@@ -60,8 +76,15 @@ fn a_run_says_again_and_again_that_it_lives() {
     let ranges = chunked.ranges();
     let running = chunked.stalled_at(&ranges[2], |tool| tool.args(&["--claim-timeout", "3s"]));
     let beats = "SELECT heartbeat_at > claimed_at + INTERVAL 10 SECOND FROM load_claims FINAL";
-    assert!(process::wait_until(SOON, || chunked.server().text(beats) == "1"), "its heartbeats stopped");
-    assert_eq!(chunked.server().text("SELECT uniqExact(claimed_at) FROM load_claims"), "1", "it is the same claim");
+    assert!(
+        process::wait_until(SOON, || chunked.server().text(beats) == "1"),
+        "its heartbeats stopped"
+    );
+    assert_eq!(
+        chunked.server().text("SELECT uniqExact(claimed_at) FROM load_claims"),
+        "1",
+        "it is the same claim"
+    );
     chunked.proxy.pass();
     running.wait().expect(0);
     chunked.assert_completed();
@@ -77,16 +100,22 @@ fn what_a_dead_run_left_is_killed() {
     assert!(process::wait_until(SOON, || chunked.proxy.fired() > 0), "the source was not stopped");
     let claim = server.text("SELECT claim_id FROM load_claims FINAL");
     // The server does not notice that its client is gone: the proxy holds the connection.
-    let left = format!("SELECT count() FROM system.processes WHERE position(query_id, '-{claim}-source-') > 0");
+    let left = format!(
+        "SELECT count() FROM system.processes WHERE position(query_id, '-{claim}-source-') > 0"
+    );
     assert_eq!(server.text(&left), "1");
     running.signal("KILL");
     running.wait();
     chunked.orders.resuming_tool_at(server.url()).run().expect(0);
     server.query("SYSTEM FLUSH LOGS");
-    let killed = format!("SELECT count() FROM system.query_log WHERE query LIKE 'KILL QUERY%-{claim}-%' AND type = 'QueryFinish'");
+    let killed = format!(
+        "SELECT count() FROM system.query_log WHERE query LIKE 'KILL QUERY%-{claim}-%' AND type = 'QueryFinish'"
+    );
     assert_eq!(server.text(&killed), "1");
     // It ends when its next write does; the proxy holds that up.
-    let told = format!("SELECT is_cancelled FROM system.processes WHERE position(query_id, '-{claim}-source-') > 0");
+    let told = format!(
+        "SELECT is_cancelled FROM system.processes WHERE position(query_id, '-{claim}-source-') > 0"
+    );
     assert!(matches!(server.text(&told).as_str(), "1" | ""), "the dead run's query goes on");
     chunked.assert_completed();
 }
@@ -101,10 +130,15 @@ fn the_claim_of_another_host_expires() {
     running.wait();
     chunked.proxy.pass();
     // The last of its heartbeats, which came every second, may be under way still.
-    let silent = || server.text("SELECT max(heartbeat_at) < now64(6) - INTERVAL 2 SECOND FROM load_claims") == "1";
+    let silent = || {
+        server.text("SELECT max(heartbeat_at) < now64(6) - INTERVAL 2 SECOND FROM load_claims")
+            == "1"
+    };
     assert!(process::wait_until(SOON, silent), "a dead process says that it lives");
     // A long silence is allowed: the process elsewhere may live.
-    server.query("ALTER TABLE load_claims UPDATE host = 'elsewhere' WHERE 1 SETTINGS mutations_sync = 2");
+    server.query(
+        "ALTER TABLE load_claims UPDATE host = 'elsewhere' WHERE 1 SETTINGS mutations_sync = 2",
+    );
     let refused = chunked.tool().args(&["--claim-timeout", "1h"]).run().expect(3);
     assert!(refused.stderr.contains("on elsewhere, whose last heartbeat came"), "{refused}");
     let taken_over = || chunked.tool().args(&["--claim-timeout", "1s"]).run().status == Some(0);
@@ -121,7 +155,11 @@ fn a_run_whose_claim_was_taken_over_stops() {
     server.query(TAKE_OVER);
     let output = running.wait().expect(1);
     assert!(output.stderr.contains("this process was taken for dead"), "{output}");
-    assert_eq!(server.text("SELECT status FROM load_state FINAL"), "started", "the record is another's");
+    assert_eq!(
+        server.text("SELECT status FROM load_state FINAL"),
+        "started",
+        "the record is another's"
+    );
     chunked.proxy.pass();
     chunked.tool().run().expect(0);
     chunked.orders.assert_complete();
@@ -138,7 +176,11 @@ fn nobody_completes_a_load_that_was_taken_over() {
     chunked.proxy.pass();
     let output = running.wait().expect(1);
     assert!(output.stderr.contains("this process was taken for dead"), "{output}");
-    assert_eq!(server.text("SELECT status FROM load_state FINAL"), "started", "the record is another's");
+    assert_eq!(
+        server.text("SELECT status FROM load_state FINAL"),
+        "started",
+        "the record is another's"
+    );
     chunked.tool().run().expect(0);
     chunked.orders.assert_complete();
 }

@@ -34,7 +34,9 @@ fn a_load_is_resumed_from_files() {
     let run_id = records(&files.join("loads"))[0]["run_id"].as_str().unwrap().to_owned();
     // The file of all pending chunks is an array; the others are one chunk each. Some chunks have no rows.
     let done = || {
-        let chunks = records(&files.join("chunks").join(&run_id)).into_iter().filter(|chunk| chunk["status"] == "completed");
+        let chunks = records(&files.join("chunks").join(&run_id))
+            .into_iter()
+            .filter(|chunk| chunk["status"] == "completed");
         chunks.map(|chunk| chunk["rows_read"].as_u64().unwrap()).collect::<Vec<_>>()
     };
     assert!(process::wait_until(SOON, || done().iter().sum::<u64>() > 0), "no chunk is completed");
@@ -52,17 +54,37 @@ fn a_load_is_resumed_from_files() {
     assert_eq!(chunked.orders.figure("chunks_before"), before.len() as u64);
     assert_eq!(chunked.orders.summary()["run_id"], run_id.as_str());
     let live: u64 = chunked.server().text("SELECT count() FROM expected").parse().unwrap();
-    assert_eq!(chunked.orders.figure("source_rows"), live - before.iter().sum::<u64>(), "what was completed is not read again");
+    assert_eq!(
+        chunked.orders.figure("source_rows"),
+        live - before.iter().sum::<u64>(),
+        "what was completed is not read again"
+    );
     let load = &records(&files.join("loads"))[0];
-    assert!(load["status"] == "completed" && load["chunks"] == load["chunks_completed"] && load["completed_at"].is_string(), "{load}");
+    assert!(
+        load["status"] == "completed"
+            && load["chunks"] == load["chunks_completed"]
+            && load["completed_at"].is_string(),
+        "{load}"
+    );
     let completed = chunked.tool().args(&["--ledger", &place]).run().expect(0);
     assert!(completed.stderr.contains("was completed at"), "{completed}");
     chunked.tool().args(&["--ledger", &place, "--restart"]).run().expect(0);
     let versions = records(&files.join("loads"));
-    let current: Vec<_> = versions.iter().filter(|load| load["is_current"] == true).map(|load| &load["run_id"]).collect();
+    let current: Vec<_> = versions
+        .iter()
+        .filter(|load| load["is_current"] == true)
+        .map(|load| &load["run_id"])
+        .collect();
     assert_eq!((versions.len(), current), (2, vec![&chunked.orders.summary()["run_id"]]));
-    assert!(chunked.orders.figure("source_rows") == live && chunked.orders.summary()["run_id"] != run_id.as_str(), "all is read anew");
-    let statuses: Vec<_> = records(&files.join("claims")).iter().map(|claim| claim["status"].as_str().unwrap().to_owned()).collect();
+    assert!(
+        chunked.orders.figure("source_rows") == live
+            && chunked.orders.summary()["run_id"] != run_id.as_str(),
+        "all is read anew"
+    );
+    let statuses: Vec<_> = records(&files.join("claims"))
+        .iter()
+        .map(|claim| claim["status"].as_str().unwrap().to_owned())
+        .collect();
     assert!(!statuses.contains(&"held".to_owned()), "{statuses:?}");
     assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "", "no table was made");
 }
@@ -78,7 +100,10 @@ fn workers_share_files() {
         worker.wait().expect(0);
     }
     chunked.orders.assert_complete();
-    let current: Vec<_> = records(&folder.path().join("loads")).into_iter().filter(|load| load["is_current"] == true).collect();
+    let current: Vec<_> = records(&folder.path().join("loads"))
+        .into_iter()
+        .filter(|load| load["is_current"] == true)
+        .collect();
     assert!(current.len() == 1 && current[0]["status"] == "completed", "{current:?}");
 }
 
@@ -91,10 +116,17 @@ fn claims_in_files_are_written_one_after_another() {
     let lock = File::create(folder.path().join("lock")).unwrap();
     lock.lock().unwrap();
     let mut running = chunked.tool().args(&["--ledger", &place]).spawn();
-    assert!(process::wait_until(SOON, || folder.path().join("claims").exists()), "the ledger is not made");
+    assert!(
+        process::wait_until(SOON, || folder.path().join("claims").exists()),
+        "the ledger is not made"
+    );
     // Long enough to claim, to fill the table and to end.
     process::wait_until(Duration::from_secs(3), || !running.is_running());
-    assert_eq!((records(&folder.path().join("claims")).len(), running.is_running()), (0, true), "it does not wait");
+    assert_eq!(
+        (records(&folder.path().join("claims")).len(), running.is_running()),
+        (0, true),
+        "it does not wait"
+    );
     lock.unlock().unwrap();
     running.wait().expect(0);
     chunked.orders.assert_complete();
@@ -112,11 +144,18 @@ fn a_user_who_may_not_create_tables_is_told_of_files() {
     let users = format!(
         "<clickhouse><users><filler><password>secret</password><grants><query>{grants}</query></grants></filler></users></clickhouse>"
     );
-    let server = Server::start_with(ServerOptions { users_xml: Some(users), ..ServerOptions::default() });
+    let server =
+        Server::start_with(ServerOptions { users_xml: Some(users), ..ServerOptions::default() });
     let chunked = Chunked::on(server);
-    let tool = || chunked.tool().env("CLICKHOUSE_USER", "filler").env("CLICKHOUSE_PASSWORD", "secret");
+    let tool =
+        || chunked.tool().env("CLICKHOUSE_USER", "filler").env("CLICKHOUSE_PASSWORD", "secret");
     let refused = tool().run().expect(3);
-    for words in ["load_state is not there and cannot be created", "ACCESS_DENIED", "hint: --ledger file:DIR", "hint: --ledger-db"] {
+    for words in [
+        "load_state is not there and cannot be created",
+        "ACCESS_DENIED",
+        "hint: --ledger file:DIR",
+        "hint: --ledger-db",
+    ] {
         assert!(refused.stderr.contains(words), "{words}\n{refused}");
     }
     assert_eq!(chunked.orders.target_rows(), 0);
@@ -124,7 +163,9 @@ fn a_user_who_may_not_create_tables_is_told_of_files() {
     tool().args(&["--ledger", &format!("file:{}", folder.path().display())]).run().expect(0);
     chunked.orders.assert_complete();
     assert!(chunked.orders.figure("source_rows") > ROWS / 2);
-    for record in records(&folder.path().join("loads")).iter().chain(&records(&folder.path().join("claims"))) {
+    for record in
+        records(&folder.path().join("loads")).iter().chain(&records(&folder.path().join("claims")))
+    {
         assert!(!record.to_string().contains("secret"), "{record}");
     }
 }

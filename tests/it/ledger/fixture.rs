@@ -10,7 +10,8 @@ pub const SOON: Duration = Duration::from_secs(60);
 pub const ROWS: u64 = 60_000;
 
 /// What runs here have in common: chunks as small as they can be, one after the other.
-const CHUNKS: [(&str, &str); 4] = [("CHUNK_ROWS", "8192"), ("READERS", "1"), ("INSERTERS", "1"), ("BATCH_SIZE", "3000")];
+const CHUNKS: [(&str, &str); 4] =
+    [("CHUNK_ROWS", "8192"), ("READERS", "1"), ("INSERTERS", "1"), ("BATCH_SIZE", "3000")];
 
 /// Orders behind a proxy.
 pub struct Chunked {
@@ -53,8 +54,12 @@ impl Chunked {
     pub fn ranges(&self) -> Vec<String> {
         let printed = self.plan().arg("--json").run().expect(0).stdout;
         let plan: serde_json::Value = serde_json::from_str(&printed).unwrap();
-        let ranges: Vec<_> =
-            plan["chunks"].as_array().unwrap().iter().filter_map(|chunk| Some(chunk["range"].as_str()?.to_owned())).collect();
+        let ranges: Vec<_> = plan["chunks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|chunk| Some(chunk["range"].as_str()?.to_owned()))
+            .collect();
         assert!(ranges.len() >= 6, "{printed}");
         ranges
     }
@@ -66,14 +71,21 @@ impl Chunked {
         let marker = format!("AND ({range}");
         self.proxy.after_request_with(marker.as_bytes()).stall_at(Direction::ToClient, 100_000, 1);
         let running = tool(self.stalling_tool()).spawn();
-        assert!(process::wait_until(SOON, || self.proxy.fired() > before), "the source was not stopped");
+        assert!(
+            process::wait_until(SOON, || self.proxy.fired() > before),
+            "the source was not stopped"
+        );
         running
     }
 
     /// A run in tables that stopped when so many chunks were completed, with nothing under way but the next one.
     pub fn stalled_behind(&self, ranges: &[String], chunks: usize) -> Running {
         let running = self.stalled_at(&ranges[chunks], |tool| tool);
-        assert!(process::wait_until(SOON, || self.completed() == chunks as u64), "{} of {chunks} chunks are completed", self.completed());
+        assert!(
+            process::wait_until(SOON, || self.completed() == chunks as u64),
+            "{} of {chunks} chunks are completed",
+            self.completed()
+        );
         running
     }
 
@@ -99,7 +111,10 @@ impl Chunked {
         if server.text("EXISTS TABLE load_state_chunks") == "0" {
             return 0;
         }
-        server.text("SELECT count() FROM load_state_chunks FINAL WHERE status = 'completed'").parse().unwrap()
+        server
+            .text("SELECT count() FROM load_state_chunks FINAL WHERE status = 'completed'")
+            .parse()
+            .unwrap()
     }
 
     /// Asserts that the ledger says of one load that all of it is done, and that it is.
@@ -112,7 +127,8 @@ impl Chunked {
                 countIf(completed_at >= started_at) FROM load_state FINAL WHERE is_current",
         );
         assert_eq!(figures, "1\tcompleted\t1\t1\t1\t1\t1\t1");
-        let held = self.server().text("SELECT count() FROM load_claims FINAL WHERE status = 'held'");
+        let held =
+            self.server().text("SELECT count() FROM load_claims FINAL WHERE status = 'held'");
         assert_eq!(held, "0", "every claim was given back");
     }
 }

@@ -3,10 +3,12 @@
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use clickhouse_backfill::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression};
+use clickhouse_backfill::clickhouse::{
+    Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression,
+};
 use clickhouse_backfill::ledger::{
-    ChunkRecord, ChunkStatus, ClaimOptions, Fingerprint, Ledger, LedgerError, LedgerLocation, LoadKey, LoadRecord, LoadStatus, Slot,
-    Timestamp,
+    ChunkRecord, ChunkStatus, ClaimOptions, Fingerprint, Ledger, LedgerError, LedgerLocation,
+    LoadKey, LoadRecord, LoadStatus, Slot, Timestamp,
 };
 use tempfile::TempDir;
 
@@ -27,18 +29,32 @@ impl Both {
 
     fn connection(&self) -> Connection {
         let server = &self.server;
-        let endpoint = Endpoint::new(server.url(), Some(server.user()), Some(Password::new(server.password())), server.database()).unwrap();
-        Connection::new(endpoint, WireCompression::None, QueryPrefix::new("test"), Timeouts::default()).unwrap()
+        let endpoint = Endpoint::new(
+            server.url(),
+            Some(server.user()),
+            Some(Password::new(server.password())),
+            server.database(),
+        )
+        .unwrap();
+        Connection::new(
+            endpoint,
+            WireCompression::None,
+            QueryPrefix::new("test"),
+            Timeouts::default(),
+        )
+        .unwrap()
     }
 
     fn each(&self) -> [Ledger; 2] {
         let files = LedgerLocation::Files(self.folder.path().join("ledger"));
-        [LedgerLocation::Tables, files].map(|location| Ledger::new(&location, &self.connection(), self.server.database()))
+        [LedgerLocation::Tables, files]
+            .map(|location| Ledger::new(&location, &self.connection(), self.server.database()))
     }
 }
 
 fn key() -> LoadKey {
-    let [job, source, target, partition] = ["it's a \"job\"", "default.orders", "default.shipments", "202506"].map(str::to_owned);
+    let [job, source, target, partition] =
+        ["it's a \"job\"", "default.orders", "default.shipments", "202506"].map(str::to_owned);
     LoadKey { job, source_table: source, target_table: target, partition_id: partition }
 }
 
@@ -50,7 +66,9 @@ fn load(run_id: &str) -> LoadRecord {
         status: LoadStatus::Started,
         error: "it's\n\"broken\" \\ ä".to_owned(),
         fingerprint: "00ff".to_owned(),
-        definition: Fingerprint::default().with("column `a`", "source.a || '\\n'").with("b", "\u{1}"),
+        definition: Fingerprint::default()
+            .with("column `a`", "source.a || '\\n'")
+            .with("b", "\u{1}"),
         chunk_bounds: r#"{"key":["a"],"bounds":[["00ff"]]}"#.to_owned(),
         chunks: 3,
         chunks_completed: 1,
@@ -98,7 +116,11 @@ fn what_is_written_is_read() {
     let both = Both::start();
     runtime().block_on(async {
         for ledger in both.each() {
-            assert_eq!(ledger.current_load(&key()).await.unwrap(), None, "what is not there is empty");
+            assert_eq!(
+                ledger.current_load(&key()).await.unwrap(),
+                None,
+                "what is not there is empty"
+            );
             assert_eq!(ledger.chunks("r1").await.unwrap(), []);
             ledger.create().await.unwrap();
             ledger.create().await.unwrap();
@@ -110,11 +132,21 @@ fn what_is_written_is_read() {
             assert!(started.age_at(Timestamp::now()) < Duration::from_secs(60), "{started}");
             assert_eq!(found, LoadRecord { started_at: Some(started), ..load("r1") });
 
-            ledger.write_load(&LoadRecord { status: LoadStatus::Completed, ..found.clone() }).await.unwrap();
+            ledger
+                .write_load(&LoadRecord { status: LoadStatus::Completed, ..found.clone() })
+                .await
+                .unwrap();
             let completed = ledger.current_load(&key()).await.unwrap().unwrap();
-            assert!(completed.started_at == found.started_at && completed.completed_at >= found.started_at, "{completed:?}");
+            assert!(
+                completed.started_at == found.started_at
+                    && completed.completed_at >= found.started_at,
+                "{completed:?}"
+            );
             // A later version counts, and the one before stays.
-            ledger.write_load(&LoadRecord { is_current: false, ..completed.clone() }).await.unwrap();
+            ledger
+                .write_load(&LoadRecord { is_current: false, ..completed.clone() })
+                .await
+                .unwrap();
             assert_eq!(ledger.current_load(&key()).await.unwrap(), None);
             ledger.write_load(&load("r2")).await.unwrap();
             assert_eq!(ledger.current_load(&key()).await.unwrap().unwrap().run_id, "r2");
@@ -124,7 +156,9 @@ fn what_is_written_is_read() {
             let other = LoadKey { partition_id: "202507".to_owned(), ..key() };
             assert_eq!(ledger.current_load(&other).await.unwrap(), None);
 
-            let pending: Vec<_> = (0..3).map(|number| ChunkRecord::pending("r2", number, "a < 'x\\'' OR b")).collect();
+            let pending: Vec<_> = (0..3)
+                .map(|number| ChunkRecord::pending("r2", number, "a < 'x\\'' OR b"))
+                .collect();
             ledger.write_chunks(pending.clone()).await.unwrap();
             assert_eq!(ledger.chunks("r2").await.unwrap(), pending);
             ledger.write_chunks(vec![chunk("r2", 1)]).await.unwrap();
@@ -134,11 +168,20 @@ fn what_is_written_is_read() {
             let off = read.started_at.unwrap().0.abs_diff(wrote.started_at.unwrap().0);
             assert!(off < 5_000_000, "times go over to the ledger's clock: {off} µs off");
             assert!(read.completed_at.unwrap().0 - read.started_at.unwrap().0 >= 6_900_000);
-            assert_eq!(read, &ChunkRecord { started_at: read.started_at, completed_at: read.completed_at, ..wrote });
+            assert_eq!(
+                read,
+                &ChunkRecord {
+                    started_at: read.started_at,
+                    completed_at: read.completed_at,
+                    ..wrote
+                }
+            );
             assert_eq!(ledger.chunks("r1").await.unwrap(), []);
         }
     });
-    let seen = both.server.text("SELECT chunk, rows_inserted, hash FROM load_state_chunks FINAL WHERE status = 'completed'");
+    let seen = both.server.text(
+        "SELECT chunk, rows_inserted, hash FROM load_state_chunks FINAL WHERE status = 'completed'",
+    );
     assert_eq!(seen, format!("1\t9\t{}", u128::MAX - 1), "any client can read it");
     let commented = "SELECT count() FROM system.columns WHERE database = currentDatabase() AND table LIKE 'load\\_%' AND comment = ''";
     assert_eq!(both.server.text(commented), "0");
@@ -156,8 +199,15 @@ fn one_claim_excludes_others_until_it_is_given_back() {
             ledger.create().await.unwrap();
             let first = ledger.claim(&key(), "c1", part(1, 1)).await.unwrap();
             let refused = ledger.claim(&key(), "c2", part(1, 1)).await.err().unwrap().to_string();
-            let here = format!("process {} on {}, whose last heartbeat came", std::process::id(), first.process().host);
-            assert!(refused.contains(&here) && refused.contains("partition 202506 of default.orders"), "{refused}");
+            let here = format!(
+                "process {} on {}, whose last heartbeat came",
+                std::process::id(),
+                first.process().host
+            );
+            assert!(
+                refused.contains(&here) && refused.contains("partition 202506 of default.orders"),
+                "{refused}"
+            );
             assert!(ledger.claim(&key(), "c3", part(1, 2)).await.is_err(), "another division");
             let elsewhere = LoadKey { partition_id: "202507".to_owned(), ..key() };
             ledger.claim(&elsewhere, "c4", part(1, 1)).await.unwrap();
@@ -188,8 +238,14 @@ fn of_many_at_once_one_wins() {
                     let (ledger, id) = (ledger.clone(), format!("{round}-{number}"));
                     async move { ledger.claim(&key(), &id, part(1, 1)).await }
                 });
-                let (won, lost): (Vec<_>, Vec<_>) = futures::future::join_all(claims).await.into_iter().partition(Result::is_ok);
-                assert_eq!(won.len(), 1, "{:?}", lost.iter().filter_map(|lost| lost.as_ref().err()).collect::<Vec<_>>());
+                let (won, lost): (Vec<_>, Vec<_>) =
+                    futures::future::join_all(claims).await.into_iter().partition(Result::is_ok);
+                assert_eq!(
+                    won.len(),
+                    1,
+                    "{:?}",
+                    lost.iter().filter_map(|lost| lost.as_ref().err()).collect::<Vec<_>>()
+                );
                 assert!(lost.iter().all(|lost| matches!(lost, Err(LedgerError::Held { .. }))));
                 won.into_iter().next().unwrap().ok().unwrap().release().await.unwrap();
             }
@@ -205,17 +261,25 @@ fn a_late_heartbeat_does_not_bring_a_claim_back() {
         for (ledger, place) in both.each().iter().zip(["tables", "files"]) {
             ledger.create().await.unwrap();
             for number in 0..10 {
-                let claim = ledger.claim(&key(), &format!("late-{number}"), part(1, 1)).await.unwrap();
+                let claim =
+                    ledger.claim(&key(), &format!("late-{number}"), part(1, 1)).await.unwrap();
                 let (beaten, released) = tokio::join!(claim.beat(), claim.release());
                 released.unwrap();
-                assert!(matches!(beaten, Ok(()) | Err(LedgerError::Superseded { .. })), "{place}: {beaten:?}");
-                let next = ledger.claim(&key(), &format!("next-{number}"), part(1, 1)).await.unwrap();
+                assert!(
+                    matches!(beaten, Ok(()) | Err(LedgerError::Superseded { .. })),
+                    "{place}: {beaten:?}"
+                );
+                let next =
+                    ledger.claim(&key(), &format!("next-{number}"), part(1, 1)).await.unwrap();
                 assert!(next.dead_claims().is_empty(), "{place}: the claim is held again");
                 next.release().await.unwrap();
             }
         }
     });
-    assert_eq!(both.server.text("SELECT countIf(status = 'released'), count() FROM load_claims FINAL"), "20\t20");
+    assert_eq!(
+        both.server.text("SELECT countIf(status = 'released'), count() FROM load_claims FINAL"),
+        "20\t20"
+    );
 }
 
 #[test]

@@ -13,8 +13,11 @@ fn a_killed_run_goes_on_with_what_is_missing() {
     let state = |column: &str| server.text(&format!("SELECT {column} FROM load_state FINAL"));
     assert_eq!(state("status, is_current"), "started\t1");
     let run_id = state("run_id");
-    let read_before: u64 = server.text("SELECT sum(rows_read) FROM load_state_chunks FINAL").parse().unwrap();
-    let ranges = server.text("SELECT groupArray(range) FROM (SELECT * FROM load_state_chunks FINAL ORDER BY chunk)");
+    let read_before: u64 =
+        server.text("SELECT sum(rows_read) FROM load_state_chunks FINAL").parse().unwrap();
+    let ranges = server.text(
+        "SELECT groupArray(range) FROM (SELECT * FROM load_state_chunks FINAL ORDER BY chunk)",
+    );
 
     // Merges between the two change the statistics from which chunks are made, and not the chunks.
     server.query("OPTIMIZE TABLE orders FINAL");
@@ -22,21 +25,33 @@ fn a_killed_run_goes_on_with_what_is_missing() {
     assert!(output.stderr.contains(&format!("resumed     {before} of ")), "{output}");
     chunked.assert_completed();
     assert_eq!(state("run_id"), run_id, "it is the same load");
-    assert_eq!(server.text("SELECT groupArray(range) FROM (SELECT * FROM load_state_chunks FINAL ORDER BY chunk)"), ranges);
+    assert_eq!(
+        server.text(
+            "SELECT groupArray(range) FROM (SELECT * FROM load_state_chunks FINAL ORDER BY chunk)"
+        ),
+        ranges
+    );
     let figure = |name: &str| chunked.orders.figure(name);
-    assert_eq!((figure("chunks_before"), figure("chunks_before") + figure("chunks_now")), (before, figure("chunks")));
+    assert_eq!(
+        (figure("chunks_before"), figure("chunks_before") + figure("chunks_now")),
+        (before, figure("chunks"))
+    );
     let live: u64 = server.text("SELECT count() FROM expected").parse().unwrap();
     assert_eq!(figure("source_rows"), live - read_before, "what was completed is not read again");
     assert_eq!(chunked.orders.summary()["run_id"].as_str(), Some(run_id.as_str()));
 
     // The query ids tell the processes of a load apart.
     server.query("SYSTEM FLUSH LOGS");
-    let claim = server.text("SELECT claim_id FROM load_claims FINAL ORDER BY claimed_at DESC LIMIT 1");
+    let claim =
+        server.text("SELECT claim_id FROM load_claims FINAL ORDER BY claimed_at DESC LIMIT 1");
     let streams = format!(
         "SELECT uniqExact(query_id) FROM system.query_log WHERE startsWith(query_id, 'clickhouse-backfill-{run_id}-{claim}-source-')"
     );
     assert_eq!(server.text(&streams), figure("chunks_now").to_string());
-    assert_eq!(server.text("SELECT arraySort(groupArray(status)) FROM load_claims FINAL"), "['released','superseded']");
+    assert_eq!(
+        server.text("SELECT arraySort(groupArray(status)) FROM load_claims FINAL"),
+        "['released','superseded']"
+    );
 }
 
 #[test]
@@ -48,7 +63,10 @@ fn a_run_that_is_killed_at_any_moment_loses_nothing() {
         std::thread::sleep(moment);
         running.signal("KILL");
         let output = running.wait();
-        assert!(matches!(output.status, None | Some(0)), "round {round}, killed after {moment:?}\n{output}");
+        assert!(
+            matches!(output.status, None | Some(0)),
+            "round {round}, killed after {moment:?}\n{output}"
+        );
     }
     chunked.tool().run().expect(0);
     chunked.assert_completed();
@@ -67,7 +85,10 @@ fn a_chunk_that_was_read_and_not_acknowledged_is_not_completed() {
         server.text(reading) == "1"
     };
     assert!(process::wait_until(SOON, third_begun), "no chunk with rows is read");
-    assert!(process::wait_until(SOON, || chunked.proxy.fired() > 0), "no acknowledgement was held back");
+    assert!(
+        process::wait_until(SOON, || chunked.proxy.fired() > 0),
+        "no acknowledgement was held back"
+    );
     running.signal("TERM");
     let output = running.wait().expect(130);
     assert!(output.stderr.contains("inserts in flight were not acknowledged in time"), "{output}");
@@ -84,12 +105,19 @@ fn a_chunk_that_nobody_recorded_is_not_taken_for_completed() {
     let server = chunked.server();
     let ranges = chunked.ranges();
     let running = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool);
-    let first = || server.text("SELECT count() FROM load_state_chunks FINAL WHERE chunk = 0 AND status = 'completed'") == "1";
+    let first = || {
+        server.text(
+            "SELECT count() FROM load_state_chunks FINAL WHERE chunk = 0 AND status = 'completed'",
+        ) == "1"
+    };
     assert!(process::wait_until(SOON, first), "the first chunk is not completed");
     server.query("ALTER TABLE load_state_chunks DELETE WHERE chunk = 0 AND status = 'completed' SETTINGS mutations_sync = 2");
     chunked.proxy.pass();
     let output = running.wait().expect(1);
-    let words = format!("1 of {} chunks failed; the first of them, chunk 1, with: it is not known to be completed", ranges.len());
+    let words = format!(
+        "1 of {} chunks failed; the first of them, chunk 1, with: it is not known to be completed",
+        ranges.len()
+    );
     assert!(output.stderr.contains(&words), "{words}\n{output}");
     assert_eq!(server.text("SELECT status FROM load_state FINAL"), "failed");
     chunked.tool().run().expect(0);
@@ -122,11 +150,17 @@ fn a_completed_partition_says_so() {
     chunked.server().query("TRUNCATE TABLE shipments");
     for worker in ["1/1", "2/3"] {
         let output = chunked.tool().args(&["--worker", worker]).run().expect(0);
-        assert!(output.stderr.contains("was completed at 20") && output.stderr.contains("there is nothing to do"), "{output}");
+        assert!(
+            output.stderr.contains("was completed at 20")
+                && output.stderr.contains("there is nothing to do"),
+            "{output}"
+        );
     }
     let figure = |name: &str| chunked.orders.figure(name);
     assert!(
-        figure("chunks_before") == figure("chunks") && figure("chunks") > 5 && figure("source_rows") == 0,
+        figure("chunks_before") == figure("chunks")
+            && figure("chunks") > 5
+            && figure("source_rows") == 0,
         "{}",
         chunked.orders.summary()
     );

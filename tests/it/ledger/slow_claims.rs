@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use clickhouse_backfill::clickhouse::{Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression};
-use clickhouse_backfill::ledger::{ClaimOptions, Ledger, LedgerError, LedgerLocation, LoadKey, Slot};
+use clickhouse_backfill::clickhouse::{
+    Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression,
+};
+use clickhouse_backfill::ledger::{
+    ClaimOptions, Ledger, LedgerError, LedgerLocation, LoadKey, Slot,
+};
 
 use super::fixture::SOON;
 use crate::support::{Server, process};
@@ -13,8 +17,20 @@ const OPTIONS: ClaimOptions = ClaimOptions { slot: Slot::WHOLE, timeout: SOON, p
 const ROUNDS: u32 = 4;
 
 fn ledger(server: &Server) -> Ledger {
-    let endpoint = Endpoint::new(server.url(), Some(server.user()), Some(Password::new(server.password())), server.database()).unwrap();
-    let connection = Connection::new(endpoint, WireCompression::None, QueryPrefix::new("test"), Timeouts::default()).unwrap();
+    let endpoint = Endpoint::new(
+        server.url(),
+        Some(server.user()),
+        Some(Password::new(server.password())),
+        server.database(),
+    )
+    .unwrap();
+    let connection = Connection::new(
+        endpoint,
+        WireCompression::None,
+        QueryPrefix::new("test"),
+        Timeouts::default(),
+    )
+    .unwrap();
     Ledger::new(&LedgerLocation::Tables, &connection, server.database())
 }
 
@@ -31,7 +47,8 @@ fn delay(server: &Server, seconds: &str) {
 #[test]
 fn a_claim_that_was_long_under_way_gives_way_to_one_that_has_won_meanwhile() {
     let server = Server::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ledger = ledger(&server);
     runtime.block_on(ledger.create()).unwrap();
     server.query("ALTER TABLE load_claims ADD COLUMN slow UInt8");
@@ -69,7 +86,8 @@ fn a_slow_claim_wins_where_nobody_else_is_there() {
     runtime.block_on(ledger.create()).unwrap();
     server.query("ALTER TABLE load_claims ADD COLUMN slow UInt8 DEFAULT sleepEachRow(1)");
     let began = std::time::Instant::now();
-    let held = runtime.block_on(ledger.claim(&key(0), "slow", OPTIONS)).expect("nobody else is there");
+    let held =
+        runtime.block_on(ledger.claim(&key(0), "slow", OPTIONS)).expect("nobody else is there");
     assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(held.id(), "slow", "the first try");
 }
@@ -78,7 +96,8 @@ fn a_slow_claim_wins_where_nobody_else_is_there() {
 #[test]
 fn of_slow_claims_that_give_way_to_each_other_one_is_left() {
     let server = Server::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ledger = ledger(&server);
     runtime.block_on(ledger.create()).unwrap();
     server.query("ALTER TABLE load_claims ADD COLUMN slow UInt8 DEFAULT sleepEachRow(0.5)");
@@ -87,7 +106,8 @@ fn of_slow_claims_that_give_way_to_each_other_one_is_left() {
             let ledger = ledger.clone();
             runtime.spawn(async move { ledger.claim(&key(round), id, OPTIONS).await })
         });
-        let won = claims.into_iter().filter_map(|claim| runtime.block_on(claim).unwrap().ok()).count();
+        let won =
+            claims.into_iter().filter_map(|claim| runtime.block_on(claim).unwrap().ok()).count();
         assert!(won < 2, "both have won");
         won == 1
     });

@@ -45,7 +45,8 @@ fn a_ledger_that_is_back_in_time_is_written() {
     );
     server.query("SYSTEM STOP MERGES load_state_chunks");
     chunked.proxy.pass();
-    let refused = || server.text("SELECT sum(value) FROM system.errors WHERE name = 'TOO_MANY_PARTS'") != "0";
+    let refused =
+        || server.text("SELECT sum(value) FROM system.errors WHERE name = 'TOO_MANY_PARTS'") != "0";
     assert!(process::wait_until(SOON, refused), "the ledger was not refused");
     server.query("ALTER TABLE load_state_chunks RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
     let output = running.wait().expect(0);
@@ -65,12 +66,20 @@ fn files_that_cannot_be_written_stop_the_run() {
     std::fs::write(&chunks, "no folder").unwrap();
     chunked.proxy.pass();
     let output = running.wait().expect(1);
-    assert!(output.stderr.contains("could not be recorded") && output.stderr.contains("the ledger's file "), "{output}");
+    assert!(
+        output.stderr.contains("could not be recorded")
+            && output.stderr.contains("the ledger's file "),
+        "{output}"
+    );
     std::fs::remove_file(&chunks).unwrap();
     std::fs::rename(&aside, &chunks).unwrap();
     chunked.tool().args(&["--ledger", &place]).run().expect(0);
     chunked.orders.assert_complete();
 
     let nowhere = chunked.tool().args(&["--ledger", "file:/proc/nowhere"]).run().expect(2);
-    assert!(nowhere.stderr.contains("/proc/nowhere") && nowhere.stderr.contains("hint: --ledger names the folder"), "{nowhere}");
+    assert!(
+        nowhere.stderr.contains("/proc/nowhere")
+            && nowhere.stderr.contains("hint: --ledger names the folder"),
+        "{nowhere}"
+    );
 }

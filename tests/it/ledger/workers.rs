@@ -11,17 +11,24 @@ fn three_workers_fill_one_partition_although_one_is_killed() {
     let worker = |part: &str| chunked.tool().args(&["--worker", part]);
     // Whoever comes first makes the plan; here all come at once.
     let (first, third) = (worker("1/3").spawn(), worker("3/3").spawn());
-    let second = chunked.stalled_at(&ranges[ranges.len() / 2], |tool| tool.args(&["--worker", "2/3"]));
+    let second =
+        chunked.stalled_at(&ranges[ranges.len() / 2], |tool| tool.args(&["--worker", "2/3"]));
     let (first, third) = (first.wait().expect(0), third.wait().expect(0));
     for output in [first, third] {
         assert!(output.stderr.contains("has done its part"), "{output}");
     }
-    assert_eq!(server.text("SELECT groupArray(status) FROM load_state FINAL WHERE is_current"), "['started']");
+    assert_eq!(
+        server.text("SELECT groupArray(status) FROM load_state FINAL WHERE is_current"),
+        "['started']"
+    );
     second.signal("KILL");
     second.wait();
     chunked.proxy.pass();
     let output = worker("2/3").run().expect(0);
-    assert!(!output.stderr.contains("has done its part"), "the last one completes the load\n{output}");
+    assert!(
+        !output.stderr.contains("has done its part"),
+        "the last one completes the load\n{output}"
+    );
     chunked.assert_completed();
     // Contiguous parts, each done by its worker.
     let parts = server.text(
@@ -30,7 +37,17 @@ fn three_workers_fill_one_partition_although_one_is_killed() {
             WHERE run_id = (SELECT run_id FROM load_state FINAL WHERE is_current) GROUP BY part ORDER BY part)",
     );
     let edge = |number: usize| ranges.len() * number / 3;
-    assert_eq!(parts, format!("[('1/3',0,{}),('2/3',{},{}),('3/3',{},{})]", edge(1), edge(1), edge(2), edge(2), ranges.len()));
+    assert_eq!(
+        parts,
+        format!(
+            "[('1/3',0,{}),('2/3',{},{}),('3/3',{},{})]",
+            edge(1),
+            edge(1),
+            edge(2),
+            edge(2),
+            ranges.len()
+        )
+    );
     for part in ["1/3", "2/3", "3/3"] {
         assert!(worker(part).run().expect(0).stderr.contains("was completed at"));
     }
@@ -39,7 +56,9 @@ fn three_workers_fill_one_partition_although_one_is_killed() {
 #[test]
 fn workers_that_begin_at_once_agree_on_one_load() {
     let chunked = Chunked::start();
-    let workers: Vec<_> = (1..=4).map(|number| chunked.tool().args(&["--worker", &format!("{number}/4")]).spawn()).collect();
+    let workers: Vec<_> = (1..=4)
+        .map(|number| chunked.tool().args(&["--worker", &format!("{number}/4")]).spawn())
+        .collect();
     for worker in workers {
         worker.wait().expect(0);
     }
@@ -70,7 +89,8 @@ fn a_worker_that_is_interrupted_says_so_of_the_load_if_nobody_else_is_at_work() 
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
     let first = chunked.stalled_at(&ranges[1], |tool| tool.args(&["--worker", "1/2"]));
-    let second = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool.args(&["--worker", "2/2"]));
+    let second =
+        chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool.args(&["--worker", "2/2"]));
     let status = || chunked.server().text("SELECT status FROM load_state FINAL WHERE is_current");
     first.signal("TERM");
     first.wait().expect(130);

@@ -22,11 +22,21 @@ fn said(address: SocketAddr, request: &[u8]) -> String {
 fn clients_cannot_disturb_a_run() {
     let behind = Behind::start();
     let address = free_address();
-    let running = behind.half_way_with(behind.tool().args(&["--metrics-listen", &address.to_string()]));
+    let running =
+        behind.half_way_with(behind.tool().args(&["--metrics-listen", &address.to_string()]));
     scraped(address);
-    assert!(said(address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").starts_with("HTTP/1.1 405 "));
-    assert!(said(address, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ends_with("\r\n\r\n"), "a head and no body");
-    assert!(said(address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").len() < 200, "this is TLS");
+    assert!(
+        said(address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            .starts_with("HTTP/1.1 405 ")
+    );
+    assert!(
+        said(address, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ends_with("\r\n\r\n"),
+        "a head and no body"
+    );
+    assert!(
+        said(address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").len() < 200,
+        "this is TLS"
+    );
     let endless = [b"GET /metrics HTTP/1.1\r\nX: ".to_vec(), vec![b'x'; 1 << 20]].concat();
     assert!(!said(address, &endless).starts_with("HTTP/1.1 200 "), "a head without an end");
     // One request a connection, whatever the client would like.

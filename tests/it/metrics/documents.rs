@@ -44,12 +44,16 @@ fn texts<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
 /// README names every stage that a task can be at, and nothing else.
 fn stages_are_named(exported: &Exposition) {
     let readme = file("README.md");
-    let row = readme.lines().find(|line| line.starts_with("| `clickhouse_backfill_stage_seconds_total`")).unwrap();
+    let row = readme
+        .lines()
+        .find(|line| line.starts_with("| `clickhouse_backfill_stage_seconds_total`"))
+        .unwrap();
     let (_, listed) = row.split_once("each `stage`: ").expect("the row lists the stages");
     let words = listed.split('`').skip(1).step_by(2).filter(|word| !word.starts_with('-'));
     let documented: BTreeSet<_> = words.map(str::to_owned).collect();
     for name in ["clickhouse_backfill_stage_seconds_total", "clickhouse_backfill_stage_tasks"] {
-        let stages: BTreeSet<_> = exported.0[name].samples[name].keys().map(|labels| labels["stage"].clone()).collect();
+        let stages: BTreeSet<_> =
+            exported.0[name].samples[name].keys().map(|labels| labels["stage"].clone()).collect();
         assert_eq!(documented, stages, "{name}");
     }
 }
@@ -60,27 +64,47 @@ fn the_table_and_the_dashboard_are_what_is_exported() {
     let all = exported.names();
     let documented: BTreeSet<_> = {
         let readme = file("README.md");
-        let rows: Vec<_> = readme.lines().filter(|line| line.starts_with("| `clickhouse_backfill_")).collect();
+        let rows: Vec<_> =
+            readme.lines().filter(|line| line.starts_with("| `clickhouse_backfill_")).collect();
         for row in &rows {
             let cells: Vec<_> = row.split(" | ").collect();
             let name = cells[0].trim_start_matches("| ").trim_matches('`');
-            assert_eq!(exported.0.get(name).map(|family| family.kind.as_str()), Some(cells[1]), "{row}");
+            assert_eq!(
+                exported.0.get(name).map(|family| family.kind.as_str()),
+                Some(cells[1]),
+                "{row}"
+            );
         }
         rows.iter().flat_map(|row| names(row)).collect()
     };
     assert_eq!(documented, all, "README's table against what is exported");
     stages_are_named(&exported);
 
-    let dashboard: Value = serde_json::from_str(&file("grafana/clickhouse-backfill.json")).expect("the dashboard is JSON");
+    let dashboard: Value = serde_json::from_str(&file("grafana/clickhouse-backfill.json"))
+        .expect("the dashboard is JSON");
     assert!(dashboard["panels"].as_array().unwrap().len() > 8 && dashboard["title"].is_string());
-    let expressions = [texts(&dashboard, "expr"), texts(&dashboard, "query"), texts(&dashboard, "definition")].concat();
+    let expressions =
+        [texts(&dashboard, "expr"), texts(&dashboard, "query"), texts(&dashboard, "definition")]
+            .concat();
     assert!(expressions.len() > 10);
     for expression in expressions {
         for name in names(expression) {
-            let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end))
+                .unwrap_or(&name);
             assert!(all.contains(family), "{name} is not exported, in {expression}");
         }
     }
-    let panels: Vec<_> = dashboard["panels"].as_array().unwrap().iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
-    assert_eq!(panels.iter().collect::<BTreeSet<_>>().len(), panels.len(), "ids of panels are different");
+    let panels: Vec<_> = dashboard["panels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|panel| panel["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        panels.iter().collect::<BTreeSet<_>>().len(),
+        panels.len(),
+        "ids of panels are different"
+    );
 }

@@ -29,9 +29,13 @@ impl Exposition {
                 if let Some((name, family)) = current.take() {
                     assert!(families.insert(name.clone(), family).is_none(), "{name} comes twice");
                 }
-                let (name, help) = rest.split_once(' ').unwrap_or_else(|| panic!("no help: {line}"));
+                let (name, help) =
+                    rest.split_once(' ').unwrap_or_else(|| panic!("no help: {line}"));
                 assert!(is_name(name) && help.trim() == help && help.ends_with('.'), "{line}");
-                current = Some((name.to_owned(), Family { kind: String::new(), samples: BTreeMap::new() }));
+                current = Some((
+                    name.to_owned(),
+                    Family { kind: String::new(), samples: BTreeMap::new() },
+                ));
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').unwrap();
                 let (current, family) = current.as_mut().expect("HELP comes before TYPE");
@@ -41,10 +45,16 @@ impl Exposition {
             } else {
                 let (name, labels, value) = sample(line);
                 let (family_name, family) = current.as_mut().expect("a sample belongs to a family");
-                let ending = name.strip_prefix(family_name.as_str()).unwrap_or_else(|| panic!("not of {family_name}: {line}"));
-                let endings: &[&str] = if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+                let ending = name
+                    .strip_prefix(family_name.as_str())
+                    .unwrap_or_else(|| panic!("not of {family_name}: {line}"));
+                let endings: &[&str] =
+                    if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
                 assert!(endings.contains(&ending), "{line}");
-                assert!(family.samples.entry(name).or_default().insert(labels, value).is_none(), "twice: {line}");
+                assert!(
+                    family.samples.entry(name).or_default().insert(labels, value).is_none(),
+                    "twice: {line}"
+                );
             }
         }
         families.extend(current);
@@ -69,8 +79,11 @@ impl Exposition {
     pub fn known(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let name = format!("clickhouse_backfill_{name}");
         let all = self.0.values().find_map(|family| family.samples.get(&name))?;
-        let fits = |found: &BTreeMap<String, String>| labels.iter().all(|(label, value)| found.get(*label).is_some_and(|is| is == value));
-        let found: Vec<_> = all.iter().filter(|(found, _)| fits(found)).map(|(_, value)| *value).collect();
+        let fits = |found: &BTreeMap<String, String>| {
+            labels.iter().all(|(label, value)| found.get(*label).is_some_and(|is| is == value))
+        };
+        let found: Vec<_> =
+            all.iter().filter(|(found, _)| fits(found)).map(|(_, value)| *value).collect();
         assert!(found.len() <= 1, "{name} with {labels:?} is not one");
         found.first().copied()
     }
@@ -84,7 +97,8 @@ impl Exposition {
 
 /// A metric name, without the colon that is for recording rules.
 fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// `name{label="value",…} value`, without a time.
@@ -165,11 +179,21 @@ fn check(name: &str, family: &Family) {
         assert!(value.is_finite() && *value >= 0.0, "{name} {labels:?} {value}");
     }
     if kind == "histogram" {
-        let mut buckets: Vec<_> = samples[&format!("{name}_bucket")].iter().map(|(labels, count)| (bound(&labels["le"]), *count)).collect();
+        let mut buckets: Vec<_> = samples[&format!("{name}_bucket")]
+            .iter()
+            .map(|(labels, count)| (bound(&labels["le"]), *count))
+            .collect();
         buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
-        assert!(buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1), "{name}: {buckets:?}");
+        assert!(
+            buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1),
+            "{name}: {buckets:?}"
+        );
         let (last, count) = *buckets.last().unwrap();
-        assert!(last.is_infinite() && samples[&format!("{name}_count")].values().all(|all| *all == count), "{name}: {buckets:?}");
+        assert!(
+            last.is_infinite()
+                && samples[&format!("{name}_count")].values().all(|all| *all == count),
+            "{name}: {buckets:?}"
+        );
         assert!(samples[&format!("{name}_sum")].len() == 1, "{name}");
     }
 }

@@ -19,9 +19,19 @@ pub fn free_address() -> SocketAddr {
 
 /// Status, type and text of a page.
 pub fn page(address: SocketAddr, path: &str) -> Result<(u16, String, String), String> {
-    let agent: Agent = Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(Some(SOON)).build().new_agent();
-    let mut response = agent.get(format!("http://{address}{path}")).call().map_err(|error| error.to_string())?;
-    let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
+    let agent: Agent = Agent::config_builder()
+        .proxy(None)
+        .http_status_as_error(false)
+        .timeout_global(Some(SOON))
+        .build()
+        .new_agent();
+    let mut response =
+        agent.get(format!("http://{address}{path}")).call().map_err(|error| error.to_string())?;
+    let kind = response
+        .headers()
+        .get("content-type")
+        .map(|kind| kind.to_str().unwrap().to_owned())
+        .unwrap_or_default();
     let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
     Ok((response.status().as_u16(), kind, text))
 }

@@ -94,7 +94,9 @@ pub fn assert_nothing_moves(socket: &Path, time_of_a_run: Duration) {
     std::thread::sleep(time_of_a_run);
     let status = try_status(socket).expect("the run goes on");
     let progress = &status["progress"];
-    for moved in ["lookup_rows", "rows_read", "rows", "inserts_in_flight", "chunks_done", "chunks_failed"] {
+    for moved in
+        ["lookup_rows", "rows_read", "rows", "inserts_in_flight", "chunks_done", "chunks_failed"]
+    {
         assert_eq!(progress[moved], 0, "{moved} of a run that waits: {status:#}");
     }
 }

@@ -1,6 +1,8 @@
 //! Waiting because of how the server is.
 
-use super::fixture::{assert_nothing_moves, orders, orders_on, socket, time_of_a_run, tool, wait_for_reason};
+use super::fixture::{
+    assert_nothing_moves, orders, orders_on, socket, time_of_a_run, tool, wait_for_reason,
+};
 use crate::orders::Orders;
 use crate::support::{Server, ServerOptions};
 
@@ -20,7 +22,9 @@ fn crowded(orders: &Orders, parts: u64) {
     }
     // Another partition has more, which is no concern of this run.
     for row in 1..=parts + 5 {
-        orders.server.query(&format!("INSERT INTO shipments VALUES ({row}, 'c', '2031-01-01 00:00:00', 0, '', [], '', 1)"));
+        orders.server.query(&format!(
+            "INSERT INTO shipments VALUES ({row}, 'c', '2031-01-01 00:00:00', 0, '', [], '', 1)"
+        ));
     }
 }
 
@@ -33,13 +37,23 @@ fn a_run_waits_until_parts_are_merged() {
     let running = tool(&orders).args(&["--inserters", "8"]).spawn();
     let socket = socket(&running);
     let status = wait_for_reason(&socket, "30 parts in 202506, limit 20");
-    assert!(status["limits"]["inserters"].as_u64() <= Some(4), "half of them at the most: {status:#}");
-    assert_eq!((&status["server"]["parts"]["parts"], &status["rules"]["parts_limit"]), (&30.into(), &20.into()));
+    assert!(
+        status["limits"]["inserters"].as_u64() <= Some(4),
+        "half of them at the most: {status:#}"
+    );
+    assert_eq!(
+        (&status["server"]["parts"]["parts"], &status["rules"]["parts_limit"]),
+        (&30.into(), &20.into())
+    );
     assert_nothing_moves(&socket, time_of_a_run);
     orders.server.query("SYSTEM START MERGES shipments");
     orders.server.query("OPTIMIZE TABLE shipments PARTITION 202506 FINAL");
     let output = running.wait().expect(0);
-    assert!(output.stderr.contains("waiting: 30 parts in 202506, limit 20") && output.stderr.contains("going on"), "{output}");
+    assert!(
+        output.stderr.contains("waiting: 30 parts in 202506, limit 20")
+            && output.stderr.contains("going on"),
+        "{output}"
+    );
     orders.server.query("ALTER TABLE shipments DROP PARTITION 203101");
     orders.assert_complete();
 }
@@ -58,13 +72,19 @@ fn the_limit_of_parts_can_be_chosen() {
 
 #[test]
 fn a_run_waits_for_the_memory_of_the_server() {
-    let config = "<clickhouse><max_server_memory_usage>1000000000</max_server_memory_usage></clickhouse>";
-    let orders = orders_on(Server::start_with(ServerOptions { config_xml: Some(config.to_owned()), ..Default::default() }));
+    let config =
+        "<clickhouse><max_server_memory_usage>1000000000</max_server_memory_usage></clickhouse>";
+    let orders = orders_on(Server::start_with(ServerOptions {
+        config_xml: Some(config.to_owned()),
+        ..Default::default()
+    }));
     orders.server.hold_memory(200);
     let running = tool(&orders).args(&["--max-server-memory-used", "10"]).spawn();
     let socket = socket(&running);
     let status = super::fixture::wait_for(&socket, "memory", |status| {
-        status["waiting"][0].as_str().is_some_and(|reason| reason.starts_with("server memory at ") && reason.ends_with(" %, limit 10 %"))
+        status["waiting"][0].as_str().is_some_and(|reason| {
+            reason.starts_with("server memory at ") && reason.ends_with(" %, limit 10 %")
+        })
     });
     assert_eq!(status["server"]["memory_total"], 1_000_000_000_u64);
     super::fixture::ctl(&socket, &["set", "max-server-memory-used=none"]).expect(0);
@@ -85,9 +105,9 @@ fn a_query_of_ones_own_decides() {
     // A query that fails is no permission.
     orders.server.query("RENAME TABLE brake TO gone");
     super::fixture::wait_for(&socket, "the failure", |status| {
-        status["waiting"][0]
-            .as_str()
-            .is_some_and(|reason| reason.starts_with("throttle query: it fails: ") && reason.contains("UNKNOWN_TABLE"))
+        status["waiting"][0].as_str().is_some_and(|reason| {
+            reason.starts_with("throttle query: it fails: ") && reason.contains("UNKNOWN_TABLE")
+        })
     });
     orders.server.query("RENAME TABLE gone TO brake");
     wait_for_reason(&socket, "throttle query: replicas are behind");
@@ -97,7 +117,10 @@ fn a_query_of_ones_own_decides() {
 
     orders.server.query("DROP TABLE brake SYNC");
     let refused = tool(&orders).args(&["--throttle-query", query]).run().expect(3);
-    assert!(refused.stderr.contains("the throttle query fails, tried before the first row"), "{refused}");
+    assert!(
+        refused.stderr.contains("the throttle query fails, tried before the first row"),
+        "{refused}"
+    );
     let zero = tool(&orders).args(&["--throttle-query", "SELECT 0"]).run().expect(0);
     assert!(!zero.stderr.contains("waiting"), "{zero}");
 }
@@ -112,7 +135,11 @@ fn what_may_not_be_read_lets_nobody_wait() {
         <query>REVOKE SELECT ON system.* FROM narrow</query><query>GRANT SELECT ON system.parts TO narrow</query></grants></narrow></users></clickhouse>"
         .replace(" TO narrow</query>", "</query>")
         .replace(" FROM narrow</query>", "</query>");
-    let options = ServerOptions { config_xml: Some(config.to_owned()), users_xml: Some(users), ..Default::default() };
+    let options = ServerOptions {
+        config_xml: Some(config.to_owned()),
+        users_xml: Some(users),
+        ..Default::default()
+    };
     let orders = orders_on(Server::start_with(options));
     let run = tool(&orders)
         .envs(&[("CLICKHOUSE_USER", "narrow"), super::fixture::SLOWLY])
@@ -120,17 +147,34 @@ fn what_may_not_be_read_lets_nobody_wait() {
         .spawn();
     let socket = socket(&run);
     // What may be read is known all the same.
-    let status = super::fixture::wait_for(&socket, "parts", |status| status["server"]["parts"]["parts"].as_u64().is_some());
+    let status = super::fixture::wait_for(&socket, "parts", |status| {
+        status["server"]["parts"]["parts"].as_u64().is_some()
+    });
     assert!(status["server"]["merges"].is_null(), "{status:#}");
     assert_eq!(status["rules_without_effect"], serde_json::json!(["max-merges"]), "{status:#}");
     let ctl = |arguments: &[&str]| super::fixture::ctl(&socket, arguments).expect(0).stdout;
     let looked = ctl(&["status"]);
-    assert!(looked.contains("100 parts, 7 merges; without effect, since the figure is not known: max-merges\n"), "{looked}");
+    assert!(
+        looked.contains(
+            "100 parts, 7 merges; without effect, since the figure is not known: max-merges\n"
+        ),
+        "{looked}"
+    );
     let reason = "has no effect: the user may not read the figure, or the server has none";
     let set = ctl(&["set", "max-server-memory-used=80", "max-parts=90"]);
-    assert_eq!(set, format!("max-server-memory-used=80\nmax-parts=90\nnote: max-server-memory-used {reason}\n"));
-    assert_eq!(ctl(&["set", "max-merges=none", "max-rows-per-second=none"]), "max-merges=none\nmax-rows-per-second=none\n");
+    assert_eq!(
+        set,
+        format!("max-server-memory-used=80\nmax-parts=90\nnote: max-server-memory-used {reason}\n")
+    );
+    assert_eq!(
+        ctl(&["set", "max-merges=none", "max-rows-per-second=none"]),
+        "max-merges=none\nmax-rows-per-second=none\n"
+    );
     let output = run.wait().expect(0);
-    assert!(output.stderr.contains("--max-merges has no effect") && !output.stderr.contains("--max-parts has no effect"), "{output}");
+    assert!(
+        output.stderr.contains("--max-merges has no effect")
+            && !output.stderr.contains("--max-parts has no effect"),
+        "{output}"
+    );
     orders.assert_complete();
 }

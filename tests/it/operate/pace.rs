@@ -35,10 +35,15 @@ fn a_run_that_is_paused_for_longer_than_the_server_waits_loses_nothing() {
     ctl(&socket, &["set", "max-rows-per-second=none"]).expect(0);
     let idle = |status: &serde_json::Value| {
         let progress = &status["progress"];
-        progress["rows_read"] == progress["rows"] && progress["inserts_in_flight"] == 0 && progress["chunks_done"].as_u64() > Some(0)
+        progress["rows_read"] == progress["rows"]
+            && progress["inserts_in_flight"] == 0
+            && progress["chunks_done"].as_u64() > Some(0)
     };
     let before = wait_for(&socket, "chunks under way end", idle);
-    assert!(before["progress"]["chunks_done"].as_u64() < before["progress"]["chunks"].as_u64(), "{before:#}");
+    assert!(
+        before["progress"]["chunks_done"].as_u64() < before["progress"]["chunks"].as_u64(),
+        "{before:#}"
+    );
     std::thread::sleep(Duration::from_secs(5));
     let after = wait_for_reason(&socket, "paused with ctl");
     assert_eq!(after["progress"], before["progress"]);
@@ -54,8 +59,14 @@ fn a_slow_run_keeps_its_readers_moving() {
     let orders = orders_on(impatient());
     let running = tool(&orders).args(&["--max-rows-per-second", "1000", "--readers", "6"]).spawn();
     let socket = socket(&running);
-    let status = wait_for(&socket, "some rows", |status| status["progress"]["rows_read"].as_u64() > Some(5000));
-    assert_eq!((&status["limits"]["readers"], &status["limits"]["readers_most"]), (&1.into(), &6.into()), "{status:#}");
+    let status = wait_for(&socket, "some rows", |status| {
+        status["progress"]["rows_read"].as_u64() > Some(5000)
+    });
+    assert_eq!(
+        (&status["limits"]["readers"], &status["limits"]["readers_most"]),
+        (&1.into(), &6.into()),
+        "{status:#}"
+    );
     ctl(&socket, &["set", "max-rows-per-second=none"]).expect(0);
     wait_for(&socket, "all readers", |status| status["limits"]["readers"] == 6);
     running.wait().expect(0);

@@ -21,7 +21,9 @@ fn ctl_in(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn listens(path: &Path) -> bool {
-    process::wait_until(super::fixture::SOON, || try_status(path).is_some_and(|status| status.is_object()))
+    process::wait_until(super::fixture::SOON, || {
+        try_status(path).is_some_and(|status| status.is_object())
+    })
 }
 
 #[test]
@@ -41,7 +43,11 @@ fn the_socket_is_for_its_owner_and_goes_with_the_run() {
     let running = dry_run(&orders).arg("--log-file").arg(logs.path().join("backfill.log")).spawn();
     let path = logs.path().join(format!("clickhouse-backfill-{}.sock", running.process()));
     assert!(listens(&path));
-    let found = binary().args(&["ctl", "stop"]).env("LOG_FILE", logs.path().join("backfill.log")).run().expect(0);
+    let found = binary()
+        .args(&["ctl", "stop"])
+        .env("LOG_FILE", logs.path().join("backfill.log"))
+        .run()
+        .expect(0);
     assert!(found.stdout.starts_with("stopping"), "{found}");
     running.wait().expect(130);
     assert!(!path.exists());
@@ -59,9 +65,15 @@ fn of_several_runs_one_has_to_be_named() {
     let orders = orders();
     let folder = TempDir::with_prefix("run-").unwrap();
     let none = ctl_in(folder.path(), &["status"]).expect(2);
-    assert!(none.stderr.contains("no run under way is found in") && none.stderr.contains("hint: --socket"), "{none}");
+    assert!(
+        none.stderr.contains("no run under way is found in")
+            && none.stderr.contains("hint: --socket"),
+        "{none}"
+    );
     let start = || dry_run(&orders).env("XDG_RUNTIME_DIR", folder.path()).spawn();
-    let path = |running: &Running| folder.path().join(format!("clickhouse-backfill-{}.sock", running.process()));
+    let path = |running: &Running| {
+        folder.path().join(format!("clickhouse-backfill-{}.sock", running.process()))
+    };
     let first = start();
     assert!(listens(&path(&first)));
     // What is named otherwise, or is no socket, is not taken for one.
@@ -79,7 +91,11 @@ fn of_several_runs_one_has_to_be_named() {
     first.wait().expect(130);
     ctl_in(folder.path(), &["stop"]).expect(0);
     second.wait().expect(130);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only what is no socket is left");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "only what is no socket is left"
+    );
 }
 
 #[test]
@@ -91,8 +107,16 @@ fn the_place_of_a_killed_run_is_taken_and_that_of_a_live_one_is_not() {
     let first = start().spawn();
     assert!(listens(&path));
     let second = start().run().expect(2);
-    assert!(second.stderr.contains(&format!("another run listens on the control socket {}", path.display())), "{second}");
-    assert!(try_status(&path).is_some_and(|status| status["process"] == first.process()), "the first one is still there");
+    assert!(
+        second
+            .stderr
+            .contains(&format!("another run listens on the control socket {}", path.display())),
+        "{second}"
+    );
+    assert!(
+        try_status(&path).is_some_and(|status| status["process"] == first.process()),
+        "the first one is still there"
+    );
 
     first.signal("KILL");
     assert_eq!(first.wait().status, None);
@@ -122,12 +146,20 @@ fn what_is_no_request_is_answered_and_does_no_harm() {
     let path = socket(&running);
     assert!(listens(&path));
     let long = vec![b'x'; 200_000];
-    for words in [&b"\n"[..], b"stop\n", b"{\"command\":\"explode\"}\n", b"\xff\xfe\x00\n", b"{\"command\":\"stop\"", &long] {
+    for words in [
+        &b"\n"[..],
+        b"stop\n",
+        b"{\"command\":\"explode\"}\n",
+        b"\xff\xfe\x00\n",
+        b"{\"command\":\"stop\"",
+        &long,
+    ] {
         let mut stream = UnixStream::connect(&path).unwrap();
         std::io::Write::write_all(&mut stream, words).ok();
         drop(stream);
     }
-    for words in [&b"\n"[..], b"stop\n", b"{\"command\":\"explode\"}\n", b"[]\n", b"\xff\xfe\x00\n"] {
+    for words in [&b"\n"[..], b"stop\n", b"{\"command\":\"explode\"}\n", b"[]\n", b"\xff\xfe\x00\n"]
+    {
         let answer = try_say(&path, words).unwrap();
         assert!(answer.starts_with("{\"ok\":false,\"error\":\"this is no request"), "{answer}");
     }

@@ -16,7 +16,10 @@ fn a_run_waits_outside_of_its_window_which_is_of_the_local_zone() {
     let socket = socket(&running);
     let status = wait_for(&socket, "the window", |status| status["waiting"][0].is_string());
     let reason = status["waiting"][0].as_str().unwrap();
-    assert!(reason.starts_with("it is ") && reason.ends_with(&format!(" UTC, window {window}")), "{reason}");
+    assert!(
+        reason.starts_with("it is ") && reason.ends_with(&format!(" UTC, window {window}")),
+        "{reason}"
+    );
     assert_eq!(status["rules"]["window"], window.as_str());
     assert_nothing_moves(&socket, time_of_a_run);
     ctl(&socket, &["set", "window=none"]).expect(0);
@@ -26,17 +29,28 @@ fn a_run_waits_outside_of_its_window_which_is_of_the_local_zone() {
 
     // The same moment lies in the window where it is later.
     let output = run("EAST-3").run().expect(0);
-    assert!(output.stderr.contains(&format!("throttling: window {window} (+03)")) && !output.stderr.contains("waiting"), "{output}");
+    assert!(
+        output.stderr.contains(&format!("throttling: window {window} (+03)"))
+            && !output.stderr.contains("waiting"),
+        "{output}"
+    );
 }
 
 #[test]
 fn what_is_no_window_or_no_zone_is_refused() {
     let orders = orders();
     let refused = tool(&orders).args(&["--window", "22-06"]).run().expect(2);
-    assert!(refused.stderr.contains("\"22-06\" is not a window of the day; give two times as 22:00-06:00"), "{refused}");
-    let refused = tool(&orders).env("TZ", "Nowhere/AtAll").args(&["--window", "22:00-06:00"]).run().expect(2);
     assert!(
-        refused.stderr.contains("it cannot be found out which time it is here") && refused.stderr.contains("hint: TZ names"),
+        refused
+            .stderr
+            .contains("\"22-06\" is not a window of the day; give two times as 22:00-06:00"),
+        "{refused}"
+    );
+    let refused =
+        tool(&orders).env("TZ", "Nowhere/AtAll").args(&["--window", "22:00-06:00"]).run().expect(2);
+    assert!(
+        refused.stderr.contains("it cannot be found out which time it is here")
+            && refused.stderr.contains("hint: TZ names"),
         "{refused}"
     );
 }

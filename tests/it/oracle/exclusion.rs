@@ -28,11 +28,17 @@ fn observations_of_dataset_runs_are_left_out() {
     );
     assert!(expected + 5 < all, "{expected} of {all} rows are kept: that is no test");
 
-    let arguments = ["--partition", "202511", "--target-table", "events_full", "--exclude-dataset-items"];
+    let arguments =
+        ["--partition", "202511", "--target-table", "events_full", "--exclude-dataset-items"];
     let (_, summary) = run(&server, &arguments);
     assert_eq!(summary["source_rows"], expected);
     assert_filled(&server, "events_full", "202511", &kept);
 
-    execute_derived_join(&server, &[&["plan", "--sql"][..], &arguments].concat(), "events_full", "twin");
+    execute_derived_join(
+        &server,
+        &[&["plan", "--sql"][..], &arguments].concat(),
+        "events_full",
+        "twin",
+    );
     assert_filled(&server, "twin", "202511", &kept);
 }

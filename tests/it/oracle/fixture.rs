@@ -22,9 +22,12 @@ pub struct Generation {
     pub trace_name: bool,
 }
 
-pub const NOVEMBER: Generation = Generation { file: "events_2025_11.sql", table: "events", trace_name: false };
-pub const DECEMBER: Generation = Generation { file: "events_2025_12.sql", table: "events", trace_name: true };
-pub const YEAR_2026: Generation = Generation { file: "events_2026.sql", table: "events_full", trace_name: true };
+pub const NOVEMBER: Generation =
+    Generation { file: "events_2025_11.sql", table: "events", trace_name: false };
+pub const DECEMBER: Generation =
+    Generation { file: "events_2025_12.sql", table: "events", trace_name: true };
+pub const YEAR_2026: Generation =
+    Generation { file: "events_2026.sql", table: "events_full", trace_name: true };
 
 /// A server with the source, the lookup and this target, empty.
 pub fn empty(generation: Generation) -> Server {
@@ -61,8 +64,9 @@ pub fn adversarial_but_small(generation: Generation) -> Server {
 pub fn adversarial_on(server: Server, generation: Generation) -> Server {
     let server = create_tables(server, generation);
     let statements = tables::statements(&tables::file("adversarial_data.sql"));
-    let (large, small): (Vec<_>, Vec<_>) =
-        statements.into_iter().partition(|sql| sql.contains("'large input'") || sql.contains("'length '"));
+    let (large, small): (Vec<_>, Vec<_>) = statements
+        .into_iter()
+        .partition(|sql| sql.contains("'large input'") || sql.contains("'length '"));
     assert_eq!(large.len(), 2, "the statements that insert large values");
     for sql in small {
         server.query(&sql.replace("50000)", "50)"));
@@ -80,7 +84,8 @@ pub fn tool(server: &Server) -> Binary {
 pub fn run(server: &Server, arguments: &[&str]) -> (Output, Value) {
     let folder = TempDir::with_prefix("summary-").unwrap();
     let file = folder.path().join("summary.json");
-    let output = tool(server).arg("run").args(arguments).arg("--summary-json").arg(&file).run().expect(0);
+    let output =
+        tool(server).arg("run").args(arguments).arg("--summary-json").arg(&file).run().expect(0);
     (output, read_json(&file))
 }
 
@@ -91,7 +96,8 @@ fn read_json(file: &Path) -> Value {
 /// What the job langfuse-events must give for a partition: `scripts/sql/oracle_events.sql`.
 pub fn oracle(generation: Generation, partition: &str) -> String {
     let name = if generation.trace_name { "name, " } else { "" };
-    let attributes = format!("{name}user_id, session_id, release, version, metadata, public, bookmarked, tags");
+    let attributes =
+        format!("{name}user_id, session_id, release, version, metadata, public, bookmarked, tags");
     let statements = tables::statements(&tables::file("oracle_events.sql"));
     let [select] = statements.as_slice() else { panic!("the oracle is one statement") };
     select.replace("${partition}", partition).replace("${attributes}", &attributes)
@@ -110,7 +116,9 @@ pub fn assert_filled(server: &Server, table: &str, partition: &str, expected: &s
     let (comparison, others) = Comparison::of_table(server, table, &KEY).limited_to(expected);
     comparison.assert_same(&format!("{table}, partition {partition}"), &found, expected);
     for column in others {
-        let filled = format!("SELECT count() FROM ({found}) WHERE `{column}` != defaultValueOfArgumentType(`{column}`)");
+        let filled = format!(
+            "SELECT count() FROM ({found}) WHERE `{column}` != defaultValueOfArgumentType(`{column}`)"
+        );
         assert_eq!(server.text(&filled), "0", "{column} is filled, and no rule says so");
     }
 }

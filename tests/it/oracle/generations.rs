@@ -2,7 +2,8 @@
 
 use super::derived_join::assert_derived_join_is_the_oracle;
 use super::fixture::{
-    DECEMBER, Generation, KEY, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, number, oracle, rows_of, run,
+    DECEMBER, Generation, KEY, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, number,
+    oracle, rows_of, run,
 };
 use crate::support::{Comparison, Server};
 
@@ -38,12 +39,22 @@ fn fills(server: &Server, generation: Generation) {
         let expected = oracle(generation, partition);
 
         // The oracle itself: one row for each row of the source. Its lookup can neither lose nor repeat any.
-        let rows = number(server, &format!("SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}'"));
-        assert_eq!(number(server, &format!("SELECT count() FROM ({expected})")), rows, "rows of the oracle");
+        let rows = number(
+            server,
+            &format!("SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}'"),
+        );
+        assert_eq!(
+            number(server, &format!("SELECT count() FROM ({expected})")),
+            rows,
+            "rows of the oracle"
+        );
         assert!(rows > 50, "{rows} rows are no test");
 
         assert_filled(server, table, partition, &expected);
-        let written = number(server, &format!("SELECT count() FROM {table} WHERE _partition_id = '{partition}'"));
+        let written = number(
+            server,
+            &format!("SELECT count() FROM {table} WHERE _partition_id = '{partition}'"),
+        );
         assert_eq!(written, rows, "rows that were written, versions not collapsed");
         assert_figures(server, &summary, partition, rows);
         assert_derived_join_is_the_oracle(server, generation, partition);
@@ -66,7 +77,10 @@ fn assert_figures(server: &Server, summary: &serde_json::Value, partition: &str,
     ))
     };
     let (matched, late) = (found("max(inside)"), found("NOT max(inside)"));
-    assert!(matched > 0 && late > 0 && matched + late < rows, "{matched} and {late} of {rows} rows find a trace: that is no test");
+    assert!(
+        matched > 0 && late > 0 && matched + late < rows,
+        "{matched} and {late} of {rows} rows find a trace: that is no test"
+    );
     for (name, expected) in [
         ("source_rows", rows),
         ("inserted_rows", rows),

@@ -6,27 +6,71 @@ use crate::support::Comparison;
 
 /// What is replaced in the job, by what, and a column that must differ then (`rows` for their number).
 const MISTAKES: &[(&str, &str, &str)] = &[
-    ("mapUpdate(lookup.metadata, source.metadata)", "mapUpdate(source.metadata, lookup.metadata)", "metadata_raw_values"),
-    ("mapUpdate(lookup.metadata, source.metadata)", "mapConcat(lookup.metadata, source.metadata)", "metadata_names"),
+    (
+        "mapUpdate(lookup.metadata, source.metadata)",
+        "mapUpdate(source.metadata, lookup.metadata)",
+        "metadata_raw_values",
+    ),
+    (
+        "mapUpdate(lookup.metadata, source.metadata)",
+        "mapConcat(lookup.metadata, source.metadata)",
+        "metadata_names",
+    ),
     ("final = true  ", "final = false  ", "rows"),
     ("join_key = [\"project_id\", \"trace_id\"]", "join_key = [\"trace_id\"]", "user_id"),
-    ("version = \"event_ts\"                    # the newest version of a trace counts", "", "session_id"),
-    ("version = \"event_ts\"                    # the newest version of a trace counts", "version = \"timestamp\"", "tags"),
+    (
+        "version = \"event_ts\"                    # the newest version of a trace counts",
+        "",
+        "session_id",
+    ),
+    (
+        "version = \"event_ts\"                    # the newest version of a trace counts",
+        "version = \"timestamp\"",
+        "tags",
+    ),
     ("deleted = \"is_deleted\"                  # where", "# where", "user_id"),
     ("days_before = 7", "days_before = 6", "user_id"),
     ("days_before = 7", "days_before = 8", "user_id"),
     ("days_after = 1", "days_after = 0", "user_id"),
     ("days_after = 1", "days_after = 2", "user_id"),
     ("coalesce(lookup.session_id, '')", "coalesce(lookup.user_id, '')", "session_id"),
-    ("coalesce(source.version, lookup.version, '')", "coalesce(lookup.version, source.version, '')", "version"),
-    ("coalesce(nullIf(source.parent_observation_id, ''),", "coalesce(source.parent_observation_id,", "parent_span_id"),
+    (
+        "coalesce(source.version, lookup.version, '')",
+        "coalesce(lookup.version, source.version, '')",
+        "version",
+    ),
+    (
+        "coalesce(nullIf(source.parent_observation_id, ''),",
+        "coalesce(source.parent_observation_id,",
+        "parent_span_id",
+    ),
     (" OR source.id = source.trace_id", "", "parent_span_id"),
-    ("if(coalesce(source.parent_observation_id, '') = '', lookup.bookmarked, false)", "lookup.bookmarked", "bookmarked"),
-    ("coalesce(source.model_parameters, '{}')", "coalesce(source.model_parameters, '')", "model_parameters"),
-    ("mapContains(source.metadata, 'resourceAttributes')", "mapContains(lookup.metadata, 'resourceAttributes')", "source"),
+    (
+        "if(coalesce(source.parent_observation_id, '') = '', lookup.bookmarked, false)",
+        "lookup.bookmarked",
+        "bookmarked",
+    ),
+    (
+        "coalesce(source.model_parameters, '{}')",
+        "coalesce(source.model_parameters, '')",
+        "model_parameters",
+    ),
+    (
+        "mapContains(source.metadata, 'resourceAttributes')",
+        "mapContains(lookup.metadata, 'resourceAttributes')",
+        "source",
+    ),
     ("event_ts = \"source.event_ts\"", "event_ts = \"source.updated_at\"", "event_ts"),
-    ("\"source.completion_start_time\"", "\"coalesce(source.completion_start_time, source.start_time)\"", "completion_start_time"),
-    ("\"source.cost_details\"", "\"mapApply((k, v) -> (k, toDecimal64(toFloat64(v), 12)), source.cost_details)\"", "cost_details"),
+    (
+        "\"source.completion_start_time\"",
+        "\"coalesce(source.completion_start_time, source.start_time)\"",
+        "completion_start_time",
+    ),
+    (
+        "\"source.cost_details\"",
+        "\"mapApply((k, v) -> (k, toDecimal64(toFloat64(v), 12)), source.cost_details)\"",
+        "cost_details",
+    ),
     ("input_format_try_infer_datetimes = 0", "", "metadata"),
 ];
 
@@ -36,7 +80,10 @@ fn jobs_with_a_mistake_are_found_out() {
     let expected = oracle(NOVEMBER, "202511");
     let (comparison, _) = Comparison::of_table(&server, "events", &KEY).limited_to(&expected);
     let right = comparison.hashes(&expected);
-    let names: Vec<_> = ["rows"].into_iter().chain(comparison.columns().iter().map(|column| column.name.as_str())).collect();
+    let names: Vec<_> = ["rows"]
+        .into_iter()
+        .chain(comparison.columns().iter().map(|column| column.name.as_str()))
+        .collect();
     let text = tool(&server).args(&["job", "show", "langfuse-events"]).run().expect(0).stdout;
 
     let mut overlooked = Vec::new();
@@ -47,16 +94,31 @@ fn jobs_with_a_mistake_are_found_out() {
             wrong = wrong.replace("join_key = [\"project_id\", \"id\"]", "join_key = [\"id\"]");
         }
         server.query("TRUNCATE TABLE events SYNC");
-        tool(&server).file("wrong.toml", &wrong).args(&["run", "--partition", "202511", "--job", "wrong.toml"]).run().expect(0);
+        tool(&server)
+            .file("wrong.toml", &wrong)
+            .args(&["run", "--partition", "202511", "--job", "wrong.toml"])
+            .run()
+            .expect(0);
         let found = comparison.hashes(&rows_of("events", "202511"));
-        let differing: Vec<_> =
-            names.iter().zip(found.iter().zip(&right)).filter(|(_, (found, right))| found != right).map(|(name, _)| *name).collect();
+        let differing: Vec<_> = names
+            .iter()
+            .zip(found.iter().zip(&right))
+            .filter(|(_, (found, right))| found != right)
+            .map(|(name, _)| *name)
+            .collect();
         if !differing.contains(column) {
-            overlooked.push(format!("{place:?} → {mistake:?}: {column} is not among {differing:?}"));
+            overlooked
+                .push(format!("{place:?} → {mistake:?}: {column} is not among {differing:?}"));
         }
     }
     assert!(overlooked.is_empty(), "{}", overlooked.join("\n"));
     // The target still has what the last mistake gave.
-    assert!(comparison.only_in(&rows_of("events", "202511"), &expected) > 0, "EXCEPT does not see it");
-    assert!(comparison.only_in(&expected, &rows_of("events", "202511")) > 0, "EXCEPT does not see it the other way");
+    assert!(
+        comparison.only_in(&rows_of("events", "202511"), &expected) > 0,
+        "EXCEPT does not see it"
+    );
+    assert!(
+        comparison.only_in(&expected, &rows_of("events", "202511")) > 0,
+        "EXCEPT does not see it the other way"
+    );
 }

@@ -64,11 +64,18 @@ const RIGHT_OR_FAILED: &[Profile] = &[
     &[("max_result_bytes", "100000"), ("result_overflow_mode", "break"), ("max_block_size", "20")],
     &[("max_rows_to_read", "300"), ("read_overflow_mode", "break")],
     &[("max_bytes_to_read", "100000"), ("read_overflow_mode", "break"), ("max_block_size", "50")],
-    &[("max_rows_to_read_leaf", "300"), ("read_overflow_mode_leaf", "break"), ("max_block_size", "50")],
+    &[
+        ("max_rows_to_read_leaf", "300"),
+        ("read_overflow_mode_leaf", "break"),
+        ("max_block_size", "50"),
+    ],
     &[("max_execution_time", "0.05"), ("timeout_overflow_mode", "break"), ("max_block_size", "5")],
     &[("max_rows_in_set", "1"), ("set_overflow_mode", "break")],
     &[("output_format_json_map_as_array_of_tuples", "1")],
-    &[("output_format_binary_encode_types_in_binary_format", "1"), ("input_format_binary_decode_types_in_binary_format", "1")],
+    &[
+        ("output_format_binary_encode_types_in_binary_format", "1"),
+        ("input_format_binary_decode_types_in_binary_format", "1"),
+    ],
 ];
 
 #[test]
@@ -77,7 +84,8 @@ fn a_profile_with_other_settings_changes_nothing() {
     // Such a profile does change what a statement gives that says nothing.
     let user = server.as_user("user_0", "");
     assert_eq!(
-        user.try_query_with(b"SELECT timezone(), toTypeName(CAST(toNullable(1) AS UInt8))", &[]).unwrap(),
+        user.try_query_with(b"SELECT timezone(), toTypeName(CAST(toNullable(1) AS UInt8))", &[])
+            .unwrap(),
         b"America/New_York\tNullable(UInt8)\n"
     );
     run_as(&server, 0).expect(0);
@@ -114,17 +122,24 @@ fn run_as(server: &Server, number: usize) -> Output {
 /// A server with the tables and data, and a user for each profile: `user_0` and so on.
 fn server(profiles: &[Profile]) -> Server {
     let definition = |(number, profile): (usize, &Profile)| {
-        let settings: Vec<_> = profile.iter().map(|(name, value)| format!("<{name}>{value}</{name}>")).collect();
+        let settings: Vec<_> =
+            profile.iter().map(|(name, value)| format!("<{name}>{value}</{name}>")).collect();
         format!("<profile_{number}>{}</profile_{number}>", settings.concat())
     };
     let user = |number: usize| {
-        let body =
-            format!("<password></password><networks><ip>::/0</ip></networks><profile>profile_{number}</profile><quota>default</quota>");
+        let body = format!(
+            "<password></password><networks><ip>::/0</ip></networks><profile>profile_{number}</profile><quota>default</quota>"
+        );
         format!("<user_{number}>{body}</user_{number}>")
     };
     let definitions: Vec<_> = profiles.iter().enumerate().map(definition).collect();
     let users: Vec<_> = (0..profiles.len()).map(user).collect();
     let (definitions, users) = (definitions.concat(), users.concat());
-    let users_xml = format!("<clickhouse><profiles>{definitions}</profiles><users>{users}</users></clickhouse>");
-    adversarial_on(Server::start_with(ServerOptions { users_xml: Some(users_xml), ..Default::default() }), DECEMBER)
+    let users_xml = format!(
+        "<clickhouse><profiles>{definitions}</profiles><users>{users}</users></clickhouse>"
+    );
+    adversarial_on(
+        Server::start_with(ServerOptions { users_xml: Some(users_xml), ..Default::default() }),
+        DECEMBER,
+    )
 }

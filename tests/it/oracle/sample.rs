@@ -35,15 +35,22 @@ fn every_row_can_be_printed() {
 
 fn assert_rows_of_the_oracle(server: &Server, rows: &[Row]) {
     let expected = oracle(DECEMBER, "202511");
-    let (comparison, _) = Comparison::of_table(server, "events", &super::fixture::KEY).limited_to(&expected);
+    let (comparison, _) =
+        Comparison::of_table(server, "events", &super::fixture::KEY).limited_to(&expected);
     let values: Vec<_> = comparison
         .columns()
         .iter()
         .map(|column| {
-            format!("CAST({}, {}) AS {}", quoted(&column.name), literal(&column.type_name), quoted(&format!("value of {}", column.name)))
+            format!(
+                "CAST({}, {}) AS {}",
+                quoted(&column.name),
+                literal(&column.type_name),
+                quoted(&format!("value of {}", column.name))
+            )
         })
         .collect();
-    let sql = format!("SELECT {} FROM ({expected}) FORMAT JSONCompactStringsEachRow", values.join(", "));
+    let sql =
+        format!("SELECT {} FROM ({expected}) FORMAT JSONCompactStringsEachRow", values.join(", "));
     let settings = [
         ("type_json_skip_duplicated_paths", "1"),
         ("input_format_try_infer_dates", "0"),
@@ -56,11 +63,18 @@ fn assert_rows_of_the_oracle(server: &Server, rows: &[Row]) {
     let all: HashSet<Vec<String>> = answer
         .lines()
         .map(|line| {
-            serde_json::from_str::<Vec<Value>>(line).unwrap().iter().map(|value| shown(value.as_str().unwrap_or_default())).collect()
+            serde_json::from_str::<Vec<Value>>(line)
+                .unwrap()
+                .iter()
+                .map(|value| shown(value.as_str().unwrap_or_default()))
+                .collect()
         })
         .collect();
     for row in rows {
-        let values: Vec<_> = names.iter().map(|name| row.get(*name).cloned().unwrap_or_else(|| panic!("{name} is not printed"))).collect();
+        let values: Vec<_> = names
+            .iter()
+            .map(|name| row.get(*name).cloned().unwrap_or_else(|| panic!("{name} is not printed")))
+            .collect();
         assert_eq!(row.len(), names.len(), "what else is printed? {row:?}");
         assert!(all.contains(&values), "no row of the oracle: {row:#?}");
     }
@@ -74,7 +88,9 @@ fn printed(text: &str) -> Vec<Row> {
             rows.push(Row::new());
         } else {
             let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
-            rows.last_mut().expect("a row begins with its title").insert(name.to_owned(), rest.trim_start().to_owned());
+            rows.last_mut()
+                .expect("a row begins with its title")
+                .insert(name.to_owned(), rest.trim_start().to_owned());
         }
     }
     rows
@@ -86,7 +102,11 @@ fn shown(value: &str) -> String {
     for c in value.chars().take(200) {
         if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
     }
-    let cut = if value.chars().count() > 200 { format!("… ({} bytes)", value.len()) } else { String::new() };
+    let cut = if value.chars().count() > 200 {
+        format!("… ({} bytes)", value.len())
+    } else {
+        String::new()
+    };
     // What stands between a name and its value is trimmed off when the printed text is read.
     format!("{text}{cut}").trim_start().to_owned()
 }

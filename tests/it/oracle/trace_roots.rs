@@ -1,7 +1,9 @@
 //! langfuse-trace-roots, a job without a lookup, against its own rules written as a SELECT.
 
 use super::derived_join::execute_derived_join;
-use super::fixture::{DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, number, run};
+use super::fixture::{
+    DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, number, run,
+};
 use crate::support::Server;
 
 const JOB: [&str; 2] = ["--job", "langfuse-trace-roots"];
@@ -20,7 +22,10 @@ fn roots_in_december_2025() {
 fn roots_in_2026() {
     let server = adversarial(YEAR_2026);
     fills(&server, YEAR_2026);
-    assert_eq!(server.text("SELECT count() FROM events_core FINAL"), server.text("SELECT count() FROM events_full FINAL"));
+    assert_eq!(
+        server.text("SELECT count() FROM events_core FINAL"),
+        server.text("SELECT count() FROM events_full FINAL")
+    );
 }
 
 fn fills(server: &Server, generation: Generation) {
@@ -29,9 +34,16 @@ fn fills(server: &Server, generation: Generation) {
         let what = ["--partition", partition, "--target-table", table, JOB[0], JOB[1]];
         let (_, summary) = run(server, &what);
         let expected = roots(partition);
-        let rows = number(server, &format!("SELECT count() FROM traces FINAL WHERE _partition_id = '{partition}'"));
+        let rows = number(
+            server,
+            &format!("SELECT count() FROM traces FINAL WHERE _partition_id = '{partition}'"),
+        );
         assert!(rows > 4, "{rows} traces are no test");
-        assert_eq!(number(server, &format!("SELECT count() FROM ({expected})")), rows, "rows of the oracle");
+        assert_eq!(
+            number(server, &format!("SELECT count() FROM ({expected})")),
+            rows,
+            "rows of the oracle"
+        );
         assert_eq!((&summary["inserted_rows"], &summary["lookup_rows"]), (&rows.into(), &0.into()));
         assert_filled(server, table, partition, &expected);
 

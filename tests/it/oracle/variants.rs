@@ -1,13 +1,16 @@
 //! The same result however the rows are cut into blocks, network chunks and batches, and however often the job runs.
 
-use super::fixture::{DECEMBER, PARTITIONS, adversarial, adversarial_but_small, assert_filled, number, oracle, run};
+use super::fixture::{
+    DECEMBER, PARTITIONS, adversarial, adversarial_but_small, assert_filled, number, oracle, run,
+};
 use crate::support::{Server, binary};
 
 #[test]
 fn batches_of_one_row() {
     let server = adversarial(DECEMBER);
     // The smaller partition: every batch is a part of the target.
-    let (_, summary) = run(&server, &["--partition", "196912", "--batch-size", "1", "--inserters", "4"]);
+    let (_, summary) =
+        run(&server, &["--partition", "196912", "--batch-size", "1", "--inserters", "4"]);
     assert_eq!(summary["batches"], summary["inserted_rows"]);
     assert_filled(&server, "events", "196912", &oracle(DECEMBER, "196912"));
 }
@@ -31,7 +34,18 @@ fn small_batches_small_blocks_and_many_tasks() {
     let server = adversarial(DECEMBER);
     let batches = fill(
         &server,
-        &["--batch-size", "100", "--batch-bytes", "64KiB", "--readers", "4", "--inserters", "4", "--stream-block-size", "13"],
+        &[
+            "--batch-size",
+            "100",
+            "--batch-bytes",
+            "64KiB",
+            "--readers",
+            "4",
+            "--inserters",
+            "4",
+            "--stream-block-size",
+            "13",
+        ],
     );
     assert!(batches > 30, "{batches} batches");
 }
@@ -48,7 +62,11 @@ fn rows_instead_of_blocks() {
 /// Fills partition 202511, compares it with the oracle and gives the number of batches.
 fn fill(server: &Server, arguments: &[&str]) -> u64 {
     let (_, summary) = run(server, &[&["--partition", "202511"], arguments].concat());
-    assert_eq!(number(server, "SELECT count() FROM events"), source_rows(server), "rows that were written, versions not collapsed");
+    assert_eq!(
+        number(server, "SELECT count() FROM events"),
+        source_rows(server),
+        "rows that were written, versions not collapsed"
+    );
     assert_filled(server, "events", "202511", &oracle(DECEMBER, "202511"));
     summary["batches"].as_u64().unwrap()
 }
@@ -71,11 +89,24 @@ fn a_second_run_changes_nothing() {
 #[test]
 fn a_partition_without_rows_is_done_and_says_so() {
     let server = adversarial(DECEMBER);
-    for extra in [&[][..], &["--dry-run"], &["--no-progress"], &["--quiet"], &["--job", "langfuse-trace-roots"]] {
+    for extra in [
+        &[][..],
+        &["--dry-run"],
+        &["--no-progress"],
+        &["--quiet"],
+        &["--job", "langfuse-trace-roots"],
+    ] {
         let (output, summary) = run(&server, &[&["--partition", "202402"], extra].concat());
         let words = output.stdout + &output.stderr;
-        assert!(words.contains("partition 202402") && words.contains("has no rows"), "{extra:?}\n{words}");
-        assert_eq!((&summary["status"], &summary["inserted_rows"]), (&"completed".into(), &0.into()), "{extra:?}");
+        assert!(
+            words.contains("partition 202402") && words.contains("has no rows"),
+            "{extra:?}\n{words}"
+        );
+        assert_eq!(
+            (&summary["status"], &summary["inserted_rows"]),
+            (&"completed".into(), &0.into()),
+            "{extra:?}"
+        );
     }
     assert_eq!(number(&server, "SELECT count() FROM events"), 0);
 }
@@ -83,8 +114,13 @@ fn a_partition_without_rows_is_done_and_says_so() {
 #[test]
 fn the_environment_says_the_same_as_flags() {
     let server = adversarial(DECEMBER);
-    let variables =
-        [("PARTITION", "196912"), ("BATCH_SIZE", "11"), ("STREAM_BLOCK_SIZE", "13"), ("DRY_RUN", "false"), ("TARGET_TABLE", "events")];
+    let variables = [
+        ("PARTITION", "196912"),
+        ("BATCH_SIZE", "11"),
+        ("STREAM_BLOCK_SIZE", "13"),
+        ("DRY_RUN", "false"),
+        ("TARGET_TABLE", "events"),
+    ];
     binary().arg("run").envs(&server.environment()).envs(&variables).run().expect(0);
     assert_filled(&server, "events", "196912", &oracle(DECEMBER, "196912"));
 }

@@ -25,23 +25,50 @@ fn full(path: &Path) -> String {
 #[test]
 fn a_disk_without_room_forbids_plan_and_run() {
     let folder = TempDir::with_prefix("full-").unwrap();
-    let orders = Orders::on(Server::start_with(ServerOptions { config_xml: Some(full(folder.path())), ..Default::default() }), 1_000);
+    let orders = Orders::on(
+        Server::start_with(ServerOptions {
+            config_xml: Some(full(folder.path())),
+            ..Default::default()
+        }),
+        1_000,
+    );
     let server = &orders.server;
     server
         .query("CREATE TABLE on_full AS shipments ENGINE = ReplacingMergeTree(version) ORDER BY order_id SETTINGS storage_policy = 'full'");
     let on_full = |tool: Binary| tool.args(&["--target-table", "on_full"]);
     let looked = look(on_full(tool(&orders)), 3);
-    looked.assert("disk", "forbids", &["the rows will take about ", "as those of default.orders", "0 B are free", "FROM system.disks"]);
+    looked.assert(
+        "disk",
+        "forbids",
+        &[
+            "the rows will take about ",
+            "as those of default.orders",
+            "0 B are free",
+            "FROM system.disks",
+        ],
+    );
     assert_eq!(looked.plan["disk"]["free_bytes"], 0);
-    assert!(looked.plan["disk"]["needed_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000), "{}", looked.plan["disk"]);
+    assert!(
+        looked.plan["disk"]["needed_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000),
+        "{}",
+        looked.plan["disk"]
+    );
     let refused = on_full(orders.tool()).run().expect(3);
-    for part in ["because: disk: the rows will take about ", "hint: free some disk", "hint: --skip-checks disk"] {
+    for part in [
+        "because: disk: the rows will take about ",
+        "hint: free some disk",
+        "hint: --skip-checks disk",
+    ] {
         assert!(refused.stderr.contains(part), "{part}\n{refused}");
     }
     // The server refuses what the check foresees; who has another idea of it may find out.
     let insert = server.try_query("INSERT INTO on_full (order_id) VALUES (1)");
     assert!(insert.is_err_and(|words| words.contains("NOT_ENOUGH_SPACE")));
-    let overruled = on_full(orders.tool()).env("SKIP_CHECKS", "parts,disk").args(&["--max-retries", "0"]).run().expect(1);
+    let overruled = on_full(orders.tool())
+        .env("SKIP_CHECKS", "parts,disk")
+        .args(&["--max-retries", "0"])
+        .run()
+        .expect(1);
     assert!(overruled.stderr.contains("NOT_ENOUGH_SPACE"), "{overruled}");
     // What compares has nothing to do with disks; what mends is refused, after it has said what differs.
     let repair = || {
@@ -49,15 +76,18 @@ fn a_disk_without_room_forbids_plan_and_run() {
         on_full(tool.args(&["repair", "--job", "job.toml", "--partition", PARTITION]))
     };
     let refused = repair().run().expect(3);
-    for part in
-        ["the check disk forbids the repair", "because: disk: the rows will take about ", "hint: --skip-checks disk repairs all the same"]
-    {
+    for part in [
+        "the check disk forbids the repair",
+        "because: disk: the rows will take about ",
+        "hint: --skip-checks disk repairs all the same",
+    ] {
         assert!(refused.stderr.contains(part), "{part}\n{refused}");
     }
     assert!(refused.stdout.contains("missing in the target"), "{refused}");
     let overruled = repair().args(&["--skip-checks", "disk", "--max-retries", "0"]).run().expect(1);
     assert!(
-        overruled.stderr.contains("NOT_ENOUGH_SPACE") && overruled.stderr.contains("note: disk: the rows will take about "),
+        overruled.stderr.contains("NOT_ENOUGH_SPACE")
+            && overruled.stderr.contains("note: disk: the rows will take about "),
         "{overruled}"
     );
     // On another disk there is room.
@@ -73,14 +103,19 @@ fn the_disk_that_is_needed_is_that_of_the_rows() {
     let source = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'orders'";
     assert_eq!(looked.plan["disk"]["needed_bytes"].to_string(), orders.server.text(source));
     let free = looked.plan["disk"]["free_bytes"].as_u64().unwrap_or_default();
-    let by_server: u64 = orders.server.text("SELECT least(free_space, unreserved_space) FROM system.disks").parse().unwrap_or_default();
+    let by_server: u64 = orders
+        .server
+        .text("SELECT least(free_space, unreserved_space) FROM system.disks")
+        .parse()
+        .unwrap_or_default();
     assert!(free.abs_diff(by_server) < 10 << 30, "{free} against {by_server}");
     // A target that has rows says itself how large they are.
     orders
         .server
         .query("INSERT INTO shipments (order_id, customer, note) SELECT number, 'x', randomPrintableASCII(200) FROM numbers(100000)");
     let target = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'shipments'";
-    let expected = orders.server.text(target).parse::<f64>().unwrap_or_default() / 100_000.0 * 1_100.0;
+    let expected =
+        orders.server.text(target).parse::<f64>().unwrap_or_default() / 100_000.0 * 1_100.0;
     let looked = look(tool(&orders), 0);
     let needed = looked.plan["disk"]["needed_bytes"].as_f64().unwrap_or_default();
     assert!((needed / expected - 1.0).abs() < 0.05, "{needed} against {expected}");
@@ -95,20 +130,42 @@ const CRAMPED: &str = "<clickhouse><profiles><cramped><max_memory_usage>60000000
 
 #[test]
 fn memory_that_inserts_would_not_have_is_said() {
-    let orders = Orders::on(Server::start_with(ServerOptions { users_xml: Some(CRAMPED.to_owned()), ..Default::default() }), 100_000);
+    let orders = Orders::on(
+        Server::start_with(ServerOptions {
+            users_xml: Some(CRAMPED.to_owned()),
+            ..Default::default()
+        }),
+        100_000,
+    );
     look(tool(&orders), 0).assert("memory", "ok", &["an insert takes about "]);
     let words = ["max_memory_usage of the user is 57.2 MiB", "--batch-bytes", "[settings.insert]"];
     look(tool(&orders).env("CLICKHOUSE_USER", "cramped"), 0).assert("memory", "warning", &words);
     let small = tool(&orders).env("CLICKHOUSE_USER", "cramped").args(&["--batch-size", "10000"]);
     look(small, 0).assert("memory", "ok", &[]);
     let shared = tool(&orders).env("CLICKHOUSE_USER", "shared").args(&["--inserters", "8"]);
-    look(shared, 0).assert("memory", "warning", &["8 at once", "max_memory_usage_for_user of the user is 190.7 MiB"]);
+    look(shared, 0).assert(
+        "memory",
+        "warning",
+        &["8 at once", "max_memory_usage_for_user of the user is 190.7 MiB"],
+    );
 }
 
 #[test]
 fn memory_that_the_server_has_not_is_said() {
-    let config = "<clickhouse><max_server_memory_usage>1200000000</max_server_memory_usage></clickhouse>";
-    let orders = Orders::on(Server::start_with(ServerOptions { config_xml: Some(config.to_owned()), ..Default::default() }), 20_000);
-    let many = tool(&orders).args(&["--inserters", "64", "--batch-bytes", "16MiB", "--memory", "8GiB"]);
-    look(many, 0).assert("memory", "warning", &["64 at once", "of 1.1 GiB now", "fewer --inserters"]);
+    let config =
+        "<clickhouse><max_server_memory_usage>1200000000</max_server_memory_usage></clickhouse>";
+    let orders = Orders::on(
+        Server::start_with(ServerOptions {
+            config_xml: Some(config.to_owned()),
+            ..Default::default()
+        }),
+        20_000,
+    );
+    let many =
+        tool(&orders).args(&["--inserters", "64", "--batch-bytes", "16MiB", "--memory", "8GiB"]);
+    look(many, 0).assert(
+        "memory",
+        "warning",
+        &["64 at once", "of 1.1 GiB now", "fewer --inserters"],
+    );
 }

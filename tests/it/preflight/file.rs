@@ -13,7 +13,11 @@ use crate::support::{Binary, Server};
 
 /// The plan of these orders in a file of a folder, in chunks of 8,192 rows.
 fn planned(orders: &Orders, folder: &Path) -> Value {
-    tool(orders).args(&["--chunk-rows", "8192", "--out"]).arg(folder.join("plan.json")).run().expect(0);
+    tool(orders)
+        .args(&["--chunk-rows", "8192", "--out"])
+        .arg(folder.join("plan.json"))
+        .run()
+        .expect(0);
     serde_json::from_slice(&std::fs::read(folder.join("plan.json")).unwrap()).unwrap()
 }
 
@@ -26,13 +30,21 @@ fn a_plan_that_holds_is_done_in_its_very_chunks() {
     assert!(chunks >= 4, "{file}");
     // More rows, in other places, are no other plan; by itself a run would be cut differently now.
     orders.server.query("INSERT INTO orders SELECT * REPLACE (id + 1000000 AS id, concat('x', customer) AS customer) FROM orders");
-    let run = orders.tool().args(&["--chunk-rows", "8192", "--plan"]).arg(folder.path().join("plan.json"));
+    let run = orders
+        .tool()
+        .args(&["--chunk-rows", "8192", "--plan"])
+        .arg(folder.path().join("plan.json"));
     run.run().expect(0);
     orders.assert_complete();
     assert_eq!(orders.figure("chunks"), chunks as u64);
     let ranges = "SELECT groupArray(range) FROM (SELECT range FROM load_state_chunks FINAL ORDER BY chunk) FORMAT JSONColumns";
     let recorded: Value = serde_json::from_slice(&orders.server.query(ranges)).unwrap();
-    let planned: Vec<_> = file["plan"]["chunks"].as_array().unwrap().iter().map(|chunk| chunk["range"].clone()).collect();
+    let planned: Vec<_> = file["plan"]["chunks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|chunk| chunk["range"].clone())
+        .collect();
     assert_eq!(recorded["groupArray(range)"][0], Value::Array(planned));
 }
 
@@ -42,17 +54,32 @@ fn what_is_not_as_it_was_is_named_and_refused() {
     let server = &orders.server;
     let folder = TempDir::with_prefix("plan-").unwrap();
     planned(&orders, folder.path());
-    let run = || orders.tool().args(&["--chunk-rows", "8192", "--plan"]).arg(folder.path().join("plan.json"));
+    let run = || {
+        orders.tool().args(&["--chunk-rows", "8192", "--plan"]).arg(folder.path().join("plan.json"))
+    };
     let refused = |tool: Binary, words: &str| {
         let output = tool.run().expect(3);
-        assert!(output.stderr.contains(&format!("because: {words}")), "{words:?} is not in\n{output}");
-        assert!(output.stderr.contains("error: what would be done now is not what the plan "), "{output}");
+        assert!(
+            output.stderr.contains(&format!("because: {words}")),
+            "{words:?} is not in\n{output}"
+        );
+        assert!(
+            output.stderr.contains("error: what would be done now is not what the plan "),
+            "{output}"
+        );
         assert!(output.stderr.contains("hint: `clickhouse-backfill plan --out "), "{output}");
-        assert_eq!(output.stderr.matches("because: ").count(), 1, "nothing else is blamed\n{output}");
+        assert_eq!(
+            output.stderr.matches("because: ").count(),
+            1,
+            "nothing else is blamed\n{output}"
+        );
     };
     refused(run().args(&["--batch-size", "7"]), "--batch-size was `100000`, and is `7`");
     refused(run().args(&["--readers", "3"]), "--readers was `auto`, and is `fixed(3)`");
-    refused(run().args(&["--partition", "202507"]).env_remove("PARTITION"), "the partition was `202506`, and is `202507`");
+    refused(
+        run().args(&["--partition", "202507"]).env_remove("PARTITION"),
+        "the partition was `202506`, and is `202507`",
+    );
     refused(
         run().file("job.toml", &JOB.replace("source.amount * 2", "source.amount * 3")),
         "the expression of the column amount was `source.amount * 2`, and is `source.amount * 3`",
@@ -84,11 +111,18 @@ fn what_is_not_as_it_was_is_named_and_refused() {
     );
     let text = std::fs::read_to_string(folder.path().join("plan.json")).unwrap();
     let version = server.text("SELECT version()");
-    let older = text.replace(&format!("\"the version of ClickHouse\": \"{version}\""), "\"the version of ClickHouse\": \"25.8.1.1\"");
+    let older = text.replace(
+        &format!("\"the version of ClickHouse\": \"{version}\""),
+        "\"the version of ClickHouse\": \"25.8.1.1\"",
+    );
     assert_ne!(older, text);
     std::fs::write(folder.path().join("plan.json"), older).unwrap();
     refused(run(), &format!("the version of ClickHouse was `25.8.1.1`, and is `{version}`"));
-    assert_eq!((orders.target_rows(), server.text("EXISTS load_state")), (0, "0".to_owned()), "nothing was claimed or inserted");
+    assert_eq!(
+        (orders.target_rows(), server.text("EXISTS load_state")),
+        (0, "0".to_owned()),
+        "nothing was claimed or inserted"
+    );
     std::fs::write(folder.path().join("plan.json"), text).unwrap();
     run().run().expect(0);
     orders.assert_complete();
@@ -103,19 +137,31 @@ fn a_file_that_is_no_plan_is_refused_and_a_forbidden_plan_is_not_written() {
     for (text, words) in [
         (None, "No such file"),
         (Some("{"), "EOF"),
-        (Some("{\"format\":\"x\",\"definition\":{},\"bounds\":{\"key\":[],\"bounds\":[]}}"), "its form is \"x\""),
+        (
+            Some("{\"format\":\"x\",\"definition\":{},\"bounds\":{\"key\":[],\"bounds\":[]}}"),
+            "its form is \"x\"",
+        ),
     ] {
         if let Some(text) = text {
             std::fs::write(&path, text).unwrap();
         }
         let output = run().run().expect(2);
-        assert!(output.stderr.contains("error: the plan ") && output.stderr.contains(words), "{words}\n{output}");
+        assert!(
+            output.stderr.contains("error: the plan ") && output.stderr.contains(words),
+            "{words}\n{output}"
+        );
     }
     std::fs::remove_file(&path).unwrap();
     orders.server.query("ALTER TABLE shipments MODIFY SETTING parts_to_throw_insert = 1");
     more_parts(&orders.server, 1);
     look(tool(&orders).arg("--out").arg(&path), 3);
     assert!(!path.exists());
-    let nowhere = tool(&orders).args(&["--skip-checks", "parts", "--out", "nowhere/plan.json"]).run().expect(2);
-    assert!(nowhere.stderr.contains("error: the plan cannot be written to nowhere/plan.json"), "{nowhere}");
+    let nowhere = tool(&orders)
+        .args(&["--skip-checks", "parts", "--out", "nowhere/plan.json"])
+        .run()
+        .expect(2);
+    assert!(
+        nowhere.stderr.contains("error: the plan cannot be written to nowhere/plan.json"),
+        "{nowhere}"
+    );
 }

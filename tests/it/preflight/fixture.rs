@@ -28,7 +28,8 @@ pub fn tool_with(orders: &Orders, job: &str) -> Binary {
 #[track_caller]
 pub fn look(tool: Binary, code: i32) -> Looked {
     let output = tool.arg("--json").run().expect(code);
-    let plan = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error} in\n{output}"));
+    let plan =
+        serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error} in\n{output}"));
     Looked { output, plan }
 }
 
@@ -37,8 +38,16 @@ impl Looked {
     #[track_caller]
     pub fn check(&self, name: &str) -> (String, String) {
         let checks = self.plan["checks"].as_array().unwrap();
-        let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no check {name} in\n{}", self.output));
-        let lifted: Vec<_> = check["lifted_by"].as_array().unwrap().iter().map(|means| means.as_str().unwrap()).collect();
+        let check = checks
+            .iter()
+            .find(|check| check["name"] == name)
+            .unwrap_or_else(|| panic!("no check {name} in\n{}", self.output));
+        let lifted: Vec<_> = check["lifted_by"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|means| means.as_str().unwrap())
+            .collect();
         let verdict = check["verdict"].as_str().unwrap().to_owned();
         (verdict, format!("{}\n{}", check["detail"].as_str().unwrap(), lifted.join("\n")))
     }
@@ -59,6 +68,8 @@ pub fn more_parts(server: &Server, parts: u64) {
     server.query("SYSTEM STOP MERGES shipments");
     for _ in 0..parts {
         // The table would recognize the same rows.
-        server.query("INSERT INTO shipments (order_id, customer) SELECT 1, toString(generateUUIDv4())");
+        server.query(
+            "INSERT INTO shipments (order_id, customer) SELECT 1, toString(generateUUIDv4())",
+        );
     }
 }

@@ -14,7 +14,9 @@ fn users() -> String {
     ];
     let profiles = kinds.map(|(name, limit)| format!("<{name}>{limit}</{name}>")).concat();
     let user = |(name, _): (&str, &str)| {
-        format!("<{name}><password></password><networks><ip>::/0</ip></networks><profile>{name}</profile><quota>default</quota></{name}>")
+        format!(
+            "<{name}><password></password><networks><ip>::/0</ip></networks><profile>{name}</profile><quota>default</quota></{name}>"
+        )
     };
     let users = kinds.map(user).concat();
     format!("<clickhouse><profiles>{profiles}</profiles><users>{users}</users></clickhouse>")
@@ -22,7 +24,10 @@ fn users() -> String {
 
 #[test]
 fn limits_that_statements_would_meet_are_named() {
-    let orders = Orders::on(Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }), 4_000);
+    let orders = Orders::on(
+        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        4_000,
+    );
     look(tool(&orders), 0).assert("limits", "ok", &["waits 30.0 s for a reader"]);
     for (user, words) in [
         (
@@ -42,6 +47,8 @@ fn limits_that_statements_would_meet_are_named() {
     }
     // What the job says of its statements counts.
     let settings = "max_execution_time = 0\n";
-    let job = format!("{JOB}\n[settings.source]\n{settings}[settings.lookup]\n{settings}[settings.insert]\n{settings}");
+    let job = format!(
+        "{JOB}\n[settings.source]\n{settings}[settings.lookup]\n{settings}[settings.insert]\n{settings}"
+    );
     look(tool_with(&orders, &job).env("CLICKHOUSE_USER", "hasty"), 0).assert("limits", "ok", &[]);
 }

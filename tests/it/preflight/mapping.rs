@@ -13,9 +13,19 @@ use crate::support::Server;
 
 /// What fills a column, and where that comes from.
 fn column(plan: &Value, name: &str) -> (String, String, Vec<String>) {
-    let column = plan["mapping"].as_array().unwrap().iter().find(|column| column["column"] == name).unwrap();
-    let inputs = column["inputs"].as_array().unwrap().iter().map(|input| input.as_str().unwrap().to_owned()).collect();
-    (column["type"].as_str().unwrap().to_owned(), column["from"].as_str().unwrap().to_owned(), inputs)
+    let column =
+        plan["mapping"].as_array().unwrap().iter().find(|column| column["column"] == name).unwrap();
+    let inputs = column["inputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|input| input.as_str().unwrap().to_owned())
+        .collect();
+    (
+        column["type"].as_str().unwrap().to_owned(),
+        column["from"].as_str().unwrap().to_owned(),
+        inputs,
+    )
 }
 
 #[test]
@@ -24,10 +34,17 @@ fn each_column_is_shown_with_what_fills_it() {
     orders
         .server
         .query("ALTER TABLE shipments ADD COLUMN remark String DEFAULT 'none', ADD COLUMN year UInt16 MATERIALIZED toYear(placed)");
-    let job = JOB.replace("letter = \"lookup.letter\"", "letter = \"'constant'\"\nyear = \"2025\"\nelsewhere = \"source.id\"");
+    let job = JOB.replace(
+        "letter = \"lookup.letter\"",
+        "letter = \"'constant'\"\nyear = \"2025\"\nelsewhere = \"source.id\"",
+    );
     let plan = look(tool_with(&orders, &job), 0).plan;
     let shown = |kind: &str, from: &str, inputs: &[&str]| {
-        (kind.to_owned(), from.to_owned(), inputs.iter().map(|&input| input.to_owned()).collect::<Vec<_>>())
+        (
+            kind.to_owned(),
+            from.to_owned(),
+            inputs.iter().map(|&input| input.to_owned()).collect::<Vec<_>>(),
+        )
     };
     assert_eq!(column(&plan, "order_id"), shown("UInt64", "source", &["source.id"]));
     assert_eq!(column(&plan, "note"), shown("String", "both", &["source.note", "lookup.city"]));
@@ -42,7 +59,10 @@ fn each_column_is_shown_with_what_fills_it() {
         .collect();
     assert_eq!(
         left,
-        [("year", "it is MATERIALIZED in the target, which computes it itself"), ("elsewhere", "the target has no such column")]
+        [
+            ("year", "it is MATERIALIZED in the target, which computes it itself"),
+            ("elsewhere", "the target has no such column")
+        ]
     );
     let text = tool_with(&orders, &job).run().expect(0).stdout;
     for line in [
@@ -66,7 +86,16 @@ fn each_column_is_shown_with_what_fills_it() {
 fn inputs_are_those_that_the_server_reads() {
     let server = adversarial_but_small(YEAR_2026);
     let output = events(&server)
-        .args(&["plan", "--partition", "202511", "--target-table", "events_full", "--measure", "0s", "--json"])
+        .args(&[
+            "plan",
+            "--partition",
+            "202511",
+            "--target-table",
+            "events_full",
+            "--measure",
+            "0s",
+            "--json",
+        ])
         .run()
         .expect(0);
     let plan: Value = serde_json::from_str(&output.stdout).unwrap();
@@ -92,19 +121,47 @@ fn inputs_are_those_that_the_server_reads() {
         while step["Plans"].is_array() {
             step = &step["Plans"][0];
         }
-        let read: BTreeSet<_> = step["Header"].as_array().unwrap().iter().map(|column| column["Name"].as_str().unwrap()).collect();
-        let inputs: BTreeSet<_> = column["inputs"].as_array().unwrap().iter().map(|input| input.as_str().unwrap()).collect();
+        let read: BTreeSet<_> = step["Header"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|column| column["Name"].as_str().unwrap())
+            .collect();
+        let inputs: BTreeSet<_> = column["inputs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|input| input.as_str().unwrap())
+            .collect();
         // Where nothing is needed, the server reads some column to know how many rows there are.
-        assert!(inputs == read || (inputs.is_empty() && read.len() == 1), "{}: {inputs:?} against {read:?}", column["column"]);
+        assert!(
+            inputs == read || (inputs.is_empty() && read.len() == 1),
+            "{}: {inputs:?} against {read:?}",
+            column["column"]
+        );
     }
 }
 
 #[test]
 fn the_text_is_readable_and_the_data_complete() {
     let server = adversarial_but_small(YEAR_2026);
-    let text =
-        events(&server).args(&["plan", "--partition", "202511", "--target-table", "events_full", "--measure", "0s"]).run().expect(0).stdout;
-    let long: Vec<_> = text.lines().filter(|line| line.chars().count() > 100 && line.trim_start().contains(' ')).collect();
+    let text = events(&server)
+        .args(&[
+            "plan",
+            "--partition",
+            "202511",
+            "--target-table",
+            "events_full",
+            "--measure",
+            "0s",
+        ])
+        .run()
+        .expect(0)
+        .stdout;
+    let long: Vec<_> = text
+        .lines()
+        .filter(|line| line.chars().count() > 100 && line.trim_start().contains(' '))
+        .collect();
     assert!(long.is_empty(), "{long:#?}\n{text}");
     let orders = Orders::on(server, 70_000);
     let chunks = [("CHUNK_ROWS", "8192"), ("READERS", "2"), ("INSERTERS", "2")];
@@ -112,7 +169,10 @@ fn the_text_is_readable_and_the_data_complete() {
     let ranges = plan["chunks"].as_array().unwrap();
     assert!(ranges.len() >= 6, "{ranges:?}");
     let waves = plan["waves"].as_array().unwrap();
-    assert_eq!((waves[0]["first_chunk"].as_u64(), waves[0]["last_chunk"].as_u64()), (Some(1), Some(ranges.len() as u64)));
+    assert_eq!(
+        (waves[0]["first_chunk"].as_u64(), waves[0]["last_chunk"].as_u64()),
+        (Some(1), Some(ranges.len() as u64))
+    );
     assert_eq!(plan["source"]["stored_rows"], 77_000);
     assert_eq!(plan["new_parts"], 1, "one batch has room for all of them");
     let smaller = look(tool(&orders).envs(&chunks).args(&["--batch-size", "10000"]), 0).plan;
@@ -124,6 +184,11 @@ fn the_text_is_readable_and_the_data_complete() {
 fn an_empty_partition_has_nothing_to_check() {
     let orders = Orders::on(Server::start(), 10);
     let tool = crate::support::binary().file("job.toml", JOB).envs(&orders.server.environment());
-    let text = tool.args(&["plan", "--job", "job.toml", "--partition", "202401"]).run().expect(0).stdout;
-    assert!(text.contains("the partition has no rows: there is nothing to do") && !text.contains("checks\n"), "{text}");
+    let text =
+        tool.args(&["plan", "--job", "job.toml", "--partition", "202401"]).run().expect(0).stdout;
+    assert!(
+        text.contains("the partition has no rows: there is nothing to do")
+            && !text.contains("checks\n"),
+        "{text}"
+    );
 }

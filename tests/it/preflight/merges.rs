@@ -19,8 +19,16 @@ fn mutations_that_are_not_done_are_named() {
     let server = &orders.server;
     look(tool(&orders), 0).assert("mutations", "ok", &["none under way"]);
     server.query("SYSTEM STOP MERGES customers");
-    server.query("ALTER TABLE customers UPDATE letter = 'x' WHERE id = 'c1' SETTINGS mutations_sync = 0");
-    let words = ["1 of", ".customers", "UPDATE letter = 'x'", "parts to do", "KILL MUTATION WHERE database = "];
+    server.query(
+        "ALTER TABLE customers UPDATE letter = 'x' WHERE id = 'c1' SETTINGS mutations_sync = 0",
+    );
+    let words = [
+        "1 of",
+        ".customers",
+        "UPDATE letter = 'x'",
+        "parts to do",
+        "KILL MUTATION WHERE database = ",
+    ];
     look(tool(&orders), 0).assert("mutations", "warning", &words);
     // One that fails says why.
     server.query("SYSTEM START MERGES customers");
@@ -28,8 +36,15 @@ fn mutations_that_are_not_done_are_named() {
     server.query("INSERT INTO shipments (order_id) VALUES (1)");
     server.query("ALTER TABLE shipments UPDATE note = toString(throwIf(order_id = 1, 'on purpose')) WHERE 1 SETTINGS mutations_sync = 0");
     let failed = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND latest_fail_reason != ''";
-    assert!(process::wait_until(Duration::from_secs(60), || server.text(failed) != "0"), "the mutation does not fail");
-    look(tool(&orders), 0).assert("mutations", "warning", &[".shipments", "and fails: ", "on purpose"]);
+    assert!(
+        process::wait_until(Duration::from_secs(60), || server.text(failed) != "0"),
+        "the mutation does not fail"
+    );
+    look(tool(&orders), 0).assert(
+        "mutations",
+        "warning",
+        &[".shipments", "and fails: ", "on purpose"],
+    );
     // A run says it, and goes on.
     let run = orders.tool().run().expect(0);
     assert!(run.stderr.contains("note: mutations: not done: "), "{run}");
@@ -41,17 +56,30 @@ const SLEEPS: &str = "<clickhouse><profiles><default><function_sleep_max_microse
 
 #[test]
 fn a_server_without_room_for_merges_is_said() {
-    let options = ServerOptions { config_xml: Some(ONE_PLACE.to_owned()), users_xml: Some(SLEEPS.to_owned()), ..Default::default() };
+    let options = ServerOptions {
+        config_xml: Some(ONE_PLACE.to_owned()),
+        users_xml: Some(SLEEPS.to_owned()),
+        ..Default::default()
+    };
     let mut orders = Orders::on(Server::start_with(options), 100);
     let server = &orders.server;
-    look(tool(&orders), 0).assert("merges", "ok", &["none under way in", "of the server's 1 places"]);
+    look(tool(&orders), 0).assert(
+        "merges",
+        "ok",
+        &["none under way in", "of the server's 1 places"],
+    );
     // It sleeps for each of 50 rows: longer than a plan takes on a busy machine.
     server.query("INSERT INTO shipments (order_id) SELECT number FROM numbers(50)");
     server.query("ALTER TABLE shipments UPDATE note = toString(sleepEachRow(0.6)) WHERE 1 SETTINGS mutations_sync = 0");
-    let begun = || server.text("SELECT count() FROM system.merges WHERE table = 'shipments'") == "1";
+    let begun =
+        || server.text("SELECT count() FROM system.merges WHERE table = 'shipments'") == "1";
     assert!(process::wait_until(Duration::from_secs(20), begun), "the mutation does not begin");
     let looked = look(tool(&orders), 0);
-    looked.assert("merges", "warning", &["1 of ", "all 1 places", "SELECT database, table, elapsed, progress FROM system.merges"]);
+    looked.assert(
+        "merges",
+        "warning",
+        &["1 of ", "all 1 places", "SELECT database, table, elapsed, progress FROM system.merges"],
+    );
     looked.assert("mutations", "warning", &["default.shipments"]);
     // It would wait for the mutation.
     orders.server.kill9();

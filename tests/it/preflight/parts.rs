@@ -9,29 +9,54 @@ fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
     let orders = Orders::on(Server::start(), 1_000);
     let server = &orders.server;
     look(tool(&orders), 0).assert("parts", "ok", &["is empty", "slowed from 1,000"]);
-    server.query("ALTER TABLE shipments MODIFY SETTING parts_to_delay_insert = 3, parts_to_throw_insert = 5");
+    server.query(
+        "ALTER TABLE shipments MODIFY SETTING parts_to_delay_insert = 3, parts_to_throw_insert = 5",
+    );
     more_parts(server, 2);
-    look(tool(&orders), 0).assert("parts", "ok", &["2 active parts", "slowed from 3 on, refused from 5", "makes about 1"]);
+    look(tool(&orders), 0).assert(
+        "parts",
+        "ok",
+        &["2 active parts", "slowed from 3 on, refused from 5", "makes about 1"],
+    );
     more_parts(server, 2);
     let slowed = look(tool(&orders), 0);
-    slowed.assert("parts", "warning", &["4 active parts", "slowed from 3 on", "MODIFY SETTING parts_to_delay_insert = 8"]);
+    slowed.assert(
+        "parts",
+        "warning",
+        &["4 active parts", "slowed from 3 on", "MODIFY SETTING parts_to_delay_insert = 8"],
+    );
     more_parts(server, 1);
-    let words = ["5 active parts", "refused from 5 on (parts_to_throw_insert)", "wait until merges have caught up: SELECT partition_id"];
+    let words = [
+        "5 active parts",
+        "refused from 5 on (parts_to_throw_insert)",
+        "wait until merges have caught up: SELECT partition_id",
+    ];
     let forbidden = look(tool(&orders), 3);
     forbidden.assert("parts", "forbids", &words);
     assert_eq!(forbidden.plan["runs"], false);
-    assert!(forbidden.output.stderr.contains("error: the check parts forbids the run"), "{}", forbidden.output);
+    assert!(
+        forbidden.output.stderr.contains("error: the check parts forbids the run"),
+        "{}",
+        forbidden.output
+    );
     let refused = orders.tool().run().expect(3);
-    for part in words.iter().chain(&["hint: wait until", "hint: --skip-checks parts runs all the same"]) {
+    for part in
+        words.iter().chain(&["hint: wait until", "hint: --skip-checks parts runs all the same"])
+    {
         assert!(refused.stderr.contains(part), "{part}\n{refused}");
     }
     assert_eq!(orders.target_rows(), 5, "nothing was inserted");
     // The same server refuses what the check foresees.
-    let insert = server.try_query("INSERT INTO shipments (order_id, customer) VALUES (9, 'nobody')");
+    let insert =
+        server.try_query("INSERT INTO shipments (order_id, customer) VALUES (9, 'nobody')");
     assert!(insert.is_err_and(|words| words.contains("TOO_MANY_PARTS")));
     // Nothing is written, nothing is in the way.
     orders.tool().arg("--dry-run").run().expect(0);
-    look(tool(&orders).args(&["--skip-checks", "parts"]), 0).assert("parts", "warning", &["that is allowed"]);
+    look(tool(&orders).args(&["--skip-checks", "parts"]), 0).assert(
+        "parts",
+        "warning",
+        &["that is allowed"],
+    );
 
     server.query("SYSTEM START MERGES shipments");
     server.query("OPTIMIZE TABLE shipments FINAL");
@@ -45,5 +70,9 @@ fn too_many_parts_of_the_whole_table_forbid_it_too() {
     let orders = Orders::on(Server::start(), 100);
     orders.server.query("ALTER TABLE shipments MODIFY SETTING max_parts_in_total = 2");
     more_parts(&orders.server, 2);
-    look(tool(&orders), 3).assert("parts", "forbids", &["has 2 active parts", "max_parts_in_total"]);
+    look(tool(&orders), 3).assert(
+        "parts",
+        "forbids",
+        &["has 2 active parts", "max_parts_in_total"],
+    );
 }

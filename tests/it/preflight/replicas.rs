@@ -8,9 +8,14 @@ use crate::support::{Server, ServerOptions};
 fn attach_replicated(server: &Server, table: &str, like: &str, number: u8) {
     let create = server.text(&format!("SHOW CREATE TABLE {like} FORMAT TSVRaw"));
     let (_, rest) = create.split_once('\n').unwrap_or_default();
-    let rest = rest.replace("ENGINE = ReplacingMergeTree(", &format!("ENGINE = ReplicatedReplacingMergeTree('/{table}', 'one', "));
+    let rest = rest.replace(
+        "ENGINE = ReplacingMergeTree(",
+        &format!("ENGINE = ReplicatedReplacingMergeTree('/{table}', 'one', "),
+    );
     assert!(rest.contains("Replicated"), "{rest}");
-    server.query(&format!("ATTACH TABLE {table} UUID '00000000-0000-4000-8000-0000000000{number:02}' {rest}"));
+    server.query(&format!(
+        "ATTACH TABLE {table} UUID '00000000-0000-4000-8000-0000000000{number:02}' {rest}"
+    ));
 }
 
 #[test]
@@ -22,14 +27,35 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
     looked.assert(
         "replicas",
         "forbids",
-        &["default.replica on this server can only be read", "SYSTEM RESTART REPLICA `default`.`replica`"],
+        &[
+            "default.replica on this server can only be read",
+            "SYSTEM RESTART REPLICA `default`.`replica`",
+        ],
     );
-    assert_eq!(looked.plan["topology"]["target_replicas"]["active"], 0, "{}", looked.plan["topology"]);
+    assert_eq!(
+        looked.plan["topology"]["target_replicas"]["active"], 0,
+        "{}",
+        looked.plan["topology"]
+    );
     looked.assert("insert", "forbids", &["the server refuses the insert, tried without rows: "]);
     // Nothing is compared for a repair that could not write.
     let repair = crate::support::binary().file("job.toml", JOB).envs(&orders.server.environment());
-    let repair = repair.args(&["repair", "--job", "job.toml", "--partition", PARTITION, "--target-table", "replica"]).run().expect(3);
-    assert!(repair.stderr.contains("the check replicas forbids the repair") && repair.stdout.is_empty(), "{repair}");
+    let repair = repair
+        .args(&[
+            "repair",
+            "--job",
+            "job.toml",
+            "--partition",
+            PARTITION,
+            "--target-table",
+            "replica",
+        ])
+        .run()
+        .expect(3);
+    assert!(
+        repair.stderr.contains("the check replicas forbids the repair") && repair.stdout.is_empty(),
+        "{repair}"
+    );
     assert!(repair.stderr.contains("hint: SYSTEM RESTART REPLICA `default`.`replica`"), "{repair}");
 }
 
@@ -39,7 +65,15 @@ fn a_source_that_is_behind_is_said() {
     attach_replicated(&orders.server, "behind", "customers", 2);
     let job = JOB.replace("table = \"customers\"", "table = \"behind\"");
     let looked = look(tool_with(&orders, &job), 0);
-    looked.assert("replicas", "warning", &["the replica of default.behind is ", " behind, with 0 entries", "its newest rows are missing"]);
+    looked.assert(
+        "replicas",
+        "warning",
+        &[
+            "the replica of default.behind is ",
+            " behind, with 0 entries",
+            "its newest rows are missing",
+        ],
+    );
 }
 
 /// This machine in two clusters, whose other servers are not there.
@@ -57,15 +91,27 @@ fn clusters() -> String {
 
 #[test]
 fn one_of_several_shards_has_only_its_own_rows() {
-    let orders = Orders::on(Server::start_with(ServerOptions { config_xml: Some(clusters()), ..Default::default() }), 100);
+    let orders = Orders::on(
+        Server::start_with(ServerOptions { config_xml: Some(clusters()), ..Default::default() }),
+        100,
+    );
     let looked = look(tool(&orders), 0);
-    looked.assert("cluster", "warning", &["cluster pair: 2 shards, 2 servers; cluster twins: 1 shard, 2 servers", "of this server alone"]);
-    let names =
-        looked.plan["topology"]["clusters"].as_array().map(|clusters| clusters.iter().map(|cluster| cluster["name"].to_string()).collect());
+    looked.assert(
+        "cluster",
+        "warning",
+        &[
+            "cluster pair: 2 shards, 2 servers; cluster twins: 1 shard, 2 servers",
+            "of this server alone",
+        ],
+    );
+    let names = looked.plan["topology"]["clusters"]
+        .as_array()
+        .map(|clusters| clusters.iter().map(|cluster| cluster["name"].to_string()).collect());
     assert_eq!(names, Some(vec!["\"pair\"".to_owned(), "\"twins\"".to_owned()]));
     let text = tool(&orders).run().expect(0).stdout;
     assert!(
-        text.contains("  topology    one server for source and target, ") && text.contains("cluster twins: 1 shard, 2 servers"),
+        text.contains("  topology    one server for source and target, ")
+            && text.contains("cluster twins: 1 shard, 2 servers"),
         "{text}"
     );
 }

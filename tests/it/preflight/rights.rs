@@ -10,13 +10,23 @@ const CONFIG: &str = "<clickhouse><access_control_improvements><select_from_syst
 #[test]
 fn checks_that_need_more_rights_say_which() {
     let grant = |what: &str| format!("<query>GRANT {what}</query>");
-    let grants: String =
-        ["SELECT ON default.*", "INSERT ON default.*", "CREATE TABLE ON default.*", "TABLE ENGINE ON *"].map(grant).concat();
+    let grants: String = [
+        "SELECT ON default.*",
+        "INSERT ON default.*",
+        "CREATE TABLE ON default.*",
+        "TABLE ENGINE ON *",
+    ]
+    .map(grant)
+    .concat();
     let users = format!(
         "<clickhouse><users><poor><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
          <grants>{grants}</grants></poor></users></clickhouse>"
     );
-    let options = ServerOptions { config_xml: Some(CONFIG.to_owned()), users_xml: Some(users), ..Default::default() };
+    let options = ServerOptions {
+        config_xml: Some(CONFIG.to_owned()),
+        users_xml: Some(users),
+        ..Default::default()
+    };
     let orders = Orders::on(Server::start_with(options), 1_000);
     let looked = look(tool(&orders).env("CLICKHOUSE_USER", "poor"), 0);
     for (check, table) in [

@@ -10,11 +10,25 @@ const READER: &str = "<clickhouse><users><reader><password></password><networks>
 
 #[test]
 fn a_target_that_may_not_be_written_to_forbids_it() {
-    let orders = Orders::on(Server::start_with(ServerOptions { users_xml: Some(READER.to_owned()), ..Default::default() }), 100);
+    let orders = Orders::on(
+        Server::start_with(ServerOptions {
+            users_xml: Some(READER.to_owned()),
+            ..Default::default()
+        }),
+        100,
+    );
     look(tool(&orders), 0).assert("insert", "ok", &["the server takes the insert"]);
     let looked = look(tool(&orders).env("CLICKHOUSE_USER", "reader"), 3);
-    looked.assert("insert", "forbids", &["Not enough privileges", "INSERT", "GRANT INSERT ON `default`.`shipments`"]);
-    assert!(looked.output.stderr.contains("error: the check insert forbids the run"), "{}", looked.output);
+    looked.assert(
+        "insert",
+        "forbids",
+        &["Not enough privileges", "INSERT", "GRANT INSERT ON `default`.`shipments`"],
+    );
+    assert!(
+        looked.output.stderr.contains("error: the check insert forbids the run"),
+        "{}",
+        looked.output
+    );
 }
 
 #[test]
@@ -24,9 +38,17 @@ fn a_target_that_keeps_repeated_rows_forbids_it() {
     look(tool(&orders), 0).assert("repeats", "ok", &["collapse in", "(ReplacingMergeTree)"]);
     server.query("CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY order_id SETTINGS non_replicated_deduplication_window = 0");
     let plain = || tool(&orders).args(&["--target-table", "plain"]);
-    let words = ["would stay twice", "MODIFY SETTING non_replicated_deduplication_window = 10000", "--allow-duplicates"];
+    let words = [
+        "would stay twice",
+        "MODIFY SETTING non_replicated_deduplication_window = 10000",
+        "--allow-duplicates",
+    ];
     look(plain(), 3).assert("repeats", "forbids", &words);
-    look(plain().env("ALLOW_DUPLICATES", "true"), 0).assert("repeats", "warning", &["that is allowed"]);
+    look(plain().env("ALLOW_DUPLICATES", "true"), 0).assert(
+        "repeats",
+        "warning",
+        &["that is allowed"],
+    );
     server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 1000");
     look(plain(), 0).assert("repeats", "ok", &["recognizes the last 1000 blocks"]);
 }

@@ -13,7 +13,8 @@ fn root() -> &'static Path {
 /// (`REQUIRE_CHROMIUM`), its absence is a failure.
 #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
 pub fn chromium() -> Option<String> {
-    let found = Command::new("python3").arg(root().join("scripts/chromium")).arg("find").output().unwrap();
+    let found =
+        Command::new("python3").arg(root().join("scripts/chromium")).arg("find").output().unwrap();
     if found.status.success() {
         return Some(String::from_utf8(found.stdout).unwrap().trim().to_owned());
     }
@@ -29,7 +30,13 @@ pub fn look(chromium: &str, html: &str) -> Value {
     let page = folder.path().join("report.html");
     std::fs::write(&page, html).unwrap();
     let script = root().join("tests/it/report/browser.py");
-    let seen = Command::new("python3").arg(script).arg(chromium).arg(&page).arg(folder.path()).output().unwrap();
+    let seen = Command::new("python3")
+        .arg(script)
+        .arg(chromium)
+        .arg(&page)
+        .arg(folder.path())
+        .output()
+        .unwrap();
     assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
     for picture in ["light.png", "dark.png", "print.png", "page.pdf"] {
         assert!(folder.path().join(picture).metadata().unwrap().len() > 5000, "{picture} is empty");

@@ -24,14 +24,24 @@ impl Told {
     }
 
     pub fn tool(&self, command: &str) -> Binary {
-        let expression = "\"source.amount * if(source.note LIKE '<script>%', toInt64(source.note), 2)\"";
-        let job = JOB.replace("name = \"shipments\"", &format!("name = '''{NAME}'''")).replace("\"source.amount * 2\"", expression);
+        let expression =
+            "\"source.amount * if(source.note LIKE '<script>%', toInt64(source.note), 2)\"";
+        let job = JOB
+            .replace("name = \"shipments\"", &format!("name = '''{NAME}'''"))
+            .replace("\"source.amount * 2\"", expression);
         let tool = binary().file("job.toml", &job).envs(&self.orders.server.environment());
         tool.args(&[command, "--job", "job.toml", "--partition", PARTITION])
     }
 
     pub fn run(&self) -> Binary {
-        self.tool("run").args(&["--chunk-rows", "8192", "--batch-size", "3000", "--max-retries", "0"])
+        self.tool("run").args(&[
+            "--chunk-rows",
+            "8192",
+            "--batch-size",
+            "3000",
+            "--max-retries",
+            "0",
+        ])
     }
 
     /// Takes the poison out.
@@ -60,7 +70,9 @@ fn plain(value: Value) -> Value {
     match value {
         Value::Number(number) => number.as_f64().into(),
         Value::Array(values) => values.into_iter().map(plain).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, plain(value))).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, plain(value))).collect()
+        }
         other => other,
     }
 }

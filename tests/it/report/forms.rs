@@ -15,7 +15,12 @@ fn the_figures_are_those_of_the_ledger() {
         (&failed["verdict"]["level"], &failed["load"]["job"], &failed["load"]["chunks_failed"]),
         (&json!("bad"), &json!(NAME), &json!(1))
     );
-    let chunk = failed["chunks"].as_array().unwrap().iter().find(|chunk| chunk["status"] == "failed").unwrap();
+    let chunk = failed["chunks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|chunk| chunk["status"] == "failed")
+        .unwrap();
     assert!(chunk["error"].as_str().unwrap().contains("<script>alert(2)</script>"), "{chunk}");
 
     told.cure();
@@ -23,7 +28,10 @@ fn the_figures_are_those_of_the_ledger() {
     assert_eq!(told.figures()["verdict"]["level"], "open", "it is not verified");
     told.tool("verify").run().expect(0);
     let done = told.figures();
-    assert_eq!((&done["verdict"]["level"], done["verifications"].as_array().unwrap().len()), (&json!("good"), 1));
+    assert_eq!(
+        (&done["verdict"]["level"], done["verifications"].as_array().unwrap().len()),
+        (&json!("good"), 1)
+    );
     assert_eq!(done["verifications"][0]["report"]["equal"], true);
     let kept = server.text(
         "SELECT (SELECT any(rows_inserted) FROM load_state FINAL), (SELECT sum(bytes_inserted) FROM load_state_chunks FINAL),
@@ -31,15 +39,33 @@ fn the_figures_are_those_of_the_ledger() {
             (SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506)",
     );
     let load = &done["load"];
-    let shown = [&load["rows_inserted"], &load["bytes_inserted"], &load["batches"], &load["chunks"]].map(ToString::to_string).join("\t");
+    let shown =
+        [&load["rows_inserted"], &load["bytes_inserted"], &load["batches"], &load["chunks"]]
+            .map(ToString::to_string)
+            .join("\t");
     let processes = done["processes"].as_array().unwrap();
     assert_eq!(format!("{shown}\t{}\t{}", processes.len(), load["rows_expected"]), kept);
     assert_eq!(processes[1]["settings"]["batch-size"], "3000");
     // One process after the other: each sample is a point.
-    assert_eq!(done["course"].as_array().unwrap().len().to_string(), server.text("SELECT count() FROM load_samples"));
-    let columns: Vec<_> = done["mapping"].as_array().unwrap().iter().map(|column| column["column"].as_str().unwrap()).collect();
-    assert_eq!(columns, ["order_id", "customer", "placed", "amount", "note", "tags", "letter", "version"], "in the order of the job");
-    assert_eq!(done["mapping"][0], json!({ "column": "order_id", "type": "UInt64", "expression": "source.id" }));
+    assert_eq!(
+        done["course"].as_array().unwrap().len().to_string(),
+        server.text("SELECT count() FROM load_samples")
+    );
+    let columns: Vec<_> = done["mapping"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| column["column"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        columns,
+        ["order_id", "customer", "placed", "amount", "note", "tags", "letter", "version"],
+        "in the order of the job"
+    );
+    assert_eq!(
+        done["mapping"][0],
+        json!({ "column": "order_id", "type": "UInt64", "expression": "source.id" })
+    );
 
     // What differs is the last word, until it is mended.
     server.query("ALTER TABLE shipments UPDATE note = 'wrong' WHERE order_id = 11 SETTINGS mutations_sync = 2");
@@ -50,22 +76,39 @@ fn the_figures_are_those_of_the_ledger() {
 
     // A version that does not count any more.
     told.run().arg("--restart").run().expect(0);
-    let old: Value =
-        serde_json::from_str(&told.tool("report").args(&["--run", &first, "--format", "json"]).run().expect(0).stdout).unwrap();
-    assert_eq!((&old["load"]["run_id"], &old["load"]["is_current"], &old["course"]), (&json!(first), &json!(false), &done["course"]));
+    let old: Value = serde_json::from_str(
+        &told.tool("report").args(&["--run", &first, "--format", "json"]).run().expect(0).stdout,
+    )
+    .unwrap();
+    assert_eq!(
+        (&old["load"]["run_id"], &old["load"]["is_current"], &old["course"]),
+        (&json!(first), &json!(false), &done["course"])
+    );
     let unknown = told.tool("report").args(&["--run", "nothing"]).run().expect(2);
-    assert!(unknown.stderr.contains("knows of no run nothing") && unknown.stderr.contains(&first), "{unknown}");
+    assert!(
+        unknown.stderr.contains("knows of no run nothing") && unknown.stderr.contains(&first),
+        "{unknown}"
+    );
 }
 
 #[test]
 fn forms_follow_the_name_of_the_file_and_nothing_in_a_text_means_anything() {
     let told = Told::start();
     let nothing = told.tool("report").run().expect(2);
-    assert!(nothing.stderr.contains("knows of no load of partition 202506") && nothing.stderr.contains("history"), "{nothing}");
+    assert!(
+        nothing.stderr.contains("knows of no load of partition 202506")
+            && nothing.stderr.contains("history"),
+        "{nothing}"
+    );
     told.run().run().expect(1);
     let markdown = told.report("md");
     assert_eq!(told.tool("report").run().expect(0).stdout, markdown, "what is printed is Markdown");
-    assert!(markdown.contains("ship's &lt;script&gt;alert(1)&lt;/script&gt; &amp; \"more\" \\| \\*stars\\*"), "{markdown}");
+    assert!(
+        markdown.contains(
+            "ship's &lt;script&gt;alert(1)&lt;/script&gt; &amp; \"more\" \\| \\*stars\\*"
+        ),
+        "{markdown}"
+    );
     assert!(!markdown.contains("<script>alert(1)"), "{markdown}");
     let rows: Vec<_> = markdown.lines().filter(|line| line.starts_with("| order\\_id")).collect();
     assert_eq!(rows, ["| order\\_id | `UInt64` | `source.id` |"]);
@@ -73,11 +116,29 @@ fn forms_follow_the_name_of_the_file_and_nothing_in_a_text_means_anything() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         let output = told.tool("report").arg("--out").arg(&path).run().expect(0);
-        assert!(output.stdout.is_empty() && std::fs::read_to_string(&path).unwrap().starts_with(beginning), "{name}");
+        assert!(
+            output.stdout.is_empty()
+                && std::fs::read_to_string(&path).unwrap().starts_with(beginning),
+            "{name}"
+        );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing stays beside it");
     }
-    assert!(told.tool("report").args(&["--out", "r.txt"]).run().expect(2).stderr.contains("--format html, md or json"));
-    assert!(told.tool("report").args(&["--out", "missing/r.md"]).run().expect(2).stderr.contains("the report cannot be written"));
+    assert!(
+        told.tool("report")
+            .args(&["--out", "r.txt"])
+            .run()
+            .expect(2)
+            .stderr
+            .contains("--format html, md or json")
+    );
+    assert!(
+        told.tool("report")
+            .args(&["--out", "missing/r.md"])
+            .run()
+            .expect(2)
+            .stderr
+            .contains("the report cannot be written")
+    );
 }
 
 #[test]
@@ -88,8 +149,12 @@ fn a_ledger_in_files_needs_no_server() {
     told.cure();
     told.run().args(&["--ledger", &place]).run().expect(0);
     told.tool("verify").args(&["--ledger", &place]).run().expect(0);
-    let report =
-        told.tool("report").args(&["--ledger", &place, "--format", "json"]).env("CLICKHOUSE_URL", "http://127.0.0.1:1").run().expect(0);
+    let report = told
+        .tool("report")
+        .args(&["--ledger", &place, "--format", "json"])
+        .env("CLICKHOUSE_URL", "http://127.0.0.1:1")
+        .run()
+        .expect(0);
     let figures: Value = serde_json::from_str(&report.stdout).unwrap();
     assert_eq!(
         (&figures["verdict"]["level"], figures["verifications"].as_array().unwrap().len()),
@@ -97,5 +162,9 @@ fn a_ledger_in_files_needs_no_server() {
         "{}",
         figures["verdict"]
     );
-    assert!(figures["course"].as_array().unwrap().len() >= 2 && figures["chunks"].as_array().unwrap().len() > 4, "{report}");
+    assert!(
+        figures["course"].as_array().unwrap().len() >= 2
+            && figures["chunks"].as_array().unwrap().len() > 4,
+        "{report}"
+    );
 }

@@ -18,19 +18,38 @@ fn a_load_that_was_killed_is_known_by_its_chunks() {
     assert!(server.text(rows).parse::<u64>().unwrap() > ROWS / 10, "no rows are recorded");
     running.signal("KILL");
     assert_eq!(running.wait().status, None);
-    assert_eq!(server.text("SELECT status, chunks_completed FROM load_state FINAL"), "started\t0", "the row itself knows nothing");
-    let tool = |command: &str| binary().file("job.toml", JOB).envs(&server.environment()).args(&[command, "--job", "job.toml"]);
+    assert_eq!(
+        server.text("SELECT status, chunks_completed FROM load_state FINAL"),
+        "started\t0",
+        "the row itself knows nothing"
+    );
+    let tool = |command: &str| {
+        binary()
+            .file("job.toml", JOB)
+            .envs(&server.environment())
+            .args(&[command, "--job", "job.toml"])
+    };
 
-    let report = tool("report").args(&["--partition", PARTITION, "--format", "json"]).run().expect(0);
+    let report =
+        tool("report").args(&["--partition", PARTITION, "--format", "json"]).run().expect(0);
     let report: Value = serde_json::from_str(&report.stdout).unwrap();
     let load = &report["load"];
-    let shown = [&load["chunks_completed"], &load["rows_read"], &load["rows_inserted"], &load["bytes_inserted"], &load["batches"]];
+    let shown = [
+        &load["chunks_completed"],
+        &load["rows_read"],
+        &load["rows_inserted"],
+        &load["bytes_inserted"],
+        &load["batches"],
+    ];
     let kept = server.text(
         "SELECT count(), sum(rows_read), sum(rows_inserted), sum(bytes_inserted), sum(batches) FROM load_state_chunks FINAL WHERE status = 'completed'",
     );
     assert_eq!(shown.map(ToString::to_string).join("\t"), kept);
     assert_eq!(report["verdict"]["level"], json!("bad"), "{report:#}");
-    let killed = format!("Killed: its process is gone without a word; {completed} of {} chunks", load["chunks"]);
+    let killed = format!(
+        "Killed: its process is gone without a word; {completed} of {} chunks",
+        load["chunks"]
+    );
     assert!(report["verdict"]["text"].as_str().unwrap().starts_with(&killed), "{report:#}");
 
     let percent = server.text(
@@ -39,5 +58,13 @@ fn a_load_that_was_killed_is_known_by_its_chunks() {
     );
     assert!((1..99).contains(&percent.parse::<u64>().unwrap()), "{percent}");
     let history = tool("history").run().expect(0);
-    assert!(history.stdout.lines().nth(1).unwrap().starts_with(&format!("{PARTITION} killed at {percent} %")), "{history}");
+    assert!(
+        history
+            .stdout
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with(&format!("{PARTITION} killed at {percent} %")),
+        "{history}"
+    );
 }

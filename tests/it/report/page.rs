@@ -36,7 +36,10 @@ fn assert_self_contained(html: &str) {
 
 #[track_caller]
 fn assert_shown(seen: &Value, figures: &Value, verdict: &str) {
-    assert_eq!((&seen["said"], &seen["elsewhere"], &seen["paper"]), (&json!([]), &json!([]), &json!("%PDF-")));
+    assert_eq!(
+        (&seen["said"], &seen["elsewhere"], &seen["paper"]),
+        (&json!([]), &json!([]), &json!("%PDF-"))
+    );
     for view in ["light", "dark", "print"] {
         let view = &seen["views"][view];
         assert!(
@@ -44,13 +47,21 @@ fn assert_shown(seen: &Value, figures: &Value, verdict: &str) {
             "the JSON in the page is not the one that is printed:\n{}\n{figures}",
             view["figures"]
         );
-        assert_eq!((&view["scripts"], &view["handlers"], &view["wide"]), (&json!(0), &json!(0), &json!(false)));
+        assert_eq!(
+            (&view["scripts"], &view["handlers"], &view["wide"]),
+            (&json!(0), &json!(0), &json!(false))
+        );
         let elements = view["elements"].as_array().unwrap();
-        assert!(["img", "iframe", "object", "form"].iter().all(|name| !elements.contains(&json!(name))), "{elements:?}");
+        assert!(
+            ["img", "iframe", "object", "form"].iter().all(|name| !elements.contains(&json!(name))),
+            "{elements:?}"
+        );
         assert_figures(view);
         assert_drawings(view, figures);
         let shown = view["shown"].as_array().unwrap();
-        let text = shown.iter().find(|shown| shown["figure"] == "verdict.text").unwrap()["text"].as_str().unwrap();
+        let text = shown.iter().find(|shown| shown["figure"] == "verdict.text").unwrap()["text"]
+            .as_str()
+            .unwrap();
         assert!(text.starts_with(verdict), "{text}");
     }
     let brightness = |view: &str, of: &str| {
@@ -61,7 +72,10 @@ fn assert_shown(seen: &Value, figures: &Value, verdict: &str) {
     assert!(brightness("light", "background") > 230 && brightness("light", "ink") < 80);
     assert!(brightness("dark", "background") < 40 && brightness("dark", "ink") > 200);
     assert!(brightness("print", "background") == 255 && brightness("print", "ink") == 0);
-    assert_eq!((&seen["views"]["light"]["hidden"], &seen["views"]["print"]["hidden"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&seen["views"]["light"]["hidden"], &seen["views"]["print"]["hidden"]),
+        (&json!(false), &json!(true))
+    );
 }
 
 /// Every figure that is shown is the one of the JSON, as people read it.
@@ -73,19 +87,35 @@ fn assert_figures(view: &Value) {
         let (text, value) = (shown["text"].as_str().unwrap(), &shown["value"]);
         assert_eq!(shown["visible"], json!(!text.is_empty()), "{shown}");
         let number = || text.split(' ').next().unwrap().replace(',', "").parse::<f64>().unwrap();
-        let about = |one: f64, other: f64| assert!((one - other).abs() <= 0.06 + other.abs() * 0.06, "{shown}");
+        let about = |one: f64, other: f64| {
+            assert!((one - other).abs() <= 0.06 + other.abs() * 0.06, "{shown}")
+        };
         match shown["kind"].as_str().unwrap() {
             "count" => assert_eq!(text.replace(',', ""), value.to_string(), "{shown}"),
             "text" => assert_eq!(text, value.as_str().unwrap(), "{shown}"),
             "rate" => {
-                let factor = [" rows/s", " krows/s", " Mrows/s"].iter().position(|unit| text.ends_with(unit)).unwrap();
-                about(number(), value.as_f64().unwrap() / 1000_f64.powi(i32::try_from(factor).unwrap()));
+                let factor = [" rows/s", " krows/s", " Mrows/s"]
+                    .iter()
+                    .position(|unit| text.ends_with(unit))
+                    .unwrap();
+                about(
+                    number(),
+                    value.as_f64().unwrap() / 1000_f64.powi(i32::try_from(factor).unwrap()),
+                );
             }
             "bytes" => {
-                let factor = ["B", "KiB", "MiB", "GiB"].iter().position(|unit| text.ends_with(&format!(" {unit}"))).unwrap();
-                about(number(), value.as_f64().unwrap() / 1024_f64.powi(i32::try_from(factor).unwrap()));
+                let factor = ["B", "KiB", "MiB", "GiB"]
+                    .iter()
+                    .position(|unit| text.ends_with(&format!(" {unit}")))
+                    .unwrap();
+                about(
+                    number(),
+                    value.as_f64().unwrap() / 1024_f64.powi(i32::try_from(factor).unwrap()),
+                );
             }
-            "seconds" if text.ends_with(" s") && !text.contains("min") => about(number(), value.as_f64().unwrap()),
+            "seconds" if text.ends_with(" s") && !text.contains("min") => {
+                about(number(), value.as_f64().unwrap())
+            }
             "seconds" => {}
             other => panic!("{other}: {shown}"),
         }
@@ -100,10 +130,19 @@ fn assert_drawings(view: &Value, figures: &Value) {
     assert_eq!(view["cells"], json!({ "duration": chunks, "retries": chunks }));
     let lines = view["lines"].as_array().unwrap();
     let fields: Vec<_> = lines.iter().map(|line| line["field"].as_str().unwrap()).collect();
-    for field in ["rows_inserted_per_second", "insert_p95_seconds", "active_parts", "server_memory_bytes", "client_memory_bytes"] {
+    for field in [
+        "rows_inserted_per_second",
+        "insert_p95_seconds",
+        "active_parts",
+        "server_memory_bytes",
+        "client_memory_bytes",
+    ] {
         assert!(fields.contains(&field), "{field} is not among {fields:?}");
     }
     for line in lines {
-        assert!(line["drawn"] == line["known"] && line["finite"] == true && line["stroke"] != "none", "{line}");
+        assert!(
+            line["drawn"] == line["known"] && line["finite"] == true && line["stroke"] != "none",
+            "{line}"
+        );
     }
 }

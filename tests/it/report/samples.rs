@@ -11,9 +11,14 @@ const ROWS: u64 = 20_000;
 
 fn lines(folder: &Path) -> Vec<Value> {
     let run = std::fs::read_dir(folder.join("samples")).unwrap().next().unwrap().unwrap().path();
-    let files: Vec<_> = std::fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1, "one process, one file");
-    std::fs::read_to_string(&files[0]).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    std::fs::read_to_string(&files[0])
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
@@ -36,13 +41,24 @@ fn a_run_leaves_its_course_in_the_ledger() {
         "the first sample has the settings, the last one all rows and all inserts"
     );
     // Of an insert, the server knows how long it took.
-    let slowest = server.text("SELECT max(insert_max_seconds) BETWEEN 0.0001 AND 60 FROM load_samples");
+    let slowest =
+        server.text("SELECT max(insert_max_seconds) BETWEEN 0.0001 AND 60 FROM load_samples");
     assert_eq!(slowest, "1");
-    let settings: Value =
-        serde_json::from_str(&server.text("SELECT settings FROM load_samples WHERE settings != '' FORMAT TSVRaw")).unwrap();
-    assert_eq!((&settings["batch-size"], &settings["worker"]), (&Value::from("2000"), &Value::from("1/1")), "{settings}");
+    let settings: Value = serde_json::from_str(
+        &server.text("SELECT settings FROM load_samples WHERE settings != '' FORMAT TSVRaw"),
+    )
+    .unwrap();
+    assert_eq!(
+        (&settings["batch-size"], &settings["worker"]),
+        (&Value::from("2000"), &Value::from("1/1")),
+        "{settings}"
+    );
     orders.tool().args(&["--dry-run"]).run().expect(0);
-    assert_eq!(server.text("SELECT uniqExact(run_id) FROM load_samples"), "1", "a dry run leaves none");
+    assert_eq!(
+        server.text("SELECT uniqExact(run_id) FROM load_samples"),
+        "1",
+        "a dry run leaves none"
+    );
 }
 
 #[test]
@@ -54,13 +70,20 @@ fn files_keep_the_same() {
     let samples = lines(folder.path());
     let last = samples.last().unwrap();
     assert!(
-        samples.len() >= 2 && samples[0]["rows_inserted"] == 0 && samples[0]["settings"] != "" && last["settings"] == "",
+        samples.len() >= 2
+            && samples[0]["rows_inserted"] == 0
+            && samples[0]["settings"] != ""
+            && last["settings"] == "",
         "{samples:?}"
     );
     assert_eq!(last["rows_inserted"].as_u64(), Some(orders.figure("inserted_rows")));
     let inserts: u64 = samples.iter().map(|sample| sample["inserts"].as_u64().unwrap()).sum();
     assert_eq!(inserts, orders.figure("batches"));
-    assert!(samples.iter().all(|sample| sample["sampled_at"].is_string() && sample["run_id"] == orders.summary()["run_id"]), "{samples:?}");
+    assert!(
+        samples.iter().all(|sample| sample["sampled_at"].is_string()
+            && sample["run_id"] == orders.summary()["run_id"]),
+        "{samples:?}"
+    );
     assert_eq!(orders.server.text("SHOW TABLES LIKE 'load\\_%'"), "", "no table was made");
 }
 
@@ -76,9 +99,17 @@ fn a_run_does_not_mind_that_its_course_cannot_be_kept() {
     std::fs::write(folder.path().join("samples"), "in the way").unwrap();
     let place = format!("file:{}", folder.path().display());
     let output = orders.tool().args(&["--ledger", &place]).run().expect(0);
-    assert!(output.stderr.contains("its report will not show how it went") && output.stderr.contains("samples"), "{output}");
+    assert!(
+        output.stderr.contains("its report will not show how it went")
+            && output.stderr.contains("samples"),
+        "{output}"
+    );
     assert_eq!(
         orders.figure("inserted_rows"),
-        orders.server.text(&format!("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = {PARTITION}")).parse::<u64>().unwrap()
+        orders
+            .server
+            .text(&format!("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = {PARTITION}"))
+            .parse::<u64>()
+            .unwrap()
     );
 }

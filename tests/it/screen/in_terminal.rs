@@ -26,16 +26,31 @@ pub struct InTerminal {
 }
 
 impl InTerminal {
-    pub fn start(orders: &Orders, columns: usize, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub fn start(
+        orders: &Orders,
+        columns: usize,
+        url: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("job.toml"), JOB).unwrap();
         let mut command = Command::new("python3");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/screen/in_terminal.py"));
-        command.args([columns.to_string(), ROWS.to_string(), env!("CARGO_BIN_EXE_clickhouse-backfill").to_owned()]);
-        command.args(["run", "--job", "job.toml", "--partition", PARTITION, "--batch-size", "2000"]).args(arguments);
+        command.args([
+            columns.to_string(),
+            ROWS.to_string(),
+            env!("CARGO_BIN_EXE_clickhouse-backfill").to_owned(),
+        ]);
+        command
+            .args(["run", "--job", "job.toml", "--partition", PARTITION, "--batch-size", "2000"])
+            .args(arguments);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("TERM", "xterm-256color").env("RESTART", "true");
-        command.envs(orders.server.environment()).env("CLICKHOUSE_URL", url).envs(environment.iter().copied());
+        command
+            .envs(orders.server.environment())
+            .env("CLICKHOUSE_URL", url)
+            .envs(environment.iter().copied());
         command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3 can be run");
         let mut output = child.stdout.take().unwrap();
@@ -52,7 +67,12 @@ impl InTerminal {
 
     /// Makes the terminal as wide as this.
     pub fn resize(&self, columns: usize) {
-        self.child.stdin.as_ref().unwrap().write_all(format!("{columns} {ROWS}\n").as_bytes()).unwrap();
+        self.child
+            .stdin
+            .as_ref()
+            .unwrap()
+            .write_all(format!("{columns} {ROWS}\n").as_bytes())
+            .unwrap();
     }
 
     /// Waits until the screen, as it is after an update, is like this.
@@ -60,10 +80,19 @@ impl InTerminal {
     pub fn wait_for(&self, what: &str, condition: impl Fn(&Screen) -> bool) {
         let screen = || {
             let written = self.written.lock().unwrap();
-            let updates = written.windows(END_OF_UPDATE.len()).rposition(|bytes| bytes == END_OF_UPDATE);
-            Screen::after(&written[..updates.map_or(0, |at| at + END_OF_UPDATE.len())], self.columns, ROWS)
+            let updates =
+                written.windows(END_OF_UPDATE.len()).rposition(|bytes| bytes == END_OF_UPDATE);
+            Screen::after(
+                &written[..updates.map_or(0, |at| at + END_OF_UPDATE.len())],
+                self.columns,
+                ROWS,
+            )
         };
-        assert!(process::wait_until(SOON, || condition(&screen())), "{what} was not seen\n{}", screen().all_rows().join("\n"));
+        assert!(
+            process::wait_until(SOON, || condition(&screen())),
+            "{what} was not seen\n{}",
+            screen().all_rows().join("\n")
+        );
     }
 
     /// Waits for the end; gives all bytes that the terminal got.
@@ -92,7 +121,8 @@ const END_OF_UPDATE: &[u8] = b"\x1b[?2026l";
 pub fn screens(bytes: &[u8], columns: usize) -> Vec<Screen> {
     let mut screen = Screen::new(columns, ROWS);
     let (mut screens, mut rest) = (Vec::new(), bytes);
-    while let Some(at) = rest.windows(END_OF_UPDATE.len()).position(|bytes| bytes == END_OF_UPDATE) {
+    while let Some(at) = rest.windows(END_OF_UPDATE.len()).position(|bytes| bytes == END_OF_UPDATE)
+    {
         let (update, behind) = rest.split_at(at + END_OF_UPDATE.len());
         screen.feed(update);
         screens.push(screen.clone());

@@ -26,7 +26,16 @@ struct Line {
 
 impl Screen {
     pub fn new(columns: usize, rows: usize) -> Self {
-        Self { columns, rows, lines: vec![Line::default()], line: 0, column: 0, top: 0, titles: Vec::new(), wraps: true }
+        Self {
+            columns,
+            rows,
+            lines: vec![Line::default()],
+            line: 0,
+            column: 0,
+            top: 0,
+            titles: Vec::new(),
+            wraps: true,
+        }
     }
 
     /// The screen after these bytes.
@@ -86,7 +95,10 @@ impl Screen {
 
     /// All rows, without blanks at their ends.
     pub fn all_rows(&self) -> Vec<String> {
-        self.lines.iter().map(|line| line.characters.iter().collect::<String>().trim_end().to_owned()).collect()
+        self.lines
+            .iter()
+            .map(|line| line.characters.iter().collect::<String>().trim_end().to_owned())
+            .collect()
     }
 
     /// All titles that the terminal had.
@@ -134,7 +146,11 @@ impl Screen {
             'h' | 'l' if parameters == "?7" => self.wraps = last == 'h',
             // Colors, and modes such as that of synchronized output.
             'm' | 'h' | 'l' => {}
-            't' => match parameters.split(';').map(|number| number.parse().unwrap()).collect::<Vec<usize>>()[..] {
+            't' => match parameters
+                .split(';')
+                .map(|number| number.parse().unwrap())
+                .collect::<Vec<usize>>()[..]
+            {
                 [8, rows, columns] => self.resize(columns, rows),
                 // Keeps the title, and puts it back.
                 [22 | 23, 0] => {}
@@ -190,9 +206,16 @@ fn a_screen_is_what_a_terminal_shows() {
     assert_eq!(text(b"abcde\r\nf"), ["abcde", "f"]);
     assert_eq!(text(b"1\r\n2\r\n3\r\n4\x1b[9A\rX"), ["1", "X", "3", "4"]);
     assert_eq!(text(b"\x1b[?7labcdefg\x1b[?7h\r\nabcdefg"), ["abcdg", "abcdefg"]);
-    assert_eq!(text(b"1\r\n2\r\n3\r\n4\x1b[2A\r\x1b[J\x1b[9A\rX"), ["1", "X"], "what is erased does not scroll back");
+    assert_eq!(
+        text(b"1\r\n2\r\n3\r\n4\x1b[2A\r\x1b[J\x1b[9A\rX"),
+        ["1", "X"],
+        "what is erased does not scroll back"
+    );
     let screen = Screen::after(b"\x1b]0;a title\x07abc", 5, 3);
-    assert_eq!((screen.titles(), screen.text()), (&["a title".to_owned()][..], vec!["abc".to_owned()]));
+    assert_eq!(
+        (screen.titles(), screen.text()),
+        (&["a title".to_owned()][..], vec!["abc".to_owned()])
+    );
 }
 
 #[test]
@@ -201,7 +224,10 @@ fn a_screen_that_is_resized_wraps_its_lines_anew() {
     let narrower = resized(b"abcdef\r\ngh\r\n\x1b[8;4;4tX");
     assert_eq!(
         (narrower.all_rows(), narrower.text()),
-        (vec!["abcd".into(), "ef".into(), "gh".into(), "X".into()], vec!["abcdef".into(), "gh".into(), "X".into()])
+        (
+            vec!["abcd".into(), "ef".into(), "gh".into(), "X".into()],
+            vec!["abcdef".into(), "gh".into(), "X".into()]
+        )
     );
     let wider = resized(b"abcdefgh\r\n\x1b[8;4;10t\x1b[1AX");
     assert_eq!(wider.all_rows(), ["Xbcdefgh", ""]);

@@ -26,8 +26,18 @@ impl Tmux {
     #[track_caller]
     fn run(&self, arguments: &[&str]) -> String {
         let socket = self.folder.path().join("socket");
-        let output = Command::new("tmux").arg("-S").arg(socket).args(arguments).env_remove("TMUX").output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("tmux")
+            .arg("-S")
+            .arg(socket)
+            .args(arguments)
+            .env_remove("TMUX")
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -44,7 +54,11 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        let _ = Command::new("tmux").arg("-S").arg(self.folder.path().join("socket")).arg("kill-server").output();
+        let _ = Command::new("tmux")
+            .arg("-S")
+            .arg(self.folder.path().join("socket"))
+            .arg("kill-server")
+            .output();
     }
 }
 
@@ -82,10 +96,17 @@ fn one_screen_in_tmux_whatever_its_size() {
         // The bar is drawn for the new width: to its end, but for a column, or as long as a bar may be.
         // A picture may be taken in the middle of an update; what stays torn would be seen for ever.
         shows("a single screen of the new width", &|pane| {
-            let bar = pane.lines().find(|line| line.starts_with('[')).map_or(0, |line| line.chars().count());
+            let bar = pane
+                .lines()
+                .find(|line| line.starts_with('['))
+                .map_or(0, |line| line.chars().count());
             let text = tmux.text();
             let once = |words: &str| text.matches(words).count() == 1;
-            bar < width && (bar == width - 1 || bar > 60) && once("shipments 202506: ") && once("waiting: ") && once("  enrich ")
+            bar < width
+                && (bar == width - 1 || bar > 60)
+                && once("shipments 202506: ")
+                && once("waiting: ")
+                && once("  enrich ")
         });
     }
     let title = tmux.run(&["display-message", "-p", "#{pane_title}"]);
@@ -94,7 +115,14 @@ fn one_screen_in_tmux_whatever_its_size() {
     shows("the end", &|pane| pane.contains("ended with 0"));
     let text = tmux.text();
     assert!(!text.contains("shipments 202506: "), "it is taken away\n{text}");
-    let names = ["clickhouse-backfill ", "  server ", "  job ", "DEBUG attributes are loaded", "done: shipments", "  peak memory "];
+    let names = [
+        "clickhouse-backfill ",
+        "  server ",
+        "  job ",
+        "DEBUG attributes are loaded",
+        "done: shipments",
+        "  peak memory ",
+    ];
     for name in names {
         assert_eq!(text.lines().filter(|line| line.contains(name)).count(), 1, "{name}\n{text}");
     }

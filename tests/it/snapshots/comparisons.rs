@@ -14,7 +14,9 @@ fn comparisons() {
     };
     assert_gives("verify-equal", &tool("verify").run());
     assert_gives("verify-sample", &tool("verify").args(&["--sample", "1/10"]).run());
-    let change = |sql: &str| orders.server.query(&format!("ALTER TABLE shipments {sql} SETTINGS mutations_sync = 2"));
+    let change = |sql: &str| {
+        orders.server.query(&format!("ALTER TABLE shipments {sql} SETTINGS mutations_sync = 2"))
+    };
     change("DELETE WHERE order_id = 3");
     change("UPDATE note = 'changed by hand' WHERE order_id = 7");
     orders.server.query("INSERT INTO shipments SELECT 5000, customer, placed, amount, note, tags, letter, version FROM shipments LIMIT 1");

@@ -9,20 +9,28 @@ use crate::support::{Binary, Output, binary, process};
 const SOON: Duration = Duration::from_secs(60);
 
 fn tool(orders: &Orders, arguments: &[&str]) -> Binary {
-    binary().file("job.toml", JOB).envs(&orders.server.environment()).args(arguments).args(&["--job", "job.toml"])
+    binary()
+        .file("job.toml", JOB)
+        .envs(&orders.server.environment())
+        .args(arguments)
+        .args(&["--job", "job.toml"])
 }
 
 #[test]
 fn looks() {
     let orders = Orders::start(1_000);
-    let look = |arguments: &[&str]| tool(&orders, arguments).args(&["--partition", PARTITION]).run();
+    let look =
+        |arguments: &[&str]| tool(&orders, arguments).args(&["--partition", PARTITION]).run();
     assert_gives("plan", &look(&["plan", "--measure", "0s"]));
     assert_gives("status-nothing", &look(&["status"]));
     assert_gives("history-nothing", &tool(&orders, &["history"]).run());
     orders.tool().run().expect(0);
     assert_gives("status-completed", &look(&["status"]));
     assert_gives("history-completed", &tool(&orders, &["history"]).run());
-    assert_gives("plan-forbidden", &look(&["plan", "--measure", "0s", "--target-table", "nowhere"]));
+    assert_gives(
+        "plan-forbidden",
+        &look(&["plan", "--measure", "0s", "--target-table", "nowhere"]),
+    );
 }
 
 #[test]
@@ -30,7 +38,9 @@ fn control() {
     let orders = Orders::start(1_000);
     let running = orders.tool().args(&["--throttle-query", "SELECT 'the moon is full'"]).spawn();
     let socket = running.folder().join(format!("clickhouse-backfill-{}.sock", running.process()));
-    let ctl = |arguments: &[&str]| -> Output { binary().arg("ctl").args(arguments).arg("--socket").arg(&socket).run() };
+    let ctl = |arguments: &[&str]| -> Output {
+        binary().arg("ctl").args(arguments).arg("--socket").arg(&socket).run()
+    };
     let is_up = || ctl(&["status"]).stdout.contains("waiting: ");
     assert!(process::wait_until(SOON, is_up), "the run listens, and waits");
     assert_gives("ctl-pause", &ctl(&["pause"]));

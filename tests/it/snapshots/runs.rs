@@ -11,7 +11,10 @@ fn runs() {
     assert_gives("run-dry", &tool().args(&["--dry-run", "--sample", "1"]).run());
     assert_gives("run", &tool().run());
     assert_gives("run-again", &tool().run());
-    assert_gives("run-restart", &tool().args(&["--restart", "--log-file"]).arg(orders.file("log")).run());
+    assert_gives(
+        "run-restart",
+        &tool().args(&["--restart", "--log-file"]).arg(orders.file("log")).run(),
+    );
     assert_gives("run-no-rows", &tool().env("PARTITION", "202401").run());
 }
 

@@ -14,7 +14,10 @@ const FILTERS: &[(&str, &str)] = &[
     (r"[\d.,]+ [kM]?rows/s", "[RATE]"),
     (r"[\d.,]+ ([KMGT]iB|B\b)", "[SIZE]"),
     (r"up to \d+ (readers|inserters)", "up to [N] $1"),
-    (r"in the end with \d+ readers? and \d+ inserters?", "in the end with [N] readers and [N] inserters"),
+    (
+        r"in the end with \d+ readers? and \d+ inserters?",
+        "in the end with [N] readers and [N] inserters",
+    ),
     // What checks find, what memory there is and how lines break for it depends on the machine, and on what the server has just done.
     (r"(?ms)^checks\n.*", "checks\n[CHECKS]"),
     (r"(?m)^  \[SIZE\] +", "  [SIZE]  "),

@@ -26,16 +26,36 @@ fn files_tell_the_same_without_a_server() {
     let chunked = Chunked::start();
     let folder = tempfile::tempdir().unwrap();
     let place = format!("file:{}", folder.path().display());
-    let look = || standing(tool(&chunked).env("CLICKHOUSE_URL", "http://127.0.0.1:1").args(&["--ledger", &place]));
+    let look = || {
+        standing(
+            tool(&chunked).env("CLICKHOUSE_URL", "http://127.0.0.1:1").args(&["--ledger", &place]),
+        )
+    };
     assert_eq!(look()["state"], "not_begun");
     assert!(contents(folder.path()).is_empty(), "nothing was made");
 
     let ranges = chunked.ranges();
     let running = chunked.stalled_at(&ranges[4], |tool| tool.args(&["--ledger", &place]));
-    assert!(process::wait_until(SOON, || look()["chunks_completed"].as_u64().unwrap() > 0), "no chunk is completed");
+    assert!(
+        process::wait_until(SOON, || look()["chunks_completed"].as_u64().unwrap() > 0),
+        "no chunk is completed"
+    );
     let under_way = look();
-    assert!(under_way["state"] == "under_way" && under_way["processes"][0]["pid"] == running.process(), "{under_way}");
-    assert_eq!(under_way["next_command"].as_str().unwrap().split(" --ledger ").nth(1).unwrap().split(' ').next(), Some(place.as_str()));
+    assert!(
+        under_way["state"] == "under_way" && under_way["processes"][0]["pid"] == running.process(),
+        "{under_way}"
+    );
+    assert_eq!(
+        under_way["next_command"]
+            .as_str()
+            .unwrap()
+            .split(" --ledger ")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next(),
+        Some(place.as_str())
+    );
     running.signal("KILL");
     running.wait();
     chunked.proxy.pass();

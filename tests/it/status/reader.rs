@@ -5,19 +5,39 @@ use crate::ledger::fixture::Chunked;
 use crate::support::{Server, ServerOptions, binary};
 
 fn user(name: &str, profile: &str, grants: &[&str]) -> String {
-    let grants = grants.iter().map(|grant| format!("<query>GRANT {grant}</query>")).collect::<Vec<_>>().concat();
-    format!("<{name}><password>secret</password><profile>{profile}</profile><grants>{grants}</grants></{name}>")
+    let grants = grants
+        .iter()
+        .map(|grant| format!("<query>GRANT {grant}</query>"))
+        .collect::<Vec<_>>()
+        .concat();
+    format!(
+        "<{name}><password>secret</password><profile>{profile}</profile><grants>{grants}</grants></{name}>"
+    )
 }
 
 #[test]
 fn a_user_who_may_only_read_the_ledger_sees_the_same() {
-    let tables = ["SELECT ON default.load_state", "SELECT ON default.load_state_chunks", "SELECT ON default.load_claims"];
-    let users = [user("watcher", "reading", &tables), user("settled", "choosing", &tables), user("stranger", "reading", &[])].concat();
+    let tables = [
+        "SELECT ON default.load_state",
+        "SELECT ON default.load_state_chunks",
+        "SELECT ON default.load_claims",
+    ];
+    let users = [
+        user("watcher", "reading", &tables),
+        user("settled", "choosing", &tables),
+        user("stranger", "reading", &[]),
+    ]
+    .concat();
     let users = format!(
         "<clickhouse><profiles><reading><readonly>1</readonly></reading><choosing><readonly>2</readonly></choosing></profiles><users>{users}</users></clickhouse>"
     );
-    let chunked = Chunked::on(Server::start_with(ServerOptions { users_xml: Some(users), ..ServerOptions::default() }));
-    let as_user = |name: &str| tool(&chunked).env("CLICKHOUSE_USER", name).env("CLICKHOUSE_PASSWORD", "secret");
+    let chunked = Chunked::on(Server::start_with(ServerOptions {
+        users_xml: Some(users),
+        ..ServerOptions::default()
+    }));
+    let as_user = |name: &str| {
+        tool(&chunked).env("CLICKHOUSE_USER", name).env("CLICKHOUSE_PASSWORD", "secret")
+    };
     assert_eq!(standing(as_user("watcher"))["state"], "not_begun", "without tables");
     assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "", "nothing was created");
     let killed = chunked.killed_half_way();
@@ -25,12 +45,14 @@ fn a_user_who_may_only_read_the_ledger_sees_the_same() {
     assert_eq!(own["chunks_completed"], killed, "{own}");
     for name in ["watcher", "settled"] {
         let mut seen = standing(as_user(name));
-        seen["processes"][0]["heartbeat_age_seconds"] = own["processes"][0]["heartbeat_age_seconds"].clone();
+        seen["processes"][0]["heartbeat_age_seconds"] =
+            own["processes"][0]["heartbeat_age_seconds"].clone();
         assert_eq!(seen, own, "{name}");
     }
     let refused = as_user("stranger").run().expect(1);
     assert!(
-        refused.stderr.contains("ACCESS_DENIED") && refused.stderr.contains("hint: the user needs SELECT ON default.load_"),
+        refused.stderr.contains("ACCESS_DENIED")
+            && refused.stderr.contains("hint: the user needs SELECT ON default.load_"),
         "{refused}"
     );
     assert!(!refused.stderr.contains("secret") && refused.stdout.is_empty(), "{refused}");
@@ -38,8 +60,16 @@ fn a_user_who_may_only_read_the_ledger_sees_the_same() {
 
 #[test]
 fn a_server_that_is_not_there_is_a_matter_of_configuration() {
-    let nowhere = binary().env("CLICKHOUSE_URL", "http://127.0.0.1:1").args(&["status", "--partition", "202511"]).run().expect(2);
-    assert!(nowhere.stderr.contains("the connection to http://127.0.0.1:1/ failed") && nowhere.stdout.is_empty(), "{nowhere}");
+    let nowhere = binary()
+        .env("CLICKHOUSE_URL", "http://127.0.0.1:1")
+        .args(&["status", "--partition", "202511"])
+        .run()
+        .expect(2);
+    assert!(
+        nowhere.stderr.contains("the connection to http://127.0.0.1:1/ failed")
+            && nowhere.stdout.is_empty(),
+        "{nowhere}"
+    );
     assert!(nowhere.stderr.contains("hint: set --clickhouse-url or CLICKHOUSE_URL"), "{nowhere}");
     let wrong = binary().args(&["status", "--partition", "202511", "--watch", "0"]).run().expect(2);
     assert!(wrong.stderr.contains("--watch"), "{wrong}");

@@ -11,7 +11,8 @@ use crate::support::process;
 fn recorded(chunked: &Chunked) -> (u64, u64, u64) {
     let sql = "SELECT sumIf(rows_inserted, status = 'completed'), countIf(status = 'completed'), count() FROM load_state_chunks FINAL
         WHERE run_id = (SELECT run_id FROM load_state FINAL WHERE is_current)";
-    let figures: Vec<u64> = chunked.server().text(sql).split('\t').map(|figure| figure.parse().unwrap()).collect();
+    let figures: Vec<u64> =
+        chunked.server().text(sql).split('\t').map(|figure| figure.parse().unwrap()).collect();
     (figures[0], figures[1], figures[2])
 }
 
@@ -20,8 +21,14 @@ fn from_nothing_to_all() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
     let nothing = standing(tool(&chunked));
-    assert!(nothing["state"] == "not_begun" && nothing["run_id"].is_null() && nothing["chunks"] == 0, "{nothing}");
-    assert_eq!(nothing["next_command"], format!("clickhouse-backfill run --job job.toml --partition {PARTITION}"));
+    assert!(
+        nothing["state"] == "not_begun" && nothing["run_id"].is_null() && nothing["chunks"] == 0,
+        "{nothing}"
+    );
+    assert_eq!(
+        nothing["next_command"],
+        format!("clickhouse-backfill run --job job.toml --partition {PARTITION}")
+    );
 
     let (running, _) = chunked.stalled_half_way();
     let mut under_way = Value::Null;
@@ -30,11 +37,24 @@ fn from_nothing_to_all() {
         under_way["rows_expected"].is_u64()
     });
     assert!(counted, "the rows are counted while the load is under way: {under_way}");
-    let all: u64 = chunked.server().text("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506").parse().unwrap();
+    let all: u64 = chunked
+        .server()
+        .text("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506")
+        .parse()
+        .unwrap();
     assert_eq!(under_way["rows_expected"], all, "{under_way}");
     let (rows, completed, chunks) = recorded(&chunked);
-    assert!(under_way["state"] == "under_way" && under_way["chunks"] == chunks && chunks == ranges.len() as u64, "{under_way}");
-    assert_eq!((&under_way["rows_inserted"], &under_way["chunks_completed"]), (&rows.into(), &completed.into()), "{under_way}");
+    assert!(
+        under_way["state"] == "under_way"
+            && under_way["chunks"] == chunks
+            && chunks == ranges.len() as u64,
+        "{under_way}"
+    );
+    assert_eq!(
+        (&under_way["rows_inserted"], &under_way["chunks_completed"]),
+        (&rows.into(), &completed.into()),
+        "{under_way}"
+    );
     assert_eq!(under_way["chunks_pending"], chunks - completed, "{under_way}");
     let ratio = under_way["progress_ratio"].as_f64().unwrap();
     assert!((ratio - rows as f64 / all as f64).abs() < 1e-9, "{under_way}");
@@ -44,30 +64,72 @@ fn from_nothing_to_all() {
     assert!(text.contains(&of), "{of}\n{text}");
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let process = &under_way["processes"][0];
-    assert!(process["pid"] == running.process() && process["host"] == host.trim() && process["alive"] == true, "{under_way}");
-    assert!(process["worker"] == "1/1" && process["heartbeat_age_seconds"].as_f64().unwrap() < 60.0, "{under_way}");
+    assert!(
+        process["pid"] == running.process()
+            && process["host"] == host.trim()
+            && process["alive"] == true,
+        "{under_way}"
+    );
+    assert!(
+        process["worker"] == "1/1" && process["heartbeat_age_seconds"].as_f64().unwrap() < 60.0,
+        "{under_way}"
+    );
     let text = tool(&chunked).run().expect(0).stdout;
-    for words in ["under way: partition 202506 of default.orders into default.shipments by shipments\n", " on ", ", last heartbeat ", " % "]
-    {
+    for words in [
+        "under way: partition 202506 of default.orders into default.shipments by shipments\n",
+        " on ",
+        ", last heartbeat ",
+        " % ",
+    ] {
         assert!(text.contains(words) || text.contains(words.trim_end()), "{words}\n{text}");
     }
-    assert!(text.ends_with(&format!("clickhouse-backfill status --job job.toml --partition {PARTITION} --watch\n")), "{text}");
+    assert!(
+        text.ends_with(&format!(
+            "clickhouse-backfill status --job job.toml --partition {PARTITION} --watch\n"
+        )),
+        "{text}"
+    );
 
     running.signal("KILL");
     running.wait();
     chunked.proxy.pass();
     let killed = standing(tool(&chunked));
-    assert!(killed["state"] == "interrupted" && killed["processes"][0]["alive"] == false, "{killed}");
-    assert!(killed["rows_per_second"].is_null() && killed["next_command"].as_str().unwrap().contains(" run "), "{killed}");
+    assert!(
+        killed["state"] == "interrupted" && killed["processes"][0]["alive"] == false,
+        "{killed}"
+    );
+    assert!(
+        killed["rows_per_second"].is_null()
+            && killed["next_command"].as_str().unwrap().contains(" run "),
+        "{killed}"
+    );
     assert!(tool(&chunked).run().expect(0).stdout.contains(", dead, last heartbeat "));
 
     chunked.tool().run().expect(0);
     let done = standing(tool(&chunked));
     let target: u64 = chunked.server().text("SELECT count() FROM shipments FINAL").parse().unwrap();
-    assert!(done["state"] == "completed" && done["rows_inserted"] == target && done["rows_expected"] == target, "{done}");
-    assert!(done["progress_ratio"] == 1.0 && done["chunks_pending"] == 0 && done["processes"].as_array().unwrap().is_empty(), "{done}");
-    assert!(done["run_id"] == under_way["run_id"] && done["completed_at"].is_string() && target > ROWS / 2, "{done}");
-    assert_eq!(done["next_command"], format!("clickhouse-backfill verify --job job.toml --partition {PARTITION}"));
+    assert!(
+        done["state"] == "completed"
+            && done["rows_inserted"] == target
+            && done["rows_expected"] == target,
+        "{done}"
+    );
+    assert!(
+        done["progress_ratio"] == 1.0
+            && done["chunks_pending"] == 0
+            && done["processes"].as_array().unwrap().is_empty(),
+        "{done}"
+    );
+    assert!(
+        done["run_id"] == under_way["run_id"]
+            && done["completed_at"].is_string()
+            && target > ROWS / 2,
+        "{done}"
+    );
+    assert_eq!(
+        done["next_command"],
+        format!("clickhouse-backfill verify --job job.toml --partition {PARTITION}")
+    );
     let text = tool(&chunked).run().expect(0).stdout;
     assert!(text.starts_with("completed: ") && text.contains("(100.0 %)"), "{text}");
     // Another partition is another load.
@@ -84,8 +146,15 @@ fn what_was_stopped_and_what_failed() {
     running.wait().expect(130);
     chunked.proxy.pass();
     let stopped = standing(tool(&chunked));
-    assert!(stopped["state"] == "interrupted" && stopped["processes"].as_array().unwrap().is_empty(), "{stopped}");
-    assert!(stopped["last_error"].is_null() && stopped["chunks_completed"].as_u64().unwrap() < ranges.len() as u64, "{stopped}");
+    assert!(
+        stopped["state"] == "interrupted" && stopped["processes"].as_array().unwrap().is_empty(),
+        "{stopped}"
+    );
+    assert!(
+        stopped["last_error"].is_null()
+            && stopped["chunks_completed"].as_u64().unwrap() < ranges.len() as u64,
+        "{stopped}"
+    );
 
     chunked.server().query("RENAME TABLE shipments TO elsewhere");
     chunked.server().query("CREATE TABLE shipments AS elsewhere");
@@ -93,11 +162,21 @@ fn what_was_stopped_and_what_failed() {
     // The chunk of that order, which is the last one, cannot be done.
     let failed = chunked.tool().run().expect(1);
     let standing = standing(tool(&chunked));
-    assert!(standing["state"] == "failed" && standing["chunks_failed"] == 1, "{standing}\n{failed}");
+    assert!(
+        standing["state"] == "failed" && standing["chunks_failed"] == 1,
+        "{standing}\n{failed}"
+    );
     assert!(standing["last_error"].as_str().unwrap().contains("VIOLATED_CONSTRAINT"), "{standing}");
     let text = tool(&chunked).run().expect(0).stdout;
-    assert!(text.starts_with("failed: ") && text.contains("1 failed") && text.contains("last error  "), "{text}");
-    assert_eq!(text.lines().filter(|line| line.contains("VIOLATED_CONSTRAINT")).count(), 1, "in one line\n{text}");
+    assert!(
+        text.starts_with("failed: ") && text.contains("1 failed") && text.contains("last error  "),
+        "{text}"
+    );
+    assert_eq!(
+        text.lines().filter(|line| line.contains("VIOLATED_CONSTRAINT")).count(),
+        1,
+        "in one line\n{text}"
+    );
 }
 
 /// The rows are counted while the run is on, and what came of it does not change that.
@@ -107,19 +186,32 @@ fn of_a_load_that_failed_it_is_known_how_many_rows_there_are() {
     chunked.server().query("ALTER TABLE shipments ADD CONSTRAINT none CHECK order_id != 99");
     chunked.tool().run().expect(1);
     let failed = standing(tool(&chunked));
-    let all: u64 = chunked.server().text("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506").parse().unwrap();
+    let all: u64 = chunked
+        .server()
+        .text("SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506")
+        .parse()
+        .unwrap();
     assert!(failed["state"] == "failed" && failed["rows_expected"] == all, "{failed}");
     let share = failed["rows_inserted"].as_f64().unwrap() / all as f64;
-    assert!((failed["progress_ratio"].as_f64().unwrap() - share).abs() < 1e-9 && share > 0.0 && share < 1.0, "{failed}");
+    assert!(
+        (failed["progress_ratio"].as_f64().unwrap() - share).abs() < 1e-9
+            && share > 0.0
+            && share < 1.0,
+        "{failed}"
+    );
 }
 
 #[test]
 fn each_worker_is_seen() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
-    let second = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool.args(&["--worker", "2/2"]));
+    let second =
+        chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool.args(&["--worker", "2/2"]));
     let one = standing(tool(&chunked));
-    assert!(one["processes"][0]["worker"] == "2/2" && one["processes"][0]["pid"] == second.process(), "{one}");
+    assert!(
+        one["processes"][0]["worker"] == "2/2" && one["processes"][0]["pid"] == second.process(),
+        "{one}"
+    );
     assert!(tool(&chunked).run().expect(0).stdout.contains(", worker 2/2, last heartbeat "));
     chunked.tool().args(&["--worker", "1/2"]).run().expect(0);
     assert_eq!(standing(tool(&chunked))["state"], "under_way", "the other is at it");
@@ -135,12 +227,17 @@ fn a_run_that_waits_says_why() {
     let mut seen = Value::Null;
     let known = process::wait_until(SOON, || {
         seen = standing(tool(&chunked));
-        seen["waiting"].as_str().is_some_and(|reason| reason.contains("the moon is full")) && seen["rows_per_second"] == 0.0
+        seen["waiting"].as_str().is_some_and(|reason| reason.contains("the moon is full"))
+            && seen["rows_per_second"] == 0.0
     });
     assert!(known, "{seen}");
     assert!(seen["remaining_seconds"].is_null() && seen["state"] == "under_way", "{seen}");
     let text = tool(&chunked).run().expect(0).stdout;
-    assert!(text.contains("\n  waiting     ") && text.contains("\n  speed       0 rows/s over the last minutes\n"), "{text}");
+    assert!(
+        text.contains("\n  waiting     ")
+            && text.contains("\n  speed       0 rows/s over the last minutes\n"),
+        "{text}"
+    );
     running.signal("INT");
     running.wait().expect(130);
     assert!(standing(tool(&chunked))["waiting"].is_null());

@@ -20,11 +20,18 @@ fn a_watch_ends_when_the_load_is_completed() {
     chunked.proxy.pass();
     running.wait().expect(0);
     let output = watch.wait().expect(0);
-    let states: Vec<_> = output.stdout.lines().map(|line| parsed(line)["state"].as_str().unwrap().to_owned()).collect();
+    let states: Vec<_> = output
+        .stdout
+        .lines()
+        .map(|line| parsed(line)["state"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(states.last().map(String::as_str), Some("completed"), "{output}");
     assert!(states[..states.len() - 1].iter().all(|state| state == "under_way"), "{output}");
     let output = plain.wait().expect(0);
-    assert!(output.stdout.contains("completed: partition ") && !output.stdout.contains('\x1b'), "{output}");
+    assert!(
+        output.stdout.contains("completed: partition ") && !output.stdout.contains('\x1b'),
+        "{output}"
+    );
 }
 
 /// A watch has no end of its own, where a test has failed before the load is completed.
@@ -46,9 +53,19 @@ fn on_a_terminal_one_screen_takes_the_place_of_the_one_before() {
     std::fs::write(folder.path().join("job.toml"), JOB).unwrap();
     let mut command = Command::new("python3");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/screen/in_terminal.py"));
-    command.args(["200", "40", env!("CARGO_BIN_EXE_clickhouse-backfill"), "status", "--job", "job.toml"]);
+    command.args([
+        "200",
+        "40",
+        env!("CARGO_BIN_EXE_clickhouse-backfill"),
+        "status",
+        "--job",
+        "job.toml",
+    ]);
     command.args(["--partition", PARTITION, "--watch", "1"]).current_dir(folder.path());
-    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).env("TERM", "xterm-256color");
+    command
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .env("TERM", "xterm-256color");
     command.envs(chunked.server().environment()).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut watch = Watch(command.spawn().expect("python3 can be run"));
     let mut output = watch.0.stdout.take().unwrap();
@@ -66,7 +83,14 @@ fn on_a_terminal_one_screen_takes_the_place_of_the_one_before() {
     let text = String::from_utf8_lossy(&bytes);
     let screens: Vec<_> = text.split("\x1b[H").skip(1).collect();
     assert!(screens.len() >= 2 && screens[0].starts_with("under way: "), "{text:?}");
-    assert!(screens[screens.len() - 1].starts_with("completed: ") && screens.iter().all(|screen| screen.ends_with("\x1b[J")), "{text:?}");
+    assert!(
+        screens[screens.len() - 1].starts_with("completed: ")
+            && screens.iter().all(|screen| screen.ends_with("\x1b[J")),
+        "{text:?}"
+    );
     // Every line clears what is left of the one that it covers; nothing is cleared beforehand, which would flicker.
-    assert!(text.matches('\n').count() == text.matches("\x1b[K").count() && !text.contains("\x1b[2J"), "{text:?}");
+    assert!(
+        text.matches('\n').count() == text.matches("\x1b[K").count() && !text.contains("\x1b[2J"),
+        "{text:?}"
+    );
 }

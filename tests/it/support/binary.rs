@@ -101,7 +101,12 @@ impl Binary {
 
     /// Starts the run; for tests that do something to it meanwhile.
     pub fn spawn(mut self) -> Running {
-        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool can be run");
+        let mut child = self
+            .command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tool can be run");
         let stdout = Some(collect(child.stdout.take().unwrap()));
         let stderr = Some(collect(child.stderr.take().unwrap()));
         Running { child, stdout, stderr, limit: self.limit, folder: self.folder }
@@ -146,7 +151,8 @@ impl Running {
         }
         let status = child.wait().unwrap().code();
         let text = |thread: Option<JoinHandle<String>>| thread.unwrap().join().unwrap();
-        let output = Output { status, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) };
+        let output =
+            Output { status, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) };
         assert!(in_time, "the run did not end within {:?}\n{output}", self.limit);
         output
     }
@@ -180,7 +186,10 @@ impl Output {
 impl fmt::Display for Output {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, stdout, stderr } = self;
-        write!(formatter, "exit code {status:?}\n--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}")
+        write!(
+            formatter,
+            "exit code {status:?}\n--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}"
+        )
     }
 }
 

@@ -46,7 +46,12 @@ impl<'a> Comparison<'a> {
         };
         let columns: Vec<_> = columns.lines().map(column).collect();
         assert!(!columns.is_empty(), "there is no table {table}");
-        Self { server, columns, key: key.iter().map(|name| (*name).to_owned()).collect(), settings: SETTINGS.to_vec() }
+        Self {
+            server,
+            columns,
+            key: key.iter().map(|name| (*name).to_owned()).collect(),
+            settings: SETTINGS.to_vec(),
+        }
     }
 
     /// The same with further settings, such as those that allow a type.
@@ -59,7 +64,8 @@ impl<'a> Comparison<'a> {
     pub fn limited_to(mut self, select: &str) -> (Self, Vec<String>) {
         let described = self.ask(&format!("DESCRIBE (SELECT * FROM ({select}\n)) FORMAT TSVRaw"));
         let known: Vec<_> = described.lines().filter_map(|line| line.split('\t').next()).collect();
-        let (kept, others) = self.columns.into_iter().partition(|column| known.contains(&column.name.as_str()));
+        let (kept, others) =
+            self.columns.into_iter().partition(|column| known.contains(&column.name.as_str()));
         self.columns = kept;
         (self, others.into_iter().map(|column: Column| column.name).collect())
     }
@@ -70,10 +76,17 @@ impl<'a> Comparison<'a> {
 
     /// The number of rows, then a hash of each column.
     pub fn hashes(&self, select: &str) -> Vec<String> {
-        let key: Vec<_> = self.columns.iter().filter(|column| self.key.contains(&column.name)).map(value).collect();
+        let key: Vec<_> = self
+            .columns
+            .iter()
+            .filter(|column| self.key.contains(&column.name))
+            .map(value)
+            .collect();
         assert_eq!(key.len(), self.key.len(), "the key {:?} is not among the columns", self.key);
         let key = key.join(", ");
-        let hash = |column: &Column| format!("sum(sipHash64(formatRow('RowBinary', {key}, {})))", value(column));
+        let hash = |column: &Column| {
+            format!("sum(sipHash64(formatRow('RowBinary', {key}, {})))", value(column))
+        };
         let sums: Vec<_> = self.columns.iter().map(hash).collect();
         let answer = self.ask(&format!("SELECT count(), {}\nFROM ({select}\n)", sums.join(",\n")));
         answer.split('\t').map(str::to_owned).collect()
@@ -89,8 +102,11 @@ impl<'a> Comparison<'a> {
     #[track_caller]
     pub fn assert_same(&self, what: &str, found: &str, expected: &str) {
         let (left, right) = (self.hashes(found), self.hashes(expected));
-        let names = ["number of rows"].into_iter().chain(self.columns.iter().map(|column| column.name.as_str()));
-        let differing: Vec<_> = names.zip(left.iter().zip(&right)).filter(|(_, (left, right))| left != right).collect();
+        let names = ["number of rows"]
+            .into_iter()
+            .chain(self.columns.iter().map(|column| column.name.as_str()));
+        let differing: Vec<_> =
+            names.zip(left.iter().zip(&right)).filter(|(_, (left, right))| left != right).collect();
         let (surplus, missing) = (self.only_in(found, expected), self.only_in(expected, found));
         assert!(
             differing.is_empty() && surplus == 0 && missing == 0,
@@ -103,12 +119,23 @@ impl<'a> Comparison<'a> {
 
     /// A few rows that only the first SELECT gives: their keys, and the columns that differ.
     fn examples(&self, one: &str, other: &str, differing: &[(&str, (&String, &String))]) -> String {
-        let differs = |column: &&Column| self.key.contains(&column.name) || differing.iter().any(|(name, _)| *name == column.name);
-        let shown = |column: &Column| format!("substring(toString({}), 1, 300) AS {}", value(column), quoted(&format!("{} ", column.name)));
+        let differs = |column: &&Column| {
+            self.key.contains(&column.name)
+                || differing.iter().any(|(name, _)| *name == column.name)
+        };
+        let shown = |column: &Column| {
+            format!(
+                "substring(toString({}), 1, 300) AS {}",
+                value(column),
+                quoted(&format!("{} ", column.name))
+            )
+        };
         let list: Vec<_> = self.columns.iter().filter(differs).take(12).map(shown).collect();
         let row = self.row();
-        let sql =
-            format!("SELECT {} FROM ({one}\n) WHERE {row} NOT IN (SELECT {row} FROM ({other}\n)) LIMIT 3 FORMAT Vertical", list.join(", "));
+        let sql = format!(
+            "SELECT {} FROM ({one}\n) WHERE {row} NOT IN (SELECT {row} FROM ({other}\n)) LIMIT 3 FORMAT Vertical",
+            list.join(", ")
+        );
         let endpoint = self.server.as_user(self.server.user(), self.server.password());
         let answer = endpoint.try_query_with(sql.as_bytes(), &self.settings);
         answer.map_or_else(|words| words, |bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -124,7 +151,10 @@ impl<'a> Comparison<'a> {
     }
 
     fn ask(&self, sql: &str) -> String {
-        String::from_utf8(self.server.query_with(sql, &self.settings)).unwrap().trim_end_matches('\n').to_owned()
+        String::from_utf8(self.server.query_with(sql, &self.settings))
+            .unwrap()
+            .trim_end_matches('\n')
+            .to_owned()
     }
 }
 

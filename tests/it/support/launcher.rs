@@ -43,7 +43,9 @@ pub fn disks_are_allowed() -> bool {
     command.args(["-Urm", "mount", "-t", "tmpfs", "-o", "size=1m", "server"]).arg(folder.path());
     let allowed = command.output().is_ok_and(|output| output.status.success());
     if !allowed {
-        eprintln!("SKIPPED: this machine allows no mounts (unshare -Urm mount -t tmpfs), so that no server can have a disk of its own");
+        eprintln!(
+            "SKIPPED: this machine allows no mounts (unshare -Urm mount -t tmpfs), so that no server can have a disk of its own"
+        );
     }
     allowed
 }
@@ -58,13 +60,19 @@ impl Launcher {
             Some(mib) => {
                 // A mount that nobody else sees, and that is gone with the server.
                 let mut command = Command::new("unshare");
-                let mount = format!("mount -t tmpfs -o size={mib}m,nr_inodes=100k server \"$0\" && exec python3 \"$@\"");
+                let mount = format!(
+                    "mount -t tmpfs -o size={mib}m,nr_inodes=100k server \"$0\" && exec python3 \"$@\""
+                );
                 command.args(["-Urm", "sh", "-c", &mount]).arg(launch.directory);
                 command
             }
         };
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/clickhouse"));
-        command.arg("serve").arg("--dir").arg(launch.directory).args(["--port", &launch.port.to_string()]);
+        command
+            .arg("serve")
+            .arg("--dir")
+            .arg(launch.directory)
+            .args(["--port", &launch.port.to_string()]);
         for (flag, path) in [("--config", launch.config), ("--users", launch.users)] {
             if let Some(path) = path {
                 command.arg(flag).arg(path);
@@ -84,10 +92,14 @@ impl Launcher {
             let _ = sender.send(line);
         });
         let line = receiver.recv_timeout(START_LIMIT).unwrap_or_default();
-        let value = |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let value = |key: &str| {
+            line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        };
         let number = |key: &str| value(key).and_then(|text| text.parse::<u32>().ok());
         let port = |key: &str| number(key).and_then(|number| u16::try_from(number).ok());
-        if let (Some(http_port), Some(tcp_port), Some(server_process)) = (port("http_port"), port("tcp_port"), number("server_pid")) {
+        if let (Some(http_port), Some(tcp_port), Some(server_process)) =
+            (port("http_port"), port("tcp_port"), number("server_pid"))
+        {
             return Ok(Self { child, input, http_port, tcp_port, server_process });
         }
         drop(input);
@@ -104,7 +116,9 @@ impl Launcher {
     /// serves there is no such prompt.
     pub fn type_line(&mut self, sql: &str) {
         let input = self.input.as_mut().expect("the launcher runs");
-        writeln!(input, "{sql}").and_then(|()| input.flush()).expect("the launcher reads its input");
+        writeln!(input, "{sql}")
+            .and_then(|()| input.flush())
+            .expect("the launcher reads its input");
     }
 
     /// Waits until the launcher has ended, after its server was killed. False if it does not within the limit.

@@ -3,7 +3,13 @@
 //! Nothing here knows the tool's code; tables and data of the tests are elsewhere.
 //!
 //! The lints that keep failures out of the tool's code are for its users; a test wants to fail loudly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
 // No test uses all of it.
 #![allow(dead_code, unused_imports)]
 

@@ -33,8 +33,18 @@ impl Own {
             let port = if first && self.fixed_port { free_port() } else { self.port };
             let directory = self.directory();
             let (config, users) = (self.config.as_deref(), self.users.as_deref());
-            match Launcher::start(&Launch { directory: &directory, port, config, users, disk_mib: self.disk_mib }) {
-                Err(words) if port != 0 && words.contains("Address already in use") && attempt < PORT_ATTEMPTS => {
+            match Launcher::start(&Launch {
+                directory: &directory,
+                port,
+                config,
+                users,
+                disk_mib: self.disk_mib,
+            }) {
+                Err(words)
+                    if port != 0
+                        && words.contains("Address already in use")
+                        && attempt < PORT_ATTEMPTS =>
+                {
                     attempt += 1;
                     std::thread::sleep(Duration::from_millis(200));
                 }

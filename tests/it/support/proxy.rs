@@ -174,9 +174,17 @@ impl Proxy {
         self.arm_with(action, direction, offset, times, VecDeque::new());
     }
 
-    fn arm_with(&self, action: Action, direction: Direction, offset: u64, times: usize, answers: VecDeque<Vec<u8>>) {
+    fn arm_with(
+        &self,
+        action: Action,
+        direction: Direction,
+        offset: u64,
+        times: usize,
+        answers: VecDeque<Vec<u8>>,
+    ) {
         let marker = self.marker.lock().unwrap().clone();
-        *self.shared.fault.lock().unwrap() = Some(Fault { action, direction, offset, times, marker, answers });
+        *self.shared.fault.lock().unwrap() =
+            Some(Fault { action, direction, offset, times, marker, answers });
         for connection in self.shared.live() {
             connection.forget_marker();
         }
@@ -215,7 +223,9 @@ fn accept(shared: &Arc<Shared>, listener: TcpListener, port: u16) {
             continue;
         }
         // The port was this proxy's; somebody else may have it for a moment.
-        let Some(open) = listener.take().or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()) else {
+        let Some(open) =
+            listener.take().or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+        else {
             std::thread::sleep(POLL);
             continue;
         };

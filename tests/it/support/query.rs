@@ -21,8 +21,19 @@ pub struct Endpoint {
 impl Endpoint {
     pub fn new(url: &str, user: &str, password: &str, database: &str) -> Self {
         // No proxy of the environment, and an error status is an answer to read.
-        let agent = Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(Some(TIMEOUT)).build().new_agent();
-        Self { agent, url: url.to_owned(), user: user.into(), password: password.into(), database: database.into() }
+        let agent = Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .build()
+            .new_agent();
+        Self {
+            agent,
+            url: url.to_owned(),
+            user: user.into(),
+            password: password.into(),
+            database: database.into(),
+        }
     }
 
     /// The same server as another user.
@@ -36,7 +47,11 @@ impl Endpoint {
     }
 
     /// The answer's bytes, or the server's words. `parameters` go into the URL: settings, `param_x`, `query_id`.
-    pub fn try_query_with(&self, sql: &[u8], parameters: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+    pub fn try_query_with(
+        &self,
+        sql: &[u8],
+        parameters: &[(&str, &str)],
+    ) -> Result<Vec<u8>, String> {
         let mut request = self
             .agent
             .post(&self.url)
@@ -50,8 +65,17 @@ impl Endpoint {
         }
         let mut response = request.send(sql).map_err(|error| error.to_string())?;
         let status = response.status();
-        let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec().map_err(|error| error.to_string())?;
-        if status.is_success() { Ok(body) } else { Err(String::from_utf8_lossy(&body).trim_end().to_owned()) }
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .read_to_vec()
+            .map_err(|error| error.to_string())?;
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(String::from_utf8_lossy(&body).trim_end().to_owned())
+        }
     }
 
     /// Whether the server answers `/ping`.
@@ -59,7 +83,8 @@ impl Endpoint {
         // An agent of its own: a kept connection may be one that the server has since closed.
         let fresh = Self::new(&self.url, "", "", "");
         let url = format!("{}/ping", self.url.trim_end_matches('/'));
-        let request = fresh.agent.get(url).config().timeout_global(Some(Duration::from_secs(5))).build();
+        let request =
+            fresh.agent.get(url).config().timeout_global(Some(Duration::from_secs(5))).build();
         request.call().is_ok_and(|response| response.status().is_success())
     }
 }

@@ -54,7 +54,8 @@ impl Server {
 
     /// A server of the test's own with a configuration. Panics with the server's words if it does not start.
     pub fn start_with(options: ServerOptions) -> Self {
-        Self::try_start_with(options).unwrap_or_else(|words| panic!("no server for the test: {words}"))
+        Self::try_start_with(options)
+            .unwrap_or_else(|words| panic!("no server for the test: {words}"))
     }
 
     /// As [`Server::start_with`]; the error is what the launcher said.
@@ -64,8 +65,17 @@ impl Server {
             let path = folder.path().join(name);
             text.map(|text| fs::write(&path, text).map(|()| path).unwrap())
         };
-        let (config, users) = (write("config.xml", options.config_xml), write("users.xml", options.users_xml));
-        let mut own = Own { launcher: None, port: 0, fixed_port: options.fixed_port, config, users, disk_mib: options.disk_mib, folder };
+        let (config, users) =
+            (write("config.xml", options.config_xml), write("users.xml", options.users_xml));
+        let mut own = Own {
+            launcher: None,
+            port: 0,
+            fixed_port: options.fixed_port,
+            config,
+            users,
+            disk_mib: options.disk_mib,
+            folder,
+        };
         own.launch()?;
         let url = format!("http://127.0.0.1:{}", own.port);
         let endpoint = Endpoint::new(&url, "default", "", "default");
@@ -77,9 +87,12 @@ impl Server {
         let from_environment = |name: &str| std::env::var(name).ok();
         let decoded = |text: &str| percent_decoded(text);
         let user = Some(decoded(address.username())).filter(|user| !user.is_empty());
-        let user = user.or_else(|| from_environment("CLICKHOUSE_USER")).unwrap_or_else(|| "default".into());
+        let user = user
+            .or_else(|| from_environment("CLICKHOUSE_USER"))
+            .unwrap_or_else(|| "default".into());
         let password = address.password().map(decoded);
-        let password = password.or_else(|| from_environment("CLICKHOUSE_PASSWORD")).unwrap_or_default();
+        let password =
+            password.or_else(|| from_environment("CLICKHOUSE_PASSWORD")).unwrap_or_default();
         let _ = address.set_username("");
         let _ = address.set_password(None);
         let url = address.as_str().trim_end_matches('/').to_owned();
@@ -156,7 +169,8 @@ impl Server {
 
     /// The answer as text, without white space at its ends.
     pub fn text(&self, sql: &str) -> String {
-        let answer = String::from_utf8(self.query(sql)).expect("the answer is text: use query() for bytes");
+        let answer =
+            String::from_utf8(self.query(sql)).expect("the answer is text: use query() for bytes");
         answer.trim().to_owned()
     }
 
@@ -208,7 +222,8 @@ impl Server {
     /// The same folder for somebody who does not see the disk of the server's own.
     pub fn directory_on_its_disk(&self) -> PathBuf {
         let directory = self.directory();
-        PathBuf::from(format!("/proc/{}/root", self.process())).join(directory.strip_prefix("/").expect("the folder is absolute"))
+        PathBuf::from(format!("/proc/{}/root", self.process()))
+            .join(directory.strip_prefix("/").expect("the folder is absolute"))
     }
 
     /// Kills the server with `kill -9` and waits until it is gone.
@@ -249,7 +264,10 @@ impl Server {
 
     fn set_listening(&mut self, sql: &str, listening: bool) {
         let own = self.own_mut();
-        assert!(own.fixed_port, "a listener can be stopped and started with ServerOptions::fixed_port only");
+        assert!(
+            own.fixed_port,
+            "a listener can be stopped and started with ServerOptions::fixed_port only"
+        );
         own.launcher.as_mut().expect("the server runs").type_line(sql);
         let endpoint = &self.endpoint;
         assert!(
@@ -260,11 +278,15 @@ impl Server {
     }
 
     fn own(&self) -> &Own {
-        self.own.as_ref().expect("only a server of the test's own can be handled: Server::start_own")
+        self.own
+            .as_ref()
+            .expect("only a server of the test's own can be handled: Server::start_own")
     }
 
     fn own_mut(&mut self) -> &mut Own {
-        self.own.as_mut().expect("only a server of the test's own can be handled: Server::start_own")
+        self.own
+            .as_mut()
+            .expect("only a server of the test's own can be handled: Server::start_own")
     }
 }
 

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -92,25 +95,41 @@ impl TlsProxy {
     /// let in; everybody is where it is not given.
     pub fn start(upstream_port: u16, certified: &Certified, clients: Option<&Authority>) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let builder = match clients {
             Some(authority) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(authority.issuer.der().clone()).unwrap();
-                builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap())
+                builder.with_client_cert_verifier(
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                        .build()
+                        .unwrap(),
+                )
             }
             None => builder.with_no_client_auth(),
         };
-        let chain = CertificateDer::pem_slice_iter(certified.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
+        let chain = CertificateDer::pem_slice_iter(certified.certificate.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap();
         let key = PrivateKeyDer::from_pem_slice(certified.key.as_bytes()).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()));
 
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let port = listener.local_addr().unwrap().port();
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(acceptor.clone(), client, (Ipv4Addr::LOCALHOST, upstream_port).into()));
+                tokio::spawn(forward(
+                    acceptor.clone(),
+                    client,
+                    (Ipv4Addr::LOCALHOST, upstream_port).into(),
+                ));
             }
         });
         Self { port, runtime: Some(runtime) }
@@ -146,7 +165,8 @@ async fn forward(acceptor: TlsAcceptor, client: TcpStream, upstream: SocketAddr)
         // The reason was sent. With what the client sent meanwhile left unread, closing would reset the connection and lose it.
         Err((_, mut client)) => {
             let mut rest = [0; 4096];
-            let reading = async { while client.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
+            let reading =
+                async { while client.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
             let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
         }
     }

@@ -9,8 +9,13 @@ fn an_equal_target_is_equal() {
     let found = verify(&orders, 0);
     let rows: u64 = orders.server.text("SELECT count() FROM shipments FINAL").parse().unwrap();
     assert_eq!(found["equal"], true);
-    for (name, figure) in [("expected_rows", rows), ("target_rows", rows), ("differing_groups", 0), ("not_examined_rows", 0), ("chunks", 1)]
-    {
+    for (name, figure) in [
+        ("expected_rows", rows),
+        ("target_rows", rows),
+        ("differing_groups", 0),
+        ("not_examined_rows", 0),
+        ("chunks", 1),
+    ] {
         assert_eq!(found[name], figure, "{name}\n{found:#}");
     }
     let names: Vec<_> = found.as_object().unwrap().keys().map(String::as_str).collect();
@@ -20,17 +25,27 @@ fn an_equal_target_is_equal() {
         "chunks columns differences differing_groups equal expected_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows"
     );
     let text = tool(&orders, "verify").run().expect(0);
-    assert!(text.stdout.contains("equal: the target is what the job makes of the source"), "{text}");
+    assert!(
+        text.stdout.contains("equal: the target is what the job makes of the source"),
+        "{text}"
+    );
 }
 
 #[test]
 fn one_byte_of_one_column_of_one_row() {
     let orders = filled(2_000);
-    corrupt(&orders, "note = concat(substring(note, 1, 5), 'X', substring(note, 7)) WHERE order_id = 17");
+    corrupt(
+        &orders,
+        "note = concat(substring(note, 1, 5), 'X', substring(note, 7)) WHERE order_id = 17",
+    );
     let found = verify(&orders, 4);
     assert_eq!(named(&found), [row("differing", 17, &["note"])]);
     assert_eq!(found["rows"][0]["key"]["customer"], "c17");
-    assert_eq!((found["differences"]["differing"].as_u64(), found["columns"][0]["name"].as_str()), (Some(1), Some("note")), "{found:#}");
+    assert_eq!(
+        (found["differences"]["differing"].as_u64(), found["columns"][0]["name"].as_str()),
+        (Some(1), Some("note")),
+        "{found:#}"
+    );
     let text = tool(&orders, "verify").run().expect(4);
     assert!(text.stdout.contains("customer=c17 order_id=17  in note  (chunk 1)"), "{text}");
 }
@@ -39,14 +54,21 @@ fn one_byte_of_one_column_of_one_row() {
 fn values_that_two_rows_have_swapped() {
     let orders = filled(2_000);
     let (one, other) = of_one_group(&orders);
-    let amount = |id: u64| orders.server.text(&format!("SELECT amount FROM shipments FINAL WHERE order_id = {id}"));
+    let amount = |id: u64| {
+        orders.server.text(&format!("SELECT amount FROM shipments FINAL WHERE order_id = {id}"))
+    };
     let (ours, theirs) = (amount(one), amount(other));
     assert_ne!(ours, theirs);
     corrupt(
         &orders,
-        &format!("amount = if(order_id = {one}, toDecimal64('{theirs}', 2), toDecimal64('{ours}', 2)) WHERE order_id IN ({one}, {other})"),
+        &format!(
+            "amount = if(order_id = {one}, toDecimal64('{theirs}', 2), toDecimal64('{ours}', 2)) WHERE order_id IN ({one}, {other})"
+        ),
     );
-    assert_eq!(named(&verify(&orders, 4)), [row("differing", one, &["amount"]), row("differing", other, &["amount"])]);
+    assert_eq!(
+        named(&verify(&orders, 4)),
+        [row("differing", one, &["amount"]), row("differing", other, &["amount"])]
+    );
 }
 
 #[test]
@@ -76,7 +98,10 @@ fn a_row_that_the_source_does_not_make_any_more() {
          --;;
          INSERT INTO shipments SELECT * REPLACE ('c1' AS customer) FROM shipments WHERE order_id = 17",
     );
-    assert_eq!(named(&verify(&orders, 4)), [row("differing", 17, &["note"]), row("extra", 17, &[])]);
+    assert_eq!(
+        named(&verify(&orders, 4)),
+        [row("differing", 17, &["note"]), row("extra", 17, &[])]
+    );
 }
 
 #[test]
@@ -87,10 +112,17 @@ fn a_newer_source_is_stale_and_a_newer_target_is_a_live_writer() {
         .query("INSERT INTO shipments SELECT * REPLACE (version + 10 AS version, 'live' AS note) FROM shipments WHERE order_id = 17");
     let found = verify(&orders, 0);
     assert_eq!(named(&found), [row("written_since", 17, &["note", "version"])]);
-    assert_eq!((found["live"]["written_since"].as_u64(), found["equal"].as_bool()), (Some(1), Some(true)), "{found:#}");
+    assert_eq!(
+        (found["live"]["written_since"].as_u64(), found["equal"].as_bool()),
+        (Some(1), Some(true)),
+        "{found:#}"
+    );
     orders.server.query("INSERT INTO orders SELECT * REPLACE (version + 5 AS version, 'newer' AS note) FROM orders WHERE id = 18");
     let found = verify(&orders, 4);
-    assert_eq!(named(&found), [row("stale", 18, &["note", "version"]), row("written_since", 17, &["note", "version"])]);
+    assert_eq!(
+        named(&found),
+        [row("stale", 18, &["note", "version"]), row("written_since", 17, &["note", "version"])]
+    );
     assert_eq!(found["differences"]["stale"], 1, "{found:#}");
 }
 
@@ -98,7 +130,8 @@ fn a_newer_source_is_stale_and_a_newer_target_is_a_live_writer() {
 fn differences_are_counted_also_where_few_are_named() {
     let orders = filled(2_000);
     corrupt(&orders, "letter = 'x' WHERE order_id % 2 = 1");
-    let output = tool(&orders, "verify").args(&["--json", "--max-differences", "3"]).run().expect(4);
+    let output =
+        tool(&orders, "verify").args(&["--json", "--max-differences", "3"]).run().expect(4);
     let found = report(&output);
     assert_eq!(found["rows"].as_array().unwrap().len(), 3, "{output}");
     let wrong = count(&orders, "SELECT count() FROM shipments FINAL WHERE order_id % 2 = 1");
@@ -116,7 +149,12 @@ fn values(found: &serde_json::Value) -> Vec<(String, String, String, u64)> {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let value = |value: &serde_json::Value| {
         let differ = value["first_differing_byte"].as_u64().unwrap();
-        (text(&value["column"]), text(&value["found"]["text"]), text(&value["expected"]["text"]), differ)
+        (
+            text(&value["column"]),
+            text(&value["found"]["text"]),
+            text(&value["expected"]["text"]),
+            differ,
+        )
     };
     found["rows"][0]["values"].as_array().unwrap().iter().map(value).collect()
 }
@@ -133,13 +171,20 @@ fn the_values_that_differ_are_shown_and_long_ones_where_they_differ() {
     let found = verify(&orders, 4);
     assert_eq!(named(&found), [row("differing", 17, &["amount", "tags", "letter"])]);
     let (before, behind) = ("long ".repeat(4), "long ".repeat(12));
-    let of = |column: &str, found: &str, expected: &str, differ: u64| (column.to_owned(), found.to_owned(), expected.to_owned(), differ);
+    let of = |column: &str, found: &str, expected: &str, differ: u64| {
+        (column.to_owned(), found.to_owned(), expected.to_owned(), differ)
+    };
     assert_eq!(
         values(&found),
         [
             of("amount", "1.5", "0.34", 1),
             of("tags", "['it\\\\'s\\\\t\\\\\\\\','b']", "['a','17']", 3),
-            of("letter", &format!("{before}Xong {}", &behind[5..]), &format!("{before}{behind}"), 3001),
+            of(
+                "letter",
+                &format!("{before}Xong {}", &behind[5..]),
+                &format!("{before}{behind}"),
+                3001
+            ),
         ]
     );
     let letter = &found["rows"][0]["values"][2]["found"];
@@ -148,7 +193,9 @@ fn the_values_that_differ_are_shown_and_long_ones_where_they_differ() {
     let text = tool(&orders, "verify").run().expect(4).stdout;
     for line in [
         "    amount\n      target    '1.5' (3 bytes)\n      expected  '0.34' (4 bytes); they differ from byte 1 on\n",
-        &*format!("      expected  '…{before}{behind}…' (5,000 bytes, from byte 2,981 on); they differ from byte 3,001 on\n"),
+        &*format!(
+            "      expected  '…{before}{behind}…' (5,000 bytes, from byte 2,981 on); they differ from byte 3,001 on\n"
+        ),
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
@@ -159,14 +206,25 @@ fn chunks_have_the_numbers_that_the_ledger_gives_them() {
     let orders = Orders::on(crate::support::Server::start(), 60_000);
     orders.tool().args(&["--chunk-rows", "8192"]).run().expect(0);
     let server = &orders.server;
-    let range = |chunk: u64| server.text(&format!("SELECT range FROM load_state_chunks FINAL WHERE chunk = {chunk} FORMAT TSVRaw"));
+    let range = |chunk: u64| {
+        server.text(&format!(
+            "SELECT range FROM load_state_chunks FINAL WHERE chunk = {chunk} FORMAT TSVRaw"
+        ))
+    };
     let run_id = server.text("SELECT run_id FROM load_state FINAL WHERE is_current");
     // Merges change the places at which chunks would be cut today.
     server.query("OPTIMIZE TABLE orders FINAL");
-    let order: u64 = server.text(&format!("SELECT max(id) FROM orders FINAL WHERE {} AND NOT is_deleted", range(3))).parse().unwrap();
+    let order: u64 = server
+        .text(&format!("SELECT max(id) FROM orders FINAL WHERE {} AND NOT is_deleted", range(3)))
+        .parse()
+        .unwrap();
     corrupt(&orders, &format!("letter = 'x' WHERE order_id = {order}"));
     let found = verify(&orders, 4);
-    assert_eq!((found["run_id"].as_str(), &found["rows"][0]["chunk"]), (Some(run_id.as_str()), &4.into()), "{found:#}");
+    assert_eq!(
+        (found["run_id"].as_str(), &found["rows"][0]["chunk"]),
+        (Some(run_id.as_str()), &4.into()),
+        "{found:#}"
+    );
     let output = tool(&orders, "repair").args(&["--json", "--chunk-rows", "20000"]).run().expect(0);
     assert_eq!(report(&output)["filled_chunks"], serde_json::Value::from(vec![4]), "{output}");
     // Without the load, the chunks are those of a plan of its own.

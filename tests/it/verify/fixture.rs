@@ -51,7 +51,9 @@ pub fn row(kind: &str, id: u64, columns: &[&str]) -> (String, u64, Vec<String>) 
 
 /// Changes rows of the target as nobody should.
 pub fn corrupt(orders: &Orders, update: &str) {
-    orders.server.query(&format!("ALTER TABLE shipments UPDATE {update} SETTINGS mutations_sync = 2"));
+    orders
+        .server
+        .query(&format!("ALTER TABLE shipments UPDATE {update} SETTINGS mutations_sync = 2"));
 }
 
 /// Two orders with the same customer-independent group of keys, that is, whose hashes are summed up together.

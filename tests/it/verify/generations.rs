@@ -1,6 +1,8 @@
 //! The built-in jobs: what they fill is equal, on every generation of the target.
 
-use crate::oracle::fixture::{DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial_but_small, run, tool};
+use crate::oracle::fixture::{
+    DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial_but_small, run, tool,
+};
 use crate::support::Server;
 
 #[test]
@@ -27,11 +29,17 @@ fn both_jobs_are_equal(generation: Generation) {
             assert_different(&server, &what);
             run(&server, &what);
             let output = tool(&server).arg("verify").args(&what).run().expect(0);
-            assert!(output.stdout.contains("\ndiffering rows                      0\n"), "{output}");
+            assert!(
+                output.stdout.contains("\ndiffering rows                      0\n"),
+                "{output}"
+            );
         }
     }
     // The first job's rows are still what they were.
-    tool(&server).args(&["verify", "--partition", PARTITIONS[0], "--target-table", generation.table]).run().expect(0);
+    tool(&server)
+        .args(&["verify", "--partition", PARTITIONS[0], "--target-table", generation.table])
+        .run()
+        .expect(0);
 }
 
 /// An empty target lacks every row.

@@ -13,15 +13,26 @@ fn what_was_compared_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");
     let proxy = Proxy::start(orders.server.port());
-    let tool = |url: &str| tool(&orders, "verify").env("CLICKHOUSE_URL", url).env("VERIFY_STATE", &state);
+    let tool =
+        |url: &str| tool(&orders, "verify").env("CLICKHOUSE_URL", url).env("VERIFY_STATE", &state);
 
     proxy.after_request_with(b"-found-").stall_at(Direction::ToClient, 0, 1);
     let running = tool(&proxy.url()).spawn();
-    assert!(process::wait_until(Duration::from_secs(60), || proxy.fired() == 1), "the target is asked");
+    assert!(
+        process::wait_until(Duration::from_secs(60), || proxy.fired() == 1),
+        "the target is asked"
+    );
     running.signal("INT");
     let output = running.wait().expect(130);
-    assert!(output.stderr.contains(&format!("what was compared is kept in {}", state.display())), "{output}");
-    assert!(output.stderr.contains("hint: run the same command again to go on") && output.stdout.is_empty(), "{output}");
+    assert!(
+        output.stderr.contains(&format!("what was compared is kept in {}", state.display())),
+        "{output}"
+    );
+    assert!(
+        output.stderr.contains("hint: run the same command again to go on")
+            && output.stdout.is_empty(),
+        "{output}"
+    );
     assert!(state.exists());
 
     // Another comparison must not go on with it.
@@ -30,7 +41,10 @@ fn what_was_compared_is_kept() {
 
     let asked = questions(&orders.server);
     let output = tool(orders.server.url()).arg("--json").run().expect(4);
-    assert!(output.stderr.contains("going on after 1 chunk of the source and 0 ranges of the target"), "{output}");
+    assert!(
+        output.stderr.contains("going on after 1 chunk of the source and 0 ranges of the target"),
+        "{output}"
+    );
     assert_eq!(named(&report(&output)), [row("differing", 17, &["letter"])]);
     assert!(!state.exists(), "a comparison that is done leaves no state");
     // The chunk's sums were not asked for again; its rows and the differing one were.
@@ -53,7 +67,8 @@ fn a_failure_of_the_server_is_tried_again() {
         let output = tool(&orders, "verify").env("CLICKHOUSE_URL", proxy.url()).run().expect(0);
         assert!(output.stderr.contains("is tried again"), "{output}");
     }
-    let nowhere = tool(&orders, "verify").args(&["--state", "/nowhere/state.json", "--max-retries", "0"]);
+    let nowhere =
+        tool(&orders, "verify").args(&["--state", "/nowhere/state.json", "--max-retries", "0"]);
     proxy.after_request_with(b"-found-").reset_at(Direction::ToClient, 100, 9);
     let output = nowhere.env("CLICKHOUSE_URL", proxy.url()).run().expect(2);
     assert!(output.stderr.contains("/nowhere/state.json"), "{output}");

@@ -44,9 +44,16 @@ fn several_chunks_add_up_and_a_row_of_the_last_is_found() {
     };
     let found = verify(0);
     assert!(found["chunks"].as_u64().unwrap() > 1, "{found:#}");
-    assert_eq!((found["expected_rows"].as_u64(), found["target_rows"].as_u64()), (Some(2_300_000), Some(2_300_000)));
+    assert_eq!(
+        (found["expected_rows"].as_u64(), found["target_rows"].as_u64()),
+        (Some(2_300_000), Some(2_300_000))
+    );
     server.query("DELETE FROM copies WHERE number = 2299996");
     let found = verify(4);
     let row = &found["rows"][0];
-    assert_eq!((&row["kind"], &row["key"]["number"], &row["chunk"]), (&"missing".into(), &"2299996".into(), &found["chunks"]), "{found:#}");
+    assert_eq!(
+        (&row["kind"], &row["key"]["number"], &row["chunk"]),
+        (&"missing".into(), &"2299996".into(), &found["chunks"]),
+        "{found:#}"
+    );
 }

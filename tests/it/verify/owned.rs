@@ -16,8 +16,12 @@ fn verify(server: &Server, code: i32) -> Value {
 /// The kinds of the rows that are named, with their spans.
 fn kinds(report: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let mut kinds: Vec<_> =
-        report["rows"].as_array().unwrap().iter().map(|row| (text(&row["kind"]), text(&row["key"]["span_id"]))).collect();
+    let mut kinds: Vec<_> = report["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (text(&row["kind"]), text(&row["key"]["span_id"])))
+        .collect();
     kinds.sort();
     kinds
 }
@@ -28,7 +32,8 @@ fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
     run(&server, &PARTITION);
     let of = |number: u64| format!("span_id = 'null-observation-{number}'");
     let insert = |replace: &str, number: u64| {
-        let row = format!("SELECT * FROM events FINAL WHERE _partition_id = '202511' AND {}", of(number));
+        let row =
+            format!("SELECT * FROM events FINAL WHERE _partition_id = '202511' AND {}", of(number));
         server.query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
     };
     insert("'of a live writer' AS span_id, 'ingestion-api' AS source", 1);
@@ -37,12 +42,19 @@ fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
     // By its source it could be the job's, but it is younger than the load.
     insert("'since' AS span_id, now64(6) + 1 AS event_ts", 6);
     let found = verify(&server, 0);
-    let expected = [("added_since", "since"), ("deleted_since", "null-observation-3"), ("written_since", "null-observation-2")];
+    let expected = [
+        ("added_since", "since"),
+        ("deleted_since", "null-observation-3"),
+        ("written_since", "null-observation-2"),
+    ];
     assert_eq!(kinds(&found), expected.map(|(kind, span)| (kind.to_owned(), span.to_owned())));
 
     insert("'too many' AS span_id", 1);
     // A row whose source column was corrupted is still the job's.
-    server.query(&format!("ALTER TABLE events UPDATE source = 'x' WHERE {} SETTINGS mutations_sync = 2", of(4)));
+    server.query(&format!(
+        "ALTER TABLE events UPDATE source = 'x' WHERE {} SETTINGS mutations_sync = 2",
+        of(4)
+    ));
     // A deletion of the same version is no live writer's.
     insert("1 AS is_deleted", 5);
     let found = verify(&server, 4);
@@ -54,11 +66,14 @@ fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
         ("missing", "null-observation-5"),
         ("written_since", "null-observation-2"),
     ];
-    assert_eq!(kinds(&found), expected.map(|(kind, span)| (kind.to_owned(), span.to_owned())), "{found:#}");
+    assert_eq!(
+        kinds(&found),
+        expected.map(|(kind, span)| (kind.to_owned(), span.to_owned())),
+        "{found:#}"
+    );
 }
 
-const JOB: &str =
-    "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\nowned = \"OWNED\"\n[columns]\nnumber = 'source.number'\n";
+const JOB: &str = "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\nowned = \"OWNED\"\n[columns]\nnumber = 'source.number'\n";
 
 #[test]
 fn what_is_wrong_with_the_expression_is_said_with_its_line() {
@@ -70,8 +85,13 @@ fn what_is_wrong_with_the_expression_is_said_with_its_line() {
          --;;
          INSERT INTO stored SELECT number FROM numbers(100)",
     );
-    for (owned, words) in [("nonsense = 1", "nonsense"), ("toString(number)", "true or false"), ("number = rand()", "rand")] {
-        let output = JobFile::new(&JOB.replace("OWNED", owned)).tool(&server, "verify").run().expect(2);
+    for (owned, words) in [
+        ("nonsense = 1", "nonsense"),
+        ("toString(number)", "true or false"),
+        ("number = rand()", "rand"),
+    ] {
+        let output =
+            JobFile::new(&JOB.replace("OWNED", owned)).tool(&server, "verify").run().expect(2);
         assert!(output.stderr.contains("line 6") && output.stderr.contains(words), "{output}");
     }
     // A column that the job does not fill has its default in what the job makes.
@@ -115,13 +135,24 @@ fn rows_that_a_job_makes_besides_are_held_against_it_one_by_one() {
     );
 
     server.query("ALTER TABLE copies DELETE WHERE number = 9 SETTINGS mutations_sync = 2");
-    server.query("ALTER TABLE copies UPDATE kind = 'theirs' WHERE number = 12 SETTINGS mutations_sync = 2");
+    server.query(
+        "ALTER TABLE copies UPDATE kind = 'theirs' WHERE number = 12 SETTINGS mutations_sync = 2",
+    );
     server.query("ALTER TABLE copies UPDATE kind = 'corrupted' WHERE number = 16 SETTINGS mutations_sync = 2");
     let wrong = looked(4);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let mut named: Vec<_> = wrong["rows"].as_array().unwrap().iter().map(|row| (text(&row["kind"]), text(&row["key"]["number"]))).collect();
+    let mut named: Vec<_> = wrong["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (text(&row["kind"]), text(&row["key"]["number"])))
+        .collect();
     named.sort();
     let expected = [("differing", "12"), ("differing", "16"), ("missing", "9")];
-    assert_eq!(named, expected.map(|(kind, number)| (kind.to_owned(), number.to_owned())), "{wrong:#}");
+    assert_eq!(
+        named,
+        expected.map(|(kind, number)| (kind.to_owned(), number.to_owned())),
+        "{wrong:#}"
+    );
     assert_eq!(wrong["target_rows"], 2999, "{wrong:#}");
 }

@@ -10,13 +10,20 @@ use crate::support::Server;
 fn every_kind_of_wrong_row_is_mended() {
     let orders = filled(2_000);
     let (one, other) = of_one_group(&orders);
-    let amount = |id: u64| orders.server.text(&format!("SELECT amount FROM shipments FINAL WHERE order_id = {id}"));
+    let amount = |id: u64| {
+        orders.server.text(&format!("SELECT amount FROM shipments FINAL WHERE order_id = {id}"))
+    };
     let (ours, theirs) = (amount(one), amount(other));
     corrupt(
         &orders,
-        &format!("amount = if(order_id = {one}, toDecimal64('{theirs}', 2), toDecimal64('{ours}', 2)) WHERE order_id IN ({one}, {other})"),
+        &format!(
+            "amount = if(order_id = {one}, toDecimal64('{theirs}', 2), toDecimal64('{ours}', 2)) WHERE order_id IN ({one}, {other})"
+        ),
     );
-    corrupt(&orders, "note = concat(substring(note, 1, 5), 'X', substring(note, 7)) WHERE order_id = 1017");
+    corrupt(
+        &orders,
+        "note = concat(substring(note, 1, 5), 'X', substring(note, 7)) WHERE order_id = 1017",
+    );
     orders.server.script(
         "DELETE FROM shipments WHERE order_id = 1018
          --;;
@@ -43,17 +50,33 @@ fn every_kind_of_wrong_row_is_mended() {
     let output = tool(&orders, "repair").arg("--json").run().expect(4);
     let repair = report(&output);
     assert_eq!(named(&repair["before"]), expected);
-    assert_eq!(named(&repair["after"]), [row("deleted_in_source", 1050, &[]), row("extra", 1_000_000, &[])]);
-    assert_eq!((&repair["filled_chunks"], &repair["surplus_rows"], &repair["removed_rows"]), (&vec![1].into(), &2.into(), &0.into()));
-    assert!(output.stderr.contains("they were left; --remove removes them, each by DELETE"), "{output}");
+    assert_eq!(
+        named(&repair["after"]),
+        [row("deleted_in_source", 1050, &[]), row("extra", 1_000_000, &[])]
+    );
+    assert_eq!(
+        (&repair["filled_chunks"], &repair["surplus_rows"], &repair["removed_rows"]),
+        (&vec![1].into(), &2.into(), &0.into())
+    );
+    assert!(
+        output.stderr.contains("they were left; --remove removes them, each by DELETE"),
+        "{output}"
+    );
 
     let output = tool(&orders, "repair").args(&["--json", "--remove"]).run().expect(0);
     let repair = report(&output);
-    assert_eq!((&repair["filled_chunks"], &repair["removed_rows"]), (&Value::Array(vec![]), &2.into()), "{output}");
+    assert_eq!(
+        (&repair["filled_chunks"], &repair["removed_rows"]),
+        (&Value::Array(vec![]), &2.into()),
+        "{output}"
+    );
     verify(&orders, 0);
     orders.assert_complete();
     let output = tool(&orders, "repair").run().expect(0);
-    assert!(output.stdout.contains("equal: the target is what the job makes of the source"), "{output}");
+    assert!(
+        output.stdout.contains("equal: the target is what the job makes of the source"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -63,14 +86,20 @@ fn rows_are_removed_by_tombstones_and_live_writers_win() {
     run(&server, &partition);
     let of = |number: u64| format!("span_id = 'null-observation-{number}'");
     let insert = |replace: &str, number: u64| {
-        let row = format!("SELECT * FROM events FINAL WHERE _partition_id = '202511' AND {}", of(number));
+        let row =
+            format!("SELECT * FROM events FINAL WHERE _partition_id = '202511' AND {}", of(number));
         server.query(&format!("INSERT INTO events SELECT * REPLACE ({replace}) FROM ({row})"));
     };
     insert("'too many' AS span_id", 1);
     insert("1 AS is_deleted", 5);
     let tool = || crate::oracle::fixture::tool(&server).arg("repair").args(&partition);
     let output = tool().arg("--remove").run().expect(0);
-    assert!(output.stderr.contains("removed 1 row, each by a row of the same version that marks it as deleted"), "{output}");
+    assert!(
+        output
+            .stderr
+            .contains("removed 1 row, each by a row of the same version that marks it as deleted"),
+        "{output}"
+    );
     assert_eq!(
         server.text("SELECT count() FROM system.mutations WHERE database = currentDatabase()"),
         "0",
@@ -81,7 +110,11 @@ fn rows_are_removed_by_tombstones_and_live_writers_win() {
     // What a live writer wrote is not touched.
     insert("'live' AS name, 'ingestion-api' AS source, event_ts + 1 AS event_ts", 2);
     let output = tool().arg("--remove").run().expect(0);
-    assert!(output.stdout.contains("written since by a live writer") && !output.stderr.contains("filling"), "{output}");
+    assert!(
+        output.stdout.contains("written since by a live writer")
+            && !output.stderr.contains("filling"),
+        "{output}"
+    );
     assert_eq!(server.text(&format!("SELECT name FROM events FINAL WHERE {}", of(2))), "live");
 }
 
@@ -103,13 +136,17 @@ fn only_the_chunks_that_differ_are_filled_again() {
         "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n\
          [columns]\nnumber = 'source.number'\nversion = 'source.version'\n",
     );
-    let output = job.tool(&server, "repair").args(&["--json", "--chunk-rows", "150000"]).run().expect(0);
+    let output =
+        job.tool(&server, "repair").args(&["--json", "--chunk-rows", "150000"]).run().expect(0);
     let repair = report(&output);
     let chunks = repair["before"]["chunks"].as_u64().unwrap();
     assert!(chunks > 2, "{output}");
     assert_eq!(repair["filled_chunks"], Value::from(vec![chunks]), "{output}");
     let written: u64 = server.text("SELECT count() FROM copies").parse().unwrap();
-    assert!((600_000..900_000).contains(&written), "{written} rows were written, all chunks but one are left alone");
+    assert!(
+        (600_000..900_000).contains(&written),
+        "{written} rows were written, all chunks but one are left alone"
+    );
 }
 
 #[test]
@@ -134,7 +171,8 @@ fn a_target_whose_rows_do_not_collapse_is_refused() {
     // Such a target can be verified all the same.
     let output = job.tool(&server, "verify").run().expect(4);
     assert!(
-        output.stdout.contains("missing in the target   number=0") && output.stdout.contains("repeated in the target  number=7"),
+        output.stdout.contains("missing in the target   number=0")
+            && output.stdout.contains("repeated in the target  number=7"),
         "{output}"
     );
 }

@@ -5,11 +5,17 @@ use super::fixture::{corrupt, filled, report, tool};
 #[test]
 fn a_sample_compares_its_share_and_says_so() {
     let orders = filled(4_000);
-    let sample = |share: &str, code: i32| report(&tool(&orders, "verify").args(&["--json", "--sample", share]).run().expect(code));
+    let sample = |share: &str, code: i32| {
+        report(&tool(&orders, "verify").args(&["--json", "--sample", share]).run().expect(code))
+    };
     let all = sample("1/1", 0)["expected_rows"].as_u64().unwrap();
     let quarter = sample("1/4", 0);
     let rows = quarter["expected_rows"].as_u64().unwrap();
-    assert_eq!((quarter["sample"].as_str(), quarter["target_rows"].as_u64()), (Some("1/4"), Some(rows)), "{quarter:#}");
+    assert_eq!(
+        (quarter["sample"].as_str(), quarter["target_rows"].as_u64()),
+        (Some("1/4"), Some(rows)),
+        "{quarter:#}"
+    );
     assert!(rows > all / 8 && rows < all / 2, "{rows} of {all}");
     let text = tool(&orders, "verify").env("VERIFY_SAMPLE", "1/4").run().expect(0);
     assert!(text.stdout.contains("1/4 of the keys; the others were not compared"), "{text}");

@@ -40,7 +40,9 @@ fn the_same_values_are_equal() {
         "float = if(isNaN(float), reinterpretAsFloat64(0xFFF8000000000123), float)",
         "pair = (map('c', 1, 'd', nan), 'b')",
     ] {
-        server.query(&format!("ALTER TABLE copies UPDATE {update} WHERE 1 SETTINGS mutations_sync = 2"));
+        server.query(&format!(
+            "ALTER TABLE copies UPDATE {update} WHERE 1 SETTINGS mutations_sync = 2"
+        ));
         let output = job.tool(&server, "verify").run();
         assert_eq!(output.status, Some(0), "{update}\n{output}");
     }
@@ -61,10 +63,17 @@ fn other_values_are_different() {
         ("json", "json = '{\"a\": \"8\"}' WHERE id = 8"),
         ("pair", "pair = (map('c', 1, 'd', 2), 'b') WHERE id = 8"),
     ] {
-        server.query_with(&format!("ALTER TABLE copies UPDATE {update} SETTINGS mutations_sync = 2"), UNUSUAL_TYPES);
+        server.query_with(
+            &format!("ALTER TABLE copies UPDATE {update} SETTINGS mutations_sync = 2"),
+            UNUSUAL_TYPES,
+        );
         let output = job.tool(&server, "verify").run().expect(4);
         let line = format!("  in {column}  (chunk 1)\n");
-        assert!(output.stdout.contains(&line) && output.stdout.contains("\ndiffering rows                      1\n"), "{update}\n{output}");
+        assert!(
+            output.stdout.contains(&line)
+                && output.stdout.contains("\ndiffering rows                      1\n"),
+            "{update}\n{output}"
+        );
         // Back to what it was: of equal versions, the later insert wins.
         job.tool(&server, "run").run().expect(0);
     }

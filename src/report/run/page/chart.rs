@@ -33,9 +33,11 @@ pub(super) struct Chart {
 impl Chart {
     /// The figure; `None` where nothing is known of it.
     pub fn draw(&self, course: &[CoursePoint]) -> Option<Markup> {
-        let values = || self.series.iter().flat_map(|series| course.iter().filter_map(series.value));
+        let values =
+            || self.series.iter().flat_map(|series| course.iter().filter_map(series.value));
         let most = values().reduce(f64::max)?;
-        let (ticks, last) = (ticks(most, self.unit), course.last().map_or(0.0, |point| point.seconds).max(0.001));
+        let (ticks, last) =
+            (ticks(most, self.unit), course.last().map_or(0.0, |point| point.seconds).max(0.001));
         let top = ticks.last().copied().unwrap_or(1.0);
         let x = |seconds: f64| LEFT + seconds / last * (self.width - LEFT - RIGHT);
         let y = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP);
@@ -89,7 +91,11 @@ impl Chart {
                 // Writing to a string cannot fail.
                 let _ = write!(text, "\n{}: {}", series.name, self.unit.text(value));
                 if self.unit != Unit::Bytes && self.unit != Unit::Count {
-                    let _ = write!(text, " {}", if self.unit == Unit::Seconds { "s" } else { self.unit.name() });
+                    let _ = write!(
+                        text,
+                        " {}",
+                        if self.unit == Unit::Seconds { "s" } else { self.unit.name() }
+                    );
                 }
             }
         }
@@ -100,7 +106,13 @@ impl Chart {
     }
 }
 
-fn line(series: &Series, number: usize, course: &[CoursePoint], x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) -> Markup {
+fn line(
+    series: &Series,
+    number: usize,
+    course: &[CoursePoint],
+    x: &dyn Fn(f64) -> f64,
+    y: &dyn Fn(f64) -> f64,
+) -> Markup {
     let (mut path, mut points, mut drawn, mut alone) = (String::new(), 0, false, Vec::new());
     let mut run = Vec::new();
     for point in course.iter().map(Some).chain([None]) {
@@ -148,10 +160,16 @@ fn waits(course: &[CoursePoint]) -> Vec<(f64, f64, &str)> {
 
 /// Which part of the width belongs to each point.
 fn columns(course: &[CoursePoint], last: f64) -> Vec<(f64, f64, &CoursePoint)> {
-    let middle = |one: Option<&CoursePoint>, other: Option<&CoursePoint>| Some(f64::midpoint(one?.seconds, other?.seconds));
+    let middle = |one: Option<&CoursePoint>, other: Option<&CoursePoint>| {
+        Some(f64::midpoint(one?.seconds, other?.seconds))
+    };
     let of = |(place, point): (usize, _)| {
         let before = place.checked_sub(1).and_then(|before| course.get(before));
-        (middle(before, Some(point)).unwrap_or(0.0), middle(Some(point), course.get(place + 1)).unwrap_or(last), point)
+        (
+            middle(before, Some(point)).unwrap_or(0.0),
+            middle(Some(point), course.get(place + 1)).unwrap_or(last),
+            point,
+        )
     };
     course.iter().enumerate().map(of).collect()
 }

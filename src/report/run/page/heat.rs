@@ -15,9 +15,20 @@ const SHADES: usize = 6;
 /// By how long they took.
 pub(super) fn by_duration(chunks: &[ChunkFigures]) -> Markup {
     let times = || chunks.iter().filter_map(|chunk| chunk.seconds);
-    let (least, most) = (times().reduce(f64::min).unwrap_or(0.0), times().reduce(f64::max).unwrap_or(0.0));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a shade, from 0 to the last")]
-    let shade = |seconds: f64| if most > least { (((seconds - least) / (most - least)) * (SHADES - 1) as f64).round() as usize } else { 0 };
+    let (least, most) =
+        (times().reduce(f64::min).unwrap_or(0.0), times().reduce(f64::max).unwrap_or(0.0));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a shade, from 0 to the last"
+    )]
+    let shade = |seconds: f64| {
+        if most > least {
+            (((seconds - least) / (most - least)) * (SHADES - 1) as f64).round() as usize
+        } else {
+            0
+        }
+    };
     let legend = [(Some(0), in_words(least)), (Some(SHADES - 1), in_words(most))];
     cells("Chunks by duration", "duration", chunks, |chunk| chunk.seconds.map(shade), &legend, true)
 }
@@ -27,9 +38,15 @@ pub(super) fn by_retries(chunks: &[ChunkFigures]) -> Markup {
     let shade = |retries: u64| usize::try_from(retries).unwrap_or(usize::MAX).min(SHADES - 1);
     let most = chunks.iter().map(|chunk| chunk.retries).max().unwrap_or_default();
     let legend: Vec<_> = (0..=shade(most))
-        .map(|shade| (Some(shade), if shade == SHADES - 1 { format!("{shade} or more") } else { shade.to_string() }))
+        .map(|shade| {
+            (
+                Some(shade),
+                if shade == SHADES - 1 { format!("{shade} or more") } else { shade.to_string() },
+            )
+        })
         .collect();
-    let seen = |chunk: &ChunkFigures| (chunk.status != ChunkStatus::Pending).then(|| shade(chunk.retries));
+    let seen =
+        |chunk: &ChunkFigures| (chunk.status != ChunkStatus::Pending).then(|| shade(chunk.retries));
     cells("Chunks by retries", "retries", chunks, seen, &legend, false)
 }
 

@@ -26,8 +26,16 @@ const CHARTS: [Chart; 5] = [
         width: WIDE,
         unit: Unit::RowsPerSecond,
         series: &[
-            Series { name: "read", field: "rows_read_per_second", value: |point| Some(point.rows_read_per_second) },
-            Series { name: "inserted", field: "rows_inserted_per_second", value: |point| Some(point.rows_inserted_per_second) },
+            Series {
+                name: "read",
+                field: "rows_read_per_second",
+                value: |point| Some(point.rows_read_per_second),
+            },
+            Series {
+                name: "inserted",
+                field: "rows_inserted_per_second",
+                value: |point| Some(point.rows_inserted_per_second),
+            },
         ],
     },
     Chart {
@@ -35,9 +43,21 @@ const CHARTS: [Chart; 5] = [
         width: HALF,
         unit: Unit::Seconds,
         series: &[
-            Series { name: "half", field: "insert_p50_seconds", value: |point| point.insert_p50_seconds },
-            Series { name: "95 %", field: "insert_p95_seconds", value: |point| point.insert_p95_seconds },
-            Series { name: "slowest", field: "insert_max_seconds", value: |point| point.insert_max_seconds },
+            Series {
+                name: "half",
+                field: "insert_p50_seconds",
+                value: |point| point.insert_p50_seconds,
+            },
+            Series {
+                name: "95 %",
+                field: "insert_p95_seconds",
+                value: |point| point.insert_p95_seconds,
+            },
+            Series {
+                name: "slowest",
+                field: "insert_max_seconds",
+                value: |point| point.insert_max_seconds,
+            },
         ],
     },
     Chart {
@@ -45,8 +65,16 @@ const CHARTS: [Chart; 5] = [
         width: HALF,
         unit: Unit::Count,
         series: &[
-            Series { name: "active parts", field: "active_parts", value: |point| point.active_parts.map(|parts| parts as f64) },
-            Series { name: "merges", field: "merges", value: |point| point.merges.map(|merges| merges as f64) },
+            Series {
+                name: "active parts",
+                field: "active_parts",
+                value: |point| point.active_parts.map(|parts| parts as f64),
+            },
+            Series {
+                name: "merges",
+                field: "merges",
+                value: |point| point.merges.map(|merges| merges as f64),
+            },
         ],
     },
     Chart {
@@ -54,7 +82,11 @@ const CHARTS: [Chart; 5] = [
         width: HALF,
         unit: Unit::Bytes,
         series: &[
-            Series { name: "held", field: "server_memory_bytes", value: |point| point.server_memory_bytes.map(|bytes| bytes as f64) },
+            Series {
+                name: "held",
+                field: "server_memory_bytes",
+                value: |point| point.server_memory_bytes.map(|bytes| bytes as f64),
+            },
             Series {
                 name: "limit",
                 field: "server_memory_limit_bytes",
@@ -67,8 +99,16 @@ const CHARTS: [Chart; 5] = [
         width: HALF,
         unit: Unit::Bytes,
         series: &[
-            Series { name: "held", field: "client_memory_bytes", value: |point| point.client_memory_bytes.map(|bytes| bytes as f64) },
-            Series { name: "queue", field: "queue_bytes", value: |point| Some(point.queue_bytes as f64) },
+            Series {
+                name: "held",
+                field: "client_memory_bytes",
+                value: |point| point.client_memory_bytes.map(|bytes| bytes as f64),
+            },
+            Series {
+                name: "queue",
+                field: "queue_bytes",
+                value: |point| Some(point.queue_bytes as f64),
+            },
         ],
     },
 ];

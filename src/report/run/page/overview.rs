@@ -63,6 +63,7 @@ pub(super) fn seconds(value: f64) -> String {
 
 /// `2025-11-20T14:46:40Z`
 pub(in crate::report::run) fn time(time: Option<Timestamp>) -> String {
-    let text = |time: Timestamp| format!("{}Z", time.to_string().chars().take(19).collect::<String>());
+    let text =
+        |time: Timestamp| format!("{}Z", time.to_string().chars().take(19).collect::<String>());
     time.map_or_else(|| "unknown".to_owned(), text)
 }

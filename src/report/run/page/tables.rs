@@ -14,8 +14,13 @@ const LISTED: usize = 20;
 
 /// Chunks that failed or had to be read again.
 pub(super) fn chunks(chunks: &[ChunkFigures]) -> Markup {
-    let mut concerned: Vec<_> = chunks.iter().filter(|chunk| chunk.retries > 0 || chunk.status == ChunkStatus::Failed).collect();
-    concerned.sort_by_key(|chunk| (chunk.status != ChunkStatus::Failed, std::cmp::Reverse(chunk.retries)));
+    let mut concerned: Vec<_> = chunks
+        .iter()
+        .filter(|chunk| chunk.retries > 0 || chunk.status == ChunkStatus::Failed)
+        .collect();
+    concerned.sort_by_key(|chunk| {
+        (chunk.status != ChunkStatus::Failed, std::cmp::Reverse(chunk.retries))
+    });
     html! {
         @if !concerned.is_empty() {
             h2 { "Chunks that failed or were read again" }

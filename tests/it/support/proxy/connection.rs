@@ -99,7 +99,8 @@ impl Connection {
         let mut buffer = vec![0; BUFFER_BYTES];
         // An offset of 0 comes before the first byte. Behind a marker it comes with the first byte of the answer: the other thread may have
         // seen the marker before this one begins, and the server has not read the request then.
-        let of_connection = shared.fault.lock().unwrap().as_ref().is_some_and(|fault| fault.marker.is_none());
+        let of_connection =
+            shared.fault.lock().unwrap().as_ref().is_some_and(|fault| fault.marker.is_none());
         if of_connection {
             self.pass_on(shared, direction, &mut [], &mut to);
         }
@@ -123,12 +124,20 @@ impl Connection {
     }
 
     /// Forwards bytes, with what the armed fault does to them.
-    fn pass_on(&self, shared: &Shared, direction: Direction, mut bytes: &mut [u8], to: &mut &TcpStream) {
+    fn pass_on(
+        &self,
+        shared: &Shared,
+        direction: Direction,
+        mut bytes: &mut [u8],
+        to: &mut &TcpStream,
+    ) {
         if self.answered.load(Ordering::SeqCst) {
             return;
         }
         self.look_for_marker(shared, direction, bytes);
-        while let Some(Happening { action, index, answer }) = self.next_fault(shared, direction, bytes.len()) {
+        while let Some(Happening { action, index, answer }) =
+            self.next_fault(shared, direction, bytes.len())
+        {
             if action == Action::Flip {
                 bytes[index] = !bytes[index];
                 // The byte itself passes as well, so that the fault does not find it again.
@@ -173,7 +182,12 @@ impl Connection {
     }
 
     /// The fault that happens within the next `length` bytes, taken off its count.
-    fn next_fault(&self, shared: &Shared, direction: Direction, length: usize) -> Option<Happening> {
+    fn next_fault(
+        &self,
+        shared: &Shared,
+        direction: Direction,
+        length: usize,
+    ) -> Option<Happening> {
         if self.ended.load(Ordering::SeqCst) {
             return None;
         }
@@ -189,14 +203,20 @@ impl Connection {
         }
         fault.times -= 1;
         shared.fired.fetch_add(1, Ordering::SeqCst);
-        Some(Happening { action: fault.action, index, answer: fault.answers.pop_front().unwrap_or_default() })
+        Some(Happening {
+            action: fault.action,
+            index,
+            answer: fault.answers.pop_front().unwrap_or_default(),
+        })
     }
 
     fn look_for_marker(&self, shared: &Shared, direction: Direction, bytes: &[u8]) {
         if direction != Direction::ToServer {
             return;
         }
-        let Some(marker) = shared.fault.lock().unwrap().as_ref().and_then(|fault| fault.marker.clone()) else {
+        let Some(marker) =
+            shared.fault.lock().unwrap().as_ref().and_then(|fault| fault.marker.clone())
+        else {
             return;
         };
         let mut positions = self.positions.lock().unwrap();

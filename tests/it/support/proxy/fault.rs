@@ -46,7 +46,12 @@ pub(super) struct Position {
 impl Fault {
     /// The index in the next `length` bytes at which this fault happens, if it does. A length may be an index as well: a
     /// reset, cut or stall comes as soon as the bytes before it have passed, not with the byte behind them.
-    pub fn index_in(&self, direction: Direction, position: Position, length: usize) -> Option<usize> {
+    pub fn index_in(
+        &self,
+        direction: Direction,
+        position: Position,
+        length: usize,
+    ) -> Option<usize> {
         if self.direction != direction || self.times == 0 {
             return None;
         }
