@@ -1,4 +1,5 @@
-//! Framing rows against copying them: how much of the processor's time the engine adds to moving bytes.
+//! Framing rows against copying them: how much of the processor's time the engine adds to moving
+//! bytes.
 //!
 //! The rows are like those of an `observations` table: 36 columns, about 1.5 KB.
 
@@ -175,7 +176,8 @@ fn observations() -> Vec<u8> {
     encoder.0
 }
 
-/// The floor: the same bytes copied a row's length at a time into a buffer that is used again for each batch.
+/// The floor: the same bytes copied a row's length at a time into a buffer that is used again for
+/// each batch.
 #[divan::bench]
 fn copy(bencher: Bencher<'_, '_>) {
     let stream = observations();

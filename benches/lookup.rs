@@ -1,8 +1,9 @@
 //! How much memory the lookup map takes, and how fast it is, on synthetic traces.
 //!
-//! `cargo bench --bench lookup` runs the micro-benchmarks over a million traces. `cargo bench --bench lookup -- report
-//! [TRACES]` loads ten million without metadata, with distinct and with shared metadata, and prints bytes a trace, inserts a
-//! second and lookups a second; `-- baseline [TRACES]` does the same with a standard `HashMap` of strings.
+//! `cargo bench --bench lookup` runs the micro-benchmarks over a million traces. `cargo bench
+//! --bench lookup -- report [TRACES]` loads ten million without metadata, with distinct and with
+//! shared metadata, and prints bytes a trace, inserts a second and lookups a second; `-- baseline
+//! [TRACES]` does the same with a standard `HashMap` of strings.
 
 #![allow(
     missing_docs,

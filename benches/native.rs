@@ -1,6 +1,8 @@
-//! Building Native blocks against copying the same rows: what the client pays for what the server saves.
+//! Building Native blocks against copying the same rows: what the client pays for what the server
+//! saves.
 //!
-//! The rows are like those that the job `langfuse-events` inserts: 35 columns of an observation and 9 of its trace, about 1.5 KB.
+//! The rows are like those that the job `langfuse-events` inserts: 35 columns of an observation and
+//! 9 of its trace, about 1.5 KB.
 
 #![expect(
     clippy::expect_used,

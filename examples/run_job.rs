@@ -1,5 +1,5 @@
-//! Fills November 2025 of Langfuse's `events`, as `clickhouse-backfill run --partition 202511` does. Run again, it goes on where it was
-//! stopped, or says that there is nothing to do.
+//! Fills November 2025 of Langfuse's `events`, as `clickhouse-backfill run --partition 202511`
+//! does. Run again, it goes on where it was stopped, or says that there is nothing to do.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub async fn fill(
     job: &str,
     partition: &str,
 ) -> Result<String, Box<dyn Error>> {
-    // Where is read and written. The id is a part of all queries' ids, by which system.query_log finds them.
+    // Where is read and written. The id is a part of all queries' ids, by which system.query_log
+    // finds them.
     let database = endpoint.database().to_owned();
     let connection = Connection::new(
         endpoint,
@@ -53,7 +54,8 @@ pub async fn fill(
     })?;
     let pipeline = PipelineOptions::new(&job, &memory, readers, inserters);
 
-    // Recorded in tables, so that it can be resumed, and nobody fills the same partition at the same time.
+    // Recorded in tables, so that it can be resumed, and nobody fills the same partition at the
+    // same time.
     let mut request = LoadRequest::new(
         servers,
         version,

@@ -1,9 +1,11 @@
-//! Fills one ClickHouse table from another, a partition at a time, enriching each row with attributes looked up in a third.
+//! Fills one ClickHouse table from another, a partition at a time, enriching each row with
+//! attributes looked up in a third.
 //!
-//! A [`job::Job`] says, for every column of the target, one ClickHouse expression over `source.x` and `lookup.y`. The client
-//! never evaluates an expression: it frames rows of RowBinary, looks up a key, concatenates two ranges of bytes, and the server
-//! evaluates the expressions in the insert. So the result is, by construction, that of one join, but as a stream that needs
-//! little memory and survives faults.
+//! A [`job::Job`] says, for every column of the target, one ClickHouse expression over `source.x`
+//! and `lookup.y`. The client never evaluates an expression: it frames rows of RowBinary, looks up
+//! a key, concatenates two ranges of bytes, and the server evaluates the expressions in the insert.
+//! So the result is, by construction, that of one join, but as a stream that needs little memory
+//! and survives faults.
 //!
 //! The rooms, from the lowest to the highest:
 //!
@@ -32,7 +34,8 @@
 //!
 //! # A job from Rust
 //!
-//! The file `examples/run_job.rs`. Versions follow [SemVer](https://semver.org); before 1.0 any minor version may change this interface.
+//! The file `examples/run_job.rs`. Versions follow [SemVer](https://semver.org); before 1.0 any
+//! minor version may change this interface.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/run_job.rs")]

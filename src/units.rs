@@ -1,5 +1,5 @@
-//! Numbers as people read them, in the forms that `STYLE.md` names: whole counts with separators, bytes in binary units, times in the two
-//! largest units.
+//! Numbers as people read them, in the forms that `STYLE.md` names: whole counts with separators,
+//! bytes in binary units, times in the two largest units.
 
 use std::time::Duration;
 

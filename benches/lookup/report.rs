@@ -173,7 +173,8 @@ fn strings(trace: &Trace) -> (String, String) {
     (text(project), text(id))
 }
 
-/// Time that passed, and time that this thread had a processor: the difference is what other processes took.
+/// Time that passed, and time that this thread had a processor: the difference is what other
+/// processes took.
 #[derive(Default)]
 struct Stopwatch {
     wall: Duration,

@@ -1,5 +1,6 @@
-//! Traces that look like an observability product's: 20 projects, two forms of ids, few users with most traces,
-//! sessions of 2 to 20 traces. Each trace is computed from its number, so that the data takes no memory.
+//! Traces that look like an observability product's: 20 projects, two forms of ids, few users with
+//! most traces, sessions of 2 to 20 traces. Each trace is computed from its number, so that the
+//! data takes no memory.
 
 use clickhouse_backfill::lookup::{LookupRow, MapShape};
 
@@ -36,8 +37,8 @@ const PROJECTS: u64 = 20;
 const USERS: usize = 100_000;
 
 impl Traces {
-    /// Columns of a trace: project_id, id; user_id, session_id, release, version, name, tags, public, bookmarked, and
-    /// metadata, which is empty where there is none.
+    /// Columns of a trace: project_id, id; user_id, session_id, release, version, name, tags,
+    /// public, bookmarked, and metadata, which is empty where there is none.
     pub const SHAPE: MapShape = MapShape { key_columns: 2, attribute_columns: 9 };
 
     pub fn new(len: usize, metadata: Metadata) -> Self {

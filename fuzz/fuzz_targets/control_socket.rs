@@ -1,4 +1,5 @@
-//! Any lines, said to the control socket of a run, are answered, and those that are refused change nothing.
+//! Any lines, said to the control socket of a run, are answered, and those that are refused change
+//! nothing.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! The command line as clap reads it, with the environment variable of each flag. Pure: nothing here looks at the world.
+//! The command line as clap reads it, with the environment variable of each flag. Pure: nothing
+//! here looks at the world.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,7 +31,8 @@ use crate::duration::parse_duration;
 use crate::pipeline::DEFAULT_BATCH_ROWS;
 use crate::plan::DEFAULT_CHUNK_ROWS;
 
-/// Fill a ClickHouse table from another one, enriched by a third: streaming, flat in memory, checked.
+/// Fill a ClickHouse table from another one, enriched by a third: streaming, flat in memory,
+/// checked.
 #[derive(Debug, Parser)]
 #[command(name = "clickhouse-backfill", version, propagate_version = true, max_term_width = 110)]
 #[command(
@@ -57,13 +59,15 @@ pub(super) enum Command {
 Exit codes: 0 a run would begin, 3 a check forbids it."
     )]
     Plan(Box<PlanArguments>),
-    /// Compare a partition of the target with what the job makes of the source, row by row; writes nothing.
+    /// Compare a partition of the target with what the job makes of the source, row by row; writes
+    /// nothing.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill verify --partition 202511\n  clickhouse-backfill verify --partition 202511 --sample 1/100\n  clickhouse-backfill verify --partition 202511 --json > report.json\n\n\
 Exit codes: 0 equal, 4 different, 130 interrupted (run it again to go on)."
     )]
     Verify(Box<VerifyArguments>),
-    /// Verify a partition, fill the chunks again that hold rows which differ, and verify these rows again.
+    /// Verify a partition, fill the chunks again that hold rows which differ, and verify these rows
+    /// again.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill repair --partition 202511\n  clickhouse-backfill repair --partition 202511 --remove\n\n\
 A chunk that is filled again mends rows that are missing or differ, also those of an equal version: of equal versions, a \
@@ -71,13 +75,15 @@ ReplacingMergeTree keeps the one that was inserted last. Rows that should not be
 Exit codes: 0 equal now, 4 still different, 130 interrupted (run it again to go on)."
     )]
     Repair(Box<RepairArguments>),
-    /// Show where the load of a partition stands, from the ledger alone: on any host, for any user who may read it.
+    /// Show where the load of a partition stands, from the ledger alone: on any host, for any user
+    /// who may read it.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill status --partition 202511\n  clickhouse-backfill status --partition 202511 --watch\n  clickhouse-backfill status --partition 202511 --json\n\n\
 Exit codes: 0 whenever the ledger could be read, whatever it says; 1 or 2 otherwise."
     )]
     Status(Box<StatusArguments>),
-    /// Report on the run of a partition: how it went, whether the result is right; one page, Markdown or JSON.
+    /// Report on the run of a partition: how it went, whether the result is right; one page,
+    /// Markdown or JSON.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill report --partition 202511 --out report.html\n  clickhouse-backfill report --partition 202511 --format json"
     )]
@@ -120,7 +126,8 @@ pub(super) struct WhatArguments {
     /// Another target table than the job's, such as `events_full`.
     #[arg(long, value_name = "TABLE", env = "TARGET_TABLE")]
     pub target_table: Option<String>,
-    /// Leave out observations of traces that `dataset_run_items_rmt` references (the job's exclusion `dataset-items`).
+    /// Leave out observations of traces that `dataset_run_items_rmt` references (the job's
+    /// exclusion `dataset-items`).
     #[arg(long, env = "EXCLUDE_DATASET_ITEMS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub exclude_dataset_items: bool,
@@ -130,10 +137,12 @@ pub(super) struct WhatArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Throughput")]
 pub(super) struct ThroughputArguments {
-    /// Memory that the whole process may take, such as 4GiB [default: half of what the machine has free].
+    /// Memory that the whole process may take, such as 4GiB [default: half of what the machine has
+    /// free].
     #[arg(long, value_name = "SIZE", env = "MEMORY", value_parser = parse_memory_size)]
     pub memory: Option<u64>,
-    /// About how many rows a chunk has, the unit that is retried and resumed; every cut costs a granule or two of each part.
+    /// About how many rows a chunk has, the unit that is retried and resumed; every cut costs a
+    /// granule or two of each part.
     #[arg(long, value_name = "ROWS", env = "CHUNK_ROWS", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = parse_rows)]
     pub chunk_rows: u64,
     /// Rows of an insert.
@@ -145,10 +154,12 @@ pub(super) struct ThroughputArguments {
     /// Rows of the blocks in which the server reads [default: the server's].
     #[arg(long, value_name = "ROWS", env = "STREAM_BLOCK_SIZE", value_parser = parse_rows)]
     pub stream_block_size: Option<u64>,
-    /// Chunks read at once, or auto: as many as bring something, at most a third of the server's cores.
+    /// Chunks read at once, or auto: as many as bring something, at most a third of the server's
+    /// cores.
     #[arg(long, value_name = "N|auto", env = "READERS", default_value = "auto", value_parser = parse_at_once)]
     pub readers: AtOnce,
-    /// Batches inserted at once, or auto: as many as bring something, at most one and a half times the server's cores.
+    /// Batches inserted at once, or auto: as many as bring something, at most one and a half times
+    /// the server's cores.
     #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
     pub inserters: AtOnce,
     /// Format of inserts; auto: native, unless a type has no place in it.
@@ -227,7 +238,8 @@ pub(super) struct RunArguments {
     pub which: PartitionsArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Do everything but write: every row is read, enriched, sent, parsed and evaluated, and nothing is kept anywhere.
+    /// Do everything but write: every row is read, enriched, sent, parsed and evaluated, and
+    /// nothing is kept anywhere.
     #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true,
         help_heading = "Job")]
@@ -235,7 +247,8 @@ pub(super) struct RunArguments {
     /// Print the first N finished rows on stdout, as names and values.
     #[arg(long, value_name = "N", env = "SAMPLE", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
     pub sample: u16,
-    /// Do what this file of `plan --out` says, or nothing: where server, schema, job or settings have changed since, it is refused.
+    /// Do what this file of `plan --out` says, or nothing: where server, schema, job or settings
+    /// have changed since, it is refused.
     #[arg(long, value_name = "FILE", env = "PLAN", help_heading = "Preflight")]
     pub plan: Option<PathBuf>,
     #[command(flatten)]
@@ -271,7 +284,8 @@ pub(super) struct PlanArguments {
     /// Print the statements that a run would send, and the equivalent join.
     #[arg(long)]
     pub sql: bool,
-    /// How long a dry run over a few chunks is measured for the estimate, such as 5s; 0s for no estimate.
+    /// How long a dry run over a few chunks is measured for the estimate, such as 5s; 0s for no
+    /// estimate.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, conflicts_with = "sql")]
     pub measure: Duration,
     /// Print the plan as JSON.

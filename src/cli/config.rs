@@ -41,7 +41,8 @@ pub(super) fn filling(
     })
 }
 
-/// The same without patience for faults: nobody is waited for, and the first chunk that fails is the last.
+/// The same without patience for faults: nobody is waited for, and the first chunk that fails is
+/// the last.
 pub(super) fn impatient(
     throughput: &ThroughputArguments,
     job: &BoundJob,

@@ -13,7 +13,8 @@ use crate::clickhouse::{
 /// Prepares the connections; nothing is sent yet.
 ///
 /// # Errors
-/// What is wrong with a URL, a database's name or a password file. None of them shows a URL as it was given, which may hold a password.
+/// What is wrong with a URL, a database's name or a password file. None of them shows a URL as it
+/// was given, which may hold a password.
 pub(super) fn servers(
     arguments: &ServerArguments,
     compression: CompressionChoice,
@@ -59,9 +60,11 @@ fn target(arguments: &ServerArguments) -> Result<Endpoint, Failure> {
     endpoint.map_err(|error| connecting(&error, End::Target))
 }
 
-/// `None` where nothing tells the source's server from the target's. An empty value counts as not given.
+/// `None` where nothing tells the source's server from the target's. An empty value counts as not
+/// given.
 ///
-/// The target's user and password are those of its server alone: another URL gets neither, and another user not the password.
+/// The target's user and password are those of its server alone: another URL gets neither, and
+/// another user not the password.
 fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
     let SourceArguments {
         source_url,

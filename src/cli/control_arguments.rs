@@ -17,7 +17,8 @@ pub(super) struct ThrottleArguments {
     /// Source rows that are read a second at most, all readers together.
     #[arg(long, value_name = "ROWS", env = "MAX_ROWS_PER_SECOND", value_parser = parse_rows)]
     pub max_rows_per_second: Option<u64>,
-    /// Wait while a partition of the target has more active parts; auto: half of those from which on the server slows inserts down.
+    /// Wait while a partition of the target has more active parts; auto: half of those from which
+    /// on the server slows inserts down.
     #[arg(long, value_name = "N|auto|none", env = "MAX_PARTS", default_value = "auto", value_parser = parse_max_parts)]
     pub max_parts: MaxParts,
     /// Wait while more merges are under way on the server.
@@ -29,13 +30,15 @@ pub(super) struct ThrottleArguments {
     /// Wait while the target's replica on this server is further behind.
     #[arg(long, value_name = "TIME", env = "MAX_REPLICA_DELAY", value_parser = parse_timeout)]
     pub max_replica_delay: Option<Duration>,
-    /// Wait while this query, sent to the target's server every 2 s, answers anything but nothing or 0; the answer is shown as the reason.
+    /// Wait while this query, sent to the target's server every 2 s, answers anything but nothing
+    /// or 0; the answer is shown as the reason.
     #[arg(long, value_name = "SQL", env = "THROTTLE_QUERY")]
     pub throttle_query: Option<String>,
     /// Wait outside of this part of the day, in local time (TZ), such as 22:00-06:00.
     #[arg(long, value_name = "FROM-TO", env = "RUN_WINDOW")]
     pub window: Option<Window>,
-    /// The Unix socket through which `ctl` reaches the run [default: beside the log file, else in `XDG_RUNTIME_DIR`, else in the current directory].
+    /// The Unix socket through which `ctl` reaches the run [default: beside the log file, else in
+    /// `XDG_RUNTIME_DIR`, else in the current directory].
     #[arg(long, value_name = "PATH", env = "CONTROL_SOCKET")]
     pub control_socket: Option<PathBuf>,
 }

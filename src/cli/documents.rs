@@ -1,5 +1,5 @@
-//! `clickhouse-backfill completions` and `clickhouse-backfill man`: documents made from the definition of the command line, so that they
-//! never disagree with it.
+//! `clickhouse-backfill completions` and `clickhouse-backfill man`: documents made from the
+//! definition of the command line, so that they never disagree with it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,7 +33,8 @@ pub(super) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, 
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    // For bash, clap_complete 4.6 names the states of a program with a hyphen in two ways, so that no flag of a command is ever found.
+    // For bash, clap_complete 4.6 names the states of a program with a hyphen in two ways, so that
+    // no flag of a command is ever found.
     print(
         &String::from_utf8_lossy(&script)
             .replace("clickhouse__subcmd__backfill", "clickhouse__backfill"),
@@ -57,7 +58,8 @@ pub(super) fn man(arguments: &ManArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The page of this command and those of all commands below it, which are named as git names its own: `clickhouse-backfill-run.1`.
+/// The page of this command and those of all commands below it, which are named as git names its
+/// own: `clickhouse-backfill-run.1`.
 fn write_pages(
     command: &Command,
     directory: &Path,

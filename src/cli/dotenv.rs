@@ -9,7 +9,8 @@ use clap::parser::ValueSource;
 
 use super::failure::Failure;
 
-/// The file's name, looked for in the current directory only: a file further up would be a surprise.
+/// The file's name, looked for in the current directory only: a file further up would be a
+/// surprise.
 const FILE: &str = ".env";
 
 /// Which variables came from `.env`, and from which line.
@@ -41,7 +42,8 @@ pub(super) fn load() -> Result<Environment, Failure> {
             environment.lines.insert(name.clone(), line_of_variable(&text, &name));
         }
     }
-    // The file was read once without an error; what can fail now is only that it changed in between.
+    // The file was read once without an error; what can fail now is only that it changed in
+    // between.
     dotenvy::from_path(path).map_err(|_| Failure::usage(bad_line(&text)))?;
     Ok(environment)
 }
@@ -53,7 +55,8 @@ pub(super) fn bad_line(text: &str) -> String {
         let head = lines.iter().take(*count).flat_map(|line| [*line, "\n"]).collect::<String>();
         dotenvy::from_read_iter(head.as_bytes()).all(|entry| entry.is_ok())
     };
-    // A quoted value may go over several lines, so a beginning that does not read may be the beginning of one that does.
+    // A quoted value may go over several lines, so a beginning that does not read may be the
+    // beginning of one that does.
     let good = (0..lines.len()).rev().find(reads).unwrap_or_default();
     format!(
         "{FILE}, line {}: this is not NAME=value\nhint: values with blanks, quotes, # or $ need single quotes around them",
@@ -108,7 +111,8 @@ impl Environment {
         }
     }
 
-    /// Where the value of the argument that the error is about came from, unless it was given as a flag.
+    /// Where the value of the argument that the error is about came from, unless it was given as a
+    /// flag.
     fn origin(
         &self,
         error: &clap::Error,

@@ -12,8 +12,9 @@ use crate::job::BoundJob;
 use crate::pipeline::{PipelineOptions, RetryPolicy, Trial, trial};
 use crate::progress::{count, duration};
 
-/// A run writes, a dry run does not. In the benchmark (`benches/results`) that made it take so many times as long, from a target with few
-/// indexes to one with text indexes and a view, with a little room on both sides.
+/// A run writes, a dry run does not. In the benchmark (`benches/results`) that made it take so many
+/// times as long, from a target with few indexes to one with text indexes and a view, with a little
+/// room on both sides.
 const WRITING: [f64; 2] = [1.2, 2.6];
 
 /// Inserts that are in flight at the end of the measurement get so long.

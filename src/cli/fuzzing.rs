@@ -1,4 +1,5 @@
-//! What must hold for any text as a value of a flag, a `.env` or a password file; see `fuzz/`. Not part of the crate's interface.
+//! What must hold for any text as a value of a flag, a `.env` or a password file; see `fuzz/`. Not
+//! part of the crate's interface.
 
 use super::connect::first_line;
 use super::dotenv::{bad_line, line_of_variable};
@@ -6,7 +7,8 @@ use super::size::{parse_at_once, parse_memory_size, parse_rows};
 use crate::duration::parse_duration;
 use crate::plan::Partition;
 
-/// Any text, as a value, is taken or refused with words; what is taken means the same when it is written again.
+/// Any text, as a value, is taken or refused with words; what is taken means the same when it is
+/// written again.
 pub fn values(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(bytes) = parse_memory_size(&text) {

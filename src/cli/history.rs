@@ -1,4 +1,5 @@
-//! `clickhouse-backfill history`: what was done of all partitions, and what is missing between them.
+//! `clickhouse-backfill history`: what was done of all partitions, and what is missing between
+//! them.
 
 use std::process::ExitCode;
 

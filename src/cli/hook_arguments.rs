@@ -1,4 +1,5 @@
-//! The flags that run other commands when something becomes of a run. Pure: nothing here looks at the world.
+//! The flags that run other commands when something becomes of a run. Pure: nothing here looks at
+//! the world.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +13,8 @@ use crate::duration::parse_timeout;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Hooks")]
 pub(super) struct HookArguments {
-    /// Run a command by `sh -c` at an event: on-start=CMD, on-failure=CMD or on-finish=CMD, with what is known as JSON on its standard input. Can be
-    /// given several times.
+    /// Run a command by `sh -c` at an event: on-start=CMD, on-failure=CMD or on-finish=CMD, with
+    /// what is known as JSON on its standard input. Can be given several times.
     #[arg(long, value_name = "EVENT=CMD", env = "HOOK", value_delimiter = '\n')]
     pub hook: Vec<Hook>,
     /// A hook that takes longer is killed.

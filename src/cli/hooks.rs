@@ -85,7 +85,8 @@ async fn run(hook: &Hook, told: &Told, limit: Duration) -> Ended {
     Ended { problem, output }
 }
 
-/// A process group of its own, so that Ctrl-C on the terminal does not end it, and all that it starts can be killed.
+/// A process group of its own, so that Ctrl-C on the terminal does not end it, and all that it
+/// starts can be killed.
 fn command(hook: &Hook, told: &Told) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(&hook.command).process_group(0).kill_on_drop(true);
@@ -108,7 +109,8 @@ fn command(hook: &Hook, told: &Told) -> Command {
     command
 }
 
-/// Variables that hold a password, of this program: a hook talks to others. Those of `.env` are in the environment by now.
+/// Variables that hold a password, of this program: a hook talks to others. Those of `.env` are in
+/// the environment by now.
 fn secrets() -> impl Iterator<Item = OsString> {
     let with_password = |name: &&str| {
         let value = std::env::var_os(name).unwrap_or_default();

@@ -13,7 +13,8 @@ use crate::progress::Terminal;
 /// What a supervisor takes for "interrupted by a signal".
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// Runs this until its end or the second signal. The first asks it to stop, and `words` say what happens then.
+/// Runs this until its end or the second signal. The first asks it to stop, and `words` say what
+/// happens then.
 pub(super) fn interruptible<Work>(
     terminal: &Terminal,
     words: &str,

@@ -1,4 +1,5 @@
-//! The flags that say where a load is recorded, and which part of it a process does. Pure: nothing here looks at the world.
+//! The flags that say where a load is recorded, and which part of it a process does. Pure: nothing
+//! here looks at the world.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::load::Recording;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Ledger")]
 pub(super) struct LedgerPlaceArguments {
-    /// Where it is recorded what was done: tables of ClickHouse, or `file:DIR` for files in a folder.
+    /// Where it is recorded what was done: tables of ClickHouse, or `file:DIR` for files in a
+    /// folder.
     #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
     pub ledger: LedgerLocation,
     /// Database of the ledger's tables [default: the target's].
@@ -42,7 +44,8 @@ impl LedgerPlaceArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Ledger")]
 pub(super) struct LedgerArguments {
-    /// Where it is recorded what was done: tables of ClickHouse, or `file:DIR` for files in a folder.
+    /// Where it is recorded what was done: tables of ClickHouse, or `file:DIR` for files in a
+    /// folder.
     #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
     pub ledger: LedgerLocation,
     /// Database of the ledger's tables [default: the target's].
@@ -51,7 +54,8 @@ pub(super) struct LedgerArguments {
     /// Do part I of N of the partition, while other processes do the others.
     #[arg(long, value_name = "I/N", env = "WORKER", default_value = "1/1")]
     pub worker: Slot,
-    /// Begin a new version of the load, whatever became of the one before, which stays in the ledger.
+    /// Begin a new version of the load, whatever became of the one before, which stays in the
+    /// ledger.
     #[arg(long, env = "RESTART", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub restart: bool,
@@ -61,7 +65,8 @@ pub(super) struct LedgerArguments {
 }
 
 impl LedgerArguments {
-    /// What is recorded, and where; `database` is the target's. A ledger that cannot be reached is tried again for as long as `patience`.
+    /// What is recorded, and where; `database` is the target's. A ledger that cannot be reached is
+    /// tried again for as long as `patience`.
     pub fn recording(&self, database: &str, patience: Duration) -> Result<Recording, Failure> {
         if self.restart && self.worker.workers > 1 {
             let message = "--restart and --worker are both given: every worker, and every one that is started again, would begin anew";

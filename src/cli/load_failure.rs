@@ -7,7 +7,8 @@ use crate::load::LoadError;
 use crate::pipeline::{PipelineError, Stop};
 use crate::plan::PlanError;
 
-/// The same before a row has moved: what fails after the first signal is no failure, unless others have taken over.
+/// The same before a row has moved: what fails after the first signal is no failure, unless others
+/// have taken over.
 pub(super) fn before_the_first_row(error: LoadError, stop: &Stop, again: &str) -> Failure {
     let taken_over = matches!(error, LoadError::Ledger(LedgerError::Superseded { .. }));
     let failure = failure(error, again);

@@ -44,7 +44,8 @@ fn open(path: &std::path::Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Our own events at this level, those of libraries only when they warn (or when everything is wanted).
+/// Our own events at this level, those of libraries only when they warn (or when everything is
+/// wanted).
 fn filter(level: &str, verbose: u8) -> EnvFilter {
     let libraries = if verbose > 1 { "debug" } else { "warn" };
     // The client's own details repeat the words of servers and proxies, in which a password may be.

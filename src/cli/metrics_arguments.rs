@@ -9,10 +9,12 @@ use clap::Args;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Metrics")]
 pub(super) struct MetricsArguments {
-    /// Serve metrics for Prometheus at this address, such as 127.0.0.1:9464, or at this port of this machine only.
+    /// Serve metrics for Prometheus at this address, such as 127.0.0.1:9464, or at this port of
+    /// this machine only.
     #[arg(long, value_name = "ADDRESS", env = "METRICS_LISTEN", value_parser = parse_address)]
     pub metrics_listen: Option<SocketAddr>,
-    /// Write metrics to this file every 10 s, for the textfile collector of `node_exporter`; its name must end in .prom there.
+    /// Write metrics to this file every 10 s, for the textfile collector of `node_exporter`; its
+    /// name must end in .prom there.
     #[arg(long, value_name = "FILE", env = "METRICS_FILE")]
     pub metrics_file: Option<PathBuf>,
 }

@@ -1,6 +1,8 @@
-//! Arguments, configuration, commands and exit codes: the only room that knows the terminal, the environment and the home of files.
+//! Arguments, configuration, commands and exit codes: the only room that knows the terminal, the
+//! environment and the home of files.
 //!
-//! Parsing (`arguments`, `server_arguments`) is apart from resolving (`config`, `connect`), and each command has a file of its own.
+//! Parsing (`arguments`, `server_arguments`) is apart from resolving (`config`, `connect`), and
+//! each command has a file of its own.
 
 mod arguments;
 mod comparison;
@@ -61,11 +63,13 @@ pub use arguments::command;
 use arguments::{Command, LogFormat, OutputArguments};
 use failure::Failure;
 
-/// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check
-/// before the first row, 4 verification found differences, 130 interrupted.
+/// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or
+/// configuration, 3 refused by a check before the first row, 4 verification found differences, 130
+/// interrupted.
 pub fn main() -> ExitCode {
     panics::install();
-    // A fault of the program, or of a library when the process has no files left to open, stops it like any failure; the hook has said it.
+    // A fault of the program, or of a library when the process has no files left to open, stops it
+    // like any failure; the hook has said it.
     match std::panic::catch_unwind(run_command) {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => {

@@ -1,4 +1,5 @@
-//! What is said where the program itself is at fault: the message and the place, and nothing of what it was working with.
+//! What is said where the program itself is at fault: the message and the place, and nothing of
+//! what it was working with.
 
 use std::any::Any;
 use std::panic;

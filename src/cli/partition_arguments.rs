@@ -1,4 +1,5 @@
-//! The flags that say which partitions, and those of `history` and `report`. Pure: nothing here looks at the world.
+//! The flags that say which partitions, and those of `history` and `report`. Pure: nothing here
+//! looks at the world.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ use crate::plan::{Months, Partition};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Job")]
 pub(super) struct PartitionArguments {
-    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not partitioned by month.
+    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not
+    /// partitioned by month.
     #[arg(long, value_name = "YYYYMM", env = "PARTITION")]
     pub partition: Partition,
 }
@@ -25,10 +27,12 @@ pub(super) struct PartitionArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Job")]
 pub(super) struct PartitionsArguments {
-    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not partitioned by month.
+    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not
+    /// partitioned by month.
     #[arg(long, value_name = "YYYYMM", env = "PARTITION", required_unless_present = "partitions")]
     pub partition: Option<Partition>,
-    /// The months from A to B, those that the source has, one after another; what is completed is skipped.
+    /// The months from A to B, those that the source has, one after another; what is completed is
+    /// skipped.
     #[arg(long, value_name = "A..B", env = "PARTITIONS")]
     pub partitions: Option<Months>,
     /// Which of several partitions comes first.
@@ -50,7 +54,8 @@ pub(super) enum Order {
 }
 
 impl PartitionsArguments {
-    /// Of one partition and several, keeps what was given in the stronger way: a flag wins over the environment, and that over `.env`.
+    /// Of one partition and several, keeps what was given in the stronger way: a flag wins over the
+    /// environment, and that over `.env`.
     pub fn choose(
         &mut self,
         matches: &ArgMatches,

@@ -9,7 +9,8 @@ use crate::preflight::OVERRULED;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Preflight")]
 pub(super) struct PreflightArguments {
-    /// Checks whose verdict forbids nothing, with commas between them: they judge by estimates and by what is there at this moment.
+    /// Checks whose verdict forbids nothing, with commas between them: they judge by estimates and
+    /// by what is there at this moment.
     #[arg(long, value_name = "NAMES", env = "SKIP_CHECKS", value_delimiter = ',', value_parser = PossibleValuesParser::new(OVERRULED))]
     pub skip_checks: Vec<String>,
 }

@@ -39,8 +39,9 @@ pub(super) fn began(load: Option<&(Ledger, LoadRecord)>) -> Option<i64> {
     load.and_then(|(_, load)| load.started_at).map(|began| began.0)
 }
 
-/// A plan in the chunks of this load, so that their numbers are those of the ledger; in chunks of its own where there is no load, or where its chunks
-/// cannot be rebuilt. With it comes the id of the load whose chunks they are.
+/// A plan in the chunks of this load, so that their numbers are those of the ledger; in chunks of
+/// its own where there is no load, or where its chunks cannot be rebuilt. With it comes the id of
+/// the load whose chunks they are.
 pub(super) async fn plan_of(
     load: Option<&(Ledger, LoadRecord)>,
     servers: &Servers,

@@ -1,4 +1,5 @@
-//! `clickhouse-backfill repair`: filling the chunks again that hold rows which differ, and removing rows that should not be there.
+//! `clickhouse-backfill repair`: filling the chunks again that hold rows which differ, and removing
+//! rows that should not be there.
 
 use std::fmt::Write;
 use std::process::ExitCode;

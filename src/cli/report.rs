@@ -1,4 +1,5 @@
-//! `clickhouse-backfill report`: what was done of one partition, how it went, and whether the result is right.
+//! `clickhouse-backfill report`: what was done of one partition, how it went, and whether the
+//! result is right.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -37,8 +37,9 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    /// What holds a run back that has these. `replaces` says whether repeated rows of the target collapse: where its blocks have to be recognized, no more
-    /// of them may be under way than its window was held against.
+    /// What holds a run back that has these. `replaces` says whether repeated rows of the target
+    /// collapse: where its blocks have to be recognized, no more of them may be under way than its
+    /// window was held against.
     pub fn throttle(&self, replaces: bool) -> Arc<Throttle> {
         let Self { readers, inserters, mut levels, .. } = *self;
         if !replaces {
@@ -48,8 +49,8 @@ impl Resources {
     }
 }
 
-/// Settles how much may be done at once, and divides the memory that was given, or half of what is free.
-/// `connection` is to the target's server.
+/// Settles how much may be done at once, and divides the memory that was given, or half of what is
+/// free. `connection` is to the target's server.
 pub(super) async fn resources(
     arguments: &ThroughputArguments,
     connection: &Connection,
@@ -133,7 +134,8 @@ impl Default for ServerSize {
 impl ServerSize {
     /// Where the server does not tell, a small one is assumed.
     async fn ask(connection: &Connection) -> Self {
-        // `max_threads` is by default the number of cores. A limit of 0 means none but the machine's.
+        // `max_threads` is by default the number of cores. A limit of 0 means none but the
+        // machine's.
         let sql = "SELECT toUInt64(getSetting('max_threads')) AS cores, \
             (SELECT toUInt64(sum(toFloat64(value))) FROM system.asynchronous_metrics WHERE metric = 'OSMemoryAvailable') AS free, \
             (SELECT toUInt64(sum(toFloat64(value))) FROM system.server_settings WHERE name = 'max_server_memory_usage') AS allowed, \
@@ -145,7 +147,8 @@ impl ServerSize {
         })
     }
 
-    /// A stream is read by one thread, which takes a quarter of the time that inserting its rows does.
+    /// A stream is read by one thread, which takes a quarter of the time that inserting its rows
+    /// does.
     fn readers_most(self) -> usize {
         self.cores.div_ceil(3).clamp(READERS_FIRST, READERS_MOST)
     }
@@ -155,8 +158,9 @@ impl ServerSize {
         self.cores.clamp(1, INSERTERS_MOST)
     }
 
-    /// Half as many more, which work while others wait for the network, unless the server has no memory for so many: a quarter of what it has may go
-    /// to inserts, each of which takes so many bytes.
+    /// Half as many more, which work while others wait for the network, unless the server has no
+    /// memory for so many: a quarter of what it has may go to inserts, each of which takes so many
+    /// bytes.
     fn inserters_most(self, an_insert: u64) -> usize {
         let fit = self.memory / 4 / an_insert.max(1);
         (self.cores + self.cores.div_ceil(2))

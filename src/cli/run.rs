@@ -119,8 +119,9 @@ impl Filled {
     }
 }
 
-/// Fills one partition, and lets `course` know: of its figures, too, where it came so far, whatever became of it. What is stopped before the
-/// first row is a failure of that kind; [`Filled::unless_stopped`] tells it apart.
+/// Fills one partition, and lets `course` know: of its figures, too, where it came so far, whatever
+/// became of it. What is stopped before the first row is a failure of that kind;
+/// [`Filled::unless_stopped`] tells it apart.
 pub(super) async fn fill(
     arguments: &RunArguments,
     partition: &Partition,

@@ -14,7 +14,8 @@ use crate::progress::Terminal;
 /// Longer values are cut, with their length.
 const SHOWN_CHARACTERS: usize = 200;
 
-/// Lets the server evaluate the rows, which are in RowBinary as an insert would send them, and prints them.
+/// Lets the server evaluate the rows, which are in RowBinary as an insert would send them, and
+/// prints them.
 pub(super) async fn print_sample(
     terminal: &Terminal,
     connection: &Connection,

@@ -56,7 +56,8 @@ enum Outcome {
     NotBegun,
 }
 
-/// Fills the months that the source has, one after another. Stops at the first that fails, unless told to go on.
+/// Fills the months that the source has, one after another. Stops at the first that fails, unless
+/// told to go on.
 pub(super) async fn fill_sequence(
     telling: &Telling<'_>,
     months: &Months,

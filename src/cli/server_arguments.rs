@@ -1,4 +1,5 @@
-//! The flags that say which servers, as whom, and what is trusted. Pure: nothing here looks at the world.
+//! The flags that say which servers, as whom, and what is trusted. Pure: nothing here looks at the
+//! world.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,8 @@ pub(super) struct ServerArguments {
     /// User; where it is not given, the one in the URL, else `default`.
     #[arg(long, value_name = "NAME", env = "CLICKHOUSE_USER")]
     pub clickhouse_user: Option<String>,
-    /// Password. The process list shows flags to everyone on the machine: prefer the environment or a file.
+    /// Password. The process list shows flags to everyone on the machine: prefer the environment or
+    /// a file.
     #[arg(long, value_name = "PASSWORD", env = "CLICKHOUSE_PASSWORD", hide_env_values = true)]
     pub clickhouse_password: Option<Password>,
     /// File whose first line is the password.
@@ -83,8 +85,8 @@ pub(super) struct TlsArguments {
 }
 
 impl ServerArguments {
-    /// Of a password and a password file, keeps the one that was given in the stronger way: a flag wins over the environment, and
-    /// that over `.env`. An empty variable counts as not given.
+    /// Of a password and a password file, keeps the one that was given in the stronger way: a flag
+    /// wins over the environment, and that over `.env`. An empty variable counts as not given.
     pub fn choose_passwords(
         &mut self,
         matches: &ArgMatches,

@@ -37,7 +37,8 @@ pub(super) struct Session {
     pub plan: Plan,
 }
 
-/// Connects and binds. `id` is what the queries' ids contain until it is known what they are for. Nobody is waited for.
+/// Connects and binds. `id` is what the queries' ids contain until it is known what they are for.
+/// Nobody is waited for.
 pub(super) async fn open(
     server: &ServerArguments,
     what: &WhatArguments,
@@ -50,7 +51,8 @@ pub(super) async fn open(
     open_patiently(server, what, throughput, id, &impatience).await
 }
 
-/// The same, with patience for servers that are away or refuse for now. What fails after stopping was asked for is an interruption.
+/// The same, with patience for servers that are away or refuse for now. What fails after stopping
+/// was asked for is an interruption.
 pub(super) async fn open_patiently(
     server: &ServerArguments,
     what: &WhatArguments,

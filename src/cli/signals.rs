@@ -30,7 +30,8 @@ impl Signals {
     }
 }
 
-/// Asks the work to stop at the first signal, and says in these words what that does; returns at the second.
+/// Asks the work to stop at the first signal, and says in these words what that does; returns at
+/// the second.
 ///
 /// # Errors
 /// Where the system does not let signals be listened to.

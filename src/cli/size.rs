@@ -29,7 +29,8 @@ pub(super) fn parse_rows(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A size in memory: a number with `B`, `KiB`, `MiB`, `GiB` or `TiB`; bytes without a unit. At least 64 KiB.
+/// A size in memory: a number with `B`, `KiB`, `MiB`, `GiB` or `TiB`; bytes without a unit. At
+/// least 64 KiB.
 pub(super) fn parse_memory_size(text: &str) -> Result<u64, String> {
     const SMALLEST: u64 = 64 * 1024;
     let text = text.trim();

@@ -65,7 +65,8 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Which load `run` would work on with the same flags. The tables themselves are not asked, so that no right on them is needed.
+/// Which load `run` would work on with the same flags. The tables themselves are not asked, so that
+/// no right on them is needed.
 pub(super) fn key(
     what: &WhatArguments,
     partition: &Partition,

@@ -114,8 +114,10 @@ fn one_line(text: &str) -> String {
     plain.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// The text in place of what is on the terminal: every line is overwritten and its rest cleared, so that nothing flickers. See
-/// [ECMA-48](https://ecma-international.org/publications-and-standards/standards/ecma-48/) for CUP, EL and ED.
+/// The text in place of what is on the terminal: every line is overwritten and its rest cleared, so
+/// that nothing flickers. See
+/// [ECMA-48](https://ecma-international.org/publications-and-standards/standards/ecma-48/) for CUP,
+/// EL and ED.
 pub(super) fn in_place(text: &str) -> String {
     format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }

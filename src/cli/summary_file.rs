@@ -15,7 +15,8 @@ pub(super) fn check(path: Option<&Path>) -> Result<(), Failure> {
         .map_err(|error| failed(path, &error))
 }
 
-/// Writes the figures as JSON, whole or not at all: to a file beside it first, which then takes its place.
+/// Writes the figures as JSON, whole or not at all: to a file beside it first, which then takes its
+/// place.
 pub(super) fn write(path: Option<&Path>, summary: &Summary) -> Result<(), Failure> {
     write_any(path, summary)
 }

@@ -1,4 +1,5 @@
-//! What the process tells others: figures to Prometheus, events to hooks, and at the end one line on stdout.
+//! What the process tells others: figures to Prometheus, events to hooks, and at the end one line
+//! on stdout.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;

@@ -156,7 +156,8 @@ pub(super) fn state_file(
     arguments.state.clone().unwrap_or_else(default)
 }
 
-/// Keeps what was found with the load, for `report`; with `part`, where not all was compared. Where that is not permitted, it is said, and the comparison counts all the same.
+/// Keeps what was found with the load, for `report`; with `part`, where not all was compared. Where
+/// that is not permitted, it is said, and the comparison counts all the same.
 pub(super) async fn keep(load: Option<&(Ledger, LoadRecord)>, report: &Report, part: Option<&str>) {
     let Some((ledger, load)) = load else { return };
     let verification = Verification {

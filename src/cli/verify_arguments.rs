@@ -20,10 +20,12 @@ pub(super) struct CompareArguments {
     /// Name at most so many differing rows.
     #[arg(long, value_name = "N", env = "MAX_DIFFERENCES", default_value = "20", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub max_differences: u32,
-    /// Memory that a query may take on the server, such as 4GiB; chunks that need more are halved [default: the server's own limit].
+    /// Memory that a query may take on the server, such as 4GiB; chunks that need more are halved
+    /// [default: the server's own limit].
     #[arg(long, value_name = "SIZE", env = "MAX_SERVER_MEMORY", value_parser = parse_memory_size)]
     pub max_server_memory: Option<u64>,
-    /// File that keeps what was compared when it is interrupted [default: one named after target and partition in the current directory].
+    /// File that keeps what was compared when it is interrupted [default: one named after target
+    /// and partition in the current directory].
     #[arg(long, value_name = "FILE", env = "VERIFY_STATE")]
     pub state: Option<PathBuf>,
     /// Where loads are recorded: a row that was added since the load began is a live writer's.

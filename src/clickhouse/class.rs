@@ -5,7 +5,8 @@
 pub enum ErrorClass {
     /// The statement had no effect, or its effect may be repeated; it may well succeed later.
     Retry,
-    /// It is not known whether the statement took effect. The same bytes with the same token may be sent again.
+    /// It is not known whether the statement took effect. The same bytes with the same token may be
+    /// sent again.
     Ambiguous,
     /// The server refuses these rows, and will again; others it may take.
     Rows,
@@ -29,9 +30,11 @@ impl ErrorClass {
 }
 
 impl ErrorClass {
-    /// Whether an error of this code ends a statement at any moment, also when its rows were written and only its views were not done.
+    /// Whether an error of this code ends a statement at any moment, also when its rows were
+    /// written and only its views were not done.
     pub(super) fn ended_from_outside(code: u32) -> bool {
-        // TIMEOUT_EXCEEDED, ABORTED, QUERY_WAS_CANCELLED, THREAD_WAS_CANCELED, QUERY_WAS_CANCELLED_BY_CLIENT
+        // TIMEOUT_EXCEEDED, ABORTED, QUERY_WAS_CANCELLED, THREAD_WAS_CANCELED,
+        // QUERY_WAS_CANCELLED_BY_CLIENT
         [159, 236, 394, 677, 735].contains(&code)
     }
 }

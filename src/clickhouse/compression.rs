@@ -2,7 +2,8 @@
 
 use url::{Host, Url};
 
-/// How the bodies of source queries, lookup queries and inserts are compressed. Small queries never are.
+/// How the bodies of source queries, lookup queries and inserts are compressed. Small queries never
+/// are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WireCompression {
     /// Not at all: compressing costs the server more than twice as much for each row as sending it.
@@ -15,7 +16,8 @@ pub enum WireCompression {
 }
 
 impl WireCompression {
-    /// What serves for a server at this URL: nothing where the network is this machine, LZ4 elsewhere.
+    /// What serves for a server at this URL: nothing where the network is this machine, LZ4
+    /// elsewhere.
     pub fn for_url(url: &Url) -> Self {
         let local = match url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

@@ -16,7 +16,8 @@ use super::{BlockStream, Endpoint, Error, QueryPrefix, Settings, WireCompression
 pub struct Timeouts {
     /// For the TCP connection.
     pub connect: Duration,
-    /// From the request to the first bytes of the answer; FINAL over large parts and full queues take their time.
+    /// From the request to the first bytes of the answer; FINAL over large parts and full queues
+    /// take their time.
     pub first_byte: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
@@ -39,7 +40,8 @@ impl Default for Timeouts {
 }
 
 /// ClickHouse closes idle connections after 3 s
-/// ([keep_alive_timeout](https://clickhouse.com/docs/operations/server-configuration-parameters/settings#keep_alive_timeout)); ours go before that.
+/// ([keep_alive_timeout](https://clickhouse.com/docs/operations/server-configuration-parameters/settings#keep_alive_timeout));
+/// ours go before that.
 const POOL_IDLE: Duration = Duration::from_secs(2);
 
 /// A server reached as one user. Cheap to clone; clones share the HTTP connections.
@@ -170,7 +172,8 @@ impl Connection {
         .await
     }
 
-    /// The same with no settings at all, for a user who may not choose any. Numbers of 64 bits that an older server quotes are not understood.
+    /// The same with no settings at all, for a user who may not choose any. Numbers of 64 bits that
+    /// an older server quotes are not understood.
     pub async fn rows_as_it_is<T: DeserializeOwned>(
         &self,
         label: &str,
@@ -221,7 +224,8 @@ impl Connection {
         }
     }
 
-    /// Checks that the server answers, lets the user in and has the database; gives the server's version.
+    /// Checks that the server answers, lets the user in and has the database; gives the server's
+    /// version.
     pub async fn hello(&self) -> Result<String, Error> {
         #[derive(serde::Deserialize)]
         struct Version {
@@ -236,12 +240,14 @@ impl Connection {
     }
 }
 
-/// The client crate's own default loads TLS roots even for `http` and panics where a machine has none, so the HTTP client is made here.
+/// The client crate's own default loads TLS roots even for `http` and panics where a machine has
+/// none, so the HTTP client is made here.
 fn http_client(endpoint: &Endpoint, timeouts: Timeouts) -> Result<::clickhouse::Client, Error> {
     let mut connector = HttpConnector::new();
     connector.set_keepalive(Some(Duration::from_secs(60)));
     connector.set_connect_timeout(Some(timeouts.connect));
-    // Inserts end with a small write; without this it may wait for the acknowledgement of the one before.
+    // Inserts end with a small write; without this it may wait for the acknowledgement of the one
+    // before.
     connector.set_nodelay(true);
     let mut builder = HttpClient::builder(TokioExecutor::new());
     builder.pool_idle_timeout(POOL_IDLE).pool_timer(hyper_util::rt::TokioTimer::new());

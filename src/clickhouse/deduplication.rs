@@ -1,6 +1,8 @@
-//! Which tables recognize a block that comes a second time, and which tables are fed from another by views.
+//! Which tables recognize a block that comes a second time, and which tables are fed from another
+//! by views.
 //!
-//! See [deduplicating inserts on retries](https://clickhouse.com/docs/guides/developer/deduplicating-inserts-on-retries).
+//! See [deduplicating inserts on
+//! retries](https://clickhouse.com/docs/guides/developer/deduplicating-inserts-on-retries).
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -93,17 +95,21 @@ pub async fn deduplication(
     Ok(found)
 }
 
-/// The settings by which servers since 26.2 recognize a block that comes again, beside `insert_deduplicate`, over which they prevail.
+/// The settings by which servers since 26.2 recognize a block that comes again, beside
+/// `insert_deduplicate`, over which they prevail.
 ///
-/// By its default, `deduplicate_insert_select` lets the first of these servers [ignore the token](https://github.com/ClickHouse/ClickHouse/pull/99206) where the
-/// SELECT has no `ORDER BY ALL`.
+/// By its default, `deduplicate_insert_select` lets the first of these servers [ignore the
+/// token](https://github.com/ClickHouse/ClickHouse/pull/99206) where the SELECT has no `ORDER BY
+/// ALL`.
 const RECOGNITION: [(&str, &str); 2] = [
     ("deduplicate_insert", "enable"),
     ("deduplicate_insert_select", "enable_even_for_bad_queries"),
 ];
 
-/// What an `INSERT … SELECT` must say beside its token to be recognized by this server when it comes again: those of
-/// [these settings](https://clickhouse.com/docs/reference/settings/session-settings/deduplicate-insert) that it knows.
+/// What an `INSERT … SELECT` must say beside its token to be recognized by this server when it
+/// comes again: those of [these
+/// settings](https://clickhouse.com/docs/reference/settings/session-settings/deduplicate-insert)
+/// that it knows.
 ///
 /// # Errors
 /// Those of the query.

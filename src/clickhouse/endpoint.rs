@@ -21,7 +21,8 @@ impl Password {
         &self.0
     }
 
-    /// Takes it out of words that may repeat it. One of a few letters is left: it would be part of other words.
+    /// Takes it out of words that may repeat it. One of a few letters is left: it would be part of
+    /// other words.
     pub(super) fn hide_in(&self, words: String) -> String {
         const SHORTEST: usize = 4;
         if self.0.len() < SHORTEST || !words.contains(&self.0) {
@@ -61,11 +62,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads an `http://` or `https://` URL. A user and a password inside the URL serve where `user` or `password` is not given,
-    /// and are taken out of the URL, so that it can be shown.
+    /// Reads an `http://` or `https://` URL. A user and a password inside the URL serve where
+    /// `user` or `password` is not given, and are taken out of the URL, so that it can be shown.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] where the text is no such URL; the message never repeats the text, which may hold a password.
+    /// [`Error::InvalidUrl`] where the text is no such URL; the message never repeats the text,
+    /// which may hold a password.
     pub fn new(
         url: &str,
         user: Option<&str>,
@@ -79,7 +81,8 @@ impl Endpoint {
                 url.scheme()
             )));
         }
-        // `http://ann:12/34@host` is the host `ann` with the port 12; it would be shown in every message.
+        // `http://ann:12/34@host` is the host `ann` with the port 12; it would be shown in every
+        // message.
         if [Some(url.path()), url.query(), url.fragment()]
             .into_iter()
             .flatten()

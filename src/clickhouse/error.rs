@@ -11,12 +11,14 @@ pub enum Error {
     /// The server refused or ended a statement and said why.
     #[error("{message}")]
     Server {
-        /// ClickHouse's error code, parsed from the `Code: N.` that begins the message; `None` where a proxy answered instead.
+        /// ClickHouse's error code, parsed from the `Code: N.` that begins the message; `None`
+        /// where a proxy answered instead.
         code: Option<u32>,
         /// The server's own words.
         message: String,
-        /// Whether rows had been received before. Then the message may be data that only looks like a server's exception, so
-        /// such an error never stops a run before the statement was tried again.
+        /// Whether rows had been received before. Then the message may be data that only looks like
+        /// a server's exception, so such an error never stops a run before the statement was tried
+        /// again.
         mid_stream: bool,
     },
     /// No connection could be made; nothing was sent.
@@ -124,7 +126,8 @@ impl Error {
         }
     }
 
-    /// Whether an insert failed in one of the table's materialized views. The table itself may have the rows then, if it came to that.
+    /// Whether an insert failed in one of the table's materialized views. The table itself may have
+    /// the rows then, if it came to that.
     pub fn is_of_view(&self) -> bool {
         matches!(self, Self::Server { message, .. } if message.contains("while pushing to view"))
     }
@@ -142,7 +145,8 @@ impl Error {
         matches!(self, Self::Server { mid_stream: true, .. })
     }
 
-    /// Whether the server had no word in this: it may be gone. A proxy that speaks in its place is not the server.
+    /// Whether the server had no word in this: it may be gone. A proxy that speaks in its place is
+    /// not the server.
     pub fn is_silence(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Network { .. } | Self::Timeout { .. } => true,
@@ -156,12 +160,14 @@ impl Error {
         }
     }
 
-    /// Whether [the user lacks a right](https://clickhouse.com/docs/operations/access-rights) (`ACCESS_DENIED`).
+    /// Whether [the user lacks a right](https://clickhouse.com/docs/operations/access-rights)
+    /// (`ACCESS_DENIED`).
     pub fn is_denied(&self) -> bool {
         self.code() == Some(497)
     }
 
-    /// Whether more statements run at once than [the user may have](https://clickhouse.com/docs/operations/settings/settings#max_concurrent_queries_for_user)
+    /// Whether more statements run at once than [the user may
+    /// have](https://clickhouse.com/docs/operations/settings/settings#max_concurrent_queries_for_user)
     /// or the server allows (`TOO_MANY_SIMULTANEOUS_QUERIES`).
     pub fn is_of_too_many_at_once(&self) -> bool {
         self.code() == Some(202)
@@ -175,7 +181,8 @@ impl Error {
         }
     }
 
-    /// Turns the client crate's error into ours. `connect`: how long a connection may take. `mid_stream`: rows had been received before.
+    /// Turns the client crate's error into ours. `connect`: how long a connection may take.
+    /// `mid_stream`: rows had been received before.
     ///
     /// A server or a proxy may repeat what it was sent; the password is hidden in its words.
     pub(super) fn from_client(
@@ -219,8 +226,8 @@ impl Error {
     }
 }
 
-/// Whether the reason lies on this machine, which has no more of something (`ENFILE`, `EMFILE`, `EADDRNOTAVAIL`, `ENOBUFS`), so that the
-/// server may well be there.
+/// Whether the reason lies on this machine, which has no more of something (`ENFILE`, `EMFILE`,
+/// `EADDRNOTAVAIL`, `ENOBUFS`), so that the server may well be there.
 fn is_exhausted(cause: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(cause);
     while let Some(error) = cause {
@@ -239,7 +246,8 @@ fn took_longer(what: &str, limit: Duration) -> String {
     format!("{what} took longer than {} s", limit.as_secs_f64())
 }
 
-/// Whether the HTTP client gave up making a connection; where the system did, its error has a number.
+/// Whether the HTTP client gave up making a connection; where the system did, its error has a
+/// number.
 fn is_late(cause: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(cause);
     while let Some(error) = cause {
@@ -258,13 +266,15 @@ fn is_connect(cause: &(dyn StdError + 'static)) -> bool {
         .is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
-/// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that, or in a bare `Code: 241`.
+/// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that, or in a
+/// bare `Code: 241`.
 fn parse_code(message: &str) -> Option<u32> {
     let rest = message.strip_prefix("Code: ")?;
     rest.split_once('.').map_or(rest, |(digits, _)| digits).parse().ok()
 }
 
-/// The client crate gives no more than the code where the server's words are not UTF-8, as when they quote such data.
+/// The client crate gives no more than the code where the server's words are not UTF-8, as when
+/// they quote such data.
 fn complete(message: String, query_id: &str) -> String {
     if message.strip_prefix("Code: ").is_none_or(|rest| rest.parse::<u32>().is_err()) {
         return message;
@@ -274,7 +284,8 @@ fn complete(message: String, query_id: &str) -> String {
     )
 }
 
-/// An error and its sources, joined by colons; a source that its parent's text already holds is left out.
+/// An error and its sources, joined by colons; a source that its parent's text already holds is
+/// left out.
 pub(crate) fn error_chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,5 @@
-//! What must hold for any words of a server and any text as a URL; see `fuzz/`. Not part of the crate's interface.
+//! What must hold for any words of a server and any text as a URL; see `fuzz/`. Not part of the
+//! crate's interface.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use super::{
 /// A word that no fuzzer makes up by itself.
 const SECRET: &str = "Tangerine-Submarine";
 
-/// Any words of a server are an error of some class, which shows them, and no password that they repeat.
+/// Any words of a server are an error of some class, which shows them, and no password that they
+/// repeat.
 pub fn server_words(data: &[u8]) {
     let words = String::from_utf8_lossy(data).into_owned();
     let Ok(endpoint) = Endpoint::new("http://host", None, Some(Password::new(SECRET)), "d") else {
@@ -35,10 +37,12 @@ pub fn server_words(data: &[u8]) {
     }
 }
 
-/// Any text around a password, as a URL, is a URL that does not show it, or is refused in words that do not.
+/// Any text around a password, as a URL, is a URL that does not show it, or is refused in words
+/// that do not.
 pub fn url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    // The fuzzer finds the word in the program. URLs are read without white space and control characters.
+    // The fuzzer finds the word in the program. URLs are read without white space and control
+    // characters.
     let plain: String = text.chars().filter(char::is_ascii_graphic).collect();
     if plain.contains("angerine") || plain.contains("ubmarine") {
         return;

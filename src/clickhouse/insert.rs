@@ -4,17 +4,19 @@ use bytes::Bytes;
 
 use super::{Connection, Error, Settings};
 
-/// The HTTP client's limit is 65,534 bytes for the whole request line; the difference is for the path and the client's own parameters.
+/// The HTTP client's limit is 65,534 bytes for the whole request line; the difference is for the
+/// path and the client's own parameters.
 const REQUEST_LINE_BYTES: usize = 65_000;
 
 impl Connection {
     /// Sends one `INSERT` with its body and waits for the acknowledgement.
     ///
-    /// The body is handed over without being copied. An empty body makes the server check grants, types and settings and insert
-    /// nothing.
+    /// The body is handed over without being copied. An empty body makes the server check grants,
+    /// types and settings and insert nothing.
     ///
     /// # Errors
-    /// The server's refusal, or the loss of the connection, after which it is not known whether the rows arrived.
+    /// The server's refusal, or the loss of the connection, after which it is not known whether the
+    /// rows arrived.
     pub async fn insert(
         &self,
         label: &str,

@@ -1,8 +1,10 @@
-//! The only room that talks to the server: connection, statements' settings, the schema, block streams, inserts, error classes.
+//! The only room that talks to the server: connection, statements' settings, the schema, block
+//! streams, inserts, error classes.
 //!
-//! Everything here goes through the official [`clickhouse`](https://docs.rs/clickhouse) client over HTTP. Upper rooms hand in
-//! SQL and bytes and get bytes back; what the SQL means is theirs. Nothing here prints, retries or decides: an [`Error`] says of
-//! what [`ErrorClass`] it is, and the pipeline chooses what to do.
+//! Everything here goes through the official [`clickhouse`](https://docs.rs/clickhouse) client over
+//! HTTP. Upper rooms hand in SQL and bytes and get bytes back; what the SQL means is theirs.
+//! Nothing here prints, retries or decides: an [`Error`] says of what [`ErrorClass`] it is, and the
+//! pipeline chooses what to do.
 
 mod class;
 mod compression;

@@ -1,4 +1,5 @@
-//! Query ids with the run's prefix, so that what is left of a dead run can be found in `system.processes` and killed.
+//! Query ids with the run's prefix, so that what is left of a dead run can be found in
+//! `system.processes` and killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What every query id of the program begins with.
 pub const QUERY_ID_BEGINNING: &str = "clickhouse-backfill-";
 
-/// Makes query ids of the form `clickhouse-backfill-<run id>-<process id>-<label>-<number>`; clones share the number.
+/// Makes query ids of the form `clickhouse-backfill-<run id>-<process id>-<label>-<number>`; clones
+/// share the number.
 ///
-/// A run may be the work of several processes, one after the other or at once, so that each has an id of its own in between:
-/// what a dead one left can then be killed without touching the others.
+/// A run may be the work of several processes, one after the other or at once, so that each has an
+/// id of its own in between: what a dead one left can then be killed without touching the others.
 #[derive(Clone, Debug)]
 pub struct QueryPrefix {
     run_id: Arc<str>,
@@ -43,7 +45,8 @@ impl QueryPrefix {
         &self.prefix
     }
 
-    /// A new id. Every attempt of a statement needs its own: the server refuses a second query under a running id (code 216).
+    /// A new id. Every attempt of a statement needs its own: the server refuses a second query
+    /// under a running id (code 216).
     pub(super) fn next(&self, label: &str) -> String {
         format!("{}-{label}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
     }

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::{Connection, Error, TableName, quote_literal};
 
 /// The version column and the deleted flag of a
-/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree), where it has both.
+/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree),
+/// where it has both.
 ///
 /// # Errors
 /// Those of the query.
@@ -25,7 +26,8 @@ pub async fn replacing_columns(
     Ok(version_and_deleted(&engine.engine_full))
 }
 
-/// The last two of the engine's arguments, where both are plain names. A replicated one has texts before them, which may hold anything.
+/// The last two of the engine's arguments, where both are plain names. A replicated one has texts
+/// before them, which may hold anything.
 fn version_and_deleted(engine: &str) -> Option<(String, String)> {
     let (_, rest) = engine.split_once("ReplacingMergeTree(")?;
     let mut arguments = vec![String::new()];

@@ -38,7 +38,8 @@ impl fmt::Display for TableName {
     }
 }
 
-/// A column as [`system.columns`](https://clickhouse.com/docs/operations/system-tables/columns) describes it.
+/// A column as [`system.columns`](https://clickhouse.com/docs/operations/system-tables/columns)
+/// describes it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Column {
     /// Its name; columns of a Nested have dotted names.
@@ -62,7 +63,8 @@ impl Column {
     }
 }
 
-/// A table as [`system.tables`](https://clickhouse.com/docs/operations/system-tables/tables) and `system.columns` describe it.
+/// A table as [`system.tables`](https://clickhouse.com/docs/operations/system-tables/tables) and
+/// `system.columns` describe it.
 #[derive(Clone, Debug)]
 pub struct TableSchema {
     /// Which table.
@@ -134,8 +136,8 @@ pub async fn table_schema(
 }
 
 /// Which of these functions may give another result the second time, as
-/// [`system.functions`](https://clickhouse.com/docs/operations/system-tables/functions) tells. A function that the server says
-/// nothing about (an aggregate, a user's own) is not among them.
+/// [`system.functions`](https://clickhouse.com/docs/operations/system-tables/functions) tells. A
+/// function that the server says nothing about (an aggregate, a user's own) is not among them.
 pub async fn functions_not_deterministic(
     connection: &Connection,
     names: &[String],

@@ -2,12 +2,15 @@
 
 use super::{Connection, QueryPrefix};
 
-/// Where the source and the lookup are read, and where the target is written. Often one and the same connection.
+/// Where the source and the lookup are read, and where the target is written. Often one and the
+/// same connection.
 #[derive(Clone)]
 pub struct Servers {
-    /// For everything that reads tables of the source or the lookup: plan, source and lookup queries, counts, what a join gives.
+    /// For everything that reads tables of the source or the lookup: plan, source and lookup
+    /// queries, counts, what a join gives.
     pub source: Connection,
-    /// For everything about the target: its schema, evaluating expressions, inserts, and what is recorded beside it.
+    /// For everything about the target: its schema, evaluating expressions, inserts, and what is
+    /// recorded beside it.
     pub target: Connection,
 }
 

@@ -1,4 +1,5 @@
-//! The settings that every statement carries, so that users' profiles cannot make the streamed result differ from the join.
+//! The settings that every statement carries, so that users' profiles cannot make the streamed
+//! result differ from the join.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +11,9 @@ use super::sql::quote_literal;
 pub struct Settings(BTreeMap<String, String>);
 
 impl Settings {
-    /// What all statements share: the analyzer that resolves `source.x`, joins without NULLs, JSON as a string on both ways, and
-    /// nothing of a profile that would change or cut what a query gives.
+    /// What all statements share: the analyzer that resolves `source.x`, joins without NULLs, JSON
+    /// as a string on both ways, and nothing of a profile that would change or cut what a query
+    /// gives.
     pub fn common() -> Self {
         Self::default()
             .with("allow_experimental_analyzer", "1")
@@ -22,7 +24,8 @@ impl Settings {
             .with("allow_suspicious_low_cardinality_types", "1")
             .with("output_format_binary_write_json_as_string", "1")
             .with("input_format_binary_read_json_as_string", "1")
-            // FINAL where it is said, and nowhere else: of tied versions, it would keep the last one written.
+            // FINAL where it is said, and nowhere else: of tied versions, it would keep the last
+            // one written.
             .with("final", "0")
             .with("extremes", "0")
             .with("limit", "0")
@@ -31,7 +34,8 @@ impl Settings {
             // Errors as text, which begins with their code, and not as rows of the format.
             .with("http_write_exception_in_output_format", "0")
             .with("describe_include_subcolumns", "0")
-            // A limit that is passed is an error. With the other modes, an answer just ends early, and looks complete.
+            // A limit that is passed is an error. With the other modes, an answer just ends early,
+            // and looks complete.
             .with("read_overflow_mode", "throw")
             .with("read_overflow_mode_leaf", "throw")
             .with("result_overflow_mode", "throw")
@@ -49,7 +53,8 @@ impl Settings {
         Self::common().with("cancel_http_readonly_queries_on_client_close", "1")
     }
 
-    /// For inserts of batches of at most `batch_rows` rows: one batch becomes one block, hence is atomic, and NULLs stay NULLs.
+    /// For inserts of batches of at most `batch_rows` rows: one batch becomes one block, hence is
+    /// atomic, and NULLs stay NULLs.
     ///
     /// A batch that is cut into several blocks can fail half way: of ten blocks, eight stayed. See
     /// [min_insert_block_size_rows](https://clickhouse.com/docs/operations/settings/settings#min_insert_block_size_rows).
@@ -60,7 +65,8 @@ impl Settings {
             .with("insert_null_as_default", "0")
             .with("async_insert", "0")
             .with("optimize_on_insert", "0")
-            // A block that comes again is recognized by its token, in the target and, each by itself, in what its views fill.
+            // A block that comes again is recognized by its token, in the target and, each by
+            // itself, in what its views fill.
             .with("insert_deduplicate", "1")
             .with("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with("max_insert_block_size", &rows)

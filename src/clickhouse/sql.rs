@@ -80,8 +80,8 @@ fn push_hex(out: &mut String, value: u32) {
     }
 }
 
-/// A table structure such as `` `source.id` String, `lookup.tags` Array(String) `` as the literal that `input()`, `null()` and
-/// `format()` take.
+/// A table structure such as `` `source.id` String, `lookup.tags` Array(String) `` as the literal
+/// that `input()`, `null()` and `format()` take.
 pub fn structure<'a>(columns: impl IntoIterator<Item = (&'a str, &'a str)>) -> Quoted {
     let mut text = String::new();
     for (name, type_name) in columns {

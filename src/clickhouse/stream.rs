@@ -1,9 +1,10 @@
 //! The bytes of a running query.
 //!
-//! ClickHouse reports an error in the middle of an answer by writing the exception's text into the body and breaking the
-//! connection off. Where that text is cut into several network pieces, its beginning looks like rows. So the last
-//! [`HOLD_BACK_BYTES`] are held back until more has come or the answer has ended cleanly: what this stream hands out was
-//! followed by enough further bytes, or by the proper end, to be rows.
+//! ClickHouse reports an error in the middle of an answer by writing the exception's text into the
+//! body and breaking the connection off. Where that text is cut into several network pieces, its
+//! beginning looks like rows. So the last [`HOLD_BACK_BYTES`] are held back until more has come or
+//! the answer has ended cleanly: what this stream hands out was followed by enough further bytes,
+//! or by the proper end, to be rows.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

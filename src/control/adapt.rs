@@ -1,4 +1,5 @@
-//! How many batches are inserted at once while the server is near a limit: half, then one more at a time.
+//! How many batches are inserted at once while the server is near a limit: half, then one more at a
+//! time.
 
 use std::time::Duration;
 
@@ -25,10 +26,12 @@ struct Bound {
 }
 
 impl Adapt {
-    /// The bound from now on, `usize::MAX` for none. `pressure` is which share of a limit is reached, and `level` how many inserters are at work.
+    /// The bound from now on, `usize::MAX` for none. `pressure` is which share of a limit is
+    /// reached, and `level` how many inserters are at work.
     pub fn next(&mut self, now: Instant, pressure: f64, level: usize) -> usize {
         if self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= REST) {
-            // What stays as it is near a limit, such as the memory of a server with large caches, is not this run's doing.
+            // What stays as it is near a limit, such as the memory of a server with large caches,
+            // is not this run's doing.
             let too_much = pressure >= 1.0 || (pressure >= NEAR && pressure > self.pressure);
             let bound = match self.bound {
                 _ if too_much => Some(self.half(level)),
@@ -56,7 +59,8 @@ mod tests {
 
     const NONE: usize = usize::MAX;
 
-    /// The bounds that follow from these pressures, one for each time of rest, with so many inserters where there is none.
+    /// The bounds that follow from these pressures, one for each time of rest, with so many
+    /// inserters where there is none.
     fn bounds(pressures: &[f64], inserters: usize) -> Vec<usize> {
         let (mut adapt, mut now, mut bound) = (Adapt::default(), Instant::now(), NONE);
         let next = |&pressure: &f64| {

@@ -1,4 +1,5 @@
-//! What must hold for any bytes that are said to the control socket, or that it answers; see `fuzz/`. Not part of the crate's interface.
+//! What must hold for any bytes that are said to the control socket, or that it answers; see
+//! `fuzz/`. Not part of the crate's interface.
 
 #![expect(
     clippy::expect_used,
@@ -11,8 +12,9 @@ use super::socket::{Answer, Request, answer};
 use super::{Control, Rules, Subject, Wishes};
 use crate::pipeline::{Concurrency, Counters, Limits, Stop, Throttle};
 
-/// Any lines, said one after the other to a run that has no reason to do anything else, are answered in one line each: with what the run is
-/// afterwards, or with why nothing was changed. Any bytes, as an answer, are refused or understood.
+/// Any lines, said one after the other to a run that has no reason to do anything else, are
+/// answered in one line each: with what the run is afterwards, or with why nothing was changed. Any
+/// bytes, as an answer, are refused or understood.
 pub fn control_socket(data: &[u8]) {
     let throttle = Throttle::new(Concurrency::Auto { first: 2, most: 4 }, Concurrency::Fixed(3));
     let control = Control::new(

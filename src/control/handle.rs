@@ -50,12 +50,14 @@ impl Control {
         })
     }
 
-    /// Why the run waits; empty while it does not. Each is a few words, such as `262 parts in 202511, limit 250`.
+    /// Why the run waits; empty while it does not. Each is a few words, such as `262 parts in
+    /// 202511, limit 250`.
     pub fn reasons(&self) -> Vec<String> {
         self.throttle.reasons()
     }
 
-    /// The reasons in one line, such as `waiting: 262 parts in 202511, limit 250`; `None` while the run does not wait.
+    /// The reasons in one line, such as `waiting: 262 parts in 202511, limit 250`; `None` while the
+    /// run does not wait.
     pub fn waiting(&self) -> Option<String> {
         let reasons = self.reasons();
         (!reasons.is_empty()).then(|| format!("waiting: {}", reasons.join("; ")))

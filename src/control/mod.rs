@@ -1,4 +1,5 @@
-//! Deciding whether a run waits: by how the server is, by the time of day, by a query of the user's own, and by what is said from another terminal.
+//! Deciding whether a run waits: by how the server is, by the time of day, by a query of the user's
+//! own, and by what is said from another terminal.
 //!
 //! ```text
 //! monitor ─ samples ─┐
@@ -6,8 +7,9 @@
 //! --window, ctl ─────┘      └───► near a limit ────► half the inserters, then one more at a time
 //! ```
 //!
-//! [`Control`] is the one handle: what a run waits for, the newest figures of the server, how much is done at once, and the ways to change that.
-//! The [`socket`] carries it to other processes. What is obeyed, and how, is the pipeline's; what is shown is the upper rooms'.
+//! [`Control`] is the one handle: what a run waits for, the newest figures of the server, how much
+//! is done at once, and the ways to change that. The [`socket`] carries it to other processes. What
+//! is obeyed, and how, is the pipeline's; what is shown is the upper rooms'.
 
 mod adapt;
 #[doc(hidden)]

@@ -87,14 +87,16 @@ impl Rules {
         reasons
     }
 
-    /// Which share of the limit that is nearest is reached; 1 as well where the server slows inserts down already.
+    /// Which share of the limit that is nearest is reached; 1 as well where the server slows
+    /// inserts down already.
     pub fn pressure(&self, sample: &Sample) -> f64 {
         let Reached { parts, merges, memory, delay } = self.reached(sample);
         let slowed = sample.delayed_inserts.filter(|&inserts| inserts > 0).map(|_| 1.0);
         [parts, merges, memory, delay, slowed].into_iter().flatten().fold(0.0, f64::max)
     }
 
-    /// The limits whose figures the server does not give, so that they have no effect; by the names of their flags and settings.
+    /// The limits whose figures the server does not give, so that they have no effect; by the names
+    /// of their flags and settings.
     pub fn without_effect(&self, sample: &Sample) -> Vec<&'static str> {
         let Sample { parts, merges, replica_delay_seconds, .. } = sample;
         let blind = [

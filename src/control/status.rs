@@ -48,7 +48,8 @@ pub struct Status {
     pub limits: Limits,
     /// When it waits.
     pub rules: RuleValues,
-    /// Of these rules, those that have no effect: the user may not read the figure, or the server has none. Empty until the server was asked.
+    /// Of these rules, those that have no effect: the user may not read the figure, or the server
+    /// has none. Empty until the server was asked.
     pub rules_without_effect: Vec<&'static str>,
     /// How the server is.
     pub server: Sample,

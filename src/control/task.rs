@@ -15,7 +15,8 @@ use super::window;
 use crate::clickhouse::{Connection, Error, error_chain};
 use crate::monitor::{INTERVAL, Monitor, Sample, Watched};
 
-/// The first figures of the server are waited for, so that a run that has to wait does not begin; but no longer than this.
+/// The first figures of the server are waited for, so that a run that has to wait does not begin;
+/// but no longer than this.
 const FIRST_SAMPLE: Duration = Duration::from_secs(5);
 /// How often the time of the day is looked at.
 const CLOCK: Duration = Duration::from_secs(1);

@@ -7,7 +7,8 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-/// From one minute of the day to another, over midnight where the second is the earlier one. The first minute belongs to it, the last does not.
+/// From one minute of the day to another, over midnight where the second is the earlier one. The
+/// first minute belongs to it, the last does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     from: u16,
@@ -63,7 +64,8 @@ pub fn local_zone() -> Result<String, WindowError> {
     now().map(|now| zone(&now))
 }
 
-/// Now, in the system's zone: that of `TZ`, else that of the system; where neither says anything, UTC.
+/// Now, in the system's zone: that of `TZ`, else that of the system; where neither says anything,
+/// UTC.
 ///
 /// # Errors
 /// [`WindowError::Zone`] where `TZ` names a zone that is not known here.

@@ -1,4 +1,5 @@
-//! What a person has asked for, which holds for all runs of a command that fills several partitions one after another.
+//! What a person has asked for, which holds for all runs of a command that fills several partitions
+//! one after another.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -38,7 +39,8 @@ impl Wishes {
         self.lock().paused = paused;
     }
 
-    /// Lets a run that begins be as was asked for so far. What it cannot do, since it was made for less, is left.
+    /// Lets a run that begins be as was asked for so far. What it cannot do, since it was made for
+    /// less, is left.
     pub(super) fn apply(&self, throttle: &Throttle) {
         let Wished { max_rows_per_second, readers, inserters, .. } = *self.lock();
         throttle.set_max_rows_per_second(max_rows_per_second);

@@ -1,6 +1,8 @@
-//! Holding a job against its tables: source and lookup on one server, the target on the same or on another.
+//! Holding a job against its tables: source and lookup on one server, the target on the same or on
+//! another.
 //!
-//! Everything that can be wrong is found here, before a row moves: tables, columns, types, expressions, keys.
+//! Everything that can be wrong is found here, before a row moves: tables, columns, types,
+//! expressions, keys.
 
 use std::sync::Arc;
 
@@ -29,8 +31,9 @@ pub struct BindOptions {
     pub exclusions: Vec<String>,
 }
 
-/// Holds the job against the tables. Expressions are evaluated where the target is, so that server is asked about them; the key's
-/// common type is that of a join, which is asked of the server that has both of its tables.
+/// Holds the job against the tables. Expressions are evaluated where the target is, so that server
+/// is asked about them; the key's common type is that of a join, which is asked of the server that
+/// has both of its tables.
 ///
 /// # Errors
 /// [`JobError`]; none of them leaves anything changed on the server.
@@ -174,7 +177,8 @@ fn native_layout(job: &BoundJob) -> Result<Arc<NativeLayout>, String> {
     NativeLayout::new(&columns).map(Arc::new).map_err(|error| error.to_string())
 }
 
-/// Lets the server look at the job's settings by themselves, so that no column is blamed for them later.
+/// Lets the server look at the job's settings by themselves, so that no column is blamed for them
+/// later.
 async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     let StatementSettings { source, lookup, insert } = &job.settings;
     let Servers { source: reading, target: writing } = servers;
@@ -198,7 +202,8 @@ async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Lets the source's server plan a query with the exclusions: they may name tables of their own, for which a right may be missing.
+/// Lets the source's server plan a query with the exclusions: they may name tables of their own,
+/// for which a right may be missing.
 async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(), JobError> {
     if job.exclusions.is_empty() {
         return Ok(());
@@ -242,7 +247,8 @@ fn needed<'a>(
     })
 }
 
-/// Where a table has a column that is literally named `source.x`, and the source has an `x`, the server would take one for the other.
+/// Where a table has a column that is literally named `source.x`, and the source has an `x`, the
+/// server would take one for the other.
 fn refuse_qualified_names(
     qualifier: &'static str,
     table: &TableSchema,

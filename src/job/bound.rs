@@ -40,7 +40,8 @@ pub struct BoundJob {
     pub defaults: Vec<String>,
     /// Settings of the job.
     pub settings: StatementSettings,
-    /// What inserts must say for the target's server to recognize them when they come again; the job's settings prevail.
+    /// What inserts must say for the target's server to recognize them when they come again; the
+    /// job's settings prevail.
     pub recognition: Settings,
     /// How a row of the source query is framed; the key columns are marked.
     pub source_layout: Arc<RowLayout>,

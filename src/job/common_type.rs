@@ -1,7 +1,8 @@
 //! The type to which a join casts both sides of its key.
 //!
-//! The server is asked for it, since its rules are many: `Int32` and `UInt32` meet in `Int64`, `String` and
-//! `LowCardinality(Nullable(String))` in `Nullable(String)`, `String` and `UUID` nowhere.
+//! The server is asked for it, since its rules are many: `Int32` and `UInt32` meet in `Int64`,
+//! `String` and `LowCardinality(Nullable(String))` in `Nullable(String)`, `String` and `UUID`
+//! nowhere.
 
 use serde::Deserialize;
 
@@ -20,7 +21,8 @@ struct Described {
 /// Finds the common type of one pair of key columns.
 ///
 /// # Errors
-/// [`JobError::Unfit`] where there is none, or where the join's equality is not the equality of bytes.
+/// [`JobError::Unfit`] where there is none, or where the join's equality is not the equality of
+/// bytes.
 pub(super) async fn common_key(
     connection: &Connection,
     lookup: &TableName,
@@ -65,7 +67,8 @@ pub(super) async fn common_key(
     if is_bool(&ours.type_name) != is_bool(&theirs.type_name) {
         return Err(unfit("Bool can only be joined with Bool".to_owned()));
     }
-    // A NULL inside an array or a tuple is an ordinary value; only the key column itself can be a NULL key.
+    // A NULL inside an array or a tuple is an ordinary value; only the key column itself can be a
+    // NULL key.
     Ok(BoundKey {
         source: ours.name.clone(),
         lookup: theirs.name.clone(),

@@ -1,4 +1,5 @@
-//! The job file: TOML of a few dozen lines. Keys that it does not know are errors that point at the line.
+//! The job file: TOML of a few dozen lines. Keys that it does not know are errors that point at the
+//! line.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,8 @@ pub struct Source {
     pub collapse: bool,
     /// The column whose greatest value is the newest version.
     pub version: Option<String>,
-    /// The column that marks a deleted row; rows where it is true are left out after versions were collapsed.
+    /// The column that marks a deleted row; rows where it is true are left out after versions were
+    /// collapsed.
     pub deleted: Option<String>,
     /// The columns that are looked up, in the order of the lookup's `join_key`.
     #[serde(default)]
@@ -96,17 +98,19 @@ pub struct Window {
 pub struct Target {
     /// `table` or `database.table`.
     pub table: String,
-    /// Columns, or patterns ending in `*`, that may stay at their type's default although the table declares none.
+    /// Columns, or patterns ending in `*`, that may stay at their type's default although the table
+    /// declares none.
     #[serde(default)]
     pub defaults: Vec<String>,
-    /// Columns that are left out where the source or the lookup lacks a column that their expression names.
+    /// Columns that are left out where the source or the lookup lacks a column that their
+    /// expression names.
     #[serde(default)]
     pub optional: Vec<String>,
     /// Functions that expressions may use although they may give another result the second time.
     #[serde(default)]
     pub allow_functions: Vec<String>,
-    /// Which rows of the target the job answers for, as an expression over the target's columns; all where it is not given. `verify`
-    /// takes only such rows for ones that should not be there.
+    /// Which rows of the target the job answers for, as an expression over the target's columns;
+    /// all where it is not given. `verify` takes only such rows for ones that should not be there.
     #[serde(default, deserialize_with = "expression_at")]
     pub owned: Option<Expression>,
 }

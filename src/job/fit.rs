@@ -1,4 +1,5 @@
-//! Fitting the job's columns to the target: which are written, whether their types can be, and what is left to defaults.
+//! Fitting the job's columns to the target: which are written, whether their types can be, and what
+//! is left to defaults.
 
 use super::JobError;
 use super::bound::{BoundColumn, LeftOut};
@@ -8,7 +9,8 @@ use super::inspect::{Inspection, check_text, names_unknown_column};
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableSchema, structure};
 use crate::rowbinary::DataType;
 
-/// Leaves out what the target lacks, and optional columns for which the source or the lookup lacks something.
+/// Leaves out what the target lacks, and optional columns for which the source or the lookup lacks
+/// something.
 pub(super) async fn columns_to_write(
     connection: &Connection,
     job: &Job,
@@ -55,7 +57,8 @@ pub(super) async fn columns_to_write(
     Ok((columns, left_out))
 }
 
-/// The settings under which the expressions are analyzed: those of the insert, which some types of columns need.
+/// The settings under which the expressions are analyzed: those of the insert, which some types of
+/// columns need.
 pub(super) fn inspecting(job: &Job) -> Settings {
     Settings::common().with_all(&job.settings.insert.0)
 }

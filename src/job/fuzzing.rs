@@ -1,4 +1,5 @@
-//! What must hold for any text as a job file or an expression; see `fuzz/`. Not part of the crate's interface.
+//! What must hold for any text as a job file or an expression; see `fuzz/`. Not part of the crate's
+//! interface.
 
 #![expect(
     clippy::expect_used,
@@ -33,8 +34,8 @@ pub fn job_file(data: &[u8]) {
     }
 }
 
-/// Any text, as an expression, is cut into tokens that stand in it in their order. What is accepted stays in its place: it is
-/// accepted in parentheses as well, and is no list there.
+/// Any text, as an expression, is cut into tokens that stand in it in their order. What is accepted
+/// stays in its place: it is accepted in parentheses as well, and is no list there.
 pub fn expression(data: &[u8]) {
     let sql = String::from_utf8_lossy(data);
     if let Ok(found) = tokens(&sql) {

@@ -1,8 +1,9 @@
-//! Asking the server about expressions: which columns they read, of which types they are, and whether they are of the kind that
-//! can be evaluated row by row.
+//! Asking the server about expressions: which columns they read, of which types they are, and
+//! whether they are of the kind that can be evaluated row by row.
 //!
-//! The server resolves the expressions over `null('<structure>')`, a table without rows whose columns are named `source.x` and
-//! `lookup.y`; nothing is executed. Names that lack their qualifier are unknown there, hence refused.
+//! The server resolves the expressions over `null('<structure>')`, a table without rows whose
+//! columns are named `source.x` and `lookup.y`; nothing is executed. Names that lack their
+//! qualifier are unknown there, hence refused.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,8 @@ use crate::clickhouse::{
     Connection, Error as ServerError, Settings, functions_not_deterministic, structure,
 };
 
-/// Columns as `(qualified name, type)`, the structure of the rows that expressions are evaluated over.
+/// Columns as `(qualified name, type)`, the structure of the rows that expressions are evaluated
+/// over.
 pub(super) type Structure = [(String, String)];
 
 /// What the server says of a list of expressions.
@@ -90,7 +92,8 @@ fn begins_operand(previous: Option<&Token<'_>>) -> bool {
     matches!(previous, None | Some(Token::Sign('(' | '[' | ',' | '.')))
 }
 
-/// Inspects all expressions in a few queries; where something is wrong, one by one, so that the right line is named.
+/// Inspects all expressions in a few queries; where something is wrong, one by one, so that the
+/// right line is named.
 pub(super) async fn inspect(
     connection: &Connection,
     settings: &Settings,
@@ -157,7 +160,8 @@ fn describe(expressions: &[&str], over: &Structure) -> String {
     format!("DESCRIBE ({})", from_nothing(expressions, over))
 }
 
-/// The inner error is what is wrong with the expressions; the outer one, that the server could not be asked.
+/// The inner error is what is wrong with the expressions; the outer one, that the server could not
+/// be asked.
 async fn inspect_list(
     connection: &Connection,
     settings: &Settings,
@@ -244,8 +248,8 @@ struct Described {
     type_name: String,
 }
 
-/// Names and kinds of the functions in the output of
-/// [EXPLAIN QUERY TREE](https://clickhouse.com/docs/sql-reference/statements/explain#explain-query-tree).
+/// Names and kinds of the functions in the output of [EXPLAIN QUERY
+/// TREE](https://clickhouse.com/docs/sql-reference/statements/explain#explain-query-tree).
 fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
     let mut functions = BTreeSet::new();
     for line in tree.lines().map(str::trim_start).filter(|line| line.starts_with("FUNCTION id:")) {
@@ -257,7 +261,8 @@ fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
     functions
 }
 
-/// The columns that each expression names, by the same output: the projection is a list of trees, indented below it.
+/// The columns that each expression names, by the same output: the projection is a list of trees,
+/// indented below it.
 fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<usize>> {
     const PROJECTION: &str = "  PROJECTION";
     const EXPRESSION: usize = 6;
@@ -322,7 +327,8 @@ fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String
     Err("cannot be inspected: the server's plan reads nothing".to_owned())
 }
 
-/// The column of this name, or the one of which it names a subcolumn, such as `source.metadata.keys`.
+/// The column of this name, or the one of which it names a subcolumn, such as
+/// `source.metadata.keys`.
 fn position_of(name: &str, over: &Structure) -> Option<usize> {
     let whole = over.iter().position(|(column, _)| column == name);
     whole.or_else(|| {

@@ -1,7 +1,8 @@
-//! The little of ClickHouse's lexical structure that is needed to look at an expression without evaluating it: where strings,
-//! quoted names and comments end, and what stands outside of them.
+//! The little of ClickHouse's lexical structure that is needed to look at an expression without
+//! evaluating it: where strings, quoted names and comments end, and what stands outside of them.
 //!
-//! See <https://clickhouse.com/docs/sql-reference/syntax>. Whether an expression is valid, the server says.
+//! See <https://clickhouse.com/docs/sql-reference/syntax>. Whether an expression is valid, the
+//! server says.
 
 /// What stands at one place of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,14 @@
 //! Claims, and the rules by which one of them wins. Pure: nothing here asks a ledger.
 //!
-//! ClickHouse has no compare-and-set. A process therefore writes its claim, waits, and reads all claims back: of those that exclude each
-//! other, the lowest (time, claim id) wins, and since the ledger's clock gave the times, all processes see the same winner. A claim is
-//! kept alive by heartbeats.
+//! ClickHouse has no compare-and-set. A process therefore writes its claim, waits, and reads all
+//! claims back: of those that exclude each other, the lowest (time, claim id) wins, and since the
+//! ledger's clock gave the times, all processes see the same winner. A claim is kept alive by
+//! heartbeats.
 //!
-//! What takes long to write gets its time before others can read it. A process that has waited may then have won without having seen an older claim.
-//! So a claim whose writing took longer than others wait gives way to every other one. If neither of two claims took so long, each is
-//! seen by whoever judges after the other, and the rule above holds.
+//! What takes long to write gets its time before others can read it. A process that has waited may
+//! then have won without having seen an older claim. So a claim whose writing took longer than
+//! others wait gives way to every other one. If neither of two claims took so long, each is seen by
+//! whoever judges after the other, and the rule above holds.
 
 use std::fmt;
 use std::ops::Range;
@@ -30,7 +32,8 @@ impl Slot {
     /// The whole load.
     pub const WHOLE: Self = Self { worker: 1, workers: 1 };
 
-    /// The contiguous part of so many chunks that is this worker's; all workers' parts together are all of them.
+    /// The contiguous part of so many chunks that is this worker's; all workers' parts together are
+    /// all of them.
     pub fn part_of(self, chunks: usize) -> Range<usize> {
         let edge = |worker: u32| {
             let edge = chunks as u128 * u128::from(worker) / u128::from(self.workers.max(1));
@@ -39,7 +42,8 @@ impl Slot {
         edge(self.worker.saturating_sub(1))..edge(self.worker)
     }
 
-    /// Whether two processes with these parts would do the same work: the same part, or parts of different divisions.
+    /// Whether two processes with these parts would do the same work: the same part, or parts of
+    /// different divisions.
     pub fn conflicts_with(self, other: Self) -> bool {
         self == other || self.workers != other.workers
     }
@@ -71,8 +75,8 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Whether a claim is still meant. One that was given back or taken over stays so, even if a heartbeat is written later which was under
-/// way at that moment.
+/// Whether a claim is still meant. One that was given back or taken over stays so, even if a
+/// heartbeat is written later which was under way at that moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimStatus {
@@ -133,7 +137,8 @@ impl LiveClaim {
             && !self.claim.process.is_gone(here)
     }
 
-    /// Whether its heartbeats have stopped for too long. However short a time others allow, three of them must be missing.
+    /// Whether its heartbeats have stopped for too long. However short a time others allow, three
+    /// of them must be missing.
     pub fn has_expired(&self, timeout: Duration) -> bool {
         self.age > timeout.max(Duration::from_secs(3 * u64::from(self.claim.heartbeat_seconds)))
     }
@@ -155,7 +160,8 @@ pub(super) enum Verdict {
 pub(super) enum Standing {
     /// It was just made, and written so fast that everybody else who has judged since has seen it.
     New,
-    /// It was just made, and others may have judged before they could see it, although it is older than theirs.
+    /// It was just made, and others may have judged before they could see it, although it is older
+    /// than theirs.
     NewAndSlow,
     /// It had won.
     Settled,
@@ -181,7 +187,8 @@ pub(super) fn judge(
     let alive = others.iter().filter(|other| other.is_alive(timeout, here));
     let is_older = |other: &LiveClaim| other.claim.rank() < own.claim.rank();
     let wins = |other: &&&LiveClaim| match standing {
-        // A claim whose heartbeats had stopped may not come back to life over one that was made meanwhile.
+        // A claim whose heartbeats had stopped may not come back to life over one that was made
+        // meanwhile.
         _ if own.has_expired(timeout) => true,
         Standing::New => is_older(other),
         Standing::NewAndSlow => true,

@@ -24,7 +24,8 @@ pub struct ClaimOptions {
 /// Between two heartbeats, unless the timeout is so short that it must be less.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Where the ledger is slow, so many claims are made while others are at the same; one of them is left over in the end.
+/// Where the ledger is slow, so many claims are made while others are at the same; one of them is
+/// left over in the end.
 const TRIES: u32 = 8;
 
 /// A claim that won.
@@ -188,7 +189,8 @@ impl HeldClaim {
     /// Says that its process lives, unless another has taken over.
     ///
     /// # Errors
-    /// [`LedgerError::Superseded`]: this process has to stop. Any other error says nothing about the claim.
+    /// [`LedgerError::Superseded`]: this process has to stop. Any other error says nothing about
+    /// the claim.
     pub async fn beat(&self) -> Result<(), LedgerError> {
         let all = self.ledger.claims(&self.claim.key, &self.claim.claim_id).await?;
         match judge(

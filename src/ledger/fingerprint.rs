@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
-/// Named parts and what they are: the query of the source, the expression of a column, the type of another.
+/// Named parts and what they are: the query of the source, the expression of a column, the type of
+/// another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(BTreeMap<String, String>);

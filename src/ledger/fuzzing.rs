@@ -1,4 +1,5 @@
-//! What must hold for any bytes as a file of a ledger; see `fuzz/`. Not part of the crate's interface.
+//! What must hold for any bytes as a file of a ledger; see `fuzz/`. Not part of the crate's
+//! interface.
 
 #![expect(
     clippy::expect_used,

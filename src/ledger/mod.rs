@@ -1,13 +1,15 @@
 //! What was done of a load, and who is at it.
 //!
-//! A *load* is one filling of one partition of a target by one job. It has a row of its own ([`LoadRecord`]) and one for each of its chunks
-//! ([`ChunkRecord`]); every process that works on it holds a claim ([`Claim`]). The same content is kept in one of two places:
-//! in tables of ClickHouse (`tables/`), or in files (`files/`) where the user may not create tables.
+//! A *load* is one filling of one partition of a target by one job. It has a row of its own
+//! ([`LoadRecord`]) and one for each of its chunks ([`ChunkRecord`]); every process that works on
+//! it holds a claim ([`Claim`]). The same content is kept in one of two places: in tables of
+//! ClickHouse (`tables/`), or in files (`files/`) where the user may not create tables.
 //!
-//! Beside them lie, where that is permitted, figures of how a run went ([`LoadSample`]) and what comparisons found ([`Verification`]).
+//! Beside them lie, where that is permitted, figures of how a run went ([`LoadSample`]) and what
+//! comparisons found ([`Verification`]).
 //!
-//! This room knows records and claims. What a load is made of, when it is complete, and what is done again is decided in
-//! `load`.
+//! This room knows records and claims. What a load is made of, when it is complete, and what is
+//! done again is decided in `load`.
 
 mod claim;
 mod claiming;

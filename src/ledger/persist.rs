@@ -1,7 +1,8 @@
 //! Asking a ledger until it answers.
 //!
-//! An outage may last for as long as the patience allows. Refusals that may pass get less, and what the server refuses for good
-//! fails soon: at once before anything depends on it, after some more tries where what was done would not be written down.
+//! An outage may last for as long as the patience allows. Refusals that may pass get less, and what
+//! the server refuses for good fails soon: at once before anything depends on it, after some more
+//! tries where what was done would not be written down.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use super::LedgerError;
 use crate::clickhouse::ErrorClass;
 
-/// A server that answers, and refuses, is asked again for so long; one that does not answer, for as long as outages are waited for.
+/// A server that answers, and refuses, is asked again for so long; one that does not answer, for as
+/// long as outages are waited for.
 const REFUSALS: Duration = Duration::from_secs(30);
 /// What will hardly get better is tried so often where much depends on it.
 const HOPELESS_TRIES: u32 = 4;

@@ -1,7 +1,7 @@
 //! Which process holds a claim, and whether it is gone.
 //!
-//! From [proc(5)](https://man7.org/linux/man-pages/man5/proc.5.html). Where the system does not tell, nothing is ever taken for gone, and
-//! claims end by their age alone.
+//! From [proc(5)](https://man7.org/linux/man-pages/man5/proc.5.html). Where the system does not
+//! tell, nothing is ever taken for gone, and claims end by their age alone.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 pub struct ProcessIdentity {
     /// The machine's name, for people.
     pub host: String,
-    /// The boot of the machine and the namespace that process ids are of; empty where the system does not tell.
+    /// The boot of the machine and the namespace that process ids are of; empty where the system
+    /// does not tell.
     pub machine: String,
     /// The process id.
     pub pid: u32,
-    /// When the process was started, in clock ticks since the boot; a process id that is given out again has another start.
+    /// When the process was started, in clock ticks since the boot; a process id that is given out
+    /// again has another start.
     pub process_started: u64,
 }
 
@@ -44,7 +46,8 @@ impl ProcessIdentity {
         Self { host, machine, pid, process_started: started }
     }
 
-    /// Whether this process has certainly ended, seen from the machine of `here`. Of a process elsewhere nothing is certain.
+    /// Whether this process has certainly ended, seen from the machine of `here`. Of a process
+    /// elsewhere nothing is certain.
     pub fn is_gone(&self, here: &Self) -> bool {
         if self.machine.is_empty()
             || self.process_started == 0
@@ -71,7 +74,8 @@ enum Found {
     Unknown,
 }
 
-/// The start of a process: field 22 of its `stat`, behind the program's name in parentheses, which may contain anything.
+/// The start of a process: field 22 of its `stat`, behind the program's name in parentheses, which
+/// may contain anything.
 fn start_of(pid: u32) -> Found {
     let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(text) => text,

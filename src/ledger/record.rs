@@ -96,12 +96,14 @@ pub struct LoadRecord {
     pub server_version: String,
     /// When it began; `None` lets the ledger's clock say it.
     pub started_at: Option<Timestamp>,
-    /// When it was completed; where that is `None` and the status is completed, the ledger's clock says it.
+    /// When it was completed; where that is `None` and the status is completed, the ledger's clock
+    /// says it.
     pub completed_at: Option<Timestamp>,
 }
 
 impl LoadRecord {
-    /// Adds up what its chunks say, unless it has done so for good: what a load that is not at its end says of them is as old as its last end.
+    /// Adds up what its chunks say, unless it has done so for good: what a load that is not at its
+    /// end says of them is as old as its last end.
     pub fn catch_up(&mut self, chunks: &[ChunkRecord]) {
         if self.status != LoadStatus::Completed {
             self.add_up(chunks);

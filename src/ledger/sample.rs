@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// The figures of one process at one moment: one row of `load_samples`. A figure that is not known is `None`.
+/// The figures of one process at one moment: one row of `load_samples`. A figure that is not known
+/// is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadSample {
     /// The load.

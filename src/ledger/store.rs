@@ -24,7 +24,8 @@ enum Store {
 }
 
 impl Ledger {
-    /// A ledger at this place. Nothing is asked or created yet. Tables are in `database` of the connection's server.
+    /// A ledger at this place. Nothing is asked or created yet. Tables are in `database` of the
+    /// connection's server.
     pub fn new(location: &LedgerLocation, connection: &Connection, database: &str) -> Self {
         let store = match location {
             LedgerLocation::Tables => {
@@ -53,7 +54,8 @@ impl Ledger {
         }
     }
 
-    /// Makes what is missing of its tables or folders. Reading works without: what is not there is empty.
+    /// Makes what is missing of its tables or folders. Reading works without: what is not there is
+    /// empty.
     ///
     /// # Errors
     /// [`LedgerError::MayNotCreate`] among others.
@@ -64,7 +66,8 @@ impl Ledger {
         }
     }
 
-    /// The version of the load that counts, if there is one. Of several that were begun at once it is the oldest.
+    /// The version of the load that counts, if there is one. Of several that were begun at once it
+    /// is the oldest.
     pub async fn current_load(&self, key: &LoadKey) -> Result<Option<LoadRecord>, LedgerError> {
         let mut loads = self.current_loads(key).await?;
         loads.sort_by(|one, other| {
@@ -91,7 +94,8 @@ impl Ledger {
         }
     }
 
-    /// The claims on a load whose processes may still be at work; one of another host that was silent for longer than `timeout` is not.
+    /// The claims on a load whose processes may still be at work; one of another host that was
+    /// silent for longer than `timeout` is not.
     pub async fn at_work(
         &self,
         key: &LoadKey,
@@ -234,8 +238,9 @@ impl Ledger {
         }
     }
 
-    /// How long to wait between writing a claim and reading all back. A claim whose writing took longer than that gives way to others: they may not
-    /// have seen it. `None` where nobody can read while a claim is written.
+    /// How long to wait between writing a claim and reading all back. A claim whose writing took
+    /// longer than that gives way to others: they may not have seen it. `None` where nobody can
+    /// read while a claim is written.
     pub(super) fn settling(&self) -> Option<Duration> {
         match &self.store {
             Store::Tables(_) => Some(Duration::from_millis(250)),

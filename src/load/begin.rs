@@ -19,8 +19,9 @@ use crate::preflight::Preflight;
 const SETTLING: Duration = Duration::from_millis(250);
 
 impl Load {
-    /// Finds out what becomes of rows that are sent twice; then writes that the load has begun, with all of its chunks. Where another worker
-    /// has done so at the same time, joins that one. Gives what a person should know.
+    /// Finds out what becomes of rows that are sent twice; then writes that the load has begun,
+    /// with all of its chunks. Where another worker has done so at the same time, joins that one.
+    /// Gives what a person should know.
     ///
     /// # Errors
     /// [`LoadError::Repeats`], and those of the ledger.
@@ -37,7 +38,8 @@ impl Load {
         remarks.extend(self.look_around().await?);
         self.write_beginning().await?;
         if let Some(record) = &self.record {
-            // Planning may have taken long. From here on others see that this claim works on the run, and rows move.
+            // Planning may have taken long. From here on others see that this claim works on the
+            // run, and rows move.
             persist(record.options.patience, || record.claim.beat()).await?;
         }
         Ok(remarks)
@@ -87,7 +89,8 @@ impl Load {
     async fn write_beginning(&mut self) -> Result<(), LoadError> {
         let Some(record) = &mut self.record else { return Ok(()) };
         if record.load.started_at.is_some() {
-            // It is resumed. Its chunks say what is done; here it is only said that somebody is at it again.
+            // It is resumed. Its chunks say what is done; here it is only said that somebody is at
+            // it again.
             if record.load.status != LoadStatus::Started {
                 let chunks = record.chunks.clone();
                 record.write(LoadStatus::Started, "", &chunks).await?;
@@ -128,7 +131,8 @@ impl Load {
         self.adopt(current).await
     }
 
-    /// Another worker began the same load at the same time, and a little earlier: its run is the one that all work on.
+    /// Another worker began the same load at the same time, and a little earlier: its run is the
+    /// one that all work on.
     async fn adopt(&mut self, current: LoadRecord) -> Result<(), LoadError> {
         let Some(record) = &mut self.record else { return Ok(()) };
         tracing::info!(run = %current.run_id, "another worker has begun the load, this one joins it");

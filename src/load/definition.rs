@@ -1,4 +1,5 @@
-//! What decides a load's result: the statements, settings, types and keys, each under a name that people understand.
+//! What decides a load's result: the statements, settings, types and keys, each under a name that
+//! people understand.
 
 use crate::clickhouse::{Servers, TableSchema};
 use crate::job::statements::{self, Scope};
@@ -6,11 +7,12 @@ use crate::job::{BoundJob, SettingMap};
 use crate::ledger::{Fingerprint, LoadKey};
 use crate::pipeline::PipelineOptions;
 
-/// The part whose change is said, but does not forbid to go on: servers are updated while loads last.
+/// The part whose change is said, but does not forbid to go on: servers are updated while loads
+/// last.
 pub(super) const SERVER: &str = "the version of ClickHouse";
 
-/// The parts that decide which rows lie in which batch. They are in the definition where the target recognizes repeated batches, and count as long as
-/// some may come.
+/// The parts that decide which rows lie in which batch. They are in the definition where the target
+/// recognizes repeated batches, and count as long as some may come.
 pub(super) const BATCHES: [&str; 2] =
     ["the size of batches", "the memory for rows that are looked up late"];
 

@@ -1,4 +1,5 @@
-//! Writing down how many rows there will be as soon as they were counted, so that others see how far a load is. No failure in here disturbs the run.
+//! Writing down how many rows there will be as soon as they were counted, so that others see how
+//! far a load is. No failure in here disturbs the run.
 
 use std::sync::Arc;
 

@@ -11,7 +11,8 @@ use crate::ledger::{
 use crate::pipeline::Outcome;
 
 impl Load {
-    /// Judges what was done, completes the load if that was the last of it, and gives the claim back.
+    /// Judges what was done, completes the load if that was the last of it, and gives the claim
+    /// back.
     pub(super) async fn finish(&mut self, done: Done) -> Result<Ended, LoadError> {
         let ended = self.judge(done).await;
         let Some(record) = &mut self.record else { return ended };
@@ -85,7 +86,8 @@ impl Load {
         self.complete(&chunks).await
     }
 
-    /// Counts the source and completes the load. Two workers that finish at the same moment may both do so.
+    /// Counts the source and completes the load. Two workers that finish at the same moment may
+    /// both do so.
     async fn complete(&mut self, chunks: &[ChunkRecord]) -> Result<Ended, LoadError> {
         self.pipeline().sweep(&self.plan).await;
         let streamed = chunks.iter().map(|chunk| chunk.rows_read).sum();
@@ -104,7 +106,8 @@ impl Load {
     }
 }
 
-/// Writes how the run ended, unless other workers go on with it, or one of them has just completed it.
+/// Writes how the run ended, unless other workers go on with it, or one of them has just completed
+/// it.
 async fn note(record: &mut Record, status: LoadStatus, error: &str) -> Result<(), LedgerError> {
     let writing = async {
         if status == LoadStatus::Interrupted

@@ -1,5 +1,5 @@
-//! One load, from its beginning to its end: deciding what is left of it, claiming it, planning, running the pipeline, recording what
-//! becomes of each chunk, counting, completing.
+//! One load, from its beginning to its end: deciding what is left of it, claiming it, planning,
+//! running the pipeline, recording what becomes of each chunk, counting, completing.
 //!
 //! ```text
 //! prepare ─► already complete · refused (changed, or somebody is at it, or the insert does not fit) · no rows

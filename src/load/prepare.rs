@@ -26,10 +26,12 @@ pub enum Prepared {
     Ready(Box<Load>),
 }
 
-/// Finds out what is to be done, whether the server takes the inserts, claims it, and plans it. No row moves, and of the load itself nothing is written yet.
+/// Finds out what is to be done, whether the server takes the inserts, claims it, and plans it. No
+/// row moves, and of the load itself nothing is written yet.
 ///
 /// # Errors
-/// [`LoadError`]: somebody else is at it, it was begun with another definition, or something cannot be asked.
+/// [`LoadError`]: somebody else is at it, it was begun with another definition, or something cannot
+/// be asked.
 pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
     let Some(recording) = request.recording.clone() else {
         preflight(&request).await?;
@@ -210,7 +212,8 @@ fn judge(
     Ok(Found::Unfinished(load))
 }
 
-/// What has changed since a load was begun, so that a request with this definition would be refused.
+/// What has changed since a load was begun, so that a request with this definition would be
+/// refused.
 ///
 /// # Errors
 /// The ledger cannot be read.

@@ -1,4 +1,5 @@
-//! The part of a load that keeps the record: the ledger, this process's claim, and what was recorded before.
+//! The part of a load that keeps the record: the ledger, this process's claim, and what was
+//! recorded before.
 
 use std::sync::Arc;
 

@@ -25,7 +25,8 @@ pub struct LoadRequest {
     pub plan: PlanOptions,
     /// How the pipeline works.
     pub pipeline: PipelineOptions,
-    /// What is recorded, and where. `None`, as in a dry run, records nothing: the load begins from the beginning and excludes nobody.
+    /// What is recorded, and where. `None`, as in a dry run, records nothing: the load begins from
+    /// the beginning and excludes nobody.
     pub recording: Option<Recording>,
     /// Whether rows that are sent twice may stay twice in the target.
     pub allow_duplicates: bool,
@@ -64,7 +65,8 @@ pub struct Surroundings {
 }
 
 impl LoadRequest {
-    /// A load that nobody watches, that is not recorded and excludes nobody. The fields say what else there is.
+    /// A load that nobody watches, that is not recorded and excludes nobody. The fields say what
+    /// else there is.
     pub fn new(
         servers: Servers,
         server_version: String,
@@ -134,7 +136,8 @@ impl Recording {
     }
 }
 
-/// A new id for a run or a process: the seconds since 1970 and a random number, in hexadecimal, so that ids sort by time.
+/// A new id for a run or a process: the seconds since 1970 and a random number, in hexadecimal, so
+/// that ids sort by time.
 pub fn new_id() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     format!("{seconds:08x}{:08x}", rand::random::<u32>())

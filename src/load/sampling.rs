@@ -11,7 +11,8 @@ use super::request::{Observe, Surroundings};
 use crate::ledger::{Ledger, LedgerError, LoadSample, in_time};
 use crate::pipeline::{Counters, Snapshot};
 
-/// Between two samples, from the beginning of a run on; the last one counts for all that follow. A short run shall have a course as well.
+/// Between two samples, from the beginning of a run on; the last one counts for all that follow. A
+/// short run shall have a course as well.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),

@@ -1,11 +1,13 @@
 //! Bytes under 32-bit addresses, in chunks that never move.
 //!
-//! Each chunk is one bumpalo arena of a fixed size, so that growing never copies, and refusal of memory is an error
-//! instead of an abort. An address is the number of a chunk and an offset in it: half the size of a pointer, and
-//! checked on every use. What does not fit a chunk comfortably gets a chunk of its own, which can be given back alone.
+//! Each chunk is one bumpalo arena of a fixed size, so that growing never copies, and refusal of
+//! memory is an error instead of an abort. An address is the number of a chunk and an offset in it:
+//! half the size of a pointer, and checked on every use. What does not fit a chunk comfortably gets
+//! a chunk of its own, which can be given back alone.
 //!
-//! An arena does not know which of its bytes are still used: its owner says so with [`Arena::release`], asks
-//! [`Arena::wants_compaction`], and moves what it needs into a new arena with [`Arena::move_from`].
+//! An arena does not know which of its bytes are still used: its owner says so with
+//! [`Arena::release`], asks [`Arena::wants_compaction`], and moves what it needs into a new arena
+//! with [`Arena::move_from`].
 
 use super::LookupError;
 use super::chunk::Chunk;
@@ -103,7 +105,8 @@ impl Arena {
         Ok(address)
     }
 
-    /// The stored bytes from `address` to the end of its chunk; whoever stored them knows where they end.
+    /// The stored bytes from `address` to the end of its chunk; whoever stored them knows where
+    /// they end.
     #[inline]
     pub(super) fn bytes_at(&self, address: Address) -> Option<&[u8]> {
         let (index, offset) = place(address);
@@ -131,7 +134,8 @@ impl Arena {
         target.map(|target| target.copy_from_slice(slice)).is_some()
     }
 
-    /// Says that `length` bytes at `address` are no longer needed; `whole` if that is the slice as it was stored.
+    /// Says that `length` bytes at `address` are no longer needed; `whole` if that is the slice as
+    /// it was stored.
     pub(super) fn release(&mut self, address: Address, length: usize, whole: bool) {
         let (index, _) = place(address);
         match self.chunks.get_mut(index) {
@@ -143,7 +147,8 @@ impl Arena {
         }
     }
 
-    /// Whether so much is released that the rest should be moved to a new arena: more than a quarter.
+    /// Whether so much is released that the rest should be moved to a new arena: more than a
+    /// quarter.
     pub(super) fn wants_compaction(&self) -> bool {
         self.released > COMPACTION_FLOOR && self.released > self.used / 4
     }

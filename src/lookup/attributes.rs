@@ -6,8 +6,8 @@
 //! 0                     the end
 //! ```
 //!
-//! Columns matter only for where a value begins and ends. What comes back is all of them one after the other, exactly
-//! as they were given.
+//! Columns matter only for where a value begins and ends. What comes back is all of them one after
+//! the other, exactly as they were given.
 
 use super::LookupError;
 use super::dictionary::Dictionary;
@@ -17,7 +17,8 @@ use super::varint;
 /// The end of the tokens.
 const END: u8 = 0;
 
-/// Columns up to this many bytes are never looked for among the values: that would cost more than they take.
+/// Columns up to this many bytes are never looked for among the values: that would cost more than
+/// they take.
 pub(super) const INLINE_BYTES: usize = 8;
 
 /// One token of a record.

@@ -1,7 +1,7 @@
 //! One piece of memory of an arena.
 //!
-//! The only place of the room that holds memory by a pointer: bumpalo lends its memory for as long as it is borrowed itself,
-//! and a chunk wants to own both.
+//! The only place of the room that holds memory by a pointer: bumpalo lends its memory for as long
+//! as it is borrowed itself, and a chunk wants to own both.
 
 use std::ptr::NonNull;
 
@@ -22,13 +22,15 @@ pub(super) struct Chunk {
     owner: Bump,
 }
 
-// SAFETY: a chunk is the only holder of its memory: `memory` points into the chunk that `owner` allocated and handed
-// out exactly once, and neither pointer leaves this type other than as a borrow of the chunk. Moving it to another
-// thread moves memory and owner together; `Bump` itself is `Send`.
+// SAFETY: a chunk is the only holder of its memory: `memory` points into the chunk that `owner`
+// allocated and handed out exactly once, and neither pointer leaves this type other than as a
+// borrow of the chunk. Moving it to another thread moves memory and owner together; `Bump` itself
+// is `Send`.
 unsafe impl Send for Chunk {}
-// SAFETY: through `&Chunk` only `bytes` and numbers can be reached: plain reads of initialised bytes, which change
-// only through `&mut Chunk`. `Bump` is not `Sync` because `&Bump` can allocate; the only use of `owner` through a
-// shared borrow is reading its allocated size, which writes nothing.
+// SAFETY: through `&Chunk` only `bytes` and numbers can be reached: plain reads of initialised
+// bytes, which change only through `&mut Chunk`. `Bump` is not `Sync` because `&Bump` can allocate;
+// the only use of `owner` through a shared borrow is reading its allocated size, which writes
+// nothing.
 unsafe impl Sync for Chunk {}
 
 impl Chunk {
@@ -58,9 +60,10 @@ impl Chunk {
     /// All bytes, those that are not stored included.
     #[inline]
     fn bytes(&self) -> &[u8] {
-        // SAFETY: `memory` is the whole slice that `owner` handed out (initialised, exclusively ours; or the empty
-        // slice). `owner` is neither reset nor asked again, and moving it does not move its memory, so the slice
-        // lives as long as `self`, whose borrow the result carries.
+        // SAFETY: `memory` is the whole slice that `owner` handed out (initialised, exclusively
+        // ours; or the empty slice). `owner` is neither reset nor asked again, and moving it does
+        // not move its memory, so the slice lives as long as `self`, whose borrow the result
+        // carries.
         unsafe { self.memory.as_ref() }
     }
 

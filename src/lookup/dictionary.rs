@@ -1,11 +1,12 @@
 //! Finds out whether a value is stored already, and forgets values that nobody uses.
 //!
-//! Each value counts its users in one byte. A count that reaches 255 stays there: such a value is kept for as long
-//! as the map is even if all of its users go, which costs at most one byte for every 255 that storing it once has saved.
+//! Each value counts its users in one byte. A count that reaches 255 stays there: such a value is
+//! kept for as long as the map is even if all of its users go, which costs at most one byte for
+//! every 255 that storing it once has saved.
 //!
-//! Long values always get a number. A short one takes hardly more than the table behind a number does, and gets one
-//! only where its column's values repeat: each column begins with some credit, pays for every short value that is
-//! new, and earns with every one that is not.
+//! Long values always get a number. A short one takes hardly more than the table behind a number
+//! does, and gets one only where its column's values repeat: each column begins with some credit,
+//! pays for every short value that is new, and earns with every one that is not.
 
 use super::LookupError;
 use super::arena::ArenaError;
@@ -14,7 +15,8 @@ use super::prefetch::prefetch_line;
 use super::table::{Place, PlaceTable};
 use super::values::{ValueId, Values};
 
-/// The index grows in 64 steps instead of one, so that growing needs little memory beside what is there.
+/// The index grows in 64 steps instead of one, so that growing needs little memory beside what is
+/// there.
 const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
 
@@ -45,7 +47,8 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// An empty dictionary for the values of so many columns, that never holds more than `limit` of them.
+    /// An empty dictionary for the values of so many columns, that never holds more than `limit` of
+    /// them.
     pub(super) fn with_limit(columns: usize, limit: usize) -> Self {
         Self {
             hasher: ByteHasher::default(),
@@ -90,7 +93,8 @@ impl Dictionary {
         }
     }
 
-    /// The number of the value that probably is the one with this hash. Asks for the memory that says where it stands.
+    /// The number of the value that probably is the one with this hash. Asks for the memory that
+    /// says where it stands.
     #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<ValueId> {
         let id = self.index.get(shard_of(hash, SHARD_BITS))?.find(hash, |_| true)?;
@@ -113,7 +117,8 @@ impl Dictionary {
 
     /// The number of `value` with one more user, or `None` if it is better stored elsewhere.
     ///
-    /// `hash` is its hash, `guess` a number that it may have, `column` the column that it stands in.
+    /// `hash` is its hash, `guess` a number that it may have, `column` the column that it stands
+    /// in.
     #[inline]
     pub(super) fn intern(
         &mut self,

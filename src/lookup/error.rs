@@ -4,8 +4,8 @@ use thiserror::Error;
 
 /// Why a row could not be kept, or an answer not be given.
 ///
-/// A map that returned an error from [`insert`](super::LookupMap::insert) is still consistent: the row that failed
-/// is not in it, every other row is.
+/// A map that returned an error from [`insert`](super::LookupMap::insert) is still consistent: the
+/// row that failed is not in it, every other row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LookupError {
     /// The row has another number of columns than the map was made for.

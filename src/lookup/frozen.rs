@@ -23,7 +23,8 @@ pub struct Found {
 
 /// Keys and the attributes of their newest version.
 ///
-/// Made by [`LookupMap::freeze`](super::LookupMap::freeze). `Send` and `Sync`: share it in an `Arc`.
+/// Made by [`LookupMap::freeze`](super::LookupMap::freeze). `Send` and `Sync`: share it in an
+/// `Arc`.
 pub struct FrozenLookupMap {
     hasher: ByteHasher,
     prefixes: FrozenPrefixes,
@@ -84,8 +85,9 @@ impl FrozenLookupMap {
 
     /// Looks up many keys, and writes the answer of each to the same place in `out`.
     ///
-    /// Faster than one [`find`](Self::find) after the other: the memory that the keys of a group need is asked for
-    /// before any of it is waited for. Keys beyond the end of `out` are not looked up.
+    /// Faster than one [`find`](Self::find) after the other: the memory that the keys of a group
+    /// need is asked for before any of it is waited for. Keys beyond the end of `out` are not
+    /// looked up.
     pub fn find_group(&self, keys: &[&[u8]], out: &mut [Option<Found>]) {
         for (keys, out) in keys.chunks(GROUP).zip(out.chunks_mut(GROUP)) {
             self.find_one_group(keys, out);
@@ -142,10 +144,12 @@ impl FrozenLookupMap {
         }
     }
 
-    /// Appends the attributes of an answer: the RowBinary bytes of the columns, exactly as they were given.
+    /// Appends the attributes of an answer: the RowBinary bytes of the columns, exactly as they
+    /// were given.
     ///
     /// # Errors
-    /// [`LookupError::ForeignResult`] if another map gave the answer and this one notices; nothing is appended then.
+    /// [`LookupError::ForeignResult`] if another map gave the answer and this one notices; nothing
+    /// is appended then.
     #[inline]
     pub fn append_to(&self, found: Found, out: &mut Vec<u8>) -> Result<(), LookupError> {
         self.tokens(found)
@@ -153,7 +157,8 @@ impl FrozenLookupMap {
             .ok_or(LookupError::ForeignResult)
     }
 
-    /// How many bytes [`append_to`](Self::append_to) would append; about as much work as appending them.
+    /// How many bytes [`append_to`](Self::append_to) would append; about as much work as appending
+    /// them.
     ///
     /// # Errors
     /// [`LookupError::ForeignResult`] as for [`append_to`](Self::append_to).

@@ -1,4 +1,5 @@
-//! What must hold for any bytes as rows of a lookup query; see `fuzz/`. Not part of the crate's interface.
+//! What must hold for any bytes as rows of a lookup query; see `fuzz/`. Not part of the crate's
+//! interface.
 
 #![expect(
     clippy::expect_used,
@@ -28,8 +29,8 @@ const ATTRIBUTES: [&[&str]; 4] = [
     &["Map(String, UInt8)", "UInt32", "String"],
 ];
 
-/// Any bytes, as rows to look up, are loaded alike in one piece and in many, and every key finds its greatest (version, deleted,
-/// attributes), by a model that keeps them all.
+/// Any bytes, as rows to look up, are loaded alike in one piece and in many, and every key finds
+/// its greatest (version, deleted, attributes), by a model that keeps them all.
 pub fn lookup_rows(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;

@@ -1,9 +1,10 @@
 //! The keyed hash that finds keys and values; it never decides whether two of them are the same.
 //!
-//! Keys are users' data, so the hash must not be one whose collisions can be prepared in advance: foldhash takes a
-//! seed that is drawn anew for each map, and its "quality" finish makes all bits of the result good enough to choose
-//! a shard, a bucket and a tag from different bits of one number. Nothing that an outsider sees depends on the seed,
-//! so it cannot be learnt by asking. Hashes are never stored and never leave the process.
+//! Keys are users' data, so the hash must not be one whose collisions can be prepared in advance:
+//! foldhash takes a seed that is drawn anew for each map, and its "quality" finish makes all bits
+//! of the result good enough to choose a shard, a bucket and a tag from different bits of one
+//! number. Nothing that an outsider sees depends on the seed, so it cannot be learnt by asking.
+//! Hashes are never stored and never leave the process.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -39,7 +40,8 @@ impl ByteHasher {
 
 /// Which of `2^bits` shards a hash belongs to.
 ///
-/// The bits directly below the seven that hashbrown keeps as a tag: it takes its buckets from the lowest.
+/// The bits directly below the seven that hashbrown keeps as a tag: it takes its buckets from the
+/// lowest.
 #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
 #[inline]
 pub(super) fn shard_of(hash: u64, bits: u32) -> usize {

@@ -1,14 +1,15 @@
 //! Texts of 32 lower-case hexadecimal digits, with or without the dashes of a UUID, in 16 bytes.
 //!
-//! Both directions work on eight digits at a time, without branches.
-//! Only texts that come back exactly as they were are packed; upper case, other dashes and other lengths are not.
+//! Both directions work on eight digits at a time, without branches. Only texts that come back
+//! exactly as they were are packed; upper case, other dashes and other lengths are not.
 
 #![expect(clippy::indexing_slicing, reason = "constant ranges inside arrays")]
 
 /// The 32 digits of a text.
 type Digits = [u8; 32];
 
-/// Where the groups of a UUID's digits stand in its text and among the digits: text start, digit start, length.
+/// Where the groups of a UUID's digits stand in its text and among the digits: text start, digit
+/// start, length.
 const UUID_GROUPS: [(usize, usize, usize); 5] =
     [(0, 0, 8), (9, 8, 4), (14, 12, 4), (19, 16, 4), (24, 20, 12)];
 
@@ -76,7 +77,8 @@ pub(super) fn is_digits(packed: &[u8; 16], digits: &Digits) -> bool {
 
 /// Whether `text` is what [`pack_uuid`] has packed.
 ///
-/// The text is not put together to be compared: reading back small pieces that were just written stalls the processor.
+/// The text is not put together to be compared: reading back small pieces that were just written
+/// stalls the processor.
 #[inline]
 pub(super) fn is_uuid(packed: &[u8; 16], text: &[u8; 36]) -> bool {
     let [first, second, third, fourth] = unpacked(packed);

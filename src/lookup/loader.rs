@@ -1,7 +1,8 @@
 //! Filling the map from a stream of RowBinary rows.
 //!
-//! A row is: the key columns, the version if there is one, the deleted flag (a `Bool`) if there is one, the attribute columns, and one
-//! byte that ends it. Where the bytes come from, and what happens when they end too early, is left to the caller.
+//! A row is: the key columns, the version if there is one, the deleted flag (a `Bool`) if there is
+//! one, the attribute columns, and one byte that ends it. Where the bytes come from, and what
+//! happens when they end too early, is left to the caller.
 
 use std::sync::Arc;
 
@@ -15,9 +16,11 @@ use crate::rowbinary::{
 pub struct LoaderShape {
     /// How many leading columns are the key.
     pub key_columns: usize,
-    /// Positions of key columns that can be NULL. A row with a NULL in its key can never be found, and is not kept.
+    /// Positions of key columns that can be NULL. A row with a NULL in its key can never be found,
+    /// and is not kept.
     pub nullable_keys: Vec<usize>,
-    /// How the version column is ordered, if there is one. Without one, all versions count as equally new.
+    /// How the version column is ordered, if there is one. Without one, all versions count as
+    /// equally new.
     pub version: Option<VersionEncoding>,
     /// Whether there is a deleted flag.
     pub deleted: bool,
@@ -74,7 +77,8 @@ impl Loader {
         self.framer.finish()
     }
 
-    /// Prepares for the stream to begin again; what is in the map stays, and coming again changes nothing.
+    /// Prepares for the stream to begin again; what is in the map stays, and coming again changes
+    /// nothing.
     pub fn rewind(&mut self) {
         self.framer = RowFramer::new(self.layout.clone(), self.max_row_bytes);
         self.rows = 0;
@@ -169,7 +173,8 @@ mod tests {
     use super::*;
     use crate::rowbinary::DataType;
 
-    /// Rows of a key that can be NULL, a version, a deleted flag, an attribute and the byte that ends the row.
+    /// Rows of a key that can be NULL, a version, a deleted flag, an attribute and the byte that
+    /// ends the row.
     fn load(rows: &[&[u8]]) -> FrozenLookupMap {
         let types = ["Nullable(UInt8)", "UInt16", "Bool", "String", "UInt8"];
         let columns: Vec<_> =

@@ -90,7 +90,8 @@ impl LookupMap {
         }
     }
 
-    /// An empty map in which hashes have none of these bits: with all of them, every key and value collides.
+    /// An empty map in which hashes have none of these bits: with all of them, every key and value
+    /// collides.
     #[cfg(test)]
     pub(super) fn with_poor_hashes(shape: MapShape, cleared: u64) -> Self {
         let hasher = ByteHasher::without(cleared);
@@ -116,13 +117,15 @@ impl LookupMap {
 
     /// Adds a row, unless a greater one with its key is there; takes the place of a lesser one.
     ///
-    /// Rows are ordered by version, then deleted above not deleted, then the bytes of all attributes: the result
-    /// does not depend on the order in which rows come. The arguments are those of [`LookupRow`].
+    /// Rows are ordered by version, then deleted above not deleted, then the bytes of all
+    /// attributes: the result does not depend on the order in which rows come. The arguments are
+    /// those of [`LookupRow`].
     ///
     /// # Errors
-    /// [`LookupError::ColumnCount`], [`LookupError::ColumnEnds`] and [`LookupError::RowTooLarge`] for a row that is
-    /// not what the map was made for; [`LookupError::Full`] and [`LookupError::OutOfMemory`]. A row that is refused
-    /// is not in the map; after [`LookupError::OutOfMemory`] the map should be dropped.
+    /// [`LookupError::ColumnCount`], [`LookupError::ColumnEnds`] and [`LookupError::RowTooLarge`]
+    /// for a row that is not what the map was made for; [`LookupError::Full`] and
+    /// [`LookupError::OutOfMemory`]. A row that is refused is not in the map; after
+    /// [`LookupError::OutOfMemory`] the map should be dropped.
     pub fn insert(
         &mut self,
         key: &[u8],
@@ -145,11 +148,12 @@ impl LookupMap {
         done
     }
 
-    /// Adds many rows, as [`insert`](Self::insert) does one after the other, but faster: the memory that a group of
-    /// rows needs is asked for before any of it is waited for.
+    /// Adds many rows, as [`insert`](Self::insert) does one after the other, but faster: the memory
+    /// that a group of rows needs is asked for before any of it is waited for.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert). The rows before the one that is refused are in the map, those behind it are not.
+    /// As [`insert`](Self::insert). The rows before the one that is refused are in the map, those
+    /// behind it are not.
     pub fn insert_group(&mut self, rows: &[LookupRow<'_>]) -> Result<(), LookupError> {
         rows.chunks(INSERT_GROUP).try_for_each(|rows| {
             let mut hints = std::mem::take(&mut self.hints);
@@ -348,8 +352,8 @@ impl LookupMap {
         self.rows - self.deleted_rows
     }
 
-    /// Bytes that the allocator gave: chunks, tables and lists. Takes time with the number of chunks, so not to be
-    /// asked for each row.
+    /// Bytes that the allocator gave: chunks, tables and lists. Takes time with the number of
+    /// chunks, so not to be asked for each row.
     pub fn memory_bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::allocated_bytes).sum();
         size_of::<Self>()

@@ -1,9 +1,10 @@
 //! A record's key, in fewer bytes than it came with.
 //!
-//! A key is the RowBinary bytes of its columns, one after the other. All columns but the last are the **prefix**
-//! (a project id), which few keys do not share, and which gets a number. The last column is the **tail**: a String
-//! that is the text of a lower-case UUID, or of 32 lower-case hexadecimal digits, takes 16 bytes; anything else is kept as it
-//! is. The form is a part of the head byte, so that different texts never have the same packed bytes.
+//! A key is the RowBinary bytes of its columns, one after the other. All columns but the last are
+//! the **prefix** (a project id), which few keys do not share, and which gets a number. The last
+//! column is the **tail**: a String that is the text of a lower-case UUID, or of 32 lower-case
+//! hexadecimal digits, takes 16 bytes; anything else is kept as it is. The form is a part of the
+//! head byte, so that different texts never have the same packed bytes.
 //!
 //! ```text
 //! head byte                    bits 0-1: form of the tail, bit 2: deleted, bits 3-7: prefix number, 31 = see below
@@ -11,7 +12,8 @@
 //! 16 bytes | varint, bytes     the tail
 //! ```
 //!
-//! Two keys are the same if and only if their unpacked bytes are: [`PackedKey::is`] compares all of them.
+//! Two keys are the same if and only if their unpacked bytes are: [`PackedKey::is`] compares all of
+//! them.
 
 use super::hex_text;
 use super::values::{ValueId, Values};

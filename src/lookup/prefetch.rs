@@ -17,8 +17,8 @@ pub(super) fn prefetch_line<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that the program sees and never faults, whatever the address is; every
-        // x86_64 processor has it.
+        // SAFETY: a prefetch reads nothing that the program sees and never faults, whatever the
+        // address is; every x86_64 processor has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]

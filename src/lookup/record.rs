@@ -4,7 +4,8 @@
 //! while loading    key, deleted flag (packed_key) │ varint: version │ tokens (attributes), none if deleted
 //! when frozen      key │ tokens
 //! ```
-//! The version is the difference to the first version that the map saw, with its sign in the lowest bit.
+//! The version is the difference to the first version that the map saw, with its sign in the lowest
+//! bit.
 
 use super::attributes;
 use super::packed_key::{self, PackedKey};

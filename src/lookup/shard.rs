@@ -1,6 +1,8 @@
-//! One of the parts that a map's keys are divided into: a table of addresses and the records they lead to.
+//! One of the parts that a map's keys are divided into: a table of addresses and the records they
+//! lead to.
 //!
-//! A part grows, and is compacted, alone: what the map needs for that at its peak is one part of many.
+//! A part grows, and is compacted, alone: what the map needs for that at its peak is one part of
+//! many.
 
 use super::LookupError;
 use super::arena::{Address, Arena, ArenaError};
@@ -81,8 +83,8 @@ impl Shard {
         failed.map_or(Ok(()), |error| Err(into_lookup_error(error)))
     }
 
-    /// Rewrites every record as `convert` wants it, which appends to an empty buffer and says whether the record is
-    /// to be kept.
+    /// Rewrites every record as `convert` wants it, which appends to an empty buffer and says
+    /// whether the record is to be kept.
     pub(super) fn freeze(
         &mut self,
         convert: impl Fn(&[u8], &mut Vec<u8>) -> Option<bool>,

@@ -1,15 +1,17 @@
 //! A hash table from hashes to 32-bit places, for things that are kept elsewhere.
 //!
-//! An entry is a place and 32 bits of the hash. Those bits are enough to tell nearly all other things apart without
-//! looking at them, and to grow the table without reading a single one of them again. Whether a thing is the one
-//! that is looked for is always decided by the caller, by comparing all of its bytes.
+//! An entry is a place and 32 bits of the hash. Those bits are enough to tell nearly all other
+//! things apart without looking at them, and to grow the table without reading a single one of them
+//! again. Whether a thing is the one that is looked for is always decided by the caller, by
+//! comparing all of its bytes.
 
 use hashbrown::HashTable;
 
 use super::LookupError;
 use super::prefetch::prefetch_line;
 
-/// Bits of a hash that choose a bucket. A table with more buckets than that still works, with longer searches.
+/// Bits of a hash that choose a bucket. A table with more buckets than that still works, with
+/// longer searches.
 const BUCKET_BITS: u32 = 25;
 const BUCKET_MASK: u64 = (1 << BUCKET_BITS) - 1;
 /// hashbrown compares the topmost seven bits of a hash before it looks at an entry.
@@ -121,8 +123,9 @@ impl PlaceTable {
 
     /// Asks for the memory that [`find`](Self::find) will read first.
     ///
-    /// This knows how hashbrown lays a table out (entries downwards and tags upwards from one place, searched from
-    /// `hash % buckets` on). Were that to change, the wrong memory would be asked for, which is slow and nothing else.
+    /// This knows how hashbrown lays a table out (entries downwards and tags upwards from one
+    /// place, searched from `hash % buckets` on). Were that to change, the wrong memory would be
+    /// asked for, which is slow and nothing else.
     #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {

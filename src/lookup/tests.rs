@@ -210,7 +210,8 @@ proptest! {
             model.insert(row);
         }
 
-        // With all bits of the hash, and with so few that most keys or all of them, and all values, collide.
+        // With all bits of the hash, and with so few that most keys or all of them, and all values,
+        // collide.
         for cleared in [0, u64::MAX << 2, u64::MAX] {
             let (first, second) = rows.split_at(one_by_one.min(rows.len()));
             let mut map = LookupMap::with_poor_hashes(SHAPE, cleared);
@@ -351,8 +352,8 @@ fn old_versions_leave_no_bytes_behind() {
         insert_group(&mut map, &rows);
         let mut fresh = LookupMap::new(SHAPE);
         insert_group(&mut fresh, &rows);
-        // Every shard may keep 8 KiB before it is worth a compaction, and how keys fall into shards differs from map to map. All
-        // versions together would take 20 MB.
+        // Every shard may keep 8 KiB before it is worth a compaction, and how keys fall into shards
+        // differs from map to map. All versions together would take 20 MB.
         let bound = fresh.memory_bytes() * 3 + (2 << 20);
         assert!(
             map.memory_bytes() < bound,

@@ -1,7 +1,7 @@
 //! Byte strings stored once each, under small numbers.
 //!
-//! [`Values`] is what a lookup needs: number → bytes. Finding the number of some bytes, and counting who still uses
-//! them, is the work of [`Dictionary`](super::dictionary::Dictionary).
+//! [`Values`] is what a lookup needs: number → bytes. Finding the number of some bytes, and
+//! counting who still uses them, is the work of [`Dictionary`](super::dictionary::Dictionary).
 
 use super::arena::{Address, Arena, ArenaError, Chunks};
 use super::prefetch::{prefetch, prefetch_line};
@@ -16,8 +16,8 @@ const PAGE_VALUES: usize = 1 << PAGE_BITS;
 
 /// A page of values with consecutive numbers.
 ///
-/// Its arena cannot run out of addresses: each of 65,536 values takes at most one chunk of its own, or a quarter of a
-/// chunk, and there are 131,072 chunks.
+/// Its arena cannot run out of addresses: each of 65,536 values takes at most one chunk of its own,
+/// or a quarter of a chunk, and there are 131,072 chunks.
 #[derive(Default)]
 struct Page {
     arena: Arena,
@@ -99,8 +99,8 @@ impl Values {
 
     /// Says that the bytes of a value are no longer needed, and gives memory back if that pays.
     ///
-    /// `is_used` tells for each number of the same page whether it still counts. The number's slot may then hold
-    /// anything (see [`set_slot`](Self::set_slot)) until it is given away again.
+    /// `is_used` tells for each number of the same page whether it still counts. The number's slot
+    /// may then hold anything (see [`set_slot`](Self::set_slot)) until it is given away again.
     pub(super) fn release(
         &mut self,
         id: ValueId,

@@ -1,7 +1,8 @@
-//! Whole numbers in as few bytes as they need: seven bits a byte, lowest first, the top bit saying that more follow.
+//! Whole numbers in as few bytes as they need: seven bits a byte, lowest first, the top bit saying
+//! that more follow.
 //!
-//! The same encoding as `ClickHouse`'s
-//! [variable-length integers](https://clickhouse.com/docs/interfaces/formats/RowBinary), used here for the map's own
+//! The same encoding as `ClickHouse`'s [variable-length
+//! integers](https://clickhouse.com/docs/interfaces/formats/RowBinary), used here for the map's own
 //! records; it reads nothing that came from outside.
 
 /// The most bytes that one number takes.
@@ -45,7 +46,8 @@ pub(super) fn write(value: u64, out: &mut Vec<u8>) {
         out.push(byte);
         return;
     }
-    // All ten bytes and then less: a copy of fixed length is a few instructions, another one a call.
+    // All ten bytes and then less: a copy of fixed length is a few instructions, another one a
+    // call.
     let encoded = Encoded::new(value);
     let end = out.len() + encoded.length;
     out.extend_from_slice(&encoded.bytes);

@@ -58,7 +58,8 @@ pub enum MetricsError {
 }
 
 impl Exporter {
-    /// Begins to listen and writes the file for the first time, so that what cannot be done is known before anything else is.
+    /// Begins to listen and writes the file for the first time, so that what cannot be done is
+    /// known before anything else is.
     ///
     /// # Errors
     /// [`MetricsError`].

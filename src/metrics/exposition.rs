@@ -1,5 +1,5 @@
-//! The text format of Prometheus, version 0.0.4: see
-//! [exposition formats](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format).
+//! The text format of Prometheus, version 0.0.4: see [exposition
+//! formats](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format).
 
 use std::fmt::{Display, Write};
 
@@ -37,7 +37,8 @@ impl Exposition {
         Self { text: String::with_capacity(16 << 10), common: written(labels) }
     }
 
-    /// Begins a family. Its name is written behind `clickhouse_backfill_`, and one without samples is known all the same.
+    /// Begins a family. Its name is written behind `clickhouse_backfill_`, and one without samples
+    /// is known all the same.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -82,8 +83,8 @@ impl Family<'_> {
         self
     }
 
-    /// A histogram: how many were at most as large as each bound, beside those in the buckets before, and how many were larger than all; and
-    /// the sum of all.
+    /// A histogram: how many were at most as large as each bound, beside those in the buckets
+    /// before, and how many were larger than all; and the sum of all.
     pub fn histogram(&mut self, buckets: &[(f64, u64)], larger: u64, sum: f64) {
         let mut total = 0;
         let bounds = buckets

@@ -1,7 +1,8 @@
-//! All figures, each with its name, its kind and what it means. README has the same in a table, and `grafana/` shows them; tests hold the
-//! three together.
+//! All figures, each with its name, its kind and what it means. README has the same in a table, and
+//! `grafana/` shows them; tests hold the three together.
 //!
-//! Names and units follow Prometheus's [conventions](https://prometheus.io/docs/practices/naming/): base units, and `_total` where a counter only grows.
+//! Names and units follow Prometheus's [conventions](https://prometheus.io/docs/practices/naming/):
+//! base units, and `_total` where a counter only grows.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -33,8 +33,9 @@ impl MetricsFile {
     }
 }
 
-/// Writes the text to a file beside it, which then takes its place: whoever reads sees the old figures or the new ones. The name of the file
-/// beside does not end in `.prom`, so that the collector does not read it.
+/// Writes the text to a file beside it, which then takes its place: whoever reads sees the old
+/// figures or the new ones. The name of the file beside does not end in `.prom`, so that the
+/// collector does not read it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));

@@ -73,8 +73,9 @@ impl Observed {
     }
 }
 
-/// Sums that only grow, made of counters that are read one after the other: of an attempt that is given up at that moment, rows may be missing
-/// on both sides, and a counter that goes back looks like a process that was started again.
+/// Sums that only grow, made of counters that are read one after the other: of an attempt that is
+/// given up at that moment, rows may be missing on both sides, and a counter that goes back looks
+/// like a process that was started again.
 #[derive(Debug, Default)]
 pub(super) struct Greatest {
     pub inserted_rows: Peak,

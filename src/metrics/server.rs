@@ -1,4 +1,5 @@
-//! The page that Prometheus scrapes. Whoever asks slowly, asks for nonsense, or asks too much is cut off; the run goes on.
+//! The page that Prometheus scrapes. Whoever asks slowly, asks for nonsense, or asks too much is
+//! cut off; the run goes on.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! What the server is asked: one SELECT for each system table, all with the columns `figure`, `value` and `note`, so that they can be asked
-//! together, or one by one where a user may not read all of them.
+//! What the server is asked: one SELECT for each system table, all with the columns `figure`,
+//! `value` and `note`, so that they can be asked together, or one by one where a user may not read
+//! all of them.
 
 use serde::Deserialize;
 
@@ -19,7 +20,8 @@ pub(super) struct Answer {
 pub(super) fn questions(watched: &Watched, seconds: u64) -> Vec<String> {
     let (database, table) =
         (quote_literal(&watched.table.database), quote_literal(&watched.table.table));
-    // Parts of other partitions are not this run's doing. Where it is not known which it fills, they show by their parts' age.
+    // Parts of other partitions are not this run's doing. Where it is not known which it fills,
+    // they show by their parts' age.
     let filled = match &watched.partition_id {
         Some(id) => format!("partition_id = {}", quote_literal(id)),
         None => format!("max(modification_time) >= now() - {seconds}"),

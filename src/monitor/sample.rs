@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::units::counted;
 
-/// The figures of one moment. Each is `None` where it is not known: it may not be read, or the server has no such thing.
+/// The figures of one moment. Each is `None` where it is not known: it may not be read, or the
+/// server has no such thing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sample {
     /// When it was taken, by this machine's clock; as JSON, seconds since 1970.
@@ -16,10 +17,12 @@ pub struct Sample {
     /// Of the target's partitions that are being written to, the one with the most active parts.
     pub parts: Option<PartitionParts>,
     /// From so many parts of one partition on, the server slows inserts down
-    /// ([`parts_to_delay_insert`](https://clickhouse.com/docs/operations/settings/merge-tree-settings#parts_to_delay_insert)); 0 means never.
+    /// ([`parts_to_delay_insert`](https://clickhouse.com/docs/operations/settings/merge-tree-settings#parts_to_delay_insert));
+    /// 0 means never.
     pub parts_to_delay_insert: Option<u64>,
     /// From so many on, it refuses them
-    /// ([`parts_to_throw_insert`](https://clickhouse.com/docs/operations/settings/merge-tree-settings#parts_to_throw_insert)); 0 means never.
+    /// ([`parts_to_throw_insert`](https://clickhouse.com/docs/operations/settings/merge-tree-settings#parts_to_throw_insert));
+    /// 0 means never.
     pub parts_to_throw_insert: Option<u64>,
     /// Inserts that the server slows down at this moment, of anybody, because of too many parts.
     pub delayed_inserts: Option<u64>,

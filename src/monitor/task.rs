@@ -22,7 +22,8 @@ pub struct Watched {
     pub table: TableName,
     /// Its engine.
     pub engine: String,
-    /// The id of the partition that is filled, where there is one; else all count that are written to.
+    /// The id of the partition that is filled, where there is one; else all count that are written
+    /// to.
     pub partition_id: Option<String>,
 }
 

@@ -11,7 +11,8 @@ use super::output::Output;
 
 /// Takes rows, and gives blocks.
 ///
-/// A builder is used for one block after the other: the columns' buffers of the next are made as large as those of the last.
+/// A builder is used for one block after the other: the columns' buffers of the next are made as
+/// large as those of the last.
 #[derive(Debug)]
 pub struct BlockBuilder {
     layout: Arc<NativeLayout>,
@@ -36,8 +37,9 @@ impl BlockBuilder {
         self.rows
     }
 
-    /// The bytes of these rows in RowBinary. In a block they take about as many: for each row, up to 8 more for an
-    /// array, and the bytes of a value for each NULL, but fewer for a `LowCardinality`.
+    /// The bytes of these rows in RowBinary. In a block they take about as many: for each row, up
+    /// to 8 more for an array, and the bytes of a value for each NULL, but fewer for a
+    /// `LowCardinality`.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -49,7 +51,8 @@ impl BlockBuilder {
         self.rows == 0
     }
 
-    /// Appends a row, whose RowBinary is the two parts one after the other. A value lies in one of them as a whole.
+    /// Appends a row, whose RowBinary is the two parts one after the other. A value lies in one of
+    /// them as a whole.
     ///
     /// # Errors
     ///
@@ -82,7 +85,8 @@ impl BlockBuilder {
         Ok(())
     }
 
-    /// The block, in pieces that are sent one after the other; none if there are no rows. The builder is empty then.
+    /// The block, in pieces that are sent one after the other; none if there are no rows. The
+    /// builder is empty then.
     ///
     /// Large pieces are the columns' buffers themselves.
     ///

@@ -17,10 +17,12 @@ pub struct UnsupportedNative {
 /// Why a type cannot be sent in blocks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedReason {
-    /// In a block, values of the type have another form than in RowBinary, and no other type stands for it.
+    /// In a block, values of the type have another form than in RowBinary, and no other type stands
+    /// for it.
     #[error("values of {0} have another form there")]
     AnotherForm(String),
-    /// The elements of an array take no bytes in a row, but some in a block: a short row would make a long block.
+    /// The elements of an array take no bytes in a row, but some in a block: a short row would make
+    /// a long block.
     #[error("elements of type {0} take no bytes in a row")]
     ElementsWithoutBytes(String),
     /// A NULL is one byte in a row; in a block there are as many bytes as for a value.
@@ -35,7 +37,8 @@ pub enum UnsupportedReason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column `{column}`: {kind}")]
 pub struct MalformedRow {
-    /// The name of the column that the bytes at fault belong to; the last one if there are too many bytes.
+    /// The name of the column that the bytes at fault belong to; the last one if there are too many
+    /// bytes.
     pub column: String,
     /// What is wrong.
     pub kind: MalformedRowKind,

@@ -11,9 +11,11 @@ use super::{BlockBuilder, NativeLayout};
 use crate::rowbinary::fuzzing::{Reference, TYPES};
 use crate::rowbinary::{DataType, Field};
 
-/// Any bytes, as a row of any columns, become part of a block if they are exactly one row, and are refused otherwise.
+/// Any bytes, as a row of any columns, become part of a block if they are exactly one row, and are
+/// refused otherwise.
 ///
-/// The first bytes choose the columns (their number, then each), the rest is the row; it is followed by itself.
+/// The first bytes choose the columns (their number, then each), the rest is the row; it is
+/// followed by itself.
 pub fn native_block(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;

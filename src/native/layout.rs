@@ -5,7 +5,8 @@ use super::error::{MalformedRow, MalformedRowKind, UnsupportedNative};
 use super::output::{write_number, write_text};
 use crate::rowbinary::DataType;
 
-/// The columns of the blocks that a [`BlockBuilder`](super::BlockBuilder) makes, and of the rows that it takes.
+/// The columns of the blocks that a [`BlockBuilder`](super::BlockBuilder) makes, and of the rows
+/// that it takes.
 #[derive(Debug, Clone)]
 pub struct NativeLayout {
     columns: Box<[LayoutColumn]>,
@@ -23,12 +24,13 @@ struct LayoutColumn {
 impl NativeLayout {
     /// A layout of blocks with these columns (name and type), which are also those of the rows.
     ///
-    /// The names are those that the insert's `input('<structure>')` gives its columns, since the server matches them by name.
+    /// The names are those that the insert's `input('<structure>')` gives its columns, since the
+    /// server matches them by name.
     ///
     /// # Errors
     ///
-    /// Names the first column whose type cannot be sent in this way: `QBit`, arrays whose elements take no bytes, and
-    /// `Nullable` of types wider than 256 bytes. RowBinary takes those.
+    /// Names the first column whose type cannot be sent in this way: `QBit`, arrays whose elements
+    /// take no bytes, and `Nullable` of types wider than 256 bytes. RowBinary takes those.
     pub fn new(columns: &[(String, DataType)]) -> Result<Self, UnsupportedNative> {
         let columns = columns.iter().map(|(name, data_type)| {
             let type_name = data_type.to_string();

@@ -41,7 +41,8 @@ impl Output {
     }
 }
 
-/// Appends a number as it is in both formats: seven bits in each byte, the lowest first; the top bit says that more follow.
+/// Appends a number as it is in both formats: seven bits in each byte, the lowest first; the top
+/// bit says that more follow.
 pub(super) fn write_number(mut number: u64, out: &mut Vec<u8>) {
     loop {
         let [lowest, ..] = number.to_le_bytes();

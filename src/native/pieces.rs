@@ -1,4 +1,5 @@
-//! The buffer of one column: pieces that are never copied to grow, and that are handed over as they are.
+//! The buffer of one column: pieces that are never copied to grow, and that are handed over as they
+//! are.
 
 use super::output::Output;
 
@@ -8,8 +9,8 @@ const LARGEST_PIECE: usize = 1024 * 1024;
 const SMALLEST_PIECE: usize = 4096;
 /// A buffer with no more than this is copied when it is handed over, and keeps its memory.
 const COPIED: usize = 32 * 1024;
-/// Values of at most this many bytes are copied in a step of this fixed size, where there is room on both sides: that needs no
-/// call of `memcpy`.
+/// Values of at most this many bytes are copied in a step of this fixed size, where there is room
+/// on both sides: that needs no call of `memcpy`.
 const STEP: usize = 32;
 
 /// Bytes of a column, in order.
@@ -45,7 +46,8 @@ impl Pieces {
         self.current.extend_from_slice(bytes);
     }
 
-    /// Appends the first `count` bytes of the input and takes them off; `None` if there are not as many.
+    /// Appends the first `count` bytes of the input and takes them off; `None` if there are not as
+    /// many.
     #[inline]
     pub(super) fn append_first(&mut self, input: &mut &[u8], count: usize) -> Option<()> {
         let (value, rest) = input.split_at_checked(count)?;
@@ -69,7 +71,8 @@ impl Pieces {
     fn grow(&mut self, needed: usize) {
         let size = match self.len() {
             0 => self.learnt + self.learnt / 8,
-            // Twice as much as there is, so that the pieces of small columns stay few and those of tiny ones small.
+            // Twice as much as there is, so that the pieces of small columns stay few and those of
+            // tiny ones small.
             length => length,
         };
         let next = Vec::with_capacity(size.clamp(SMALLEST_PIECE, LARGEST_PIECE).max(needed));

@@ -62,7 +62,8 @@ fn number(input: &[u8]) -> Read<(u64, usize)> {
     }
 }
 
-/// A number of any length: seven bits in each byte, the lowest first; the top bit says that more follow.
+/// A number of any length: seven bits in each byte, the lowest first; the top bit says that more
+/// follow.
 #[cold]
 fn long_number(input: &[u8]) -> Read<(u64, usize)> {
     // Nine bytes hold 63 bits, and a tenth can only hold the last.

@@ -40,7 +40,8 @@ fn a_block_has_the_bytes_that_the_format_says() {
     let block =
         build(&["Array(UInt8)"], &[[b"\x02\x07\x08", b""], [b"\x00", b""], [b"\x01\x09", b""]]);
     assert_eq!(block, b"\x01\x03\x02c0\x0cArray(UInt8)\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x07\x08\x09");
-    // Two tuples without bytes, and the flag, the different values and the numbers of a LowCardinality.
+    // Two tuples without bytes, and the flag, the different values and the numbers of a
+    // LowCardinality.
     let block = build(&["Tuple()", "LowCardinality(String)"], &[[b"\x02ab", b""], [b"\x00", b""]]);
     let end =
         b"\x02c1\x16LowCardinality(String)\x01\0\0\0\0\0\0\0\x00\x06\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x00\x02ab\x02\0\0\0\0\0\0\0\x01\x00";

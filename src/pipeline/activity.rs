@@ -1,4 +1,5 @@
-//! What the tasks of a pipeline are at: how many at this moment, and for how long together. From this follows which stage is the bottleneck.
+//! What the tasks of a pipeline are at: how many at this moment, and for how long together. From
+//! this follows which stage is the bottleneck.
 
 use std::time::{Duration, Instant};
 

@@ -39,7 +39,8 @@ pub(super) struct Tally {
     pub matched: Matched,
 }
 
-/// How many rows found attributes. A row that is looked up once more is in none of these until that was done.
+/// How many rows found attributes. A row that is looked up once more is in none of these until that
+/// was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Matched {
     /// In the lookup's window.

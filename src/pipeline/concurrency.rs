@@ -1,7 +1,8 @@
 //! How much is done at once: a fixed number, or one that finds its level.
 //!
-//! The level is looked for as TCP looks for its window: one more as long as that brings something, half as soon as the server
-//! refuses. What it brings is measured over windows of a few finished pieces of work.
+//! The level is looked for as TCP looks for its window: one more as long as that brings something,
+//! half as soon as the server refuses. What it brings is measured over windows of a few finished
+//! pieces of work.
 //!
 //! ```text
 //!            more throughput than before                 refusal
@@ -277,7 +278,8 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// Runs windows against a server that does `rate(level)` bytes a second; gives the levels at the end of each.
+    /// Runs windows against a server that does `rate(level)` bytes a second; gives the levels at
+    /// the end of each.
     fn run(
         level: &mut Search,
         windows: usize,

@@ -26,9 +26,9 @@ pub(super) async fn count(shared: &Shared, scope: &Scope) -> Result<u64, Pipelin
     })
 }
 
-/// The chunks together must have given every row of the partition: ranges that overlap or leave a gap, or granules that the
-/// server skipped, show here. Where the source was written to meanwhile, the count before and the count after bound what
-/// is right.
+/// The chunks together must have given every row of the partition: ranges that overlap or leave a
+/// gap, or granules that the server skipped, show here. Where the source was written to meanwhile,
+/// the count before and the count after bound what is right.
 pub(super) async fn check_count(
     shared: &Shared,
     scope: &Scope,

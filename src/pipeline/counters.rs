@@ -45,7 +45,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)*
             /// How long inserts took.
             pub insert_latency: Latency,
-            /// How long the acknowledged inserts of the last moments took; whoever keeps samples takes them.
+            /// How long the acknowledged inserts of the last moments took; whoever keeps samples
+            /// takes them.
             pub recent_inserts: RecentTimes,
             /// What tasks are at.
             pub activities: Activities,
@@ -83,7 +84,8 @@ counters! {
     lookup_memory_bytes,
     /// The most that they took.
     lookup_memory_peak_bytes,
-    /// Rows of the lookup that were read by attempts that were given up, which the counters above do not have.
+    /// Rows of the lookup that were read by attempts that were given up, which the counters above
+    /// do not have.
     lookup_rows_given_up,
     /// Their bytes.
     lookup_bytes_given_up,
@@ -91,7 +93,8 @@ counters! {
     source_rows,
     /// Their bytes.
     source_bytes,
-    /// Source rows that were read by attempts that were given up, which the counters above do not have.
+    /// Source rows that were read by attempts that were given up, which the counters above do not
+    /// have.
     source_rows_given_up,
     /// Their bytes.
     source_bytes_given_up,
@@ -107,7 +110,8 @@ counters! {
     inserted_rows,
     /// Bytes of acknowledged inserts.
     inserted_bytes,
-    /// Rows that were inserted by an attempt that was given up, and again by the next; they collapse in the target.
+    /// Rows that were inserted by an attempt that was given up, and again by the next; they
+    /// collapse in the target.
     repeated_rows,
     /// Acknowledged batches.
     batches,
@@ -218,7 +222,8 @@ impl Counters {
         self.phase.store(number, Ordering::Relaxed);
     }
 
-    /// How long attributes were loaded and how long rows were streamed, over all waves, up to the last change of the phase.
+    /// How long attributes were loaded and how long rows were streamed, over all waves, up to the
+    /// last change of the phase.
     pub fn times(&self) -> (Duration, Duration) {
         let times = self.times.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         (times.lookup, times.stream)

@@ -1,4 +1,5 @@
-//! Enriching: looking up each row's key and appending the attributes it finds, or the bytes of a miss.
+//! Enriching: looking up each row's key and appending the attributes it finds, or the bytes of a
+//! miss.
 
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ impl Enricher {
         Self { lookup: None, sampler }
     }
 
-    /// `miss` are the attributes of a row that finds nothing; `nullable_keys` the positions of key columns that can be NULL; `late` is where
-    /// rows that find nothing are looked up once more.
+    /// `miss` are the attributes of a row that finds nothing; `nullable_keys` the positions of key
+    /// columns that can be NULL; `late` is where rows that find nothing are looked up once more.
     pub fn new(
         map: Arc<FrozenLookupMap>,
         memory: MapMemory,
@@ -67,11 +68,12 @@ impl Enricher {
         self.append(columns, found.unwrap_or_else(miss), batch)
     }
 
-    /// Appends the enriched rows of a group to the batch, or puts them aside. `attributes` is room for one row's attributes.
+    /// Appends the enriched rows of a group to the batch, or puts them aside. `attributes` is room
+    /// for one row's attributes.
     ///
     /// # Errors
-    /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the map does not know its own answer,
-    /// which is a defect.
+    /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the
+    /// map does not know its own answer, which is a defect.
     pub fn enrich(
         &self,
         group: RowGroup<'_>,

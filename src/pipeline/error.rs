@@ -9,7 +9,8 @@ use crate::native::MalformedRow;
 use crate::rowbinary::FramingError;
 use crate::units::{bytes as size, counted};
 
-/// A pipeline that stopped before its work was done. What was acknowledged until then stays, and may be inserted again.
+/// A pipeline that stopped before its work was done. What was acknowledged until then stays, and
+/// may be inserted again.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// Attributes could not be loaded.
@@ -53,7 +54,8 @@ pub enum PipelineError {
         #[source]
         source: Box<ServerError>,
     },
-    /// Some chunks could not be done. The others were, if there are any, unless more failed than are allowed.
+    /// Some chunks could not be done. The others were, if there are any, unless more failed than
+    /// are allowed.
     #[error("{} of {} failed{}", failed.len(), counted(*chunks as u64, "chunk"), if *.gave_up { ", more than are allowed: the run was stopped" } else { others(failed.len(), *chunks) })]
     Chunks {
         /// Which, in the order in which they failed.
@@ -63,7 +65,8 @@ pub enum PipelineError {
         /// Whether the run was stopped because of them.
         gave_up: bool,
     },
-    /// The attributes of a single chunk do not fit the memory, and dividing its keys would make other batches of it.
+    /// The attributes of a single chunk do not fit the memory, and dividing its keys would make
+    /// other batches of it.
     #[error(
         "the attributes of one chunk do not fit into the memory, and its keys cannot be divided: {table} recognizes repeated batches only if they have the same rows every time"
     )]
@@ -138,12 +141,14 @@ fn others(failed: usize, chunks: usize) -> &'static str {
 }
 
 impl PipelineError {
-    /// A panic ends its task, and is a failure like any other: the run stops, says so, and can be run again.
+    /// A panic ends its task, and is a failure like any other: the run stops, says so, and can be
+    /// run again.
     pub(super) fn of_task(error: &tokio::task::JoinError) -> Self {
         Self::Task(error.to_string())
     }
 
-    /// Whether other chunks would meet the same: the server has refused what all of them have in common.
+    /// Whether other chunks would meet the same: the server has refused what all of them have in
+    /// common.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Read { source, .. } => Symptom::from(&**source).class == ErrorClass::Fatal,

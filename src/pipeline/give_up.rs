@@ -7,8 +7,8 @@ use super::shared::Shared;
 /// Marks the chunk as failed.
 ///
 /// # Errors
-/// The run cannot go on: with `error` itself where other chunks would meet the same, with [`PipelineError::Chunks`] where more have failed
-/// than are allowed.
+/// The run cannot go on: with `error` itself where other chunks would meet the same, with
+/// [`PipelineError::Chunks`] where more have failed than are allowed.
 pub(super) fn give_up_chunk(
     shared: &Shared,
     attempt: &Attempt,

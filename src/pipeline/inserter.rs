@@ -13,7 +13,8 @@ use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
 use crate::clickhouse::Error as ServerError;
 
-/// Inserts batches until the queue is closed and empty, or something fails for good; gives whether it came to the queue's end.
+/// Inserts batches until the queue is closed and empty, or something fails for good; gives whether
+/// it came to the queue's end.
 pub(super) async fn insert_batches(
     shared: Arc<Shared>,
     queue: QueueReceiver,
@@ -39,7 +40,8 @@ pub(super) async fn insert_batches(
         let busy = shared.counters.activities.inserting.begin();
         let inserted = tokio::select! {
             inserted = insert_with_retries(&shared, &queued.batch) => inserted,
-            // The connection is closed; a block that the server has not taken as a whole by then leaves nothing.
+            // The connection is closed; a block that the server has not taken as a whole by then
+            // leaves nothing.
             () = shared.stop.abandoning() => Inserted::Stopped,
         };
         shared.counters.inserts_in_flight.take(1);
@@ -79,8 +81,9 @@ enum Inserted {
 
 async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Inserted {
     let chunk = batch.attempt.chunk + 1;
-    // Equal token, equal rows: a repeated batch is recognized by tables that deduplicate, and no other batch is taken for it.
-    // The load's identity is part of it, so that a later load is not swallowed after rows were removed.
+    // Equal token, equal rows: a repeated batch is recognized by tables that deduplicate, and no
+    // other batch is taken for it. The load's identity is part of it, so that a later load is not
+    // swallowed after rows were removed.
     let mut settings = shared.insert_settings.clone();
     if !shared.options.dry_run {
         let token = format!("{}-{chunk}-{:032x}", shared.options.token_prefix, batch.digest);

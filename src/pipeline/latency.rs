@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Times up to these are counted apart: batches of 100,000 rows take from a tenth of a second to some seconds, and a minute where a server suffers.
+/// Times up to these are counted apart: batches of 100,000 rows take from a tenth of a second to
+/// some seconds, and a minute where a server suffers.
 const BOUNDS: [Duration; 12] = [
     Duration::from_millis(50),
     Duration::from_millis(100),

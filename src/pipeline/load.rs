@@ -42,7 +42,8 @@ pub(super) struct LoadedMap {
 
 /// Loads all versions of the wave's lookup rows; the map keeps the newest of each key.
 ///
-/// A stream that breaks is read again from its beginning into the same map: rows that come twice change nothing.
+/// A stream that breaks is read again from its beginning into the same map: rows that come twice
+/// change nothing.
 ///
 /// # Errors
 /// [`PipelineError::Lookup`].

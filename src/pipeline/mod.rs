@@ -5,8 +5,9 @@
 //! chunks ─► reader (read + enrich + batch) ─┼─► queue, bounded in bytes ─► inserters
 //! ```
 //!
-//! Everything runs on tokio's own threads; there is no pool beside them. The pipeline decides what is retried and when all
-//! stops. It prints nothing: what it does is seen in [`Counters`] and in `tracing` events.
+//! Everything runs on tokio's own threads; there is no pool beside them. The pipeline decides what
+//! is retried and when all stops. It prints nothing: what it does is seen in [`Counters`] and in
+//! `tracing` events.
 
 mod activity;
 mod attempt;

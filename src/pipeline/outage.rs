@@ -1,4 +1,5 @@
-//! Outages: while a server cannot be reached, everybody who needs it waits together for it to answer again.
+//! Outages: while a server cannot be reached, everybody who needs it waits together for it to
+//! answer again.
 //!
 //! ```text
 //! a statement failed without a word of the server ──► ask it ──answers──► the failure counts as an attempt
@@ -46,7 +47,8 @@ impl Gate {
         Self { connection, counters, longest, ended: Mutex::default() }
     }
 
-    /// Asks the server, after a statement that was sent at `sent` failed without a word of it, and waits until it answers.
+    /// Asks the server, after a statement that was sent at `sent` failed without a word of it, and
+    /// waits until it answers.
     pub async fn ask(&self, sent: Instant) -> Reach {
         let mut ended = self.ended.lock().await;
         if ended.is_some_and(|ended| ended >= sent) {

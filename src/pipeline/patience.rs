@@ -1,4 +1,5 @@
-//! Questions that come before a pipeline is there: asked again while a server cannot be reached, or refuses for now.
+//! Questions that come before a pipeline is there: asked again while a server cannot be reached, or
+//! refuses for now.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use super::retry::{Decision, RetryPolicy, milliseconds};
 use super::stop::Stop;
 use crate::clickhouse::Error as ServerError;
 
-/// Between two questions to a server that cannot be reached, at first; the pause doubles up to the longest.
+/// Between two questions to a server that cannot be reached, at first; the pause doubles up to the
+/// longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -34,7 +36,8 @@ impl Patience {
     /// Asks until there is an answer.
     ///
     /// # Errors
-    /// The last failure: a lasting one, or when patience is at its end, or when stopping was asked for.
+    /// The last failure: a lasting one, or when patience is at its end, or when stopping was asked
+    /// for.
     pub async fn ask<T, E: Error + 'static>(
         &self,
         what: &str,
@@ -86,7 +89,8 @@ impl Patience {
     }
 }
 
-/// Whether nobody is there. What a proxy says in the server's place, or another program on its port, is an answer.
+/// Whether nobody is there. What a proxy says in the server's place, or another program on its
+/// port, is an answer.
 fn is_away(error: &ServerError) -> bool {
     matches!(
         error,

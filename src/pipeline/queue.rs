@@ -1,7 +1,7 @@
 //! The queue between readers and inserters, bounded in bytes.
 //!
-//! A batch holds a permit for its bytes from the moment it is queued until it is acknowledged or dropped, so the permits are the
-//! ceiling on what waits and what is in flight together.
+//! A batch holds a permit for its bytes from the moment it is queued until it is acknowledged or
+//! dropped, so the permits are the ceiling on what waits and what is in flight together.
 
 use std::sync::Arc;
 

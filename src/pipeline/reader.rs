@@ -63,7 +63,8 @@ pub(super) struct Reading {
     pub queue: QueueSender,
 }
 
-/// Reads chunks until none is left or stopping is asked for; gives whether every chunk that it took is in the queue.
+/// Reads chunks until none is left or stopping is asked for; gives whether every chunk that it took
+/// is in the queue.
 pub(super) async fn read_chunks(
     shared: Arc<Shared>,
     chunks: Arc<ChunkList>,
@@ -144,7 +145,8 @@ async fn read_with_retries(
         match verdict {
             Verdict::Again(pause) => {
                 shared.throttle.reading.refused();
-                // Reading the chunk again is beginning it again: others may be asked to come first, or all to wait.
+                // Reading the chunk again is beginning it again: others may be asked to come first,
+                // or all to wait.
                 drop(turn);
                 tracing::warn!(chunk = chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), error = %error, "reading broke off, the chunk is read again");
                 let paused = async {
@@ -199,7 +201,8 @@ async fn read(
         while !rest.is_empty() {
             let mut tally = Tally::default();
             let enriching = at.enriching.begin();
-            // A piece of short rows with long attributes makes many batches: each is handed over before the next is begun.
+            // A piece of short rows with long attributes makes many batches: each is handed over
+            // before the next is begun.
             rest = framer.push_until(rest, &mut |group| {
                 let part = enricher.enrich(group, &mut attributes, &mut builder, &mut late)?;
                 tally.rows += part.rows;

@@ -4,7 +4,8 @@ use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Of so many inserts between two looks the times are kept; more than that come only where nobody looks.
+/// Of so many inserts between two looks the times are kept; more than that come only where nobody
+/// looks.
 const KEPT: usize = 1 << 14;
 
 /// Times that somebody takes now and then.

@@ -1,4 +1,5 @@
-//! What becomes of rows that are sent twice, as a retry after a lost answer, a chunk that is read again and a resumed run all do.
+//! What becomes of rows that are sent twice, as a retry after a lost answer, a chunk that is read
+//! again and a resumed run all do.
 //!
 //! | The target | Repeats | Chunks are read |
 //! |---|---|---|
@@ -18,7 +19,8 @@ use crate::plan::Plan;
 pub enum Repeats {
     /// They collapse by the sorting key.
     Collapse,
-    /// The target recognizes so many of the last blocks. Batches must be made alike every time: see [`PipelineOptions::ordered`].
+    /// The target recognizes so many of the last blocks. Batches must be made alike every time: see
+    /// [`PipelineOptions::ordered`].
     Recognized {
         /// In blocks.
         window: u64,
@@ -112,7 +114,8 @@ pub enum RepeatsError {
     },
 }
 
-/// Finds out what becomes of repeats in the target and in what its views fill. `allowed`: they may stay.
+/// Finds out what becomes of repeats in the target and in what its views fill. `allowed`: they may
+/// stay.
 ///
 /// # Errors
 /// [`RepeatsError`] where they would stay and may not, and where the server cannot be asked.
@@ -152,7 +155,8 @@ pub fn estimated_batches(plan: &Plan, options: &PipelineOptions) -> u64 {
 }
 
 impl RepeatsFound {
-    /// The same for a load that begins anew over what run `before` has inserted: its blocks have other tokens, which nothing recognizes.
+    /// The same for a load that begins anew over what run `before` has inserted: its blocks have
+    /// other tokens, which nothing recognizes.
     ///
     /// # Errors
     /// [`RepeatsError::Again`], unless rows collapse, or none are there, or they may stay.
@@ -190,7 +194,8 @@ impl Blocks {
         let batch_rows = (options.batch_bytes / row_bytes).clamp(1, options.batch_rows.max(1));
         let all = plan.stored_rows.div_ceil(batch_rows).max(1);
         let of_a_chunk = all.div_ceil(plan.chunks.len().max(1) as u64);
-        // A chunk that is read again repeats all its blocks, and so do all chunks under way when a run dies; others go on meanwhile.
+        // A chunk that is read again repeats all its blocks, and so do all chunks under way when a
+        // run dies; others go on meanwhile.
         let between = of_a_chunk
             .saturating_mul(options.readers.most() as u64)
             .saturating_add(3 * options.inserters.most() as u64);

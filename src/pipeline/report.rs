@@ -26,7 +26,8 @@ pub struct ChunkReport {
     pub chunk: usize,
     /// How it ended.
     pub outcome: ChunkOutcome,
-    /// How often a stream of it was begun, over all parts of its keys; 1 where nothing was in the way.
+    /// How often a stream of it was begun, over all parts of its keys; 1 where nothing was in the
+    /// way.
     pub attempts: u32,
     /// Rows that the source query gave.
     pub rows_read: u64,
@@ -42,7 +43,8 @@ pub struct ChunkReport {
     pub bytes_inserted: u64,
     /// Acknowledged batches.
     pub batches: u64,
-    /// The wrapping sum of the hashes of its inserted rows: the same for the same rows in any order and any batches.
+    /// The wrapping sum of the hashes of its inserted rows: the same for the same rows in any order
+    /// and any batches.
     pub hash: u128,
     /// When its first stream began.
     pub started_at: SystemTime,
@@ -83,8 +85,8 @@ impl AddAssign for Figures {
     }
 }
 
-/// A part of a chunk's keys, as a share of the whole. The parts of a chunk are disjoint, and their counts are powers of two, so that shares
-/// add up exactly.
+/// A part of a chunk's keys, as a share of the whole. The parts of a chunk are disjoint, and their
+/// counts are powers of two, so that shares add up exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share(u64);
 

@@ -50,8 +50,8 @@ impl RetryPolicy {
         Decision::RetryAfter(self.pause(attempt))
     }
 
-    /// Between half and the whole of an exponentially growing pause, at random, so that many inserters that failed together do not
-    /// come back together.
+    /// Between half and the whole of an exponentially growing pause, at random, so that many
+    /// inserters that failed together do not come back together.
     pub(super) fn pause(&self, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(16);
         let whole = self.first_pause.saturating_mul(1 << doublings).min(self.longest_pause);
@@ -78,8 +78,8 @@ impl From<&ServerError> for Symptom {
     }
 }
 
-/// Bytes that cannot be framed may come from a connection that broke in a way that HTTP did not notice, so reading them again is worth
-/// it.
+/// Bytes that cannot be framed may come from a connection that broke in a way that HTTP did not
+/// notice, so reading them again is worth it.
 impl From<&ReadError> for Symptom {
     fn from(error: &ReadError) -> Self {
         match error {
@@ -99,7 +99,8 @@ impl From<&ReadError> for Symptom {
     }
 }
 
-/// A statement may outlast so many outages; further ones count as its own failures, since it may be what brings the server down.
+/// A statement may outlast so many outages; further ones count as its own failures, since it may be
+/// what brings the server down.
 const MOST_OUTAGES: u32 = 10;
 
 /// A statement is excused so often; then something else must be done about what stands in its way.
@@ -148,7 +149,8 @@ impl<'a> Attempts<'a> {
         self.number
     }
 
-    /// Decides after a failure that was this program's own doing: it is tried again without counting, unless that has been so too often.
+    /// Decides after a failure that was this program's own doing: it is tried again without
+    /// counting, unless that has been so too often.
     pub fn excuse(&mut self, error: impl Display) -> Option<Duration> {
         if self.excuses == MOST_EXCUSES {
             return None;
@@ -162,7 +164,8 @@ impl<'a> Attempts<'a> {
         Some(pause)
     }
 
-    /// Decides after a failure of the attempt under way. Where the server is gone, waits until it is back.
+    /// Decides after a failure of the attempt under way. Where the server is gone, waits until it
+    /// is back.
     pub async fn after(&mut self, error: impl Into<Symptom> + Display) -> Verdict {
         let reason = error.to_string();
         let Symptom { class, is_silence } = error.into();

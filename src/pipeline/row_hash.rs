@@ -1,13 +1,15 @@
 //! Hashes of enriched rows: one for each row, from which those of batches and of chunks are made.
 //!
-//! They are computed where rows are put together, while their bytes are in the processor's cache. They tell rows apart; they are no defence
-//! against forgery.
+//! They are computed where rows are put together, while their bytes are in the processor's cache.
+//! They tell rows apart; they are no defence against forgery.
 
 use twox_hash::XxHash3_128;
 
-/// The hash of a row, whatever the format in which it is sent: of its source's columns and of its lookup's, both in RowBinary.
+/// The hash of a row, whatever the format in which it is sent: of its source's columns and of its
+/// lookup's, both in RowBinary.
 ///
-/// Each side is hashed where it lies. How many columns each has is the same for all rows, so the two say where they meet.
+/// Each side is hashed where it lies. How many columns each has is the same for all rows, so the
+/// two say where they meet.
 #[inline]
 pub(super) fn row_hash(source: &[u8], lookup: &[u8]) -> u128 {
     let sides =
@@ -33,8 +35,8 @@ impl BatchHashes {
         self.sum = self.sum.wrapping_add(row);
     }
 
-    /// Equal rows in the same order, equal digest: the part of the deduplication token that lets a repeated batch be recognized, and
-    /// lets no other batch be taken for it.
+    /// Equal rows in the same order, equal digest: the part of the deduplication token that lets a
+    /// repeated batch be recognized, and lets no other batch be taken for it.
     pub fn digest(&self) -> u128 {
         self.sequence.finish_128()
     }

@@ -6,12 +6,14 @@ use bytes::Bytes;
 
 use crate::native::{BlockBuilder, MalformedRow, NativeLayout};
 
-/// Output is kept in pieces of about this size: a batch is never copied to grow, and the HTTP client sends piece by piece.
+/// Output is kept in pieces of about this size: a batch is never copied to grow, and the HTTP
+/// client sends piece by piece.
 const PIECE_BYTES: usize = 1024 * 1024;
 
-/// Rows of a block at most. A batch is sent as several blocks, which the server parses and evaluates one by one, in memory that it has just
-/// used for the one before, and puts together again before it writes them (`min_insert_block_size_rows`): with whole batches as
-/// blocks, an insert cost 6 % more processor time and read 20 % more pages of fresh memory.
+/// Rows of a block at most. A batch is sent as several blocks, which the server parses and
+/// evaluates one by one, in memory that it has just used for the one before, and puts together
+/// again before it writes them (`min_insert_block_size_rows`): with whole batches as blocks, an
+/// insert cost 6 % more processor time and read 20 % more pages of fresh memory.
 const BLOCK_ROWS: u64 = 8192;
 /// A block that has reached so many bytes gets no further row.
 const BLOCK_BYTES: u64 = 32 << 20;

@@ -33,7 +33,8 @@ pub struct Pipeline {
 pub struct Ran {
     /// How it ended.
     pub outcome: Outcome,
-    /// Rows of the whole partition, counted by a query that knows nothing of chunks; where that was asked for, and not cut off by a stop.
+    /// Rows of the whole partition, counted by a query that knows nothing of chunks; where that was
+    /// asked for, and not cut off by a stop.
     pub counted: Option<u64>,
 }
 
@@ -97,7 +98,8 @@ impl Pipeline {
         (limits.readers, limits.inserters)
     }
 
-    /// Sends an insert without rows: grants, types and settings that do not fit are found before a row moves.
+    /// Sends an insert without rows: grants, types and settings that do not fit are found before a
+    /// row moves.
     ///
     /// # Errors
     /// The server's refusal.
@@ -148,7 +150,8 @@ impl Pipeline {
         Ok(Ran { outcome, counted })
     }
 
-    /// Waits for the work; once stopping was asked for, inserts in flight are abandoned after their time.
+    /// Waits for the work; once stopping was asked for, inserts in flight are abandoned after their
+    /// time.
     async fn drained<T>(&self, work: impl Future<Output = T>) -> T {
         let Shared { stop, options, .. } = &*self.shared;
         let too_late = async {
@@ -176,8 +179,9 @@ impl Pipeline {
         count(&self.shared, &plan.scope).await
     }
 
-    /// Holds how many rows all chunks of the plan gave, in whatever runs, against the independent count: `counted` is the one that was made
-    /// when the first of them began. Where the two differ, it is made once more.
+    /// Holds how many rows all chunks of the plan gave, in whatever runs, against the independent
+    /// count: `counted` is the one that was made when the first of them began. Where the two
+    /// differ, it is made once more.
     ///
     /// # Errors
     /// [`PipelineError::Count`] where rows are missing or too many.
@@ -239,10 +243,12 @@ impl Pipeline {
         Ok(if matches!(next, Next::Stopped) { Outcome::Stopped } else { Outcome::Complete })
     }
 
-    /// Copies the deletions of source rows that came since the plan's bounds were found, so that no row that was read before comes back to life;
-    /// gives how many these were. To be called when every chunk is done.
+    /// Copies the deletions of source rows that came since the plan's bounds were found, so that no
+    /// row that was read before comes back to life; gives how many these were. To be called when
+    /// every chunk is done.
     ///
-    /// Where it fails, that is said, and the load is complete all the same: a server that cannot do this now may never be able to.
+    /// Where it fails, that is said, and the load is complete all the same: a server that cannot do
+    /// this now may never be able to.
     pub async fn sweep(&self, plan: &Plan) -> u64 {
         let swept = async { sweep(&self.shared, plan, &self.miss().await?).await };
         match swept.await {

@@ -23,8 +23,8 @@ struct State {
 }
 
 impl Sampler {
-    /// Collects so many rows. The receiver gets them, in RowBinary, as soon as they are there; fewer when [`Self::close`] is called
-    /// before.
+    /// Collects so many rows. The receiver gets them, in RowBinary, as soon as they are there;
+    /// fewer when [`Self::close`] is called before.
     pub fn new(rows: usize) -> (Self, oneshot::Receiver<Vec<u8>>) {
         let (sender, receiver) = oneshot::channel();
         let state = State { rows_left: rows, rows: Vec::new(), full: Some(sender) };

@@ -20,8 +20,9 @@ use crate::plan::{LateMemory, MemoryPlan};
 pub struct PipelineOptions {
     /// Whether the target is replaced by one that keeps nothing.
     pub dry_run: bool,
-    /// Whether the rows of a chunk come in the same order every time, so that its batches have the same rows, for targets that recognize
-    /// blocks. It costs more than twice the reading, and chunks must not be divided by their keys.
+    /// Whether the rows of a chunk come in the same order every time, so that its batches have the
+    /// same rows, for targets that recognize blocks. It costs more than twice the reading, and
+    /// chunks must not be divided by their keys.
     pub ordered: bool,
     /// Rows of a batch at most.
     pub batch_rows: u64,
@@ -49,7 +50,8 @@ pub struct PipelineOptions {
     pub drain_timeout: Duration,
     /// So many chunks may fail before the run gives up; 0 stops it at the first.
     pub max_failed_chunks: usize,
-    /// What deduplication tokens begin with: the identity of the load, the same in every run that resumes it.
+    /// What deduplication tokens begin with: the identity of the load, the same in every run that
+    /// resumes it.
     pub token_prefix: String,
 }
 
@@ -58,10 +60,12 @@ pub const DEFAULT_BATCH_ROWS: u64 = 100_000;
 /// A row that is longer than this is taken for a broken stream, unless said otherwise.
 const MAX_ROW_BYTES: usize = 1 << 30;
 
-/// What an insert takes of the server's memory (measured, see ARCHITECTURE.md): 2.7 times the bytes of its batch, and for a part that is [wide] the
-/// buffers of its files, which are about 8 MiB a column in a table of events, and less where no column is a map.
+/// What an insert takes of the server's memory (measured, see ARCHITECTURE.md): 2.7 times the bytes
+/// of its batch, and for a part that is [wide] the buffers of its files, which are about 8 MiB a
+/// column in a table of events, and less where no column is a map.
 ///
-/// [wide]: https://clickhouse.com/docs/engines/table-engines/mergetree-family/mergetree#mergetree-data-storage
+/// [wide]:
+/// https://clickhouse.com/docs/engines/table-engines/mergetree-family/mergetree#mergetree-data-storage
 pub fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u64 {
     /// The default of `min_bytes_for_wide_part`.
     const WIDE: u64 = 10 << 20;
@@ -70,8 +74,8 @@ pub fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u64 {
 }
 
 impl PipelineOptions {
-    /// What a run does unless it is told otherwise: writes, in the format that the server takes fastest, and has as much patience with faults as the
-    /// program's defaults.
+    /// What a run does unless it is told otherwise: writes, in the format that the server takes
+    /// fastest, and has as much patience with faults as the program's defaults.
     pub fn new(
         job: &BoundJob,
         memory: &MemoryPlan,

@@ -1,4 +1,5 @@
-//! A reader that takes nothing for a while, because the queue is full or the rate is low: the server gives such a stream up.
+//! A reader that takes nothing for a while, because the queue is full or the rate is low: the
+//! server gives such a stream up.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ impl Stall {
     }
 
     /// Whether the stream broke because the server had waited for longer than its
-    /// [http_send_timeout](https://clickhouse.com/docs/operations/settings/settings#http_send_timeout). It lies in the user's profile, and
-    /// saying it in the query comes too late.
+    /// [http_send_timeout](https://clickhouse.com/docs/operations/settings/settings#http_send_timeout).
+    /// It lies in the user's profile, and saying it in the query comes too late.
     pub async fn explains(&self, shared: &Shared, error: &ReadError) -> bool {
         #[derive(Deserialize)]
         struct Limit {

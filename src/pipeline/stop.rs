@@ -16,7 +16,8 @@ impl Stop {
         Self::default()
     }
 
-    /// One for a part of the work: it is asked to stop when the whole is, and what becomes of it does not concern the whole.
+    /// One for a part of the work: it is asked to stop when the whole is, and what becomes of it
+    /// does not concern the whole.
     #[must_use]
     pub fn part(&self) -> Self {
         Self { requested: self.requested.child_token(), ..Self::default() }

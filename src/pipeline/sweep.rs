@@ -1,8 +1,10 @@
 //! The sweep: rows that were deleted in the source while a load was on.
 //!
-//! `FINAL` hides a deleted row, so no chunk gives it. Where the deletion comes after the row's chunk was read, the row would be live in the
-//! target and gone from the source. So at the end of a load the deletions among what was inserted since are sent as well: their versions
-//! are newer, and their flag hides the row in the target as it does in the source. Sending one that is there already changes nothing.
+//! `FINAL` hides a deleted row, so no chunk gives it. Where the deletion comes after the row's
+//! chunk was read, the row would be live in the target and gone from the source. So at the end of a
+//! load the deletions among what was inserted since are sent as well: their versions are newer, and
+//! their flag hides the row in the target as it does in the source. Sending one that is there
+//! already changes nothing.
 
 use std::sync::Arc;
 
@@ -21,8 +23,8 @@ use crate::job::{BoundJob, statements};
 use crate::plan::Plan;
 use crate::rowbinary::RowFramer;
 
-/// Copies the deletions that came after the plan was made; gives how many. Where the target does not collapse by the source's version and
-/// deleted flag, nothing is done.
+/// Copies the deletions that came after the plan was made; gives how many. Where the target does
+/// not collapse by the source's version and deleted flag, nothing is done.
 pub(super) async fn sweep(shared: &Shared, plan: &Plan, miss: &[u8]) -> Result<u64, PipelineError> {
     let after = |block| statements::deleted_after(&shared.job, &plan.scope.partition_id, block);
     let Some(sql) = plan.bounds.newest_block.and_then(after) else { return Ok(0) };

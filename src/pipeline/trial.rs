@@ -1,7 +1,7 @@
 //! A dry run of a few seconds over a few chunks, to know how fast a run would be.
 //!
-//! It leaves nothing anywhere, as every dry run; what it found says how fast rows are read, enriched, parsed and evaluated, not how fast they
-//! are written.
+//! It leaves nothing anywhere, as every dry run; what it found says how fast rows are read,
+//! enriched, parsed and evaluated, not how fast they are written.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +43,8 @@ impl Trial {
     }
 }
 
-/// Runs chunks from the middle of the plan for so long; `None` where nothing came back within a few times as long.
+/// Runs chunks from the middle of the plan for so long; `None` where nothing came back within a few
+/// times as long.
 ///
 /// # Errors
 /// [`PipelineError`], as a dry run.
@@ -94,7 +95,8 @@ fn middle(chunks: usize, wanted: usize) -> std::ops::Range<usize> {
     first..first + wanted
 }
 
-/// Acknowledged rows over time, from the first acknowledgement on: what comes before it is loading and filling.
+/// Acknowledged rows over time, from the first acknowledgement on: what comes before it is loading
+/// and filling.
 struct Seen {
     began: Instant,
     first: Option<(Instant, u64)>,
@@ -122,7 +124,8 @@ impl Seen {
         }
     }
 
-    /// Between the first acknowledgement and the last; of a partition that is one batch, from the beginning.
+    /// Between the first acknowledgement and the last; of a partition that is one batch, from the
+    /// beginning.
     fn found(&self, rows: u64) -> Option<Trial> {
         match (self.first, self.last) {
             (Some((first, before)), Some((last, after))) => {

@@ -1,4 +1,5 @@
-//! What stands in a pipeline's way: the last failure that is tried again, and servers that are waited for.
+//! What stands in a pipeline's way: the last failure that is tried again, and servers that are
+//! waited for.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -114,7 +114,8 @@ impl WaveContext<'_> {
         for _ in 0..readers {
             tasks.spawn(read_chunks(shared.clone(), chunks.clone(), reading.clone()));
         }
-        // The inserters end when the last reader drops its end of the queue; the map goes with the last reader.
+        // The inserters end when the last reader drops its end of the queue; the map goes with the
+        // last reader.
         drop(reading);
         // More may be asked for while the run is on; who has no turn waits.
         for _ in 0..shared.throttle.limits().inserters_most {

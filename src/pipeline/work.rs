@@ -10,9 +10,11 @@ use crate::plan::Plan;
 pub struct Work {
     /// For each chunk of the plan, whether it is to be done.
     pub pending: Vec<bool>,
-    /// Whether the partition's rows are counted while the run goes on, by a query that knows nothing of chunks.
+    /// Whether the partition's rows are counted while the run goes on, by a query that knows
+    /// nothing of chunks.
     pub count: bool,
-    /// Rows that the other chunks gave in earlier runs; of what was counted, they are not expected any more.
+    /// Rows that the other chunks gave in earlier runs; of what was counted, they are not expected
+    /// any more.
     pub rows_before: u64,
     /// Who is told of each chunk that comes to its end.
     pub reports: Option<UnboundedSender<ChunkReport>>,

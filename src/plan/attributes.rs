@@ -7,7 +7,8 @@ use crate::clickhouse::{Connection, Error as ServerError, Settings, quote_identi
 use crate::job::BoundLookup;
 use crate::job::statements::{LookupWindow, lookup_from};
 
-/// What the map takes for a key and its record, beside the attributes' bytes (measured: 67 to 72 bytes in all for UUIDs).
+/// What the map takes for a key and its record, beside the attributes' bytes (measured: 67 to 72
+/// bytes in all for UUIDs).
 const KEY_BYTES: f64 = 72.0;
 /// Rows of the lookup table from which the attributes' length is estimated.
 const SAMPLE_ROWS: u64 = 100_000;
@@ -15,8 +16,8 @@ const SAMPLE_ROWS: u64 = 100_000;
 /// Rows of the lookup's window, and how long their attributes are.
 #[derive(Clone, Debug)]
 pub(super) struct AttributeStatistics {
-    /// Rows in each slot: before the first leading value, at it, between it and the next, and so on; one slot where there is no
-    /// leading column.
+    /// Rows in each slot: before the first leading value, at it, between it and the next, and so
+    /// on; one slot where there is no leading column.
     pub slots: Vec<u64>,
     /// Bytes of the map a row, estimated.
     pub bytes_per_row: f64,
@@ -71,7 +72,8 @@ pub(super) async fn statistics(
     Ok(AttributeStatistics { slots, bytes_per_row: KEY_BYTES + attributes })
 }
 
-/// Slot 2k is what lies before leading value k (and behind the one before), slot 2k + 1 is that value itself.
+/// Slot 2k is what lies before leading value k (and behind the one before), slot 2k + 1 is that
+/// value itself.
 async fn slots(
     connection: &Connection,
     leading: &LeadingColumn,

@@ -12,10 +12,11 @@ use crate::clickhouse::{
     quote_literal,
 };
 
-/// Finds bounds such that there are about `chunk_rows` rows, versions not collapsed, between each two.
+/// Finds bounds such that there are about `chunk_rows` rows, versions not collapsed, between each
+/// two.
 ///
-/// From [mergeTreeIndex](https://clickhouse.com/docs/sql-reference/table-functions/mergeTreeIndex), which reads no rows; without the
-/// right to use it there is one chunk, which is right but slower.
+/// From [mergeTreeIndex](https://clickhouse.com/docs/sql-reference/table-functions/mergeTreeIndex),
+/// which reads no rows; without the right to use it there is one chunk, which is right but slower.
 pub(super) async fn boundaries(
     connection: &Connection,
     table: &TableSchema,
@@ -51,7 +52,8 @@ struct Row {
     bound: Vec<String>,
 }
 
-/// In a predicate, a key column that is a column of the table must be quoted; any other is an expression, as the server writes it.
+/// In a predicate, a key column that is a column of the table must be quoted; any other is an
+/// expression, as the server writes it.
 fn key_column(table: &TableSchema, described: Described) -> KeyColumn {
     let Described { name, type_name } = described;
     let expression = if table.column(&name).is_some() {
@@ -137,7 +139,8 @@ async fn from_index(
         format!("hex({})", column.text_of(&format!("tupleElement(first, {})", position + 1)))
     };
     let texts: Vec<_> = key.iter().enumerate().map(text).collect();
-    // The granules of all parts in the key's order; each chunk begins behind the first granule that reaches its share of the rows.
+    // The granules of all parts in the key's order; each chunk begins behind the first granule that
+    // reaches its share of the rows.
     let sql = format!(
         "SELECT [{}] AS bound FROM (
             SELECT intDiv(rows_before, {chunk_rows}) AS chunk, min(tuple({list})) AS first FROM (

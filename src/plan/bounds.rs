@@ -1,5 +1,5 @@
-//! Where chunks meet, in a form that outlives the run: a run that resumes a load rebuilds its very chunks from them, whatever merges
-//! have done to the primary index meanwhile.
+//! Where chunks meet, in a form that outlives the run: a run that resumes a load rebuilds its very
+//! chunks from them, whatever merges have done to the primary index meanwhile.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,16 +7,20 @@ use super::Chunk;
 use super::key::KeyColumn;
 use super::ranges::{Bound, predicates};
 
-/// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name", "expression", "type"}], "bounds": [[…]], "newest_block": n}`,
-/// in which a value is the text that ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8.
+/// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name",
+/// "expression", "type"}], "bounds": [[…]], "newest_block": n}`, in which a value is the text that
+/// ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkBounds {
-    /// The leading columns of the source's primary key in which the bounds are; none where there is only one chunk.
+    /// The leading columns of the source's primary key in which the bounds are; none where there is
+    /// only one chunk.
     pub key: Vec<KeyColumn>,
-    /// For each bound a value of each key column, in the key's order. Chunk n lies between the bounds n - 1 and n, the latter included.
+    /// For each bound a value of each key column, in the key's order. Chunk n lies between the
+    /// bounds n - 1 and n, the latter included.
     #[serde(with = "texts")]
     pub bounds: Vec<Bound>,
-    /// The greatest number of a block of inserted rows of the partition when the bounds were found: rows with a greater one came later.
+    /// The greatest number of a block of inserted rows of the partition when the bounds were found:
+    /// rows with a greater one came later.
     #[serde(default)]
     pub newest_block: Option<u64>,
 }

@@ -19,7 +19,8 @@ pub enum PlanError {
         /// Its partition key.
         partition_key: String,
     },
-    /// The chunks of an earlier plan cannot be rebuilt: their bounds are in other columns than the table's primary key now begins with.
+    /// The chunks of an earlier plan cannot be rebuilt: their bounds are in other columns than the
+    /// table's primary key now begins with.
     #[error(
         "the chunks were planned by {bounds}, and the primary key of the source table {table} is now {key}; they cannot be rebuilt"
     )]

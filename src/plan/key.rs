@@ -52,10 +52,12 @@ impl KeyColumn {
     }
 }
 
-/// The leading key columns by which the table can be cut into ranges such that every row lies in exactly one.
+/// The leading key columns by which the table can be cut into ranges such that every row lies in
+/// exactly one.
 ///
-/// A NULL and a NaN lie in no range, so the prefix ends before a column that can hold one. Whether a column is stored in descending
-/// order does not matter: a range says which values it holds, not where they lie.
+/// A NULL and a NaN lie in no range, so the prefix ends before a column that can hold one. Whether
+/// a column is stored in descending order does not matter: a range says which values it holds, not
+/// where they lie.
 pub(super) fn bounding_prefix(key: Vec<KeyColumn>) -> Vec<KeyColumn> {
     let fits = |column: &KeyColumn| {
         DataType::parse(&column.type_name).is_ok_and(|parsed| {

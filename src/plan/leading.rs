@@ -6,8 +6,8 @@ use crate::clickhouse::quote_identifier;
 use crate::job::BoundJob;
 use crate::rowbinary::DataType;
 
-/// The first column of the source's primary key, where it is part of the join's key: rows of one range of it find their attributes in
-/// the same range of the lookup's column.
+/// The first column of the source's primary key, where it is part of the join's key: rows of one
+/// range of it find their attributes in the same range of the lookup's column.
 #[derive(Clone, Debug)]
 pub(super) struct LeadingColumn {
     /// The lookup's column, quoted.
@@ -39,7 +39,8 @@ impl LeadingColumn {
         Some(Self { lookup: quote_identifier(&key.lookup).to_string(), values, of_bound })
     }
 
-    /// The position of the leading value of the bound below this chunk: chunk n lies between the bounds n - 1 and n.
+    /// The position of the leading value of the bound below this chunk: chunk n lies between the
+    /// bounds n - 1 and n.
     pub fn below(&self, chunk: usize) -> Option<usize> {
         chunk.checked_sub(1).and_then(|bound| self.of_bound.get(bound).copied())
     }

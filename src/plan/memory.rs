@@ -4,11 +4,14 @@ use crate::units::{bytes, counted};
 
 /// What the program takes besides rows: its code, the runtime, connections and their buffers.
 const BASE_BYTES: u64 = 48 << 20;
-/// What a stream that is read holds back and has received, and the piece of a batch that is being filled.
+/// What a stream that is read holds back and has received, and the piece of a batch that is being
+/// filled.
 const READER_BYTES: u64 = 4 << 20;
-/// Batches are not made smaller than this to save memory; below it, inserts become much more expensive.
+/// Batches are not made smaller than this to save memory; below it, inserts become much more
+/// expensive.
 const SMALLEST_BATCH_BYTES: u64 = 2 << 20;
-/// Rows that are looked up late get at least as much for each reader; with less, very many queries would be needed.
+/// Rows that are looked up late get at least as much for each reader; with less, very many queries
+/// would be needed.
 const SMALLEST_LATE_BYTES: u64 = 4 << 20;
 /// What late answers may take that are remembered.
 const ANSWERS_BYTES: u64 = 64 << 20;
@@ -45,7 +48,8 @@ pub struct MemoryPlan {
     pub readers: u64,
     /// Batches that wait or are in flight.
     pub queue: u64,
-    /// Rows that are looked up late, and the answers that are remembered; 0 where the lookup has no window.
+    /// Rows that are looked up late, and the answers that are remembered; 0 where the lookup has no
+    /// window.
     pub late: LateMemory,
     /// The attributes of all waves that are in memory at once.
     pub attributes: u64,
@@ -93,8 +97,8 @@ impl MemoryPlan {
         let MemoryDemand { total, readers, inserters, batch_bytes, late } = demand;
         let usable = total - total / 100 * ALLOCATOR_PERCENT;
         let fixed = BASE_BYTES + readers.saturating_mul(READER_BYTES);
-        // One for each reader, one in flight for each inserter, and half as many that wait: more only take memory, since where inserters
-        // are the slower side the queue is always full.
+        // One for each reader, one in flight for each inserter, and half as many that wait: more
+        // only take memory, since where inserters are the slower side the queue is always full.
         let queued = inserters.saturating_add(inserters.div_ceil(2)).max(1);
         let batches = readers.saturating_add(queued);
         let least_late = if late {
@@ -142,7 +146,8 @@ impl MemoryPlan {
 }
 
 impl LateMemory {
-    /// Divides what batches have left: as much as a batch for each reader, and some of the rest for answers.
+    /// Divides what batches have left: as much as a batch for each reader, and some of the rest for
+    /// answers.
     fn divide(readers: u64, batch_bytes: u64, left: u64) -> Self {
         let reader = batch_bytes.max(SMALLEST_LATE_BYTES);
         let all = readers.saturating_mul(reader);

@@ -1,7 +1,8 @@
 //! From a partition to the units of work: waves, and in them chunks.
 //!
-//! A *wave* is what is looked up at once; a *chunk* is a range of the source's primary key inside a wave, the unit of reading,
-//! of progress and of retries. Ranges, not parts: parts move under merges. Nothing here moves rows.
+//! A *wave* is what is looked up at once; a *chunk* is a range of the source's primary key inside a
+//! wave, the unit of reading, of progress and of retries. Ranges, not parts: parts move under
+//! merges. Nothing here moves rows.
 
 mod attributes;
 mod boundaries;

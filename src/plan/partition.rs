@@ -6,7 +6,8 @@ use std::str::FromStr;
 /// A partition of the source table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Partition {
-    /// A month, for tables partitioned by `toYYYYMM(…)`, whose partition ids are the months' numbers.
+    /// A month, for tables partitioned by `toYYYYMM(…)`, whose partition ids are the months'
+    /// numbers.
     Month(String),
     /// The id of a partition of a table that is partitioned otherwise, as `system.parts` shows it.
     Id(String),

@@ -1,7 +1,7 @@
 //! Which partitions a table has.
 //!
-//! From [system.parts](https://clickhouse.com/docs/operations/system-tables/parts). A user without the right to read it gets the same from
-//! the table itself.
+//! From [system.parts](https://clickhouse.com/docs/operations/system-tables/parts). A user without
+//! the right to read it gets the same from the table itself.
 
 use serde::{Deserialize, Serialize};
 

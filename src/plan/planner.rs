@@ -66,7 +66,8 @@ pub struct Chunk {
     pub range: Option<String>,
 }
 
-/// A cut costs one or two granules in each part; a chunk of at least this many granules of each part keeps that small.
+/// A cut costs one or two granules in each part; a chunk of at least this many granules of each
+/// part keeps that small.
 const GRANULES_A_PART: u64 = 16;
 const GRANULE_ROWS: u64 = 8192;
 /// How many chunks a wave should have, where there are several waves.
@@ -135,7 +136,8 @@ pub async fn plan(
     if let (Some(statistics), None) = (&attributes, &options.bounds) {
         let needed = statistics.bytes();
         if needed > options.memory.attributes as f64 {
-            // Several waves: chunks small enough that a few of them fill one, or else buckets would have to be made of single chunks.
+            // Several waves: chunks small enough that a few of them fill one, or else buckets would
+            // have to be made of single chunks.
             let waves = needed / options.memory.wave().max(1) as f64;
             #[expect(
                 clippy::cast_possible_truncation,
@@ -157,8 +159,9 @@ pub async fn plan(
     Ok(planned(found, chunks, waves))
 }
 
-/// Ranges of the primary key that together are a partition of this table, of about so many rows each, versions not collapsed, as
-/// predicates; `None` is the whole partition. All versions of a row lie in one of them.
+/// Ranges of the primary key that together are a partition of this table, of about so many rows
+/// each, versions not collapsed, as predicates; `None` is the whole partition. All versions of a
+/// row lie in one of them.
 ///
 /// # Errors
 /// [`PlanError::Server`].

@@ -5,11 +5,12 @@ use super::key::KeyColumn;
 /// A value of each key column, as text.
 pub type Bound = Vec<Vec<u8>>;
 
-/// The predicates of the ranges between sorted bounds: up to the first, between each two, and beyond the last. A bound itself
-/// belongs to the range below it. Without bounds there is one range without a predicate.
+/// The predicates of the ranges between sorted bounds: up to the first, between each two, and
+/// beyond the last. A bound itself belongs to the range below it. Without bounds there is one range
+/// without a predicate.
 ///
-/// Written as nested ORs, since that form uses the primary index and a comparison of tuples does not (27 of 123 granules read
-/// against 123).
+/// Written as nested ORs, since that form uses the primary index and a comparison of tuples does
+/// not (27 of 123 granules read against 123).
 pub(super) fn predicates(key: &[KeyColumn], bounds: &[Bound]) -> Vec<Option<String>> {
     let mut predicates = Vec::with_capacity(bounds.len() + 1);
     let mut below: Option<&Bound> = None;

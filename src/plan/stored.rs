@@ -1,7 +1,7 @@
 //! What is stored of a partition: rows, bytes, and the names of its parts.
 //!
-//! From [system.parts](https://clickhouse.com/docs/operations/system-tables/parts). A user without the right to read it gets the same from
-//! the table itself, except for the bytes.
+//! From [system.parts](https://clickhouse.com/docs/operations/system-tables/parts). A user without
+//! the right to read it gets the same from the table itself, except for the bytes.
 
 use serde::Deserialize;
 

@@ -1,9 +1,10 @@
 //! Grouping chunks into waves whose attributes fit the memory.
 //!
-//! Chunks are fixed when the plan is made; waves are found one by one while it runs, since only loading shows how much memory attributes
-//! really take. A wave is a run of chunks and the range of the lookup's leading column that belongs to it. Where even one chunk's range
-//! is too large, or the tables share no leading column, the wave is split by hash buckets of the join key: its chunks are read once
-//! for each bucket.
+//! Chunks are fixed when the plan is made; waves are found one by one while it runs, since only
+//! loading shows how much memory attributes really take. A wave is a run of chunks and the range of
+//! the lookup's leading column that belongs to it. Where even one chunk's range is too large, or
+//! the tables share no leading column, the wave is split by hash buckets of the join key: its
+//! chunks are read once for each bucket.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use crate::job::statements::Bucket;
 pub struct Wave {
     /// Its number, from 0.
     pub number: usize,
-    /// The run of chunks that it belongs to, by their numbers. Streamed are those that [`WavePlanner::is_pending`] says; the first and the
-    /// last always are.
+    /// The run of chunks that it belongs to, by their numbers. Streamed are those that
+    /// [`WavePlanner::is_pending`] says; the first and the last always are.
     pub chunks: Range<usize>,
     /// The predicate on the lookup's rows, already quoted; `None` for all of the window.
     pub lookup_range: Option<String>,
@@ -73,7 +74,8 @@ impl WavePlanner {
         }
     }
 
-    /// The same for some of the chunks: no wave begins or ends with another, and none is made for others alone.
+    /// The same for some of the chunks: no wave begins or ends with another, and none is made for
+    /// others alone.
     ///
     /// `pending` says of each chunk whether it is to be streamed; one that it does not know is not.
     #[must_use]
@@ -135,7 +137,8 @@ impl WavePlanner {
         run.start..end
     }
 
-    /// Takes back a wave whose map outgrew its limit after `loaded_rows` rows of it; the following waves are smaller.
+    /// Takes back a wave whose map outgrew its limit after `loaded_rows` rows of it; the following
+    /// waves are smaller.
     ///
     /// Only the wave that was given out last can be taken back.
     pub fn take_back(&mut self, wave: &Wave, loaded_rows: u64) {
@@ -169,7 +172,8 @@ impl WavePlanner {
         }
     }
 
-    /// Splits a run of chunks into at least two buckets, the last on top so that the first comes first.
+    /// Splits a run of chunks into at least two buckets, the last on top so that the first comes
+    /// first.
     fn split(&mut self, chunks: Range<usize>, parts: f64) {
         let mut count: u32 = 2;
         while f64::from(count) < parts && count < 1 << 20 {
@@ -350,7 +354,8 @@ mod tests {
             done(middle, 280),
             shown(&[(1..4, Some("`p` >= 'a' AND `p` <= 'd'"), None, 20)])
         );
-        // Room for 9 rows: what is done between the two would not fit, and is not needed. Alone, each fits or is split.
+        // Room for 9 rows: what is done between the two would not fit, and is not needed. Alone,
+        // each fits or is split.
         let b_to_d = Some("`p` >= 'b' AND `p` <= 'd'");
         let expected = [
             (1..2, Some("`p` >= 'a' AND `p` <= 'b'"), None, 9),

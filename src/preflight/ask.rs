@@ -1,4 +1,5 @@
-//! Asking a server about itself, within a bound: a check that cannot be made is no reason to wait, nor to fail.
+//! Asking a server about itself, within a bound: a check that cannot be made is no reason to wait,
+//! nor to fail.
 
 use std::time::Duration;
 
@@ -15,11 +16,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// So many letters of the server's words are shown.
 const LONGEST: usize = 200;
 
-/// What goes wrong when a table of `system` is asked for something, by [ClickHouse's codes](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
+/// What goes wrong when a table of `system` is asked for something, by [ClickHouse's
+/// codes](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
 const UNKNOWN_TABLE: u32 = 60;
 const TIMEOUT_EXCEEDED: u32 = 159;
 
-/// The rows of a query, each by column name; else why there are none, in words for a person. `table` is what the query reads.
+/// The rows of a query, each by column name; else why there are none, in words for a person.
+/// `table` is what the query reads.
 pub(super) async fn ask<T: DeserializeOwned>(
     connection: &Connection,
     table: &str,
@@ -68,7 +71,8 @@ pub(super) async fn ask_one<T: DeserializeOwned>(
 pub(super) fn words(error: &ServerError, table: &str, user: &str) -> String {
     if error.is_denied() {
         let message = error.to_string();
-        // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts. (ACCESS_DENIED) …`.
+        // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts.
+        // (ACCESS_DENIED) …`.
         let grant = message
             .split_once(" the grant ")
             .and_then(|(_, rest)| rest.split_once(". ("))

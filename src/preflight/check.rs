@@ -62,7 +62,8 @@ impl Check {
         Self { name, verdict: Verdict::Unknown, detail: reason.into(), lifted_by: Vec::new() }
     }
 
-    /// For a check that is made elsewhere: it found this, and a person should know it where `warning` says so.
+    /// For a check that is made elsewhere: it found this, and a person should know it where
+    /// `warning` says so.
     pub fn passed(name: &'static str, detail: impl Into<String>, warning: bool) -> Self {
         if warning { Self::warning(name, detail) } else { Self::ok(name, detail) }
     }

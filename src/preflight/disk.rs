@@ -1,7 +1,8 @@
 //! Disk that the rows will take, against what is free where the target keeps its parts.
 //!
-//! A row is taken to need as many bytes as the target's rows do now; where it has few, as the source's. Merging parts needs room for the
-//! result beside them: [disk space and merges](https://clickhouse.com/docs/operations/settings/merge-tree-settings#max_bytes_to_merge_at_max_space_in_pool).
+//! A row is taken to need as many bytes as the target's rows do now; where it has few, as the
+//! source's. Merging parts needs room for the result beside them: [disk space and
+//! merges](https://clickhouse.com/docs/operations/settings/merge-tree-settings#max_bytes_to_merge_at_max_space_in_pool).
 
 use serde::Deserialize;
 

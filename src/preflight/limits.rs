@@ -1,6 +1,7 @@
 //! Limits and timeouts of the users' profiles that a long query, or many at once, would meet.
 //!
-//! They are asked for under the settings of each statement, so that what the job says of them counts.
+//! They are asked for under the settings of each statement, so that what the job says of them
+//! counts.
 
 use serde::Deserialize;
 
@@ -15,11 +16,13 @@ use std::time::Duration;
 
 pub(super) const NAME: &str = "limits";
 
-/// Seconds that a statement may well take: the source is read as slowly as its rows are inserted, and a view may be slow.
+/// Seconds that a statement may well take: the source is read as slowly as its rows are inserted,
+/// and a view may be slow.
 const LONG: f64 = 3600.0;
 /// Seconds after which the server gives a reader up that waits for inserts; it is read again then.
 const SHORT: f64 = 10.0;
-/// Statements beside readers and inserters: the lookup of a wave, late look-ups, the count, the record.
+/// Statements beside readers and inserters: the lookup of a wave, late look-ups, the count, the
+/// record.
 const OTHERS: usize = 4;
 
 /// See [query complexity](https://clickhouse.com/docs/operations/settings/query-complexity).

@@ -1,7 +1,8 @@
 //! Who else has written to the partition a short while ago.
 //!
-//! From [system.part_log](https://clickhouse.com/docs/operations/system-tables/part_log), where the server keeps one that the user may read;
-//! else from the times of parts that are one insert's: of one block, which no mutation has touched.
+//! From [system.part_log](https://clickhouse.com/docs/operations/system-tables/part_log), where the
+//! server keeps one that the user may read; else from the times of parts that are one insert's: of
+//! one block, which no mutation has touched.
 
 use serde::Deserialize;
 

@@ -1,9 +1,11 @@
-//! What is looked at before a run: each check says what it found, what that means, and what would lift it.
+//! What is looked at before a run: each check says what it found, what that means, and what would
+//! lift it.
 //!
-//! The checks ask the servers' tables of `system`, all at once and each within a few seconds. Where a table may not be read, a check says so
-//! and forbids nothing. What holding a job against its tables finds is [`job`](crate::job)'s, and what becomes of rows that are sent twice
-//! [`pipeline::repeats`](crate::pipeline::repeats)'s; who asks them makes checks of what they say, by [`Check::passed`] and
-//! [`Check::refused`]. Nothing here decides what is done about a check.
+//! The checks ask the servers' tables of `system`, all at once and each within a few seconds. Where
+//! a table may not be read, a check says so and forbids nothing. What holding a job against its
+//! tables finds is [`job`](crate::job)'s, and what becomes of rows that are sent twice
+//! [`pipeline::repeats`](crate::pipeline::repeats)'s; who asks them makes checks of what they say,
+//! by [`Check::passed`] and [`Check::refused`]. Nothing here decides what is done about a check.
 
 mod ask;
 mod check;
@@ -168,8 +170,8 @@ impl Preflight<'_> {
     }
 }
 
-/// Whether there is room for one more part: asked before an insert is tried, which the server would refuse in vaguer words. `None` where nothing
-/// forbids it.
+/// Whether there is room for one more part: asked before an insert is tried, which the server would
+/// refuse in vaguer words. `None` where nothing forbids it.
 pub async fn room_for_parts(
     target: &Connection,
     job: &BoundJob,

@@ -1,4 +1,5 @@
-//! Mutations that are not done: of the source, what is read may be from before or after; of the target, they compete with merges.
+//! Mutations that are not done: of the source, what is read may be from before or after; of the
+//! target, they compete with merges.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Replicas that are behind, or cannot be written to.
 //!
-//! From [system.replicas](https://clickhouse.com/docs/operations/system-tables/replicas), without the columns for which the server would ask its Keeper.
+//! From [system.replicas](https://clickhouse.com/docs/operations/system-tables/replicas), without
+//! the columns for which the server would ask its Keeper.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The time zones in which the two ends evaluate: functions of times without a zone, and columns without one, depend on them.
+//! The time zones in which the two ends evaluate: functions of times without a zone, and columns
+//! without one, depend on them.
 
 use serde::Deserialize;
 

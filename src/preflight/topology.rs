@@ -17,7 +17,8 @@ pub struct Topology {
     pub host: Option<String>,
     /// Clusters of more than one server to which it belongs; `None` where it does not tell.
     pub clusters: Option<Vec<Cluster>>,
-    /// Replicas of the target: how many there are and how many are active; `None` where it is not replicated, or the server does not tell.
+    /// Replicas of the target: how many there are and how many are active; `None` where it is not
+    /// replicated, or the server does not tell.
     pub target_replicas: Option<Replicas>,
 }
 

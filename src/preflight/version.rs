@@ -1,4 +1,5 @@
-//! Whether the servers' versions are those that the program was tested with, and what older ones do otherwise.
+//! Whether the servers' versions are those that the program was tested with, and what older ones do
+//! otherwise.
 
 use super::Check;
 

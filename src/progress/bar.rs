@@ -1,7 +1,8 @@
-//! The bar of a run's rows: drawn by [`indicatif`] onto a line of its own, which the screen then shows among others.
+//! The bar of a run's rows: drawn by [`indicatif`] onto a line of its own, which the screen then
+//! shows among others.
 //!
-//! The library is not given the terminal itself: where tmux has wrapped its lines at a new width, it moves the cursor up by too few rows, and
-//! leaves torn lines behind.
+//! The library is not given the terminal itself: where tmux has wrapped its lines at a new width,
+//! it moves the cursor up by too few rows, and leaves torn lines behind.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,11 +1,15 @@
-//! The lines at the bottom of the terminal, as control sequences: drawn again in place, moved down by log lines, taken away at the end.
+//! The lines at the bottom of the terminal, as control sequences: drawn again in place, moved down
+//! by log lines, taken away at the end.
 //!
-//! The cursor rests at the beginning of the block's first row. A terminal that is made narrower wraps the rows that do not fit any more, as tmux and
-//! most others do, some time before the program learns of it; it keeps the cursor where it is in the text, so that the block's top is known
-//! whatever became of its rows. While the block is drawn, nothing is wrapped at all: each line takes one row, also in a terminal that is narrower than it was
-//! said to be. Rows are overwritten and only their rest is erased, and everything goes out in one piece, marked as one update, so that nothing
-//! flickers. See [control sequences](https://invisible-island.net/xterm/ctlseqs/ctlseqs.html) and
-//! [synchronized output](https://gist.github.com/christianparpart/d8a62cc1ab659194337d73e399004036).
+//! The cursor rests at the beginning of the block's first row. A terminal that is made narrower
+//! wraps the rows that do not fit any more, as tmux and most others do, some time before the
+//! program learns of it; it keeps the cursor where it is in the text, so that the block's top is
+//! known whatever became of its rows. While the block is drawn, nothing is wrapped at all: each
+//! line takes one row, also in a terminal that is narrower than it was said to be. Rows are
+//! overwritten and only their rest is erased, and everything goes out in one piece, marked as one
+//! update, so that nothing flickers. See [control
+//! sequences](https://invisible-island.net/xterm/ctlseqs/ctlseqs.html) and [synchronized
+//! output](https://gist.github.com/christianparpart/d8a62cc1ab659194337d73e399004036).
 
 use std::fmt::Write;
 

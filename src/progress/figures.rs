@@ -122,7 +122,8 @@ impl Watch {
         }
     }
 
-    /// Looks at the numbers now. Rates follow from how often this is called, so it should be a few times a second.
+    /// Looks at the numbers now. Rates follow from how often this is called, so it should be a few
+    /// times a second.
     pub fn look(&mut self) -> Figures {
         let (now, counters) = (Instant::now(), &self.shown.counters);
         let (numbers, phase, tasks) =

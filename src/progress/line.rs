@@ -29,8 +29,8 @@ impl Line {
     }
 }
 
-/// The beginning of a text that fits so many columns. Control characters, which could take the terminal over, become blanks: words of a server
-/// or a proxy are among what is shown.
+/// The beginning of a text that fits so many columns. Control characters, which could take the
+/// terminal over, become blanks: words of a server or a proxy are among what is shown.
 pub(super) fn cut(text: &str, columns: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.trim_end().chars().map(clean).collect();

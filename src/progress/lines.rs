@@ -1,4 +1,5 @@
-//! Progress as lines, for logs and for output that is not a terminal: sentences for people, events for machines.
+//! Progress as lines, for logs and for output that is not a terminal: sentences for people, events
+//! for machines.
 
 use super::figures::Figures;
 use super::screen::{server, waiting};
@@ -54,7 +55,8 @@ pub(super) fn line(figures: &Figures) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// The same for machines. The names of the fields are a contract, as those of the summary are; one that is not known is left out.
+/// The same for machines. The names of the fields are a contract, as those of the summary are; one
+/// that is not known is left out.
 pub(super) fn event(figures: &Figures) {
     let (numbers, rates) = (&figures.numbers, &figures.rates);
     tracing::info!(

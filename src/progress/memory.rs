@@ -1,7 +1,8 @@
 //! The memory of this process.
 
 /// The most memory that the process has held, in bytes: `VmHWM` of
-/// [`/proc/self/status`](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html); `None` where there is no such file.
+/// [`/proc/self/status`](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html); `None`
+/// where there is no such file.
 pub fn peak_memory_bytes() -> Option<u64> {
     field("VmHWM:")
 }
@@ -11,11 +12,13 @@ pub fn memory_bytes() -> Option<u64> {
     field("VmRSS:")
 }
 
-/// The memory that this process may still take: what the machine has free, or what its control group leaves, if that is less; in bytes.
+/// The memory that this process may still take: what the machine has free, or what its control
+/// group leaves, if that is less; in bytes.
 pub fn available_memory_bytes() -> Option<u64> {
     let machine = fields("/proc/meminfo", "MemAvailable:")?;
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    // Version 2 of control groups, as containers and systemd set it; "max" is no number, and means no limit.
+    // Version 2 of control groups, as containers and systemd set it; "max" is no number, and means
+    // no limit.
     let group = number("/sys/fs/cgroup/memory.max").map(|limit| {
         limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or_default())
     });

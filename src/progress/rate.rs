@@ -44,7 +44,8 @@ impl Rate {
         self.after(Duration::from_millis(500))
     }
 
-    /// The time until the counter reaches a goal at this rate; `None` until that can be said with some right.
+    /// The time until the counter reaches a goal at this rate; `None` until that can be said with
+    /// some right.
     pub fn remaining(&self, goal: u64) -> Option<Duration> {
         let rate = self.after(ENOUGH).filter(|rate| *rate > 0.0)?;
         let left = goal.checked_sub(self.value)?;

@@ -35,8 +35,8 @@ const NARROW: usize = 72;
 /// The bar itself is that long at most, and that short at least.
 const BAR: std::ops::RangeInclusive<usize> = 8..=40;
 
-/// The lines for a terminal of this size: none is wider than it, and they leave a row for the cursor. Where there is little room, the less
-/// important ones are left out.
+/// The lines for a terminal of this size: none is wider than it, and they leave a row for the
+/// cursor. Where there is little room, the less important ones are left out.
 pub(super) fn screen(figures: &Figures, size: Size) -> Vec<Line> {
     // One less: a full line makes some terminals wrap.
     let columns = size.columns.saturating_sub(1).max(1);

@@ -1,4 +1,5 @@
-//! The screen and the lines of one moment, at several sizes of the terminal; see `tests/it/snapshots`.
+//! The screen and the lines of one moment, at several sizes of the terminal; see
+//! `tests/it/snapshots`.
 
 use std::time::Duration;
 

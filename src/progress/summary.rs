@@ -32,7 +32,8 @@ pub struct Seconds {
     pub total: f64,
 }
 
-/// The figures of a run. The names of the fields are a contract: scripts read them from `--summary-json`.
+/// The figures of a run. The names of the fields are a contract: scripts read them from
+/// `--summary-json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// How it ended.

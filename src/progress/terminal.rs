@@ -11,7 +11,8 @@ use super::line::Line;
 use super::screen::Size;
 use super::title;
 
-/// Between two drawings on behalf of log lines: more of them leave the screen's lines away until the next tick.
+/// Between two drawings on behalf of log lines: more of them leave the screen's lines away until
+/// the next tick.
 const REDRAW_EVERY: Duration = Duration::from_millis(50);
 
 /// What the person asked for.
@@ -21,7 +22,8 @@ pub struct TerminalOptions {
     pub quiet: bool,
     /// No screen and no lines of progress.
     pub no_progress: bool,
-    /// Log lines are JSON: everything that is said becomes an event, so that stderr can be read line by line.
+    /// Log lines are JSON: everything that is said becomes an event, so that stderr can be read
+    /// line by line.
     pub json: bool,
 }
 
@@ -47,7 +49,8 @@ struct Screen {
 }
 
 impl Terminal {
-    /// Looks at stderr and the environment: a screen only on a terminal, colors only where [`NO_COLOR`](https://no-color.org) is not set.
+    /// Looks at stderr and the environment: a screen only on a terminal, colors only where
+    /// [`NO_COLOR`](https://no-color.org) is not set.
     pub fn new(options: TerminalOptions) -> Self {
         let term = std::env::var("TERM").ok();
         let interactive = io::stderr().is_terminal() && term.as_deref() != Some("dumb");

@@ -14,12 +14,14 @@ use super::title::title;
 
 /// How often the screen is drawn.
 const SCREEN_EVERY: Duration = Duration::from_millis(125);
-/// How often figures are looked at where there is no screen: often enough to say which stage is the bottleneck.
+/// How often figures are looked at where there is no screen: often enough to say which stage is the
+/// bottleneck.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often a line is written where there is no screen.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs `work` and shows its figures: on a screen where there is a terminal, as a line every few seconds elsewhere.
+/// Runs `work` and shows its figures: on a screen where there is a terminal, as a line every few
+/// seconds elsewhere.
 pub async fn show<T>(terminal: &Terminal, shown: Shown, work: impl Future<Output = T>) -> T {
     if !terminal.shows_progress() {
         return work.await;

@@ -1,6 +1,8 @@
-//! What people read afterwards: of one run ([`run`]), and of all partitions and what is missing between them ([`history`]).
+//! What people read afterwards: of one run ([`run`]), and of all partitions and what is missing
+//! between them ([`history`]).
 //!
-//! Everything comes from the ledger and from the servers' own tables. Nothing here prints, and nothing is written.
+//! Everything comes from the ledger and from the servers' own tables. Nothing here prints, and
+//! nothing is written.
 
 pub mod history;
 pub mod run;

@@ -18,7 +18,8 @@ pub struct RowGroup<'a> {
 }
 
 impl<'a> RowGroup<'a> {
-    /// `row_ends` must rise and lie within `bytes`, and `column_ends` hold `marked` rising offsets for each row.
+    /// `row_ends` must rise and lie within `bytes`, and `column_ends` hold `marked` rising offsets
+    /// for each row.
     pub(super) fn new(
         bytes: &'a [u8],
         row_ends: &'a [usize],

@@ -1,17 +1,19 @@
 //! Rows of ClickHouse's [RowBinary] format, known by their lengths alone.
 //!
-//! A type's name says how many bytes a value takes; the values of a row follow one another without a separator.
-//! So a stream of bytes can be cut into rows, and a row into its leading columns and the rest, without decoding
-//! a single value. That is all this room does:
+//! A type's name says how many bytes a value takes; the values of a row follow one another without
+//! a separator. So a stream of bytes can be cut into rows, and a row into its leading columns and
+//! the rest, without decoding a single value. That is all this room does:
 //!
-//! - [`DataType`] is a type name, parsed; `type_name` holds the parser, `data_type` the names and questions about them;
+//! - [`DataType`] is a type name, parsed; `type_name` holds the parser, `data_type` the names and
+//!   questions about them;
 //! - [`RowLayout`] is the list of steps that walks over one row of given columns;
-//! - [`RowFramer`] applies a layout to a stream that arrives in pieces cut anywhere, and hands out rows in groups;
+//! - [`RowFramer`] applies a layout to a stream that arrives in pieces cut anywhere, and hands out
+//!   rows in groups;
 //! - [`VersionEncoding`] compares the encoded values of one column of integers, dates or times.
 //!
-//! It leaves to others where the bytes come from, what the columns mean, and every conversion of values: ClickHouse
-//! evaluates all expressions. Streams must be read with `output_format_binary_write_json_as_string = 1`, since a
-//! `JSON` value is taken to be a string.
+//! It leaves to others where the bytes come from, what the columns mean, and every conversion of
+//! values: ClickHouse evaluates all expressions. Streams must be read with
+//! `output_format_binary_write_json_as_string = 1`, since a `JSON` value is taken to be a string.
 //!
 //! [RowBinary]: https://clickhouse.com/docs/interfaces/formats/RowBinary
 

@@ -1,11 +1,14 @@
-//! Comparing the encoded values of a version column, without decoding them into anything but a number.
+//! Comparing the encoded values of a version column, without decoding them into anything but a
+//! number.
 
 use super::DataType;
 
 /// How the values of a version column are encoded: little-endian, 1 to 8 bytes, signed or not.
 ///
-/// A [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree)'s
-/// version is an unsigned integer, a date or a time; wider integers, and anything else, have no `VersionEncoding`.
+/// A
+/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree)'s
+/// version is an unsigned integer, a date or a time; wider integers, and anything else, have no
+/// `VersionEncoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VersionEncoding {
     bytes: u8,
@@ -13,9 +16,9 @@ pub struct VersionEncoding {
 }
 
 impl VersionEncoding {
-    /// The encoding of `Int8` to `Int64`, `UInt8` to `UInt64`, `Date`, `Date32`, `DateTime` and `DateTime64`; `None`
-    /// for every other type, `Nullable` ones included. It looks through `LowCardinality` and
-    /// `SimpleAggregateFunction`, which leave the encoding as it is.
+    /// The encoding of `Int8` to `Int64`, `UInt8` to `UInt64`, `Date`, `Date32`, `DateTime` and
+    /// `DateTime64`; `None` for every other type, `Nullable` ones included. It looks through
+    /// `LowCardinality` and `SimpleAggregateFunction`, which leave the encoding as it is.
     #[must_use]
     pub fn of(data_type: &DataType) -> Option<Self> {
         let (bytes, signed) = match data_type {
@@ -43,7 +46,8 @@ impl VersionEncoding {
 
     /// Maps the RowBinary bytes of a value to a number that orders as the values do.
     ///
-    /// `None` if `bytes` is not as long as [`width`](Self::width) says. Numbers of different encodings do not compare.
+    /// `None` if `bytes` is not as long as [`width`](Self::width) says. Numbers of different
+    /// encodings do not compare.
     #[must_use]
     pub fn order(self, bytes: &[u8]) -> Option<u64> {
         if bytes.len() != self.width() {

@@ -1,6 +1,8 @@
-//! Where a load stands, seen from its ledger alone: from any host, without a word from the processes that work on it.
+//! Where a load stands, seen from its ledger alone: from any host, without a word from the
+//! processes that work on it.
 //!
-//! This room reads, and judges what it has read; it changes nothing. What is shown of it, and which command comes next, is decided in `cli`.
+//! This room reads, and judges what it has read; it changes nothing. What is shown of it, and which
+//! command comes next, is decided in `cli`.
 
 mod rate;
 mod read;

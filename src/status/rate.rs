@@ -1,4 +1,5 @@
-//! How fast a load goes: by the figures that its processes keep every ten seconds, or else by the chunks that were completed lately.
+//! How fast a load goes: by the figures that its processes keep every ten seconds, or else by the
+//! chunks that were completed lately.
 
 use crate::ledger::{ChunkRecord, ChunkStatus, LoadSample, Timestamp};
 
@@ -14,8 +15,8 @@ const SHORTEST: i64 = 500_000;
 /// A process that has kept no figures for so long says nothing about now, in microseconds.
 const STALE: i64 = 60 * 1_000_000;
 
-/// Rows a second that the processes with these claims inserted together, by their figures of the last minutes. `None` where not all of them
-/// have any.
+/// Rows a second that the processes with these claims inserted together, by their figures of the
+/// last minutes. `None` where not all of them have any.
 pub(super) fn by_samples(
     samples: &[LoadSample],
     claim_ids: &[&str],
@@ -38,10 +39,12 @@ pub(super) fn by_samples(
     claim_ids.iter().map(of_one).sum()
 }
 
-/// Rows a second of the chunks that were completed over the last minutes; of a chunk that reaches further back, the share of its rows that its
-/// time within them is. `since` is when the first of the processes came that are at work now: rows of earlier ones say nothing about these.
+/// Rows a second of the chunks that were completed over the last minutes; of a chunk that reaches
+/// further back, the share of its rows that its time within them is. `since` is when the first of
+/// the processes came that are at work now: rows of earlier ones say nothing about these.
 ///
-/// Chunks that are not completed do not count, so the time ends with the last one that was. `None` where none was lately.
+/// Chunks that are not completed do not count, so the time ends with the last one that was. `None`
+/// where none was lately.
 pub(super) fn by_chunks(chunks: &[ChunkRecord], since: Timestamp, now: Timestamp) -> Option<f64> {
     let completed = chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed);
     let timed = completed.filter_map(|chunk| {

@@ -29,7 +29,8 @@ async fn once(
     claim_timeout: Duration,
     here: &ProcessIdentity,
 ) -> Result<(Standing, Records), LedgerError> {
-    // A process writes its record and then gives its claim back: what is read in the other order never looks deserted.
+    // A process writes its record and then gives its claim back: what is read in the other order
+    // never looks deserted.
     let claims = ledger.held_claims(key).await?;
     let load = ledger.current_load(key).await?;
     let chunks = match &load {
@@ -45,7 +46,8 @@ async fn once(
     Ok((Standing::judge(key, &records, now, claim_timeout, here), records))
 }
 
-/// How the processes went lately. They are kept beside the record; who may not read them knows less, and the rest all the same.
+/// How the processes went lately. They are kept beside the record; who may not read them knows
+/// less, and the rest all the same.
 async fn recent_samples(ledger: &Ledger, run_id: &str, now: Timestamp) -> Vec<LoadSample> {
     match ledger.samples_since(run_id, Timestamp(now.0.saturating_sub(SPAN))).await {
         Ok(samples) => samples,

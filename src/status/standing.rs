@@ -26,7 +26,8 @@ pub enum State {
     Completed,
 }
 
-/// Where a load stands. The names of the fields are a contract: scripts read them from `status --json`.
+/// Where a load stands. The names of the fields are a contract: scripts read them from `status
+/// --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Standing {
     /// What has become of it.
@@ -53,7 +54,8 @@ pub struct Standing {
     pub rows_inserted: u64,
     /// Rows that the source has, where they have been counted.
     pub rows_expected: Option<u64>,
-    /// How much is done, from 0 to 1: by rows where they have been counted, else by chunks. 1 is said of a completed load only.
+    /// How much is done, from 0 to 1: by rows where they have been counted, else by chunks. 1 is
+    /// said of a completed load only.
     pub progress_ratio: f64,
     /// Inserted rows a second over the last minutes, while it is under way.
     pub rows_per_second: Option<f64>,
@@ -82,7 +84,8 @@ pub struct Process {
     pub pid: u32,
     /// Which part of the load it does, such as `1/1`.
     pub worker: String,
-    /// Whether it may still be at work: it is not known to have ended, and its heartbeats have not stopped for too long.
+    /// Whether it may still be at work: it is not known to have ended, and its heartbeats have not
+    /// stopped for too long.
     pub alive: bool,
     /// When it came.
     pub claimed_at: Option<Timestamp>,
@@ -104,8 +107,8 @@ pub(super) struct Records {
 }
 
 impl Standing {
-    /// Judges what was read `now`, by the ledger's clock. A claim without heartbeats for so long is a dead process's; where `here` is its
-    /// machine, that is known at once.
+    /// Judges what was read `now`, by the ledger's clock. A claim without heartbeats for so long is
+    /// a dead process's; where `here` is its machine, that is known at once.
     pub(super) fn judge(
         key: &LoadKey,
         records: &Records,
@@ -163,8 +166,8 @@ impl Standing {
         }
     }
 
-    /// Whether the load was called begun, although nobody is at it: the one moment in which a process that has just come or gone is
-    /// between its record and its claim looks the same.
+    /// Whether the load was called begun, although nobody is at it: the one moment in which a
+    /// process that has just come or gone is between its record and its claim looks the same.
     pub(super) fn may_be_between(&self, records: &Records) -> bool {
         self.state == State::Interrupted
             && records.load.as_ref().is_some_and(|load| load.status == LoadStatus::Started)

@@ -1,4 +1,5 @@
-//! Asking the server: with a limit on its memory, again after a failure that passes, and in smaller pieces where a piece does not fit.
+//! Asking the server: with a limit on its memory, again after a failure that passes, and in smaller
+//! pieces where a piece does not fit.
 
 use crate::clickhouse::{Connection, Error as ServerError, Servers, Settings, TableName};
 use crate::job::statements::{Bucket, Scope};
@@ -69,8 +70,8 @@ impl Asker {
         &self.servers.target
     }
 
-    /// Asks the source's server about a chunk; one answer for each piece into which it had to be divided. Pieces are divided by the join's
-    /// key, so `divisible` is whether there is one.
+    /// Asks the source's server about a chunk; one answer for each piece into which it had to be
+    /// divided. Pieces are divided by the join's key, so `divisible` is whether there is one.
     pub async fn chunk(
         &mut self,
         table: &TableName,
@@ -156,8 +157,8 @@ impl Asker {
         }
     }
 
-    /// One question, with retries. `smaller`: where memory does not suffice, it can be asked in smaller pieces, which beats asking
-    /// again.
+    /// One question, with retries. `smaller`: where memory does not suffice, it can be asked in
+    /// smaller pieces, which beats asking again.
     async fn ask(
         &self,
         question: &Question<'_>,

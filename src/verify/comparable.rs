@@ -1,13 +1,14 @@
 //! Values in a form in which equal ones have equal bytes.
 //!
-//! A value is hashed as its [RowBinary](https://clickhouse.com/docs/interfaces/formats/RowBinary) bytes, which tell NULL from a default, exist
-//! for every type, and are its text for JSON. What is left: a Map is a set of pairs, so pairs are sorted by key, at any depth; and
-//! NaN has many forms.
+//! A value is hashed as its [RowBinary](https://clickhouse.com/docs/interfaces/formats/RowBinary)
+//! bytes, which tell NULL from a default, exist for every type, and are its text for JSON. What is
+//! left: a Map is a set of pairs, so pairs are sorted by key, at any depth; and NaN has many forms.
 
 use crate::clickhouse::quote_literal;
 use crate::rowbinary::{DataType, Field};
 
-/// SQL for the comparable form of `value`, SQL of this type. A type that is not known is compared as it is.
+/// SQL for the comparable form of `value`, SQL of this type. A type that is not known is compared
+/// as it is.
 pub(super) fn comparable(value: &str, type_name: &str) -> String {
     DataType::parse(type_name)
         .ok()

@@ -80,10 +80,12 @@ impl Verifier {
         Ok((report, differences))
     }
 
-    /// Of groups in which only the rows that the job does not answer for are in doubt, compares those rows alone. Gives the groups that are left to be
-    /// looked at, and how many rows of the target are the job's in the others.
+    /// Of groups in which only the rows that the job does not answer for are in doubt, compares
+    /// those rows alone. Gives the groups that are left to be looked at, and how many rows of the
+    /// target are the job's in the others.
     ///
-    /// A key may have versions of both kinds, of which this sees one; whatever looks different is therefore looked at again with all of its group.
+    /// A key may have versions of both kinds, of which this sees one; whatever looks different is
+    /// therefore looked at again with all of its group.
     async fn settle_others<'a>(
         &mut self,
         pairs: &[Pair<'a>],
@@ -121,8 +123,9 @@ impl Verifier {
             .collect()
     }
 
-    /// The keys that are looked at row by row, divided so that their rows fit into memory, with about how many these are. Where
-    /// there are many, the groups that differ are divided first, and of these only the ones that differ are taken.
+    /// The keys that are looked at row by row, divided so that their rows fit into memory, with
+    /// about how many these are. Where there are many, the groups that differ are divided first,
+    /// and of these only the ones that differ are taken.
     async fn groups_of_rows(
         &mut self,
         pairs: &[Pair<'_>],

@@ -1,5 +1,5 @@
-//! What identifies a row of the target, which of its versions counts, and in which partition it lies: the server's own words on
-//! the table's keys, made into expressions over its columns.
+//! What identifies a row of the target, which of its versions counts, and in which partition it
+//! lies: the server's own words on the table's keys, made into expressions over its columns.
 
 use serde::Deserialize;
 
@@ -24,7 +24,8 @@ pub(super) struct TargetKey {
     pub partition_id: String,
     /// The columns of the sorting key, of the partition key, the version and the deleted flag.
     pub own_columns: Vec<String>,
-    /// Columns that the job does not fill and that are needed here: name, type, and what the table fills them with.
+    /// Columns that the job does not fill and that are needed here: name, type, and what the table
+    /// fills them with.
     pub filled_by_table: Vec<(String, String, String)>,
 }
 
@@ -135,7 +136,8 @@ impl TargetKey {
         }
     }
 
-    /// The version that rows written at this time have, where versions are times: microseconds since 1970.
+    /// The version that rows written at this time have, where versions are times: microseconds
+    /// since 1970.
     pub fn version_at(&self, microseconds: i64) -> Option<i128> {
         let microseconds = i128::from(microseconds);
         match DataType::parse(&self.version.as_ref()?.1).ok()? {
@@ -164,8 +166,9 @@ fn without_direction(expression: String) -> String {
     }
 }
 
-/// The arguments of [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree) that name
-/// columns; a replicated one has texts before them.
+/// The arguments of
+/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree)
+/// that name columns; a replicated one has texts before them.
 fn version_and_deleted(engine: &str) -> (Option<String>, Option<String>) {
     let mut names = arguments_of(engine).into_iter().filter(|argument| !argument.starts_with('\''));
     (names.next().map(|name| unquoted(&name)), names.next().map(|name| unquoted(&name)))
@@ -178,7 +181,8 @@ fn unquoted(name: &str) -> String {
     }
 }
 
-/// SQL for the id of a row's partition, as `_partition_id` has it. A key of several expressions is several arguments.
+/// SQL for the id of a row's partition, as `_partition_id` has it. A key of several expressions is
+/// several arguments.
 fn partition_id(partition_key: &str) -> String {
     if partition_key.is_empty() {
         return "'all'".to_owned();

@@ -28,8 +28,8 @@ pub(super) fn split_list(text: &str) -> Vec<String> {
     items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
 }
 
-/// The arguments of `name(a, b) …`, or what stands in `(a, b)`, if nothing but a name stands before the parenthesis and, for a text
-/// that begins with one, nothing behind it; else none.
+/// The arguments of `name(a, b) …`, or what stands in `(a, b)`, if nothing but a name stands before
+/// the parenthesis and, for a text that begins with one, nothing behind it; else none.
 pub(super) fn arguments_of(text: &str) -> Vec<String> {
     let Some(open) = text.find('(') else { return Vec::new() };
     let Some((name, rest)) = text.split_at_checked(open) else { return Vec::new() };

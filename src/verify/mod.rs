@@ -6,9 +6,9 @@
 //! ranges of the target (FINAL) ────────────► sums of hashes by groups of keys ─┘
 //! ```
 //!
-//! All hashes are made by the server, of the values as the target keeps them, and each with its row's key in it. Sums are additive, so
-//! each side is asked a piece at a time, within the memory that the server may use, and a comparison can be interrupted. Nothing
-//! here prints.
+//! All hashes are made by the server, of the values as the target keeps them, and each with its
+//! row's key in it. Sums are additive, so each side is asked a piece at a time, within the memory
+//! that the server may use, and a comparison can be interrupted. Nothing here prints.
 
 mod ask;
 mod bytes;

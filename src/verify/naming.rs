@@ -1,4 +1,5 @@
-//! Rows that differ by name: their keys, the columns that differ, and what is in them on both sides.
+//! Rows that differ by name: their keys, the columns that differ, and what is in them on both
+//! sides.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -201,7 +202,8 @@ impl Verifier {
     }
 }
 
-/// A difference's row on both sides. Where there are several rows of a key, those are told apart that have most in common.
+/// A difference's row on both sides. Where there are several rows of a key, those are told apart
+/// that have most in common.
 fn pair<'a>(difference: &Difference, expected: &'a Rows, found: &'a Rows) -> Option<Pair<'a>> {
     let (ours, theirs) = (expected.get(&difference.key)?, found.get(&difference.key)?);
     let pairs = ours.iter().flat_map(|ours| theirs.iter().map(move |theirs| (ours, theirs)));

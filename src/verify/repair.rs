@@ -1,7 +1,8 @@
-//! Mending what a comparison found: which chunks have to be filled again, and taking away the rows that should not be there.
+//! Mending what a comparison found: which chunks have to be filled again, and taking away the rows
+//! that should not be there.
 //!
-//! Filling a chunk again mends rows that are missing or differ, also those of an equal version: of equal versions a ReplacingMergeTree
-//! keeps the one that was inserted last.
+//! Filling a chunk again mends rows that are missing or differ, also those of an equal version: of
+//! equal versions a ReplacingMergeTree keeps the one that was inserted last.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,8 @@ impl Verifier {
         self.queries.removal()
     }
 
-    /// Removes the rows that should not be there, in the versions that were seen: what a live writer has written since stays.
+    /// Removes the rows that should not be there, in the versions that were seen: what a live
+    /// writer has written since stays.
     ///
     /// # Errors
     /// Where the server refuses it. Some rows may be removed then.

@@ -19,7 +19,8 @@ pub struct Report {
     pub source: String,
     /// The target table.
     pub target: String,
-    /// The load that filled the target, whose chunks those of this report are; none where the ledger knows none, and chunks are made anew.
+    /// The load that filled the target, whose chunks those of this report are; none where the
+    /// ledger knows none, and chunks are made anew.
     pub run_id: Option<String>,
     /// The share of keys that was compared, where it was not all.
     pub sample: Option<String>,
@@ -35,7 +36,8 @@ pub struct Report {
     pub columns: Vec<DifferingColumn>,
     /// Differing rows by name, at most as many as were asked for.
     pub rows: Vec<DifferingRow>,
-    /// Rows in groups of keys that differ, which were not looked at one by one since enough differences were found.
+    /// Rows in groups of keys that differ, which were not looked at one by one since enough
+    /// differences were found.
     pub not_examined_rows: u64,
     /// Groups into which keys were divided, and how many of them differ.
     pub groups: u64,
@@ -80,14 +82,16 @@ pub struct DifferingValue {
     pub expected: ShownValue,
     /// What the target has.
     pub found: ShownValue,
-    /// The first byte in which the two differ as texts, from 1; none where they do not, which only their types can tell.
+    /// The first byte in which the two differ as texts, from 1; none where they do not, which only
+    /// their types can tell.
     pub first_differing_byte: Option<u64>,
 }
 
 /// As much of a value as is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShownValue {
-    /// A part of the text that ClickHouse writes for it (`TabSeparatedRaw`), control characters escaped; none for NULL.
+    /// A part of the text that ClickHouse writes for it (`TabSeparatedRaw`), control characters
+    /// escaped; none for NULL.
     pub text: Option<String>,
     /// Where the part begins, from 1.
     pub from_byte: u64,

@@ -50,7 +50,8 @@ pub enum Kind {
     Repeated,
     /// The row's source was deleted, and it lives on in the target.
     DeletedInSource,
-    /// The source makes this row no longer: its key is that of an old version, or of a row that the job leaves out.
+    /// The source makes this row no longer: its key is that of an old version, or of a row that the
+    /// job leaves out.
     NotMadeAnyMore,
     /// Nothing in the source explains the row.
     Extra,
@@ -107,7 +108,8 @@ impl RowComparison {
         }
     }
 
-    /// Takes rows of a part of the target, after all that are expected; rows that are not the job's are of no interest.
+    /// Takes rows of a part of the target, after all that are expected; rows that are not the job's
+    /// are of no interest.
     pub fn find(&mut self, rows: Vec<Digest>, part: usize) {
         for row in rows {
             if row.owned || self.expected.contains_key(&row.key) {
@@ -116,7 +118,8 @@ impl RowComparison {
         }
     }
 
-    /// Rows of the target that are the job's although it does not answer for them: it makes rows of their keys. Of these keys only.
+    /// Rows of the target that are the job's although it does not answer for them: it makes rows of
+    /// their keys. Of these keys only.
     pub fn found_others(&self, of: impl Fn(u64) -> bool) -> u64 {
         self.found.values().flatten().filter(|(row, _)| !row.owned && of(row.key)).count() as u64
     }
@@ -149,7 +152,8 @@ fn surplus(found: &[(Digest, usize)]) -> Option<Difference> {
     })
 }
 
-/// The newest of several source rows of one key is the one that the target keeps; of equal versions, any may be.
+/// The newest of several source rows of one key is the one that the target keeps; of equal
+/// versions, any may be.
 fn collapsed(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<Difference> {
     let version = expected.iter().map(|(row, _)| row.version).max()?;
     let newest = || expected.iter().filter(move |(row, _)| row.version == version);

@@ -1,7 +1,8 @@
-//! The queries: the same questions, asked of both sides. One side is what the job makes of a part of the source (the equivalent join), the
-//! other a part of the target.
+//! The queries: the same questions, asked of both sides. One side is what the job makes of a part
+//! of the source (the equivalent join), the other a part of the target.
 //!
-//! All hashes are taken over the key as well: else values that two rows have swapped would cancel out in a sum.
+//! All hashes are taken over the key as well: else values that two rows have swapped would cancel
+//! out in a sum.
 
 use std::collections::BTreeMap;
 
@@ -70,8 +71,8 @@ impl Queries {
         self.with_defaults(&finished(&self.job, scope))
     }
 
-    /// What keys the job would make of all versions of this part of the source, or of its deleted ones only. Only the key's
-    /// columns can be asked of it.
+    /// What keys the job would make of all versions of this part of the source, or of its deleted
+    /// ones only. Only the key's columns can be asked of it.
     pub fn keys_of_all_versions(&self, scope: &Scope, deleted: bool) -> String {
         let mut job = self.job.clone();
         job.collapse = false;
@@ -117,8 +118,9 @@ impl Queries {
         )
     }
 
-    /// For each bucket: its number, how many rows the job answers for and how many not, their partitions' ids, and a sum of hashes for
-    /// each column over the rows that the job answers for. Keys are divided into `count` buckets. `FORMAT RowBinary`, [`super::sums`] reads it.
+    /// For each bucket: its number, how many rows the job answers for and how many not, their
+    /// partitions' ids, and a sum of hashes for each column over the rows that the job answers for.
+    /// Keys are divided into `count` buckets. `FORMAT RowBinary`, [`super::sums`] reads it.
     pub fn sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
         let owned = self.owned();
         let sums: Vec<_> = self
@@ -141,8 +143,8 @@ impl Queries {
         )
     }
 
-    /// For each row: hash of the key, flags (1 the job answers for it, 2 deleted), version, hash of all columns. `FORMAT RowBinary`,
-    /// [`super::rows`] reads it.
+    /// For each row: hash of the key, flags (1 the job answers for it, 2 deleted), version, hash of
+    /// all columns. `FORMAT RowBinary`, [`super::rows`] reads it.
     pub fn digests(&self, rows: &str, only: &Buckets, taken: Taken) -> String {
         let mut conditions = self.conditions(Some(only));
         match taken {
@@ -170,8 +172,9 @@ impl Queries {
         )
     }
 
-    /// For rows of these keys: the key's hash, a hash of all columns, the key's columns as texts, and each column, with its value for the keys of which
-    /// these are `shown`. `FORMAT RowBinary`, [`super::detail`] reads it.
+    /// For rows of these keys: the key's hash, a hash of all columns, the key's columns as texts,
+    /// and each column, with its value for the keys of which these are `shown`. `FORMAT RowBinary`,
+    /// [`super::detail`] reads it.
     pub fn details(&self, rows: &str, keys: &[u64], shown: &[u64]) -> String {
         let texts = self.key.columns.iter().map(|(name, _)| {
             format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name))
@@ -198,8 +201,8 @@ impl Queries {
         )
     }
 
-    /// For rows of these keys: a hash of all columns, and of these columns the blocks that belong to this hash of a row.
-    /// `FORMAT RowBinary`, [`super::detail`] reads it.
+    /// For rows of these keys: a hash of all columns, and of these columns the blocks that belong
+    /// to this hash of a row. `FORMAT RowBinary`, [`super::detail`] reads it.
     pub fn pieces(&self, rows: &str, keys: &[u64], wanted: &Wanted) -> String {
         let row = self.row_hash();
         let piece = |(position, blocks): (&usize, &BTreeMap<u64, usize>)| {
@@ -253,7 +256,8 @@ impl Queries {
                 numbers(&keys)
             );
         };
-        // The columns that tell which row it is, and to which version it belongs; the others stay at their defaults.
+        // The columns that tell which row it is, and to which version it belongs; the others stay
+        // at their defaults.
         let columns: Vec<_> = self
             .key
             .own_columns
@@ -282,7 +286,8 @@ impl Queries {
         hash_of(&self.key.expressions)
     }
 
-    /// SQL that is true for rows that the job answers for. The line break ends a comment that the expression may end with.
+    /// SQL that is true for rows that the job answers for. The line break ends a comment that the
+    /// expression may end with.
     fn owned(&self) -> String {
         self.job
             .owned

@@ -1,4 +1,5 @@
-//! What is kept of a comparison that was interrupted: the sums of the pieces that were compared already.
+//! What is kept of a comparison that was interrupted: the sums of the pieces that were compared
+//! already.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// The state of a comparison.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct State {
-    /// A digest of all that decides what is compared; another job, another table or another share is another comparison.
+    /// A digest of all that decides what is compared; another job, another table or another share
+    /// is another comparison.
     pub identity: String,
     /// The ranges of the source's chunks: they stay as they were, whatever merges do.
     pub chunks: Vec<Option<String>>,
@@ -25,7 +27,8 @@ pub(super) struct State {
     pub buckets: u32,
     /// How many chunks were compared, and their sums.
     pub expected: Progress,
-    /// The ranges of the target: partition id and predicate. None until all chunks of the source were read.
+    /// The ranges of the target: partition id and predicate. None until all chunks of the source
+    /// were read.
     pub parts: Option<Vec<(String, Option<String>)>>,
     /// How many of them were compared, and their sums.
     pub found: Progress,

@@ -1,4 +1,5 @@
-//! Sums of hashes by bucket: what is compared of both sides. They are additive, so that each side can be asked piece by piece.
+//! Sums of hashes by bucket: what is compared of both sides. They are additive, so that each side
+//! can be asked piece by piece.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,8 +62,8 @@ impl Sums {
         self.buckets.values().map(|bucket| bucket.rows).sum()
     }
 
-    /// The buckets in which the sides differ, or in which the job makes rows that its own `owned` does not cover, which sums say
-    /// nothing about.
+    /// The buckets in which the sides differ, or in which the job makes rows that its own `owned`
+    /// does not cover, which sums say nothing about.
     pub fn differing<'a>(&'a self, found: &'a Self) -> Vec<Pair<'a>> {
         let numbers: BTreeSet<u32> =
             self.buckets.keys().chain(found.buckets.keys()).copied().collect();

@@ -1,7 +1,10 @@
-//! What is shown of two values that differ: an excerpt around the first byte in which they do, however long they are.
+//! What is shown of two values that differ: an excerpt around the first byte in which they do,
+//! however long they are.
 //!
-//! A value is its text as ClickHouse writes it in [TabSeparatedRaw](https://clickhouse.com/docs/interfaces/formats/TabSeparatedRaw), which every type has. The
-//! server gives its beginning and hashes of blocks of the rest; a block in which two texts differ further behind is asked for afterwards.
+//! A value is its text as ClickHouse writes it in
+//! [TabSeparatedRaw](https://clickhouse.com/docs/interfaces/formats/TabSeparatedRaw), which every
+//! type has. The server gives its beginning and hashes of blocks of the rest; a block in which two
+//! texts differ further behind is asked for afterwards.
 
 use super::bytes::{bytes, take, varuint};
 use super::report::{DifferingValue, ShownValue};
@@ -70,7 +73,8 @@ pub(super) fn start_of(block: usize) -> usize {
     (block * BLOCK).saturating_sub(MARGIN)
 }
 
-/// What is shown of a column's values. `pieces`: the block in which they differ, unless that is the first, and what came with it.
+/// What is shown of a column's values. `pieces`: the block in which they differ, unless that is the
+/// first, and what came with it.
 pub(super) fn differing_value(
     column: &str,
     (expected, found): (&Cell, &Cell),
@@ -111,7 +115,8 @@ fn shown(cell: &Cell, part: Part<'_>, position: Option<usize>) -> ShownValue {
     ShownValue { text, from_byte: from as u64 + 1, to_byte: (from + cut.len()) as u64, bytes }
 }
 
-/// Bytes on one line, without what could take a terminal over. A character that was cut at either end is left out.
+/// Bytes on one line, without what could take a terminal over. A character that was cut at either
+/// end is left out.
 fn escaped(bytes: &[u8], cut_before: bool, cut_behind: bool) -> String {
     let is_inside = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
     let skipped = if cut_before { bytes.iter().take(3).take_while(is_inside).count() } else { 0 };

@@ -43,7 +43,8 @@ pub struct VerifyOptions {
     pub state: PathBuf,
     /// Retries of queries.
     pub retry: RetryPolicy,
-    /// When the load began, in microseconds since 1970, where that is known: rows that came later are live writers'.
+    /// When the load began, in microseconds since 1970, where that is known: rows that came later
+    /// are live writers'.
     pub load_began: Option<i64>,
     /// The load whose chunks those of the plan are, where the ledger knows one.
     pub run_id: Option<String>,
@@ -134,7 +135,8 @@ impl Verifier {
         })
     }
 
-    /// How many chunks of the source and ranges of the target an interrupted comparison had behind it.
+    /// How many chunks of the source and ranges of the target an interrupted comparison had behind
+    /// it.
     pub fn resumed(&self) -> (usize, usize) {
         (self.state.expected.done, self.state.found.done)
     }
@@ -142,7 +144,8 @@ impl Verifier {
     /// Compares.
     ///
     /// # Errors
-    /// [`VerifyError::Stopped`] where stopping was asked for; the state is kept then, and with any other failure too.
+    /// [`VerifyError::Stopped`] where stopping was asked for; the state is kept then, and with any
+    /// other failure too.
     pub async fn run(&mut self) -> Result<Report, VerifyError> {
         match self.compare().await {
             Ok((report, differences)) => {
@@ -256,7 +259,8 @@ pub(super) fn not_understood(table: &TableName) -> impl FnOnce(String) -> Verify
     |message| VerifyError::Answer { table: table.clone(), message }
 }
 
-/// A digest of all that decides what is compared. The lookup's window is not among it: a row that came to the source since moves it.
+/// A digest of all that decides what is compared. The lookup's window is not among it: a row that
+/// came to the source since moves it.
 fn identity(queries: &Queries, scope: &Scope) -> String {
     let scope = Scope { window: None, ..scope.clone() };
     let expected = queries.sums(&queries.expected(&scope), 1, None);

@@ -1,5 +1,6 @@
-//! Whatever is wrong is said before a row moves, with the exit code that says whose it is: 2 usage or configuration, 3 refused by a
-//! check. A wrong word in a file is shown by its line, a wrong variable by its name.
+//! Whatever is wrong is said before a row moves, with the exit code that says whose it is: 2 usage
+//! or configuration, 3 refused by a check. A wrong word in a file is shown by its line, a wrong
+//! variable by its name.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

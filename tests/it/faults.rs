@@ -1,7 +1,9 @@
-//! What a network, a server, a supervisor and this machine do to a run: afterwards the target must equal the join.
+//! What a network, a server, a supervisor and this machine do to a run: afterwards the target must
+//! equal the join.
 //!
-//! Faults are placed by the query ids that every request has in its URL (`-lookup-`, `-source-`, `-insert-`), so that they hit the
-//! statement that is meant. Each test asserts that its fault happened.
+//! Faults are placed by the query ids that every request has in its URL (`-lookup-`, `-source-`,
+//! `-insert-`), so that they hit the statement that is meant. Each test asserts that its fault
+//! happened.
 
 mod answered;
 mod cut_inserts;

@@ -1,5 +1,5 @@
-//! Jobs of all kinds against the join that a person would write: names, types, keys, versions, misses, and partitions of several
-//! chunks.
+//! Jobs of all kinds against the join that a person would write: names, types, keys, versions,
+//! misses, and partitions of several chunks.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 

@@ -1,4 +1,5 @@
-//! What is recorded of a load: the records themselves, resuming, claims, workers, and ledgers that fail.
+//! What is recorded of a load: the records themselves, resuming, claims, workers, and ledgers that
+//! fail.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

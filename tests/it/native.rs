@@ -1,4 +1,5 @@
-//! Blocks built from rows that the server itself has written, inserted and compared with what the same rows give as RowBinary.
+//! Blocks built from rows that the server itself has written, inserted and compared with what the
+//! same rows give as RowBinary.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -102,7 +103,8 @@ impl<'a> Table<'a> {
         self.endpoint.try_query_with(body, &parameters)
     }
 
-    /// Copies the rows as blocks of that many, by one builder, and as RowBinary; both copies must be what the table is.
+    /// Copies the rows as blocks of that many, by one builder, and as RowBinary; both copies must
+    /// be what the table is.
     fn check(&self, layout: NativeLayout, first_part: usize, block_rows: u64) {
         let ask = |sql: &str| ask(self.endpoint, sql);
         for copy in ["as_blocks", "as_rows"] {
@@ -132,7 +134,8 @@ impl<'a> Table<'a> {
         insert(&mut builder);
         self.insert("as_rows", "RowBinary", &self.rows).unwrap();
         assert!(ask(&contents("as_blocks")) == self.rows, "{:?}", self.columns);
-        // In this format the values below NULLs are seen as well, which functions such as assumeNotNull give.
+        // In this format the values below NULLs are seen as well, which functions such as
+        // assumeNotNull give.
         let below = |table: &str| {
             ask(&format!(
                 "SELECT * FROM {table} SETTINGS max_threads = 1, max_block_size = 1000000 FORMAT Native"

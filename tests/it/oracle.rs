@@ -1,5 +1,5 @@
-//! The built-in jobs against what they must produce: SELECTs that were written by hand from the rules, over data that is made
-//! to be got wrong.
+//! The built-in jobs against what they must produce: SELECTs that were written by hand from the
+//! rules, over data that is made to be got wrong.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 

@@ -1,6 +1,8 @@
-//! A small job of the tests' own: orders enriched with their customers, and the same result by a join that is written by hand.
+//! A small job of the tests' own: orders enriched with their customers, and the same result by a
+//! join that is written by hand.
 //!
-//! There are several versions, deletions on both sides, orders whose customer is not there, and customers whose city is NULL.
+//! There are several versions, deletions on both sides, orders whose customer is not there, and
+//! customers whose city is NULL.
 // Failing loudly is what the helpers of a test are for. No test uses all of it.
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +55,8 @@ letter = "lookup.letter"
 version = "source.version"
 "#;
 
-/// The tables. `note` and `letter` are the last columns that are read, so what they end with ends a row.
+/// The tables. `note` and `letter` are the last columns that are read, so what they end with ends a
+/// row.
 const TABLES: &str = "
 CREATE TABLE orders (id UInt64, customer String, placed DateTime('UTC'), amount Decimal(18, 2), version UInt32, is_deleted UInt8, note String)
 ENGINE = ReplacingMergeTree(version, is_deleted) PARTITION BY toYYYYMM(placed) ORDER BY (customer, id)
@@ -96,8 +99,8 @@ impl Orders {
         Self { server, folder: TempDir::with_prefix("orders-").unwrap() }
     }
 
-    /// The tool with the job, the partition, this server and a summary; for more arguments. Each run fills the whole partition,
-    /// whatever was recorded of those before.
+    /// The tool with the job, the partition, this server and a summary; for more arguments. Each
+    /// run fills the whole partition, whatever was recorded of those before.
     pub fn tool(&self) -> Binary {
         self.tool_at(self.server.url())
     }
@@ -107,7 +110,8 @@ impl Orders {
         self.resuming_tool_at(url).env("RESTART", "true")
     }
 
-    /// The same, but a run goes on with what others have left, and does nothing where nothing is left.
+    /// The same, but a run goes on with what others have left, and does nothing where nothing is
+    /// left.
     pub fn resuming_tool_at(&self, url: &str) -> Binary {
         let summary = self.summary_file();
         let tool = binary()

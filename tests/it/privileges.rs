@@ -9,7 +9,8 @@ use crate::support::{Binary, Output, Server, ServerOptions, binary};
 
 const PARTITION: &str = "202511";
 
-/// As the packages of ClickHouse configure it: tables of `system` that tell of others' data need a grant.
+/// As the packages of ClickHouse configure it: tables of `system` that tell of others' data need a
+/// grant.
 const CONFIG: &str = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
     </access_control_improvements></clickhouse>";
 
@@ -29,8 +30,8 @@ fn grants() -> Vec<(String, String)> {
 /// The users of README.
 const KINDS: [&str; 4] = ["reader", "writer", "verifier", "repairer"];
 
-/// Each user with its grants; and for each grant a user of the same kind who lacks it, named `reader0` and so on by
-/// its position in the list.
+/// Each user with its grants; and for each grant a user of the same kind who lacks it, named
+/// `reader0` and so on by its position in the list.
 fn users(grants: &[(String, String)]) -> String {
     let user = |name: &str, profile: &str, granted: &[&String]| {
         let granted = granted
@@ -124,7 +125,8 @@ fn spoil(server: &Server) {
     }
 }
 
-/// What each missing grant leads to: the arguments that need it, the exit code, and the words that must be said.
+/// What each missing grant leads to: the arguments that need it, the exit code, and the words that
+/// must be said.
 fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str]) {
     match grant {
         "SELECT ON default.observations" => (

@@ -1,4 +1,5 @@
-//! The proxy of the tests: a fault that does not happen, or happens elsewhere, would make other tests prove nothing.
+//! The proxy of the tests: a fault that does not happen, or happens elsewhere, would make other
+//! tests prove nothing.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

@@ -1,7 +1,8 @@
 //! Framing against rows that the server itself has written, over random structures.
 //!
-//! The oracle is the server: every row ends with the number of bytes that `formatRow` gives for its columns, all together and
-//! one by one, and with its number. The types' names are the server's as well, from the header of the answer.
+//! The oracle is the server: every row ends with the number of bytes that `formatRow` gives for its
+//! columns, all together and one by one, and with its number. The types' names are the server's as
+//! well, from the header of the answer.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -52,7 +53,8 @@ const SETTINGS: &str = "output_format_binary_write_json_as_string = 1, use_varia
     enable_time_time64_type = 1, allow_experimental_qbit_type = 1";
 
 impl Case {
-    /// The rows' columns, then per column and for all of them the bytes they take, then the row's number.
+    /// The rows' columns, then per column and for all of them the bytes they take, then the row's
+    /// number.
     fn sql(&self) -> String {
         let mut structure = "n UInt64, s String".to_owned();
         let expressions: Vec<_> =
@@ -164,7 +166,8 @@ fn rows_of_random_structures_are_as_long_as_the_server_says() {
         TestRunner::new(Config { cases: CASES, source_file: Some(file!()), ..Config::default() });
     runner
         .run(&case(), |case| {
-            // Not every nest of types is allowed by the server, so that some questions are not answered.
+            // Not every nest of types is allowed by the server, so that some questions are not
+            // answered.
             let answer = match server.try_query(&case.sql()) {
                 Ok(answer) => answer,
                 Err(words) => {

@@ -1,4 +1,5 @@
-//! What a person sees on a terminal: one screen for the whole run, log lines above it, the summary below.
+//! What a person sees on a terminal: one screen for the whole run, log lines above it, the summary
+//! below.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -16,7 +17,8 @@ use screen::Screen;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// Replaces what differs from run to run: the run's id becomes `ID`, every number `N`, whatever follows from it.
+/// Replaces what differs from run to run: the run's id becomes `ID`, every number `N`, whatever
+/// follows from it.
 fn normalized(line: &str) -> String {
     let line = numbers_replaced(line)
         .replace("krows/s", "rows/s")
@@ -100,7 +102,8 @@ fn parts(screen: &Screen) -> (Vec<String>, Vec<String>) {
     (log.to_vec(), own.to_vec())
 }
 
-/// Holds every screen against the last one: what scrolls by is as it stays, and the lines below it fit.
+/// Holds every screen against the last one: what scrolls by is as it stays, and the lines below it
+/// fit.
 #[track_caller]
 fn assert_untorn(screens: &[Screen], last: &Screen) {
     let all = last.text();
@@ -116,7 +119,8 @@ fn log_lines_scroll_above_the_screen() {
     let orders = Orders::start(20_000);
     let proxy = Proxy::start(orders.server.port());
     for columns in [120, 60] {
-        // Each phase breaks off once, which makes a log line and a pause in which the screen is drawn.
+        // Each phase breaks off once, which makes a log line and a pause in which the screen is
+        // drawn.
         let fired = proxy.fired();
         proxy.after_request_with(b"-lookup-").reset_at(Direction::ToClient, 200_000, 1);
         let running = InTerminal::start(&orders, columns, &proxy.url(), &[], &[]);
@@ -146,7 +150,8 @@ fn log_lines_scroll_above_the_screen() {
             "both phases, in {} screens, {loading}, {streaming}",
             screens.len()
         );
-        // What the preflight warns of depends on what the server has written down by then. Such a note may take several rows.
+        // What the preflight warns of depends on what the server has written down by then. Such a
+        // note may take several rows.
         let mut is_note = false;
         let mut last: Vec<_> = last.text().iter().map(|line| normalized(line)).collect();
         last.retain(|line| {

@@ -1,4 +1,5 @@
-//! The launcher and the harness themselves: other tests trust that they start, kill and restart what they say.
+//! The launcher and the harness themselves: other tests trust that they start, kill and restart
+//! what they say.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -139,7 +140,8 @@ fn a_killed_launcher_takes_its_server_with_it() {
     assert!(process::wait_until(SOON, || !process::is_alive(child)));
 }
 
-/// The owner is a process of its own that starts a launcher as a test does, and is killed as a test run may be.
+/// The owner is a process of its own that starts a launcher as a test does, and is killed as a test
+/// run may be.
 #[test]
 fn a_killed_owner_leaves_no_server_behind() {
     let folder = tempfile::tempdir().unwrap();

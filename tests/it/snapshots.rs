@@ -1,4 +1,5 @@
-//! Every screen and message as it stands in `snapshots/expected`, with what differs from run to run replaced: whoever changes a word sees it.
+//! Every screen and message as it stands in `snapshots/expected`, with what differs from run to run
+//! replaced: whoever changes a word sees it.
 //!
 //! `INSTA_UPDATE=always scripts/test snapshots` writes them anew; then look at the difference.
 // Failing loudly is what the helpers of a test are for.

@@ -1,4 +1,5 @@
-//! Encrypted connections: a whole run through a proxy that speaks TLS, and everything about certificates that can be wrong.
+//! Encrypted connections: a whole run through a proxy that speaks TLS, and everything about
+//! certificates that can be wrong.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

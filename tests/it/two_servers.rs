@@ -1,4 +1,5 @@
-//! The source and the lookup on one server, the target on another: neither has the tables of the other.
+//! The source and the lookup on one server, the target on another: neither has the tables of the
+//! other.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -6,7 +7,8 @@ use crate::oracle::fixture::{DECEMBER, Generation, PARTITIONS, assert_filled, nu
 use crate::orders::{JOB, Orders, PARTITION};
 use crate::support::{Binary, Server, ServerOptions, binary, tables};
 
-/// Two servers with the built-in job's tables, each with those of its own end alone, and the adversarial data.
+/// Two servers with the built-in job's tables, each with those of its own end alone, and the
+/// adversarial data.
 struct Apart {
     source: Server,
     target: Server,
@@ -29,7 +31,8 @@ impl Apart {
         tool.args(&[command, "--partition", partition])
     }
 
-    /// Evaluates the oracle where its tables are, and brings its rows to the target's server as the table `expected`.
+    /// Evaluates the oracle where its tables are, and brings its rows to the target's server as the
+    /// table `expected`.
     fn bring_expected(&self, generation: Generation, partition: &str) {
         const SETTINGS: &[(&str, &str)] = &[("join_use_nulls", "0")];
         let sql = oracle(generation, partition);
@@ -147,7 +150,8 @@ fn users() -> String {
     )
 }
 
-/// Orders on a server that lets a reader in by password, in a database of another name; shipments on a server of their own.
+/// Orders on a server that lets a reader in by password, in a database of another name; shipments
+/// on a server of their own.
 fn orders_apart() -> (Orders, Server) {
     let source = Orders::on(
         Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),

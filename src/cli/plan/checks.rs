@@ -1,4 +1,5 @@
-//! The checks of `plan`: those of the preflight, and those that a run makes where it needs what they find.
+//! The checks of `plan`: those of the preflight, and those that a run makes where it needs what
+//! they find.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The file of `plan --out`, and holding a run against it: a plan that was looked at is done as it was, or not at all.
+//! The file of `plan --out`, and holding a run against it: a plan that was looked at is done as it
+//! was, or not at all.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ struct PlanFile {
     bounds: ChunkBounds,
 }
 
-/// All that decides what a run does, each part under a name that people understand. Rows are not in it: they may have changed.
+/// All that decides what a run does, each part under a name that people understand. Rows are not in
+/// it: they may have changed.
 pub(super) async fn everything(
     opened: &Opened,
     partition: &Partition,

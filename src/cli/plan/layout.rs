@@ -3,7 +3,8 @@
 /// Lines of `plan` are at most so long, where their words allow it.
 pub(super) const WIDTH: usize = 100;
 
-/// The text over several lines: the first behind `head`, the others indented as far as `head` is long.
+/// The text over several lines: the first behind `head`, the others indented as far as `head` is
+/// long.
 pub(super) fn wrapped(head: &str, text: &str) -> String {
     let indentation = head.chars().count();
     let room = WIDTH.saturating_sub(indentation).max(20);

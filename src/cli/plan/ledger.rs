@@ -1,4 +1,5 @@
-//! What the ledger knows of the load that is planned, and what a run would make of that. It is only read: no table is made, and nothing is claimed.
+//! What the ledger knows of the load that is planned, and what a run would make of that. It is only
+//! read: no table is made, and nothing is claimed.
 
 use std::time::Duration;
 

@@ -8,7 +8,8 @@ use crate::job::BoundJob;
 use crate::job::statements;
 use crate::pipeline::DEFAULT_BATCH_ROWS;
 
-/// The four statements, for the whole partition; the source query of a run is limited to one chunk's range at a time.
+/// The four statements, for the whole partition; the source query of a run is limited to one
+/// chunk's range at a time.
 pub(super) fn sql(session: &Session, native: bool) -> String {
     let (job, scope) = (&*session.job, &session.plan.scope);
     let (from, to) = if session.servers.are_one() {

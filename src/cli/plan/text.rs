@@ -16,7 +16,8 @@ const CHUNKS: usize = 12;
 /// Where the values of the first block begin.
 const VALUES: usize = 14;
 
-/// The whole text but for the estimate, which stands between the two: what would be done, and the checks. `head` is what a run says of its tables.
+/// The whole text but for the estimate, which stands between the two: what would be done, and the
+/// checks. `head` is what a run says of its tables.
 pub(super) fn text(document: &Document, head: &str) -> (String, String) {
     let mut text = wrap_block(head, VALUES);
     if let Some(topology) = &document.topology {

@@ -1,6 +1,7 @@
 //! Encrypted connections: which certificates are trusted, and as whom the program shows itself.
 //!
-//! Certificates are always verified; there is no way to switch that off. What is wrong when they are refused is in `problem`.
+//! Certificates are always verified; there is no way to switch that off. What is wrong when they
+//! are refused is in `problem`.
 
 mod problem;
 
@@ -16,7 +17,8 @@ pub use problem::TlsProblem;
 
 use super::Error;
 
-/// What is trusted and shown on `https` connections. By default the system's root certificates, and nothing is shown.
+/// What is trusted and shown on `https` connections. By default the system's root certificates, and
+/// nothing is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     roots: Option<Vec<CertificateDer<'static>>>,
@@ -74,7 +76,8 @@ impl Tls {
     /// What the HTTP client needs.
     ///
     /// # Errors
-    /// [`Error::Tls`] where the machine has no root certificates, or key and certificate do not belong together.
+    /// [`Error::Tls`] where the machine has no root certificates, or key and certificate do not
+    /// belong together.
     pub(super) fn configuration(&self) -> Result<ClientConfig, Error> {
         let failed = |error: rustls::Error| Error::Tls(error.to_string());
         let builder =

@@ -21,7 +21,8 @@ pub enum TlsProblem {
     ClientCertificate,
     /// The answer is something else, such as HTTP without TLS.
     NotTls,
-    /// The answer is not HTTP where it should be, as from a server that speaks TLS and was spoken to without.
+    /// The answer is not HTTP where it should be, as from a server that speaks TLS and was spoken
+    /// to without.
     NotPlain,
 }
 
@@ -68,7 +69,8 @@ impl TlsProblem {
             {
                 return Some(Self::NotPlain);
             }
-            // An I/O error hides the error that it was made of, and gives that one's source as its own.
+            // An I/O error hides the error that it was made of, and gives that one's source as its
+            // own.
             next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(inner) => Some(inner),
                 None => error.source(),
@@ -98,7 +100,8 @@ fn of_rustls(error: &RustlsError) -> Option<TlsProblem> {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            // The certificate names an authority like the one that is trusted, and was signed by another.
+            // The certificate names an authority like the one that is trusted, and was signed by
+            // another.
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied,
         ) => Some(TlsProblem::ClientCertificate),

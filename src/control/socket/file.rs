@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, os::unix::fs::PermissionsExt};
 
-/// What names of files begin and end with that were not chosen by a person; the process id lies between.
+/// What names of files begin and end with that were not chosen by a person; the process id lies
+/// between.
 const BEGINNING: &str = "clickhouse-backfill-";
 const END: &str = ".sock";
 /// A file that is younger may be of a process that is about to listen.

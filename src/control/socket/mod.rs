@@ -6,8 +6,9 @@
 //! {"command":"set","name":"inserters","value":"4"}        {"ok":false,"error":"inserters must be 1 to 64, and 99 was asked for"}
 //! ```
 //!
-//! The file has the mode 0600, and only processes of the same user, or of root, are listened to. It goes when the run ends; where a run was
-//! killed, the next one takes its place. Where the file lies is chosen by whoever calls.
+//! The file has the mode 0600, and only processes of the same user, or of root, are listened to. It
+//! goes when the run ends; where a run was killed, the next one takes its place. Where the file
+//! lies is chosen by whoever calls.
 
 mod client;
 mod file;

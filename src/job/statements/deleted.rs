@@ -8,8 +8,9 @@ use crate::job::BoundJob;
 /// `<partition id>_<least block>_<greatest block>_<level>`, and a partition's id has no `_`.
 pub const NEWEST_BLOCK_OF_PART: &str = "toUInt64OrZero(splitByChar('_', _part)[3])";
 
-/// The rows of the partition whose newest version is a deletion that lies in a part with a block after this one, in the form of the source
-/// query. `None` where the source has no deleted flag, or no sorting key that tells rows apart.
+/// The rows of the partition whose newest version is a deletion that lies in a part with a block
+/// after this one, in the form of the source query. `None` where the source has no deleted flag, or
+/// no sorting key that tells rows apart.
 ///
 /// A deletion that ties with a live version is none where the server does not take it for one.
 pub fn deleted_after(job: &BoundJob, partition_id: &str, block: u64) -> Option<String> {

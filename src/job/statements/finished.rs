@@ -1,4 +1,5 @@
-//! The finished rows: what the equivalent join gives, converted to the target's types and under the target's names.
+//! The finished rows: what the equivalent join gives, converted to the target's types and under the
+//! target's names.
 
 use super::{Scope, join::join_of};
 use crate::clickhouse::quote_identifier;
@@ -6,7 +7,8 @@ use crate::job::BoundJob;
 
 /// One row for each row that the backfill writes, with the values as the target keeps them.
 ///
-/// The values get names inside that no expression can mean, since a column named `source` would hide the table of that name.
+/// The values get names inside that no expression can mean, since a column named `source` would
+/// hide the table of that name.
 pub fn finished(job: &BoundJob, scope: &Scope) -> String {
     let values: Vec<_> = job
         .columns

@@ -1,4 +1,5 @@
-//! The insert: the expressions over `input()`, whose columns are named as the expressions name them.
+//! The insert: the expressions over `input()`, whose columns are named as the expressions name
+//! them.
 
 use super::{input_structure, select_list, target_columns};
 use crate::clickhouse::{Settings, structure};
@@ -10,8 +11,9 @@ pub fn insert(job: &BoundJob, native: bool) -> String {
     into(job, &format!("INSERT INTO {}", job.target.name.quoted()), native)
 }
 
-/// The same into a table that keeps nothing: every row is parsed, every expression evaluated and converted to the target's type.
-/// Materialized columns, constraints and views of the target are not exercised.
+/// The same into a table that keeps nothing: every row is parsed, every expression evaluated and
+/// converted to the target's type. Materialized columns, constraints and views of the target are
+/// not exercised.
 pub fn dry_run(job: &BoundJob, native: bool) -> String {
     let columns = structure(
         job.columns.iter().map(|column| (column.name.as_str(), column.type_name.as_str())),

@@ -4,11 +4,14 @@ use super::{Scope, newest::newest, select_list, source};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::BoundJob;
 
-/// One row for each row that the backfill writes, with the expressions' values in the order of the target's columns.
+/// One row for each row that the backfill writes, with the expressions' values in the order of the
+/// target's columns.
 ///
-/// For a part of a partition, only the lookup rows with the keys of that part are read, so that it can be evaluated chunk by chunk.
+/// For a part of a partition, only the lookup rows with the keys of that part are read, so that it
+/// can be evaluated chunk by chunk.
 ///
-/// The source is a subquery, so that unqualified names of its sorting key in the scope's range cannot mean the lookup's columns.
+/// The source is a subquery, so that unqualified names of its sorting key in the scope's range
+/// cannot mean the lookup's columns.
 pub fn join(job: &BoundJob, scope: &Scope) -> String {
     join_of(job, scope, &select_list(job))
 }

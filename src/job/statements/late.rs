@@ -1,9 +1,11 @@
 //! The late query: the lookup rows of some keys, wherever they lie.
 //!
-//! The keys are part of the statement, as the bytes that the source query sent, and compared as such: that is exact for every type,
-//! and needs no right but to read the table, which a table function would. Scanning the key columns costs the server the same for a
-//! hundred keys as for fifty thousand, so batches should be large. Where a column of the key has few different values in the batch, it
-//! is compared by itself as well, which the primary index and bloom filters can use.
+//! The keys are part of the statement, as the bytes that the source query sent, and compared as
+//! such: that is exact for every type, and needs no right but to read the table, which a table
+//! function would. Scanning the key columns costs the server the same for a hundred keys as for
+//! fifty thousand, so batches should be large. Where a column of the key has few different values
+//! in the batch, it is compared by itself as well, which the primary index and bloom filters can
+//! use.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +15,8 @@ use crate::job::bound::BoundKey;
 use crate::job::{BoundJob, BoundLookup};
 use crate::rowbinary::DataType;
 
-/// More different values than this are of no use to an index: nearly every granule would have one, or seem to.
+/// More different values than this are of no use to an index: nearly every granule would have one,
+/// or seem to.
 const INDEXED_VALUES: usize = 1000;
 
 /// A key without NULLs, as the source query sends it.
@@ -35,8 +38,8 @@ impl<'a> KeyBytes<'a> {
     }
 }
 
-/// The newest rows of these keys, in the window or outside of it, as the join would find them; nothing for a key whose row is deleted.
-/// A row is framed as [`BoundLookup::late_layout`] says.
+/// The newest rows of these keys, in the window or outside of it, as the join would find them;
+/// nothing for a key whose row is deleted. A row is framed as [`BoundLookup::late_layout`] says.
 pub fn late(lookup: &BoundLookup, window: LookupWindow, keys: &[KeyBytes<'_>]) -> String {
     let hints = lookup.keys.iter().enumerate().filter_map(|(position, key)| {
         let values = few_values(keys, position)?;
@@ -69,8 +72,8 @@ fn few_values<'a>(keys: &[KeyBytes<'a>], position: usize) -> Option<BTreeSet<&'a
     Some(values)
 }
 
-/// The predicate that a column of the lookup has one of these values, where a literal can be made of them without knowing
-/// more of the type than that it is a text or a number.
+/// The predicate that a column of the lookup has one of these values, where a literal can be made
+/// of them without knowing more of the type than that it is a text or a number.
 fn indexed(lookup: &BoundLookup, key: &BoundKey, values: &BTreeSet<&[u8]>) -> Option<String> {
     let plain = |type_name: &str| {
         DataType::parse(type_name)
@@ -103,7 +106,8 @@ fn indexed(lookup: &BoundLookup, key: &BoundKey, values: &BTreeSet<&[u8]>) -> Op
     }
 }
 
-/// A text without its length, which is a number of seven bits in each byte; the top bit says that more follow.
+/// A text without its length, which is a number of seven bits in each byte; the top bit says that
+/// more follow.
 fn text(value: &[u8]) -> &[u8] {
     let length = value.iter().take_while(|byte| **byte >= 0x80).count() + 1;
     value.get(length..).unwrap_or_default()

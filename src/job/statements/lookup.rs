@@ -1,11 +1,12 @@
-//! The lookup query: key columns, version, deleted flag, then the lookup columns that the expressions read; and the row of a miss.
+//! The lookup query: key columns, version, deleted flag, then the lookup columns that the
+//! expressions read; and the row of a miss.
 
 use super::{Bucket, LookupWindow, SELECT_END_OF_ROW};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::{BoundJob, BoundLookup};
 
-/// All versions of the lookup rows of the window, `FORMAT RowBinary`. Choosing the newest is left to the map.
-/// `range` is a further predicate, already quoted.
+/// All versions of the lookup rows of the window, `FORMAT RowBinary`. Choosing the newest is left
+/// to the map. `range` is a further predicate, already quoted.
 pub fn lookup(
     lookup: &BoundLookup,
     window: Option<LookupWindow>,
@@ -57,8 +58,8 @@ pub fn lookup_from(
     format!("FROM {}{predicate}", lookup.table.name.quoted())
 }
 
-/// One row: what the lookup columns are in a join that finds nothing. The defaults of types differ (that of `Date32` is
-/// 1900-01-01 in places), so the server is asked, by such a join.
+/// One row: what the lookup columns are in a join that finds nothing. The defaults of types differ
+/// (that of `Date32` is 1900-01-01 in places), so the server is asked, by such a join.
 pub fn miss(lookup: &BoundLookup) -> String {
     let columns: Vec<_> =
         lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();

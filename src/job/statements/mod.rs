@@ -1,9 +1,9 @@
-//! The four statements that are derived from a job: the lookup query, the source query, the insert, and the join that is
-//! equivalent to the three together.
+//! The four statements that are derived from a job: the lookup query, the source query, the insert,
+//! and the join that is equivalent to the three together.
 //!
-//! All are pure functions of the [`BoundJob`] and of what part of the data is meant. Columns are always named
-//! in full and in the same order, so that the bytes of a source row followed by those of a lookup row are a row of the insert, without
-//! the byte that ends each ([`END_OF_ROW`]).
+//! All are pure functions of the [`BoundJob`] and of what part of the data is meant. Columns are
+//! always named in full and in the same order, so that the bytes of a source row followed by those
+//! of a lookup row are a row of the insert, without the byte that ends each ([`END_OF_ROW`]).
 
 mod deleted;
 mod finished;
@@ -31,14 +31,16 @@ use crate::clickhouse::quote_identifier;
 
 /// The last column of every streamed row: one byte, always 0.
 ///
-/// The HTTP client takes an answer whose last piece ends like a server's exception for a failure, and the last value of the last row is
-/// data of users, which may quote one. Behind this byte it never stands last. It is dropped when rows are enriched and loaded.
+/// The HTTP client takes an answer whose last piece ends like a server's exception for a failure,
+/// and the last value of the last row is data of users, which may quote one. Behind this byte it
+/// never stands last. It is dropped when rows are enriched and loaded.
 pub const END_OF_ROW: (&str, &str) = ("end of row", "UInt8");
 
 /// How the column is selected.
 const SELECT_END_OF_ROW: &str = "toUInt8(0)";
 
-/// The columns that the expressions are evaluated over, as (qualified name, type): what the source query sends, then the lookup's.
+/// The columns that the expressions are evaluated over, as (qualified name, type): what the source
+/// query sends, then the lookup's.
 pub fn input_columns(job: &BoundJob) -> Vec<(String, &str)> {
     fn qualified<'a>(qualifier: &str, columns: &'a [super::UsedColumn]) -> Vec<(String, &'a str)> {
         columns
@@ -61,7 +63,8 @@ fn input_structure(job: &BoundJob) -> String {
     .to_string()
 }
 
-/// The expressions as a select list, one a line: a comment at the end of one must not swallow the next.
+/// The expressions as a select list, one a line: a comment at the end of one must not swallow the
+/// next.
 fn select_list(job: &BoundJob) -> String {
     job.columns.iter().map(|column| column.expression.as_str()).collect::<Vec<_>>().join("\n, ")
 }

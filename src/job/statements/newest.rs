@@ -1,15 +1,17 @@
-//! Which of several versions of a lookup row counts: the right side of the equivalent join, and of every look-up by key.
+//! Which of several versions of a lookup row counts: the right side of the equivalent join, and of
+//! every look-up by key.
 
 use super::{LookupWindow, SELECT_END_OF_ROW, Scope, lookup, source};
 use crate::clickhouse::quote_identifier;
 use crate::job::{BoundJob, BoundLookup};
 use crate::rowbinary::DataType;
 
-/// The newest version of each lookup row that rows of the scope may find, without those that are deleted: the right side of the
-/// equivalent join.
+/// The newest version of each lookup row that rows of the scope may find, without those that are
+/// deleted: the right side of the equivalent join.
 ///
-/// Where there is a window, rows outside of it count as well. So that the server need not sort the whole table for a part of the
-/// source, only keys of the scope's rows are considered, unless that part is everything.
+/// Where there is a window, rows outside of it count as well. So that the server need not sort the
+/// whole table for a part of the source, only keys of the scope's rows are considered, unless that
+/// part is everything.
 pub(super) fn newest(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> String {
     let keys: Vec<_> = raw_keys(lookup).collect();
     let columns: Vec<_> = columns(lookup).filter(|column| !keys.contains(column)).collect();
@@ -22,8 +24,8 @@ pub(super) fn newest(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> Str
     )
 }
 
-/// The newest rows of these keys, without those that are deleted, as the join would find them: key columns, cast as the join would,
-/// the columns that the expressions read, and the end of the row.
+/// The newest rows of these keys, without those that are deleted, as the join would find them: key
+/// columns, cast as the join would, the columns that the expressions read, and the end of the row.
 ///
 /// `predicate` says which keys are meant.
 pub(super) fn newest_rows(lookup: &BoundLookup, window: LookupWindow, predicate: &str) -> String {
@@ -32,8 +34,8 @@ pub(super) fn newest_rows(lookup: &BoundLookup, window: LookupWindow, predicate:
     select(lookup, Some(window), Some(predicate), &list)
 }
 
-/// The order says which of several versions counts: one in the window, then the greatest version, then the deleted one, then the
-/// greatest bytes, so that ties have one answer.
+/// The order says which of several versions counts: one in the window, then the greatest version,
+/// then the deleted one, then the greatest bytes, so that ties have one answer.
 fn select(
     lookup: &BoundLookup,
     window: Option<LookupWindow>,
@@ -79,8 +81,8 @@ fn select(
     )
 }
 
-/// The predicate that the lookup's key is that of a row of the scope. Versions of rows are not collapsed for it, and nothing is left
-/// out: a key too many changes nothing.
+/// The predicate that the lookup's key is that of a row of the scope. Versions of rows are not
+/// collapsed for it, and nothing is left out: a key too many changes nothing.
 fn key_of_a_row(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> String {
     let theirs = source::any_version(job, scope);
     let ours: Vec<_> = lookup

@@ -4,7 +4,8 @@ use super::input_structure;
 use crate::clickhouse::{Settings, quote_identifier, quote_literal_bytes};
 use crate::job::BoundJob;
 
-/// Selects the finished values of these RowBinary rows, converted to the target's types and under its names.
+/// Selects the finished values of these RowBinary rows, converted to the target's types and under
+/// its names.
 ///
 /// The rows are part of the statement, as the literal that the
 /// [format](https://clickhouse.com/docs/sql-reference/table-functions/format) table function reads.

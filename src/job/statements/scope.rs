@@ -26,7 +26,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The predicate over the key's columns, given as SQL. In a tuple a NULL has a hash, so that rows without a key are in a bucket too.
+    /// The predicate over the key's columns, given as SQL. In a tuple a NULL has a hash, so that
+    /// rows without a key are in a bucket too.
     pub(super) fn predicate(self, keys: impl Iterator<Item = String>) -> String {
         format!(
             "cityHash64(tuple({})) % {} = {}",
@@ -50,8 +51,8 @@ impl Scope {
         Self { range: range.map(str::to_owned), ..self.clone() }
     }
 
-    /// The predicate on the source. Partitions are named by their id: a predicate on the time would not find rows before 1970,
-    /// since `toDate` wraps.
+    /// The predicate on the source. Partitions are named by their id: a predicate on the time would
+    /// not find rows before 1970, since `toDate` wraps.
     pub(super) fn predicate(&self) -> String {
         let partition: Quoted = quote_literal(&self.partition_id);
         match &self.range {
@@ -70,14 +71,16 @@ pub struct LookupWindow {
     pub to: i64,
 }
 
-/// Times up to this many microseconds since 1970 fit into every time type: 2106-01-01 is the last whole year of `DateTime`.
+/// Times up to this many microseconds since 1970 fit into every time type: 2106-01-01 is the last
+/// whole year of `DateTime`.
 const SAFE_UNTIL: i64 = 4_291_747_200_000_000;
 
 impl LookupWindow {
     /// The predicate on the lookup's time column.
     ///
-    /// Where the window leaves the years 1970 to 2105 the column is hidden from the primary index by `identity`: `toDate` in a
-    /// sorting key wraps there, and granules would be skipped that hold rows of the window.
+    /// Where the window leaves the years 1970 to 2105 the column is hidden from the primary index
+    /// by `identity`: `toDate` in a sorting key wraps there, and granules would be skipped that
+    /// hold rows of the window.
     pub(super) fn predicate(self, lookup: &BoundLookup) -> Option<String> {
         let window = lookup.window.as_ref()?;
         let column = crate::clickhouse::quote_identifier(&window.column);

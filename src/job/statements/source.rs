@@ -1,10 +1,12 @@
-//! The source query: key columns, cast as the join would, then the source columns that the expressions read.
+//! The source query: key columns, cast as the join would, then the source columns that the
+//! expressions read.
 
 use super::{SELECT_END_OF_ROW, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::{BoundJob, BoundLookup};
 
-/// Rows of the scope, `FORMAT RowBinary`, in no particular order: ordering would cost more than twice the reading.
+/// Rows of the scope, `FORMAT RowBinary`, in no particular order: ordering would cost more than
+/// twice the reading.
 pub fn source(job: &BoundJob, scope: &Scope) -> String {
     format!("SELECT {}\n{}", list(job), from(job, scope))
 }
@@ -14,7 +16,8 @@ pub(super) fn list(job: &BoundJob) -> String {
     columns(job).chain([SELECT_END_OF_ROW.to_owned()]).collect::<Vec<_>>().join(", ")
 }
 
-/// The same rows in an order that is the same every time: by the sorting key, and where rows may share theirs, by all that is selected.
+/// The same rows in an order that is the same every time: by the sorting key, and where rows may
+/// share theirs, by all that is selected.
 pub fn source_in_order(job: &BoundJob, scope: &Scope) -> String {
     let table = &job.source;
     // The server's own text of the key, with one column after the other.
@@ -47,8 +50,9 @@ pub fn count(job: &BoundJob, scope: &Scope) -> String {
 
 /// The settings of the source query.
 ///
-/// One thread for each stream: several chunks are read at once, and FINAL in several threads reads rows at the seams twice, with 1.6 times the
-/// memory and a tenth more processor time for the same rows.
+/// One thread for each stream: several chunks are read at once, and FINAL in several threads reads
+/// rows at the seams twice, with 1.6 times the memory and a tenth more processor time for the same
+/// rows.
 pub fn source_settings(job: &BoundJob) -> Settings {
     Settings::read().with("max_threads", "1").with_all(&job.settings.source.0)
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Writes to a file beside it, which takes its place only when it is safe on the disk; a crash leaves the old content or the new.
+/// Writes to a file beside it, which takes its place only when it is safe on the disk; a crash
+/// leaves the old content or the new.
 ///
 /// The folder is synced as well, or else the new name might not survive: see
 /// [fsync(2)](https://man7.org/linux/man-pages/man2/fsync.2.html).

@@ -10,7 +10,8 @@
 //! DIR/lock                            held while claims are read or written
 //! ```
 //!
-//! Processes on several machines can share the folder where its file system keeps locks and the machines' clocks agree.
+//! Processes on several machines can share the folder where its file system keeps locks and the
+//! machines' clocks agree.
 
 mod atomic;
 mod observations;
@@ -91,7 +92,8 @@ impl FileStore {
         write(&self.folder.join("loads").join(format!("{}.json", load.run_id)), &load)
     }
 
-    /// All pending chunks together in one file, any other in a file of its own, which no other process writes at the same time.
+    /// All pending chunks together in one file, any other in a file of its own, which no other
+    /// process writes at the same time.
     pub fn write_chunks(&self, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let folder = self.folder.join("chunks").join(&first.run_id);
@@ -140,7 +142,8 @@ impl FileStore {
         })
     }
 
-    /// Reads while no other process writes. Who may not write, and so cannot be in the way of those who do, reads all the same.
+    /// Reads while no other process writes. Who may not write, and so cannot be in the way of those
+    /// who do, reads all the same.
     fn while_nobody_writes<T>(
         &self,
         work: impl FnOnce() -> Result<T, LedgerError>,

@@ -1,4 +1,5 @@
-//! What is kept beside the records themselves, and may be missing: how runs went, and what comparisons found.
+//! What is kept beside the records themselves, and may be missing: how runs went, and what
+//! comparisons found.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};

@@ -1,8 +1,10 @@
-//! A ledger in tables of ClickHouse: `load_state`, `load_state_chunks` and `load_claims`; beside them `load_samples` and `load_verifications`.
+//! A ledger in tables of ClickHouse: `load_state`, `load_state_chunks` and `load_claims`; beside
+//! them `load_samples` and `load_verifications`.
 //!
-//! All are [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree): a change is a new row
-//! with a later `updated_at`, and `FINAL` gives the rows as they are. All times are the server's, so that the clocks of the machines
-//! that work on a load need not agree.
+//! All are
+//! [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree):
+//! a change is a new row with a later `updated_at`, and `FINAL` gives the rows as they are. All
+//! times are the server's, so that the clocks of the machines that work on a load need not agree.
 
 mod observations;
 mod rows;
@@ -48,7 +50,8 @@ impl TableStore {
         )
     }
 
-    /// Creates the tables that are not there. A user who may not create tables can work with those that somebody else made.
+    /// Creates the tables that are not there. A user who may not create tables can work with those
+    /// that somebody else made.
     pub async fn create(&self) -> Result<(), LedgerError> {
         for table in [&LOADS, &CHUNKS, &CLAIMS] {
             let look = format!("SELECT 1 AS one FROM {} LIMIT 0", self.name(table).quoted());
@@ -150,7 +153,8 @@ impl TableStore {
         }
     }
 
-    /// A user who may read and no more, not even choose settings (`readonly = 1`), reads with those of the profile.
+    /// A user who may read and no more, not even choose settings (`readonly = 1`), reads with those
+    /// of the profile.
     async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, ServerError> {
         match self.connection.rows_with("ledger", sql, &reading()).await {
             Err(error) if error.code() == Some(READONLY) => {
@@ -211,7 +215,8 @@ fn of_load(key: &LoadKey) -> String {
     )
 }
 
-/// Where the tables are replicated, what another process wrote through another replica must be seen.
+/// Where the tables are replicated, what another process wrote through another replica must be
+/// seen.
 fn reading() -> Settings {
     Settings::common().with("select_sequential_consistency", "1")
 }

@@ -1,5 +1,5 @@
-//! What is kept beside the records themselves, and may be missing: how runs went, and what comparisons found. Its tables are created when
-//! something is first written into them.
+//! What is kept beside the records themselves, and may be missing: how runs went, and what
+//! comparisons found. Its tables are created when something is first written into them.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! Records as rows of the ledger's tables, written and read as [JSONEachRow](https://clickhouse.com/docs/interfaces/formats/JSONEachRow).
+//! Records as rows of the ledger's tables, written and read as
+//! [JSONEachRow](https://clickhouse.com/docs/interfaces/formats/JSONEachRow).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,8 @@ use super::super::{
 };
 use std::time::Duration;
 
-/// How rows of JSON become rows of a table: `INSERT INTO … (columns) SELECT values FROM input(structure)`.
+/// How rows of JSON become rows of a table: `INSERT INTO … (columns) SELECT values FROM
+/// input(structure)`.
 pub(super) struct InsertForm {
     pub columns: &'static str,
     pub values: &'static str,

@@ -4,7 +4,8 @@ use super::{Column, Dictionary, Pieces};
 use crate::native::error::UnsupportedReason;
 use crate::rowbinary::{DataType, Field};
 
-/// The widest NULL, in bytes. It takes one byte in a row, and must not make a block of a moderate batch a huge one.
+/// The widest NULL, in bytes. It takes one byte in a row, and must not make a block of a moderate
+/// batch a huge one.
 const WIDEST_NULL: u64 = 256;
 
 impl Column {

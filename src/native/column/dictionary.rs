@@ -1,4 +1,5 @@
-//! The values of a `LowCardinality`: the different ones, and for each row the number of one of them.
+//! The values of a `LowCardinality`: the different ones, and for each row the number of one of
+//! them.
 //!
 //! See [the type](https://clickhouse.com/docs/sql-reference/data-types/lowcardinality).
 
@@ -13,7 +14,8 @@ use crate::native::output::Output;
 use crate::native::read::{Read, string_bytes, take, take_null_flag};
 use crate::rowbinary::DataType;
 
-/// The flag that says that the different values follow; the number's lowest byte says how many bytes a number takes.
+/// The flag that says that the different values follow; the number's lowest byte says how many
+/// bytes a number takes.
 const HAS_KEYS: u64 = 1 << 9;
 /// The flag that says that no earlier block's values are meant.
 const IS_NEW: u64 = 1 << 10;
@@ -24,7 +26,8 @@ pub(in crate::native) struct Dictionary {
     /// The bytes of each value, or `None` for strings.
     width: Option<usize>,
     nullable: bool,
-    /// The different values, encoded as they are in a row. The first is the type's default, or stands for NULL.
+    /// The different values, encoded as they are in a row. The first is the type's default, or
+    /// stands for NULL.
     keys: Vec<u8>,
     entries: Vec<Entry>,
     /// Numbers of entries, by the hashes of their values.
@@ -44,8 +47,9 @@ struct Entry {
     /// Where in the keys it is.
     start: usize,
     end: usize,
-    /// The number of the value that came after this one when it came last. The keys of maps come in the same order again
-    /// and again, so that this one is mostly the next as well, and nothing has to be hashed.
+    /// The number of the value that came after this one when it came last. The keys of maps come in
+    /// the same order again and again, so that this one is mostly the next as well, and nothing has
+    /// to be hashed.
     next: u32,
 }
 
@@ -93,7 +97,8 @@ impl Dictionary {
         Some(dictionary)
     }
 
-    /// The first entries: as the server makes them, NULL if there can be one, then the type's default.
+    /// The first entries: as the server makes them, NULL if there can be one, then the type's
+    /// default.
     fn begin(&mut self) {
         self.keys.clear();
         self.entries.clear();
@@ -206,7 +211,8 @@ impl Dictionary {
         self.index_width = to;
     }
 
-    /// Hands everything over, and begins anew. Where there are no values at all, a block has nothing.
+    /// Hands everything over, and begins anew. Where there are no values at all, a block has
+    /// nothing.
     pub(super) fn finish(&mut self, output: &mut Output) {
         if self.values > 0 {
             output.push(&(HAS_KEYS | IS_NEW | self.index_width.code()).to_le_bytes());

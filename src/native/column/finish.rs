@@ -1,5 +1,5 @@
-//! Handing a column over. The order of its parts is that of the server's serializations: first what each part says of its form,
-//! then the bytes of each part.
+//! Handing a column over. The order of its parts is that of the server's serializations: first what
+//! each part says of its form, then the bytes of each part.
 
 use super::Column;
 use crate::native::output::Output;

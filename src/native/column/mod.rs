@@ -1,6 +1,7 @@
 //! The values of one column, or of a part of one, in the form that they have in a block.
 //!
-//! `compile` makes columns of types, `append` adds values to them, and `finish` hands their bytes over.
+//! `compile` makes columns of types, `append` adds values to them, and `finish` hands their bytes
+//! over.
 
 mod append;
 mod compile;

@@ -1,4 +1,5 @@
-//! A word to whoever runs a job most of whose rows find their attributes outside of the lookup's window.
+//! A word to whoever runs a job most of whose rows find their attributes outside of the lookup's
+//! window.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -11,8 +11,8 @@ pub(super) type Answer = Option<Arc<[u8]>>;
 /// What an answer takes beside its bytes: its place in the table, and what the allocator adds.
 const ANSWER_BYTES: usize = 112;
 
-/// Answers in two generations: when the younger is full, the older is forgotten. One that is asked for again becomes young again, so
-/// that what many rows want stays.
+/// Answers in two generations: when the younger is full, the older is forgotten. One that is asked
+/// for again becomes young again, so that what many rows want stays.
 #[derive(Debug)]
 pub(super) struct Answers {
     young: Generation,

@@ -3,7 +3,8 @@
 use crate::job::statements::KeyBytes;
 use crate::rowbinary::Row;
 
-/// What a row takes beside its bytes: its entry, the ends of its key's columns, and its place among the keys that are asked for.
+/// What a row takes beside its bytes: its entry, the ends of its key's columns, and its place among
+/// the keys that are asked for.
 const ROW_BYTES: usize = 96;
 
 /// Rows with their keys, one after the other in one buffer.
@@ -62,7 +63,8 @@ impl Aside {
         Some((key, self.bytes.get(place.key_end..place.end)?))
     }
 
-    /// Forgets the rows and keeps the room, unless one huge row has made it larger than it should be.
+    /// Forgets the rows and keeps the room, unless one huge row has made it larger than it should
+    /// be.
     pub fn clear(&mut self, limit_bytes: usize) {
         self.rows.clear();
         self.key_ends.clear();

@@ -30,7 +30,8 @@ pub(super) enum Asked {
 /// Asks for keys. The answer for a single key may have any size.
 ///
 /// # Errors
-/// [`ReadError::Late`] when all retries are used up, [`ReadError::Lost`] where the server stays away.
+/// [`ReadError::Late`] when all retries are used up, [`ReadError::Lost`] where the server stays
+/// away.
 pub(super) async fn ask(
     shared: &Shared,
     lookup: &BoundLookup,

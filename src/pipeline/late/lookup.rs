@@ -16,7 +16,8 @@ use crate::pipeline::error::ReadError;
 use crate::pipeline::queue::QueueSender;
 use crate::pipeline::shared::Shared;
 
-/// Keys of one query at most. Their number hardly changes what a query costs the server until parsing them does.
+/// Keys of one query at most. Their number hardly changes what a query costs the server until
+/// parsing them does.
 const KEYS_A_QUERY: usize = 50_000;
 
 /// What all chunks of a wave share to look up late.
@@ -49,7 +50,8 @@ impl LateLookup {
         Self { shared, window, answers: Mutex::new(Answers::new(room)) }
     }
 
-    /// Bytes that are put aside before they are looked up. A reader has two such heaps: one that grows and one that is being looked up.
+    /// Bytes that are put aside before they are looked up. A reader has two such heaps: one that
+    /// grows and one that is being looked up.
     pub(super) fn aside_bytes(&self) -> usize {
         size(self.shared.options.late.reader / 4)
     }
@@ -67,7 +69,8 @@ impl LateLookup {
         }
     }
 
-    /// Looks up the rows' keys and puts the rows into batches, in their order. Gives whether to go on.
+    /// Looks up the rows' keys and puts the rows into batches, in their order. Gives whether to go
+    /// on.
     ///
     /// # Errors
     /// [`ReadError::Late`], [`ReadError::Lost`] and [`ReadError::Row`].
@@ -121,7 +124,8 @@ impl LateLookup {
         let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut question =
             Question { answers: HashMap::default(), unknown: Vec::new(), end: begin };
-        // Of a row's bytes few are its key. Where they are many, the statement must not become much larger than the rows.
+        // Of a row's bytes few are its key. Where they are many, the statement must not become much
+        // larger than the rows.
         let (mut key_bytes, most_bytes) = (0, self.answer_bytes() / 4);
         while let Some((key, _)) = aside.row(question.end) {
             if !question.answers.contains_key(key.bytes) {

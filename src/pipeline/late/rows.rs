@@ -64,7 +64,8 @@ impl LateRows {
         self.growing.push(row, columns, self.aside_bytes);
     }
 
-    /// Has looked up what is full. Waits only where that of before is not done yet. Gives whether to go on.
+    /// Has looked up what is full. Waits only where that of before is not done yet. Gives whether
+    /// to go on.
     ///
     /// # Errors
     /// Those of looking up.
@@ -104,8 +105,9 @@ impl LateRows {
         Ok(self.idle.is_some())
     }
 
-    /// Looks up the rest, when the chunk has ended. Where there was never more than the room for one heap, the rows follow
-    /// those of `batches`; else they are the end of the late batches, which are all in the queue then.
+    /// Looks up the rest, when the chunk has ended. Where there was never more than the room for
+    /// one heap, the rows follow those of `batches`; else they are the end of the late batches,
+    /// which are all in the queue then.
     ///
     /// # Errors
     /// Those of looking up.

@@ -1,9 +1,10 @@
 //! Rows a second: a bucket of tokens that all readers take from.
 //!
-//! Readers take what they have just read, and wait while the bucket is in debt. So they go on in small steps, which matters: the server gives up
-//! a reader that has not read for 30 s
-//! ([http_send_timeout](https://clickhouse.com/docs/operations/settings/settings#http_send_timeout)). What each reader gets must therefore be worth a
-//! connection; where the limit is low, fewer readers run.
+//! Readers take what they have just read, and wait while the bucket is in debt. So they go on in
+//! small steps, which matters: the server gives up a reader that has not read for 30 s
+//! ([http_send_timeout](https://clickhouse.com/docs/operations/settings/settings#http_send_timeout)).
+//! What each reader gets must therefore be worth a connection; where the limit is low, fewer
+//! readers run.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use tokio::time::{Instant, sleep};
 
 /// As much as was not taken may be taken later, up to this much time's worth.
 const BURST: Duration = Duration::from_millis(200);
-/// Buffers of the kernel on both sides hold some MB; a connection that moves less than this a second may look dead to the server.
+/// Buffers of the kernel on both sides hold some MB; a connection that moves less than this a
+/// second may look dead to the server.
 const BYTES_OF_A_READER: f64 = 1_000_000.0;
 
 #[derive(Debug)]

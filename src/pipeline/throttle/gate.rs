@@ -21,7 +21,8 @@ impl ThrottleGate {
         !self.0.borrow().is_empty()
     }
 
-    /// Says in the log when waiting begins and ends, and not each time that a number in a reason changes.
+    /// Says in the log when waiting begins and ends, and not each time that a number in a reason
+    /// changes.
     pub fn set(&self, reasons: Vec<String>) {
         let waits = !reasons.is_empty();
         let waited = self.is_closed();

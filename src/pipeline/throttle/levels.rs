@@ -20,7 +20,8 @@ pub struct LevelOutOfRange {
 pub struct Levels {
     /// The most readers. Each fills batches, for which the memory was divided.
     pub readers_most: usize,
-    /// The most inserters. Batches hold permits of the queue until they are acknowledged, so more of them take no more memory.
+    /// The most inserters. Batches hold permits of the queue until they are acknowledged, so more
+    /// of them take no more memory.
     pub inserters_most: usize,
     /// The most readers that are found without being told.
     pub readers_found: usize,

@@ -1,8 +1,10 @@
 //! Going slower, or waiting: what others ask of a run while it is on.
 //!
-//! A [`Throttle`] holds three things. The *gate*: as long as there are reasons to wait, no new chunk is begun and no further attributes are
-//! loaded; chunks under way go on to their end, since the server gives up a reader that does not read, so nothing that was read is lost.
-//! The *rate*: how many rows readers take a second. The *levels*: how many chunks are read and how many batches are inserted at once.
+//! A [`Throttle`] holds three things. The *gate*: as long as there are reasons to wait, no new
+//! chunk is begun and no further attributes are loaded; chunks under way go on to their end, since
+//! the server gives up a reader that does not read, so nothing that was read is lost. The *rate*:
+//! how many rows readers take a second. The *levels*: how many chunks are read and how many batches
+//! are inserted at once.
 //!
 //! Why a run waits is decided by `control`, or by whoever uses the library; here it is only obeyed.
 
@@ -70,7 +72,8 @@ impl Throttle {
         })
     }
 
-    /// Why the run waits; empty while it does not. Each is a few words for people, such as `262 parts in 202511, limit 250`.
+    /// Why the run waits; empty while it does not. Each is a few words for people, such as `262
+    /// parts in 202511, limit 250`.
     pub fn reasons(&self) -> Vec<String> {
         self.gate.reasons()
     }
@@ -129,7 +132,8 @@ impl Throttle {
         self.inserting.find(self.levels.inserters_found.min(self.levels.inserters_most));
     }
 
-    /// As long as the server is near its limits, at most so many batches are inserted at once, whatever else is set.
+    /// As long as the server is near its limits, at most so many batches are inserted at once,
+    /// whatever else is set.
     pub fn hold_inserters(&self, most: usize) {
         self.inserting.hold(most);
     }
@@ -144,7 +148,8 @@ impl Throttle {
         self.gate.opened().await;
     }
 
-    /// Waits until there is no reason to, and then for the right to read a chunk. Meanwhile there may be a reason again.
+    /// Waits until there is no reason to, and then for the right to read a chunk. Meanwhile there
+    /// may be a reason again.
     pub(super) async fn turn(&self) -> Turn {
         self.opened().await;
         self.reading.turn().await

@@ -39,7 +39,8 @@ pub struct HistoryOptions {
     pub claim_timeout: Duration,
 }
 
-/// Reads the ledger, and asks the source for its partitions. Where it does not tell them, only those that the ledger knows are listed.
+/// Reads the ledger, and asks the source for its partitions. Where it does not tell them, only
+/// those that the ledger knows are listed.
 ///
 /// # Errors
 /// Those of the ledger.

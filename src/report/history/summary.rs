@@ -2,7 +2,8 @@
 
 use super::{PartitionHistory, State};
 
-/// `202401–202510 done, 202511 failed at 63 %, 202512 not started`; neighbours of which the same is to be said are put together.
+/// `202401–202510 done, 202511 failed at 63 %, 202512 not started`; neighbours of which the same is
+/// to be said are put together.
 pub(super) fn summary(partitions: &[PartitionHistory]) -> String {
     let mut groups: Vec<(&str, &str, String)> = Vec::new();
     for partition in partitions {

@@ -109,7 +109,8 @@ fn spans(samples: &[(Timestamp, &LoadSample)]) -> bool {
     spans.windows(2).any(|pair| matches!(pair, [(_, end), (begin, _)] if begin < end))
 }
 
-/// Rates and memory of the processes are added up; of one process, rates are averaged, and of figures of the server the greatest counts.
+/// Rates and memory of the processes are added up; of one process, rates are averaged, and of
+/// figures of the server the greatest counts.
 fn put_together(point: &mut CoursePoint, group: &[&LoadSample]) {
     let mut by_process: BTreeMap<&str, Vec<&LoadSample>> = BTreeMap::new();
     for &sample in group {

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::course::CoursePoint;
 use crate::ledger::{ChunkStatus, LoadStatus, Timestamp};
 
-/// The figures of one run. The names of the fields are a contract: scripts read them from `report --format json`.
+/// The figures of one run. The names of the fields are a contract: scripts read them from `report
+/// --format json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
     /// When the report was made.

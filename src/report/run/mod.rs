@@ -1,7 +1,8 @@
 //! One run in full: what ran, how it went, whether the result is right.
 //!
-//! [`gather`] puts a [`RunReport`] together from the ledger. Its figures are printed as JSON, and made into a page (`page/`) or Markdown
-//! (`markdown`), which add words and pictures and no figure of their own.
+//! [`gather`] puts a [`RunReport`] together from the ledger. Its figures are printed as JSON, and
+//! made into a page (`page/`) or Markdown (`markdown`), which add words and pictures and no figure
+//! of their own.
 
 mod course;
 mod figures;

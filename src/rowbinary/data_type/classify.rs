@@ -5,7 +5,8 @@ use super::{DataType, Field};
 impl DataType {
     /// Whether a value may be a NULL in the sense of `Nullable`, also inside `LowCardinality`.
     ///
-    /// A `Variant` can be NULL as well, but it is not a `Nullable`: ClickHouse converts the two differently.
+    /// A `Variant` can be NULL as well, but it is not a `Nullable`: ClickHouse converts the two
+    /// differently.
     #[must_use]
     pub fn is_nullable(&self) -> bool {
         match self {
@@ -17,8 +18,8 @@ impl DataType {
         }
     }
 
-    /// Whether values hold floating-point numbers, at any depth: equal numbers may then differ in their bytes
-    /// (0 and −0), and NaN is equal to nothing.
+    /// Whether values hold floating-point numbers, at any depth: equal numbers may then differ in
+    /// their bytes (0 and −0), and NaN is equal to nothing.
     ///
     /// A `JSON` is a string here, whatever numbers stand in it.
     #[must_use]

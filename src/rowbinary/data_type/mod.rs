@@ -1,7 +1,8 @@
 //! ClickHouse data types, as far as their names tell.
 //!
-//! [`DataType`] is a plain tree. `width` says how many bytes its values take, `canonical` writes the name back as the
-//! server does, `classify` answers questions that other rooms ask. Parsing names is the room of `type_name`.
+//! [`DataType`] is a plain tree. `width` says how many bytes its values take, `canonical` writes
+//! the name back as the server does, `classify` answers questions that other rooms ask. Parsing
+//! names is the room of `type_name`.
 
 mod canonical;
 mod classify;
@@ -13,10 +14,12 @@ pub(in crate::rowbinary) use width::minimum_width_of_fields;
 
 /// A ClickHouse data type whose values can be framed in RowBinary.
 ///
-/// Types that cannot be framed (`AggregateFunction`, `Dynamic`, `Object`) have no variant here: the parser refuses
-/// them by name. See the [list of data types](https://clickhouse.com/docs/sql-reference/data-types).
+/// Types that cannot be framed (`AggregateFunction`, `Dynamic`, `Object`) have no variant here: the
+/// parser refuses them by name. See the [list of data
+/// types](https://clickhouse.com/docs/sql-reference/data-types).
 ///
-/// `Display` writes the name as the server does. Quoted names and texts inside are kept as they were written.
+/// `Display` writes the name as the server does. Quoted names and texts inside are kept as they
+/// were written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DataType {
     /// `Int8` to `Int256`, `UInt8` to `UInt256`: little-endian, `bits / 8` bytes.
@@ -97,7 +100,8 @@ pub enum DataType {
     Tuple(Vec<Field>),
     /// `Nested(…)`: as an array of tuples.
     Nested(Vec<Field>),
-    /// `Variant(…)`: a byte that numbers the types in the order of their names (255 for NULL), then the value.
+    /// `Variant(…)`: a byte that numbers the types in the order of their names (255 for NULL), then
+    /// the value.
     ///
     /// The parser brings the types into that order; so must whoever builds one by hand.
     Variant(Vec<DataType>),
@@ -108,7 +112,8 @@ pub enum DataType {
         /// The number of elements that the type declares.
         dimension: u64,
     },
-    /// `Point`, `Ring`, `Geometry` and the other [geo types](https://clickhouse.com/docs/sql-reference/data-types/geo).
+    /// `Point`, `Ring`, `Geometry` and the other [geo
+    /// types](https://clickhouse.com/docs/sql-reference/data-types/geo).
     Geo(GeoType),
 }
 

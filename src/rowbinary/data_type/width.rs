@@ -3,7 +3,8 @@
 use super::{DataType, Field, GeoType};
 
 impl DataType {
-    /// The number of bytes that every value of this type takes, or `None` if it depends on the value.
+    /// The number of bytes that every value of this type takes, or `None` if it depends on the
+    /// value.
     ///
     /// Sums are saturating: a width of `u64::MAX` bytes is one that no row can have.
     #[must_use]
@@ -43,8 +44,8 @@ impl DataType {
         }
     }
 
-    /// The number of bytes that a value of this type takes at least. It is 0 only for types whose values never take
-    /// any, such as `Tuple()`.
+    /// The number of bytes that a value of this type takes at least. It is 0 only for types whose
+    /// values never take any, such as `Tuple()`.
     #[must_use]
     pub fn minimum_width(&self) -> u64 {
         match self {

@@ -10,22 +10,25 @@ use std::sync::Arc;
 use super::layout::{Progress, Walk};
 use super::{Malformed, RowGroup, RowLayout};
 
-/// How many rows are handed out together at most: enough for their look-ups to be prefetched, few enough for what they
-/// point to to stay in the processor's nearest cache.
+/// How many rows are handed out together at most: enough for their look-ups to be prefetched, few
+/// enough for what they point to to stay in the processor's nearest cache.
 pub const ROWS_PER_GROUP: usize = 32;
 
-/// How many bytes are copied at least to complete a row that the end of a piece has cut. Copying a few bytes too many is
-/// cheaper than stopping after every value; what lies behind the row's end is given back.
+/// How many bytes are copied at least to complete a row that the end of a piece has cut. Copying a
+/// few bytes too many is cheaper than stopping after every value; what lies behind the row's end is
+/// given back.
 const LOOK_AHEAD_BYTES: usize = 2048;
 
-/// The longest buffer that is kept after a row that was cut, in bytes. One huge row must not hold its memory for ever.
+/// The longest buffer that is kept after a row that was cut, in bytes. One huge row must not hold
+/// its memory for ever.
 const KEPT_BYTES: usize = 1 << 20;
 
 /// Cuts a stream of RowBinary into rows.
 ///
-/// The stream is pushed in pieces of any size. Rows that lie within a piece are handed out as they lie there; a row that
-/// is cut is put together in a buffer of its own. Nothing is allocated for a row, unless it is longer than any before that
-/// was cut, and every byte is walked over once, however the stream is cut.
+/// The stream is pushed in pieces of any size. Rows that lie within a piece are handed out as they
+/// lie there; a row that is cut is put together in a buffer of its own. Nothing is allocated for a
+/// row, unless it is longer than any before that was cut, and every byte is walked over once,
+/// however the stream is cut.
 #[derive(Debug)]
 pub struct RowFramer {
     layout: Arc<RowLayout>,
@@ -38,7 +41,8 @@ pub struct RowFramer {
     at_least: usize,
     /// The ends of the rows of the current group.
     row_ends: Vec<usize>,
-    /// The ends of the marked columns, for each row of a group. The partial row uses the first places.
+    /// The ends of the marked columns, for each row of a group. The partial row uses the first
+    /// places.
     column_ends: Vec<usize>,
     rows: u64,
     bytes: u64,
@@ -88,8 +92,8 @@ pub enum FramingError {
 }
 
 impl RowFramer {
-    /// A framer at the beginning of a stream. A row of more than `max_row_bytes` bytes is an error; less than that is
-    /// ever buffered.
+    /// A framer at the beginning of a stream. A row of more than `max_row_bytes` bytes is an error;
+    /// less than that is ever buffered.
     #[must_use]
     pub fn new(layout: Arc<RowLayout>, max_row_bytes: usize) -> Self {
         Self {
@@ -106,13 +110,14 @@ impl RowFramer {
         }
     }
 
-    /// Takes the next piece of the stream, and hands out all rows that are complete with it, in groups of at most
-    /// [`ROWS_PER_GROUP`], in the order of the stream.
+    /// Takes the next piece of the stream, and hands out all rows that are complete with it, in
+    /// groups of at most [`ROWS_PER_GROUP`], in the order of the stream.
     ///
     /// # Errors
     ///
-    /// If a row is malformed or too long; the rows before it have been handed out then. Errors of `on_rows` are passed on.
-    /// After any error the framer is of no use, and says so when it is used again.
+    /// If a row is malformed or too long; the rows before it have been handed out then. Errors of
+    /// `on_rows` are passed on. After any error the framer is of no use, and says so when it is
+    /// used again.
     pub fn push<E: From<FramingError>>(
         &mut self,
         piece: &[u8],
@@ -121,8 +126,9 @@ impl RowFramer {
         self.push_until(piece, &mut |group| on_rows(group).map(ControlFlow::Continue)).map(drop)
     }
 
-    /// Takes the next piece of the stream as [`push`](Self::push) does, until `on_rows` breaks off after a group. Returns what it did not
-    /// take, which is to be pushed next; nothing when the whole piece was taken.
+    /// Takes the next piece of the stream as [`push`](Self::push) does, until `on_rows` breaks off
+    /// after a group. Returns what it did not take, which is to be pushed next; nothing when the
+    /// whole piece was taken.
     ///
     /// # Errors
     ///
@@ -181,7 +187,8 @@ impl RowFramer {
         self.bytes
     }
 
-    /// Copies of the piece what the partial row needs, and hands the row out if it is complete. Returns what is left.
+    /// Copies of the piece what the partial row needs, and hands the row out if it is complete.
+    /// Returns what is left.
     fn complete_partial_row<'p, E: From<FramingError>>(
         &mut self,
         mut piece: &'p [u8],
@@ -218,8 +225,8 @@ impl RowFramer {
         Ok(piece)
     }
 
-    /// Hands out the next rows of a piece that begins with a row. Returns what is left, and keeps it if it is only the
-    /// beginning of a row.
+    /// Hands out the next rows of a piece that begins with a row. Returns what is left, and keeps
+    /// it if it is only the beginning of a row.
     fn next_group<'p, E: From<FramingError>>(
         &mut self,
         piece: &'p [u8],
@@ -250,7 +257,8 @@ impl RowFramer {
             Progress::Incomplete { at_least } => {
                 self.keep_waiting(at_least)?;
                 self.partial.extend_from_slice(rest);
-                // Columns that the walk has passed are not passed again: their ends move to the first places.
+                // Columns that the walk has passed are not passed again: their ends move to the
+                // first places.
                 let end = self.column_ends.len().min(marks_of_next + marked);
                 self.column_ends.copy_within(marks_of_next..end, 0);
                 Ok(&[])

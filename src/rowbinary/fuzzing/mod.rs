@@ -1,5 +1,6 @@
-//! What must hold for any bytes, as plain functions: the fuzz targets of `fuzz/` call them with what the fuzzer makes up,
-//! and the tests with the corpus. They panic if something does not hold. Not part of the crate's interface.
+//! What must hold for any bytes, as plain functions: the fuzz targets of `fuzz/` call them with
+//! what the fuzzer makes up, and the tests with the corpus. They panic if something does not hold.
+//! Not part of the crate's interface.
 
 #![expect(
     clippy::expect_used,
@@ -18,7 +19,8 @@ mod tests;
 
 pub use reference::Reference;
 
-/// Types out of which `row_framing` makes rows: one of every way in which values are framed, and nests of them.
+/// Types out of which `row_framing` makes rows: one of every way in which values are framed, and
+/// nests of them.
 pub(crate) const TYPES: [&str; 32] = [
     "UInt8",
     "Int256",
@@ -54,7 +56,8 @@ pub(crate) const TYPES: [&str; 32] = [
     "SimpleAggregateFunction(any, Nullable(String))",
 ];
 
-/// A type name is parsed without a panic, and one that is accepted is written back as a name of the same type.
+/// A type name is parsed without a panic, and one that is accepted is written back as a name of the
+/// same type.
 pub fn type_name(data: &[u8]) {
     let name = String::from_utf8_lossy(data);
     match DataType::parse(&name) {
@@ -77,10 +80,11 @@ pub fn type_name(data: &[u8]) {
     }
 }
 
-/// Any bytes are framed in the same way in one piece, in pieces, and by the plain recursive [`Reference`].
+/// Any bytes are framed in the same way in one piece, in pieces, and by the plain recursive
+/// [`Reference`].
 ///
-/// The first bytes choose the columns (their number, then each), the number of marked columns, the longest row allowed,
-/// and how the rest is cut.
+/// The first bytes choose the columns (their number, then each), the number of marked columns, the
+/// longest row allowed, and how the rest is cut.
 pub fn row_framing(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;
@@ -171,7 +175,8 @@ fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, dat
         Frame::Complete(length) => assert_eq!(reference, Reference::Complete(length)),
         Frame::Incomplete { at_least } => {
             assert!(at_least > data.len());
-            // The reference may meet a malformed element where the layout still waits for the others to be there.
+            // The reference may meet a malformed element where the layout still waits for the
+            // others to be there.
             assert!(!matches!(reference, Reference::Complete(_)), "{reference:?}");
         }
         Frame::Malformed(malformed) => {
@@ -181,8 +186,8 @@ fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, dat
     }
 }
 
-/// A small generator of numbers ([SplitMix64](https://prng.di.unimi.it/splitmix64.c)), so that a case is repeated by its
-/// seed.
+/// A small generator of numbers ([SplitMix64](https://prng.di.unimi.it/splitmix64.c)), so that a
+/// case is repeated by its seed.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 

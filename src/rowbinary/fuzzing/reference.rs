@@ -1,4 +1,5 @@
-//! Framing in the plainest way, as a check on the fast one: recursive over the type, from the beginning.
+//! Framing in the plainest way, as a check on the fast one: recursive over the type, from the
+//! beginning.
 
 use crate::rowbinary::{DataType, Field};
 

@@ -30,7 +30,8 @@ pub(super) fn compile(
 struct Compiler {
     steps: Vec<Step>,
     choices: Vec<Box<[u32]>>,
-    /// A step that the walk may go to from elsewhere: what comes here must not be merged into the step before.
+    /// A step that the walk may go to from elsewhere: what comes here must not be merged into the
+    /// step before.
     target: usize,
 }
 
@@ -84,7 +85,8 @@ impl Compiler {
         self.elements(width, minimum_width_of_fields(fields), |compiler| compiler.fields(fields))
     }
 
-    /// Appends bytes of a fixed number, together with those before them where the walk always comes from there.
+    /// Appends bytes of a fixed number, together with those before them where the walk always comes
+    /// from there.
     fn fixed(&mut self, width: u64) {
         if width == 0 {
             return;
@@ -95,8 +97,8 @@ impl Compiler {
         }
     }
 
-    /// Appends the steps over a number of elements, each of which takes `width` bytes, if that is fixed, and at least
-    /// `minimum`.
+    /// Appends the steps over a number of elements, each of which takes `width` bytes, if that is
+    /// fixed, and at least `minimum`.
     fn elements(
         &mut self,
         width: Option<u64>,

@@ -7,8 +7,8 @@ pub enum Frame {
     Complete(usize),
     /// The beginning of a row.
     Incomplete {
-        /// The row takes at least this many bytes, which is more than there are. The number saturates: a row that
-        /// declares more than an address space holds gives `usize::MAX`.
+        /// The row takes at least this many bytes, which is more than there are. The number
+        /// saturates: a row that declares more than an address space holds gives `usize::MAX`.
         at_least: usize,
     },
     /// Bytes that no row begins with.

@@ -1,8 +1,9 @@
 //! The steps that walk over one row, compiled from its columns' types.
 //!
-//! `compile` turns types into a flat list of `step`s, `walk` carries them out. The list is flat, with the loops of
-//! arrays kept beside it, so that a walk can stop at any byte, be kept, and go on when more bytes have come: nothing
-//! that was walked is walked again. What is fixed in width is added up beforehand.
+//! `compile` turns types into a flat list of `step`s, `walk` carries them out. The list is flat,
+//! with the loops of arrays kept beside it, so that a walk can stop at any byte, be kept, and go on
+//! when more bytes have come: nothing that was walked is walked again. What is fixed in width is
+//! added up beforehand.
 
 mod compile;
 mod error;
@@ -19,7 +20,8 @@ use super::DataType;
 
 /// How to find the end of a row of given columns.
 ///
-/// The first columns can be *marked*: then the ends of each of them are found along with the end of the row.
+/// The first columns can be *marked*: then the ends of each of them are found along with the end of
+/// the row.
 #[derive(Debug, Clone)]
 pub struct RowLayout {
     steps: Box<[Step]>,
@@ -31,12 +33,13 @@ pub struct RowLayout {
 }
 
 impl RowLayout {
-    /// A layout of rows with the given columns (name and type), the first `marked` of which are marked.
+    /// A layout of rows with the given columns (name and type), the first `marked` of which are
+    /// marked.
     ///
     /// # Errors
     ///
-    /// If there are fewer columns than are to be marked, or if the columns take no bytes at all (none, or only the likes of
-    /// `Tuple()`), since such rows cannot be told from one another.
+    /// If there are fewer columns than are to be marked, or if the columns take no bytes at all
+    /// (none, or only the likes of `Tuple()`), since such rows cannot be told from one another.
     pub fn new(columns: &[(String, DataType)], marked: usize) -> Result<Self, LayoutError> {
         if marked > columns.len() {
             return Err(LayoutError::TooManyMarked { marked, columns: columns.len() });
@@ -55,8 +58,8 @@ impl RowLayout {
 
     /// Frames the row that begins at the first of `bytes`; more than the row may follow.
     ///
-    /// If the row is complete, `ends` receives the end of each marked column, in bytes from the row's beginning. If `ends`
-    /// is shorter than that, the last ones are left out.
+    /// If the row is complete, `ends` receives the end of each marked column, in bytes from the
+    /// row's beginning. If `ends` is shorter than that, the last ones are left out.
     ///
     /// Takes time linear in the row's length. Rows that come in pieces are better framed by a
     /// [`RowFramer`](super::RowFramer), which does not begin anew with each piece.

@@ -25,7 +25,8 @@ struct Loop {
 /// Where a walk has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::rowbinary) enum Progress {
-    /// The row's end, which is this many bytes from its beginning. The walk is at the beginning again.
+    /// The row's end, which is this many bytes from its beginning. The walk is at the beginning
+    /// again.
     Complete(usize),
     /// The end of the bytes. The walk can go on when there are at least that many.
     Incomplete { at_least: usize },
@@ -42,9 +43,11 @@ impl Walk {
 }
 
 impl RowLayout {
-    /// Goes on with a walk over a row. `bytes` begin where the row begins, also if the walk has come further.
+    /// Goes on with a walk over a row. `bytes` begin where the row begins, also if the walk has
+    /// come further.
     ///
-    /// `ends` receives the ends of the marked columns as they are passed; it must be the same throughout a row.
+    /// `ends` receives the ends of the marked columns as they are passed; it must be the same
+    /// throughout a row.
     pub(in crate::rowbinary) fn advance(
         &self,
         walk: &mut Walk,
@@ -85,7 +88,8 @@ impl RowLayout {
                         if elements == 0 {
                             return Ok((first, end as usize));
                         }
-                        // Not entering before all elements can be there tells early of a row that is too long.
+                        // Not entering before all elements can be there tells early of a row that
+                        // is too long.
                         let at_least = after(first, elements.saturating_mul(u64::from(minimum)));
                         if at_least > bytes.len() {
                             return Err(Stop::NeedsBytes(at_least));
@@ -182,7 +186,8 @@ fn varuint(bytes: &[u8], position: usize) -> Result<(u64, usize), Stop> {
     long_varuint(bytes, position)
 }
 
-/// A varuint of more than one byte: seven bits in each, the lowest first; the top bit says that more follow.
+/// A varuint of more than one byte: seven bits in each, the lowest first; the top bit says that
+/// more follow.
 #[cold]
 fn long_varuint(bytes: &[u8], position: usize) -> Result<(u64, usize), Stop> {
     // Nine bytes hold 63 bits, and a tenth can only hold the last.

@@ -65,8 +65,8 @@ fn wrapped(
     parenthesized(cursor, |cursor, _| Ok(wrap(Box::new(data_type(cursor, depth + 1)?))))
 }
 
-/// `(T, …)`, brought into the order of the types' names, which is what the discriminators count, and without
-/// repetitions.
+/// `(T, …)`, brought into the order of the types' names, which is what the discriminators count,
+/// and without repetitions.
 fn variant(cursor: &mut Cursor<'_>, offset: usize, depth: usize) -> Result<DataType, Problem> {
     // 255 of the 256 values of the discriminator stand for types.
     const MOST_TYPES: usize = 255;

@@ -1,4 +1,5 @@
-//! Reading a type name word by word. Every method moves forward only, so that parsing takes linear time.
+//! Reading a type name word by word. Every method moves forward only, so that parsing takes linear
+//! time.
 
 use super::error::{Problem, TypeNameErrorKind, shorten};
 
@@ -84,8 +85,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A text in the given quotes, returned with them and with its escapes as they are: a backslash protects the
-    /// byte after it, and a doubled quote stands for one.
+    /// A text in the given quotes, returned with them and with its escapes as they are: a backslash
+    /// protects the byte after it, and a doubled quote stands for one.
     pub(super) fn quoted(&mut self, quote: u8, expected: &'static str) -> Result<&'a str, Problem> {
         let start = self.offset();
         self.expect(quote, expected)?;
@@ -103,11 +104,12 @@ impl<'a> Cursor<'a> {
         Err((start, TypeNameErrorKind::UnclosedQuote))
     }
 
-    /// Arguments that are kept as text: everything up to the parenthesis that closes the current one, or up to a
-    /// comma of the same level if `one` argument is wanted. What ends them is not consumed.
+    /// Arguments that are kept as text: everything up to the parenthesis that closes the current
+    /// one, or up to a comma of the same level if `one` argument is wanted. What ends them is not
+    /// consumed.
     ///
-    /// Runs of white space become one space, and none stays beside a parenthesis: the server prints the same
-    /// arguments on one line or on several.
+    /// Runs of white space become one space, and none stays beside a parenthesis: the server prints
+    /// the same arguments on one line or on several.
     pub(super) fn raw_arguments(&mut self, opened: usize, one: bool) -> Result<String, Problem> {
         let mut arguments = String::new();
         let mut open = Vec::new();
@@ -164,8 +166,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The text from an earlier position up to here. Both lie beside an ASCII byte or at the end of the text, hence
-    /// between characters.
+    /// The text from an earlier position up to here. Both lie beside an ASCII byte or at the end of
+    /// the text, hence between characters.
     fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.position).unwrap_or_default()
     }

@@ -28,7 +28,8 @@ fn typos_and_contradictions_point_at_the_line() {
         ("tags = \"lookup.tags\"", "tags = 1", "expected a string"),
     ] {
         let text = changed(from, to);
-        // A contradiction between two tables is shown at the one that came later, and a repeated key where it is repeated.
+        // A contradiction between two tables is shown at the one that came later, and a repeated
+        // key where it is repeated.
         let place = match to {
             _ if to.starts_with("join_key") => line(&text, "[lookup]"),
             _ if to.contains('\n') => format!(

@@ -17,7 +17,8 @@ fn users() -> String {
     )
 }
 
-/// Everything that a run leaves: both outputs, and all files of its folder but those that the test wrote.
+/// Everything that a run leaves: both outputs, and all files of its folder but those that the test
+/// wrote.
 #[track_caller]
 fn says_no_secret(what: &str, tool: Binary, status: i32, folder: &Path) -> String {
     let output = tool.run().expect(status);

@@ -1,5 +1,5 @@
-//! Where values come from: a flag wins over the environment, the environment over `.env`, `.env` over the default; and the document of
-//! all variables, `.env.example`.
+//! Where values come from: a flag wins over the environment, the environment over `.env`, `.env`
+//! over the default; and the document of all variables, `.env.example`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,8 @@ fn example() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example")).unwrap()
 }
 
-/// One variable of the document: `# --flag VALUE (default: X)`, a few lines of words, `#NAME=value`.
+/// One variable of the document: `# --flag VALUE (default: X)`, a few lines of words,
+/// `#NAME=value`.
 struct Documented {
     flag: String,
     default: String,
@@ -48,7 +49,8 @@ fn documented() -> BTreeMap<String, Documented> {
     found
 }
 
-/// The variables of the code: every argument of `run` and `plan` that can be given in the environment.
+/// The variables of the code: every argument of `run` and `plan` that can be given in the
+/// environment.
 fn variables(command: &Command, of: &str) -> BTreeMap<String, Arg> {
     let found = command.find_subcommand(of).unwrap();
     found
@@ -176,7 +178,8 @@ fn is_assignment(line: &str) -> bool {
         .is_some_and(|(name, _)| is_name(name))
 }
 
-/// A dry run with its own idea of the partition and the batches, so that nothing but what a test adds says them.
+/// A dry run with its own idea of the partition and the batches, so that nothing but what a test
+/// adds says them.
 fn bare(server: &Server) -> Binary {
     let tool = binary().args(&["run", "--dry-run"]).file("job.toml", JOB).env("JOB", "job.toml");
     tool.envs(&server.environment())

@@ -187,7 +187,8 @@ fn the_log_file_is_appended_to_and_has_more_detail() {
     assert!(both.len() > first.len() && both.starts_with(&first), "{both}");
 }
 
-/// Without a terminal there is no screen, there are no colors, and few lines, whatever the environment claims.
+/// Without a terminal there is no screen, there are no colors, and few lines, whatever the
+/// environment claims.
 #[test]
 fn without_a_terminal_progress_is_a_line_now_and_then() {
     let orders = orders();

@@ -18,7 +18,8 @@ fn statements(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Sends each statement to the server: inserts with an empty body, which evaluates nothing and checks all.
+/// Sends each statement to the server: inserts with an empty body, which evaluates nothing and
+/// checks all.
 fn accepted(server: &Server, text: &str) -> Vec<String> {
     let mut titles = Vec::new();
     for (title, sql) in statements(text) {
@@ -91,7 +92,8 @@ fn statements_of_the_built_in_jobs_are_accepted() {
     let server = Server::start();
     for file in ["observations", "traces", "dataset_run_items_rmt", "events_2025_12"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scripts/sql/{file}.sql"));
-        // A file holds its statements one after the other, with a semicolon at the end of each only.
+        // A file holds its statements one after the other, with a semicolon at the end of each
+        // only.
         for statement in std::fs::read_to_string(path)
             .unwrap()
             .split(";\n")

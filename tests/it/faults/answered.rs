@@ -1,4 +1,5 @@
-//! Errors of the server that a test can hardly bring about: the proxy answers with them, before the request reaches the server.
+//! Errors of the server that a test can hardly bring about: the proxy answers with them, before the
+//! request reaches the server.
 
 use super::fixture::{Behind, INSERT, LOOKUP, SOURCE, exception};
 

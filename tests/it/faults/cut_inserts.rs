@@ -23,7 +23,8 @@ fn an_insert_whose_answer_is_lost_is_sent_again_and_counts_once() {
     let output = behind
         .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
     assert!(output.stderr.contains("it is not known whether the rows arrived"), "{output}");
-    // The rows had arrived. The table has a deduplication window, and equal bytes have an equal token.
+    // The rows had arrived. The table has a deduplication window, and equal bytes have an equal
+    // token.
     assert_eq!(
         behind.orders.target_rows(),
         behind.orders.figure("inserted_rows"),

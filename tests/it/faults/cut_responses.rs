@@ -27,7 +27,8 @@ fn a_response_that_is_reset_or_cut_is_read_again() {
     assert!(behind.orders.figure("repeated_rows") > 0, "{output}");
 }
 
-/// Whole rows in whole pieces of HTTP, and then the end of the connection: only the last piece, which has no bytes, is missing.
+/// Whole rows in whole pieces of HTTP, and then the end of the connection: only the last piece,
+/// which has no bytes, is missing.
 #[test]
 fn a_response_that_is_cut_at_a_row_boundary_is_read_again() {
     let behind = Behind::start();
@@ -46,9 +47,9 @@ fn a_response_that_is_cut_at_a_row_boundary_is_read_again() {
     }
 }
 
-/// Checked are bytes of HTTP itself: the protocol's name and the status of a response. No protocol on top of
-/// TCP could tell a changed byte of a value from the value; TCP's own checksum is what guards those, and TLS where it is used. (The server's
-/// LZ4 frames have no checksum.)
+/// Checked are bytes of HTTP itself: the protocol's name and the status of a response. No protocol
+/// on top of TCP could tell a changed byte of a value from the value; TCP's own checksum is what
+/// guards those, and TLS where it is used. (The server's LZ4 frames have no checksum.)
 #[test]
 fn a_flipped_byte_of_the_protocol_is_noticed() {
     let behind = Behind::start();

@@ -27,7 +27,8 @@ fn a_killed_run_can_be_run_again() {
 #[test]
 fn a_run_that_is_killed_at_any_moment_can_be_run_again() {
     let behind = Behind::start();
-    // From the first look at the server to the last insert; where exactly depends on the machine, and any moment will do.
+    // From the first look at the server to the last insert; where exactly depends on the machine,
+    // and any moment will do.
     for milliseconds in [20, 120, 250, 400, 600, 900] {
         let running = behind.tool().spawn();
         std::thread::sleep(Duration::from_millis(milliseconds));

@@ -11,7 +11,8 @@ use crate::support::{Direction, Server, ServerOptions, process};
 /// A server may take its time to start again. That uses up no retry.
 const PATIENCE: [&str; 2] = ["--outage-wait", "2m"];
 
-/// Runs; when `offset` bytes of the statement have passed in the direction, the server is killed with `kill -9` and started again.
+/// Runs; when `offset` bytes of the statement have passed in the direction, the server is killed
+/// with `kill -9` and started again.
 #[track_caller]
 fn survives_death(behind: &mut Behind, marker: &[u8], direction: Direction, offset: u64) {
     behind.begin_again();

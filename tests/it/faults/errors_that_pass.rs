@@ -1,4 +1,5 @@
-//! Errors that a real server throws for a while, and what is said when they last longer than the retries.
+//! Errors that a real server throws for a while, and what is said when they last longer than the
+//! retries.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -22,7 +23,8 @@ fn a_killed_query_is_sent_again() {
         "the server still has rows to send"
     );
     std::thread::scope(|scope| {
-        // The server may answer only when the query has ended, and that is stuck until the stall is over.
+        // The server may answer only when the query has ended, and that is stuck until the stall is
+        // over.
         let killing = scope.spawn(|| server.query(&format!("KILL QUERY WHERE {reading}")));
         let told = format!("SELECT count() FROM system.processes WHERE is_cancelled AND {reading}");
         assert!(

@@ -22,7 +22,8 @@ fn a_target_that_changes_under_the_run_ends_it() {
         for part in [name, "shipments", "hint: "] {
             assert!(last_words.contains(part), "{part}\n{output}");
         }
-        // An insert that was under way when the table went is aborted, and tried again; the error itself is met once.
+        // An insert that was under way when the table went is aborted, and tried again; the error
+        // itself is met once.
         assert!(
             ["failed after 1 attempt", "failed after 2 attempts"]
                 .iter()

@@ -14,7 +14,8 @@ const CHUNK_ROWS: u64 = 131_072;
 const JOB: &str = "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n\
     [columns]\nid = 'source.id'\nnumber = 'toUInt32(source.text)'\nversion = 'source.version'\n";
 
-/// Four chunks; the text of some rows is no number, which the server finds out when it evaluates the expression.
+/// Four chunks; the text of some rows is no number, which the server finds out when it evaluates
+/// the expression.
 struct Texts {
     server: Server,
     folder: TempDir,

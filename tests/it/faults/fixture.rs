@@ -43,7 +43,8 @@ impl Behind {
         self.orders.server.query("TRUNCATE TABLE shipments");
     }
 
-    /// Runs, expects success in spite of the one fault that is armed, and holds the target against the join.
+    /// Runs, expects success in spite of the one fault that is armed, and holds the target against
+    /// the join.
     #[track_caller]
     pub fn survives(&self, arm: impl FnOnce(&Proxy)) -> Output {
         self.begin_again();
@@ -57,7 +58,8 @@ impl Behind {
         output
     }
 
-    /// The bytes that the last run's statement of this label gives, with something behind it, such as a limit.
+    /// The bytes that the last run's statement of this label gives, with something behind it, such
+    /// as a limit.
     pub fn rows_of(&self, marker: &[u8], behind: &str) -> Vec<u8> {
         let server = &self.orders.server;
         server.query("SYSTEM FLUSH LOGS");

@@ -4,13 +4,14 @@
 
 use super::fixture::Behind;
 
-/// With so few, it cannot start, cannot connect, or can connect only now and then. Whichever it is, it ends and says why, or it does its
-/// work.
+/// With so few, it cannot start, cannot connect, or can connect only now and then. Whichever it is,
+/// it ends and says why, or it does its work.
 #[test]
 fn a_run_that_has_too_few_file_descriptors_says_so() {
     let behind = Behind::start();
     let mut failed = 0;
-    // A run that cannot open a file may neither give its claim back nor know its host's name, so that the next one cannot tell that it is dead.
+    // A run that cannot open a file may neither give its claim back nor know its host's name, so
+    // that the next one cannot tell that it is dead.
     let forget = || behind.orders.server.query("DROP TABLE IF EXISTS load_claims SYNC");
     for files in [6, 8, 10, 11, 12, 13, 14, 15, 17, 20] {
         forget();

@@ -112,7 +112,8 @@ fn a_server_that_is_down_when_a_run_starts_is_waited_for() {
     behind.orders.assert_complete();
 }
 
-/// What comes before the first row: holding the job against the tables, the ledger and its claim, the plan, the question of repeats.
+/// What comes before the first row: holding the job against the tables, the ledger and its claim,
+/// the plan, the question of repeats.
 #[test]
 fn what_comes_before_the_first_row_outlasts_an_outage() {
     let behind = Behind::start();

@@ -5,7 +5,8 @@
 use super::fixture::{Behind, LOOKUP, SOON, SOURCE};
 use crate::orders::Orders;
 
-/// An exception in the middle of an answer looks like this; values of users may quote one, and end a row with it.
+/// An exception in the middle of an answer looks like this; values of users may quote one, and end
+/// a row with it.
 #[test]
 fn values_that_quote_an_exception_are_values() {
     let orders = Orders::start(5_000);
@@ -22,7 +23,8 @@ fn values_that_quote_an_exception_are_values() {
     }
 }
 
-/// The text of an exception comes in pieces, of which the first ones are as good as any rows. None of them is taken for one.
+/// The text of an exception comes in pieces, of which the first ones are as good as any rows. None
+/// of them is taken for one.
 #[test]
 fn the_beginning_of_an_exception_is_no_row() {
     let behind = Behind::start();
@@ -50,10 +52,12 @@ fn the_beginning_of_an_exception_is_no_row() {
     behind.orders.assert_complete();
 }
 
-/// The quotation, which ends as the exceptions of servers before 25.11 do. The error is one that would not be tried again.
+/// The quotation, which ends as the exceptions of servers before 25.11 do. The error is one that
+/// would not be tried again.
 const QUOTATION: &str = "Code: 60. DB::Exception: there is no such table. (UNKNOWN_TABLE) (version 25.3.1 (official build))\n";
 
-/// One whole answer to the lookup, in pieces that end at each byte of a quotation in turn, so that any piece ends with any beginning of it.
+/// One whole answer to the lookup, in pieces that end at each byte of a quotation in turn, so that
+/// any piece ends with any beginning of it.
 #[test]
 fn pieces_that_end_anywhere_in_a_quotation_are_values() {
     let behind = Behind::start();
@@ -93,7 +97,8 @@ fn pieces_that_end_anywhere_in_a_quotation_are_values() {
         "{output}"
     );
     behind.orders.assert_complete();
-    // A piece that ends with the whole of it cannot be told from an exception. Reading again gives other pieces, and loses nothing.
+    // A piece that ends with the whole of it cannot be told from an exception. Reading again gives
+    // other pieces, and loses nothing.
     behind.survives(|proxy| {
         proxy.after_request_with(LOOKUP).answer([answer(QUOTATION.len()..=QUOTATION.len())])
     });

@@ -1,5 +1,5 @@
-//! Targets whose rows do not collapse: a batch that is sent twice is there once, since the table recognizes its token. Rows are counted
-//! without FINAL.
+//! Targets whose rows do not collapse: a batch that is sent twice is there once, since the table
+//! recognizes its token. Rows are counted without FINAL.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -100,7 +100,8 @@ fn a_server_that_is_killed_during_an_insert_leaves_not_one_row_too_many() {
     }
 }
 
-/// The source is changed between two readings, so that the first batch is another one under the same number.
+/// The source is changed between two readings, so that the first batch is another one under the
+/// same number.
 #[test]
 fn a_batch_with_other_rows_is_not_taken_for_the_one_before() {
     let plain = Plain::start();
@@ -120,11 +121,13 @@ fn a_batch_with_other_rows_is_not_taken_for_the_one_before() {
         1,
         "the changed row arrived\n{output}"
     );
-    // What a changed source costs: the rows of that batch are there twice. Those of the others are not.
+    // What a changed source costs: the rows of that batch are there twice. Those of the others are
+    // not.
     assert_eq!(plain.count("count() - uniqExact(customer, order_id)"), 2000, "{output}");
 }
 
-/// Merges between two readings change the order in which a source without FINAL has its rows, unless it is asked for one.
+/// Merges between two readings change the order in which a source without FINAL has its rows,
+/// unless it is asked for one.
 #[test]
 fn a_source_that_was_merged_meanwhile_gives_the_same_batches() {
     let plain = Plain::start();
@@ -211,8 +214,8 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     );
 }
 
-/// Profiles in which blocks are not recognized. A block that the target has and one of its views has not is recognized by the one, and still goes
-/// to the other.
+/// Profiles in which blocks are not recognized. A block that the target has and one of its views
+/// has not is recognized by the one, and still goes to the other.
 #[test]
 fn profiles_that_forget_blocks_are_not_followed() {
     let settings = ["insert_deduplicate", "deduplicate_blocks_in_dependent_materialized_views"];
@@ -245,7 +248,8 @@ fn profiles_that_forget_blocks_are_not_followed() {
         .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
     assert_sums(&output);
 
-    // A table without room for more parts: the server refuses for now, when the target has the block already.
+    // A table without room for more parts: the server refuses for now, when the target has the
+    // block already.
     server.query("TRUNCATE TABLE plain");
     server.query("TRUNCATE TABLE sums");
     server.query("SYSTEM STOP MERGES sums");

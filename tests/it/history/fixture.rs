@@ -95,7 +95,8 @@ impl Months {
         self.server().query("INSERT INTO orders SELECT id, customer, placed, amount, 8, 0, 'cured' FROM orders WHERE note = 'poison'");
     }
 
-    /// Which months are in the target as the join by hand makes them; panics where one is there in part.
+    /// Which months are in the target as the join by hand makes them; panics where one is there in
+    /// part.
     #[track_caller]
     pub fn filled(&self) -> Vec<String> {
         let expected = |month: &str| {

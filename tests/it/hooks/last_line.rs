@@ -1,4 +1,5 @@
-//! With `--json`, the last line on stdout is the summary, for those who start the program and read what it prints.
+//! With `--json`, the last line on stdout is the summary, for those who start the program and read
+//! what it prints.
 
 use serde_json::Value;
 

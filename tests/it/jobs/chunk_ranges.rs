@@ -1,5 +1,5 @@
-//! The ranges into which a partition is cut: every row must lie in exactly one. The server evaluates the predicates that `plan` prints,
-//! so that millions of rows cost little.
+//! The ranges into which a partition is cut: every row must lie in exactly one. The server
+//! evaluates the predicates that `plan` prints, so that millions of rows cost little.
 
 use super::fixture::JobFile;
 use crate::support::Server;

@@ -59,8 +59,8 @@ impl JobFile {
     }
 }
 
-/// Runs the job, and executes the join that `plan --sql` prints as well; both must have filled the target as `expected` says.
-/// Gives what the run printed.
+/// Runs the job, and executes the join that `plan --sql` prints as well; both must have filled the
+/// target as `expected` says. Gives what the run printed.
 #[track_caller]
 pub fn assert_fills(
     server: &Server,
@@ -91,7 +91,8 @@ pub fn assert_fills(
     output
 }
 
-/// Asserts that the run is refused before the first row, in these words, and that nothing was written.
+/// Asserts that the run is refused before the first row, in these words, and that nothing was
+/// written.
 #[track_caller]
 pub fn assert_refused(server: &Server, job: &str, target: &str, status: i32, words: &str) {
     let output = JobFile::new(job).tool(server, "run").run().expect(status);

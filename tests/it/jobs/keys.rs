@@ -1,9 +1,11 @@
-//! Join keys of two types: both sides are compared as the join compares them, and a NULL finds nothing.
+//! Join keys of two types: both sides are compared as the join compares them, and a NULL finds
+//! nothing.
 
 use super::fixture::{self, JobFile, assert_fills};
 use crate::support::Server;
 
-/// Types of the source's and the lookup's key, and an expression over `number` for the values of each.
+/// Types of the source's and the lookup's key, and an expression over `number` for the values of
+/// each.
 struct Keys {
     source: &'static str,
     values: &'static str,
@@ -20,7 +22,8 @@ const fn keys(
     Keys { source, values, lookup, looked_up }
 }
 
-/// Each has hits and misses. There are 60 source rows and 40 lookup rows, in which keys may come several times.
+/// Each has hits and misses. There are 60 source rows and 40 lookup rows, in which keys may come
+/// several times.
 const JOINED: &[Keys] = &[
     keys(
         "Nullable(String)",

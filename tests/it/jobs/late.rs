@@ -1,4 +1,5 @@
-//! Rows whose attributes lie outside of the lookup's window: they get them all the same, unless one inside decides.
+//! Rows whose attributes lie outside of the lookup's window: they get them all the same, unless one
+//! inside decides.
 
 use std::time::Duration;
 
@@ -54,7 +55,8 @@ struct Late {
 }
 
 impl Late {
-    /// So many rows that name so many keys, whose attributes are `text`. What a key finds is told by its last digit.
+    /// So many rows that name so many keys, whose attributes are `text`. What a key finds is told
+    /// by its last digit.
     fn start(rows: u64, keys: u64, text: &str) -> Self {
         let server = Server::start();
         server.script(&format!(
@@ -167,7 +169,8 @@ fn rows_that_are_put_aside_keep_to_their_memory_however_many_and_however_large_t
         4_000,
         "if(number % 10 IN (4, 5, 8), repeat(toString(number), 16000), '')",
     );
-    // Room for the attributes of a few keys at once: of an answer that is too large, fewer keys are asked for.
+    // Room for the attributes of a few keys at once: of an answer that is too large, fewer keys are
+    // asked for.
     let little = few_at_once(120 * MIB);
     let little: Vec<_> = little.iter().map(String::as_str).collect();
     let (_, summary) = late.run(&[&little[..], &["--batch-size", "700"]].concat());
@@ -262,7 +265,8 @@ fn keys_of_any_bytes_are_looked_up() {
     );
 }
 
-/// In which batch a row that is looked up late lies depends on the memory for such rows, and repeated batches are recognized only if they are the same.
+/// In which batch a row that is looked up late lies depends on the memory for such rows, and
+/// repeated batches are recognized only if they are the same.
 #[test]
 fn the_memory_for_late_rows_may_not_change_where_batches_must_come_again_as_they_were() {
     let late = Late::start(1_000, 1_000, "'x'");

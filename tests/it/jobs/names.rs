@@ -1,5 +1,6 @@
-//! Which columns an expression reads, under whatever name: one column for several targets, names that are keywords, that have dots,
-//! blanks, quotes and backticks, names of nested columns, subcolumns, and arguments of lambdas.
+//! Which columns an expression reads, under whatever name: one column for several targets, names
+//! that are keywords, that have dots, blanks, quotes and backticks, names of nested columns,
+//! subcolumns, and arguments of lambdas.
 
 use super::fixture::{JobFile, assert_fills};
 use crate::support::Server;

@@ -1,4 +1,5 @@
-//! Chunks that are rebuilt from the bounds of an earlier plan: the very same, whatever has become of the parts since.
+//! Chunks that are rebuilt from the bounds of an earlier plan: the very same, whatever has become
+//! of the parts since.
 
 use clickhouse_backfill::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression,

@@ -1,5 +1,6 @@
-//! Values of every type on their way through: as a source column, and as an attribute that is found or not. A miss gives what a join
-//! gives that finds nothing, which is not always what a table's default would be.
+//! Values of every type on their way through: as a source column, and as an attribute that is found
+//! or not. A miss gives what a join gives that finds nothing, which is not always what a table's
+//! default would be.
 
 use super::fixture::{UNUSUAL_TYPES, assert_fills};
 use crate::support::Server;

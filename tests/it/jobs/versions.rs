@@ -1,4 +1,5 @@
-//! Which version of a lookup row counts: the greatest version, then a deleted one, then the greatest attribute bytes.
+//! Which version of a lookup row counts: the greatest version, then a deleted one, then the
+//! greatest attribute bytes.
 
 use super::fixture::{assert_fills, assert_refused, make};
 use crate::support::Server;

@@ -1,4 +1,5 @@
-//! A partition whose attributes do not fit the memory: the result is the same, and the memory stays below its ceiling.
+//! A partition whose attributes do not fit the memory: the result is the same, and the memory stays
+//! below its ceiling.
 
 use serde_json::Value;
 

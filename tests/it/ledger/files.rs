@@ -32,7 +32,8 @@ fn a_load_is_resumed_from_files() {
     let running = chunked.stalled_at(&ranges[4], |tool| tool.args(&["--ledger", &place]));
     let files = folder.path().join("ledger");
     let run_id = records(&files.join("loads"))[0]["run_id"].as_str().unwrap().to_owned();
-    // The file of all pending chunks is an array; the others are one chunk each. Some chunks have no rows.
+    // The file of all pending chunks is an array; the others are one chunk each. Some chunks have
+    // no rows.
     let done = || {
         let chunks = records(&files.join("chunks").join(&run_id))
             .into_iter()

@@ -67,7 +67,8 @@ impl Chunked {
     /// A run through the proxy, which stops hearing of the source in the middle of this chunk.
     pub fn stalled_at(&self, range: &str, tool: impl FnOnce(Binary) -> Binary) -> Running {
         let before = self.proxy.fired();
-        // As the query of the source has it; the ledger's rows have the range as well, behind another character.
+        // As the query of the source has it; the ledger's rows have the range as well, behind
+        // another character.
         let marker = format!("AND ({range}");
         self.proxy.after_request_with(marker.as_bytes()).stall_at(Direction::ToClient, 100_000, 1);
         let running = tool(self.stalling_tool()).spawn();
@@ -78,7 +79,8 @@ impl Chunked {
         running
     }
 
-    /// A run in tables that stopped when so many chunks were completed, with nothing under way but the next one.
+    /// A run in tables that stopped when so many chunks were completed, with nothing under way but
+    /// the next one.
     pub fn stalled_behind(&self, ranges: &[String], chunks: usize) -> Running {
         let running = self.stalled_at(&ranges[chunks], |tool| tool);
         assert!(
@@ -96,7 +98,8 @@ impl Chunked {
         (self.stalled_behind(&ranges, half), half as u64)
     }
 
-    /// A run in tables that was killed when some chunks were completed, and others were not; gives how many were.
+    /// A run in tables that was killed when some chunks were completed, and others were not; gives
+    /// how many were.
     pub fn killed_half_way(&self) -> u64 {
         let (running, completed) = self.stalled_half_way();
         running.signal("KILL");

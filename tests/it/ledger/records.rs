@@ -1,4 +1,5 @@
-//! Records and claims through the library, in tables and in files: what is written is what is read, and any client can read it.
+//! Records and claims through the library, in tables and in files: what is written is what is read,
+//! and any client can read it.
 
 use std::process::{Child, Command};
 use std::time::Duration;

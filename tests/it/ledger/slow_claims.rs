@@ -1,4 +1,5 @@
-//! Claims in a ledger that is slow: one that has been under way for long is older than another that was judged without having seen it.
+//! Claims in a ledger that is slow: one that has been under way for long is older than another that
+//! was judged without having seen it.
 
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ fn key(partition: u32) -> LoadKey {
     LoadKey { job, source_table, target_table, partition_id: partition.to_string() }
 }
 
-/// Rows of claims that are written from now on get their time at once, and are there so many seconds later.
+/// Rows of claims that are written from now on get their time at once, and are there so many
+/// seconds later.
 fn delay(server: &Server, seconds: &str) {
     server.query(&format!("ALTER TABLE load_claims MODIFY COLUMN slow UInt8 DEFAULT {seconds}"));
 }
@@ -92,7 +94,8 @@ fn a_slow_claim_wins_where_nobody_else_is_there() {
     assert_eq!(held.id(), "slow", "the first try");
 }
 
-/// Where the ledger is slow for all, nobody can know who was first: each gives way, and tries again.
+/// Where the ledger is slow for all, nobody can know who was first: each gives way, and tries
+/// again.
 #[test]
 fn of_slow_claims_that_give_way_to_each_other_one_is_left() {
     let server = Server::start();

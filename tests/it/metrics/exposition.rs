@@ -1,5 +1,6 @@
 //! Prometheus's text format, read strictly: the grammar of
-//! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>, and what `promtool check metrics` would say of names.
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>, and what
+//! `promtool check metrics` would say of names.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -108,7 +108,8 @@ fn a_run_under_way_is_scraped_and_the_file_has_its_end() {
     for stage in ["read", "enrich", "insert"] {
         assert!(end.value("stage_seconds_total", &[("stage", stage)]) > 0.0, "{stage}");
     }
-    // All inserts together took as long as the histogram says, and the pauses between attempts and tasks.
+    // All inserts together took as long as the histogram says, and the pauses between attempts and
+    // tasks.
     assert!(
         end.value("insert_duration_seconds_sum", &[])
             <= end.value("stage_seconds_total", &[("stage", "insert")]) + 0.001
@@ -145,7 +146,8 @@ fn retries_are_counted_by_their_class() {
     assert!(refused.value("retries_total", &[("class", "refused")]) >= 1.0, "{refused:?}");
     assert_eq!(refused.sum("retries_total"), behind.orders.figure("retries") as f64);
 
-    // Rows that are read and inserted again: counters never go back, and the difference is what is in the target.
+    // Rows that are read and inserted again: counters never go back, and the difference is what is
+    // in the target.
     behind.begin_again();
     behind.proxy.after_request_with(SOURCE).cut_at(Direction::ToClient, 3_000_000, 1);
     let again = run(0);

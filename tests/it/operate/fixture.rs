@@ -44,7 +44,8 @@ pub fn socket(running: &Running) -> PathBuf {
     running.folder().join(format!("clickhouse-backfill-{}.sock", running.process()))
 }
 
-/// Sends bytes to a socket, and gives the first line of what comes back; `None` where nobody listens.
+/// Sends bytes to a socket, and gives the first line of what comes back; `None` where nobody
+/// listens.
 pub fn try_say(socket: &Path, words: &[u8]) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(SOON)).unwrap();

@@ -6,7 +6,8 @@ use super::fixture::{
 use crate::orders::Orders;
 use crate::support::{Server, ServerOptions};
 
-/// The target in partitions by month, with so many parts in that of the orders, of rows that newer versions will replace.
+/// The target in partitions by month, with so many parts in that of the orders, of rows that newer
+/// versions will replace.
 fn crowded(orders: &Orders, parts: u64) {
     orders.server.script(
         "DROP TABLE shipments SYNC\n--;;\n\
@@ -125,7 +126,8 @@ fn a_query_of_ones_own_decides() {
     assert!(!zero.stderr.contains("waiting"), "{zero}");
 }
 
-/// Figures that may not be read are not known, and disturb nothing; a limit on one of them is said to have no effect.
+/// Figures that may not be read are not known, and disturb nothing; a limit on one of them is said
+/// to have no effect.
 #[test]
 fn what_may_not_be_read_lets_nobody_wait() {
     let config = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\

@@ -53,7 +53,8 @@ fn the_socket_is_for_its_owner_and_goes_with_the_run() {
     assert!(!path.exists());
 }
 
-/// The socket is looked at while the working folder, which goes with the run's output, is still there.
+/// The socket is looked at while the working folder, which goes with the run's output, is still
+/// there.
 fn watched_to_its_end(mut running: Running, path: &Path) {
     assert!(process::wait_until(super::fixture::SOON, || !running.is_running()), "the run ends");
     assert!(!path.exists(), "the socket goes with the run");

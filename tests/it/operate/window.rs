@@ -8,7 +8,8 @@ use super::fixture::{assert_nothing_moves, ctl, orders, socket, time_of_a_run, t
 fn a_run_waits_outside_of_its_window_which_is_of_the_local_zone() {
     let orders = orders();
     let hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 3600 % 24;
-    // From now on in two hours, for three of them: so neither end is near, here nor two and a half hours to the east.
+    // From now on in two hours, for three of them: so neither end is near, here nor two and a half
+    // hours to the east.
     let window = format!("{:02}:00-{:02}:00", (hour + 2) % 24, (hour + 5) % 24);
     let time_of_a_run = time_of_a_run(&orders);
     let run = |zone: &str| tool(&orders).env("TZ", zone).args(&["--window", &window]);

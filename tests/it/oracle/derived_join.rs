@@ -1,4 +1,5 @@
-//! The join that `plan --sql` prints, so that people can trust it: it must give what the oracle says as well.
+//! The join that `plan --sql` prints, so that people can trust it: it must give what the oracle
+//! says as well.
 
 use super::fixture::{Generation, assert_filled, oracle, tool};
 use crate::support::Server;

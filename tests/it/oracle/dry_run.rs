@@ -55,7 +55,8 @@ fn a_dry_run_writes_nothing_anywhere() {
     assert_eq!(digits, rows.to_string(), "{evaluated}");
 }
 
-/// All tables and parts of all databases but the server's own, with everything that a write would change.
+/// All tables and parts of all databases but the server's own, with everything that a write would
+/// change.
 fn everything(server: &Server) -> String {
     let own = "database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')";
     let databases = server.text(

@@ -1,4 +1,5 @@
-//! `--exclude-dataset-items`: the oracle without the rows of traces to which a live dataset run item refers.
+//! `--exclude-dataset-items`: the oracle without the rows of traces to which a live dataset run
+//! item refers.
 
 use super::derived_join::execute_derived_join;
 use super::fixture::{YEAR_2026, adversarial, assert_filled, number, oracle, run};
@@ -6,7 +7,8 @@ use super::fixture::{YEAR_2026, adversarial, assert_filled, number, oracle, run}
 #[test]
 fn observations_of_dataset_runs_are_left_out() {
     let server = adversarial(YEAR_2026);
-    // Written another way than the job's own exclusion: newest versions by argMax, and an anti join.
+    // Written another way than the job's own exclusion: newest versions by argMax, and an anti
+    // join.
     let kept = format!(
         "SELECT event.* FROM ({}) AS event
          LEFT ANTI JOIN

@@ -1,4 +1,5 @@
-//! The tables of one generation with the adversarial data in them, and runs of the built-in jobs over it.
+//! The tables of one generation with the adversarial data in them, and runs of the built-in jobs
+//! over it.
 
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use crate::support::{Binary, Comparison, Output, Server, binary, tables};
 /// What tells two events apart.
 pub const KEY: [&str; 4] = ["project_id", "start_time", "trace_id", "span_id"];
 
-/// The partitions that the adversarial data is made for: an ordinary month, and one in which `toDate` wraps.
+/// The partitions that the adversarial data is made for: an ordinary month, and one in which
+/// `toDate` wraps.
 pub const PARTITIONS: [&str; 2] = ["202511", "196912"];
 
 /// One of the generations of the target.
@@ -74,7 +76,8 @@ pub fn adversarial_on(server: Server, generation: Generation) -> Server {
     server
 }
 
-/// The tool against this server. A run fills the whole partition, whatever was recorded of those before.
+/// The tool against this server. A run fills the whole partition, whatever was recorded of those
+/// before.
 pub fn tool(server: &Server) -> Binary {
     binary().envs(&server.environment()).env("RESTART", "true")
 }
@@ -108,8 +111,8 @@ pub fn rows_of(table: &str, partition: &str) -> String {
     format!("SELECT * FROM {table} FINAL WHERE _partition_id = '{partition}'")
 }
 
-/// Compares a partition of a table with a SELECT, row by row and column by column. Columns that no rule fills must be at their
-/// type's default.
+/// Compares a partition of a table with a SELECT, row by row and column by column. Columns that no
+/// rule fills must be at their type's default.
 #[track_caller]
 pub fn assert_filled(server: &Server, table: &str, partition: &str, expected: &str) {
     let found = rows_of(table, partition);

@@ -38,7 +38,8 @@ fn fills(server: &Server, generation: Generation) {
         let (_, summary) = run(server, &["--partition", partition, "--target-table", table]);
         let expected = oracle(generation, partition);
 
-        // The oracle itself: one row for each row of the source. Its lookup can neither lose nor repeat any.
+        // The oracle itself: one row for each row of the source. Its lookup can neither lose nor
+        // repeat any.
         let rows = number(
             server,
             &format!("SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}'"),
@@ -65,7 +66,8 @@ fn fills(server: &Server, generation: Generation) {
 
 /// The figures of the summary against counts that know nothing of the job.
 fn assert_figures(server: &Server, summary: &serde_json::Value, partition: &str, rows: u64) {
-    // For each key, whether it has a version in the window, and whether the newest is live, of those in the window or, without any, of all.
+    // For each key, whether it has a version in the window, and whether the newest is live, of
+    // those in the window or, without any, of all.
     let found = |which: &str| {
         number(server, &format!(
         "WITH

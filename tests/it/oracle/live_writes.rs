@@ -1,6 +1,8 @@
-//! The source and the target are written to while the run is on, as an application does that goes on working.
+//! The source and the target are written to while the run is on, as an application does that goes
+//! on working.
 //!
-//! Every row of the partition has been read and none inserted when the writes come, so that what is inserted is as old as it can be.
+//! Every row of the partition has been read and none inserted when the writes come, so that what is
+//! inserted is as old as it can be.
 
 use super::fixture::{DECEMBER, adversarial_on, number, oracle, tool};
 use crate::support::{Direction, Proxy, Server, process};
@@ -28,7 +30,8 @@ fn write(server: &Server, ids: &[&str], event_ts: &str, name: &str, is_deleted: 
     }
 }
 
-/// What the application itself writes into the target: the event of the observation as it is now, or its tombstone.
+/// What the application itself writes into the target: the event of the observation as it is now,
+/// or its tombstone.
 fn write_event(server: &Server, id: &str, is_deleted: u8) {
     let select = oracle(DECEMBER, PARTITION);
     let columns = "project_id, trace_id, span_id, parent_span_id, start_time, name, type, source, created_at, updated_at, event_ts";
@@ -91,7 +94,8 @@ fn what_is_written_while_the_run_is_on_holds() {
         "gone",
         1,
     );
-    // At the very time of its deletion: of two versions that tie, the server takes the one that was written last.
+    // At the very time of its deletion: of two versions that tie, the server takes the one that was
+    // written last.
     write(&server, &["deleted and written again"], "2025-11-11 13:00:00", "as it is", 0);
     for id in both {
         write_event(&server, id, 0);

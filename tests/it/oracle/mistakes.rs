@@ -1,10 +1,11 @@
-//! Jobs with a mistake in them: each must be found out, in the column that is wrong. Else the comparison, or the data, would not be
-//! worth much.
+//! Jobs with a mistake in them: each must be found out, in the column that is wrong. Else the
+//! comparison, or the data, would not be worth much.
 
 use super::fixture::{KEY, NOVEMBER, adversarial_but_small, oracle, rows_of, tool};
 use crate::support::Comparison;
 
-/// What is replaced in the job, by what, and a column that must differ then (`rows` for their number).
+/// What is replaced in the job, by what, and a column that must differ then (`rows` for their
+/// number).
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "mapUpdate(lookup.metadata, source.metadata)",

@@ -1,5 +1,5 @@
-//! Profiles of users who set what can change a result: the statements say themselves what they need, and where a limit makes a run
-//! impossible it fails. No profile may make it wrong.
+//! Profiles of users who set what can change a result: the statements say themselves what they
+//! need, and where a limit makes a run impossible it fails. No profile may make it wrong.
 
 use super::fixture::{DECEMBER, KEY, adversarial_on, assert_filled, oracle, rows_of};
 use crate::support::{Comparison, Output, Server, ServerOptions, binary};

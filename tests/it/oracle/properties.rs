@@ -1,5 +1,6 @@
-//! That the adversarial data has what makes it adversarial: each of these is a mistake that some tool has made, and without such
-//! rows the comparison with the oracle would prove nothing about it.
+//! That the adversarial data has what makes it adversarial: each of these is a mistake that some
+//! tool has made, and without such rows the comparison with the oracle would prove nothing about
+//! it.
 
 use super::fixture::{NOVEMBER, adversarial, number};
 

@@ -24,7 +24,8 @@ fn three_events_are_printed_as_the_oracle_has_them() {
 #[test]
 fn every_row_can_be_printed() {
     let server = adversarial(DECEMBER);
-    // Up to the longest sample that can be asked for: rows with invalid UTF-8, control characters and long values are among them.
+    // Up to the longest sample that can be asked for: rows with invalid UTF-8, control characters
+    // and long values are among them.
     let (output, _) = run(&server, &["--partition", "202511", "--dry-run", "--sample", "1000"]);
     let rows = printed(&output.stdout);
     assert!(rows.len() > 100, "{} rows", rows.len());

@@ -1,4 +1,5 @@
-//! The same result however the rows are cut into blocks, network chunks and batches, and however often the job runs.
+//! The same result however the rows are cut into blocks, network chunks and batches, and however
+//! often the job runs.
 
 use super::fixture::{
     DECEMBER, PARTITIONS, adversarial, adversarial_but_small, assert_filled, number, oracle, run,

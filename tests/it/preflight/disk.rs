@@ -70,7 +70,8 @@ fn a_disk_without_room_forbids_plan_and_run() {
         .run()
         .expect(1);
     assert!(overruled.stderr.contains("NOT_ENOUGH_SPACE"), "{overruled}");
-    // What compares has nothing to do with disks; what mends is refused, after it has said what differs.
+    // What compares has nothing to do with disks; what mends is refused, after it has said what
+    // differs.
     let repair = || {
         let tool = crate::support::binary().file("job.toml", JOB).envs(&server.environment());
         on_full(tool.args(&["repair", "--job", "job.toml", "--partition", PARTITION]))

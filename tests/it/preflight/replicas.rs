@@ -4,7 +4,8 @@ use super::fixture::{look, tool, tool_with};
 use crate::orders::{JOB, Orders, PARTITION};
 use crate::support::{Server, ServerOptions};
 
-/// Where there is no Keeper, a replicated table can be attached, and is a replica that has lost its Keeper: it can only be read.
+/// Where there is no Keeper, a replicated table can be attached, and is a replica that has lost its
+/// Keeper: it can only be read.
 fn attach_replicated(server: &Server, table: &str, like: &str, number: u8) {
     let create = server.text(&format!("SHOW CREATE TABLE {like} FORMAT TSVRaw"));
     let (_, rest) = create.split_once('\n').unwrap_or_default();

@@ -1,4 +1,5 @@
-//! A user who may do the work, and see no more of the server: what cannot be checked forbids nothing.
+//! A user who may do the work, and see no more of the server: what cannot be checked forbids
+//! nothing.
 
 use super::fixture::{look, tool};
 use crate::orders::Orders;

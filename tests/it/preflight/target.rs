@@ -1,4 +1,5 @@
-//! What the target does with rows: whether it takes them, what becomes of repeated ones, whom they wake.
+//! What the target does with rows: whether it takes them, what becomes of repeated ones, whom they
+//! wake.
 
 use super::fixture::{look, tool};
 use crate::orders::Orders;

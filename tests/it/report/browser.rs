@@ -9,8 +9,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The program. Nothing is installed here: `scripts/chromium fetch` does that, as `.ci/run` has it. Where it must be there
-/// (`REQUIRE_CHROMIUM`), its absence is a failure.
+/// The program. Nothing is installed here: `scripts/chromium fetch` does that, as `.ci/run` has it.
+/// Where it must be there (`REQUIRE_CHROMIUM`), its absence is a failure.
 #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
 pub fn chromium() -> Option<String> {
     let found =

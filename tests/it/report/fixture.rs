@@ -60,7 +60,8 @@ impl Told {
     }
 }
 
-/// The same without the time at which it was made, and with numbers as every reader has them: 0 is 0.0.
+/// The same without the time at which it was made, and with numbers as every reader has them: 0 is
+/// 0.0.
 pub fn timeless(mut figures: Value) -> Value {
     figures["reported_at"] = Value::Null;
     plain(figures)

@@ -1,4 +1,5 @@
-//! A load whose process was killed: what its own row says is as old as its beginning, and its chunks tell the rest.
+//! A load whose process was killed: what its own row says is as old as its beginning, and its
+//! chunks tell the rest.
 
 use serde_json::{Value, json};
 

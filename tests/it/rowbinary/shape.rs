@@ -94,7 +94,8 @@ pub enum Shape {
     Array(Box<Shape>),
     Map(Box<Shape>),
     Tuple(Vec<Shape>),
-    /// One of the shapes or NULL; the server makes a `Variant` of it unless the types have one in common.
+    /// One of the shapes or NULL; the server makes a `Variant` of it unless the types have one in
+    /// common.
     Choice(Vec<Shape>),
 }
 

@@ -1,6 +1,7 @@
 //! A terminal's screen: the few control sequences that the program writes.
 //!
-//! See <https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>. A sequence that is not known fails the test, so that none is overlooked.
+//! See <https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>. A sequence that is not known
+//! fails the test, so that none is overlooked.
 
 /// What a terminal of a certain size shows, with everything that has scrolled off its top.
 #[derive(Debug, Clone)]
@@ -160,7 +161,8 @@ impl Screen {
         }
     }
 
-    /// As tmux does it, and most others: lines that had wrapped, or do not fit any more, are wrapped anew.
+    /// As tmux does it, and most others: lines that had wrapped, or do not fit any more, are
+    /// wrapped anew.
     fn resize(&mut self, columns: usize, rows: usize) {
         let (mut lines, mut cursor) = (Vec::<Line>::new(), (0, 0));
         let mut logical = Vec::new();

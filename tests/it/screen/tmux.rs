@@ -93,8 +93,9 @@ fn one_screen_in_tmux_whatever_its_size() {
     for columns in ["60", "120", "40", "80"] {
         tmux.run(&["resize-window", "-x", columns, "-y", "24"]);
         let width = columns.parse::<usize>().unwrap();
-        // The bar is drawn for the new width: to its end, but for a column, or as long as a bar may be.
-        // A picture may be taken in the middle of an update; what stays torn would be seen for ever.
+        // The bar is drawn for the new width: to its end, but for a column, or as long as a bar may
+        // be. A picture may be taken in the middle of an update; what stays torn would be seen for
+        // ever.
         shows("a single screen of the new width", &|pane| {
             let bar = pane
                 .lines()

@@ -1,4 +1,5 @@
-//! What `run` says on stderr and stdout where there is no terminal, and the commands that need no server.
+//! What `run` says on stderr and stdout where there is no terminal, and the commands that need no
+//! server.
 
 use super::steady::assert_gives;
 use crate::orders::Orders;

@@ -18,7 +18,8 @@ const FILTERS: &[(&str, &str)] = &[
         r"in the end with \d+ readers? and \d+ inserters?",
         "in the end with [N] readers and [N] inserters",
     ),
-    // What checks find, what memory there is and how lines break for it depends on the machine, and on what the server has just done.
+    // What checks find, what memory there is and how lines break for it depends on the machine, and
+    // on what the server has just done.
     (r"(?ms)^checks\n.*", "checks\n[CHECKS]"),
     (r"(?m)^  \[SIZE\] +", "  [SIZE]  "),
     (r"host [\w.-]+, in no cluster", "host [HOST], in no cluster"),

@@ -88,7 +88,8 @@ fn on_a_terminal_one_screen_takes_the_place_of_the_one_before() {
             && screens.iter().all(|screen| screen.ends_with("\x1b[J")),
         "{text:?}"
     );
-    // Every line clears what is left of the one that it covers; nothing is cleared beforehand, which would flicker.
+    // Every line clears what is left of the one that it covers; nothing is cleared beforehand,
+    // which would flicker.
     assert!(
         text.matches('\n').count() == text.matches("\x1b[K").count() && !text.contains("\x1b[2J"),
         "{text:?}"

@@ -19,8 +19,8 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     binary().args(arguments).envs(environment).run()
 }
 
-/// The tool, ready to be given arguments. Of the environment it has PATH and HOME only, so that a developer's own
-/// `CLICKHOUSE_URL` or `.env` changes no test.
+/// The tool, ready to be given arguments. Of the environment it has PATH and HOME only, so that a
+/// developer's own `CLICKHOUSE_URL` or `.env` changes no test.
 pub fn binary() -> Binary {
     let folder = TempDir::with_prefix("clickhouse-backfill-").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
@@ -67,7 +67,8 @@ impl Binary {
         self
     }
 
-    /// The working folder of the run, empty unless the test puts files into it; it is gone after the run.
+    /// The working folder of the run, empty unless the test puts files into it; it is gone after
+    /// the run.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -175,7 +176,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// The same output if the run ended with this exit code; panics with all that was printed otherwise.
+    /// The same output if the run ended with this exit code; panics with all that was printed
+    /// otherwise.
     #[track_caller]
     pub fn expect(self, status: i32) -> Self {
         assert!(self.status == Some(status), "expected exit code {status}\n{self}");

@@ -1,8 +1,9 @@
-//! Whether two SELECTs give the same rows: by count, by a hash of every column that is taken together with the row's key, and by
-//! EXCEPT both ways.
+//! Whether two SELECTs give the same rows: by count, by a hash of every column that is taken
+//! together with the row's key, and by EXCEPT both ways.
 //!
-//! Values are compared by their RowBinary bytes. These tell NULL from a default, keep the order of maps, and exist for every type, also
-//! for those that the server can neither hash nor compare. JSON is compared as its text, which the server sorts by path.
+//! Values are compared by their RowBinary bytes. These tell NULL from a default, keep the order of
+//! maps, and exist for every type, also for those that the server can neither hash nor compare.
+//! JSON is compared as its text, which the server sorts by path.
 
 use super::Server;
 
@@ -11,7 +12,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("join_use_nulls", "0"),
     ("output_format_binary_write_json_as_string", "1"),
     ("type_json_skip_duplicated_paths", "1"),
-    // These keep the texts in a JSON column as they are: what looks like a date stays text, and invalid UTF-8 is taken.
+    // These keep the texts in a JSON column as they are: what looks like a date stays text, and
+    // invalid UTF-8 is taken.
     ("input_format_try_infer_dates", "0"),
     ("input_format_try_infer_datetimes", "0"),
     ("allow_simdjson", "0"),
@@ -34,7 +36,8 @@ pub struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares as rows of a table: all columns that an insert can name, with the table's types, under this key.
+    /// Compares as rows of a table: all columns that an insert can name, with the table's types,
+    /// under this key.
     pub fn of_table(server: &'a Server, table: &str, key: &[&str]) -> Self {
         let columns = server.text(&format!(
             "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{table}' AND default_kind IN ('', 'DEFAULT') \
@@ -98,7 +101,8 @@ impl<'a> Comparison<'a> {
         self.ask(&format!("SELECT count() FROM ({one} EXCEPT {other})")).parse().unwrap()
     }
 
-    /// Panics, with the columns that differ and with a few keys, unless both SELECTs give the same rows.
+    /// Panics, with the columns that differ and with a few keys, unless both SELECTs give the same
+    /// rows.
     #[track_caller]
     pub fn assert_same(&self, what: &str, found: &str, expected: &str) {
         let (left, right) = (self.hashes(found), self.hashes(expected));

@@ -1,6 +1,7 @@
 //! One run of `scripts/clickhouse serve`: a server of a test's own, as a child process.
 //!
-//! The launcher ends its server when its standard input closes, so a test that is killed leaves nothing behind.
+//! The launcher ends its server when its standard input closes, so a test that is killed leaves
+//! nothing behind.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use super::process;
 
-/// The launcher has its own bound on a server's start; this one allows for the first download of ClickHouse as well.
+/// The launcher has its own bound on a server's start; this one allows for the first download of
+/// ClickHouse as well.
 const START_LIMIT: Duration = Duration::from_secs(900);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -36,7 +38,8 @@ pub struct Launcher {
     pub server_process: u32,
 }
 
-/// Whether a server can have a disk of its own here; if not, that is said. Some containers allow no mounts.
+/// Whether a server can have a disk of its own here; if not, that is said. Some containers allow no
+/// mounts.
 pub fn disks_are_allowed() -> bool {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
@@ -51,7 +54,8 @@ pub fn disks_are_allowed() -> bool {
 }
 
 impl Launcher {
-    /// Starts a server and waits until it answers. The error is what the launcher wrote on its standard error.
+    /// Starts a server and waits until it answers. The error is what the launcher wrote on its
+    /// standard error.
     pub fn start(launch: &Launch<'_>) -> Result<Self, String> {
         std::fs::create_dir_all(launch.directory).unwrap();
         let errors = launch.directory.join("serve.log");
@@ -112,8 +116,8 @@ impl Launcher {
         self.child.id()
     }
 
-    /// Types a line of SQL at the server's own prompt, which works with no listener open. Where a `clickhouse` binary
-    /// serves there is no such prompt.
+    /// Types a line of SQL at the server's own prompt, which works with no listener open. Where a
+    /// `clickhouse` binary serves there is no such prompt.
     pub fn type_line(&mut self, sql: &str) {
         let input = self.input.as_mut().expect("the launcher runs");
         writeln!(input, "{sql}")
@@ -121,7 +125,8 @@ impl Launcher {
             .expect("the launcher reads its input");
     }
 
-    /// Waits until the launcher has ended, after its server was killed. False if it does not within the limit.
+    /// Waits until the launcher has ended, after its server was killed. False if it does not within
+    /// the limit.
     pub fn wait(&mut self) -> bool {
         process::wait_until(STOP_LIMIT, || !matches!(self.child.try_wait(), Ok(None)))
     }

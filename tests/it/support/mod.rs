@@ -1,8 +1,10 @@
-//! What the tests stand on: a real server each, the tool's own binary, and a network that fails on command.
+//! What the tests stand on: a real server each, the tool's own binary, and a network that fails on
+//! command.
 //!
 //! Nothing here knows the tool's code; tables and data of the tests are elsewhere.
 //!
-//! The lints that keep failures out of the tool's code are for its users; a test wants to fail loudly.
+//! The lints that keep failures out of the tool's code are for its users; a test wants to fail
+//! loudly.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

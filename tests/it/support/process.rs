@@ -3,15 +3,18 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Sends a signal, such as `"KILL"`, `"STOP"` or `"TERM"`. A process that has ended already is not an error.
+/// Sends a signal, such as `"KILL"`, `"STOP"` or `"TERM"`. A process that has ended already is not
+/// an error.
 pub fn signal(process: u32, name: &str) {
     let arguments = [format!("-{name}"), process.to_string()];
     Command::new("kill").args(arguments).output().expect("kill can be run");
 }
 
-/// Whether a process still runs. One that has ended and waits to be collected by its parent (a zombie) does not.
+/// Whether a process still runs. One that has ended and waits to be collected by its parent (a
+/// zombie) does not.
 pub fn is_alive(process: u32) -> bool {
-    // The state is the first field behind the program's name, which is in parentheses and may contain anything.
+    // The state is the first field behind the program's name, which is in parentheses and may
+    // contain anything.
     let Ok(status) = std::fs::read_to_string(format!("/proc/{process}/stat")) else {
         return false;
     };

@@ -1,8 +1,10 @@
-//! A TCP proxy on loopback that fails on command: what a network does to a tool, at the byte where a test wants it.
+//! A TCP proxy on loopback that fails on command: what a network does to a tool, at the byte where
+//! a test wants it.
 //!
-//! It knows nothing of HTTP. Offsets count the bytes of one connection in one direction, from its beginning, or from
-//! the end of a marker in what the client sent ([`Proxy::after_request_with`]). One fault is armed at a time; a new one
-//! replaces it. A fault that has happened `times` times is spent, and everything passes again.
+//! It knows nothing of HTTP. Offsets count the bytes of one connection in one direction, from its
+//! beginning, or from the end of a marker in what the client sent ([`Proxy::after_request_with`]).
+//! One fault is armed at a time; a new one replaces it. A fault that has happened `times` times is
+//! spent, and everything passes again.
 
 mod connection;
 mod deaf;
@@ -85,9 +87,10 @@ impl Proxy {
         *self.shared.upstream.lock().unwrap() = (Ipv4Addr::LOCALHOST, upstream_port).into();
     }
 
-    /// The faults armed from now on count their offsets from the end of these bytes in what the client sends, on
-    /// connections that send them: `b"INSERT"`, or a part of a URL as it is encoded. On a connection that is used for
-    /// several requests the first one after the fault was armed counts. An empty marker goes back to whole connections.
+    /// The faults armed from now on count their offsets from the end of these bytes in what the
+    /// client sends, on connections that send them: `b"INSERT"`, or a part of a URL as it is
+    /// encoded. On a connection that is used for several requests the first one after the fault was
+    /// armed counts. An empty marker goes back to whole connections.
     pub fn after_request_with(&self, marker: &[u8]) -> &Self {
         *self.marker.lock().unwrap() = Some(marker.to_vec()).filter(|marker| !marker.is_empty());
         self
@@ -98,7 +101,8 @@ impl Proxy {
         self.arm(Action::Reset, direction, offset, times);
     }
 
-    /// Closes both ends cleanly (FIN) once `offset` bytes have passed: the end of a response that says no length.
+    /// Closes both ends cleanly (FIN) once `offset` bytes have passed: the end of a response that
+    /// says no length.
     pub fn cut_at(&self, direction: Direction, offset: u64, times: usize) {
         self.arm(Action::Cut, direction, offset, times);
     }
@@ -113,15 +117,17 @@ impl Proxy {
         self.arm(Action::Stall, direction, offset, times);
     }
 
-    /// Answers requests that have the marker with these bytes, one after the other, in the server's place: it gets no more of such a
-    /// request than what stands before the marker's end. The connection ends behind the answer, whether that is complete or not.
+    /// Answers requests that have the marker with these bytes, one after the other, in the server's
+    /// place: it gets no more of such a request than what stands before the marker's end. The
+    /// connection ends behind the answer, whether that is complete or not.
     pub fn answer(&self, answers: impl IntoIterator<Item = Vec<u8>>) {
         let answers: VecDeque<_> = answers.into_iter().collect();
         assert!(self.marker.lock().unwrap().is_some(), "which requests? after_request_with");
         self.arm_with(Action::Answer, Direction::ToServer, 0, answers.len(), answers);
     }
 
-    /// Refuses new connections, as a port does on which nobody listens, until [`Proxy::pass`]. Live ones go on.
+    /// Refuses new connections, as a port does on which nobody listens, until [`Proxy::pass`]. Live
+    /// ones go on.
     pub fn refuse(&self) {
         self.shared.refusing.store(true, Ordering::SeqCst);
         while !self.shared.refuses.load(Ordering::SeqCst) {
@@ -129,7 +135,8 @@ impl Proxy {
         }
     }
 
-    /// Takes no new connections, as a machine that does not answer, until [`Proxy::pass`]. Live ones go on.
+    /// Takes no new connections, as a machine that does not answer, until [`Proxy::pass`]. Live
+    /// ones go on.
     pub fn ignore(&self) {
         self.refuse();
         *self.deaf.lock().unwrap() = Some(Deaf::on(self.port));
@@ -155,7 +162,8 @@ impl Proxy {
         }
     }
 
-    /// How many times a fault has happened. A test of a fault asserts this, or it may have tested nothing.
+    /// How many times a fault has happened. A test of a fault asserts this, or it may have tested
+    /// nothing.
     pub fn fired(&self) -> usize {
         self.shared.fired.load(Ordering::SeqCst)
     }
@@ -196,7 +204,8 @@ impl Drop for Proxy {
         self.shared.ended.store(true, Ordering::SeqCst);
         self.reset_all();
         if let Some(acceptor) = self.acceptor.take() {
-            // A panic in the acceptor has been printed; a second one here would hide the test's own.
+            // A panic in the acceptor has been printed; a second one here would hide the test's
+            // own.
             let _ = acceptor.join();
         }
         // One more, for a connection that was accepted meanwhile.

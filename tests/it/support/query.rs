@@ -46,7 +46,8 @@ impl Endpoint {
         Self::new(&self.url, &self.user, &self.password, &self.database)
     }
 
-    /// The answer's bytes, or the server's words. `parameters` go into the URL: settings, `param_x`, `query_id`.
+    /// The answer's bytes, or the server's words. `parameters` go into the URL: settings,
+    /// `param_x`, `query_id`.
     pub fn try_query_with(
         &self,
         sql: &[u8],
@@ -56,7 +57,8 @@ impl Endpoint {
             .agent
             .post(&self.url)
             .query("database", &self.database)
-            // The server holds the answer back until the query has ended, so that one that fails late has an error status.
+            // The server holds the answer back until the query has ended, so that one that fails
+            // late has an error status.
             .query("wait_end_of_query", "1")
             .header("X-ClickHouse-User", &self.user)
             .header("X-ClickHouse-Key", &self.password);

@@ -1,6 +1,7 @@
 //! A ClickHouse server for one test.
 //!
-//! nextest runs every test in a process of its own, so every test that asks for a server has one to itself.
+//! nextest runs every test in a process of its own, so every test that asks for a server has one to
+//! itself.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,16 +22,20 @@ const LISTENER_LIMIT: Duration = Duration::from_secs(30);
 pub struct ServerOptions {
     /// A whole `<clickhouse>…</clickhouse>` document, merged into the server's configuration.
     pub config_xml: Option<String>,
-    /// The same for `users.xml`: users, profiles, quotas, grants. The user `default` without a password stays, unless the
-    /// document changes it; a user that is to find tables without naming a database wants `<default_database>default</default_database>`.
+    /// The same for `users.xml`: users, profiles, quotas, grants. The user `default` without a
+    /// password stays, unless the document changes it; a user that is to find tables without naming
+    /// a database wants `<default_database>default</default_database>`.
     pub users_xml: Option<String>,
-    /// Listen on a port that stays the same while the listener is closed and opened; see [`Server::stop_listening`].
+    /// Listen on a port that stays the same while the listener is closed and opened; see
+    /// [`Server::stop_listening`].
     pub fixed_port: bool,
-    /// A disk of the server's own, of so many MiB, in memory; see [`disks_are_allowed`](super::disks_are_allowed).
+    /// A disk of the server's own, of so many MiB, in memory; see
+    /// [`disks_are_allowed`](super::disks_are_allowed).
     pub disk_mib: Option<u64>,
 }
 
-/// A server, its database for this test, and queries to it. Dropping it ends the server, or drops the database.
+/// A server, its database for this test, and queries to it. Dropping it ends the server, or drops
+/// the database.
 #[derive(Debug)]
 pub struct Server {
     endpoint: Endpoint,
@@ -39,7 +44,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server at `CLICKHOUSE_URL` with a fresh database if that variable is set, else one of the test's own.
+    /// The server at `CLICKHOUSE_URL` with a fresh database if that variable is set, else one of
+    /// the test's own.
     pub fn start() -> Self {
         match std::env::var("CLICKHOUSE_URL") {
             Ok(url) if !url.is_empty() => Self::external(&url),
@@ -47,12 +53,14 @@ impl Server {
         }
     }
 
-    /// A server of the test's own, whatever `CLICKHOUSE_URL` says: for tests that kill or configure it.
+    /// A server of the test's own, whatever `CLICKHOUSE_URL` says: for tests that kill or configure
+    /// it.
     pub fn start_own() -> Self {
         Self::start_with(ServerOptions::default())
     }
 
-    /// A server of the test's own with a configuration. Panics with the server's words if it does not start.
+    /// A server of the test's own with a configuration. Panics with the server's words if it does
+    /// not start.
     pub fn start_with(options: ServerOptions) -> Self {
         Self::try_start_with(options)
             .unwrap_or_else(|words| panic!("no server for the test: {words}"))
@@ -124,7 +132,8 @@ impl Server {
         &self.endpoint.password
     }
 
-    /// The database of this test, in which queries run: `default` on a server of its own, else a fresh one.
+    /// The database of this test, in which queries run: `default` on a server of its own, else a
+    /// fresh one.
     pub fn database(&self) -> &str {
         &self.endpoint.database
     }
@@ -149,8 +158,9 @@ impl Server {
         self.query_with(sql, &[])
     }
 
-    /// Makes the server hold so much memory, as rows, until it ends. What an idle server says that it uses differs from machine to
-    /// machine, for it corrects its own count by what the machine's control groups say: 7 MB and 200 MB were seen.
+    /// Makes the server hold so much memory, as rows, until it ends. What an idle server says that
+    /// it uses differs from machine to machine, for it corrects its own count by what the machine's
+    /// control groups say: 7 MB and 200 MB were seen.
     pub fn hold_memory(&self, mebibytes: u64) {
         self.query("CREATE TABLE held (bytes String) ENGINE = Memory");
         self.query(&format!("INSERT INTO held SELECT randomString(1048576) FROM numbers({mebibytes}) SETTINGS max_block_size = 16"));
@@ -174,7 +184,8 @@ impl Server {
         answer.trim().to_owned()
     }
 
-    /// Inserts data that is ready in a format: `insert` is the statement up to and with `FORMAT RowBinary` or another.
+    /// Inserts data that is ready in a format: `insert` is the statement up to and with `FORMAT
+    /// RowBinary` or another.
     pub fn insert(&self, insert: &str, data: &[u8]) {
         let answer = self.endpoint.try_query_with(data, &[("query", insert)]);
         answer.unwrap_or_else(|words| panic!("{words}\nin the insert:\n{insert}"));
@@ -182,8 +193,9 @@ impl Server {
 
     /// Runs statements that are separated by lines of `--;;`.
     ///
-    /// Splitting at `;` would take a parser of ClickHouse's quotes and comments. To `clickhouse client` the separator is a
-    /// comment, so that it runs the same file if each statement ends in a `;` as well.
+    /// Splitting at `;` would take a parser of ClickHouse's quotes and comments. To `clickhouse
+    /// client` the separator is a comment, so that it runs the same file if each statement ends in
+    /// a `;` as well.
     pub fn script(&self, statements: &str) {
         let mut statement = String::new();
         for line in statements.lines().chain(["--;;"]) {
@@ -233,7 +245,8 @@ impl Server {
         assert!(launcher.wait(), "the launcher did not end after its server was killed");
     }
 
-    /// Starts the server again on the same folder and the same port, after [`Server::kill9`] or from running.
+    /// Starts the server again on the same folder and the same port, after [`Server::kill9`] or
+    /// from running.
     pub fn restart(&mut self) {
         let own = self.own_mut();
         own.launcher = None;
@@ -241,7 +254,8 @@ impl Server {
         self.endpoint = self.endpoint.anew();
     }
 
-    /// Stops the process without ending it: connections are accepted by the kernel, and never answered.
+    /// Stops the process without ending it: connections are accepted by the kernel, and never
+    /// answered.
     pub fn pause(&self) {
         process::signal(self.process(), "STOP");
     }
@@ -251,8 +265,9 @@ impl Server {
         process::signal(self.process(), "CONT");
     }
 
-    /// Closes the HTTP listener: live connections are reset, new ones refused. Needs `fixed_port`, because the listener of
-    /// a server that was given any free port would come back on another one. Only where the library serves.
+    /// Closes the HTTP listener: live connections are reset, new ones refused. Needs `fixed_port`,
+    /// because the listener of a server that was given any free port would come back on another
+    /// one. Only where the library serves.
     pub fn stop_listening(&mut self) {
         self.set_listening("SYSTEM STOP LISTEN HTTP", false);
     }

@@ -10,7 +10,8 @@ pub fn file(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The statements of such a file: each ends with a semicolon at the end of its line, and comments have lines of their own.
+/// The statements of such a file: each ends with a semicolon at the end of its line, and comments
+/// have lines of their own.
 pub fn statements(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
     let mut statements = vec![String::new()];

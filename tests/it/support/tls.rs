@@ -1,4 +1,5 @@
-//! TLS before a server that has none: certificates made on the spot, and a proxy that speaks TLS and forwards in the clear.
+//! TLS before a server that has none: certificates made on the spot, and a proxy that speaks TLS
+//! and forwards in the clear.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -91,8 +92,8 @@ pub struct TlsProxy {
 }
 
 impl TlsProxy {
-    /// Speaks TLS with this certificate on a free port of 127.0.0.1, and forwards to another port of it. `clients` signs those who are
-    /// let in; everybody is where it is not given.
+    /// Speaks TLS with this certificate on a free port of 127.0.0.1, and forwards to another port
+    /// of it. `clients` signs those who are let in; everybody is where it is not given.
     pub fn start(upstream_port: u16, certified: &Certified, clients: Option<&Authority>) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -162,7 +163,8 @@ async fn forward(acceptor: TlsAcceptor, client: TcpStream, upstream: SocketAddr)
             // Whoever breaks off ends both; the test looks at what the tool says.
             let _ = copy_bidirectional(&mut client, &mut server).await;
         }
-        // The reason was sent. With what the client sent meanwhile left unread, closing would reset the connection and lose it.
+        // The reason was sent. With what the client sent meanwhile left unread, closing would reset
+        // the connection and lose it.
         Err((_, mut client)) => {
             let mut rest = [0; 4096];
             let reading =

@@ -89,7 +89,8 @@ fn a_deleted_order_that_was_brought_back() {
     assert_eq!(named(&verify(&orders, 4)), [row("deleted_in_source", 50, &[])]);
 }
 
-/// The source's key has the customer, and so has the target's; an order that changed hands leaves its old row behind.
+/// The source's key has the customer, and so has the target's; an order that changed hands leaves
+/// its old row behind.
 #[test]
 fn a_row_that_the_source_does_not_make_any_more() {
     let orders = filled(2_000);
@@ -144,7 +145,8 @@ fn count(orders: &Orders, sql: &str) -> u64 {
     orders.server.text(sql).parse().unwrap()
 }
 
-/// The columns that differ in the first row: what the target has, what is expected, and where these differ.
+/// The columns that differ in the first row: what the target has, what is expected, and where these
+/// differ.
 fn values(found: &serde_json::Value) -> Vec<(String, String, String, u64)> {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let value = |value: &serde_json::Value| {

@@ -56,7 +56,8 @@ pub fn corrupt(orders: &Orders, update: &str) {
         .query(&format!("ALTER TABLE shipments UPDATE {update} SETTINGS mutations_sync = 2"));
 }
 
-/// Two orders with the same customer-independent group of keys, that is, whose hashes are summed up together.
+/// Two orders with the same customer-independent group of keys, that is, whose hashes are summed up
+/// together.
 pub fn of_one_group(orders: &Orders) -> (u64, u64) {
     let ids = orders.server.text(
         "SELECT groupArray(order_id) FROM (SELECT order_id, sipHash64(formatRow('RowBinary', customer, order_id)) % 16 AS bucket

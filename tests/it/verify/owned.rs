@@ -107,7 +107,8 @@ fn what_is_wrong_with_the_expression_is_said_with_its_line() {
 const VERSIONS: &str = "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\nowned = \"kind = 'ours'\"\n\
     [columns]\nnumber = 'source.number'\nkind = 'source.kind'\nversion = 'source.version'\n";
 
-/// Of rows that the job makes and does not answer for, sums say nothing: they are looked at one by one, those that it answers for are not.
+/// Of rows that the job makes and does not answer for, sums say nothing: they are looked at one by
+/// one, those that it answers for are not.
 #[test]
 fn rows_that_a_job_makes_besides_are_held_against_it_one_by_one() {
     let server = Server::start();

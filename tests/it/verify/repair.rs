@@ -1,4 +1,5 @@
-//! `repair`: what differs is mended, what should not be there is removed only when that was asked for, and live writers' rows stay.
+//! `repair`: what differs is mended, what should not be there is removed only when that was asked
+//! for, and live writers' rows stay.
 
 use serde_json::Value;
 

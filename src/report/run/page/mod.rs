@@ -1,7 +1,8 @@
 //! The page: one HTML file that asks for nothing else, readable in light and dark, and on paper.
 //!
-//! All text goes through [`maud`], which escapes it. The figures are in the page as they are in the JSON, in a script element of the type
-//! `application/json`, and every figure that is shown names its place there (`data-figure`), so that a test can hold the two against each other.
+//! All text goes through [`maud`], which escapes it. The figures are in the page as they are in the
+//! JSON, in a script element of the type `application/json`, and every figure that is shown names
+//! its place there (`data-figure`), so that a test can hold the two against each other.
 
 mod axis;
 mod chart;
@@ -165,7 +166,8 @@ fn course(report: &RunReport) -> Markup {
     }
 }
 
-/// The same JSON without a character that means something in HTML: what looks like an end of the script would be one.
+/// The same JSON without a character that means something in HTML: what looks like an end of the
+/// script would be one.
 fn in_script(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {

@@ -1,4 +1,5 @@
-//! One forwarded connection: two threads that copy bytes, each for one direction, and look for the armed fault.
+//! One forwarded connection: two threads that copy bytes, each for one direction, and look for the
+//! armed fault.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -38,9 +39,11 @@ impl Connection {
     /// Starts forwarding, until either end closes.
     pub fn start(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) -> Weak<Self> {
         for stream in [&client, &server] {
-            // Small pieces are passed on at once. A stream that was reset already fails here, and then at its first read.
+            // Small pieces are passed on at once. A stream that was reset already fails here, and
+            // then at its first read.
             let _ = stream.set_nodelay(true);
-            // A read or write that gets nowhere ends now and then, to look whether the connection was ended from elsewhere.
+            // A read or write that gets nowhere ends now and then, to look whether the connection
+            // was ended from elsewhere.
             let _ = stream.set_read_timeout(Some(BLOCK));
             let _ = stream.set_write_timeout(Some(BLOCK));
         }
@@ -86,7 +89,8 @@ impl Connection {
     fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
         for stream in [&self.client, &self.server] {
-            // Wakes a blocked read, and sends nothing to the other side. Fails where that has gone already.
+            // Wakes a blocked read, and sends nothing to the other side. Fails where that has gone
+            // already.
             let _ = stream.shutdown(Shutdown::Read);
         }
     }
@@ -97,8 +101,9 @@ impl Connection {
             Direction::ToClient => (&self.server, &self.client),
         };
         let mut buffer = vec![0; BUFFER_BYTES];
-        // An offset of 0 comes before the first byte. Behind a marker it comes with the first byte of the answer: the other thread may have
-        // seen the marker before this one begins, and the server has not read the request then.
+        // An offset of 0 comes before the first byte. Behind a marker it comes with the first byte
+        // of the answer: the other thread may have seen the marker before this one begins, and the
+        // server has not read the request then.
         let of_connection =
             shared.fault.lock().unwrap().as_ref().is_some_and(|fault| fault.marker.is_none());
         if of_connection {
@@ -108,7 +113,8 @@ impl Connection {
             match from.read(&mut buffer) {
                 Ok(0) if self.ended.load(Ordering::SeqCst) => break,
                 Ok(0) => {
-                    // The other direction may go on: a client that has sent all it wants to can still read.
+                    // The other direction may go on: a client that has sent all it wants to can
+                    // still read.
                     let _ = to.shutdown(Shutdown::Write);
                     break;
                 }
@@ -152,7 +158,8 @@ impl Connection {
             match action {
                 Action::Reset => return self.reset(),
                 Action::Cut => {
-                    // Unread bytes make a close a reset, so the clean end is sent before the sockets are let go.
+                    // Unread bytes make a close a reset, so the clean end is sent before the
+                    // sockets are let go.
                     for stream in [&self.client, &self.server] {
                         let _ = stream.shutdown(Shutdown::Write);
                     }
@@ -165,8 +172,8 @@ impl Connection {
         self.write(shared, direction, bytes, to);
     }
 
-    /// Gives the client these bytes and then the end. It may go on sending; a close before that would be a reset, which can overtake the
-    /// answer.
+    /// Gives the client these bytes and then the end. It may go on sending; a close before that
+    /// would be a reset, which can overtake the answer.
     fn answer(&self, answer: &[u8]) {
         self.answered.store(true, Ordering::SeqCst);
         let mut bytes = answer;
@@ -240,7 +247,8 @@ impl Connection {
     }
 
     fn write(&self, shared: &Shared, direction: Direction, mut bytes: &[u8], to: &mut &TcpStream) {
-        // Counted beforehand: who gets the end of an answer may have sent the next request, with a marker, before this thread goes on.
+        // Counted beforehand: who gets the end of an answer may have sent the next request, with a
+        // marker, before this thread goes on.
         let count = |more: usize, less: usize| {
             let position = &mut self.positions.lock().unwrap()[direction as usize];
             position.passed = position.passed + more as u64 - less as u64;

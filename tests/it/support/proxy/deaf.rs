@@ -1,4 +1,5 @@
-//! A port that lets everyone wait: the queue of its listener is full, so that the kernel drops what knocks, as if the machine were not there.
+//! A port that lets everyone wait: the queue of its listener is full, so that the kernel drops what
+//! knocks, as if the machine were not there.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;

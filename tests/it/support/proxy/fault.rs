@@ -39,13 +39,15 @@ pub(super) struct Fault {
 pub(super) struct Position {
     /// Bytes passed since the connection was accepted.
     pub passed: u64,
-    /// The value of `passed` from which a fault with a marker counts; None until the marker was seen.
+    /// The value of `passed` from which a fault with a marker counts; None until the marker was
+    /// seen.
     pub marked: Option<u64>,
 }
 
 impl Fault {
-    /// The index in the next `length` bytes at which this fault happens, if it does. A length may be an index as well: a
-    /// reset, cut or stall comes as soon as the bytes before it have passed, not with the byte behind them.
+    /// The index in the next `length` bytes at which this fault happens, if it does. A length may
+    /// be an index as well: a reset, cut or stall comes as soon as the bytes before it have passed,
+    /// not with the byte behind them.
     pub fn index_in(
         &self,
         direction: Direction,
@@ -71,7 +73,8 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// The index in `bytes` just behind the marker's first occurrence, which may have begun in an earlier piece.
+    /// The index in `bytes` just behind the marker's first occurrence, which may have begun in an
+    /// earlier piece.
     pub fn end_in(&mut self, marker: &[u8], bytes: &[u8]) -> Option<usize> {
         let before = self.tail.len();
         self.tail.extend_from_slice(bytes);
