@@ -38,7 +38,7 @@ pub(super) async fn run_hooks(arguments: &HookArguments, event: Event, told: &To
         match problem {
             None => tracing::info!(output, "the hook {event} was run"),
             Some(problem) => {
-                tracing::warn!(output, "the hook {event} {problem}; the run is not affected")
+                tracing::warn!(output, "the hook {event} {problem}; the run is not affected");
             }
         }
     }

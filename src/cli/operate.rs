@@ -107,7 +107,7 @@ fn limits(arguments: &ThrottleArguments) -> Result<Option<String>, Failure> {
     }
     match arguments.max_parts {
         MaxParts::Limit(parts) => {
-            texts.push(format!("at most {} in a partition", counted(parts, "part")))
+            texts.push(format!("at most {} in a partition", counted(parts, "part")));
         }
         MaxParts::None => texts.push("as many parts in a partition as the server takes".to_owned()),
         MaxParts::Auto => {}

@@ -45,7 +45,7 @@ mod tests {
         let kept = said.clone();
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |fault| {
-            kept.lock().unwrap().push(words(fault.payload(), fault.location()))
+            kept.lock().unwrap().push(words(fault.payload(), fault.location()));
         }));
         let secret = crate::clickhouse::Password::new("Tangerine-Submarine");
         let faults: [&(dyn Fn() + panic::RefUnwindSafe); 3] =

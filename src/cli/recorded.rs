@@ -61,7 +61,7 @@ pub(super) async fn plan_of(
         {
             Ok(plan) => return Ok((plan, load.map(|(_, load)| load.run_id.clone()))),
             Err(error @ PlanError::OtherKey { .. }) => {
-                tracing::warn!(%error, "chunks are not those of the load")
+                tracing::warn!(%error, "chunks are not those of the load");
             }
             Err(error) => return Err(error.into()),
         }

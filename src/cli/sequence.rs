@@ -262,7 +262,7 @@ impl SequenceSummary {
         match outcome {
             Outcome::Failed => self.status = Status::Failed,
             Outcome::Interrupted if self.status == Status::Completed => {
-                self.status = Status::Interrupted
+                self.status = Status::Interrupted;
             }
             _ => {}
         }

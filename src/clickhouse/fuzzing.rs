@@ -69,7 +69,7 @@ pub fn url(data: &[u8]) {
                 );
             }
             Err(error) => {
-                assert!(!format!("{error} {error:?}").contains(SECRET), "{url:?}: {error}")
+                assert!(!format!("{error} {error:?}").contains(SECRET), "{url:?}: {error}");
             }
         }
     }

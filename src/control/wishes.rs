@@ -72,7 +72,7 @@ impl Wishes {
             Setting::MaxParts(parts) => wished.rules.max_parts = parts,
             Setting::MaxMerges(merges) => wished.rules.max_merges = merges,
             Setting::MaxServerMemoryUsed(percent) => {
-                wished.rules.max_server_memory_percent = percent
+                wished.rules.max_server_memory_percent = percent;
             }
             Setting::MaxReplicaDelay(delay) => wished.rules.max_replica_delay = delay,
             Setting::Window(window) => {

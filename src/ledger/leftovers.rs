@@ -22,10 +22,10 @@ pub async fn kill_leftovers(connection: &Connection, claim_ids: &[String]) {
     );
     match connection.execute("kill", &sql, &Settings::common()).await {
         Ok(()) => {
-            tracing::debug!(claims = ?claim_ids, "queries of dead processes were killed, where there were any")
+            tracing::debug!(claims = ?claim_ids, "queries of dead processes were killed, where there were any");
         }
         Err(error) => {
-            tracing::info!(%error, "queries that a dead process may have left cannot be killed; they end by themselves")
+            tracing::info!(%error, "queries that a dead process may have left cannot be killed; they end by themselves");
         }
     }
 }

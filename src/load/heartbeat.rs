@@ -51,7 +51,7 @@ async fn beat_until_lost(claim: &HeldClaim) -> LedgerError {
             Ok(()) => {}
             Err(error @ LedgerError::Superseded { .. }) => return error,
             Err(error) => {
-                tracing::warn!(%error, cause = error.cause(), "a heartbeat cannot be written, the next one may")
+                tracing::warn!(%error, cause = error.cause(), "a heartbeat cannot be written, the next one may");
             }
         }
     }

@@ -142,7 +142,7 @@ fn write_prefix(data_type: &DataType, out: &mut Vec<u8>) {
         DataType::Json(_) | DataType::LowCardinality(_) => out.extend(1_u64.to_le_bytes()),
         DataType::Nullable(inner) | DataType::Array(inner) => write_prefix(inner, out),
         DataType::Tuple(fields) => {
-            fields.iter().for_each(|field| write_prefix(&field.data_type, out))
+            fields.iter().for_each(|field| write_prefix(&field.data_type, out));
         }
         DataType::Variant(types) => {
             out.extend(0_u64.to_le_bytes());

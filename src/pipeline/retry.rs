@@ -194,7 +194,7 @@ impl<'a> Attempts<'a> {
                     _ if outage => counters.retries_outage.add(1),
                     ErrorClass::Ambiguous => counters.retries_ambiguous.add(1),
                     ErrorClass::Retry | ErrorClass::Rows | ErrorClass::Fatal => {
-                        counters.retries_refused.add(1)
+                        counters.retries_refused.add(1);
                     }
                 }
                 counters.trouble.retry(reason, pause);

@@ -114,7 +114,7 @@ impl Seen {
         match (self.first, self.last) {
             (None, _) if rows > 0 => self.first = Some((now, rows)),
             (Some((_, before)), last) if rows > last.map_or(before, |(_, rows)| rows) => {
-                self.last = Some((now, rows))
+                self.last = Some((now, rows));
             }
             _ => {}
         }

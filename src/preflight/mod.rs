@@ -156,7 +156,7 @@ impl Preflight<'_> {
                 Verdict::Ok => {}
                 Verdict::Warning => warnings.push(format!("{}: {}", check.name, check.detail)),
                 Verdict::Unknown => {
-                    tracing::debug!(check = check.name, "not checked: {}", check.detail)
+                    tracing::debug!(check = check.name, "not checked: {}", check.detail);
                 }
                 Verdict::Forbids => forbidding.push(check),
             }

@@ -64,7 +64,7 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
     let tried = loop {
         match pipeline.preflight().await {
             Err(error) if error.is_of_too_many_at_once() && attempts.next().is_some() => {
-                sleep(PAUSE).await
+                sleep(PAUSE).await;
             }
             tried => break tried,
         }

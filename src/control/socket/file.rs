@@ -97,7 +97,7 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => return Err(SocketError::Busy { path: path.to_owned() }),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(failed)?
+                fs::remove_file(path).map_err(failed)?;
             }
             Err(error) => return Err(failed(error)),
         },

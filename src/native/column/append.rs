@@ -103,7 +103,7 @@ impl Column {
             Self::Array { ends, elements, .. } => ends.append_array(&elements.to_le_bytes()),
             Self::Tuple(fields) => fields.iter_mut().for_each(Self::append_default),
             Self::Variant { discriminators, .. } => {
-                discriminators.append_array(&[NULL_DISCRIMINATOR])
+                discriminators.append_array(&[NULL_DISCRIMINATOR]);
             }
             Self::Empty { values } => *values += 1,
         }

@@ -21,7 +21,7 @@ impl Column {
             Self::Json(_) => output.push(&JSON_AS_STRING.to_le_bytes()),
             Self::LowCardinality(_) => output.push(&DICTIONARY_WITH_KEYS.to_le_bytes()),
             Self::Nullable { values: inner, .. } | Self::Array { element: inner, .. } => {
-                inner.write_prefix(output)
+                inner.write_prefix(output);
             }
             Self::Tuple(fields) => fields.iter().for_each(|field| field.write_prefix(output)),
             Self::Variant { types, .. } => {
@@ -35,7 +35,7 @@ impl Column {
     pub(in crate::native) fn finish(&mut self, output: &mut Output) {
         match self {
             Self::Fixed { values, .. } | Self::String(values) | Self::Json(values) => {
-                values.finish(output)
+                values.finish(output);
             }
             Self::Empty { values } => {
                 while *values > 0 {

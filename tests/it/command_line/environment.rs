@@ -92,7 +92,10 @@ fn the_example_documents_every_variable_and_no_other() {
                 assert_eq!(value.as_str(), in_code, "the line of {name} shows the default");
             }
             _ => {
-                assert!(default.starts_with("no default") && !value.is_empty(), "{name}: {default}")
+                assert!(
+                    default.starts_with("no default") && !value.is_empty(),
+                    "{name}: {default}"
+                );
             }
         }
     }

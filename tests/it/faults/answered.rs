@@ -68,7 +68,7 @@ fn errors_of_inserts_that_pass_are_tried_again_and_shown() {
 fn an_insert_of_which_the_quorum_is_not_known_is_ambiguous() {
     let behind = Behind::start();
     let output = behind.survives(|proxy| {
-        proxy.after_request_with(INSERT).answer([exception(319, "UNKNOWN_STATUS_OF_INSERT")])
+        proxy.after_request_with(INSERT).answer([exception(319, "UNKNOWN_STATUS_OF_INSERT")]);
     });
     let line = output
         .stderr
@@ -114,7 +114,7 @@ fn a_gateway_that_has_no_server_is_tried_again() {
     );
     for marker in [LOOKUP, SOURCE, INSERT] {
         let output = behind.survives(|proxy| {
-            proxy.after_request_with(marker).answer([answer.clone().into_bytes()])
+            proxy.after_request_with(marker).answer([answer.clone().into_bytes()]);
         });
         assert!(output.stderr.contains("502 Bad Gateway"), "{output}");
     }

@@ -7,7 +7,7 @@ use crate::support::Direction;
 fn an_insert_that_is_cut_off_is_sent_again() {
     let behind = Behind::start();
     let output = behind.survives(|proxy| {
-        proxy.after_request_with(INSERT).reset_at(Direction::ToServer, 500_000, 1)
+        proxy.after_request_with(INSERT).reset_at(Direction::ToServer, 500_000, 1);
     });
     assert!(output.stderr.contains("the same bytes are sent again"), "{output}");
     // A clean end in the middle of the body.

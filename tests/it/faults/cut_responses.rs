@@ -7,12 +7,12 @@ use crate::support::Direction;
 fn a_response_that_is_reset_or_cut_is_read_again() {
     let behind = Behind::start();
     let output = behind.survives(|proxy| {
-        proxy.after_request_with(LOOKUP).reset_at(Direction::ToClient, 200_000, 1)
+        proxy.after_request_with(LOOKUP).reset_at(Direction::ToClient, 200_000, 1);
     });
     assert!(output.stderr.contains("loading attributes broke off"), "{output}");
     for offset in [0, 2_000_000] {
         let output = behind.survives(|proxy| {
-            proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, offset, 1)
+            proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, offset, 1);
         });
         assert!(output.stderr.contains("the chunk is read again"), "{output}");
     }
@@ -20,7 +20,7 @@ fn a_response_that_is_reset_or_cut_is_read_again() {
     behind
         .survives(|proxy| proxy.after_request_with(LOOKUP).cut_at(Direction::ToClient, 200_000, 1));
     let output = behind.survives(|proxy| {
-        proxy.after_request_with(SOURCE).cut_at(Direction::ToClient, 3_000_000, 1)
+        proxy.after_request_with(SOURCE).cut_at(Direction::ToClient, 3_000_000, 1);
     });
     assert!(output.stderr.contains("the chunk is read again"), "{output}");
     // What batches of the broken attempt inserted is told apart.

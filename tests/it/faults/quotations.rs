@@ -100,6 +100,6 @@ fn pieces_that_end_anywhere_in_a_quotation_are_values() {
     // A piece that ends with the whole of it cannot be told from an exception. Reading again gives
     // other pieces, and loses nothing.
     behind.survives(|proxy| {
-        proxy.after_request_with(LOOKUP).answer([answer(QUOTATION.len()..=QUOTATION.len())])
+        proxy.after_request_with(LOOKUP).answer([answer(QUOTATION.len()..=QUOTATION.len())]);
     });
 }

@@ -67,10 +67,10 @@ fn inserts_that_are_cut_and_reads_that_are_repeated_leave_not_one_row_too_many()
         .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
     assert!(output.stderr.contains("it is not known whether the rows arrived"), "{output}");
     plain.survives(|proxy| {
-        proxy.after_request_with(INSERT).reset_at(Direction::ToServer, 500_000, 1)
+        proxy.after_request_with(INSERT).reset_at(Direction::ToServer, 500_000, 1);
     });
     let output = plain.survives(|proxy| {
-        proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, 8_000_000, 1)
+        proxy.after_request_with(SOURCE).reset_at(Direction::ToClient, 8_000_000, 1);
     });
     assert!(plain.behind.orders.figure("repeated_rows") > 0, "batches were sent twice\n{output}");
     // Without a window, what is sent twice stays; that must be allowed.
@@ -242,7 +242,7 @@ fn profiles_that_forget_blocks_are_not_followed() {
             server.text("SELECT sum(orders) FROM sums"),
             plain.count("count()").to_string(),
             "{output}"
-        )
+        );
     };
     let output = plain
         .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));

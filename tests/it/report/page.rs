@@ -88,7 +88,7 @@ fn assert_figures(view: &Value) {
         assert_eq!(shown["visible"], json!(!text.is_empty()), "{shown}");
         let number = || text.split(' ').next().unwrap().replace(',', "").parse::<f64>().unwrap();
         let about = |one: f64, other: f64| {
-            assert!((one - other).abs() <= 0.06 + other.abs() * 0.06, "{shown}")
+            assert!((one - other).abs() <= 0.06 + other.abs() * 0.06, "{shown}");
         };
         match shown["kind"].as_str().unwrap() {
             "count" => assert_eq!(text.replace(',', ""), value.to_string(), "{shown}"),
@@ -114,7 +114,7 @@ fn assert_figures(view: &Value) {
                 );
             }
             "seconds" if text.ends_with(" s") && !text.contains("min") => {
-                about(number(), value.as_f64().unwrap())
+                about(number(), value.as_f64().unwrap());
             }
             "seconds" => {}
             other => panic!("{other}: {shown}"),
