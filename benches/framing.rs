@@ -13,7 +13,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use clickhouse_backfill::rowbinary::{DataType, FramingError, RowFramer, RowGroup, RowLayout};
+use clickhouse_backfill::formats::rowbinary::{
+    DataType, FramingError, RowFramer, RowGroup, RowLayout,
+};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 

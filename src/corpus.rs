@@ -5,15 +5,15 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::rowbinary::fuzzing::Random;
+use crate::formats::rowbinary::fuzzing::Random;
 
 type Body = fn(&[u8]);
 
 /// All targets with their bodies.
 const TARGETS: [(&str, Body); 13] = [
-    ("row_framing", crate::rowbinary::fuzzing::row_framing),
-    ("type_name", crate::rowbinary::fuzzing::type_name),
-    ("native_block", crate::native::fuzzing::native_block),
+    ("row_framing", crate::formats::rowbinary::fuzzing::row_framing),
+    ("type_name", crate::formats::rowbinary::fuzzing::type_name),
+    ("native_block", crate::formats::native::fuzzing::native_block),
     ("lookup_rows", crate::lookup::fuzzing::lookup_rows),
     ("job_file", crate::job::fuzzing::job_file),
     ("expression", crate::job::fuzzing::expression),

@@ -9,19 +9,19 @@
 //!
 //! The rooms, from the lowest to the highest:
 //!
-//! - [`rowbinary`]: type names, and how many bytes a value takes;
-//! - [`native`]: blocks of columns from rows;
+//! - [`formats::rowbinary`]: type names, and how many bytes a value takes;
+//! - [`formats::native`]: blocks of columns from rows;
 //! - [`lookup`]: the arena-backed map;
 //! - [`clickhouse`]: the only room that talks to the server;
-//! - [`monitor`]: what the target's server is like while a run is on;
+//! - [`control::monitor`]: what the target's server is like while a run is on;
 //! - [`job`]: the job file and the statements derived from it;
 //! - [`ledger`]: what was done of a load, and who is at it;
 //! - [`plan`]: from a partition to waves and chunks;
-//! - [`pipeline`]: the stages, the queue, retries, stopping;
+//! - [`engine::stream`]: the stages, the queue, retries, stopping;
 //! - [`control`]: deciding whether a run waits, and being told so from another terminal;
 //! - [`preflight`]: what is looked at before a run, and what it means;
 //! - [`load`]: one load from its beginning to its end: plan, claim, pipeline, record, count;
-//! - [`status`]: where a load stands, seen from its ledger alone;
+//! - [`ledger::status`]: where a load stands, seen from its ledger alone;
 //! - [`verify`]: holding the target against the equivalent join, and mending what differs;
 //! - [`progress`]: the screen, lines, the summary;
 //! - [`report`]: what was done, afterwards: of one run, and of all partitions;
@@ -47,19 +47,16 @@ pub mod control;
 #[cfg(test)]
 mod corpus;
 mod duration;
+pub mod engine;
+pub mod formats;
 pub mod job;
 pub mod ledger;
 pub mod load;
 pub mod lookup;
 pub mod metrics;
-pub mod monitor;
-pub mod native;
-pub mod pipeline;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod report;
-pub mod rowbinary;
-pub mod status;
 pub mod units;
 pub mod verify;

@@ -28,7 +28,7 @@ use super::status_arguments::StatusArguments;
 use super::usage::usage;
 use super::verify_arguments::{RepairArguments, VerifyArguments};
 use crate::duration::parse_duration;
-use crate::pipeline::DEFAULT_BATCH_ROWS;
+use crate::engine::stream::DEFAULT_BATCH_ROWS;
 use crate::plan::DEFAULT_CHUNK_ROWS;
 
 /// Fill a ClickHouse table from another one, enriched by a third: streaming, flat in memory,

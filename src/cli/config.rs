@@ -6,8 +6,8 @@ use super::arguments::{FormatChoice, RunArguments, ThroughputArguments, WhatArgu
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
 use super::resources::Resources;
+use crate::engine::stream::{Patience, PipelineOptions, RetryPolicy, RowFormat, Stop};
 use crate::job::{BindOptions, BoundJob};
-use crate::pipeline::{Patience, PipelineOptions, RetryPolicy, RowFormat, Stop};
 
 /// What the command line changes of the job.
 pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {

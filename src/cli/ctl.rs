@@ -13,8 +13,8 @@ use super::failure::Failure;
 use super::operate::folders;
 use super::output::print;
 use crate::control::HAS_NO_EFFECT;
+use crate::control::monitor::PartitionParts;
 use crate::control::socket::{Answer, ClientError, Request, ask, find_live};
-use crate::monitor::PartitionParts;
 use crate::units::{bytes, count, counted, duration, row_rate};
 
 /// Runs the command to its end.

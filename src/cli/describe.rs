@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::session::Session;
 use crate::clickhouse::Endpoint;
+use crate::engine::stream::{Concurrency, PipelineOptions, RowFormat};
 use crate::job::BoundJob;
 use crate::ledger::Slot;
 use crate::load::Load;
-use crate::pipeline::{Concurrency, PipelineOptions, RowFormat};
 use crate::progress::{bytes, count, counted};
 
 /// The configuration of a run. No password is in it.

@@ -8,8 +8,8 @@ use super::config;
 use super::failure::Failure;
 use super::resources::Resources;
 use super::session::Session;
+use crate::engine::stream::{PipelineOptions, RetryPolicy, Trial, trial};
 use crate::job::BoundJob;
-use crate::pipeline::{PipelineOptions, RetryPolicy, Trial, trial};
 use crate::progress::{count, duration};
 
 /// A run writes, a dry run does not. In the benchmark (`benches/results`) that made it take so many

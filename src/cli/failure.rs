@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use super::interruptible::INTERRUPTED;
 use crate::clickhouse::{Error as ServerError, TableName, TlsProblem, quote_literal};
+use crate::engine::stream::{PipelineError, RepeatsError, Stop};
 use crate::job::JobError;
-use crate::pipeline::{PipelineError, RepeatsError, Stop};
 use crate::plan::PlanError;
 
 /// A command that did not do what it was asked.

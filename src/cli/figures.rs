@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::engine::stream::Counters;
 use crate::job::BoundJob;
 use crate::load::ChunkCounts;
-use crate::pipeline::Counters;
 use crate::plan::Partition;
 use crate::progress::{Seconds, Status, Summary, peak_memory_bytes};
 

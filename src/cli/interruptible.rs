@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::failure::Failure;
 use super::signals::second_signal;
-use crate::pipeline::Stop;
+use crate::engine::stream::Stop;
 use crate::progress::Terminal;
 
 /// What a supervisor takes for "interrupted by a signal".

@@ -2,9 +2,9 @@
 
 use super::failure::Failure;
 use super::plan::forbidden;
+use crate::engine::stream::{PipelineError, Stop};
 use crate::ledger::LedgerError;
 use crate::load::LoadError;
-use crate::pipeline::{PipelineError, Stop};
 use crate::plan::PlanError;
 
 /// The same before a row has moved: what fails after the first signal is no failure, unless others

@@ -2,8 +2,8 @@
 
 use super::arguments::WhatArguments;
 use crate::ledger::LedgerLocation;
+use crate::ledger::status::State;
 use crate::plan::Partition;
-use crate::status::State;
 
 /// What is to be done after a load was found in this state. Flags that say which server and as whom
 /// are left out: they may hold a password, and are where those of this command came from.

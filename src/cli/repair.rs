@@ -16,9 +16,11 @@ use super::session::{Session, open_patiently};
 use super::verify::{DIFFERENT, KEEPING, failure, finished, keep, options, showing, state_file};
 use super::verify_arguments::RepairArguments;
 use super::{comparison, config, logging, summary_file};
+use crate::engine::stream::{
+    Counters, Outcome, Phase, Pipeline, PipelineOptions, Stop, Throttle, Work,
+};
 use crate::job::BoundJob;
 use crate::load::new_id;
-use crate::pipeline::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Stop, Throttle, Work};
 use crate::preflight::Preflight;
 use crate::progress::{Shown, Terminal, count, counted, show};
 use crate::verify::{Removal, Report, Verifier, VerifyOptions, VerifyProgress};

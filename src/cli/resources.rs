@@ -8,8 +8,8 @@ use super::arguments::ThroughputArguments;
 use super::failure::Failure;
 use super::size::AtOnce;
 use crate::clickhouse::Connection;
+use crate::engine::stream::{Concurrency, Levels, Throttle, insert_memory_bytes};
 use crate::job::BoundJob;
-use crate::pipeline::{Concurrency, Levels, Throttle, insert_memory_bytes};
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
 

@@ -18,12 +18,12 @@ use super::session::{Session, open_patiently};
 use super::telling::Telling;
 use super::{config, describe, logging, sample, summary_file};
 use crate::control::{Control, Wishes};
+use crate::engine::stream::{Counters, Phase, PipelineOptions, Sampler, Stop};
 use crate::ledger::Slot;
 use crate::load::{
     ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare,
 };
 use crate::metrics::{Observed, RunInfo};
-use crate::pipeline::{Counters, Phase, PipelineOptions, Sampler, Stop};
 use crate::plan::{Partition, PlanOptions};
 use crate::progress::{Shown, Status, Summary, Terminal, count, memory_bytes, show};
 

@@ -10,8 +10,8 @@ use super::failure::{End, Failure, connecting};
 use super::resources::{Resources, resources};
 use super::server_arguments::ServerArguments;
 use crate::clickhouse::{Connection, Servers};
+use crate::engine::stream::{Patience, RetryPolicy, Stop};
 use crate::job::{BoundJob, bind, load};
-use crate::pipeline::{Patience, RetryPolicy, Stop};
 use crate::plan::{Partition, Plan, PlanOptions, plan};
 
 /// A job that is held against its tables.

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::pipeline::Stop;
+use crate::engine::stream::Stop;
 use crate::progress::Terminal;
 
 /// The signals that ask a process to end.

@@ -16,11 +16,11 @@ use super::status_arguments::StatusArguments;
 use super::status_text;
 use crate::clickhouse::{Servers, TableName};
 use crate::job::load;
+use crate::ledger::status::{Standing, State, read};
 use crate::ledger::{Ledger, LedgerError, LoadKey};
 use crate::load::new_id;
 use crate::plan::Partition;
 use crate::progress::{Terminal, TerminalOptions};
-use crate::status::{Standing, State, read};
 
 /// A ledger that says nothing for so long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);

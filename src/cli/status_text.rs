@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::ledger::Timestamp;
-use crate::status::{Process, Standing, State};
+use crate::ledger::status::{Process, Standing, State};
 use crate::units::{count, duration, row_rate};
 
 /// One line for machines.

@@ -9,8 +9,8 @@ use super::rules::Rules;
 use super::setting::{Setting, SettingError};
 use super::status::Subject;
 use super::wishes::Wishes;
-use crate::monitor::Sample;
-use crate::pipeline::{Counters, Limits, Stop, Throttle};
+use crate::control::monitor::Sample;
+use crate::engine::stream::{Counters, Limits, Stop, Throttle};
 
 /// One run, for all who watch it or say what it is to do. Shared as an [`Arc`].
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod adapt;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
+pub mod monitor;
 mod query;
 mod rules;
 mod setting;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::window::Window;
-use crate::monitor::Sample;
+use crate::control::monitor::Sample;
 use crate::units::{count, counted, duration};
 
 /// Where a table is to have so few parts, the server's own brake is let do its work.
@@ -149,7 +149,7 @@ fn exceeds(share: Option<f64>) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::PartitionParts;
+    use crate::control::monitor::PartitionParts;
 
     fn sample() -> Sample {
         Sample {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rules::MaxParts;
 use super::window::{Window, WindowError};
 use crate::duration::parse_timeout;
-use crate::pipeline::LevelOutOfRange;
+use crate::engine::stream::LevelOutOfRange;
 
 /// The names, and what they take.
 pub const SETTINGS: &[(&str, &str)] = &[

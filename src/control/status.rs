@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::handle::Control;
 use super::rules::{MaxParts, Rules};
-use crate::monitor::Sample;
-use crate::pipeline::{Limits, Snapshot};
+use crate::control::monitor::Sample;
+use crate::engine::stream::{Limits, Snapshot};
 
 /// What is filled, and by whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

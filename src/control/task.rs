@@ -13,7 +13,7 @@ use super::query::ThrottleQuery;
 use super::rules::HAS_NO_EFFECT;
 use super::window;
 use crate::clickhouse::{Connection, Error, error_chain};
-use crate::monitor::{INTERVAL, Monitor, Sample, Watched};
+use crate::control::monitor::{INTERVAL, Monitor, Sample, Watched};
 
 /// The first figures of the server are waited for, so that a run that has to wait does not begin;
 /// but no longer than this.

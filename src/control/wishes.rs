@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::rules::Rules;
 use super::setting::{Level, Setting, SettingError};
-use crate::pipeline::{LevelOutOfRange, Throttle};
+use crate::engine::stream::{LevelOutOfRange, Throttle};
 
 /// What was asked for with flags, and since then with `ctl`.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ fn set_inserters(throttle: &Throttle, level: Level) -> Result<(), LevelOutOfRang
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{Concurrency, Levels};
+    use crate::engine::stream::{Concurrency, Levels};
 
     #[test]
     fn a_run_does_no_more_than_it_was_made_for() {

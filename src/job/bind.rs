@@ -19,8 +19,8 @@ use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
     recognition, table_schema,
 };
-use crate::native::NativeLayout;
-use crate::rowbinary::{DataType, RowLayout, VersionEncoding};
+use crate::formats::native::NativeLayout;
+use crate::formats::rowbinary::{DataType, RowLayout, VersionEncoding};
 
 /// What the command line may change of a job.
 #[derive(Clone, Debug, Default)]

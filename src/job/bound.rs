@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::file::{StatementSettings, Window};
 use crate::clickhouse::{Settings, TableSchema};
-use crate::native::NativeLayout;
-use crate::rowbinary::{RowLayout, VersionEncoding};
+use crate::formats::native::NativeLayout;
+use crate::formats::rowbinary::{RowLayout, VersionEncoding};
 
 /// A job that fits its tables.
 #[derive(Clone, Debug)]

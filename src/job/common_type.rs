@@ -10,7 +10,7 @@ use super::JobError;
 use super::bound::BoundKey;
 use super::error::asking;
 use crate::clickhouse::{Column, Connection, Error as ServerError, Settings, TableName, structure};
-use crate::rowbinary::DataType;
+use crate::formats::rowbinary::DataType;
 
 #[derive(Deserialize)]
 struct Described {

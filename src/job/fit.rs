@@ -7,7 +7,7 @@ use super::error::asking;
 use super::file::{Expression, Job};
 use super::inspect::{Inspection, check_text, names_unknown_column};
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableSchema, structure};
-use crate::rowbinary::DataType;
+use crate::formats::rowbinary::DataType;
 
 /// Leaves out what the target lacks, and optional columns for which the source or the lookup lacks
 /// something.

@@ -24,6 +24,7 @@ mod persist;
 mod process;
 mod record;
 mod sample;
+pub mod status;
 mod store;
 mod tables;
 mod timestamp;

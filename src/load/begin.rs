@@ -10,8 +10,8 @@ use super::record::Record;
 use super::request::LoadRequest;
 use super::run::Load;
 use crate::clickhouse::QueryPrefix;
+use crate::engine::stream::{Repeats, repeats};
 use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, LoadStatus, persist};
-use crate::pipeline::{Repeats, repeats};
 use crate::plan::PlanOptions;
 use crate::preflight::Preflight;
 

@@ -2,10 +2,10 @@
 //! people understand.
 
 use crate::clickhouse::{Servers, TableSchema};
+use crate::engine::stream::PipelineOptions;
 use crate::job::statements::{self, Scope};
 use crate::job::{BoundJob, SettingMap};
 use crate::ledger::{Fingerprint, LoadKey};
-use crate::pipeline::PipelineOptions;
 
 /// The part whose change is said, but does not forbid to go on: servers are updated while loads
 /// last.

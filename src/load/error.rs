@@ -1,8 +1,8 @@
 //! Why a load does not begin, or stops.
 
 use crate::clickhouse::Error as ServerError;
+use crate::engine::stream::{PipelineError, RepeatsError};
 use crate::ledger::{Difference, LedgerError, LoadRecord};
-use crate::pipeline::{PipelineError, RepeatsError};
 use crate::plan::PlanError;
 use crate::preflight::Check;
 use crate::units::counted;

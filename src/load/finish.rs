@@ -5,10 +5,10 @@ use super::prepare::give_back;
 use super::record::Record;
 use super::run::{Done, Ended, Load};
 use crate::clickhouse::error_chain;
+use crate::engine::stream::Outcome;
 use crate::ledger::{
     ChunkRecord, ChunkStatus, LedgerError, LoadRecord, LoadStatus, SILENCE, in_time, persist,
 };
-use crate::pipeline::Outcome;
 
 impl Load {
     /// Judges what was done, completes the load if that was the last of it, and gives the claim

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout_at;
 
+use crate::engine::stream::{ChunkOutcome, ChunkReport, Stop};
 use crate::ledger::{ChunkRecord, ChunkStatus, Ledger, LedgerError, Timestamp, persist};
-use crate::pipeline::{ChunkOutcome, ChunkReport, Stop};
 use crate::plan::Chunk;
 
 /// Chunks that end within so long of each other are written together.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clickhouse::Servers;
+use crate::engine::stream::{Counters, Patience, PipelineOptions, Sampler, Stop, Throttle};
 use crate::job::BoundJob;
 use crate::ledger::{LedgerLocation, Slot};
-use crate::pipeline::{Counters, Patience, PipelineOptions, Sampler, Stop, Throttle};
 use crate::plan::{Partition, PlanOptions};
 
 /// What is filled, and how.

@@ -10,8 +10,8 @@ use super::request::LoadRequest;
 use super::sampling::Sampling;
 use super::settings::settings;
 use crate::clickhouse::QUERY_ID_BEGINNING;
+use crate::engine::stream::{Outcome, Pipeline, PipelineError, PipelineOptions, Ran, Work};
 use crate::ledger::LedgerError;
-use crate::pipeline::{Outcome, Pipeline, PipelineError, PipelineOptions, Ran, Work};
 use crate::plan::Plan;
 
 /// A load of which something is left to do.

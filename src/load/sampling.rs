@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::request::{Observe, Surroundings};
+use crate::engine::stream::{Counters, Snapshot};
 use crate::ledger::{Ledger, LedgerError, LoadSample, in_time};
-use crate::pipeline::{Counters, Snapshot};
 
 /// Between two samples, from the beginning of a run on; the last one counts for all that follow. A
 /// short run shall have a course as well.

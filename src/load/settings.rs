@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::request::LoadRequest;
+use crate::engine::stream::{Concurrency, RowFormat};
 use crate::ledger::Slot;
-use crate::pipeline::{Concurrency, RowFormat};
 
 /// A JSON object of texts, by the names of the flags where there are such.
 pub(super) fn settings(request: &LoadRequest, slot: Slot) -> String {

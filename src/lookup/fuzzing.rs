@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Loader, LoaderShape};
-use crate::rowbinary::fuzzing::{Random, cut};
-use crate::rowbinary::{DataType, RowFramer, RowLayout, VersionEncoding};
+use crate::formats::rowbinary::fuzzing::{Random, cut};
+use crate::formats::rowbinary::{DataType, RowFramer, RowLayout, VersionEncoding};
 
 /// Key, version, deleted flag, attributes, end of the row: each a choice of types.
 const KEYS: [&[&str]; 4] = [
@@ -63,7 +63,7 @@ pub fn lookup_rows(data: &[u8]) {
     // The model: whole keys, and the greatest of all that came.
     let mut model: BTreeMap<Vec<u8>, (u64, bool, Vec<u8>)> = BTreeMap::new();
     let mut framer = RowFramer::new(layout.clone(), MOST);
-    let modelled = framer.push(&data, &mut |group: crate::rowbinary::RowGroup<'_>| {
+    let modelled = framer.push(&data, &mut |group: crate::formats::rowbinary::RowGroup<'_>| {
         for row in group {
             let column = |position: usize| row.marked_column(position);
             if shape.nullable_keys.iter().any(|&key| column(key)[0] == 1) {
@@ -87,7 +87,7 @@ pub fn lookup_rows(data: &[u8]) {
                 *kept = row;
             }
         }
-        Ok::<(), crate::rowbinary::FramingError>(())
+        Ok::<(), crate::formats::rowbinary::FramingError>(())
     });
 
     let mut loader = Loader::new(layout, shape, MOST);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{FrozenLookupMap, LookupError, LookupMap, LookupRow, MapShape};
-use crate::rowbinary::{
+use crate::formats::rowbinary::{
     FramingError, ROWS_PER_GROUP, Row, RowFramer, RowGroup, RowLayout, VersionEncoding,
 };
 
@@ -171,7 +171,7 @@ fn end_of(row: &Row<'_>, columns: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rowbinary::DataType;
+    use crate::formats::rowbinary::DataType;
 
     /// Rows of a key that can be NULL, a version, a deleted flag, an attribute and the byte that
     /// ends the row.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::exposition::{Exposition, Kind};
 use super::observed::{Observed, RunState};
-use crate::pipeline::{Activities, Activity, Phase, Snapshot};
+use crate::engine::stream::{Activities, Activity, Phase, Snapshot};
 use crate::progress::{memory_bytes, peak_memory_bytes};
 
 /// Everything that is known now. Before a run is known, only the program is.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clickhouse::quote_literal_bytes;
-use crate::rowbinary::DataType;
+use crate::formats::rowbinary::DataType;
 
 /// A column or an expression of the primary key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use super::ChunkBounds;
 use super::key::KeyColumn;
 use crate::clickhouse::quote_identifier;
+use crate::formats::rowbinary::DataType;
 use crate::job::BoundJob;
-use crate::rowbinary::DataType;
 
 /// The first column of the source's primary key, where it is part of the join's key: rows of one
 /// range of it find their attributes in the same range of the lookup's column.

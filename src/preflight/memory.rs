@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::Check;
 use super::ask::{ask_one, ask_with};
 use crate::clickhouse::Connection;
+use crate::engine::stream::{PipelineOptions, insert_memory_bytes};
 use crate::job::BoundJob;
-use crate::pipeline::{PipelineOptions, insert_memory_bytes};
 use crate::plan::Plan;
 use crate::units::bytes;
 

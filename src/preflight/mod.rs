@@ -4,7 +4,7 @@
 //! The checks ask the servers' tables of `system`, all at once and each within a few seconds. Where
 //! a table may not be read, a check says so and forbids nothing. What holding a job against its
 //! tables finds is [`job`](crate::job)'s, and what becomes of rows that are sent twice
-//! [`pipeline::repeats`](crate::pipeline::repeats)'s; who asks them makes checks of what they say,
+//! [`pipeline::repeats`](crate::engine::stream::repeats)'s; who asks them makes checks of what they say,
 //! by [`Check::passed`] and [`Check::refused`]. Nothing here decides what is done about a check.
 
 mod ask;
@@ -28,8 +28,8 @@ pub use check::{Check, Verdict};
 pub use topology::{Cluster, Replicas, Topology};
 
 use crate::clickhouse::{Connection, Servers};
+use crate::engine::stream::{PipelineOptions, estimated_batches};
 use crate::job::BoundJob;
-use crate::pipeline::{PipelineOptions, estimated_batches};
 use crate::plan::Plan;
 
 /// The check that sends an insert without rows.

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::pipeline::{Activities, Phase};
+use crate::engine::stream::{Activities, Phase};
 
 /// How far back is looked.
 const SPAN: Duration = Duration::from_secs(10);

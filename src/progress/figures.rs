@@ -9,8 +9,8 @@ use super::bottleneck::{Lookout, Stage, Tasks};
 use super::memory::memory_bytes;
 use super::rate::{LONGER, RECENT, Rate};
 use super::waiting::{Idle, reasons};
-use crate::monitor::Sample;
-use crate::pipeline::{Counters, Phase, Snapshot, Stop, Throttle};
+use crate::control::monitor::Sample;
+use crate::engine::stream::{Counters, Phase, Snapshot, Stop, Throttle};
 
 /// A run that is shown.
 pub struct Shown {

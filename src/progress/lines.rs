@@ -3,7 +3,7 @@
 
 use super::figures::Figures;
 use super::screen::{server, waiting};
-use crate::pipeline::Phase;
+use crate::engine::stream::Phase;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
 /// The line for now; `None` while there is nothing to say.

@@ -1,7 +1,7 @@
 //! What a person or a machine sees of a run: one screen or lines while it goes on, a summary at its
 //! end.
 //!
-//! Reads the pipeline's [`Counters`](crate::pipeline::Counters) and never changes them. Everything
+//! Reads the pipeline's [`Counters`](crate::engine::stream::Counters) and never changes them. Everything
 //! here goes to stderr, through one [`Terminal`], so that log lines and the screen do not tear each
 //! other; stdout is for data and belongs to the commands.
 

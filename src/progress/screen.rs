@@ -17,8 +17,8 @@
 use super::bottleneck::Stage;
 use super::figures::Figures;
 use super::line::{Emphasis, Line, cut};
-use crate::monitor::{PartitionParts, Sample};
-use crate::pipeline::Phase;
+use crate::control::monitor::{PartitionParts, Sample};
+use crate::engine::stream::Phase;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
 /// A terminal's size in characters.

@@ -10,8 +10,8 @@ use super::figures::{Figures, Rates};
 use super::lines::line;
 use super::screen::{Size, screen};
 use super::title::title;
-use crate::monitor::{PartitionParts, Sample};
-use crate::pipeline::{Phase, Snapshot};
+use crate::control::monitor::{PartitionParts, Sample};
+use crate::engine::stream::{Phase, Snapshot};
 
 fn streaming() -> Figures {
     Figures {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::bottleneck::Tasks;
-use crate::pipeline::{Phase, Snapshot, Trouble};
+use crate::engine::stream::{Phase, Snapshot, Trouble};
 use crate::units::{counted, duration};
 
 /// When nothing has moved for so long, the reason is looked for.

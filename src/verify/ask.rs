@@ -2,8 +2,8 @@
 //! pieces where a piece does not fit.
 
 use crate::clickhouse::{Connection, Error as ServerError, Servers, Settings, TableName};
+use crate::engine::stream::{Decision, RetryPolicy, Stop};
 use crate::job::statements::{Bucket, Scope};
-use crate::pipeline::{Decision, RetryPolicy, Stop};
 
 use super::VerifyError;
 

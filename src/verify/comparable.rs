@@ -5,7 +5,7 @@
 //! left: a Map is a set of pairs, so pairs are sorted by key, at any depth; and NaN has many forms.
 
 use crate::clickhouse::quote_literal;
-use crate::rowbinary::{DataType, Field};
+use crate::formats::rowbinary::{DataType, Field};
 
 /// SQL for the comparable form of `value`, SQL of this type. A type that is not known is compared
 /// as it is.

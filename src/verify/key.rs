@@ -6,8 +6,8 @@ use serde::Deserialize;
 use super::VerifyError;
 use super::list::{arguments_of, split_list};
 use crate::clickhouse::{Connection, Error as ServerError, quote_identifier, quote_literal};
+use crate::formats::rowbinary::DataType;
 use crate::job::BoundJob;
-use crate::rowbinary::DataType;
 
 /// How rows of the target are told apart.
 #[derive(Clone, Debug)]

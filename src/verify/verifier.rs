@@ -16,9 +16,9 @@ use super::side::{Buckets, Queries, Share};
 use super::state::{Progress, State, StateFile};
 use super::sums::Sums;
 use crate::clickhouse::{Servers, TableName};
+use crate::engine::stream::{RetryPolicy, Stop};
 use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
-use crate::pipeline::{RetryPolicy, Stop};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
 
 /// About so many rows share a group of keys, …

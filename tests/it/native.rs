@@ -7,8 +7,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clickhouse_backfill::native::{BlockBuilder, INSERT_SETTINGS, NativeLayout};
-use clickhouse_backfill::rowbinary::{DataType, FramingError, RowFramer, RowGroup, RowLayout};
+use clickhouse_backfill::formats::native::{BlockBuilder, INSERT_SETTINGS, NativeLayout};
+use clickhouse_backfill::formats::rowbinary::{
+    DataType, FramingError, RowFramer, RowGroup, RowLayout,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

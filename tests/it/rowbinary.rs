@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clickhouse_backfill::rowbinary::{
+use clickhouse_backfill::formats::rowbinary::{
     DataType, FramingError, RowFramer, RowGroup, RowLayout, TypeNameError, TypeNameErrorKind,
 };
 use proptest::prelude::*;

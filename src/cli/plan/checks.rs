@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::clickhouse::ErrorClass;
-use crate::pipeline::{
+use crate::engine::stream::{
     Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Stop, Throttle,
     repeats,
 };

@@ -11,9 +11,9 @@ use crate::cli::arguments::ThroughputArguments;
 use crate::cli::failure::Failure;
 use crate::cli::session::Opened;
 use crate::clickhouse::{Connection, TableSchema, deduplication};
+use crate::engine::stream::PipelineOptions;
 use crate::ledger::Fingerprint;
 use crate::load::definition;
-use crate::pipeline::PipelineOptions;
 use crate::plan::{ChunkBounds, Partition};
 
 /// What the file calls itself. Another number is another form, which this version does not read.

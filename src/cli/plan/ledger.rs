@@ -10,11 +10,11 @@ use crate::cli::ledger_arguments::LedgerPlaceArguments;
 use crate::cli::session::Opened;
 use crate::cli::status_text::{process_words, state_words, to_the_second};
 use crate::clickhouse::error_chain;
+use crate::engine::stream::PipelineOptions;
 use crate::ledger::LedgerError;
+use crate::ledger::status::{Standing, State, read};
 use crate::load::{changed, definition, load_key};
-use crate::pipeline::PipelineOptions;
 use crate::plan::Partition;
-use crate::status::{Standing, State, read};
 use crate::units::{count, counted};
 
 /// A ledger that says nothing for so long says nothing to a plan.

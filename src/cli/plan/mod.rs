@@ -23,8 +23,8 @@ use super::failure::Failure;
 use super::output::print;
 use super::session::{Session, open};
 use super::{config, describe, estimate};
+use crate::engine::stream::RowFormat;
 use crate::load::new_id;
-use crate::pipeline::RowFormat;
 use crate::preflight::{Check, Findings, Verdict};
 
 /// Prints the plan, or the statements; a plan that a check forbids is printed as well.

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use crate::cli::session::Session;
 use crate::clickhouse::Settings;
+use crate::engine::stream::DEFAULT_BATCH_ROWS;
 use crate::job::BoundJob;
 use crate::job::statements;
-use crate::pipeline::DEFAULT_BATCH_ROWS;
 
 /// The four statements, for the whole partition; the source query of a run is limited to one
 /// chunk's range at a time.

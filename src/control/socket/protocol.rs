@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
     use crate::control::{Subject, Wishes};
-    use crate::pipeline::{Concurrency, Counters, Stop, Throttle};
+    use crate::engine::stream::{Concurrency, Counters, Stop, Throttle};
 
     fn control() -> Arc<Control> {
         let throttle = Throttle::new(Concurrency::Fixed(2), Concurrency::Fixed(3));

@@ -3,8 +3,8 @@
 
 use super::{input_structure, select_list, target_columns};
 use crate::clickhouse::{Settings, structure};
+use crate::formats::native::INSERT_SETTINGS;
 use crate::job::BoundJob;
-use crate::native::INSERT_SETTINGS;
 
 /// Inserts a batch that is sent as a Native block, or as RowBinary.
 pub fn insert(job: &BoundJob, native: bool) -> String {

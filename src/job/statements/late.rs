@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 
 use super::{LookupWindow, lookup, lookup_settings, newest};
 use crate::clickhouse::{Settings, quote_identifier, quote_literal, quote_literal_bytes};
+use crate::formats::rowbinary::DataType;
 use crate::job::bound::BoundKey;
 use crate::job::{BoundJob, BoundLookup};
-use crate::rowbinary::DataType;
 
 /// More different values than this are of no use to an index: nearly every granule would have one,
 /// or seem to.

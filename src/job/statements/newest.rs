@@ -3,8 +3,8 @@
 
 use super::{LookupWindow, SELECT_END_OF_ROW, Scope, lookup, source};
 use crate::clickhouse::quote_identifier;
+use crate::formats::rowbinary::DataType;
 use crate::job::{BoundJob, BoundLookup};
-use crate::rowbinary::DataType;
 
 /// The newest version of each lookup row that rows of the scope may find, without those that are
 /// deleted: the right side of the equivalent join.

@@ -1,0 +1,240 @@
+//! Why a pipeline stopped.
+
+use std::error::Error as StdError;
+
+use super::retry::Symptom;
+use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
+use crate::formats::native::MalformedRow;
+use crate::formats::rowbinary::FramingError;
+use crate::lookup::LookupError;
+use crate::units::{bytes as size, counted};
+
+/// A pipeline that stopped before its work was done. What was acknowledged until then stays, and
+/// may be inserted again.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Attributes could not be loaded.
+    #[error("loading attributes from {table} failed after {}", counted((*attempts).into(), "attempt"))]
+    Lookup {
+        /// The lookup table.
+        table: TableName,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        source: Box<ReadError>,
+    },
+    /// A chunk could not be read.
+    #[error("reading chunk {chunk} of {table} failed after {}", counted((*attempts).into(), "attempt"))]
+    Read {
+        /// The source table.
+        table: TableName,
+        /// The chunk's number, from 1.
+        chunk: usize,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        source: Box<ReadError>,
+    },
+    /// A batch could not be inserted.
+    #[error("inserting a batch of {} ({}) of chunk {chunk} into {table} failed after {}", counted(*rows, "row"), size(*bytes), counted((*attempts).into(), "attempt"))]
+    Insert {
+        /// The target table.
+        table: TableName,
+        /// The chunk's number, from 1.
+        chunk: usize,
+        /// Rows of the batch.
+        rows: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// How often it was tried.
+        attempts: u32,
+        /// The server's words.
+        #[source]
+        source: Box<ServerError>,
+    },
+    /// Some chunks could not be done. The others were, if there are any, unless more failed than
+    /// are allowed.
+    #[error("{} of {} failed{}", failed.len(), counted(*chunks as u64, "chunk"), if *.gave_up { ", more than are allowed: the run was stopped" } else { others(failed.len(), *chunks) })]
+    Chunks {
+        /// Which, in the order in which they failed.
+        failed: Vec<FailedChunk>,
+        /// How many were to be done.
+        chunks: usize,
+        /// Whether the run was stopped because of them.
+        gave_up: bool,
+    },
+    /// The attributes of a single chunk do not fit the memory, and dividing its keys would make
+    /// other batches of it.
+    #[error(
+        "the attributes of one chunk do not fit into the memory, and its keys cannot be divided: {table} recognizes repeated batches only if they have the same rows every time"
+    )]
+    DividedKeys {
+        /// The target table.
+        table: TableName,
+    },
+    /// A server stayed away.
+    #[error("the server could not be reached for {seconds} s")]
+    Lost {
+        /// How long it was waited for.
+        seconds: u64,
+        /// What the last attempt to reach it met.
+        #[source]
+        source: Box<ServerError>,
+    },
+    /// A query beside the stream failed.
+    #[error("{what} of {table} failed")]
+    Query {
+        /// What was asked.
+        what: &'static str,
+        /// Of which table.
+        table: TableName,
+        /// The server's words.
+        #[source]
+        source: Box<ServerError>,
+    },
+    /// Deletions that came while the load was on could not be read.
+    #[error("reading what was deleted in {table} meanwhile failed")]
+    Deletions {
+        /// The source table.
+        table: TableName,
+        /// The last failure.
+        #[source]
+        source: Box<ReadError>,
+    },
+    /// The chunks together gave another number of rows than the partition has.
+    #[error(
+        "the chunks gave {streamed} rows, and {table} counts {before} rows before and {after} after the run; the partition is not completely filled"
+    )]
+    Count {
+        /// The source table.
+        table: TableName,
+        /// Rows that the chunks gave.
+        streamed: u64,
+        /// Rows counted before the run.
+        before: u64,
+        /// Rows counted after it.
+        after: u64,
+    },
+    /// A task of the pipeline ended without a result, which is a defect of this program.
+    #[error("a part of the pipeline ended unexpectedly: {0}")]
+    Task(String),
+}
+
+/// A chunk that could not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedChunk {
+    /// Its number in the plan, from 0.
+    pub chunk: usize,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// What became of the chunks that did not fail.
+fn others(failed: usize, chunks: usize) -> &'static str {
+    match chunks.saturating_sub(failed) {
+        0 => "",
+        1 => "; the other is done",
+        _ => "; the others are done",
+    }
+}
+
+impl PipelineError {
+    /// A panic ends its task, and is a failure like any other: the run stops, says so, and can be
+    /// run again.
+    pub(super) fn of_task(error: &tokio::task::JoinError) -> Self {
+        Self::Task(error.to_string())
+    }
+
+    /// Whether other chunks would meet the same: the server has refused what all of them have in
+    /// common.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => Symptom::from(&**source).class == ErrorClass::Fatal,
+            Self::Insert { source, .. } => source.class() == ErrorClass::Fatal,
+            _ => true,
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub(super) fn reason(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = StdError::source(self);
+        while let Some(cause) = source {
+            let words = cause.to_string();
+            // Transparent errors repeat their source.
+            if !text.ends_with(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// A stream of rows that broke.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The server or the connection.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The bytes are not the rows that the schema says.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// A row could not be put into a block.
+    #[error(transparent)]
+    Row(#[from] MalformedRow),
+    /// Keys could not be looked up outside of the window.
+    #[error("looking up keys in {table}, outside of the window, failed after {}", counted((*attempts).into(), "attempt"))]
+    Late {
+        /// The lookup table.
+        table: TableName,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        source: Box<ReadError>,
+    },
+    /// The server stayed away while keys were looked up.
+    #[error("the server could not be reached")]
+    Lost(#[source] ServerError),
+    /// A task beside the reader ended without a result, which is a defect of this program.
+    #[error("a part of the pipeline ended unexpectedly: {0}")]
+    Task(String),
+    /// The map cannot take the row.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_chunks_that_did_not_fail_is_said_that_they_are_done_where_there_are_any() {
+        let words = |failed: usize, chunks: usize| {
+            let failed =
+                (0..failed).map(|chunk| FailedChunk { chunk, reason: String::new() }).collect();
+            PipelineError::Chunks { failed, chunks, gave_up: false }.to_string()
+        };
+        assert_eq!(words(1, 1), "1 of 1 chunk failed");
+        assert_eq!(words(3, 3), "3 of 3 chunks failed");
+        assert_eq!(words(2, 3), "2 of 3 chunks failed; the other is done");
+        assert_eq!(words(1, 3), "1 of 3 chunks failed; the others are done");
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_is_a_failure_that_says_why() {
+        let ended = tokio::spawn(async { panic!("of a test") }).await;
+        let error = PipelineError::of_task(&ended.unwrap_err());
+        let text = error.to_string();
+        assert!(
+            text.starts_with("a part of the pipeline ended unexpectedly")
+                && text.contains("of a test"),
+            "{text}"
+        );
+        assert!(error.is_fatal());
+    }
+}

@@ -1,0 +1,100 @@
+//! The late query: asking the server for keys, with retries.
+
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+use tokio::time::sleep;
+
+use crate::clickhouse::Settings;
+use crate::engine::stream::error::ReadError;
+use crate::engine::stream::retry::{Attempts, Verdict, milliseconds};
+use crate::engine::stream::shared::Shared;
+use crate::formats::rowbinary::RowFramer;
+use crate::job::BoundLookup;
+use crate::job::statements::{self, KeyBytes, LookupWindow};
+
+/// The attributes of the keys that were found.
+pub(super) type Found = HashMap<Box<[u8]>, Arc<[u8]>, RandomState>;
+
+/// How asking ended.
+pub(super) enum Asked {
+    /// With an answer of so many bytes.
+    Found { found: Found, bytes: usize },
+    /// With a larger answer than is allowed: fewer keys must be asked for.
+    TooLarge,
+    /// The run is stopping.
+    Stopped,
+}
+
+/// Asks for keys. The answer for a single key may have any size.
+///
+/// # Errors
+/// [`ReadError::Late`] when all retries are used up, [`ReadError::Lost`] where the server stays
+/// away.
+pub(super) async fn ask(
+    shared: &Shared,
+    lookup: &BoundLookup,
+    window: LookupWindow,
+    keys: &[KeyBytes<'_>],
+    limit_bytes: usize,
+) -> Result<Asked, ReadError> {
+    let sql = statements::late(lookup, window, keys);
+    let settings = statements::late_settings(&shared.job, sql.len());
+    let limit_bytes = if keys.len() > 1 { limit_bytes } else { usize::MAX };
+    let mut attempts = Attempts::at_source(shared);
+    loop {
+        let error = match read(shared, lookup, &sql, &settings, limit_bytes).await {
+            Ok(asked) => return Ok(asked),
+            Err(error) => error,
+        };
+        let attempt = attempts.number();
+        match attempts.after(&error).await {
+            Verdict::Again(pause) => {
+                tracing::warn!(table = %lookup.table.name, keys = keys.len(), attempt, pause_ms = milliseconds(pause), error = %error, "looking up keys outside of the window broke off, trying again");
+                sleep(pause).await;
+            }
+            Verdict::GiveUp => {
+                return Err(ReadError::Late {
+                    table: lookup.table.name.clone(),
+                    attempts: attempt,
+                    source: Box::new(error),
+                });
+            }
+            Verdict::Lost(lost) => return Err(ReadError::Lost(lost)),
+            Verdict::Stopped => return Ok(Asked::Stopped),
+        }
+    }
+}
+
+async fn read(
+    shared: &Shared,
+    lookup: &BoundLookup,
+    sql: &str,
+    settings: &Settings,
+    limit_bytes: usize,
+) -> Result<Asked, ReadError> {
+    let mut stream = shared.servers.source.stream("late", sql, settings)?;
+    let mut framer = RowFramer::new(lookup.late_layout.clone(), shared.options.max_row_bytes);
+    let mut found = Found::default();
+    let mut bytes = 0;
+    while let Some(piece) = stream.next().await? {
+        framer.push(&piece, &mut |group| {
+            for row in group {
+                // The last byte ends the row.
+                let attributes =
+                    row.payload().split_last().map_or(&[][..], |(_, attributes)| attributes);
+                found.insert(Box::from(row.marked_columns()), Arc::from(attributes));
+            }
+            Ok::<(), ReadError>(())
+        })?;
+        bytes += piece.len();
+        if bytes > limit_bytes {
+            return Ok(Asked::TooLarge);
+        }
+        tokio::task::consume_budget().await;
+    }
+    framer.finish()?;
+    tracing::debug!(found = found.len(), bytes, "keys were looked up outside of the window");
+    Ok(Asked::Found { found, bytes })
+}

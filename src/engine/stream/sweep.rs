@@ -1,0 +1,141 @@
+//! The sweep: rows that were deleted in the source while a load was on.
+//!
+//! `FINAL` hides a deleted row, so no chunk gives it. Where the deletion comes after the row's
+//! chunk was read, the row would be live in the target and gone from the source. So at the end of a
+//! load the deletions among what was inserted since are sent as well: their versions are newer, and
+//! their flag hides the row in the target as it does in the source. Sending one that is there
+//! already changes nothing.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::Counters;
+use super::attempt::Attempt;
+use super::batch::{Batch, BatchBuilder};
+use super::enrich::columns;
+use super::error::{PipelineError, ReadError};
+use super::report::{ChunkBook, Share};
+use super::retry::{Attempts, Verdict, ask, milliseconds};
+use super::shared::Shared;
+use crate::clickhouse::{Settings, replacing_columns};
+use crate::formats::rowbinary::RowFramer;
+use crate::job::{BoundJob, statements};
+use crate::plan::Plan;
+
+/// Copies the deletions that came after the plan was made; gives how many. Where the target does
+/// not collapse by the source's version and deleted flag, nothing is done.
+pub(super) async fn sweep(shared: &Shared, plan: &Plan, miss: &[u8]) -> Result<u64, PipelineError> {
+    let after = |block| statements::deleted_after(&shared.job, &plan.scope.partition_id, block);
+    let Some(sql) = plan.bounds.newest_block.and_then(after) else { return Ok(0) };
+    if shared.options.dry_run || !takes_deletions(shared).await? {
+        return Ok(0);
+    }
+    let mut attempts = Attempts::at_source(shared);
+    loop {
+        let error = match send(shared, plan, &sql, miss).await {
+            Ok(rows) => return Ok(rows),
+            Err(Failure::Insert(error)) => return Err(error),
+            Err(Failure::Read(error)) => error,
+        };
+        let number = attempts.number();
+        match attempts.after(&error).await {
+            Verdict::Again(pause) => {
+                tracing::warn!(attempt = number, pause_ms = milliseconds(pause), %error, "reading deletions broke off, they are read again");
+                sleep(pause).await;
+            }
+            Verdict::GiveUp | Verdict::Stopped | Verdict::Lost(_) => {
+                return Err(PipelineError::Deletions {
+                    table: shared.job.source.name.clone(),
+                    source: error.into(),
+                });
+            }
+        }
+    }
+}
+
+/// Whether a deleted version of a source row hides the row's older versions in the target.
+async fn takes_deletions(shared: &Shared) -> Result<bool, PipelineError> {
+    let (job, target) = (&shared.job, &shared.servers.target);
+    let (what, name) = ("asking for the engine", &job.target.name);
+    let found =
+        ask(Attempts::at_target(shared), what, async || replacing_columns(target, name).await)
+            .await;
+    let found = found.map_err(|source| PipelineError::Query {
+        what,
+        table: name.clone(),
+        source: Box::new(source),
+    })?;
+    Ok(found.is_some_and(|(version, deleted)| {
+        let copies_deleted =
+            job.source_deleted.as_ref().is_some_and(|flag| copied(job, &deleted) == Some(flag));
+        copies_deleted && copied(job, &version).is_some()
+    }))
+}
+
+/// The source column that fills this column of the target, unchanged.
+fn copied<'a>(job: &'a BoundJob, name: &str) -> Option<&'a str> {
+    let column = job.columns.iter().find(|column| column.name == name)?;
+    let source = column.expression.trim().strip_prefix("source.")?;
+    job.source.column(source).map(|column| column.name.as_str())
+}
+
+enum Failure {
+    Read(ReadError),
+    Insert(PipelineError),
+}
+
+impl<E: Into<ReadError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+/// Reads the deletions and inserts them, batch by batch, as rows that find nothing.
+async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u64, Failure> {
+    // They are no chunk's rows, and are counted with none.
+    let attempt = Attempt::begin(
+        plan.chunks.len(),
+        Share::of(None),
+        Arc::new(ChunkBook::new(None)),
+        Arc::new(Counters::default()),
+    );
+    let mut stream =
+        shared.servers.source.stream("deleted", sql, &statements::deleted_settings(&shared.job))?;
+    let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
+    let mut builder =
+        BatchBuilder::new(attempt, shared.options.batch_limits(), &shared.options.format);
+    let mut rows = 0;
+    while let Some(piece) = stream.next().await? {
+        framer.push(&piece, &mut |group| {
+            rows += group.len() as u64;
+            for row in group {
+                builder.push(columns(&row), miss)?;
+            }
+            Ok::<(), ReadError>(())
+        })?;
+        for batch in builder.take_full() {
+            insert(shared, &batch).await.map_err(Failure::Insert)?;
+        }
+        tokio::task::consume_budget().await;
+    }
+    framer.finish()?;
+    for batch in builder.finish()? {
+        insert(shared, &batch).await.map_err(Failure::Insert)?;
+    }
+    Ok(rows)
+}
+
+async fn insert(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
+    let token = format!("{}-deleted-{:032x}", shared.options.token_prefix, batch.digest);
+    let settings: Settings =
+        shared.insert_settings.clone().with("insert_deduplication_token", &token);
+    let (what, target) = ("inserting deletions", &shared.servers.target);
+    let insert =
+        async || target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await;
+    ask(Attempts::at_target(shared), what, insert).await.map_err(|source| PipelineError::Query {
+        what,
+        table: shared.job.target.name.clone(),
+        source: Box::new(source),
+    })
+}
