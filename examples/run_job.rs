@@ -7,9 +7,9 @@ use std::sync::Arc;
 use clickhouse_backfill::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression,
 };
+use clickhouse_backfill::engine::stream::{Concurrency, PipelineOptions};
 use clickhouse_backfill::job::{BindOptions, bind, load};
 use clickhouse_backfill::load::{LoadRequest, Prepared, Recording, new_id, prepare};
-use clickhouse_backfill::pipeline::{Concurrency, PipelineOptions};
 use clickhouse_backfill::plan::{MemoryDemand, MemoryPlan, PlanOptions};
 
 #[tokio::main]
