@@ -1,21 +1,20 @@
-//! The bar of a run's rows: drawn by [`indicatif`] onto a line of its own, which the screen then
-//! shows among others.
+//! The progress bar, drawn by [`indicatif`] into a string that the screen shows as one of its lines.
 //!
-//! The library is not given the terminal itself: where tmux has wrapped its lines at a new width,
-//! it moves the cursor up by too few rows, and leaves torn lines behind.
+//! `indicatif` does not draw on the terminal itself: after tmux has wrapped lines at a new width, it
+//! moves the cursor up by too few rows and leaves torn lines behind.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-/// Shares are told to the library as so many parts of a whole.
+/// The length of a full bar for `indicatif`, in which a share is counted.
 const WHOLE: u64 = 10_000;
 
-/// A bar of so many columns, of which this share is full, in brackets.
+/// A bar in brackets, `columns` wide, filled to `share`.
 pub(super) fn bar(share: f64, columns: usize) -> String {
     let line = OneLine::new(columns + 2);
-    // Without a style the library draws one of its own.
+    // An invalid template gives the default style.
     let style = ProgressStyle::with_template(&format!("[{{bar:{columns}}}]"))
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(
@@ -35,7 +34,7 @@ pub(super) fn bar(share: f64, columns: usize) -> String {
     text
 }
 
-/// A terminal of one line that keeps what was written last.
+/// A terminal of one line that keeps the last text written to it.
 #[derive(Clone, Debug)]
 struct OneLine {
     columns: u16,
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_full_by_its_share_and_always_as_long() {
+    fn a_bar_is_filled_to_its_share_at_a_fixed_width() {
         assert_eq!(bar(0.0, 10), "[          ]");
         assert_eq!(bar(0.5, 10), "[=====>    ]");
         assert_eq!(bar(0.999, 10), "[=========>]");

@@ -1,24 +1,27 @@
-//! Which stage the others wait for.
+//! What limits a run: the stage that the others wait for, and the reasons why no rows move.
 //!
-//! | What tasks are at, over the last seconds | The bottleneck |
+//! | Tasks over the last seconds | Bottleneck |
 //! |---|---|
 //! | readers wait for room in the queue more than inserters wait for batches | insert |
-//! | inserters wait, and readers mostly wait for the server's rows | read |
-//! | inserters wait, and readers are mostly busy with rows | enrich |
-//! | inserters wait, and readers mostly wait for keys that are looked up late | lookup |
-//! | inserters wait, and readers mostly wait because of the limit of rows a second | none |
+//! | inserters wait; most readers wait for rows of the server | read |
+//! | inserters wait; most readers process rows | enrich |
+//! | inserters wait; most readers wait for a deferred lookup | lookup |
+//! | inserters wait; most readers wait because of the limit of rows per second | none |
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::engine::stream::{Activities, Phase};
+use crate::engine::stream::{Activities, Phase, Snapshot, Trouble};
+use crate::units::{counted, duration};
 
-/// How far back is looked.
-const SPAN: Duration = Duration::from_secs(10);
-/// Nothing is said before so much was seen.
-const ENOUGH: Duration = Duration::from_secs(2);
+/// How far back samples of the tasks go.
+const WINDOW: Duration = Duration::from_secs(10);
+/// The bottleneck is unknown until samples cover this time.
+const KNOWN_AFTER: Duration = Duration::from_secs(2);
+/// A run that has moved nothing for this time is waiting for something.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
 
-/// A part of the way of a row.
+/// A stage that every row passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Lookup,
@@ -28,7 +31,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// As it is called on the screen.
+    /// Its name on the screen.
     pub fn name(self) -> &'static str {
         match self {
             Self::Lookup => "lookup",
@@ -39,7 +42,7 @@ impl Stage {
     }
 }
 
-/// How many tasks were at what.
+/// How many tasks do what.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tasks {
     pub reading: u64,
@@ -53,7 +56,7 @@ pub(super) struct Tasks {
 
 impl From<&Activities> for Tasks {
     fn from(activities: &Activities) -> Self {
-        // None is left out: one that is added does not compile here.
+        // Without `..`, so that a new field does not compile until it is added here.
         let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } =
             activities;
         Self {
@@ -69,27 +72,27 @@ impl From<&Activities> for Tasks {
 }
 
 impl Tasks {
-    /// Readers, whatever they are at.
+    /// All readers.
     pub fn readers(self) -> u64 {
         self.reading + self.enriching + self.looking_up + self.queueing + self.throttling
     }
 }
 
-/// Looks at the tasks now and then.
+/// Recent samples of the tasks.
 #[derive(Debug, Default)]
-pub(super) struct Lookout {
+pub(super) struct StageSampler {
     seen: VecDeque<(Instant, Tasks)>,
 }
 
-impl Lookout {
+impl StageSampler {
     pub fn note(&mut self, now: Instant, tasks: Tasks) {
         self.seen.push_back((now, tasks));
-        while self.seen.front().is_some_and(|(at, _)| now.duration_since(*at) > SPAN) {
+        while self.seen.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
             self.seen.pop_front();
         }
     }
 
-    /// The stage that the others wait for; `None` while that cannot be said.
+    /// The stage that the others wait for; `None` while it is unknown.
     pub fn bottleneck(&self, phase: Phase) -> Option<Stage> {
         match phase {
             Phase::Lookup => return Some(Stage::Lookup),
@@ -97,7 +100,7 @@ impl Lookout {
             Phase::Plan | Phase::Done => return None,
         }
         let ((began, _), (ended, _)) = (self.seen.front()?, self.seen.back()?);
-        if ended.duration_since(*began) < ENOUGH {
+        if ended.duration_since(*began) < KNOWN_AFTER {
             return None;
         }
         let mut sum = Tasks::default();
@@ -131,6 +134,90 @@ fn slowest(tasks: Tasks) -> Option<Stage> {
         (tasks.looking_up, Some(Stage::Lookup)),
     ];
     upstream.into_iter().max_by_key(|(times, _)| *times).and_then(|(_, stage)| stage)
+}
+
+/// The time since which nothing has moved.
+#[derive(Debug)]
+pub(super) struct Idle {
+    since: Instant,
+    moved: [u64; 3],
+}
+
+impl Idle {
+    pub fn since(now: Instant) -> Self {
+        Self { since: now, moved: [0; 3] }
+    }
+
+    pub fn note(&mut self, now: Instant, numbers: &Snapshot) {
+        let moved = [numbers.lookup_bytes, numbers.source_bytes, numbers.inserted_bytes];
+        if moved != self.moved {
+            (self.since, self.moved) = (now, moved);
+        }
+    }
+
+    /// For how long nothing has moved, if that is at least [`IDLE_AFTER`].
+    fn time(&self, now: Instant) -> Option<Duration> {
+        Some(now.saturating_duration_since(self.since)).filter(|&time| time >= IDLE_AFTER)
+    }
+}
+
+/// Why the run waits, the most important reason first; empty while rows move and nothing holds them
+/// back.
+pub(super) fn waiting_reasons(
+    now: Instant,
+    phase: Phase,
+    tasks: Tasks,
+    idle: &Idle,
+    held_back: Vec<String>,
+    trouble: &Trouble,
+) -> Vec<String> {
+    let mut reasons = held_back;
+    let outages = trouble.outages().into_iter().map(|outage| {
+        let time = now.saturating_duration_since(outage.since);
+        format!(
+            "{} does not answer for {}, limit {}",
+            outage.url,
+            duration(time),
+            duration(outage.longest)
+        )
+    });
+    reasons.extend(outages);
+    let (true, Some(time)) = (reasons.is_empty(), idle.time(now)) else { return reasons };
+    reasons.extend(idle_reason(now, phase, tasks, time, trouble));
+    reasons
+}
+
+/// What a run that moves nothing is waiting for.
+fn idle_reason(
+    now: Instant,
+    phase: Phase,
+    tasks: Tasks,
+    time: Duration,
+    trouble: &Trouble,
+) -> Option<String> {
+    let pause = trouble
+        .last_retry()
+        .and_then(|retry| retry.again_at.checked_duration_since(now))
+        .filter(|pause| !pause.is_zero());
+    if let Some(pause) = pause {
+        return Some(format!("the next retry in {}", duration(pause)));
+    }
+    let time = duration(time);
+    match phase {
+        Phase::Lookup => Some(format!("attributes from the server, none received for {time}")),
+        Phase::Stream if tasks.inserting > 0 => Some(format!(
+            "the server to acknowledge {}, no answer for {time}",
+            counted(tasks.inserting, "insert")
+        )),
+        Phase::Stream if tasks.looking_up > 0 => {
+            Some(format!("a deferred lookup, no answer for {time}"))
+        }
+        Phase::Stream if tasks.reading > 0 => Some(format!(
+            "rows of {} from the server, none received for {time}",
+            counted(tasks.reading, "chunk")
+        )),
+        Phase::Plan | Phase::Stream | Phase::Done => None,
+    }
 }
 
 #[cfg(test)]
@@ -169,16 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn it_is_looked_at_for_a_while() {
-        let (mut lookout, begin) = (Lookout::default(), Instant::now());
+    fn the_bottleneck_is_of_the_last_seconds() {
+        let (mut sampler, begin) = (StageSampler::default(), Instant::now());
         let full = Tasks { queueing: 2, inserting: 2, ..Tasks::default() };
         let empty = Tasks { reading: 2, idling: 2, ..Tasks::default() };
         assert_eq!(
-            (lookout.bottleneck(Phase::Lookup), lookout.bottleneck(Phase::Stream)),
+            (sampler.bottleneck(Phase::Lookup), sampler.bottleneck(Phase::Stream)),
             (Some(Stage::Lookup), None)
         );
         for second in 0..20 {
-            lookout
+            sampler
                 .note(begin + Duration::from_secs(second), if second < 5 { empty } else { full });
             let expected = match second {
                 0..2 => None,
@@ -187,9 +274,48 @@ mod tests {
             };
             // Between, both have waited about as much.
             assert!(
-                (8..12).contains(&second) || lookout.bottleneck(Phase::Stream) == expected,
-                "after {second} s: {lookout:?}"
+                (8..12).contains(&second) || sampler.bottleneck(Phase::Stream) == expected,
+                "after {second} s: {sampler:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_idle_run_names_its_reason() {
+        let (begin, trouble) = (Instant::now(), Trouble::default());
+        let mut idle = Idle::since(begin);
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let at = |idle: &Idle, seconds, phase, tasks| {
+            waiting_reasons(after(seconds), phase, tasks, idle, Vec::new(), &trouble)
+        };
+        let inserting = Tasks { inserting: 1, reading: 2, ..Tasks::default() };
+        let reading = Tasks { inserting: 0, ..inserting };
+        assert!(at(&idle, 4, Phase::Stream, inserting).is_empty());
+        assert_eq!(
+            at(&idle, 34, Phase::Stream, inserting),
+            ["the server to acknowledge 1 insert, no answer for 34.0 s"]
+        );
+        assert_eq!(
+            at(&idle, 34, Phase::Stream, reading),
+            ["rows of 2 chunks from the server, none received for 34.0 s"]
+        );
+        let held_back = vec!["262 parts in 202511, limit 250".to_owned()];
+        assert_eq!(
+            waiting_reasons(
+                after(34),
+                Phase::Stream,
+                inserting,
+                &idle,
+                held_back.clone(),
+                &trouble
+            ),
+            held_back
+        );
+        assert_eq!(
+            at(&idle, 34, Phase::Lookup, reading),
+            ["attributes from the server, none received for 34.0 s"]
+        );
+        idle.note(after(32), &Snapshot { inserted_bytes: 1, ..Snapshot::default() });
+        assert!(at(&idle, 34, Phase::Stream, inserting).is_empty(), "something moved");
     }
 }

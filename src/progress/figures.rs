@@ -1,32 +1,40 @@
-//! What is shown of a run at one moment, whatever it is shown as.
+//! The figures of a run at one moment, and how they are sampled.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::bottleneck::{Lookout, Stage, Tasks};
+use super::bottleneck::{Idle, Stage, StageSampler, Tasks, waiting_reasons};
 use super::memory::memory_bytes;
-use super::rate::{LONGER, RECENT, Rate};
-use super::waiting::{Idle, reasons};
 use crate::control::monitor::Sample;
 use crate::engine::stream::{Counters, Phase, Snapshot, Stop, Throttle};
 
-/// A run that is shown.
+/// How far back the rate of a stage looks.
+const RATE_WINDOW: Duration = Duration::from_secs(15);
+/// How far back the rate for the remaining time looks: batches are large and come in bursts.
+const REMAINING_WINDOW: Duration = Duration::from_secs(60);
+/// The remaining time is unknown until samples cover this time.
+const REMAINING_AFTER: Duration = Duration::from_secs(5);
+/// A rate is unknown until samples cover this time.
+const RATE_AFTER: Duration = Duration::from_millis(500);
+
+/// A run whose progress is shown.
 pub struct Shown {
-    /// What it is called, such as `langfuse-events 202511`.
+    /// Its name, such as `langfuse-events 202511`.
     pub name: String,
-    /// Whether nothing is written.
+    /// Whether this is a dry run.
     pub dry_run: bool,
-    /// Its numbers.
+    /// Its counters.
     pub counters: Arc<Counters>,
-    /// Whether it is asked to stop.
+    /// Whether it was asked to stop.
     pub stop: Stop,
-    /// The most memory that the process may take, in bytes.
+    /// The memory limit of the process, in bytes.
     pub memory_limit: u64,
-    /// What holds it back, if anything may.
+    /// What may hold the run back.
     pub throttle: Option<Arc<Throttle>>,
-    /// How the target's server is, if it is watched.
+    /// The state of the target's server, if it is monitored.
     pub samples: Option<watch::Receiver<Sample>>,
 }
 
@@ -41,23 +49,23 @@ pub(super) struct Figures {
     pub numbers: Snapshot,
     pub tasks: Tasks,
     pub rates: Rates,
-    /// The time that is left, as far as that can be said.
+    /// The estimated remaining time.
     pub left: Option<Duration>,
     pub bottleneck: Option<Stage>,
-    /// Of this process, in bytes.
+    /// Memory of this process, in bytes.
     pub memory: Option<u64>,
     pub memory_limit: u64,
-    /// How long ago a statement failed that was tried again, and why.
+    /// How long ago the last retried statement failed, and why.
     pub last_retry: Option<(Duration, String)>,
-    /// Why nothing moves, or less than could.
+    /// Why no rows move, or fewer than possible.
     pub waiting: Vec<String>,
-    /// Rows that may be read a second.
+    /// The limit of rows read per second.
     pub max_rows_per_second: Option<u64>,
-    /// The target's server; nothing of it is known where it is not watched.
+    /// The target's server; unknown where it is not monitored.
     pub server: Sample,
 }
 
-/// Each a second, over the recent past.
+/// Per second, over the recent past.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rates {
     pub lookup_rows: Option<f64>,
@@ -69,14 +77,14 @@ pub(super) struct Rates {
 }
 
 impl Figures {
-    /// The share of the rows that is done, in percent; never all of it before the end.
+    /// The share of rows that are done, in percent; below 100 until the run has ended.
     pub fn percent(&self) -> Option<f64> {
         let expected = self.numbers.rows_expected()?;
         let percent = 100.0 * self.numbers.inserted_rows as f64 / expected as f64;
         Some(if self.phase == Phase::Done { percent.min(100.0) } else { percent.min(99.9) })
     }
 
-    /// The same without its fraction.
+    /// [`Self::percent`] without the fraction.
     pub fn whole_percent(&self) -> Option<u8> {
         #[expect(
             clippy::cast_possible_truncation,
@@ -87,8 +95,8 @@ impl Figures {
     }
 }
 
-/// Looks at a run again and again.
-pub(super) struct Watch {
+/// Samples the figures of a run.
+pub(super) struct FigureSampler {
     shown: Shown,
     began: Instant,
     lookup_rows: Rate,
@@ -98,40 +106,39 @@ pub(super) struct Watch {
     inserted_rows: Rate,
     inserted_bytes: Rate,
     progress: Rate,
-    lookout: Lookout,
+    stages: StageSampler,
     idle: Idle,
     phase: Phase,
 }
 
-impl Watch {
+impl FigureSampler {
     pub fn new(shown: Shown) -> Self {
-        let (now, recent) = (Instant::now(), || Rate::over(RECENT));
+        let (now, rate) = (Instant::now(), || Rate::over(RATE_WINDOW));
         Self {
             shown,
             began: now,
-            lookup_rows: recent(),
-            read_rows: recent(),
-            read_bytes: recent(),
-            enriched_rows: recent(),
-            inserted_rows: recent(),
-            inserted_bytes: recent(),
-            progress: Rate::over(LONGER),
-            lookout: Lookout::default(),
+            lookup_rows: rate(),
+            read_rows: rate(),
+            read_bytes: rate(),
+            enriched_rows: rate(),
+            inserted_rows: rate(),
+            inserted_bytes: rate(),
+            progress: Rate::over(REMAINING_WINDOW),
+            stages: StageSampler::default(),
             idle: Idle::since(now),
             phase: Phase::Plan,
         }
     }
 
-    /// Looks at the numbers now. Rates follow from how often this is called, so it should be a few
-    /// times a second.
-    pub fn look(&mut self) -> Figures {
+    /// Samples the figures now. Call it a few times per second: rates are made of these samples.
+    pub fn sample(&mut self) -> Figures {
         let (now, counters) = (Instant::now(), &self.shown.counters);
         let (numbers, phase, tasks) =
             (counters.snapshot(), counters.phase(), Tasks::from(&counters.activities));
         if phase != self.phase {
-            (self.phase, self.lookout) = (phase, Lookout::default());
+            (self.phase, self.stages) = (phase, StageSampler::default());
         }
-        self.lookout.note(now, tasks);
+        self.stages.note(now, tasks);
         self.idle.note(now, &numbers);
         let enriched = numbers.matched_rows + numbers.matched_late_rows + numbers.unmatched_rows;
         for (rate, value) in [
@@ -163,10 +170,10 @@ impl Watch {
             phase,
             elapsed: now.duration_since(self.began),
             left: numbers.rows_expected().and_then(|rows| self.progress.remaining(rows)),
-            bottleneck: self.lookout.bottleneck(phase),
+            bottleneck: self.stages.bottleneck(phase),
             memory: memory_bytes(),
             memory_limit: self.shown.memory_limit,
-            waiting: reasons(now, phase, tasks, &self.idle, held_back, &counters.trouble),
+            waiting: waiting_reasons(now, phase, tasks, &self.idle, held_back, &counters.trouble),
             max_rows_per_second: throttle
                 .and_then(|throttle| throttle.limits().max_rows_per_second),
             server: self
@@ -180,5 +187,82 @@ impl Watch {
             tasks,
             rates,
         }
+    }
+}
+
+/// How fast a counter has grown recently.
+#[derive(Debug)]
+pub(super) struct Rate {
+    span: Duration,
+    /// The counter's last value.
+    value: u64,
+    /// What the counter has lost to attempts that were given up: that was work too.
+    taken_back: u64,
+    /// When a value was noted, and all that was counted up to then.
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Rate {
+    pub fn over(span: Duration) -> Self {
+        Self { span, value: 0, taken_back: 0, samples: VecDeque::new() }
+    }
+
+    /// Adds a sample.
+    pub fn note(&mut self, now: Instant, value: u64) {
+        self.taken_back += self.value.saturating_sub(value);
+        self.value = value;
+        self.samples.push_back((now, value + self.taken_back));
+        while self.samples.len() > 2
+            && self.samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= self.span)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Growth per second; `None` while it is unknown.
+    pub fn per_second(&self) -> Option<f64> {
+        self.after(RATE_AFTER)
+    }
+
+    /// The time until the counter reaches `goal` at this rate; `None` while it is unknown.
+    pub fn remaining(&self, goal: u64) -> Option<Duration> {
+        let rate = self.after(REMAINING_AFTER).filter(|rate| *rate > 0.0)?;
+        let left = goal.checked_sub(self.value)?;
+        Duration::try_from_secs_f64(left as f64 / rate).ok()
+    }
+
+    fn after(&self, enough: Duration) -> Option<f64> {
+        let ((began, first), (ended, last)) = (self.samples.front()?, self.samples.back()?);
+        let time = ended.duration_since(*began);
+        (time >= enough).then(|| (last - first) as f64 / time.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_look_at_the_recent_past() {
+        let mut rate = Rate::over(RATE_WINDOW);
+        let begin = Instant::now();
+        assert_eq!(rate.per_second(), None);
+        for second in 0..=60 {
+            rate.note(
+                begin + Duration::from_secs(second),
+                if second < 30 { 0 } else { (second - 30) * 100 },
+            );
+            assert!(second >= 5 || rate.remaining(4000).is_none(), "after {second} s");
+        }
+        assert!((rate.per_second().unwrap() - 100.0).abs() < 1.0);
+        assert_eq!(rate.remaining(4000).map(|left| left.as_secs()), Some(10));
+        // Work that is taken back has to be repeated, at the same rate.
+        rate.note(begin + Duration::from_secs(61), 1000);
+        assert!((rate.per_second().unwrap() - 93.3).abs() < 1.0);
+        assert_eq!(rate.remaining(4000).map(|left| left.as_secs()), Some(32));
+        for second in 62..=80 {
+            rate.note(begin + Duration::from_secs(second), 1000);
+        }
+        assert_eq!((rate.per_second(), rate.remaining(4000)), (Some(0.0), None), "nothing moves");
     }
 }

@@ -1,24 +1,23 @@
-//! The memory of this process.
+//! Memory of this process and of the machine.
 
-/// The most memory that the process has held, in bytes: `VmHWM` of
-/// [`/proc/self/status`](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html); `None`
-/// where there is no such file.
+/// The peak memory of the process in bytes: `VmHWM` of
+/// [`/proc/self/status`](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html); `None` where
+/// that file does not exist.
 pub fn peak_memory_bytes() -> Option<u64> {
     field("VmHWM:")
 }
 
-/// The memory that the process holds now, in bytes.
+/// The current memory of the process, in bytes.
 pub fn memory_bytes() -> Option<u64> {
     field("VmRSS:")
 }
 
-/// The memory that this process may still take: what the machine has free, or what its control
-/// group leaves, if that is less; in bytes.
+/// The memory that this process may still allocate, in bytes: the machine's available memory, or
+/// what is left of the control group's limit if that is less.
 pub fn available_memory_bytes() -> Option<u64> {
     let machine = fields("/proc/meminfo", "MemAvailable:")?;
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    // Version 2 of control groups, as containers and systemd set it; "max" is no number, and means
-    // no limit.
+    // cgroup v2, as containers and systemd set it; "max" is not a number and means no limit.
     let group = number("/sys/fs/cgroup/memory.max").map(|limit| {
         limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or_default())
     });

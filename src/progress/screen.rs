@@ -1,4 +1,4 @@
-//! The one screen: what a person sees of a run while it goes on.
+//! The screen of a run in progress, and the title above it.
 //!
 //! ```text
 //! langfuse-events 202511: inserting, 12 min 20 s
@@ -14,31 +14,28 @@
 //!   waiting: 262 parts in 202511, limit 250
 //! ```
 
+use super::bar::bar as draw_bar;
+use super::block::{Emphasis, Line, cut};
 use super::bottleneck::Stage;
 use super::figures::Figures;
-use super::line::{Emphasis, Line, cut};
+use super::terminal::Size;
 use crate::control::monitor::{PartitionParts, Sample};
 use crate::engine::stream::Phase;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
-/// A terminal's size in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    pub columns: usize,
-    pub rows: usize,
-}
-
-/// What is said of a figure that nobody knows.
+/// An unknown figure.
 const UNKNOWN: &str = "–";
-/// Below so many columns, the stages' rates do not stand below each other.
+/// Below this width the rates of the stages are not aligned in columns.
 const NARROW: usize = 72;
-/// The bar itself is that long at most, and that short at least.
-const BAR: std::ops::RangeInclusive<usize> = 8..=40;
+/// The title's longest width; window managers cut longer ones off.
+const TITLE_COLUMNS: usize = 60;
+/// The bar's shortest and longest width.
+const BAR: std::ops::RangeInclusive<usize> = 8..=100;
 
-/// The lines for a terminal of this size: none is wider than it, and they leave a row for the
-/// cursor. Where there is little room, the less important ones are left out.
+/// The lines for a terminal of this size. No line is wider than the terminal, and one row is left
+/// for the cursor. Where rows are short, less important lines are left out.
 pub(super) fn screen(figures: &Figures, size: Size) -> Vec<Line> {
-    // One less: a full line makes some terminals wrap.
+    // One less than the terminal has: some terminals wrap a full line.
     let columns = size.columns.saturating_sub(1).max(1);
     let mut lines = vec![(3, headline(figures)), (0, bar(figures, columns)), (2, pace(figures))];
     let ranks = [(Stage::Lookup, 7), (Stage::Read, 5), (Stage::Enrich, 8), (Stage::Insert, 4)];
@@ -91,17 +88,19 @@ fn bar(figures: &Figures, columns: usize) -> Line {
             f64::from(percent) / 100.0,
             format!(" {percent:>3} %  {rows} of {} rows", count(expected)),
         ),
-        _ => (0.0, format!("   {UNKNOWN} %  {rows} rows, all are being counted")),
+        _ => (0.0, format!("   {UNKNOWN} %  {rows} rows, counting the total")),
     };
     let width = columns.saturating_sub(text.chars().count() + 2).clamp(*BAR.start(), *BAR.end());
-    plain(format!("{}{text}", super::bar::bar(share, width)))
+    plain(format!("{}{text}", draw_bar(share, width)))
 }
 
 fn pace(figures: &Figures) -> Line {
     let numbers = &figures.numbers;
     let mut parts: Vec<_> = figures.rates.inserted_rows.map(row_rate).into_iter().collect();
     parts.extend(figures.max_rows_per_second.map(|rows| format!("limit {} rows/s", count(rows))));
-    parts.extend(figures.left.map(|left| format!("{} left", duration(left))));
+    // A run that stops does not reach the end.
+    let left = figures.left.filter(|_| !figures.stopping);
+    parts.extend(left.map(|left| format!("{} left", duration(left))));
     let mut chunks =
         format!("{} of {}", count(numbers.chunks_done), counted(numbers.chunks, "chunk"));
     if numbers.chunks_failed > 0 {
@@ -118,7 +117,7 @@ fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
     let is_bottleneck = figures.bottleneck == Some(stage);
     let (rows_per_second, bytes_per_second, mut details) = match stage {
         Stage::Lookup => {
-            // Between two waves nothing is loaded.
+            // Nothing is loaded between two waves.
             let rate =
                 rates.lookup_rows.filter(|rate| *rate > 0.0 || figures.phase == Phase::Lookup);
             let mut details = vec![counted(numbers.lookup_keys, "key")];
@@ -175,7 +174,7 @@ fn memory(figures: &Figures) -> String {
     )
 }
 
-/// The target's server in one line.
+/// The state of the target's server.
 pub(super) fn server(sample: &Sample) -> String {
     let number = |number: Option<u64>, noun: &str| {
         number.map_or_else(|| format!("{UNKNOWN} {noun}s"), |number| counted(number, noun))
@@ -218,7 +217,14 @@ fn retries(figures: &Figures) -> Option<String> {
     }
 }
 
-/// Why it waits, as people read it everywhere.
+/// Why the run waits.
 pub(super) fn waiting(figures: &Figures) -> Option<String> {
     (!figures.waiting.is_empty()).then(|| format!("waiting: {}", figures.waiting.join("; ")))
+}
+
+/// The title: `37 % langfuse-events 202511`.
+pub(super) fn title(figures: &Figures) -> String {
+    let share = figures.whole_percent().map(|percent| format!("{percent} % ")).unwrap_or_default();
+    let waiting = if figures.waiting.is_empty() { "" } else { ", waiting" };
+    cut(&format!("{share}{}{waiting}", figures.name), TITLE_COLUMNS)
 }

@@ -1,5 +1,4 @@
-//! The screen and the lines of one moment, at several sizes of the terminal; see
-//! `tests/it/snapshots`.
+//! Snapshots of the screen at several terminal sizes, and of the lines; see `tests/it/snapshots`.
 
 use std::time::Duration;
 
@@ -7,9 +6,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::bottleneck::{Stage, Tasks};
 use super::figures::{Figures, Rates};
-use super::lines::line;
-use super::screen::{Size, screen};
-use super::title::title;
+use super::screen::{screen, title};
+use super::terminal::Size;
+use super::view::line;
 use crate::control::monitor::{PartitionParts, Sample};
 use crate::engine::stream::{Phase, Snapshot};
 
@@ -158,11 +157,7 @@ fn screens() {
     assert_shows("screen-held-back", &held_back(), (80, 24));
     assert_shows("screen-stopping", &stopping(), (80, 24));
     assert_shows("screen-waiting-narrow", &waiting(), (60, 24));
-    assert_eq!(
-        screen(&streaming(), Size { columns: 1, rows: 1 }).len(),
-        1,
-        "there is always something"
-    );
+    assert_eq!(screen(&streaming(), Size { columns: 1, rows: 1 }).len(), 1, "at least one line");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a run did: one block for people, one object for machines.
+//! The summary of a run: a block of text for people, a JSON object for programs.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,105 +11,104 @@ use crate::units::{bytes, count, counted, duration, row_rate};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Everything was done.
+    /// All chunks are done.
     Completed,
-    /// Something failed for good.
+    /// A permanent failure.
     Failed,
-    /// A person or a supervisor stopped it.
+    /// Stopped by a signal or by `ctl stop`.
     Interrupted,
 }
 
-/// Seconds of each phase.
+/// Time spent in each phase, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Seconds {
-    /// Asking the server and making the plan.
+    /// Queries for the plan, and planning.
     pub plan: f64,
     /// Loading attributes.
     pub lookup: f64,
     /// Streaming.
     pub stream: f64,
-    /// From the start of the program to the end of the run.
+    /// From the start of the process to the end of the run.
     pub total: f64,
 }
 
-/// The figures of a run. The names of the fields are a contract: scripts read them from
-/// `--summary-json`.
+/// The figures of a run. Field names are a contract: scripts read them from `--summary-json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// How it ended.
     pub status: Status,
     /// The job's name.
     pub job: String,
-    /// The partition, as it was named.
+    /// The partition, as the user named it.
     pub partition: String,
-    /// The run's id, which all its query ids contain.
+    /// The run id; all query ids of the run contain it.
     pub run_id: String,
-    /// Whether nothing was written.
+    /// Whether this was a dry run.
     pub dry_run: bool,
     /// The source table, with its database.
     pub source: String,
     /// The target table, with its database.
     pub target: String,
-    /// Chunks of the whole partition.
+    /// All chunks of the partition.
     pub chunks: u64,
-    /// Chunks that earlier runs had completed.
+    /// Chunks completed by earlier runs.
     pub chunks_before: u64,
-    /// Chunks that this run completed.
+    /// Chunks completed by this run.
     pub chunks_now: u64,
-    /// Rows of the lookup table that were read, all versions.
+    /// Rows read from the lookup table, all versions counted.
     pub lookup_rows: u64,
-    /// Keys for which attributes were kept.
+    /// Keys with attributes in the map.
     pub lookup_keys: u64,
     /// Source rows read.
     pub source_rows: u64,
-    /// Rows whose insert was acknowledged; in a dry run, rows that the server parsed and evaluated.
+    /// Rows whose insert was acknowledged; in a dry run, rows that the server evaluated.
     pub inserted_rows: u64,
-    /// Rows that found attributes in the lookup's window; where it has none, in the lookup.
+    /// Rows matched in the lookup's window, or in the whole lookup if it has no window.
     pub matched_rows: u64,
-    /// Rows that found attributes outside of the window.
+    /// Rows matched outside of the window.
     pub matched_late_rows: u64,
-    /// Rows that found none.
+    /// Rows without a match.
     pub unmatched_rows: u64,
     /// Rows inserted twice because a chunk was read again; they collapse in the target.
     pub repeated_rows: u64,
     /// Acknowledged batches.
     pub batches: u64,
-    /// Statements that were tried again.
+    /// Retried statements.
     pub retries: u64,
-    /// Statements that failed for good.
+    /// Statements that failed permanently.
     pub errors: u64,
-    /// Chunks that failed for good.
+    /// Chunks that failed permanently.
     pub failed_chunks: u64,
-    /// Times that a server could not be reached.
+    /// Number of outages: times that a server was unreachable.
     pub outages: u64,
-    /// Seconds for which it was waited for then.
+    /// Seconds spent waiting for a server in outages.
     pub outage_seconds: f64,
-    /// What went wrong, where something did.
+    /// The failure, if the run failed.
     pub error: Option<String>,
     /// Bytes read from the server.
     pub bytes_read: u64,
     /// Bytes of acknowledged inserts.
     pub bytes_written: u64,
-    /// The most memory that this process held; `null` where the system does not tell.
+    /// The process's peak memory; `null` if the system does not report it.
     pub peak_memory_bytes: Option<u64>,
-    /// The most that attributes took of it, in bytes.
+    /// The peak memory of attributes, in bytes.
     pub lookup_memory_peak_bytes: u64,
-    /// Inserted rows a second of streaming.
+    /// Inserted rows per second of streaming.
     pub rows_per_second: f64,
-    /// The ceiling that was set for it.
+    /// The memory limit.
     pub memory_limit_bytes: u64,
     /// Waves in which attributes were loaded.
     pub waves: u64,
-    /// Chunks that were read at once, in the end.
+    /// Concurrent readers at the end.
     pub readers: u64,
-    /// Batches that were inserted at once, in the end.
+    /// Concurrent inserters at the end.
     pub inserters: u64,
     /// Time of each phase.
     pub seconds: Seconds,
 }
 
 impl Summary {
-    /// The block for people.
+    /// The text block.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let headline = match (self.status, self.dry_run) {

@@ -1,33 +1,43 @@
-//! The one way to stderr: log lines above, the screen's lines below, the title around.
+//! Stderr: log lines scroll above a block of lines that is redrawn at the bottom; the window's title
+//! shows the share that is done.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::block::Block;
-use super::line::Line;
-use super::screen::Size;
-use super::title;
+use super::block::{Block, Line};
 
-/// Between two drawings on behalf of log lines: more of them leave the screen's lines away until
-/// the next tick.
+/// The shortest time between two redraws that log lines cause; more log lines within it leave the
+/// block out until the next tick.
 const REDRAW_EVERY: Duration = Duration::from_millis(50);
 
-/// What the person asked for.
+/// Saves the title that the terminal has.
+const SAVE_TITLE: &str = "\u{1b}[22;0t";
+/// Clears the title, and restores the saved one where the terminal supports it.
+const RESTORE_TITLE: &str = "\u{1b}]0;\u{7}\u{1b}[23;0t";
+
+/// A terminal's size in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+/// What the user asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TerminalOptions {
-    /// Only errors.
+    /// Print errors only.
     pub quiet: bool,
-    /// No screen and no lines of progress.
+    /// Show neither the screen nor progress lines.
     pub no_progress: bool,
-    /// Log lines are JSON: everything that is said becomes an event, so that stderr can be read
-    /// line by line.
+    /// Write every message as a JSON log event, so that programs can read stderr line by line.
     pub json: bool,
 }
 
-/// Stderr, with or without a screen at its bottom. Cheap to clone.
+/// Stderr, with or without a screen at its bottom. Clones share one screen.
 #[derive(Clone, Debug)]
 pub struct Terminal {
     screen: Arc<Mutex<Screen>>,
@@ -37,26 +47,26 @@ pub struct Terminal {
     options: TerminalOptions,
 }
 
-/// What is shown at the bottom.
+/// What is drawn at the bottom.
 #[derive(Debug, Default)]
 struct Screen {
     block: Block,
     lines: Vec<Line>,
     title: Option<String>,
     drawn_at: Option<Instant>,
-    /// Something else writes to the terminal.
+    /// Something else is writing to the terminal.
     suspended: bool,
 }
 
 impl Terminal {
-    /// Looks at stderr and the environment: a screen only on a terminal, colors only where
-    /// [`NO_COLOR`](https://no-color.org) is not set.
+    /// Reads stderr and the environment: a screen needs a terminal, colors need
+    /// [`NO_COLOR`](https://no-color.org) to be unset.
     pub fn new(options: TerminalOptions) -> Self {
         let term = std::env::var("TERM").ok();
         let interactive = io::stderr().is_terminal() && term.as_deref() != Some("dumb");
         let color =
             interactive && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let has_title = interactive && title::has_title(term.as_deref());
+        let has_title = interactive && supports_title(term.as_deref());
         Self { screen: Arc::default(), interactive, color, has_title, options }
     }
 
@@ -70,12 +80,12 @@ impl Terminal {
         !self.options.quiet && !self.options.no_progress
     }
 
-    /// Whether to use colors.
+    /// Whether colors are on.
     pub fn has_color(&self) -> bool {
         self.color
     }
 
-    /// Its size now.
+    /// The current size.
     pub(super) fn size() -> Size {
         let size = terminal_size::terminal_size_of(io::stderr());
         size.map_or(Size { columns: 80, rows: 24 }, |(columns, rows)| Size {
@@ -84,7 +94,7 @@ impl Terminal {
         })
     }
 
-    /// Shows these lines at the bottom, and this title.
+    /// Shows these lines at the bottom, and the title.
     pub(super) fn draw(&self, lines: Vec<Line>, title: String) {
         let mut screen = self.screen();
         let mut text = String::new();
@@ -95,26 +105,27 @@ impl Terminal {
         screen.lines = lines;
         if self.has_title && screen.title.as_ref() != Some(&title) {
             if screen.title.is_none() {
-                text.push_str(title::KEEP);
+                text.push_str(SAVE_TITLE);
             }
-            text.push_str(&title::set(&title));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\u{1b}]0;{title}\u{7}");
             screen.title = Some(title);
         }
         emit(text.as_bytes());
     }
 
-    /// Takes the lines and the title away.
+    /// Removes the lines and the title.
     pub(super) fn clear(&self) {
         let mut screen = self.screen();
         let mut text = screen.block.erase();
         if screen.title.is_some() {
-            text.push_str(title::RESTORE);
+            text.push_str(RESTORE_TITLE);
         }
         *screen = Screen::default();
         emit(text.as_bytes());
     }
 
-    /// Takes the screen's lines away while something else is written to the terminal.
+    /// Removes the screen while `write` writes to the terminal.
     pub fn suspended<T>(&self, write: impl FnOnce() -> T) -> T {
         {
             let mut screen = self.screen();
@@ -128,7 +139,7 @@ impl Terminal {
         written
     }
 
-    /// Writes text for the person, unless quiet was asked for.
+    /// Writes a message, unless `quiet` is set.
     pub fn say(&self, text: &str) {
         if self.options.json {
             tracing::info!("{}", text.trim_end());
@@ -137,7 +148,7 @@ impl Terminal {
         }
     }
 
-    /// Writes text in any case.
+    /// Writes a message even if `quiet` is set.
     pub fn insist(&self, text: &str) {
         if self.options.json {
             tracing::warn!("{}", text.trim_end());
@@ -146,12 +157,12 @@ impl Terminal {
         }
     }
 
-    /// Whether everything is said as JSON.
+    /// Whether every message is a JSON event.
     pub fn is_json(&self) -> bool {
         self.options.json
     }
 
-    /// Writes lines above the screen, in one piece with it.
+    /// Writes lines above the screen, together with it in one write.
     fn write(&self, lines: &str) {
         let mut screen = self.screen();
         let mut text = screen.block.erase();
@@ -165,7 +176,7 @@ impl Terminal {
         emit(text.as_bytes());
     }
 
-    /// The text, and the screen's lines below it.
+    /// The text with the screen's lines below it.
     fn with_block(&self, screen: &mut Screen, mut text: String) -> String {
         if !screen.lines.is_empty() {
             let Screen { block, lines, .. } = screen;
@@ -180,16 +191,21 @@ impl Terminal {
     }
 }
 
-/// In one piece: stderr has no buffer.
+/// Whether this kind of terminal has a title; others would print the sequence.
+fn supports_title(term: Option<&str>) -> bool {
+    !matches!(term, None | Some("" | "dumb" | "linux" | "vt100" | "vt220" | "cons25"))
+}
+
+/// Writes to stderr in one call: it has no buffer.
 fn emit(bytes: &[u8]) {
     if !bytes.is_empty() {
-        // Where stderr is gone, there is nobody left to tell.
+        // If stderr is closed, the error cannot be reported.
         let mut stderr = io::stderr().lock();
         let _ = stderr.write_all(bytes).and_then(|()| stderr.flush());
     }
 }
 
-/// Collects one event and writes it whole.
+/// Collects one log event and writes it in one call.
 pub struct EventWriter {
     terminal: Terminal,
     text: Vec<u8>,

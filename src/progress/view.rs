@@ -1,4 +1,4 @@
-//! Showing a run while it goes on.
+//! Showing a run in progress: as a screen on a terminal, as lines elsewhere, as events for programs.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -6,42 +6,42 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::figures::{Shown, Watch};
-use super::lines;
-use super::screen::screen;
+use super::bottleneck::Stage;
+use super::figures::{FigureSampler, Figures, Shown};
+use super::screen::{screen, server, title, waiting};
 use super::terminal::Terminal;
-use super::title::title;
+use crate::engine::stream::Phase;
+use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
 /// How often the screen is drawn.
 const SCREEN_EVERY: Duration = Duration::from_millis(125);
-/// How often figures are looked at where there is no screen: often enough to say which stage is the
-/// bottleneck.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often a line is written where there is no screen.
+/// How often figures are sampled without a screen: often enough to find the bottleneck.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// How often a line is written without a screen.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs `work` and shows its figures: on a screen where there is a terminal, as a line every few
-/// seconds elsewhere.
+/// Runs `work` and shows its progress: on a screen if stderr is a terminal, else as a line every
+/// [`LINE_EVERY`].
 pub async fn show<T>(terminal: &Terminal, shown: Shown, work: impl Future<Output = T>) -> T {
     if !terminal.shows_progress() {
         return work.await;
     }
     let showing = async {
         if terminal.has_screen() {
-            draw_again_and_again(terminal, Watch::new(shown)).await;
+            draw_screen(terminal, FigureSampler::new(shown)).await;
         } else {
-            say_now_and_then(terminal, Watch::new(shown)).await;
+            write_lines(terminal, FigureSampler::new(shown)).await;
         }
     };
     tokio::select! {
         biased;
         result = work => result,
-        () = showing => unreachable!("what is shown has no end"),
+        () = showing => unreachable!("progress is shown until `work` ends"),
     }
 }
 
-async fn draw_again_and_again(terminal: &Terminal, mut watch: Watch) {
-    /// However the run ends.
+async fn draw_screen(terminal: &Terminal, mut sampler: FigureSampler) {
+    /// Also when the future is dropped.
     struct Clear<'a>(&'a Terminal);
     impl Drop for Clear<'_> {
         fn drop(&mut self) {
@@ -51,32 +51,121 @@ async fn draw_again_and_again(terminal: &Terminal, mut watch: Watch) {
     let _clear = Clear(terminal);
     let mut ticks = interval(SCREEN_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    // Without the signal, the next tick sees the new size.
+    // Without the signal, the next tick uses the new size.
     let mut resized = signal(SignalKind::window_change()).ok();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             Some(()) = async { resized.as_mut()?.recv().await } => {}
         }
-        let figures = watch.look();
+        let figures = sampler.sample();
         terminal.draw(screen(&figures, Terminal::size()), title(&figures));
     }
 }
 
-async fn say_now_and_then(terminal: &Terminal, mut watch: Watch) {
-    let mut ticks = interval(LOOK_EVERY);
+async fn write_lines(terminal: &Terminal, mut sampler: FigureSampler) {
+    let mut ticks = interval(SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut said = Instant::now();
+    let mut written = Instant::now();
     loop {
         ticks.tick().await;
-        let figures = watch.look();
-        if said.elapsed() >= LINE_EVERY {
-            said = Instant::now();
+        let figures = sampler.sample();
+        if written.elapsed() >= LINE_EVERY {
+            written = Instant::now();
             if terminal.is_json() {
-                lines::event(&figures);
-            } else if let Some(line) = lines::line(&figures) {
+                log_event(&figures);
+            } else if let Some(line) = line(&figures) {
                 terminal.say(&line);
             }
         }
     }
+}
+
+/// The progress line for people; `None` while there is nothing to report.
+pub(super) fn line(figures: &Figures) -> Option<String> {
+    let (numbers, rates) = (&figures.numbers, &figures.rates);
+    let mut parts = match figures.phase {
+        Phase::Plan | Phase::Done => return None,
+        Phase::Lookup => {
+            let mut parts =
+                vec![format!("loading attributes: {}", counted(numbers.lookup_rows, "row"))];
+            parts.extend(rates.lookup_rows.map(row_rate));
+            parts.push(bytes(numbers.lookup_bytes));
+            parts.push(format!("{} in the map", bytes(numbers.lookup_memory_bytes)));
+            parts
+        }
+        Phase::Stream => {
+            let done = if figures.dry_run { "evaluated" } else { "inserted" };
+            let share = match (figures.numbers.rows_expected(), figures.percent()) {
+                (Some(expected), Some(percent)) => {
+                    format!(" of {} ({percent:.1} %)", count(expected))
+                }
+                _ => String::new(),
+            };
+            let mut parts =
+                vec![format!("{done} {}{share}", counted(numbers.inserted_rows, "row"))];
+            parts.extend(rates.inserted_rows.map(row_rate));
+            parts.extend(rates.inserted_bytes.map(byte_rate));
+            let left = figures.left.filter(|_| !figures.stopping);
+            parts.extend(left.map(|left| format!("{} left", duration(left))));
+            parts.push(format!(
+                "{} of {}",
+                count(numbers.chunks_done),
+                counted(numbers.chunks, "chunk")
+            ));
+            parts.push(format!("{} in flight", counted(numbers.inserts_in_flight, "insert")));
+            parts
+        }
+    };
+    parts.push(counted(numbers.retries, "retry"));
+    parts.extend(figures.memory.map(|memory| format!("{} memory", bytes(memory))));
+    parts.extend(figures.bottleneck.map(|stage| format!("{} is the bottleneck", stage.name())));
+    if figures.server.parts.is_some() || figures.server.memory_used.is_some() {
+        parts.push(format!("server: {}", server(&figures.server)));
+    }
+    parts.extend(waiting(figures));
+    let last_retry = figures.last_retry.as_ref();
+    parts.extend(last_retry.map(|(ago, reason)| {
+        format!("last retry {} ago: {}", duration(*ago), reason.replace('\n', " "))
+    }));
+    Some(parts.join(", "))
+}
+
+/// The progress event for programs. Field names are a contract, like those of the summary. Unknown
+/// fields are left out.
+fn log_event(figures: &Figures) {
+    let (numbers, rates) = (&figures.numbers, &figures.rates);
+    tracing::info!(
+        phase = figures.phase.name(),
+        lookup_rows = numbers.lookup_rows,
+        source_rows = numbers.source_rows,
+        inserted_rows = numbers.inserted_rows,
+        expected_rows = figures.numbers.rows_expected(),
+        percent = figures.percent(),
+        seconds = figures.elapsed.as_secs_f64(),
+        seconds_left = figures.left.map(|left| left.as_secs_f64()),
+        lookup_rows_per_second = rates.lookup_rows,
+        source_rows_per_second = rates.read_rows,
+        source_bytes_per_second = rates.read_bytes,
+        inserted_rows_per_second = rates.inserted_rows,
+        inserted_bytes_per_second = rates.inserted_bytes,
+        waves = numbers.waves,
+        chunks = numbers.chunks,
+        chunks_done = numbers.chunks_done,
+        chunks_failed = numbers.chunks_failed,
+        inserts_in_flight = numbers.inserts_in_flight,
+        retries = numbers.retries,
+        last_retry = figures.last_retry.as_ref().map(|(_, reason)| reason),
+        memory_bytes = figures.memory,
+        memory_limit_bytes = figures.memory_limit,
+        queued_bytes = numbers.queued_bytes,
+        bottleneck = figures.bottleneck.map(Stage::name),
+        parts = figures.server.parts.as_ref().map(|parts| parts.parts),
+        merges = figures.server.merges,
+        server_memory_used_bytes = figures.server.memory_used,
+        server_memory_total_bytes = figures.server.memory_total,
+        replica_delay_seconds = figures.server.replica_delay_seconds,
+        waiting = (!figures.waiting.is_empty()).then(|| figures.waiting.join("; ")),
+        "progress"
+    );
 }

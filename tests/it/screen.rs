@@ -174,7 +174,7 @@ fn a_terminal_that_is_resized_shows_one_screen() {
         screen
             .text()
             .iter()
-            .any(|line| line.starts_with("  waiting: rows from the server for 1 chunk"))
+            .any(|line| line.starts_with("  waiting: rows of 1 chunk from the server"))
     });
     for columns in [60, 120, 40, 80] {
         running.resize(columns);

@@ -216,7 +216,7 @@ fn without_a_terminal_progress_is_a_line_now_and_then() {
         "rows of 1,960 (",
         "0 retries",
         "read is the bottleneck",
-        "waiting: rows from the server for 1 chunk, none came for ",
+        "waiting: rows of 1 chunk from the server, none received for ",
     ] {
         assert!(lines[0].contains(part), "{part} in {lines:?}");
     }
@@ -233,7 +233,7 @@ fn without_a_terminal_progress_is_a_line_now_and_then() {
         (&"stream".into(), &1960.into(), &"read".into())
     );
     assert!(
-        progress[0]["waiting"].as_str().unwrap().starts_with("rows from the server"),
+        progress[0]["waiting"].as_str().unwrap().starts_with("rows of 1 chunk from the server"),
         "{progress:?}"
     );
     let silent = orders.tool().arg("--no-progress").run().expect(0);
