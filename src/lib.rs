@@ -30,7 +30,7 @@
 //!
 //! Beside them, [`units`] says how numbers are written for people.
 //!
-//! Lower rooms know nothing of upper ones. ARCHITECTURE.md follows a row through them.
+//! Lower rooms know nothing of upper ones. docs/dev/architecture.md follows a row through them.
 //!
 //! # A job from Rust
 //!

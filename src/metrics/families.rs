@@ -1,4 +1,4 @@
-//! All figures, each with its name, its kind and what it means. README has the same in a table, and
+//! All figures, each with its name, its kind and what it means. docs/reference/metrics.md has the same in a table, and
 //! `grafana/` shows them; tests hold the three together.
 //!
 //! Names and units follow Prometheus's [conventions](https://prometheus.io/docs/practices/naming/):

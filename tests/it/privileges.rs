@@ -1,4 +1,4 @@
-//! Users with exactly the rights that README lists, and what is said where one of them is missing.
+//! Users with exactly the rights that docs/reference/grants.md lists, and what is shown where one of them is missing.
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,20 +14,20 @@ const PARTITION: &str = "202511";
 const CONFIG: &str = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
     </access_control_improvements></clickhouse>";
 
-/// The grants of README, as (user, grant).
+/// The grants of that page, as (user, grant).
 fn grants() -> Vec<(String, String)> {
-    let readme =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/grants.md");
+    let page = std::fs::read_to_string(page).unwrap();
     let grant = |line: &str| {
         let (grant, user) = line.strip_prefix("GRANT ")?.strip_suffix(';')?.rsplit_once(" TO ")?;
         Some((user.to_owned(), grant.to_owned()))
     };
-    let grants: Vec<_> = readme.lines().filter_map(grant).collect();
+    let grants: Vec<_> = page.lines().filter_map(grant).collect();
     assert!(KINDS.iter().all(|kind| grants.iter().any(|(user, _)| user == kind)), "{grants:?}");
     grants
 }
 
-/// The users of README.
+/// The users of that page.
 const KINDS: [&str; 4] = ["reader", "writer", "verifier", "repairer"];
 
 /// Each user with its grants; and for each grant a user of the same kind who lacks it, named
@@ -182,7 +182,7 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
         // Runs before this one have created the tables.
         "TABLE ENGINE ON ReplacingMergeTree" => (&["run"], 0, &["done: "]),
         other => {
-            panic!("README lists the grant {other}, and nothing says what its absence leads to")
+            panic!("the page lists the grant {other}, and nothing says what its absence leads to")
         }
     }
 }
@@ -276,7 +276,7 @@ fn each_right_that_is_missing_for_verify_and_repair_is_named() {
         spoil(&server);
         let found = WITHOUT.iter().find(|(whose, what, ..)| (*whose, *what) == (&**kind, &**grant));
         let (.., code, words) = found.unwrap_or_else(|| {
-            panic!("README lists {grant} for {kind}, and nothing says what its absence leads to")
+            panic!("the page lists {grant} for {kind}, and nothing says what its absence leads to")
         });
         let arguments: &[&str] =
             if kind == "verifier" { &["verify"] } else { &["repair", "--remove"] };

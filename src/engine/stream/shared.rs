@@ -60,7 +60,7 @@ pub const DEFAULT_BATCH_ROWS: u64 = 100_000;
 /// A row that is longer than this is taken for a broken stream, unless said otherwise.
 const MAX_ROW_BYTES: usize = 1 << 30;
 
-/// What an insert takes of the server's memory (measured, see ARCHITECTURE.md): 2.7 times the bytes
+/// What an insert takes of the server's memory (measured, see docs/dev/performance.md): 2.7 times the bytes
 /// of its batch, and for a part that is [wide] the buffers of its files, which are about 8 MiB a
 /// column in a table of events, and less where no column is a map.
 ///

@@ -1,4 +1,4 @@
-//! README's queries of the ledger are taken by a server, and say what is so.
+//! A server accepts the queries of docs/reference/ledger.md, and they return what is so.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,9 @@ const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The queries by the words of the comments above them, about the partition of the tests.
 fn queries() -> BTreeMap<String, String> {
-    let readme =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## The ledger\n").expect("README has the section");
-    let (section, _) = section.split_once("\n## ").expect("another section follows");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/ledger.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, section) = page.split_once("\n## Queries\n").expect("the page has the section");
     let blocks = section
         .split("```sql\n")
         .skip(1)
@@ -55,7 +54,7 @@ fn the_queries_of_the_readme_say_what_is_so() {
     assert!(process::wait_until(SOON, waited), "a run that waits says so in the ledger");
     let mut queries = queries();
     let mut query = |words: &str| {
-        queries.remove(words).unwrap_or_else(|| panic!("README has no query {words:?}"))
+        queries.remove(words).unwrap_or_else(|| panic!("the page has no query {words:?}"))
     };
     let at_it = query("Who is at it.");
     let process = format!("SELECT groupArray((partition_id, pid)) FROM ({at_it})");

@@ -1,4 +1,4 @@
-//! README's table and the dashboard name what is exported, and nothing else.
+//! The table of docs/reference/metrics.md and the dashboard name what is exported, and nothing else.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,10 +41,10 @@ fn texts<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
     }
 }
 
-/// README names every stage that a task can be at, and nothing else.
+/// The table names every stage that a task can be at, and nothing else.
 fn stages_are_named(exported: &Exposition) {
-    let readme = file("README.md");
-    let row = readme
+    let page = file("docs/reference/metrics.md");
+    let row = page
         .lines()
         .find(|line| line.starts_with("| `clickhouse_backfill_stage_seconds_total`"))
         .unwrap();
@@ -63,9 +63,9 @@ fn the_table_and_the_dashboard_are_what_is_exported() {
     let exported = exported();
     let all = exported.names();
     let documented: BTreeSet<_> = {
-        let readme = file("README.md");
+        let page = file("docs/reference/metrics.md");
         let rows: Vec<_> =
-            readme.lines().filter(|line| line.starts_with("| `clickhouse_backfill_")).collect();
+            page.lines().filter(|line| line.starts_with("| `clickhouse_backfill_")).collect();
         for row in &rows {
             let cells: Vec<_> = row.split(" | ").collect();
             let name = cells[0].trim_start_matches("| ").trim_matches('`');
@@ -77,7 +77,7 @@ fn the_table_and_the_dashboard_are_what_is_exported() {
         }
         rows.iter().flat_map(|row| names(row)).collect()
     };
-    assert_eq!(documented, all, "README's table against what is exported");
+    assert_eq!(documented, all, "the table against what is exported");
     stages_are_named(&exported);
 
     let dashboard: Value = serde_json::from_str(&file("grafana/clickhouse-backfill.json"))
