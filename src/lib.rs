@@ -58,5 +58,6 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod report;
+pub mod stop;
 pub mod units;
 pub mod verify;

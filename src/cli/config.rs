@@ -6,8 +6,9 @@ use super::arguments::{FormatChoice, RunArguments, ThroughputArguments, WhatArgu
 use super::failure::Failure;
 use super::fault_arguments::FaultArguments;
 use super::resources::Resources;
-use crate::engine::stream::{Patience, PipelineOptions, RetryPolicy, RowFormat, Stop};
+use crate::engine::stream::{Patience, PipelineOptions, RetryPolicy, RowFormat};
 use crate::job::{BindOptions, BoundJob};
+use crate::stop::Stop;
 
 /// What the command line changes of the job.
 pub(super) fn bind_options(arguments: &WhatArguments) -> BindOptions {

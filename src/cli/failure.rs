@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use super::interruptible::INTERRUPTED;
 use crate::clickhouse::{Error as ServerError, TableName, TlsProblem, quote_literal};
-use crate::engine::stream::{PipelineError, RepeatsError, Stop};
+use crate::engine::stream::{PipelineError, RepeatsError};
 use crate::job::JobError;
 use crate::plan::PlanError;
+use crate::stop::Stop;
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use tokio::runtime::Runtime;
 
 use super::failure::Failure;
 use super::signals::second_signal;
-use crate::engine::stream::Stop;
 use crate::progress::Terminal;
+use crate::stop::Stop;
 
 /// What a supervisor takes for "interrupted by a signal".
 pub(super) const INTERRUPTED: u8 = 130;

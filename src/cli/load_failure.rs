@@ -2,10 +2,11 @@
 
 use super::failure::Failure;
 use super::plan::forbidden;
-use crate::engine::stream::{PipelineError, Stop};
+use crate::engine::stream::PipelineError;
 use crate::ledger::LedgerError;
 use crate::load::LoadError;
 use crate::plan::PlanError;
+use crate::stop::Stop;
 
 /// The same before a row has moved: what fails after the first signal is no failure, unless others
 /// have taken over.

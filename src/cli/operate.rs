@@ -10,9 +10,10 @@ use super::session::Opened;
 use crate::control::monitor::Watched;
 use crate::control::socket::{ControlSocket, default_path, listen};
 use crate::control::{Control, MaxParts, Subject, ThrottleQuery, Watch, Wishes, local_zone, watch};
-use crate::engine::stream::{Counters, Stop, Throttle};
+use crate::engine::stream::{Counters, Throttle};
 use crate::plan::Partition;
 use crate::progress::Terminal;
+use crate::stop::Stop;
 use crate::units::{counted, duration, row_rate};
 
 /// Lasts as long as the run.

@@ -16,13 +16,12 @@ use super::session::{Session, open_patiently};
 use super::verify::{DIFFERENT, KEEPING, failure, finished, keep, options, showing, state_file};
 use super::verify_arguments::RepairArguments;
 use super::{comparison, config, logging, summary_file};
-use crate::engine::stream::{
-    Counters, Outcome, Phase, Pipeline, PipelineOptions, Stop, Throttle, Work,
-};
+use crate::engine::stream::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
 use crate::load::new_id;
 use crate::preflight::Preflight;
 use crate::progress::{Shown, Terminal, count, counted, show};
+use crate::stop::Stop;
 use crate::verify::{Removal, Report, Verifier, VerifyOptions, VerifyProgress};
 
 /// What was found, done and found again. Its field names are a contract with scripts.

@@ -18,7 +18,7 @@ use super::session::{Session, open_patiently};
 use super::telling::Telling;
 use super::{config, describe, logging, sample, summary_file};
 use crate::control::{Control, Wishes};
-use crate::engine::stream::{Counters, Phase, PipelineOptions, Sampler, Stop};
+use crate::engine::stream::{Counters, Phase, PipelineOptions, Sampler};
 use crate::ledger::Slot;
 use crate::load::{
     ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare,
@@ -26,6 +26,7 @@ use crate::load::{
 use crate::metrics::{Observed, RunInfo};
 use crate::plan::{Partition, PlanOptions};
 use crate::progress::{Shown, Status, Summary, Terminal, count, memory_bytes, show};
+use crate::stop::Stop;
 
 /// Runs the command to its end.
 pub(super) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {

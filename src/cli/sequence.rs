@@ -14,11 +14,11 @@ use super::session::{Opened, open_patiently};
 use super::telling::Telling;
 use super::{config, summary_file};
 use crate::clickhouse::{TableName, error_chain};
-use crate::engine::stream::Stop;
 use crate::ledger::{Ledger, LoadStatus};
 use crate::load::{load_key, new_id};
 use crate::plan::{Months, Partition, partitions};
 use crate::progress::{Status, Summary, counted, duration};
+use crate::stop::Stop;
 
 /// What became of all partitions. Its field names are a contract with scripts.
 #[derive(Debug, Serialize)]

@@ -10,9 +10,10 @@ use super::failure::{End, Failure, connecting};
 use super::resources::{Resources, resources};
 use super::server_arguments::ServerArguments;
 use crate::clickhouse::{Connection, Servers};
-use crate::engine::stream::{Patience, RetryPolicy, Stop};
+use crate::engine::stream::{Patience, RetryPolicy};
 use crate::job::{BoundJob, bind, load};
 use crate::plan::{Partition, Plan, PlanOptions, plan};
+use crate::stop::Stop;
 
 /// A job that is held against its tables.
 #[derive(Clone)]

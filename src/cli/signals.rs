@@ -2,8 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::engine::stream::Stop;
 use crate::progress::Terminal;
+use crate::stop::Stop;
 
 /// The signals that ask a process to end.
 struct Signals {

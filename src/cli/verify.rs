@@ -17,12 +17,13 @@ use super::server_arguments::ServerArguments;
 use super::verify_arguments::{CompareArguments, VerifyArguments};
 use super::{comparison, config, connect, logging, summary_file};
 use crate::clickhouse::{Error as ServerError, Servers, error_chain};
-use crate::engine::stream::{RetryPolicy, Stop};
+use crate::engine::stream::RetryPolicy;
 use crate::job::{BoundJob, bind, load};
 use crate::ledger::{Ledger, LoadRecord, Verification};
 use crate::load::new_id;
 use crate::plan::{DEFAULT_CHUNK_ROWS, MemoryDemand, MemoryPlan, Partition, Plan, PlanOptions};
 use crate::progress::{Terminal, count, counted};
+use crate::stop::Stop;
 use crate::verify::{Report, Verifier, VerifyError, VerifyOptions, VerifyProgress};
 
 /// What happens at the first signal.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::socket::{Answer, Request, answer};
 use super::{Control, Rules, Subject, Wishes};
-use crate::engine::stream::{Concurrency, Counters, Limits, Stop, Throttle};
+use crate::engine::stream::{Concurrency, Counters, Limits, Throttle};
+use crate::stop::Stop;
 
 /// Any lines, said one after the other to a run that has no reason to do anything else, are
 /// answered in one line each: with what the run is afterwards, or with why nothing was changed. Any

@@ -10,7 +10,8 @@ use super::setting::{Setting, SettingError};
 use super::status::Subject;
 use super::wishes::Wishes;
 use crate::control::monitor::Sample;
-use crate::engine::stream::{Counters, Limits, Stop, Throttle};
+use crate::engine::stream::{Counters, Limits, Throttle};
+use crate::stop::Stop;
 
 /// One run, for all who watch it or say what it is to do. Shared as an [`Arc`].
 #[derive(Debug)]

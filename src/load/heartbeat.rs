@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::engine::stream::Stop;
 use crate::ledger::{HeldClaim, LedgerError, SILENCE, in_time};
+use crate::stop::Stop;
 
 /// The task that says that this process lives. It ends when this is dropped.
 pub(super) struct Heartbeat {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout_at;
 
-use crate::engine::stream::{ChunkOutcome, ChunkReport, Stop};
+use crate::engine::stream::{ChunkOutcome, ChunkReport};
 use crate::ledger::{ChunkRecord, ChunkStatus, Ledger, LedgerError, Timestamp, persist};
 use crate::plan::Chunk;
+use crate::stop::Stop;
 
 /// Chunks that end within so long of each other are written together.
 const TOGETHER: Duration = Duration::from_millis(500);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clickhouse::Servers;
-use crate::engine::stream::{Counters, Patience, PipelineOptions, Sampler, Stop, Throttle};
+use crate::engine::stream::{Counters, Patience, PipelineOptions, Sampler, Throttle};
 use crate::job::BoundJob;
 use crate::ledger::{LedgerLocation, Slot};
 use crate::plan::{Partition, PlanOptions};
+use crate::stop::Stop;
 
 /// What is filled, and how.
 pub struct LoadRequest {

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use super::bottleneck::{Idle, Stage, StageSampler, Tasks, waiting_reasons};
 use super::memory::memory_bytes;
 use crate::control::monitor::Sample;
-use crate::engine::stream::{Counters, Phase, Snapshot, Stop, Throttle};
+use crate::engine::stream::{Counters, Phase, Snapshot, Throttle};
+use crate::stop::Stop;
 
 /// How far back the rate of a stage looks.
 const RATE_WINDOW: Duration = Duration::from_secs(15);

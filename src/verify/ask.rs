@@ -2,8 +2,9 @@
 //! pieces where a piece does not fit.
 
 use crate::clickhouse::{Connection, Error as ServerError, Servers, Settings, TableName};
-use crate::engine::stream::{Decision, RetryPolicy, Stop};
+use crate::engine::stream::{Decision, RetryPolicy};
 use crate::job::statements::{Bucket, Scope};
+use crate::stop::Stop;
 
 use super::VerifyError;
 

@@ -16,10 +16,11 @@ use super::side::{Buckets, Queries, Share};
 use super::state::{Progress, State, StateFile};
 use super::sums::Sums;
 use crate::clickhouse::{Servers, TableName};
-use crate::engine::stream::{RetryPolicy, Stop};
+use crate::engine::stream::RetryPolicy;
 use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
+use crate::stop::Stop;
 
 /// About so many rows share a group of keys, …
 const ROWS_A_BUCKET: u64 = 1000;

@@ -10,10 +10,10 @@ use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::clickhouse::ErrorClass;
 use crate::engine::stream::{
-    Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Stop, Throttle,
-    repeats,
+    Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Throttle, repeats,
 };
 use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
+use crate::stop::Stop;
 
 /// All checks ask at once, which is more than some users may.
 const ATTEMPTS: u32 = 50;

@@ -86,7 +86,8 @@ mod tests {
 
     use super::*;
     use crate::control::{Subject, Wishes};
-    use crate::engine::stream::{Concurrency, Counters, Stop, Throttle};
+    use crate::engine::stream::{Concurrency, Counters, Throttle};
+    use crate::stop::Stop;
 
     fn control() -> Arc<Control> {
         let throttle = Throttle::new(Concurrency::Fixed(2), Concurrency::Fixed(3));

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::retry::{Decision, RetryPolicy, milliseconds};
-use super::stop::Stop;
 use crate::clickhouse::Error as ServerError;
+use crate::stop::Stop;
 
 /// Between two questions to a server that cannot be reached, at first; the pause doubles up to the
 /// longest.

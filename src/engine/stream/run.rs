@@ -16,11 +16,12 @@ use super::sweep::sweep;
 use super::throttle::Throttle;
 use super::wave::{Next, WaveContext};
 use super::work::Work;
-use super::{Counters, Phase, Sampler, Stop};
+use super::{Counters, Phase, Sampler};
 use crate::clickhouse::{Connection, Servers};
 use crate::job::BoundJob;
 use crate::job::statements;
 use crate::plan::Plan;
+use crate::stop::Stop;
 
 /// A plan that is ready to run.
 pub struct Pipeline {

@@ -10,10 +10,11 @@ use super::late::Advice;
 use super::outage::Gate;
 use super::rows::RowFormat;
 use super::throttle::Throttle;
-use super::{Counters, RetryPolicy, Stop};
+use super::{Counters, RetryPolicy};
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::job::{BoundJob, statements};
 use crate::plan::{LateMemory, MemoryPlan};
+use crate::stop::Stop;
 
 /// How a pipeline works.
 #[derive(Clone, Debug)]

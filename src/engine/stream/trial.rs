@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{Counters, Pipeline, PipelineError, PipelineOptions, Stop, Throttle, Work};
+use super::{Counters, Pipeline, PipelineError, PipelineOptions, Throttle, Work};
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
 use crate::plan::Plan;
+use crate::stop::Stop;
 
 /// Smaller batches than a run's, so that a few seconds see many of them.
 const BATCH_ROWS: u64 = 20_000;
