@@ -10,7 +10,7 @@ use super::hook_arguments::Event;
 use super::hooks::{Told, run_hooks};
 use super::interruptible::INTERRUPTED;
 use super::telling::{Telling, status_of};
-use crate::metrics::{Observed, RunState};
+use crate::metrics::{ObservedRun, ObservedState};
 use crate::plan::Partition;
 use crate::progress::{Status, Summary};
 
@@ -18,7 +18,7 @@ use crate::progress::{Status, Summary};
 pub(super) struct Course<'a> {
     telling: &'a Telling<'a>,
     partition: String,
-    observed: Option<Arc<Observed>>,
+    observed: Option<Arc<ObservedRun>>,
     /// Hooks that are run while rows move.
     beginning: Option<JoinHandle<()>>,
     summary: Option<Summary>,
@@ -36,7 +36,7 @@ impl<'a> Course<'a> {
     }
 
     /// The run is planned, and rows are about to move.
-    pub fn begin(&mut self, run: Observed) {
+    pub fn begin(&mut self, run: ObservedRun) {
         let run = Arc::new(run);
         if let Some(exporter) = &self.telling.exporter {
             exporter.observe(run.clone());
@@ -65,9 +65,9 @@ impl<'a> Course<'a> {
     pub fn summarize(&mut self, summary: Summary) {
         if let Some(run) = &self.observed {
             run.ended(match summary.status {
-                Status::Completed => RunState::Completed,
-                Status::Failed => RunState::Failed,
-                Status::Interrupted => RunState::Interrupted,
+                Status::Completed => ObservedState::Completed,
+                Status::Failed => ObservedState::Failed,
+                Status::Interrupted => ObservedState::Interrupted,
             });
         }
         self.summary = Some(summary);

@@ -23,7 +23,7 @@ use crate::ledger::Slot;
 use crate::load::{
     ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare,
 };
-use crate::metrics::{Observed, RunInfo};
+use crate::metrics::{ObservedRun, RunInfo};
 use crate::plan::{Partition, PlanOptions};
 use crate::progress::{Shown, Status, Summary, Terminal, count, memory_bytes, show};
 use crate::stop::Stop;
@@ -211,7 +211,7 @@ pub(super) async fn fill(
         worker: arguments.ledger.worker.to_string(),
         memory_limit_bytes: session.plan.memory.total,
     };
-    course.begin(Observed::new(info, operation.control.clone()));
+    course.begin(ObservedRun::new(info, operation.control.clone()));
 
     let work = async {
         let ran = load.run().await;

@@ -1,65 +1,74 @@
-//! What serves and writes the figures for as long as the process runs.
+//! Serves a run's metrics on a port and writes them to a file, until it is dropped.
 
+use std::convert::Infallible;
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::families;
-use super::file::MetricsFile;
-use super::observed::Observed;
-use super::server;
+use super::observed::ObservedRun;
 
-/// Between two versions of the file; collectors are usually scraped every 15 s.
-const EVERY: Duration = Duration::from_secs(10);
+/// Interval between two writes of the file; collectors are usually scraped every 15 s.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The run that is observed, once there is one.
+/// The observed run, once there is one.
 #[derive(Clone, Default)]
-pub(super) struct Current(Arc<Mutex<Option<Arc<Observed>>>>);
+struct CurrentRun(Arc<Mutex<Option<Arc<ObservedRun>>>>);
 
-impl Current {
-    /// The figures of this moment.
-    pub fn text(&self) -> String {
+impl CurrentRun {
+    /// The metrics as text.
+    fn text(&self) -> String {
         let run = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         families::text(run.as_deref())
     }
 }
 
-/// Serves and writes the figures until it is dropped.
+/// Serves and writes metrics until it is dropped.
 pub struct Exporter {
-    current: Current,
+    current: CurrentRun,
     address: Option<SocketAddr>,
     file: Option<Arc<MetricsFile>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// Figures that cannot be exported as was asked for.
+/// Why metrics cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
-    /// The port is taken, or the address is not this machine's.
-    #[error("metrics cannot be served on {address}")]
+    /// The port is in use, or the address does not belong to this machine.
+    #[error("cannot serve metrics on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The system's words.
-        source: std::io::Error,
+        /// The error of the operating system.
+        source: io::Error,
     },
     /// The file cannot be written.
-    #[error("metrics cannot be written to {}", path.display())]
+    #[error("cannot write metrics to {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// The system's words.
-        source: std::io::Error,
+        /// The error of the operating system.
+        source: io::Error,
     },
 }
 
 impl Exporter {
-    /// Begins to listen and writes the file for the first time, so that what cannot be done is
-    /// known before anything else is.
+    /// Listens on the port and writes the file once, so that a wrong address or path is reported
+    /// before the run begins.
     ///
     /// # Errors
     /// [`MetricsError`].
@@ -67,16 +76,16 @@ impl Exporter {
         listen: Option<SocketAddr>,
         file: Option<&Path>,
     ) -> Result<Self, MetricsError> {
-        let current = Current::default();
+        let current = CurrentRun::default();
         let file = file.map(|path| MetricsFile::new(path, current.clone()));
         let mut exporter =
             Self { current: current.clone(), address: None, file, tasks: Vec::new() };
         if let Some(address) = listen {
-            let listener = server::listen(address)
+            let listener = TcpListener::bind(address)
                 .await
                 .map_err(|source| MetricsError::Listen { address, source })?;
             exporter.address = listener.local_addr().ok();
-            exporter.tasks.push(tokio::spawn(server::serve(listener, current)));
+            exporter.tasks.push(tokio::spawn(serve(listener, current)));
         }
         exporter.write().await?;
         if let Some(file) = &exporter.file {
@@ -85,17 +94,17 @@ impl Exporter {
         Ok(exporter)
     }
 
-    /// Where it is listened, with the port that the system chose where none was given.
+    /// The listening address, with the port that the system chose if port 0 was requested.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// From now on the figures are this run's.
-    pub fn observe(&self, run: Arc<Observed>) {
+    /// Exports the metrics of this run from now on.
+    pub fn observe(&self, run: Arc<ObservedRun>) {
         *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
     }
 
-    /// Writes the file now, as at the end of a run, if there is one.
+    /// Writes the file, if there is one, without waiting for the next interval.
     ///
     /// # Errors
     /// [`MetricsError::File`].
@@ -114,7 +123,7 @@ impl Drop for Exporter {
 }
 
 async fn rewrite(file: Arc<MetricsFile>) {
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval(WRITE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
     let mut failing = false;
@@ -122,12 +131,142 @@ async fn rewrite(file: Arc<MetricsFile>) {
         ticks.tick().await;
         match file.rewrite().await {
             Ok(()) => failing = false,
-            // A full disk is said once, and the run goes on.
+            // Logged once per series of failures: a full disk must not fill the log.
             Err(error) if !failing => {
                 failing = true;
-                tracing::warn!(path = %file.path.display(), %error, "metrics cannot be written; the run is not affected");
+                tracing::warn!(path = %file.path.display(), %error, "cannot write metrics; the run continues");
             }
             Err(_) => {}
         }
+    }
+}
+
+/// The file for the textfile collector.
+struct MetricsFile {
+    path: PathBuf,
+    current: CurrentRun,
+    /// Held during a write.
+    writing: Mutex<()>,
+}
+
+impl MetricsFile {
+    fn new(path: &Path, current: CurrentRun) -> Arc<Self> {
+        Arc::new(Self { path: path.to_owned(), current, writing: Mutex::default() })
+    }
+
+    /// Replaces the file with the current metrics.
+    async fn rewrite(self: &Arc<Self>) -> io::Result<()> {
+        let file = self.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let _alone = file.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            // Read under the lock, so that the last writer has the newest values.
+            replace(&file.path, &file.current.text())
+        });
+        written.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+}
+
+/// Replaces the file atomically. The temporary file's name does not end in `.prom`, so that the
+/// collector ignores it.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = path.with_file_name(name);
+    let replaced = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    if replaced.is_err() {
+        // The first failure is the one to report.
+        let _ = fs::remove_file(&beside);
+    }
+    replaced
+}
+
+/// Most requests that are answered at a time; further connections are closed.
+const MAX_CONNECTIONS: usize = 16;
+/// Time within which the head of a request must arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time within which a client must have read the response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of a request's head; the least that hyper allows.
+const MAX_HEAD_BYTES: usize = 8192;
+/// Pause after a failure to accept a connection, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves the page until it is dropped. Slow, wrong and too many requests are cut off.
+async fn serve(listener: TcpListener, current: CurrentRun) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a connection for metrics");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
+        let current = current.clone();
+        tokio::spawn(async move {
+            if timeout(RESPONSE_TIMEOUT, answer(stream, current)).await.is_err() {
+                tracing::debug!("a request for metrics timed out");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Serves one request of a connection.
+async fn answer(stream: TcpStream, current: CurrentRun) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = respond(request.method(), request.uri().path(), &current);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
+        .max_buf_size(MAX_HEAD_BYTES);
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "a request for metrics failed");
+    }
+}
+
+fn respond(method: &Method, path: &str, current: &CurrentRun) -> Response<String> {
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+    let (status, kind, body) = match (method, path) {
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, TEXT, current.text()),
+        (&Method::GET | &Method::HEAD, "/") => {
+            (StatusCode::OK, PLAIN, format!("{}: /metrics\n", env!("CARGO_PKG_NAME")))
+        }
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, PLAIN, "metrics are at /metrics\n".to_owned())
+        }
+        _ => (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned()),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_stays_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backfill.prom");
+        replace(&path, "a long first content\n").unwrap();
+        replace(&path, "short\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "short\n");
+        fs::create_dir(folder.path().join("taken.prom")).unwrap();
+        assert!(replace(&folder.path().join("taken.prom"), "x").is_err());
+        assert!(replace(&folder.path().join("missing").join("x.prom"), "x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

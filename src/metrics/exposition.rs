@@ -3,42 +3,42 @@
 
 use std::fmt::{Display, Write};
 
-/// What kind of figure a family has.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Only grows, and begins at 0 when the process does.
+    /// Only increases, from 0 at the start of the process.
     Counter,
-    /// Goes up and down.
+    /// Increases and decreases.
     Gauge,
-    /// Counts by size.
+    /// Counts by bucket.
     Histogram,
 }
 
-/// All families of one moment.
+/// The text under construction.
 #[derive(Debug)]
 pub(super) struct Exposition {
     text: String,
-    /// Labels that every sample has, ready to be written.
+    /// Labels of every sample, as text.
     common: String,
 }
 
-/// A family whose samples are being written.
+/// A metric family whose samples are being written.
 pub(super) struct Family<'a> {
     exposition: &'a mut Exposition,
     name: &'static str,
 }
 
-/// What every family's name begins with.
+/// The prefix of every family's name.
 const PREFIX: &str = "clickhouse_backfill_";
 
 impl Exposition {
-    /// Nothing yet. The labels will be on every sample.
+    /// An empty text. The labels are put on every sample.
     pub fn new(labels: &[(&str, &str)]) -> Self {
-        Self { text: String::with_capacity(16 << 10), common: written(labels) }
+        Self { text: String::with_capacity(16 << 10), common: label_text(labels) }
     }
 
-    /// Begins a family. Its name is written behind `clickhouse_backfill_`, and one without samples
-    /// is known all the same.
+    /// Begins a family; `clickhouse_backfill_` is put before its name. A family without samples is
+    /// listed too.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -51,7 +51,7 @@ impl Exposition {
         Family { exposition: self, name }
     }
 
-    /// All of it.
+    /// The finished text.
     pub fn finish(self) -> String {
         self.text
     }
@@ -70,7 +70,7 @@ impl Family<'_> {
         self.exposition.sample(self.name, "", "", value);
     }
 
-    /// The same, where it is known.
+    /// A sample without further labels, if the value is known.
     pub fn known(&mut self, value: Option<impl Display>) {
         if let Some(value) = value {
             self.value(value);
@@ -79,12 +79,12 @@ impl Family<'_> {
 
     /// A sample with labels.
     pub fn labelled(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
-        self.exposition.sample(self.name, "", &written(labels), value);
+        self.exposition.sample(self.name, "", &label_text(labels), value);
         self
     }
 
-    /// A histogram: how many were at most as large as each bound, beside those in the buckets
-    /// before, and how many were larger than all; and the sum of all.
+    /// A histogram: the number of observations in each bucket, by its upper bound, the number above
+    /// all bounds, and the sum of all observations.
     pub fn histogram(&mut self, buckets: &[(f64, u64)], larger: u64, sum: f64) {
         let mut total = 0;
         let bounds = buckets
@@ -93,15 +93,15 @@ impl Family<'_> {
             .chain([("+Inf".to_owned(), larger)]);
         for (bound, count) in bounds {
             total += count;
-            self.exposition.sample(self.name, "_bucket", &written(&[("le", &bound)]), total);
+            self.exposition.sample(self.name, "_bucket", &label_text(&[("le", &bound)]), total);
         }
         self.exposition.sample(self.name, "_sum", "", sum);
         self.exposition.sample(self.name, "_count", "", total);
     }
 }
 
-/// `name="value"`, with commas between several.
-fn written(labels: &[(&str, &str)]) -> String {
+/// `name="value"`, separated by commas.
+fn label_text(labels: &[(&str, &str)]) -> String {
     let escaped =
         |value: &str| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
     labels

@@ -1,4 +1,4 @@
-//! What is observed: a run by its handle, and what is known of it besides.
+//! The run that the metrics describe: its handle and what the handle does not know.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,91 +6,93 @@ use std::time::SystemTime;
 
 use crate::control::Control;
 
-/// What does not change while a run goes on, and its handle does not say.
+/// Constants of a run that its handle does not know.
 #[derive(Clone, Debug, Default)]
 pub struct RunInfo {
-    /// Which part of the load, such as `1/1`.
+    /// The share of the load that this process works on, such as `1/1`.
     pub worker: String,
-    /// The ceiling that was set for the process's memory, in bytes.
+    /// The process's memory limit in bytes.
     pub memory_limit_bytes: u64,
 }
 
-/// How far a run is.
+/// The state of an observed run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunState {
-    /// It goes on.
+pub enum ObservedState {
+    /// Work is in progress.
     Running,
-    /// Everything was done.
+    /// All work is done.
     Completed,
-    /// Something failed for good.
+    /// Some work failed and is not retried.
     Failed,
-    /// It was stopped.
+    /// The run was stopped.
     Interrupted,
 }
 
-/// A run that is observed.
-pub struct Observed {
+/// A run whose metrics are exported.
+pub struct ObservedRun {
     info: RunInfo,
     control: Arc<Control>,
     pub(super) began: SystemTime,
-    pub(super) greatest: Greatest,
-    state: Mutex<RunState>,
+    pub(super) sums: MonotonicSums,
+    state: Mutex<ObservedState>,
 }
 
-impl Observed {
-    /// A run that begins now.
+impl ObservedRun {
+    /// Observes a run that begins now.
     pub fn new(info: RunInfo, control: Arc<Control>) -> Self {
         Self {
             info,
             control,
             began: SystemTime::now(),
-            greatest: Greatest::default(),
-            state: Mutex::new(RunState::Running),
+            sums: MonotonicSums::default(),
+            state: Mutex::new(ObservedState::Running),
         }
     }
 
-    /// The handle on it.
+    /// The handle of the run.
     pub fn control(&self) -> &Control {
         &self.control
     }
 
-    /// What does not change while it goes on.
+    /// The constants of the run.
     pub fn info(&self) -> &RunInfo {
         &self.info
     }
 
-    /// Says how it ended.
-    pub fn ended(&self, state: RunState) {
+    /// Records how the run ended.
+    pub fn ended(&self, state: ObservedState) {
         *self.locked_state() = state;
     }
 
-    pub(super) fn state(&self) -> RunState {
+    pub(super) fn state(&self) -> ObservedState {
         *self.locked_state()
     }
 
-    fn locked_state(&self) -> MutexGuard<'_, RunState> {
+    fn locked_state(&self) -> MutexGuard<'_, ObservedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Sums that only grow, made of counters that are read one after the other: of an attempt that is
-/// given up at that moment, rows may be missing on both sides, and a counter that goes back looks
-/// like a process that was started again.
+/// Sums that never decrease.
+///
+/// Each is the sum of two counters that are read one after the other. When an attempt is discarded
+/// between the two reads, its rows are in neither; to Prometheus, a counter that decreases means
+/// that the process was restarted.
 #[derive(Debug, Default)]
-pub(super) struct Greatest {
-    pub inserted_rows: Peak,
-    pub source_rows: Peak,
-    pub source_bytes: Peak,
-    pub lookup_rows: Peak,
-    pub lookup_bytes: Peak,
+pub(super) struct MonotonicSums {
+    pub inserted_rows: MonotonicSum,
+    pub source_rows: MonotonicSum,
+    pub source_bytes: MonotonicSum,
+    pub lookup_rows: MonotonicSum,
+    pub lookup_bytes: MonotonicSum,
 }
 
-/// The greatest value so far.
+/// The greatest value so far of one sum.
 #[derive(Debug, Default)]
-pub(super) struct Peak(AtomicU64);
+pub(super) struct MonotonicSum(AtomicU64);
 
-impl Peak {
-    /// Notes the sum of these, and gives the greatest so far.
+impl MonotonicSum {
+    /// Records the sum of the two counters and returns the greatest sum so far.
     pub fn of(&self, one: u64, other: u64) -> u64 {
         let sum = one.saturating_add(other);
         self.0.fetch_max(sum, Ordering::Relaxed).max(sum)
