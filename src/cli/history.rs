@@ -14,7 +14,7 @@ use super::{comparison, connect};
 use crate::clickhouse::{Servers, TableName};
 use crate::job::load;
 use crate::load::new_id;
-use crate::report::history::{Filling, HistoryOptions, gather, text};
+use crate::report::history::{HistoryOptions, JobTables, gather, text};
 
 /// Prints the history.
 pub(super) fn history(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
@@ -56,10 +56,10 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
 }
 
 /// What this job fills, by its file alone: its tables need not be as it wants them.
-fn filling(job: &str, target_table: Option<&str>, servers: &Servers) -> Result<Filling, Failure> {
+fn filling(job: &str, target_table: Option<&str>, servers: &Servers) -> Result<JobTables, Failure> {
     let job = load(job)?;
     let target = target_table.unwrap_or(&job.target.table);
-    Ok(Filling {
+    Ok(JobTables {
         source: TableName::parse(&job.source.table, servers.source.endpoint().database())
             .to_string(),
         target: TableName::parse(target, servers.target.endpoint().database()).to_string(),

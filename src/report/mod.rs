@@ -1,8 +1,14 @@
-//! What people read afterwards: of one run ([`run`]), and of all partitions and what is missing
-//! between them ([`history`]).
+//! Reports of past work: of one load ([`run`]), and of all partitions and what is missing between
+//! them ([`history`]).
 //!
-//! Everything comes from the ledger and from the servers' own tables. Nothing here prints, and
-//! nothing is written.
+//! All data comes from the ledger and the servers' system tables. Nothing here prints or writes.
 
 pub mod history;
 pub mod run;
+
+use crate::ledger::Timestamp;
+
+/// A time to the second: `2025-11-20T14:46:40Z`.
+fn time_text(time: Timestamp) -> String {
+    format!("{}Z", time.to_string().chars().take(19).collect::<String>())
+}

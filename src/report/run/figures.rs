@@ -1,63 +1,65 @@
-//! All that a report says, as figures.
+//! The content of a report: all of its values, and the assessment that stands first.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::course::CoursePoint;
-use crate::ledger::{ChunkStatus, LoadStatus, Timestamp};
+use super::timeline::TimelinePoint;
+use crate::ledger::{ChunkStatus, LoadRecord, LoadStatus, Timestamp};
+use crate::progress::{count, counted};
+use crate::report::time_text;
 
-/// The figures of one run. The names of the fields are a contract: scripts read them from `report
-/// --format json`.
+/// The report of one load. Its field names are a contract: scripts read them from `report --format
+/// json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
-    /// When the report was made.
+    /// Creation time of the report.
     pub reported_at: Timestamp,
-    /// By which version of this program.
+    /// Name and version of the program that created it.
     pub reported_by: String,
-    /// What is to be said of it before all else.
-    pub verdict: Verdict,
-    /// What was filled, and how much of it is done.
+    /// The result in one line.
+    pub verdict: Assessment,
+    /// The load and its totals.
     pub load: LoadFigures,
-    /// The processes that worked on it, the first one first.
+    /// The processes that worked on it, by start time.
     pub processes: Vec<ProcessFigures>,
-    /// How it went; empty where no samples were kept.
-    pub course: Vec<CoursePoint>,
-    /// Its chunks, by their numbers.
+    /// Values over time; empty if no samples were recorded.
+    pub course: Vec<TimelinePoint>,
+    /// Its chunks by number.
     pub chunks: Vec<ChunkFigures>,
-    /// What fills each column of the target.
+    /// The expression of each target column.
     pub mapping: Vec<Column>,
-    /// What else decides the result: statements, settings, keys, engines.
+    /// The rest of the load's definition: statements, settings, keys, engines.
     pub definition: BTreeMap<String, String>,
-    /// What comparisons found, the newest first.
+    /// The results of `verify`, the newest first.
     pub verifications: Vec<VerificationFigures>,
 }
 
-/// In one line.
+/// The result of a load in one line.
 #[derive(Clone, Debug, Serialize)]
-pub struct Verdict {
-    /// How good it is.
-    pub level: VerdictLevel,
-    /// The words.
+pub struct Assessment {
+    /// Its level.
+    pub level: AssessmentLevel,
+    /// The result as text.
     pub text: String,
-    /// What to do next; empty where nothing is left.
+    /// What to do next; empty if nothing is left to do.
     pub next: String,
 }
 
-/// How good a verdict is.
+/// The level of an assessment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum VerdictLevel {
-    /// Everything was done, and compared.
+pub enum AssessmentLevel {
+    /// Completed and verified.
     Good,
-    /// Something is left to do.
+    /// Work or verification is left.
     Open,
-    /// Something is wrong.
+    /// A failure or a difference.
     Bad,
 }
 
-/// What was filled, and how much of it is done.
+/// A load and its totals.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadFigures {
     /// The load's identity.
@@ -70,70 +72,70 @@ pub struct LoadFigures {
     pub target: String,
     /// The partition's id.
     pub partition: String,
-    /// Whether it is the version that counts.
+    /// Whether it is the current load of its partition.
     pub is_current: bool,
-    /// How far it is, as the ledger has it.
+    /// Its state in the ledger.
     pub status: LoadStatus,
     /// Why it failed.
     pub error: String,
-    /// How many chunks it has.
+    /// Number of chunks.
     pub chunks: u64,
-    /// How many of them are completed.
+    /// Completed chunks.
     pub chunks_completed: u64,
-    /// How many of them failed.
+    /// Failed chunks.
     pub chunks_failed: u64,
-    /// Rows that an independent count of the source found.
+    /// Rows of the source by an independent count.
     pub rows_expected: Option<u64>,
-    /// Rows read, over all completed chunks.
+    /// Rows read by completed chunks.
     pub rows_read: u64,
-    /// Rows inserted, over all completed chunks.
+    /// Rows inserted by completed chunks.
     pub rows_inserted: u64,
-    /// Rows that found attributes inside the lookup's window.
+    /// Rows with attributes from inside the lookup window.
     pub matched: u64,
-    /// Rows that found them outside of it.
+    /// Rows with attributes from outside of it.
     pub matched_late: u64,
-    /// Rows that found none.
+    /// Rows without attributes.
     pub unmatched: u64,
-    /// Bytes inserted, over all completed chunks.
+    /// Bytes inserted by completed chunks.
     pub bytes_inserted: u64,
-    /// Batches acknowledged, over all completed chunks.
+    /// Batches acknowledged by completed chunks.
     pub batches: u64,
-    /// When it began.
+    /// Start time.
     pub started_at: Option<Timestamp>,
-    /// When it was completed; else, when something was last heard of it.
+    /// Completion time; before completion, the time of the last sign of life.
     pub ended_at: Option<Timestamp>,
-    /// From the one to the other, pauses included.
+    /// Time from start to end, including pauses.
     pub seconds: f64,
-    /// Rows inserted for each of these seconds.
+    /// Rows inserted per second of that time.
     pub rows_per_second: f64,
-    /// Statements that were tried again, over all processes.
+    /// Retried statements of all processes.
     pub retries: u64,
-    /// The version of this program that wrote the record.
+    /// Version of the program that wrote the record.
     pub tool_version: String,
-    /// The version of ClickHouse when it began.
+    /// Version of ClickHouse at the start.
     pub server_version: String,
 }
 
-/// One process that worked on it.
+/// A process that worked on the load.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProcessFigures {
     /// Its claim.
     pub claim_id: String,
-    /// Worker, host and process.
+    /// Worker, host and process id.
     pub worker: String,
-    /// Its first sample.
+    /// Time of its first sample.
     pub began_at: Option<Timestamp>,
-    /// Its last one.
+    /// Time of its last sample.
     pub ended_at: Option<Timestamp>,
-    /// Rows that it inserted.
+    /// Rows inserted.
     pub rows_inserted: u64,
-    /// Statements that it tried again.
+    /// Retried statements.
     pub retries: u64,
-    /// The most memory that it was seen to hold.
+    /// Peak memory among its samples.
     pub memory_bytes: Option<u64>,
     /// The slowest insert.
     pub insert_max_seconds: Option<f64>,
-    /// What it was started with.
+    /// Its settings.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -142,17 +144,17 @@ pub struct ProcessFigures {
 pub struct ChunkFigures {
     /// Its number, from 1.
     pub chunk: u64,
-    /// How far it is.
+    /// Its state.
     pub status: ChunkStatus,
-    /// From its first row to the last acknowledgement.
+    /// Time from its first row to its last acknowledgement.
     pub seconds: Option<f64>,
-    /// How often it was read again; 0 where nothing was in the way.
+    /// Number of repeated reads; 0 if the first one succeeded.
     pub retries: u64,
     /// Rows inserted.
     pub rows_inserted: u64,
     /// Bytes inserted.
     pub bytes_inserted: u64,
-    /// Who did it.
+    /// The process that completed it.
     pub worker: String,
     /// Its range as a predicate on the source.
     pub range: String,
@@ -160,7 +162,7 @@ pub struct ChunkFigures {
     pub error: String,
 }
 
-/// A column of the target and what fills it.
+/// A column of the target and its expression.
 #[derive(Clone, Debug, Serialize)]
 pub struct Column {
     /// Its name.
@@ -168,27 +170,99 @@ pub struct Column {
     /// Its type.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// The expression.
+    /// Its expression.
     pub expression: String,
 }
 
-/// What a comparison found.
+/// The result of one `verify`.
 #[derive(Clone, Debug, Serialize)]
 pub struct VerificationFigures {
-    /// When.
+    /// Time of the comparison.
     pub verified_at: Option<Timestamp>,
-    /// Whether the target was what the job makes of the source.
+    /// Whether the target was equal to the equivalent join.
     pub equal: bool,
-    /// Rows that the job makes.
+    /// Rows of the equivalent join.
     pub expected_rows: u64,
     /// Rows of the target.
     pub target_rows: u64,
-    /// Rows that differ.
+    /// Differing rows.
     pub differences: u64,
-    /// What was compared, where it was not all.
+    /// The compared share, if not all rows were compared.
     pub sample: String,
-    /// How long it took.
+    /// Duration.
     pub seconds: f64,
-    /// All that it found, as `verify --json` prints it; `null` where that cannot be read.
+    /// The complete result as `verify --json` prints it; `null` if unreadable.
     pub report: Value,
+}
+
+/// A time to the second, or `unknown`.
+pub(super) fn time_or_unknown(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "unknown".to_owned(), time_text)
+}
+
+/// The next step of an unfinished load.
+const RESUME: &str = "Run the same command again to complete the remaining chunks.";
+
+/// Assesses a load and the last comparison of it.
+pub(super) fn assess(
+    load: &LoadRecord,
+    at_work: bool,
+    verifications: &[VerificationFigures],
+) -> Assessment {
+    let say = |level, text: String, next: &str| Assessment { level, text, next: next.to_owned() };
+    if !load.is_current {
+        return say(AssessmentLevel::Open, "Superseded by a later load.".to_owned(), "");
+    }
+    let (done, of) = (count(load.chunks_completed), count(load.chunks));
+    match load.status {
+        LoadStatus::Completed => completed(verifications),
+        _ if at_work => {
+            say(AssessmentLevel::Open, format!("In progress: {done} of {of} chunks completed."), "")
+        }
+        LoadStatus::Failed => {
+            say(AssessmentLevel::Bad, format!("Failed: {done} of {of} chunks completed."), RESUME)
+        }
+        LoadStatus::Interrupted => say(
+            AssessmentLevel::Open,
+            format!("Interrupted: {done} of {of} chunks completed."),
+            RESUME,
+        ),
+        LoadStatus::Started => say(
+            AssessmentLevel::Bad,
+            format!(
+                "Killed: the process ended without recording a state; {done} of {of} chunks completed."
+            ),
+            RESUME,
+        ),
+    }
+}
+
+fn completed(verifications: &[VerificationFigures]) -> Assessment {
+    let say = |level, text: String, next: &str| Assessment { level, text, next: next.to_owned() };
+    match verifications.first() {
+        None => say(
+            AssessmentLevel::Open,
+            "Completed: an independent count of the source agrees. Not verified yet.".to_owned(),
+            "`verify` compares every column of every row with the equivalent join.",
+        ),
+        Some(last) if !last.equal => say(
+            AssessmentLevel::Bad,
+            format!(
+                "Completed, but `verify` found {} that {}.",
+                counted(last.differences, "row"),
+                if last.differences == 1 { "differs" } else { "differ" }
+            ),
+            "`repair` fills the affected chunks again.",
+        ),
+        Some(last) if last.sample.is_empty() => say(
+            AssessmentLevel::Good,
+            "Completed and verified: the target equals the equivalent join.".to_owned(),
+            "",
+        ),
+        Some(last) => say(
+            AssessmentLevel::Good,
+            format!("Completed and partly verified ({}): no row differs.", last.sample),
+            "",
+        ),
+    }
 }

@@ -1,51 +1,50 @@
-//! Putting a report together from the ledger.
+//! Reads a report from the ledger.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::course::course;
 use super::figures::{
-    ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, VerificationFigures,
+    ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, VerificationFigures, assess,
 };
-use super::verdict::verdict;
+use super::timeline::timeline;
 use crate::ledger::{
     ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, Timestamp, Verification,
 };
 
-/// What is reported.
+/// What to report.
 #[derive(Clone, Debug)]
 pub struct ReportOptions {
-    /// Which load.
+    /// The load's partition and tables.
     pub key: LoadKey,
-    /// This version of it; `None` for the one that counts.
+    /// The load; `None` for the current one.
     pub run_id: Option<String>,
-    /// The target's columns in the order in which they are shown; others follow.
+    /// The target's columns in the order of the report; others follow.
     pub columns: Vec<String>,
-    /// A claim of another host without heartbeats for so long is taken for dead.
+    /// Age of the last heartbeat after which a claim of another host is dead.
     pub claim_timeout: Duration,
 }
 
-/// A report that there cannot be.
+/// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum GatherError {
-    /// Nothing is recorded.
-    #[error("the ledger, {ledger}, knows of no load of {key}")]
+    /// The ledger has no load of this partition.
+    #[error("the ledger, {ledger}, has no load of {key}")]
     Unknown {
-        /// Where it is.
+        /// Its location.
         ledger: String,
         /// Which load.
         key: Box<LoadKey>,
     },
-    /// Of this partition, but not this run.
-    #[error("the ledger knows of no run {run_id} of {key}; it knows {}", known.join(", "))]
+    /// The ledger has other loads of this partition.
+    #[error("the ledger has no run {run_id} of {key}; it has {}", known.join(", "))]
     UnknownRun {
-        /// The one that was asked for.
+        /// The requested run.
         run_id: String,
         /// Which load.
         key: Box<LoadKey>,
-        /// The runs that there are.
+        /// The existing runs.
         known: Vec<String>,
     },
     /// The ledger cannot be read.
@@ -53,23 +52,22 @@ pub enum GatherError {
     Ledger(#[from] LedgerError),
 }
 
-/// Reads all that is known of a load.
+/// Reads everything that the ledger has of a load.
 pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunReport, GatherError> {
     let key = &options.key;
     let mut load = find(ledger, options).await?;
     let chunks = ledger.chunks(&load.run_id).await?;
     load.catch_up(&chunks);
     let at_work = load.is_current && !ledger.at_work(key, options.claim_timeout).await?.is_empty();
-    let samples = beside(ledger.samples(&load.run_id).await, "how it went");
-    let verifications =
-        beside(ledger.verifications(&load.run_id).await, "what verifications found");
+    let samples = optional(ledger.samples(&load.run_id).await, "the timeline");
+    let verifications = optional(ledger.verifications(&load.run_id).await, "the results of verify");
     let verifications: Vec<_> = verifications.into_iter().rev().map(verification).collect();
     let (mapping, definition) = mapping(&load, &options.columns);
     let processes = processes(&samples);
     Ok(RunReport {
         reported_at: Timestamp::now(),
         reported_by: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
-        verdict: verdict(&load, at_work, &verifications),
+        verdict: assess(&load, at_work, &verifications),
         load: figures(
             &load,
             &chunks,
@@ -77,7 +75,7 @@ pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunRepor
             processes.iter().map(|process| process.retries).sum(),
         ),
         processes,
-        course: course(&samples),
+        course: timeline(&samples),
         chunks: chunks.into_iter().map(chunk).collect(),
         mapping,
         definition,
@@ -110,8 +108,8 @@ async fn find(ledger: &Ledger, options: &ReportOptions) -> Result<LoadRecord, Ga
     }
 }
 
-/// What is kept beside the records may be missing, or not for this user.
-fn beside<T>(read: Result<Vec<T>, LedgerError>, what: &str) -> Vec<T> {
+/// Samples and verifications may be missing or not readable by this user.
+fn optional<T>(read: Result<Vec<T>, LedgerError>, what: &str) -> Vec<T> {
     read.unwrap_or_else(|error| {
         tracing::warn!("the report lacks {what}: {}", crate::clickhouse::error_chain(&error));
         Vec::new()
@@ -124,11 +122,11 @@ fn figures(
     samples: &[LoadSample],
     retries: u64,
 ) -> LoadFigures {
-    let heard = chunks
+    let last_signs = chunks
         .iter()
         .filter_map(|chunk| chunk.completed_at)
         .chain(samples.iter().filter_map(|sample| sample.sampled_at));
-    let ended_at = load.completed_at.or_else(|| heard.max());
+    let ended_at = load.completed_at.or_else(|| last_signs.max());
     let seconds = load
         .started_at
         .zip(ended_at)
@@ -213,7 +211,7 @@ fn chunk(chunk: ChunkRecord) -> ChunkFigures {
     }
 }
 
-/// The columns, and what else the load's definition holds.
+/// The expression of each column, and the rest of the load's definition.
 fn mapping(load: &LoadRecord, order: &[String]) -> (Vec<Column>, BTreeMap<String, String>) {
     const EXPRESSION: &str = "the expression of the column ";
     const TYPE: &str = "the type of the column ";

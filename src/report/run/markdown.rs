@@ -3,15 +3,14 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::RunReport;
-use super::page::overview::time;
+use super::figures::{ChunkFigures, RunReport, time_or_unknown as time};
 use crate::ledger::ChunkStatus;
 use crate::progress::{bytes, count, duration, row_rate};
 
-/// So many chunks are listed by name.
-const LISTED: usize = 20;
+/// Most chunks that are listed.
+const MAX_LISTED: usize = 20;
 
-/// The figures and the tables; the course is only in the page and in the JSON.
+/// The report as Markdown. The timeline is only in the page and in the JSON.
 pub fn markdown(report: &RunReport) -> String {
     let load = &report.load;
     let mut text = String::new();
@@ -25,6 +24,27 @@ pub fn markdown(report: &RunReport) -> String {
         let _ = writeln!(text, "\n> {}", plain(&load.error));
     }
     text.push('\n');
+    overview(&mut text, report);
+    chunks(&mut text, report);
+    verifications(&mut text, report);
+    text.push_str("\n## Mapping\n\n");
+    let columns = report.mapping.iter().map(|column| {
+        vec![plain(&column.column), code(&column.type_name), code(&column.expression)]
+    });
+    table(&mut text, &["column", "type", "expression"], columns);
+    for process in &report.processes {
+        let _ = writeln!(text, "\n## Settings of {}\n", plain(&process.worker));
+        table(
+            &mut text,
+            &["setting", "value"],
+            process.settings.iter().map(|(name, value)| vec![plain(name), plain(value)]),
+        );
+    }
+    text
+}
+
+fn overview(text: &mut String, report: &RunReport) {
+    let load = &report.load;
     let took = duration(Duration::try_from_secs_f64(load.seconds).unwrap_or_default());
     let mut figures = vec![
         ("run", code(&load.run_id)),
@@ -58,27 +78,7 @@ pub fn markdown(report: &RunReport) -> String {
     if let Some(expected) = load.rows_expected {
         figures.insert(4, ("rows of the source", count(expected)));
     }
-    table(
-        &mut text,
-        &["", ""],
-        figures.into_iter().map(|(name, value)| vec![name.to_owned(), value]),
-    );
-    chunks(&mut text, report);
-    verifications(&mut text, report);
-    text.push_str("\n## Mapping\n\n");
-    let columns = report.mapping.iter().map(|column| {
-        vec![plain(&column.column), code(&column.type_name), code(&column.expression)]
-    });
-    table(&mut text, &["column", "type", "expression"], columns);
-    for process in &report.processes {
-        let _ = writeln!(text, "\n## Settings of {}\n", plain(&process.worker));
-        table(
-            &mut text,
-            &["setting", "value"],
-            process.settings.iter().map(|(name, value)| vec![plain(name), plain(value)]),
-        );
-    }
-    text
+    table(text, &["", ""], figures.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
 }
 
 fn chunks(text: &mut String, report: &RunReport) {
@@ -94,7 +94,7 @@ fn chunks(text: &mut String, report: &RunReport) {
         return;
     }
     text.push_str("\n## Chunks that failed or were read again\n\n");
-    let row = |chunk: &&super::ChunkFigures| {
+    let row = |chunk: &&ChunkFigures| {
         let status = if chunk.status == ChunkStatus::Failed { "failed" } else { "completed" };
         vec![
             chunk.chunk.to_string(),
@@ -107,18 +107,18 @@ fn chunks(text: &mut String, report: &RunReport) {
     table(
         text,
         &["chunk", "status", "retries", "reason", "range"],
-        concerned.iter().take(LISTED).map(row),
+        concerned.iter().take(MAX_LISTED).map(row),
     );
     let all = concerned.len();
-    if all > LISTED {
-        let _ = writeln!(text, "\nand {} more", all - LISTED);
+    if all > MAX_LISTED {
+        let _ = writeln!(text, "\nand {} more", all - MAX_LISTED);
     }
 }
 
 fn verifications(text: &mut String, report: &RunReport) {
     text.push_str("\n## Verification\n\n");
     if report.verifications.is_empty() {
-        text.push_str("The target has not been compared with the equivalent join.\n");
+        text.push_str("Not verified yet.\n");
         return;
     }
     let rows = report.verifications.iter().map(|found| {
@@ -136,7 +136,7 @@ fn verifications(text: &mut String, report: &RunReport) {
     });
     table(
         text,
-        &["when", "result", "compared", "rows of the job", "rows of the target", "that differ"],
+        &["when", "result", "compared", "expected rows", "target rows", "differing rows"],
         rows,
     );
 }
@@ -148,7 +148,7 @@ fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String
     }
 }
 
-/// Text in which nothing means anything.
+/// Text with all Markdown and HTML characters escaped.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
@@ -164,7 +164,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Text as it is, within as many backticks as it needs.
+/// A code span, delimited by more backticks than the text has in a row.
 fn code(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
     if text.is_empty() {
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_means_anything() {
+    fn text_is_escaped() {
         assert_eq!(plain("a|b <script>\n*x*"), "a\\|b &lt;script&gt; \\*x\\*");
         assert_eq!([code("a `b` | c"), code("x"), code("")], ["`` a `b` \\| c ``", "`x`", ""]);
     }

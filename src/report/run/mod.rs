@@ -1,21 +1,19 @@
-//! One run in full: what ran, how it went, whether the result is right.
+//! The report of one load: what ran, its progress over time, and whether the result is correct.
 //!
-//! [`gather`] puts a [`RunReport`] together from the ledger. Its figures are printed as JSON, and
-//! made into a page (`page/`) or Markdown (`markdown`), which add words and pictures and no figure
-//! of their own.
+//! [`gather`] reads a [`RunReport`] from the ledger. It is printed as JSON, or rendered as a page
+//! ([`page`]) or as Markdown ([`markdown`]), which contain no value that the JSON lacks.
 
-mod course;
 mod figures;
 mod gather;
 mod markdown;
 mod page;
-mod verdict;
+mod timeline;
 
-pub use course::CoursePoint;
 pub use figures::{
-    ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, Verdict, VerdictLevel,
+    Assessment, AssessmentLevel, ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport,
     VerificationFigures,
 };
 pub use gather::{GatherError, ReportOptions, gather};
 pub use markdown::markdown;
 pub use page::page;
+pub use timeline::TimelinePoint;

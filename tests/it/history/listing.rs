@@ -17,7 +17,7 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
         .run()
         .expect(0);
     assert!(
-        nothing.stdout.contains("the source has no partition, and the ledger knows of none"),
+        nothing.stdout.contains("the source has no partitions and the ledger has no loads"),
         "{nothing}"
     );
 
@@ -84,7 +84,7 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
         "SELECT sum(rows) FROM system.parts WHERE active AND table = 'orders' AND partition_id = '202504' AND database = currentDatabase()",
     );
     assert_eq!(partitions[1]["source_rows"].to_string(), stored);
-    assert!(months.tool("history").run().expect(0).stdout.contains("completed, replaced"));
+    assert!(months.tool("history").run().expect(0).stdout.contains("completed, superseded"));
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn the_figures_are_those_of_the_ledger() {
     );
     let unknown = told.tool("report").args(&["--run", "nothing"]).run().expect(2);
     assert!(
-        unknown.stderr.contains("knows of no run nothing") && unknown.stderr.contains(&first),
+        unknown.stderr.contains("has no run nothing") && unknown.stderr.contains(&first),
         "{unknown}"
     );
 }
@@ -96,7 +96,7 @@ fn forms_follow_the_name_of_the_file_and_nothing_in_a_text_means_anything() {
     let told = Told::start();
     let nothing = told.tool("report").run().expect(2);
     assert!(
-        nothing.stderr.contains("knows of no load of partition 202506")
+        nothing.stderr.contains("has no load of partition 202506")
             && nothing.stderr.contains("history"),
         "{nothing}"
     );

@@ -1,18 +1,20 @@
-//! Chunks as cells, the darker the more there is to see.
+//! Heat maps: one cell per chunk, darker for greater values.
 
 use maud::{Markup, html};
 
 use crate::ledger::ChunkStatus;
 use crate::progress::{bytes, count, duration};
-use crate::report::run::ChunkFigures;
+use crate::report::run::figures::ChunkFigures;
 
+/// Side of a cell.
 const CELL: usize = 13;
+/// Distance between cells.
 const STEP: usize = 16;
-const MOST_COLUMNS: usize = 56;
-/// Shades, from the lightest.
+const MAX_COLUMNS: usize = 56;
+/// Number of shades, from the lightest.
 const SHADES: usize = 6;
 
-/// By how long they took.
+/// The chunks shaded by duration.
 pub(super) fn by_duration(chunks: &[ChunkFigures]) -> Markup {
     let times = || chunks.iter().filter_map(|chunk| chunk.seconds);
     let (least, most) =
@@ -29,11 +31,11 @@ pub(super) fn by_duration(chunks: &[ChunkFigures]) -> Markup {
             0
         }
     };
-    let legend = [(Some(0), in_words(least)), (Some(SHADES - 1), in_words(most))];
+    let legend = [(Some(0), duration_text(least)), (Some(SHADES - 1), duration_text(most))];
     cells("Chunks by duration", "duration", chunks, |chunk| chunk.seconds.map(shade), &legend, true)
 }
 
-/// By how often they were read again.
+/// The chunks shaded by number of repeated reads.
 pub(super) fn by_retries(chunks: &[ChunkFigures]) -> Markup {
     let shade = |retries: u64| usize::try_from(retries).unwrap_or(usize::MAX).min(SHADES - 1);
     let most = chunks.iter().map(|chunk| chunk.retries).max().unwrap_or_default();
@@ -58,7 +60,7 @@ fn cells(
     legend: &[(Option<usize>, String)],
     shades_between: bool,
 ) -> Markup {
-    let columns = chunks.len().clamp(1, MOST_COLUMNS);
+    let columns = chunks.len().clamp(1, MAX_COLUMNS);
     let rows = chunks.len().div_ceil(columns).max(1);
     let (width, height) = (columns * STEP, rows * STEP);
     let failed = chunks.iter().any(|chunk| chunk.status == ChunkStatus::Failed);
@@ -74,12 +76,12 @@ fn cells(
                     span.key { i class={ "h" (shade.unwrap_or_default()) } {} (words) }
                 }
                 @if failed { span.key { i.failed {} "failed" } }
-                @if pending { span.key { i.pending {} "not done" } }
+                @if pending { span.key { i.pending {} "pending" } }
             }
             svg.cells viewBox={ "0 0 " (width) " " (height) } width=(width) role="img" aria-label=(title) data-heat=(kind) {
                 @for (place, chunk) in chunks.iter().enumerate() {
                     @let (x, y) = (place % columns * STEP + 1, place / columns * STEP + 1);
-                    rect x=(x) y=(y) width=(CELL) height=(CELL) rx="2.5" class=(class(chunk, shade(chunk))) { title { (words(chunk)) } }
+                    rect x=(x) y=(y) width=(CELL) height=(CELL) rx="2.5" class=(class(chunk, shade(chunk))) { title { (tooltip(chunk)) } }
                 }
             }
         }
@@ -94,19 +96,19 @@ fn class(chunk: &ChunkFigures, shade: Option<usize>) -> String {
     }
 }
 
-fn words(chunk: &ChunkFigures) -> String {
+fn tooltip(chunk: &ChunkFigures) -> String {
     let number = chunk.chunk;
     match chunk.status {
-        ChunkStatus::Pending => format!("chunk {number}: not done"),
+        ChunkStatus::Pending => format!("chunk {number}: pending"),
         ChunkStatus::Failed => format!("chunk {number}: failed\n{}", chunk.error),
         ChunkStatus::Completed => {
-            let took = chunk.seconds.map(in_words).unwrap_or_default();
+            let took = chunk.seconds.map(duration_text).unwrap_or_default();
             let (rows, size) = (count(chunk.rows_inserted), bytes(chunk.bytes_inserted));
             format!("chunk {number}: {took}, {rows} rows, {size}, {} retries", chunk.retries)
         }
     }
 }
 
-fn in_words(seconds: f64) -> String {
+fn duration_text(seconds: f64) -> String {
     duration(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }

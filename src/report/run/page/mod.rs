@@ -1,26 +1,23 @@
-//! The page: one HTML file that asks for nothing else, readable in light and dark, and on paper.
+//! The report as one self-contained HTML page, in a light, a dark and a print style.
 //!
-//! All text goes through [`maud`], which escapes it. The figures are in the page as they are in the
-//! JSON, in a script element of the type `application/json`, and every figure that is shown names
-//! its place there (`data-figure`), so that a test can hold the two against each other.
+//! All text goes through [`maud`], which escapes it. The page contains the report's JSON in a script
+//! element of type `application/json`; every value on the page names its path in that JSON
+//! (`data-figure`), so that a test can compare the two.
 
-mod axis;
-mod chart;
+mod charts;
 mod heat;
-pub(super) mod overview;
-mod tables;
+mod sections;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use self::axis::Unit;
-use self::chart::{Chart, Series};
-use super::RunReport;
+use self::charts::{Chart, Series, Unit};
+use super::figures::{RunReport, time_or_unknown};
 
-/// Widths of drawings, about as they are shown on a wide screen.
+/// Widths of drawings, about their size on a wide screen.
 const WIDE: f64 = 980.0;
 const HALF: f64 = 470.0;
 
-/// What is drawn over time.
+/// The charts over time.
 const CHARTS: [Chart; 5] = [
     Chart {
         title: "Throughput",
@@ -45,7 +42,7 @@ const CHARTS: [Chart; 5] = [
         unit: Unit::Seconds,
         series: &[
             Series {
-                name: "half",
+                name: "median",
                 field: "insert_p50_seconds",
                 value: |point| point.insert_p50_seconds,
             },
@@ -79,12 +76,12 @@ const CHARTS: [Chart; 5] = [
         ],
     },
     Chart {
-        title: "Memory of the server",
+        title: "Server memory",
         width: HALF,
         unit: Unit::Bytes,
         series: &[
             Series {
-                name: "held",
+                name: "used",
                 field: "server_memory_bytes",
                 value: |point| point.server_memory_bytes.map(|bytes| bytes as f64),
             },
@@ -96,12 +93,12 @@ const CHARTS: [Chart; 5] = [
         ],
     },
     Chart {
-        title: "Memory of the client",
+        title: "Client memory",
         width: HALF,
         unit: Unit::Bytes,
         series: &[
             Series {
-                name: "held",
+                name: "used",
                 field: "client_memory_bytes",
                 value: |point| point.client_memory_bytes.map(|bytes| bytes as f64),
             },
@@ -114,7 +111,7 @@ const CHARTS: [Chart; 5] = [
     },
 ];
 
-/// The page. `json` is the same report as JSON.
+/// The page of a report. `json` is the same report as JSON.
 pub fn page(report: &RunReport, json: &str) -> String {
     let title = format!("{}, partition {}", report.load.job, report.load.partition);
     let page = html! {
@@ -129,46 +126,45 @@ pub fn page(report: &RunReport, json: &str) -> String {
                 style { (PreEscaped(include_str!("style.css"))) }
             }
             body {
-                (overview::overview(report))
-                (course(report))
+                (sections::overview(report))
+                (timeline(report))
                 @if !report.chunks.is_empty() {
                     h2 { "Chunks" }
                     div.maps { (heat::by_duration(&report.chunks)) (heat::by_retries(&report.chunks)) }
-                    (tables::chunks(&report.chunks))
+                    (sections::chunks(&report.chunks))
                 }
-                (tables::verifications(report))
-                (tables::mapping(&report.mapping))
-                (tables::processes(&report.processes))
-                (tables::definition(&report.definition))
-                footer { "Made by " (report.reported_by) " at " (overview::time(Some(report.reported_at))) "." }
-                script type="application/json" id="figures" { (PreEscaped(in_script(json))) }
+                (sections::verifications(report))
+                (sections::mapping(&report.mapping))
+                (sections::processes(&report.processes))
+                (sections::definition(&report.definition))
+                footer { "Created by " (report.reported_by) " at " (time_or_unknown(Some(report.reported_at))) "." }
+                script type="application/json" id="figures" { (PreEscaped(escape_for_script(json))) }
             }
         }
     };
     page.into_string()
 }
 
-fn course(report: &RunReport) -> Markup {
+fn timeline(report: &RunReport) -> Markup {
     let charts: Vec<_> = CHARTS.iter().filter_map(|chart| chart.draw(&report.course)).collect();
     html! {
-        h2 { "Course" }
+        h2 { "Timeline" }
         @if charts.is_empty() {
-            p.soft { "No samples of this run are in the ledger." }
+            p.soft { "The ledger has no samples of this load." }
         } @else {
             div.charts { @for chart in &charts { (chart) } }
             @if report.course.iter().any(|point| point.resumed) {
-                p.soft { "Time in which no process was at work is left out; dashed lines show where one went on." }
+                p.soft { "Time without a running process is left out; dashed lines mark where a run resumed." }
             }
             @if report.course.iter().any(|point| !point.waiting.is_empty()) {
-                p.soft { "Shaded: no chunk was started. The reason shows under the pointer." }
+                p.soft { "Shaded: the run waited; hover for the reason." }
             }
         }
     }
 }
 
-/// The same JSON without a character that means something in HTML: what looks like an end of the
-/// script would be one.
-fn in_script(json: &str) -> String {
+/// The JSON with every character escaped that has a meaning in HTML, such as that of `</script>`.
+fn escape_for_script(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         match c {

@@ -1,18 +1,74 @@
-//! The tables of the page.
+//! The text sections of the page: overview, tables, definition.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::overview::{counted, seconds, time};
 use crate::ledger::ChunkStatus;
-use crate::progress::bytes;
-use crate::report::run::{ChunkFigures, Column, ProcessFigures, RunReport};
+use crate::progress::{bytes, count, duration, row_rate};
+use crate::report::run::figures::{
+    AssessmentLevel, ChunkFigures, Column, ProcessFigures, RunReport, time_or_unknown as time,
+};
 
-/// So many chunks are listed by name; all are in the maps and in the JSON.
-const LISTED: usize = 20;
+/// The head of the page: what was loaded, the result, the most important values.
+pub(super) fn overview(report: &RunReport) -> Markup {
+    let (load, verdict) = (&report.load, &report.verdict);
+    let level = match verdict.level {
+        AssessmentLevel::Good => "good",
+        AssessmentLevel::Open => "open",
+        AssessmentLevel::Bad => "bad",
+    };
+    html! {
+        header {
+            h1 {
+                small { "Backfill report" }
+                span data-figure="load.job" { (load.job) } ", partition " span data-figure="load.partition" { (load.partition) }
+            }
+            p.soft {
+                span data-figure="load.source" { (load.source) } " → " span data-figure="load.target" { (load.target) } " · run "
+                code data-figure="load.run_id" { (load.run_id) } " · " (time(load.started_at)) " to " (time(load.ended_at))
+            }
+        }
+        section class={ "verdict " (level) } {
+            b data-figure="verdict.text" { (verdict.text) }
+            @if !verdict.next.is_empty() { p { (verdict.next) } }
+            @if !load.error.is_empty() { pre data-figure="load.error" { (load.error) } }
+        }
+        dl.cards {
+            (card("Rows inserted", &counted("load.rows_inserted", load.rows_inserted)))
+            (card("Time", &html! { span data-figure="load.seconds" data-kind="seconds" data-value=(load.seconds) { (seconds(load.seconds)) } }))
+            (card("Throughput", &html! { span data-figure="load.rows_per_second" data-kind="rate" data-value=(load.rows_per_second) { (row_rate(load.rows_per_second)) } }))
+            (card("Chunks completed", &html! { (counted("load.chunks_completed", load.chunks_completed)) " of " (counted("load.chunks", load.chunks)) }))
+            (card("Inserted", &html! { span data-figure="load.bytes_inserted" data-kind="bytes" data-value=(load.bytes_inserted) { (bytes(load.bytes_inserted)) } }))
+            (card("Batches", &counted("load.batches", load.batches)))
+            (card("Retries", &counted("load.retries", load.retries)))
+            (card("Matched", &counted("load.matched", load.matched)))
+            (card("Matched late", &counted("load.matched_late", load.matched_late)))
+            (card("Without attributes", &counted("load.unmatched", load.unmatched)))
+            @if let Some(expected) = load.rows_expected { (card("Rows of the source", &counted("load.rows_expected", expected))) }
+            (card("ClickHouse", &html! { span data-figure="load.server_version" { (load.server_version) } }))
+        }
+    }
+}
 
-/// Chunks that failed or had to be read again.
+fn card(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// A count with its path in the JSON.
+fn counted(figure: &str, value: u64) -> Markup {
+    html! { span data-figure=(figure) data-kind="count" { (count(value)) } }
+}
+
+fn seconds(value: f64) -> String {
+    duration(Duration::try_from_secs_f64(value).unwrap_or_default())
+}
+
+/// Most chunks that are listed; the maps and the JSON have all.
+const MAX_LISTED: usize = 20;
+
+/// Chunks that failed or were read again.
 pub(super) fn chunks(chunks: &[ChunkFigures]) -> Markup {
     let mut concerned: Vec<_> = chunks
         .iter()
@@ -28,7 +84,7 @@ pub(super) fn chunks(chunks: &[ChunkFigures]) -> Markup {
                 table {
                     thead { tr { th.number { "chunk" } th { "status" } th.number { "retries" } th { "reason" } th { "range" } } }
                     tbody {
-                        @for chunk in concerned.iter().take(LISTED) {
+                        @for chunk in concerned.iter().take(MAX_LISTED) {
                             tr {
                                 td.number { (chunk.chunk) }
                                 td { @if chunk.status == ChunkStatus::Failed { "failed" } @else { "completed" } }
@@ -40,21 +96,22 @@ pub(super) fn chunks(chunks: &[ChunkFigures]) -> Markup {
                     }
                 }
             }
-            @if concerned.len() > LISTED { p.soft { "and " (concerned.len() - LISTED) " more" } }
+            @if concerned.len() > MAX_LISTED { p.soft { "and " (concerned.len() - MAX_LISTED) " more" } }
         }
     }
 }
 
+/// The results of `verify`.
 pub(super) fn verifications(report: &RunReport) -> Markup {
     html! {
         h2 { "Verification" }
         @if report.verifications.is_empty() {
-            p.soft { "The target has not been compared with the equivalent join. " code { "clickhouse-backfill verify" } " does so." }
+            p.soft { "Not verified yet. " code { "clickhouse-backfill verify" } " compares the target with the equivalent join." }
         } @else {
             div.table {
                 table {
                     thead {
-                        tr { th { "when" } th { "result" } th { "compared" } th.number { "rows of the job" } th.number { "rows of the target" } th.number { "that differ" } th.number { "time" } }
+                        tr { th { "when" } th { "result" } th { "compared" } th.number { "expected rows" } th.number { "target rows" } th.number { "differing rows" } th.number { "time" } }
                     }
                     tbody {
                         @for (number, found) in report.verifications.iter().enumerate() {
@@ -76,6 +133,7 @@ pub(super) fn verifications(report: &RunReport) -> Markup {
     }
 }
 
+/// The expression of each target column.
 pub(super) fn mapping(columns: &[Column]) -> Markup {
     html! {
         h2 { "Mapping" }
@@ -97,7 +155,7 @@ pub(super) fn mapping(columns: &[Column]) -> Markup {
     }
 }
 
-/// Who worked, and with what settings; settings that all share are shown once.
+/// The processes and their settings; a setting that is equal in all of them is shown once.
 pub(super) fn processes(processes: &[ProcessFigures]) -> Markup {
     let mut settings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for process in processes {
@@ -114,7 +172,7 @@ pub(super) fn processes(processes: &[ProcessFigures]) -> Markup {
             div.table {
                 table {
                     thead {
-                        tr { th { "worker, host, process" } th { "from" } th { "to" } th.number { "rows inserted" } th.number { "retries" } th.number { "most memory" } th.number { "slowest insert" } }
+                        tr { th { "worker, host, pid" } th { "from" } th { "to" } th.number { "rows inserted" } th.number { "retries" } th.number { "peak memory" } th.number { "slowest insert" } }
                     }
                     tbody {
                         @for (number, process) in processes.iter().enumerate() {
@@ -144,11 +202,11 @@ pub(super) fn processes(processes: &[ProcessFigures]) -> Markup {
     }
 }
 
-/// Statements, keys and engines: long, and seldom looked at.
+/// Statements, settings, keys and engines.
 pub(super) fn definition(definition: &BTreeMap<String, String>) -> Markup {
     html! {
         details {
-            summary { "Definition: statements, settings, keys and engines that decide the result" }
+            summary { "Definition: statements, settings, keys and engines" }
             div.table {
                 table {
                     tbody { @for (name, value) in definition { tr { th { (name) } td { code { (value) } } } } }

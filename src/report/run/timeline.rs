@@ -1,4 +1,4 @@
-//! How a run went, over all of its processes.
+//! The timeline of a load: the samples of all of its processes, merged.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,84 +7,90 @@ use serde::Serialize;
 
 use crate::ledger::{LoadSample, Timestamp};
 
-/// About so many points at most.
-const POINTS: u64 = 240;
-/// Processes take their samples at times of their own, and ten seconds apart.
-const TOGETHER: u64 = 30;
-/// Where for so long nothing was heard of any process, none was at work.
+/// Approximate limit on the number of points.
+const MAX_POINTS: u64 = 240;
+/// Least width of a point in seconds if several processes ran concurrently: each takes its samples
+/// at its own times, ten seconds apart.
+const MERGE_SECONDS: u64 = 30;
+/// A longer gap between samples means that no process was running.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// All processes together, over a short span of time.
+/// The values of all processes over a short span of time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct CoursePoint {
-    /// When.
+pub struct TimelinePoint {
+    /// Start of the span.
     pub at: Option<Timestamp>,
-    /// Seconds since the first sample, without the time in which no process was at work.
+    /// Seconds since the first sample, excluding time without a running process.
     pub seconds: f64,
-    /// Whether no process was at work before it.
+    /// Whether no process was running before it.
     pub resumed: bool,
-    /// How many processes it is of.
+    /// Number of processes.
     pub processes: u64,
-    /// Rows read a second.
+    /// Rows read per second.
     pub rows_read_per_second: f64,
-    /// Rows inserted a second.
+    /// Rows inserted per second.
     pub rows_inserted_per_second: f64,
-    /// Bytes inserted a second.
+    /// Bytes inserted per second.
     pub bytes_inserted_per_second: f64,
-    /// Half of the inserts took no longer; of several processes the slowest.
+    /// Median duration of an insert; of several processes the greatest.
     pub insert_p50_seconds: Option<f64>,
-    /// 95 % of them took no longer; of several processes the slowest.
+    /// 95th percentile of the duration; of several processes the greatest.
     pub insert_p95_seconds: Option<f64>,
-    /// The slowest.
+    /// The slowest insert.
     pub insert_max_seconds: Option<f64>,
-    /// Active parts of the fullest partition of the target.
+    /// Active parts of the fullest target partition.
     pub active_parts: Option<u64>,
-    /// Merges under way on the server.
+    /// Merges in progress on the server.
     pub merges: Option<u64>,
-    /// Memory that the server held.
+    /// Memory used by the server.
     pub server_memory_bytes: Option<u64>,
-    /// Memory that it may hold.
+    /// Memory limit of the server.
     pub server_memory_limit_bytes: Option<u64>,
-    /// Memory that the processes held.
+    /// Memory used by the processes.
     pub client_memory_bytes: Option<u64>,
-    /// Bytes of batches that waited or were on their way.
+    /// Bytes of batches that were queued or being inserted.
     pub queue_bytes: u64,
-    /// Why they waited; empty where they did not.
+    /// Why the processes waited; empty if they did not.
     pub waiting: String,
 }
 
-/// Puts the samples of all processes together.
-pub(super) fn course(samples: &[LoadSample]) -> Vec<CoursePoint> {
+/// Merges the samples of all processes.
+pub(super) fn timeline(samples: &[LoadSample]) -> Vec<TimelinePoint> {
     let mut samples: Vec<_> =
         samples.iter().filter_map(|sample| Some((sample.sampled_at?, sample))).collect();
     samples.sort_by_key(|(at, _)| *at);
     let working = working_times(&samples);
-    let spans = spans(&samples);
+    let concurrent = ran_concurrently(&samples);
     let last = working.last().map_or(0.0, |(seconds, _)| *seconds);
-    let narrowest = if spans { TOGETHER as f64 } else { 0.0 };
-    let width = (last / POINTS as f64).max(narrowest);
-    let mut points: Vec<CoursePoint> = Vec::new();
+    let narrowest = if concurrent { MERGE_SECONDS as f64 } else { 0.0 };
+    let width = (last / MAX_POINTS as f64).max(narrowest);
+    let mut points: Vec<TimelinePoint> = Vec::new();
     let mut group: Vec<&LoadSample> = Vec::new();
     let mut until = f64::NEG_INFINITY;
     for ((at, sample), (seconds, resumed)) in samples.iter().zip(working) {
         if seconds >= until || resumed {
             if let Some(point) = points.last_mut() {
-                put_together(point, &group);
+                merge_samples(point, &group);
             }
             group.clear();
-            // A width of nothing gives each sample a point of its own.
+            // With a width of 0 every sample becomes a point.
             until = seconds + width;
-            points.push(CoursePoint { at: Some(*at), seconds, resumed, ..CoursePoint::default() });
+            points.push(TimelinePoint {
+                at: Some(*at),
+                seconds,
+                resumed,
+                ..TimelinePoint::default()
+            });
         }
         group.push(sample);
     }
     if let Some(point) = points.last_mut() {
-        put_together(point, &group);
+        merge_samples(point, &group);
     }
     points
 }
 
-/// For each sample, the seconds of work until then, and whether none was done before.
+/// For each sample, the seconds of work before it and whether it follows a pause.
 fn working_times(samples: &[(Timestamp, &LoadSample)]) -> Vec<(f64, bool)> {
     let (mut seconds, mut before, mut times) =
         (0.0, None::<Timestamp>, Vec::with_capacity(samples.len()));
@@ -98,8 +104,8 @@ fn working_times(samples: &[(Timestamp, &LoadSample)]) -> Vec<(f64, bool)> {
     times
 }
 
-/// Whether processes were at work at the same time.
-fn spans(samples: &[(Timestamp, &LoadSample)]) -> bool {
+/// Whether processes ran concurrently.
+fn ran_concurrently(samples: &[(Timestamp, &LoadSample)]) -> bool {
     let mut spans: BTreeMap<&str, (Timestamp, Timestamp)> = BTreeMap::new();
     for (at, sample) in samples {
         spans.entry(&sample.claim_id).or_insert((*at, *at)).1 = *at;
@@ -109,9 +115,9 @@ fn spans(samples: &[(Timestamp, &LoadSample)]) -> bool {
     spans.windows(2).any(|pair| matches!(pair, [(_, end), (begin, _)] if begin < end))
 }
 
-/// Rates and memory of the processes are added up; of one process, rates are averaged, and of
-/// figures of the server the greatest counts.
-fn put_together(point: &mut CoursePoint, group: &[&LoadSample]) {
+/// Sums the rates and the memory of the processes; a process's rate is the mean of its samples. Of
+/// the server's values the greatest is taken.
+fn merge_samples(point: &mut TimelinePoint, group: &[&LoadSample]) {
     let mut by_process: BTreeMap<&str, Vec<&LoadSample>> = BTreeMap::new();
     for &sample in group {
         by_process.entry(&sample.claim_id).or_default().push(sample);
@@ -164,7 +170,7 @@ mod tests {
     }
 
     fn shown(samples: &[LoadSample]) -> Vec<(f64, bool, u64, f64, Option<u64>)> {
-        let point = |point: CoursePoint| {
+        let point = |point: TimelinePoint| {
             (
                 point.seconds,
                 point.resumed,
@@ -173,20 +179,20 @@ mod tests {
                 point.client_memory_bytes,
             )
         };
-        course(samples).into_iter().map(point).collect()
+        timeline(samples).into_iter().map(point).collect()
     }
 
     #[test]
-    fn one_process_is_shown_as_it_was() {
+    fn samples_of_one_process_are_kept() {
         let samples = [sample("a", 100, 0.0), sample("a", 101, 5.0), sample("a", 103, 7.0)];
         let one = |seconds, rate| (seconds, false, 1, rate, Some(100));
         assert_eq!(shown(&samples), [one(0.0, 0.0), one(1.0, 5.0), one(3.0, 7.0)]);
-        assert_eq!(course(&samples)[0].insert_max_seconds, None);
-        assert!(course(&[]).is_empty());
+        assert_eq!(timeline(&samples)[0].insert_max_seconds, None);
+        assert!(timeline(&[]).is_empty());
     }
 
     #[test]
-    fn time_in_which_nobody_worked_is_left_out() {
+    fn pauses_are_left_out() {
         let samples = [
             sample("a", 0, 1.0),
             sample("a", 10, 2.0),
@@ -199,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_of_the_same_time_are_added_up() {
+    fn concurrent_workers_are_summed() {
         let mut samples: Vec<_> = (0..10).map(|step| sample("a", step * 10, 5.0)).collect();
         samples.extend((0..10).map(|step| sample("b", step * 10 + 3, 2.0)));
         let points = shown(&samples);
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn long_runs_have_not_more_points_than_can_be_seen() {
+    fn the_number_of_points_is_limited() {
         let samples: Vec<_> = (0..20_000).map(|step| sample("a", step * 10, 5.0)).collect();
         let points = shown(&samples);
         assert!((200..=260).contains(&points.len()), "{}", points.len());

@@ -1,0 +1,442 @@
+//! The loads of all partitions and what is missing between them: read from the ledger and the
+//! source, as JSON and as a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::time_text;
+use crate::clickhouse::{Connection, TableName};
+use crate::ledger::{
+    ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadStatus, Timestamp,
+};
+use crate::plan::{StoredPartition, partitions};
+use crate::progress::{count, duration};
+
+/// The state of all partitions of one job. Its field names are a contract with scripts.
+#[derive(Clone, Debug, Serialize)]
+pub struct History {
+    /// The job's name.
+    pub job: String,
+    /// The source table, with its database.
+    pub source: String,
+    /// The target table, with its database.
+    pub target: String,
+    /// In one line: `202401–202510 done, 202511 failed at 63 %, 202512 not started`.
+    pub summary: String,
+    /// Every partition that the source has or that the ledger knows, by its id.
+    pub partitions: Vec<PartitionHistory>,
+}
+
+/// The state of one partition.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartitionHistory {
+    /// The partition's id.
+    pub partition: String,
+    /// Its state.
+    pub state: PartitionState,
+    /// The share that is done, rounded down; `null` if nothing was started.
+    pub percent: Option<u64>,
+    /// Stored rows of the source, all versions; `null` if unknown.
+    pub source_rows: Option<u64>,
+    /// Its loads: the current one, then the others from the newest.
+    pub loads: Vec<LoadHistory>,
+}
+
+/// The state of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionState {
+    /// Every chunk is completed.
+    Done,
+    /// A process is working on it.
+    Running,
+    /// Its load failed.
+    Failed,
+    /// Its load was stopped by a signal.
+    Interrupted,
+    /// Its process ended without recording a state.
+    Killed,
+    /// The source has rows and the ledger has no load.
+    NotStarted,
+}
+
+/// One load of a partition.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadHistory {
+    /// Its identity.
+    pub run_id: String,
+    /// Whether this is the current load.
+    pub is_current: bool,
+    /// Its state in the ledger.
+    pub status: LoadStatus,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// Completed chunks.
+    pub chunks_completed: u64,
+    /// Failed chunks.
+    pub chunks_failed: u64,
+    /// Rows of the source by an independent count.
+    pub rows_expected: Option<u64>,
+    /// Rows inserted.
+    pub rows_inserted: u64,
+    /// Rows without attributes.
+    pub unmatched: u64,
+    /// Start time.
+    pub started_at: Option<Timestamp>,
+    /// Completion time.
+    pub completed_at: Option<Timestamp>,
+    /// Time from start to completion, including pauses.
+    pub seconds: Option<f64>,
+    /// Why it failed.
+    pub error: String,
+    /// Why its first failed chunk failed.
+    pub chunk_error: String,
+    /// The processes that are working on it: worker, host and process id.
+    pub at_work: Vec<String>,
+}
+
+impl PartitionState {
+    /// The state as text.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Running => "running",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Killed => "killed",
+            Self::NotStarted => "not started",
+        }
+    }
+}
+
+/// A job with its tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobTables {
+    /// The job's name.
+    pub job: String,
+    /// The source table, with its database.
+    pub source: String,
+    /// The target table, with its database.
+    pub target: String,
+}
+
+impl JobTables {
+    fn of(key: &LoadKey) -> Self {
+        Self {
+            job: key.job.clone(),
+            source: key.source_table.clone(),
+            target: key.target_table.clone(),
+        }
+    }
+}
+
+/// What to list.
+#[derive(Clone, Debug)]
+pub struct HistoryOptions {
+    /// Only this job, whether or not the ledger knows it; `None` for all jobs of the ledger.
+    pub only: Option<JobTables>,
+    /// Age of the last heartbeat after which a claim of another host is dead.
+    pub claim_timeout: Duration,
+}
+
+/// Reads the loads from the ledger and the partitions from the source. If the source's partitions
+/// cannot be read, only those of the ledger are listed.
+///
+/// # Errors
+/// Those of the ledger.
+pub async fn gather(
+    ledger: &Ledger,
+    source: &Connection,
+    options: &HistoryOptions,
+) -> Result<Vec<History>, LedgerError> {
+    let mut jobs: BTreeMap<JobTables, Vec<LoadRecord>> = BTreeMap::new();
+    for load in ledger.all_loads().await? {
+        jobs.entry(JobTables::of(&load.key)).or_default().push(load);
+    }
+    if let Some(only) = &options.only {
+        let loads = jobs.remove(only).unwrap_or_default();
+        jobs = BTreeMap::from([(only.clone(), loads)]);
+    }
+    let mut histories = Vec::new();
+    for (tables, loads) in jobs {
+        let stored = source_partitions(source, &tables.source).await;
+        let partitions = partition_histories(ledger, loads, &stored, options.claim_timeout).await?;
+        let JobTables { job, source, target } = tables;
+        histories.push(History { job, source, target, summary: summary(&partitions), partitions });
+    }
+    Ok(histories)
+}
+
+async fn source_partitions(source: &Connection, table: &str) -> Vec<StoredPartition> {
+    let table = TableName::parse(table, source.endpoint().database());
+    partitions(source, &table).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot list the partitions of {table}: partitions without a load are not shown");
+        Vec::new()
+    })
+}
+
+async fn partition_histories(
+    ledger: &Ledger,
+    loads: Vec<LoadRecord>,
+    stored: &[StoredPartition],
+    claim_timeout: Duration,
+) -> Result<Vec<PartitionHistory>, LedgerError> {
+    let ids = loads
+        .iter()
+        .map(|load| &load.key.partition_id)
+        .chain(stored.iter().map(|partition| &partition.id));
+    let ids: BTreeSet<_> = ids.cloned().collect();
+    let mut found = Vec::new();
+    for id in ids {
+        let mut of_id: Vec<_> =
+            loads.iter().filter(|load| load.key.partition_id == id).cloned().collect();
+        of_id.sort_by_key(|load| (!load.is_current, std::cmp::Reverse(load.started_at)));
+        let source_rows =
+            stored.iter().find(|partition| partition.id == id).map(|partition| partition.rows);
+        let mut partition = PartitionHistory {
+            partition: id,
+            state: PartitionState::NotStarted,
+            percent: None,
+            source_rows,
+            loads: Vec::new(),
+        };
+        if let Some(load) = of_id.first_mut().filter(|load| load.is_current) {
+            let (mut claims, mut chunk_error) = (Vec::new(), String::new());
+            if load.status != LoadStatus::Completed {
+                let chunks = ledger.chunks(&load.run_id).await?;
+                load.catch_up(&chunks);
+                if let Some(failed) =
+                    chunks.iter().find(|chunk| chunk.status == ChunkStatus::Failed)
+                {
+                    chunk_error = format!("chunk {}: {}", failed.chunk + 1, failed.error);
+                }
+                claims = ledger.at_work(&load.key, claim_timeout).await?;
+            }
+            partition.state = state(load.status, !claims.is_empty());
+            partition.percent = Some(percent(load));
+            partition.loads.push(LoadHistory { chunk_error, ..entry(load, &claims) });
+        }
+        partition
+            .loads
+            .extend(of_id.iter().skip(partition.loads.len()).map(|load| entry(load, &[])));
+        found.push(partition);
+    }
+    Ok(found)
+}
+
+fn state(status: LoadStatus, at_work: bool) -> PartitionState {
+    match status {
+        LoadStatus::Completed => PartitionState::Done,
+        _ if at_work => PartitionState::Running,
+        LoadStatus::Failed => PartitionState::Failed,
+        LoadStatus::Interrupted => PartitionState::Interrupted,
+        LoadStatus::Started => PartitionState::Killed,
+    }
+}
+
+/// By rows if they were counted, else by chunks; 100 only if completed.
+fn percent(load: &LoadRecord) -> u64 {
+    if load.status == LoadStatus::Completed {
+        return 100;
+    }
+    let (done, of) = match load.rows_expected {
+        Some(expected) if expected > 0 => (load.rows_read, expected),
+        _ => (load.chunks_completed, load.chunks.max(1)),
+    };
+    let percent = u128::from(done) * 100 / u128::from(of);
+    u64::try_from(percent.min(99)).unwrap_or(99)
+}
+
+fn entry(load: &LoadRecord, claims: &[LiveClaim]) -> LoadHistory {
+    let who = |claim: &LiveClaim| {
+        format!("{} {} {}", claim.claim.slot, claim.claim.process.host, claim.claim.process.pid)
+    };
+    LoadHistory {
+        run_id: load.run_id.clone(),
+        is_current: load.is_current,
+        status: load.status,
+        chunks: load.chunks,
+        chunks_completed: load.chunks_completed,
+        chunks_failed: load.chunks_failed,
+        rows_expected: load.rows_expected,
+        rows_inserted: load.rows_inserted,
+        unmatched: load.unmatched,
+        started_at: load.started_at,
+        completed_at: load.completed_at,
+        seconds: load
+            .started_at
+            .zip(load.completed_at)
+            .map(|(began, ended)| began.age_at(ended).as_secs_f64()),
+        error: load.error.clone(),
+        chunk_error: String::new(),
+        at_work: claims.iter().map(who).collect(),
+    }
+}
+
+/// `202401–202510 done, 202511 failed at 63 %, 202512 not started`: adjacent partitions in the same
+/// state are merged.
+fn summary(partitions: &[PartitionHistory]) -> String {
+    let mut groups: Vec<(&str, &str, String)> = Vec::new();
+    for partition in partitions {
+        let (id, words) = (partition.partition.as_str(), state_text(partition));
+        match groups.last_mut() {
+            Some((_, last, same)) if *same == words => *last = id,
+            _ => groups.push((id, id, words)),
+        }
+    }
+    let group = |(first, last, words): (&str, &str, String)| {
+        if first == last { format!("{first} {words}") } else { format!("{first}–{last} {words}") }
+    };
+    groups.into_iter().map(group).collect::<Vec<_>>().join(", ")
+}
+
+fn state_text(partition: &PartitionHistory) -> String {
+    let state = partition.state.words();
+    match (partition.state, partition.percent) {
+        (PartitionState::Done | PartitionState::NotStarted, _) | (_, None) => state.to_owned(),
+        (_, Some(percent)) => format!("{state} at {percent} %"),
+    }
+}
+
+/// The histories as text: for each job the summary and a table.
+pub fn text(histories: &[History]) -> String {
+    histories.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
+fn block(history: &History) -> String {
+    let History { job, source, target, summary, partitions } = history;
+    let mut text = format!("{job}: {source} into {target}\n");
+    if partitions.is_empty() {
+        text.push_str("the source has no partitions and the ledger has no loads\n");
+        return text;
+    }
+    let _ = writeln!(text, "{summary}\n");
+    let head = ["partition", "state", "source rows", "inserted", "chunks", "began", "took", "run"]
+        .map(str::to_owned);
+    let mut rows = vec![head];
+    for partition in partitions {
+        if partition.loads.is_empty() {
+            rows.push(row(partition, None));
+        }
+        rows.extend(partition.loads.iter().map(|load| row(partition, Some(load))));
+    }
+    table(&mut text, &rows);
+    let noted = partitions.iter().filter_map(|partition| {
+        Some((partition, partition.loads.first().filter(|load| load.is_current)?))
+    });
+    let noted: Vec<_> =
+        noted.filter(|(_, load)| !load.error.is_empty() || !load.at_work.is_empty()).collect();
+    if !noted.is_empty() {
+        text.push('\n');
+    }
+    for (partition, load) in noted {
+        let id = &partition.partition;
+        for error in [&load.error, &load.chunk_error]
+            .into_iter()
+            .filter(|error| !error.is_empty() && load.at_work.is_empty())
+        {
+            // Writing to a string cannot fail.
+            let _ =
+                writeln!(text, "{id}: {}", error.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+        for who in &load.at_work {
+            let _ = writeln!(text, "{id}: worker {who} is working on it");
+        }
+    }
+    text
+}
+
+fn row(partition: &PartitionHistory, load: Option<&LoadHistory>) -> [String; 8] {
+    let source_rows = partition.source_rows.map_or_else(unknown, count);
+    let Some(load) = load else {
+        let state = partition.state.words().to_owned();
+        return [
+            partition.partition.clone(),
+            state,
+            source_rows,
+            unknown(),
+            unknown(),
+            unknown(),
+            unknown(),
+            unknown(),
+        ];
+    };
+    let state = match (load.is_current, partition.percent) {
+        (false, _) => format!("{}, superseded", load.status.as_str()),
+        (true, Some(percent)) if percent < 100 => {
+            format!("{}, {percent} %", partition.state.words())
+        }
+        (true, _) => partition.state.words().to_owned(),
+    };
+    let seconds = load.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    [
+        partition.partition.clone(),
+        state,
+        source_rows,
+        count(load.rows_inserted),
+        format!("{} of {}", count(load.chunks_completed), count(load.chunks)),
+        load.started_at.map_or_else(unknown, time_text),
+        seconds.map_or_else(unknown, duration),
+        load.run_id.clone(),
+    ]
+}
+
+/// The cell of an unknown value.
+fn unknown() -> String {
+    "–".to_owned()
+}
+
+/// Appends a table with aligned columns; numbers are right-aligned.
+fn table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
+    let widths: Vec<_> = (0..COLUMNS)
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    for row in rows {
+        let mut line = String::new();
+        for ((cell, width), column) in row.iter().zip(&widths).zip(0..) {
+            let _ = if (2..5).contains(&column) {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adjacent_partitions_in_one_state_are_merged() {
+        let partition = |id: &str, state, percent| PartitionHistory {
+            partition: id.to_owned(),
+            state,
+            percent,
+            source_rows: None,
+            loads: Vec::new(),
+        };
+        let partitions = [
+            partition("202401", PartitionState::Done, Some(100)),
+            partition("202402", PartitionState::Done, Some(100)),
+            partition("202404", PartitionState::Done, Some(100)),
+            partition("202405", PartitionState::Failed, Some(63)),
+            partition("202406", PartitionState::Failed, Some(12)),
+            partition("202407", PartitionState::NotStarted, None),
+            partition("202408", PartitionState::Running, Some(0)),
+        ];
+        let text = "202401–202404 done, 202405 failed at 63 %, 202406 failed at 12 %, 202407 not started, 202408 running at 0 %";
+        assert_eq!(summary(&partitions), text);
+        assert_eq!(summary(&[]), "");
+    }
+}
