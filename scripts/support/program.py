@@ -20,16 +20,16 @@ NAME = "clickhouse-backfill"
 OWN_VARIABLES = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-def build():
-    """Builds the release binary and returns its path."""
+def build(profile="release"):
+    """Builds the binary in a profile of Cargo.toml and returns its path."""
     try:
-        built = subprocess.run(["cargo", "build", "--release", "--bin", NAME], cwd=ROOT, check=False)
+        built = subprocess.run(["cargo", "build", "--profile", profile, "--locked", "--bin", NAME], cwd=ROOT, check=False)
     except FileNotFoundError:
         raise ScriptError("cargo is not installed: https://rustup.rs") from None
     if built.returncode != 0:
         raise ScriptError("cargo build failed, see above")
     target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
-    return (ROOT / target / "release" / NAME).resolve()
+    return (ROOT / target / profile / NAME).resolve()
 
 
 def version(path):
