@@ -1,43 +1,21 @@
-//! One server, one user: sending statements and reading small answers.
+//! Sending statements to a server as one user, and reading small answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{BlockStream, Endpoint, Error, QueryPrefix, Settings, WireCompression};
-
-/// How long to wait for the server before a statement counts as lost.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For the TCP connection.
-    pub connect: Duration,
-    /// From the request to the first bytes of the answer; FINAL over large parts and full queues
-    /// take their time.
-    pub first_byte: Duration,
-    /// Between two pieces of an answer.
-    pub idle: Duration,
-    /// For the server to take one piece of an insert.
-    pub send: Duration,
-    /// From the last byte of an insert to its acknowledgement, materialized views included.
-    pub insert_end: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(600),
-            idle: Duration::from_secs(300),
-            send: Duration::from_secs(300),
-            insert_end: Duration::from_secs(900),
-        }
-    }
-}
+use super::client_error::from_client;
+use super::endpoint::{Endpoint, Timeouts, WireCompression};
+use super::error::Error;
+use super::settings::Settings;
+use super::stream::BlockStream;
 
 /// ClickHouse closes idle connections after 3 s
 /// ([keep_alive_timeout](https://clickhouse.com/docs/operations/server-configuration-parameters/settings#keep_alive_timeout));
@@ -126,7 +104,7 @@ impl Connection {
             query = query.with_setting(name, value);
         }
         let cursor = query.fetch_bytes(format).map_err(|error| {
-            Error::from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false)
+            from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false)
         })?;
         Ok(BlockStream::new(cursor, self.endpoint.clone(), query_id, self.timeouts))
     }
@@ -261,4 +239,162 @@ fn http_client(endpoint: &Endpoint, timeouts: Timeouts) -> Result<::clickhouse::
         .enable_http1()
         .wrap_connector(connector);
     Ok(::clickhouse::Client::with_http_client(builder.build(connector)))
+}
+
+/// The HTTP client's limit is 65,534 bytes for the whole request line; the difference is for the
+/// path and the client's own parameters.
+const REQUEST_LINE_BYTES: usize = 65_000;
+
+impl Connection {
+    /// Sends one `INSERT` with its body and waits for the acknowledgement.
+    ///
+    /// The body is handed over without being copied. An empty body makes the server check grants,
+    /// types and settings and insert nothing.
+    ///
+    /// # Errors
+    /// The server's refusal, or the loss of the connection, after which it is not known whether the
+    /// rows arrived.
+    pub async fn insert(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+        body: &[Bytes],
+    ) -> Result<(), Error> {
+        let bytes = request_line_bytes(sql, settings);
+        if bytes > REQUEST_LINE_BYTES {
+            return Err(Error::StatementTooLong { bytes });
+        }
+        let query_id = self.queries.next(label);
+        // An empty body has no compressed form that the server reads.
+        let client = if body.is_empty() { &self.client } else { &self.bulk };
+        let mut insert = client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(self.timeouts.send), Some(self.timeouts.insert_end))
+            .with_setting("query_id", &query_id);
+        for (name, value) in settings.iter() {
+            insert = insert.with_setting(name, value);
+        }
+        let late = Error::Timeout { what: "an insert", after: self.timeouts.insert_end };
+        let failed = |error, late| match from_client(
+            error,
+            &self.endpoint,
+            self.timeouts.connect,
+            &query_id,
+            false,
+        ) {
+            Error::Timeout { .. } => late,
+            other => other,
+        };
+        // The request starts with its first piece.
+        let pieces = if body.is_empty() { &[Bytes::new()] } else { body };
+        for piece in pieces {
+            if let Err(error) = insert.send(piece.clone()).await {
+                // Where the server has closed its end, its reason may still be on the way.
+                let is_over = matches!(error, ::clickhouse::error::Error::TimedOut);
+                let reason = if is_over { None } else { insert.end().await.err() };
+                let late_piece = Error::Timeout {
+                    what: "sending a part of an insert",
+                    after: self.timeouts.send,
+                };
+                return Err(failed(reason.unwrap_or(error), late_piece));
+            }
+        }
+        insert.end().await.map_err(|error| failed(error, late))
+    }
+}
+
+fn request_line_bytes(sql: &str, settings: &Settings) -> usize {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("query", sql).extend_pairs(settings.iter());
+    query.finish().len()
+}
+
+/// What every query id of the program begins with.
+pub const QUERY_ID_BEGINNING: &str = "clickhouse-backfill-";
+
+/// Makes query ids of the form `clickhouse-backfill-<run id>-<process id>-<label>-<number>`; clones
+/// share the number.
+///
+/// A run may be the work of several processes, one after the other or at once, so that each has an
+/// id of its own in between: what a dead one left can then be killed without touching the others.
+#[derive(Clone, Debug)]
+pub struct QueryPrefix {
+    run_id: Arc<str>,
+    prefix: Arc<str>,
+    next: Arc<AtomicU64>,
+}
+
+impl QueryPrefix {
+    /// Ids for the run of this id, of which no other process is a part.
+    pub fn new(run_id: &str) -> Self {
+        Self {
+            run_id: run_id.into(),
+            prefix: format!("{QUERY_ID_BEGINNING}{run_id}").into(),
+            next: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Ids for one process's part of the run of this id.
+    pub fn of_process(run_id: &str, process_id: &str) -> Self {
+        let prefix = format!("{QUERY_ID_BEGINNING}{run_id}-{process_id}");
+        Self { run_id: run_id.into(), prefix: prefix.into(), next: Arc::new(AtomicU64::new(0)) }
+    }
+
+    /// The run's id, which is the same in all processes that work on it.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// What all the ids begin with.
+    pub fn as_str(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A new id. Every attempt of a statement needs its own: the server refuses a second query
+    /// under a running id (code 216).
+    pub(super) fn next(&self, label: &str) -> String {
+        format!("{}-{label}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Where the source and the lookup are read, and where the target is written. Often one and the
+/// same connection.
+#[derive(Clone)]
+pub struct Servers {
+    /// For everything that reads tables of the source or the lookup: plan, source and lookup
+    /// queries, counts, what a join gives.
+    pub source: Connection,
+    /// For everything about the target: its schema, evaluating expressions, inserts, and what is
+    /// recorded beside it.
+    pub target: Connection,
+}
+
+impl Servers {
+    /// One server at both ends.
+    pub fn one(connection: Connection) -> Self {
+        Self { source: connection.clone(), target: connection }
+    }
+
+    /// The same servers with other query ids, which both ends number together.
+    #[must_use]
+    pub fn with_queries(self, queries: &QueryPrefix) -> Self {
+        Self {
+            source: self.source.with_queries(queries.clone()),
+            target: self.target.with_queries(queries.clone()),
+        }
+    }
+
+    /// Whether both ends are the same in everything: URL, user, password and database.
+    pub fn are_one(&self) -> bool {
+        self.source.endpoint() == self.target.endpoint()
+    }
+
+    /// Each connection once: what is asked of every server is asked of these.
+    pub fn each(&self) -> impl Iterator<Item = &Connection> {
+        std::iter::once(&self.target).chain(
+            (!self.source.endpoint().is_same_account(self.target.endpoint()))
+                .then_some(&self.source),
+        )
+    }
 }

@@ -8,8 +8,11 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde::Deserialize;
 
-use super::merge_tree_setting::is_replicated;
-use super::{Connection, Error, Settings, TableName, merge_tree_setting, quote_literal};
+use super::connection::Connection;
+use super::error::Error;
+use super::schema::{TableName, is_replicated, merge_tree_setting};
+use super::settings::Settings;
+use super::sql::quote_literal;
 
 /// What a table does with a block that it has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

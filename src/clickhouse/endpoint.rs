@@ -1,10 +1,13 @@
-//! Where the server is and who is asking, without ever showing the password.
+//! How a server is reached: its address, the account, compression and timeouts. The password is
+//! never shown.
 
 use std::fmt;
+use std::time::Duration;
 
-use url::Url;
+use url::{Host, Url};
 
-use super::{Error, Tls};
+use super::error::Error;
+use super::tls::Tls;
 
 /// A secret. It has no `Display`, and its `Debug` shows only whether it is empty.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -149,6 +152,70 @@ fn percent_decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
+/// How long to wait for the server before a statement counts as lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For the TCP connection.
+    pub connect: Duration,
+    /// From the request to the first bytes of the answer; FINAL over large parts and full queues
+    /// take their time.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// For the server to take one piece of an insert.
+    pub send: Duration,
+    /// From the last byte of an insert to its acknowledgement, materialized views included.
+    pub insert_end: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(600),
+            idle: Duration::from_secs(300),
+            send: Duration::from_secs(300),
+            insert_end: Duration::from_secs(900),
+        }
+    }
+}
+
+/// How the bodies of source queries, lookup queries and inserts are compressed. Small queries never
+/// are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WireCompression {
+    /// Not at all: compressing costs the server more than twice as much for each row as sending it.
+    #[default]
+    None,
+    /// [LZ4](https://clickhouse.com/docs/interfaces/http#compression): fast.
+    Lz4,
+    /// Zstandard at level 1: smaller and slower.
+    Zstd,
+}
+
+impl WireCompression {
+    /// What serves for a server at this URL: nothing where the network is this machine, LZ4
+    /// elsewhere.
+    pub fn for_url(url: &Url) -> Self {
+        let local = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        if local { Self::None } else { Self::Lz4 }
+    }
+
+    /// In the client crate's terms.
+    pub(super) fn of_client(self) -> ::clickhouse::Compression {
+        match self {
+            Self::None => ::clickhouse::Compression::None,
+            Self::Lz4 => ::clickhouse::Compression::Lz4,
+            Self::Zstd => ::clickhouse::Compression::Zstd(1),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +252,17 @@ mod tests {
         ] {
             let error = Endpoint::new(url, None, None, "db").unwrap_err().to_string();
             assert!(error.contains("%2F") && !error.contains("34"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_other_machines_are_worth_compressing_for() {
+        let of = |url: &str| WireCompression::for_url(&Url::parse(url).unwrap());
+        for url in ["http://localhost:8123", "http://127.0.0.1", "http://[::1]:8123"] {
+            assert_eq!(of(url), WireCompression::None, "{url}");
+        }
+        for url in ["http://clickhouse:8123", "https://10.0.0.1", "http://localhost.example"] {
+            assert_eq!(of(url), WireCompression::Lz4, "{url}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What can go wrong with a statement, and of what class it is.
+//! What can go wrong with a statement, and what may be done afterwards.
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use super::{Endpoint, ErrorClass, TlsProblem};
+use super::handshake::TlsProblem;
 
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]
@@ -180,108 +180,11 @@ impl Error {
             _ => None,
         }
     }
-
-    /// Turns the client crate's error into ours. `connect`: how long a connection may take.
-    /// `mid_stream`: rows had been received before.
-    ///
-    /// A server or a proxy may repeat what it was sent; the password is hidden in its words.
-    pub(super) fn from_client(
-        error: ::clickhouse::error::Error,
-        endpoint: &Endpoint,
-        connect: Duration,
-        query_id: &str,
-        mid_stream: bool,
-    ) -> Self {
-        use ::clickhouse::error::Error as Client;
-        let url = endpoint.url();
-        let words = |error: &dyn StdError| endpoint.password().hide_in(error_chain(error));
-        match error {
-            Client::BadResponse(message) => {
-                let message = endpoint.password().hide_in(message);
-                Self::Server {
-                    code: parse_code(&message),
-                    message: complete(message, query_id),
-                    mid_stream,
-                }
-            }
-            Client::TimedOut => Self::Timeout { what: "the statement", after: Duration::ZERO },
-            other => match (TlsProblem::of(&other, url.scheme() == "https"), &other) {
-                (Some(problem), _) => {
-                    Self::Handshake { url: url.to_string(), problem, message: words(&other) }
-                }
-                (None, Client::Network(cause)) if is_exhausted(&**cause) => {
-                    Self::Exhausted { url: url.to_string(), message: words(&**cause) }
-                }
-                (None, Client::Network(cause)) if is_connect(&**cause) => {
-                    let message = if is_late(&**cause) {
-                        took_longer("connecting", connect)
-                    } else {
-                        words(&**cause)
-                    };
-                    Self::Unreachable { url: url.to_string(), message }
-                }
-                (None, _) => Self::Network { url: url.to_string(), message: words(&other) },
-            },
-        }
-    }
-}
-
-/// Whether the reason lies on this machine, which has no more of something (`ENFILE`, `EMFILE`,
-/// `EADDRNOTAVAIL`, `ENOBUFS`), so that the server may well be there.
-fn is_exhausted(cause: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(cause);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>()
-            && let Some(number) = error.raw_os_error()
-        {
-            return matches!(number, 23 | 24 | 99 | 105);
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// What is said of a limit that was passed.
-fn took_longer(what: &str, limit: Duration) -> String {
+pub(super) fn took_longer(what: &str, limit: Duration) -> String {
     format!("{what} took longer than {} s", limit.as_secs_f64())
-}
-
-/// Whether the HTTP client gave up making a connection; where the system did, its error has a
-/// number.
-fn is_late(cause: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(cause);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none();
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// Whether the HTTP client failed before it had a connection.
-fn is_connect(cause: &(dyn StdError + 'static)) -> bool {
-    cause
-        .downcast_ref::<hyper_util::client::legacy::Error>()
-        .is_some_and(hyper_util::client::legacy::Error::is_connect)
-}
-
-/// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that, or in a
-/// bare `Code: 241`.
-fn parse_code(message: &str) -> Option<u32> {
-    let rest = message.strip_prefix("Code: ")?;
-    rest.split_once('.').map_or(rest, |(digits, _)| digits).parse().ok()
-}
-
-/// The client crate gives no more than the code where the server's words are not UTF-8, as when
-/// they quote such data.
-fn complete(message: String, query_id: &str) -> String {
-    if message.strip_prefix("Code: ").is_none_or(|rest| rest.parse::<u32>().is_err()) {
-        return message;
-    }
-    format!(
-        "{message}. The server's words are not UTF-8 and could not be read; system.query_log has them under query_id {query_id}"
-    )
 }
 
 /// An error and its sources, joined by colons; a source that its parent's text already holds is
@@ -300,52 +203,163 @@ pub(crate) fn error_chain(error: &dyn StdError) -> String {
     text
 }
 
+/// What may be done after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The statement had no effect, or its effect may be repeated; it may well succeed later.
+    Retry,
+    /// It is not known whether the statement took effect. The same bytes with the same token may be
+    /// sent again.
+    Ambiguous,
+    /// The server refuses these rows, and will again; others it may take.
+    Rows,
+    /// It will fail again, whatever the rows.
+    Fatal,
+}
+
+impl ErrorClass {
+    /// The class of the server's errors of this code.
+    pub(super) fn of_code(code: u32) -> Self {
+        if RETRY.contains(&code) {
+            Self::Retry
+        } else if AMBIGUOUS.contains(&code) {
+            Self::Ambiguous
+        } else if ROWS.contains(&code) {
+            Self::Rows
+        } else {
+            Self::Fatal
+        }
+    }
+}
+
+impl ErrorClass {
+    /// Whether an error of this code ends a statement at any moment, also when its rows were
+    /// written and only its views were not done.
+    pub(super) fn ended_from_outside(code: u32) -> bool {
+        // TIMEOUT_EXCEEDED, ABORTED, QUERY_WAS_CANCELLED, THREAD_WAS_CANCELED,
+        // QUERY_WAS_CANCELLED_BY_CLIENT
+        [159, 236, 394, 677, 735].contains(&code)
+    }
+}
+
+/// Codes that pass with time or with another attempt. Names from ClickHouse's
+/// [ErrorCodes.cpp](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
+const RETRY: &[u32] = &[
+    3,    // UNEXPECTED_END_OF_FILE: the request was cut
+    23,   // CANNOT_READ_FROM_ISTREAM: the request was cut
+    24,   // CANNOT_WRITE_TO_OSTREAM
+    32,   // ATTEMPT_TO_READ_AFTER_EOF: the request was cut
+    33,   // CANNOT_READ_ALL_DATA: the request was cut
+    40,   // CHECKSUM_DOESNT_MATCH: the request was damaged
+    75,   // CANNOT_WRITE_TO_FILE_DESCRIPTOR: the disk is full
+    76,   // CANNOT_OPEN_FILE: too many open files
+    86,   // RECEIVED_ERROR_FROM_REMOTE_IO_SERVER
+    95,   // CANNOT_READ_FROM_SOCKET
+    96,   // CANNOT_WRITE_TO_SOCKET
+    159,  // TIMEOUT_EXCEEDED
+    173,  // CANNOT_ALLOCATE_MEMORY
+    198,  // DNS_ERROR
+    201,  // QUOTA_EXCEEDED
+    202,  // TOO_MANY_SIMULTANEOUS_QUERIES
+    203,  // NO_FREE_CONNECTION
+    209,  // SOCKET_TIMEOUT
+    210,  // NETWORK_ERROR
+    225,  // NO_ZOOKEEPER
+    232,  // NO_SUCH_DATA_PART: it was merged away
+    234,  // NO_REPLICA_HAS_PART
+    236,  // ABORTED: the server is shutting down
+    241,  // MEMORY_LIMIT_EXCEEDED
+    242,  // TABLE_IS_READ_ONLY: a replica lost its keeper
+    243,  // NOT_ENOUGH_SPACE
+    252,  // TOO_MANY_PARTS
+    254,  // NO_ACTIVE_REPLICAS
+    271,  // CANNOT_DECOMPRESS: the request was damaged
+    279,  // ALL_CONNECTION_TRIES_FAILED
+    285,  // TOO_FEW_LIVE_REPLICAS
+    286,  // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+    289,  // REPLICA_IS_NOT_IN_QUORUM
+    290,  // LIMIT_EXCEEDED
+    364,  // RECEIVED_ERROR_TOO_MANY_REQUESTS
+    373,  // SESSION_IS_LOCKED
+    384,  // PART_IS_TEMPORARILY_LOCKED
+    394,  // QUERY_WAS_CANCELLED
+    425,  // SYSTEM_ERROR
+    439,  // CANNOT_SCHEDULE_TASK
+    473,  // DEADLOCK_AVOIDED
+    499,  // S3_ERROR
+    500,  // AZURE_BLOB_STORAGE_ERROR
+    677,  // THREAD_WAS_CANCELED
+    693,  // AWS_ERROR
+    700,  // USER_SESSION_LIMIT_EXCEEDED
+    733,  // TABLE_IS_BEING_RESTARTED
+    734,  // CANNOT_WRITE_AFTER_BUFFER_CANCELED
+    735,  // QUERY_WAS_CANCELLED_BY_CLIENT
+    745,  // SERVER_OVERLOADED
+    749,  // TCP_CONNECTION_LIMIT_REACHED
+    762,  // HTTP_CONNECTION_LIMIT_REACHED
+    776,  // RESOURCE_LIMIT_EXCEEDED
+    777,  // MEMORY_RESERVATION_KILLED
+    778,  // MEMORY_RESERVATION_FAILED
+    999,  // KEEPER_EXCEPTION
+    1000, // POCO_EXCEPTION: a network error inside the server
+    1001, // STD_EXCEPTION: of the C++ library, such as one for a full disk or a failed allocation
+];
+
+/// The outcome is not known.
+const AMBIGUOUS: &[u32] = &[
+    319, // UNKNOWN_STATUS_OF_INSERT: of the quorum, or of the keeper
+    659, // UNKNOWN_STATUS_OF_TRANSACTION
+];
+
+/// Codes that are about values.
+const ROWS: &[u32] = &[
+    6,   // CANNOT_PARSE_TEXT
+    25,  // CANNOT_PARSE_ESCAPE_SEQUENCE
+    26,  // CANNOT_PARSE_QUOTED_STRING
+    27,  // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+    38,  // CANNOT_PARSE_DATE
+    41,  // CANNOT_PARSE_DATETIME
+    69,  // ARGUMENT_OUT_OF_BOUND
+    70,  // CANNOT_CONVERT_TYPE
+    72,  // CANNOT_PARSE_NUMBER
+    117, // INCORRECT_DATA
+    128, // TOO_LARGE_ARRAY_SIZE
+    131, // TOO_LARGE_STRING_SIZE
+    153, // ILLEGAL_DIVISION
+    321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+    349, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+    376, // CANNOT_PARSE_UUID
+    395, // FUNCTION_THROW_IF_VALUE_IS_NON_ZERO
+    407, // DECIMAL_OVERFLOW
+    441, // CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING
+    467, // CANNOT_PARSE_BOOL
+    469, // VIOLATED_CONSTRAINT
+    675, // CANNOT_PARSE_IPV4
+    676, // CANNOT_PARSE_IPV6
+    691, // UNKNOWN_ELEMENT_OF_ENUM
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn server(message: &str, mid_stream: bool) -> Error {
-        Error::Server { code: parse_code(message), message: message.to_owned(), mid_stream }
-    }
-
-    #[test]
-    fn codes_are_read_only_where_the_message_begins_with_them() {
-        assert_eq!(parse_code("Code: 241. DB::Exception: memory"), Some(241));
-        assert_eq!(parse_code("said Code: 241. DB::Exception"), None);
-        assert_eq!(parse_code("Code: x. "), None);
-        assert_eq!(parse_code("Code: 117"), Some(117));
-        assert!(complete("Code: 117".to_owned(), "id-1").ends_with("under query_id id-1"));
-        assert_eq!(
-            complete("Code: 117. DB::Exception".to_owned(), "id-1"),
-            "Code: 117. DB::Exception"
-        );
+    fn server(code: impl Into<Option<u32>>, mid_stream: bool) -> Error {
+        Error::Server { code: code.into(), message: String::new(), mid_stream }
     }
 
     #[test]
     fn classes_of_codes() {
         for code in [33, 75, 159, 201, 202, 209, 210, 241, 242, 243, 252, 285, 439, 999] {
-            assert_eq!(
-                server(&format!("Code: {code}. x"), false).class(),
-                ErrorClass::Retry,
-                "{code}"
-            );
+            assert_eq!(server(code, false).class(), ErrorClass::Retry, "{code}");
         }
         for code in [16, 47, 53, 60, 62, 81, 164, 218, 497, 516, 774] {
-            assert_eq!(
-                server(&format!("Code: {code}. x"), false).class(),
-                ErrorClass::Fatal,
-                "{code}"
-            );
+            assert_eq!(server(code, false).class(), ErrorClass::Fatal, "{code}");
             // In the middle of a stream it may be data that only looks like an exception.
-            assert_eq!(
-                server(&format!("Code: {code}. x"), true).class(),
-                ErrorClass::Retry,
-                "{code}"
-            );
+            assert_eq!(server(code, true).class(), ErrorClass::Retry, "{code}");
         }
-        assert_eq!(server("Code: 6. x", false).class(), ErrorClass::Rows);
-        assert_eq!(server("Code: 319. x", false).class(), ErrorClass::Ambiguous);
-        assert_eq!(server("502 Bad Gateway", false).class(), ErrorClass::Retry);
+        assert_eq!(server(6, false).class(), ErrorClass::Rows);
+        assert_eq!(server(319, false).class(), ErrorClass::Ambiguous);
+        assert_eq!(server(None, false).class(), ErrorClass::Retry);
         let exhausted = Error::Exhausted { url: String::new(), message: String::new() };
         assert!(
             exhausted.class() == ErrorClass::Retry && !exhausted.is_silence(),

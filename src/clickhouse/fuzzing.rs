@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ::clickhouse::error::Error as ClientError;
 
-use super::{
-    Endpoint, Error, Password, TableName, quote_identifier, quote_literal, quote_literal_bytes,
-};
+use super::client_error::from_client;
+use super::endpoint::{Endpoint, Password};
+use super::schema::TableName;
+use super::sql::{quote_identifier, quote_literal, quote_literal_bytes};
 
 /// A word that no fuzzer makes up by itself.
 const SECRET: &str = "Tangerine-Submarine";
@@ -21,7 +22,7 @@ pub fn server_words(data: &[u8]) {
         return;
     };
     for mid_stream in [false, true] {
-        let error = Error::from_client(
+        let error = from_client(
             ClientError::BadResponse(format!("{words}{SECRET}{words}")),
             &endpoint,
             Duration::ZERO,

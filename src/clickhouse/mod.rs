@@ -6,38 +6,31 @@
 //! Nothing here prints, retries or decides: an [`Error`] says of what [`ErrorClass`] it is, and the
 //! pipeline chooses what to do.
 
-mod class;
-mod compression;
+mod client_error;
 mod connection;
 mod deduplication;
 mod endpoint;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
-mod insert;
-mod merge_tree_setting;
-mod query_id;
-mod replacing;
+mod handshake;
 mod schema;
-mod servers;
 mod settings;
 mod sql;
 mod stream;
 mod tls;
 
-pub use class::ErrorClass;
-pub use compression::WireCompression;
-pub use connection::{Connection, Timeouts};
+pub use connection::{Connection, QUERY_ID_BEGINNING, QueryPrefix, Servers};
 pub use deduplication::{Deduplication, deduplication, recognition, switched_off};
-pub use endpoint::{Endpoint, Password};
-pub use error::Error;
+pub use endpoint::{Endpoint, Password, Timeouts, WireCompression};
 pub(crate) use error::error_chain;
-pub use merge_tree_setting::merge_tree_setting;
-pub use query_id::{QUERY_ID_BEGINNING, QueryPrefix};
-pub use replacing::replacing_columns;
-pub use schema::{Column, TableName, TableSchema, functions_not_deterministic, table_schema};
-pub use servers::Servers;
+pub use error::{Error, ErrorClass};
+pub use handshake::TlsProblem;
+pub use schema::{
+    Column, TableName, TableSchema, functions_not_deterministic, merge_tree_setting,
+    replacing_columns, table_schema,
+};
 pub use settings::Settings;
 pub use sql::{Quoted, quote_identifier, quote_literal, quote_literal_bytes, structure};
 pub use stream::BlockStream;
-pub use tls::{Tls, TlsProblem};
+pub use tls::Tls;

@@ -1,10 +1,12 @@
-//! What the server says of its tables and functions.
+//! Tables, columns, engines and functions, as the server's tables of `system` describe them.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Connection, Error, Quoted, quote_identifier, quote_literal};
+use super::connection::Connection;
+use super::error::Error;
+use super::sql::{Quoted, quote_identifier, quote_literal};
 
 /// A table with its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,4 +168,106 @@ pub async fn functions_not_deterministic(
         "SELECT name FROM system.functions WHERE {flag} = 0 AND (name IN ({list}) OR (case_insensitive AND lower(name) IN ({lower}))) ORDER BY name"
     );
     Ok(connection.rows::<Name>("functions", &sql).await?.into_iter().map(|row| row.name).collect())
+}
+
+/// The version column and the deleted flag of a
+/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree),
+/// where it has both.
+///
+/// # Errors
+/// Those of the query.
+pub async fn replacing_columns(
+    connection: &Connection,
+    name: &TableName,
+) -> Result<Option<(String, String)>, Error> {
+    #[derive(Deserialize)]
+    struct Engine {
+        engine_full: String,
+    }
+    let (database, table) = (quote_literal(&name.database), quote_literal(&name.table));
+    let sql = format!(
+        "SELECT engine_full FROM system.tables WHERE database = {database} AND name = {table}"
+    );
+    let engine: Engine = connection.row("schema", &sql).await?;
+    Ok(version_and_deleted(&engine.engine_full))
+}
+
+/// The last two of the engine's arguments, where both are plain names. A replicated one has texts
+/// before them, which may hold anything.
+fn version_and_deleted(engine: &str) -> Option<(String, String)> {
+    let (_, rest) = engine.split_once("ReplacingMergeTree(")?;
+    let mut arguments = vec![String::new()];
+    let mut quoted = false;
+    for character in rest.chars() {
+        match character {
+            '\'' => quoted = !quoted,
+            ')' if !quoted => break,
+            ',' if !quoted => arguments.push(String::new()),
+            _ if quoted => {}
+            ' ' => {}
+            other => arguments.last_mut()?.push(other),
+        }
+    }
+    arguments.retain(|argument| !argument.is_empty());
+    let plain = |name: &String| {
+        name.chars().all(|character| character.is_alphanumeric() || character == '_')
+    };
+    match arguments.as_slice() {
+        [version, deleted] if plain(version) && plain(deleted) => {
+            Some((version.clone(), deleted.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// SQL over `system.tables` for a number that is a [setting of the
+/// table](https://clickhouse.com/docs/operations/settings/merge-tree-settings): its own, else the
+/// server's. `engine` is the table's. A setting that the server does not know is 0.
+pub fn merge_tree_setting(engine: &str, setting: &str) -> String {
+    let defaults = if is_replicated(engine) {
+        "replicated_merge_tree_settings"
+    } else {
+        "merge_tree_settings"
+    };
+    // `\b` tells two names apart of which one ends with the other.
+    format!(
+        "ifNull(toUInt64OrNull(extract(engine_full, '\\\\bSETTINGS .*\\\\b{setting} = (\\\\d+)')), \
+         (SELECT max(toUInt64OrZero(value)) FROM system.{defaults} WHERE name = '{setting}'))"
+    )
+}
+
+/// Whether tables of this engine have replicas, and settings of their own on the server. Keepers
+/// hold the blocks of these.
+pub(super) fn is_replicated(engine: &str) -> bool {
+    engine.starts_with("Replicated") || engine.starts_with("Shared")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_name_their_version_and_their_deleted_flag() {
+        let both = Some(("event_ts".to_owned(), "is_deleted".to_owned()));
+        assert_eq!(
+            version_and_deleted(
+                "ReplacingMergeTree(event_ts, is_deleted) PARTITION BY toYYYYMM(t) ORDER BY (a, b)"
+            ),
+            both
+        );
+        assert_eq!(
+            version_and_deleted(
+                "ReplicatedReplacingMergeTree('/a, (b)/{shard}', '{replica}', event_ts, is_deleted) ORDER BY a"
+            ),
+            both
+        );
+        for engine in [
+            "ReplacingMergeTree(v) ORDER BY (a, b)",
+            "ReplacingMergeTree ORDER BY (a, b)",
+            "MergeTree ORDER BY a",
+            "ReplacingMergeTree(`v x`, d)",
+        ] {
+            assert_eq!(version_and_deleted(engine), None, "{engine}");
+        }
+    }
 }

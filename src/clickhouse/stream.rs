@@ -13,7 +13,9 @@ use ::clickhouse::query::BytesCursor;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{Endpoint, Error, Timeouts};
+use super::client_error::from_client;
+use super::endpoint::{Endpoint, Timeouts};
+use super::error::Error;
 
 /// More than the longest exception that the server writes into a body: 16 KiB since 25.11
 /// ([WriteBufferFromHTTPServerResponse](https://github.com/ClickHouse/ClickHouse/blob/master/src/Server/HTTP/WriteBufferFromHTTPServerResponse.h)),
@@ -79,13 +81,7 @@ impl BlockStream {
         let piece =
             timeout(after, self.cursor.next()).await.map_err(|_| Error::Timeout { what, after })?;
         match piece.map_err(|error| {
-            Error::from_client(
-                error,
-                &self.endpoint,
-                self.timeouts.connect,
-                &self.query_id,
-                self.received,
-            )
+            from_client(error, &self.endpoint, self.timeouts.connect, &self.query_id, self.received)
         })? {
             Some(piece) => {
                 self.received = true;

@@ -6,15 +6,12 @@
 
 use std::sync::Arc;
 
-use super::JobError;
 use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
-use super::common_type::common_key;
-use super::error::asking;
+use super::error::{JobError, asking, meant};
 use super::file::{Job, Lookup, StatementSettings};
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
-use super::inspect::{Inspection, inspect};
+use super::inspect::{Inspection, common_key, inspect};
 use super::statements::{self, END_OF_ROW, Scope};
-use super::typo::meant;
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
     recognition, table_schema,
@@ -31,9 +28,10 @@ pub struct BindOptions {
     pub exclusions: Vec<String>,
 }
 
-/// Holds the job against the tables. Expressions are evaluated where the target is, so that server
-/// is asked about them; the key's common type is that of a join, which is asked of the server that
-/// has both of its tables.
+/// Checks the job against its tables and resolves every type.
+///
+/// The target's server evaluates the expressions, so it is the one that is asked about them. The
+/// common type of the key is that of a join, so the source's server is asked for it.
 ///
 /// # Errors
 /// [`JobError`]; none of them leaves anything changed on the server.
@@ -43,6 +41,65 @@ pub async fn bind(
     options: &BindOptions,
 ) -> Result<BoundJob, JobError> {
     check_settings(servers, job).await?;
+    let Servers { source: reading, target: writing } = servers;
+    let Tables { source, lookup: lookup_table, target } = tables(servers, job, options).await?;
+    for name in [&job.source.version, &job.source.deleted, &job.source.time].into_iter().flatten() {
+        needed("source", &source, name)?;
+    }
+    let exclusions = enabled_exclusions(job, options)?;
+    let over = structure_of(&source, lookup_table.as_ref());
+    let (columns, left_out) = columns_to_write(writing, job, &target, &over).await?;
+    let settings = inspecting(job);
+    let allowed = &job.target.allow_functions;
+    let inspection = inspect(writing, &settings, &job.origin, &columns, &over, allowed).await?;
+    let used = used_columns(&over, &inspection);
+    let bound_columns = fit_to_target(writing, job, &target, &columns, &inspection, &over).await?;
+    let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
+    let owned = bind_owned(writing, job, &target).await?;
+    let lookup = match (&job.lookup, lookup_table) {
+        (Some(lookup), Some(table)) => {
+            Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?)
+        }
+        _ => None,
+    };
+    let source_layout = source_layout(&source, &used.source, lookup.as_ref())?;
+    let recognition =
+        recognition(writing).await.map_err(asking("asking the server how it recognizes blocks"))?;
+    let mut bound = BoundJob {
+        name: job.name.clone(),
+        origin: job.origin.clone(),
+        collapse: job.source.collapse,
+        source_deleted: job.source.deleted.clone(),
+        source_time: job.source.time.clone(),
+        exclusions,
+        remarks: remarks(&used.source, lookup.as_ref()),
+        source_columns: used.source,
+        source,
+        lookup,
+        target,
+        owned,
+        columns: bound_columns,
+        left_out,
+        defaults,
+        settings: job.settings.clone(),
+        recognition,
+        source_layout,
+        native_layout: Err(String::new()),
+    };
+    bound.native_layout = native_layout(&bound);
+    check_exclusions(reading, &bound).await?;
+    Ok(bound)
+}
+
+/// The tables that a job names.
+struct Tables {
+    source: TableSchema,
+    lookup: Option<TableSchema>,
+    target: TableSchema,
+}
+
+/// Reads the schemas of the job's tables, and refuses tables that cannot serve.
+async fn tables(servers: &Servers, job: &Job, options: &BindOptions) -> Result<Tables, JobError> {
     let Servers { source: reading, target: writing } = servers;
     let database = reading.endpoint().database();
     let source =
@@ -54,82 +111,37 @@ pub async fn bind(
         );
         return Err(JobError::Unfit { role: "source", table: source.name, message });
     }
-    let lookup_table = match &job.lookup {
+    let lookup = match &job.lookup {
         Some(lookup) => {
             Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?)
         }
         None => None,
     };
-    let target_name = options.target_table.as_ref().unwrap_or(&job.target.table);
-    let target =
-        existing(writing, "target", &TableName::parse(target_name, writing.endpoint().database()))
-            .await?;
-
+    let target = options.target_table.as_ref().unwrap_or(&job.target.table);
+    let target = TableName::parse(target, writing.endpoint().database());
+    let target = existing(writing, "target", &target).await?;
     refuse_qualified_names("source", &source, &source)?;
-    if let Some(lookup) = &lookup_table {
+    if let Some(lookup) = &lookup {
         refuse_qualified_names("lookup", &source, lookup)?;
         refuse_qualified_names("lookup", lookup, lookup)?;
     }
-    for name in [&job.source.version, &job.source.deleted, &job.source.time].into_iter().flatten() {
-        needed("source", &source, name)?;
-    }
-    let exclusions = enabled_exclusions(job, options)?;
-    let over = structure_of(&source, lookup_table.as_ref());
-    let (columns, left_out) = columns_to_write(writing, job, &target, &over).await?;
-    let inspection = inspect(
-        writing,
-        &inspecting(job),
-        &job.origin,
-        &columns,
-        &over,
-        &job.target.allow_functions,
-    )
-    .await?;
-    let used = used_columns(&over, &inspection);
-    let bound_columns = fit_to_target(writing, job, &target, &columns, &inspection, &over).await?;
-    let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
-    let owned = bind_owned(&servers.target, job, &target).await?;
+    Ok(Tables { source, lookup, target })
+}
 
-    let lookup = match (&job.lookup, lookup_table) {
-        (Some(lookup), Some(table)) => {
-            Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?)
-        }
-        _ => None,
-    };
-    let keys = lookup.as_ref().map(|lookup| lookup.keys.as_slice()).unwrap_or_default();
+/// How a row of the source query is framed: the key's columns, those that expressions read, and the
+/// end of the row.
+fn source_layout(
+    source: &TableSchema,
+    used: &[UsedColumn],
+    lookup: Option<&BoundLookup>,
+) -> Result<Arc<RowLayout>, JobError> {
+    let keys = lookup.map(|lookup| lookup.keys.as_slice()).unwrap_or_default();
     let framed = keys
         .iter()
         .map(|key| (key.source.as_str(), key.type_name.as_str()))
-        .chain(used.source.iter().map(name_and_type))
+        .chain(used.iter().map(name_and_type))
         .chain([END_OF_ROW]);
-    let source_layout = Arc::new(layout("source", &source.name, framed, keys.len())?);
-    let remarks = remarks(&used.source, lookup.as_ref());
-    let mut bound = BoundJob {
-        name: job.name.clone(),
-        origin: job.origin.clone(),
-        source,
-        collapse: job.source.collapse,
-        source_deleted: job.source.deleted.clone(),
-        source_time: job.source.time.clone(),
-        exclusions,
-        source_columns: used.source,
-        lookup,
-        target,
-        owned,
-        columns: bound_columns,
-        left_out,
-        defaults,
-        settings: job.settings.clone(),
-        recognition: recognition(writing)
-            .await
-            .map_err(asking("asking the server how it recognizes blocks"))?,
-        source_layout,
-        native_layout: Err(String::new()),
-        remarks,
-    };
-    bound.native_layout = native_layout(&bound);
-    check_exclusions(reading, &bound).await?;
-    Ok(bound)
+    layout("source", &source.name, framed, keys.len()).map(Arc::new)
 }
 
 /// Lets the server look at the expression that says which of the target's rows are the job's.

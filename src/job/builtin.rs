@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::typo::meant;
-use super::{Job, JobError};
+use super::error::{JobError, meant};
+use super::file::Job;
 
 /// A job that comes with the program.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::JobError;
-use super::typo::meant_field;
+use super::error::{JobError, meant_field};
 
 /// A job as its file says it, not yet held against any table.
 #[derive(Clone, Debug)]
@@ -203,35 +202,8 @@ impl Job {
         if file.name.get_ref().trim().is_empty() {
             return Err(invalid(file.name.span().start, "the name is empty".to_owned()));
         }
-        let (source, at) = (file.source.get_ref(), file.source.span().start);
-        if let Some(lookup) = &file.lookup {
-            let (lookup, at) = (lookup.get_ref(), lookup.span().start);
-            if lookup.join_key.is_empty() {
-                return Err(invalid(
-                    at,
-                    "[lookup] needs at least one column in join_key".to_owned(),
-                ));
-            }
-            if lookup.join_key.len() != source.join_key.len() {
-                let (ours, theirs) = (lookup.join_key.len(), source.join_key.len());
-                return Err(invalid(
-                    at,
-                    format!(
-                        "the join_key of [lookup] has {ours} columns and that of [source] {theirs}"
-                    ),
-                ));
-            }
-            if lookup.window.is_some() && source.time.is_none() {
-                return Err(invalid(
-                    at,
-                    "[lookup] has a window, so [source] must name its time column".to_owned(),
-                ));
-            }
-        } else if !source.join_key.is_empty() {
-            return Err(invalid(
-                at,
-                "[source] has a join_key, but there is no [lookup]".to_owned(),
-            ));
+        if let Some((at, message)) = contradiction(&file) {
+            return Err(invalid(at, message));
         }
         let columns = columns
             .into_iter()
@@ -258,6 +230,27 @@ impl Job {
             columns,
         })
     }
+}
+
+/// What the parts of a file say against each other, and the offset at which that part begins.
+fn contradiction(file: &File) -> Option<(usize, String)> {
+    let (source, at_source) = (file.source.get_ref(), file.source.span().start);
+    let Some(lookup) = &file.lookup else {
+        let message = "[source] has a join_key, but there is no [lookup]".to_owned();
+        return (!source.join_key.is_empty()).then_some((at_source, message));
+    };
+    let (lookup, at_lookup) = (lookup.get_ref(), lookup.span().start);
+    let (ours, theirs) = (lookup.join_key.len(), source.join_key.len());
+    let message = if ours == 0 {
+        "[lookup] needs at least one column in join_key".to_owned()
+    } else if ours != theirs {
+        format!("the join_key of [lookup] has {ours} columns and that of [source] {theirs}")
+    } else if lookup.window.is_some() && source.time.is_none() {
+        "[lookup] has a window, so [source] must name its time column".to_owned()
+    } else {
+        return None;
+    };
+    Some((at_lookup, message))
 }
 
 /// The line, counted from 1, in which the byte at this offset stands.

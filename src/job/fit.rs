@@ -1,11 +1,11 @@
 //! Fitting the job's columns to the target: which are written, whether their types can be, and what
 //! is left to defaults.
 
-use super::JobError;
 use super::bound::{BoundColumn, LeftOut};
-use super::error::asking;
+use super::error::{JobError, asking};
 use super::file::{Expression, Job};
-use super::inspect::{Inspection, check_text, names_unknown_column};
+use super::inspect::{Inspection, names_unknown_column};
+use super::lexer::check_text;
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableSchema, structure};
 use crate::formats::rowbinary::DataType;
 

@@ -7,9 +7,9 @@
     reason = "this is code for tests, which is to panic where something is wrong"
 )]
 
-use super::inspect::check_text;
-use super::lexer::{Token, tokens};
-use super::{Job, JobError};
+use super::error::JobError;
+use super::file::Job;
+use super::lexer::{Token, check_text, tokens};
 
 /// Any text, as a job file, is read or refused in words that name a line of it.
 pub fn job_file(data: &[u8]) {

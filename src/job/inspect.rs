@@ -7,14 +7,18 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::asking;
-use super::lexer::{Token, tokens};
-use super::{Expression, JobError};
+use super::bound::BoundKey;
+use super::error::{JobError, asking};
+use super::file::Expression;
+use super::lexer::check_text;
 use crate::clickhouse::{
-    Connection, Error as ServerError, Settings, functions_not_deterministic, structure,
+    Column, Connection, Error as ServerError, Settings, TableName, functions_not_deterministic,
+    structure,
 };
+use crate::formats::rowbinary::DataType;
 
 /// Columns as `(qualified name, type)`, the structure of the rows that expressions are evaluated
 /// over.
@@ -29,67 +33,6 @@ pub(super) struct Inspection {
     pub used: BTreeSet<usize>,
     /// The same for each expression by itself, as far as the server's query tree shows it.
     pub inputs: Vec<BTreeSet<usize>>,
-}
-
-/// Refuses by its text what could leave its place in a statement or smuggle in a query of its own.
-///
-/// # Errors
-/// The words that follow "the expression of column x".
-pub(super) fn check_text(sql: &str) -> Result<(), String> {
-    let tokens = tokens(sql).map_err(|error| error.to_string())?;
-    if tokens.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    let mut open = Vec::new();
-    let mut previous = None;
-    for (position, token) in tokens.iter().enumerate() {
-        let next = tokens.get(position + 1);
-        match token {
-            Token::Sign(sign @ ('(' | '[' | '{')) => open.push(*sign),
-            Token::Sign(sign @ (')' | ']' | '}')) => {
-                let expected = match sign {
-                    ')' => '(',
-                    ']' => '[',
-                    _ => '{',
-                };
-                if open.pop() != Some(expected) {
-                    return Err(format!("has a {sign:?} too many"));
-                }
-            }
-            Token::Sign(';') => return Err("has a semicolon".to_owned()),
-            Token::Sign(',') if open.is_empty() => {
-                return Err("is a list: it has a comma outside of brackets".to_owned());
-            }
-            Token::Sign('*') if begins_operand(previous) => {
-                return Err("has an asterisk that stands for columns; name them".to_owned());
-            }
-            Token::Word(word) if previous != Some(&Token::Sign('.')) => {
-                if word.eq_ignore_ascii_case("select") {
-                    return Err("has a subquery; only the row at hand can be used".to_owned());
-                }
-                if word.eq_ignore_ascii_case("columns") && next == Some(&Token::Sign('(')) {
-                    return Err("uses COLUMNS(); name the columns".to_owned());
-                }
-                if word.eq_ignore_ascii_case("as") && open.is_empty() {
-                    return Err(
-                        "gives itself a name with AS; the column's name is the key on its left"
-                            .to_owned(),
-                    );
-                }
-            }
-            _ => {}
-        }
-        previous = Some(token);
-    }
-    match open.last() {
-        Some(sign) => Err(format!("has a {sign:?} that is not closed")),
-        None => Ok(()),
-    }
-}
-
-/// Whether a star after this token cannot be a multiplication.
-fn begins_operand(previous: Option<&Token<'_>>) -> bool {
-    matches!(previous, None | Some(Token::Sign('(' | '[' | ',' | '.')))
 }
 
 /// Inspects all expressions in a few queries; where something is wrong, one by one, so that the
@@ -180,10 +123,8 @@ async fn inspect_list(
         }
         other => Err(asking("asking the server about the job's expressions")(other)),
     };
-    let types = match connection
-        .rows_with::<Described>("inspect", &describe(expressions, over), settings)
-        .await
-    {
+    let sql = describe(expressions, over);
+    let types = match connection.rows_with::<Described>("inspect", &sql, settings).await {
         Ok(rows) => rows.into_iter().map(|row| row.type_name).collect::<Vec<_>>(),
         Err(error) => return refused(error),
     };
@@ -191,26 +132,38 @@ async fn inspect_list(
         return Ok(Err(format!("gives {} columns instead of {}", types.len(), expressions.len())));
     }
     let select = from_nothing(expressions, over);
-    let tree = match connection
-        .fetch(
-            "inspect",
-            &format!("EXPLAIN QUERY TREE run_passes = 1 {select}"),
-            "TSVRaw",
-            settings,
-        )
-        .await
-    {
+    let explain = format!("EXPLAIN QUERY TREE run_passes = 1 {select}");
+    let tree = match connection.fetch("inspect", &explain, "TSVRaw", settings).await {
         Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
         Err(error) => return refused(error),
     };
-    let functions = functions_of(&tree);
+    if let Some(message) = refused_function(connection, &tree, allowed_functions).await? {
+        return Ok(Err(message));
+    }
+    let explain = format!("EXPLAIN json = 1, header = 1, description = 0 {select}");
+    let plan = match connection.fetch("inspect", &explain, "TSVRaw", settings).await {
+        Ok(plan) => plan,
+        Err(error) => return refused(error),
+    };
+    let inputs = inputs_of(&tree, expressions.len(), over);
+    Ok(columns_read(&plan, over).map(|used| Inspection { types, used, inputs }))
+}
+
+/// Why a function of the query tree may not be used: it needs more than one row, makes several, or
+/// may give another result the second time.
+async fn refused_function(
+    connection: &Connection,
+    tree: &str,
+    allowed_functions: &[String],
+) -> Result<Option<String>, JobError> {
+    let functions = functions_of(tree);
     if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
-        return Ok(Err(format!(
+        return Ok(Some(format!(
             "uses {name}, which is a {kind} function; only the row at hand can be used"
         )));
     }
     if functions.iter().any(|(name, _)| name == "arrayJoin") {
-        return Ok(Err("uses arrayJoin, which makes several rows of one".to_owned()));
+        return Ok(Some("uses arrayJoin, which makes several rows of one".to_owned()));
     }
     let names: Vec<_> = functions
         .into_iter()
@@ -220,29 +173,15 @@ async fn inspect_list(
     let changing = functions_not_deterministic(connection, &names)
         .await
         .map_err(asking("asking the server about functions"))?;
-    if let Some(name) = changing.first() {
-        return Ok(Err(format!(
+    Ok(changing.first().map(|name| {
+        format!(
             "uses {name}, which may give another result when a batch is sent again or verified; \
              where that is wanted, put it into allow_functions under [target]"
-        )));
-    }
-    let plan = match connection
-        .fetch(
-            "inspect",
-            &format!("EXPLAIN json = 1, header = 1, description = 0 {select}"),
-            "TSVRaw",
-            settings,
         )
-        .await
-    {
-        Ok(plan) => plan,
-        Err(error) => return refused(error),
-    };
-    let inputs = inputs_of(&tree, expressions.len(), over);
-    Ok(columns_read(&plan, over).map(|used| Inspection { types, used, inputs }))
+    }))
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Described {
     #[serde(rename = "type")]
     type_name: String,
@@ -339,41 +278,68 @@ fn position_of(name: &str, over: &Structure) -> Option<usize> {
     })
 }
 
+/// Finds the common type of one pair of key columns.
+///
+/// # Errors
+/// [`JobError::Unfit`] where there is none, or where the join's equality is not the equality of
+/// bytes.
+pub(super) async fn common_key(
+    connection: &Connection,
+    lookup: &TableName,
+    ours: &Column,
+    theirs: &Column,
+) -> Result<BoundKey, JobError> {
+    let unfit = |why: String| {
+        let pair = format!(
+            "source.{} ({}) and lookup.{} ({})",
+            ours.name, ours.type_name, theirs.name, theirs.type_name
+        );
+        JobError::Unfit {
+            role: "lookup",
+            table: lookup.clone(),
+            message: format!("{pair} cannot be joined: {why}"),
+        }
+    };
+    let refused = |error: ServerError| match error {
+        ServerError::Server { message, .. } => unfit(message),
+        other => asking("asking the server for the type of the join key")(other),
+    };
+    let columns = structure([("a", ours.type_name.as_str()), ("b", theirs.type_name.as_str())]);
+    // The join itself is analyzed as well: it refuses some pairs for which a common type exists.
+    let join = format!(
+        "EXPLAIN SELECT count() FROM (SELECT a FROM null({columns})) AS source LEFT ANY JOIN (SELECT b FROM null({columns})) AS lookup ON source.a = lookup.b"
+    );
+    connection.fetch("key-type", &join, "TSV", &Settings::common()).await.map_err(refused)?;
+    let common = format!("DESCRIBE (SELECT arrayElement(array(a, b), 1) FROM null({columns}))");
+    let rows = connection
+        .rows_with::<Described>("key-type", &common, &Settings::common())
+        .await
+        .map_err(refused)?;
+    let type_name = rows.into_iter().next().map(|row| row.type_name).unwrap_or_default();
+    let parsed = DataType::parse(&type_name).map_err(|error| unfit(error.to_string()))?;
+    if parsed.contains_float() {
+        return Err(unfit("keys of floating point are not supported, since equal numbers can differ in their bytes".to_owned()));
+    }
+    if parsed.contains_json() || type_name.contains("Variant(") {
+        return Err(unfit(format!("keys of type {type_name} are not supported")));
+    }
+    let is_bool = |name: &str| name.contains("Bool");
+    if is_bool(&ours.type_name) != is_bool(&theirs.type_name) {
+        return Err(unfit("Bool can only be joined with Bool".to_owned()));
+    }
+    // A NULL inside an array or a tuple is an ordinary value; only the key column itself can be a
+    // NULL key.
+    Ok(BoundKey {
+        source: ours.name.clone(),
+        lookup: theirs.name.clone(),
+        nullable: parsed.is_nullable(),
+        type_name,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_that_could_leave_their_place_are_refused() {
-        for (sql, part) in [
-            ("", "is empty"),
-            ("-- nothing", "is empty"),
-            ("source.a, source.b", "comma"),
-            ("f(source.a", "not closed"),
-            ("source.a)", "too many"),
-            ("[source.a)", "too many"),
-            ("source.a; DROP TABLE x", "semicolon"),
-            ("(SELECT 1)", "subquery"),
-            ("source.*", "asterisk"),
-            ("count(*)", "asterisk"),
-            ("COLUMNS('a')", "COLUMNS"),
-            ("source.a AS b", "AS"),
-            ("'a", "does not end"),
-        ] {
-            let message = check_text(sql).unwrap_err();
-            assert!(message.contains(part), "{sql:?}: {message}");
-        }
-        for sql in [
-            "source.select",
-            "source.a * 2",
-            "CAST(source.a AS String)",
-            "f('a, b;', source.`x,y`)",
-            "(source.a, source.b)",
-            "2 * (3) * source.a[1] * 4",
-        ] {
-            assert_eq!(check_text(sql), Ok(()), "{sql:?}");
-        }
-    }
 
     #[test]
     fn each_expression_has_its_inputs() {

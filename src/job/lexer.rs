@@ -116,6 +116,67 @@ fn heredoc_length(rest: &str) -> Option<usize> {
     Some(rest.get(end_of_tag..)?.find(tag)? + end_of_tag * 2)
 }
 
+/// Refuses by its text what could leave its place in a statement or smuggle in a query of its own.
+///
+/// # Errors
+/// The words that follow "the expression of column x".
+pub(super) fn check_text(sql: &str) -> Result<(), String> {
+    let tokens = tokens(sql).map_err(|error| error.to_string())?;
+    if tokens.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let mut open = Vec::new();
+    let mut previous = None;
+    for (position, token) in tokens.iter().enumerate() {
+        let next = tokens.get(position + 1);
+        match token {
+            Token::Sign(sign @ ('(' | '[' | '{')) => open.push(*sign),
+            Token::Sign(sign @ (')' | ']' | '}')) => {
+                let expected = match sign {
+                    ')' => '(',
+                    ']' => '[',
+                    _ => '{',
+                };
+                if open.pop() != Some(expected) {
+                    return Err(format!("has a {sign:?} too many"));
+                }
+            }
+            Token::Sign(';') => return Err("has a semicolon".to_owned()),
+            Token::Sign(',') if open.is_empty() => {
+                return Err("is a list: it has a comma outside of brackets".to_owned());
+            }
+            Token::Sign('*') if begins_operand(previous) => {
+                return Err("has an asterisk that stands for columns; name them".to_owned());
+            }
+            Token::Word(word) if previous != Some(&Token::Sign('.')) => {
+                if word.eq_ignore_ascii_case("select") {
+                    return Err("has a subquery; only the row at hand can be used".to_owned());
+                }
+                if word.eq_ignore_ascii_case("columns") && next == Some(&Token::Sign('(')) {
+                    return Err("uses COLUMNS(); name the columns".to_owned());
+                }
+                if word.eq_ignore_ascii_case("as") && open.is_empty() {
+                    return Err(
+                        "gives itself a name with AS; the column's name is the key on its left"
+                            .to_owned(),
+                    );
+                }
+            }
+            _ => {}
+        }
+        previous = Some(token);
+    }
+    match open.last() {
+        Some(sign) => Err(format!("has a {sign:?} that is not closed")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a star after this token cannot be a multiplication.
+fn begins_operand(previous: Option<&Token<'_>>) -> bool {
+    matches!(previous, None | Some(Token::Sign('(' | '[' | ',' | '.')))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +198,37 @@ mod tests {
         assert_eq!(tokens("'a").unwrap_err().to_string(), "has a string that does not end");
         assert_eq!(tokens("`a").unwrap_err().to_string(), "has a quoted name that does not end");
         assert_eq!(tokens("/* /* */").unwrap_err().to_string(), "has a comment that does not end");
+    }
+
+    #[test]
+    fn texts_that_could_leave_their_place_are_refused() {
+        for (sql, part) in [
+            ("", "is empty"),
+            ("-- nothing", "is empty"),
+            ("source.a, source.b", "comma"),
+            ("f(source.a", "not closed"),
+            ("source.a)", "too many"),
+            ("[source.a)", "too many"),
+            ("source.a; DROP TABLE x", "semicolon"),
+            ("(SELECT 1)", "subquery"),
+            ("source.*", "asterisk"),
+            ("count(*)", "asterisk"),
+            ("COLUMNS('a')", "COLUMNS"),
+            ("source.a AS b", "AS"),
+            ("'a", "does not end"),
+        ] {
+            let message = check_text(sql).unwrap_err();
+            assert!(message.contains(part), "{sql:?}: {message}");
+        }
+        for sql in [
+            "source.select",
+            "source.a * 2",
+            "CAST(source.a AS String)",
+            "f('a, b;', source.`x,y`)",
+            "(source.a, source.b)",
+            "2 * (3) * source.a[1] * 4",
+        ] {
+            assert_eq!(check_text(sql), Ok(()), "{sql:?}");
+        }
     }
 }

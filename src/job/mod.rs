@@ -8,7 +8,6 @@
 mod bind;
 mod bound;
 mod builtin;
-mod common_type;
 mod error;
 mod file;
 mod fit;
@@ -17,7 +16,6 @@ pub mod fuzzing;
 mod inspect;
 mod lexer;
 pub mod statements;
-mod typo;
 
 pub use bind::{BindOptions, bind};
 pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, Owned, UsedColumn};

@@ -1,6 +1,6 @@
 //! Why a plan cannot be made.
 
-use super::PartitionError;
+use super::partition::PartitionError;
 use crate::clickhouse::{Error as ServerError, TableName};
 
 /// A plan that cannot be made.

@@ -6,27 +6,18 @@
 
 mod attributes;
 mod boundaries;
-mod bounds;
+mod chunk;
 mod error;
-mod hexadecimal;
 mod key;
-mod leading;
 mod memory;
-mod months;
 mod partition;
-mod partitions;
 mod planner;
-mod ranges;
-mod stored;
 mod waves;
 
-pub use bounds::ChunkBounds;
+pub use chunk::{Bound, Chunk, ChunkBounds};
 pub use error::PlanError;
 pub use key::KeyColumn;
 pub use memory::{LateMemory, MemoryDemand, MemoryPlan, MemoryTooSmall};
-pub use months::{Months, MonthsError};
-pub use partition::{Partition, PartitionError};
-pub use partitions::{StoredPartition, partitions};
-pub use planner::{Chunk, DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan, table_ranges};
-pub use ranges::Bound;
+pub use partition::{Months, MonthsError, Partition, PartitionError, StoredPartition, partitions};
+pub use planner::{DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan, table_ranges};
 pub use waves::{Wave, WavePlanner};

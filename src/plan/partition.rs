@@ -1,7 +1,11 @@
-//! The partition that a run fills, as the person names it.
+//! Partitions: as a person names them, and as the table stores them.
 
 use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clickhouse::{Connection, Error as ServerError, TableName, quote_literal};
 
 /// A partition of the source table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +74,109 @@ impl fmt::Display for Partition {
     }
 }
 
+/// The months from one to another, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Months {
+    first: String,
+    last: String,
+}
+
+/// A text that names no months.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MonthsError {
+    /// Not two of them.
+    #[error("{0:?} is no range of months; give the first and the last, for example 202401..202512")]
+    NotARange(String),
+    /// One of them is none.
+    #[error(transparent)]
+    Month(#[from] PartitionError),
+    /// The first comes after the last.
+    #[error(
+        "{first} comes after {last}; the first month of a range is the older one, whatever comes first in the work"
+    )]
+    Backwards {
+        /// The first.
+        first: String,
+        /// The last.
+        last: String,
+    },
+}
+
+impl Months {
+    /// Whether the partition of this id is one of them.
+    pub fn contains(&self, partition_id: &str) -> bool {
+        is_month(partition_id) && (self.first.as_str()..=self.last.as_str()).contains(&partition_id)
+    }
+
+    /// All of them, in order.
+    pub fn ids(&self) -> Vec<String> {
+        let number = |id: &str| id.parse::<u32>().unwrap_or_default();
+        let all = number(&self.first)..=number(&self.last);
+        all.map(|id| format!("{id:06}")).filter(|id| is_month(id)).collect()
+    }
+}
+
+fn is_month(id: &str) -> bool {
+    matches!(id.parse::<Partition>(), Ok(Partition::Month(_)))
+}
+
+impl FromStr for Months {
+    type Err = MonthsError;
+
+    fn from_str(text: &str) -> Result<Self, MonthsError> {
+        let wrong = || MonthsError::NotARange(text.to_owned());
+        let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+        let month = |text: &str| match text.trim().parse::<Partition>() {
+            Ok(Partition::Month(id)) => Ok(id),
+            Ok(Partition::Id(_)) | Err(PartitionError::Empty) => Err(wrong()),
+            Err(error) => Err(error.into()),
+        };
+        let (first, last) = (month(first)?, month(last)?);
+        if first > last {
+            Err(MonthsError::Backwards { first, last })
+        } else {
+            Ok(Self { first, last })
+        }
+    }
+}
+
+impl fmt::Display for Months {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}..{}", self.first, self.last)
+    }
+}
+
+/// What is stored of one partition, versions and deletions not collapsed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPartition {
+    /// The partition's id.
+    pub id: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// The partitions of a table that have rows, by their ids.
+pub async fn partitions(
+    connection: &Connection,
+    table: &TableName,
+) -> Result<Vec<StoredPartition>, ServerError> {
+    let (database, name) = (quote_literal(&table.database), quote_literal(&table.table));
+    let sql = format!(
+        "SELECT partition_id AS id, sum(rows) AS rows FROM system.parts
+         WHERE active AND database = {database} AND table = {name} GROUP BY id HAVING rows > 0 ORDER BY id"
+    );
+    match connection.rows("plan", &sql).await {
+        Err(error) if error.is_denied() => {
+            let sql = format!(
+                "SELECT _partition_id AS id, count() AS rows FROM {} GROUP BY id ORDER BY id",
+                table.quoted()
+            );
+            connection.rows("plan", &sql).await
+        }
+        found => found,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +200,30 @@ mod tests {
                 matches!(text.parse::<Partition>(), Err(PartitionError::NoSuchMonth(_))),
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn ranges_hold_months_only() {
+        let months: Months = "202311..202402".parse().unwrap();
+        assert_eq!(months.ids(), ["202311", "202312", "202401", "202402"]);
+        assert!(months.ids().iter().all(|id| months.contains(id)));
+        for id in ["202310", "202403", "202313", "20231115", "all", ""] {
+            assert!(!months.contains(id), "{id}");
+        }
+        assert_eq!("202401..202401".parse::<Months>().unwrap().ids(), ["202401"]);
+        for text in [
+            "",
+            "202401",
+            "..",
+            "202401..",
+            "202401..x",
+            "id:a..id:b",
+            "202413..202501",
+            "202402..202401",
+            "202401...202402",
+        ] {
+            assert!(text.parse::<Months>().is_err(), "{text}");
         }
     }
 }

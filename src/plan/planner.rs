@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 
-use super::attributes::{AttributeStatistics, statistics};
-use super::boundaries::{boundaries, check_bounds};
-use super::leading::LeadingColumn;
-use super::stored::{Stored, stored};
-use super::{ChunkBounds, MemoryPlan, Partition, PlanError, WavePlanner};
+use super::attributes::{AttributeStatistics, LeadingColumn, statistics};
+use super::boundaries::{Stored, boundaries, check_bounds, stored};
+use super::chunk::{Chunk, ChunkBounds};
+use super::error::PlanError;
+use super::memory::MemoryPlan;
+use super::partition::Partition;
+use super::waves::WavePlanner;
 use crate::clickhouse::{
     Connection, Error as ServerError, TableSchema, quote_identifier, quote_literal,
 };
@@ -57,15 +59,6 @@ pub struct Plan {
     pub waves: WavePlanner,
 }
 
-/// A range of the source's primary key.
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    /// Its number in the plan, from 0.
-    pub number: usize,
-    /// The range as a predicate; `None` for the whole partition.
-    pub range: Option<String>,
-}
-
 /// A cut costs one or two granules in each part; a chunk of at least this many granules of each
 /// part keeps that small.
 const GRANULES_A_PART: u64 = 16;
@@ -87,76 +80,111 @@ pub async fn plan(
     let failed = |what| {
         move |source: ServerError| PlanError::Server { what, table: table.name.clone(), source }
     };
-    if matches!(partition, Partition::Month(_)) && !table.partition_key.starts_with("toYYYYMM(") {
-        let key = if table.partition_key.is_empty() {
-            "nothing (its only partition is id:all)"
-        } else {
-            &table.partition_key
-        };
-        return Err(PlanError::PartitionedOtherwise {
-            table: table.name.clone(),
-            partition_key: key.to_owned(),
-        });
-    }
+    check_partitioning(table, partition)?;
     let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
     let window =
         window(connection, job, partition).await.map_err(failed("asking for the times"))?;
     let scope =
         Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
-    let Stored { rows, bytes, parts, newest_block, .. } = stored;
-    let planned = |bounds, chunks, waves| Plan {
+    let Division { bounds, waves } = match options.bounds {
+        Some(bounds) => {
+            check_bounds(connection, table, &bounds).await?;
+            let leading = LeadingColumn::find(job, &bounds);
+            let attributes = attributes(connection, job, window, leading.as_ref()).await?;
+            Division::new(bounds, leading, attributes, &options.memory)
+        }
+        None if stored.rows == 0 => {
+            Division { bounds: ChunkBounds::default(), waves: WavePlanner::new(0, None, None, 0) }
+        }
+        None => {
+            divide(connection, job, &stored, window, options.chunk_rows, &options.memory).await?
+        }
+    };
+    let chunks = if waves.has_chunks() { bounds.chunks() } else { Vec::new() };
+    Ok(Plan {
         partition: partition.clone(),
-        stored_rows: rows,
-        stored_bytes: bytes,
-        parts,
+        stored_rows: stored.rows,
+        stored_bytes: stored.bytes,
+        parts: stored.parts,
         scope,
         memory: options.memory,
         bounds,
         chunks,
         waves,
-    };
-    if rows == 0 && options.bounds.is_none() {
-        return Ok(planned(ChunkBounds::default(), Vec::new(), WavePlanner::new(0, None, None, 0)));
+    })
+}
+
+/// Refuses a month of a table that is not partitioned by months.
+fn check_partitioning(table: &TableSchema, partition: &Partition) -> Result<(), PlanError> {
+    let by_month = table.partition_key.starts_with("toYYYYMM(");
+    if by_month || !matches!(partition, Partition::Month(_)) {
+        return Ok(());
     }
-    let wanted = options.chunk_rows;
-    let wanted = if wanted < DEFAULT_CHUNK_ROWS {
-        wanted
+    let key = if table.partition_key.is_empty() {
+        "nothing (its only partition is id:all)"
     } else {
-        wanted.max(GRANULES_A_PART * GRANULE_ROWS * parts)
+        &table.partition_key
     };
-    let mut found = match &options.bounds {
-        Some(bounds) => {
-            check_bounds(connection, table, bounds).await?;
-            bounds.clone()
-        }
-        None => boundaries(connection, table, &stored, wanted).await?,
+    Err(PlanError::PartitionedOtherwise {
+        table: table.name.clone(),
+        partition_key: key.to_owned(),
+    })
+}
+
+/// A partition cut into chunks, and what groups these into waves.
+struct Division {
+    bounds: ChunkBounds,
+    waves: WavePlanner,
+}
+
+impl Division {
+    fn new(
+        bounds: ChunkBounds,
+        leading: Option<LeadingColumn>,
+        attributes: Option<AttributeStatistics>,
+        memory: &MemoryPlan,
+    ) -> Self {
+        let waves = WavePlanner::new(bounds.chunk_count(), leading, attributes, memory.attributes);
+        Self { bounds, waves }
+    }
+}
+
+/// Cuts a partition into chunks of about `chunk_rows` rows; into smaller ones where its attributes
+/// do not fit the memory at once.
+async fn divide(
+    connection: &Connection,
+    job: &BoundJob,
+    stored: &Stored,
+    window: Option<LookupWindow>,
+    chunk_rows: u64,
+    memory: &MemoryPlan,
+) -> Result<Division, PlanError> {
+    let wanted = if chunk_rows < DEFAULT_CHUNK_ROWS {
+        chunk_rows
+    } else {
+        chunk_rows.max(GRANULES_A_PART * GRANULE_ROWS * stored.parts)
     };
-    let mut leading = LeadingColumn::find(job, &found);
+    let mut bounds = boundaries(connection, &job.source, stored, wanted).await?;
+    let mut leading = LeadingColumn::find(job, &bounds);
     let mut attributes = attributes(connection, job, window, leading.as_ref()).await?;
-    if let (Some(statistics), None) = (&attributes, &options.bounds) {
-        let needed = statistics.bytes();
-        if needed > options.memory.attributes as f64 {
-            // Several waves: chunks small enough that a few of them fill one, or else buckets would
-            // have to be made of single chunks.
-            let waves = needed / options.memory.wave().max(1) as f64;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a number of rows, never negative"
-            )]
-            let chunk_rows = (rows as f64 / (waves * CHUNKS_A_WAVE)) as u64;
-            let chunk_rows = chunk_rows.max(GRANULE_ROWS * parts).min(wanted);
-            found = boundaries(connection, table, &stored, chunk_rows).await?;
-            leading = LeadingColumn::find(job, &found);
-            attributes = self::attributes(connection, job, window, leading.as_ref()).await?;
-        }
+    let needed = attributes.as_ref().map_or(0.0, AttributeStatistics::bytes);
+    if needed > memory.attributes as f64 {
+        // Several waves: chunks small enough that a few of them fill one, or else buckets would
+        // have to be made of single chunks.
+        let waves = needed / memory.wave().max(1) as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of rows, never negative"
+        )]
+        let chunk_rows = (stored.rows as f64 / (waves * CHUNKS_A_WAVE)) as u64;
+        let chunk_rows = chunk_rows.max(GRANULE_ROWS * stored.parts).min(wanted);
+        bounds = boundaries(connection, &job.source, stored, chunk_rows).await?;
+        leading = LeadingColumn::find(job, &bounds);
+        attributes = self::attributes(connection, job, window, leading.as_ref()).await?;
     }
-    if options.bounds.is_none() {
-        found.newest_block = Some(newest_block);
-    }
-    let chunks = found.chunks();
-    let waves = WavePlanner::new(chunks.len(), leading, attributes, options.memory.attributes);
-    Ok(planned(found, chunks, waves))
+    bounds.newest_block = Some(stored.newest_block);
+    Ok(Division::new(bounds, leading, attributes, memory))
 }
 
 /// Ranges of the primary key that together are a partition of this table, of about so many rows

@@ -8,8 +8,7 @@
 
 use std::ops::Range;
 
-use super::attributes::AttributeStatistics;
-use super::leading::LeadingColumn;
+use super::attributes::{AttributeStatistics, LeadingColumn};
 use crate::job::statements::Bucket;
 
 /// What is looked up at once.
@@ -84,6 +83,11 @@ impl WavePlanner {
             *is_pending &= pending.get(number).copied().unwrap_or_default();
         }
         self
+    }
+
+    /// Whether it was made for any chunk.
+    pub(super) fn has_chunks(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Whether the chunk of this number is to be streamed.

@@ -1,6 +1,12 @@
-//! What a check says.
+//! A check and its verdict, and the bounded questions to a server that checks are made of.
+
+use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{sleep, timeout};
+
+use crate::clickhouse::{Connection, Error as ServerError, Settings, TableName, quote_literal};
 
 /// What a check means for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -90,4 +96,99 @@ impl Check {
         }
         self
     }
+}
+
+/// A question may take so long.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Between two attempts of a user who may not ask so much at once.
+const PAUSE: Duration = Duration::from_millis(50);
+/// So many letters of the server's words are shown.
+const LONGEST: usize = 200;
+
+/// What goes wrong when a table of `system` is asked for something, by [ClickHouse's
+/// codes](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
+const UNKNOWN_TABLE: u32 = 60;
+const TIMEOUT_EXCEEDED: u32 = 159;
+
+/// The rows of a query, each by column name; else why there are none, in words for a person.
+/// `table` is what the query reads.
+pub(super) async fn ask<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    sql: &str,
+) -> Result<Vec<T>, String> {
+    ask_with(connection, table, sql, &Settings::common()).await
+}
+
+/// The same under these settings.
+pub(super) async fn ask_with<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    sql: &str,
+    settings: &Settings,
+) -> Result<Vec<T>, String> {
+    let asked = async {
+        loop {
+            match connection.rows_with("preflight", sql, settings).await {
+                // All checks ask at once, which is more than some users may.
+                Err(error) if error.is_of_too_many_at_once() => sleep(PAUSE).await,
+                answer => return answer,
+            }
+        }
+    };
+    match timeout(LIMIT, asked).await {
+        Ok(Ok(rows)) => Ok(rows),
+        Ok(Err(error)) => Err(words(&error, table, connection.endpoint().user())),
+        Err(_) => Err(late(table)),
+    }
+}
+
+/// The only row of a query.
+pub(super) async fn ask_one<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    sql: &str,
+) -> Result<T, String> {
+    ask(connection, table, sql)
+        .await?
+        .into_iter()
+        .next()
+        .ok_or_else(|| format!("{table} says nothing about it"))
+}
+
+/// Why a question has no answer.
+pub(super) fn words(error: &ServerError, table: &str, user: &str) -> String {
+    if error.is_denied() {
+        let message = error.to_string();
+        // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts.
+        // (ACCESS_DENIED) …`.
+        let grant = message
+            .split_once(" the grant ")
+            .and_then(|(_, rest)| rest.split_once(". ("))
+            .map(|(grant, _)| grant);
+        let grant = grant.map_or_else(|| format!("SELECT ON {table}"), str::to_owned);
+        return format!("{user} lacks a right for it: GRANT {grant} TO {user}");
+    }
+    match error.code() {
+        Some(UNKNOWN_TABLE) => format!("this server has no {table}"),
+        Some(TIMEOUT_EXCEEDED) => late(table),
+        _ => format!(
+            "{table} cannot be asked: {}",
+            error.to_string().chars().take(LONGEST).collect::<String>()
+        ),
+    }
+}
+
+fn late(table: &str) -> String {
+    format!("{table} did not answer within {} s", LIMIT.as_secs())
+}
+
+/// `database = '…' AND table = '…'`, as most tables of `system` name a table.
+pub(super) fn of_table(name: &TableName) -> String {
+    format!(
+        "database = {} AND table = {}",
+        quote_literal(&name.database),
+        quote_literal(&name.table)
+    )
 }

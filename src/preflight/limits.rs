@@ -1,20 +1,17 @@
-//! Limits and timeouts of the users' profiles that a long query, or many at once, would meet.
-//!
-//! They are asked for under the settings of each statement, so that what the job says of them
-//! counts.
+//! Limits, timeouts and memory of the users and of the server that a run would meet.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Check;
-use super::ask::ask_with;
+use super::check::{Check, ask_one, ask_with};
 use crate::clickhouse::{Connection, Servers, Settings};
-use crate::engine::stream::PipelineOptions;
+use crate::engine::stream::{PipelineOptions, insert_memory_bytes};
 use crate::job::{BoundJob, statements};
 use crate::plan::Plan;
-use crate::units::{count, duration};
-use std::time::Duration;
+use crate::units::{bytes, count, duration};
 
-pub(super) const NAME: &str = "limits";
+pub(super) const LIMITS: &str = "limits";
 
 /// Seconds that a statement may well take: the source is read as slowly as its rows are inserted,
 /// and a view may be slow.
@@ -31,7 +28,7 @@ const QUESTION: &str = "SELECT toFloat64(getSetting('max_execution_time')) AS se
     toUInt64(getSetting('max_concurrent_queries_for_user')) AS at_once";
 
 #[derive(Deserialize)]
-struct Limits {
+struct StatementLimits {
     seconds: f64,
     send: f64,
     read: u64,
@@ -40,16 +37,16 @@ struct Limits {
 }
 
 /// One kind of statement, and what is asked of the server by it.
-struct Statement {
+struct StatementKind {
     /// As the job's file names its settings.
     name: &'static str,
-    limits: Limits,
+    limits: StatementLimits,
     /// Rows that one of them reads.
     rows: u64,
 }
 
 /// Asks for the limits of each kind of statement.
-pub(super) async fn check(
+pub(super) async fn check_limits(
     servers: &Servers,
     job: &BoundJob,
     plan: &Plan,
@@ -58,49 +55,54 @@ pub(super) async fn check(
     let insert = options.insert_settings(job);
     let (source, lookup) = (statements::source_settings(job), statements::lookup_settings(job));
     let (source, lookup, insert) = tokio::join!(
-        ask(&servers.source, &source),
-        ask(&servers.source, &lookup),
-        ask(&servers.target, &insert)
+        limits_of(&servers.source, &source),
+        limits_of(&servers.source, &lookup),
+        limits_of(&servers.target, &insert)
     );
     let (source, lookup, insert) = match (source, lookup, insert) {
         (Ok(source), Ok(lookup), Ok(insert)) => (source, lookup, insert),
         (Err(reason), ..) | (_, Err(reason), _) | (.., Err(reason)) => {
-            return Check::unknown(NAME, reason);
+            return Check::unknown(LIMITS, reason);
         }
     };
-    let mut statements = vec![Statement { name: "source", limits: source, rows: plan.stored_rows }];
+    let mut statements =
+        vec![StatementKind { name: "source", limits: source, rows: plan.stored_rows }];
     if job.lookup.is_some() {
-        statements.push(Statement { name: "lookup", limits: lookup, rows: 0 });
+        statements.push(StatementKind { name: "lookup", limits: lookup, rows: 0 });
     }
-    statements.push(Statement { name: "insert", limits: insert, rows: 0 });
+    statements.push(StatementKind { name: "insert", limits: insert, rows: 0 });
     let at_once = options.readers.most() + options.inserters.most() + OTHERS;
     let found: Vec<_> =
         statements.iter().flat_map(|statement| meets(statement, plan, at_once as u64)).collect();
     let send = statements.first().map_or(0.0, |statement| statement.limits.send);
     let Some((_, setting, name)) = found.first() else {
         let waits = format!("the server waits {} for a reader (http_send_timeout)", seconds(send));
-        return Check::ok(NAME, format!("none of the users' limits is in the way; {waits}"));
+        return Check::ok(LIMITS, format!("none of the users' limits is in the way; {waits}"));
     };
     let detail = found.iter().map(|(words, ..)| words.as_str()).collect::<Vec<_>>().join("; ");
-    Check::warning(NAME, detail)
+    Check::warning(LIMITS, detail)
         .lifted_by(format!(
             "{setting} = 0 under [settings.{name}] of the job, where the profile lets it"
         ))
         .lifted_by("a larger limit in the user's profile")
 }
 
-async fn ask(connection: &Connection, settings: &Settings) -> Result<Limits, String> {
-    let rows = ask_with::<Limits>(connection, "the user's settings", QUESTION, settings).await?;
+async fn limits_of(
+    connection: &Connection,
+    settings: &Settings,
+) -> Result<StatementLimits, String> {
+    let rows =
+        ask_with::<StatementLimits>(connection, "the user's settings", QUESTION, settings).await?;
     rows.into_iter().next().ok_or_else(|| "the server does not tell the user's settings".to_owned())
 }
 
 /// The limits that a statement would meet, as words, the setting, and where the job says it.
 fn meets(
-    statement: &Statement,
+    statement: &StatementKind,
     plan: &Plan,
     at_once: u64,
 ) -> Vec<(String, &'static str, &'static str)> {
-    let Statement { name, limits, rows } = statement;
+    let StatementKind { name, limits, rows } = statement;
     let mut found = Vec::new();
     let mut say = |setting, words: String| found.push((words, setting, *name));
     if limits.seconds > 0.0 && limits.seconds < LONG {
@@ -146,4 +148,86 @@ fn meets(
 
 fn seconds(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+pub(super) const MEMORY: &str = "memory";
+
+#[derive(Deserialize)]
+struct MemoryLimits {
+    query: u64,
+    user: u64,
+}
+
+impl MemoryLimits {
+    /// The first limit that is lower than what one insert takes, or all of them at once.
+    fn below(&self, one: u64, all: u64) -> Option<(&'static str, u64)> {
+        [("max_memory_usage", self.query, one), ("max_memory_usage_for_user", self.user, all)]
+            .into_iter()
+            .find(|(_, limit, needed)| *limit > 0 && limit < needed)
+            .map(|(name, limit, _)| (name, limit))
+    }
+}
+
+#[derive(Deserialize)]
+struct ServerMemory {
+    allowed: u64,
+    used: u64,
+}
+
+/// Holds what the inserts take against the limits of the user and of the server.
+pub(super) async fn check_memory(
+    target: &Connection,
+    job: &BoundJob,
+    plan: &Plan,
+    options: &PipelineOptions,
+) -> Check {
+    let row = if plan.stored_bytes == 0 {
+        options.batch_bytes
+    } else {
+        plan.stored_bytes / plan.stored_rows.max(1)
+    };
+    let batch =
+        row.saturating_mul(options.batch_rows.min(plan.stored_rows)).min(options.batch_bytes);
+    // A dry run writes no part.
+    let columns = if options.dry_run { 0 } else { job.target.columns.len() };
+    let (one, inserters) = (insert_memory_bytes(batch, columns), options.inserters.most() as u64);
+    let all = one.saturating_mul(inserters);
+    let settings = options.insert_settings(job);
+    let limits = "SELECT toUInt64(getSetting('max_memory_usage')) AS query, toUInt64(getSetting('max_memory_usage_for_user')) AS user";
+    let server = "SELECT (SELECT toUInt64(sum(toFloat64(value))) FROM system.server_settings WHERE name = 'max_server_memory_usage') AS allowed, \
+        toUInt64(greatest(sum(value), 0)) AS used FROM system.metrics WHERE metric = 'MemoryTracking'";
+    let (limits, server) = tokio::join!(
+        ask_with::<MemoryLimits>(target, "the user's settings", limits, &settings),
+        ask_one::<ServerMemory>(target, "system.metrics", server)
+    );
+    let takes = format!(
+        "an insert takes about {} of the server's memory, {inserters} at once {}",
+        bytes(one),
+        bytes(all)
+    );
+    let smaller = "a smaller --batch-bytes, or fewer --inserters";
+    let limits = limits.ok().and_then(|limits| limits.into_iter().next());
+    if let Some((name, limit)) = limits.and_then(|limits| limits.below(one, all)) {
+        return Check::warning(MEMORY, format!("{takes}; {name} of the user is {}", bytes(limit)))
+            .lifted_by(smaller)
+            .lifted_by(format!(
+                "a larger {name} under [settings.insert] of the job, or in the user's profile"
+            ));
+    }
+    match server {
+        // 0 means that only the machine sets a limit.
+        Ok(ServerMemory { allowed: 0, used }) => {
+            Check::ok(MEMORY, format!("{takes}; the server uses {} and has no limit", bytes(used)))
+        }
+        Ok(ServerMemory { allowed, used }) => {
+            let free = allowed.saturating_sub(used);
+            let words = format!("{takes}; it uses {} of {} now", bytes(used), bytes(allowed));
+            if free < all {
+                Check::warning(MEMORY, words).lifted_by(smaller)
+            } else {
+                Check::ok(MEMORY, words)
+            }
+        }
+        Err(reason) => Check::unknown(MEMORY, reason),
+    }
 }

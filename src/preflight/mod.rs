@@ -7,25 +7,25 @@
 //! [`pipeline::repeats`](crate::engine::stream::repeats)'s; who asks them makes checks of what they say,
 //! by [`Check::passed`] and [`Check::refused`]. Nothing here decides what is done about a check.
 
-mod ask;
+mod activity;
 mod check;
-mod disk;
 mod limits;
-mod live_writes;
-mod memory;
-mod merges;
-mod mutations;
-mod parts;
-mod replicas;
-mod time_zones;
-mod topology;
-mod version;
-mod views;
+mod servers;
+mod storage;
 
-use serde::Serialize;
-
+use activity::{
+    LIVE_WRITES, MERGES, MUTATIONS, VIEWS, check_live_writes, check_merges, check_mutations,
+    check_views,
+};
 pub use check::{Check, Verdict};
-pub use topology::{Cluster, Replicas, Topology};
+use limits::{LIMITS, MEMORY, check_limits, check_memory};
+use servers::{
+    CLUSTER, REPLICAS, TIME_ZONES, VERSION, check_cluster, check_replicas, check_time_zones,
+    check_version,
+};
+pub use servers::{Cluster, Replicas, Topology};
+pub use storage::Disk;
+use storage::{DISK, PARTS, check_disk, check_parts};
 
 use crate::clickhouse::{Connection, Servers};
 use crate::engine::stream::{PipelineOptions, estimated_batches};
@@ -39,24 +39,24 @@ pub const REPEATS: &str = "repeats";
 
 /// The names of all checks, in the order in which they are shown.
 pub const NAMES: [&str; 14] = [
-    version::NAME,
+    VERSION,
     INSERT,
     REPEATS,
-    views::NAME,
-    parts::NAME,
-    merges::NAME,
-    mutations::NAME,
-    disk::NAME,
-    memory::NAME,
-    limits::NAME,
-    replicas::NAME,
-    topology::NAME,
-    live_writes::NAME,
-    time_zones::NAME,
+    VIEWS,
+    PARTS,
+    MERGES,
+    MUTATIONS,
+    DISK,
+    MEMORY,
+    LIMITS,
+    REPLICAS,
+    CLUSTER,
+    LIVE_WRITES,
+    TIME_ZONES,
 ];
 
 /// Those that a person may overrule: they judge by estimates, and by what is there at this moment.
-pub const OVERRULED: [&str; 3] = [parts::NAME, disk::NAME, replicas::NAME];
+pub const OVERRULED: [&str; 3] = [PARTS, DISK, REPLICAS];
 
 /// What a run would be.
 #[derive(Clone, Copy)]
@@ -92,15 +92,6 @@ pub struct Findings {
     pub parts: u64,
 }
 
-/// Disk that is needed and free, where that is known, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Disk {
-    /// By the rows, once merged.
-    pub needed_bytes: Option<u64>,
-    /// On the target's disks; unknown for object storage.
-    pub free_bytes: Option<u64>,
-}
-
 impl Preflight<'_> {
     /// Makes the checks.
     pub async fn look(&self) -> Findings {
@@ -115,28 +106,28 @@ impl Preflight<'_> {
         // On the heap: together they are large.
         let of_writing = Box::pin(async {
             tokio::join!(
-                views::check(target, job),
-                parts::check(target, job, parts),
-                merges::check(target, job),
-                disk::check(servers, job, plan, share),
-                topology::check(target, job),
+                check_views(target, job),
+                check_parts(target, job, parts),
+                check_merges(target, job),
+                check_disk(servers, job, plan, share),
+                check_cluster(target, job),
             )
         });
         let of_both = Box::pin(async {
             tokio::join!(
-                mutations::check(servers, job),
-                memory::check(target, job, plan, pipeline),
-                limits::check(servers, job, plan, pipeline),
-                replicas::check(servers, job),
-                live_writes::check(&servers.source, job, plan),
-                time_zones::check(servers, job),
+                check_mutations(servers, job),
+                check_memory(target, job, plan, pipeline),
+                check_limits(servers, job, plan, pipeline),
+                check_replicas(servers, job),
+                check_live_writes(&servers.source, job, plan),
+                check_time_zones(servers, job),
             )
         });
         let (
             (views, parts_check, merges, (disk_check, disk), (cluster, topology)),
             (mutations, memory, limits, replicas, live, zones),
         ) = tokio::join!(of_writing, of_both);
-        let version = version::check(self.server_version, self.source_version);
+        let version = check_version(self.server_version, self.source_version);
         let mut checks = vec![version, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
             checks.extend([views, parts_check, merges, disk_check, cluster]);
@@ -177,10 +168,10 @@ pub async fn room_for_parts(
     job: &BoundJob,
     overruled: &[String],
 ) -> Option<Check> {
-    if overruled.iter().any(|name| name == parts::NAME) {
+    if overruled.iter().any(|name| name == PARTS) {
         return None;
     }
-    Some(parts::check(target, job, 0).await).filter(|check| check.verdict == Verdict::Forbids)
+    Some(check_parts(target, job, 0).await).filter(|check| check.verdict == Verdict::Forbids)
 }
 
 /// The checks in the order of [`NAMES`].

@@ -1,10 +1,43 @@
 //! The insert: the expressions over `input()`, whose columns are named as the expressions name
-//! them.
+//! them; and evaluating them over a few rows without an insert.
 
-use super::{input_structure, select_list, target_columns};
-use crate::clickhouse::{Settings, structure};
+use crate::clickhouse::{Settings, quote_identifier, quote_literal_bytes, structure};
 use crate::formats::native::INSERT_SETTINGS;
-use crate::job::BoundJob;
+use crate::job::bound::{BoundJob, UsedColumn};
+
+/// The columns that the expressions are evaluated over, as (qualified name, type): what the source
+/// query sends, then the lookup's.
+pub fn input_columns(job: &BoundJob) -> Vec<(String, &str)> {
+    fn qualified<'a>(qualifier: &str, columns: &'a [UsedColumn]) -> Vec<(String, &'a str)> {
+        columns
+            .iter()
+            .map(|column| (format!("{qualifier}.{}", column.name), column.type_name.as_str()))
+            .collect()
+    }
+    let lookup = job.lookup.as_ref().map(|lookup| lookup.columns.as_slice()).unwrap_or_default();
+    let mut columns = qualified("source", &job.source_columns);
+    columns.extend(qualified("lookup", lookup));
+    columns
+}
+
+/// These columns as a structure.
+fn input_structure(job: &BoundJob) -> String {
+    let columns = input_columns(job);
+    structure(columns.iter().map(|(name, type_name)| (name.as_str(), *type_name))).to_string()
+}
+
+/// The expressions as a select list, one a line: a comment at the end of one must not swallow the
+/// next.
+pub(super) fn select_list(job: &BoundJob) -> String {
+    job.columns.iter().map(|column| column.expression.as_str()).collect::<Vec<_>>().join("\n, ")
+}
+
+/// The target's columns in parentheses.
+fn target_columns(job: &BoundJob) -> String {
+    let names: Vec<_> =
+        job.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    format!("({})", names.join(", "))
+}
 
 /// Inserts a batch that is sent as a Native block, or as RowBinary.
 pub fn insert(job: &BoundJob, native: bool) -> String {
@@ -37,4 +70,32 @@ pub fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Setting
         .with_all(job.recognition.iter())
         .with_all(&job.settings.insert.0);
     if native { settings.with_all(INSERT_SETTINGS) } else { settings }
+}
+
+/// Selects the finished values of these RowBinary rows, converted to the target's types and under
+/// its names.
+///
+/// The rows are part of the statement, as the literal that the
+/// [format](https://clickhouse.com/docs/sql-reference/table-functions/format) table function reads.
+pub fn sample(job: &BoundJob, rows: &[u8]) -> String {
+    let values = job.columns.iter().map(|column| {
+        format!(
+            "CAST({}\n AS {}) AS {}",
+            column.expression,
+            column.type_name,
+            quote_identifier(&column.name)
+        )
+    });
+    let rows = quote_literal_bytes(rows);
+    format!(
+        "SELECT {}\nFROM format(RowBinary, {}, {rows})",
+        values.collect::<Vec<_>>().join("\n, "),
+        input_structure(job)
+    )
+}
+
+/// The settings of the sample, for a statement of so many bytes.
+pub fn sample_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
+    let limit = statement_bytes.saturating_add(1024).to_string();
+    Settings::common().with_all(&job.settings.insert.0).with("max_query_size", &limit)
 }

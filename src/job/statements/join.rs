@@ -1,8 +1,10 @@
 //! The equivalent join: the same expressions over the tables themselves. It says what is right.
 
-use super::{Scope, newest::newest, select_list, source};
+use super::insert::select_list;
+use super::lookup::newest;
+use super::source::{self, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
-use crate::job::BoundJob;
+use crate::job::bound::BoundJob;
 
 /// One row for each row that the backfill writes, with the expressions' values in the order of the
 /// target's columns.
@@ -51,4 +53,26 @@ pub(super) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
 /// The settings under which the join gives what the backfill writes.
 pub fn join_settings(job: &BoundJob) -> Settings {
     Settings::common().with_all(&job.settings.insert.0)
+}
+
+/// One row for each row that the backfill writes, with the values as the target keeps them.
+///
+/// The values get names inside that no expression can mean, since a column named `source` would
+/// hide the table of that name.
+pub fn finished(job: &BoundJob, scope: &Scope) -> String {
+    let values: Vec<_> = job
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(number, column)| {
+            format!("CAST({}\n AS {}) AS `value {number}`", column.expression, column.type_name)
+        })
+        .collect();
+    let names: Vec<_> = job
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(number, column)| format!("`value {number}` AS {}", quote_identifier(&column.name)))
+        .collect();
+    format!("SELECT {}\nFROM (\n{}\n)", names.join(", "), join_of(job, scope, &values.join("\n, ")))
 }

@@ -9,11 +9,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{LookupWindow, lookup, lookup_settings, newest};
+use super::lookup::{self, lookup_settings, newest_rows};
+use super::source::LookupWindow;
 use crate::clickhouse::{Settings, quote_identifier, quote_literal, quote_literal_bytes};
 use crate::formats::rowbinary::DataType;
-use crate::job::bound::BoundKey;
-use crate::job::{BoundJob, BoundLookup};
+use crate::job::bound::{BoundJob, BoundKey, BoundLookup};
 
 /// More different values than this are of no use to an index: nearly every granule would have one,
 /// or seem to.
@@ -47,11 +47,7 @@ pub fn late(lookup: &BoundLookup, window: LookupWindow, keys: &[KeyBytes<'_>]) -
     });
     let list: Vec<_> = keys.iter().map(|key| quote_literal_bytes(key.bytes).to_string()).collect();
     let exact = format!("{} IN [{}]", lookup::key_bytes(lookup::keys(lookup)), list.join(", "));
-    newest::newest_rows(
-        lookup,
-        window,
-        &hints.chain([exact]).collect::<Vec<_>>().join("\n    AND "),
-    )
+    newest_rows(lookup, window, &hints.chain([exact]).collect::<Vec<_>>().join("\n    AND "))
 }
 
 /// The settings of the late query, for a statement of so many bytes.

@@ -1,9 +1,10 @@
 //! The lookup query: key columns, version, deleted flag, then the lookup columns that the
-//! expressions read; and the row of a miss.
+//! expressions read; the row of a miss; and which of several versions of a lookup row counts.
 
-use super::{Bucket, LookupWindow, SELECT_END_OF_ROW};
+use super::source::{self, Bucket, LookupWindow, SELECT_END_OF_ROW, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
-use crate::job::{BoundJob, BoundLookup};
+use crate::formats::rowbinary::DataType;
+use crate::job::bound::{BoundJob, BoundLookup};
 
 /// All versions of the lookup rows of the window, `FORMAT RowBinary`. Choosing the newest is left
 /// to the map. `range` is a further predicate, already quoted.
@@ -75,4 +76,129 @@ pub fn miss(lookup: &BoundLookup) -> String {
 /// The settings of the lookup query.
 pub fn lookup_settings(job: &BoundJob) -> Settings {
     Settings::read().with_all(&job.settings.lookup.0)
+}
+
+/// The newest version of each lookup row that rows of the scope may find, without those that are
+/// deleted: the right side of the equivalent join.
+///
+/// Where there is a window, rows outside of it count as well. So that the server need not sort the
+/// whole table for a part of the source, only keys of the scope's rows are considered, unless that
+/// part is everything.
+pub(super) fn newest(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> String {
+    let keys: Vec<_> = raw_keys(lookup).collect();
+    let columns: Vec<_> = columns(lookup).filter(|column| !keys.contains(column)).collect();
+    let list: Vec<_> = keys.into_iter().chain(columns).collect();
+    let part = scope.window.is_some() || scope.range.is_some() || scope.bucket.is_some();
+    let only = part.then(|| key_of_a_row(job, lookup, scope).replace('\n', "\n    "));
+    format!(
+        "(\n  {}\n)",
+        select(lookup, scope.window, only.as_deref(), &list).replace('\n', "\n  ")
+    )
+}
+
+/// The newest rows of these keys, without those that are deleted, as the join would find them: key
+/// columns, cast as the join would, the columns that the expressions read, and the end of the row.
+///
+/// `predicate` says which keys are meant.
+pub(super) fn newest_rows(lookup: &BoundLookup, window: LookupWindow, predicate: &str) -> String {
+    let list: Vec<_> =
+        keys(lookup).chain(columns(lookup)).chain([SELECT_END_OF_ROW.to_owned()]).collect();
+    select(lookup, Some(window), Some(predicate), &list)
+}
+
+/// The order says which of several versions counts: one in the window, then the greatest version,
+/// then the deleted one, then the greatest bytes, so that ties have one answer.
+fn select(
+    lookup: &BoundLookup,
+    window: Option<LookupWindow>,
+    predicate: Option<&str>,
+    list: &[String],
+) -> String {
+    let keys: Vec<_> = raw_keys(lookup).collect();
+    let columns: Vec<_> = columns(lookup).collect();
+    let mut inner = keys.clone();
+    inner.extend(columns.iter().filter(|column| !keys.contains(column)).cloned());
+    let mut order = Vec::new();
+    // A time that is NULL lies in no window.
+    order.extend(
+        window
+            .and_then(|window| window.predicate(lookup))
+            .map(|inside| format!("ifNull({inside}, 0) DESC")),
+    );
+    order.extend(
+        lookup.version.iter().map(|version| format!("{} DESC", quote_identifier(&version.name))),
+    );
+    let mut live = String::new();
+    if let Some(deleted) = &lookup.deleted {
+        let deleted = quote_identifier(deleted).to_string();
+        order.push(format!("toBool({deleted}) DESC"));
+        if !inner.contains(&deleted) {
+            inner.push(deleted.clone());
+        }
+        live = format!("\nWHERE NOT {deleted}");
+    }
+    if !columns.is_empty() {
+        order.push(format!("formatRow('RowBinary', {}) DESC", columns.join(", ")));
+    }
+    let order =
+        if order.is_empty() { String::new() } else { format!("\n  ORDER BY {}", order.join(", ")) };
+    let predicate =
+        predicate.map_or_else(String::new, |predicate| format!("\n  WHERE {predicate}"));
+    format!(
+        "SELECT {}\nFROM (\n  SELECT {}\n  FROM {}{predicate}{order}\n  LIMIT 1 BY {}\n){live}",
+        list.join(", "),
+        inner.join(", "),
+        lookup.table.name.quoted(),
+        keys.join(", ")
+    )
+}
+
+/// The predicate that the lookup's key is that of a row of the scope. Versions of rows are not
+/// collapsed for it, and nothing is left out: a key too many changes nothing.
+fn key_of_a_row(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> String {
+    let theirs = source::any_version(job, scope);
+    let ours: Vec<_> = lookup
+        .keys
+        .iter()
+        .zip(keys(lookup))
+        .map(|(key, cast)| match lookup.table.column(&key.lookup) {
+            // The column itself, so that the primary index is of use.
+            Some(column) if column.type_name == key.type_name => {
+                quote_identifier(&key.lookup).to_string()
+            }
+            _ => cast,
+        })
+        .collect();
+    // A tuple on the left would be taken for its elements.
+    let is_plain = |name: &str| {
+        DataType::parse(name).is_ok_and(|parsed| {
+            !matches!(parsed.strip_nullable(), DataType::Tuple(_) | DataType::Geo(_))
+        })
+    };
+    if lookup.keys.iter().all(|key| is_plain(&key.type_name)) {
+        let keys: Vec<_> = source::keys(lookup).collect();
+        return format!(
+            "({}) IN (\n  SELECT {}\n  {}\n)",
+            ours.join(", "),
+            keys.join(", "),
+            theirs.replace('\n', "\n  ")
+        );
+    }
+    let keys: Vec<_> = source::keys(lookup).collect();
+    format!(
+        "{} IN (\n  SELECT {}\n  {}\n)",
+        key_bytes(ours.into_iter()),
+        key_bytes(keys.into_iter()),
+        theirs.replace('\n', "\n  ")
+    )
+}
+
+/// The key's columns as they are in the table.
+fn raw_keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
+    lookup.keys.iter().map(|key| quote_identifier(&key.lookup).to_string())
+}
+
+/// The columns that the expressions read.
+fn columns(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
+    lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string())
 }

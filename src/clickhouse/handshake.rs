@@ -55,10 +55,7 @@ impl TlsProblem {
     }
 
     /// The problem in a chain of causes, if there is one.
-    pub(in crate::clickhouse) fn of(
-        error: &(dyn StdError + 'static),
-        encrypted: bool,
-    ) -> Option<Self> {
+    pub(super) fn of(error: &(dyn StdError + 'static), encrypted: bool) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<RustlsError>() {

@@ -1,9 +1,7 @@
 //! Encrypted connections: which certificates are trusted, and as whom the program shows itself.
 //!
 //! Certificates are always verified; there is no way to switch that off. What is wrong when they
-//! are refused is in `problem`.
-
-mod problem;
+//! are refused is in `handshake`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,9 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-pub use problem::TlsProblem;
-
-use super::Error;
+use super::error::Error;
 
 /// What is trusted and shown on `https` connections. By default the system's root certificates, and
 /// nothing is shown.

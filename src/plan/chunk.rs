@@ -1,0 +1,223 @@
+//! A chunk: a range of the source's primary key, the unit of reading, of progress and of retries.
+//!
+//! Where chunks meet has a form that outlives the run: a run that resumes a load rebuilds its very
+//! chunks from it, whatever merges have done to the primary index meanwhile.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::key::KeyColumn;
+
+/// A range of the source's primary key.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Its number in the plan, from 0.
+    pub number: usize,
+    /// The range as a predicate; `None` for the whole partition.
+    pub range: Option<String>,
+}
+
+/// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name",
+/// "expression", "type"}], "bounds": [[…]], "newest_block": n}`, in which a value is the text that
+/// ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkBounds {
+    /// The leading columns of the source's primary key in which the bounds are; none where there is
+    /// only one chunk.
+    pub key: Vec<KeyColumn>,
+    /// For each bound a value of each key column, in the key's order. Chunk n lies between the
+    /// bounds n - 1 and n, the latter included.
+    #[serde(with = "texts")]
+    pub bounds: Vec<Bound>,
+    /// The greatest number of a block of inserted rows of the partition when the bounds were found:
+    /// rows with a greater one came later.
+    #[serde(default)]
+    pub newest_block: Option<u64>,
+}
+
+impl ChunkBounds {
+    /// How many chunks there are: one more than bounds.
+    pub fn chunk_count(&self) -> usize {
+        self.bounds.len() + 1
+    }
+
+    /// The chunks between the bounds.
+    pub(super) fn chunks(&self) -> Vec<Chunk> {
+        predicates(&self.key, &self.bounds)
+            .into_iter()
+            .enumerate()
+            .map(|(number, range)| Chunk { number, range })
+            .collect()
+    }
+
+    /// Whether every bound has a value for each key column; a text that somebody edited may not.
+    pub(super) fn is_whole(&self) -> bool {
+        self.bounds.iter().all(|bound| bound.len() == self.key.len())
+            && (self.bounds.is_empty() || !self.key.is_empty())
+    }
+}
+
+/// Values as texts where they are UTF-8, so that people can read them.
+mod texts {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Bound;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Text(String),
+        Hexadecimal { hex: String },
+    }
+
+    pub fn serialize<S: Serializer>(bounds: &[Bound], serializer: S) -> Result<S::Ok, S::Error> {
+        let value = |bytes: &Vec<u8>| match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(text.to_owned()),
+            Err(_) => Value::Hexadecimal { hex: super::encode_hex(bytes) },
+        };
+        let values: Vec<Vec<Value>> =
+            bounds.iter().map(|bound| bound.iter().map(value).collect()).collect();
+        values.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bound>, D::Error> {
+        let bytes = |value: Value| match value {
+            Value::Text(text) => Ok(text.into_bytes()),
+            Value::Hexadecimal { hex } => super::decode_hex(&hex)
+                .ok_or_else(|| D::Error::custom(format!("{hex:?} is not hexadecimal"))),
+        };
+        let values = Vec::<Vec<Value>>::deserialize(deserializer)?;
+        values.into_iter().map(|bound| bound.into_iter().map(bytes).collect()).collect()
+    }
+}
+
+/// A value of each key column, as text.
+pub type Bound = Vec<Vec<u8>>;
+
+/// The predicates of the ranges between sorted bounds: up to the first, between each two, and
+/// beyond the last. A bound itself belongs to the range below it. Without bounds there is one range
+/// without a predicate.
+///
+/// Written as nested ORs, since that form uses the primary index and a comparison of tuples does
+/// not (27 of 123 granules read against 123).
+fn predicates(key: &[KeyColumn], bounds: &[Bound]) -> Vec<Option<String>> {
+    let mut predicates = Vec::with_capacity(bounds.len() + 1);
+    let mut below: Option<&Bound> = None;
+    for bound in bounds.iter().map(Some).chain([None]) {
+        let above = below.map(|bound| beyond(key, bound, ">"));
+        let until = bound.map(|bound| beyond(key, bound, "<"));
+        predicates.push(match (above, until) {
+            (None, None) => None,
+            (Some(one), None) | (None, Some(one)) => Some(one),
+            (Some(above), Some(until)) => Some(format!("({above}) AND ({until})")),
+        });
+        below = bound;
+    }
+    predicates
+}
+
+/// `a > x OR (a = x AND (b > y OR (b = y AND c > z)))`; with `<`, the last comparison is inclusive.
+fn beyond(key: &[KeyColumn], bound: &Bound, sign: &str) -> String {
+    let mut predicate = String::new();
+    for (column, value) in key.iter().zip(bound).rev() {
+        let name = &column.expression;
+        let value = column.literal(value);
+        predicate = if predicate.is_empty() {
+            let inclusive = if sign == "<" { "<=" } else { sign };
+            format!("{name} {inclusive} {value}")
+        } else {
+            format!("{name} {sign} {value} OR ({name} = {value} AND ({predicate}))")
+        };
+    }
+    predicate
+}
+
+/// Two lower-case digits for each byte.
+fn encode_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The bytes; `None` where the text is anything else.
+pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits = digits?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_come_back_as_they_were_written() {
+        let column = |name: &str, type_name: &str| KeyColumn {
+            name: name.to_owned(),
+            expression: format!("`{name}`"),
+            type_name: type_name.to_owned(),
+        };
+        let bounds = ChunkBounds {
+            key: vec![column("project", "String"), column("day", "Date")],
+            bounds: vec![
+                vec![b"p'\"\xff\x00".to_vec(), b"2025-11-01".to_vec()],
+                vec!["ü".into(), b"2025-11-02".to_vec()],
+            ],
+            newest_block: Some(7),
+        };
+        let text = serde_json::to_string(&bounds).unwrap();
+        assert_eq!(
+            text,
+            r#"{"key":[{"name":"project","expression":"`project`","type":"String"},{"name":"day","expression":"`day`","type":"Date"}],"bounds":[[{"hex":"702722ff00"},"2025-11-01"],["ü","2025-11-02"]],"newest_block":7}"#
+        );
+        assert_eq!(serde_json::from_str::<ChunkBounds>(&text).unwrap(), bounds);
+        assert_eq!(bounds.chunks().len(), bounds.chunk_count());
+        assert!(
+            serde_json::from_str::<ChunkBounds>(r#"{"key":[],"bounds":[[{"hex":"0g"}]]}"#).is_err()
+        );
+    }
+
+    fn key() -> Vec<KeyColumn> {
+        let column = |expression: &str, type_name: &str| KeyColumn {
+            name: expression.to_owned(),
+            expression: expression.to_owned(),
+            type_name: type_name.to_owned(),
+        };
+        vec![column("a", "String"), column("toDate(b)", "Date")]
+    }
+
+    #[test]
+    fn ranges_meet_without_gap_or_overlap() {
+        let bound = |a: &str, b: &str| vec![a.as_bytes().to_vec(), b.as_bytes().to_vec()];
+        let found = predicates(&key(), &[bound("p'", "2025-11-01"), bound("q", "2025-11-02")]);
+        let (p, d1) = ("'p\\''", "CAST('2025-11-01' AS Date)");
+        let (q, d2) = ("'q'", "CAST('2025-11-02' AS Date)");
+        assert_eq!(
+            found,
+            [
+                Some(format!("a < {p} OR (a = {p} AND (toDate(b) <= {d1}))")),
+                Some(format!(
+                    "(a > {p} OR (a = {p} AND (toDate(b) > {d1}))) AND (a < {q} OR (a = {q} AND (toDate(b) <= {d2})))"
+                )),
+                Some(format!("a > {q} OR (a = {q} AND (toDate(b) > {d2}))")),
+            ]
+        );
+        assert_eq!(predicates(&key(), &[]), [None]);
+    }
+
+    #[test]
+    fn there_and_back() {
+        assert_eq!(decode_hex("00FF27"), Some(vec![0, 255, 39]));
+        assert_eq!(decode_hex(""), Some(vec![]));
+        assert_eq!(encode_hex(&[0, 255, 39]), "00ff27");
+        for wrong in ["0g", "1", "123", "é0"] {
+            assert_eq!(decode_hex(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Room for the rows where the target keeps its parts: disk, and the number of parts.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{Check, ask, ask_one, of_table};
+use crate::clickhouse::{Connection, Servers, merge_tree_setting, quote_literal};
+use crate::job::BoundJob;
+use crate::plan::Plan;
+use crate::units::{bytes, count};
+
+/// Disk that is needed and free, where that is known, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// By the rows, once merged.
+    pub needed_bytes: Option<u64>,
+    /// On the target's disks; unknown for object storage.
+    pub free_bytes: Option<u64>,
+}
+
+pub(super) const DISK: &str = "disk";
+
+/// With fewer rows than this, the target does not tell how large a row of it is.
+const ENOUGH_ROWS: u64 = 100_000;
+/// Disks that have more free than this are no disks, but object storage.
+const UNLIMITED: f64 = 1e18;
+/// Merges make no larger parts than this by themselves.
+const LARGEST_MERGE: u64 = 150 << 30;
+
+#[derive(Deserialize)]
+struct StoredBytes {
+    rows: u64,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct FreeBytes {
+    free: f64,
+}
+
+/// What is needed and what is free, for `share` of the partition's rows; and what that means.
+pub(super) async fn check_disk(
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+    share: f64,
+) -> (Check, Disk) {
+    let (need, free) = tokio::join!(disk_need(servers, job, plan, share), disk_free(servers, job));
+    let found = Disk {
+        needed_bytes: need.as_ref().ok().map(|need| need.bytes),
+        free_bytes: free.as_ref().ok().copied().flatten(),
+    };
+    let check = match (need, free) {
+        (_, Ok(None)) => Check::ok(DISK, "the target is in object storage"),
+        (Ok(need), Ok(Some(free))) => judge_disk(&need, free),
+        (Err(reason), _) | (_, Err(reason)) => Check::unknown(DISK, reason),
+    };
+    (check, found)
+}
+
+struct DiskNeed {
+    bytes: u64,
+    /// Whose rows are so large.
+    like: String,
+}
+
+fn judge_disk(need: &DiskNeed, free: u64) -> Check {
+    let merging = need.bytes.min(LARGEST_MERGE);
+    let words = format!(
+        "the rows will take about {} if they are as large as those of {}, and merging them {} more for a while; {} are free",
+        bytes(need.bytes),
+        need.like,
+        bytes(merging),
+        bytes(free)
+    );
+    let room = "free some disk: SELECT name, path, free_space, keep_free_space FROM system.disks";
+    if need.bytes > free {
+        Check::forbids(DISK, words).lifted_by(room)
+    } else if need.bytes.saturating_add(merging) > free {
+        Check::warning(DISK, words).lifted_by(room)
+    } else {
+        Check::ok(DISK, words)
+    }
+}
+
+async fn disk_need(
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+    share: f64,
+) -> Result<DiskNeed, String> {
+    let of_source = format!(
+        "SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {} AND partition_id = {}",
+        of_table(&job.source.name),
+        quote_literal(plan.partition.id())
+    );
+    let of_target = format!(
+        "SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {}",
+        of_table(&job.target.name)
+    );
+    let (source, target) = tokio::join!(
+        ask_one::<StoredBytes>(&servers.source, "system.parts", &of_source),
+        ask_one::<StoredBytes>(&servers.target, "system.parts", &of_target)
+    );
+    let (stored, like) = match (target, source) {
+        (Ok(target), _) if target.rows >= ENOUGH_ROWS => (target, job.target.name.to_string()),
+        (_, source) => (source?, job.source.name.to_string()),
+    };
+    let row = stored.bytes as f64 / stored.rows.max(1) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bytes of rows, never negative"
+    )]
+    let bytes = (row * plan.stored_rows as f64 * share) as u64;
+    Ok(DiskNeed { bytes, like })
+}
+
+/// In bytes; `None` for object storage, which has no end.
+async fn disk_free(servers: &Servers, job: &BoundJob) -> Result<Option<u64>, String> {
+    let name = &job.target.name;
+    let sql = format!(
+        "SELECT sum(toFloat64(least(free_space, unreserved_space))) AS free FROM system.disks WHERE name IN \
+         (SELECT arrayJoin(disks) FROM system.storage_policies WHERE policy_name = \
+         (SELECT any(storage_policy) FROM system.tables WHERE database = {} AND name = {}))",
+        quote_literal(&name.database),
+        quote_literal(&name.table)
+    );
+    let FreeBytes { free } = ask_one(&servers.target, "system.disks", &sql).await?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bytes of disks, never negative"
+    )]
+    let free = (free < UNLIMITED).then_some(free as u64);
+    Ok(free)
+}
+
+pub(super) const PARTS: &str = "parts";
+
+#[derive(Deserialize)]
+struct PartLimits {
+    delay: u64,
+    throw: u64,
+    total: u64,
+    large: u64,
+}
+
+#[derive(Deserialize)]
+struct PartitionParts {
+    id: String,
+    parts: u64,
+    bytes: u64,
+}
+
+/// Holds the parts against the limits; `made` are those that the run will make.
+pub(super) async fn check_parts(target: &Connection, job: &BoundJob, made: u64) -> Check {
+    let name = &job.target.name;
+    if !job.target.is_merge_tree() {
+        return Check::ok(PARTS, format!("{name} ({}) has none", job.target.engine));
+    }
+    let setting = |setting| merge_tree_setting(&job.target.engine, setting);
+    let limits = format!(
+        "SELECT {} AS delay, {} AS throw, {} AS total, {} AS large FROM system.tables WHERE database = {} AND name = {}",
+        setting("parts_to_delay_insert"),
+        setting("parts_to_throw_insert"),
+        setting("max_parts_in_total"),
+        setting("max_avg_part_size_for_too_many_parts"),
+        quote_literal(&name.database),
+        quote_literal(&name.table)
+    );
+    let parts = format!(
+        "SELECT partition_id AS id, count() AS parts, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {} \
+         GROUP BY partition_id ORDER BY parts DESC",
+        of_table(name)
+    );
+    let (limits, parts) = tokio::join!(
+        ask_one::<PartLimits>(target, "system.tables", &limits),
+        ask::<PartitionParts>(target, "system.parts", &parts)
+    );
+    match (limits, parts) {
+        (Ok(limits), Ok(parts)) => judge_parts(job, &limits, &parts, made),
+        (_, Err(reason)) | (Err(reason), _) => Check::unknown(PARTS, reason),
+    }
+}
+
+fn judge_parts(
+    job: &BoundJob,
+    limits: &PartLimits,
+    partitions: &[PartitionParts],
+    made: u64,
+) -> Check {
+    let name = &job.target.name;
+    let PartLimits { delay, throw, total, large } = *limits;
+    let all: u64 = partitions.iter().map(|partition| partition.parts).sum();
+    if total > 0 && all >= total {
+        let detail = format!(
+            "{name} has {} active parts, and inserts are refused from {} on (max_parts_in_total)",
+            count(all),
+            count(total)
+        );
+        return lifted(Check::forbids(PARTS, detail), job, "max_parts_in_total", total.max(all));
+    }
+    let will = format!("the run makes about {}", count(made));
+    let Some(most) = partitions.first() else {
+        return Check::ok(
+            PARTS,
+            format!(
+                "{name} is empty; inserts are slowed from {} parts of a partition on; {will}",
+                count(delay)
+            ),
+        );
+    };
+    let PartitionParts { id, parts, bytes: size } = most;
+    let has = format!("partition {id} of {name} has {} active parts", count(*parts));
+    if large > 0 && size / (*parts).max(1) > large {
+        return Check::ok(
+            PARTS,
+            format!(
+                "{has} of {} on average, so large that nothing is slowed; {will}",
+                bytes(size / (*parts).max(1))
+            ),
+        );
+    }
+    if throw > 0 && *parts >= throw {
+        let detail = format!(
+            "{has}, and inserts are refused from {} on (parts_to_throw_insert)",
+            count(throw)
+        );
+        return lifted(
+            Check::forbids(PARTS, detail),
+            job,
+            "parts_to_throw_insert",
+            throw.max(*parts),
+        );
+    }
+    if delay > 0 && *parts >= delay {
+        let detail = format!(
+            "{has}, and inserts are slowed from {} on (parts_to_delay_insert); {will}",
+            count(delay)
+        );
+        return lifted(
+            Check::warning(PARTS, detail),
+            job,
+            "parts_to_delay_insert",
+            delay.max(*parts),
+        );
+    }
+    let limits = format!("slowed from {} on, refused from {}", count(delay), count(throw));
+    Check::ok(PARTS, format!("{has}; inserts are {limits}; {will}, which are merged meanwhile"))
+}
+
+fn lifted(check: Check, job: &BoundJob, setting: &str, value: u64) -> Check {
+    let name = &job.target.name;
+    check
+        .lifted_by(format!(
+            "wait until merges have caught up: SELECT partition_id, count() FROM system.parts WHERE active AND {} GROUP BY 1",
+            of_table(name)
+        ))
+        .lifted_by(format!("ALTER TABLE {} MODIFY SETTING {setting} = {}", name.quoted(), value.saturating_mul(2)))
+}
