@@ -4,16 +4,18 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use super::interruptible::INTERRUPTED;
 use crate::clickhouse::{Error as ServerError, TableName, TlsProblem, quote_literal};
 use crate::engine::stream::{PipelineError, RepeatsError};
 use crate::job::JobError;
 use crate::plan::PlanError;
 use crate::stop::Stop;
 
+/// What a supervisor takes for "interrupted by a signal".
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// A command that did not do what it was asked.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     kind: Kind,
     causes: Vec<String>,
     hints: Vec<String>,
@@ -181,7 +183,7 @@ fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
 
 /// Which server an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// The one that has the source and the lookup.
     Source,
     /// The one that has the target; often the only one.
@@ -215,7 +217,7 @@ fn tls_hint(problem: TlsProblem, end: End) -> String {
 }
 
 /// The first question to a server: whatever is wrong is configuration.
-pub(super) fn connecting(error: &ServerError, end: End) -> Failure {
+pub(crate) fn connecting(error: &ServerError, end: End) -> Failure {
     const UNKNOWN_DATABASE: u32 = 81;
     const AUTHENTICATION_FAILED: u32 = 516;
     const REQUIRED_PASSWORD: u32 = 194;

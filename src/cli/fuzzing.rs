@@ -1,9 +1,8 @@
 //! What must hold for any text as a value of a flag, a `.env` or a password file; see `fuzz/`. Not
 //! part of the crate's interface.
 
-use super::connect::first_line;
-use super::dotenv::{bad_line, line_of_variable};
-use super::size::{parse_at_once, parse_memory_size, parse_rows};
+use super::args::connect::first_line;
+use super::args::{bad_line, line_of_variable, parse_at_once, parse_memory_size, parse_rows};
 use crate::duration::parse_duration;
 use crate::plan::Partition;
 

@@ -1,66 +1,24 @@
 //! Arguments, configuration, commands and exit codes: the only room that knows the terminal, the
 //! environment and the home of files.
 //!
-//! Parsing (`arguments`, `server_arguments`) is apart from resolving (`config`, `connect`), and
-//! each command has a file of its own.
+//! `args` reads the command line, the environment and `.env`; `commands` has a file for each
+//! command; `output` is what they print.
 
-mod arguments;
-mod comparison;
-mod config;
-mod connect;
-mod control_arguments;
-mod course;
-mod ctl;
-mod describe;
-mod documents;
-mod dotenv;
-mod estimate;
+mod args;
+mod commands;
 mod failure;
-mod fault_arguments;
-mod figures;
 #[doc(hidden)]
 pub mod fuzzing;
-mod history;
-mod hook_arguments;
-mod hooks;
-mod interruptible;
-mod job;
-mod ledger_arguments;
-mod load_failure;
-mod logging;
-mod metrics_arguments;
-mod next_command;
-mod operate;
 mod output;
 mod panics;
-mod partition_arguments;
-mod plan;
-mod preflight_arguments;
-mod recorded;
-mod repair;
-mod report;
-mod resources;
-mod run;
-mod sample;
-mod sequence;
-mod server_arguments;
-mod session;
 mod signals;
-mod size;
-mod status;
-mod status_arguments;
-mod status_text;
-mod summary_file;
-mod telling;
-mod usage;
-mod verify;
-mod verify_arguments;
 
 use std::process::ExitCode;
 
 use crate::progress::{Terminal, TerminalOptions};
-pub use arguments::command;
-use arguments::{Command, LogFormat, OutputArguments};
+pub use args::command;
+use args::{Command, LogFormat, OutputArguments};
+use commands::{ctl, documents, history, job, plan, repair, report, run, status, verify};
 use failure::Failure;
 
 /// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or
@@ -81,8 +39,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command() -> Result<ExitCode, Failure> {
-    let environment = dotenv::load()?;
-    let Some(command) = arguments::parse(&environment)? else { return Ok(ExitCode::SUCCESS) };
+    let environment = args::load()?;
+    let Some(command) = args::parse(&environment)? else { return Ok(ExitCode::SUCCESS) };
     match command {
         Command::Run(arguments) => run::run(&arguments, &terminal(&arguments.output)),
         Command::Plan(arguments) => plan::plan(&arguments),

@@ -35,7 +35,7 @@ impl Signals {
 ///
 /// # Errors
 /// Where the system does not let signals be listened to.
-pub(super) async fn second_signal(
+pub(crate) async fn second_signal(
     stop: Stop,
     terminal: Terminal,
     words: &str,

@@ -1,0 +1,221 @@
+//! From arguments to the servers: who asks where, with which password.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::arguments::CompressionChoice;
+use super::server_arguments::{ServerArguments, SourceArguments, TlsArguments};
+use crate::cli::failure::{End, Failure, connecting};
+use crate::clickhouse::{
+    Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression,
+};
+
+/// Prepares the connections; nothing is sent yet.
+///
+/// # Errors
+/// What is wrong with a URL, a database's name or a password file. None of them shows a URL as it
+/// was given, which may hold a password.
+pub(crate) fn servers(
+    arguments: &ServerArguments,
+    compression: CompressionChoice,
+    run_id: &str,
+) -> Result<Servers, Failure> {
+    let queries = QueryPrefix::new(run_id);
+    let (source, target) = (source(arguments)?, target(arguments)?);
+    let tls = tls(&arguments.tls)?;
+    if !tls.is_default() && !source.iter().chain([&target]).any(Endpoint::is_encrypted) {
+        let message = "a certificate is given (CA_CERT, CLIENT_CERT), but the URL is http: nothing would be encrypted";
+        return Err(Failure::usage(message)
+            .hint("use an https URL; ClickHouse's https_port is 8443 by default"));
+    }
+    let connection = |endpoint: Endpoint, end: End| {
+        let compression = compression_for(compression, &endpoint);
+        let endpoint = endpoint.with_tls(tls.clone());
+        Connection::new(endpoint, compression, queries.clone(), Timeouts::from(&arguments.timeouts))
+            .map_err(|error| connecting(&error, end))
+    };
+    let target = connection(target, End::Target)?;
+    match source {
+        Some(source) => Ok(Servers { source: connection(source, End::Source)?, target }),
+        None => Ok(Servers::one(target)),
+    }
+}
+
+fn target(arguments: &ServerArguments) -> Result<Endpoint, Failure> {
+    let password = password(
+        arguments.clickhouse_password.as_ref(),
+        arguments.clickhouse_password_file.as_deref(),
+    )?;
+    if arguments.clickhouse_db.is_empty() {
+        return Err(
+            Failure::usage("the database is empty").hint("set --clickhouse-db or CLICKHOUSE_DB")
+        );
+    }
+    let endpoint = Endpoint::new(
+        &arguments.clickhouse_url,
+        arguments.clickhouse_user.as_deref(),
+        password,
+        &arguments.clickhouse_db,
+    );
+    endpoint.map_err(|error| connecting(&error, End::Target))
+}
+
+/// `None` where nothing tells the source's server from the target's. An empty value counts as not
+/// given.
+///
+/// The target's user and password are those of its server alone: another URL gets neither, and
+/// another user not the password.
+fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
+    let SourceArguments {
+        source_url,
+        source_user,
+        source_password,
+        source_password_file,
+        source_db,
+    } = &arguments.source;
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let (url, user, database) = (given(source_url), given(source_user), given(source_db));
+    let mut password = password(source_password.as_ref(), source_password_file.as_deref())?;
+    if url.is_none() && user.is_none() && password.is_none() && database.is_none() {
+        return Ok(None);
+    }
+    let database = database.unwrap_or_else(|| arguments.clickhouse_db.clone());
+    let mut name = user.clone();
+    if url.is_none() {
+        if user.is_some() {
+            password = Some(password.unwrap_or_default());
+        } else {
+            name.clone_from(&arguments.clickhouse_user);
+            if password.is_none() {
+                password = self::password(
+                    arguments.clickhouse_password.as_ref(),
+                    arguments.clickhouse_password_file.as_deref(),
+                )?;
+            }
+        }
+    }
+    let url = url.as_ref().unwrap_or(&arguments.clickhouse_url);
+    Endpoint::new(url, name.as_deref(), password, &database)
+        .map(Some)
+        .map_err(|error| connecting(&error, End::Source))
+}
+
+fn password(given: Option<&Password>, file: Option<&Path>) -> Result<Option<Password>, Failure> {
+    match file {
+        Some(path) => password_from(path).map(Some),
+        None => Ok(given.cloned()),
+    }
+}
+
+fn password_from(path: &Path) -> Result<Password, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        let message = format!("the password file {} cannot be read: {error}", path.display());
+        Failure::usage(message).hint("--clickhouse-password-file and --source-password-file name files that this user can read")
+    })?;
+    Ok(Password::new(first_line(&text)))
+}
+
+/// The first line, without its end, whichever way that is written.
+pub(crate) fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// An empty file name counts as not given.
+fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
+    let given = |path: &'static str, file: &Option<PathBuf>| {
+        file.clone().filter(|file| !file.as_os_str().is_empty()).map(|file| (path, file))
+    };
+    let read = |(flag, path): &(&str, PathBuf)| {
+        fs::read(path).map_err(|error| {
+            Failure::usage(format!("the file {} of {flag} cannot be read: {error}", path.display()))
+        })
+    };
+    let refused = |(flag, path): &(&str, PathBuf), words: String| {
+        Failure::usage(format!("the file {} of {flag} cannot be used: {words}", path.display()))
+            .hint("certificates and keys are in PEM form")
+    };
+    let mut tls = Tls::default();
+    if let Some(file) = given("--ca-cert", &arguments.ca_cert) {
+        tls = tls.with_roots(&read(&file)?).map_err(|words| refused(&file, words))?;
+    }
+    match (
+        given("--client-cert", &arguments.client_cert),
+        given("--client-key", &arguments.client_key),
+    ) {
+        (None, None) => {}
+        (Some(certificate), Some(key)) => {
+            tls = tls
+                .with_identity(&read(&certificate)?, &read(&key)?)
+                .map_err(|words| refused(&certificate, words))?;
+        }
+        _ => {
+            return Err(Failure::usage("--client-cert and --client-key belong together")
+                .hint("give both, or neither"));
+        }
+    }
+    Ok(tls)
+}
+
+fn compression_for(choice: CompressionChoice, endpoint: &Endpoint) -> WireCompression {
+    match choice {
+        CompressionChoice::None => WireCompression::None,
+        CompressionChoice::Lz4 => WireCompression::Lz4,
+        CompressionChoice::Zstd => WireCompression::Zstd,
+        CompressionChoice::Auto => WireCompression::for_url(endpoint.url()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        server: ServerArguments,
+    }
+
+    /// (URL, user, has a password, database) of the source.
+    fn source_of(arguments: &[&str]) -> Option<(String, String, bool, String)> {
+        let target = ["x", "--clickhouse-url=http://ann:secret@one", "--clickhouse-db=d"];
+        let line = Line::parse_from(target.iter().chain(arguments));
+        let endpoint = source(&line.server).unwrap()?;
+        let text = format!("{endpoint:?}");
+        Some((
+            endpoint.url().to_string(),
+            endpoint.user().to_owned(),
+            text.contains("(hidden)"),
+            endpoint.database().to_owned(),
+        ))
+    }
+
+    #[test]
+    fn the_source_takes_from_the_target_what_is_not_said_but_no_password_goes_elsewhere() {
+        let found = |url: &str, user: &str, password: bool, database: &str| {
+            Some((url.into(), user.into(), password, database.into()))
+        };
+        assert_eq!(source_of(&[]), None);
+        assert_eq!(source_of(&["--source-url=", "--source-user=", "--source-db="]), None);
+        assert_eq!(source_of(&["--source-db=e"]), found("http://one/", "ann", true, "e"));
+        assert_eq!(source_of(&["--source-password=p"]), found("http://one/", "ann", true, "d"));
+        assert_eq!(source_of(&["--source-user=bob"]), found("http://one/", "bob", false, "d"));
+        assert_eq!(
+            source_of(&["--source-url=http://two"]),
+            found("http://two/", "default", false, "d")
+        );
+        assert_eq!(
+            source_of(&["--source-url=http://two", "--clickhouse-user=u"]),
+            found("http://two/", "default", false, "d")
+        );
+        assert_eq!(
+            source_of(&["--source-url=http://bob:p@two", "--source-db=e"]),
+            found("http://two/", "bob", true, "e")
+        );
+        assert_eq!(
+            source_of(&["--source-url=http://two", "--clickhouse-password=p"]),
+            found("http://two/", "default", false, "d")
+        );
+    }
+}

@@ -1,0 +1,279 @@
+//! `clickhouse-backfill ctl`: looking at a run from another terminal, and telling it what to do.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::operate::folders;
+use crate::cli::args::{CtlArguments, CtlCommand};
+use crate::cli::failure::Failure;
+use crate::cli::output::print;
+use crate::control::HAS_NO_EFFECT;
+use crate::control::monitor::PartitionParts;
+use crate::control::socket::{Answer, ClientError, Request, ask, find_live};
+use crate::units::{bytes, count, counted, duration, row_rate};
+
+/// Runs the command to its end.
+pub(crate) fn ctl(arguments: &CtlArguments) -> Result<ExitCode, Failure> {
+    let socket = socket(arguments)?;
+    let mut answer = Answer { ok: true, status: None, error: None };
+    for request in requests(&arguments.command) {
+        answer = ask(&socket, &request).map_err(failure)?;
+    }
+    let status = answer.status.unwrap_or_default();
+    let text =
+        if arguments.json { format!("{status:#}\n") } else { words(&arguments.command, &status) };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The socket that was named, or that of the one run there is.
+fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
+    if let Some(path) = &arguments.socket {
+        return Ok(path.clone());
+    }
+    let folders = folders(arguments.log_file.as_deref());
+    let mut found = find_live(&folders);
+    match (found.pop(), found.pop()) {
+        (Some(path), None) => Ok(path),
+        (None, _) => {
+            let folders: Vec<_> =
+                folders.iter().map(|folder| folder.display().to_string()).collect();
+            Err(Failure::usage(format!("no run under way is found in {}", folders.join(", ")))
+                .hint("--socket names the control socket of the run, clickhouse-backfill-<process>.sock")
+                .hint("--log-file names the run's log file, beside which it lies"))
+        }
+        (Some(last), Some(other)) => {
+            let mut failure =
+                Failure::usage("there are several runs under way; --socket says which is meant");
+            for path in found.into_iter().chain([other, last]) {
+                let of = ask(&path, &Request::Status {})
+                    .ok()
+                    .and_then(|answer| answer.status)
+                    .map(|status| headline(&status));
+                failure = failure.hint(format!(
+                    "--socket {}: {}",
+                    path.display(),
+                    of.unwrap_or_else(|| "it does not answer".to_owned())
+                ));
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn failure(error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused(words) => {
+            Failure::usage(words).hint("`clickhouse-backfill ctl set --help` lists the settings and their forms")
+        }
+        error => Failure::stopped(&error)
+            .hint("`clickhouse-backfill status` says from the ledger where a load stands, also after its run has ended"),
+    }
+}
+
+fn requests(command: &CtlCommand) -> Vec<Request> {
+    match command {
+        CtlCommand::Status => vec![Request::Status {}],
+        CtlCommand::Pause => vec![Request::Pause {}],
+        CtlCommand::Resume => vec![Request::Resume {}],
+        CtlCommand::Stop => vec![Request::Stop {}],
+        CtlCommand::Set { settings } => settings
+            .iter()
+            .map(|(name, value)| Request::Set { name: name.clone(), value: value.clone() })
+            .collect(),
+    }
+}
+
+/// What is said after it was done.
+fn words(command: &CtlCommand, status: &Value) -> String {
+    match command {
+        CtlCommand::Status => text(status),
+        CtlCommand::Pause => {
+            "paused: no new chunk is begun, those under way are finished\n".to_owned()
+        }
+        CtlCommand::Resume => {
+            let others: Vec<_> =
+                reasons(status).into_iter().filter(|reason| *reason != "paused with ctl").collect();
+            if others.is_empty() {
+                "resumed\n".to_owned()
+            } else {
+                format!("resumed; still waiting: {}\n", others.join("; "))
+            }
+        }
+        CtlCommand::Set { settings } => {
+            let mut text: String = settings
+                .iter()
+                .flat_map(|(name, value)| [name.as_str(), "=", value.as_str(), "\n"])
+                .collect();
+            for name in without_effect(status)
+                .into_iter()
+                .filter(|name| settings.iter().any(|(set, _)| set == name))
+            {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "note: {name} {HAS_NO_EFFECT}");
+            }
+            text
+        }
+        CtlCommand::Stop => {
+            "stopping: the inserts in flight are finished, then the run exits with 130\n".to_owned()
+        }
+    }
+}
+
+fn number(value: &Value) -> String {
+    value.as_u64().map_or_else(|| "–".to_owned(), count)
+}
+
+fn seconds(seconds: u64) -> String {
+    duration(Duration::from_secs(seconds))
+}
+
+fn string(value: &Value) -> &str {
+    value.as_str().unwrap_or("–")
+}
+
+fn reasons(status: &Value) -> Vec<&str> {
+    texts(&status["waiting"])
+}
+
+/// Limits whose figures are not known.
+fn without_effect(status: &Value) -> Vec<&str> {
+    texts(&status["rules_without_effect"])
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Which run it is.
+fn headline(status: &Value) -> String {
+    let what = if status["dry_run"] == true { "dry run" } else { "run" };
+    let id = status["run_id"].as_str().map(|id| format!(" {id}")).unwrap_or_default();
+    format!(
+        "{what}{id}, process {}: {}, partition {} into {}",
+        status["process"],
+        string(&status["job"]),
+        string(&status["partition"]),
+        string(&status["target"])
+    )
+}
+
+fn text(status: &Value) -> String {
+    let (progress, limits, rules, server) =
+        (&status["progress"], &status["limits"], &status["rules"], &status["server"]);
+    let mut text = format!("{}\n", headline(status));
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    let phase = match string(&status["phase"]) {
+        "plan" => "planning",
+        "lookup" => "loading attributes",
+        "stream" => "filling",
+        "done" => "done",
+        other => other,
+    };
+    let waits = reasons(status);
+    let state = if status["stopping"] == true {
+        "stopping".to_owned()
+    } else if waits.is_empty() {
+        phase.to_owned()
+    } else {
+        format!("waiting: {}", waits.join("; "))
+    };
+    line("state", &state);
+    let rows = progress["rows"].as_u64().unwrap_or_default();
+    let of = progress["rows_expected"].as_u64().filter(|&expected| expected > 0);
+    let of = of
+        .map(|expected| {
+            format!(" of {} ({:.1} %)", count(expected), rows as f64 * 100.0 / expected as f64)
+        })
+        .unwrap_or_default();
+    line(
+        "rows",
+        &format!(
+            "{}{of}, inserts in flight: {}",
+            count(rows),
+            number(&progress["inserts_in_flight"])
+        ),
+    );
+    line(
+        "chunks",
+        &format!(
+            "{} of {} done, {} failed; retries: {}",
+            number(&progress["chunks_done"]),
+            number(&progress["chunks"]),
+            number(&progress["chunks_failed"]),
+            number(&progress["retries"])
+        ),
+    );
+    for name in ["inserters", "readers"] {
+        let (most, auto) = (&limits[format!("{name}_most")], &limits[format!("{name}_auto")]);
+        let auto = if *auto == true { ", auto" } else { "" };
+        line(name, &format!("{}{auto} (at most {})", number(&limits[name]), number(most)));
+    }
+    let rate = limits["max_rows_per_second"].as_u64();
+    line(
+        "rate",
+        &rate.map_or_else(
+            || "not limited".to_owned(),
+            |rate| format!("at most {}", row_rate(rate as f64)),
+        ),
+    );
+    let blind = without_effect(status);
+    let blind = if blind.is_empty() {
+        String::new()
+    } else {
+        format!("; without effect, since the figure is not known: {}", blind.join(", "))
+    };
+    line("waits above", &format!("{}{blind}", limits_in_words(rules)));
+    line("server", &server_in_words(server));
+    text
+}
+
+fn limits_in_words(rules: &Value) -> String {
+    let mut limits = Vec::new();
+    limits.extend(rules["parts_limit"].as_u64().map(|limit| counted(limit, "part")));
+    limits.extend(rules["max_merges"].as_u64().map(|limit| counted(limit, "merge")));
+    limits.extend(
+        rules["max_server_memory_used"]
+            .as_u64()
+            .map(|percent| format!("{percent} % of the server's memory")),
+    );
+    limits.extend(
+        rules["max_replica_delay_seconds"]
+            .as_u64()
+            .map(|limit| format!("replica {} behind", seconds(limit))),
+    );
+    limits.extend(rules["window"].as_str().map(|window| format!("window {window}")));
+    if limits.is_empty() { "no limit".to_owned() } else { limits.join(", ") }
+}
+
+fn server_in_words(server: &Value) -> String {
+    let mut figures = Vec::new();
+    figures
+        .extend(PartitionParts::deserialize(&server["parts"]).ok().map(|parts| parts.to_string()));
+    figures.extend(server["merges"].as_u64().map(|merges| counted(merges, "merge")));
+    if let (Some(used), Some(total)) =
+        (server["memory_used"].as_u64(), server["memory_total"].as_u64())
+    {
+        figures.push(format!("{} of {} memory", bytes(used), bytes(total)));
+    }
+    figures.extend(
+        server["replica_delay_seconds"]
+            .as_u64()
+            .map(|delay| format!("replica {} behind", seconds(delay))),
+    );
+    figures.extend(
+        server["mutations"]
+            .as_u64()
+            .filter(|&mutations| mutations > 0)
+            .map(|mutations| counted(mutations, "mutation")),
+    );
+    if figures.is_empty() { "its figures cannot be read".to_owned() } else { figures.join(", ") }
+}

@@ -1,0 +1,69 @@
+//! `clickhouse-backfill completions` and `clickhouse-backfill man`: documents made from the
+//! definition of the command line, so that they never disagree with it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Command;
+
+use crate::cli::args::{CompletionsArguments, ManArguments, command};
+use crate::cli::failure::Failure;
+use crate::cli::output::print;
+
+/// Prints the script that makes a shell complete commands, flags and their values.
+pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
+    let mut command = command();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, name, &mut script);
+    // For bash, clap_complete 4.6 names the states of a program with a hyphen in two ways, so that
+    // no flag of a command is ever found.
+    print(
+        &String::from_utf8_lossy(&script)
+            .replace("clickhouse__subcmd__backfill", "clickhouse__backfill"),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the man page, or writes all of them.
+pub(crate) fn man(arguments: &ManArguments) -> Result<ExitCode, Failure> {
+    let mut command = command().disable_help_subcommand(true);
+    command.build();
+    let Some(directory) = &arguments.out else {
+        print(&String::from_utf8_lossy(&page(&command)?))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let failed = |path: &Path, error: std::io::Error| {
+        Failure::usage(format!("{} cannot be written: {error}", path.display()))
+    };
+    std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
+    write_pages(&command, directory, &failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The page of this command and those of all commands below it, which are named as git names its
+/// own: `clickhouse-backfill-run.1`.
+fn write_pages(
+    command: &Command,
+    directory: &Path,
+    failed: &impl Fn(&Path, std::io::Error) -> Failure,
+) -> Result<(), Failure> {
+    let path = directory.join(format!("{}.1", name(command)));
+    std::fs::write(&path, page(command)?).map_err(|error| failed(&path, error))?;
+    command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .try_for_each(|sub| write_pages(sub, directory, failed))
+}
+
+fn page(command: &Command) -> Result<Vec<u8>, Failure> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone())
+        .render(&mut page)
+        .map_err(|error| Failure::stopped(&error))?;
+    Ok(page)
+}
+
+fn name(command: &Command) -> String {
+    command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
+}

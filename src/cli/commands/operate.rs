@@ -1,0 +1,134 @@
+//! What goes on beside a run: the server is watched, limits are kept, and `ctl` is listened to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::session::Opened;
+use crate::cli::args::{RunArguments, ThrottleArguments};
+use crate::cli::failure::Failure;
+use crate::control::monitor::Watched;
+use crate::control::socket::{ControlSocket, default_path, listen};
+use crate::control::{Control, MaxParts, Subject, ThrottleQuery, Watch, Wishes, local_zone, watch};
+use crate::engine::stream::{Counters, Throttle};
+use crate::plan::Partition;
+use crate::progress::Terminal;
+use crate::stop::Stop;
+use crate::units::{counted, duration, row_rate};
+
+/// Lasts as long as the run.
+pub(crate) struct Operation {
+    /// The handle of the run.
+    pub control: Arc<Control>,
+    /// What holds it back.
+    pub throttle: Arc<Throttle>,
+    _watch: Watch,
+    _socket: Option<ControlSocket>,
+}
+
+/// Begins to watch and to listen. When this returns, it is decided whether the run has to wait.
+pub(crate) async fn operate(
+    arguments: &RunArguments,
+    partition: &Partition,
+    opened: &Opened,
+    terminal: &Terminal,
+    counters: Arc<Counters>,
+    stop: Stop,
+    wishes: Arc<Wishes>,
+) -> Result<Operation, Failure> {
+    let ThrottleArguments { throttle_query, control_socket, .. } = &arguments.throttle;
+    if let Some(text) = limits(&arguments.throttle)? {
+        terminal.say(&format!("throttling: {text}"));
+    }
+    let (job, target) = (&opened.job, &opened.servers.target);
+    let subject = Subject {
+        job: job.name.clone(),
+        source: job.source.name.to_string(),
+        target: job.target.name.to_string(),
+        partition: partition.to_string(),
+        dry_run: arguments.dry_run,
+    };
+    let throttle = opened.resources.throttle(job.target.is_replacing());
+    let control = Control::new(subject, counters, stop, throttle.clone(), wishes);
+    let socket = socket(control_socket.as_deref(), arguments.output.log_file.as_deref(), &control)?;
+    let table = job.target.name.clone();
+    // Tables that are cut alike have partitions of the same ids.
+    let filled =
+        (job.source.partition_key == job.target.partition_key).then(|| partition.id().to_owned());
+    let watched = Watched { table, engine: job.target.engine.clone(), partition_id: filled };
+    let query = throttle_query.as_ref().map(|sql| ThrottleQuery::new(target.clone(), sql));
+    let watch = watch(control.clone(), target.clone(), watched, query).await.map_err(|error| {
+        Failure::refused_because("the throttle query fails, tried before the first row", &error)
+    })?;
+    Ok(Operation { control, throttle, _watch: watch, _socket: socket })
+}
+
+/// The socket; one that nobody asked for may be missing.
+fn socket(
+    asked: Option<&Path>,
+    log_file: Option<&Path>,
+    control: &Arc<Control>,
+) -> Result<Option<ControlSocket>, Failure> {
+    if let Some(path) = asked {
+        let listening = listen(control.clone(), path);
+        return listening
+            .map(Some)
+            .map_err(|error| Failure::misuse(&error).hint("--control-socket names another place"));
+    }
+    let folder = folders(log_file).into_iter().next().unwrap_or_default();
+    match listen(control.clone(), &default_path(&folder)) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(
+                cause,
+                "{error}: ctl cannot reach this run; --control-socket names another place"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Where sockets lie that were not asked for; new ones in the first of these.
+pub(crate) fn folders(log_file: Option<&Path>) -> Vec<PathBuf> {
+    let beside = log_file.map(|file| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    });
+    let of_user =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
+    beside.into_iter().chain(of_user).chain([PathBuf::from(".")]).collect()
+}
+
+/// The limits that were asked for, in words; a window with the zone that it is of.
+fn limits(arguments: &ThrottleArguments) -> Result<Option<String>, Failure> {
+    let mut texts = Vec::new();
+    if let Some(rows) = arguments.max_rows_per_second {
+        texts.push(format!("at most {}", row_rate(rows as f64)));
+    }
+    match arguments.max_parts {
+        MaxParts::Limit(parts) => {
+            texts.push(format!("at most {} in a partition", counted(parts, "part")));
+        }
+        MaxParts::None => texts.push("as many parts in a partition as the server takes".to_owned()),
+        MaxParts::Auto => {}
+    }
+    if let Some(merges) = arguments.max_merges {
+        texts.push(format!("at most {}", counted(merges, "merge")));
+    }
+    if let Some(percent) = arguments.max_server_memory_used {
+        texts.push(format!("at most {percent} % of the server's memory"));
+    }
+    if let Some(delay) = arguments.max_replica_delay {
+        texts.push(format!("the replica at most {} behind", duration(delay)));
+    }
+    if arguments.throttle_query.is_some() {
+        texts.push("a query".to_owned());
+    }
+    if let Some(window) = arguments.window {
+        let zone = local_zone().map_err(|error| {
+            Failure::misuse(&error).hint("TZ names the zone, such as TZ=Europe/Berlin")
+        })?;
+        texts.push(format!("window {window} ({zone})"));
+    }
+    Ok((!texts.is_empty()).then(|| texts.join(", ")))
+}

@@ -1,0 +1,124 @@
+//! The checks of `plan`: those of the preflight, and those that a run makes where it needs what
+//! they find.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::cli::commands::session::Session;
+use crate::cli::failure::Failure;
+use crate::clickhouse::ErrorClass;
+use crate::engine::stream::{
+    Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Throttle, repeats,
+};
+use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
+use crate::stop::Stop;
+
+/// All checks ask at once, which is more than some users may.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes all checks at once.
+pub(crate) async fn look(
+    session: &Session,
+    options: &PipelineOptions,
+    overruled: &[String],
+    allow_duplicates: bool,
+) -> Findings {
+    let preflight = Preflight {
+        servers: &session.servers,
+        server_version: &session.server_version,
+        source_version: &session.source_version,
+        job: &session.job,
+        plan: &session.plan,
+        pipeline: options,
+        share: 1.0,
+        overruled,
+    };
+    let (findings, insert, repeats) = tokio::join!(
+        preflight.look(),
+        insert(session, options),
+        repeated(session, options, allow_duplicates)
+    );
+    let checks = findings.checks.into_iter().chain([insert, repeats]).collect();
+    Findings { checks: in_order(checks), ..findings }
+}
+
+/// Sends an insert without rows.
+async fn insert(session: &Session, options: &PipelineOptions) -> Check {
+    let retry = RetryPolicy { max_retries: 0, ..options.retry };
+    let options = PipelineOptions { retry, outage_wait: Duration::ZERO, ..options.clone() };
+    let (servers, job) = (session.servers.clone(), session.job.clone());
+    let throttle = Throttle::new(options.readers, options.inserters);
+    let pipeline = Pipeline::new(
+        servers,
+        job,
+        options,
+        Arc::new(Counters::default()),
+        Stop::new(),
+        None,
+        throttle,
+    );
+    let mut attempts = 1..ATTEMPTS;
+    let tried = loop {
+        match pipeline.preflight().await {
+            Err(error) if error.is_of_too_many_at_once() && attempts.next().is_some() => {
+                sleep(PAUSE).await;
+            }
+            tried => break tried,
+        }
+    };
+    match tried {
+        Ok(()) => Check::passed(INSERT, "the server takes the insert, tried without rows", false),
+        // A run would try it again.
+        Err(error) if error.class() == ErrorClass::Retry => Check::passed(
+            INSERT,
+            format!("the server does not take the insert at this moment: {error}"),
+            true,
+        ),
+        Err(error) => Check::refused(
+            INSERT,
+            format!("the server refuses the insert, tried without rows: {error}"),
+            vec![format!(
+                "what the server says; often GRANT INSERT ON {}",
+                session.job.target.name.quoted()
+            )],
+        ),
+    }
+}
+
+async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates: bool) -> Check {
+    let target = &session.job.target;
+    match repeats(&session.servers.target, &session.job, &session.plan, options, allow_duplicates)
+        .await
+    {
+        Ok(found) => {
+            let mut words = match found.repeats {
+                Repeats::Collapse => format!(
+                    "rows that are sent twice collapse in {} ({})",
+                    target.name, target.engine
+                ),
+                Repeats::Recognized { window } => {
+                    format!(
+                        "{} recognizes the last {window} blocks, so chunks are read in order",
+                        target.name
+                    )
+                }
+                Repeats::Stay => format!("rows that are sent twice stay twice in {}", target.name),
+            };
+            for remark in &found.remarks {
+                words.push_str("; ");
+                words.push_str(remark);
+            }
+            Check::passed(REPEATS, words, !found.remarks.is_empty())
+        }
+        Err(error @ RepeatsError::Server { .. }) => {
+            Check::unknown(REPEATS, Failure::from(error).one_line())
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            Check::refused(REPEATS, failure.one_line(), failure.hints().to_vec())
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! A plan as data: what `--json` prints. Its field names are a contract with scripts.
+
+use serde::Serialize;
+
+use super::ledger::LedgerShown;
+use crate::cli::commands::estimate::Estimate;
+use crate::cli::commands::session::Session;
+use crate::clickhouse::Connection;
+use crate::job::{BoundColumn, BoundLookup};
+use crate::plan::Plan;
+use crate::preflight::{Check, Disk, Findings, Topology, Verdict};
+
+/// All that `plan` has to say.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document {
+    /// The version of this program.
+    pub tool_version: &'static str,
+    /// The job's name, and where it was read.
+    pub job: String,
+    pub job_file: String,
+    pub partition: String,
+    pub servers: ServersShown,
+    pub topology: Option<Topology>,
+    /// What the ledger knows of the load.
+    pub ledger: LedgerShown,
+    pub source: SourceShown,
+    pub lookup: Option<LookupShown>,
+    pub target: TargetShown,
+    /// What fills the target's columns.
+    pub mapping: Vec<ColumnShown>,
+    /// Columns of the target that the job does not fill.
+    pub defaults: Vec<String>,
+    /// Columns of the job that the target lacks, or that are left out for another reason.
+    pub left_out: Vec<LeftOutShown>,
+    pub remarks: Vec<String>,
+    pub waves: Vec<WaveShown>,
+    pub chunks: Vec<ChunkShown>,
+    pub memory: MemoryShown,
+    /// Parts that the run will make, about; merges make fewer of them.
+    pub new_parts: Option<u64>,
+    pub disk: Disk,
+    /// `null` where nothing was measured; `estimate_none` says why, where it was to be.
+    pub estimate: Option<EstimateShown>,
+    pub estimate_none: Option<String>,
+    pub checks: Vec<Check>,
+    /// Whether a run would begin.
+    pub runs: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ServersShown {
+    /// Whether source and target are reached by the same URL, user and database.
+    pub one: bool,
+    pub source: ServerShown,
+    pub target: ServerShown,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ServerShown {
+    pub url: String,
+    pub user: String,
+    pub database: String,
+    pub version: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SourceShown {
+    pub table: String,
+    /// Versions not collapsed.
+    pub stored_rows: u64,
+    /// Uncompressed; `null` where the server does not tell.
+    pub stored_bytes: Option<u64>,
+    pub parts: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct LookupShown {
+    pub table: String,
+    pub keys: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TargetShown {
+    pub table: String,
+    pub engine: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ColumnShown {
+    pub column: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub expression: String,
+    pub expression_type: String,
+    /// The columns that the expression reads.
+    pub inputs: Vec<String>,
+    /// `source`, `lookup`, `both` or `none`.
+    pub from: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct LeftOutShown {
+    pub column: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct WaveShown {
+    /// From 1.
+    pub wave: usize,
+    /// The first and the last of its chunks.
+    pub first_chunk: usize,
+    pub last_chunk: usize,
+    /// The part of the keys, from 1, and of how many, where a wave is split by keys.
+    pub keys: Option<[u32; 2]>,
+    /// About how many rows are looked up, and the memory that they take.
+    pub lookup_rows: u64,
+    pub lookup_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ChunkShown {
+    /// From 1.
+    pub chunk: usize,
+    /// The range of the source's primary key; `null` for the whole partition.
+    pub range: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "in JSON, a number's unit ends its name")]
+pub(crate) struct MemoryShown {
+    pub total_bytes: u64,
+    pub attributes_bytes: u64,
+    pub filling_bytes: u64,
+    pub queue_bytes: u64,
+    pub late_bytes: u64,
+    pub program_bytes: u64,
+    pub batch_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EstimateShown {
+    pub measured_rows: u64,
+    pub measured_seconds: f64,
+    /// Of the dry run.
+    pub rows_per_second: f64,
+    /// How long a run of this partition would take, at best and at worst.
+    pub seconds_from: f64,
+    pub seconds_to: f64,
+}
+
+/// Puts together what was found. `findings` are none for a partition without rows.
+pub(crate) fn document(
+    session: &Session,
+    ledger: LedgerShown,
+    findings: Option<&Findings>,
+    estimate: Option<&Estimate>,
+) -> Document {
+    let Session { servers, server_version, source_version, job, plan } = session;
+    let checks = findings.map(|findings| findings.checks.clone()).unwrap_or_default();
+    let (shown, none) = match estimate {
+        Some(Estimate::Measured(trial)) => {
+            let [from, to] = Estimate::range(trial, plan.stored_rows as f64);
+            let (measured_seconds, rows_per_second) = (trial.elapsed.as_secs_f64(), trial.rate());
+            let range = (from.as_secs_f64(), to.as_secs_f64());
+            let (seconds_from, seconds_to) = range;
+            (
+                Some(EstimateShown {
+                    measured_rows: trial.rows,
+                    measured_seconds,
+                    rows_per_second,
+                    seconds_from,
+                    seconds_to,
+                }),
+                None,
+            )
+        }
+        Some(Estimate::None(reason)) => (None, Some(reason.clone())),
+        None => (None, None),
+    };
+    Document {
+        tool_version: env!("CARGO_PKG_VERSION"),
+        job: job.name.clone(),
+        job_file: job.origin.clone(),
+        partition: plan.partition.to_string(),
+        servers: ServersShown {
+            one: servers.are_one(),
+            source: server(&servers.source, source_version),
+            target: server(&servers.target, server_version),
+        },
+        topology: findings.map(|findings| findings.topology.clone()),
+        ledger,
+        source: SourceShown {
+            table: job.source.name.to_string(),
+            stored_rows: plan.stored_rows,
+            stored_bytes: (plan.stored_bytes > 0 || plan.stored_rows == 0)
+                .then_some(plan.stored_bytes),
+            parts: plan.parts,
+        },
+        lookup: job.lookup.as_ref().map(lookup),
+        target: TargetShown {
+            table: job.target.name.to_string(),
+            engine: job.target.engine.clone(),
+        },
+        mapping: job.columns.iter().map(column).collect(),
+        defaults: job.defaults.clone(),
+        left_out: job
+            .left_out
+            .iter()
+            .map(|left| LeftOutShown { column: left.name.clone(), reason: left.reason.clone() })
+            .collect(),
+        remarks: job.remarks.clone(),
+        waves: waves(plan),
+        chunks: plan
+            .chunks
+            .iter()
+            .map(|chunk| ChunkShown { chunk: chunk.number + 1, range: chunk.range.clone() })
+            .collect(),
+        memory: memory(plan),
+        new_parts: findings.map(|findings| findings.parts),
+        disk: findings.map(|findings| findings.disk).unwrap_or_default(),
+        estimate: shown,
+        estimate_none: none,
+        runs: checks.iter().all(|check| check.verdict != Verdict::Forbids),
+        checks,
+    }
+}
+
+fn server(connection: &Connection, version: &str) -> ServerShown {
+    let endpoint = connection.endpoint();
+    ServerShown {
+        url: endpoint.url().to_string(),
+        user: endpoint.user().to_owned(),
+        database: endpoint.database().to_owned(),
+        version: version.to_owned(),
+    }
+}
+
+fn lookup(lookup: &BoundLookup) -> LookupShown {
+    LookupShown {
+        table: lookup.table.name.to_string(),
+        keys: lookup.keys.iter().map(|key| key.lookup.clone()).collect(),
+    }
+}
+
+fn column(column: &BoundColumn) -> ColumnShown {
+    let BoundColumn { name, type_name, expression, expression_type, inputs } = column;
+    let reads = |table: &str| {
+        inputs.iter().any(|input| input.split_once('.').is_some_and(|(of, _)| of == table))
+    };
+    let from = match (reads("source"), reads("lookup")) {
+        (true, false) => "source",
+        (false, true) => "lookup",
+        (true, true) => "both",
+        (false, false) => "none",
+    };
+    ColumnShown {
+        column: name.clone(),
+        type_name: type_name.clone(),
+        expression: expression.trim().to_owned(),
+        expression_type: expression_type.clone(),
+        inputs: inputs.clone(),
+        from,
+    }
+}
+
+fn waves(plan: &Plan) -> Vec<WaveShown> {
+    let mut planner = plan.waves.clone();
+    std::iter::from_fn(move || planner.next_wave())
+        .map(|wave| WaveShown {
+            wave: wave.number + 1,
+            first_chunk: wave.chunks.start + 1,
+            last_chunk: wave.chunks.end,
+            keys: wave.bucket.map(|bucket| [bucket.index + 1, bucket.count]),
+            lookup_rows: wave.estimated_rows,
+            lookup_bytes: wave.estimated_bytes,
+        })
+        .collect()
+}
+
+fn memory(plan: &Plan) -> MemoryShown {
+    let memory = &plan.memory;
+    MemoryShown {
+        total_bytes: memory.total,
+        attributes_bytes: memory.attributes,
+        filling_bytes: memory.readers,
+        queue_bytes: memory.queue,
+        late_bytes: memory.late.total,
+        program_bytes: memory.base,
+        batch_bytes: memory.batch_bytes,
+    }
+}

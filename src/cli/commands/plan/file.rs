@@ -1,0 +1,207 @@
+//! The file of `plan --out`, and holding a run against it: a plan that was looked at is done as it
+//! was, or not at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::document::Document;
+use crate::cli::args::ThroughputArguments;
+use crate::cli::commands::session::Opened;
+use crate::cli::failure::Failure;
+use crate::clickhouse::{Connection, TableSchema, deduplication};
+use crate::engine::stream::PipelineOptions;
+use crate::ledger::Fingerprint;
+use crate::load::definition;
+use crate::plan::{ChunkBounds, Partition};
+
+/// What the file calls itself. Another number is another form, which this version does not read.
+const FORMAT: &str = "clickhouse-backfill plan 1";
+/// So many differences are shown.
+const SHOWN: usize = 8;
+
+#[derive(Debug, Serialize)]
+struct Written<'a> {
+    format: &'static str,
+    definition: &'a Fingerprint,
+    bounds: &'a ChunkBounds,
+    plan: &'a Document,
+}
+
+/// What a run needs of a file.
+#[derive(Debug, Deserialize)]
+struct PlanFile {
+    format: String,
+    definition: Fingerprint,
+    /// Where the chunks meet.
+    bounds: ChunkBounds,
+}
+
+/// All that decides what a run does, each part under a name that people understand. Rows are not in
+/// it: they may have changed.
+pub(crate) async fn everything(
+    opened: &Opened,
+    partition: &Partition,
+    throughput: &ThroughputArguments,
+    options: &PipelineOptions,
+) -> Fingerprint {
+    let Opened { servers, server_version, source_version, job, chunk_rows, .. } = opened;
+    let mut all = definition(job, options, *chunk_rows, servers, server_version)
+        .with("the version of this program", env!("CARGO_PKG_VERSION"))
+        .with("the job", &job.name)
+        .with("the partition", partition.to_string())
+        .with("the version of ClickHouse at the source", source_version);
+    for (end, connection) in [("source", &servers.source), ("target", &servers.target)] {
+        let endpoint = connection.endpoint();
+        all = all
+            .with(format!("the server of the {end}"), endpoint.url().as_str())
+            .with(format!("the user at the {end}"), endpoint.user())
+            .with(format!("the database of the {end}"), endpoint.database());
+    }
+    all = table(all, "source", &job.source, &|name| {
+        job.source_columns.iter().any(|column| column.name == name)
+    });
+    if let Some(lookup) = &job.lookup {
+        all = table(all, "lookup", &lookup.table, &|name| {
+            lookup.columns.iter().any(|column| column.name == name)
+        });
+    }
+    all = table(all, "target", &job.target, &|name| {
+        job.columns.iter().any(|column| column.name == name)
+    });
+    if let Some(views) = views(&servers.target, &job.target).await {
+        all = all.with("what views of the target fill", views);
+    }
+    settings(throughput).into_iter().fold(all, |all, (name, value)| all.with(name, value))
+}
+
+/// The table itself, and the columns that the load's definition does not have.
+fn table(
+    all: Fingerprint,
+    role: &str,
+    table: &TableSchema,
+    is_used: &dyn Fn(&str) -> bool,
+) -> Fingerprint {
+    let all = all.with(format!("the {role} table"), table.name.to_string());
+    table.columns.iter().filter(|column| !is_used(&column.name)).fold(all, |all, column| {
+        let is = format!("{} {}", column.type_name, column.default_kind);
+        all.with(format!("the column {} of the {role} table", column.name), is.trim_end())
+    })
+}
+
+/// `None` where the user may not know.
+async fn views(connection: &Connection, target: &TableSchema) -> Option<String> {
+    let tables = deduplication(connection, &target.name).await.ok()?;
+    let mut fed: Vec<_> = tables
+        .iter()
+        .filter_map(|table| Some(format!("{} by {}", table.name, table.view.as_ref()?)))
+        .collect();
+    fed.sort();
+    Some(fed.join(", "))
+}
+
+/// The flags that decide how it is done, as they were given.
+fn settings(throughput: &ThroughputArguments) -> Vec<(&'static str, String)> {
+    let ThroughputArguments {
+        memory,
+        batch_size,
+        batch_bytes,
+        stream_block_size,
+        readers,
+        inserters,
+        insert_format,
+        ..
+    } = throughput;
+    let given = |number: &Option<u64>| {
+        number.map_or_else(|| "not given".to_owned(), |number| number.to_string())
+    };
+    vec![
+        ("--memory", given(memory)),
+        ("--batch-size", batch_size.to_string()),
+        ("--batch-bytes", batch_bytes.to_string()),
+        ("--stream-block-size", given(stream_block_size)),
+        ("--readers", format!("{readers:?}").to_lowercase()),
+        ("--inserters", format!("{inserters:?}").to_lowercase()),
+        ("--insert-format", format!("{insert_format:?}").to_lowercase()),
+    ]
+}
+
+/// Writes the file, whole or not at all.
+pub(crate) fn write(
+    path: &Path,
+    definition: &Fingerprint,
+    bounds: &ChunkBounds,
+    plan: &Document,
+) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::usage(format!("the plan cannot be written to {}: {error}", path.display()))
+    };
+    let text = serde_json::to_string_pretty(&Written { format: FORMAT, definition, bounds, plan })
+        .map_err(|error| failed(&error))?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside: PathBuf = path.with_file_name(name);
+    let written = fs::write(&beside, text + "\n").and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
+        // What could not take its place is of no use.
+        let _ = fs::remove_file(&beside);
+        failed(&error)
+    })
+}
+
+/// Where the chunks of a plan meet, if the run is as the plan says; `None` where no plan is given.
+pub(crate) async fn planned_bounds(
+    path: Option<&Path>,
+    opened: &Opened,
+    partition: &Partition,
+    throughput: &ThroughputArguments,
+    options: &PipelineOptions,
+) -> Result<Option<ChunkBounds>, Failure> {
+    // As with other files, an empty name counts as not given.
+    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
+    let file = PlanFile::read(path)?;
+    file.hold(path, &everything(opened, partition, throughput, options).await).map(Some)
+}
+
+impl PlanFile {
+    /// Reads a file that `plan --out` has written.
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let new = "`clickhouse-backfill plan --out FILE` writes one";
+        let failed = |words: String| {
+            Failure::usage(format!("the plan {} cannot be used: {words}", path.display())).hint(new)
+        };
+        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let file: Self = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        if file.format != FORMAT {
+            return Err(failed(format!(
+                "its form is {:?}, and this version reads {FORMAT:?}",
+                file.format
+            )));
+        }
+        Ok(file)
+    }
+
+    /// The chunks of the plan, if all is as it was.
+    ///
+    /// # Errors
+    /// A refusal that names what has changed.
+    fn hold(self, path: &Path, now: &Fingerprint) -> Result<ChunkBounds, Failure> {
+        let differences = now.differences_since(&self.definition);
+        if differences.is_empty() {
+            return Ok(self.bounds);
+        }
+        let path = path.display();
+        let failure =
+            Failure::refused(format!("what would be done now is not what the plan {path} says"));
+        let failure = differences
+            .iter()
+            .take(SHOWN)
+            .fold(failure, |failure, difference| failure.because(difference.to_string()));
+        let more = differences.len().saturating_sub(SHOWN);
+        let failure = if more > 0 { failure.because(format!("and {more} more")) } else { failure };
+        Err(failure
+            .hint(format!("`clickhouse-backfill plan --out {path}` makes a plan of how it is now"))
+            .hint("or put back what has changed"))
+    }
+}

@@ -1,0 +1,148 @@
+//! What the ledger knows of the load that is planned, and what a run would make of that. It is only
+//! read: no table is made, and nothing is claimed.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::cli::args::LedgerPlaceArguments;
+use crate::cli::commands::session::Opened;
+use crate::cli::output::status_text::{process_words, state_words, to_the_second};
+use crate::clickhouse::error_chain;
+use crate::engine::stream::PipelineOptions;
+use crate::ledger::LedgerError;
+use crate::ledger::status::{Standing, State, read};
+use crate::load::{changed, definition, load_key};
+use crate::plan::Partition;
+use crate::units::{count, counted};
+
+/// A ledger that says nothing for so long says nothing to a plan.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is known of the load.
+#[derive(Debug, Serialize)]
+pub(crate) struct LedgerShown {
+    /// Where it is recorded.
+    pub place: String,
+    /// What `run` would do; `null` where the ledger cannot be read.
+    pub run: Option<Would>,
+    /// As `status --json` has it.
+    pub standing: Option<Standing>,
+    /// What is not as it was when the load was begun, so that it is not gone on with.
+    pub changed: Vec<String>,
+    /// Why the ledger cannot be read.
+    pub unknown: Option<String>,
+}
+
+/// What `run` would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Would {
+    /// Begin the load.
+    Begin,
+    /// Go on with the chunks that are missing.
+    Resume,
+    /// Say that it is completed.
+    Nothing,
+    /// Refuse: another process is at it, or something has changed since it was begun.
+    Refuse,
+}
+
+/// Reads it.
+pub(crate) async fn known(
+    arguments: &LedgerPlaceArguments,
+    opened: &Opened,
+    partition: &Partition,
+    options: &PipelineOptions,
+) -> LedgerShown {
+    let Opened { servers, server_version, job, chunk_rows, .. } = opened;
+    let ledger = arguments.open(&servers.target);
+    let (key, definition) = (
+        load_key(job, partition.id()),
+        definition(job, options, *chunk_rows, servers, server_version),
+    );
+    let reading = async {
+        let standing = read(&ledger, &key, arguments.claim_timeout).await?;
+        Ok::<_, LedgerError>((standing, changed(&ledger, &key, &definition).await?))
+    };
+    let place = ledger.describe();
+    match timeout(PATIENCE, reading).await.unwrap_or(Err(LedgerError::Silent { after: PATIENCE })) {
+        Ok((standing, changed)) => {
+            let run = match standing.state {
+                State::UnderWay => Would::Refuse,
+                _ if !changed.is_empty() => Would::Refuse,
+                State::NotBegun => Would::Begin,
+                State::Interrupted | State::Failed => Would::Resume,
+                State::Completed => Would::Nothing,
+            };
+            let changed = changed.iter().map(ToString::to_string).collect();
+            LedgerShown { place, run: Some(run), standing: Some(standing), changed, unknown: None }
+        }
+        Err(error) => LedgerShown {
+            place,
+            run: None,
+            standing: None,
+            changed: Vec::new(),
+            unknown: Some(error_chain(&error)),
+        },
+    }
+}
+
+impl LedgerShown {
+    /// For people, in one sentence.
+    pub fn words(&self) -> String {
+        let Some(standing) = &self.standing else {
+            return format!(
+                "unknown, {} cannot be read: {}",
+                self.place,
+                self.unknown.as_deref().unwrap_or_default()
+            );
+        };
+        let mut words = vec![self.of_load(standing)];
+        words.extend(
+            standing.processes.iter().map(|process| format!("process {}", process_words(process))),
+        );
+        let would = match self.run {
+            Some(Would::Resume) => {
+                format!(
+                    "`run` goes on with the {} left",
+                    counted(standing.chunks.saturating_sub(standing.chunks_completed), "chunk")
+                )
+            }
+            Some(Would::Nothing) => "`run` has nothing to do".to_owned(),
+            Some(Would::Refuse) if self.changed.is_empty() => {
+                "`run` is refused as long as that is so".to_owned()
+            }
+            Some(Would::Refuse) => {
+                format!("`run` is refused without --restart: {}", self.changed.join("; "))
+            }
+            Some(Would::Begin) | None => "`run` begins the load".to_owned(),
+        };
+        format!("{}; {would}", words.join(", "))
+    }
+
+    fn of_load(&self, standing: &Standing) -> String {
+        let Some(run_id) = &standing.run_id else {
+            return format!("nothing in {} yet", self.place);
+        };
+        let state = state_words(standing.state);
+        if let (State::Completed, Some(at)) = (standing.state, standing.completed_at) {
+            return format!(
+                "{state} at {} by run {run_id}, {}",
+                to_the_second(at),
+                counted(standing.rows_inserted, "row")
+            );
+        }
+        let failed = if standing.chunks_failed > 0 {
+            format!(", {} failed", count(standing.chunks_failed))
+        } else {
+            String::new()
+        };
+        format!(
+            "{state}, {} of {} done{failed}, run {run_id}",
+            count(standing.chunks_completed),
+            counted(standing.chunks, "chunk")
+        )
+    }
+}

@@ -1,0 +1,127 @@
+//! `clickhouse-backfill plan`: what a run would do, and whether it would begin; no row moves.
+
+mod checks;
+mod document;
+mod file;
+mod layout;
+mod ledger;
+mod sql;
+mod text;
+
+use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
+
+use document::Document;
+use file::everything;
+pub(crate) use file::planned_bounds;
+use ledger::LedgerShown;
+
+use super::estimate::Estimate;
+use super::session::{Session, open};
+use super::{config, describe, estimate};
+use crate::cli::args::PlanArguments;
+use crate::cli::failure::Failure;
+use crate::cli::output::print;
+use crate::engine::stream::RowFormat;
+use crate::load::new_id;
+use crate::preflight::{Check, Findings, Verdict};
+
+/// Prints the plan, or the statements; a plan that a check forbids is printed as well.
+pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    runtime.block_on(prepare(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
+    let PlanArguments { which, what, throughput, faults, preflight, .. } = arguments;
+    let opened = open(&arguments.server, what, throughput, &new_id()).await?;
+    let trial = estimate::options(throughput, &opened.job, &opened.resources)?;
+    let options = config::filling(throughput, faults, &opened.job, &opened.resources)?;
+    let definition = if arguments.out.is_some() {
+        Some(everything(&opened, &which.partition, throughput, &options).await)
+    } else {
+        None
+    };
+    let known = ledger::known(&arguments.ledger, &opened, &which.partition, &options).await;
+    let session = opened.plan(&which.partition).await?;
+    if arguments.sql {
+        return print(&sql::sql(&session, matches!(options.format, RowFormat::Native(_))));
+    }
+    if session.plan.chunks.is_empty() {
+        show(arguments, &session, known, None, None)?;
+        return Ok(());
+    }
+    let session = &session;
+    let findings =
+        checks::look(session, &options, &preflight.skip_checks, faults.allow_duplicates).await;
+    let estimate = if arguments.measure.is_zero() {
+        None
+    } else {
+        Some(estimate::estimate(session, trial, arguments.measure).await)
+    };
+    let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
+    let forbidding: Vec<_> =
+        findings.checks.iter().filter(|check| check.verdict == Verdict::Forbids).collect();
+    if !forbidding.is_empty() {
+        return Err(forbidden(&forbidding));
+    }
+    match (&arguments.out, &definition) {
+        (Some(path), Some(definition)) => {
+            file::write(path, definition, &session.plan.bounds, &document)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn show(
+    arguments: &PlanArguments,
+    session: &Session,
+    known: LedgerShown,
+    findings: Option<&Findings>,
+    estimate: Option<&Estimate>,
+) -> Result<Document, Failure> {
+    let document = document::document(session, known, findings, estimate);
+    if arguments.json {
+        let json =
+            serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;
+        print(&format!("{json}\n"))?;
+        return Ok(document);
+    }
+    let (mut text, checks) = text::text(&document, &describe::tables(session));
+    if let Some(estimate) = estimate {
+        text.push_str(&estimate.text(session.plan.stored_rows));
+    }
+    if findings.is_none() {
+        text.push_str("\nthe partition has no rows: there is nothing to do\n");
+    }
+    text.push_str(&checks);
+    print(&text)?;
+    Ok(document)
+}
+
+/// Checks that forbid a run, as the reason why it does not begin.
+pub(crate) fn forbidden(checks: &[&Check]) -> Failure {
+    forbidden_to("run", checks)
+}
+
+/// The same of what another command would do.
+pub(crate) fn forbidden_to(command: &str, checks: &[&Check]) -> Failure {
+    let names: Vec<_> = checks.iter().map(|check| check.name).collect();
+    let (noun, verb) = if names.len() == 1 { ("check", "forbids") } else { ("checks", "forbid") };
+    let mut failure =
+        Failure::refused(format!("the {noun} {} {verb} the {command}", names.join(", ")));
+    for check in checks {
+        failure = failure.because(format!("{}: {}", check.name, check.detail));
+        failure =
+            check.lifted_by.iter().fold(failure, |failure, means| failure.hint(means.clone()));
+    }
+    let skipped: Vec<_> =
+        names.into_iter().filter(|name| crate::preflight::OVERRULED.contains(name)).collect();
+    if skipped.is_empty() {
+        failure
+    } else {
+        failure.hint(format!("--skip-checks {} {command}s all the same", skipped.join(",")))
+    }
+}

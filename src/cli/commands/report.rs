@@ -1,0 +1,78 @@
+//! `clickhouse-backfill report`: what was done of one partition, how it went, and whether the
+//! result is right.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
+
+use super::load_failure;
+use super::status::key;
+use crate::cli::args::connect;
+use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat};
+use crate::cli::failure::{End, Failure, connecting};
+use crate::cli::output::comparison;
+use crate::cli::output::print;
+use crate::cli::output::summary_file;
+use crate::job::load;
+use crate::ledger::LedgerLocation;
+use crate::load::new_id;
+use crate::report::run::{GatherError, ReportOptions, gather, markdown, page};
+
+/// Prints the report, or writes it to a file.
+pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    let text = runtime.block_on(make(arguments))?;
+    match &arguments.out {
+        Some(path) => summary_file::write_text(path, &text, "the report")?,
+        None => print(&text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn make(arguments: &ReportArguments) -> Result<String, Failure> {
+    let format = arguments.format.map_or_else(|| by_name(arguments.out.as_deref()), Ok)?;
+    let servers = connect::servers(&arguments.server, CompressionChoice::None, &new_id())?;
+    let key = key(&arguments.what, &arguments.which.partition, &servers)?;
+    if arguments.ledger.ledger == LedgerLocation::Tables {
+        servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
+    }
+    let ledger = arguments.ledger.open(&servers.target);
+    let columns = load(&arguments.what.job)?.columns.into_iter().map(|(name, _)| name).collect();
+    let options = ReportOptions {
+        key,
+        run_id: arguments.run.clone(),
+        columns,
+        claim_timeout: arguments.ledger.claim_timeout,
+    };
+    let report = gather(&ledger, &options).await.map_err(failure)?;
+    let json = comparison::json(&report);
+    Ok(match format {
+        ReportFormat::Html => page(&report, &json),
+        ReportFormat::Md => markdown(&report),
+        ReportFormat::Json => json,
+    })
+}
+
+fn by_name(path: Option<&Path>) -> Result<ReportFormat, Failure> {
+    let Some(path) = path else { return Ok(ReportFormat::Md) };
+    match path.extension().and_then(|end| end.to_str()) {
+        Some("html" | "htm") => Ok(ReportFormat::Html),
+        Some("md") => Ok(ReportFormat::Md),
+        Some("json") => Ok(ReportFormat::Json),
+        _ => Err(Failure::usage(format!(
+            "the name {} does not tell the form of the report",
+            path.display()
+        ))
+        .hint("--format html, md or json says it; or let the name end in .html, .md or .json")),
+    }
+}
+
+fn failure(error: GatherError) -> Failure {
+    match error {
+        GatherError::Ledger(error) => load_failure::failure(error.into(), "nothing was changed; try again"),
+        error @ GatherError::Unknown { .. } => Failure::usage(error.to_string())
+            .hint("`clickhouse-backfill history` lists what it knows; --job, --target-table, --ledger and --ledger-db say where to look"),
+        error @ GatherError::UnknownRun { .. } => Failure::usage(error.to_string()),
+    }
+}

@@ -1,0 +1,119 @@
+//! `clickhouse-backfill status`: where a load stands, from the ledger alone.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
+
+use super::next_command::next_command;
+use crate::cli::args::{CompressionChoice, StatusArguments, WhatArguments, connect};
+use crate::cli::failure::{End, Failure, connecting};
+use crate::cli::output::print;
+use crate::cli::output::status_text;
+use crate::clickhouse::{Servers, TableName};
+use crate::job::load;
+use crate::ledger::status::{Standing, State, read};
+use crate::ledger::{Ledger, LedgerError, LoadKey};
+use crate::load::new_id;
+use crate::plan::Partition;
+use crate::progress::{Terminal, TerminalOptions};
+
+/// A ledger that says nothing for so long is not waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs the command to its end.
+pub(crate) fn status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    runtime.block_on(look(arguments))?;
+    // A query that nobody waits for any more is not waited for.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
+    let servers = connect::servers(&arguments.server, CompressionChoice::None, &new_id())?;
+    let key = key(&arguments.what, &arguments.which.partition, &servers)?;
+    let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty());
+    let database = database.unwrap_or_else(|| servers.target.endpoint().database());
+    let ledger = Ledger::new(&arguments.ledger, &servers.target, database);
+    let once = async || {
+        let read = timeout(PATIENCE, read(&ledger, &key, arguments.claim_timeout)).await;
+        read.unwrap_or(Err(LedgerError::Silent { after: PATIENCE }))
+            .map_err(|error| failure(&error))
+    };
+    let mut standing = once().await?;
+    show(arguments, &ledger, &standing)?;
+    let Some(seconds) = arguments.watch else { return Ok(()) };
+    while standing.state != State::Completed {
+        sleep(Duration::from_secs(seconds)).await;
+        match once().await {
+            Ok(now) => {
+                standing = now;
+                show(arguments, &ledger, &standing)?;
+            }
+            // Who watches over a night wants to see the morning as well.
+            Err(failure) => {
+                Terminal::new(TerminalOptions::default())
+                    .insist(&format!("the ledger cannot be read now: {}", failure.one_line()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which load `run` would work on with the same flags. The tables themselves are not asked, so that
+/// no right on them is needed.
+pub(crate) fn key(
+    what: &WhatArguments,
+    partition: &Partition,
+    servers: &Servers,
+) -> Result<LoadKey, Failure> {
+    let job = load(&what.job)?;
+    let (source, target) =
+        (servers.source.endpoint().database(), servers.target.endpoint().database());
+    let target_table = what.target_table.as_deref().unwrap_or(&job.target.table);
+    Ok(LoadKey {
+        job: job.name.clone(),
+        source_table: TableName::parse(&job.source.table, source).to_string(),
+        target_table: TableName::parse(target_table, target).to_string(),
+        partition_id: partition.id().to_owned(),
+    })
+}
+
+fn show(arguments: &StatusArguments, ledger: &Ledger, standing: &Standing) -> Result<(), Failure> {
+    let next = next_command(
+        &arguments.what,
+        &arguments.which.partition,
+        &arguments.ledger,
+        arguments.ledger_db.as_deref(),
+        standing.state,
+    );
+    if arguments.json {
+        return print(&status_text::json(standing, &next));
+    }
+    let text = status_text::text(standing, &ledger.describe(), &next);
+    match arguments.watch {
+        None => print(&text),
+        Some(_) if io::stdout().is_terminal() => print(&status_text::in_place(&text)),
+        Some(_) => print(&format!("{text}\n")),
+    }
+}
+
+fn failure(error: &LedgerError) -> Failure {
+    match error {
+        LedgerError::Server { source, .. } if source.is_silence() => {
+            connecting(source, End::Target)
+        }
+        LedgerError::Server { table, .. } if error.is_denied() => {
+            Failure::stopped(error).hint(format!("the user needs SELECT ON {table}"))
+        }
+        LedgerError::Server { source, .. } if source.code().is_some() => {
+            connecting(source, End::Target)
+        }
+        LedgerError::File { .. } => Failure::misuse(error)
+            .hint("--ledger names the folder; this user must be able to read it"),
+        _ => Failure::stopped(error),
+    }
+}

@@ -1,0 +1,142 @@
+//! What a comparison found, as text and as JSON.
+
+use std::fmt::Write;
+
+use crate::progress::{count, counted, duration};
+use crate::verify::{DifferingRow, DifferingValue, Kind, Report, ShownValue};
+
+/// For machines.
+pub(crate) fn json(report: &impl serde::Serialize) -> String {
+    // Such a structure can always be written.
+    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// For people.
+pub(crate) fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<36}{value}");
+    };
+    line("target", &report.target);
+    line(
+        "source",
+        &format!("{}, partition {}, by {}", report.source, report.partition, report.job),
+    );
+    if let Some(run_id) = &report.run_id {
+        line("chunks", &format!("{}, those of run {run_id}", count(report.chunks)));
+    }
+    if let Some(sample) = &report.sample {
+        line("sample", &format!("{sample} of the keys; the others were not compared"));
+    }
+    line("rows that the job makes", &count(report.expected_rows));
+    line("rows of the target", &count(report.target_rows));
+    for (kind, rows) in &report.live {
+        line(words(*kind), &format!("{} (no difference)", count(*rows)));
+    }
+    line("differing rows", &count(report.difference_count()));
+    for (kind, rows) in &report.differences {
+        line(&format!("  {}", words(*kind)), &count(*rows));
+    }
+    if report.not_examined_rows > 0 {
+        line(
+            "not looked at one by one",
+            &format!("up to {} rows in groups that differ", count(report.not_examined_rows)),
+        );
+    }
+    if !report.columns.is_empty() {
+        let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
+        line("columns whose sums differ", &names.join(", "));
+    }
+    if !report.rows.is_empty() {
+        text.push('\n');
+        let width =
+            report.rows.iter().map(|row| words(row.kind).chars().count()).max().unwrap_or_default();
+        for row in &report.rows {
+            let _ = writeln!(text, "{:<width$}  {}", words(row.kind), named(row));
+            text.extend(row.values.iter().map(both));
+        }
+        let all = report.difference_count() + report.live.values().sum::<u64>();
+        if all > report.rows.len() as u64 {
+            let _ = writeln!(
+                text,
+                "… and {} more; --max-differences names more",
+                count(all - report.rows.len() as u64)
+            );
+        }
+    }
+    let verdict = match (report.equal, &report.sample) {
+        (true, None) => "equal: the target is what the job makes of the source",
+        (true, Some(_)) => "equal, as far as the sample goes",
+        (false, _) => "different",
+    };
+    let took = duration(std::time::Duration::from_secs_f64(report.seconds));
+    let _ = writeln!(text, "\n{verdict} ({took})");
+    text
+}
+
+/// The key, and the columns that differ.
+fn named(row: &DifferingRow) -> String {
+    let key: Vec<_> =
+        row.key.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
+    let columns = if row.columns.is_empty() {
+        String::new()
+    } else {
+        format!("  in {}", row.columns.join(", "))
+    };
+    let chunk = row.chunk.map_or_else(String::new, |chunk| format!("  (chunk {chunk})"));
+    format!("{}{columns}{chunk}", key.join(" "))
+}
+
+/// The values of a column on both sides.
+fn both(value: &DifferingValue) -> String {
+    let DifferingValue { column, expected, found, first_differing_byte } = value;
+    let place = first_differing_byte
+        .map_or_else(String::new, |byte| format!("; they differ from byte {} on", count(byte)));
+    format!(
+        "    {column}\n      target    {}\n      expected  {}{place}\n",
+        excerpt(found),
+        excerpt(expected)
+    )
+}
+
+fn excerpt(value: &ShownValue) -> String {
+    let ShownValue { text: Some(text), from_byte, to_byte, bytes } = value else {
+        return "NULL".to_owned();
+    };
+    let (before, from) = if *from_byte > 1 {
+        ("…", format!(", from byte {} on", count(*from_byte)))
+    } else {
+        ("", String::new())
+    };
+    let behind = if to_byte < bytes { "…" } else { "" };
+    format!("'{before}{text}{behind}' ({}{from})", counted(*bytes, "byte"))
+}
+
+/// One line without control characters, which could take the terminal over.
+fn shown(value: &str) -> String {
+    let escaped = |c: char| {
+        if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() }
+    };
+    let text: String = value.chars().take(100).map(escaped).collect();
+    let quoted = value.is_empty() || value.contains([' ', '=', '\'']);
+    if quoted { format!("'{text}'") } else { text }
+}
+
+/// What a kind of difference is called.
+pub(crate) fn words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Missing => "missing in the target",
+        Kind::Differing => "differs",
+        Kind::Stale => "stale: the source is newer",
+        Kind::Repeated => "repeated in the target",
+        Kind::DeletedInSource => "deleted in the source, alive here",
+        Kind::NotMadeAnyMore => "not made any more",
+        Kind::Extra => "extra in the target",
+        Kind::WrittenSince => "written since by a live writer",
+        Kind::DeletedSince => "deleted since by a live writer",
+        Kind::AddedSince => "added since by a live writer",
+    }
+}

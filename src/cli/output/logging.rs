@@ -1,0 +1,65 @@
+//! Log lines: to stderr above the screen, and to a file if one was asked for.
+
+use std::fs::{File, OpenOptions};
+
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::cli::args::{LogFormat, OutputArguments};
+use crate::cli::failure::Failure;
+use crate::progress::Terminal;
+
+/// Starts logging for the whole process.
+pub(crate) fn start(arguments: &OutputArguments, terminal: &Terminal) -> Result<(), Failure> {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => "error",
+        (_, 0) => "info",
+        (_, 1) => "debug",
+        _ => "trace",
+    };
+    let to_terminal = layer(arguments.log_format, terminal.clone(), terminal.has_color())
+        .with_filter(filter(level, arguments.verbose));
+    let to_file = match &arguments.log_file {
+        Some(path) => {
+            let file = open(path).map_err(|error| {
+                let message = format!("the log file {} cannot be opened: {error}", path.display());
+                Failure::usage(message).hint(
+                    "--log-file names a file in a folder that exists, to which this user can write",
+                )
+            })?;
+            Some(
+                layer(arguments.log_format, std::sync::Arc::new(file), false)
+                    .with_filter(filter("debug", arguments.verbose)),
+            )
+        }
+        None => None,
+    };
+    let layers: Vec<_> = to_file.into_iter().chain([to_terminal]).collect();
+    tracing_subscriber::registry().with(layers).try_init().map_err(|error| Failure::stopped(&error))
+}
+
+fn open(path: &std::path::Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Our own events at this level, those of libraries only when they warn (or when everything is
+/// wanted).
+fn filter(level: &str, verbose: u8) -> EnvFilter {
+    let libraries = if verbose > 1 { "debug" } else { "warn" };
+    // The client's own details repeat the words of servers and proxies, in which a password may be.
+    EnvFilter::new(format!("{libraries},clickhouse=warn,clickhouse_backfill={level}"))
+}
+
+fn layer<W>(format: LogFormat, writer: W, color: bool) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    match format {
+        LogFormat::Text => {
+            fmt::layer().with_writer(writer).with_ansi(color).with_target(false).boxed()
+        }
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+    }
+}

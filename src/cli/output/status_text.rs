@@ -1,0 +1,123 @@
+//! Where a load stands, as text and as JSON.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::ledger::Timestamp;
+use crate::ledger::status::{Process, Standing, State};
+use crate::units::{count, duration, row_rate};
+
+/// One line for machines.
+pub(crate) fn json(standing: &Standing, next: &str) -> String {
+    #[derive(Serialize)]
+    struct WithNext<'a> {
+        #[serde(flatten)]
+        standing: &'a Standing,
+        next_command: &'a str,
+    }
+    // Such a structure can always be written.
+    let mut text =
+        serde_json::to_string(&WithNext { standing, next_command: next }).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// For people.
+pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
+    let Standing { state, job, partition, source, target, .. } = standing;
+    let state = state_words(*state);
+    let mut text = format!("{state}: partition {partition} of {source} into {target} by {job}\n");
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    if let Some(run_id) = &standing.run_id {
+        line("run", run_id);
+        line("rows", &rows(standing));
+        let (completed, failed, pending) =
+            (standing.chunks_completed, standing.chunks_failed, standing.chunks_pending);
+        let (total, failed, pending) = (count(standing.chunks), count(failed), count(pending));
+        line(
+            "chunks",
+            &format!("{} of {total} done, {failed} failed, {pending} pending", count(completed)),
+        );
+    }
+    if let Some(rate) = standing.rows_per_second {
+        let left = standing
+            .remaining_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let left = left.map(|left| format!(", about {} left", duration(left))).unwrap_or_default();
+        line("speed", &format!("{} over the last minutes{left}", row_rate(rate)));
+    }
+    if let Some(reasons) = &standing.waiting {
+        line("waiting", &one_line(reasons));
+    }
+    for process in &standing.processes {
+        line("process", &process_words(process));
+    }
+    for (name, moment) in [
+        ("began", standing.started_at),
+        ("last chunk", standing.last_chunk_at),
+        ("completed", standing.completed_at),
+    ] {
+        if let Some(moment) = moment {
+            line(name, &to_the_second(moment));
+        }
+    }
+    if let Some(error) = &standing.last_error {
+        line("last error", &one_line(error));
+    }
+    line("ledger", ledger);
+    line("next", next);
+    text
+}
+
+/// As one reads it.
+pub(crate) fn state_words(state: State) -> &'static str {
+    match state {
+        State::NotBegun => "not begun",
+        State::UnderWay => "under way",
+        State::Interrupted => "interrupted",
+        State::Failed => "failed",
+        State::Completed => "completed",
+    }
+}
+
+fn rows(standing: &Standing) -> String {
+    let done = count(standing.rows_inserted);
+    let percentage = format!("{:.1} %", (standing.progress_ratio * 1000.0).floor() / 10.0);
+    match standing.rows_expected {
+        Some(expected) => format!("{done} of {} ({percentage})", count(expected)),
+        None => format!("{done}, about {percentage}"),
+    }
+}
+
+/// Which process it is, where, and when it was last heard of.
+pub(crate) fn process_words(process: &Process) -> String {
+    let Process { host, pid, worker, alive, heartbeat_age_seconds, .. } = process;
+    let part = if worker == "1/1" { String::new() } else { format!(", worker {worker}") };
+    let age = duration(Duration::try_from_secs_f64(*heartbeat_age_seconds).unwrap_or_default());
+    let fate = if *alive { "" } else { ", dead" };
+    format!("{pid} on {host}{part}{fate}, last heartbeat {age} ago")
+}
+
+/// A moment without fractions.
+pub(crate) fn to_the_second(moment: Timestamp) -> String {
+    Timestamp(moment.0 - moment.0.rem_euclid(1_000_000)).to_string()
+}
+
+/// Words of servers may have several lines, and characters that a terminal would obey.
+fn one_line(text: &str) -> String {
+    let plain = text.replace(['\n', '\t'], " ");
+    plain.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The text in place of what is on the terminal: every line is overwritten and its rest cleared, so
+/// that nothing flickers. See
+/// [ECMA-48](https://ecma-international.org/publications-and-standards/standards/ecma-48/) for CUP,
+/// EL and ED.
+pub(crate) fn in_place(text: &str) -> String {
+    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
+}
