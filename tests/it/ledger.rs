@@ -12,4 +12,5 @@ mod records;
 mod resume;
 mod slow_claims;
 mod trouble;
+mod v0_1;
 mod workers;
