@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::arguments::CompressionChoice;
-use super::server_arguments::{ServerArguments, SourceArguments, TlsArguments};
+use super::load::CompressionChoice;
+use super::server::{ServerArguments, SourceArguments, TlsArguments};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression,

@@ -1,14 +1,15 @@
-//! The flags that say which servers, as whom, and what is trusted. Pure: nothing here looks at the
-//! world.
+//! The flags that say which servers, as whom, what is trusted, and how long they are waited for.
+//! Pure: nothing here looks at the world.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{ArgMatches, Args};
 
 use super::dotenv::{Environment, Given};
-use super::fault_arguments::TimeoutArguments;
 use crate::cli::failure::Failure;
-use crate::clickhouse::Password;
+use crate::clickhouse::{Password, Timeouts};
+use crate::duration::parse_timeout;
 
 /// Which server, and as whom.
 #[derive(Args, Debug)]
@@ -82,6 +83,40 @@ pub(crate) struct TlsArguments {
     /// Private key of that certificate, in PEM, not encrypted.
     #[arg(long, value_name = "FILE", env = "CLIENT_KEY")]
     pub client_key: Option<PathBuf>,
+}
+
+/// How long to wait for a server before a statement counts as lost.
+#[expect(clippy::struct_field_names, reason = "clap names the flags after the fields")]
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Timeouts")]
+pub(crate) struct TimeoutArguments {
+    /// How long a connection to the server may take.
+    #[arg(long, value_name = "TIME", env = "CONNECT_TIMEOUT", default_value = "10s", value_parser = parse_timeout)]
+    pub connect_timeout: Duration,
+    /// From a query to the first bytes of its answer.
+    #[arg(long, value_name = "TIME", env = "FIRST_BYTE_TIMEOUT", default_value = "10m", value_parser = parse_timeout)]
+    pub first_byte_timeout: Duration,
+    /// How long the server may be silent between two pieces of an answer.
+    #[arg(long, value_name = "TIME", env = "IDLE_TIMEOUT", default_value = "5m", value_parser = parse_timeout)]
+    pub idle_timeout: Duration,
+    /// For the server to take a piece of an insert.
+    #[arg(long, value_name = "TIME", env = "SEND_TIMEOUT", default_value = "5m", value_parser = parse_timeout)]
+    pub send_timeout: Duration,
+    /// From the last byte of an insert to its acknowledgement, materialized views included.
+    #[arg(long, value_name = "TIME", env = "INSERT_TIMEOUT", default_value = "15m", value_parser = parse_timeout)]
+    pub insert_timeout: Duration,
+}
+
+impl From<&TimeoutArguments> for Timeouts {
+    fn from(arguments: &TimeoutArguments) -> Self {
+        Self {
+            connect: arguments.connect_timeout,
+            first_byte: arguments.first_byte_timeout,
+            idle: arguments.idle_timeout,
+            send: arguments.send_timeout,
+            insert_end: arguments.insert_timeout,
+        }
+    }
 }
 
 impl ServerArguments {
