@@ -1,8 +1,10 @@
-"""What this system can tell about processes: a parent's death, and who listens on a port."""
+"""What this system can tell about processes: that a parent or an owner has ended, and who listens on a port."""
 
 import ctypes
 import os
 import sys
+import threading
+import time
 
 PR_SET_PDEATHSIG = 1
 TCP_LISTEN = "0A"
@@ -16,6 +18,30 @@ def signal_when_parent_dies(number):
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def end_of(pid):
+    """A file descriptor that becomes readable when the process, which need not be a child, ends."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        readable, writable = os.pipe()
+        os.close(writable)
+        return readable
+    except (AttributeError, OSError):  # not Linux, or an old one
+        readable, writable = os.pipe()
+        threading.Thread(target=_close_when_gone, args=(pid, writable), daemon=True).start()
+        return readable
+
+
+def _close_when_gone(pid, writable):
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            os.close(writable)
+            return
+        time.sleep(0.5)
 
 
 def listens(pid, port):

@@ -3,10 +3,14 @@
 The child dies with this process, whatever ends it (PR_SET_PDEATHSIG), and this process ends when its standard input
 closes or its parent goes away. So a killed test run leaves no server behind. Lines that come on standard input are SQL
 for the library's prompt, which is how a test closes the HTTP listener and opens it again.
+
+With an owner it runs in the background instead, ends when that process ends, and then removes its folder: so does the
+server that all tests of one run share, which the first of them starts. A server that fails leaves its folder to be looked at.
 """
 
 import os
 import select
+import shutil
 import signal
 
 from . import configuration, parent, state
@@ -18,9 +22,11 @@ from .server import SIGNALS, Server
 PORT_ATTEMPTS = 5
 
 
-def serve(directory, port, config, users, ready_file, background, say):
+def serve(directory, port, config, users, ready_file, background, owner, say):
     """Blocks until the server has ended; the exit code to end with."""
     wake = catch_signals()
+    owner_ended = parent.end_of(owner) if owner else None
+    background = background or owner is not None
     if not background:
         parent.signal_when_parent_dies(signal.SIGUSR1)
     # Were the parent gone by now, standard input would be closed as well.
@@ -37,6 +43,8 @@ def serve(directory, port, config, users, ready_file, background, say):
     def told_to_end(server, timeout):
         """Why to end, or None. Waits at most `timeout` seconds for something to happen."""
         inputs = [wake] if background else [wake, 0]
+        if owner_ended is not None:
+            inputs.append(owner_ended)
         ready, _, _ = select.select(inputs, [], [], timeout)
         if wake in ready:
             for number in os.read(wake, 512):
@@ -44,6 +52,8 @@ def serve(directory, port, config, users, ready_file, background, say):
                     return signal.Signals(number).name
         if not background and os.getppid() != original_parent:
             return "the parent process ended"
+        if owner_ended in ready:
+            return "the owner ended"
         if 0 in ready:
             typed = os.read(0, 4096)
             if not typed:
@@ -70,6 +80,8 @@ def serve(directory, port, config, users, ready_file, background, say):
             server.drain()
             if told_to_end(server, timeout=1.0):
                 server.stop()
+                if owner:
+                    shutil.rmtree(directory, ignore_errors=True)
                 return 0
         raise LauncherError(f"the server ended by itself ({server.exit_words()})\n{server.output()}")
     finally:

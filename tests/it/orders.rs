@@ -71,16 +71,16 @@ ENGINE = ReplacingMergeTree(version) ORDER BY (customer, order_id) SETTINGS non_
 CREATE TABLE expected AS shipments ENGINE = Memory
 ";
 
-/// A server with orders and customers, and a folder for what runs leave behind.
+/// Orders and customers, and a folder for what runs leave behind.
 pub struct Orders {
     pub server: Server,
     folder: TempDir,
 }
 
 impl Orders {
-    /// So many orders of 600 bytes, on a server of the test's own.
+    /// So many orders of 600 bytes, in a database of the test's own.
     pub fn start(rows: u64) -> Self {
-        Self::on(Server::start_own(), rows)
+        Self::on(Server::start(), rows)
     }
 
     /// The same on this server.

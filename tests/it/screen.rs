@@ -19,8 +19,8 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Replaces what differs from run to run: the run's id becomes `ID`, every number `N`, whatever
 /// follows from it.
-fn normalized(line: &str) -> String {
-    let line = numbers_replaced(line)
+fn normalized(line: &str, database: &str) -> String {
+    let line = numbers_replaced(&line.replace(database, "default"))
         .replace("krows/s", "rows/s")
         .replace("N reader and", "N readers and");
     if line.ends_with("N inserter") { format!("{line}s") } else { line }
@@ -153,7 +153,8 @@ fn log_lines_scroll_above_the_screen() {
         // What the preflight warns of depends on what the server has written down by then. Such a
         // note may take several rows.
         let mut is_note = false;
-        let mut last: Vec<_> = last.text().iter().map(|line| normalized(line)).collect();
+        let mut last: Vec<_> =
+            last.text().iter().map(|line| normalized(line, orders.server.database())).collect();
         last.retain(|line| {
             is_note = line.starts_with("note: ")
                 || is_note && !line.starts_with("N-N-N") && !line.starts_with("done: ");

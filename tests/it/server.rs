@@ -174,6 +174,37 @@ fn a_killed_owner_leaves_no_server_behind() {
     );
 }
 
+/// As the server that all tests share: neither its parent nor its standard input says how long it
+/// is needed.
+#[test]
+fn a_server_with_an_owner_ends_with_it_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, ready) = (folder.path().join("server"), folder.path().join("ready"));
+    let mut owner = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut launcher = Command::new("python3")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/clickhouse"))
+        .args(["serve", "--owner", &owner.id().to_string(), "--dir"])
+        .arg(&directory)
+        .arg("--ready-file")
+        .arg(&ready)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = process::wait_until(Duration::from_secs(900), || ready.exists());
+    let state = std::fs::read_to_string(&ready).unwrap_or_default();
+    let server = state.lines().find_map(|line| line.strip_prefix("server_pid=")?.parse().ok());
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    assert!(started, "the server did not start");
+    let ended = process::wait_until(SOON, || launcher.try_wait().unwrap().is_some());
+    if !ended {
+        launcher.kill().unwrap();
+    }
+    assert!(ended && !process::is_alive(server.unwrap()), "{state}");
+    assert!(!directory.exists(), "its folder is left");
+}
+
 fn failure(port: u16, config: Option<&Path>) -> String {
     let folder = tempfile::tempdir().unwrap();
     let launch = Launch {

@@ -14,8 +14,7 @@ fn a_killed_run_can_be_run_again() {
     running.signal("KILL");
     assert_eq!(running.wait().status, None);
     behind.proxy.pass();
-    let reading =
-        "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-source-%'";
+    let reading = "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-source-%' AND current_database = currentDatabase()";
     assert!(
         process::wait_until(SOON, || behind.orders.server.text(reading) == "0"),
         "the dead run's query goes on"

@@ -32,19 +32,19 @@ fn survives_death(behind: &mut Behind, marker: &[u8], direction: Direction, offs
 
 #[test]
 fn a_server_that_is_killed_while_attributes_load() {
-    let mut behind = Behind::start();
+    let mut behind = Behind::isolated();
     survives_death(&mut behind, LOOKUP, Direction::ToClient, 200_000);
 }
 
 #[test]
 fn a_server_that_is_killed_while_rows_are_read() {
-    let mut behind = Behind::start();
+    let mut behind = Behind::isolated();
     survives_death(&mut behind, SOURCE, Direction::ToClient, 5_000_000);
 }
 
 #[test]
 fn a_server_that_is_killed_while_a_batch_arrives_or_before_it_is_acknowledged() {
-    let mut behind = Behind::start();
+    let mut behind = Behind::isolated();
     survives_death(&mut behind, INSERT, Direction::ToServer, 500_000);
     survives_death(&mut behind, INSERT, Direction::ToClient, 0);
 }
@@ -72,7 +72,7 @@ fn a_listener_that_is_closed_and_opened_again() {
 
 #[test]
 fn a_server_that_pauses_is_waited_for() {
-    let behind = Behind::start();
+    let behind = Behind::isolated();
     behind.proxy.after_request_with(SOURCE).stall_at(Direction::ToClient, 3_000_000, 1);
     let mut running = behind.tool().spawn();
     wait_for_fault(&behind.proxy, 0);

@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
-use super::fixture::{Behind, ROWS, SOON, SOURCE, thrown, wait_for_fault};
+use super::fixture::{Behind, ROWS, SOON, SOURCE, wait_for_fault};
 use crate::orders::{JOB, Orders};
 use crate::support::{Direction, Server, ServerOptions, process};
+
+/// Enough retries for a fault to pass, and a log to wait for.
+const RETRYING: [&str; 4] = ["--max-retries", "30", "--log-file", "run.log"];
 
 #[test]
 fn a_killed_query_is_sent_again() {
@@ -16,7 +19,8 @@ fn a_killed_query_is_sent_again() {
     let running = behind.tool().spawn();
     wait_for_fault(&behind.proxy, 0);
     let server = &behind.orders.server;
-    let reading = "query_id LIKE 'clickhouse-backfill-%-source-%'";
+    let reading =
+        "query_id LIKE 'clickhouse-backfill-%-source-%' AND current_database = currentDatabase()";
     assert_eq!(
         server.text(&format!("SELECT count() FROM system.processes WHERE {reading}")),
         "1",
@@ -61,8 +65,8 @@ fn too_many_parts_pass() {
     let server = &orders.server;
     server.query("SYSTEM STOP MERGES shipments");
     server.query("ALTER TABLE shipments MODIFY SETTING parts_to_throw_insert = 2, parts_to_delay_insert = 2, max_delay_to_insert = 1");
-    let running = orders.tool().args(&["--batch-size", "2000", "--max-retries", "20"]).spawn();
-    wait_until_thrown(server, "TOO_MANY_PARTS");
+    let running = orders.tool().args(&["--batch-size", "2000"]).args(&RETRYING).spawn();
+    running.wait_for_log("TOO_MANY_PARTS");
     server.query("ALTER TABLE shipments RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
     let output = running.wait().expect(0);
     assert!(orders.figure("retries") >= 1, "{output}");
@@ -75,10 +79,10 @@ fn too_many_parts_pass() {
 fn no_space_on_the_servers_disk_passes() {
     let behind = Behind::start();
     let server = &behind.orders.server;
-    let running = behind.half_way_with(behind.tool().args(&["--max-retries", "20"]));
+    let running = behind.half_way_with(behind.tool().args(&RETRYING));
     server.query("ALTER TABLE shipments MODIFY SETTING min_free_disk_bytes_to_perform_insert = 1000000000000000");
     behind.proxy.pass();
-    wait_until_thrown(server, "NOT_ENOUGH_SPACE");
+    running.wait_for_log("NOT_ENOUGH_SPACE");
     server.query("ALTER TABLE shipments RESET SETTING min_free_disk_bytes_to_perform_insert");
     let output = running.wait().expect(0);
     assert!(
@@ -99,9 +103,8 @@ fn too_many_queries_at_once_pass() {
     server.query("CREATE TABLE slow (x UInt8) ENGINE = Null");
     server.query("CREATE MATERIALIZED VIEW slowly TO slow AS SELECT sleep(1) AS x FROM shipments");
     let tool = orders.tool().env("CLICKHOUSE_USER", "limited");
-    let running =
-        tool.args(&["--batch-size", "2000", "--inserters", "4", "--max-retries", "30"]).spawn();
-    wait_until_thrown(server, "TOO_MANY_SIMULTANEOUS_QUERIES");
+    let running = tool.args(&RETRYING).args(&["--batch-size", "2000", "--inserters", "4"]).spawn();
+    running.wait_for_log("TOO_MANY_SIMULTANEOUS_QUERIES");
     server.query("DROP VIEW slowly SYNC");
     let output = running.wait().expect(0);
     assert!(
@@ -169,11 +172,6 @@ fn when_retries_are_used_up_the_last_words_say_what_to_do() {
     server.query("ALTER TABLE shipments RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
     orders.tool().run().expect(0);
     orders.assert_complete();
-}
-
-#[track_caller]
-fn wait_until_thrown(server: &Server, name: &str) {
-    assert!(process::wait_until(SOON, || thrown(server, name) > 0), "{name} was not thrown");
 }
 
 /// A server with a user `limited`, who has this profile and this quota.

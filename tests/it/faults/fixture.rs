@@ -24,6 +24,11 @@ pub struct Behind {
 
 impl Behind {
     pub fn start() -> Self {
+        Self::on(Server::start())
+    }
+
+    /// On a server of the test's own, which may be killed.
+    pub fn isolated() -> Self {
         Self::on(Server::start_own())
     }
 
@@ -66,7 +71,7 @@ impl Behind {
         let label = std::str::from_utf8(marker).unwrap();
         let query = server.text(&format!(
             "SELECT query FROM system.query_log WHERE type = 'QueryFinish' AND query_id LIKE 'clickhouse-backfill-%{label}%'
-            ORDER BY event_time_microseconds DESC LIMIT 1 FORMAT TSVRaw"
+            AND current_database = currentDatabase() ORDER BY event_time_microseconds DESC LIMIT 1 FORMAT TSVRaw"
         ));
         let query = query.trim_end().trim_end_matches("FORMAT RowBinary");
         server.query(&format!("SELECT * FROM ({query}) {behind} FORMAT RowBinary"))
@@ -92,14 +97,6 @@ impl Behind {
 #[track_caller]
 pub fn wait_for_fault(proxy: &Proxy, before: usize) {
     assert!(process::wait_until(SOON, || proxy.fired() > before), "the fault did not happen");
-}
-
-/// How often the server has thrown an error, by its name.
-pub fn thrown(server: &Server, name: &str) -> u64 {
-    server
-        .text(&format!("SELECT sum(value) FROM system.errors WHERE name = '{name}'"))
-        .parse()
-        .unwrap()
 }
 
 /// An error of the server as it answers with one before the first row.

@@ -8,9 +8,7 @@ use crate::support::{Direction, Running, process};
 /// Waits until the run waits for its server, as its log in `run.log` says.
 #[track_caller]
 fn wait_for_outage(running: &Running) {
-    let log = running.folder().join("run.log");
-    let waits = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("cannot be reached"));
-    assert!(process::wait_until(SOON, waits), "the run waits for the server");
+    running.wait_for_log("cannot be reached");
 }
 
 #[test]
@@ -93,8 +91,7 @@ fn inserts_in_flight_get_their_time_after_a_signal_and_no_more() {
     assert_eq!(behind.orders.summary()["status"], "interrupted");
     behind.proxy.pass();
     let server = &behind.orders.server;
-    let inserting =
-        "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-insert-%'";
+    let inserting = "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-insert-%' AND current_database = currentDatabase()";
     assert!(process::wait_until(SOON, || server.text(inserting) == "0"), "the insert goes on");
     behind.tool().run().expect(0);
     behind.orders.assert_complete();
@@ -130,9 +127,10 @@ fn what_comes_before_the_first_row_outlasts_an_outage() {
         behind.orders.assert_complete();
     }
     // It ends when that has been long enough.
+    let database = behind.orders.server.database();
     for (label, words) in [
-        ("plan", "of the table default.orders failed"),
-        ("ledger", "the ledger's table default.load_state failed"),
+        ("plan", format!("of the table {database}.orders failed")),
+        ("ledger", format!("the ledger's table {database}.load_state failed")),
     ] {
         behind.proxy.after_request_with(format!("-{label}-").as_bytes()).reset_at(
             Direction::ToClient,
@@ -140,7 +138,7 @@ fn what_comes_before_the_first_row_outlasts_an_outage() {
             1000,
         );
         let output = behind.tool().args(&["--outage-wait", "1s"]).run().expect(1);
-        assert!(output.stderr.contains(words), "{label}: {words}\n{output}");
+        assert!(output.stderr.contains(&words), "{label}: {words}\n{output}");
         behind.proxy.pass();
     }
     assert_eq!(

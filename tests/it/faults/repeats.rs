@@ -14,6 +14,10 @@ struct Plain {
 
 impl Plain {
     fn start() -> Self {
+        Self::on(Server::start())
+    }
+
+    fn isolated() -> Self {
         Self::on(Server::start_own())
     }
 
@@ -85,7 +89,7 @@ fn inserts_that_are_cut_and_reads_that_are_repeated_leave_not_one_row_too_many()
 
 #[test]
 fn a_server_that_is_killed_during_an_insert_leaves_not_one_row_too_many() {
-    let mut plain = Plain::start();
+    let mut plain = Plain::isolated();
     for (direction, offset) in [(Direction::ToServer, 500_000), (Direction::ToClient, 0)] {
         plain.behind.orders.server.query("TRUNCATE TABLE plain");
         let before = plain.behind.proxy.fired();
@@ -166,6 +170,7 @@ fn a_source_that_was_merged_meanwhile_gives_the_same_batches() {
 fn targets_that_do_not_recognize_enough_are_refused() {
     let plain = Plain::start();
     let server = &plain.behind.orders.server;
+    let database = server.database();
     server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 2");
     let output = plain.tool().run().expect(3);
     for part in [
@@ -184,9 +189,9 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     );
     let output = plain.tool().run().expect(3);
     for part in [
-        "the view default.adding fills default.sums",
+        &format!("the view {database}.adding fills {database}.sums"),
         "SummingMergeTree",
-        "ALTER TABLE `default`.`sums` MODIFY SETTING",
+        &format!("ALTER TABLE `{database}`.`sums` MODIFY SETTING"),
         "--allow-duplicates",
     ] {
         assert!(output.stderr.contains(part), "{part}\n{output}");
@@ -209,7 +214,7 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     );
     let output = plain.behind.tool().run().expect(0);
     assert!(
-        output.stderr.contains("default.more (SummingMergeTree) is filled by a view"),
+        output.stderr.contains(&format!("{database}.more (SummingMergeTree) is filled by a view")),
         "{output}"
     );
 }
@@ -290,10 +295,11 @@ fn beginning_anew_over_rows_that_are_there_is_refused() {
     plain.tool().run().expect(0);
     let rows = plain.count("count()");
     let output = plain.tool().run().expect(3);
+    let database = plain.behind.orders.server.database();
     for part in [
-        "default.plain has rows",
+        &format!("{database}.plain has rows"),
         "would be there twice",
-        "hint: TRUNCATE TABLE `default`.`plain`",
+        &format!("hint: TRUNCATE TABLE `{database}`.`plain`"),
         "hint: --allow-duplicates",
     ] {
         assert!(output.stderr.contains(part), "{part}\n{output}");

@@ -2,7 +2,7 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use super::fixture::{INSERT, SOON, thrown};
+use super::fixture::{INSERT, SOON};
 use crate::orders::Orders;
 use crate::support::{Direction, Proxy, Server, ServerOptions, process};
 
@@ -49,4 +49,12 @@ fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
     assert!(output.stderr.contains("the chunk is read again"), "{output}");
     assert_eq!(orders.figure("errors"), 0, "{output}");
     orders.assert_complete();
+}
+
+/// How often the server has thrown an error, by its name.
+fn thrown(server: &Server, name: &str) -> u64 {
+    server
+        .text(&format!("SELECT sum(value) FROM system.errors WHERE name = '{name}'"))
+        .parse()
+        .unwrap()
 }

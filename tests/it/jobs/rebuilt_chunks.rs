@@ -26,7 +26,7 @@ fn planned(server: &Server, job: &JobFile, bounds: Option<ChunkBounds>) -> Resul
     let connection = Connection::new(
         endpoint,
         WireCompression::None,
-        QueryPrefix::new("rebuilt"),
+        QueryPrefix::new(server.database()),
         Timeouts::default(),
     )
     .unwrap();

@@ -40,7 +40,7 @@ impl Both {
         Connection::new(
             endpoint,
             WireCompression::None,
-            QueryPrefix::new("test"),
+            QueryPrefix::new(server.database()),
             Timeouts::default(),
         )
         .unwrap()

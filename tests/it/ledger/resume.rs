@@ -80,7 +80,7 @@ fn a_chunk_that_was_read_and_not_acknowledged_is_not_completed() {
     let running = chunked.stalling_tool().args(&["--drain-timeout", "1s"]).spawn();
     // There is one reader: who begins the third chunk has read the first two, of which one has
     // rows.
-    let reading = "SELECT uniqExact(query_id) > 2 FROM system.query_log WHERE query_id LIKE 'clickhouse-backfill-%-source-%'";
+    let reading = "SELECT uniqExact(query_id) > 2 FROM system.query_log WHERE query_id LIKE 'clickhouse-backfill-%-source-%' AND current_database = currentDatabase()";
     let third_begun = || {
         server.query("SYSTEM FLUSH LOGS");
         server.text(reading) == "1"

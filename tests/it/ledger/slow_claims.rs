@@ -28,7 +28,7 @@ fn ledger(server: &Server) -> Ledger {
     let connection = Connection::new(
         endpoint,
         WireCompression::None,
-        QueryPrefix::new("test"),
+        QueryPrefix::new(server.database()),
         Timeouts::default(),
     )
     .unwrap();

@@ -55,7 +55,7 @@ fn a_run_under_way_is_scraped_and_the_file_has_its_end() {
     assert_eq!(page(address, "/other").unwrap().0, 404);
     let parts = || {
         server
-            .text("SELECT count() FROM system.parts WHERE active AND table = 'shipments'")
+            .text("SELECT count() FROM system.parts WHERE active AND database = currentDatabase() AND table = 'shipments'")
             .parse::<f64>()
             .ok()
     };
@@ -98,10 +98,11 @@ fn a_run_under_way_is_scraped_and_the_file_has_its_end() {
     );
     assert_eq!(end.value("queue_bytes", &[]), 0.0);
     let run_id = summary["run_id"].as_str().unwrap();
+    let table = |name: &str| format!("{}.{name}", server.database());
     let target_table = [
         ("run_id", run_id),
-        ("target", "default.shipments"),
-        ("source", "default.orders"),
+        ("target", &table("shipments")),
+        ("source", &table("orders")),
         ("dry_run", "false"),
     ];
     assert_eq!(end.value("run_info", &target_table), 1.0);

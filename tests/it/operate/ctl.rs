@@ -20,7 +20,7 @@ fn a_run_is_looked_at_paused_changed_and_resumed() {
     let text = ctl(&socket, &["status"]).expect(0).stdout;
     for part in [
         "run ",
-        "shipments, partition 202506 into default.shipments",
+        &format!("shipments, partition 202506 into {}.shipments", orders.server.database()),
         "state       filling",
         "rate        at most 4.0 krows/s",
         "of 58,",

@@ -20,9 +20,9 @@ const CHUNKS: [(&str, &str); 2] = [("CHUNK_ROWS", "8192"), ("BATCH_SIZE", "4000"
 /// So many rows a second leave time to do something to a run.
 pub const SLOWLY: (&str, &str) = ("MAX_ROWS_PER_SECOND", "4000");
 
-/// A server with orders.
+/// Orders in a database of their own.
 pub fn orders() -> Orders {
-    orders_on(Server::start_own())
+    orders_on(Server::start())
 }
 
 pub fn orders_on(server: Server) -> Orders {

@@ -90,16 +90,19 @@ fn age(folder: &Path) {
 
 #[test]
 fn a_partition_that_is_written_to_is_said() {
-    let orders = Orders::start(100);
+    let orders = Orders::on(Server::start_here(), 100);
     let server = &orders.server;
     let words = [
-        "2 inserts of 110 rows into partition 202506 of default.orders within 10 min",
+        &format!(
+            "2 inserts of 110 rows into partition 202506 of {}.orders within 10 min",
+            server.database()
+        ),
         "`verify` afterwards",
     ];
     look(tool(&orders), 0).assert("live-writes", "warning", &words);
     let run = orders.tool().run().expect(0);
     assert!(run.stderr.contains("note: live-writes: 2 inserts of 110 rows"), "{run}");
-    let folder = server.text("SELECT data_paths[1] FROM system.tables WHERE name = 'orders'");
+    let folder = server.text("SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = 'orders'");
     server.query("DETACH TABLE orders");
     age(Path::new(&folder));
     server.query("ATTACH TABLE orders");

@@ -122,11 +122,11 @@ fn a_ledger_that_cannot_be_read_stops_no_plan() {
     chunked.server().query("CREATE TABLE load_state (something UInt8) ENGINE = Memory");
     let unknown = ledger(&chunked, JOB);
     assert!(unknown["run"].is_null() && unknown["standing"].is_null(), "{unknown:#}");
+    let table = format!("the ledger's table {}.load_state", chunked.server().database());
     assert!(
         unknown["unknown"]
             .as_str()
-            .is_some_and(|reason| reason.contains("the ledger's table default.load_state")
-                && reason.contains("Code: 181")),
+            .is_some_and(|reason| reason.contains(&table) && reason.contains("Code: 181")),
         "{unknown:#}"
     );
     let text = line(&chunked, JOB);

@@ -6,7 +6,7 @@ use crate::support::{Server, ServerOptions};
 
 /// Where there is no Keeper, a replicated table can be attached, and is a replica that has lost its
 /// Keeper: it can only be read.
-fn attach_replicated(server: &Server, table: &str, like: &str, number: u8) {
+fn attach_replicated(server: &Server, table: &str, like: &str) {
     let create = server.text(&format!("SHOW CREATE TABLE {like} FORMAT TSVRaw"));
     let (_, rest) = create.split_once('\n').unwrap_or_default();
     let rest = rest.replace(
@@ -14,23 +14,23 @@ fn attach_replicated(server: &Server, table: &str, like: &str, number: u8) {
         &format!("ENGINE = ReplicatedReplacingMergeTree('/{table}', 'one', "),
     );
     assert!(rest.contains("Replicated"), "{rest}");
-    server.query(&format!(
-        "ATTACH TABLE {table} UUID '00000000-0000-4000-8000-0000000000{number:02}' {rest}"
-    ));
+    let uuid = server.text("SELECT generateUUIDv4()");
+    server.query(&format!("ATTACH TABLE {table} UUID '{uuid}' {rest}"));
 }
 
 #[test]
 fn a_replica_that_can_only_be_read_forbids_the_run() {
-    let orders = Orders::start(100);
-    attach_replicated(&orders.server, "replica", "shipments", 1);
+    let orders = Orders::on(Server::start_here(), 100);
+    let database = orders.server.database();
+    attach_replicated(&orders.server, "replica", "shipments");
     look(tool(&orders), 0).assert("replicas", "ok", &["none of the tables is replicated"]);
     let looked = look(tool(&orders).args(&["--target-table", "replica"]), 3);
     looked.assert(
         "replicas",
         "forbids",
         &[
-            "default.replica on this server can only be read",
-            "SYSTEM RESTART REPLICA `default`.`replica`",
+            &format!("{database}.replica on this server can only be read"),
+            &format!("SYSTEM RESTART REPLICA `{database}`.`replica`"),
         ],
     );
     assert_eq!(
@@ -57,20 +57,21 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
         repair.stderr.contains("the check replicas forbids the repair") && repair.stdout.is_empty(),
         "{repair}"
     );
-    assert!(repair.stderr.contains("hint: SYSTEM RESTART REPLICA `default`.`replica`"), "{repair}");
+    let hint = format!("hint: SYSTEM RESTART REPLICA `{database}`.`replica`");
+    assert!(repair.stderr.contains(&hint), "{repair}");
 }
 
 #[test]
 fn a_source_that_is_behind_is_said() {
-    let orders = Orders::start(100);
-    attach_replicated(&orders.server, "behind", "customers", 2);
+    let orders = Orders::on(Server::start_here(), 100);
+    attach_replicated(&orders.server, "behind", "customers");
     let job = JOB.replace("table = \"customers\"", "table = \"behind\"");
     let looked = look(tool_with(&orders, &job), 0);
     looked.assert(
         "replicas",
         "warning",
         &[
-            "the replica of default.behind is ",
+            &format!("the replica of {}.behind is ", orders.server.database()),
             " behind, with 0 entries",
             "its newest rows are missing",
         ],
@@ -119,6 +120,6 @@ fn one_of_several_shards_has_only_its_own_rows() {
 
 #[test]
 fn a_server_by_itself_is_in_no_cluster() {
-    let orders = Orders::start(100);
+    let orders = Orders::on(Server::start_here(), 100);
     look(tool(&orders), 0).assert("cluster", "ok", &["in no cluster of several servers"]);
 }

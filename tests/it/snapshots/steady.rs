@@ -7,6 +7,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"clickhouse-backfill \d+\.\d+\.\d+", "clickhouse-backfill [VERSION]"),
     (r"\(ClickHouse [\d.]+\)", "(ClickHouse [VERSION])"),
     (r"http://127\.0\.0\.1:\d+/?", "[URL]"),
+    // The database of a test; as wide as the other name, so that columns stay where they are.
+    (r"\bdb_[a-z0-9]{4}\b", "default"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]"),
     (r"\b[0-9a-f]{16}\b", "[RUN]"),
     (r"/tmp/[\w./-]+", "[PATH]"),

@@ -75,8 +75,11 @@ fn from_nothing_to_all() {
         "{under_way}"
     );
     let text = tool(&chunked).run().expect(0).stdout;
+    let database = chunked.server().database();
     for words in [
-        "under way: partition 202506 of default.orders into default.shipments by shipments\n",
+        &*format!(
+            "under way: partition 202506 of {database}.orders into {database}.shipments by shipments\n"
+        ),
         " on ",
         ", last heartbeat ",
         " % ",

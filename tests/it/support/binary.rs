@@ -143,6 +143,16 @@ impl Running {
         process::signal(self.process(), name);
     }
 
+    /// Waits until the run's log in `run.log`, for which it was given `--log-file run.log`, has
+    /// these words. Panics with the log if they do not come.
+    #[track_caller]
+    pub fn wait_for_log(&self, words: &str) {
+        let path = self.folder().join("run.log");
+        let read = || std::fs::read_to_string(&path).unwrap_or_default();
+        let logged = process::wait_until(LIMIT / 2, || read().contains(words));
+        assert!(logged, "{words:?} is not in the log\n{}", read());
+    }
+
     /// Waits for the end. Panics, with what was printed so far, if it takes longer than the limit.
     pub fn wait(mut self) -> Output {
         let child = &mut self.child;

@@ -23,6 +23,7 @@ pub mod process;
 pub mod proxy;
 mod query;
 mod server;
+mod shared;
 pub mod tables;
 pub mod tls;
 

@@ -1,19 +1,18 @@
-//! A ClickHouse server for one test.
-//!
-//! nextest runs every test in a process of its own, so every test that asks for a server has one to
-//! itself.
+//! A ClickHouse server for one test: a database of its own on the server that all tests share, or
+//! a server of its own.
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use rand::Rng;
 use tempfile::TempDir;
 use url::Url;
 
 use super::own::Own;
 use super::process;
 use super::query::Endpoint;
+use super::shared;
 
 const LISTENER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -44,13 +43,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server at `CLICKHOUSE_URL` with a fresh database if that variable is set, else one of
-    /// the test's own.
+    /// A fresh database on a server that many tests use at once: the one at `CLICKHOUSE_URL` if
+    /// that is set, else the one of this run of the tests.
+    ///
+    /// What a test looks at must be its own: its tables, and of `system.processes` and
+    /// `system.query_log` what has `current_database = currentDatabase()`. A test that looks at
+    /// anything of the whole server, configures it, or kills it starts its own.
     pub fn start() -> Self {
         match std::env::var("CLICKHOUSE_URL") {
             Ok(url) if !url.is_empty() => Self::external(&url),
-            _ => Self::start_own(),
+            _ => Self::database_of("default", "", shared::url()),
         }
+    }
+
+    /// A fresh database on the server of this run of the tests, whatever `CLICKHOUSE_URL` says: for
+    /// tests that need it to be on this machine, without a Keeper, or in no cluster.
+    pub fn start_here() -> Self {
+        Self::database_of("default", "", shared::url())
     }
 
     /// A server of the test's own, whatever `CLICKHOUSE_URL` says: for tests that kill or configure
@@ -103,14 +112,20 @@ impl Server {
             password.or_else(|| from_environment("CLICKHOUSE_PASSWORD")).unwrap_or_default();
         let _ = address.set_username("");
         let _ = address.set_password(None);
-        let url = address.as_str().trim_end_matches('/').to_owned();
-        let database = fresh_name();
-        let mut endpoint = Endpoint::new(&url, &user, &password, "default");
-        endpoint
-            .try_query_with(format!("CREATE DATABASE {database}").as_bytes(), &[])
-            .unwrap_or_else(|words| panic!("no database for the test at CLICKHOUSE_URL: {words}"));
-        endpoint.database = database;
-        Self { endpoint, url, own: None }
+        Self::database_of(&user, &password, address.as_str().trim_end_matches('/'))
+    }
+
+    fn database_of(user: &str, password: &str, url: &str) -> Self {
+        let mut endpoint = Endpoint::new(url, user, password, "default");
+        endpoint.database = loop {
+            let name = random_name();
+            match endpoint.try_query_with(format!("CREATE DATABASE {name}").as_bytes(), &[]) {
+                Ok(_) => break name,
+                Err(words) if words.contains("DATABASE_ALREADY_EXISTS") => {}
+                Err(words) => panic!("no database for the test at {url}: {words}"),
+            }
+        };
+        Self { endpoint, url: url.to_owned(), own: None }
     }
 
     /// Where it listens, without user and password, such as `http://127.0.0.1:8123`.
@@ -321,12 +336,13 @@ impl Drop for Server {
     }
 }
 
-/// A database name that no other test uses, in this process or another.
-fn fresh_name() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("test_{}_{}_{number}", std::process::id(), since.as_nanos())
+/// A name for a database, as wide as `default`, so that what is printed about it breaks its lines
+/// in the same places.
+fn random_name() -> String {
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut random = rand::rng();
+    let letter = || char::from(LETTERS[random.random_range(0..LETTERS.len())]);
+    format!("db_{}", std::iter::repeat_with(letter).take(4).collect::<String>())
 }
 
 fn percent_decoded(text: &str) -> String {
