@@ -1,4 +1,4 @@
-//! Why a comparison did not come to its end.
+//! Errors of a comparison.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,13 @@ use crate::clickhouse::{Error as ServerError, TableName};
 use crate::plan::PlanError;
 use crate::units::counted;
 
-/// A comparison that did not come to its end.
+/// Why a comparison has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// Stopping was asked for; what was compared is kept in the state file.
-    #[error("stopped before all was compared")]
+    /// A stop was requested; the sums so far are in the state file.
+    #[error("stopped before the comparison was complete")]
     Stopped,
-    /// A table that cannot be compared.
+    /// The target cannot be compared.
     #[error("the target table {table} cannot be verified: {message}")]
     Unfit {
         /// The target.
@@ -20,31 +20,31 @@ pub enum VerifyError {
         /// Why.
         message: String,
     },
-    /// A query failed, also after retries.
+    /// A query failed after all retries.
     #[error("{what} of {table} failed after {}", counted((*attempts).into(), "attempt"))]
     Query {
-        /// What was asked.
+        /// The purpose of the query.
         what: String,
-        /// Of which table.
+        /// The table.
         table: TableName,
-        /// How often.
+        /// Number of attempts.
         attempts: u32,
-        /// The server's words.
+        /// The server's error.
         #[source]
         source: Box<ServerError>,
     },
-    /// The server's answer does not have the form that was asked for.
-    #[error("the answer of the server about {table} was not understood: {message}")]
+    /// The server's answer does not have the requested form.
+    #[error("cannot decode the server's answer about {table}: {message}")]
     Answer {
         /// The table.
         table: TableName,
         /// What is wrong.
         message: String,
     },
-    /// The ranges of a table could not be found.
+    /// The ranges of the target cannot be planned.
     #[error("{0}")]
     Plan(#[source] Box<PlanError>),
-    /// The state file.
+    /// The state file cannot be used.
     #[error("the state file {}: {message}", path.display())]
     State {
         /// Its path.
@@ -55,7 +55,7 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
-    /// The table that was asked for, where it is one.
+    /// The queried table, if the error is about one.
     pub fn table(&self) -> Option<&TableName> {
         match self {
             Self::Query { table, .. } | Self::Answer { table, .. } | Self::Unfit { table, .. } => {

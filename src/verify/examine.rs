@@ -1,25 +1,37 @@
-//! From groups of keys that differ to rows that differ, and of what kind.
+//! Finds the differing rows in the buckets that differ, and classifies each difference.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::VerifyError;
-use super::report::{DifferingColumn, Report};
+use super::queries::{Buckets, RowFilter, Share};
+use super::report::{DifferingColumn, DifferingRow, Report};
 use super::rows::{Difference, Digest, Kind, RowComparison};
-use super::side::{Buckets, Share, Taken};
-use super::sums::{Pair, Sums};
-use super::verifier::{Part, Verifier, not_understood};
+use super::sums::{BucketPair, Sums};
+use super::verifier::{TargetRange, Verifier, cannot_decode};
 
-/// Rows that are compared one by one at once.
+/// Rows that are compared in memory at a time.
 const ROWS_AT_ONCE: u64 = 1_000_000;
-/// Where more than these differ by group, the groups are divided, into not more than so many.
-const MOST_SMALLER_BUCKETS: u64 = 65_536;
+/// If the differing buckets have more rows than that, they are divided into at most this many.
+const MAX_SMALLER_BUCKETS: u64 = 65_536;
+
+/// What was found in the buckets that differ.
+#[derive(Default)]
+struct Examined {
+    differences: Vec<Difference>,
+    /// Rows of the target that are expected although the job does not own them.
+    found_not_owned: u64,
+    /// Rows of buckets that were skipped because enough differences had been found.
+    not_examined_rows: u64,
+    /// Number of differences that are faults.
+    faults: usize,
+}
 
 impl Verifier {
     /// Finds the rows that differ, and names some.
     pub(super) async fn examine(
         &mut self,
-        parts: &[Part],
+        ranges: &[TargetRange],
     ) -> Result<(Report, Vec<Difference>), VerifyError> {
         let (expected, found) = (self.state.expected.sums.clone(), self.state.found.sums.clone());
         let pairs = expected.differing(&found);
@@ -28,91 +40,109 @@ impl Verifier {
             count: self.state.buckets,
             numbers: pairs.iter().map(|pair| pair.number).collect(),
         });
-        let (mut differences, mut not_examined_rows, mut wrong) = (Vec::new(), 0, 0);
-        let (examined, mut found_others) = self.settle_others(&pairs, parts).await?;
-        for (only, rows) in self.groups_of_rows(&examined, parts).await? {
-            if !self.options.find_all && wrong > self.options.max_differences {
-                not_examined_rows += rows;
+        let examined = self.differing_rows(&pairs, ranges).await?;
+        let rows = self.name(&examined.differences, ranges).await?;
+        let mut report = self.report(&examined, rows);
+        report.expected_rows =
+            expected.buckets.values().map(|bucket| bucket.rows + bucket.others).sum();
+        report.target_rows = found.rows() + examined.found_not_owned;
+        report.columns = self.differing_columns(&pairs);
+        report.differing_groups = pairs.len() as u64;
+        Ok((report, examined.differences))
+    }
+
+    /// Compares the rows of these buckets.
+    async fn differing_rows(
+        &mut self,
+        pairs: &[BucketPair<'_>],
+        ranges: &[TargetRange],
+    ) -> Result<Examined, VerifyError> {
+        let (doubtful, found_not_owned) = self.compare_rows_not_owned(pairs, ranges).await?;
+        let mut examined = Examined { found_not_owned, ..Examined::default() };
+        for (only, rows) in self.bucket_groups(&doubtful, ranges).await? {
+            if !self.options.find_all && examined.faults > self.options.max_differences {
+                examined.not_examined_rows += rows;
                 continue;
             }
-            let rows = self.rows(&only, parts, Taken::All).await?;
-            found_others += rows.found_others(|_| true);
-            let more = self.differences(&rows, &only, parts).await?;
-            wrong += more.iter().filter(|difference| difference.kind.is_difference()).count();
-            differences.extend(more);
+            let rows = self.fetch_rows(&only, ranges, RowFilter::All).await?;
+            examined.found_not_owned += rows.found_not_owned(|_| true);
+            let more = self.classify(&rows, &only, ranges).await?;
+            examined.faults +=
+                more.iter().filter(|difference| difference.kind.is_difference()).count();
+            examined.differences.extend(more);
         }
-        differences.sort_by_key(|difference| (difference.kind, difference.key));
-        let rows = self.name(&differences, parts).await?;
-        let count = |wrong: bool| {
+        examined.differences.sort_by_key(|difference| (difference.kind, difference.key));
+        Ok(examined)
+    }
+
+    /// The report, without what the sums say.
+    fn report(&self, examined: &Examined, rows: Vec<DifferingRow>) -> Report {
+        let count = |faults: bool| {
             let mut counts = BTreeMap::new();
+            let differences = examined.differences.iter();
             for difference in
-                differences.iter().filter(|difference| difference.kind.is_difference() == wrong)
+                differences.filter(|difference| difference.kind.is_difference() == faults)
             {
                 *counts.entry(difference.kind).or_insert(0) += 1;
             }
             counts
         };
         let job = &self.queries.job;
-        let report = Report {
-            equal: wrong == 0 && not_examined_rows == 0,
+        Report {
+            equal: examined.faults == 0 && examined.not_examined_rows == 0,
             job: job.name.clone(),
             partition: self.partition.clone(),
             source: job.source.name.to_string(),
             target: job.target.name.to_string(),
             run_id: self.options.run_id.clone(),
             sample: self.options.share.map(Share::text),
-            expected_rows: expected
-                .buckets
-                .values()
-                .map(|bucket| bucket.rows + bucket.others)
-                .sum(),
-            target_rows: found.rows() + found_others,
+            expected_rows: 0,
+            target_rows: 0,
             differences: count(true),
             live: count(false),
-            columns: self.differing_columns(&pairs),
+            columns: Vec::new(),
             rows,
-            not_examined_rows,
+            not_examined_rows: examined.not_examined_rows,
             groups: u64::from(self.state.buckets),
-            differing_groups: pairs.len() as u64,
+            differing_groups: 0,
             chunks: self.state.chunks.len() as u64,
             seconds: self.began.elapsed().as_secs_f64(),
-        };
-        Ok((report, differences))
+        }
     }
 
-    /// Of groups in which only the rows that the job does not answer for are in doubt, compares
-    /// those rows alone. Gives the groups that are left to be looked at, and how many rows of the
-    /// target are the job's in the others.
+    /// In buckets whose sums agree, compares only the rows that the job makes and does not own.
+    /// Returns the buckets whose rows must all be compared, and the number of expected rows in the
+    /// target's part of the others.
     ///
-    /// A key may have versions of both kinds, of which this sees one; whatever looks different is
-    /// therefore looked at again with all of its group.
-    async fn settle_others<'a>(
+    /// A key may have both owned and other versions, of which this step sees only the others; a
+    /// bucket with any difference is therefore compared again as a whole.
+    async fn compare_rows_not_owned<'a>(
         &mut self,
-        pairs: &[Pair<'a>],
-        parts: &[Part],
-    ) -> Result<(Vec<Pair<'a>>, u64), VerifyError> {
+        pairs: &[BucketPair<'a>],
+        ranges: &[TargetRange],
+    ) -> Result<(Vec<BucketPair<'a>>, u64), VerifyError> {
         let (doubtful, mut left): (Vec<_>, Vec<_>) =
-            pairs.iter().copied().partition(Pair::sums_agree);
+            pairs.iter().copied().partition(BucketPair::sums_agree);
         let (count, replacing) = (self.state.buckets, self.queries.job.target.is_replacing());
-        let mut found_others = 0;
-        for (only, _) in runs(count, &doubtful, Pair::others) {
-            let rows = self.rows(&only, parts, Taken::Others).await?;
+        let mut found_not_owned = 0;
+        for (only, _) in join_buckets(count, &doubtful, BucketPair::others) {
+            let rows = self.fetch_rows(&only, ranges, RowFilter::NotOwned).await?;
             let group = |key: u64| u32::try_from(key % u64::from(count)).unwrap_or_default();
             let different: HashSet<u32> = rows
                 .differences(replacing)
                 .iter()
                 .map(|difference| group(difference.key))
                 .collect();
-            found_others += rows.found_others(|key| !different.contains(&group(key)));
+            found_not_owned += rows.found_not_owned(|key| !different.contains(&group(key)));
             left.extend(doubtful.iter().filter(|pair| different.contains(&pair.number)));
         }
         left.sort_by_key(|pair| pair.number);
-        Ok((left, found_others))
+        Ok((left, found_not_owned))
     }
 
-    fn differing_columns(&self, pairs: &[Pair<'_>]) -> Vec<DifferingColumn> {
+    fn differing_columns(&self, pairs: &[BucketPair<'_>]) -> Vec<DifferingColumn> {
         let mut groups = vec![0; self.queries.job.columns.len()];
-        for position in pairs.iter().flat_map(Pair::columns) {
+        for position in pairs.iter().flat_map(BucketPair::differing_columns) {
             if let Some(count) = groups.get_mut(position) {
                 *count += 1;
             }
@@ -123,47 +153,46 @@ impl Verifier {
             .collect()
     }
 
-    /// The keys that are looked at row by row, divided so that their rows fit into memory, with
-    /// about how many these are. Where there are many, the groups that differ are divided first,
-    /// and of these only the ones that differ are taken.
-    async fn groups_of_rows(
+    /// Groups of buckets whose rows fit into memory, each with an upper bound of its rows. If the
+    /// buckets have many rows, they are divided first, and only the smaller ones that differ remain.
+    async fn bucket_groups(
         &mut self,
-        pairs: &[Pair<'_>],
-        parts: &[Part],
+        pairs: &[BucketPair<'_>],
+        ranges: &[TargetRange],
     ) -> Result<Vec<(Buckets, u64)>, VerifyError> {
         let count = self.state.buckets;
-        let factor = MOST_SMALLER_BUCKETS / pairs.len().max(1) as u64;
+        let factor = MAX_SMALLER_BUCKETS / pairs.len().max(1) as u64;
         let smaller = u32::try_from(u64::from(count).saturating_mul(factor)).unwrap_or(count);
-        if smaller <= count || pairs.iter().map(Pair::rows).sum::<u64>() <= ROWS_AT_ONCE {
-            return Ok(runs(count, pairs, Pair::rows));
+        if smaller <= count || pairs.iter().map(BucketPair::rows).sum::<u64>() <= ROWS_AT_ONCE {
+            return Ok(join_buckets(count, pairs, BucketPair::rows));
         }
-        // A multiple of the count divides each group by itself.
+        // A multiple of the count divides each bucket.
         let only = Buckets { count, numbers: pairs.iter().map(|pair| pair.number).collect() };
         let (mut expected, mut found) = (Sums::default(), Sums::default());
         for chunk in 0..self.state.chunks.len() {
             self.expected_sums(chunk, smaller, Some(&only), &mut expected).await?;
         }
-        for part in parts {
-            self.found_sums(part, smaller, Some(&only), &mut found).await?;
+        for range in ranges {
+            self.found_sums(range, smaller, Some(&only), &mut found).await?;
         }
-        Ok(runs(smaller, &expected.differing(&found), Pair::rows))
+        Ok(join_buckets(smaller, &expected.differing(&found), BucketPair::rows))
     }
 
-    /// Takes rows of these keys from both sides.
-    async fn rows(
+    /// Fetches the digests of rows of these buckets from both sides.
+    async fn fetch_rows(
         &mut self,
         only: &Buckets,
-        parts: &[Part],
-        taken: Taken,
+        ranges: &[TargetRange],
+        filter: RowFilter,
     ) -> Result<RowComparison, VerifyError> {
         let mut rows = RowComparison::default();
         let queries = self.queries.clone();
         let (source, target) = (&queries.job.source.name, &queries.job.target.name);
         for number in 0..self.state.chunks.len() {
             let scope = self.chunk(number);
-            let sql = |scope: &_| queries.digests(&queries.expected(scope), only, taken);
+            let sql = |scope: &_| queries.digests(&queries.expected(scope), only, filter);
             for answer in self
-                .asker
+                .runner
                 .chunk(
                     source,
                     "comparing rows of a chunk",
@@ -173,37 +202,37 @@ impl Verifier {
                 )
                 .await?
             {
-                rows.expect(Digest::all(&answer).map_err(not_understood(source))?, number);
+                rows.expect(Digest::decode_all(&answer).map_err(cannot_decode(source))?, number);
             }
         }
-        for (number, (partition, range)) in parts.iter().enumerate() {
+        for (number, (partition, range)) in ranges.iter().enumerate() {
             let sql =
-                queries.digests(&queries.found(partition, range.as_deref(), true), only, taken);
-            let answer = self.asker.range(target, "comparing rows of a range", &sql).await?;
-            rows.find(Digest::all(&answer).map_err(not_understood(target))?, number);
+                queries.digests(&queries.found(partition, range.as_deref(), true), only, filter);
+            let answer = self.runner.range(target, "comparing rows of a range", &sql).await?;
+            rows.find(Digest::decode_all(&answer).map_err(cannot_decode(target))?, number);
         }
         Ok(rows)
     }
 
-    /// What differs between rows of these keys, and why.
-    async fn differences(
+    /// The differences between rows of these buckets, classified.
+    async fn classify(
         &mut self,
         rows: &RowComparison,
         only: &Buckets,
-        parts: &[Part],
+        ranges: &[TargetRange],
     ) -> Result<Vec<Difference>, VerifyError> {
         let mut differences = rows.differences(self.queries.job.target.is_replacing());
-        self.tell_deletions_of_live_writers(&mut differences, only, parts).await?;
-        self.explain_surplus(&mut differences, only).await?;
+        self.classify_concurrent_deletes(&mut differences, only, ranges).await?;
+        self.classify_surplus(&mut differences, only).await?;
         Ok(differences)
     }
 
-    /// Missing rows of which the target has a newer deletion.
-    async fn tell_deletions_of_live_writers(
+    /// Finds the missing rows that the target has as a newer deletion.
+    async fn classify_concurrent_deletes(
         &mut self,
         differences: &mut [Difference],
         only: &Buckets,
-        parts: &[Part],
+        ranges: &[TargetRange],
     ) -> Result<(), VerifyError> {
         let queries = self.queries.clone();
         if queries.key.deleted.is_none()
@@ -213,15 +242,14 @@ impl Verifier {
         }
         let target = &queries.job.target.name;
         let mut deletions = HashMap::<u64, i128>::new();
-        for (partition, range) in parts {
+        for (partition, range) in ranges {
             let sql = queries.digests(
                 &queries.found(partition, range.as_deref(), false),
                 only,
-                Taken::Deleted,
+                RowFilter::Deleted,
             );
-            let answer =
-                self.asker.range(target, "asking for deleted rows of a range", &sql).await?;
-            for row in Digest::all(&answer).map_err(not_understood(target))? {
+            let answer = self.runner.range(target, "reading deleted rows of a range", &sql).await?;
+            for row in Digest::decode_all(&answer).map_err(cannot_decode(target))? {
                 let version = deletions.entry(row.key).or_insert(row.version);
                 *version = row.version.max(*version);
             }
@@ -236,8 +264,8 @@ impl Verifier {
         Ok(())
     }
 
-    /// Asks the source what it knows of the rows that should not be there.
-    async fn explain_surplus(
+    /// Finds out what the source has of the rows that the target should not have.
+    async fn classify_surplus(
         &mut self,
         differences: &mut [Difference],
         only: &Buckets,
@@ -269,7 +297,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Which of these keys any version of the source has, or any deleted one.
+    /// Those of these keys for which the source has any version, or a deleted one.
     async fn known_keys(
         &mut self,
         deleted: bool,
@@ -283,11 +311,11 @@ impl Verifier {
             let scope = self.chunk(number);
             let sql = |scope: &_| queries.keys(&queries.keys_of_all_versions(scope, deleted), only);
             for answer in self
-                .asker
-                .chunk(source, "asking for old versions of a chunk", &scope, false, sql)
+                .runner
+                .chunk(source, "reading old versions of a chunk", &scope, false, sql)
                 .await?
             {
-                let rows = Digest::all(&answer).map_err(not_understood(source))?;
+                let rows = Digest::decode_all(&answer).map_err(cannot_decode(source))?;
                 known.extend(rows.into_iter().map(|row| row.key).filter(|key| of.contains(key)));
             }
         }
@@ -295,21 +323,21 @@ impl Verifier {
     }
 }
 
-/// Runs of these groups whose rows fit into memory at once.
-fn runs<'a>(
+/// Joins consecutive buckets into groups whose rows fit into memory.
+fn join_buckets<'a>(
     count: u32,
-    pairs: &[Pair<'a>],
-    rows_of: impl Fn(&Pair<'a>) -> u64,
+    pairs: &[BucketPair<'a>],
+    rows_of: impl Fn(&BucketPair<'a>) -> u64,
 ) -> Vec<(Buckets, u64)> {
-    let mut runs: Vec<(Buckets, u64)> = Vec::new();
+    let mut groups: Vec<(Buckets, u64)> = Vec::new();
     for pair in pairs {
-        match runs.last_mut() {
+        match groups.last_mut() {
             Some((buckets, rows)) if *rows + rows_of(pair) <= ROWS_AT_ONCE => {
                 buckets.numbers.push(pair.number);
                 *rows += rows_of(pair);
             }
-            _ => runs.push((Buckets { count, numbers: vec![pair.number] }, rows_of(pair))),
+            _ => groups.push((Buckets { count, numbers: vec![pair.number] }, rows_of(pair))),
         }
     }
-    runs
+    groups
 }

@@ -1,35 +1,32 @@
-//! Holding the target against what the job makes of the source, and mending what differs.
+//! Compares the target with the equivalent join, and repairs what differs.
 //!
 //! ```text
-//! chunks of the source ─► equivalent join ─► sums of hashes by groups of keys ─┐
-//!                                                                             ├─► groups that differ ─► rows that differ ─► named
-//! ranges of the target (FINAL) ────────────► sums of hashes by groups of keys ─┘
+//! chunks of the source ─► equivalent join ─► sums of hashes by bucket of keys ─┐
+//!                                                                             ├─► differing buckets ─► differing rows ─► names and values
+//! ranges of the target (FINAL) ────────────► sums of hashes by bucket of keys ─┘
 //! ```
 //!
-//! All hashes are made by the server, of the values as the target keeps them, and each with its
-//! row's key in it. Sums are additive, so each side is asked a piece at a time, within the memory
-//! that the server may use, and a comparison can be interrupted. Nothing here prints.
+//! The server computes all hashes, of the values as the target stores them and each including its
+//! row's key. Sums are additive, so each side is queried in pieces that fit into the server's memory
+//! limit, and a comparison can be interrupted and resumed. Nothing here prints.
 
-mod ask;
-mod bytes;
-mod comparable;
-mod detail;
+mod decode;
 mod error;
 mod examine;
-mod key;
-mod list;
+mod excerpt;
 mod naming;
+mod queries;
 mod repair;
 mod report;
 mod rows;
-mod side;
+mod runner;
 mod state;
 mod sums;
-mod values;
+mod target_key;
 mod verifier;
 
 pub use error::VerifyError;
+pub use queries::{Removal, Share};
 pub use report::{DifferingColumn, DifferingRow, DifferingValue, Report, ShownValue};
 pub use rows::Kind;
-pub use side::{Removal, Share};
 pub use verifier::{Verifier, VerifyOptions, VerifyProgress};

@@ -1,15 +1,15 @@
-//! What a comparison found, for people and for machines.
+//! The result of a comparison.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Kind, Share};
+use super::rows::Kind;
 
-/// What a comparison found. Its field names are a contract with scripts.
+/// The result of a comparison. Its field names are a contract with scripts.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Whether the target is what the job makes of the source.
+    /// Whether the target equals the equivalent join.
     pub equal: bool,
     /// The job's name.
     pub job: String,
@@ -19,33 +19,33 @@ pub struct Report {
     pub source: String,
     /// The target table.
     pub target: String,
-    /// The load that filled the target, whose chunks those of this report are; none where the
-    /// ledger knows none, and chunks are made anew.
+    /// The load whose chunks were compared; none if the ledger has no load, in which case the chunks
+    /// were planned for this comparison.
     pub run_id: Option<String>,
-    /// The share of keys that was compared, where it was not all.
+    /// The share of keys that was compared, if not all.
     pub sample: Option<String>,
-    /// Rows that the job makes, versions of the target not collapsed.
+    /// Rows that the job makes, before the target collapses versions.
     pub expected_rows: u64,
-    /// Rows of the target that the job answers for, and those of keys that it makes besides.
+    /// Rows of the target that the job owns, and expected rows that it does not own.
     pub target_rows: u64,
-    /// How many rows of each kind differ.
+    /// Number of differing rows of each kind.
     pub differences: BTreeMap<Kind, u64>,
-    /// How many rows live writers have changed since; these are no differences.
+    /// Number of rows that live writers have changed since; these are not differences.
     pub live: BTreeMap<Kind, u64>,
-    /// Columns whose sums differ, with the number of groups of keys in which they do.
+    /// Columns whose sums differ.
     pub columns: Vec<DifferingColumn>,
-    /// Differing rows by name, at most as many as were asked for.
+    /// The first differing rows, at most as many as requested.
     pub rows: Vec<DifferingRow>,
-    /// Rows in groups of keys that differ, which were not looked at one by one since enough
-    /// differences were found.
+    /// Rows in differing groups of keys that were not compared one by one, because enough
+    /// differences had been found.
     pub not_examined_rows: u64,
-    /// Groups into which keys were divided, and how many of them differ.
+    /// Number of groups of keys.
     pub groups: u64,
-    /// How many of them differ.
+    /// Number of groups that differ.
     pub differing_groups: u64,
-    /// Chunks of the source.
+    /// Number of chunks of the source.
     pub chunks: u64,
-    /// How long it took.
+    /// Duration.
     pub seconds: f64,
 }
 
@@ -54,20 +54,20 @@ pub struct Report {
 pub struct DifferingColumn {
     /// Its name.
     pub name: String,
-    /// In how many groups of keys.
+    /// Number of groups in which it differs.
     pub groups: u64,
 }
 
 /// A row that differs.
 #[derive(Clone, Debug, Serialize)]
 pub struct DifferingRow {
-    /// In what way.
+    /// The kind of its difference.
     pub kind: Kind,
-    /// The columns of the target's sorting key, as text.
+    /// The columns of the target's sorting key as text.
     pub key: BTreeMap<String, String>,
-    /// The columns that differ; none where the row is on one side only.
+    /// The columns that differ; empty if only one side has the row.
     pub columns: Vec<String>,
-    /// Their values on both sides, of the first rows.
+    /// Their values on both sides, for the first rows.
     pub values: Vec<DifferingValue>,
     /// The number of its chunk of the source, from 1.
     pub chunk: Option<usize>,
@@ -78,39 +78,30 @@ pub struct DifferingRow {
 pub struct DifferingValue {
     /// Its column.
     pub column: String,
-    /// What the job makes.
+    /// The value that the job makes.
     pub expected: ShownValue,
-    /// What the target has.
+    /// The value in the target.
     pub found: ShownValue,
-    /// The first byte in which the two differ as texts, from 1; none where they do not, which only
-    /// their types can tell.
+    /// The first byte that differs between their texts, from 1; none if only their types differ.
     pub first_differing_byte: Option<u64>,
 }
 
-/// As much of a value as is shown.
+/// An excerpt of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShownValue {
-    /// A part of the text that ClickHouse writes for it (`TabSeparatedRaw`), control characters
-    /// escaped; none for NULL.
+    /// A part of its text (`TabSeparatedRaw`) with control characters escaped; none for NULL.
     pub text: Option<String>,
-    /// Where the part begins, from 1.
+    /// The first byte of the part, from 1.
     pub from_byte: u64,
-    /// Its last byte.
+    /// The last byte of the part.
     pub to_byte: u64,
-    /// How long the whole text is.
+    /// Length of the whole text in bytes.
     pub bytes: u64,
 }
 
 impl Report {
-    /// How many rows differ.
+    /// Number of differing rows.
     pub fn difference_count(&self) -> u64 {
         self.differences.values().sum()
-    }
-}
-
-impl Share {
-    /// `1/100`
-    pub(super) fn text(self) -> String {
-        format!("{}/{}", self.parts, self.of)
     }
 }

@@ -1,29 +1,29 @@
-//! Comparing rows one by one, by their digests, and saying of what kind each difference is.
+//! Compares rows one by one by their digests, and classifies each difference.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::bytes::take;
+use super::decode::take;
 
-/// A row, as small as it can be compared.
+/// The part of a row that a comparison needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digest {
     /// The hash of its key.
     pub key: u64,
-    /// Whether the job answers for it.
+    /// Whether the job owns it.
     pub owned: bool,
-    /// Whether it marks a deletion.
+    /// Whether it is marked as deleted.
     pub deleted: bool,
-    /// Its version; 0 where there are none.
+    /// Its version; 0 without a version column.
     pub version: i128,
     /// The hash of all columns.
     pub hash: u64,
 }
 
 impl Digest {
-    /// Reads an answer of `Queries::digests`; the error says what is wrong with it.
-    pub fn all(answer: &[u8]) -> Result<Vec<Self>, String> {
+    /// Decodes an answer of `Queries::digests`. The error says what is wrong with the answer.
+    pub fn decode_all(answer: &[u8]) -> Result<Vec<Self>, String> {
         let (mut bytes, mut rows) = (answer, Vec::with_capacity(answer.len() / 33));
         while !bytes.is_empty() {
             let key = u64::from_le_bytes(take(&mut bytes)?);
@@ -36,61 +36,61 @@ impl Digest {
     }
 }
 
-/// Of what kind a difference is.
+/// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The target lacks the row.
     Missing,
-    /// The row is there with other values.
+    /// The target has the row with other values.
     Differing,
-    /// The target has an older version: the source was changed since.
+    /// The target has an older version than the source.
     Stale,
-    /// The row is there more often than it should be.
+    /// The target has the row more often than expected.
     Repeated,
-    /// The row's source was deleted, and it lives on in the target.
+    /// The row was deleted in the source.
     DeletedInSource,
-    /// The source makes this row no longer: its key is that of an old version, or of a row that the
-    /// job leaves out.
+    /// The source has a row of this key, but only as an old version, or as a row that the job
+    /// excludes.
     NotMadeAnyMore,
-    /// Nothing in the source explains the row.
+    /// The source has no row of this key.
     Extra,
-    /// No difference: a live writer has written a newer version.
+    /// Not a fault: a live writer has written a newer version.
     WrittenSince,
-    /// No difference: a live writer has deleted the row with a newer version.
+    /// Not a fault: a live writer has deleted the row with a newer version.
     DeletedSince,
-    /// No difference: a live writer has added the row since the load began.
+    /// Not a fault: a live writer has added the row since the load began.
     AddedSince,
 }
 
 impl Kind {
-    /// Whether the target is wrong; else a live writer was at work.
+    /// Whether the target is wrong; otherwise a live writer has changed the row.
     pub fn is_difference(self) -> bool {
         !matches!(self, Self::WrittenSince | Self::DeletedSince | Self::AddedSince)
     }
 
-    /// Whether the row should not be there.
+    /// Whether the target has a row that it should not have.
     pub fn is_surplus(self) -> bool {
         matches!(self, Self::DeletedInSource | Self::NotMadeAnyMore | Self::Extra)
     }
 
-    /// Whether filling its chunk again mends it.
-    pub fn is_mended_by_filling(self) -> bool {
+    /// Whether filling its chunk again repairs the row.
+    pub fn is_repaired_by_filling(self) -> bool {
         matches!(self, Self::Missing | Self::Differing | Self::Stale)
     }
 }
 
-/// A row that is not the same on both sides.
+/// A row that differs between the sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
     pub key: u64,
     pub kind: Kind,
-    /// The chunk of the source whose row it is.
+    /// The chunk of the source that makes the row.
     pub chunk: Option<usize>,
-    /// The version on the side that has the row: the source's if it has it.
+    /// The expected version; without an expected row, the version that was found.
     pub version: i128,
-    /// The part of the target in which it was found.
-    pub part: Option<usize>,
+    /// The range of the target in which it was found.
+    pub range: Option<usize>,
 }
 
 /// The rows of both sides, by the hash of their key.
@@ -101,30 +101,30 @@ pub(super) struct RowComparison {
 }
 
 impl RowComparison {
-    /// Takes the rows that the job makes of a chunk.
+    /// Adds the rows that the job makes of a chunk.
     pub fn expect(&mut self, rows: Vec<Digest>, chunk: usize) {
         for row in rows {
             self.expected.entry(row.key).or_default().push((row, chunk));
         }
     }
 
-    /// Takes rows of a part of the target, after all that are expected; rows that are not the job's
-    /// are of no interest.
-    pub fn find(&mut self, rows: Vec<Digest>, part: usize) {
+    /// Adds rows of a range of the target, after all expected rows; those that are neither owned nor
+    /// expected are ignored.
+    pub fn find(&mut self, rows: Vec<Digest>, range: usize) {
         for row in rows {
             if row.owned || self.expected.contains_key(&row.key) {
-                self.found.entry(row.key).or_default().push((row, part));
+                self.found.entry(row.key).or_default().push((row, range));
             }
         }
     }
 
-    /// Rows of the target that are the job's although it does not answer for them: it makes rows of
-    /// their keys. Of these keys only.
-    pub fn found_others(&self, of: impl Fn(u64) -> bool) -> u64 {
+    /// The number of rows of the target that are expected although the job does not own them, for
+    /// keys that match `of`.
+    pub fn found_not_owned(&self, of: impl Fn(u64) -> bool) -> u64 {
         self.found.values().flatten().filter(|(row, _)| !row.owned && of(row.key)).count() as u64
     }
 
-    /// What differs. `replacing`: of the rows of a key, only the newest version counts.
+    /// The differences. `replacing`: of the rows of a key, only the newest version is compared.
     pub fn differences(&self, replacing: bool) -> Vec<Difference> {
         let expected = self.expected.iter().filter_map(|(key, expected)| {
             let found = self.found.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -142,18 +142,17 @@ impl RowComparison {
 }
 
 fn surplus(found: &[(Digest, usize)]) -> Option<Difference> {
-    let (row, part) = found.iter().max_by_key(|(row, _)| row.version)?;
+    let (row, range) = found.iter().max_by_key(|(row, _)| row.version)?;
     Some(Difference {
         key: row.key,
         kind: Kind::Extra,
         chunk: None,
         version: row.version,
-        part: Some(*part),
+        range: Some(*range),
     })
 }
 
-/// The newest of several source rows of one key is the one that the target keeps; of equal
-/// versions, any may be.
+/// The target keeps the newest of the rows of a key; of equal versions it may keep any.
 fn collapsed(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<Difference> {
     let version = expected.iter().map(|(row, _)| row.version).max()?;
     let newest = || expected.iter().filter(move |(row, _)| row.version == version);
@@ -161,34 +160,36 @@ fn collapsed(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<
     let Some((row, chunk)) = kept else {
         return surplus(found).filter(|_| found.iter().any(|(row, _)| row.owned));
     };
-    let is =
-        |kind, part| Some(Difference { key: row.key, kind, chunk: Some(*chunk), version, part });
-    let Some((there, part)) = found.iter().max_by_key(|(row, _)| row.version) else {
-        return is(Kind::Missing, None);
+    let difference =
+        |kind, range| Some(Difference { key: row.key, kind, chunk: Some(*chunk), version, range });
+    let Some((there, range)) = found.iter().max_by_key(|(row, _)| row.version) else {
+        return difference(Kind::Missing, None);
     };
     match there.version.cmp(&version) {
-        std::cmp::Ordering::Greater => is(Kind::WrittenSince, Some(*part)),
-        std::cmp::Ordering::Less => is(Kind::Stale, Some(*part)),
+        std::cmp::Ordering::Greater => difference(Kind::WrittenSince, Some(*range)),
+        std::cmp::Ordering::Less => difference(Kind::Stale, Some(*range)),
         std::cmp::Ordering::Equal if newest().any(|(row, _)| row.hash == there.hash) => None,
-        std::cmp::Ordering::Equal => is(Kind::Differing, Some(*part)),
+        std::cmp::Ordering::Equal => difference(Kind::Differing, Some(*range)),
     }
 }
 
-/// Where nothing collapses, every row counts.
+/// In an engine that does not collapse rows, every row is compared.
 fn counted(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<Difference> {
     let sorted = |rows: &[(Digest, usize)]| {
         let mut hashes: Vec<_> = rows.iter().map(|(row, _)| row.hash).collect();
         hashes.sort_unstable();
         hashes
     };
-    let (wanted, there) = (sorted(expected), sorted(found));
-    if wanted == there {
+    let (expected_hashes, found_hashes) = (sorted(expected), sorted(found));
+    if expected_hashes == found_hashes {
         return None;
     }
     let (row, chunk) = expected.first()?;
-    let kind = if there.is_empty() {
+    let kind = if found_hashes.is_empty() {
         Kind::Missing
-    } else if there.iter().all(|hash| wanted.contains(hash)) && there.len() > wanted.len() {
+    } else if found_hashes.len() > expected_hashes.len()
+        && found_hashes.iter().all(|hash| expected_hashes.contains(hash))
+    {
         Kind::Repeated
     } else {
         Kind::Differing
@@ -198,7 +199,7 @@ fn counted(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<Di
         kind,
         chunk: Some(*chunk),
         version: row.version,
-        part: found.first().map(|(_, part)| *part),
+        range: found.first().map(|(_, range)| *range),
     })
 }
 
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_told_apart() {
+    fn differences_are_classified() {
         let expected = (1..=5).map(|key| row(key, 10, key)).collect();
         let foreign = Digest { owned: false, ..row(7, 10, 7) };
         let found = vec![
@@ -245,12 +246,12 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_the_job_makes_are_its_own_whatever_it_answers_for() {
+    fn expected_rows_are_compared_whether_or_not_they_are_owned() {
         let others = [5, 6].map(|key| Digest { owned: false, ..row(key, 10, key) });
         let mut rows = RowComparison::default();
         rows.expect(vec![row(1, 10, 1), others[0]], 0);
         rows.find(vec![row(1, 10, 1), others[0], others[1]], 0);
-        assert_eq!((rows.found_others(|_| true), rows.differences(true).len()), (1, 0));
+        assert_eq!((rows.found_not_owned(|_| true), rows.differences(true).len()), (1, 0));
     }
 
     #[test]
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_collapses_every_row_counts() {
+    fn without_collapsing_every_row_is_compared() {
         assert_eq!(
             kinds(vec![row(1, 0, 1)], vec![row(1, 0, 1), row(1, 0, 1)], false),
             [(1, Kind::Repeated)]
@@ -284,15 +285,15 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_read_as_they_are_written() {
+    fn digests_are_decoded() {
         let mut bytes = 7_u64.to_le_bytes().to_vec();
         bytes.push(3);
         bytes.extend((-5_i128).to_le_bytes());
         bytes.extend(9_u64.to_le_bytes());
         assert_eq!(
-            Digest::all(&bytes),
+            Digest::decode_all(&bytes),
             Ok(vec![Digest { key: 7, owned: true, deleted: true, version: -5, hash: 9 }])
         );
-        assert!(Digest::all(&bytes[..20]).is_err());
+        assert!(Digest::decode_all(&bytes[..20]).is_err());
     }
 }

@@ -1,42 +1,43 @@
-//! Sums of hashes by bucket: what is compared of both sides. They are additive, so that each side
-//! can be asked piece by piece.
+//! Sums of hashes by bucket of keys, the form in which the two sides are compared. Sums are additive,
+//! so each side can be queried piece by piece.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::bytes::{take, text, varuint};
+use super::decode::{take, text, varuint};
 
-/// Sums of one side.
+/// The sums of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sums {
-    /// By bucket; buckets without rows are not there.
+    /// By bucket; buckets without rows are absent.
     pub buckets: BTreeMap<u32, Bucket>,
-    /// Ids of the partitions that the rows lie in.
+    /// Ids of the target partitions of the rows.
     pub partitions: BTreeSet<String>,
 }
 
-/// Sums of one bucket.
+/// The sums of one bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bucket {
-    /// Rows that the job answers for.
+    /// Rows that the job owns.
     pub rows: u64,
     /// Other rows.
     pub others: u64,
-    /// For each column the sum of its hashes over the rows that the job answers for, modulo 2^64.
+    /// For each column the sum of its hashes over the owned rows, modulo 2^64.
     pub columns: Vec<u64>,
 }
 
-/// What two sides have in one bucket.
+/// One bucket on both sides.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pair<'a> {
+pub(super) struct BucketPair<'a> {
     pub number: u32,
     pub expected: Option<&'a Bucket>,
     pub found: Option<&'a Bucket>,
 }
 
 impl Sums {
-    /// Adds an answer of `Queries::sums` for so many columns; the error says what is wrong with it.
+    /// Adds an answer of `Queries::sums` for this number of columns. The error says what is wrong
+    /// with the answer.
     pub fn add(&mut self, answer: &[u8], columns: usize) -> Result<(), String> {
         let mut bytes = answer;
         while !bytes.is_empty() {
@@ -57,17 +58,17 @@ impl Sums {
         Ok(())
     }
 
-    /// Rows of all buckets that the job answers for.
+    /// Owned rows of all buckets.
     pub fn rows(&self) -> u64 {
         self.buckets.values().map(|bucket| bucket.rows).sum()
     }
 
-    /// The buckets in which the sides differ, or in which the job makes rows that its own `owned`
-    /// does not cover, which sums say nothing about.
-    pub fn differing<'a>(&'a self, found: &'a Self) -> Vec<Pair<'a>> {
+    /// The buckets that differ, and those in which the job makes rows that it does not own, which
+    /// the sums do not cover.
+    pub fn differing<'a>(&'a self, found: &'a Self) -> Vec<BucketPair<'a>> {
         let numbers: BTreeSet<u32> =
             self.buckets.keys().chain(found.buckets.keys()).copied().collect();
-        let pair = |number| Pair {
+        let pair = |number| BucketPair {
             number,
             expected: self.buckets.get(&number),
             found: found.buckets.get(&number),
@@ -76,12 +77,12 @@ impl Sums {
     }
 }
 
-impl Pair<'_> {
+impl BucketPair<'_> {
     fn agrees(&self) -> bool {
         self.others() == 0 && self.sums_agree()
     }
 
-    /// Whether the rows that the job answers for are the same, as far as sums say.
+    /// Whether the sums over the owned rows are equal.
     pub fn sums_agree(&self) -> bool {
         let rows = |bucket: Option<&Bucket>| bucket.map_or(0, |bucket| bucket.rows);
         let same = |a: &Bucket, b: &Bucket| a.columns == b.columns;
@@ -90,19 +91,19 @@ impl Pair<'_> {
                 || self.expected.zip(self.found).is_some_and(|(a, b)| same(a, b)))
     }
 
-    /// Rows that the job makes and its own `owned` does not cover.
+    /// Rows that the job makes and does not own.
     pub fn others(&self) -> u64 {
         self.expected.map_or(0, |expected| expected.others)
     }
 
-    /// The most rows that have to be looked at one by one.
+    /// Upper bound of the rows to compare one by one.
     pub fn rows(&self) -> u64 {
         let expected = self.expected.map_or(0, |bucket| bucket.rows + bucket.others);
         expected.max(self.found.map_or(0, |bucket| bucket.rows))
     }
 
     /// Positions of the columns whose sums differ.
-    pub fn columns(&self) -> Vec<usize> {
+    pub fn differing_columns(&self) -> Vec<usize> {
         let columns = |bucket: Option<&Bucket>| {
             bucket.map(|bucket| bucket.columns.clone()).unwrap_or_default()
         };
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_differs_by_rows_by_a_column_or_by_rows_that_sums_do_not_cover() {
+    fn a_bucket_differs_by_rows_by_a_column_or_by_rows_that_are_not_owned() {
         let expected = sums(&[
             row(1, 1, 0, &[1, 1]),
             row(2, 1, 0, &[1, 1]),
@@ -161,6 +162,6 @@ mod tests {
         ]);
         let pairs = expected.differing(&found);
         assert_eq!(pairs.iter().map(|pair| pair.number).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
-        assert_eq!(pairs[0].columns(), [1]);
+        assert_eq!(pairs[0].differing_columns(), [1]);
     }
 }

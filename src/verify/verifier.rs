@@ -1,4 +1,4 @@
-//! A comparison from its beginning to its end.
+//! A comparison from start to end.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use std::time::Instant;
 use twox_hash::XxHash3_128;
 
 use super::VerifyError;
-use super::ask::Asker;
-use super::key::TargetKey;
+use super::queries::{Buckets, Queries, Share};
 use super::report::Report;
 use super::rows::Difference;
-use super::side::{Buckets, Queries, Share};
+use super::runner::QueryRunner;
 use super::state::{Progress, State, StateFile};
 use super::sums::Sums;
+use super::target_key::TargetKey;
 use crate::clickhouse::{Servers, TableName};
 use crate::engine::stream::RetryPolicy;
 use crate::job::BoundJob;
@@ -22,72 +22,71 @@ use crate::job::statements::{self, Scope};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
 use crate::stop::Stop;
 
-/// About so many rows share a group of keys, …
-const ROWS_A_BUCKET: u64 = 1000;
-/// … but there are not more groups than this.
-const MOST_BUCKETS: u64 = 4096;
+/// Approximate number of rows per bucket of keys.
+const ROWS_PER_BUCKET: u64 = 1000;
+/// Limit on the number of buckets.
+const MAX_BUCKETS: u64 = 4096;
 
-/// What to compare, and how.
+/// The options of a comparison.
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
-    /// A share of the keys; all where it is not given.
+    /// The share of the keys to compare; `None` for all.
     pub share: Option<Share>,
-    /// How many differing rows are named.
+    /// Number of differing rows to name.
     pub max_differences: usize,
-    /// Whether every differing row is to be found, also where enough to name were found.
+    /// Whether to find every differing row, beyond those that are named.
     pub find_all: bool,
-    /// Whether a state is taken up only if its chunks are those of the plan.
+    /// Whether an interrupted comparison is resumed only if it has the chunks of the plan.
     pub chunks_of_plan: bool,
-    /// The most bytes that a query may take on the server.
+    /// Memory limit of a query on the server, in bytes.
     pub server_memory: Option<u64>,
-    /// Where the state is kept when it is interrupted.
+    /// The file that keeps the state of an interrupted comparison.
     pub state: PathBuf,
     /// Retries of queries.
     pub retry: RetryPolicy,
-    /// When the load began, in microseconds since 1970, where that is known: rows that came later
-    /// are live writers'.
+    /// Start of the load in microseconds since 1970, if known: later rows are live writers'.
     pub load_began: Option<i64>,
-    /// The load whose chunks those of the plan are, where the ledger knows one.
+    /// The load whose chunks the plan has, if the ledger has one.
     pub run_id: Option<String>,
 }
 
-/// How far a comparison is; shared with whoever shows it.
+/// The progress of a comparison, shared with its display.
 #[derive(Debug, Default)]
 pub struct VerifyProgress {
-    /// Chunks of the source that were compared.
+    /// Compared chunks of the source.
     pub chunks_done: AtomicU64,
     /// All chunks of the source.
     pub chunks: AtomicU64,
-    /// Ranges of the target that were compared.
+    /// Compared ranges of the target.
     pub parts_done: AtomicU64,
-    /// All ranges of the target; 0 until they are known.
+    /// All ranges of the target; 0 until known.
     pub parts: AtomicU64,
-    /// Groups of keys that differ and are looked at row by row.
+    /// Differing buckets whose rows are compared.
     pub groups_examined: AtomicU64,
 }
 
-/// Compares a partition.
+/// Compares one partition.
 pub struct Verifier {
     pub(super) queries: Queries,
     pub(super) scope: Scope,
     pub(super) partition: String,
-    pub(super) asker: Asker,
+    pub(super) runner: QueryRunner,
     pub(super) options: VerifyOptions,
     pub(super) progress: Arc<VerifyProgress>,
     file: StateFile,
     pub(super) state: State,
     pub(super) began: Instant,
-    /// What the last run found.
+    /// The differences that the last run found.
     pub(super) differences: Vec<Difference>,
-    /// The groups of keys in which something differed.
+    /// The buckets that differed.
     pub(super) touched: Option<Buckets>,
 }
 
 impl Verifier {
-    /// Puts a comparison together, or takes an interrupted one up again.
+    /// Prepares a comparison, or resumes an interrupted one.
     ///
     /// # Errors
-    /// Where the target's keys cannot be asked for, or the state file is of another comparison.
+    /// If the target's keys cannot be read, or the state file is of another comparison.
     pub async fn new(
         servers: Servers,
         job: &BoundJob,
@@ -96,7 +95,7 @@ impl Verifier {
         progress: Arc<VerifyProgress>,
         stop: Stop,
     ) -> Result<Self, VerifyError> {
-        let key = TargetKey::ask(&servers.target, job).await?;
+        let key = TargetKey::read(&servers.target, job).await?;
         let queries = Queries { job: job.clone(), key, share: options.share };
         let identity = identity(&queries, &plan.scope);
         let file = StateFile::new(options.state.clone());
@@ -110,7 +109,7 @@ impl Verifier {
                 identity,
                 chunks,
                 window: plan.scope.window.map(|window| (window.from, window.to)),
-                buckets: u32::try_from((plan.stored_rows / ROWS_A_BUCKET).clamp(16, MOST_BUCKETS))
+                buckets: u32::try_from((plan.stored_rows / ROWS_PER_BUCKET).clamp(16, MAX_BUCKETS))
                     .unwrap_or(u32::MAX),
                 expected: Progress::default(),
                 parts: None,
@@ -118,14 +117,15 @@ impl Verifier {
             },
         };
         let settings = statements::join_settings(job);
-        let asker = Asker::new(servers, settings, options.server_memory, options.retry, stop);
+        let runner =
+            QueryRunner::new(servers, settings, options.server_memory, options.retry, stop);
         let scope = Scope { window: state.window(), ..plan.scope.clone() };
         let partition = plan.partition.to_string();
         Ok(Self {
             queries,
             scope,
             partition,
-            asker,
+            runner,
             options,
             progress,
             file,
@@ -136,8 +136,8 @@ impl Verifier {
         })
     }
 
-    /// How many chunks of the source and ranges of the target an interrupted comparison had behind
-    /// it.
+    /// The number of chunks of the source and of ranges of the target that an interrupted comparison
+    /// had completed.
     pub fn resumed(&self) -> (usize, usize) {
         (self.state.expected.done, self.state.found.done)
     }
@@ -145,8 +145,7 @@ impl Verifier {
     /// Compares.
     ///
     /// # Errors
-    /// [`VerifyError::Stopped`] where stopping was asked for; the state is kept then, and with any
-    /// other failure too.
+    /// [`VerifyError::Stopped`] if a stop was requested. The state is kept on any error.
     pub async fn run(&mut self) -> Result<Report, VerifyError> {
         match self.compare().await {
             Ok((report, differences)) => {
@@ -176,26 +175,26 @@ impl Verifier {
             self.file.write_now_and_then(&self.state)?;
         }
         self.progress.chunks_done.store(self.state.chunks.len() as u64, Ordering::Relaxed);
-        let parts = match &self.state.parts {
-            Some(parts) => parts.clone(),
-            None => self.parts_of_target().await?,
+        let ranges = match &self.state.parts {
+            Some(ranges) => ranges.clone(),
+            None => self.target_ranges().await?,
         };
-        self.progress.parts.store(parts.len() as u64, Ordering::Relaxed);
-        self.state.parts = Some(parts.clone());
-        while let Some(part) = parts.get(self.state.found.done) {
+        self.progress.parts.store(ranges.len() as u64, Ordering::Relaxed);
+        self.state.parts = Some(ranges.clone());
+        while let Some(range) = ranges.get(self.state.found.done) {
             self.progress.parts_done.store(self.state.found.done as u64, Ordering::Relaxed);
             let mut sums = std::mem::take(&mut self.state.found.sums);
-            let added = self.found_sums(part, count, None, &mut sums).await;
+            let added = self.found_sums(range, count, None, &mut sums).await;
             self.state.found.sums = sums;
             added?;
             self.state.found.done += 1;
             self.file.write_now_and_then(&self.state)?;
         }
-        self.progress.parts_done.store(parts.len() as u64, Ordering::Relaxed);
-        self.examine(&parts).await
+        self.progress.parts_done.store(ranges.len() as u64, Ordering::Relaxed);
+        self.examine(&ranges).await
     }
 
-    /// Adds the sums of a chunk, all of its pieces or none.
+    /// Adds the sums of a chunk.
     pub(super) async fn expected_sums(
         &mut self,
         chunk: usize,
@@ -206,62 +205,63 @@ impl Verifier {
         let (queries, scope) = (&self.queries, self.chunk(chunk));
         let (table, divisible) = (&queries.job.source.name, queries.job.lookup.is_some());
         let sql = |scope: &Scope| queries.sums(&queries.expected(scope), count, only);
-        let answers = self.asker.chunk(table, "comparing a chunk", &scope, divisible, sql).await?;
+        let answers = self.runner.chunk(table, "comparing a chunk", &scope, divisible, sql).await?;
         answers
             .iter()
             .try_for_each(|answer| sums.add(answer, queries.job.columns.len()))
-            .map_err(not_understood(table))
+            .map_err(cannot_decode(table))
     }
 
     /// Adds the sums of a range of the target.
     pub(super) async fn found_sums(
         &mut self,
-        part: &Part,
+        (partition, range): &TargetRange,
         count: u32,
         only: Option<&Buckets>,
         sums: &mut Sums,
     ) -> Result<(), VerifyError> {
         let queries = &self.queries;
         let table = &queries.job.target.name;
-        let sql = queries.sums(&queries.found(&part.0, part.1.as_deref(), true), count, only);
-        let answer = self.asker.range(table, "comparing a range", &sql).await?;
-        sums.add(&answer, queries.job.columns.len()).map_err(not_understood(table))
+        let sql = queries.sums(&queries.found(partition, range.as_deref(), true), count, only);
+        let answer = self.runner.range(table, "comparing a range", &sql).await?;
+        sums.add(&answer, queries.job.columns.len()).map_err(cannot_decode(table))
     }
 
     pub(super) fn chunk(&self, number: usize) -> Scope {
         self.scope.within(self.state.chunks.get(number).and_then(Option::as_deref))
     }
 
-    /// The ranges of the target in which the job's rows lie.
-    async fn parts_of_target(&self) -> Result<Vec<Part>, VerifyError> {
+    /// The ranges of the target that can have rows of the job.
+    async fn target_ranges(&self) -> Result<Vec<TargetRange>, VerifyError> {
         let target = &self.queries.job.target;
         let mut partitions = self.state.expected.sums.partitions.clone();
-        // Also where the job makes no row: what lies in the partition of the same name is surplus.
+        // If the job makes no rows, the partition of the same name may still have surplus rows.
         partitions.insert(self.scope.partition_id.clone());
-        let mut parts = Vec::new();
+        let mut all = Vec::new();
         for partition in partitions {
             if target.is_merge_tree() {
                 let ranges =
-                    table_ranges(self.asker.target(), target, &partition, DEFAULT_CHUNK_ROWS).await;
+                    table_ranges(self.runner.target(), target, &partition, DEFAULT_CHUNK_ROWS)
+                        .await;
                 let ranges = ranges.map_err(|error| VerifyError::Plan(Box::new(error)))?;
-                parts.extend(ranges.into_iter().map(|range| (partition.clone(), range)));
+                all.extend(ranges.into_iter().map(|range| (partition.clone(), range)));
             } else {
                 return Ok(vec![(partition, None)]);
             }
         }
-        Ok(parts)
+        Ok(all)
     }
 }
 
 /// A range of the target: partition id and predicate.
-pub(super) type Part = (String, Option<String>);
+pub(super) type TargetRange = (String, Option<String>);
 
-pub(super) fn not_understood(table: &TableName) -> impl FnOnce(String) -> VerifyError + '_ {
+pub(super) fn cannot_decode(table: &TableName) -> impl FnOnce(String) -> VerifyError + '_ {
     |message| VerifyError::Answer { table: table.clone(), message }
 }
 
-/// A digest of all that decides what is compared. The lookup's window is not among it: a row that
-/// came to the source since moves it.
+/// A digest of everything that determines the comparison. The lookup window is excluded, since new
+/// rows of the source move it.
 fn identity(queries: &Queries, scope: &Scope) -> String {
     let scope = Scope { window: None, ..scope.clone() };
     let expected = queries.sums(&queries.expected(&scope), 1, None);

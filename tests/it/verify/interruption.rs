@@ -65,7 +65,7 @@ fn a_failure_of_the_server_is_tried_again() {
     for label in [b"-expected-".as_slice(), b"-found-"] {
         proxy.after_request_with(label).reset_at(Direction::ToClient, 100, 1);
         let output = tool(&orders, "verify").env("CLICKHOUSE_URL", proxy.url()).run().expect(0);
-        assert!(output.stderr.contains("is tried again"), "{output}");
+        assert!(output.stderr.contains("is retried"), "{output}");
     }
     let nowhere =
         tool(&orders, "verify").args(&["--state", "/nowhere/state.json", "--max-retries", "0"]);

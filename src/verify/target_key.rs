@@ -1,31 +1,30 @@
-//! What identifies a row of the target, which of its versions counts, and in which partition it
-//! lies: the server's own words on the table's keys, made into expressions over its columns.
+//! The keys of the target table as SQL expressions over its columns: what identifies a row, which of
+//! its versions is kept, and in which partition it lies.
 
 use serde::Deserialize;
 
 use super::VerifyError;
-use super::list::{arguments_of, split_list};
 use crate::clickhouse::{Connection, Error as ServerError, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
 use crate::job::BoundJob;
 
-/// How rows of the target are told apart.
+/// The keys of the target.
 #[derive(Clone, Debug)]
 pub(super) struct TargetKey {
-    /// The expressions of the sorting key; all columns where the table has none.
+    /// The expressions of the sorting key; all columns if the table has none.
     pub expressions: Vec<String>,
-    /// The columns that these are made of, with their types: what a person is told of a row.
+    /// The columns of the sorting key with their types; they name a row in reports.
     pub columns: Vec<(String, String)>,
-    /// The column whose greatest value is the newest version, with its type.
+    /// The version column with its type.
     pub version: Option<(String, String)>,
-    /// The column that marks a deleted row.
+    /// The deleted flag.
     pub deleted: Option<String>,
-    /// SQL for the id of a row's partition.
+    /// SQL for the partition id of a row.
     pub partition_id: String,
-    /// The columns of the sorting key, of the partition key, the version and the deleted flag.
+    /// The columns of the sorting key and the partition key, the version and the deleted flag.
     pub own_columns: Vec<String>,
-    /// Columns that the job does not fill and that are needed here: name, type, and what the table
-    /// fills them with.
+    /// Columns that the comparison needs and the job does not fill: name, type, and default
+    /// expression.
     pub filled_by_table: Vec<(String, String, String)>,
 }
 
@@ -45,11 +44,11 @@ struct Flags {
 }
 
 impl TargetKey {
-    /// Asks the server.
-    pub async fn ask(connection: &Connection, job: &BoundJob) -> Result<Self, VerifyError> {
+    /// Reads the keys from the server.
+    pub async fn read(connection: &Connection, job: &BoundJob) -> Result<Self, VerifyError> {
         let table = &job.target.name;
         let failed = |source: ServerError| VerifyError::Query {
-            what: "asking for the keys".to_owned(),
+            what: "reading the keys".to_owned(),
             table: table.clone(),
             attempts: 1,
             source: Box::new(source),
@@ -82,7 +81,7 @@ impl TargetKey {
             .map(|column| (column.name.clone(), column.type_name.clone()))
             .collect();
         if expressions.is_empty() {
-            // Without a sorting key a row is identified by all that it holds.
+            // Without a sorting key, all values identify a row.
             columns = job
                 .columns
                 .iter()
@@ -125,7 +124,7 @@ impl TargetKey {
         })
     }
 
-    /// SQL for the version as an `Int128` in the order of versions; 0 where there are none.
+    /// SQL for the version as an `Int128` of the same order; 0 without a version column.
     pub fn version_number(&self) -> String {
         let Some((name, type_name)) = &self.version else { return "toInt128(0)".to_owned() };
         let name = quote_identifier(name);
@@ -136,8 +135,8 @@ impl TargetKey {
         }
     }
 
-    /// The version that rows written at this time have, where versions are times: microseconds
-    /// since 1970.
+    /// The version of a row that is written at this time, in microseconds since 1970, if versions
+    /// are times.
     pub fn version_at(&self, microseconds: i64) -> Option<i128> {
         let microseconds = i128::from(microseconds);
         match DataType::parse(&self.version.as_ref()?.1).ok()? {
@@ -150,7 +149,7 @@ impl TargetKey {
         }
     }
 
-    /// SQL that is true for a row that marks a deletion.
+    /// SQL that is true for a row that is marked as deleted.
     pub fn is_deleted(&self) -> String {
         self.deleted
             .as_ref()
@@ -158,7 +157,7 @@ impl TargetKey {
     }
 }
 
-/// A sorting key may say in which direction a column is sorted.
+/// The expression of a sorting key's element without its direction.
 fn without_direction(expression: String) -> String {
     match expression.strip_suffix(" DESC").or_else(|| expression.strip_suffix(" ASC")) {
         Some(expression) => expression.to_owned(),
@@ -168,7 +167,7 @@ fn without_direction(expression: String) -> String {
 
 /// The arguments of
 /// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree)
-/// that name columns; a replicated one has texts before them.
+/// that name columns; those of a replicated engine follow two strings.
 fn version_and_deleted(engine: &str) -> (Option<String>, Option<String>) {
     let mut names = arguments_of(engine).into_iter().filter(|argument| !argument.starts_with('\''));
     (names.next().map(|name| unquoted(&name)), names.next().map(|name| unquoted(&name)))
@@ -181,8 +180,7 @@ fn unquoted(name: &str) -> String {
     }
 }
 
-/// SQL for the id of a row's partition, as `_partition_id` has it. A key of several expressions is
-/// several arguments.
+/// SQL for a row's `_partition_id`. The elements of a tuple are arguments of their own.
 fn partition_id(partition_key: &str) -> String {
     if partition_key.is_empty() {
         return "'all'".to_owned();
@@ -196,6 +194,70 @@ fn partition_id(partition_key: &str) -> String {
     } else {
         format!("partitionID({partition_key})")
     }
+}
+
+/// Splits SQL of the server at its outermost commas: the items of a list such as `a, f(b, c), 'd, e'`; none for an empty text.
+fn split_list(text: &str) -> Vec<String> {
+    let (mut items, mut item, mut depth) = (Vec::new(), String::new(), 0_u32);
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(_), '\\') => {
+                item.push(c);
+                item.extend(characters.next());
+                continue;
+            }
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '`' | '"') => quote = Some(c),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                items.push(std::mem::take(&mut item));
+                continue;
+            }
+            _ => {}
+        }
+        item.push(c);
+    }
+    items.push(item);
+    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+/// The arguments of `name(a, b) …`, or the elements of `(a, b)`. None if the text before the
+/// parenthesis is not a name, or a tuple is followed by more text.
+fn arguments_of(text: &str) -> Vec<String> {
+    let Some(open) = text.find('(') else { return Vec::new() };
+    let Some((name, rest)) = text.split_at_checked(open) else { return Vec::new() };
+    if !name.chars().all(char::is_alphanumeric) {
+        return Vec::new();
+    }
+    let Some(close) = closing(rest) else { return Vec::new() };
+    if name.is_empty() && close + 1 != rest.len() {
+        return Vec::new();
+    }
+    rest.get(1..close).map(split_list).unwrap_or_default()
+}
+
+/// The position of the parenthesis that closes the first one.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0_u32, None, false);
+    for (position, c) in text.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match (quote, c) {
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '`' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 1 => return Some(position),
+            (None, ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -223,5 +285,22 @@ mod tests {
         assert_eq!(partition_id("(a, toYYYYMM(t))"), "partitionID(a, toYYYYMM(t))");
         assert_eq!(partition_id("(a + b) % 4"), "partitionID((a + b) % 4)");
         assert_eq!(partition_id(""), "'all'");
+    }
+
+    #[test]
+    fn commas_inside_of_brackets_and_quotes_stay() {
+        assert_eq!(
+            split_list("a, f(b, [c, d]), 'e, \\', f', `g, h`"),
+            ["a", "f(b, [c, d])", "'e, \\', f'", "`g, h`"]
+        );
+        assert_eq!(split_list(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn arguments_end_where_their_parenthesis_does() {
+        assert_eq!(arguments_of("f(a, (b, c)) PARTITION BY (d)"), ["a", "(b, c)"]);
+        assert_eq!(arguments_of("(a, ')')"), ["a", "')'"]);
+        assert_eq!(arguments_of("(a + b) % 4"), Vec::<String>::new());
+        assert_eq!(arguments_of("f ORDER BY (a, b)"), Vec::<String>::new());
     }
 }

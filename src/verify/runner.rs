@@ -1,5 +1,5 @@
-//! Asking the server: with a limit on its memory, again after a failure that passes, and in smaller
-//! pieces where a piece does not fit.
+//! Runs the queries of a comparison: within a memory limit, with retries, and in smaller pieces if a
+//! piece exceeds the limit.
 
 use crate::clickhouse::{Connection, Error as ServerError, Servers, Settings, TableName};
 use crate::engine::stream::{Decision, RetryPolicy};
@@ -10,41 +10,45 @@ use super::VerifyError;
 
 /// `MEMORY_LIMIT_EXCEEDED`
 const OUT_OF_MEMORY: u32 = 241;
-/// What the ids of queries are marked with: those about the source, and those about the target.
+/// Labels in query ids: of queries on the source, and on the target.
 const EXPECTED: &str = "expected";
 const FOUND: &str = "found";
-/// A chunk is divided into 2^10 pieces at most.
-const MOST_HALVINGS: u32 = 10;
-/// What cannot be divided is read by fewer threads and in smaller blocks, which ends sooner.
-const MOST_LOWERINGS: u32 = 5;
+/// A chunk is divided into at most 2^10 pieces.
+const MAX_HALVINGS: u32 = 10;
+/// A query that cannot be divided uses fewer threads and smaller blocks instead, in at most this
+/// many steps.
+const MAX_REDUCTIONS: u32 = 5;
 
-/// Asks the questions of one comparison, one at a time.
-pub(super) struct Asker {
+/// Runs the queries of one comparison, one at a time.
+pub(super) struct QueryRunner {
     servers: Servers,
     settings: Settings,
     retry: RetryPolicy,
     stop: Stop,
-    /// How often chunks had to be halved until they fitted; kept for those that follow.
+    /// How often chunks had to be halved; later chunks start with it.
     halvings: u32,
-    /// The same for what cannot be halved.
-    lowerings: u32,
+    /// How often threads and blocks had to be reduced; later queries start with it.
+    reductions: u32,
 }
 
-/// Of whom something is asked, and what it is called when it fails.
-struct Question<'a> {
+/// Where a query runs, and its name in messages.
+struct Target<'a> {
     connection: Connection,
     label: &'static str,
     table: &'a TableName,
     what: &'a str,
 }
 
-enum Refusal {
+/// Why a query has no answer.
+enum QueryFailure {
+    /// It exceeds the memory limit and can be asked for in smaller pieces.
     Memory(ServerError),
+    /// Any other reason.
     Other(VerifyError),
 }
 
-impl Asker {
-    /// `server_memory`: the most bytes that a query may take on the server.
+impl QueryRunner {
+    /// `server_memory`: the memory limit of a query on the server, in bytes.
     pub fn new(
         servers: Servers,
         settings: Settings,
@@ -63,16 +67,16 @@ impl Asker {
             }
         };
         let settings = settings.with("cancel_http_readonly_queries_on_client_close", "1");
-        Self { servers, settings, retry, stop, halvings: 0, lowerings: 0 }
+        Self { servers, settings, retry, stop, halvings: 0, reductions: 0 }
     }
 
-    /// The server of the target.
+    /// The connection to the target's server.
     pub fn target(&self) -> &Connection {
         &self.servers.target
     }
 
-    /// Asks the source's server about a chunk; one answer for each piece into which it had to be
-    /// divided. Pieces are divided by the join's key, so `divisible` is whether there is one.
+    /// Queries a chunk of the source; one answer for each piece into which it had to be divided.
+    /// Pieces are buckets of the join key, so a job without a lookup is not `divisible`.
     pub async fn chunk(
         &mut self,
         table: &TableName,
@@ -81,74 +85,67 @@ impl Asker {
         divisible: bool,
         sql: impl Fn(&Scope) -> String,
     ) -> Result<Vec<Vec<u8>>, VerifyError> {
-        let question =
-            Question { connection: self.servers.source.clone(), label: EXPECTED, table, what };
+        let target =
+            Target { connection: self.servers.source.clone(), label: EXPECTED, table, what };
         if !divisible {
-            return Ok(vec![self.undivided(&question, &sql(scope)).await?]);
+            return Ok(vec![self.undivided(&target, &sql(scope)).await?]);
         }
         'again: loop {
             let count = 1_u32 << self.halvings;
-            let settings = self.lowered(self.halvings);
+            let settings = self.reduced(self.halvings);
             let mut answers = Vec::new();
             for index in 0..count {
                 let piece = scope.in_bucket((count > 1).then_some(Bucket { index, count }));
-                match self
-                    .ask(&question, &sql(&piece), &settings, self.halvings < MOST_HALVINGS)
-                    .await
+                match self.run(&target, &sql(&piece), &settings, self.halvings < MAX_HALVINGS).await
                 {
                     Ok(answer) => answers.push(answer),
-                    Err(Refusal::Memory(error)) => {
+                    Err(QueryFailure::Memory(error)) => {
                         self.halvings += 1;
-                        tracing::debug!(%error, "a chunk does not fit");
+                        tracing::debug!(%error, "a chunk exceeds the memory limit");
                         tracing::info!(
                             pieces = count * 2,
-                            "a chunk does not fit into the server's memory and is halved"
+                            "a chunk exceeds the server's memory limit and is halved"
                         );
                         continue 'again;
                     }
-                    Err(Refusal::Other(error)) => return Err(error),
+                    Err(QueryFailure::Other(error)) => return Err(error),
                 }
             }
             return Ok(answers);
         }
     }
 
-    /// Asks the target's server about a range of the target.
+    /// Queries a range of the target.
     pub async fn range(
         &mut self,
         table: &TableName,
         what: &str,
         sql: &str,
     ) -> Result<Vec<u8>, VerifyError> {
-        let question =
-            Question { connection: self.servers.target.clone(), label: FOUND, table, what };
-        self.undivided(&question, sql).await
+        let target = Target { connection: self.servers.target.clone(), label: FOUND, table, what };
+        self.undivided(&target, sql).await
     }
 
-    /// Asks what cannot be divided.
-    async fn undivided(
-        &mut self,
-        question: &Question<'_>,
-        sql: &str,
-    ) -> Result<Vec<u8>, VerifyError> {
+    /// Runs a query that cannot be divided.
+    async fn undivided(&mut self, target: &Target<'_>, sql: &str) -> Result<Vec<u8>, VerifyError> {
         loop {
-            let settings = self.lowered(self.lowerings);
-            match self.ask(question, sql, &settings, self.lowerings < MOST_LOWERINGS).await {
+            let settings = self.reduced(self.reductions);
+            match self.run(target, sql, &settings, self.reductions < MAX_REDUCTIONS).await {
                 Ok(answer) => return Ok(answer),
-                Err(Refusal::Memory(error)) => {
-                    self.lowerings += 1;
-                    tracing::debug!(%error, "a query does not fit");
+                Err(QueryFailure::Memory(error)) => {
+                    self.reductions += 1;
+                    tracing::debug!(%error, "a query exceeds the memory limit");
                     tracing::info!(
-                        "a query does not fit into the server's memory and is sent again with fewer threads and smaller blocks"
+                        "a query exceeds the server's memory limit and is repeated with fewer threads and smaller blocks"
                     );
                 }
-                Err(Refusal::Other(error)) => return Err(error),
+                Err(QueryFailure::Other(error)) => return Err(error),
             }
         }
     }
 
-    /// Fewer threads, then smaller blocks.
-    fn lowered(&self, level: u32) -> Settings {
+    /// The settings with one thread from step 1, and smaller blocks from step 2.
+    fn reduced(&self, level: u32) -> Settings {
         let settings = self.settings.clone();
         let settings = if level > 0 { settings.with("max_threads", "1") } else { settings };
         if level > 1 {
@@ -158,16 +155,16 @@ impl Asker {
         }
     }
 
-    /// One question, with retries. `smaller`: where memory does not suffice, it can be asked in
-    /// smaller pieces, which beats asking again.
-    async fn ask(
+    /// Runs one query with retries. `divisible`: if it exceeds the memory limit, smaller pieces are
+    /// tried instead of the same query.
+    async fn run(
         &self,
-        question: &Question<'_>,
+        target: &Target<'_>,
         sql: &str,
         settings: &Settings,
-        smaller: bool,
-    ) -> Result<Vec<u8>, Refusal> {
-        let Question { connection, label, table, what } = question;
+        divisible: bool,
+    ) -> Result<Vec<u8>, QueryFailure> {
+        let Target { connection, label, table, what } = target;
         let settings = settings.clone().with("max_query_size", &(sql.len() + 4096).to_string());
         let mut attempt = 1;
         loop {
@@ -177,23 +174,23 @@ impl Asker {
                     Ok(answer) => return Ok(answer),
                     Err(error) => error,
                 },
-                () = self.stop.reading_ends() => return Err(Refusal::Other(VerifyError::Stopped)),
+                () = self.stop.reading_ends() => return Err(QueryFailure::Other(VerifyError::Stopped)),
             };
-            if smaller && error.code() == Some(OUT_OF_MEMORY) {
-                return Err(Refusal::Memory(error));
+            if divisible && error.code() == Some(OUT_OF_MEMORY) {
+                return Err(QueryFailure::Memory(error));
             }
             match self.retry.decide(error.class(), attempt) {
                 Decision::RetryAfter(pause) => {
-                    tracing::warn!(attempt, %error, "{what} of {table} failed and is tried again");
+                    tracing::warn!(attempt, %error, "{what} of {table} failed and is retried");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        () = self.stop.reading_ends() => return Err(Refusal::Other(VerifyError::Stopped)),
+                        () = self.stop.reading_ends() => return Err(QueryFailure::Other(VerifyError::Stopped)),
                     }
                     attempt += 1;
                 }
                 Decision::GiveUp => {
                     let (what, table) = ((*what).to_owned(), (*table).clone());
-                    return Err(Refusal::Other(VerifyError::Query {
+                    return Err(QueryFailure::Other(VerifyError::Query {
                         what,
                         table,
                         attempts: attempt,

@@ -1,80 +1,28 @@
-//! What is shown of two values that differ: an excerpt around the first byte in which they do,
-//! however long they are.
+//! Excerpts of two differing values around the first byte that differs, whatever their length.
 //!
-//! A value is its text as ClickHouse writes it in
-//! [TabSeparatedRaw](https://clickhouse.com/docs/interfaces/formats/TabSeparatedRaw), which every
-//! type has. The server gives its beginning and hashes of blocks of the rest; a block in which two
-//! texts differ further behind is asked for afterwards.
+//! A value is compared as its text in
+//! [TabSeparatedRaw](https://clickhouse.com/docs/interfaces/formats/TabSeparatedRaw), which exists
+//! for every type. The server sends the beginning of the text and hashes of blocks of the rest; the
+//! block that differs is queried afterwards.
 
-use super::bytes::{bytes, take, varuint};
+use super::decode::{Cell, start_of};
 use super::report::{DifferingValue, ShownValue};
 
-/// Bytes of a block.
-pub(super) const BLOCK: usize = 1024;
-/// So many bytes around a block come with it.
-pub(super) const MARGIN: usize = 96;
-/// So many bytes are shown, …
-const SHOWN: usize = 80;
-/// … of which so many stand before the difference.
-const BEFORE: usize = 20;
+/// Bytes of an excerpt.
+const EXCERPT_BYTES: usize = 80;
+/// Bytes of an excerpt before the difference.
+const CONTEXT_BYTES: usize = 20;
 
-/// What the server gives of a value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cell {
-    /// A hash of the value.
-    pub hash: u64,
-    is_null: bool,
-    /// Bytes of its text.
-    length: u64,
-    /// The first block with its margin.
-    beginning: Vec<u8>,
-    /// Hashes of the other blocks.
-    blocks: Vec<u64>,
-}
-
-/// A part of a text.
+/// A part of a value's text.
 #[derive(Clone, Copy, Debug)]
-struct Part<'a> {
+struct Piece<'a> {
     bytes: &'a [u8],
-    /// Bytes before it.
+    /// Its position in the text.
     start: usize,
 }
 
-impl Cell {
-    /// Reads one off an answer; the error says what is wrong with it.
-    pub fn read(answer: &mut &[u8]) -> Result<Self, String> {
-        let hash = u64::from_le_bytes(take(answer)?);
-        let [null] = take::<1>(answer)?;
-        let length = u64::from_le_bytes(take(answer)?);
-        let beginning = bytes(answer)?.to_vec();
-        let blocks = (0..varuint(answer)?)
-            .map(|_| take(answer).map(u64::from_le_bytes))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { hash, is_null: null != 0, length, beginning, blocks })
-    }
-
-    /// The number of the first block in which two texts differ, from 0; none where they do not.
-    pub fn differing_block(&self, other: &Self) -> Option<usize> {
-        let first = |cell: &Self| {
-            cell.beginning.get(..BLOCK.min(cell.beginning.len())).unwrap_or_default().to_vec()
-        };
-        if first(self) != first(other) {
-            return Some(0);
-        }
-        let count = self.blocks.len().max(other.blocks.len());
-        (0..count)
-            .find(|&number| self.blocks.get(number) != other.blocks.get(number))
-            .map(|number| number + 1)
-    }
-}
-
-/// Where the text begins that comes with a block.
-pub(super) fn start_of(block: usize) -> usize {
-    (block * BLOCK).saturating_sub(MARGIN)
-}
-
-/// What is shown of a column's values. `pieces`: the block in which they differ, unless that is the
-/// first, and what came with it.
+/// The excerpts of a column's two values. `pieces`: the number of the block that differs, unless it is
+/// the first, and the text that was sent with it.
 pub(super) fn differing_value(
     column: &str,
     (expected, found): (&Cell, &Cell),
@@ -85,12 +33,12 @@ pub(super) fn differing_value(
             (start_of(block), ours, theirs)
         });
     let same = ours.iter().zip(theirs).take_while(|(one, other)| one == other).count();
-    // Where one has ended, that is the difference; where both were cut, there is none in what came.
+    // The end of one value is a difference too, unless both were cut there.
     let differ = ours != theirs
         || (expected.length != found.length
             && (start + same) as u64 == expected.length.min(found.length));
     let position = (differ && !expected.is_null && !found.is_null).then_some(start + same);
-    let shown = |cell: &Cell, bytes| shown(cell, Part { bytes, start }, position);
+    let shown = |cell: &Cell, bytes| shown(cell, Piece { bytes, start }, position);
     DifferingValue {
         column: column.to_owned(),
         expected: shown(expected, ours),
@@ -99,16 +47,17 @@ pub(super) fn differing_value(
     }
 }
 
-fn shown(cell: &Cell, part: Part<'_>, position: Option<usize>) -> ShownValue {
+fn shown(cell: &Cell, piece: Piece<'_>, position: Option<usize>) -> ShownValue {
     let length = usize::try_from(cell.length).unwrap_or(usize::MAX);
-    let whole = length <= SHOWN && part.start == 0;
+    let whole = length <= EXCERPT_BYTES && piece.start == 0;
     let from = if whole {
         0
     } else {
-        position.map_or(part.start, |position| position.saturating_sub(BEFORE).max(part.start))
+        position
+            .map_or(piece.start, |position| position.saturating_sub(CONTEXT_BYTES).max(piece.start))
     };
-    let rest = part.bytes.get(from.saturating_sub(part.start)..).unwrap_or_default();
-    let cut = rest.get(..SHOWN).unwrap_or(rest);
+    let rest = piece.bytes.get(from.saturating_sub(piece.start)..).unwrap_or_default();
+    let cut = rest.get(..EXCERPT_BYTES).unwrap_or(rest);
     let text = (!cell.is_null)
         .then(|| escaped(cut, from > 0, cut.len() < rest.len() || from + cut.len() < length));
     let bytes = if cell.is_null { 0 } else { cell.length };
@@ -146,6 +95,7 @@ fn escaped(bytes: &[u8], cut_before: bool, cut_behind: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::decode::{BLOCK, MARGIN};
 
     fn cell(text: &[u8]) -> Cell {
         let beginning = text[..text.len().min(BLOCK + MARGIN)].to_vec();
@@ -194,11 +144,12 @@ mod tests {
             let value = differing(&ours, &theirs);
             assert_eq!(value.first_differing_byte, Some(position as u64 + 1));
             let (ShownValue { text, from_byte, bytes, .. }, before) =
-                (value.found, position.min(BEFORE));
+                (value.found, position.min(CONTEXT_BYTES));
             let text = text.unwrap();
             assert_eq!((from_byte, bytes), ((position - before) as u64 + 1, 10_000));
             assert!(
-                text[before..].starts_with('X') && text.len() >= SHOWN.min(10_000 - position),
+                text[before..].starts_with('X')
+                    && text.len() >= EXCERPT_BYTES.min(10_000 - position),
                 "{position}: {text}"
             );
             // What is cut off differs as well.

@@ -1,63 +1,73 @@
-//! The queries: the same questions, asked of both sides. One side is what the job makes of a part
-//! of the source (the equivalent join), the other a part of the target.
+//! The SQL of a comparison: the same queries for both sides. One side is the equivalent join over a
+//! part of the source, the other a part of the target.
 //!
-//! All hashes are taken over the key as well: else values that two rows have swapped would cancel
-//! out in a sum.
+//! Every hash includes the row's key; otherwise values that two rows have swapped would cancel out in
+//! a sum. A value is hashed as its [RowBinary](https://clickhouse.com/docs/interfaces/formats/RowBinary)
+//! bytes, which distinguish NULL from a default, exist for every type, and are the text of a JSON
+//! value. Two kinds of equal values have different bytes and are normalized first: the pairs of a Map
+//! are sorted by key, at any depth, and every NaN becomes the same one.
 
 use std::collections::BTreeMap;
 
-use super::comparable::{comparable, hash_of};
-use super::key::TargetKey;
-use super::values::{BLOCK, MARGIN, start_of};
+use super::decode::{BLOCK, MARGIN, start_of};
+use super::target_key::TargetKey;
 use crate::clickhouse::{quote_identifier, quote_literal};
+use crate::formats::rowbinary::{DataType, Field};
 use crate::job::statements::{Scope, finished};
 use crate::job::{BoundColumn, BoundJob};
 
-/// The name of the key's hash in these queries.
+/// The alias of the key's hash.
 const KEY: &str = "`hash of the key`";
 
 /// A share of all keys, such as 1/100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Share {
-    /// So many …
+    /// The numerator.
     pub parts: u32,
-    /// … of so many.
+    /// The denominator.
     pub of: u32,
+}
+
+impl Share {
+    /// `1/100`
+    pub(super) fn text(self) -> String {
+        format!("{}/{}", self.parts, self.of)
+    }
 }
 
 /// How a row is removed from the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// By a row of the same version that marks it as deleted; it is inserted later, hence wins.
+    /// By a deleted row of the same version: of equal versions the one inserted last is kept.
     Tombstone,
     /// By a lightweight DELETE.
     Delete,
 }
 
-/// For a column, by its position, the block of its value that is asked for, by the hash of its row.
-pub(super) type Wanted = BTreeMap<usize, BTreeMap<u64, usize>>;
+/// The requested blocks of values: by the position of the column and the hash of the row.
+pub(super) type BlockRequests = BTreeMap<usize, BTreeMap<u64, usize>>;
 
-/// The keys whose hash leaves one of these remainders.
+/// The keys whose hash modulo `count` is one of these numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Buckets {
-    /// The divisor.
+    /// The modulus.
     pub count: u32,
     /// The remainders.
     pub numbers: Vec<u32>,
 }
 
-/// Which rows of some keys are taken.
+/// Which rows of some keys a query returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// All.
+pub(super) enum RowFilter {
+    /// All rows.
     All,
-    /// Those that mark a deletion.
+    /// Rows that are marked as deleted.
     Deleted,
-    /// Those that the job does not answer for.
-    Others,
+    /// Rows that are not owned by the job.
+    NotOwned,
 }
 
-/// Makes the queries of one comparison.
+/// The queries of one comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Queries {
     pub job: BoundJob,
@@ -66,13 +76,13 @@ pub(super) struct Queries {
 }
 
 impl Queries {
-    /// What the job makes of this part of the source.
+    /// The rows that the job makes of this part of the source.
     pub fn expected(&self, scope: &Scope) -> String {
         self.with_defaults(&finished(&self.job, scope))
     }
 
-    /// What keys the job would make of all versions of this part of the source, or of its deleted
-    /// ones only. Only the key's columns can be asked of it.
+    /// The key columns of the rows that the job would make of all versions of this part of the
+    /// source, or only of the deleted ones.
     pub fn keys_of_all_versions(&self, scope: &Scope, deleted: bool) -> String {
         let mut job = self.job.clone();
         job.collapse = false;
@@ -94,7 +104,7 @@ impl Queries {
         with_defaults(&finished(&job, scope), defaults)
     }
 
-    /// The rows of a part of the target, versions collapsed or not.
+    /// The rows of a part of the target, with versions collapsed or not.
     pub fn found(&self, partition_id: &str, range: Option<&str>, collapse: bool) -> String {
         let filled = self.job.columns.iter().map(|column| &column.name);
         let columns = filled
@@ -118,9 +128,9 @@ impl Queries {
         )
     }
 
-    /// For each bucket: its number, how many rows the job answers for and how many not, their
-    /// partitions' ids, and a sum of hashes for each column over the rows that the job answers for.
-    /// Keys are divided into `count` buckets. `FORMAT RowBinary`, [`super::sums`] reads it.
+    /// For each bucket: its number, the number of owned and of other rows, the ids of their
+    /// partitions, and a sum of hashes for each column over the owned rows. Keys are divided into
+    /// `count` buckets. Decoded by [`super::sums`].
     pub fn sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
         let owned = self.owned();
         let sums: Vec<_> = self
@@ -128,7 +138,7 @@ impl Queries {
             .columns
             .iter()
             .map(|column| {
-                let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+                let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
                 format!("sumIf(sipHash64({KEY}, {}), {owned})", hash_of(&[value]))
             })
             .collect();
@@ -143,14 +153,14 @@ impl Queries {
         )
     }
 
-    /// For each row: hash of the key, flags (1 the job answers for it, 2 deleted), version, hash of
-    /// all columns. `FORMAT RowBinary`, [`super::rows`] reads it.
-    pub fn digests(&self, rows: &str, only: &Buckets, taken: Taken) -> String {
+    /// For each row: hash of the key, flags (1 owned, 2 deleted), version, hash of all columns.
+    /// Decoded by [`super::rows`].
+    pub fn digests(&self, rows: &str, only: &Buckets, filter: RowFilter) -> String {
         let mut conditions = self.conditions(Some(only));
-        match taken {
-            Taken::All => {}
-            Taken::Deleted => conditions.push(self.key.is_deleted()),
-            Taken::Others => conditions.push(format!("NOT ({})", self.owned())),
+        match filter {
+            RowFilter::All => {}
+            RowFilter::Deleted => conditions.push(self.key.is_deleted()),
+            RowFilter::NotOwned => conditions.push(format!("NOT ({})", self.owned())),
         }
         format!(
             "WITH {} AS {KEY}\nSELECT {KEY}, toUInt8(({}) + 2 * ({})), {}, {}\nFROM (\n{rows}\n)\nWHERE {}",
@@ -163,7 +173,7 @@ impl Queries {
         )
     }
 
-    /// The keys alone, in the form of [`Queries::digests`].
+    /// Only the keys, in the form of [`Queries::digests`].
     pub fn keys(&self, rows: &str, only: &Buckets) -> String {
         let conditions = self.conditions(Some(only)).join(" AND ");
         format!(
@@ -172,16 +182,15 @@ impl Queries {
         )
     }
 
-    /// For rows of these keys: the key's hash, a hash of all columns, the key's columns as texts,
-    /// and each column, with its value for the keys of which these are `shown`. `FORMAT RowBinary`,
-    /// [`super::detail`] reads it.
+    /// For rows of these keys: the key's hash, a hash of all columns, the key columns as text, and
+    /// each column, with its text for the `shown` keys. Decoded by [`super::decode`].
     pub fn details(&self, rows: &str, keys: &[u64], shown: &[u64]) -> String {
         let texts = self.key.columns.iter().map(|(name, _)| {
             format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name))
         });
         let shown = numbers(shown);
         let cells = self.job.columns.iter().map(|column| {
-            let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+            let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
             let text = format!("if({KEY} IN ({shown}), {}, '')", text_of(&value));
             format!(
                 "tuple({}, toUInt8(isNull({value})), length({text}), substring({text}, 1, {}), \
@@ -201,13 +210,13 @@ impl Queries {
         )
     }
 
-    /// For rows of these keys: a hash of all columns, and of these columns the blocks that belong
-    /// to this hash of a row. `FORMAT RowBinary`, [`super::detail`] reads it.
-    pub fn pieces(&self, rows: &str, keys: &[u64], wanted: &Wanted) -> String {
+    /// For rows of these keys: a hash of all columns, and the requested block of each of these
+    /// columns. Decoded by [`super::decode`].
+    pub fn pieces(&self, rows: &str, keys: &[u64], requests: &BlockRequests) -> String {
         let row = self.row_hash();
         let piece = |(position, blocks): (&usize, &BTreeMap<u64, usize>)| {
             let column = self.job.columns.get(*position)?;
-            let value = comparable(quote_identifier(&column.name).as_str(), &column.type_name);
+            let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
             let (hashes, starts): (Vec<_>, Vec<_>) =
                 blocks.iter().map(|(row, block)| (*row, start_of(*block))).unzip();
             let start = format!(
@@ -217,7 +226,7 @@ impl Queries {
             );
             Some(format!("substring({}, {start} + 1, {})", text_of(&value), BLOCK + 2 * MARGIN))
         };
-        let pieces: Vec<_> = wanted.iter().filter_map(piece).collect();
+        let pieces: Vec<_> = requests.iter().filter_map(piece).collect();
         format!(
             "WITH {} AS {KEY}\nSELECT {row}, [{}]\nFROM (\n{rows}\n)\nWHERE {}",
             self.key_hash(),
@@ -228,7 +237,7 @@ impl Queries {
 
     fn row_hash(&self) -> String {
         let value = |column: &BoundColumn| {
-            comparable(quote_identifier(&column.name).as_str(), &column.type_name)
+            normalized(quote_identifier(&column.name).as_str(), &column.type_name)
         };
         hash_of(&self.job.columns.iter().map(value).collect::<Vec<_>>())
     }
@@ -237,12 +246,12 @@ impl Queries {
         format!("{KEY} IN ({}) AND NOT ({})", numbers(keys), self.key.is_deleted())
     }
 
-    /// How a row is removed.
+    /// How rows are removed from the target.
     pub fn removal(&self) -> Removal {
         if self.key.deleted.is_some() { Removal::Tombstone } else { Removal::Delete }
     }
 
-    /// Removes the rows of these keys and versions from a part of the target.
+    /// A statement that removes the rows of these keys and versions from a part of the target.
     pub fn remove(&self, partition_id: &str, range: Option<&str>, rows: &[(u64, i128)]) -> String {
         let target = self.job.target.name.quoted();
         let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
@@ -256,8 +265,7 @@ impl Queries {
                 numbers(&keys)
             );
         };
-        // The columns that tell which row it is, and to which version it belongs; the others stay
-        // at their defaults.
+        // Only the columns that identify the row and its version; the others keep their defaults.
         let columns: Vec<_> = self
             .key
             .own_columns
@@ -286,8 +294,8 @@ impl Queries {
         hash_of(&self.key.expressions)
     }
 
-    /// SQL that is true for rows that the job answers for. The line break ends a comment that the
-    /// expression may end with.
+    /// SQL that is true for rows that the job owns. The expression may end with a comment, hence the
+    /// line break.
     fn owned(&self) -> String {
         self.job
             .owned
@@ -296,7 +304,7 @@ impl Queries {
     }
 
     fn conditions(&self, only: Option<&Buckets>) -> Vec<String> {
-        // The upper half of the hash, so that a share has its part in every bucket.
+        // From the upper half of the hash, so that a share has rows in every bucket.
         let share = self
             .share
             .map(|Share { parts, of }| format!("intDiv({KEY}, 4294967296) % {of} < {parts}"));
@@ -310,13 +318,13 @@ impl Queries {
         conditions
     }
 
-    /// Rows with the columns that the table fills itself.
+    /// The rows with the columns that the job does not fill.
     fn with_defaults(&self, rows: &str) -> String {
         with_defaults(rows, self.key.filled_by_table.iter())
     }
 }
 
-/// SQL for the text of a value.
+/// SQL for the text of a value in `TabSeparatedRaw`, without the line break.
 fn text_of(value: &str) -> String {
     let row = format!("formatRow('TabSeparatedRaw', {value})");
     format!("substring({row}, 1, length({row}) - 1)")
@@ -338,11 +346,107 @@ fn with_defaults<'a>(
     }
 }
 
-/// A list of numbers. An empty one would be no SQL; no hash and no bucket is found by NULL.
+/// A list of numbers for `IN`. An empty list is a syntax error; NULL matches nothing.
 fn numbers<T: ToString>(numbers: &[T]) -> String {
     if numbers.is_empty() {
         "NULL".to_owned()
     } else {
         numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// SQL for the normalized form of `value`, SQL of this type. Values of unknown types are not
+/// normalized.
+fn normalized(value: &str, type_name: &str) -> String {
+    DataType::parse(type_name)
+        .ok()
+        .and_then(|parsed| form(value, &parsed, 0))
+        .unwrap_or_else(|| value.to_owned())
+}
+
+/// `None` if the value needs no normalization.
+fn form(value: &str, data_type: &DataType, depth: usize) -> Option<String> {
+    match data_type {
+        DataType::Float32 | DataType::Float64 => {
+            Some(format!("if(isNaN({value}), CAST('nan' AS {data_type}), {value})"))
+        }
+        DataType::Nullable(inner) if matches!(**inner, DataType::Float32 | DataType::Float64) => {
+            Some(format!("if(ifNull(isNaN({value}), 0), CAST('nan' AS {data_type}), {value})"))
+        }
+        DataType::SimpleAggregateFunction { value: inner, .. } => form(value, inner, depth),
+        DataType::Array(inner) => {
+            let element = format!("x{depth}");
+            form(&element, inner, depth + 1)
+                .map(|form| format!("arrayMap({element} -> {form}, {value})"))
+        }
+        DataType::Map(_, inner) => {
+            let (key, element) = (format!("k{depth}"), format!("x{depth}"));
+            let inner = form(&element, inner, depth + 1);
+            let mapped = inner.map_or_else(
+                || value.to_owned(),
+                |form| format!("mapApply(({key}, {element}) -> ({key}, {form}), {value})"),
+            );
+            Some(format!("mapSort({mapped})"))
+        }
+        DataType::Tuple(fields) => fields_form(value, fields, depth),
+        DataType::Nested(fields) => {
+            let element = format!("x{depth}");
+            fields_form(&element, fields, depth + 1)
+                .map(|form| format!("arrayMap({element} -> {form}, {value})"))
+        }
+        _ => None,
+    }
+}
+
+fn fields_form(value: &str, fields: &[Field], depth: usize) -> Option<String> {
+    let element = |number: usize| format!("tupleElement({value}, {})", number + 1);
+    let forms: Vec<_> = fields
+        .iter()
+        .enumerate()
+        .map(|(number, field)| form(&element(number), &field.data_type, depth))
+        .collect();
+    if forms.iter().all(Option::is_none) {
+        return None;
+    }
+    let forms =
+        forms.into_iter().enumerate().map(|(number, form)| form.unwrap_or_else(|| element(number)));
+    Some(format!("tuple({})", forms.collect::<Vec<_>>().join(", ")))
+}
+
+/// SQL for a hash of the bytes of these values.
+fn hash_of(values: &[String]) -> String {
+    format!("sipHash64(formatRow({}, {}))", quote_literal("RowBinary"), values.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_sorted_at_any_depth() {
+        for (type_name, form) in [
+            ("Map(String, UInt8)", "mapSort(v)"),
+            ("Array(Map(String, UInt8))", "arrayMap(x0 -> mapSort(x0), v)"),
+            (
+                "Map(String, Array(Map(String, UInt8)))",
+                "mapSort(mapApply((k0, x0) -> (k0, arrayMap(x1 -> mapSort(x1), x0)), v))",
+            ),
+            (
+                "Tuple(a String, b Map(String, UInt8))",
+                "tuple(tupleElement(v, 1), mapSort(tupleElement(v, 2)))",
+            ),
+        ] {
+            assert_eq!(normalized("v", type_name), form);
+        }
+        for type_name in [
+            "String",
+            "Nullable(Decimal(9, 2))",
+            "LowCardinality(String)",
+            "JSON",
+            "Array(Tuple(String, Date))",
+            "Dynamic",
+        ] {
+            assert_eq!(normalized("v", type_name), "v", "{type_name}");
+        }
     }
 }
