@@ -4,10 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::clickhouse::{Error as ServerError, TableName, TlsProblem, quote_literal};
-use crate::engine::stream::{PipelineError, RepeatsError};
-use crate::job::JobError;
-use crate::plan::PlanError;
+use crate::clickhouse::{Error as ServerError, TlsProblem};
 use crate::stop::Stop;
 
 /// What a supervisor takes for "interrupted by a signal".
@@ -98,7 +95,12 @@ impl Failure {
         }
     }
 
-    /// Whether it is one.
+    /// Whether a check before the first row refused it.
+    pub fn is_refusal(&self) -> bool {
+        self.kind == Kind::Refused
+    }
+
+    /// Whether it is an interruption.
     pub fn is_interruption(&self) -> bool {
         self.kind == Kind::Interrupted
     }
@@ -242,122 +244,5 @@ pub(crate) fn connecting(error: &ServerError, end: End) -> Failure {
             ))
         }
         _ => failure,
-    }
-}
-
-impl From<JobError> for Failure {
-    fn from(error: JobError) -> Self {
-        let kind = match &error {
-            error if error.is_configuration() => Kind::Usage,
-            JobError::Server { .. } => Kind::Stopped,
-            _ => Kind::Refused,
-        };
-        let failure = Self::of_kind(kind, &error);
-        match &error {
-            JobError::NotFound { meant: Some(meant), .. } => failure.hint(format!("did you mean {meant}?")),
-            JobError::NotFound { .. } => failure.hint("`clickhouse-backfill job list` shows the built-in jobs"),
-            JobError::Syntax { meant: Some(meant), .. } | JobError::MissingColumn { meant: Some(meant), .. } => {
-                failure.hint(format!("did you mean {meant}?"))
-            }
-            JobError::MissingColumn { table, .. } => failure.hint(format!("DESCRIBE TABLE {} shows its columns", table.quoted())),
-            JobError::MissingTable { role: "target", table } => failure
-                .hint("--target-table names another target; --clickhouse-db another database")
-                .hint(format!("the user needs INSERT ON {table}; to compare, SELECT ON {table}")),
-            JobError::MissingTable { table, .. } => failure
-                .hint("--clickhouse-db names the database in which the tables are, --source-db that of source and lookup")
-                .hint(format!("the user needs SELECT ON {table}")),
-            _ => failure,
-        }
-    }
-}
-
-impl From<PlanError> for Failure {
-    fn from(error: PlanError) -> Self {
-        let kind = match &error {
-            PlanError::Partition(_) | PlanError::PartitionedOtherwise { .. } => Kind::Usage,
-            PlanError::OtherKey { .. } => Kind::Refused,
-            PlanError::Server { .. } => Kind::Stopped,
-        };
-        let failure = Self::of_kind(kind, &error);
-        match &error {
-            PlanError::PartitionedOtherwise { table, .. } => failure.hint(format!(
-                "--partition id:ID names a partition by its id; SELECT DISTINCT partition, partition_id FROM system.parts WHERE active AND \
-                 database = {} AND table = {} lists them",
-                quote_literal(&table.database),
-                quote_literal(&table.table)
-            )),
-            _ => failure,
-        }
-    }
-}
-
-impl From<RepeatsError> for Failure {
-    fn from(error: RepeatsError) -> Self {
-        let failure = if matches!(error, RepeatsError::Server { .. }) {
-            Self::stopped(&error)
-        } else {
-            Self::refused(error.to_string())
-        };
-        let window = |table: &TableName, setting: &str, blocks: u64| {
-            format!(
-                "ALTER TABLE {} MODIFY SETTING {setting} = {blocks} makes it recognize what comes again",
-                table.quoted()
-            )
-        };
-        let failure = match &error {
-            RepeatsError::NoWindow { target, setting: Some(setting), .. }
-            | RepeatsError::View { target, setting, .. } => {
-                failure.hint(window(target, setting, 10_000))
-            }
-            RepeatsError::WindowTooSmall { target, needed, setting, .. } => {
-                failure.hint(window(target, setting, needed.saturating_mul(2)))
-            }
-            RepeatsError::NoWindow { .. } => failure,
-            RepeatsError::SwitchedOff { setting, .. } => failure.hint(format!(
-                "without {setting} under [settings.insert] of the job, blocks are recognized"
-            )),
-            RepeatsError::Again { target, .. } => {
-                return failure
-                    .hint("without --restart, `run` goes on with the version that was begun, under the same tokens")
-                    .hint(format!("TRUNCATE TABLE {} makes room for a new one", target.quoted()))
-                    .hint(
-                        "--allow-duplicates begins it all the same: once ALTER TABLE … DROP PARTITION has removed what the other inserted",
-                    );
-            }
-            RepeatsError::Server { .. } => return failure,
-        };
-        let failure = match &error {
-            RepeatsError::NoWindow { .. } => failure.hint(
-                "a ReplacingMergeTree needs none: its repeated rows collapse by its sorting key",
-            ),
-            _ => failure,
-        };
-        failure.hint("--allow-duplicates fills it all the same")
-    }
-}
-
-/// So many failed chunks are named; the log has all.
-const CHUNKS_NAMED: usize = 10;
-
-impl From<PipelineError> for Failure {
-    fn from(error: PipelineError) -> Self {
-        Self::from(&error)
-    }
-}
-
-impl From<&PipelineError> for Failure {
-    fn from(error: &PipelineError) -> Self {
-        let mut failure = Self::stopped(error);
-        if let PipelineError::Chunks { failed, .. } = error {
-            let reasons = failed
-                .iter()
-                .take(CHUNKS_NAMED)
-                .map(|chunk| format!("chunk {}: {}", chunk.chunk + 1, chunk.reason));
-            failure.causes.extend(reasons);
-            if failed.len() > CHUNKS_NAMED {
-                failure.causes.push(format!("and {} more", failed.len() - CHUNKS_NAMED));
-            }
-        }
-        failure
     }
 }

@@ -1,5 +1,5 @@
-//! Arguments, configuration, commands and exit codes: the only room that knows the terminal, the
-//! environment and the home of files.
+//! Arguments, configuration, commands and exit codes: the only room that reads the environment and
+//! the command line.
 //!
 //! `args` reads the command line, the environment and `.env`; `commands` has a file for each
 //! command; `output` is what they print.
@@ -10,8 +10,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod output;
-mod panics;
-mod signals;
+mod runtime;
 
 use std::process::ExitCode;
 
@@ -21,13 +20,12 @@ use args::{Command, LogFormat, OutputArguments};
 use commands::{ctl, documents, history, job, plan, repair, report, run, status, verify};
 use failure::Failure;
 
-/// Runs the program and says what it exits with: 0 done, 1 stopped by a failure, 2 usage or
-/// configuration, 3 refused by a check before the first row, 4 verification found differences, 130
-/// interrupted.
+/// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
+/// blocked by a check before the first row, 4 differences found by `verify`, 130 interrupted.
 pub fn main() -> ExitCode {
-    panics::install();
-    // A fault of the program, or of a library when the process has no files left to open, stops it
-    // like any failure; the hook has said it.
+    runtime::install_panic_hook();
+    // A panic of the program or of a library, for example when no file descriptors are left, ends it
+    // like any failure. The hook has reported it.
     match std::panic::catch_unwind(run_command) {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => {

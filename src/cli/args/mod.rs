@@ -15,7 +15,7 @@ pub(crate) use command::{Command, parse};
 pub(crate) use dotenv::{bad_line, line_of_variable, load};
 pub(crate) use load::{
     CompressionChoice, FaultArguments, FormatChoice, LedgerPlaceArguments, Order,
-    PartitionsArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
+    ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use observe::{HookArguments, LogFormat, OutputArguments};
 pub(crate) use server::ServerArguments;

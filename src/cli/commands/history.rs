@@ -5,12 +5,11 @@ use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
-use super::load_failure::failure;
-use crate::cli::args::connect;
-use crate::cli::args::{CompressionChoice, HistoryArguments};
-use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::comparison;
-use crate::cli::output::print;
+use super::advice::load_failure;
+use super::session::greet;
+use crate::cli::args::{CompressionChoice, HistoryArguments, connect};
+use crate::cli::failure::Failure;
+use crate::cli::output::{comparison, print};
 use crate::clickhouse::{Servers, TableName};
 use crate::job::load;
 use crate::load::new_id;
@@ -29,15 +28,12 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
         .as_deref()
         .map(|job| filling(job, arguments.target_table.as_deref(), &servers))
         .transpose()?;
-    servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
-    if !servers.are_one() {
-        servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?;
-    }
+    greet(&servers).await?;
     let ledger = arguments.ledger.open(&servers.target);
     let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
     let mut histories = gather(&ledger, &servers.source, &options)
         .await
-        .map_err(|error| failure(error.into(), "nothing was changed; try again"))?;
+        .map_err(|error| load_failure(error.into(), "nothing was changed; try again"))?;
     if let (None, Some(target)) = (&arguments.job, &arguments.target_table) {
         let target = TableName::parse(target, servers.target.endpoint().database()).to_string();
         histories.retain(|history| history.target == target);

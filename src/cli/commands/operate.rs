@@ -1,21 +1,21 @@
-//! What goes on beside a run: the server is watched, limits are kept, and `ctl` is listened to.
+//! What runs beside a load: watching the server, keeping limits, and listening for `ctl`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::session::Opened;
-use crate::cli::args::{RunArguments, ThrottleArguments};
+use super::context::RunContext;
+use super::session::BoundSession;
+use crate::cli::args::ThrottleArguments;
 use crate::cli::failure::Failure;
 use crate::control::monitor::Watched;
 use crate::control::socket::{ControlSocket, default_path, listen};
-use crate::control::{Control, MaxParts, Subject, ThrottleQuery, Watch, Wishes, local_zone, watch};
+use crate::control::{Control, MaxParts, Subject, ThrottleQuery, Watch, local_zone, watch};
 use crate::engine::stream::{Counters, Throttle};
 use crate::plan::Partition;
-use crate::progress::Terminal;
 use crate::stop::Stop;
 use crate::units::{counted, duration, row_rate};
 
-/// Lasts as long as the run.
+/// What runs beside a load; it ends when this is dropped.
 pub(crate) struct Operation {
     /// The handle of the run.
     pub control: Arc<Control>,
@@ -25,21 +25,20 @@ pub(crate) struct Operation {
     _socket: Option<ControlSocket>,
 }
 
-/// Begins to watch and to listen. When this returns, it is decided whether the run has to wait.
+/// Starts to watch the server and to listen for `ctl`. When this returns, it is decided whether the
+/// run has to wait.
 pub(crate) async fn operate(
-    arguments: &RunArguments,
+    context: &RunContext<'_>,
     partition: &Partition,
-    opened: &Opened,
-    terminal: &Terminal,
+    session: &BoundSession,
     counters: Arc<Counters>,
     stop: Stop,
-    wishes: Arc<Wishes>,
 ) -> Result<Operation, Failure> {
-    let ThrottleArguments { throttle_query, control_socket, .. } = &arguments.throttle;
+    let arguments = context.arguments;
     if let Some(text) = limits(&arguments.throttle)? {
-        terminal.say(&format!("throttling: {text}"));
+        context.terminal.say(&format!("throttling: {text}"));
     }
-    let (job, target) = (&opened.job, &opened.servers.target);
+    let (job, target) = (&session.job, &session.servers.target);
     let subject = Subject {
         job: job.name.clone(),
         source: job.source.name.to_string(),
@@ -47,14 +46,19 @@ pub(crate) async fn operate(
         partition: partition.to_string(),
         dry_run: arguments.dry_run,
     };
-    let throttle = opened.resources.throttle(job.target.is_replacing());
-    let control = Control::new(subject, counters, stop, throttle.clone(), wishes);
-    let socket = socket(control_socket.as_deref(), arguments.output.log_file.as_deref(), &control)?;
-    let table = job.target.name.clone();
-    // Tables that are cut alike have partitions of the same ids.
-    let filled =
-        (job.source.partition_key == job.target.partition_key).then(|| partition.id().to_owned());
-    let watched = Watched { table, engine: job.target.engine.clone(), partition_id: filled };
+    let throttle = session.resources.throttle(job.target.is_replacing());
+    let overrides = context.overrides.clone();
+    let control = Control::new(subject, counters, stop, throttle.clone(), overrides);
+    let ThrottleArguments { throttle_query, control_socket, .. } = &arguments.throttle;
+    let log_file = arguments.output.log_file.as_deref();
+    let socket = socket(control_socket.as_deref(), log_file, &control)?;
+    // Tables with the same partition key have partitions of the same ids.
+    let has_same_partitions = job.source.partition_key == job.target.partition_key;
+    let watched = Watched {
+        table: job.target.name.clone(),
+        engine: job.target.engine.clone(),
+        partition_id: has_same_partitions.then(|| partition.id().to_owned()),
+    };
     let query = throttle_query.as_ref().map(|sql| ThrottleQuery::new(target.clone(), sql));
     let watch = watch(control.clone(), target.clone(), watched, query).await.map_err(|error| {
         Failure::refused_because("the throttle query fails, tried before the first row", &error)
@@ -62,7 +66,7 @@ pub(crate) async fn operate(
     Ok(Operation { control, throttle, _watch: watch, _socket: socket })
 }
 
-/// The socket; one that nobody asked for may be missing.
+/// The control socket. Without `--control-socket` a failure to create it is only logged.
 fn socket(
     asked: Option<&Path>,
     log_file: Option<&Path>,
@@ -88,7 +92,7 @@ fn socket(
     }
 }
 
-/// Where sockets lie that were not asked for; new ones in the first of these.
+/// The folders of control sockets without `--control-socket`; new sockets are created in the first.
 pub(crate) fn folders(log_file: Option<&Path>) -> Vec<PathBuf> {
     let beside = log_file.map(|file| match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -99,7 +103,7 @@ pub(crate) fn folders(log_file: Option<&Path>) -> Vec<PathBuf> {
     beside.into_iter().chain(of_user).chain([PathBuf::from(".")]).collect()
 }
 
-/// The limits that were asked for, in words; a window with the zone that it is of.
+/// The limits as text.
 fn limits(arguments: &ThrottleArguments) -> Result<Option<String>, Failure> {
     let mut texts = Vec::new();
     if let Some(rows) = arguments.max_rows_per_second {

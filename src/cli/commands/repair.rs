@@ -1,22 +1,24 @@
-//! `clickhouse-backfill repair`: filling the chunks again that hold rows which differ, and removing
-//! rows that should not be there.
+//! `clickhouse-backfill repair`: fills the chunks again that hold differing rows, and removes rows
+//! that the job does not make.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::config;
-use super::interruptible::interruptible;
-use super::plan::forbidden_to;
-use super::recorded::{began, plan_of, recorded};
-use super::session::{Session, open_patiently};
-use super::verify::{DIFFERENT, KEEPING, failure, finished, keep, options, showing, state_file};
+use super::advice::blocked;
+use super::comparing::{
+    DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
+    report_unless_stopped, state_file, verify_failure, with_progress,
+};
+use super::options::{patience, write_options};
+use super::session::{Session, SessionArguments};
 use crate::cli::args::RepairArguments;
 use crate::cli::failure::{Failure, INTERRUPTED};
-use crate::cli::output::print;
-use crate::cli::output::{comparison, logging, summary_file};
+use crate::cli::output::{comparison, logging, print, summary_file};
+use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
 use crate::load::new_id;
@@ -25,166 +27,197 @@ use crate::progress::{Shown, Terminal, count, counted, show};
 use crate::stop::Stop;
 use crate::verify::{Removal, Report, Verifier, VerifyOptions, VerifyProgress};
 
-/// What was found, done and found again. Its field names are a contract with scripts.
+/// The result of a repair. Field names are a contract.
 #[derive(Debug, Serialize)]
 struct Repair {
-    /// What was found.
+    /// The comparison before the repair.
     before: Report,
     /// The chunks that were filled again, from 1.
     filled_chunks: Vec<usize>,
-    /// Rows that should not be there.
+    /// Rows that the job does not make.
     surplus_rows: u64,
-    /// How many of them were removed.
+    /// Removed rows.
     removed_rows: u64,
-    /// The groups of keys that differed, compared again; none where nothing was done.
+    /// The comparison of the groups that differed, after the repair; `null` if nothing was done.
     after: Option<Report>,
 }
 
-/// Runs the command to its end.
+/// Runs the command.
 pub(crate) fn repair(
     arguments: &RepairArguments,
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
     logging::start(&arguments.output, terminal)?;
-    interruptible(terminal, KEEPING, |stop| mend(arguments, terminal, stop))
+    run_until_signalled(terminal, KEEPING, |stop| repair_partition(arguments, terminal, stop))
 }
 
-async fn mend(
+/// A partition that is being repaired.
+struct Repairing<'a> {
+    arguments: &'a RepairArguments,
+    terminal: &'a Terminal,
+    stop: Stop,
+    session: Session,
+    pipeline: PipelineOptions,
+    load: Option<RecordedLoad>,
+    progress: Arc<VerifyProgress>,
+}
+
+async fn repair_partition(
     arguments: &RepairArguments,
     terminal: &Terminal,
     stop: Stop,
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     summary_file::check(summary)?;
-    let run_id = new_id();
-    let patience = config::patience(&arguments.throughput, &arguments.faults, &stop);
-    let opened = open_patiently(
-        &arguments.server,
-        &arguments.what,
-        &arguments.throughput,
-        &run_id,
-        &patience,
-    )
-    .await?;
-    let filling =
-        config::filling(&arguments.throughput, &arguments.faults, &opened.job, &opened.resources)?;
-    let filling =
-        PipelineOptions { token_prefix: format!("clickhouse-backfill-{run_id}"), ..filling };
-    let partition = &arguments.which.partition;
-    let load = recorded(&arguments.compare, &opened.servers, &opened.job, partition).await;
-    let (plan, run_id) =
-        plan_of(load.as_ref(), &opened.servers, &opened.job, partition, opened.plan_options())
-            .await?;
-    let session = opened.with_plan(plan);
-    let Session { servers, job, plan, .. } = &session;
-    if !job.target.is_replacing() {
-        let message = format!(
-            "the target table {} has the engine {}, in which rows that are inserted again do not replace others",
-            job.target.name, job.target.engine
-        );
-        return Err(
-            Failure::refused(message).hint("drop what is wrong by hand, and run the job again")
-        );
-    }
-    // What forbids writing is said before anything is compared, which may take long.
-    let overruled = &arguments.preflight.skip_checks;
-    look_around(&session, &filling, 0.0, overruled).await?;
-    let state = state_file(&arguments.compare, "repair", job, plan);
-    let progress = Arc::new(VerifyProgress::default());
-    let options = VerifyOptions {
-        find_all: true,
-        chunks_of_plan: true,
-        load_began: began(load.as_ref()),
-        run_id,
-        ..options(&arguments.compare, arguments.throughput.max_retries, state.clone())
-    };
-    let mut verifier =
-        Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop.clone())
-            .await
-            .map_err(failure)?;
-    let Some(before) =
-        finished(showing(terminal, &progress, verifier.run()).await, terminal, &state)?
-    else {
+    let (repairing, run_id) = Repairing::open(arguments, terminal, stop).await?;
+    // Checks that block the repair are reported before the comparison, which may take long.
+    repairing.run_preflight(0.0).await?;
+    let (mut verifier, state) = repairing.verifier(run_id).await?;
+    let ran = with_progress(terminal, &repairing.progress, verifier.run()).await;
+    let Some(before) = report_unless_stopped(ran, terminal, &state)? else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
     if !arguments.json {
         terminal.suspended(|| print(&comparison::text(&before)))?;
     }
     let chunks = verifier.chunks_to_fill();
-    let surplus_rows: u64 = verifier.surplus().values().sum();
-    if !chunks.is_empty() {
-        let share = chunks.len() as f64 / plan.chunks.len().max(1) as f64;
-        for remark in look_around(&session, &filling, share, overruled).await? {
-            terminal.say(&format!("note: {remark}"));
-        }
-        terminal.say(&format!(
-            "filling {} of {} again",
-            count(chunks.len() as u64),
-            counted(plan.chunks.len() as u64, "chunk")
-        ));
-        if Box::pin(fill(filling, terminal, &session, &chunks, stop)).await? == Outcome::Stopped {
-            terminal.insist(
-                "interrupted; what was filled stays\nhint: run the same command again to go on",
-            );
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
-    }
-    let removed_rows = if arguments.remove { removed(&verifier, job).await? } else { 0 };
-    terminal.say(&surplus(&verifier, removed_rows));
-    let done = !chunks.is_empty() || removed_rows > 0;
-    let after = if done {
-        Some(showing(terminal, &progress, verifier.run_again()).await.map_err(failure)?)
-    } else {
-        None
-    };
-    keep(load.as_ref(), &before, None).await;
-    if let Some(after) = &after {
-        keep(load.as_ref(), after, Some("after a repair, the groups of keys that differed")).await;
-    }
-    let equal = after.as_ref().unwrap_or(&before).equal;
-    if !arguments.json
-        && let Some(after) = &after
-    {
-        let text = format!(
-            "\nafter the repair, in the groups of keys that differed\n{}",
-            comparison::text(after)
+    if !chunks.is_empty() && repairing.fill(&chunks).await? == Outcome::Stopped {
+        terminal.insist(
+            "interrupted; what was filled stays\nhint: run the same command again to go on",
         );
-        terminal.suspended(|| print(&text))?;
+        return Ok(ExitCode::from(INTERRUPTED));
     }
+    let surplus_rows: u64 = verifier.surplus().values().sum();
+    let removed_rows =
+        if arguments.remove { removed(&verifier, &repairing.session.job).await? } else { 0 };
+    terminal.say(&surplus(&verifier, removed_rows));
+    let after = if chunks.is_empty() && removed_rows == 0 {
+        None
+    } else {
+        let ran = with_progress(terminal, &repairing.progress, verifier.run_again()).await;
+        Some(ran.map_err(verify_failure)?)
+    };
     let filled_chunks = chunks.into_iter().map(|chunk| chunk + 1).collect();
     let repair = Repair { before, filled_chunks, surplus_rows, removed_rows, after };
-    summary_file::write_any(summary, &repair)?;
-    if arguments.json {
-        terminal.suspended(|| print(&comparison::json(&repair)))?;
-    }
+    repairing.report(&repair).await?;
+    let equal = repair.after.as_ref().unwrap_or(&repair.before).equal;
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
-/// Makes the checks of a run for this share of the chunks; gives what they warn of.
-async fn look_around(
-    session: &Session,
-    pipeline: &PipelineOptions,
-    share: f64,
-    overruled: &[String],
-) -> Result<Vec<String>, Failure> {
-    let Session { servers, server_version, source_version, job, plan } = session;
-    let preflight = Preflight {
-        servers,
-        server_version,
-        source_version,
-        job,
-        plan,
-        pipeline,
-        share,
-        overruled,
-    };
-    preflight
-        .pass()
-        .await
-        .map_err(|checks| forbidden_to("repair", &checks.iter().collect::<Vec<_>>()))
+impl<'a> Repairing<'a> {
+    /// Connects, binds and plans; also gives the run id of the load whose chunks the plan has.
+    async fn open(
+        arguments: &'a RepairArguments,
+        terminal: &'a Terminal,
+        stop: Stop,
+    ) -> Result<(Self, Option<String>), Failure> {
+        let RepairArguments { server, what, throughput, faults, .. } = arguments;
+        let id = new_id();
+        let bound = SessionArguments { server, what, throughput }
+            .open_with_retries(&id, &patience(throughput, faults, &stop))
+            .await?;
+        let options = write_options(throughput, faults, &bound.job, &bound.resources)?;
+        let token_prefix = format!("clickhouse-backfill-{id}");
+        let pipeline = PipelineOptions { token_prefix, ..options };
+        let partition = &arguments.which.partition;
+        let load = recorded_load(&arguments.compare, &bound.servers, &bound.job, partition).await;
+        let (plan, run_id) = plan_with_chunks_of(
+            load.as_ref(),
+            &bound.servers,
+            &bound.job,
+            partition,
+            bound.plan_options(),
+        )
+        .await?;
+        let target = &bound.job.target;
+        if !target.is_replacing() {
+            let message = format!(
+                "the target table {} has the engine {}, in which rows that are inserted again do not replace others",
+                target.name, target.engine
+            );
+            return Err(
+                Failure::refused(message).hint("drop what is wrong by hand, and run the job again")
+            );
+        }
+        let (session, progress) = (bound.with_plan(plan), Arc::default());
+        Ok((Self { arguments, terminal, stop, session, pipeline, load, progress }, run_id))
+    }
+
+    /// The comparison, and the file that keeps its state.
+    async fn verifier(&self, run_id: Option<String>) -> Result<(Verifier, PathBuf), Failure> {
+        let Self { arguments, session, stop, .. } = self;
+        let Session { servers, job, plan, .. } = session;
+        let state = state_file(&arguments.compare, "repair", job, plan);
+        let max_retries = arguments.throughput.max_retries;
+        let options = VerifyOptions {
+            find_all: true,
+            chunks_of_plan: true,
+            load_began: self.load.as_ref().and_then(RecordedLoad::began),
+            run_id,
+            ..compare_options(&arguments.compare, max_retries, state.clone())
+        };
+        let (progress, stop) = (self.progress.clone(), stop.clone());
+        let verifier = Verifier::new(servers.clone(), job, plan, options, progress, stop)
+            .await
+            .map_err(verify_failure)?;
+        Ok((verifier, state))
+    }
+
+    /// Runs the checks of a run for this share of the chunks. Returns their warnings.
+    async fn run_preflight(&self, share: f64) -> Result<Vec<String>, Failure> {
+        let Session { servers, server_version, source_version, job, plan } = &self.session;
+        let preflight = Preflight {
+            servers,
+            server_version,
+            source_version,
+            job,
+            plan,
+            pipeline: &self.pipeline,
+            share,
+            overruled: &self.arguments.preflight.skip_checks,
+        };
+        let passed = preflight.pass().await;
+        passed.map_err(|checks| blocked("repair", &checks.iter().collect::<Vec<_>>()))
+    }
+
+    /// Fills these chunks again.
+    async fn fill(&self, chunks: &[usize]) -> Result<Outcome, Failure> {
+        let Self { terminal, session, pipeline, stop, .. } = self;
+        let all = session.plan.chunks.len();
+        let share = chunks.len() as f64 / all.max(1) as f64;
+        for remark in self.run_preflight(share).await? {
+            terminal.say(&format!("note: {remark}"));
+        }
+        let (number, all) = (chunks.len() as u64, counted(all as u64, "chunk"));
+        terminal.say(&format!("filling {} of {all} again", count(number)));
+        Box::pin(fill(pipeline.clone(), terminal, session, chunks, stop.clone())).await
+    }
+
+    /// Records, writes and prints the result.
+    async fn report(&self, repair: &Repair) -> Result<(), Failure> {
+        let Self { arguments, terminal, load, .. } = self;
+        let Repair { before, after, .. } = repair;
+        if let Some(load) = load {
+            load.record_result(before, None).await;
+            if let Some(after) = after {
+                let part = "after a repair, the groups of keys that differed";
+                load.record_result(after, Some(part)).await;
+            }
+        }
+        summary_file::write_any(arguments.output.summary_json.as_deref(), repair)?;
+        let text = match after {
+            _ if arguments.json => comparison::json(repair),
+            Some(after) => format!(
+                "\nafter the repair, in the groups of keys that differed\n{}",
+                comparison::text(after)
+            ),
+            None => return Ok(()),
+        };
+        terminal.suspended(|| print(&text))
+    }
 }
 
-/// Removes what should not be there; gives how many rows that were.
+/// Removes surplus rows. Returns their number.
 async fn removed(verifier: &Verifier, job: &BoundJob) -> Result<u64, Failure> {
     let right = match verifier.removal() {
         Removal::Tombstone => "INSERT",
@@ -199,7 +232,7 @@ async fn removed(verifier: &Verifier, job: &BoundJob) -> Result<u64, Failure> {
     verifier.remove_surplus().await.map_err(|error| Failure::stopped(&error).hint(hint()))
 }
 
-/// Fills these chunks through the pipeline, as a run does.
+/// Fills chunks through the pipeline, as a run does.
 async fn fill(
     options: PipelineOptions,
     terminal: &Terminal,
@@ -248,7 +281,7 @@ async fn fill(
     Ok(ran.outcome)
 }
 
-/// What is to be said of rows that should not be there; empty where there are none.
+/// The surplus rows as text; empty if there are none.
 fn surplus(verifier: &Verifier, removed: u64) -> String {
     let mut text = String::new();
     for (kind, rows) in verifier.surplus() {

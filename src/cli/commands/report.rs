@@ -6,14 +6,11 @@ use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
-use super::load_failure;
+use super::advice::load_failure;
 use super::status::key;
-use crate::cli::args::connect;
-use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat};
+use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat, connect};
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::comparison;
-use crate::cli::output::print;
-use crate::cli::output::summary_file;
+use crate::cli::output::{comparison, print, summary_file};
 use crate::job::load;
 use crate::ledger::LedgerLocation;
 use crate::load::new_id;
@@ -70,7 +67,7 @@ fn by_name(path: Option<&Path>) -> Result<ReportFormat, Failure> {
 
 fn failure(error: GatherError) -> Failure {
     match error {
-        GatherError::Ledger(error) => load_failure::failure(error.into(), "nothing was changed; try again"),
+        GatherError::Ledger(error) => load_failure(error.into(), "nothing was changed; try again"),
         error @ GatherError::Unknown { .. } => Failure::usage(error.to_string())
             .hint("`clickhouse-backfill history` lists what it knows; --job, --target-table, --ledger and --ledger-db say where to look"),
         error @ GatherError::UnknownRun { .. } => Failure::usage(error.to_string()),

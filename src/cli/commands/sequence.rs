@@ -1,14 +1,15 @@
-//! `clickhouse-backfill run --partitions A..B`: filling several partitions, one after another.
+//! `clickhouse-backfill run --partitions A..B`: fills several partitions, one after another.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::config;
-use super::run::{Filled, fill};
-use super::session::{Opened, open_patiently};
-use super::telling::Telling;
+use super::context::RunContext;
+use super::options;
+use super::partition_run::{Filled, PartitionRun};
+use super::session::BoundSession;
 use crate::cli::args::{Order, RunArguments};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::summary_file;
@@ -17,29 +18,28 @@ use crate::ledger::{Ledger, LoadStatus};
 use crate::load::{load_key, new_id};
 use crate::plan::{Months, Partition, partitions};
 use crate::progress::{Status, Summary, counted, duration};
-use crate::stop::Stop;
 
-/// What became of all partitions. Its field names are a contract with scripts.
+/// The summary of all partitions. Field names are a contract.
 #[derive(Debug, Serialize)]
 struct SequenceSummary {
-    /// `completed` where nothing is left.
+    /// `completed` if nothing is left.
     status: Status,
-    /// In the order in which they are filled.
+    /// In the order of filling.
     partitions: Vec<PartitionSummary>,
     /// Rows inserted, over all partitions.
     inserted_rows: u64,
-    /// How long all of it took.
+    /// The time of the whole sequence.
     seconds: f64,
 }
 
-/// What became of one of them.
+/// The summary of one partition.
 #[derive(Debug, Serialize)]
 struct PartitionSummary {
     partition: String,
     outcome: Outcome,
-    /// Why it failed.
+    /// The failure, if it failed.
     error: Option<String>,
-    /// The figures of its run, where it came so far.
+    /// The summary of its run, if the run came so far.
     summary: Option<Summary>,
 }
 
@@ -55,147 +55,118 @@ enum Outcome {
     NotBegun,
 }
 
-/// Fills the months that the source has, one after another. Stops at the first that fails, unless
-/// told to go on.
+/// Fills the months that the source has, one after another. Stops at the first failure, unless
+/// `--keep-going` is set.
 pub(crate) async fn fill_sequence(
-    telling: &Telling<'_>,
+    context: &RunContext<'_>,
     months: &Months,
-    stop: Stop,
 ) -> Result<ExitCode, Failure> {
-    let Telling { arguments, terminal, .. } = telling;
-    let began = Instant::now();
-    let patience = config::patience(&arguments.throughput, &arguments.faults, &stop);
-    let opened = open_patiently(
-        &arguments.server,
-        &arguments.what,
-        &arguments.throughput,
-        &new_id(),
-        &patience,
-    )
-    .await?;
-    let mut found = present(&opened, months).await?;
+    let RunContext { arguments, terminal, .. } = context;
+    let patience = options::patience(&arguments.throughput, &arguments.faults, &context.stop);
+    let session = context.session().open_with_retries(&new_id(), &patience).await?;
+    let mut found = present(&session, months).await?;
     if arguments.which.order == Order::Newest {
         found.reverse();
     }
-    let source = &opened.job.source.name;
-    terminal.say(&introduction(source, months, &found));
-    let entry = |id: &String| PartitionSummary {
-        partition: id.clone(),
-        outcome: Outcome::NotBegun,
-        error: None,
-        summary: None,
+    terminal.say(&introduction(&session.job.source.name, months, &found));
+    let mut sequence = Sequence {
+        context,
+        session: &session,
+        began: Instant::now(),
+        summary: SequenceSummary::new(&found),
+        failure: None,
     };
-    let mut all = SequenceSummary {
-        status: Status::Completed,
-        partitions: found.iter().map(entry).collect(),
-        inserted_rows: 0,
-        seconds: 0.0,
-    };
-    let (mut failure, wishes) = (None, arguments.throttle.wishes());
-    for number in 0..found.len() {
-        let Some(entry) = all.partitions.get_mut(number) else { break };
-        terminal.say(&format!(
-            "\npartition {}, {} of {}",
-            entry.partition,
-            number + 1,
-            found.len()
-        ));
-        if arguments.dry_run
-            && !arguments.ledger.restart
-            && was_completed(arguments, &opened, &entry.partition).await
-        {
-            terminal.say("it was completed before: it is left out of the dry run");
-            entry.outcome = Outcome::CompletedBefore;
-            continue;
-        }
-        let partition = Partition::Month(entry.partition.clone());
-        let mut course = telling.course(&partition);
-        let filled = Box::pin(fill(
-            arguments,
-            &partition,
-            terminal,
-            Instant::now(),
-            stop.part(),
-            &mut course,
-            wishes.clone(),
-        ))
-        .await;
-        let filled = Filled::unless_stopped(filled, terminal);
-        entry.summary = course.end(filled.as_ref().err()).await;
-        entry.outcome = match &filled {
-            Ok(filled) => Outcome::from(*filled),
-            Err(error) => {
-                entry.error = Some(error.one_line());
-                Outcome::Failed
-            }
-        };
-        let (outcome, named) = (entry.outcome, entry.partition.clone());
-        all.note(began.elapsed(), outcome);
-        summary_file::write_any(arguments.output.summary_json.as_deref(), &all)?;
-        if let Err(error) = filled {
-            let goes_on = arguments.which.keep_going && !stop.is_requested();
-            if goes_on {
-                terminal.insist(&format!(
-                    "partition {named} failed, going on with the next\n{}",
-                    error.text()
-                ));
-            }
-            failure.get_or_insert(error);
-            if !goes_on {
-                break;
-            }
-        }
-        // Who asked this partition to stop meant all of them.
-        if outcome == Outcome::Interrupted || stop.is_requested() {
+    for (number, id) in found.iter().enumerate() {
+        terminal.say(&format!("\npartition {id}, {} of {}", number + 1, found.len()));
+        if sequence.fill(number, id).await?.is_break() {
             break;
         }
     }
-    if stop.is_requested() && all.status == Status::Completed && all.is_left() {
-        all.status = Status::Interrupted;
-    }
-    all.seconds = began.elapsed().as_secs_f64();
-    telling.set_last_line(serde_json::to_string(&all).unwrap_or_default());
-    summary_file::write_any(arguments.output.summary_json.as_deref(), &all)?;
-    terminal.say(&all.text(&opened, arguments.dry_run));
-    ended(&all, failure)
+    sequence.end()
 }
 
-/// How the program ends.
-fn ended(all: &SequenceSummary, failure: Option<Failure>) -> Result<ExitCode, Failure> {
-    let failed: Vec<_> =
-        all.partitions.iter().filter(|entry| entry.outcome == Outcome::Failed).collect();
-    let again = "run the same command again; it skips the partitions that are completed";
-    match failure {
-        Some(failure) if failed.len() == 1 => Err(failure
-            .of_partition(&failed.iter().map(|entry| entry.partition.as_str()).collect::<String>())
-            .hint(again)),
-        Some(failure) => {
-            let names: Vec<_> = failed.iter().map(|entry| entry.partition.as_str()).collect();
-            let message = format!(
-                "{} of {} partitions failed: {}",
-                failed.len(),
-                all.partitions.len(),
-                names.join(", ")
-            );
-            Err(failure.instead(message).hint(again))
+/// A sequence of partitions that is being filled.
+struct Sequence<'a> {
+    context: &'a RunContext<'a>,
+    session: &'a BoundSession,
+    began: Instant,
+    summary: SequenceSummary,
+    /// The first failure.
+    failure: Option<Failure>,
+}
+
+impl Sequence<'_> {
+    /// Fills one partition. Breaks if the next ones are not to be filled.
+    async fn fill(&mut self, number: usize, id: &str) -> Result<ControlFlow<()>, Failure> {
+        let RunContext { arguments, terminal, stop, .. } = self.context;
+        let skips_completed = arguments.dry_run && !arguments.ledger.restart;
+        if skips_completed && was_completed(arguments, self.session, id).await {
+            terminal.say("it was completed before: it is left out of the dry run");
+            self.summary.set(number, Outcome::CompletedBefore, None, None);
+            return Ok(ControlFlow::Continue(()));
         }
-        None if all.status == Status::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
-        None => Ok(ExitCode::SUCCESS),
+        let partition = Partition::Month(id.to_owned());
+        let mut run = PartitionRun::new(self.context, &partition, stop.part(), Instant::now());
+        let filled = run.fill().await;
+        let summary = run.end(filled.as_ref().err()).await;
+        let outcome = filled.as_ref().map_or(Outcome::Failed, |filled| Outcome::from(*filled));
+        let error = filled.as_ref().err().map(Failure::one_line);
+        self.summary.set(number, outcome, error, summary);
+        self.write()?;
+        if let Err(failure) = filled {
+            let goes_on = arguments.which.keep_going && !stop.is_requested();
+            if goes_on {
+                terminal.insist(&format!(
+                    "partition {id} failed, going on with the next\n{}",
+                    failure.text()
+                ));
+            }
+            self.failure.get_or_insert(failure);
+            if !goes_on {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        // A stop request is for all partitions.
+        if outcome == Outcome::Interrupted || stop.is_requested() {
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Writes the summary for programs.
+    fn write(&mut self) -> Result<(), Failure> {
+        self.summary.seconds = self.began.elapsed().as_secs_f64();
+        let path = self.context.arguments.output.summary_json.as_deref();
+        summary_file::write_any(path, &self.summary)
+    }
+
+    /// Reports the summary, and how the process ends.
+    fn end(mut self) -> Result<ExitCode, Failure> {
+        let RunContext { arguments, terminal, notifier, stop, .. } = self.context;
+        let summary = &mut self.summary;
+        if stop.is_requested() && summary.status == Status::Completed && summary.is_left() {
+            summary.status = Status::Interrupted;
+        }
+        summary.seconds = self.began.elapsed().as_secs_f64();
+        notifier.set_last_line(serde_json::to_string(&self.summary).unwrap_or_default());
+        self.write()?;
+        terminal.say(&self.summary.text(self.session, arguments.dry_run));
+        self.summary.exit(self.failure)
     }
 }
 
-/// The months of which the source has rows, in order.
-async fn present(opened: &Opened, months: &Months) -> Result<Vec<String>, Failure> {
-    let stored = partitions(&opened.servers.source, &opened.job.source.name)
+/// The months of which the source has rows, in ascending order.
+async fn present(session: &BoundSession, months: &Months) -> Result<Vec<String>, Failure> {
+    let stored = partitions(&session.servers.source, &session.job.source.name)
         .await
         .map_err(|error| Failure::stopped(&error))?;
-    let key = &opened.job.source.partition_key;
+    let key = &session.job.source.partition_key;
     if !stored.is_empty()
         && stored.iter().all(|partition| partition.id.parse::<Partition>().is_err())
     {
         let message = format!(
             "the source table {} is partitioned by {key}, not by month",
-            opened.job.source.name
+            session.job.source.name
         );
         return Err(Failure::refused(message).hint(
             "--partition id:ID names a partition of such a table, as system.parts shows it",
@@ -220,14 +191,14 @@ fn introduction(source: &TableName, months: &Months, found: &[String]) -> String
     }
 }
 
-/// Whether the ledger says so; where it cannot be asked, a dry run does more than it must.
-async fn was_completed(arguments: &RunArguments, opened: &Opened, id: &str) -> bool {
-    let target = &opened.servers.target;
+/// Whether the ledger has the partition as completed; `false` if it cannot be read.
+async fn was_completed(arguments: &RunArguments, session: &BoundSession, id: &str) -> bool {
+    let target = &session.servers.target;
     let Ok(recording) = arguments.ledger.recording(target.endpoint().database(), Duration::ZERO)
     else {
         return false;
     };
-    let key = load_key(&opened.job, id);
+    let key = load_key(&session.job, id);
     match Ledger::new(&recording.location, target, &recording.database).current_load(&key).await {
         Ok(load) => load.is_some_and(|load| load.status == LoadStatus::Completed),
         Err(error) => {
@@ -250,20 +221,69 @@ impl From<Filled> for Outcome {
 }
 
 impl SequenceSummary {
-    fn note(&mut self, took: Duration, outcome: Outcome) {
-        self.seconds = took.as_secs_f64();
-        self.inserted_rows = self
-            .partitions
-            .iter()
-            .filter_map(|entry| entry.summary.as_ref())
-            .map(|summary| summary.inserted_rows)
-            .sum();
+    fn new(partitions: &[String]) -> Self {
+        let entry = |id: &String| PartitionSummary {
+            partition: id.clone(),
+            outcome: Outcome::NotBegun,
+            error: None,
+            summary: None,
+        };
+        Self {
+            status: Status::Completed,
+            partitions: partitions.iter().map(entry).collect(),
+            inserted_rows: 0,
+            seconds: 0.0,
+        }
+    }
+
+    fn set(
+        &mut self,
+        number: usize,
+        outcome: Outcome,
+        error: Option<String>,
+        summary: Option<Summary>,
+    ) {
         match outcome {
             Outcome::Failed => self.status = Status::Failed,
             Outcome::Interrupted if self.status == Status::Completed => {
                 self.status = Status::Interrupted;
             }
             _ => {}
+        }
+        self.inserted_rows += summary.as_ref().map_or(0, |summary| summary.inserted_rows);
+        if let Some(entry) = self.partitions.get_mut(number) {
+            *entry = PartitionSummary {
+                outcome,
+                error,
+                summary,
+                partition: std::mem::take(&mut entry.partition),
+            };
+        }
+    }
+
+    /// How the process ends.
+    fn exit(&self, failure: Option<Failure>) -> Result<ExitCode, Failure> {
+        let failed: Vec<_> =
+            self.partitions.iter().filter(|entry| entry.outcome == Outcome::Failed).collect();
+        let again = "run the same command again; it skips the partitions that are completed";
+        match failure {
+            Some(failure) if failed.len() == 1 => Err(failure
+                .of_partition(
+                    &failed.iter().map(|entry| entry.partition.as_str()).collect::<String>(),
+                )
+                .hint(again)),
+            Some(failure) => {
+                let names: Vec<_> = failed.iter().map(|entry| entry.partition.as_str()).collect();
+                let message = format!(
+                    "{} of {} partitions failed: {}",
+                    failed.len(),
+                    self.partitions.len(),
+                    names.join(", ")
+                );
+                Err(failure.instead(message).hint(again))
+            }
+            None if self.status == Status::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+            None => Ok(ExitCode::SUCCESS),
         }
     }
 
@@ -272,7 +292,7 @@ impl SequenceSummary {
     }
 
     /// The block for people.
-    fn text(&self, opened: &Opened, dry_run: bool) -> String {
+    fn text(&self, session: &BoundSession, dry_run: bool) -> String {
         let done = |outcome: Outcome| {
             matches!(
                 outcome,
@@ -293,7 +313,7 @@ impl SequenceSummary {
         let (rows, verb) =
             (counted(self.inserted_rows, "row"), if dry_run { "evaluated" } else { "inserted" });
         let took = duration(Duration::try_from_secs_f64(self.seconds).unwrap_or_default());
-        let (job, target) = (&opened.job.name, &opened.job.target.name);
+        let (job, target) = (&session.job.name, &session.job.target.name);
         let mut text = format!(
             "\n{headline}: {job} into {target}, {finished} of {all}, {rows} {verb} in {took}\n"
         );

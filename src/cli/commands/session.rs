@@ -1,10 +1,9 @@
-//! What `run` and `plan` begin with: the connection, the job held against the tables, the plan.
+//! What commands start with: the connections, the job bound to its tables, the plan.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config;
-use super::resources::{Resources, resources};
+use super::options::{Resources, bind_options, resources};
 use crate::cli::args::{ServerArguments, ThroughputArguments, WhatArguments, connect};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{Connection, Servers};
@@ -13,20 +12,20 @@ use crate::job::{BoundJob, bind, load};
 use crate::plan::{Partition, Plan, PlanOptions, plan};
 use crate::stop::Stop;
 
-/// A job that is held against its tables.
+/// A job that is bound to its tables.
 #[derive(Clone)]
-pub(crate) struct Opened {
+pub(crate) struct BoundSession {
     pub servers: Servers,
     /// The target's.
     pub server_version: String,
     pub source_version: String,
     pub job: Arc<BoundJob>,
     pub resources: Resources,
-    /// About how many rows a chunk has.
+    /// The aimed number of rows per chunk.
     pub chunk_rows: u64,
 }
 
-/// A job that is ready to run or to be shown.
+/// A job with its plan.
 pub(crate) struct Session {
     pub servers: Servers,
     /// The target's.
@@ -36,85 +35,85 @@ pub(crate) struct Session {
     pub plan: Plan,
 }
 
-/// Connects and binds. `id` is what the queries' ids contain until it is known what they are for.
-/// Nobody is waited for.
-pub(crate) async fn open(
-    server: &ServerArguments,
-    what: &WhatArguments,
-    throughput: &ThroughputArguments,
-    id: &str,
-) -> Result<Opened, Failure> {
-    let impatience =
-        Patience { retry: RetryPolicy::default(), outage_wait: Duration::ZERO, stop: Stop::new() }
-            .without_retries();
-    open_patiently(server, what, throughput, id, &impatience).await
+/// The arguments that decide what a session works on.
+#[derive(Clone, Copy)]
+pub(crate) struct SessionArguments<'a> {
+    pub server: &'a ServerArguments,
+    pub what: &'a WhatArguments,
+    pub throughput: &'a ThroughputArguments,
 }
 
-/// The same, with patience for servers that are away or refuse for now. What fails after stopping
-/// was asked for is an interruption.
-pub(crate) async fn open_patiently(
-    server: &ServerArguments,
-    what: &WhatArguments,
-    throughput: &ThroughputArguments,
-    id: &str,
-    patience: &Patience,
-) -> Result<Opened, Failure> {
-    opened(server, what, throughput, id, patience)
-        .await
-        .map_err(|failure| failure.unless_stopped(&patience.stop))
-}
+impl SessionArguments<'_> {
+    /// Connects and binds, without waiting for servers that are unreachable. `id` becomes part of
+    /// the query ids until the run id is known.
+    pub async fn open(self, id: &str) -> Result<BoundSession, Failure> {
+        let retry = RetryPolicy::default();
+        let once = Patience { retry, outage_wait: Duration::ZERO, stop: Stop::new() };
+        self.open_with_retries(id, &once.without_retries()).await
+    }
 
-async fn opened(
-    server: &ServerArguments,
-    what: &WhatArguments,
-    throughput: &ThroughputArguments,
-    id: &str,
-    patience: &Patience,
-) -> Result<Opened, Failure> {
-    let job = load(&what.job)?;
-    let servers = connect::servers(server, throughput.compression, id)?;
-    // Whatever the first answer says is configuration; only for an answer it is worth waiting.
-    let first = &patience.clone().without_retries();
-    let greet = |connection: Connection, end: End| async move {
-        let greeted = first.ask("the first question", async || connection.hello().await).await;
-        greeted.map_err(|error| connecting(&error, end))
-    };
-    let server_version = greet(servers.target.clone(), End::Target).await?;
-    let source_version = if servers.are_one() {
-        server_version.clone()
-    } else {
-        greet(servers.source.clone(), End::Source).await?
-    };
-    let bind_options = config::bind_options(what);
-    let job = patience
-        .ask("holding the job against its tables", async || {
-            bind(&servers, &job, &bind_options).await
+    /// Connects and binds, with retries. A failure after a stop request is an interruption.
+    pub async fn open_with_retries(
+        self,
+        id: &str,
+        patience: &Patience,
+    ) -> Result<BoundSession, Failure> {
+        self.bind(id, patience).await.map_err(|failure| failure.unless_stopped(&patience.stop))
+    }
+
+    async fn bind(self, id: &str, patience: &Patience) -> Result<BoundSession, Failure> {
+        let job = load(&self.what.job)?;
+        let servers = connect::servers(self.server, self.throughput.compression, id)?;
+        // An error in the first answer is a configuration error, so only outages are retried.
+        let first = &patience.clone().without_retries();
+        let greet = |connection: Connection, end: End| async move {
+            let greeted = first.ask("the first query", async || connection.hello().await).await;
+            greeted.map_err(|error| connecting(&error, end))
+        };
+        let server_version = greet(servers.target.clone(), End::Target).await?;
+        let source_version = if servers.are_one() {
+            server_version.clone()
+        } else {
+            greet(servers.source.clone(), End::Source).await?
+        };
+        let options = bind_options(self.what);
+        let bound = patience
+            .ask("binding the job to its tables", async || bind(&servers, &job, &options).await);
+        let job = bound.await?;
+        let resources = resources(self.throughput, &servers.target, &job).await?;
+        Ok(BoundSession {
+            servers,
+            server_version,
+            source_version,
+            job: Arc::new(job),
+            resources,
+            chunk_rows: self.throughput.chunk_rows,
         })
-        .await?;
-    let resources = resources(throughput, &servers.target, &job).await?;
-    Ok(Opened {
-        servers,
-        server_version,
-        source_version,
-        job: Arc::new(job),
-        resources,
-        chunk_rows: throughput.chunk_rows,
-    })
+    }
 }
 
-impl Opened {
-    /// How a partition is cut that is not cut yet.
+/// Sends the first query to each server.
+pub(crate) async fn greet(servers: &Servers) -> Result<(), Failure> {
+    servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
+    if !servers.are_one() {
+        servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?;
+    }
+    Ok(())
+}
+
+impl BoundSession {
+    /// How a partition is divided into chunks if no plan exists.
     pub fn plan_options(&self) -> PlanOptions {
         PlanOptions { chunk_rows: self.chunk_rows, memory: self.resources.memory, bounds: None }
     }
 
-    /// Plans. No row moves.
+    /// Makes the plan. No row moves.
     pub async fn plan(self, partition: &Partition) -> Result<Session, Failure> {
         let plan = plan(&self.servers.source, &self.job, partition, self.plan_options()).await?;
         Ok(self.with_plan(plan))
     }
 
-    /// With a plan that is made.
+    /// Adds a plan.
     pub fn with_plan(self, plan: Plan) -> Session {
         let Self { servers, server_version, source_version, job, .. } = self;
         Session { servers, server_version, source_version, job, plan }

@@ -7,11 +7,10 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
-use super::next_command::next_command;
 use crate::cli::args::{CompressionChoice, StatusArguments, WhatArguments, connect};
 use crate::cli::failure::{End, Failure, connecting};
+use crate::cli::output::load_status::{self, next_command};
 use crate::cli::output::print;
-use crate::cli::output::status_text;
 use crate::clickhouse::{Servers, TableName};
 use crate::job::load;
 use crate::ledger::status::{Standing, State, read};
@@ -91,12 +90,12 @@ fn show(arguments: &StatusArguments, ledger: &Ledger, standing: &Standing) -> Re
         standing.state,
     );
     if arguments.json {
-        return print(&status_text::json(standing, &next));
+        return print(&load_status::json(standing, &next));
     }
-    let text = status_text::text(standing, &ledger.describe(), &next);
+    let text = load_status::text(standing, &ledger.describe(), &next);
     match arguments.watch {
         None => print(&text),
-        Some(_) if io::stdout().is_terminal() => print(&status_text::in_place(&text)),
+        Some(_) if io::stdout().is_terminal() => print(&load_status::in_place(&text)),
         Some(_) => print(&format!("{text}\n")),
     }
 }

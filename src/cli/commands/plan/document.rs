@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::estimate::Estimate;
 use super::ledger::LedgerShown;
-use crate::cli::commands::estimate::Estimate;
 use crate::cli::commands::session::Session;
 use crate::clickhouse::Connection;
 use crate::job::{BoundColumn, BoundLookup};

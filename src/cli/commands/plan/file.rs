@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::Document;
 use crate::cli::args::ThroughputArguments;
-use crate::cli::commands::session::Opened;
+use crate::cli::commands::session::BoundSession;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Connection, TableSchema, deduplication};
 use crate::engine::stream::PipelineOptions;
@@ -40,13 +40,13 @@ struct PlanFile {
 
 /// All that decides what a run does, each part under a name that people understand. Rows are not in
 /// it: they may have changed.
-pub(crate) async fn everything(
-    opened: &Opened,
+pub(crate) async fn plan_fingerprint(
+    opened: &BoundSession,
     partition: &Partition,
     throughput: &ThroughputArguments,
     options: &PipelineOptions,
 ) -> Fingerprint {
-    let Opened { servers, server_version, source_version, job, chunk_rows, .. } = opened;
+    let BoundSession { servers, server_version, source_version, job, chunk_rows, .. } = opened;
     let mut all = definition(job, options, *chunk_rows, servers, server_version)
         .with("the version of this program", env!("CARGO_PKG_VERSION"))
         .with("the job", &job.name)
@@ -153,7 +153,7 @@ pub(crate) fn write(
 /// Where the chunks of a plan meet, if the run is as the plan says; `None` where no plan is given.
 pub(crate) async fn planned_bounds(
     path: Option<&Path>,
-    opened: &Opened,
+    opened: &BoundSession,
     partition: &Partition,
     throughput: &ThroughputArguments,
     options: &PipelineOptions,
@@ -161,7 +161,7 @@ pub(crate) async fn planned_bounds(
     // As with other files, an empty name counts as not given.
     let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
     let file = PlanFile::read(path)?;
-    file.hold(path, &everything(opened, partition, throughput, options).await).map(Some)
+    file.hold(path, &plan_fingerprint(opened, partition, throughput, options).await).map(Some)
 }
 
 impl PlanFile {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::cli::args::LedgerPlaceArguments;
-use crate::cli::commands::session::Opened;
-use crate::cli::output::status_text::{process_words, state_words, to_the_second};
+use crate::cli::commands::session::BoundSession;
+use crate::cli::output::load_status::{process_words, state_words, to_the_second};
 use crate::clickhouse::error_chain;
 use crate::engine::stream::PipelineOptions;
 use crate::ledger::LedgerError;
@@ -52,11 +52,11 @@ pub(crate) enum Would {
 /// Reads it.
 pub(crate) async fn known(
     arguments: &LedgerPlaceArguments,
-    opened: &Opened,
+    opened: &BoundSession,
     partition: &Partition,
     options: &PipelineOptions,
 ) -> LedgerShown {
-    let Opened { servers, server_version, job, chunk_rows, .. } = opened;
+    let BoundSession { servers, server_version, job, chunk_rows, .. } = opened;
     let ledger = arguments.open(&servers.target);
     let (key, definition) = (
         load_key(job, partition.id()),

@@ -2,8 +2,8 @@
 
 mod checks;
 mod document;
+mod estimate;
 mod file;
-mod layout;
 mod ledger;
 mod sql;
 mod text;
@@ -13,19 +13,21 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 
 use document::Document;
-use file::everything;
+use estimate::Estimate;
+use file::plan_fingerprint;
 pub(crate) use file::planned_bounds;
 use ledger::LedgerShown;
 
-use super::estimate::Estimate;
-use super::session::{Session, open};
-use super::{config, describe, estimate};
+use super::advice::blocked;
+use super::describe;
+use super::options::write_options;
+use super::session::{Session, SessionArguments};
 use crate::cli::args::PlanArguments;
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 use crate::engine::stream::RowFormat;
 use crate::load::new_id;
-use crate::preflight::{Check, Findings, Verdict};
+use crate::preflight::{Findings, Verdict};
 
 /// Prints the plan, or the statements; a plan that a check forbids is printed as well.
 pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
@@ -36,11 +38,12 @@ pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
 
 async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let PlanArguments { which, what, throughput, faults, preflight, .. } = arguments;
-    let opened = open(&arguments.server, what, throughput, &new_id()).await?;
+    let server = &arguments.server;
+    let opened = SessionArguments { server, what, throughput }.open(&new_id()).await?;
     let trial = estimate::options(throughput, &opened.job, &opened.resources)?;
-    let options = config::filling(throughput, faults, &opened.job, &opened.resources)?;
+    let options = write_options(throughput, faults, &opened.job, &opened.resources)?;
     let definition = if arguments.out.is_some() {
-        Some(everything(&opened, &which.partition, throughput, &options).await)
+        Some(plan_fingerprint(&opened, &which.partition, throughput, &options).await)
     } else {
         None
     };
@@ -65,7 +68,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let forbidding: Vec<_> =
         findings.checks.iter().filter(|check| check.verdict == Verdict::Forbids).collect();
     if !forbidding.is_empty() {
-        return Err(forbidden(&forbidding));
+        return Err(blocked("run", &forbidding));
     }
     match (&arguments.out, &definition) {
         (Some(path), Some(definition)) => {
@@ -99,29 +102,4 @@ fn show(
     text.push_str(&checks);
     print(&text)?;
     Ok(document)
-}
-
-/// Checks that forbid a run, as the reason why it does not begin.
-pub(crate) fn forbidden(checks: &[&Check]) -> Failure {
-    forbidden_to("run", checks)
-}
-
-/// The same of what another command would do.
-pub(crate) fn forbidden_to(command: &str, checks: &[&Check]) -> Failure {
-    let names: Vec<_> = checks.iter().map(|check| check.name).collect();
-    let (noun, verb) = if names.len() == 1 { ("check", "forbids") } else { ("checks", "forbid") };
-    let mut failure =
-        Failure::refused(format!("the {noun} {} {verb} the {command}", names.join(", ")));
-    for check in checks {
-        failure = failure.because(format!("{}: {}", check.name, check.detail));
-        failure =
-            check.lifted_by.iter().fold(failure, |failure, means| failure.hint(means.clone()));
-    }
-    let skipped: Vec<_> =
-        names.into_iter().filter(|name| crate::preflight::OVERRULED.contains(name)).collect();
-    if skipped.is_empty() {
-        failure
-    } else {
-        failure.hint(format!("--skip-checks {} {command}s all the same", skipped.join(",")))
-    }
 }

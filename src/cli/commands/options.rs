@@ -1,44 +1,129 @@
-//! How much a run may do at once, and what memory that leaves for attributes.
+//! From arguments to the options of the pipeline: concurrency, memory, formats and retries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cli::args::{AtOnce, ThroughputArguments};
+use crate::cli::args::{
+    AtOnce, FaultArguments, FormatChoice, RunArguments, ThroughputArguments, WhatArguments,
+};
 use crate::cli::failure::Failure;
 use crate::clickhouse::Connection;
-use crate::engine::stream::{Concurrency, Levels, Throttle, insert_memory_bytes};
-use crate::job::BoundJob;
+use crate::engine::stream::{
+    Concurrency, Levels, Patience, PipelineOptions, RetryPolicy, RowFormat, Throttle,
+    insert_memory_bytes,
+};
+use crate::job::{BindOptions, BoundJob};
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
+use crate::stop::Stop;
 
-/// Where the machine does not say how much memory is free.
+/// The memory limit where the machine's available memory is unknown.
 const MEMORY_UNKNOWN: u64 = 4 << 30;
 
-/// Chunks read at once to begin with, where that was left to the program.
+/// Concurrent readers at the start, with `--readers auto`.
 const READERS_FIRST: usize = 2;
-/// More readers than this only wait for inserters, of which there are not more either.
+/// The most readers with `--readers auto`: more of them would only wait for inserters.
 const READERS_MOST: usize = 8;
-/// More inserters than this help only against many disks; they can be asked for.
+/// The most inserters with `--inserters auto`: more of them help only with many disks.
 const INSERTERS_MOST: usize = 16;
 
-/// What a run may use at once.
+/// What the arguments change in the job.
+pub(crate) fn bind_options(arguments: &WhatArguments) -> BindOptions {
+    let exclusions =
+        if arguments.exclude_dataset_items { vec!["dataset-items".to_owned()] } else { Vec::new() };
+    BindOptions { target_table: arguments.target_table.clone(), exclusions }
+}
+
+/// The pipeline's options for `run`.
+pub(crate) fn pipeline_options(
+    arguments: &RunArguments,
+    job: &BoundJob,
+    resources: &Resources,
+) -> Result<PipelineOptions, Failure> {
+    let options = write_options(&arguments.throughput, &arguments.faults, job, resources)?;
+    Ok(PipelineOptions { dry_run: arguments.dry_run, ..options })
+}
+
+/// The pipeline's options for a command that writes.
+pub(crate) fn write_options(
+    throughput: &ThroughputArguments,
+    faults: &FaultArguments,
+    job: &BoundJob,
+    resources: &Resources,
+) -> Result<PipelineOptions, Failure> {
+    Ok(PipelineOptions {
+        outage_wait: faults.outage_wait,
+        drain_timeout: faults.drain_timeout,
+        max_failed_chunks: faults.max_failed_chunks,
+        ..fail_fast_options(throughput, job, resources)?
+    })
+}
+
+/// The pipeline's options for a trial: no waiting in outages, and the first failed chunk ends it.
+pub(crate) fn fail_fast_options(
+    throughput: &ThroughputArguments,
+    job: &BoundJob,
+    resources: &Resources,
+) -> Result<PipelineOptions, Failure> {
+    let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
+    let Resources { readers, inserters, memory, .. } = *resources;
+    Ok(PipelineOptions {
+        format: row_format(throughput.insert_format, job)?,
+        batch_rows: batch_size,
+        stream_block_rows: stream_block_size,
+        retry: retry(throughput),
+        outage_wait: Duration::ZERO,
+        drain_timeout: Duration::ZERO,
+        max_failed_chunks: 0,
+        ..PipelineOptions::new(job, &memory, readers, inserters)
+    })
+}
+
+/// How often statements are retried.
+fn retry(throughput: &ThroughputArguments) -> RetryPolicy {
+    RetryPolicy { max_retries: throughput.max_retries, ..RetryPolicy::default() }
+}
+
+/// How long queries before the first row are retried.
+pub(crate) fn patience(
+    throughput: &ThroughputArguments,
+    faults: &FaultArguments,
+    stop: &Stop,
+) -> Patience {
+    Patience { retry: retry(throughput), outage_wait: faults.outage_wait, stop: stop.clone() }
+}
+
+/// Resolves the format of inserts.
+pub(crate) fn row_format(choice: FormatChoice, job: &BoundJob) -> Result<RowFormat, Failure> {
+    match (choice, &job.native_layout) {
+        (FormatChoice::Rowbinary, _) | (FormatChoice::Auto, Err(_)) => Ok(RowFormat::RowBinary),
+        (_, Ok(layout)) => Ok(RowFormat::Native(layout.clone())),
+        (FormatChoice::Native, Err(reason)) => {
+            let message = format!("rows of this job cannot be inserted as native blocks: {reason}");
+            Err(Failure::usage(message).hint("--insert-format auto inserts them as RowBinary"))
+        }
+    }
+}
+
+/// The concurrency and memory of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resources {
-    /// Chunks read at once.
+    /// Concurrent readers.
     pub readers: Concurrency,
-    /// Batches inserted at once.
+    /// Concurrent inserters.
     pub inserters: Concurrency,
-    /// How the memory is divided.
+    /// How memory is divided.
     pub memory: MemoryPlan,
-    /// What the run may come to when it is told so with `ctl`.
+    /// The levels that `ctl set` may choose.
     pub levels: Levels,
 }
 
 impl Resources {
-    /// What holds a run back that has these. `replaces` says whether repeated rows of the target
-    /// collapse: where its blocks have to be recognized, no more of them may be under way than its
-    /// window was held against.
+    /// The throttle of a run with these resources. `replaces` says whether repeated rows collapse in
+    /// the target. If the target recognizes repeated blocks instead, the inserters stay within the
+    /// number that its deduplication window was checked for.
     pub fn throttle(&self, replaces: bool) -> Arc<Throttle> {
         let Self { readers, inserters, mut levels, .. } = *self;
         if !replaces {
@@ -48,8 +133,8 @@ impl Resources {
     }
 }
 
-/// Settles how much may be done at once, and divides the memory that was given, or half of what is
-/// free. `connection` is to the target's server.
+/// Resolves the concurrency, and divides the memory limit: the one given, or half of the available
+/// memory. `connection` is to the target's server.
 pub(crate) async fn resources(
     arguments: &ThroughputArguments,
     connection: &Connection,
@@ -74,7 +159,7 @@ pub(crate) async fn resources(
             MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
         };
         let most_inserters = server.inserters_most(an_insert);
-        // More at once is not worth smaller batches.
+        // More concurrency is not worth smaller batches.
         match divide(
             readers(asked_readers, server.readers_most()),
             inserters(asked_inserters, most_inserters),
@@ -116,11 +201,11 @@ fn inserters(asked: AtOnce, most: usize) -> Concurrency {
     }
 }
 
-/// What the server has.
+/// The server's size.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct ServerSize {
     cores: usize,
-    /// Memory that its queries may still take together, in bytes.
+    /// Memory that its queries may still allocate, in bytes.
     memory: u64,
 }
 
@@ -131,35 +216,33 @@ impl Default for ServerSize {
 }
 
 impl ServerSize {
-    /// Where the server does not tell, a small one is assumed.
+    /// Asks the server; assumes a small one if it does not answer.
     async fn ask(connection: &Connection) -> Self {
-        // `max_threads` is by default the number of cores. A limit of 0 means none but the
-        // machine's.
+        // `max_threads` defaults to the number of cores. `max_server_memory_usage` of 0 means no
+        // limit.
         let sql = "SELECT toUInt64(getSetting('max_threads')) AS cores, \
             (SELECT toUInt64(sum(toFloat64(value))) FROM system.asynchronous_metrics WHERE metric = 'OSMemoryAvailable') AS free, \
             (SELECT toUInt64(sum(toFloat64(value))) FROM system.server_settings WHERE name = 'max_server_memory_usage') AS allowed, \
             (SELECT toUInt64(greatest(sum(value), 0)) FROM system.metrics WHERE metric = 'MemoryTracking') AS used, \
             toUInt64(if(allowed = 0, free, least(free, if(allowed > used, allowed - used, 0)))) AS memory";
         connection.row("size", sql).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the server does not say how large it is");
+            tracing::debug!(%error, "the size of the server is unknown");
             Self::default()
         })
     }
 
-    /// A stream is read by one thread, which takes a quarter of the time that inserting its rows
-    /// does.
+    /// One thread reads a stream, in about a quarter of the time that inserting its rows takes.
     fn readers_most(self) -> usize {
         self.cores.div_ceil(3).clamp(READERS_FIRST, READERS_MOST)
     }
 
-    /// As many as have cores to work on.
+    /// One inserter per core.
     fn inserters_first(self) -> usize {
         self.cores.clamp(1, INSERTERS_MOST)
     }
 
-    /// Half as many more, which work while others wait for the network, unless the server has no
-    /// memory for so many: a quarter of what it has may go to inserts, each of which takes so many
-    /// bytes.
+    /// Half as many more, which work while others wait for the network. A quarter of the server's
+    /// memory may go to inserts, each of which takes `an_insert` bytes.
     fn inserters_most(self, an_insert: u64) -> usize {
         let fit = self.memory / 4 / an_insert.max(1);
         (self.cores + self.cores.div_ceil(2))
@@ -174,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_blocks_have_to_be_recognized_no_more_are_under_way_than_the_window_was_held_against() {
+    fn a_deduplication_window_bounds_the_inserters() {
         let (readers, inserters) = (Concurrency::Fixed(2), Concurrency::Fixed(3));
         let demand = MemoryDemand {
             total: 4 << 30,

@@ -3,10 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::config;
-use super::resources::Resources;
-use super::session::Session;
 use crate::cli::args::ThroughputArguments;
+use crate::cli::commands::options::{Resources, fail_fast_options};
+use crate::cli::commands::session::Session;
 use crate::cli::failure::Failure;
 use crate::engine::stream::{PipelineOptions, RetryPolicy, Trial, trial};
 use crate::job::BoundJob;
@@ -34,7 +33,7 @@ pub(crate) fn options(
         dry_run: true,
         retry,
         drain_timeout: DRAIN,
-        ..config::impatient(arguments, job, resources)?
+        ..fail_fast_options(arguments, job, resources)?
     })
 }
 

@@ -1,0 +1,243 @@
+//! What `verify` and `repair` share: the recorded load, options, progress, and how they end.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::cli::args::CompareArguments;
+use crate::cli::failure::Failure;
+use crate::clickhouse::{Error as ServerError, Servers, error_chain};
+use crate::engine::stream::RetryPolicy;
+use crate::job::BoundJob;
+use crate::ledger::{Ledger, LoadRecord, Verification};
+use crate::load::load_key;
+use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
+use crate::progress::{Terminal, count};
+use crate::verify::{Report, VerifyError, VerifyOptions, VerifyProgress};
+
+/// What the first signal does.
+pub(crate) const KEEPING: &str = "keeping what was compared; once more ends at once";
+/// The exit code where differences were found.
+pub(crate) const DIFFERENT: u8 = 4;
+/// How often a progress line is written.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// The load that filled a partition, as the ledger has it.
+pub(crate) struct RecordedLoad {
+    ledger: Ledger,
+    load: LoadRecord,
+}
+
+/// The load that filled this partition; `None` if the ledger has none or cannot be read.
+pub(crate) async fn recorded_load(
+    arguments: &CompareArguments,
+    servers: &Servers,
+    job: &BoundJob,
+    partition: &Partition,
+) -> Option<RecordedLoad> {
+    let database = arguments
+        .ledger_db
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .unwrap_or(servers.target.endpoint().database());
+    let key = load_key(job, partition.id());
+    let ledger = Ledger::new(&arguments.ledger, &servers.target, database);
+    match ledger.current_load(&key).await {
+        Ok(load) => Some(RecordedLoad { ledger, load: load? }),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "the ledger cannot be read: chunks are not those of the load, and rows that live writers have added since it began count as extra"
+            );
+            None
+        }
+    }
+}
+
+impl RecordedLoad {
+    /// When the load began, in microseconds since 1970.
+    pub fn began(&self) -> Option<i64> {
+        self.load.started_at.map(|began| began.0)
+    }
+
+    fn chunk_bounds(&self) -> Option<ChunkBounds> {
+        match serde_json::from_str(&self.load.chunk_bounds) {
+            Ok(bounds) => Some(bounds),
+            Err(error) => {
+                let run_id = &self.load.run_id;
+                tracing::warn!(run_id, %error, "the ledger's chunk bounds cannot be read, the comparison uses others");
+                None
+            }
+        }
+    }
+
+    /// Records a result in the ledger, for `report`. `part` names what was compared if that was not
+    /// everything. A failure is logged and does not affect the result.
+    pub async fn record_result(&self, report: &Report, part: Option<&str>) {
+        let Self { ledger, load } = self;
+        let verification = Verification {
+            key: load.key.clone(),
+            run_id: load.run_id.clone(),
+            verified_at: None,
+            equal: report.equal,
+            expected_rows: report.expected_rows,
+            target_rows: report.target_rows,
+            differences: report.difference_count(),
+            sample: part.map(str::to_owned).or_else(|| report.sample.clone()).unwrap_or_default(),
+            seconds: report.seconds,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            // This structure always serializes.
+            report: serde_json::to_string(report).unwrap_or_default(),
+        };
+        if let Err(error) = ledger.write_verification(&verification).await {
+            let error = error_chain(&error);
+            tracing::warn!(
+                "the result is not in the ledger, so `report` will not show it: {error}"
+            );
+        }
+    }
+}
+
+/// A plan with the chunks of the load, so that chunk numbers match the ledger, and the load's run
+/// id; with chunks of its own if there is no load or its chunks cannot be rebuilt.
+pub(crate) async fn plan_with_chunks_of(
+    load: Option<&RecordedLoad>,
+    servers: &Servers,
+    job: &BoundJob,
+    partition: &Partition,
+    options: PlanOptions,
+) -> Result<(Plan, Option<String>), Failure> {
+    if let Some(load) = load
+        && let Some(bounds) = load.chunk_bounds()
+    {
+        let options = PlanOptions { bounds: Some(bounds), ..options.clone() };
+        match plan(&servers.source, job, partition, options).await {
+            Ok(plan) => return Ok((plan, Some(load.load.run_id.clone()))),
+            Err(error @ PlanError::OtherKey { .. }) => {
+                tracing::warn!(%error, "chunks are not those of the load");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((plan(&servers.source, job, partition, options).await?, None))
+}
+
+/// The options that both commands share.
+pub(crate) fn compare_options(
+    arguments: &CompareArguments,
+    max_retries: u32,
+    state: PathBuf,
+) -> VerifyOptions {
+    VerifyOptions {
+        share: None,
+        max_differences: usize::try_from(arguments.max_differences).unwrap_or(usize::MAX),
+        find_all: false,
+        chunks_of_plan: false,
+        server_memory: arguments.max_server_memory,
+        state,
+        retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
+        load_began: None,
+        run_id: None,
+    }
+}
+
+/// The file that keeps the state of an interrupted comparison.
+pub(crate) fn state_file(
+    arguments: &CompareArguments,
+    command: &str,
+    job: &BoundJob,
+    plan: &Plan,
+) -> PathBuf {
+    let name = |text: &str| {
+        text.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | '-'), "_")
+    };
+    let (target, partition) = (name(&job.target.name.to_string()), name(plan.partition.id()));
+    let default = || format!("{command}-{}-{target}-{partition}.json", name(&job.name)).into();
+    arguments.state.clone().unwrap_or_else(default)
+}
+
+/// The report; `None` after an interruption, which is reported.
+pub(crate) fn report_unless_stopped(
+    ran: Result<Report, VerifyError>,
+    terminal: &Terminal,
+    state: &Path,
+) -> Result<Option<Report>, Failure> {
+    match ran {
+        Ok(report) => Ok(Some(report)),
+        Err(VerifyError::Stopped) => {
+            let kept = if state.exists() {
+                format!("; what was compared is kept in {}", state.display())
+            } else {
+                String::new()
+            };
+            terminal.insist(&format!("interrupted before all was compared{kept}\nhint: run the same command again to go on"));
+            Ok(None)
+        }
+        Err(error) => {
+            Err(verify_failure(error)
+                .hint("nothing was changed; run the same command again to go on"))
+        }
+    }
+}
+
+pub(crate) fn verify_failure(error: VerifyError) -> Failure {
+    if let Some(table) = error.table()
+        && ServerError::within(&error).is_some_and(ServerError::is_denied)
+    {
+        let hint = format!("the user needs SELECT ON {table}");
+        return Failure::refusal(&error).hint(hint);
+    }
+    match error {
+        VerifyError::Plan(error) => (*error).into(),
+        VerifyError::Unfit { .. } => Failure::refused(error.to_string()),
+        VerifyError::State { .. } => Failure::usage(error.to_string()).hint(
+            "--state names another file; without the old one, all is compared from the beginning",
+        ),
+        other => Failure::stopped(&other),
+    }
+}
+
+/// Runs `work` and writes progress lines.
+pub(crate) async fn with_progress<T>(
+    terminal: &Terminal,
+    progress: &VerifyProgress,
+    work: impl Future<Output = T>,
+) -> T {
+    let lines = async {
+        loop {
+            tokio::time::sleep(PROGRESS_EVERY).await;
+            if terminal.shows_progress() {
+                terminal.say(&line(progress));
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = lines => unreachable!("lines of progress have no end"),
+    }
+}
+
+fn line(progress: &VerifyProgress) -> String {
+    let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    let groups = of(&progress.groups_examined);
+    if groups > 0 {
+        return format!(
+            "all is compared; looking at the rows of {} groups of keys that differ",
+            count(groups)
+        );
+    }
+    let (parts, chunks) = (of(&progress.parts), of(&progress.chunks));
+    if parts > 0 {
+        return format!(
+            "compared {} of {} ranges of the target",
+            count(of(&progress.parts_done)),
+            count(parts)
+        );
+    }
+    format!(
+        "compared {} of {} chunks of the source",
+        count(of(&progress.chunks_done)),
+        count(chunks)
+    )
+}

@@ -1,0 +1,425 @@
+//! Filling one partition: from the connection to the summary.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::advice::{before_the_first_row, load_failure};
+use super::context::RunContext;
+use super::describe;
+use super::operate::{Operation, operate};
+use super::options;
+use super::plan::planned_bounds;
+use super::session::{BoundSession, Session};
+use crate::cli::failure::Failure;
+use crate::cli::output::sample;
+use crate::control::Control;
+use crate::engine::stream::{Counters, Phase, PipelineOptions, Sampler};
+use crate::job::BoundJob;
+use crate::ledger::LoadRecord;
+use crate::load::{
+    ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare,
+};
+use crate::metrics::{ObservedRun, ObservedState, RunInfo};
+use crate::plan::{Partition, PlanOptions};
+use crate::progress::{
+    Seconds, Shown, Status, Summary, counted, memory_bytes, peak_memory_bytes, show,
+};
+use crate::stop::Stop;
+
+/// How the filling of a partition ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// All rows are in the target; in a dry run, all were evaluated.
+    Done,
+    /// An earlier run completed the partition.
+    DoneBefore,
+    /// The partition has no rows.
+    Empty,
+    /// This worker's part is done.
+    PartDone,
+    /// It was asked to stop.
+    Interrupted,
+}
+
+/// One partition of a run.
+pub(crate) struct PartitionRun<'a> {
+    context: &'a RunContext<'a>,
+    partition: &'a Partition,
+    stop: Stop,
+    began: Instant,
+    counters: Arc<Counters>,
+    observed: Option<Arc<ObservedRun>>,
+    start_hooks: Option<JoinHandle<()>>,
+    summary: Option<Summary>,
+}
+
+/// What a partition is filled with.
+struct Setup {
+    session: BoundSession,
+    options: PipelineOptions,
+    operation: Operation,
+    sampler: Arc<Sampler>,
+    /// The rows of `--sample`.
+    sample_rows: oneshot::Receiver<Vec<u8>>,
+    /// How to continue after a failure.
+    next: String,
+}
+
+/// The end of a run, for its summary.
+struct RunEnd {
+    status: Status,
+    error: Option<String>,
+    run_id: String,
+    chunks: ChunkCounts,
+    /// Readers and inserters.
+    levels: (usize, usize),
+    /// Time until the plan was made.
+    planned: Duration,
+    memory_limit: u64,
+}
+
+impl<'a> PartitionRun<'a> {
+    pub fn new(
+        context: &'a RunContext<'a>,
+        partition: &'a Partition,
+        stop: Stop,
+        began: Instant,
+    ) -> Self {
+        Self {
+            context,
+            partition,
+            stop,
+            began,
+            counters: Arc::default(),
+            observed: None,
+            start_hooks: None,
+            summary: None,
+        }
+    }
+
+    /// Fills the partition. A stop request is not a failure.
+    pub async fn fill(&mut self) -> Result<Filled, Failure> {
+        match Box::pin(self.try_fill()).await {
+            Err(failure) if failure.is_interruption() => {
+                self.context.terminal.insist(&failure.text());
+                Ok(Filled::Interrupted)
+            }
+            filled => filled,
+        }
+    }
+
+    /// The summary, if the run came so far.
+    pub fn summary(&self) -> Option<&Summary> {
+        self.summary.as_ref()
+    }
+
+    /// Reports the end to hooks and metrics.
+    pub async fn end(self, failure: Option<&Failure>) -> Option<Summary> {
+        let Self { context, partition, start_hooks, summary, .. } = self;
+        let partition = partition.to_string();
+        let notifier = context.notifier;
+        notifier.partition_ended(start_hooks, summary.as_ref(), failure, &partition).await;
+        summary
+    }
+
+    async fn try_fill(&mut self) -> Result<Filled, Failure> {
+        let id = new_id();
+        let (setup, request) = self.set_up(&id).await?;
+        let prepared = prepare(request)
+            .await
+            .map_err(|error| before_the_first_row(error, &self.stop, &setup.next))?;
+        match prepared {
+            Prepared::Ready(load) => Box::pin(self.run_load(setup, *load)).await,
+            Prepared::Empty(plan) => {
+                let session = setup.session.clone().with_plan(*plan);
+                self.describe(&session, &setup.options, &id, None);
+                let (partition, source) = (self.partition, &session.job.source.name);
+                self.context.terminal.insist(&format!(
+                    "partition {partition} of {source} has no rows: there is nothing to do"
+                ));
+                self.summarize_nothing(&setup, id, ChunkCounts::default());
+                Ok(Filled::Empty)
+            }
+            Prepared::AlreadyComplete(load) => {
+                self.context.terminal.insist(&already_complete(&load));
+                let chunks = ChunkCounts {
+                    total: load.chunks,
+                    before: load.chunks_completed,
+                    ..ChunkCounts::default()
+                };
+                self.summarize_nothing(&setup, load.run_id, chunks);
+                Ok(Filled::DoneBefore)
+            }
+        }
+    }
+
+    /// Connects, binds the job, resolves the options and starts to watch the server.
+    async fn set_up(&self, id: &str) -> Result<(Setup, LoadRequest), Failure> {
+        let arguments = self.context.arguments;
+        let patience = options::patience(&arguments.throughput, &arguments.faults, &self.stop);
+        let session = self.context.session().open_with_retries(id, &patience).await?;
+        let options = options::pipeline_options(arguments, &session.job, &session.resources)?;
+        let bounds = planned_bounds(
+            arguments.plan.as_deref(),
+            &session,
+            self.partition,
+            &arguments.throughput,
+            &options,
+        )
+        .await?;
+        let database = session.servers.target.endpoint().database();
+        let recording = arguments.ledger.recording(database, options.outage_wait)?;
+        let (counters, stop) = (self.counters.clone(), self.stop.clone());
+        let operation = operate(self.context, self.partition, &session, counters, stop).await?;
+        let (sampler, sample_rows) = Sampler::new(usize::from(arguments.sample));
+        let sampler = Arc::new(sampler);
+        let request = LoadRequest {
+            servers: session.servers.clone(),
+            server_version: session.server_version.clone(),
+            source_version: session.source_version.clone(),
+            job: session.job.clone(),
+            partition: self.partition.clone(),
+            plan: PlanOptions { bounds, ..session.plan_options() },
+            pipeline: options.clone(),
+            recording: (!options.dry_run).then_some(recording),
+            allow_duplicates: arguments.faults.allow_duplicates,
+            overruled: arguments.preflight.skip_checks.clone(),
+            counters: self.counters.clone(),
+            stop: self.stop.clone(),
+            throttle: operation.throttle.clone(),
+            sampler: (arguments.sample > 0).then(|| sampler.clone()),
+            observe: observe(&operation.control),
+        };
+        let next = describe::safe_and_next(&session.job, options.dry_run);
+        Ok((Setup { session, options, operation, sampler, sample_rows, next }, request))
+    }
+
+    /// Runs a load from its record in the ledger to its summary.
+    async fn run_load(&mut self, setup: Setup, mut load: Load) -> Result<Filled, Failure> {
+        let Setup { session, options, operation, sampler, sample_rows, next } = setup;
+        operation.control.set_run_id(load.run_id());
+        let session = session.with_plan(load.plan().clone());
+        self.describe(&session, &options, load.run_id(), Some(&load));
+        let begun = load.begin().await;
+        for remark in begun.map_err(|error| before_the_first_row(error, &self.stop, &next))? {
+            self.context.terminal.say(&format!("note: {remark}"));
+        }
+        operation.control.set_run_id(load.run_id());
+        let planned = self.began.elapsed();
+        self.notify_start(&session, &operation);
+
+        let work = async {
+            let ran = load.run().await;
+            sampler.close();
+            ran
+        };
+        let shown = self.shown(&session, &options, &operation);
+        let running = show(self.context.terminal, shown, work);
+        let (ran, printed) = tokio::join!(running, self.print_sample(&session, sample_rows));
+        self.counters.enter(Phase::Done);
+        let status = match &ran {
+            Ok(Ended::Complete | Ended::PartDone { .. }) => Status::Completed,
+            Ok(Ended::Stopped) => Status::Interrupted,
+            Err(_) => Status::Failed,
+        };
+        let ran = ran.map_err(|error| load_failure(error, &next));
+        let end = RunEnd {
+            status,
+            error: ran.as_ref().err().map(Failure::one_line),
+            run_id: load.run_id().to_owned(),
+            chunks: load.chunk_counts(),
+            levels: load.levels(),
+            planned,
+            memory_limit: session.plan.memory.total,
+        };
+        self.summarize(&session.job, end);
+        let ended = ran?;
+        if let Err(error) = printed {
+            let error = error.one_line();
+            tracing::warn!("the sample cannot be shown, the run is not affected: {error}");
+        }
+        Ok(self.filled(&ended, &next))
+    }
+
+    /// Prints the configuration.
+    fn describe(
+        &self,
+        session: &Session,
+        options: &PipelineOptions,
+        run_id: &str,
+        load: Option<&Load>,
+    ) {
+        let worker = self.context.arguments.ledger.worker;
+        let text = describe::configuration(session, options, run_id, load, worker);
+        self.context.terminal.say(&text);
+    }
+
+    /// Reports the start to hooks and metrics.
+    fn notify_start(&mut self, session: &Session, operation: &Operation) {
+        let info = RunInfo {
+            worker: self.context.arguments.ledger.worker.to_string(),
+            memory_limit_bytes: session.plan.memory.total,
+        };
+        let run = Arc::new(ObservedRun::new(info, operation.control.clone()));
+        let partition = self.partition.to_string();
+        self.start_hooks = Some(self.context.notifier.partition_started(run.clone(), &partition));
+        self.observed = Some(run);
+    }
+
+    fn shown(&self, session: &Session, options: &PipelineOptions, operation: &Operation) -> Shown {
+        Shown {
+            name: format!("{} {}", session.job.name, session.plan.partition),
+            dry_run: options.dry_run,
+            counters: self.counters.clone(),
+            stop: self.stop.clone(),
+            memory_limit: session.plan.memory.total,
+            throttle: Some(operation.throttle.clone()),
+            samples: Some(operation.control.samples()),
+        }
+    }
+
+    /// Prints the rows of `--sample` as soon as they are complete.
+    async fn print_sample(
+        &self,
+        session: &Session,
+        rows: oneshot::Receiver<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        if self.context.arguments.sample == 0 {
+            return Ok(());
+        }
+        let Ok(rows) = rows.await else { return Ok(()) };
+        let Session { servers, job, .. } = session;
+        sample::print_sample(self.context.terminal, &servers.target, job, &rows).await
+    }
+
+    /// Makes the summary of a run that had nothing to do.
+    fn summarize_nothing(&mut self, setup: &Setup, run_id: String, chunks: ChunkCounts) {
+        self.counters.enter(Phase::Done);
+        let end = RunEnd {
+            status: Status::Completed,
+            error: None,
+            run_id,
+            chunks,
+            levels: (0, 0),
+            planned: self.began.elapsed(),
+            memory_limit: setup.session.resources.memory.total,
+        };
+        self.summary = Some(self.summary_of(&setup.session.job, end));
+    }
+
+    /// Makes and shows the summary.
+    fn summarize(&mut self, job: &BoundJob, end: RunEnd) {
+        let summary = self.summary_of(job, end);
+        let terminal = self.context.terminal;
+        if terminal.is_json() {
+            let json = serde_json::to_string(&summary).unwrap_or_default();
+            tracing::info!(summary = %json, "the run has ended");
+        } else {
+            terminal.say(&summary.text());
+        }
+        if let Some(run) = &self.observed {
+            run.ended(match summary.status {
+                Status::Completed => ObservedState::Completed,
+                Status::Failed => ObservedState::Failed,
+                Status::Interrupted => ObservedState::Interrupted,
+            });
+        }
+        self.summary = Some(summary);
+    }
+
+    fn summary_of(&self, job: &BoundJob, end: RunEnd) -> Summary {
+        let numbers = self.counters.snapshot();
+        let (lookup, stream) = self.counters.times();
+        let rows = numbers.inserted_rows as f64;
+        let seconds = stream.as_secs_f64();
+        Summary {
+            status: end.status,
+            job: job.name.clone(),
+            partition: self.partition.to_string(),
+            run_id: end.run_id,
+            dry_run: self.context.arguments.dry_run,
+            source: job.source.name.to_string(),
+            target: job.target.name.to_string(),
+            chunks: end.chunks.total,
+            chunks_before: end.chunks.before,
+            chunks_now: end.chunks.now,
+            lookup_rows: numbers.lookup_rows,
+            lookup_keys: numbers.lookup_keys,
+            source_rows: numbers.source_rows,
+            inserted_rows: numbers.inserted_rows,
+            matched_rows: numbers.matched_rows,
+            matched_late_rows: numbers.matched_late_rows,
+            unmatched_rows: numbers.unmatched_rows,
+            repeated_rows: numbers.repeated_rows,
+            batches: numbers.batches,
+            retries: numbers.retries,
+            errors: numbers.errors,
+            failed_chunks: numbers.chunks_failed,
+            outages: numbers.outages,
+            outage_seconds: Duration::from_millis(numbers.outage_milliseconds).as_secs_f64(),
+            error: end.error,
+            bytes_read: numbers.lookup_bytes + numbers.source_bytes,
+            bytes_written: numbers.inserted_bytes,
+            peak_memory_bytes: peak_memory_bytes(),
+            lookup_memory_peak_bytes: numbers.lookup_memory_peak_bytes,
+            rows_per_second: if stream.is_zero() { 0.0 } else { rows / seconds },
+            waves: numbers.waves,
+            memory_limit_bytes: end.memory_limit,
+            readers: end.levels.0 as u64,
+            inserters: end.levels.1 as u64,
+            seconds: Seconds {
+                plan: end.planned.as_secs_f64(),
+                lookup: lookup.as_secs_f64(),
+                stream: seconds,
+                total: self.began.elapsed().as_secs_f64(),
+            },
+        }
+    }
+
+    /// Reports what is left if the partition is not complete.
+    fn filled(&self, ended: &Ended, next: &str) -> Filled {
+        let terminal = self.context.terminal;
+        match ended {
+            Ended::Complete => Filled::Done,
+            Ended::PartDone { left } => {
+                let worker = self.context.arguments.ledger.worker;
+                let left = counted(*left, "chunk");
+                terminal.insist(&format!(
+                    "worker {worker} has done its part; {left} of other workers are left, the last of which completes the load"
+                ));
+                Filled::PartDone
+            }
+            Ended::Stopped => {
+                terminal.insist(&format!("hint: {next}"));
+                Filled::Interrupted
+            }
+        }
+    }
+}
+
+fn already_complete(load: &LoadRecord) -> String {
+    let when = load.completed_at.map_or_else(String::new, |when| format!(" at {when}"));
+    let (key, run_id, rows) = (&load.key, &load.run_id, counted(load.rows_inserted, "row"));
+    format!(
+        "{key} was completed{when} by run {run_id}, with {rows}: there is nothing to do\nhint: --restart fills it again"
+    )
+}
+
+/// What a load records beside the counters.
+fn observe(control: &Arc<Control>) -> Observe {
+    let control = control.clone();
+    Arc::new(move || {
+        let sample = control.sample();
+        Surroundings {
+            active_parts: sample.parts.map(|parts| parts.parts),
+            merges: sample.merges,
+            server_memory_bytes: sample.memory_used,
+            server_memory_limit_bytes: sample.memory_total,
+            client_memory_bytes: memory_bytes(),
+            waiting: control.reasons().join("; "),
+        }
+    })
+}
