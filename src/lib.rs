@@ -58,6 +58,7 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod report;
+pub mod retry;
 pub mod stop;
 pub mod units;
 pub mod verify;

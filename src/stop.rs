@@ -61,4 +61,14 @@ impl Stop {
     pub(crate) async fn abandoning(&self) {
         self.abandoned.cancelled().await;
     }
+
+    /// The signal behind [`reading_ends`](Self::reading_ends).
+    pub(crate) fn requested(&self) -> CancellationToken {
+        self.requested.clone()
+    }
+
+    /// The signal behind [`failing`](Self::failing).
+    pub(crate) fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
 }

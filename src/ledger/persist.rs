@@ -1,31 +1,31 @@
 //! Asking a ledger until it answers.
 //!
-//! An outage may last for as long as the patience allows. Refusals that may pass get less, and what
-//! the server refuses for good fails soon: at once before anything depends on it, after some more
-//! tries where what was done would not be written down.
+//! A ledger that is silent is waited for as long as outages are waited for. What it refuses for now
+//! is retried for a shorter time. What it refuses for good is reported at once before the load
+//! depends on it, and after a few more attempts where the answer would otherwise be lost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::LedgerError;
 use crate::clickhouse::ErrorClass;
+use crate::retry::{
+    Attempts, FailedAttempt, Failure, OutageHandling, RetryError, RetryPolicy, Retryable,
+};
 
-/// A server that answers, and refuses, is asked again for so long; one that does not answer, for as
-/// long as outages are waited for.
+/// How long refusals are retried at most.
 const REFUSALS: Duration = Duration::from_secs(30);
-/// What will hardly get better is tried so often where much depends on it.
-const HOPELESS_TRIES: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often a lasting failure is retried where the load depends on the ledger.
+const LASTING_RETRIES: u32 = 3;
 
-/// A ledger that is silent for so long was not heard this time.
+/// How long an attempt may take.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
-/// Waits no longer than so for a ledger.
+/// Limits an access to a ledger to this time.
 ///
 /// # Errors
-/// [`LedgerError::Silent`] then.
+/// [`LedgerError::Silent`] when the time is over.
 pub async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, LedgerError>>,
@@ -33,15 +33,16 @@ pub async fn in_time<T>(
     timeout(limit, work).await.unwrap_or(Err(LedgerError::Silent { after: limit }))
 }
 
-/// Asks before anything was done.
+/// Asks before anything was done. `outage_wait`: how long a ledger that cannot be reached is waited
+/// for.
 ///
 /// # Errors
 /// The last failure.
 pub async fn ask<T, Doing: Future<Output = Result<T, LedgerError>>>(
-    patience: Duration,
+    outage_wait: Duration,
     work: impl FnMut() -> Doing,
 ) -> Result<T, LedgerError> {
-    tries(patience, 1, work).await
+    retried(outage_wait, 0, work).await
 }
 
 /// Writes, or reads, what the load depends on.
@@ -49,33 +50,61 @@ pub async fn ask<T, Doing: Future<Output = Result<T, LedgerError>>>(
 /// # Errors
 /// The last failure.
 pub async fn persist<T, Doing: Future<Output = Result<T, LedgerError>>>(
-    patience: Duration,
+    outage_wait: Duration,
     work: impl FnMut() -> Doing,
 ) -> Result<T, LedgerError> {
-    tries(patience, HOPELESS_TRIES, work).await
+    retried(outage_wait, LASTING_RETRIES, work).await
 }
 
-async fn tries<T, Doing: Future<Output = Result<T, LedgerError>>>(
-    patience: Duration,
-    hopeless_tries: u32,
-    mut work: impl FnMut() -> Doing,
+async fn retried<T, Doing: Future<Output = Result<T, LedgerError>>>(
+    outage_wait: Duration,
+    max_lasting_retries: u32,
+    work: impl FnMut() -> Doing,
 ) -> Result<T, LedgerError> {
-    let (began, mut tries, mut pause) = (Instant::now(), 1, FIRST_PAUSE);
-    loop {
-        let error = match in_time(SILENCE, work()).await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        let patience = if error.is_answer() { patience.min(REFUSALS) } else { patience };
-        let hopeless = matches!(error.class(), ErrorClass::Fatal | ErrorClass::Rows)
-            && tries >= hopeless_tries;
-        if hopeless || began.elapsed() + pause > patience {
-            return Err(error);
-        }
+    let policy = RetryPolicy {
+        max_retries: u32::MAX,
+        max_lasting_retries,
+        time_limit: Some(outage_wait.min(REFUSALS)),
+        first_pause: Duration::from_millis(250),
+        longest_pause: Duration::from_secs(10),
+        jitter: 0.0,
+    };
+    let attempts = Attempts::new(policy, OutageHandling::WaitFor(outage_wait));
+    attempts.run(&mut Access { work, failures: 0 }).await.map_err(|error| match error {
+        RetryError::GaveUp { error, .. }
+        | RetryError::Lost { error, .. }
+        | RetryError::Interrupted { error } => error,
+    })
+}
+
+/// An access to the ledger.
+struct Access<Work> {
+    work: Work,
+    failures: u32,
+}
+
+impl<T, Doing, Work> Retryable for Access<Work>
+where
+    Doing: Future<Output = Result<T, LedgerError>>,
+    Work: FnMut() -> Doing,
+{
+    type Output = T;
+    type Error = LedgerError;
+
+    async fn attempt(&mut self) -> Result<T, LedgerError> {
+        in_time(SILENCE, (self.work)()).await
+    }
+
+    async fn diagnose(&mut self, error: &LedgerError) -> Failure {
+        let class = error.class();
+        let is_lasting = matches!(class, ErrorClass::Fatal | ErrorClass::Rows);
+        Failure { is_silence: !is_lasting && !error.is_answer(), ..Failure::of(class) }
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, LedgerError>) {
+        self.failures += 1;
+        let (error, failures) = (failed.error, self.failures);
         let doing = if error.is_writing() { "written" } else { "read" };
-        tracing::warn!(%error, cause = error.cause(), tries, "the ledger cannot be {doing}, trying again");
-        sleep(pause).await;
-        tries += 1;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tracing::warn!(%error, cause = error.cause(), failures, "the ledger cannot be {doing}, trying again");
     }
 }

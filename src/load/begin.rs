@@ -46,7 +46,7 @@ impl Load {
     }
 
     async fn settle_repeats(&mut self) -> Result<Vec<String>, LoadError> {
-        let patience = self.request.patience();
+        let startup = self.request.startup_retry();
         let LoadRequest { servers, job, pipeline, allow_duplicates, .. } = &mut self.request;
         if pipeline.dry_run {
             return Ok(Vec::new());
@@ -54,7 +54,7 @@ impl Load {
         let asking =
             async || repeats(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await;
         let mut found =
-            patience.ask("asking what becomes of rows that are sent twice", asking).await?;
+            startup.ask("asking what becomes of rows that are sent twice", asking).await?;
         if let Some(before) = self.record.as_ref().and_then(|record| record.replaces.as_ref()) {
             found = found.anew(&job.target.name, &before.run_id, *allow_duplicates)?;
         }

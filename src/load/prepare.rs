@@ -95,14 +95,14 @@ async fn preflight(request: &LoadRequest) -> Result<(), LoadError> {
         .map_err(|error| LoadError::Preflight(Box::new(error)))
 }
 
-/// The plan, with patience.
+/// The plan, with retries.
 pub(super) async fn planned(
     request: &LoadRequest,
     options: &PlanOptions,
 ) -> Result<Plan, LoadError> {
     let LoadRequest { servers, job, partition, .. } = request;
     Ok(request
-        .patience()
+        .startup_retry()
         .ask("planning", async || plan(&servers.source, job, partition, options.clone()).await)
         .await?)
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clickhouse::Servers;
-use crate::engine::stream::{Counters, Patience, PipelineOptions, Sampler, Throttle};
+use crate::engine::stream::{Counters, PipelineOptions, Sampler, Throttle};
 use crate::job::BoundJob;
 use crate::ledger::{LedgerLocation, Slot};
 use crate::plan::{Partition, PlanOptions};
+use crate::retry::StartupRetry;
 use crate::stop::Stop;
 
 /// What is filled, and how.
@@ -97,8 +98,8 @@ impl LoadRequest {
     }
 
     /// How long what comes before the first row is asked again.
-    pub(super) fn patience(&self) -> Patience {
-        Patience {
+    pub(super) fn startup_retry(&self) -> StartupRetry {
+        StartupRetry {
             retry: self.pipeline.retry,
             outage_wait: self.pipeline.outage_wait,
             stop: self.stop.clone(),

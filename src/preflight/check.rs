@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableName, quote_literal};
+use crate::retry::in_crowd;
 
 /// What a check means for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -101,8 +102,6 @@ impl Check {
 /// A question may take so long.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Between two attempts of a user who may not ask so much at once.
-const PAUSE: Duration = Duration::from_millis(50);
 /// So many letters of the server's words are shown.
 const LONGEST: usize = 200;
 
@@ -128,16 +127,7 @@ pub(super) async fn ask_with<T: DeserializeOwned>(
     sql: &str,
     settings: &Settings,
 ) -> Result<Vec<T>, String> {
-    let asked = async {
-        loop {
-            match connection.rows_with("preflight", sql, settings).await {
-                // All checks ask at once, which is more than some users may.
-                Err(error) if error.is_of_too_many_at_once() => sleep(PAUSE).await,
-                answer => return answer,
-            }
-        }
-    };
-    match timeout(LIMIT, asked).await {
+    match timeout(LIMIT, in_crowd(|| connection.rows_with("preflight", sql, settings))).await {
         Ok(Ok(rows)) => Ok(rows),
         Ok(Err(error)) => Err(words(&error, table, connection.endpoint().user())),
         Err(_) => Err(late(table)),

@@ -11,7 +11,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::engine::stream::{Activities, Phase, Snapshot, Trouble};
+use crate::engine::stream::{Activities, Phase, Snapshot};
+use crate::retry::RetryStatus;
 use crate::units::{counted, duration};
 
 /// How far back samples of the tasks go.
@@ -169,10 +170,10 @@ pub(super) fn waiting_reasons(
     tasks: Tasks,
     idle: &Idle,
     held_back: Vec<String>,
-    trouble: &Trouble,
+    retry_status: &RetryStatus,
 ) -> Vec<String> {
     let mut reasons = held_back;
-    let outages = trouble.outages().into_iter().map(|outage| {
+    let outages = retry_status.outages().into_iter().map(|outage| {
         let time = now.saturating_duration_since(outage.since);
         format!(
             "{} does not answer for {}, limit {}",
@@ -183,7 +184,7 @@ pub(super) fn waiting_reasons(
     });
     reasons.extend(outages);
     let (true, Some(time)) = (reasons.is_empty(), idle.time(now)) else { return reasons };
-    reasons.extend(idle_reason(now, phase, tasks, time, trouble));
+    reasons.extend(idle_reason(now, phase, tasks, time, retry_status));
     reasons
 }
 
@@ -193,11 +194,11 @@ fn idle_reason(
     phase: Phase,
     tasks: Tasks,
     time: Duration,
-    trouble: &Trouble,
+    retry_status: &RetryStatus,
 ) -> Option<String> {
-    let pause = trouble
+    let pause = retry_status
         .last_retry()
-        .and_then(|retry| retry.again_at.checked_duration_since(now))
+        .and_then(|retry| retry.retry_at.checked_duration_since(now))
         .filter(|pause| !pause.is_zero());
     if let Some(pause) = pause {
         return Some(format!("the next retry in {}", duration(pause)));
@@ -282,11 +283,11 @@ mod tests {
 
     #[test]
     fn an_idle_run_names_its_reason() {
-        let (begin, trouble) = (Instant::now(), Trouble::default());
+        let (begin, retry_status) = (Instant::now(), RetryStatus::default());
         let mut idle = Idle::since(begin);
         let after = |seconds| begin + Duration::from_secs(seconds);
         let at = |idle: &Idle, seconds, phase, tasks| {
-            waiting_reasons(after(seconds), phase, tasks, idle, Vec::new(), &trouble)
+            waiting_reasons(after(seconds), phase, tasks, idle, Vec::new(), &retry_status)
         };
         let inserting = Tasks { inserting: 1, reading: 2, ..Tasks::default() };
         let reading = Tasks { inserting: 0, ..inserting };
@@ -307,7 +308,7 @@ mod tests {
                 inserting,
                 &idle,
                 held_back.clone(),
-                &trouble
+                &retry_status
             ),
             held_back
         );

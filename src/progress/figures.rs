@@ -161,7 +161,7 @@ impl FigureSampler {
             inserted_rows: self.inserted_rows.per_second(),
             inserted_bytes: self.inserted_bytes.per_second(),
         };
-        let last_retry = counters.trouble.last_retry();
+        let last_retry = counters.retry_status.last_retry();
         let throttle = self.shown.throttle.as_ref();
         let held_back = throttle.map(|throttle| throttle.reasons()).unwrap_or_default();
         Figures {
@@ -174,7 +174,14 @@ impl FigureSampler {
             bottleneck: self.stages.bottleneck(phase),
             memory: memory_bytes(),
             memory_limit: self.shown.memory_limit,
-            waiting: waiting_reasons(now, phase, tasks, &self.idle, held_back, &counters.trouble),
+            waiting: waiting_reasons(
+                now,
+                phase,
+                tasks,
+                &self.idle,
+                held_back,
+                &counters.retry_status,
+            ),
             max_rows_per_second: throttle
                 .and_then(|throttle| throttle.limits().max_rows_per_second),
             server: self
@@ -183,7 +190,7 @@ impl FigureSampler {
                 .as_ref()
                 .map_or_else(Sample::unknown, |samples| samples.borrow().clone()),
             last_retry: last_retry
-                .map(|retry| (now.saturating_duration_since(retry.at), retry.reason)),
+                .map(|retry| (now.saturating_duration_since(retry.failed_at), retry.reason)),
             numbers,
             tasks,
             rates,

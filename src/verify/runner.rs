@@ -1,9 +1,13 @@
 //! Runs the queries of a comparison: within a memory limit, with retries, and in smaller pieces if a
 //! piece exceeds the limit.
 
-use crate::clickhouse::{Connection, Error as ServerError, Servers, Settings, TableName};
-use crate::engine::stream::{Decision, RetryPolicy};
+use crate::clickhouse::{
+    Connection, Error as ServerError, ErrorClass, Servers, Settings, TableName,
+};
 use crate::job::statements::{Bucket, Scope};
+use crate::retry::{
+    Attempts, FailedAttempt, Failure, OutageHandling, RetryError, RetryPolicy, Retryable,
+};
 use crate::stop::Stop;
 
 use super::VerifyError;
@@ -166,38 +170,62 @@ impl QueryRunner {
     ) -> Result<Vec<u8>, QueryFailure> {
         let Target { connection, label, table, what } = target;
         let settings = settings.clone().with("max_query_size", &(sql.len() + 4096).to_string());
-        let mut attempt = 1;
-        loop {
-            let asked = connection.fetch(label, sql, "RowBinary", &settings);
-            let error = tokio::select! {
-                answer = asked => match answer {
-                    Ok(answer) => return Ok(answer),
-                    Err(error) => error,
-                },
-                () = self.stop.reading_ends() => return Err(QueryFailure::Other(VerifyError::Stopped)),
-            };
-            if divisible && error.code() == Some(OUT_OF_MEMORY) {
-                return Err(QueryFailure::Memory(error));
+        let mut query = Query { connection, label, sql, settings, table, what, divisible };
+        let attempts = Attempts::new(self.retry, OutageHandling::Counted);
+        let attempts = attempts.until(self.stop.requested());
+        let answer = tokio::select! {
+            answer = attempts.run(&mut query) => answer,
+            () = self.stop.reading_ends() => return Err(QueryFailure::Other(VerifyError::Stopped)),
+        };
+        answer.map_err(|error| match error {
+            RetryError::GaveUp { error, .. } if query.is_too_large(&error) => {
+                QueryFailure::Memory(error)
             }
-            match self.retry.decide(error.class(), attempt) {
-                Decision::RetryAfter(pause) => {
-                    tracing::warn!(attempt, %error, "{what} of {table} failed and is retried");
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.stop.reading_ends() => return Err(QueryFailure::Other(VerifyError::Stopped)),
-                    }
-                    attempt += 1;
-                }
-                Decision::GiveUp => {
-                    let (what, table) = ((*what).to_owned(), (*table).clone());
-                    return Err(QueryFailure::Other(VerifyError::Query {
-                        what,
-                        table,
-                        attempts: attempt,
-                        source: Box::new(error),
-                    }));
-                }
+            RetryError::GaveUp { attempts, error } => QueryFailure::Other(VerifyError::Query {
+                what: (*what).to_owned(),
+                table: (*table).clone(),
+                attempts,
+                source: Box::new(error),
+            }),
+            RetryError::Lost { .. } | RetryError::Interrupted { .. } => {
+                QueryFailure::Other(VerifyError::Stopped)
             }
-        }
+        })
+    }
+}
+
+/// A query that is retried.
+struct Query<'a> {
+    connection: &'a Connection,
+    label: &'a str,
+    sql: &'a str,
+    settings: Settings,
+    table: &'a TableName,
+    what: &'a str,
+    /// Whether smaller pieces are tried if it exceeds the memory limit.
+    divisible: bool,
+}
+
+impl Query<'_> {
+    fn is_too_large(&self, error: &ServerError) -> bool {
+        self.divisible && error.code() == Some(OUT_OF_MEMORY)
+    }
+}
+
+impl Retryable for Query<'_> {
+    type Output = Vec<u8>;
+    type Error = ServerError;
+
+    async fn attempt(&mut self) -> Result<Vec<u8>, ServerError> {
+        self.connection.fetch(self.label, self.sql, "RowBinary", &self.settings).await
+    }
+
+    async fn diagnose(&mut self, error: &ServerError) -> Failure {
+        if self.is_too_large(error) { Failure::of(ErrorClass::Fatal) } else { error.into() }
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, ServerError>) {
+        let (attempt, error, what, table) = (failed.number, failed.error, self.what, self.table);
+        tracing::warn!(attempt, %error, "{what} of {table} failed and is retried");
     }
 }

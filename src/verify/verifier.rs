@@ -16,10 +16,10 @@ use super::state::{Progress, State, StateFile};
 use super::sums::Sums;
 use super::target_key::TargetKey;
 use crate::clickhouse::{Servers, TableName};
-use crate::engine::stream::RetryPolicy;
 use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
+use crate::retry::RetryPolicy;
 use crate::stop::Stop;
 
 /// Approximate number of rows per bucket of keys.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::cli::args::CompareArguments;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Error as ServerError, Servers, error_chain};
-use crate::engine::stream::RetryPolicy;
 use crate::job::BoundJob;
 use crate::ledger::{Ledger, LoadRecord, Verification};
 use crate::load::load_key;
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
 use crate::progress::{Terminal, count};
+use crate::retry::RetryPolicy;
 use crate::verify::{Report, VerifyError, VerifyOptions, VerifyProgress};
 
 /// What the first signal does.

@@ -11,12 +11,12 @@ use crate::cli::args::{
 use crate::cli::failure::Failure;
 use crate::clickhouse::Connection;
 use crate::engine::stream::{
-    Concurrency, Levels, Patience, PipelineOptions, RetryPolicy, RowFormat, Throttle,
-    insert_memory_bytes,
+    Concurrency, Levels, PipelineOptions, RowFormat, Throttle, insert_memory_bytes,
 };
 use crate::job::{BindOptions, BoundJob};
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
+use crate::retry::{RetryPolicy, StartupRetry};
 use crate::stop::Stop;
 
 /// The memory limit where the machine's available memory is unknown.
@@ -87,12 +87,12 @@ fn retry(throughput: &ThroughputArguments) -> RetryPolicy {
 }
 
 /// How long queries before the first row are retried.
-pub(crate) fn patience(
+pub(crate) fn startup_retry(
     throughput: &ThroughputArguments,
     faults: &FaultArguments,
     stop: &Stop,
-) -> Patience {
-    Patience { retry: retry(throughput), outage_wait: faults.outage_wait, stop: stop.clone() }
+) -> StartupRetry {
+    StartupRetry { retry: retry(throughput), outage_wait: faults.outage_wait, stop: stop.clone() }
 }
 
 /// Resolves the format of inserts.

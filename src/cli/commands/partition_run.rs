@@ -159,8 +159,8 @@ impl<'a> PartitionRun<'a> {
     /// Connects, binds the job, resolves the options and starts to watch the server.
     async fn set_up(&self, id: &str) -> Result<(Setup, LoadRequest), Failure> {
         let arguments = self.context.arguments;
-        let patience = options::patience(&arguments.throughput, &arguments.faults, &self.stop);
-        let session = self.context.session().open_with_retries(id, &patience).await?;
+        let retry = options::startup_retry(&arguments.throughput, &arguments.faults, &self.stop);
+        let session = self.context.session().open_with_retries(id, &retry).await?;
         let options = options::pipeline_options(arguments, &session.job, &session.resources)?;
         let bounds = planned_bounds(
             arguments.plan.as_deref(),

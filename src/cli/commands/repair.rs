@@ -13,7 +13,7 @@ use super::comparing::{
     DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
     report_unless_stopped, state_file, verify_failure, with_progress,
 };
-use super::options::{patience, write_options};
+use super::options::{startup_retry, write_options};
 use super::session::{Session, SessionArguments};
 use crate::cli::args::RepairArguments;
 use crate::cli::failure::{Failure, INTERRUPTED};
@@ -114,7 +114,7 @@ impl<'a> Repairing<'a> {
         let RepairArguments { server, what, throughput, faults, .. } = arguments;
         let id = new_id();
         let bound = SessionArguments { server, what, throughput }
-            .open_with_retries(&id, &patience(throughput, faults, &stop))
+            .open_with_retries(&id, &startup_retry(throughput, faults, &stop))
             .await?;
         let options = write_options(throughput, faults, &bound.job, &bound.resources)?;
         let token_prefix = format!("clickhouse-backfill-{id}");

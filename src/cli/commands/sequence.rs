@@ -62,8 +62,8 @@ pub(crate) async fn fill_sequence(
     months: &Months,
 ) -> Result<ExitCode, Failure> {
     let RunContext { arguments, terminal, .. } = context;
-    let patience = options::patience(&arguments.throughput, &arguments.faults, &context.stop);
-    let session = context.session().open_with_retries(&new_id(), &patience).await?;
+    let retry = options::startup_retry(&arguments.throughput, &arguments.faults, &context.stop);
+    let session = context.session().open_with_retries(&new_id(), &retry).await?;
     let mut found = present(&session, months).await?;
     if arguments.which.order == Order::Newest {
         found.reverse();

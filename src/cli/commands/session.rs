@@ -7,9 +7,9 @@ use super::options::{Resources, bind_options, resources};
 use crate::cli::args::{ServerArguments, ThroughputArguments, WhatArguments, connect};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{Connection, Servers};
-use crate::engine::stream::{Patience, RetryPolicy};
 use crate::job::{BoundJob, bind, load};
 use crate::plan::{Partition, Plan, PlanOptions, plan};
+use crate::retry::{RetryPolicy, StartupRetry};
 use crate::stop::Stop;
 
 /// A job that is bound to its tables.
@@ -48,7 +48,7 @@ impl SessionArguments<'_> {
     /// the query ids until the run id is known.
     pub async fn open(self, id: &str) -> Result<BoundSession, Failure> {
         let retry = RetryPolicy::default();
-        let once = Patience { retry, outage_wait: Duration::ZERO, stop: Stop::new() };
+        let once = StartupRetry { retry, outage_wait: Duration::ZERO, stop: Stop::new() };
         self.open_with_retries(id, &once.without_retries()).await
     }
 
@@ -56,16 +56,16 @@ impl SessionArguments<'_> {
     pub async fn open_with_retries(
         self,
         id: &str,
-        patience: &Patience,
+        retry: &StartupRetry,
     ) -> Result<BoundSession, Failure> {
-        self.bind(id, patience).await.map_err(|failure| failure.unless_stopped(&patience.stop))
+        self.bind(id, retry).await.map_err(|failure| failure.unless_stopped(&retry.stop))
     }
 
-    async fn bind(self, id: &str, patience: &Patience) -> Result<BoundSession, Failure> {
+    async fn bind(self, id: &str, retry: &StartupRetry) -> Result<BoundSession, Failure> {
         let job = load(&self.what.job)?;
         let servers = connect::servers(self.server, self.throughput.compression, id)?;
         // An error in the first answer is a configuration error, so only outages are retried.
-        let first = &patience.clone().without_retries();
+        let first = &retry.clone().without_retries();
         let greet = |connection: Connection, end: End| async move {
             let greeted = first.ask("the first query", async || connection.hello().await).await;
             greeted.map_err(|error| connecting(&error, end))
@@ -77,7 +77,7 @@ impl SessionArguments<'_> {
             greet(servers.source.clone(), End::Source).await?
         };
         let options = bind_options(self.what);
-        let bound = patience
+        let bound = retry
             .ask("binding the job to its tables", async || bind(&servers, &job, &options).await);
         let job = bound.await?;
         let resources = resources(self.throughput, &servers.target, &job).await?;

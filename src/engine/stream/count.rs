@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::error::PipelineError;
-use super::retry::{Attempts, ask};
 use super::shared::Shared;
 use crate::job::statements::{self, Scope};
 
@@ -15,14 +14,15 @@ struct Count {
 /// Counts the scope's rows as the source query gives them, by a query that knows nothing of chunks.
 pub(super) async fn count(shared: &Shared, scope: &Scope) -> Result<u64, PipelineError> {
     let sql = statements::count(&shared.job, scope);
-    let counted = ask(Attempts::at_source(shared), "counting the rows", async || {
-        shared.servers.source.row::<Count>("count", &sql).await
-    })
-    .await;
-    counted.map(|count| count.rows).map_err(|source| PipelineError::Query {
-        what: "counting the rows",
+    let what = "counting the rows";
+    let counted = shared
+        .at_source()
+        .ask(what, async || shared.servers.source.row::<Count>("count", &sql).await)
+        .await;
+    counted.map(|count| count.rows).map_err(|error| PipelineError::Query {
+        what,
         table: shared.job.source.name.clone(),
-        source: Box::new(source),
+        source: Box::new(error.into_error()),
     })
 }
 

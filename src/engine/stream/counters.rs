@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::activity::Activities;
 use super::latency::Latency;
 use super::recent::RecentTimes;
-use super::trouble::Trouble;
+use crate::retry::{Outage, RetryCause, RetryObserver, RetryStatus};
 
 /// What the pipeline is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ macro_rules! counters {
             pub recent_inserts: RecentTimes,
             /// What tasks are at.
             pub activities: Activities,
-            /// What stands in the way.
-            pub trouble: Trouble,
+            /// What blocks the run.
+            pub retry_status: RetryStatus,
             phase: AtomicU8,
             times: Mutex<Times>,
         }
@@ -227,5 +227,30 @@ impl Counters {
     pub fn times(&self) -> (Duration, Duration) {
         let times = self.times.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         (times.lookup, times.stream)
+    }
+}
+
+impl RetryObserver for Counters {
+    fn retrying(&self, cause: RetryCause, reason: String, pause: Duration) {
+        self.retries.add(1);
+        let of_cause = match cause {
+            RetryCause::Refused => &self.retries_refused,
+            RetryCause::Ambiguous => &self.retries_ambiguous,
+            RetryCause::Outage => &self.retries_outage,
+            RetryCause::Excused => &self.retries_stalled,
+        };
+        of_cause.add(1);
+        self.retry_status.retrying(reason, pause);
+    }
+
+    fn outage_began(&self, outage: &Outage) {
+        self.outages.add(1);
+        self.retry_status.outage_began(outage);
+    }
+
+    fn outage_ended(&self, outage: &Outage) {
+        let milliseconds = u64::try_from(outage.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.outage_milliseconds.add(milliseconds);
+        self.retry_status.outage_ended(outage);
     }
 }

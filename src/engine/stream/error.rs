@@ -2,11 +2,11 @@
 
 use std::error::Error as StdError;
 
-use super::retry::Symptom;
 use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::formats::native::MalformedRow;
 use crate::formats::rowbinary::FramingError;
 use crate::lookup::LookupError;
+use crate::retry::Failure;
 use crate::units::{bytes as size, counted};
 
 /// A pipeline that stopped before its work was done. What was acknowledged until then stays, and
@@ -151,7 +151,7 @@ impl PipelineError {
     /// common.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Read { source, .. } => Symptom::from(&**source).class == ErrorClass::Fatal,
+            Self::Read { source, .. } => Failure::from(&**source).class == ErrorClass::Fatal,
             Self::Insert { source, .. } => source.class() == ErrorClass::Fatal,
             _ => true,
         }
@@ -206,6 +206,25 @@ pub enum ReadError {
     /// The map cannot take the row.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+}
+
+/// Bytes that cannot be framed may come from a connection that broke in a way that HTTP did not
+/// notice, so they are read again.
+impl From<&ReadError> for Failure {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::Server(error) => error.into(),
+            ReadError::Framing(_) | ReadError::Row(_) => Self::of(ErrorClass::Retry),
+            // It was retried already.
+            ReadError::Late { source, .. } if Self::from(&**source).class != ErrorClass::Fatal => {
+                Self::of(ErrorClass::Rows)
+            }
+            ReadError::Lookup(_)
+            | ReadError::Late { .. }
+            | ReadError::Lost(_)
+            | ReadError::Task(_) => Self::of(ErrorClass::Fatal),
+        }
+    }
 }
 
 #[cfg(test)]

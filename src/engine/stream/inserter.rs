@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::time::sleep;
-
 use super::batch::Batch;
 use super::error::PipelineError;
 use super::give_up::give_up_chunk;
 use super::queue::QueueReceiver;
-use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
-use crate::clickhouse::Error as ServerError;
+use crate::clickhouse::{Error as ServerError, Settings};
+use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
 
 /// Inserts batches until the queue is closed and empty, or something fails for good; gives whether
 /// it came to the queue's end.
@@ -89,50 +87,58 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Inserted {
         let token = format!("{}-{chunk}-{:032x}", shared.options.token_prefix, batch.digest);
         settings = settings.with("insert_deduplication_token", &token);
     }
-    let mut attempts = Attempts::at_target(shared);
-    loop {
+    match shared.at_target().run(&mut Insertion { shared, batch, settings }).await {
+        Ok(()) => Inserted::Acknowledged,
+        Err(RetryError::GaveUp { attempts, error }) => Inserted::Failed(PipelineError::Insert {
+            table: shared.job.target.name.clone(),
+            chunk,
+            rows: batch.rows,
+            bytes: batch.bytes,
+            attempts,
+            source: error.into(),
+        }),
+        Err(RetryError::Lost { outage, .. }) => Inserted::Lost(outage),
+        Err(RetryError::Interrupted { .. }) => Inserted::Stopped,
+    }
+}
+
+/// The insert of one batch. The same bytes are sent with the same token each time, which is right
+/// whether or not they arrived before.
+struct Insertion<'a> {
+    shared: &'a Shared,
+    batch: &'a Batch,
+    settings: Settings,
+}
+
+impl Retryable for Insertion<'_> {
+    type Output = ();
+    type Error = ServerError;
+
+    async fn attempt(&mut self) -> Result<(), ServerError> {
+        let Shared { servers, insert_sql, counters, .. } = self.shared;
         let sent = Instant::now();
-        let Err(error) = shared
-            .servers
-            .target
-            .insert("insert", &shared.insert_sql, &settings, &batch.pieces)
-            .await
-        else {
-            let took = sent.elapsed();
-            shared.counters.insert_latency.note(took);
-            shared.counters.recent_inserts.note(took);
-            return Inserted::Acknowledged;
+        servers.target.insert("insert", insert_sql, &self.settings, &self.batch.pieces).await?;
+        let took = sent.elapsed();
+        counters.insert_latency.note(took);
+        counters.recent_inserts.note(took);
+        Ok(())
+    }
+
+    async fn diagnose(&mut self, error: &ServerError) -> Failure {
+        error.into()
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, ServerError>) {
+        let FailedAttempt { number, error, pause, .. } = failed;
+        self.shared.throttle.inserting.refused();
+        let outcome = if error.is_of_view() {
+            "the rows may be in the target, of which a view failed"
+        } else if error.may_have_inserted() {
+            "it is not known whether the rows arrived"
+        } else {
+            "no row was inserted"
         };
-        let attempt = attempts.number();
-        // Sending the same bytes with the same token again is right whether or not they arrived.
-        match attempts.after(&error).await {
-            Verdict::Again(pause) => {
-                shared.throttle.inserting.refused();
-                let outcome = if error.is_of_view() {
-                    "the rows may be in the target, of which a view failed"
-                } else if error.may_have_inserted() {
-                    "it is not known whether the rows arrived"
-                } else {
-                    "no row was inserted"
-                };
-                tracing::warn!(chunk, attempt, rows = batch.rows, pause_ms = milliseconds(pause), error = %error, outcome, "an insert failed, the same bytes are sent again");
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = shared.stop.failing() => return Inserted::Stopped,
-                }
-            }
-            Verdict::GiveUp => {
-                return Inserted::Failed(PipelineError::Insert {
-                    table: shared.job.target.name.clone(),
-                    chunk,
-                    rows: batch.rows,
-                    bytes: batch.bytes,
-                    attempts: attempt,
-                    source: error.into(),
-                });
-            }
-            Verdict::Lost(lost) => return Inserted::Lost(lost),
-            Verdict::Stopped => return Inserted::Stopped,
-        }
+        let (chunk, rows) = (self.batch.attempt.chunk + 1, self.batch.rows);
+        tracing::warn!(chunk, attempt = number, rows, pause_ms = milliseconds(pause), %error, outcome, "an insert failed, the same bytes are sent again");
     }
 }

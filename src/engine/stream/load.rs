@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::time::sleep;
-
 use super::error::{PipelineError, ReadError};
 use super::gauge::{LoadTally, MapMemory};
-use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
 use crate::job::BoundLookup;
 use crate::job::statements::{self, LookupWindow};
 use crate::lookup::{FrozenLookupMap, Loader, LoaderShape, LookupError};
 use crate::plan::Wave;
+use crate::retry::{FailedAttempt, Failure, RetryCause, RetryError, Retryable, milliseconds};
 
 /// Memory is looked at after about so many rows: it takes time to add it up.
 const ROWS_BETWEEN_LOOKS: u64 = 32_768;
@@ -59,46 +57,27 @@ pub(super) async fn load(
         source: source.into(),
     };
     let sql = statements::lookup(lookup, window, wave.lookup_range.as_deref(), wave.bucket);
-    let mut loading = Loading::new(shared, lookup, wave.limit_bytes);
-    let mut attempts = Attempts::at_source(shared);
-    loop {
-        let read = tokio::select! {
-            read = loading.read(shared, &sql) => read,
-            () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
-        };
-        let error = match read {
-            Ok(End::Complete) => break,
-            Ok(End::TooLarge) => {
-                loading.tally.take_back();
-                return Ok(Loaded::TooLarge { rows: loading.loader.rows() });
-            }
-            Err(error) => error,
-        };
-        let attempt = attempts.number();
-        let verdict = tokio::select! {
-            verdict = attempts.after(&error) => verdict,
-            () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
-        };
-        match verdict {
-            Verdict::Again(pause) => {
-                tracing::warn!(table = %lookup.table.name, attempt, pause_ms = milliseconds(pause), error = %error, "loading attributes broke off, trying again");
-                loading.loader.rewind();
-                loading.tally.take_back();
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
-                }
-            }
-            Verdict::GiveUp => {
-                shared.counters.errors.add(1);
-                return Err(failed(attempt, error));
-            }
-            Verdict::Lost(lost) => return Err(shared.lost(lost)),
-            Verdict::Stopped => return Ok(Loaded::Stopped),
+    let mut loading = Loading::new(shared, lookup, sql, wave.limit_bytes);
+    let read = tokio::select! {
+        read = shared.at_source().run(&mut loading) => read,
+        () = shared.stop.reading_ends() => return Ok(Loaded::Stopped),
+    };
+    match read {
+        Ok(End::Complete) => {}
+        Ok(End::TooLarge) => {
+            loading.tally.take_back();
+            return Ok(Loaded::TooLarge { rows: loading.loader.rows() });
         }
+        Err(RetryError::GaveUp { attempts, error }) => {
+            shared.counters.errors.add(1);
+            return Err(failed(attempts, error));
+        }
+        Err(RetryError::Lost { outage, .. }) => return Err(shared.lost(outage)),
+        Err(RetryError::Interrupted { .. }) => return Ok(Loaded::Stopped),
     }
+    let attempts = loading.attempts;
     loading.finish().await.map(Loaded::Map).map_err(|error| match error {
-        Finish::Lookup(error) => failed(attempts.number(), error.into()),
+        Finish::Lookup(error) => failed(attempts, error.into()),
         Finish::Task(words) => PipelineError::Task(words),
     })
 }
@@ -113,7 +92,12 @@ enum Finish {
     Task(String),
 }
 
-struct Loading {
+struct Loading<'a> {
+    shared: &'a Shared,
+    lookup: &'a BoundLookup,
+    sql: String,
+    /// The number of the attempt under way.
+    attempts: u32,
     loader: Loader,
     tally: LoadTally,
     memory: MapMemory,
@@ -121,8 +105,8 @@ struct Loading {
     peak_bytes: u64,
 }
 
-impl Loading {
-    fn new(shared: &Shared, lookup: &BoundLookup, limit_bytes: u64) -> Self {
+impl<'a> Loading<'a> {
+    fn new(shared: &'a Shared, lookup: &'a BoundLookup, sql: String, limit_bytes: u64) -> Self {
         let shape = LoaderShape {
             key_columns: lookup.keys.len(),
             nullable_keys: lookup.nullable_keys(),
@@ -133,31 +117,7 @@ impl Loading {
         let loader = Loader::new(lookup.layout.clone(), shape, shared.options.max_row_bytes);
         let (tally, memory) =
             (LoadTally::new(shared.counters.clone()), MapMemory::new(shared.counters.clone()));
-        Self { loader, tally, memory, limit_bytes, peak_bytes: 0 }
-    }
-
-    async fn read(&mut self, shared: &Shared, sql: &str) -> Result<End, ReadError> {
-        let mut stream = shared.servers.source.stream(
-            "lookup",
-            sql,
-            &statements::lookup_settings(&shared.job),
-        )?;
-        let mut next_look = 0;
-        while let Some(piece) = stream.next().await? {
-            let rows = self.loader.push::<ReadError>(&piece)?;
-            self.tally.add(rows, piece.len() as u64, self.loader.keys() as u64);
-            if self.loader.rows() >= next_look {
-                next_look = self.loader.rows() + ROWS_BETWEEN_LOOKS;
-                if self.note_memory() > self.limit_bytes {
-                    return Ok(End::TooLarge);
-                }
-            }
-            // Many small pieces may lie ready at once; others want to run as well.
-            tokio::task::consume_budget().await;
-        }
-        self.loader.end_of_stream()?;
-        let bytes = self.note_memory();
-        Ok(if bytes > self.limit_bytes { End::TooLarge } else { End::Complete })
+        Self { shared, lookup, sql, attempts: 1, loader, tally, memory, limit_bytes, peak_bytes: 0 }
     }
 
     fn note_memory(&mut self) -> u64 {
@@ -176,5 +136,43 @@ impl Loading {
         self.tally.set_keys(map.len() as u64);
         self.memory.set(map.memory_bytes() as u64);
         Ok(LoadedMap { map: Arc::new(map), memory: self.memory, rows, peak_bytes: self.peak_bytes })
+    }
+}
+
+impl Retryable for Loading<'_> {
+    type Output = End;
+    type Error = ReadError;
+
+    async fn attempt(&mut self) -> Result<End, ReadError> {
+        let settings = statements::lookup_settings(&self.shared.job);
+        let mut stream = self.shared.servers.source.stream("lookup", &self.sql, &settings)?;
+        let mut next_look = 0;
+        while let Some(piece) = stream.next().await? {
+            let rows = self.loader.push::<ReadError>(&piece)?;
+            self.tally.add(rows, piece.len() as u64, self.loader.keys() as u64);
+            if self.loader.rows() >= next_look {
+                next_look = self.loader.rows() + ROWS_BETWEEN_LOOKS;
+                if self.note_memory() > self.limit_bytes {
+                    return Ok(End::TooLarge);
+                }
+            }
+            // Many small pieces may lie ready at once; others want to run as well.
+            tokio::task::consume_budget().await;
+        }
+        self.loader.end_of_stream()?;
+        let bytes = self.note_memory();
+        Ok(if bytes > self.limit_bytes { End::TooLarge } else { End::Complete })
+    }
+
+    async fn diagnose(&mut self, error: &ReadError) -> Failure {
+        error.into()
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, ReadError>) {
+        let FailedAttempt { number, error, pause, cause } = failed;
+        tracing::warn!(table = %self.lookup.table.name, attempt = number, pause_ms = milliseconds(pause), %error, "loading attributes broke off, trying again");
+        self.attempts = number + u32::from(cause != RetryCause::Outage);
+        self.loader.rewind();
+        self.tally.take_back();
     }
 }

@@ -4,8 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::time::sleep;
-
 use super::attempt::{Attempt, Tally};
 use super::batch::BatchBuilder;
 use super::concurrency::Turn;
@@ -15,13 +13,13 @@ use super::give_up::give_up_chunk;
 use super::late::LateRows;
 use super::queue::QueueSender;
 use super::report::{ChunkBook, Share};
-use super::retry::{Attempts, Verdict, milliseconds};
 use super::shared::Shared;
 use super::stall::Stall;
 use crate::formats::rowbinary::RowFramer;
 use crate::job::statements;
 use crate::job::statements::Scope;
 use crate::plan::Chunk;
+use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
 
 /// The chunks of a wave, handed out one by one.
 pub(super) struct ChunkList {
@@ -107,69 +105,88 @@ async fn read_with_retries(
     shared: &Shared,
     chunk: &Chunk,
     reading: &Reading,
-    mut turn: Turn,
+    turn: Turn,
 ) -> Result<End, PipelineError> {
-    let Reading { scope, enricher, book, queue } = reading;
-    let share = Share::of(scope.bucket);
     let statement =
         if shared.options.ordered { statements::source_in_order } else { statements::source };
-    let sql = statement(&shared.job, &scope.within(chunk.range.as_deref()));
-    let mut attempts = Attempts::at_source(shared);
-    loop {
-        let attempt = Attempt::begin(chunk.number, share, book.clone(), shared.counters.clone());
-        let mut stall = Stall::default();
-        let error = match read(shared, &sql, &attempt, enricher, queue, &mut stall).await {
+    let sql = statement(&shared.job, &reading.scope.within(chunk.range.as_deref()));
+    let attempt = None;
+    let stall = Stall::default();
+    let mut task = ChunkRead { shared, chunk, reading, sql, turn: Some(turn), attempt, stall };
+    match shared.at_source().until(shared.stop.requested()).run(&mut task).await {
+        Ok(end) => Ok(end),
+        Err(
+            RetryError::GaveUp { error: ReadError::Lost(outage), .. }
+            | RetryError::Lost { outage, .. },
+        ) => Err(shared.lost(outage)),
+        Err(RetryError::GaveUp { attempts, error }) => {
+            let (table, number) = (shared.job.source.name.clone(), chunk.number + 1);
+            let source = error.into();
+            let error = PipelineError::Read { table, chunk: number, attempts, source };
+            let Some(attempt) = &task.attempt else { return Err(error) };
+            give_up_chunk(shared, attempt, error)?;
+            Ok(End::Failed)
+        }
+        Err(RetryError::Interrupted { .. }) => Ok(End::Stopped),
+    }
+}
+
+/// Reading one chunk.
+struct ChunkRead<'a> {
+    shared: &'a Shared,
+    chunk: &'a Chunk,
+    reading: &'a Reading,
+    sql: String,
+    /// The right to read; `None` between attempts.
+    turn: Option<Turn>,
+    /// The last attempt.
+    attempt: Option<Arc<Attempt>>,
+    stall: Stall,
+}
+
+impl Retryable for ChunkRead<'_> {
+    type Output = End;
+    type Error = ReadError;
+
+    async fn attempt(&mut self) -> Result<End, ReadError> {
+        let Self { shared, chunk, reading, .. } = *self;
+        if self.turn.is_none() {
+            self.turn = tokio::select! {
+                turn = shared.throttle.turn() => Some(turn),
+                () = shared.stop.reading_ends() => return Ok(End::Stopped),
+            };
+        }
+        let Reading { scope, enricher, book, queue } = reading;
+        let (share, counters) = (Share::of(scope.bucket), shared.counters.clone());
+        let attempt = Attempt::begin(chunk.number, share, book.clone(), counters);
+        self.attempt = Some(attempt.clone());
+        self.stall = Stall::default();
+        match read(shared, &self.sql, &attempt, enricher, queue, &mut self.stall).await {
             Ok(End::Clean(bytes)) => {
                 attempt.stream_ended();
-                return Ok(End::Clean(bytes));
+                Ok(End::Clean(bytes))
             }
-            Ok(end) => return Ok(end),
-            Err(ReadError::Lost(lost)) => return Err(shared.lost(lost)),
-            Err(error) => error,
-        };
-        attempt.give_up();
-        let number = attempts.number();
-        let judging = async {
-            if stall.explains(shared, &error).await
-                && let Some(pause) = attempts
-                    .excuse("the server gave the stream up, since the reader waited for inserts")
-            {
-                return Verdict::Again(pause);
+            Ok(end) => Ok(end),
+            Err(error) => {
+                attempt.give_up();
+                Err(error)
             }
-            attempts.after(&error).await
-        };
-        let verdict = tokio::select! {
-            verdict = judging => verdict,
-            () = shared.stop.reading_ends() => return Ok(End::Stopped),
-        };
-        match verdict {
-            Verdict::Again(pause) => {
-                shared.throttle.reading.refused();
-                // Reading the chunk again is beginning it again: others may be asked to come first,
-                // or all to wait.
-                drop(turn);
-                tracing::warn!(chunk = chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), error = %error, "reading broke off, the chunk is read again");
-                let paused = async {
-                    sleep(pause).await;
-                    shared.throttle.turn().await
-                };
-                turn = tokio::select! {
-                    turn = paused => turn,
-                    () = shared.stop.reading_ends() => return Ok(End::Stopped),
-                };
-            }
-            Verdict::GiveUp => {
-                let (table, chunk) = (shared.job.source.name.clone(), chunk.number + 1);
-                give_up_chunk(
-                    shared,
-                    &attempt,
-                    PipelineError::Read { table, chunk, attempts: number, source: error.into() },
-                )?;
-                return Ok(End::Failed);
-            }
-            Verdict::Lost(lost) => return Err(shared.lost(lost)),
-            Verdict::Stopped => return Ok(End::Stopped),
         }
+    }
+
+    async fn diagnose(&mut self, error: &ReadError) -> Failure {
+        const STALLED: &str = "the server gave the stream up, since the reader waited for inserts";
+        let excuse = self.stall.explains(self.shared, error).await.then_some(STALLED);
+        Failure { excuse, ..error.into() }
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, ReadError>) {
+        let FailedAttempt { number, error, pause, .. } = failed;
+        self.shared.throttle.reading.refused();
+        // Reading the chunk again is beginning it again: others may be asked to come first, or all
+        // to wait.
+        self.turn = None;
+        tracing::warn!(chunk = self.chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), %error, "reading broke off, the chunk is read again");
     }
 }
 

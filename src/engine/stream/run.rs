@@ -8,9 +8,7 @@ use tokio::time::sleep;
 use super::count::{check_count, count};
 use super::error::PipelineError;
 use super::late::Advice;
-use super::outage::Gate;
 use super::report::ChunkBook;
-use super::retry::{Attempts, ask};
 use super::shared::{PipelineOptions, Shared};
 use super::sweep::sweep;
 use super::throttle::Throttle;
@@ -21,6 +19,7 @@ use crate::clickhouse::{Connection, Servers};
 use crate::job::BoundJob;
 use crate::job::statements;
 use crate::plan::Plan;
+use crate::retry::{OutageGuard, RetryError};
 use crate::stop::Stop;
 
 /// A plan that is ready to run.
@@ -70,12 +69,12 @@ impl Pipeline {
             statements::insert(&job, native)
         };
         let insert_settings = options.insert_settings(&job);
-        let gate = |connection: &Connection| {
-            Arc::new(Gate::new(connection.clone(), counters.clone(), options.outage_wait))
+        let guard = |connection: &Connection| {
+            Arc::new(OutageGuard::new(connection, counters.clone(), options.outage_wait))
         };
-        let target_gate = gate(&servers.target);
-        let source_gate =
-            if servers.are_one() { target_gate.clone() } else { gate(&servers.source) };
+        let target_guard = guard(&servers.target);
+        let source_guard =
+            if servers.are_one() { target_guard.clone() } else { guard(&servers.source) };
         let shared = Shared {
             servers,
             job,
@@ -86,8 +85,8 @@ impl Pipeline {
             insert_sql,
             insert_settings,
             throttle,
-            source_gate,
-            target_gate,
+            source_guard,
+            target_guard,
             advice: Advice::default(),
         };
         Self { shared: Arc::new(shared), sampler }
@@ -108,7 +107,11 @@ impl Pipeline {
         let Shared { servers, insert_sql, insert_settings, .. } = &*self.shared;
         let insert =
             async || servers.target.insert("preflight", insert_sql, insert_settings, &[]).await;
-        ask(Attempts::at_target(&self.shared), "trying the insert without rows", insert).await
+        self.shared
+            .at_target()
+            .ask("trying the insert without rows", insert)
+            .await
+            .map_err(RetryError::into_error)
     }
 
     /// Does the work to its end, or until stopping is asked for.
@@ -282,14 +285,15 @@ impl Pipeline {
         let settings = statements::lookup_settings(&self.shared.job);
         let (source, sql) = (&self.shared.servers.source, statements::miss(lookup));
         let what = "asking what a join that misses gives";
-        let answer = ask(Attempts::at_source(&self.shared), what, async || {
-            source.fetch("miss", &sql, "RowBinary", &settings).await
-        })
-        .await;
-        answer.map_err(|source| PipelineError::Query {
+        let answer = self
+            .shared
+            .at_source()
+            .ask(what, async || source.fetch("miss", &sql, "RowBinary", &settings).await)
+            .await;
+        answer.map_err(|error| PipelineError::Query {
             what,
             table: lookup.table.name.clone(),
-            source: Box::new(source),
+            source: Box::new(error.into_error()),
         })
     }
 }

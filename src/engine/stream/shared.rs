@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Counters;
 use super::batch::BatchLimits;
 use super::concurrency::Concurrency;
 use super::error::PipelineError;
 use super::late::Advice;
-use super::outage::Gate;
 use super::rows::RowFormat;
 use super::throttle::Throttle;
-use super::{Counters, RetryPolicy};
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::job::{BoundJob, statements};
 use crate::plan::{LateMemory, MemoryPlan};
+use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
 use crate::stop::Stop;
 
 /// How a pipeline works.
@@ -133,13 +133,29 @@ pub(super) struct Shared {
     pub insert_sql: String,
     pub insert_settings: Settings,
     pub throttle: Arc<Throttle>,
-    pub source_gate: Arc<Gate>,
-    pub target_gate: Arc<Gate>,
+    pub source_guard: Arc<OutageGuard>,
+    pub target_guard: Arc<OutageGuard>,
     /// What is said once of look-ups outside of the window.
     pub advice: Advice,
 }
 
 impl Shared {
+    /// The attempts of a statement for the server of the source.
+    pub fn at_source(&self) -> Attempts<'_> {
+        self.attempts(&self.source_guard)
+    }
+
+    /// The attempts of a statement for the server of the target.
+    pub fn at_target(&self) -> Attempts<'_> {
+        self.attempts(&self.target_guard)
+    }
+
+    fn attempts<'a>(&'a self, guard: &'a OutageGuard) -> Attempts<'a> {
+        Attempts::new(self.options.retry, OutageHandling::Guarded(guard))
+            .observed_by(&*self.counters)
+            .until(self.stop.failed())
+    }
+
     /// A server stayed away for as long as is allowed.
     pub fn lost(&self, source: ServerError) -> PipelineError {
         PipelineError::Lost { seconds: self.options.outage_wait.as_secs(), source: source.into() }

@@ -8,20 +8,18 @@
 
 use std::sync::Arc;
 
-use tokio::time::sleep;
-
 use super::Counters;
 use super::attempt::Attempt;
 use super::batch::{Batch, BatchBuilder};
 use super::enrich::columns;
 use super::error::{PipelineError, ReadError};
 use super::report::{ChunkBook, Share};
-use super::retry::{Attempts, Verdict, ask, milliseconds};
 use super::shared::Shared;
-use crate::clickhouse::{Settings, replacing_columns};
+use crate::clickhouse::{ErrorClass, Settings, replacing_columns};
 use crate::formats::rowbinary::RowFramer;
 use crate::job::{BoundJob, statements};
 use crate::plan::Plan;
+use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
 
 /// Copies the deletions that came after the plan was made; gives how many. Where the target does
 /// not collapse by the source's version and deleted flag, nothing is done.
@@ -31,40 +29,30 @@ pub(super) async fn sweep(shared: &Shared, plan: &Plan, miss: &[u8]) -> Result<u
     if shared.options.dry_run || !takes_deletions(shared).await? {
         return Ok(0);
     }
-    let mut attempts = Attempts::at_source(shared);
-    loop {
-        let error = match send(shared, plan, &sql, miss).await {
-            Ok(rows) => return Ok(rows),
-            Err(Failure::Insert(error)) => return Err(error),
-            Err(Failure::Read(error)) => error,
-        };
-        let number = attempts.number();
-        match attempts.after(&error).await {
-            Verdict::Again(pause) => {
-                tracing::warn!(attempt = number, pause_ms = milliseconds(pause), %error, "reading deletions broke off, they are read again");
-                sleep(pause).await;
-            }
-            Verdict::GiveUp | Verdict::Stopped | Verdict::Lost(_) => {
-                return Err(PipelineError::Deletions {
-                    table: shared.job.source.name.clone(),
-                    source: error.into(),
-                });
-            }
-        }
-    }
+    let mut sweeping = Sweeping { shared, plan, sql, miss };
+    let swept = shared.at_source().run(&mut sweeping).await;
+    swept.map_err(|error| match error {
+        RetryError::GaveUp { error, .. }
+        | RetryError::Lost { error, .. }
+        | RetryError::Interrupted { error } => match error {
+            SweepError::Insert(error) => error,
+            SweepError::Read(error) => PipelineError::Deletions {
+                table: shared.job.source.name.clone(),
+                source: error.into(),
+            },
+        },
+    })
 }
 
 /// Whether a deleted version of a source row hides the row's older versions in the target.
 async fn takes_deletions(shared: &Shared) -> Result<bool, PipelineError> {
     let (job, target) = (&shared.job, &shared.servers.target);
     let (what, name) = ("asking for the engine", &job.target.name);
-    let found =
-        ask(Attempts::at_target(shared), what, async || replacing_columns(target, name).await)
-            .await;
-    let found = found.map_err(|source| PipelineError::Query {
+    let found = shared.at_target().ask(what, async || replacing_columns(target, name).await).await;
+    let found = found.map_err(|error| PipelineError::Query {
         what,
         table: name.clone(),
-        source: Box::new(source),
+        source: Box::new(error.into_error()),
     })?;
     Ok(found.is_some_and(|(version, deleted)| {
         let copies_deleted =
@@ -80,19 +68,51 @@ fn copied<'a>(job: &'a BoundJob, name: &str) -> Option<&'a str> {
     job.source.column(source).map(|column| column.name.as_str())
 }
 
-enum Failure {
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
     Read(ReadError),
+    #[error(transparent)]
     Insert(PipelineError),
 }
 
-impl<E: Into<ReadError>> From<E> for Failure {
+impl<E: Into<ReadError>> From<E> for SweepError {
     fn from(error: E) -> Self {
         Self::Read(error.into())
     }
 }
 
+struct Sweeping<'a> {
+    shared: &'a Shared,
+    plan: &'a Plan,
+    sql: String,
+    miss: &'a [u8],
+}
+
+impl Retryable for Sweeping<'_> {
+    type Output = u64;
+    type Error = SweepError;
+
+    async fn attempt(&mut self) -> Result<u64, SweepError> {
+        send(self.shared, self.plan, &self.sql, self.miss).await
+    }
+
+    async fn diagnose(&mut self, error: &SweepError) -> Failure {
+        match error {
+            SweepError::Read(error) => error.into(),
+            // It was retried already.
+            SweepError::Insert(_) => Failure::of(ErrorClass::Fatal),
+        }
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, SweepError>) {
+        let FailedAttempt { number, error, pause, .. } = failed;
+        tracing::warn!(attempt = number, pause_ms = milliseconds(pause), %error, "reading deletions broke off, they are read again");
+    }
+}
+
 /// Reads the deletions and inserts them, batch by batch, as rows that find nothing.
-async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u64, Failure> {
+async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u64, SweepError> {
     // They are no chunk's rows, and are counted with none.
     let attempt = Attempt::begin(
         plan.chunks.len(),
@@ -115,13 +135,13 @@ async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u6
             Ok::<(), ReadError>(())
         })?;
         for batch in builder.take_full() {
-            insert(shared, &batch).await.map_err(Failure::Insert)?;
+            insert(shared, &batch).await.map_err(SweepError::Insert)?;
         }
         tokio::task::consume_budget().await;
     }
     framer.finish()?;
     for batch in builder.finish()? {
-        insert(shared, &batch).await.map_err(Failure::Insert)?;
+        insert(shared, &batch).await.map_err(SweepError::Insert)?;
     }
     Ok(rows)
 }
@@ -133,9 +153,9 @@ async fn insert(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
     let (what, target) = ("inserting deletions", &shared.servers.target);
     let insert =
         async || target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await;
-    ask(Attempts::at_target(shared), what, insert).await.map_err(|source| PipelineError::Query {
+    shared.at_target().ask(what, insert).await.map_err(|error| PipelineError::Query {
         what,
         table: shared.job.target.name.clone(),
-        source: Box::new(source),
+        source: Box::new(error.into_error()),
     })
 }

@@ -4,20 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use crate::cli::commands::session::Session;
 use crate::cli::failure::Failure;
 use crate::clickhouse::ErrorClass;
 use crate::engine::stream::{
-    Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, RetryPolicy, Throttle, repeats,
+    Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, Throttle, repeats,
 };
 use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
+use crate::retry::{RetryPolicy, in_crowd};
 use crate::stop::Stop;
-
-/// All checks ask at once, which is more than some users may.
-const ATTEMPTS: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes all checks at once.
 pub(crate) async fn look(
@@ -60,16 +55,7 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
         None,
         throttle,
     );
-    let mut attempts = 1..ATTEMPTS;
-    let tried = loop {
-        match pipeline.preflight().await {
-            Err(error) if error.is_of_too_many_at_once() && attempts.next().is_some() => {
-                sleep(PAUSE).await;
-            }
-            tried => break tried,
-        }
-    };
-    match tried {
+    match in_crowd(|| pipeline.preflight()).await {
         Ok(()) => Check::passed(INSERT, "the server takes the insert, tried without rows", false),
         // A run would try it again.
         Err(error) if error.class() == ErrorClass::Retry => Check::passed(

@@ -7,9 +7,10 @@ use crate::cli::args::ThroughputArguments;
 use crate::cli::commands::options::{Resources, fail_fast_options};
 use crate::cli::commands::session::Session;
 use crate::cli::failure::Failure;
-use crate::engine::stream::{PipelineOptions, RetryPolicy, Trial, trial};
+use crate::engine::stream::{PipelineOptions, Trial, trial};
 use crate::job::BoundJob;
 use crate::progress::{count, duration};
+use crate::retry::RetryPolicy;
 
 /// A run writes, a dry run does not. In the benchmark (`benches/results`) that made it take so many
 /// times as long, from a target with few indexes to one with text indexes and a view, with a little

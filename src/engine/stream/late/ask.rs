@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
-use tokio::time::sleep;
 
 use crate::clickhouse::Settings;
 use crate::engine::stream::error::ReadError;
-use crate::engine::stream::retry::{Attempts, Verdict, milliseconds};
 use crate::engine::stream::shared::Shared;
 use crate::formats::rowbinary::RowFramer;
 use crate::job::BoundLookup;
 use crate::job::statements::{self, KeyBytes, LookupWindow};
+use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
 
 /// The attributes of the keys that were found.
 pub(super) type Found = HashMap<Box<[u8]>, Arc<[u8]>, RandomState>;
@@ -42,28 +41,43 @@ pub(super) async fn ask(
     let sql = statements::late(lookup, window, keys);
     let settings = statements::late_settings(&shared.job, sql.len());
     let limit_bytes = if keys.len() > 1 { limit_bytes } else { usize::MAX };
-    let mut attempts = Attempts::at_source(shared);
-    loop {
-        let error = match read(shared, lookup, &sql, &settings, limit_bytes).await {
-            Ok(asked) => return Ok(asked),
-            Err(error) => error,
-        };
-        let attempt = attempts.number();
-        match attempts.after(&error).await {
-            Verdict::Again(pause) => {
-                tracing::warn!(table = %lookup.table.name, keys = keys.len(), attempt, pause_ms = milliseconds(pause), error = %error, "looking up keys outside of the window broke off, trying again");
-                sleep(pause).await;
-            }
-            Verdict::GiveUp => {
-                return Err(ReadError::Late {
-                    table: lookup.table.name.clone(),
-                    attempts: attempt,
-                    source: Box::new(error),
-                });
-            }
-            Verdict::Lost(lost) => return Err(ReadError::Lost(lost)),
-            Verdict::Stopped => return Ok(Asked::Stopped),
-        }
+    let mut query = LateQuery { shared, lookup, keys: keys.len(), sql, settings, limit_bytes };
+    match shared.at_source().run(&mut query).await {
+        Ok(asked) => Ok(asked),
+        Err(RetryError::GaveUp { attempts, error }) => Err(ReadError::Late {
+            table: lookup.table.name.clone(),
+            attempts,
+            source: Box::new(error),
+        }),
+        Err(RetryError::Lost { outage, .. }) => Err(ReadError::Lost(outage)),
+        Err(RetryError::Interrupted { .. }) => Ok(Asked::Stopped),
+    }
+}
+
+struct LateQuery<'a> {
+    shared: &'a Shared,
+    lookup: &'a BoundLookup,
+    keys: usize,
+    sql: String,
+    settings: Settings,
+    limit_bytes: usize,
+}
+
+impl Retryable for LateQuery<'_> {
+    type Output = Asked;
+    type Error = ReadError;
+
+    async fn attempt(&mut self) -> Result<Asked, ReadError> {
+        read(self.shared, self.lookup, &self.sql, &self.settings, self.limit_bytes).await
+    }
+
+    async fn diagnose(&mut self, error: &ReadError) -> Failure {
+        error.into()
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, ReadError>) {
+        let FailedAttempt { number, error, pause, .. } = failed;
+        tracing::warn!(table = %self.lookup.table.name, keys = self.keys, attempt = number, pause_ms = milliseconds(pause), %error, "looking up keys outside of the window broke off, trying again");
     }
 }
 
