@@ -50,7 +50,7 @@ pub async fn fill(
         readers: readers.most() as u64,
         inserters: inserters.most() as u64,
         batch_bytes: 128 << 20,
-        late: job.looks_up_late(),
+        deferred: job.has_deferred_lookup(),
     })?;
     let pipeline = PipelineOptions::new(&job, &memory, readers, inserters);
 

@@ -152,7 +152,7 @@ impl Connection {
 
     /// The same with no settings at all, for a user who may not choose any. Numbers of 64 bits that
     /// an older server quotes are not understood.
-    pub async fn rows_as_it_is<T: DeserializeOwned>(
+    pub async fn rows_without_settings<T: DeserializeOwned>(
         &self,
         label: &str,
         sql: &str,
@@ -197,7 +197,7 @@ impl Connection {
         let settings = Settings::default();
         match timeout(after, self.fetch("ping", "SELECT 1", "TabSeparated", &settings)).await {
             Err(_) => Err(Error::Timeout { what: "an answer to a ping", after }),
-            Ok(Err(error)) if error.is_silence() => Err(error),
+            Ok(Err(error)) if error.is_no_response() => Err(error),
             Ok(_) => Ok(()),
         }
     }
@@ -311,7 +311,7 @@ fn request_line_bytes(sql: &str, settings: &Settings) -> usize {
 }
 
 /// What every query id of the program begins with.
-pub const QUERY_ID_BEGINNING: &str = "clickhouse-backfill-";
+pub const QUERY_ID_PREFIX: &str = "clickhouse-backfill-";
 
 /// Makes query ids of the form `clickhouse-backfill-<run id>-<process id>-<label>-<number>`; clones
 /// share the number.
@@ -330,14 +330,14 @@ impl QueryPrefix {
     pub fn new(run_id: &str) -> Self {
         Self {
             run_id: run_id.into(),
-            prefix: format!("{QUERY_ID_BEGINNING}{run_id}").into(),
+            prefix: format!("{QUERY_ID_PREFIX}{run_id}").into(),
             next: Arc::new(AtomicU64::new(0)),
         }
     }
 
     /// Ids for one process's part of the run of this id.
     pub fn of_process(run_id: &str, process_id: &str) -> Self {
-        let prefix = format!("{QUERY_ID_BEGINNING}{run_id}-{process_id}");
+        let prefix = format!("{QUERY_ID_PREFIX}{run_id}-{process_id}");
         Self { run_id: run_id.into(), prefix: prefix.into(), next: Arc::new(AtomicU64::new(0)) }
     }
 
@@ -386,7 +386,7 @@ impl Servers {
     }
 
     /// Whether both ends are the same in everything: URL, user, password and database.
-    pub fn are_one(&self) -> bool {
+    pub fn is_one_server(&self) -> bool {
         self.source.endpoint() == self.target.endpoint()
     }
 

@@ -116,7 +116,7 @@ const RECOGNITION: [(&str, &str); 2] = [
 ///
 /// # Errors
 /// Those of the query.
-pub async fn recognition(connection: &Connection) -> Result<Settings, Error> {
+pub async fn deduplication_settings(connection: &Connection) -> Result<Settings, Error> {
     let names = RECOGNITION.map(|(name, _)| quote_literal(name).to_string()).join(", ");
     let known = connection
         .rows::<Named>(
@@ -130,7 +130,7 @@ pub async fn recognition(connection: &Connection) -> Result<Settings, Error> {
 }
 
 /// The one among these settings by which no block is recognized, whatever window a table has.
-pub fn switched_off(settings: &Settings) -> Option<&str> {
+pub fn deduplication_disabled_by(settings: &Settings) -> Option<&str> {
     settings
         .iter()
         .find(|(name, value)| {

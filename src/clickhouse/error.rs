@@ -128,7 +128,7 @@ impl Error {
 
     /// Whether an insert failed in one of the table's materialized views. The table itself may have
     /// the rows then, if it came to that.
-    pub fn is_of_view(&self) -> bool {
+    pub fn is_view_error(&self) -> bool {
         matches!(self, Self::Server { message, .. } if message.contains("while pushing to view"))
     }
 
@@ -136,7 +136,7 @@ impl Error {
     pub fn may_have_inserted(&self) -> bool {
         let was_ended = |code: u32| ErrorClass::ended_from_outside(code);
         self.class() == ErrorClass::Ambiguous
-            || self.is_of_view()
+            || self.is_view_error()
             || self.code().is_some_and(was_ended)
     }
 
@@ -147,7 +147,7 @@ impl Error {
 
     /// Whether the server had no word in this: it may be gone. A proxy that speaks in its place is
     /// not the server.
-    pub fn is_silence(&self) -> bool {
+    pub fn is_no_response(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Network { .. } | Self::Timeout { .. } => true,
             Self::Server { code, .. } => code.is_none(),
@@ -162,14 +162,14 @@ impl Error {
 
     /// Whether [the user lacks a right](https://clickhouse.com/docs/operations/access-rights)
     /// (`ACCESS_DENIED`).
-    pub fn is_denied(&self) -> bool {
+    pub fn is_access_denied(&self) -> bool {
         self.code() == Some(497)
     }
 
     /// Whether more statements run at once than [the user may
     /// have](https://clickhouse.com/docs/operations/settings/settings#max_concurrent_queries_for_user)
     /// or the server allows (`TOO_MANY_SIMULTANEOUS_QUERIES`).
-    pub fn is_of_too_many_at_once(&self) -> bool {
+    pub fn is_too_many_queries(&self) -> bool {
         self.code() == Some(202)
     }
 
@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(server(None, false).class(), ErrorClass::Retry);
         let exhausted = Error::Exhausted { url: String::new(), message: String::new() };
         assert!(
-            exhausted.class() == ErrorClass::Retry && !exhausted.is_silence(),
+            exhausted.class() == ErrorClass::Retry && !exhausted.is_no_response(),
             "this machine may have more of it later"
         );
     }

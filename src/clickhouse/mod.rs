@@ -20,8 +20,10 @@ mod sql;
 mod stream;
 mod tls;
 
-pub use connection::{Connection, QUERY_ID_BEGINNING, QueryPrefix, Servers};
-pub use deduplication::{Deduplication, deduplication, recognition, switched_off};
+pub use connection::{Connection, QUERY_ID_PREFIX, QueryPrefix, Servers};
+pub use deduplication::{
+    Deduplication, deduplication, deduplication_disabled_by, deduplication_settings,
+};
 pub use endpoint::{Endpoint, Password, Timeouts, WireCompression};
 pub(crate) use error::error_chain;
 pub use error::{Error, ErrorClass};

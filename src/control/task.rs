@@ -53,7 +53,7 @@ pub async fn watch(
         timeout(FIRST_SAMPLE, samples.changed()).await.is_ok_and(|changed| changed.is_ok());
     let mut decider = Decider { control, said, adapt: Adapt::default(), monitor };
     if is_sampled {
-        decider.warn_of_the_blind();
+        decider.warn_unreadable_limits();
     }
     decider.decide(is_sampled);
     tasks.spawn(decider.go_on(samples));
@@ -121,7 +121,7 @@ impl Decider {
     }
 
     /// Limits whose figures cannot be read have no effect, which is said once.
-    fn warn_of_the_blind(&self) {
+    fn warn_unreadable_limits(&self) {
         for name in self.control.rules().without_effect(&self.monitor.sample()) {
             tracing::warn!("--{name} {HAS_NO_EFFECT}");
         }

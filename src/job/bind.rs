@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
-use super::error::{JobError, asking, meant};
+use super::error::{JobError, asking, suggestion};
 use super::file::{Job, Lookup, StatementSettings};
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::inspect::{Inspection, common_key, inspect};
 use super::statements::{self, END_OF_ROW, Scope};
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
-    recognition, table_schema,
+    deduplication_settings, table_schema,
 };
 use crate::formats::native::NativeLayout;
 use crate::formats::rowbinary::{DataType, RowLayout, VersionEncoding};
@@ -63,8 +63,9 @@ pub async fn bind(
         _ => None,
     };
     let source_layout = source_layout(&source, &used.source, lookup.as_ref())?;
-    let recognition =
-        recognition(writing).await.map_err(asking("asking the server how it recognizes blocks"))?;
+    let deduplication_settings = deduplication_settings(writing)
+        .await
+        .map_err(asking("asking the server how it recognizes blocks"))?;
     let mut bound = BoundJob {
         name: job.name.clone(),
         origin: job.origin.clone(),
@@ -82,7 +83,7 @@ pub async fn bind(
         left_out,
         defaults,
         settings: job.settings.clone(),
-        recognition,
+        deduplication_settings,
         source_layout,
         native_layout: Err(String::new()),
     };
@@ -254,8 +255,13 @@ fn needed<'a>(
             .iter()
             .filter(|column| column.is_selectable())
             .map(|column| column.name.as_str());
-        let meant = meant(name, columns).map(str::to_owned);
-        JobError::MissingColumn { role, table: table.name.clone(), column: name.to_owned(), meant }
+        let suggestion = suggestion(name, columns).map(str::to_owned);
+        JobError::MissingColumn {
+            role,
+            table: table.name.clone(),
+            column: name.to_owned(),
+            suggestion,
+        }
     })
 }
 
@@ -266,14 +272,14 @@ fn refuse_qualified_names(
     table: &TableSchema,
     owner: &TableSchema,
 ) -> Result<(), JobError> {
-    let meant = |column: &&Column| {
+    let ambiguous = |column: &&Column| {
         column
             .name
             .strip_prefix(qualifier)
             .and_then(|rest| rest.strip_prefix('.'))
             .is_some_and(|name| owner.column(name).is_some())
     };
-    let Some(column) = table.columns.iter().find(meant) else { return Ok(()) };
+    let Some(column) = table.columns.iter().find(ambiguous) else { return Ok(()) };
     let message = format!(
         "its column {0} could be taken for the column that a job means by {0}",
         column.name
@@ -353,7 +359,7 @@ async fn bind_lookup(
     };
     let head = keys.iter().map(|key| (key.lookup.as_str(), key.type_name.as_str()));
     let late = head.clone().chain(columns.iter().map(name_and_type)).chain([END_OF_ROW]);
-    let late_layout = Arc::new(layout("lookup", &table.name, late, keys.len())?);
+    let deferred_layout = Arc::new(layout("lookup", &table.name, late, keys.len())?);
     let version_column =
         version.iter().map(|version| (version.name.as_str(), version.type_name.as_str()));
     let deleted_column = lookup.deleted.iter().map(|name| (name.as_str(), "Bool"));
@@ -375,7 +381,7 @@ async fn bind_lookup(
         window_type,
         columns,
         layout,
-        late_layout,
+        deferred_layout,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::file::{StatementSettings, Window};
+use super::file::{LookupWindow, StatementSettings};
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::NativeLayout;
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};
@@ -42,7 +42,7 @@ pub struct BoundJob {
     pub settings: StatementSettings,
     /// What inserts must say for the target's server to recognize them when they come again; the
     /// job's settings prevail.
-    pub recognition: Settings,
+    pub deduplication_settings: Settings,
     /// How a row of the source query is framed; the key columns are marked.
     pub source_layout: Arc<RowLayout>,
     /// How rows become Native blocks; or why they cannot, and are inserted as RowBinary.
@@ -72,7 +72,7 @@ pub struct BoundLookup {
     /// The deleted flag.
     pub deleted: Option<String>,
     /// The window around the partition's times.
-    pub window: Option<Window>,
+    pub window: Option<LookupWindow>,
     /// The type of the window's column.
     pub window_type: Option<String>,
     /// The lookup columns that expressions read.
@@ -80,7 +80,7 @@ pub struct BoundLookup {
     /// How a row of the lookup query is framed; all columns are marked.
     pub layout: Arc<RowLayout>,
     /// How a row of the late query is framed; the key columns are marked.
-    pub late_layout: Arc<RowLayout>,
+    pub deferred_layout: Arc<RowLayout>,
 }
 
 /// The lookup's version column.
@@ -142,7 +142,7 @@ pub struct LeftOut {
 
 impl BoundJob {
     /// Whether keys that are not found in the lookup's window are looked up once more without it.
-    pub fn looks_up_late(&self) -> bool {
+    pub fn has_deferred_lookup(&self) -> bool {
         self.source_time.is_some()
             && self.lookup.as_ref().is_some_and(|lookup| lookup.window.is_some())
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::error::{JobError, meant};
+use super::error::{JobError, suggestion};
 use super::file::Job;
 
 /// A job that comes with the program.
@@ -32,8 +32,8 @@ pub fn load(name: &str) -> Result<Job, JobError> {
         return Job::parse(job.name, job.text);
     }
     let text = std::fs::read_to_string(Path::new(name)).map_err(|error| {
-        let meant = meant(name, BUILT_IN_JOBS.iter().map(|job| job.name));
-        JobError::NotFound { name: name.to_owned(), reason: error.to_string(), meant }
+        let suggestion = suggestion(name, BUILT_IN_JOBS.iter().map(|job| job.name));
+        JobError::NotFound { name: name.to_owned(), reason: error.to_string(), suggestion }
     })?;
     Job::parse(name, &text)
 }

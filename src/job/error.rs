@@ -14,7 +14,7 @@ pub enum JobError {
         /// What the file system said.
         reason: String,
         /// The built-in job that was probably meant.
-        meant: Option<&'static str>,
+        suggestion: Option<&'static str>,
     },
     /// The file is not the TOML that a job is. The text names line and column and shows the line.
     #[error("the job file {origin} cannot be read:\n{message}")]
@@ -24,7 +24,7 @@ pub enum JobError {
         /// The parser's words.
         message: String,
         /// The key that was probably meant by one that does not exist.
-        meant: Option<String>,
+        suggestion: Option<String>,
     },
     /// Something in the file contradicts something else in it.
     #[error("{origin}, line {line}: {message}")]
@@ -78,7 +78,7 @@ pub enum JobError {
         /// The column.
         column: String,
         /// The column that was probably meant.
-        meant: Option<String>,
+        suggestion: Option<String>,
     },
     /// A table or a column that cannot serve as what the job wants of it.
     #[error("the {role} table {table} cannot be used: {message}")]
@@ -124,7 +124,10 @@ pub(super) fn asking(what: &'static str) -> impl FnOnce(ServerError) -> JobError
 const ALIKE: f64 = 0.34;
 
 /// Of the names that exist, the one that is most like this, if any is.
-pub(super) fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn suggestion<'a>(
+    name: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let distance =
         |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
     let (known, distance) = names
@@ -136,12 +139,12 @@ pub(super) fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// The same for the parser's "unknown field `tabel`, expected one of `table`, `final`".
-pub(super) fn meant_field(words: &str) -> Option<&str> {
+pub(super) fn suggested_key(words: &str) -> Option<&str> {
     let (_, words) = words.split_once("unknown field ")?;
     // Every second part stands between two backticks.
     let mut quoted = words.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
-    meant(name, quoted)
+    suggestion(name, quoted)
 }
 
 #[cfg(test)]
@@ -158,20 +161,20 @@ mod tests {
             ("joinkey", "join_key"),
             ("finals", "final"),
         ] {
-            assert_eq!(meant(name, names), Some(expected), "{name}");
+            assert_eq!(suggestion(name, names), Some(expected), "{name}");
         }
         for name in ["", "x", "tags", "lookup", "a_name_of_another_kind"] {
-            assert_eq!(meant(name, names), None, "{name}");
+            assert_eq!(suggestion(name, names), None, "{name}");
         }
-        assert_eq!(meant("x", []), None);
+        assert_eq!(suggestion("x", []), None);
         assert_eq!(
-            meant_field("unknown field `tabel`, expected one of `table`, `final`"),
+            suggested_key("unknown field `tabel`, expected one of `table`, `final`"),
             Some("table")
         );
         assert_eq!(
-            meant_field("unknown field `tabel`, expected `table` or `final`"),
+            suggested_key("unknown field `tabel`, expected `table` or `final`"),
             Some("table")
         );
-        assert_eq!(meant_field("missing field `table`"), None);
+        assert_eq!(suggested_key("missing field `table`"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::error::{JobError, meant_field};
+use super::error::{JobError, suggested_key};
 
 /// A job as its file says it, not yet held against any table.
 #[derive(Clone, Debug)]
@@ -76,13 +76,13 @@ pub struct Lookup {
     /// The column that marks a deleted row; a newest version where it is true is a miss.
     pub deleted: Option<String>,
     /// Which rows are loaded, by time.
-    pub window: Option<Window>,
+    pub window: Option<LookupWindow>,
 }
 
 /// The span of the lookup's time column that is loaded, around the times of the partition's rows.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Window {
+pub struct LookupWindow {
     /// The lookup table's time column.
     pub column: String,
     /// Days before the earliest row of the partition.
@@ -183,8 +183,8 @@ impl Job {
     /// [`JobError::Syntax`] and [`JobError::Invalid`], which name the line.
     pub fn parse(origin: &str, text: &str) -> Result<Self, JobError> {
         let file: File = toml::from_str(text).map_err(|error| {
-            let meant = meant_field(error.message()).map(str::to_owned);
-            JobError::Syntax { origin: origin.to_owned(), message: error.to_string(), meant }
+            let suggestion = suggested_key(error.message()).map(str::to_owned);
+            JobError::Syntax { origin: origin.to_owned(), message: error.to_string(), suggestion }
         })?;
         let invalid = |at: usize, message: String| JobError::Invalid {
             origin: origin.to_owned(),

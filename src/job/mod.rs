@@ -21,4 +21,6 @@ pub use bind::{BindOptions, bind};
 pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, Owned, UsedColumn};
 pub use builtin::{BUILT_IN_JOBS, BuiltInJob, load};
 pub use error::JobError;
-pub use file::{Expression, Job, Lookup, SettingMap, Source, StatementSettings, Target, Window};
+pub use file::{
+    Expression, Job, Lookup, LookupWindow, SettingMap, Source, StatementSettings, Target,
+};

@@ -70,8 +70,8 @@ pub enum LedgerError {
 
 impl LedgerError {
     /// Whether the user lacks a right.
-    pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Server { source, .. } if source.is_denied())
+    pub fn is_access_denied(&self) -> bool {
+        matches!(self, Self::Server { source, .. } if source.is_access_denied())
     }
 
     /// Whether the server answered, and said no.

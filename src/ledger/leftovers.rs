@@ -1,6 +1,6 @@
 //! Ending the queries that dead processes left behind.
 
-use crate::clickhouse::{Connection, QUERY_ID_BEGINNING, Settings, quote_literal};
+use crate::clickhouse::{Connection, QUERY_ID_PREFIX, Settings, quote_literal};
 
 /// Kills the queries of the processes that held these claims, which are found by their ids:
 /// `clickhouse-backfill-<run id>-<claim id>-…`.
@@ -18,7 +18,7 @@ pub async fn kill_leftovers(connection: &Connection, claim_ids: &[String]) {
     // own.
     let sql = format!(
         "KILL QUERY WHERE startsWith(query_id, {}) AND ({of_any}) ASYNC",
-        quote_literal(QUERY_ID_BEGINNING)
+        quote_literal(QUERY_ID_PREFIX)
     );
     match connection.execute("kill", &sql, &Settings::common()).await {
         Ok(()) => {

@@ -98,7 +98,7 @@ where
     async fn diagnose(&mut self, error: &LedgerError) -> Failure {
         let class = error.class();
         let is_lasting = matches!(class, ErrorClass::Fatal | ErrorClass::Rows);
-        Failure { is_silence: !is_lasting && !error.is_answer(), ..Failure::of(class) }
+        Failure { is_no_response: !is_lasting && !error.is_answer(), ..Failure::of(class) }
     }
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, LedgerError>) {

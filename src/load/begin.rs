@@ -35,7 +35,7 @@ impl Load {
 
     async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
         let mut remarks = self.settle_repeats().await?;
-        remarks.extend(self.look_around().await?);
+        remarks.extend(self.run_preflight().await?);
         self.write_beginning().await?;
         if let Some(record) = &self.record {
             // Planning may have taken long. From here on others see that this claim works on the
@@ -64,9 +64,15 @@ impl Load {
     }
 
     /// Makes the checks of the preflight; gives what they warn of.
-    async fn look_around(&self) -> Result<Vec<String>, LoadError> {
+    async fn run_preflight(&self) -> Result<Vec<String>, LoadError> {
         let LoadRequest {
-            servers, server_version, source_version, job, pipeline, overruled, ..
+            servers,
+            server_version,
+            source_version,
+            job,
+            pipeline,
+            skipped_checks,
+            ..
         } = &self.request;
         let chunks = self.plan.chunks.len();
         let left = self.record.as_ref().map_or(chunks, |record| {
@@ -81,9 +87,9 @@ impl Load {
             plan: &self.plan,
             pipeline,
             share,
-            overruled,
+            skipped_checks,
         };
-        preflight.pass().await.map_err(|checks| LoadError::Forbidden { checks })
+        preflight.require_runnable().await.map_err(|checks| LoadError::Forbidden { checks })
     }
 
     async fn write_beginning(&mut self) -> Result<(), LoadError> {

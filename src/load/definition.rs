@@ -71,7 +71,7 @@ pub fn definition(
         let [batches, late] = BATCHES;
         definition = definition
             .with(batches, format!("{} rows, {} bytes", options.batch_rows, options.batch_bytes));
-        if job.looks_up_late() {
+        if job.has_deferred_lookup() {
             definition = definition.with(late, format!("{} bytes a reader", options.late.reader));
         }
     }

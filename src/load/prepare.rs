@@ -83,9 +83,9 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
 
 /// Sends an insert without rows, so that what does not fit is found before anything else is done.
 async fn preflight(request: &LoadRequest) -> Result<(), LoadError> {
-    let LoadRequest { servers, job, overruled, .. } = request;
+    let LoadRequest { servers, job, skipped_checks, .. } = request;
     if !request.pipeline.dry_run
-        && let Some(check) = room_for_parts(&servers.target, job, overruled).await
+        && let Some(check) = room_for_parts(&servers.target, job, skipped_checks).await
     {
         return Err(LoadError::Forbidden { checks: vec![check] });
     }

@@ -33,7 +33,7 @@ pub struct LoadRequest {
     /// Whether rows that are sent twice may stay twice in the target.
     pub allow_duplicates: bool,
     /// Checks of the preflight that forbid nothing, by name.
-    pub overruled: Vec<String>,
+    pub skipped_checks: Vec<String>,
     /// Numbers for those who watch.
     pub counters: Arc<Counters>,
     /// For stopping it.
@@ -88,7 +88,7 @@ impl LoadRequest {
             pipeline,
             recording: None,
             allow_duplicates: false,
-            overruled: Vec::new(),
+            skipped_checks: Vec::new(),
             counters: Arc::default(),
             stop: Stop::default(),
             throttle,

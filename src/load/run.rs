@@ -9,7 +9,7 @@ use super::recorder::{Recorder, Tally};
 use super::request::LoadRequest;
 use super::sampling::Sampling;
 use super::settings::settings;
-use crate::clickhouse::QUERY_ID_BEGINNING;
+use crate::clickhouse::QUERY_ID_PREFIX;
 use crate::engine::stream::{Outcome, Pipeline, PipelineError, PipelineOptions, Ran, Work};
 use crate::ledger::LedgerError;
 use crate::plan::Plan;
@@ -180,10 +180,8 @@ impl Load {
 
 pub(super) fn pipeline(request: &LoadRequest, run_id: &str) -> Pipeline {
     let LoadRequest { servers, job, pipeline, counters, stop, sampler, throttle, .. } = request;
-    let options = PipelineOptions {
-        token_prefix: format!("{QUERY_ID_BEGINNING}{run_id}"),
-        ..pipeline.clone()
-    };
+    let options =
+        PipelineOptions { token_prefix: format!("{QUERY_ID_PREFIX}{run_id}"), ..pipeline.clone() };
     Pipeline::new(
         servers.clone(),
         job.clone(),

@@ -77,7 +77,7 @@ impl Sampling {
         let Err(error) = in_time(PATIENCE, self.ledger.write_sample(sample)).await else {
             return true;
         };
-        if error.is_denied()
+        if error.is_access_denied()
             || matches!(error, LedgerError::MayNotCreate { .. } | LedgerError::File { .. })
         {
             let cause = error.cause();

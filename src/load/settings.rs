@@ -39,7 +39,7 @@ pub(super) fn settings(request: &LoadRequest, slot: Slot) -> String {
         ("allow-duplicates", if *allow_duplicates { "yes" } else { "no" }.to_owned()),
         ("worker", slot.to_string()),
     ]);
-    if !servers.are_one() {
+    if !servers.is_one_server() {
         settings.insert("source-url", server(&servers.source));
     }
     if let Some(rows) = pipeline.stream_block_rows {

@@ -7,7 +7,7 @@ use super::chunk::ChunkBounds;
 use super::key::KeyColumn;
 use crate::clickhouse::{Connection, Error as ServerError, Settings, quote_identifier};
 use crate::formats::rowbinary::DataType;
-use crate::job::statements::{LookupWindow, lookup_from};
+use crate::job::statements::{LookupTimes, lookup_from};
 use crate::job::{BoundJob, BoundLookup};
 
 /// What the map takes for a key and its record, beside the attributes' bytes (measured: 67 to 72
@@ -48,7 +48,7 @@ struct Length {
 pub(super) async fn statistics(
     connection: &Connection,
     lookup: &BoundLookup,
-    window: Option<LookupWindow>,
+    window: Option<LookupTimes>,
     leading: Option<&LeadingColumn>,
 ) -> Result<AttributeStatistics, ServerError> {
     let from = lookup_from(lookup, window, None);

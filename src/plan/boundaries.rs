@@ -204,7 +204,7 @@ pub(super) async fn stored(
             newest_block,
             names: format!("SELECT name {of_parts}"),
         }),
-        Err(error) if error.is_denied() => {
+        Err(error) if error.is_access_denied() => {
             tracing::warn!(
                 "the user may not read system.parts, so the rows of the partition are counted: GRANT SELECT ON system.parts spares that"
             );

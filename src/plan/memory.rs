@@ -10,10 +10,10 @@ const READER_BYTES: u64 = 4 << 20;
 /// Batches are not made smaller than this to save memory; below it, inserts become much more
 /// expensive.
 const SMALLEST_BATCH_BYTES: u64 = 2 << 20;
-/// Rows that are looked up late get at least as much for each reader; with less, very many queries
+/// Rows that are deferred get at least as much for each reader; with less, very many queries
 /// would be needed.
-const SMALLEST_LATE_BYTES: u64 = 4 << 20;
-/// What late answers may take that are remembered.
+const SMALLEST_DEFERRED_BYTES: u64 = 4 << 20;
+/// What remembered answers to deferred look-ups may take.
 const ANSWERS_BYTES: u64 = 64 << 20;
 /// The same where memory is short.
 const SMALLEST_ANSWERS_BYTES: u64 = 2 << 20;
@@ -33,8 +33,8 @@ pub struct MemoryDemand {
     pub inserters: u64,
     /// Bytes of a batch, as wanted.
     pub batch_bytes: u64,
-    /// Whether rows are looked up late, because the lookup has a window.
-    pub late: bool,
+    /// Whether rows are deferred, because the lookup has a window.
+    pub deferred: bool,
 }
 
 /// How the memory is divided, in bytes.
@@ -48,18 +48,18 @@ pub struct MemoryPlan {
     pub readers: u64,
     /// Batches that wait or are in flight.
     pub queue: u64,
-    /// Rows that are looked up late, and the answers that are remembered; 0 where the lookup has no
+    /// Rows that are deferred, and the answers that are remembered; 0 where the lookup has no
     /// window.
-    pub late: LateMemory,
+    pub deferred: DeferredMemory,
     /// The attributes of all waves that are in memory at once.
     pub attributes: u64,
     /// Bytes of a batch; smaller than wanted where memory is short.
     pub batch_bytes: u64,
 }
 
-/// What looking up late takes, in bytes.
+/// What deferring rows takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LateMemory {
+pub struct DeferredMemory {
     /// For each reader: rows that wait, their answers, and the batch that they become.
     pub reader: u64,
     /// Answers that are remembered.
@@ -94,21 +94,21 @@ impl MemoryPlan {
     /// # Errors
     /// [`MemoryTooSmall`] where even the smallest batches leave too little for attributes.
     pub fn divide(demand: MemoryDemand) -> Result<Self, MemoryTooSmall> {
-        let MemoryDemand { total, readers, inserters, batch_bytes, late } = demand;
+        let MemoryDemand { total, readers, inserters, batch_bytes, deferred } = demand;
         let usable = total - total / 100 * ALLOCATOR_PERCENT;
         let fixed = BASE_BYTES + readers.saturating_mul(READER_BYTES);
         // One for each reader, one in flight for each inserter, and half as many that wait: more
         // only take memory, since where inserters are the slower side the queue is always full.
         let queued = inserters.saturating_add(inserters.div_ceil(2)).max(1);
         let batches = readers.saturating_add(queued);
-        let least_late = if late {
-            readers.saturating_mul(SMALLEST_LATE_BYTES).saturating_add(SMALLEST_ANSWERS_BYTES)
+        let least_deferred = if deferred {
+            readers.saturating_mul(SMALLEST_DEFERRED_BYTES).saturating_add(SMALLEST_ANSWERS_BYTES)
         } else {
             0
         };
         let least = fixed
             + batches.saturating_mul(SMALLEST_BATCH_BYTES)
-            + least_late
+            + least_deferred
             + SMALLEST_ATTRIBUTES_BYTES;
         if usable < least {
             return Err(MemoryTooSmall {
@@ -118,23 +118,23 @@ impl MemoryPlan {
                 inserters,
             });
         }
-        let share = (usable - fixed - least_late) / 2 / batches;
+        let share = (usable - fixed - least_deferred) / 2 / batches;
         let batch_bytes = batch_bytes.min(share.max(SMALLEST_BATCH_BYTES));
         let queue = queued.saturating_mul(batch_bytes);
         let reading = readers.saturating_mul(READER_BYTES + batch_bytes);
         let left = usable - BASE_BYTES - reading - queue;
-        let late = if late {
-            LateMemory::divide(readers, batch_bytes, left)
+        let deferred = if deferred {
+            DeferredMemory::divide(readers, batch_bytes, left)
         } else {
-            LateMemory::default()
+            DeferredMemory::default()
         };
         Ok(Self {
             total,
             base: BASE_BYTES,
             readers: reading,
             queue,
-            late,
-            attributes: left.saturating_sub(late.total),
+            deferred,
+            attributes: left.saturating_sub(deferred.total),
             batch_bytes,
         })
     }
@@ -145,11 +145,11 @@ impl MemoryPlan {
     }
 }
 
-impl LateMemory {
+impl DeferredMemory {
     /// Divides what batches have left: as much as a batch for each reader, and some of the rest for
     /// answers.
     fn divide(readers: u64, batch_bytes: u64, left: u64) -> Self {
-        let reader = batch_bytes.max(SMALLEST_LATE_BYTES);
+        let reader = batch_bytes.max(SMALLEST_DEFERRED_BYTES);
         let all = readers.saturating_mul(reader);
         let answers = (left.saturating_sub(all) / 16).clamp(SMALLEST_ANSWERS_BYTES, ANSWERS_BYTES);
         Self { reader, answers, total: all.saturating_add(answers) }
@@ -166,19 +166,27 @@ mod tests {
     fn the_parts_stay_below_the_whole() {
         for total in [84 * MIB, 128 * MIB, 130 * MIB, 300 * MIB, 1000 * MIB, 64_000 * MIB] {
             for (readers, inserters) in [(1, 1), (2, 2), (4, 8)] {
-                for late in [false, true] {
-                    let demand =
-                        MemoryDemand { total, readers, inserters, batch_bytes: 128 * MIB, late };
+                for deferred in [false, true] {
+                    let demand = MemoryDemand {
+                        total,
+                        readers,
+                        inserters,
+                        batch_bytes: 128 * MIB,
+                        deferred,
+                    };
                     let Ok(plan) = MemoryPlan::divide(demand) else { continue };
-                    let sum =
-                        plan.base + plan.readers + plan.queue + plan.late.total + plan.attributes;
+                    let sum = plan.base
+                        + plan.readers
+                        + plan.queue
+                        + plan.deferred.total
+                        + plan.attributes;
                     assert!(sum <= total && sum > total / 100 * 90, "{plan:?}");
                     assert!(
                         plan.batch_bytes >= SMALLEST_BATCH_BYTES && plan.batch_bytes <= 128 * MIB,
                         "{plan:?}"
                     );
                     assert!(plan.attributes >= SMALLEST_ATTRIBUTES_BYTES, "{plan:?}");
-                    assert_eq!(late, plan.late != LateMemory::default(), "{plan:?}");
+                    assert_eq!(deferred, plan.deferred != DeferredMemory::default(), "{plan:?}");
                 }
             }
         }
@@ -191,7 +199,7 @@ mod tests {
             readers: 2,
             inserters: 2,
             batch_bytes: 128 * MIB,
-            late: true,
+            deferred: true,
         };
         assert_eq!(MemoryPlan::divide(demand).unwrap().batch_bytes, 128 * MIB);
         let error = MemoryPlan::divide(MemoryDemand { total: 50 * MIB, ..demand }).unwrap_err();

@@ -17,7 +17,7 @@ mod waves;
 pub use chunk::{Bound, Chunk, ChunkBounds};
 pub use error::PlanError;
 pub use key::KeyColumn;
-pub use memory::{LateMemory, MemoryDemand, MemoryPlan, MemoryTooSmall};
+pub use memory::{DeferredMemory, MemoryDemand, MemoryPlan, MemoryTooSmall};
 pub use partition::{Months, MonthsError, Partition, PartitionError, StoredPartition, partitions};
 pub use planner::{DEFAULT_CHUNK_ROWS, Plan, PlanOptions, plan, table_ranges};
 pub use waves::{Wave, WavePlanner};

@@ -166,7 +166,7 @@ pub async fn partitions(
          WHERE active AND database = {database} AND table = {name} GROUP BY id HAVING rows > 0 ORDER BY id"
     );
     match connection.rows("plan", &sql).await {
-        Err(error) if error.is_denied() => {
+        Err(error) if error.is_access_denied() => {
             let sql = format!(
                 "SELECT _partition_id AS id, count() AS rows FROM {} GROUP BY id ORDER BY id",
                 table.quoted()

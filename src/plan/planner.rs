@@ -13,7 +13,7 @@ use crate::clickhouse::{
     Connection, Error as ServerError, TableSchema, quote_identifier, quote_literal,
 };
 use crate::job::BoundJob;
-use crate::job::statements::{LookupWindow, Scope};
+use crate::job::statements::{LookupTimes, Scope};
 
 /// What decides how a partition is cut.
 #[derive(Clone, Debug)]
@@ -155,7 +155,7 @@ async fn divide(
     connection: &Connection,
     job: &BoundJob,
     stored: &Stored,
-    window: Option<LookupWindow>,
+    window: Option<LookupTimes>,
     chunk_rows: u64,
     memory: &MemoryPlan,
 ) -> Result<Division, PlanError> {
@@ -211,7 +211,7 @@ pub async fn table_ranges(
 async fn attributes(
     connection: &Connection,
     job: &BoundJob,
-    window: Option<LookupWindow>,
+    window: Option<LookupTimes>,
     leading: Option<&LeadingColumn>,
 ) -> Result<Option<AttributeStatistics>, PlanError> {
     let Some(lookup) = &job.lookup else { return Ok(None) };
@@ -229,7 +229,7 @@ async fn window(
     connection: &Connection,
     job: &BoundJob,
     partition: &Partition,
-) -> Result<Option<LookupWindow>, ServerError> {
+) -> Result<Option<LookupTimes>, ServerError> {
     #[derive(Deserialize)]
     struct Times {
         earliest: i64,
@@ -247,7 +247,7 @@ async fn window(
     );
     let times = connection.row::<Times>("plan", &sql).await?;
     let days = |days: u32| i64::from(days).saturating_mul(DAY);
-    Ok(Some(LookupWindow {
+    Ok(Some(LookupTimes {
         from: times.earliest.saturating_sub(days(window.days_before)),
         to: times.latest.saturating_add(days(window.days_after)),
     }))

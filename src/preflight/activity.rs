@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::check::{Check, ask, ask_one, of_table, words};
 use crate::clickhouse::{
-    Connection, QUERY_ID_BEGINNING, Servers, TableName, deduplication, quote_literal,
+    Connection, QUERY_ID_PREFIX, Servers, TableName, deduplication, quote_literal,
 };
 use crate::job::BoundJob;
 use crate::plan::Plan;
@@ -172,7 +172,7 @@ pub(super) async fn check_live_writes(source: &Connection, job: &BoundJob, plan:
     };
     let of_log = format!(
         "SELECT {} FROM system.part_log WHERE event_date >= toDate(now() - {LOOK_BACK}) AND event_time > now() - {LOOK_BACK} \
-         AND event_type = 'NewPart' AND {partition} AND NOT startsWith(query_id, '{QUERY_ID_BEGINNING}')",
+         AND event_type = 'NewPart' AND {partition} AND NOT startsWith(query_id, '{QUERY_ID_PREFIX}')",
         figures("event_time")
     );
     let of_parts = format!(

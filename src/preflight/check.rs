@@ -89,7 +89,7 @@ impl Check {
 
     /// The same, but for a person who knows and wants the run all the same.
     #[must_use]
-    pub(super) fn overruled(mut self) -> Self {
+    pub(super) fn skipped(mut self) -> Self {
         if self.verdict == Verdict::Forbids {
             self.verdict = Verdict::Warning;
             self.detail.push_str("; that is allowed");
@@ -149,7 +149,7 @@ pub(super) async fn ask_one<T: DeserializeOwned>(
 
 /// Why a question has no answer.
 pub(super) fn words(error: &ServerError, table: &str, user: &str) -> String {
-    if error.is_denied() {
+    if error.is_access_denied() {
         let message = error.to_string();
         // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts.
         // (ACCESS_DENIED) …`.

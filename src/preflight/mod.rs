@@ -56,7 +56,7 @@ pub const NAMES: [&str; 14] = [
 ];
 
 /// Those that a person may overrule: they judge by estimates, and by what is there at this moment.
-pub const OVERRULED: [&str; 3] = [PARTS, DISK, REPLICAS];
+pub const SKIPPABLE: [&str; 3] = [PARTS, DISK, REPLICAS];
 
 /// What a run would be.
 #[derive(Clone, Copy)]
@@ -75,8 +75,8 @@ pub struct Preflight<'a> {
     pub pipeline: &'a PipelineOptions,
     /// The part of the chunks that is left to do, from 0 to 1.
     pub share: f64,
-    /// Names of checks that forbid nothing, of [`OVERRULED`].
-    pub overruled: &'a [String],
+    /// Names of checks that forbid nothing, of [`SKIPPABLE`].
+    pub skipped_checks: &'a [String],
 }
 
 /// What was found.
@@ -94,7 +94,7 @@ pub struct Findings {
 
 impl Preflight<'_> {
     /// Makes the checks.
-    pub async fn look(&self) -> Findings {
+    pub async fn run(&self) -> Findings {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
         #[expect(
@@ -140,9 +140,9 @@ impl Preflight<'_> {
     ///
     /// # Errors
     /// Those that forbid the run.
-    pub async fn pass(&self) -> Result<Vec<String>, Vec<Check>> {
+    pub async fn require_runnable(&self) -> Result<Vec<String>, Vec<Check>> {
         let (mut warnings, mut forbidding) = (Vec::new(), Vec::new());
-        for check in self.look().await.checks {
+        for check in self.run().await.checks {
             match check.verdict {
                 Verdict::Ok => {}
                 Verdict::Warning => warnings.push(format!("{}: {}", check.name, check.detail)),
@@ -155,9 +155,13 @@ impl Preflight<'_> {
         if forbidding.is_empty() { Ok(warnings) } else { Err(forbidding) }
     }
 
-    /// A check as it counts: one that a person has overruled forbids nothing.
+    /// A check as it counts: a skipped one is at most a warning.
     pub fn ruled(&self, check: Check) -> Check {
-        if self.overruled.iter().any(|name| name == check.name) { check.overruled() } else { check }
+        if self.skipped_checks.iter().any(|name| name == check.name) {
+            check.skipped()
+        } else {
+            check
+        }
     }
 }
 
@@ -166,9 +170,9 @@ impl Preflight<'_> {
 pub async fn room_for_parts(
     target: &Connection,
     job: &BoundJob,
-    overruled: &[String],
+    skipped_checks: &[String],
 ) -> Option<Check> {
-    if overruled.iter().any(|name| name == PARTS) {
+    if skipped_checks.iter().any(|name| name == PARTS) {
         return None;
     }
     Some(check_parts(target, job, 0).await).filter(|check| check.verdict == Verdict::Forbids)

@@ -287,7 +287,7 @@ where
     }
 
     async fn diagnose(&mut self, error: &ServerError) -> Failure {
-        let is_crowded = error.is_of_too_many_at_once();
+        let is_crowded = error.is_too_many_queries();
         Failure::of(if is_crowded { ErrorClass::Retry } else { ErrorClass::Fatal })
     }
 
@@ -365,13 +365,13 @@ impl<T, E: Error + 'static, Q: AsyncFn() -> Result<T, E>> Retryable for StartupQ
         };
         // An answer of a proxy, or of another program on the port, may mean that the URL is wrong:
         // it is reported after few attempts.
-        let is_silence = matches!(
+        let is_no_response = matches!(
             cause,
             ServerError::Unreachable { .. }
                 | ServerError::Network { .. }
                 | ServerError::Timeout { .. }
         );
-        Failure { is_silence, ..Failure::of(cause.class()) }
+        Failure { is_no_response, ..Failure::of(cause.class()) }
     }
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, E>) {
@@ -425,7 +425,7 @@ mod tests {
     }
 
     const REFUSED: Failure = Failure::of(ErrorClass::Retry);
-    const SILENT: Failure = Failure { is_silence: true, ..Failure::of(ErrorClass::Ambiguous) };
+    const SILENT: Failure = Failure { is_no_response: true, ..Failure::of(ErrorClass::Ambiguous) };
     const EXCUSED: Failure = Failure { excuse: Some("own doing"), ..SILENT };
 
     #[tokio::test(start_paused = true)]

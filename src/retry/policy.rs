@@ -46,7 +46,7 @@ pub(crate) struct Failure {
     /// What may be done after it.
     pub class: ErrorClass,
     /// Whether nothing came from the server: it may be gone.
-    pub is_silence: bool,
+    pub is_no_response: bool,
     /// Why this attempt does not count: the program itself made it fail.
     pub excuse: Option<&'static str>,
 }
@@ -54,13 +54,13 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that is no outage.
     pub const fn of(class: ErrorClass) -> Self {
-        Self { class, is_silence: false, excuse: None }
+        Self { class, is_no_response: false, excuse: None }
     }
 }
 
 impl From<&ServerError> for Failure {
     fn from(error: &ServerError) -> Self {
-        Self { class: error.class(), is_silence: error.is_silence(), excuse: None }
+        Self { class: error.class(), is_no_response: error.is_no_response(), excuse: None }
     }
 }
 
@@ -146,7 +146,7 @@ impl RetryPolicy {
         if failure.excuse.is_some() && history.excuses < MAX_EXCUSES {
             return RetryDecision::RetryAfter(self.pause(history.excuses + 1), RetryCause::Excused);
         }
-        if failure.is_silence && history.outages < max_outages {
+        if failure.is_no_response && history.outages < max_outages {
             return RetryDecision::AwaitServer;
         }
         self.decide_counted(failure.class, history.attempt, elapsed)
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn outages_and_excuses_use_up_no_attempt_until_there_are_too_many() {
         let policy = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
-        let silence = Failure { is_silence: true, ..Failure::of(ErrorClass::Ambiguous) };
+        let silence = Failure { is_no_response: true, ..Failure::of(ErrorClass::Ambiguous) };
         let mut history = History::START;
         for _ in 0..10 {
             assert_eq!(policy.decide(silence, history, NOW, 10), RetryDecision::AwaitServer);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::VerifyError;
 use super::sums::Sums;
-use crate::job::statements::LookupWindow;
+use crate::job::statements::LookupTimes;
 
 /// While a comparison goes on, its state is written this often at most.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
@@ -42,8 +42,8 @@ pub(super) struct Progress {
 }
 
 impl State {
-    pub fn window(&self) -> Option<LookupWindow> {
-        self.window.map(|(from, to)| LookupWindow { from, to })
+    pub fn window(&self) -> Option<LookupTimes> {
+        self.window.map(|(from, to)| LookupTimes { from, to })
     }
 }
 

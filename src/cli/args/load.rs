@@ -18,7 +18,7 @@ use crate::engine::stream::DEFAULT_BATCH_ROWS;
 use crate::ledger::{Ledger, LedgerLocation, Slot};
 use crate::load::Recording;
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
-use crate::preflight::OVERRULED;
+use crate::preflight::SKIPPABLE;
 
 /// What to fill.
 #[derive(Args, Debug)]
@@ -107,7 +107,7 @@ impl PartitionsArguments {
 pub(crate) struct PreflightArguments {
     /// Checks whose verdict forbids nothing, with commas between them: they judge by estimates and
     /// by what is there at this moment.
-    #[arg(long, value_name = "NAMES", env = "SKIP_CHECKS", value_delimiter = ',', value_parser = PossibleValuesParser::new(OVERRULED))]
+    #[arg(long, value_name = "NAMES", env = "SKIP_CHECKS", value_delimiter = ',', value_parser = PossibleValuesParser::new(SKIPPABLE))]
     pub skip_checks: Vec<String>,
 }
 

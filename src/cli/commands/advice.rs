@@ -28,7 +28,7 @@ pub(crate) fn load_failure(error: LoadError, again: &str) -> Failure {
             Failure::stopped(&error).hint("nothing is lost: what this process recorded counts, and the rest is done by the other")
         }
         LoadError::Ledger(error @ LedgerError::MayNotCreate { .. }) => no_right(&error),
-        LoadError::Ledger(error @ LedgerError::Server { .. }) if error.is_denied() => no_right(&error),
+        LoadError::Ledger(error @ LedgerError::Server { .. }) if error.is_access_denied() => no_right(&error),
         LoadError::Ledger(error @ LedgerError::File { .. }) => {
             Failure::misuse(&error).hint("--ledger names the folder; this user must be able to write to it")
         }
@@ -42,7 +42,7 @@ pub(crate) fn load_failure(error: LoadError, again: &str) -> Failure {
         LoadError::Plan(error) => error.into(),
         LoadError::Repeats(error) => error.into(),
         LoadError::Forbidden { checks } => blocked("run", &checks.iter().collect::<Vec<_>>()),
-        LoadError::Preflight(error) if error.is_silence() => {
+        LoadError::Preflight(error) if error.is_no_response() => {
             Failure::stopped_because("the insert that a run would send could not be tried without rows", &*error).hint(again)
         }
         LoadError::Preflight(error) => {
@@ -78,7 +78,7 @@ pub(crate) fn blocked(command: &str, checks: &[&Check]) -> Failure {
             check.lifted_by.iter().fold(failure, |failure, means| failure.hint(means.clone()));
     }
     let skipped: Vec<_> =
-        names.into_iter().filter(|name| crate::preflight::OVERRULED.contains(name)).collect();
+        names.into_iter().filter(|name| crate::preflight::SKIPPABLE.contains(name)).collect();
     if skipped.is_empty() {
         failure
     } else {
@@ -94,10 +94,10 @@ impl From<JobError> for Failure {
             _ => Self::refusal(&error),
         };
         match &error {
-            JobError::NotFound { meant: Some(meant), .. } => failure.hint(format!("did you mean {meant}?")),
+            JobError::NotFound { suggestion: Some(suggestion), .. } => failure.hint(format!("did you mean {suggestion}?")),
             JobError::NotFound { .. } => failure.hint("`clickhouse-backfill job list` shows the built-in jobs"),
-            JobError::Syntax { meant: Some(meant), .. } | JobError::MissingColumn { meant: Some(meant), .. } => {
-                failure.hint(format!("did you mean {meant}?"))
+            JobError::Syntax { suggestion: Some(suggestion), .. } | JobError::MissingColumn { suggestion: Some(suggestion), .. } => {
+                failure.hint(format!("did you mean {suggestion}?"))
             }
             JobError::MissingColumn { table, .. } => failure.hint(format!("DESCRIBE TABLE {} shows its columns", table.quoted())),
             JobError::MissingTable { role: "target", table } => failure

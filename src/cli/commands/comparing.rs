@@ -183,7 +183,7 @@ pub(crate) fn report_unless_stopped(
 
 pub(crate) fn verify_failure(error: VerifyError) -> Failure {
     if let Some(table) = error.table()
-        && ServerError::within(&error).is_some_and(ServerError::is_denied)
+        && ServerError::within(&error).is_some_and(ServerError::is_access_denied)
     {
         let hint = format!("the user needs SELECT ON {table}");
         return Failure::refusal(&error).hint(hint);

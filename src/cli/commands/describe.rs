@@ -91,7 +91,7 @@ pub(crate) fn tables(session: &Session) -> String {
         at(servers.source.endpoint(), source_version),
         at(servers.target.endpoint(), server_version),
     );
-    if servers.are_one() {
+    if servers.is_one_server() {
         line("server", target);
     } else {
         line("from server", source);

@@ -144,8 +144,10 @@ pub(crate) async fn resources(
         available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2)
     });
     let server = ServerSize::ask(connection).await;
-    let (late, an_insert) =
-        (job.looks_up_late(), insert_memory_bytes(arguments.batch_bytes, job.target.columns.len()));
+    let (deferred, an_insert) = (
+        job.has_deferred_lookup(),
+        insert_memory_bytes(arguments.batch_bytes, job.target.columns.len()),
+    );
     let settle = |asked_readers: AtOnce, asked_inserters: AtOnce| {
         let divide = |readers: Concurrency, inserters: Concurrency| {
             let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
@@ -154,7 +156,7 @@ pub(crate) async fn resources(
                 readers: most_readers,
                 inserters: most_inserters,
                 batch_bytes: arguments.batch_bytes,
-                late,
+                deferred,
             };
             MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
         };
@@ -264,7 +266,7 @@ mod tests {
             readers: 2,
             inserters: 3,
             batch_bytes: 16 << 20,
-            late: false,
+            deferred: false,
         };
         let levels = Levels { inserters_found: 8, ..Levels::of(readers, inserters) };
         let resources =

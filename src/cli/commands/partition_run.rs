@@ -186,7 +186,7 @@ impl<'a> PartitionRun<'a> {
             pipeline: options.clone(),
             recording: (!options.dry_run).then_some(recording),
             allow_duplicates: arguments.faults.allow_duplicates,
-            overruled: arguments.preflight.skip_checks.clone(),
+            skipped_checks: arguments.preflight.skip_checks.clone(),
             counters: self.counters.clone(),
             stop: self.stop.clone(),
             throttle: operation.throttle.clone(),

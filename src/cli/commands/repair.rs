@@ -174,9 +174,9 @@ impl<'a> Repairing<'a> {
             plan,
             pipeline: &self.pipeline,
             share,
-            overruled: &self.arguments.preflight.skip_checks,
+            skipped_checks: &self.arguments.preflight.skip_checks,
         };
-        let passed = preflight.pass().await;
+        let passed = preflight.require_runnable().await;
         passed.map_err(|checks| blocked("repair", &checks.iter().collect::<Vec<_>>()))
     }
 

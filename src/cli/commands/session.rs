@@ -71,7 +71,7 @@ impl SessionArguments<'_> {
             greeted.map_err(|error| connecting(&error, end))
         };
         let server_version = greet(servers.target.clone(), End::Target).await?;
-        let source_version = if servers.are_one() {
+        let source_version = if servers.is_one_server() {
             server_version.clone()
         } else {
             greet(servers.source.clone(), End::Source).await?
@@ -95,7 +95,7 @@ impl SessionArguments<'_> {
 /// Sends the first query to each server.
 pub(crate) async fn greet(servers: &Servers) -> Result<(), Failure> {
     servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
-    if !servers.are_one() {
+    if !servers.is_one_server() {
         servers.source.hello().await.map_err(|error| connecting(&error, End::Source))?;
     }
     Ok(())

@@ -102,10 +102,10 @@ fn show(arguments: &StatusArguments, ledger: &Ledger, standing: &Standing) -> Re
 
 fn failure(error: &LedgerError) -> Failure {
     match error {
-        LedgerError::Server { source, .. } if source.is_silence() => {
+        LedgerError::Server { source, .. } if source.is_no_response() => {
             connecting(source, End::Target)
         }
-        LedgerError::Server { table, .. } if error.is_denied() => {
+        LedgerError::Server { table, .. } if error.is_access_denied() => {
             Failure::stopped(error).hint(format!("the user needs SELECT ON {table}"))
         }
         LedgerError::Server { source, .. } if source.code().is_some() => {

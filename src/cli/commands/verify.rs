@@ -95,7 +95,7 @@ async fn open(arguments: &VerifyArguments) -> Result<Compared, Failure> {
         readers: 1,
         inserters: 1,
         batch_bytes: 1 << 20,
-        late: false,
+        deferred: false,
     };
     let memory = MemoryPlan::divide(demand).map_err(|error| Failure::stopped(&error))?;
     let partition = &which.partition;

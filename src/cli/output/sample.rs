@@ -25,8 +25,8 @@ pub(crate) async fn print_sample(
     if rows.is_empty() {
         return Ok(());
     }
-    let sql = statements::sample(job, rows);
-    let settings = statements::sample_settings(job, sql.len());
+    let sql = statements::evaluate_rows(job, rows);
+    let settings = statements::evaluate_rows_settings(job, sql.len());
     let answer = connection
         .fetch("sample", &sql, "JSONCompactStringsEachRow", &settings)
         .await

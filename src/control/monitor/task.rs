@@ -95,7 +95,7 @@ impl Asker {
             .map(|(_, question)| question);
         match self.ask(&together(allowed)).await {
             Ok(answers) => sample(answers),
-            Err(Some(error)) if !error.is_silence() => self.sample_one_by_one(&questions).await,
+            Err(Some(error)) if !error.is_no_response() => self.sample_one_by_one(&questions).await,
             Err(_) => Sample::unknown(),
         }
     }

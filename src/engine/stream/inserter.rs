@@ -131,7 +131,7 @@ impl Retryable for Insertion<'_> {
     fn before_retry(&mut self, failed: FailedAttempt<'_, ServerError>) {
         let FailedAttempt { number, error, pause, .. } = failed;
         self.shared.throttle.inserting.refused();
-        let outcome = if error.is_of_view() {
+        let outcome = if error.is_view_error() {
             "the rows may be in the target, of which a view failed"
         } else if error.may_have_inserted() {
             "it is not known whether the rows arrived"

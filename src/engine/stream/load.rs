@@ -6,7 +6,7 @@ use super::error::{PipelineError, ReadError};
 use super::gauge::{LoadTally, MapMemory};
 use super::shared::Shared;
 use crate::job::BoundLookup;
-use crate::job::statements::{self, LookupWindow};
+use crate::job::statements::{self, LookupTimes};
 use crate::lookup::{FrozenLookupMap, Loader, LoaderShape, LookupError};
 use crate::plan::Wave;
 use crate::retry::{FailedAttempt, Failure, RetryCause, RetryError, Retryable, milliseconds};
@@ -48,7 +48,7 @@ pub(super) struct LoadedMap {
 pub(super) async fn load(
     shared: &Shared,
     lookup: &BoundLookup,
-    window: Option<LookupWindow>,
+    window: Option<LookupTimes>,
     wave: &Wave,
 ) -> Result<Loaded, PipelineError> {
     let failed = |attempts: u32, source: ReadError| PipelineError::Lookup {

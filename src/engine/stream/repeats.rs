@@ -9,7 +9,8 @@
 
 use super::PipelineOptions;
 use crate::clickhouse::{
-    Connection, Deduplication, Error as ServerError, TableName, deduplication, switched_off,
+    Connection, Deduplication, Error as ServerError, TableName, deduplication,
+    deduplication_disabled_by,
 };
 use crate::job::BoundJob;
 use crate::plan::Plan;
@@ -139,7 +140,7 @@ pub async fn repeats(
         }
     };
     let settings = options.insert_settings(job);
-    let switched_off = switched_off(&settings);
+    let switched_off = deduplication_disabled_by(&settings);
     if switched_off.is_some() {
         // A view sees every insert, and its table recognizes no block either.
         for table in &mut tables {

@@ -74,7 +74,7 @@ impl Pipeline {
         };
         let target_guard = guard(&servers.target);
         let source_guard =
-            if servers.are_one() { target_guard.clone() } else { guard(&servers.source) };
+            if servers.is_one_server() { target_guard.clone() } else { guard(&servers.source) };
         let shared = Shared {
             servers,
             job,

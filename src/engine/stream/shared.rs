@@ -12,7 +12,7 @@ use super::rows::RowFormat;
 use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::job::{BoundJob, statements};
-use crate::plan::{LateMemory, MemoryPlan};
+use crate::plan::{DeferredMemory, MemoryPlan};
 use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
 use crate::stop::Stop;
 
@@ -40,7 +40,7 @@ pub struct PipelineOptions {
     /// Bytes of batches that wait or are in flight.
     pub queue_bytes: u64,
     /// What rows may take that are looked up late.
-    pub late: LateMemory,
+    pub late: DeferredMemory,
     /// A longer row is an error.
     pub max_row_bytes: usize,
     /// What is tried again.
@@ -96,7 +96,7 @@ impl PipelineOptions {
             readers,
             inserters,
             queue_bytes: memory.queue,
-            late: memory.late,
+            late: memory.deferred,
             max_row_bytes: MAX_ROW_BYTES,
             retry: RetryPolicy::default(),
             outage_wait: Duration::from_secs(300),

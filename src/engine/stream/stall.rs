@@ -34,7 +34,7 @@ impl Stall {
         /// What the server has unless it is told otherwise.
         const DEFAULT: Duration = Duration::from_secs(30);
         let broke = match error {
-            ReadError::Server(error) => error.is_silence() || error.is_mid_stream(),
+            ReadError::Server(error) => error.is_no_response() || error.is_mid_stream(),
             ReadError::Framing(_) | ReadError::Row(_) => true,
             ReadError::Lookup(_)
             | ReadError::Late { .. }

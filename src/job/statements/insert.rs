@@ -67,7 +67,7 @@ fn into(job: &BoundJob, insert: &str, native: bool) -> String {
 /// The settings of the insert.
 pub fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Settings {
     let settings = Settings::insert(batch_rows)
-        .with_all(job.recognition.iter())
+        .with_all(job.deduplication_settings.iter())
         .with_all(&job.settings.insert.0);
     if native { settings.with_all(INSERT_SETTINGS) } else { settings }
 }
@@ -77,7 +77,7 @@ pub fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Setting
 ///
 /// The rows are part of the statement, as the literal that the
 /// [format](https://clickhouse.com/docs/sql-reference/table-functions/format) table function reads.
-pub fn sample(job: &BoundJob, rows: &[u8]) -> String {
+pub fn evaluate_rows(job: &BoundJob, rows: &[u8]) -> String {
     let values = job.columns.iter().map(|column| {
         format!(
             "CAST({}\n AS {}) AS {}",
@@ -95,7 +95,7 @@ pub fn sample(job: &BoundJob, rows: &[u8]) -> String {
 }
 
 /// The settings of the sample, for a statement of so many bytes.
-pub fn sample_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
+pub fn evaluate_rows_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
     let limit = statement_bytes.saturating_add(1024).to_string();
     Settings::common().with_all(&job.settings.insert.0).with("max_query_size", &limit)
 }

@@ -1,7 +1,7 @@
 //! The lookup query: key columns, version, deleted flag, then the lookup columns that the
 //! expressions read; the row of a miss; and which of several versions of a lookup row counts.
 
-use super::source::{self, Bucket, LookupWindow, SELECT_END_OF_ROW, Scope};
+use super::source::{self, Bucket, LookupTimes, SELECT_END_OF_ROW, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::formats::rowbinary::DataType;
 use crate::job::bound::{BoundJob, BoundLookup};
@@ -10,7 +10,7 @@ use crate::job::bound::{BoundJob, BoundLookup};
 /// to the map. `range` is a further predicate, already quoted.
 pub fn lookup(
     lookup: &BoundLookup,
-    window: Option<LookupWindow>,
+    window: Option<LookupTimes>,
     range: Option<&str>,
     bucket: Option<Bucket>,
 ) -> String {
@@ -46,7 +46,7 @@ pub(super) fn key_bytes(keys: impl Iterator<Item = String>) -> String {
 /// `FROM … WHERE …` for the rows of the window.
 pub fn lookup_from(
     lookup: &BoundLookup,
-    window: Option<LookupWindow>,
+    window: Option<LookupTimes>,
     range: Option<&str>,
 ) -> String {
     let window = window.and_then(|window| window.predicate(lookup));
@@ -100,7 +100,7 @@ pub(super) fn newest(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> Str
 /// columns, cast as the join would, the columns that the expressions read, and the end of the row.
 ///
 /// `predicate` says which keys are meant.
-pub(super) fn newest_rows(lookup: &BoundLookup, window: LookupWindow, predicate: &str) -> String {
+pub(super) fn newest_rows(lookup: &BoundLookup, window: LookupTimes, predicate: &str) -> String {
     let list: Vec<_> =
         keys(lookup).chain(columns(lookup)).chain([SELECT_END_OF_ROW.to_owned()]).collect();
     select(lookup, Some(window), Some(predicate), &list)
@@ -110,7 +110,7 @@ pub(super) fn newest_rows(lookup: &BoundLookup, window: LookupWindow, predicate:
 /// then the deleted one, then the greatest bytes, so that ties have one answer.
 fn select(
     lookup: &BoundLookup,
-    window: Option<LookupWindow>,
+    window: Option<LookupTimes>,
     predicate: Option<&str>,
     list: &[String],
 ) -> String {

@@ -5,17 +5,19 @@
 //! always named in full and in the same order, so that the bytes of a source row followed by those
 //! of a lookup row are a row of the insert, without the byte that ends each ([`END_OF_ROW`]).
 
+mod deferred;
 mod insert;
 mod join;
-mod late;
 mod lookup;
 mod source;
 
-pub use insert::{dry_run, input_columns, insert, insert_settings, sample, sample_settings};
+pub use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
+pub use insert::{
+    dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_settings,
+};
 pub use join::{finished, join, join_settings};
-pub use late::{KeyBytes, late, late_settings};
 pub use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub use source::{
-    Bucket, END_OF_ROW, LookupWindow, NEWEST_BLOCK_OF_PART, Scope, count, deleted_after,
+    Bucket, END_OF_ROW, LookupTimes, NEWEST_BLOCK_OF_PART, Scope, count, deleted_after,
     deleted_settings, source, source_in_order, source_settings,
 };

@@ -22,7 +22,7 @@ pub struct Scope {
     /// A predicate over the source's sorting key, already quoted; `None` for the whole partition.
     pub range: Option<String>,
     /// The part of the lookup table that is considered.
-    pub window: Option<LookupWindow>,
+    pub window: Option<LookupTimes>,
     /// The part of the join's keys that is considered; `None` for all.
     pub bucket: Option<Bucket>,
 }
@@ -75,7 +75,7 @@ impl Scope {
 
 /// A closed span of the lookup's time column, in microseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LookupWindow {
+pub struct LookupTimes {
     /// The earliest time.
     pub from: i64,
     /// The latest time.
@@ -86,7 +86,7 @@ pub struct LookupWindow {
 /// whole year of `DateTime`.
 const SAFE_UNTIL: i64 = 4_291_747_200_000_000;
 
-impl LookupWindow {
+impl LookupTimes {
     /// The predicate on the lookup's time column.
     ///
     /// Where the window leaves the years 1970 to 2105 the column is hidden from the primary index

@@ -158,7 +158,7 @@ impl TableStore {
     async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, ServerError> {
         match self.connection.rows_with("ledger", sql, &reading()).await {
             Err(error) if error.code() == Some(READONLY) => {
-                self.connection.rows_as_it_is("ledger", sql).await
+                self.connection.rows_without_settings("ledger", sql).await
             }
             rows => rows,
         }

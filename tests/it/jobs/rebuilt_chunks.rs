@@ -42,7 +42,7 @@ fn planned(server: &Server, job: &JobFile, bounds: Option<ChunkBounds>) -> Resul
             readers: 1,
             inserters: 1,
             batch_bytes: 1 << 20,
-            late: false,
+            deferred: false,
         };
         let options =
             PlanOptions { chunk_rows: 1000, memory: MemoryPlan::divide(demand).unwrap(), bounds };

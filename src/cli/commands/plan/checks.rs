@@ -18,7 +18,7 @@ use crate::stop::Stop;
 pub(crate) async fn look(
     session: &Session,
     options: &PipelineOptions,
-    overruled: &[String],
+    skipped_checks: &[String],
     allow_duplicates: bool,
 ) -> Findings {
     let preflight = Preflight {
@@ -29,10 +29,10 @@ pub(crate) async fn look(
         plan: &session.plan,
         pipeline: options,
         share: 1.0,
-        overruled,
+        skipped_checks,
     };
     let (findings, insert, repeats) = tokio::join!(
-        preflight.look(),
+        preflight.run(),
         insert(session, options),
         repeated(session, options, allow_duplicates)
     );

@@ -184,7 +184,7 @@ pub(crate) fn document(
         job_file: job.origin.clone(),
         partition: plan.partition.to_string(),
         servers: ServersShown {
-            one: servers.are_one(),
+            one: servers.is_one_server(),
             source: server(&servers.source, source_version),
             target: server(&servers.target, server_version),
         },
@@ -285,7 +285,7 @@ fn memory(plan: &Plan) -> MemoryShown {
         attributes_bytes: memory.attributes,
         filling_bytes: memory.readers,
         queue_bytes: memory.queue,
-        late_bytes: memory.late.total,
+        late_bytes: memory.deferred.total,
         program_bytes: memory.base,
         batch_bytes: memory.batch_bytes,
     }

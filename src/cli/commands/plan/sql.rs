@@ -12,7 +12,7 @@ use crate::job::statements;
 /// chunk's range at a time.
 pub(crate) fn sql(session: &Session, native: bool) -> String {
     let (job, scope) = (&*session.job, &session.plan.scope);
-    let (from, to) = if session.servers.are_one() {
+    let (from, to) = if session.servers.is_one_server() {
         ("", "")
     } else {
         (", where the source is", ", where the target is")

@@ -10,7 +10,7 @@ use crate::engine::stream::error::ReadError;
 use crate::engine::stream::shared::Shared;
 use crate::formats::rowbinary::RowFramer;
 use crate::job::BoundLookup;
-use crate::job::statements::{self, KeyBytes, LookupWindow};
+use crate::job::statements::{self, KeyBytes, LookupTimes};
 use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
 
 /// The attributes of the keys that were found.
@@ -34,12 +34,12 @@ pub(super) enum Asked {
 pub(super) async fn ask(
     shared: &Shared,
     lookup: &BoundLookup,
-    window: LookupWindow,
+    window: LookupTimes,
     keys: &[KeyBytes<'_>],
     limit_bytes: usize,
 ) -> Result<Asked, ReadError> {
-    let sql = statements::late(lookup, window, keys);
-    let settings = statements::late_settings(&shared.job, sql.len());
+    let sql = statements::deferred_lookup(lookup, window, keys);
+    let settings = statements::deferred_lookup_settings(&shared.job, sql.len());
     let limit_bytes = if keys.len() > 1 { limit_bytes } else { usize::MAX };
     let mut query = LateQuery { shared, lookup, keys: keys.len(), sql, settings, limit_bytes };
     match shared.at_source().run(&mut query).await {
@@ -89,7 +89,7 @@ async fn read(
     limit_bytes: usize,
 ) -> Result<Asked, ReadError> {
     let mut stream = shared.servers.source.stream("late", sql, settings)?;
-    let mut framer = RowFramer::new(lookup.late_layout.clone(), shared.options.max_row_bytes);
+    let mut framer = RowFramer::new(lookup.deferred_layout.clone(), shared.options.max_row_bytes);
     let mut found = Found::default();
     let mut bytes = 0;
     while let Some(piece) = stream.next().await? {

@@ -14,7 +14,7 @@ use crate::engine::stream::enrich::Enricher;
 use crate::engine::stream::error::ReadError;
 use crate::engine::stream::queue::QueueSender;
 use crate::engine::stream::shared::Shared;
-use crate::job::statements::{KeyBytes, LookupWindow};
+use crate::job::statements::{KeyBytes, LookupTimes};
 
 /// Keys of one query at most. Their number hardly changes what a query costs the server until
 /// parsing them does.
@@ -23,7 +23,7 @@ const KEYS_A_QUERY: usize = 50_000;
 /// What all chunks of a wave share to look up late.
 pub(in crate::engine::stream) struct LateLookup {
     pub(super) shared: Arc<Shared>,
-    window: LookupWindow,
+    window: LookupTimes,
     answers: Mutex<Answers>,
 }
 
@@ -45,7 +45,7 @@ struct Question<'a> {
 
 impl LateLookup {
     /// Nothing is known yet.
-    pub fn new(shared: Arc<Shared>, window: LookupWindow) -> Self {
+    pub fn new(shared: Arc<Shared>, window: LookupTimes) -> Self {
         let room = size(shared.options.late.answers);
         Self { shared, window, answers: Mutex::new(Answers::new(room)) }
     }

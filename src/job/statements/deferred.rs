@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::lookup::{self, lookup_settings, newest_rows};
-use super::source::LookupWindow;
+use super::source::LookupTimes;
 use crate::clickhouse::{Settings, quote_identifier, quote_literal, quote_literal_bytes};
 use crate::formats::rowbinary::DataType;
 use crate::job::bound::{BoundJob, BoundKey, BoundLookup};
@@ -39,8 +39,8 @@ impl<'a> KeyBytes<'a> {
 }
 
 /// The newest rows of these keys, in the window or outside of it, as the join would find them;
-/// nothing for a key whose row is deleted. A row is framed as [`BoundLookup::late_layout`] says.
-pub fn late(lookup: &BoundLookup, window: LookupWindow, keys: &[KeyBytes<'_>]) -> String {
+/// nothing for a key whose row is deleted. Framed as [`BoundLookup::deferred_layout`] says.
+pub fn deferred_lookup(lookup: &BoundLookup, window: LookupTimes, keys: &[KeyBytes<'_>]) -> String {
     let hints = lookup.keys.iter().enumerate().filter_map(|(position, key)| {
         let values = few_values(keys, position)?;
         indexed(lookup, key, &values)
@@ -51,7 +51,7 @@ pub fn late(lookup: &BoundLookup, window: LookupWindow, keys: &[KeyBytes<'_>]) -
 }
 
 /// The settings of the late query, for a statement of so many bytes.
-pub fn late_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
+pub fn deferred_lookup_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
     let limit = statement_bytes.saturating_add(1024).to_string();
     lookup_settings(job).with("max_query_size", &limit)
 }
