@@ -1,4 +1,5 @@
-//! Pure codecs for ClickHouse's formats. Nothing here knows a server.
+//! Codecs for the formats that ClickHouse reads and writes. No module here talks to a server.
 
 pub mod native;
 pub mod rowbinary;
+pub(crate) mod varint;

@@ -4,22 +4,86 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::column::Column;
-use super::error::{MalformedRow, MalformedRowKind};
-use super::layout::NativeLayout;
-use super::output::Output;
+use super::buffer::BlockWriter;
+use super::column::{Column, UnsupportedReason};
+use super::read::MalformedRowKind;
+use crate::formats::rowbinary::DataType;
+use crate::formats::varint;
 
-/// Takes rows, and gives blocks.
+/// The columns of the blocks that a [`BlockBuilder`] builds, and of the rows that it takes.
+#[derive(Debug, Clone)]
+pub struct NativeLayout {
+    columns: Box<[LayoutColumn]>,
+}
+
+#[derive(Debug, Clone)]
+struct LayoutColumn {
+    name: String,
+    /// The encoded name and type, which precede the column's data.
+    header: Vec<u8>,
+    /// The column without values.
+    empty: Column,
+}
+
+impl NativeLayout {
+    /// A layout of blocks and rows with these columns (name and type).
+    ///
+    /// The names must be those of the insert's `input('<structure>')`: the server matches columns
+    /// by name.
+    ///
+    /// # Errors
+    ///
+    /// If a column has a type that cannot be sent in a block: `QBit`, arrays whose elements take no
+    /// bytes, or `Nullable` of a type wider than 256 bytes. RowBinary supports these types.
+    pub fn new(columns: &[(String, DataType)]) -> Result<Self, UnsupportedNative> {
+        let columns = columns.iter().map(|(name, data_type)| {
+            let type_name = data_type.to_string();
+            let mut header = Vec::new();
+            varint::write_slice(name.as_bytes(), &mut header);
+            varint::write_slice(type_name.as_bytes(), &mut header);
+            match Column::new(data_type) {
+                Ok(empty) => Ok(LayoutColumn { name: name.clone(), header, empty }),
+                Err(reason) => Err(UnsupportedNative { column: name.clone(), type_name, reason }),
+            }
+        });
+        Ok(Self { columns: columns.collect::<Result<_, _>>()? })
+    }
+
+    /// All columns without values.
+    fn empty_columns(&self) -> Vec<Column> {
+        self.columns.iter().map(|column| column.empty.clone()).collect()
+    }
+
+    /// What precedes the data of each column.
+    fn headers(&self) -> impl Iterator<Item = &[u8]> {
+        self.columns.iter().map(|column| &column.header[..])
+    }
+
+    /// The beginning of a block.
+    fn beginning(&self, rows: u64) -> Vec<u8> {
+        let mut beginning = Vec::new();
+        varint::write(self.columns.len() as u64, &mut beginning);
+        varint::write(rows, &mut beginning);
+        beginning
+    }
+
+    /// The error for a row that is malformed at a column.
+    fn malformed(&self, column: usize, kind: MalformedRowKind) -> MalformedRow {
+        let name = self.columns.get(column).map_or("", |column| &column.name);
+        MalformedRow { column: name.to_owned(), kind }
+    }
+}
+
+/// Builds blocks from rows.
 ///
-/// A builder is used for one block after the other: the columns' buffers of the next are made as
-/// large as those of the last.
+/// One builder builds many blocks: it sizes the buffers of each block by the last one.
 #[derive(Debug)]
 pub struct BlockBuilder {
     layout: Arc<NativeLayout>,
     columns: Vec<Column>,
     rows: u64,
     bytes: u64,
-    /// A row that was not whole has left some columns with a value more than others.
+    /// Set after a malformed row, which leaves columns of different lengths.
     malformed: Option<MalformedRow>,
 }
 
@@ -31,33 +95,31 @@ impl BlockBuilder {
         Self { layout, columns, rows: 0, bytes: 0, malformed: None }
     }
 
-    /// The rows of the block so far.
+    /// The number of rows in the block.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The bytes of these rows in RowBinary. In a block they take about as many: for each row, up
-    /// to 8 more for an array, and the bytes of a value for each NULL, but fewer for a
-    /// `LowCardinality`.
+    /// The size of these rows in RowBinary. The block has about the same size: up to 8 bytes more
+    /// for each array, the size of a value more for each NULL, and less for a `LowCardinality`.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether there are no rows.
+    /// Whether the block has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Appends a row, whose RowBinary is the two parts one after the other. A value lies in one of
-    /// them as a whole.
+    /// Appends a row, given as the two parts of its RowBinary. No value spans both parts.
     ///
     /// # Errors
     ///
-    /// If the bytes are not exactly one row. The block cannot be used then: all further rows, and
-    /// [`finish`](Self::finish), give the same error.
+    /// If the bytes are not exactly one row. From then on, every call of this method and of
+    /// [`finish`](Self::finish) returns the same error.
     pub fn append(&mut self, parts: [&[u8]; 2]) -> Result<(), MalformedRow> {
         if let Some(malformed) = &self.malformed {
             return Err(malformed.clone());
@@ -85,19 +147,17 @@ impl BlockBuilder {
         Ok(())
     }
 
-    /// The block, in pieces that are sent one after the other; none if there are no rows. The
-    /// builder is empty then.
-    ///
-    /// Large pieces are the columns' buffers themselves.
+    /// Returns the block as pieces, in order, and empties the builder. Without rows there are no
+    /// pieces. Large pieces are the columns' buffers, not copies.
     ///
     /// # Errors
     ///
-    /// If a row was not whole. The builder is of no use any more.
+    /// If a row was malformed.
     pub fn finish(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
         if let Some(malformed) = &self.malformed {
             return Err(malformed.clone());
         }
-        let mut output = Output::default();
+        let mut output = BlockWriter::default();
         if !self.is_empty() {
             output.push(&self.layout.beginning(self.rows));
             for (header, column) in self.layout.headers().zip(&mut self.columns) {
@@ -116,4 +176,26 @@ impl BlockBuilder {
         self.malformed = Some(malformed.clone());
         malformed
     }
+}
+
+/// A column that cannot be sent in a block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}` of type {type_name} cannot be sent in Native blocks: {reason}")]
+pub struct UnsupportedNative {
+    /// The name of the column.
+    pub column: String,
+    /// Its type.
+    pub type_name: String,
+    /// Why its values cannot be sent.
+    pub reason: UnsupportedReason,
+}
+
+/// Bytes that are not one row of the block's columns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}`: {kind}")]
+pub struct MalformedRow {
+    /// The name of the malformed column; the last one if the row is too long.
+    pub column: String,
+    /// What is wrong.
+    pub kind: MalformedRowKind,
 }

@@ -1,9 +1,6 @@
-//! What must hold for any bytes as rows of a block; see `fuzz/`. Not part of the crate's interface.
+//! The body of a fuzz target. Not part of the crate's interface.
 
-#![expect(
-    clippy::expect_used,
-    reason = "this is code for tests, which is to panic where something is wrong"
-)]
+#![expect(clippy::expect_used, reason = "code for tests, which panics on failure")]
 
 use std::sync::Arc;
 
@@ -11,11 +8,10 @@ use super::{BlockBuilder, NativeLayout};
 use crate::formats::rowbinary::fuzzing::{Reference, TYPES};
 use crate::formats::rowbinary::{DataType, Field};
 
-/// Any bytes, as a row of any columns, become part of a block if they are exactly one row, and are
-/// refused otherwise.
+/// Any bytes become a row of a block if they are exactly one row, and are rejected otherwise.
 ///
-/// The first bytes choose the columns (their number, then each), the rest is the row; it is
-/// followed by itself.
+/// The first bytes choose the number of columns and their types, the rest is the row, appended
+/// twice.
 pub fn native_block(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;
@@ -37,7 +33,7 @@ pub fn native_block(data: &[u8]) {
         assert!(builder.finish().is_err(), "{names:?}");
         return;
     }
-    // A column ends at the beginning of the second part as well.
+    // The same row, all of it in the second part.
     builder.append([b"", &row]).expect("the same row");
     let pieces = builder.finish().expect("two rows");
     assert!(pieces.iter().map(bytes::Bytes::len).sum::<usize>() > names.len(), "{names:?}");

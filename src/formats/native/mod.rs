@@ -1,43 +1,35 @@
 //! Blocks of ClickHouse's [Native] format, built from rows of RowBinary.
 //!
-//! The server parses a block of columns in about half the time that the same rows take it. A block
-//! holds what the rows hold, the other way round: each column's values lie together. Most values
-//! have the same bytes in both formats, so that building a block is copying the bytes of each value
-//! to the end of its column, without decoding them.
+//! The server parses a block in about half the time it needs for the same rows in RowBinary. In a
+//! block, the values of a column are contiguous. Most values have the same bytes in both formats, so
+//! building a block copies each value to the end of its column without decoding it.
 //!
-//! - [`NativeLayout`] is the list of the block's columns; it says which types cannot travel in this
-//!   way;
-//! - [`BlockBuilder`] takes rows and gives blocks;
-//! - `column` holds the column of each kind of type, `pieces` the buffers that they are made of,
-//!   `read` takes values off the rows, `output` puts the block together.
+//! - [`NativeLayout`] is the list of a block's columns;
+//! - [`BlockBuilder`] builds blocks from rows.
 //!
-//! It leaves to others where the rows come from, and what a block is inserted into. An insert of
-//! blocks must carry [`INSERT_SETTINGS`]: ClickHouse matches the columns of a block by their names,
-//! and without them drops those that it does not know without a word.
+//! An insert of blocks must have the [`INSERT_SETTINGS`]: ClickHouse matches the columns of a block
+//! by name, and silently drops unknown ones by default.
 //!
 //! [Native]: https://clickhouse.com/docs/interfaces/formats/Native
 
 mod block;
+mod buffer;
 mod column;
-mod error;
+mod dictionary;
 #[doc(hidden)]
 pub mod fuzzing;
-mod layout;
-mod output;
-mod pieces;
 mod read;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use block::BlockBuilder;
-pub use error::{MalformedRow, MalformedRowKind, UnsupportedNative, UnsupportedReason};
-pub use layout::NativeLayout;
+pub use block::{BlockBuilder, MalformedRow, NativeLayout, UnsupportedNative};
+pub use column::UnsupportedReason;
+pub use read::MalformedRowKind;
 
-/// The settings (name and value) without which an insert of blocks would not mean what the same
-/// rows mean: a column that the structure does not have or has with another type is an error, and
-/// the types' names are texts.
+/// The settings (name and value) that an insert of blocks needs to mean the same as an insert of the
+/// rows: unknown columns and columns of another type are errors, and type names are text.
 ///
 /// See [format
 /// settings](https://clickhouse.com/docs/operations/settings/formats#input_format_skip_unknown_fields).

@@ -1,12 +1,12 @@
-//! Reading RowBinary off the beginning of a slice.
+//! Reading RowBinary values off the front of a slice.
 
-use super::error::MalformedRowKind;
 use crate::formats::rowbinary::MalformedKind;
+use crate::formats::varint::{self, VarintError};
 
-/// The bytes of a row that are still to be read, or why they are not a row.
+/// A value, or why the bytes are not a row.
 pub(super) type Read<T> = Result<T, MalformedRowKind>;
 
-/// Takes one byte off.
+/// Takes a byte off the input.
 #[inline]
 pub(super) fn take_byte(input: &mut &[u8]) -> Read<u8> {
     let (&byte, rest) = input.split_first().ok_or(MalformedRowKind::TooShort)?;
@@ -14,7 +14,7 @@ pub(super) fn take_byte(input: &mut &[u8]) -> Read<u8> {
     Ok(byte)
 }
 
-/// Takes that many bytes off.
+/// Takes `count` bytes off the input.
 #[inline]
 pub(super) fn take<'a>(input: &mut &'a [u8], count: usize) -> Read<&'a [u8]> {
     let (taken, rest) = input.split_at_checked(count).ok_or(MalformedRowKind::TooShort)?;
@@ -22,7 +22,7 @@ pub(super) fn take<'a>(input: &mut &'a [u8], count: usize) -> Read<&'a [u8]> {
     Ok(taken)
 }
 
-/// Takes the flag of a `Nullable` off: whether it is NULL.
+/// Takes the NULL flag of a `Nullable` off the input.
 #[inline]
 pub(super) fn take_null_flag(input: &mut &[u8]) -> Read<bool> {
     match take_byte(input)? {
@@ -32,51 +32,44 @@ pub(super) fn take_null_flag(input: &mut &[u8]) -> Read<bool> {
     }
 }
 
-/// Takes a number off.
+/// Takes a varint off the input.
 #[inline]
 pub(super) fn take_number(input: &mut &[u8]) -> Read<u64> {
-    let (number, bytes) = number(input)?;
-    take(input, bytes)?;
-    Ok(number)
+    Ok(varint::take(input)?)
 }
 
-/// The bytes that a string takes with its length in front. They may be more than there are.
+/// The size of the string at the front of the input, including its length. It may exceed the input.
 #[inline]
 pub(super) fn string_bytes(input: &[u8]) -> Read<usize> {
-    let (length, bytes) = number(input)?;
+    let (length, bytes) = varint::decode(input)?;
     usize::try_from(length)
         .ok()
         .and_then(|length| length.checked_add(bytes))
         .ok_or(MalformedRowKind::TooShort)
 }
 
-/// A number and the bytes it takes.
-#[inline]
-fn number(input: &[u8]) -> Read<(u64, usize)> {
-    match *input {
-        [first, ..] if first < 0x80 => Ok((u64::from(first), 1)),
-        [first, second, ..] if second < 0x80 => {
-            Ok((u64::from(first & 0x7F) | u64::from(second) << 7, 2))
-        }
-        _ => long_number(input),
-    }
+/// Why bytes are not one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedRowKind {
+    /// The row or its first part ends inside a value.
+    #[error("the row ends inside a value")]
+    TooShort,
+    /// There are bytes after the last column.
+    #[error("the row has {0} bytes more than its columns")]
+    TooLong(usize),
+    /// The bytes are not a value of the column's type.
+    #[error(transparent)]
+    Value(#[from] MalformedKind),
+    /// A block has more than 2³² distinct values of a `LowCardinality`.
+    #[error("a block holds too many different values")]
+    TooManyValues,
 }
 
-/// A number of any length: seven bits in each byte, the lowest first; the top bit says that more
-/// follow.
-#[cold]
-fn long_number(input: &[u8]) -> Read<(u64, usize)> {
-    // Nine bytes hold 63 bits, and a tenth can only hold the last.
-    const LONGEST: usize = 10;
-    let mut number = 0;
-    for (index, &byte) in input.iter().take(LONGEST).enumerate() {
-        if index == LONGEST - 1 && byte > 1 {
-            return Err(MalformedKind::VarUintTooLong.into());
-        }
-        number |= u64::from(byte & 0x7F) << (7 * index);
-        if byte < 0x80 {
-            return Ok((number, index + 1));
+impl From<VarintError> for MalformedRowKind {
+    fn from(error: VarintError) -> Self {
+        match error {
+            VarintError::Truncated => Self::TooShort,
+            VarintError::Overflow => Self::Value(MalformedKind::VarUintTooLong),
         }
     }
-    Err(MalformedRowKind::TooShort)
 }

@@ -1,8 +1,8 @@
 //! Values as trees, and both formats in the plainest way: a check on the fast one.
 
-use crate::formats::native::output::write_number;
 use crate::formats::rowbinary::fuzzing::Random;
 use crate::formats::rowbinary::{DataType, Field};
+use crate::formats::varint;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) fn value(data_type: &DataType, random: &mut Random) -> Value {
         DataType::String | DataType::Json(_) => {
             let mut bytes = Vec::new();
             let length = [0_u64, 1, 2, 20, 31, 32, 127, 128, 300, 20_000][random.below(10)];
-            write_number(length, &mut bytes);
+            varint::write(length, &mut bytes);
             bytes.extend((0..length).map(|_| u8::try_from(random.below(3)).unwrap()));
             Plain(bytes)
         }
@@ -98,7 +98,7 @@ pub(super) fn write_row_binary(data_type: &DataType, value: &Value, out: &mut Ve
         }
         (DataType::LowCardinality(inner), value) => write_row_binary(inner, value, out),
         (DataType::Array(element), List(values)) => {
-            write_number(values.len() as u64, out);
+            varint::write(values.len() as u64, out);
             for value in values {
                 write_row_binary(element, value, out);
             }
@@ -121,11 +121,11 @@ pub(super) fn write_row_binary(data_type: &DataType, value: &Value, out: &mut Ve
 /// The block of these rows.
 pub(super) fn block(columns: &[(String, DataType)], rows: &[Vec<Value>]) -> Vec<u8> {
     let mut out = Vec::new();
-    write_number(columns.len() as u64, &mut out);
-    write_number(rows.len() as u64, &mut out);
+    varint::write(columns.len() as u64, &mut out);
+    varint::write(rows.len() as u64, &mut out);
     for (index, (name, data_type)) in columns.iter().enumerate() {
         for text in [name, &data_type.to_string()] {
-            write_number(text.len() as u64, &mut out);
+            varint::write(text.len() as u64, &mut out);
             out.extend_from_slice(text.as_bytes());
         }
         write_prefix(data_type, &mut out);

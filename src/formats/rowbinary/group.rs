@@ -1,25 +1,25 @@
-//! Rows that lie one after the other in one buffer, each with the ends of its marked columns.
+//! Rows in one buffer, with the ends of their marked columns.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "the offsets come from the framer, which holds them against the bytes; other indices are the caller's, as for slices"
+    reason = "the framer checks its offsets against the bytes; for the caller's indices a panic is documented, as for slices"
 )]
 
-/// Rows handed out together, in the order of the stream.
+/// Consecutive rows of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct RowGroup<'a> {
     /// The rows, without a gap.
     bytes: &'a [u8],
-    /// The end of each row, in bytes from the first row's beginning.
+    /// The end of each row, in bytes from the beginning of the first.
     row_ends: &'a [usize],
-    /// For each row the ends of its marked columns, in bytes from the row's beginning.
+    /// The ends of the marked columns of each row, in bytes from the beginning of the row.
     column_ends: &'a [usize],
     marked: usize,
 }
 
 impl<'a> RowGroup<'a> {
-    /// `row_ends` must rise and lie within `bytes`, and `column_ends` hold `marked` rising offsets
-    /// for each row.
+    /// `row_ends` must be ascending offsets into `bytes`, and `column_ends` must have `marked`
+    /// ascending offsets for each row.
     pub(super) fn new(
         bytes: &'a [u8],
         row_ends: &'a [usize],
@@ -35,7 +35,7 @@ impl<'a> RowGroup<'a> {
         self.row_ends.len()
     }
 
-    /// Whether there are no rows. No group is handed out without any.
+    /// Whether there are no rows. The framer yields no empty groups.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.row_ends.is_empty()
@@ -47,11 +47,11 @@ impl<'a> RowGroup<'a> {
         self.bytes
     }
 
-    /// The row of this number, the first being 0.
+    /// The row at `index`.
     ///
     /// # Panics
     ///
-    /// If there is no such row, as slices do.
+    /// If `index` is out of range.
     #[must_use]
     pub fn row(&self, index: usize) -> Row<'a> {
         let start = if index == 0 { 0 } else { self.row_ends[index - 1] };
@@ -61,7 +61,7 @@ impl<'a> RowGroup<'a> {
         }
     }
 
-    /// The rows, one after the other.
+    /// An iterator over the rows.
     #[must_use]
     pub fn iter(&self) -> Rows<'a> {
         Rows { group: *self, next: 0 }
@@ -86,7 +86,7 @@ impl<'a> IntoIterator for &RowGroup<'a> {
     }
 }
 
-/// The rows of a group, one after the other.
+/// An iterator over the rows of a group.
 #[derive(Debug, Clone)]
 pub struct Rows<'a> {
     group: RowGroup<'a>,
@@ -128,24 +128,24 @@ impl<'a> Row<'a> {
         self.bytes
     }
 
-    /// The bytes of the marked column of this number, the first being 0.
+    /// The bytes of the marked column at `index`.
     ///
     /// # Panics
     ///
-    /// If no such column is marked, as slices do.
+    /// If `index` is out of range.
     #[must_use]
     pub fn marked_column(&self, index: usize) -> &'a [u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.bytes[start..self.ends[index]]
     }
 
-    /// The bytes of all marked columns together.
+    /// The bytes of all marked columns.
     #[must_use]
     pub fn marked_columns(&self) -> &'a [u8] {
         &self.bytes[..self.payload_start()]
     }
 
-    /// Where each marked column ends, in bytes from the beginning of the row.
+    /// The end of each marked column, in bytes from the beginning of the row.
     #[must_use]
     pub fn marked_ends(&self) -> &'a [usize] {
         self.ends

@@ -1,9 +1,10 @@
-//! Random types and random values of them, for the tests of this room.
+//! Random types and random values of them, for tests.
 
 use proptest::prelude::*;
 
 use super::fuzzing::Random;
 use super::{DataType, Field};
+use crate::formats::varint;
 
 const LEAVES: &[&str] = &[
     "UInt8",
@@ -87,12 +88,12 @@ pub(super) fn write_value(data_type: &DataType, random: &mut Random, out: &mut V
     match data_type {
         DataType::String | DataType::Json(_) => {
             let length = [0, 1, 20, 127, 128, 300][random.below(6)];
-            write_number(length, out);
+            varint::write(length as u64, out);
             write_bytes(length, random, out);
         }
         DataType::Nullable(inner) => {
             let is_null = random.below(2);
-            write_number(is_null, out);
+            varint::write(is_null as u64, out);
             if is_null == 0 {
                 write_value(inner, random, out);
             }
@@ -136,7 +137,7 @@ fn write_elements(
     mut element: impl FnMut(&mut Random, &mut Vec<u8>),
 ) {
     let elements = random.below(4);
-    write_number(elements, out);
+    varint::write(elements as u64, out);
     for _ in 0..elements {
         element(random, out);
     }
@@ -144,12 +145,4 @@ fn write_elements(
 
 fn write_bytes(count: usize, random: &mut Random, out: &mut Vec<u8>) {
     out.extend((0..count).map(|_| u8::try_from(random.below(256)).unwrap()));
-}
-
-pub(super) fn write_number(mut number: usize, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(u8::try_from(number % 0x80).unwrap() | 0x80);
-        number /= 0x80;
-    }
-    out.push(u8::try_from(number).unwrap());
 }

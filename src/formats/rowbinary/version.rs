@@ -1,14 +1,12 @@
-//! Comparing the encoded values of a version column, without decoding them into anything but a
-//! number.
+//! Comparing the encoded values of a version column.
 
 use super::DataType;
 
-/// How the values of a version column are encoded: little-endian, 1 to 8 bytes, signed or not.
+/// The encoding of a version column: little-endian, 1 to 8 bytes, signed or unsigned.
 ///
-/// A
-/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree)'s
-/// version is an unsigned integer, a date or a time; wider integers, and anything else, have no
-/// `VersionEncoding`.
+/// The version of a
+/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree)
+/// is an unsigned integer, a date or a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VersionEncoding {
     bytes: u8,
@@ -17,8 +15,8 @@ pub struct VersionEncoding {
 
 impl VersionEncoding {
     /// The encoding of `Int8` to `Int64`, `UInt8` to `UInt64`, `Date`, `Date32`, `DateTime` and
-    /// `DateTime64`; `None` for every other type, `Nullable` ones included. It looks through
-    /// `LowCardinality` and `SimpleAggregateFunction`, which leave the encoding as it is.
+    /// `DateTime64`, also inside `LowCardinality` or `SimpleAggregateFunction`. `None` for every
+    /// other type, including `Nullable` ones.
     #[must_use]
     pub fn of(data_type: &DataType) -> Option<Self> {
         let (bytes, signed) = match data_type {
@@ -38,16 +36,14 @@ impl VersionEncoding {
         Some(Self { bytes, signed })
     }
 
-    /// The number of bytes of a value, 1 to 8.
+    /// The length of a value in bytes, 1 to 8.
     #[must_use]
     pub fn width(self) -> usize {
         usize::from(self.bytes)
     }
 
-    /// Maps the RowBinary bytes of a value to a number that orders as the values do.
-    ///
-    /// `None` if `bytes` is not as long as [`width`](Self::width) says. Numbers of different
-    /// encodings do not compare.
+    /// Maps an encoded value to a number with the order of the values. `None` if the length of
+    /// `bytes` is not [`width`](Self::width). Numbers of different encodings are not comparable.
     #[must_use]
     pub fn order(self, bytes: &[u8]) -> Option<u64> {
         if bytes.len() != self.width() {
@@ -57,7 +53,7 @@ impl VersionEncoding {
         if !self.signed {
             return Some(value);
         }
-        // Flipping the sign bit moves the negative numbers below the others.
+        // Flipping the sign bit moves the negative numbers below the positive ones.
         let sign_bit = 1_u64 << (u32::from(self.bytes) * 8 - 1);
         Some(value ^ sign_bit)
     }

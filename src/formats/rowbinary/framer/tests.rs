@@ -9,6 +9,7 @@ use super::*;
 use crate::formats::rowbinary::DataType;
 use crate::formats::rowbinary::fuzzing::{Outcome, Random, cut};
 use crate::formats::rowbinary::strategies;
+use crate::formats::varint;
 
 fn layout(type_names: &[&str], marked: usize) -> Arc<RowLayout> {
     let columns: Vec<_> = type_names
@@ -174,10 +175,10 @@ fn long_rows_take_linear_time() {
     const PIECE_BYTES: usize = 16 << 10;
     let started = Instant::now();
     let mut many_strings = Vec::new();
-    strategies::write_number(2_000_000, &mut many_strings);
+    varint::write(2_000_000, &mut many_strings);
     many_strings.extend(b"\x01x".repeat(2_000_000));
     let mut one_string = Vec::new();
-    strategies::write_number(50_000_000, &mut one_string);
+    varint::write(50_000_000, &mut one_string);
     one_string.resize(one_string.len() + 50_000_000, b'x');
     for (type_name, row) in [("Array(String)", many_strings), ("String", one_string)] {
         let mut framer = RowFramer::new(layout(&[type_name], 1), 1 << 30);

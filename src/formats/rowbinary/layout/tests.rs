@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::formats::rowbinary::Frame;
 use crate::formats::rowbinary::fuzzing::Random;
 use crate::formats::rowbinary::strategies;
 

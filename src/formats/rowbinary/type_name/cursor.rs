@@ -1,7 +1,78 @@
-//! Reading a type name word by word. Every method moves forward only, so that parsing takes linear
-//! time.
+//! Reading a type name word by word, and what can be wrong with it. The cursor only moves forward,
+//! so parsing takes linear time.
 
-use super::error::{Problem, TypeNameErrorKind, shorten};
+/// The deepest nesting of types that the parser accepts. The server has a similar limit,
+/// `max_parser_depth`; real names stay below ten.
+pub const MAX_NESTING: usize = 100;
+
+/// A type name that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("type `{shown}`, byte {offset}: {kind}")]
+pub struct TypeNameError {
+    /// The name, shortened if it is long.
+    shown: String,
+    offset: usize,
+    kind: TypeNameErrorKind,
+}
+
+/// What is wrong with a type name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TypeNameErrorKind {
+    /// Something else was expected here.
+    #[error("expected {expected}, found {}", describe(*.found))]
+    Unexpected {
+        /// What was expected.
+        expected: &'static str,
+        /// The character found instead, or `None` at the end of the name.
+        found: Option<char>,
+    },
+    /// A quote opens here and is never closed.
+    #[error("the quote is not closed")]
+    UnclosedQuote,
+    /// A parenthesis opens here and is never closed.
+    #[error("the parenthesis is not closed")]
+    UnclosedParenthesis,
+    /// There is no such type.
+    #[error("unknown type `{0}`")]
+    UnknownType(String),
+    /// The type exists, but the length of its values does not follow from the type.
+    #[error("values of type `{0}` cannot be framed in RowBinary")]
+    CannotBeFramed(String),
+    /// A number is outside the allowed range.
+    #[error("{what} must be between {minimum} and {maximum}")]
+    OutOfRange {
+        /// What the number is.
+        what: &'static str,
+        /// The smallest allowed value.
+        minimum: i64,
+        /// The largest allowed value.
+        maximum: i64,
+    },
+    /// Types are nested too deeply.
+    #[error("types are nested deeper than {}", MAX_NESTING)]
+    TooDeep,
+}
+
+/// A problem and its byte offset in the name.
+pub(super) type Problem = (usize, TypeNameErrorKind);
+
+impl TypeNameError {
+    pub(super) fn new(type_name: &str, (offset, kind): Problem) -> Self {
+        Self { shown: shorten(type_name), offset, kind }
+    }
+
+    /// The byte offset of the problem in the name.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The problem.
+    #[must_use]
+    pub fn kind(&self) -> &TypeNameErrorKind {
+        &self.kind
+    }
+}
 
 /// A position in a type name.
 pub(super) struct Cursor<'a> {
@@ -14,19 +85,19 @@ impl<'a> Cursor<'a> {
         Self { text, position: 0 }
     }
 
-    /// The byte offset of what comes next, white space skipped.
+    /// The byte offset of the next byte that is not white space.
     pub(super) fn offset(&mut self) -> usize {
         self.skip_white_space();
         self.position
     }
 
-    /// The next byte that is not white space; it is not consumed.
+    /// The next byte that is not white space, without consuming it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         self.skip_white_space();
         self.byte()
     }
 
-    /// Consumes the next byte that is not white space, if it is the given one.
+    /// Consumes the next byte that is not white space if it is `byte`.
     pub(super) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
@@ -35,7 +106,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Consumes the given byte or fails with the words for what was expected.
+    /// Consumes `byte`, or fails with `expected` as its description.
     pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Problem> {
         if self.take(byte) { Ok(()) } else { Err(self.unexpected(expected)) }
     }
@@ -44,7 +115,7 @@ impl<'a> Cursor<'a> {
         if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("the end")) }
     }
 
-    /// The problem that something else should stand here.
+    /// The problem that something else was expected here.
     pub(super) fn unexpected(&mut self, expected: &'static str) -> Problem {
         let offset = self.offset();
         let found = self.text.get(offset..).and_then(|rest| rest.chars().next());
@@ -64,7 +135,7 @@ impl<'a> Cursor<'a> {
         Ok(self.since(start))
     }
 
-    /// A number with an optional sign, which must lie in the given range.
+    /// A number with an optional sign, within the given range.
     pub(super) fn number(
         &mut self,
         what: &'static str,
@@ -78,15 +149,15 @@ impl<'a> Cursor<'a> {
         if self.position == digits {
             return Err(self.unexpected("a number"));
         }
-        // A number that does not fit an i64 is outside any range as well.
+        // A number that does not fit an i64 is outside every range.
         match self.since(start).parse() {
             Ok(number) if (minimum..=maximum).contains(&number) => Ok(number),
             _ => Err((start, TypeNameErrorKind::OutOfRange { what, minimum, maximum })),
         }
     }
 
-    /// A text in the given quotes, returned with them and with its escapes as they are: a backslash
-    /// protects the byte after it, and a doubled quote stands for one.
+    /// A string in the given quotes, returned with its quotes and escapes. A backslash escapes the
+    /// next byte, and a doubled quote is a quote.
     pub(super) fn quoted(&mut self, quote: u8, expected: &'static str) -> Result<&'a str, Problem> {
         let start = self.offset();
         self.expect(quote, expected)?;
@@ -104,12 +175,11 @@ impl<'a> Cursor<'a> {
         Err((start, TypeNameErrorKind::UnclosedQuote))
     }
 
-    /// Arguments that are kept as text: everything up to the parenthesis that closes the current
-    /// one, or up to a comma of the same level if `one` argument is wanted. What ends them is not
-    /// consumed.
+    /// Arguments as text: everything up to the parenthesis that closes the one at `opened`, or up to
+    /// a comma of the same level if only `one` argument is wanted. The delimiter is not consumed.
     ///
-    /// Runs of white space become one space, and none stays beside a parenthesis: the server prints
-    /// the same arguments on one line or on several.
+    /// The server prints the same arguments on one line or on several. To make them equal, runs of
+    /// white space become one space, and white space beside a parenthesis is removed.
     pub(super) fn raw_arguments(&mut self, opened: usize, one: bool) -> Result<String, Problem> {
         let mut arguments = String::new();
         let mut open = Vec::new();
@@ -147,7 +217,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The problem that no type has this name.
+    /// The problem that there is no type of this name.
     pub(super) fn unknown_type(offset: usize, name: &str) -> Problem {
         (offset, TypeNameErrorKind::UnknownType(shorten(name)))
     }
@@ -166,9 +236,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The text from an earlier position up to here. Both lie beside an ASCII byte or at the end of
-    /// the text, hence between characters.
+    /// The text from an earlier position to here. Both positions are next to an ASCII byte or at the
+    /// end of the text, so they are character boundaries.
     fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.position).unwrap_or_default()
     }
+}
+
+/// The first 200 characters of a text, for messages.
+pub(super) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 200;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+fn describe(found: Option<char>) -> String {
+    found
+        .map_or_else(|| "the end".to_owned(), |character| format!("`{}`", character.escape_debug()))
 }

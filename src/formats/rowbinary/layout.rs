@@ -1,13 +1,89 @@
-//! From the types of columns to the steps over a row.
+//! The steps over one row, compiled from the types of its columns.
+//!
+//! A layout is a flat list of steps. Fixed widths are summed up when it is compiled. `walk` executes
+//! the steps; since the list is flat, it can stop at any byte and resume there.
 
-use super::{LayoutError, RowLayout, Step};
-use crate::formats::rowbinary::data_type::minimum_width_of_fields;
-use crate::formats::rowbinary::{DataType, Field};
+#[cfg(test)]
+mod tests;
 
-pub(super) fn compile(
-    columns: &[(String, DataType)],
+use super::data_type::minimum_width_of_fields;
+use super::{DataType, Field};
+
+/// How to find the end of a row of given columns.
+///
+/// Leading columns can be *marked*: framing then also finds where each of them ends.
+#[derive(Debug, Clone)]
+pub struct RowLayout {
+    pub(super) steps: Box<[Step]>,
+    /// For every [`Step::Choice`], the step at which each type of the `Variant` begins.
+    pub(super) choices: Box<[Box<[u32]>]>,
+    /// The name of each column, and the step after its last one.
+    columns: Box<[(String, u32)]>,
     marked: usize,
-) -> Result<RowLayout, LayoutError> {
+}
+
+impl RowLayout {
+    /// A layout of rows with the given columns (name and type), the first `marked` of them marked.
+    ///
+    /// # Errors
+    ///
+    /// If `marked` exceeds the number of columns, or if rows take no bytes (no columns, or only
+    /// types such as `Tuple()`): such rows cannot be told apart.
+    pub fn new(columns: &[(String, DataType)], marked: usize) -> Result<Self, LayoutError> {
+        if marked > columns.len() {
+            return Err(LayoutError::TooManyMarked { marked, columns: columns.len() });
+        }
+        if columns.iter().all(|(_, data_type)| data_type.minimum_width() == 0) {
+            return Err(LayoutError::NoBytes);
+        }
+        compile(columns, marked)
+    }
+
+    /// The number of marked columns.
+    #[must_use]
+    pub fn marked(&self) -> usize {
+        self.marked
+    }
+
+    /// The error for malformed bytes at a step, with the name of the step's column.
+    pub(super) fn malformed(&self, step: usize, kind: MalformedKind) -> Malformed {
+        let column = self.columns.partition_point(|(_, end)| *end as usize <= step);
+        let column = self.columns.get(column).map_or("", |(name, _)| name);
+        Malformed { column: column.to_owned(), kind }
+    }
+}
+
+/// One step of a walk. A step reads at most one value, in constant time, and is repeated as a whole
+/// if the bytes end inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// This many bytes.
+    Fixed(u64),
+    /// A length and that many bytes.
+    String,
+    /// A NULL flag and, unless NULL, this many bytes.
+    NullableFixed(u64),
+    /// A NULL flag and, unless NULL, a length and that many bytes.
+    NullableString,
+    /// A count and that many elements of this many bytes each, possibly 0.
+    FixedElements(u64),
+    /// A NULL flag. Continues at `otherwise` if NULL, else at the next step.
+    Nullable { otherwise: u32 },
+    /// A discriminator. Continues at the step in the layout's `choices[choice]` that belongs to it,
+    /// or at `end` if NULL.
+    Choice { choice: u32, end: u32 },
+    /// Continues at this step.
+    Jump(u32),
+    /// A count. Repeats the steps up to the loop's `Again` that often, then continues at `end`. An
+    /// element takes at least `minimum` bytes, which is not 0.
+    Loop { end: u32, minimum: u32 },
+    /// The end of an element of the innermost loop.
+    Again,
+    /// The end of the marked column with this index.
+    Mark(u32),
+}
+
+fn compile(columns: &[(String, DataType)], marked: usize) -> Result<RowLayout, LayoutError> {
     let mut compiler = Compiler::default();
     let mut ends = Vec::with_capacity(columns.len());
     for (index, (name, data_type)) in columns.iter().enumerate() {
@@ -30,8 +106,7 @@ pub(super) fn compile(
 struct Compiler {
     steps: Vec<Step>,
     choices: Vec<Box<[u32]>>,
-    /// A step that the walk may go to from elsewhere: what comes here must not be merged into the
-    /// step before.
+    /// The last step that a jump leads to. It must not be merged into the step before it.
     target: usize,
 }
 
@@ -85,8 +160,7 @@ impl Compiler {
         self.elements(width, minimum_width_of_fields(fields), |compiler| compiler.fields(fields))
     }
 
-    /// Appends bytes of a fixed number, together with those before them where the walk always comes
-    /// from there.
+    /// Appends `width` bytes, merged into the step before unless a jump leads here.
     fn fixed(&mut self, width: u64) {
         if width == 0 {
             return;
@@ -97,8 +171,8 @@ impl Compiler {
         }
     }
 
-    /// Appends the steps over a number of elements, each of which takes `width` bytes, if that is
-    /// fixed, and at least `minimum`.
+    /// Appends the steps over an array whose elements take `width` bytes, if fixed, and at least
+    /// `minimum`.
     fn elements(
         &mut self,
         width: Option<u64>,
@@ -154,13 +228,13 @@ impl Compiler {
         Ok(())
     }
 
-    /// Appends a step that can be known only when those after it are, and says where it is.
+    /// Appends a placeholder for a step that depends on those after it. Returns its index.
     fn push_unfinished(&mut self) -> usize {
         self.steps.push(Step::Jump(0));
         self.steps.len() - 1
     }
 
-    /// Replaces an unfinished step, whose walk may go on after all that has been appended.
+    /// Replaces a placeholder by a step that may jump to the end of the steps so far.
     fn finish(&mut self, index: usize, step: Step) {
         if let Some(unfinished) = self.steps.get_mut(index) {
             *unfinished = step;
@@ -168,13 +242,13 @@ impl Compiler {
         self.target = self.steps.len();
     }
 
-    /// The number of the step that will be appended next.
+    /// The index of the next step.
     fn here(&self) -> Result<u32, LayoutError> {
         u32::try_from(self.steps.len()).map_err(|_| LayoutError::TooLarge)
     }
 }
 
-/// Whether values are encoded as a `String` is.
+/// Whether values are encoded like a `String`.
 fn is_string(data_type: &DataType) -> bool {
     match data_type {
         DataType::String | DataType::Json(_) => true,
@@ -182,4 +256,52 @@ fn is_string(data_type: &DataType) -> bool {
         | DataType::SimpleAggregateFunction { value: inner, .. } => is_string(inner),
         _ => false,
     }
+}
+
+/// Bytes that are not a value of their column's type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}`: {kind}")]
+pub struct Malformed {
+    /// The name of the column.
+    pub column: String,
+    /// What is wrong.
+    pub kind: MalformedKind,
+}
+
+/// What is wrong with bytes that are not a value of their type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedKind {
+    /// The NULL flag of a `Nullable` is neither 0 nor 1.
+    #[error("the flag of a Nullable is {0}, neither 0 nor 1")]
+    NullFlag(u8),
+    /// The discriminator of a `Variant` has no type.
+    #[error("the discriminator of a Variant is {found}, but it has {types} types")]
+    Discriminator {
+        /// The discriminator.
+        found: u8,
+        /// The number of types.
+        types: usize,
+    },
+    /// A length or count that does not fit into 64 bits.
+    #[error("a length does not fit into 64 bits")]
+    VarUintTooLong,
+}
+
+/// Columns that have no layout.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// More columns are marked than there are.
+    #[error("{marked} columns are to be marked, but there are {columns}")]
+    TooManyMarked {
+        /// The number of columns to mark.
+        marked: usize,
+        /// The number of columns.
+        columns: usize,
+    },
+    /// Rows of these columns take no bytes.
+    #[error("rows of these columns take no bytes, so they cannot be told apart")]
+    NoBytes,
+    /// A layout would have more than 2³² steps.
+    #[error("the columns' types are too large")]
+    TooLarge,
 }

@@ -1,4 +1,4 @@
-//! Cutting a stream into rows, wherever the network has cut it into pieces.
+//! Cutting a stream that arrives in pieces into rows.
 
 #[cfg(test)]
 mod tests;
@@ -7,93 +7,90 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::layout::{Progress, Walk};
+use super::walk::{Progress, Walk};
 use super::{Malformed, RowGroup, RowLayout};
 
-/// How many rows are handed out together at most: enough for their look-ups to be prefetched, few
-/// enough for what they point to to stay in the processor's nearest cache.
+/// The most rows in a group: enough to prefetch their lookups, and few enough that the prefetched
+/// memory stays in the L1 cache.
 pub const ROWS_PER_GROUP: usize = 32;
 
-/// How many bytes are copied at least to complete a row that the end of a piece has cut. Copying a
-/// few bytes too many is cheaper than stopping after every value; what lies behind the row's end is
-/// given back.
+/// The fewest bytes to copy at a time when completing a row that the end of a piece has cut. Bytes
+/// after the end of the row are given back; copying them is cheaper than stopping after every value.
 const LOOK_AHEAD_BYTES: usize = 2048;
 
-/// The longest buffer that is kept after a row that was cut, in bytes. One huge row must not hold
-/// its memory for ever.
+/// The largest buffer kept after a row that was cut, in bytes. The memory of one huge row is freed.
 const KEPT_BYTES: usize = 1 << 20;
 
 /// Cuts a stream of RowBinary into rows.
 ///
-/// The stream is pushed in pieces of any size. Rows that lie within a piece are handed out as they
-/// lie there; a row that is cut is put together in a buffer of its own. Nothing is allocated for a
-/// row, unless it is longer than any before that was cut, and every byte is walked over once,
-/// however the stream is cut.
+/// The stream is pushed in pieces of any size. Rows within a piece are yielded in place; a row that
+/// is cut is assembled in a buffer, which is allocated only if it has to grow. Every byte is walked
+/// over once, however the stream is cut.
 #[derive(Debug)]
 pub struct RowFramer {
     layout: Arc<RowLayout>,
     max_row_bytes: usize,
-    /// What has come of a row that is not complete.
+    /// The bytes so far of an incomplete row.
     partial: Vec<u8>,
-    /// The walk over the row that is not complete; at the beginning if there is none.
+    /// The walk over the incomplete row; at the beginning if there is none.
     walk: Walk,
-    /// How many bytes the partial row has at least.
+    /// The minimum length of the incomplete row.
     at_least: usize,
     /// The ends of the rows of the current group.
     row_ends: Vec<usize>,
-    /// The ends of the marked columns, for each row of a group. The partial row uses the first
-    /// places.
+    /// The ends of the marked columns of each row of a group. The incomplete row uses the first
+    /// entries.
     column_ends: Vec<usize>,
     rows: u64,
     bytes: u64,
     failed: bool,
 }
 
-/// A stream that is not what its columns say, or not whole.
+/// A stream that does not consist of rows of the layout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
-    /// A row holds bytes that are not a value of their column's type.
+    /// A row has bytes that are not a value of their column's type.
     #[error("row {row} (from byte {offset} of the stream) cannot be read: {malformed}")]
     Malformed {
-        /// The number of the row, the first being 0.
+        /// The index of the row.
         row: u64,
-        /// Where the row begins, in bytes.
+        /// The offset of the row in the stream.
         offset: u64,
         /// What is wrong.
         malformed: Malformed,
     },
-    /// A row is longer than allowed.
+    /// A row is longer than the limit.
     #[error(
         "row {row} (from byte {offset} of the stream) is longer than the {max_row_bytes} bytes allowed"
     )]
     RowTooLong {
-        /// The number of the row, the first being 0.
+        /// The index of the row.
         row: u64,
-        /// Where the row begins, in bytes.
+        /// The offset of the row in the stream.
         offset: u64,
         /// The limit, in bytes.
         max_row_bytes: usize,
     },
-    /// The stream has ended within a row.
+    /// The stream ends within a row.
     #[error(
         "the stream ends within row {row}: {bytes} bytes of it have come, and at least {missing} are missing"
     )]
     PartialRow {
-        /// The number of the row, the first being 0.
+        /// The index of the row.
         row: u64,
-        /// How many bytes of the row have come.
+        /// The number of bytes of the row that have arrived.
         bytes: usize,
-        /// How many bytes are missing at least.
+        /// The minimum number of missing bytes.
         missing: usize,
     },
-    /// The stream has failed before.
+    /// The framer was used after an error.
     #[error("the stream has failed before")]
     FailedBefore,
 }
 
 impl RowFramer {
-    /// A framer at the beginning of a stream. A row of more than `max_row_bytes` bytes is an error;
-    /// less than that is ever buffered.
+    /// A framer at the beginning of a stream. A row of more than `max_row_bytes` bytes is an error,
+    /// and at most that many are buffered.
     #[must_use]
     pub fn new(layout: Arc<RowLayout>, max_row_bytes: usize) -> Self {
         Self {
@@ -110,14 +107,13 @@ impl RowFramer {
         }
     }
 
-    /// Takes the next piece of the stream, and hands out all rows that are complete with it, in
-    /// groups of at most [`ROWS_PER_GROUP`], in the order of the stream.
+    /// Takes the next piece of the stream and yields all rows that it completes, in order, in groups
+    /// of at most [`ROWS_PER_GROUP`].
     ///
     /// # Errors
     ///
-    /// If a row is malformed or too long; the rows before it have been handed out then. Errors of
-    /// `on_rows` are passed on. After any error the framer is of no use, and says so when it is
-    /// used again.
+    /// If a row is malformed or too long, after yielding the rows before it, and any error of
+    /// `on_rows`. After an error, every further use is an error.
     pub fn push<E: From<FramingError>>(
         &mut self,
         piece: &[u8],
@@ -126,9 +122,8 @@ impl RowFramer {
         self.push_until(piece, &mut |group| on_rows(group).map(ControlFlow::Continue)).map(drop)
     }
 
-    /// Takes the next piece of the stream as [`push`](Self::push) does, until `on_rows` breaks off
-    /// after a group. Returns what it did not take, which is to be pushed next; nothing when the
-    /// whole piece was taken.
+    /// Takes the next piece of the stream as [`push`](Self::push) does, until `on_rows` breaks.
+    /// Returns the rest of the piece, which must be pushed next.
     ///
     /// # Errors
     ///
@@ -141,15 +136,15 @@ impl RowFramer {
         if self.failed {
             return Err(FramingError::FailedBefore.into());
         }
-        // Forgotten only if all goes well, also if `on_rows` panics.
+        // Reset on success only, so it also holds if `on_rows` panics.
         self.failed = true;
         let (mut rest, flow) = (piece, Cell::new(ControlFlow::Continue(())));
-        let mut noting = |group: RowGroup<'_>| on_rows(group).map(|next| flow.set(next));
+        let mut on_group = |group: RowGroup<'_>| on_rows(group).map(|next| flow.set(next));
         if !self.partial.is_empty() {
-            rest = self.complete_partial_row(rest, &mut noting)?;
+            rest = self.complete_partial_row(rest, &mut on_group)?;
         }
         while !rest.is_empty() && flow.get().is_continue() {
-            rest = self.next_group(rest, &mut noting)?;
+            rest = self.next_group(rest, &mut on_group)?;
         }
         self.failed = false;
         Ok(rest)
@@ -159,7 +154,7 @@ impl RowFramer {
     ///
     /// # Errors
     ///
-    /// If the stream ends within a row, or has failed before.
+    /// If the stream ends within a row, or the framer was used after an error.
     pub fn finish(&self) -> Result<(), FramingError> {
         if self.failed {
             return Err(FramingError::FailedBefore);
@@ -175,20 +170,20 @@ impl RowFramer {
         })
     }
 
-    /// The number of rows handed out.
+    /// The number of rows yielded.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The number of bytes of the rows handed out.
+    /// The number of bytes of the rows yielded.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Copies of the piece what the partial row needs, and hands the row out if it is complete.
-    /// Returns what is left.
+    /// Copies from the piece what the incomplete row needs, and yields the row once it is complete.
+    /// Returns the rest of the piece.
     fn complete_partial_row<'p, E: From<FramingError>>(
         &mut self,
         mut piece: &'p [u8],
@@ -206,7 +201,7 @@ impl RowFramer {
                     self.row_ends.clear();
                     self.row_ends.push(length);
                     let mut row = std::mem::take(&mut self.partial);
-                    self.hand_out(&row, on_rows)?;
+                    self.yield_rows(&row, on_rows)?;
                     row.clear();
                     if row.capacity() <= KEPT_BYTES {
                         self.partial = row;
@@ -225,8 +220,8 @@ impl RowFramer {
         Ok(piece)
     }
 
-    /// Hands out the next rows of a piece that begins with a row. Returns what is left, and keeps
-    /// it if it is only the beginning of a row.
+    /// Yields the next rows of a piece that begins with a row. Returns the rest of the piece; an
+    /// incomplete row at its end is buffered instead.
     fn next_group<'p, E: From<FramingError>>(
         &mut self,
         piece: &'p [u8],
@@ -238,7 +233,7 @@ impl RowFramer {
         self.row_ends.clear();
         while self.row_ends.len() < ROWS_PER_GROUP && !rest.is_empty() {
             let ends = self.column_ends.get_mut(self.row_ends.len() * marked..).unwrap_or_default();
-            // A row that does not end within the limit is seen to need more.
+            // A row that exceeds the limit is incomplete here.
             let within_limit = rest.get(..self.max_row_bytes).unwrap_or(rest);
             last = self.layout.advance(&mut self.walk, within_limit, ends);
             let Progress::Complete(length) = last else {
@@ -250,15 +245,14 @@ impl RowFramer {
         let marks_of_next = self.row_ends.len() * marked;
         if !self.row_ends.is_empty() {
             let complete = piece.get(..piece.len() - rest.len()).unwrap_or_default();
-            self.hand_out(complete, on_rows)?;
+            self.yield_rows(complete, on_rows)?;
         }
         match last {
             Progress::Complete(_) => Ok(rest),
             Progress::Incomplete { at_least } => {
                 self.keep_waiting(at_least)?;
                 self.partial.extend_from_slice(rest);
-                // Columns that the walk has passed are not passed again: their ends move to the
-                // first places.
+                // The walk does not revisit columns: their ends move to the first entries.
                 let end = self.column_ends.len().min(marks_of_next + marked);
                 self.column_ends.copy_within(marks_of_next..end, 0);
                 Ok(&[])
@@ -267,8 +261,8 @@ impl RowFramer {
         }
     }
 
-    /// Hands out the rows whose ends have been noted.
-    fn hand_out<E>(
+    /// Yields the rows whose ends are in `row_ends`.
+    fn yield_rows<E>(
         &mut self,
         bytes: &[u8],
         on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
@@ -278,7 +272,7 @@ impl RowFramer {
         on_rows(RowGroup::new(bytes, &self.row_ends, &self.column_ends, self.layout.marked()))
     }
 
-    /// Notes how long the partial row is at least, if it may be that long.
+    /// Sets the minimum length of the incomplete row, unless it exceeds the limit.
     fn keep_waiting(&mut self, at_least: usize) -> Result<(), FramingError> {
         if at_least > self.max_row_bytes {
             return Err(FramingError::RowTooLong {

@@ -1,59 +1,52 @@
-//! The values of a `LowCardinality`: the different ones, and for each row the number of one of
-//! them.
-//!
-//! See [the type](https://clickhouse.com/docs/sql-reference/data-types/lowcardinality).
+//! The values of a
+//! [`LowCardinality`](https://clickhouse.com/docs/sql-reference/data-types/lowcardinality).
 
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use super::Pieces;
-use crate::formats::native::error::MalformedRowKind;
-use crate::formats::native::output::Output;
-use crate::formats::native::read::{Read, string_bytes, take, take_null_flag};
+use super::buffer::{BlockWriter, ColumnBuffer};
+use super::read::{MalformedRowKind, Read, string_bytes, take, take_null_flag};
 use crate::formats::rowbinary::DataType;
 
-/// The flag that says that the different values follow; the number's lowest byte says how many
-/// bytes a number takes.
+/// A flag beside the index width: the distinct values follow.
 const HAS_KEYS: u64 = 1 << 9;
-/// The flag that says that no earlier block's values are meant.
+/// A flag beside the index width: values of earlier blocks are not used.
 const IS_NEW: u64 = 1 << 10;
 
-/// The different values of a block, and the number of one of them for each value.
+/// The distinct values of a block, and for each value the index of one of them.
 #[derive(Debug, Clone)]
-pub(in crate::formats::native) struct Dictionary {
-    /// The bytes of each value, or `None` for strings.
+pub(super) struct Dictionary {
+    /// The size of a value, or `None` for strings.
     width: Option<usize>,
     nullable: bool,
-    /// The different values, encoded as they are in a row. The first is the type's default, or
-    /// stands for NULL.
+    /// The distinct values, encoded as in a row. The first is the type's default, or NULL.
     keys: Vec<u8>,
     entries: Vec<Entry>,
-    /// Numbers of entries, by the hashes of their values.
+    /// Indexes of entries, by the hashes of their values.
     table: HashTable<u32>,
     hasher: RandomState,
-    /// The number of the last value.
+    /// The index of the last value.
     last: u32,
-    /// The number for each value, in `index_width`.
-    indexes: Pieces,
+    /// The index of each value, in `index_width`.
+    indexes: ColumnBuffer,
     index_width: IndexWidth,
     values: u64,
 }
 
-/// A value that differs from the others.
+/// A distinct value.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Where in the keys it is.
+    /// Its range in the keys.
     start: usize,
     end: usize,
-    /// The number of the value that came after this one when it came last. The keys of maps come in
-    /// the same order again and again, so that this one is mostly the next as well, and nothing has
-    /// to be hashed.
+    /// The index of the value that last followed this one. Keys of maps repeat in the same order,
+    /// so this is usually the next value, and no hash is needed.
     next: u32,
 }
 
-/// The bytes of a number. It is kept from block to block.
+/// The size of an index. It is kept from block to block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IndexWidth {
     One,
@@ -62,7 +55,7 @@ enum IndexWidth {
 }
 
 impl IndexWidth {
-    /// How the width is called in a block.
+    /// The code of the width in a block.
     fn code(self) -> u64 {
         match self {
             Self::One => 0,
@@ -73,7 +66,7 @@ impl IndexWidth {
 }
 
 impl Dictionary {
-    /// `None` for a type that the server has no `LowCardinality` of.
+    /// A dictionary without values. `None` for a type that cannot be in a `LowCardinality`.
     pub(super) fn new(inner: &DataType) -> Option<Self> {
         let value = inner.strip_nullable();
         let width = match value {
@@ -89,7 +82,7 @@ impl Dictionary {
             table: HashTable::new(),
             hasher: RandomState::default(),
             last: 0,
-            indexes: Pieces::default(),
+            indexes: ColumnBuffer::default(),
             index_width: IndexWidth::One,
             values: 0,
         };
@@ -97,8 +90,8 @@ impl Dictionary {
         Some(dictionary)
     }
 
-    /// The first entries: as the server makes them, NULL if there can be one, then the type's
-    /// default.
+    /// Resets the entries to the first ones that the server expects: NULL if the type is nullable,
+    /// then the type's default.
     fn begin(&mut self) {
         self.keys.clear();
         self.entries.clear();
@@ -116,7 +109,7 @@ impl Dictionary {
         self.table.insert_unique(hash, u32::from(self.nullable), |_| hash);
     }
 
-    /// Adds the value that the input begins with.
+    /// Moves the value at the front of the input to the column.
     #[inline]
     pub(super) fn append(&mut self, input: &mut &[u8]) -> Read<()> {
         if self.nullable && take_null_flag(input)? {
@@ -138,7 +131,7 @@ impl Dictionary {
         Ok(())
     }
 
-    /// Adds the first entry, which is the default, or NULL if there can be one.
+    /// Appends the first entry: NULL if the type is nullable, else the default.
     #[inline]
     pub(super) fn append_default(&mut self) {
         self.append_index(0);
@@ -162,7 +155,7 @@ impl Dictionary {
         }
     }
 
-    /// The number of a value, which is a new one if there was none like it.
+    /// The index of a value, which is added if it is new.
     fn find(&mut self, value: &[u8]) -> Read<u32> {
         let hash = self.hasher.hash_one(value);
         let found = self.table.find(hash, |&index| self.is(index, value)).copied();
@@ -200,7 +193,7 @@ impl Dictionary {
         Ok(index)
     }
 
-    /// Writes the numbers so far once more, with as many zeros after each as it has bytes.
+    /// Rewrites the indexes so far, each with as many zeros after it as it has bytes.
     fn widen(&mut self, to: IndexWidth, zeros: &[u8]) {
         for piece in self.indexes.take_all() {
             for index in piece.chunks(zeros.len()) {
@@ -211,9 +204,8 @@ impl Dictionary {
         self.index_width = to;
     }
 
-    /// Hands everything over, and begins anew. Where there are no values at all, a block has
-    /// nothing.
-    pub(super) fn finish(&mut self, output: &mut Output) {
+    /// Moves everything to the block, which has nothing for a column without values.
+    pub(super) fn finish(&mut self, output: &mut BlockWriter) {
         if self.values > 0 {
             output.push(&(HAS_KEYS | IS_NEW | self.index_width.code()).to_le_bytes());
             output.push(&(self.entries.len() as u64).to_le_bytes());

@@ -1,15 +1,31 @@
-//! Walking over one row, with stops.
+//! Walking over one row, with the option to stop at any byte and to resume.
 
-use super::{MalformedKind, RowLayout, Step};
+use super::layout::{Malformed, MalformedKind, RowLayout, Step};
+use crate::formats::varint::{self, VarintError};
 
-/// How far the walk over one row has come. The default is its beginning.
+/// What framing found at the front of some bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// A whole row, of this many bytes.
+    Complete(usize),
+    /// The beginning of a row.
+    Incomplete {
+        /// The minimum length of the row in bytes, more than there are. It saturates at
+        /// `usize::MAX`.
+        at_least: usize,
+    },
+    /// Bytes that no row begins with.
+    Malformed(Malformed),
+}
+
+/// The state of a walk over one row. The default is the beginning of the row.
 #[derive(Debug, Clone, Default)]
-pub(in crate::formats::rowbinary) struct Walk {
-    /// The step to be taken next.
+pub(super) struct Walk {
+    /// The next step.
     step: usize,
-    /// The bytes walked over.
+    /// The number of bytes walked over.
     position: usize,
-    /// The loops that the next step is in, from the outside in: never more than types are nested.
+    /// The loops around the next step, outermost first. Bounded by the nesting of types.
     loops: Vec<Loop>,
 }
 
@@ -18,19 +34,18 @@ pub(in crate::formats::rowbinary) struct Walk {
 struct Loop {
     /// The first step of an element.
     start: usize,
-    /// The elements that are left, the current one included.
+    /// The number of elements left, including the current one.
     left: u64,
 }
 
-/// Where a walk has come to.
+/// How a walk stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::formats::rowbinary) enum Progress {
-    /// The row's end, which is this many bytes from its beginning. The walk is at the beginning
-    /// again.
+pub(super) enum Progress {
+    /// At the end of the row, this many bytes from its beginning. The walk is reset.
     Complete(usize),
-    /// The end of the bytes. The walk can go on when there are at least that many.
+    /// At the end of the bytes. The walk can resume when there are at least this many.
     Incomplete { at_least: usize },
-    /// Bytes that cannot be, met at a step. The walk is of no use any more.
+    /// At malformed bytes, read by a step. The walk cannot resume.
     Malformed { step: usize, kind: MalformedKind },
 }
 
@@ -43,17 +58,26 @@ impl Walk {
 }
 
 impl RowLayout {
-    /// Goes on with a walk over a row. `bytes` begin where the row begins, also if the walk has
-    /// come further.
+    /// Frames the row at the front of `bytes`; other bytes may follow it.
     ///
-    /// `ends` receives the ends of the marked columns as they are passed; it must be the same
-    /// throughout a row.
-    pub(in crate::formats::rowbinary) fn advance(
-        &self,
-        walk: &mut Walk,
-        bytes: &[u8],
-        ends: &mut [usize],
-    ) -> Progress {
+    /// If the row is complete, `ends` receives the end of each marked column, in bytes from the
+    /// row's beginning. A shorter `ends` receives only the first ones.
+    ///
+    /// Takes time linear in the row's length. For rows that arrive in pieces, use a
+    /// [`RowFramer`](super::RowFramer), which does not restart with each piece.
+    #[must_use]
+    pub fn frame(&self, bytes: &[u8], ends: &mut [usize]) -> Frame {
+        match self.advance(&mut Walk::default(), bytes, ends) {
+            Progress::Complete(length) => Frame::Complete(length),
+            Progress::Incomplete { at_least } => Frame::Incomplete { at_least },
+            Progress::Malformed { step, kind } => Frame::Malformed(self.malformed(step, kind)),
+        }
+    }
+
+    /// Continues a walk over a row. `bytes` always start at the beginning of the row.
+    ///
+    /// `ends` receives the ends of the marked columns; pass the same slice throughout a row.
+    pub(super) fn advance(&self, walk: &mut Walk, bytes: &[u8], ends: &mut [usize]) -> Progress {
         let mut index = walk.step;
         let mut position = walk.position;
         let stop = loop {
@@ -61,7 +85,7 @@ impl RowLayout {
                 walk.restart();
                 return Progress::Complete(position);
             };
-            // Where the step ends, and which one comes next.
+            // The position after the step, and the next step.
             let passed = match step {
                 Step::Fixed(width) => Ok((after(position, width), index + 1)),
                 Step::String => string(bytes, position).map(|end| (end, index + 1)),
@@ -73,7 +97,7 @@ impl RowLayout {
                     let value = position + 1;
                     Ok((if is_null { value } else { string(bytes, value)? }, index + 1))
                 }),
-                Step::FixedElements(width) => varuint(bytes, position).map(|(elements, first)| {
+                Step::FixedElements(width) => varint(bytes, position).map(|(elements, first)| {
                     (after(first, elements.saturating_mul(width)), index + 1)
                 }),
                 Step::Nullable { otherwise } => null_flag(bytes, position).map(|is_null| {
@@ -84,12 +108,12 @@ impl RowLayout {
                 }
                 Step::Jump(to) => Ok((position, to as usize)),
                 Step::Loop { end, minimum } => {
-                    varuint(bytes, position).and_then(|(elements, first)| {
+                    varint(bytes, position).and_then(|(elements, first)| {
                         if elements == 0 {
                             return Ok((first, end as usize));
                         }
-                        // Not entering before all elements can be there tells early of a row that
-                        // is too long.
+                        // Waiting until all elements can be there reports early that a row is too
+                        // long.
                         let at_least = after(first, elements.saturating_mul(u64::from(minimum)));
                         if at_least > bytes.len() {
                             return Err(Stop::NeedsBytes(at_least));
@@ -147,14 +171,14 @@ impl RowLayout {
     }
 }
 
-/// Why a walk cannot go on.
+/// Why a walk stops before the end of the row.
 enum Stop {
-    /// There must be at least that many bytes.
+    /// At least this many bytes are needed.
     NeedsBytes(usize),
     Malformed(MalformedKind),
 }
 
-/// The position that many bytes later. It saturates, which is beyond all bytes that can be there.
+/// The position `width` bytes later. It saturates, beyond any slice.
 fn after(position: usize, width: u64) -> usize {
     position.saturating_add(usize::try_from(width).unwrap_or(usize::MAX))
 }
@@ -171,37 +195,18 @@ fn null_flag(bytes: &[u8], position: usize) -> Result<bool, Stop> {
     }
 }
 
-/// The end of a string that begins with its length. It may lie beyond the bytes.
+/// The end of a string with its length in front. It may be beyond the bytes.
 fn string(bytes: &[u8], position: usize) -> Result<usize, Stop> {
-    let (length, first) = varuint(bytes, position)?;
+    let (length, first) = varint(bytes, position)?;
     Ok(after(first, length))
 }
 
-/// A varuint and the position after it.
-fn varuint(bytes: &[u8], position: usize) -> Result<(u64, usize), Stop> {
-    let first = byte(bytes, position)?;
-    if first < 0x80 {
-        return Ok((u64::from(first), position + 1));
+/// A varint and the position after it.
+#[inline]
+fn varint(bytes: &[u8], position: usize) -> Result<(u64, usize), Stop> {
+    match varint::decode(bytes.get(position..).unwrap_or_default()) {
+        Ok((value, length)) => Ok((value, position + length)),
+        Err(VarintError::Truncated) => Err(Stop::NeedsBytes(bytes.len().saturating_add(1))),
+        Err(VarintError::Overflow) => Err(Stop::Malformed(MalformedKind::VarUintTooLong)),
     }
-    long_varuint(bytes, position)
-}
-
-/// A varuint of more than one byte: seven bits in each, the lowest first; the top bit says that
-/// more follow.
-#[cold]
-fn long_varuint(bytes: &[u8], position: usize) -> Result<(u64, usize), Stop> {
-    // Nine bytes hold 63 bits, and a tenth can only hold the last.
-    const LONGEST: usize = 10;
-    let mut value = 0;
-    for index in 0..LONGEST {
-        let byte = byte(bytes, position + index)?;
-        if index == LONGEST - 1 && byte > 1 {
-            break;
-        }
-        value |= u64::from(byte & 0x7F) << (7 * index);
-        if byte < 0x80 {
-            return Ok((value, position + index + 1));
-        }
-    }
-    Err(Stop::Malformed(MalformedKind::VarUintTooLong))
 }

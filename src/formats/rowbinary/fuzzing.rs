@@ -1,26 +1,22 @@
-//! What must hold for any bytes, as plain functions: the fuzz targets of `fuzz/` call them with
-//! what the fuzzer makes up, and the tests with the corpus. They panic if something does not hold.
-//! Not part of the crate's interface.
+//! The bodies of fuzz targets: properties that hold for any bytes. The targets in `fuzz/` and the
+//! tests that replay the corpus call them; they panic if a property does not hold. Not part of the
+//! crate's interface.
 
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "this is code for tests, which is to panic where something is wrong"
+    reason = "code for tests, which panics on failure"
 )]
 
 use std::sync::Arc;
 
 use super::{DataType, Field, Frame, FramingError, RowFramer, RowGroup, RowLayout};
 
-mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use reference::Reference;
-
-/// Types out of which `row_framing` makes rows: one of every way in which values are framed, and
-/// nests of them.
+/// Column types for rows: at least one for each kind of framing, and nested ones.
 pub(crate) const TYPES: [&str; 32] = [
     "UInt8",
     "Int256",
@@ -56,8 +52,7 @@ pub(crate) const TYPES: [&str; 32] = [
     "SimpleAggregateFunction(any, Nullable(String))",
 ];
 
-/// A type name is parsed without a panic, and one that is accepted is written back as a name of the
-/// same type.
+/// Parsing never panics, and the canonical name of a parsed type is a name of the same type.
 pub fn type_name(data: &[u8]) {
     let name = String::from_utf8_lossy(data);
     match DataType::parse(&name) {
@@ -80,11 +75,11 @@ pub fn type_name(data: &[u8]) {
     }
 }
 
-/// Any bytes are framed in the same way in one piece, in pieces, and by the plain recursive
-/// [`Reference`].
+/// Framing any bytes in one piece, in several pieces and by the recursive [`Reference`] gives the
+/// same result.
 ///
-/// The first bytes choose the columns (their number, then each), the number of marked columns, the
-/// longest row allowed, and how the rest is cut.
+/// The first bytes choose the number of columns, their types, the number of marked columns, the
+/// row limit, and how the rest is cut.
 pub fn row_framing(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;
@@ -112,12 +107,12 @@ pub fn row_framing(data: &[u8]) {
     assert_eq!(Outcome::of(&layout, max_row_bytes, pieces), whole, "{names:?}");
 }
 
-/// What became of a stream: the rows, each with its marked columns, and how the stream ended.
+/// The result of framing a stream: its rows and how it ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The bytes of each row's marked columns, one by one, and of its payload.
+    /// For each row, the bytes of each marked column, and the payload.
     pub rows: Vec<(Vec<Vec<u8>>, Vec<u8>)>,
-    /// The error of a push, or else of the end.
+    /// The first error, of a push or of the end.
     pub end: Result<(), FramingError>,
 }
 
@@ -153,7 +148,7 @@ impl Outcome {
     }
 }
 
-/// Cuts bytes into pieces of the sizes that `next_size` gives, in bytes.
+/// Cuts bytes into pieces of the sizes that `next_size` returns.
 pub fn cut(mut bytes: &[u8], mut next_size: impl FnMut() -> usize) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     while !bytes.is_empty() {
@@ -164,7 +159,7 @@ pub fn cut(mut bytes: &[u8], mut next_size: impl FnMut() -> usize) -> Vec<&[u8]>
     pieces
 }
 
-/// Frames the first row both ways.
+/// Compares the layout with the reference on the first row.
 fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, data: &[u8]) {
     let fields: Vec<_> = columns
         .iter()
@@ -175,8 +170,8 @@ fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, dat
         Frame::Complete(length) => assert_eq!(reference, Reference::Complete(length)),
         Frame::Incomplete { at_least } => {
             assert!(at_least > data.len());
-            // The reference may meet a malformed element where the layout still waits for the
-            // others to be there.
+            // The reference may find a malformed element where the layout still waits for all
+            // elements.
             assert!(!matches!(reference, Reference::Complete(_)), "{reference:?}");
         }
         Frame::Malformed(malformed) => {
@@ -186,13 +181,13 @@ fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, dat
     }
 }
 
-/// A small generator of numbers ([SplitMix64](https://prng.di.unimi.it/splitmix64.c)), so that a
-/// case is repeated by its seed.
+/// A random number generator ([SplitMix64](https://prng.di.unimi.it/splitmix64.c)): the seed
+/// determines the case.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
 impl Random {
-    /// A number below the given one, which is not 0.
+    /// A number below `limit`, which must not be 0.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -200,4 +195,98 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((mixed ^ (mixed >> 31)) % limit as u64) as usize
     }
+}
+
+/// A decoder to compare the framer with: it recurses over the type, from the beginning, and shares
+/// no code with the framer, not even the decoder of varints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference {
+    /// A value of this many bytes.
+    Complete(usize),
+    /// The beginning of a value.
+    Incomplete,
+    /// Bytes that no value begins with.
+    Malformed,
+}
+
+/// The bytes after a value, or why there is no value.
+type After<'a> = Result<&'a [u8], Reference>;
+
+impl Reference {
+    /// Frames one value.
+    #[must_use]
+    pub fn of(data_type: &DataType, bytes: &[u8]) -> Self {
+        match skip(data_type, bytes) {
+            Ok(rest) => Self::Complete(bytes.len() - rest.len()),
+            Err(failure) => failure,
+        }
+    }
+}
+
+fn skip<'a>(data_type: &DataType, bytes: &'a [u8]) -> After<'a> {
+    match data_type {
+        DataType::String | DataType::Json(_) => {
+            let (length, rest) = number(bytes)?;
+            skip_bytes(rest, length)
+        }
+        DataType::Nullable(inner) => match first(bytes)? {
+            (0, rest) => skip(inner, rest),
+            (1, rest) => Ok(rest),
+            _ => Err(Reference::Malformed),
+        },
+        DataType::LowCardinality(inner)
+        | DataType::SimpleAggregateFunction { value: inner, .. } => skip(inner, bytes),
+        DataType::Array(element) | DataType::QBit { element, .. } => {
+            skip_elements(bytes, |bytes| skip(element, bytes))
+        }
+        DataType::Map(key, value) => skip_elements(bytes, |bytes| skip(value, skip(key, bytes)?)),
+        DataType::Nested(fields) => skip_elements(bytes, |bytes| skip_fields(fields, bytes)),
+        DataType::Tuple(fields) => skip_fields(fields, bytes),
+        DataType::Variant(types) => match first(bytes)? {
+            (255, rest) if types.len() <= 255 => Ok(rest),
+            (index, rest) => skip(types.get(usize::from(index)).ok_or(Reference::Malformed)?, rest),
+        },
+        DataType::Geo(geo) => skip(&geo.structure(), bytes),
+        fixed => skip_bytes(bytes, fixed.fixed_width().ok_or(Reference::Malformed)?),
+    }
+}
+
+fn skip_fields<'a>(fields: &[Field], bytes: &'a [u8]) -> After<'a> {
+    fields.iter().try_fold(bytes, |bytes, field| skip(&field.data_type, bytes))
+}
+
+fn skip_elements<'a>(bytes: &'a [u8], element: impl Fn(&'a [u8]) -> After<'a>) -> After<'a> {
+    let (elements, mut rest) = number(bytes)?;
+    for _ in 0..elements {
+        let after = element(rest)?;
+        if after.len() == rest.len() {
+            // An element without bytes: the other elements have none either.
+            break;
+        }
+        rest = after;
+    }
+    Ok(rest)
+}
+
+fn skip_bytes(bytes: &[u8], count: u64) -> After<'_> {
+    usize::try_from(count).ok().and_then(|count| bytes.get(count..)).ok_or(Reference::Incomplete)
+}
+
+fn first(bytes: &[u8]) -> Result<(u8, &[u8]), Reference> {
+    bytes.split_first().map(|(first, rest)| (*first, rest)).ok_or(Reference::Incomplete)
+}
+
+fn number(mut bytes: &[u8]) -> Result<(u64, &[u8]), Reference> {
+    let mut number = 0_u128;
+    for shift in (0..70).step_by(7) {
+        let (byte, rest) = first(bytes)?;
+        bytes = rest;
+        number |= u128::from(byte & 0x7F) << shift;
+        if byte < 0x80 {
+            return u64::try_from(number)
+                .map(|number| (number, bytes))
+                .map_err(|_| Reference::Malformed);
+        }
+    }
+    Err(Reference::Malformed)
 }
