@@ -25,7 +25,7 @@ mod traces;
 #[path = "lookup/report.rs"]
 mod report;
 
-use clickhouse_backfill::lookup::{Found, FrozenLookupMap, GROUP, LookupMap, LookupRow};
+use clickhouse_backfill::lookup::{FrozenLookupMap, GROUP, LookupHit, LookupMap, LookupRow};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use traces::{Metadata, Trace, Traces};
@@ -124,7 +124,7 @@ fn find_group(bencher: Bencher, append: bool) {
     let traces = Traces::new(TRACES, Metadata::None);
     let (map, keys) = (frozen(&traces), shuffled_keys(&traces, TRACES));
     let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-    let mut found: [Option<Found>; GROUP] = [None; GROUP];
+    let mut found: [Option<LookupHit>; GROUP] = [None; GROUP];
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(TRACES)).bench_local(|| {
         for keys in keys.chunks(GROUP) {

@@ -1,54 +1,52 @@
-//! Finds out whether a value is stored already, and forgets values that nobody uses.
+//! Values that are stored once each, under small ids.
 //!
-//! Each value counts its users in one byte. A count that reaches 255 stays there: such a value is
-//! kept for as long as the map is even if all of its users go, which costs at most one byte for
-//! every 255 that storing it once has saved.
+//! [`Values`] maps ids to bytes. [`Dictionary`] finds the id of a value and frees values without
+//! users.
 //!
-//! Long values always get a number. A short one takes hardly more than the table behind a number
-//! does, and gets one only where its column's values repeat: each column begins with some credit,
-//! pays for every short value that is new, and earns with every one that is not.
+//! A value's users are counted in one byte. A count of 255 is never decremented: such a value stays
+//! for the life of the map, which wastes at most one byte for every 255 that sharing it has saved.
+//!
+//! Long values always get an id. A short one is barely larger than its entry in the index, and gets
+//! an id only if its column has repetitions: a column starts with credit, pays for every new short
+//! value, and earns with every repeated one.
 
 use super::LookupError;
-use super::arena::ArenaError;
-use super::hash::{ByteHasher, shard_of};
-use super::prefetch::prefetch_line;
-use super::table::{Place, PlaceTable};
-use super::values::{ValueId, Values};
+use super::arena::{Address, Arena, ArenaError, Chunks, prefetch, prefetch_line};
+use super::table::{ByteHasher, Place, PlaceTable, shard_of};
+use crate::formats::varint;
 
-/// The index grows in 64 steps instead of one, so that growing needs little memory beside what is
-/// there.
+/// The index is split into 64 tables that grow separately, so growing needs little extra memory.
 const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
 
-/// Values below this length must earn their number.
+/// Values below this length need credit to get an id.
 const SHORT_VALUE: usize = 20;
-/// The credit of a column, at the beginning and at most.
+/// The initial and maximum credit of a column.
 const CREDIT: u32 = 1 << 15;
 
-/// Values with numbers below this came early and are taken to be frequent.
+/// Values with lower ids came early and are assumed to be frequent, so already cached.
 const FREQUENT: ValueId = 1 << 11;
 
-/// A count of users that is no longer exact.
+/// A saturated count of users.
 const MANY: u8 = u8::MAX;
-/// The end of the list of free numbers.
+/// The end of the list of free ids.
 const NO_ID: ValueId = ValueId::MAX;
 
-/// Values with their users, see the module.
+/// Finds values by their bytes and counts their users; see the module.
 pub(super) struct Dictionary {
     hasher: ByteHasher,
     values: Values,
     users: Vec<u8>,
     index: Box<[PlaceTable]>,
-    /// The first of the numbers that are free again; each one's slot holds the next.
+    /// The first free id. The slot of each free id holds the next one.
     free: ValueId,
-    /// The most numbers that are given.
+    /// The maximum number of ids.
     limit: usize,
     credits: Box<[u32]>,
 }
 
 impl Dictionary {
-    /// An empty dictionary for the values of so many columns, that never holds more than `limit` of
-    /// them.
+    /// An empty dictionary for at most `limit` values of this many columns.
     pub(super) fn with_limit(columns: usize, limit: usize) -> Self {
         Self {
             hasher: ByteHasher::default(),
@@ -61,31 +59,31 @@ impl Dictionary {
         }
     }
 
-    /// The same with another hasher, while it is empty.
+    /// Replaces the hasher of an empty dictionary.
     #[cfg(test)]
     pub(super) fn with_hasher(self, hasher: ByteHasher) -> Self {
         Self { hasher, ..self }
     }
 
-    /// The values by number.
+    /// The values by id.
     #[inline]
     pub(super) fn values(&self) -> &Values {
         &self.values
     }
 
-    /// The bytes of the value that a token tells the number of.
+    /// The value of a token.
     #[inline]
     pub(super) fn value(&self, id: u64) -> Option<&[u8]> {
         self.values.get(ValueId::try_from(id).ok()?)
     }
 
-    /// The hash under which a value is found.
+    /// The hash of a value.
     #[inline]
     pub(super) fn hash(&self, value: &[u8]) -> u64 {
         self.hasher.hash(value)
     }
 
-    /// Asks for the memory where the number of a value with this hash would be found.
+    /// Prefetches the index entry of a value with this hash.
     #[inline]
     pub(super) fn prefetch_index(&self, hash: u64) {
         if let Some(index) = self.index.get(shard_of(hash, SHARD_BITS)) {
@@ -93,8 +91,7 @@ impl Dictionary {
         }
     }
 
-    /// The number of the value that probably is the one with this hash. Asks for the memory that
-    /// says where it stands.
+    /// The id of the value that probably has this hash. Prefetches its slot.
     #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<ValueId> {
         let id = self.index.get(shard_of(hash, SHARD_BITS))?.find(hash, |_| true)?;
@@ -107,7 +104,7 @@ impl Dictionary {
         Some(id)
     }
 
-    /// Asks for the memory where a value stands that was [guessed](Self::guess).
+    /// Prefetches the bytes of a [guessed](Self::guess) value.
     #[inline]
     pub(super) fn prefetch_guess(&self, id: ValueId) {
         if id >= FREQUENT {
@@ -115,10 +112,9 @@ impl Dictionary {
         }
     }
 
-    /// The number of `value` with one more user, or `None` if it is better stored elsewhere.
+    /// Adds a user to `value` and returns its id. `None` if the value should be stored in place.
     ///
-    /// `hash` is its hash, `guess` a number that it may have, `column` the column that it stands
-    /// in.
+    /// `hash` is its hash, `guess` an id that it may have, `column` the index of its column.
     #[inline]
     pub(super) fn intern(
         &mut self,
@@ -197,7 +193,7 @@ impl Dictionary {
         Ok(Some(id))
     }
 
-    /// Takes one user from a value, and forgets the value with its last.
+    /// Removes a user of a value, and frees the value with its last user.
     pub(super) fn release(&mut self, id: ValueId) -> Result<(), LookupError> {
         let Some(users) = self.users.get_mut(id as usize) else {
             return Ok(());
@@ -224,12 +220,12 @@ impl Dictionary {
         Ok(())
     }
 
-    /// Keeps only the values.
+    /// The values, without the index.
     pub(super) fn into_values(self) -> Values {
         self.values
     }
 
-    /// Bytes that the allocator gave.
+    /// The number of allocated bytes.
     pub(super) fn allocated_bytes(&self) -> usize {
         let index: usize = self.index.iter().map(PlaceTable::allocated_bytes).sum();
         self.values.allocated_bytes()
@@ -244,11 +240,241 @@ fn into_lookup_error(error: ArenaError) -> LookupError {
     error.into_lookup_error(SHARDS)
 }
 
+/// The id of a stored value.
+pub(super) type ValueId = u32;
+
+/// The values of a page share an arena and are compacted together.
+const PAGE_BITS: u32 = 16;
+const PAGE_VALUES: usize = 1 << PAGE_BITS;
+
+/// A page of values with consecutive ids.
+///
+/// Its arena cannot run out of addresses: each of its 65,536 values takes at most a dedicated chunk
+/// or a quarter of a regular one, and an arena has 131,072 chunks.
+#[derive(Default)]
+struct Page {
+    arena: Arena,
+    /// The address of each value, stored with its length.
+    addresses: Vec<Address>,
+}
+
+/// Values under consecutive ids; see the module.
+#[derive(Default)]
+pub(super) struct Values {
+    pages: Vec<Page>,
+}
+
+impl Values {
+    /// The value with this id.
+    #[inline]
+    pub(super) fn get(&self, id: ValueId) -> Option<&[u8]> {
+        let (page, slot) = place(id);
+        let page = self.pages.get(page)?;
+        let mut stored = page.arena.bytes_at(*page.addresses.get(slot)?)?;
+        varint::take_slice(&mut stored).ok()
+    }
+
+    /// Prefetches the address of a value.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, id: ValueId) {
+        let (page, slot) = place(id);
+        if let Some(address) = self.pages.get(page).and_then(|page| page.addresses.get(slot)) {
+            prefetch_line(std::ptr::from_ref(address));
+        }
+    }
+
+    /// Prefetches the bytes of a value, whose address should be in the cache.
+    #[inline]
+    pub(super) fn prefetch_bytes(&self, id: ValueId) {
+        let (page, slot) = place(id);
+        let stored =
+            self.pages.get(page).and_then(|page| page.arena.bytes_at(*page.addresses.get(slot)?));
+        if let Some(stored) = stored {
+            prefetch(stored);
+        }
+    }
+
+    /// The number of ids, including those of released values.
+    pub(super) fn len(&self) -> usize {
+        match self.pages.split_last() {
+            Some((last, full)) => full.len() * PAGE_VALUES + last.addresses.len(),
+            None => 0,
+        }
+    }
+
+    /// Stores a value under the next id. `None` if there is none left.
+    pub(super) fn push(&mut self, value: &[u8]) -> Result<Option<ValueId>, ArenaError> {
+        let Ok(id) = ValueId::try_from(self.len()) else {
+            return Ok(None);
+        };
+        let (page, _) = place(id);
+        if page == self.pages.len() {
+            self.pages.try_reserve(1).map_err(|_| ArenaError::OutOfMemory(size_of::<Page>()))?;
+            self.pages.push(Page::default());
+        }
+        let Some(page) = self.pages.get_mut(page) else {
+            return Ok(None);
+        };
+        page.addresses.try_reserve(1).map_err(|_| ArenaError::OutOfMemory(size_of::<Address>()))?;
+        let address = page.arena.push(varint::Encoded::new(value.len() as u64).bytes(), value)?;
+        page.addresses.push(address);
+        Ok(Some(id))
+    }
+
+    /// Stores a value under a released id.
+    pub(super) fn replace(&mut self, id: ValueId, value: &[u8]) -> Result<(), ArenaError> {
+        let (page, slot) = place(id);
+        let page = self.pages.get_mut(page).ok_or(ArenaError::Full)?;
+        let address = page.addresses.get_mut(slot).ok_or(ArenaError::Full)?;
+        *address = page.arena.push(varint::Encoded::new(value.len() as u64).bytes(), value)?;
+        Ok(())
+    }
+
+    /// Releases the bytes of a value, and compacts its page if that is worthwhile.
+    ///
+    /// `is_used` tells whether an id of the same page is in use. The slot of the released id may
+    /// hold anything (see [`set_slot`](Self::set_slot)) until it is used again.
+    pub(super) fn release(
+        &mut self,
+        id: ValueId,
+        is_used: impl Fn(ValueId) -> bool,
+    ) -> Result<(), ArenaError> {
+        let (page_index, slot) = place(id);
+        let Some(page) = self.pages.get_mut(page_index) else {
+            return Ok(());
+        };
+        let Some(&address) = page.addresses.get(slot) else {
+            return Ok(());
+        };
+        let length = stored_length(&page.arena, address).ok_or(ArenaError::Full)?;
+        page.arena.release(address, length, true);
+        if page.arena.wants_compaction() {
+            let first = id - id % (1 << PAGE_BITS);
+            page.compact(|slot| is_used(first + slot))?;
+        }
+        Ok(())
+    }
+
+    /// The content of a slot, set by [`set_slot`](Self::set_slot).
+    pub(super) fn slot_content(&self, id: ValueId) -> Option<u32> {
+        let (page, slot) = place(id);
+        self.pages.get(page)?.addresses.get(slot).copied()
+    }
+
+    /// Stores a number of the owner in the slot of a released value.
+    pub(super) fn set_slot(&mut self, id: ValueId, content: u32) {
+        let (page, slot) = place(id);
+        if let Some(address) =
+            self.pages.get_mut(page).and_then(|page| page.addresses.get_mut(slot))
+        {
+            *address = content;
+        }
+    }
+
+    /// The values under addresses instead of ids, and the mapping from ids to addresses.
+    pub(super) fn freeze(self) -> (FrozenValues, ValueAddresses) {
+        let mut chunks = Vec::new();
+        let mut pages = Vec::with_capacity(self.pages.len());
+        for page in self.pages {
+            pages.push((chunks.len(), page.addresses));
+            chunks.append(&mut page.arena.into_chunks());
+        }
+        (FrozenValues { chunks: Chunks::new(chunks) }, ValueAddresses { pages })
+    }
+
+    /// The number of allocated bytes.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        let pages: usize = self
+            .pages
+            .iter()
+            .map(|page| {
+                page.arena.allocated_bytes() + page.addresses.capacity() * size_of::<Address>()
+            })
+            .sum();
+        pages + self.pages.capacity() * size_of::<Page>()
+    }
+}
+
+/// Values under addresses, which saves a memory access for each lookup.
+#[derive(Default)]
+pub(super) struct FrozenValues {
+    chunks: Chunks,
+}
+
+impl FrozenValues {
+    /// The value at an address.
+    #[inline]
+    pub(super) fn get(&self, address: u64) -> Option<&[u8]> {
+        let mut stored = self.chunks.bytes_at(address)?;
+        varint::take_slice(&mut stored).ok()
+    }
+
+    /// Prefetches the bytes of a value.
+    #[inline]
+    pub(super) fn prefetch(&self, address: u64) {
+        if let Some(stored) = self.chunks.bytes_at(address) {
+            prefetch(stored);
+        }
+    }
+
+    /// The number of allocated bytes.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.chunks.allocated_bytes()
+    }
+}
+
+/// The addresses of values by their former ids.
+pub(super) struct ValueAddresses {
+    /// For each page, the index of its first chunk and the addresses of its values.
+    pages: Vec<(usize, Vec<Address>)>,
+}
+
+impl ValueAddresses {
+    /// The address of the value with this id.
+    #[inline]
+    pub(super) fn get(&self, id: u64) -> Option<u64> {
+        let (page, slot) = place(ValueId::try_from(id).ok()?);
+        let (first_chunk, addresses) = self.pages.get(page)?;
+        Some(Chunks::address(*first_chunk, *addresses.get(slot)?))
+    }
+}
+
+impl Page {
+    /// Moves the values in use to a new arena.
+    fn compact(&mut self, is_used: impl Fn(u32) -> bool) -> Result<(), ArenaError> {
+        let mut arena = Arena::default();
+        let mut old = std::mem::take(&mut self.arena);
+        for (slot, address) in (0..).zip(&mut self.addresses) {
+            if is_used(slot) {
+                let length = stored_length(&old, *address).ok_or(ArenaError::Full)?;
+                *address = arena.move_from(&mut old, *address, length)?;
+            }
+        }
+        self.arena = arena;
+        Ok(())
+    }
+}
+
+/// The stored size of a value, including its length.
+fn stored_length(arena: &Arena, address: Address) -> Option<usize> {
+    let stored = arena.bytes_at(address)?;
+    let mut rest = stored;
+    varint::take_slice(&mut rest).ok()?;
+    Some(stored.len() - rest.len())
+}
+
+#[inline]
+fn place(id: ValueId) -> (usize, usize) {
+    ((id >> PAGE_BITS) as usize, (id as usize) & (PAGE_VALUES - 1))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     fn intern(dictionary: &mut Dictionary, value: &[u8]) -> Option<ValueId> {
         dictionary.intern(dictionary.hash(value), None, value, 0).unwrap()

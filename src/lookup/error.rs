@@ -1,57 +1,57 @@
-//! What can go wrong while a lookup map is filled or read.
+//! The error of lookup maps.
 
 use thiserror::Error;
 
-/// Why a row could not be kept, or an answer not be given.
+/// Why a row cannot be stored or looked up.
 ///
-/// A map that returned an error from [`insert`](super::LookupMap::insert) is still consistent: the
-/// row that failed is not in it, every other row is.
+/// After an error from [`insert`](super::LookupMap::insert) the map is consistent: it has every row
+/// but the rejected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LookupError {
-    /// The row has another number of columns than the map was made for.
+    /// The row does not have the map's number of columns.
     #[error("a lookup row has {found} {side} columns, the map expects {expected}")]
     ColumnCount {
         /// `key` or `attribute`.
         side: &'static str,
-        /// Columns the map was made for.
+        /// The number of columns of the map.
         expected: usize,
-        /// Columns the row has.
+        /// The number of columns of the row.
         found: usize,
     },
 
-    /// The ends of the columns do not rise, or do not end where the bytes end.
+    /// The ends of the columns are not ascending, or do not end where the bytes end.
     #[error("the {side} column ends of a lookup row do not fit its {length} bytes")]
     ColumnEnds {
         /// `key` or `attribute`.
         side: &'static str,
-        /// Bytes of all columns of that side together.
+        /// The number of bytes of all columns of that side.
         length: usize,
     },
 
-    /// One key or one record is longer than an offset inside a record can say (4 GiB).
+    /// A key or record is longer than offsets in a record can address (4 GiB).
     #[error("a lookup row of {length} bytes is too large for the map")]
     RowTooLarge {
-        /// Bytes of the row, as counted when it was refused.
+        /// The number of bytes of the row.
         length: usize,
     },
 
-    /// A shard has used all of its addresses (4 GiB of records each).
+    /// A shard has used all of its addresses (4 GiB of records).
     #[error(
         "the lookup map is full: one of its {shards} shards has no address left, use more and smaller waves"
     )]
     Full {
-        /// Shards the map has.
+        /// The number of shards of the map.
         shards: usize,
     },
 
-    /// The allocator refused.
-    #[error("out of memory while {bytes} bytes were asked for by the lookup map")]
+    /// An allocation failed.
+    #[error("out of memory: the lookup map could not allocate {bytes} bytes")]
     OutOfMemory {
-        /// Bytes of the refused request.
+        /// The number of bytes of the failed allocation.
         bytes: usize,
     },
 
-    /// The answer comes from another map, whose records this one does not have.
-    #[error("a lookup result was used with a map that did not give it")]
+    /// The result is of another map.
+    #[error("a lookup result was used with a map that did not return it")]
     ForeignResult,
 }

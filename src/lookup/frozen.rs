@@ -1,30 +1,28 @@
-//! The map while rows are looked up in it: it never changes, and is shared by many tasks.
+//! The immutable map that tasks look keys up in.
 
 use super::LookupError;
-use super::arena::Address;
-use super::attributes::{self, Token, Tokens};
-use super::hash::{ByteHasher, shard_of};
+use super::arena::{Address, prefetch};
+use super::dictionary::FrozenValues;
 use super::packed_key::{FrozenPrefixes, PackedKey};
-use super::prefetch::prefetch;
+use super::record::{self, Token, Tokens};
 use super::shard::{SHARD_BITS, Shard};
-use super::values::FrozenValues;
+use super::table::{ByteHasher, shard_of};
 
-/// Keys that are looked up together.
+/// The number of keys that are looked up together.
 pub const GROUP: usize = 32;
 
-/// Where the attributes of a key are. Of use only with the map that gave it.
+/// The result of a successful lookup. It is valid only with the map that returned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub struct LookupHit {
     record: Address,
-    /// Where the attributes begin in the record.
+    /// The offset of the attributes in the record.
     attributes: u32,
     shard: u16,
 }
 
 /// Keys and the attributes of their newest version.
 ///
-/// Made by [`LookupMap::freeze`](super::LookupMap::freeze). `Send` and `Sync`: share it in an
-/// `Arc`.
+/// Created by [`LookupMap::freeze`](super::LookupMap::freeze).
 pub struct FrozenLookupMap {
     hasher: ByteHasher,
     prefixes: FrozenPrefixes,
@@ -34,7 +32,7 @@ pub struct FrozenLookupMap {
 }
 
 impl FrozenLookupMap {
-    /// The shards' records have a key and tokens, nothing else.
+    /// A map of shards whose records are frozen.
     pub(super) fn new(
         hasher: ByteHasher,
         prefixes: FrozenPrefixes,
@@ -45,13 +43,13 @@ impl FrozenLookupMap {
         Self { hasher, prefixes, values, shards, rows }
     }
 
-    /// Looks up one key: the RowBinary bytes of the key columns, one after the other.
-    pub fn find(&self, key: &[u8]) -> Option<Found> {
+    /// Looks up a key, given as the RowBinary bytes of its columns.
+    pub fn find(&self, key: &[u8]) -> Option<LookupHit> {
         self.find_hashed(self.hasher.hash(key), key)
     }
 
     #[inline]
-    fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<Found> {
+    fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<LookupHit> {
         let shard_index = shard_of(hash, SHARD_BITS);
         let shard = self.shards.get(shard_index)?;
         let mut found = None;
@@ -62,7 +60,7 @@ impl FrozenLookupMap {
         found
     }
 
-    /// The answer, if the record at `address` has this key.
+    /// The result, if the record at `address` has this key.
     #[inline]
     fn match_at(
         &self,
@@ -70,31 +68,30 @@ impl FrozenLookupMap {
         shard_index: usize,
         address: Address,
         key: &[u8],
-    ) -> Option<Found> {
+    ) -> Option<LookupHit> {
         let record = shard.arena.bytes_at(address)?;
         let packed = PackedKey::read(record)?;
         if !packed.is(key, &self.prefixes) {
             return None;
         }
-        Some(Found {
+        Some(LookupHit {
             record: address,
             attributes: u32::try_from(record.len() - packed.rest.len()).ok()?,
             shard: u16::try_from(shard_index).ok()?,
         })
     }
 
-    /// Looks up many keys, and writes the answer of each to the same place in `out`.
+    /// Looks up many keys, and writes the result of each to the same index of `out`. Keys beyond the
+    /// end of `out` are ignored.
     ///
-    /// Faster than one [`find`](Self::find) after the other: the memory that the keys of a group
-    /// need is asked for before any of it is waited for. Keys beyond the end of `out` are not
-    /// looked up.
-    pub fn find_group(&self, keys: &[&[u8]], out: &mut [Option<Found>]) {
+    /// Faster than repeated [`find`](Self::find): the memory for a group of keys is prefetched.
+    pub fn find_group(&self, keys: &[&[u8]], out: &mut [Option<LookupHit>]) {
         for (keys, out) in keys.chunks(GROUP).zip(out.chunks_mut(GROUP)) {
             self.find_one_group(keys, out);
         }
     }
 
-    fn find_one_group(&self, keys: &[&[u8]], out: &mut [Option<Found>]) {
+    fn find_one_group(&self, keys: &[&[u8]], out: &mut [Option<LookupHit>]) {
         let mut hashes = [0u64; GROUP];
         for (hash, key) in hashes.iter_mut().zip(keys) {
             *hash = self.hasher.hash(key);
@@ -105,7 +102,7 @@ impl FrozenLookupMap {
         let mut candidates = [None; GROUP];
         for (candidate, (&hash, _)) in candidates.iter_mut().zip(hashes.iter().zip(keys)) {
             if let Some(shard) = self.shards.get(shard_of(hash, SHARD_BITS)) {
-                // The first record whose fingerprint fits is nearly always the right one.
+                // The first record with the same fingerprint is almost always the right one.
                 *candidate = shard.table.find(hash, |_| true);
                 if let Some(record) = candidate.and_then(|address| shard.arena.bytes_at(address)) {
                     prefetch(record);
@@ -123,9 +120,9 @@ impl FrozenLookupMap {
         }
     }
 
-    /// The tokens of an answer.
+    /// The attribute tokens of a result.
     #[inline]
-    fn tokens(&self, found: Found) -> Option<&[u8]> {
+    fn tokens(&self, found: LookupHit) -> Option<&[u8]> {
         self.shards
             .get(usize::from(found.shard))?
             .arena
@@ -133,8 +130,8 @@ impl FrozenLookupMap {
             .get(found.attributes as usize..)
     }
 
-    /// Asks for the memory that [`append_to`](Self::append_to) will need for these answers.
-    pub fn prefetch_attributes(&self, found: &[Option<Found>]) {
+    /// Prefetches the memory that [`append_to`](Self::append_to) reads for these results.
+    pub fn prefetch_attributes(&self, found: &[Option<LookupHit>]) {
         for &found in found.iter().flatten() {
             for token in Tokens::new(self.tokens(found).unwrap_or_default()) {
                 if let Token::Stored(address) = token {
@@ -144,48 +141,46 @@ impl FrozenLookupMap {
         }
     }
 
-    /// Appends the attributes of an answer: the RowBinary bytes of the columns, exactly as they
-    /// were given.
+    /// Appends the attributes of a result: the RowBinary bytes of the columns, exactly as they were
+    /// given.
     ///
     /// # Errors
-    /// [`LookupError::ForeignResult`] if another map gave the answer and this one notices; nothing
-    /// is appended then.
+    /// [`LookupError::ForeignResult`] if the map detects a result of another map. Then nothing is
+    /// appended.
     #[inline]
-    pub fn append_to(&self, found: Found, out: &mut Vec<u8>) -> Result<(), LookupError> {
+    pub fn append_to(&self, found: LookupHit, out: &mut Vec<u8>) -> Result<(), LookupError> {
         self.tokens(found)
-            .and_then(|tokens| attributes::decode(tokens, |address| self.values.get(address), out))
+            .and_then(|tokens| record::decode(tokens, |address| self.values.get(address), out))
             .ok_or(LookupError::ForeignResult)
     }
 
-    /// How many bytes [`append_to`](Self::append_to) would append; about as much work as appending
-    /// them.
+    /// The number of bytes that [`append_to`](Self::append_to) would append. This takes about as
+    /// long as appending them.
     ///
     /// # Errors
     /// [`LookupError::ForeignResult`] as for [`append_to`](Self::append_to).
-    pub fn attribute_bytes_len(&self, found: Found) -> Result<usize, LookupError> {
+    pub fn attribute_bytes_len(&self, found: LookupHit) -> Result<usize, LookupError> {
         self.tokens(found)
-            .and_then(|tokens| {
-                attributes::decoded_length(tokens, |address| self.values.get(address))
-            })
+            .and_then(|tokens| record::decoded_length(tokens, |address| self.values.get(address)))
             .ok_or(LookupError::ForeignResult)
     }
 
-    /// Keys that can be found.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.rows
     }
 
-    /// Whether there is nothing to be found.
+    /// Whether the map has no keys.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Keys that can be found; a frozen map has no others.
+    /// The number of keys that a lookup finds: all of them.
     pub fn live_len(&self) -> usize {
         self.rows
     }
 
-    /// Bytes that the allocator gave: chunks, tables and lists.
+    /// The number of allocated bytes.
     pub fn memory_bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::allocated_bytes).sum();
         size_of::<Self>()

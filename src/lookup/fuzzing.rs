@@ -1,10 +1,9 @@
-//! What must hold for any bytes as rows of a lookup query; see `fuzz/`. Not part of the crate's
-//! interface.
+//! The body of a fuzz target. Not part of the crate's interface.
 
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "this is code for tests, which is to panic where something is wrong"
+    reason = "code for tests, which panics on failure"
 )]
 
 use std::collections::BTreeMap;
@@ -14,7 +13,7 @@ use super::{Loader, LoaderShape};
 use crate::formats::rowbinary::fuzzing::{Random, cut};
 use crate::formats::rowbinary::{DataType, RowFramer, RowLayout, VersionEncoding};
 
-/// Key, version, deleted flag, attributes, end of the row: each a choice of types.
+/// The choices of key columns; the version and the attribute columns have their own.
 const KEYS: [&[&str]; 4] = [
     &["String"],
     &["Nullable(String)"],
@@ -29,8 +28,8 @@ const ATTRIBUTES: [&[&str]; 4] = [
     &["Map(String, UInt8)", "UInt32", "String"],
 ];
 
-/// Any bytes, as rows to look up, are loaded alike in one piece and in many, and every key finds
-/// its greatest (version, deleted, attributes), by a model that keeps them all.
+/// Loading any bytes in pieces gives a map in which every key finds its greatest (version, deleted,
+/// attributes), according to a model that keeps all rows.
 pub fn lookup_rows(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut choose = |below: usize| usize::from(bytes.next().unwrap_or(0)) % below;
@@ -60,7 +59,7 @@ pub fn lookup_rows(data: &[u8]) {
         attribute_columns: attributes.len(),
     };
 
-    // The model: whole keys, and the greatest of all that came.
+    // The model: whole keys with their greatest row.
     let mut model: BTreeMap<Vec<u8>, (u64, bool, Vec<u8>)> = BTreeMap::new();
     let mut framer = RowFramer::new(layout.clone(), MOST);
     let modelled = framer.push(&data, &mut |group: crate::formats::rowbinary::RowGroup<'_>| {
@@ -112,5 +111,5 @@ pub fn lookup_rows(data: &[u8]) {
     assert_eq!(map.live_len(), model.values().filter(|(_, gone, _)| !gone).count());
 }
 
-/// A longer row is refused.
+/// The longest row, in bytes.
 const MOST: usize = 1 << 20;

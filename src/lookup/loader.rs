@@ -1,8 +1,7 @@
-//! Filling the map from a stream of RowBinary rows.
+//! Loading the map from a stream of RowBinary rows.
 //!
-//! A row is: the key columns, the version if there is one, the deleted flag (a `Bool`) if there is
-//! one, the attribute columns, and one byte that ends it. Where the bytes come from, and what
-//! happens when they end too early, is left to the caller.
+//! A row has the key columns, an optional version, an optional deleted flag (a `Bool`), the
+//! attribute columns, and one byte that ends it.
 
 use std::sync::Arc;
 
@@ -11,37 +10,36 @@ use crate::formats::rowbinary::{
     FramingError, ROWS_PER_GROUP, Row, RowFramer, RowGroup, RowLayout, VersionEncoding,
 };
 
-/// What the columns of a row are.
+/// The columns of a row.
 #[derive(Clone, Debug)]
 pub struct LoaderShape {
-    /// How many leading columns are the key.
+    /// The number of key columns, which come first.
     pub key_columns: usize,
-    /// Positions of key columns that can be NULL. A row with a NULL in its key can never be found,
-    /// and is not kept.
+    /// The indexes of nullable key columns. A row with a NULL in its key can never be found, and is
+    /// skipped.
     pub nullable_keys: Vec<usize>,
-    /// How the version column is ordered, if there is one. Without one, all versions count as
-    /// equally new.
+    /// The encoding of the version column, if there is one. Without one, all versions are equal.
     pub version: Option<VersionEncoding>,
     /// Whether there is a deleted flag.
     pub deleted: bool,
-    /// How many attribute columns follow.
+    /// The number of attribute columns.
     pub attribute_columns: usize,
 }
 
-/// Frames rows and puts them into the map.
+/// Frames rows and inserts them into the map.
 pub struct Loader {
     layout: Arc<RowLayout>,
     framer: RowFramer,
     shape: LoaderShape,
     max_row_bytes: usize,
     map: LookupMap,
-    /// Where the attribute columns of each row of a group end, counted from the first attribute.
+    /// The ends of the attribute columns of each row of a group, from the first attribute.
     attribute_ends: Vec<usize>,
     rows: u64,
 }
 
 impl Loader {
-    /// A loader with an empty map; all columns of the layout must be marked.
+    /// A loader with an empty map. All columns of the layout must be marked.
     pub fn new(layout: Arc<RowLayout>, shape: LoaderShape, max_row_bytes: usize) -> Self {
         let map = LookupMap::new(MapShape {
             key_columns: shape.key_columns,
@@ -51,10 +49,10 @@ impl Loader {
         Self { layout, framer, shape, max_row_bytes, map, attribute_ends: Vec::new(), rows: 0 }
     }
 
-    /// Takes the next piece of the stream, cut anywhere; gives how many rows it completed.
+    /// Takes the next piece of the stream, cut anywhere. Returns the number of rows it completed.
     ///
     /// # Errors
-    /// Bytes that are not such rows, and a map that cannot take more.
+    /// If the bytes are not rows of the layout, or the map is full.
     pub fn push<E: From<FramingError> + From<LookupError>>(
         &mut self,
         piece: &[u8],
@@ -69,47 +67,47 @@ impl Loader {
         Ok(rows)
     }
 
-    /// Says that the stream has ended.
+    /// Ends the stream.
     ///
     /// # Errors
-    /// Where it ended in the middle of a row.
+    /// If it ends within a row.
     pub fn end_of_stream(&self) -> Result<(), FramingError> {
         self.framer.finish()
     }
 
-    /// Prepares for the stream to begin again; what is in the map stays, and coming again changes
-    /// nothing.
+    /// Prepares for the stream to restart. The map keeps its rows; inserting them again has no
+    /// effect.
     pub fn rewind(&mut self) {
         self.framer = RowFramer::new(self.layout.clone(), self.max_row_bytes);
         self.rows = 0;
     }
 
-    /// Rows taken since the stream began.
+    /// The number of rows since the stream started.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Keys in the map.
+    /// The number of keys in the map.
     pub fn keys(&self) -> usize {
         self.map.len()
     }
 
-    /// Bytes that the map takes.
+    /// The number of bytes that the map has allocated.
     pub fn memory_bytes(&self) -> usize {
         self.map.memory_bytes()
     }
 
-    /// The map, ready to be shared.
+    /// The frozen map.
     ///
     /// # Errors
-    /// [`LookupError`] where it cannot be brought into its final form.
+    /// If the map cannot be frozen.
     pub fn finish(self) -> Result<FrozenLookupMap, LookupError> {
         self.map.freeze()
     }
 }
 
 impl LoaderShape {
-    /// Puts a group of rows into the map.
+    /// Inserts a group of rows into the map.
     fn insert(
         &self,
         group: RowGroup<'_>,
@@ -137,7 +135,7 @@ impl LoaderShape {
         map.insert_group(rows.get(..kept).unwrap_or_default())
     }
 
-    /// The number of the first attribute column, and where it begins in the row.
+    /// The index of the first attribute column, and where it begins in the row.
     fn attributes_begin(&self, row: &Row<'_>) -> (usize, usize) {
         let first =
             self.key_columns + usize::from(self.version.is_some()) + usize::from(self.deleted);
@@ -163,7 +161,7 @@ impl LoaderShape {
     }
 }
 
-/// Where the first so many columns of the row end.
+/// The end of the first `columns` columns of the row.
 fn end_of(row: &Row<'_>, columns: usize) -> usize {
     columns.checked_sub(1).and_then(|last| row.marked_ends().get(last).copied()).unwrap_or_default()
 }

@@ -1,65 +1,63 @@
-//! The map while it is being loaded: which version of a row counts, and what happens to the others.
+//! The map while it is loaded: it keeps the newest version of each key.
 
 use std::cmp::Ordering;
 
 use super::LookupError;
 use super::arena::Address;
-use super::attributes::{self, Hint, Token, Tokens};
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, ValueId};
 use super::frozen::FrozenLookupMap;
-use super::hash::{ByteHasher, shard_of};
 use super::packed_key::{FrozenPrefixes, NO_PREFIX};
-use super::record::{self, Stored};
+use super::record::{self, Hint, Stored, Token, Tokens};
 use super::shard::{SHARD_BITS, SHARDS, Shard};
-use super::values::ValueId;
+use super::table::{ByteHasher, shard_of};
 
-/// The most different prefixes of keys that get a number; keys with further ones are stored whole.
+/// The maximum number of prefixes with an id. Keys with other prefixes are stored whole.
 pub(super) const PREFIX_LIMIT: usize = 1 << 16;
-/// The longest key, so that every offset behind it in a record fits 32 bits.
+/// The longest key. It keeps offsets in a record within 32 bits.
 const LONGEST_KEY: usize = 1 << 31;
-/// Rows that are added together.
+/// The number of rows that are inserted together.
 const INSERT_GROUP: usize = 16;
-/// A scratch buffer that grew beyond this is given back.
+/// A scratch buffer that grew beyond this size is freed.
 const SCRATCH_BYTES: usize = 1 << 20;
 
-/// How many columns the rows of a map have.
+/// The numbers of columns of a map's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapShape {
-    /// Columns of the key, at least one.
+    /// The number of key columns, at least one.
     pub key_columns: usize,
-    /// Columns that a lookup gives back, possibly none.
+    /// The number of attribute columns, possibly none.
     pub attribute_columns: usize,
 }
 
-/// One row to be added: byte ranges as RowBinary has them.
+/// A row to insert, as RowBinary bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LookupRow<'a> {
-    /// The key columns, one after the other.
+    /// The key columns.
     pub key: &'a [u8],
-    /// Where each key column ends in `key`.
+    /// The end of each key column in `key`.
     pub key_ends: &'a [usize],
-    /// The version column, mapped to a number in such a way that order is kept.
+    /// The version, as a number with the same order.
     pub version: u64,
-    /// Whether this version says that the row was deleted.
+    /// Whether this version deletes the row.
     pub deleted: bool,
-    /// The columns that a lookup gives back, one after the other. Not kept for a deleted row.
+    /// The attribute columns. Not stored for a deleted row.
     pub attributes: &'a [u8],
-    /// Where each of them ends in `attributes`.
+    /// The end of each attribute column in `attributes`.
     pub attribute_ends: &'a [usize],
 }
 
-/// Keys with the newest version of their attributes, while rows are still being added.
+/// Keys with the newest version of their attributes, while rows are inserted.
 ///
-/// When all rows are in, [`freeze`](Self::freeze) makes the map that is looked things up in.
+/// After the last row, [`freeze`](Self::freeze) turns it into a map for lookups.
 pub struct LookupMap {
     shape: MapShape,
     hasher: ByteHasher,
-    /// All but the last column of keys.
+    /// The prefixes of keys: all columns but the last.
     prefixes: Dictionary,
-    /// Attribute columns.
+    /// The values of attribute columns.
     dictionary: Dictionary,
     shards: Box<[Shard]>,
-    /// The first version seen; records keep the difference, which is short.
+    /// The first version. Records store the difference, which is short.
     base_version: Option<u64>,
     rows: usize,
     deleted_rows: usize,
@@ -72,7 +70,7 @@ impl LookupMap {
     /// An empty map for rows of this shape.
     pub fn new(shape: MapShape) -> Self {
         let mut prefixes = Dictionary::with_limit(1, PREFIX_LIMIT);
-        // Number 0 is the empty prefix. It is the first of its dictionary and never released.
+        // The empty prefix is the first value, with id 0, and is never released.
         let reserved = prefixes.intern(prefixes.hash(&[]), None, &[], 0);
         debug_assert_eq!(reserved, Ok(Some(NO_PREFIX)));
         Self {
@@ -90,8 +88,7 @@ impl LookupMap {
         }
     }
 
-    /// An empty map in which hashes have none of these bits: with all of them, every key and value
-    /// collides.
+    /// An empty map that clears these bits of every hash, to force collisions.
     #[cfg(test)]
     pub(super) fn with_poor_hashes(shape: MapShape, cleared: u64) -> Self {
         let hasher = ByteHasher::without(cleared);
@@ -100,13 +97,13 @@ impl LookupMap {
         Self { hasher, dictionary, ..Self::new(shape) }
     }
 
-    /// An empty map whose tables have room for `expected_rows` keys, so that they need not grow.
+    /// An empty map whose tables have room for `expected_rows` keys.
     ///
     /// # Errors
     /// [`LookupError::OutOfMemory`].
     pub fn with_capacity(shape: MapShape, expected_rows: usize) -> Result<Self, LookupError> {
         let mut map = Self::new(shape);
-        // Hashing does not fill all shards alike: four standard deviations of room.
+        // Shards are not filled evenly: leave room for four standard deviations.
         let mean = expected_rows / SHARDS;
         let room = mean + 4 * mean.isqrt() + 4;
         for shard in &mut map.shards {
@@ -115,17 +112,17 @@ impl LookupMap {
         Ok(map)
     }
 
-    /// Adds a row, unless a greater one with its key is there; takes the place of a lesser one.
+    /// Inserts a row, unless the map has a greater row with its key, and replaces a lesser one.
     ///
-    /// Rows are ordered by version, then deleted above not deleted, then the bytes of all
-    /// attributes: the result does not depend on the order in which rows come. The arguments are
-    /// those of [`LookupRow`].
+    /// Rows are ordered by version, then deleted above not deleted, then by the bytes of all
+    /// attributes, so the result does not depend on the order of insertion. The arguments are those
+    /// of [`LookupRow`].
     ///
     /// # Errors
     /// [`LookupError::ColumnCount`], [`LookupError::ColumnEnds`] and [`LookupError::RowTooLarge`]
-    /// for a row that is not what the map was made for; [`LookupError::Full`] and
-    /// [`LookupError::OutOfMemory`]. A row that is refused is not in the map; after
-    /// [`LookupError::OutOfMemory`] the map should be dropped.
+    /// for a row that does not have the shape of the map; [`LookupError::Full`] and
+    /// [`LookupError::OutOfMemory`]. A rejected row is not in the map. After
+    /// [`LookupError::OutOfMemory`], drop the map.
     pub fn insert(
         &mut self,
         key: &[u8],
@@ -139,7 +136,7 @@ impl LookupMap {
         self.check(&row)?;
         let mut hints = std::mem::take(&mut self.hints);
         hints.clear();
-        hints.extend(attributes::value_columns(attributes, attribute_ends).map(|value| {
+        hints.extend(record::value_columns(attributes, attribute_ends).map(|value| {
             let hash = self.dictionary.hash(value.bytes);
             Hint { hash, guess: None }
         }));
@@ -148,12 +145,12 @@ impl LookupMap {
         done
     }
 
-    /// Adds many rows, as [`insert`](Self::insert) does one after the other, but faster: the memory
-    /// that a group of rows needs is asked for before any of it is waited for.
+    /// Inserts many rows. Faster than repeated [`insert`](Self::insert): the memory for a group of
+    /// rows is prefetched.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert). The rows before the one that is refused are in the map, those
-    /// behind it are not.
+    /// As [`insert`](Self::insert). The rows before the rejected one are in the map, those after it
+    /// are not.
     pub fn insert_group(&mut self, rows: &[LookupRow<'_>]) -> Result<(), LookupError> {
         rows.chunks(INSERT_GROUP).try_for_each(|rows| {
             let mut hints = std::mem::take(&mut self.hints);
@@ -177,7 +174,7 @@ impl LookupMap {
                 shard.table.prefetch(*key_hash);
                 shard.arena.prefetch_end();
             }
-            for value in attributes::value_columns(row.attributes, row.attribute_ends) {
+            for value in record::value_columns(row.attributes, row.attribute_ends) {
                 let hash = self.dictionary.hash(value.bytes);
                 self.dictionary.prefetch_index(hash);
                 hints.push(Hint { hash, guess: None });
@@ -199,7 +196,7 @@ impl LookupMap {
         Ok(())
     }
 
-    /// Refuses rows that do not have the map's shape.
+    /// Rejects rows that do not have the shape of the map.
     #[inline]
     fn check(&self, row: &LookupRow<'_>) -> Result<(), LookupError> {
         check_columns("key", row.key, row.key_ends, self.shape.key_columns)?;
@@ -230,7 +227,7 @@ impl LookupMap {
         }
     }
 
-    /// Adds a row whose key is not there yet.
+    /// Adds a row with a new key.
     fn add(
         &mut self,
         hash: u64,
@@ -249,11 +246,11 @@ impl LookupMap {
         shard.add(hash, &self.record)?;
         self.rows += 1;
         self.deleted_rows += usize::from(row.deleted);
-        self.give_scratch_back();
+        self.shrink_scratch();
         Ok(())
     }
 
-    /// Puts a row in the place of the one at `address`, if it is greater.
+    /// Replaces the row at `address`, if the new one is greater.
     #[cold]
     fn replace(
         &mut self,
@@ -269,11 +266,11 @@ impl LookupMap {
         let old = Stored::read(bytes, base).ok_or(LookupError::ForeignResult)?;
         match (row.version, row.deleted).cmp(&(old.version, old.key.deleted)) {
             Ordering::Less => return Ok(()),
-            // Two deleted rows are the same miss.
+            // Two deleted rows are equivalent.
             Ordering::Equal if row.deleted => return Ok(()),
             Ordering::Equal => {
                 self.scratch.clear();
-                attributes::decode(old.tokens, |id| self.dictionary.value(id), &mut self.scratch)
+                record::decode(old.tokens, |id| self.dictionary.value(id), &mut self.scratch)
                     .ok_or(LookupError::ForeignResult)?;
                 if row.attributes <= self.scratch.as_slice() {
                     return Ok(());
@@ -294,7 +291,7 @@ impl LookupMap {
             })
             .collect();
 
-        // The new values first, so that those which stay the same are not forgotten in between.
+        // Add the new values before releasing the old ones, so that common ones are kept.
         self.encode(prefix, tail, row, hints)?;
         let shard = self.shards.get_mut(index).ok_or(LookupError::ForeignResult)?;
         shard.replace(hash, address, old_length, &self.record)?;
@@ -305,11 +302,11 @@ impl LookupMap {
         if shard.arena.wants_compaction() {
             shard.compact(|record| Stored::read(record, base).map(|stored| stored.length))?;
         }
-        self.give_scratch_back();
+        self.shrink_scratch();
         Ok(())
     }
 
-    /// Writes the record of a row into `self.record`.
+    /// Writes the record of a row to `self.record`.
     fn encode(
         &mut self,
         prefix: ValueId,
@@ -323,7 +320,7 @@ impl LookupMap {
         if row.deleted {
             return Ok(());
         }
-        attributes::encode(
+        record::encode(
             row.attributes,
             row.attribute_ends,
             hints,
@@ -332,28 +329,28 @@ impl LookupMap {
         )
     }
 
-    fn give_scratch_back(&mut self) {
+    fn shrink_scratch(&mut self) {
         self.record.shrink_to(SCRATCH_BYTES);
         self.scratch.shrink_to(SCRATCH_BYTES);
     }
 
-    /// Keys that are there, those whose newest version is deleted included.
+    /// The number of keys, including those whose newest version is deleted.
     pub fn len(&self) -> usize {
         self.rows
     }
 
-    /// Whether no row was added.
+    /// Whether the map has no keys.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Keys that a lookup would find.
+    /// The number of keys that a lookup would find.
     pub fn live_len(&self) -> usize {
         self.rows - self.deleted_rows
     }
 
-    /// Bytes that the allocator gave: chunks, tables and lists. Takes time with the number of
-    /// chunks, so not to be asked for each row.
+    /// The number of allocated bytes. Takes time linear in the number of chunks: do not call it for
+    /// each row.
     pub fn memory_bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::allocated_bytes).sum();
         size_of::<Self>()
@@ -366,9 +363,9 @@ impl LookupMap {
             + self.hints.capacity() * size_of::<Hint>()
     }
 
-    /// Ends the loading: drops versions, deleted rows, and what only finds equal values.
+    /// Turns the map into an immutable one: drops versions, deleted rows and the dictionary's index.
     ///
-    /// Rewrites one shard at a time, so that the peak is hardly above what the map had.
+    /// Rewrites one shard at a time, which adds little to the peak memory.
     ///
     /// # Errors
     /// [`LookupError::OutOfMemory`].
@@ -387,14 +384,14 @@ impl LookupMap {
     }
 }
 
-/// All key columns but the last, and the last.
+/// The prefix of a key (all columns but the last) and its tail.
 #[inline]
 fn split_key<'a>(row: &LookupRow<'a>) -> (&'a [u8], &'a [u8]) {
     let before_last = row.key_ends.len().checked_sub(2).and_then(|index| row.key_ends.get(index));
     row.key.split_at_checked(before_last.copied().unwrap_or(0)).unwrap_or((&[], row.key))
 }
 
-/// Refuses rows whose columns are not `expected` in number, or whose ends do not fit their bytes.
+/// Rejects rows with another number of columns, or with ends that do not fit their bytes.
 #[inline]
 fn check_columns(
     side: &'static str,

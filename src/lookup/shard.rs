@@ -1,21 +1,20 @@
-//! One of the parts that a map's keys are divided into: a table of addresses and the records they
-//! lead to.
+//! A shard of a map: a table of addresses and the records at these addresses.
 //!
-//! A part grows, and is compacted, alone: what the map needs for that at its peak is one part of
-//! many.
+//! Shards grow and are compacted one at a time, so the map's peak memory exceeds its final memory by
+//! one shard.
 
 use super::LookupError;
 use super::arena::{Address, Arena, ArenaError};
+use super::dictionary::Values;
 use super::packed_key::PackedKey;
 use super::table::PlaceTable;
-use super::values::Values;
 
-/// Bits of a hash that choose the shard.
+/// The bits of a hash that choose the shard.
 pub(super) const SHARD_BITS: u32 = 8;
-/// Shards of a map.
+/// The number of shards of a map.
 pub(super) const SHARDS: usize = 1 << SHARD_BITS;
 
-/// A table of addresses and the records they lead to.
+/// A table of addresses and the records at these addresses.
 #[derive(Default)]
 pub(super) struct Shard {
     pub(super) table: PlaceTable,
@@ -23,7 +22,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Where the record with this key is.
+    /// The address of the record with this key.
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8], prefixes: &Values) -> Option<Address> {
         self.table.find(hash, |address| {
@@ -34,7 +33,7 @@ impl Shard {
         })
     }
 
-    /// Adds a record whose key is not there yet.
+    /// Adds a record with a new key.
     #[inline]
     pub(super) fn add(&mut self, hash: u64, record: &[u8]) -> Result<(), LookupError> {
         self.table.reserve_one()?;
@@ -43,7 +42,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Puts `record` in the place of the one of `old_length` bytes at `address`.
+    /// Replaces the record of `old_length` bytes at `address`.
     pub(super) fn replace(
         &mut self,
         hash: u64,
@@ -61,7 +60,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Moves every record to a new arena, dropping what was released.
+    /// Moves every record to a new arena, which frees released bytes.
     pub(super) fn compact(
         &mut self,
         length: impl Fn(&[u8]) -> Option<usize>,
@@ -83,8 +82,8 @@ impl Shard {
         failed.map_or(Ok(()), |error| Err(into_lookup_error(error)))
     }
 
-    /// Rewrites every record as `convert` wants it, which appends to an empty buffer and says
-    /// whether the record is to be kept.
+    /// Rewrites every record with `convert`, which appends to an empty buffer and returns whether to
+    /// keep the record.
     pub(super) fn freeze(
         &mut self,
         convert: impl Fn(&[u8], &mut Vec<u8>) -> Option<bool>,
@@ -111,7 +110,7 @@ impl Shard {
         failed.map_or(Ok(()), |error| Err(into_lookup_error(error)))
     }
 
-    /// Bytes that the allocator gave.
+    /// The number of allocated bytes.
     pub(super) fn allocated_bytes(&self) -> usize {
         self.arena.allocated_bytes() + self.table.allocated_bytes()
     }

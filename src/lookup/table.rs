@@ -1,23 +1,24 @@
-//! A hash table from hashes to 32-bit places, for things that are kept elsewhere.
+//! A hash table from hashes to 32-bit places of things that are stored elsewhere.
 //!
-//! An entry is a place and 32 bits of the hash. Those bits are enough to tell nearly all other
-//! things apart without looking at them, and to grow the table without reading a single one of them
-//! again. Whether a thing is the one that is looked for is always decided by the caller, by
-//! comparing all of its bytes.
+//! An entry is a place and 32 bits of the hash. These bits rule out almost all other things without
+//! reading them, and let the table grow without hashing again. The caller decides whether a thing is
+//! the one it looks for, by comparing all of its bytes.
 
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::LookupError;
-use super::prefetch::prefetch_line;
+use super::arena::prefetch_line;
 
-/// Bits of a hash that choose a bucket. A table with more buckets than that still works, with
-/// longer searches.
+/// The bits of a hash that choose a bucket. A table with more buckets works, with longer searches.
 const BUCKET_BITS: u32 = 25;
 const BUCKET_MASK: u64 = (1 << BUCKET_BITS) - 1;
 /// hashbrown compares the topmost seven bits of a hash before it looks at an entry.
 const TAG_SHIFT: u32 = 57;
 
-/// Where a thing is kept.
+/// Where a thing is stored.
 pub(super) type Place = u32;
 
 #[derive(Debug, Clone, Copy)]
@@ -39,32 +40,32 @@ fn fingerprint(hash: u64) -> u32 {
     (hash & BUCKET_MASK) as u32 | ((hash >> TAG_SHIFT) as u32) << BUCKET_BITS
 }
 
-/// Places under hashes, see the module.
+/// A table from hashes to places; see the module.
 #[derive(Default)]
 pub(super) struct PlaceTable {
     entries: HashTable<Entry>,
-    /// Where the table's tags begin, for [`prefetch`](Self::prefetch) alone; zero if not known.
+    /// The address of the table's tags, used only by [`prefetch`](Self::prefetch); 0 if unknown.
     tags: usize,
 }
 
 impl PlaceTable {
-    /// The first place under this hash for which `is_it` says yes.
+    /// The first place under this hash for which `matches` returns `true`.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(Place) -> bool) -> Option<Place> {
+    pub(super) fn find(&self, hash: u64, mut matches: impl FnMut(Place) -> bool) -> Option<Place> {
         let wanted = fingerprint(hash);
         let entry = self
             .entries
-            .find(hash_of(hash), |entry| entry.fingerprint == wanted && is_it(entry.place));
+            .find(hash_of(hash), |entry| entry.fingerprint == wanted && matches(entry.place));
         entry.map(|entry| entry.place)
     }
 
-    /// Makes room for one more place.
+    /// Reserves room for one more place.
     #[inline]
     pub(super) fn reserve_one(&mut self) -> Result<(), LookupError> {
         if self.entries.len() == self.entries.capacity() { self.reserve(1) } else { Ok(()) }
     }
 
-    /// Makes room for so many more places.
+    /// Reserves room for this many more places.
     #[cold]
     pub(super) fn reserve(&mut self, places: usize) -> Result<(), LookupError> {
         let bytes = self.entries.allocation_size().saturating_mul(2);
@@ -74,7 +75,7 @@ impl PlaceTable {
             .map_err(|_| LookupError::OutOfMemory { bytes })
     }
 
-    /// Adds a place, which must not be there yet. Room for it must have been made.
+    /// Adds a place, which must be new. Its room must have been reserved.
     #[inline]
     pub(super) fn add(&mut self, hash: u64, place: Place) {
         let entry = Entry { place, fingerprint: fingerprint(hash) };
@@ -84,26 +85,26 @@ impl PlaceTable {
         self.tags = std::ptr::from_ref(occupied.get()).addr() + (index + 1) * size_of::<Entry>();
     }
 
-    /// Writes another place over one that is there.
+    /// Replaces a place by another one.
     pub(super) fn change(&mut self, hash: u64, from: Place, to: Place) {
         if let Some(entry) = self.entries.find_mut(hash_of(hash), |entry| entry.place == from) {
             entry.place = to;
         }
     }
 
-    /// Takes a place out.
+    /// Removes a place.
     pub(super) fn remove(&mut self, hash: u64, place: Place) {
         if let Ok(entry) = self.entries.find_entry(hash_of(hash), |entry| entry.place == place) {
             entry.remove();
         }
     }
 
-    /// Shows every place, to be changed, and keeps those for which `keep` says yes.
+    /// Visits every place, which may be changed, and keeps those for which `keep` returns `true`.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut Place) -> bool) {
         self.entries.retain(|entry| keep(&mut entry.place));
     }
 
-    /// Gives back buckets that are not needed.
+    /// Frees unneeded buckets.
     pub(super) fn shrink_to_fit(&mut self) {
         let before = self.entries.num_buckets();
         self.entries.shrink_to_fit(|entry| entry.hash());
@@ -112,7 +113,7 @@ impl PlaceTable {
         }
     }
 
-    /// Learns again where the memory is, after the table was shrunk.
+    /// Sets the address of the tags again, after the table was shrunk.
     pub(super) fn prepare_prefetch(&mut self) {
         if let Some(index) = self.entries.iter_buckets().next()
             && let Some(entry) = self.entries.get_bucket(index)
@@ -121,11 +122,11 @@ impl PlaceTable {
         }
     }
 
-    /// Asks for the memory that [`find`](Self::find) will read first.
+    /// Prefetches the memory that [`find`](Self::find) reads first.
     ///
-    /// This knows how hashbrown lays a table out (entries downwards and tags upwards from one
-    /// place, searched from `hash % buckets` on). Were that to change, the wrong memory would be
-    /// asked for, which is slow and nothing else.
+    /// This relies on hashbrown's memory layout: entries downwards and tags upwards from one
+    /// address, searched from `hash % buckets`. If the layout changes, the wrong memory is
+    /// prefetched, which is slower but still correct.
     #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
@@ -133,7 +134,7 @@ impl PlaceTable {
             return;
         }
         let position = (hash_of(hash) as usize) & self.entries.num_buckets().wrapping_sub(1);
-        // The position's tag, and the entry there or one of its neighbours.
+        // The tag at the position, and the entry there or next to it.
         prefetch_line(std::ptr::without_provenance::<u8>(self.tags.wrapping_add(position)));
         let entry = self.tags.wrapping_sub((position + 1) * size_of::<Entry>());
         prefetch_line(std::ptr::without_provenance::<u8>(entry));
@@ -142,27 +143,67 @@ impl PlaceTable {
         ));
     }
 
-    /// Places that are there.
+    /// The number of places.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Bytes that the allocator gave.
+    /// The number of allocated bytes.
     pub(super) fn allocated_bytes(&self) -> usize {
         self.entries.allocation_size()
     }
 }
 
-/// The bits of a hash that an entry keeps: a table must see the same number when it grows.
+/// The bits of a hash that an entry stores: a growing table must see the same hash.
 #[inline]
 fn hash_of(hash: u64) -> u64 {
     hash & (BUCKET_MASK | (u64::MAX << TAG_SHIFT))
 }
 
+/// Hashes byte strings with a random seed.
+///
+/// Keys are users' data, so collisions must not be predictable: foldhash takes a seed for
+/// each map. Its quality variant mixes all bits, so that shard, bucket and tag can be taken from
+/// different bits of one hash. Hashes are never stored and never leave the process.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ByteHasher {
+    state: RandomState,
+    /// Bits to clear, so that tests can force collisions.
+    #[cfg(test)]
+    cleared: u64,
+}
+
+impl ByteHasher {
+    /// The hash of `bytes`.
+    #[inline]
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write(bytes);
+        #[cfg(test)]
+        return hasher.finish() & !self.cleared;
+        #[cfg(not(test))]
+        hasher.finish()
+    }
+
+    /// A hasher that clears these bits of every hash.
+    #[cfg(test)]
+    pub(super) fn without(cleared: u64) -> Self {
+        Self { cleared, ..Self::default() }
+    }
+}
+
+/// The shard of a hash, out of `2^bits`.
+///
+/// It takes the bits below the seven that hashbrown uses as a tag; buckets come from the lowest bits.
+#[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
+#[inline]
+pub(super) fn shard_of(hash: u64, bits: u32) -> usize {
+    (hash >> (57 - bits)) as usize & ((1 << bits) - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lookup::hash::ByteHasher;
 
     #[test]
     fn an_entry_keeps_the_hash_that_the_table_saw() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Found, FrozenLookupMap, LookupError, LookupMap, LookupRow, MapShape};
+use super::{FrozenLookupMap, LookupError, LookupHit, LookupMap, LookupRow, MapShape};
 
 const SHAPE: MapShape = MapShape { key_columns: 2, attribute_columns: 3 };
 
@@ -41,7 +41,7 @@ fn ends(columns: &[Vec<u8>]) -> Vec<usize> {
 
 fn string(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut column = Vec::new();
-    super::varint::write_slice(text.as_ref(), &mut column);
+    crate::formats::varint::write_slice(text.as_ref(), &mut column);
     column
 }
 
@@ -91,7 +91,7 @@ fn frozen(rows: &[Row]) -> FrozenLookupMap {
     map.freeze().unwrap()
 }
 
-fn attributes(map: &FrozenLookupMap, found: Option<Found>) -> Option<Vec<u8>> {
+fn attributes(map: &FrozenLookupMap, found: Option<LookupHit>) -> Option<Vec<u8>> {
     found.map(|found| {
         let mut bytes = b"before".to_vec();
         map.append_to(found, &mut bytes).unwrap();

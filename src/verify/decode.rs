@@ -1,6 +1,8 @@
 //! Decodes answers in RowBinary: the primitive values, and the rows of queries about single rows.
 //! Errors say what is wrong with an answer.
 
+use crate::formats::varint;
+
 /// Bytes of a block of a value's text.
 pub(super) const BLOCK: usize = 1024;
 /// Bytes before and after a block that are sent with it.
@@ -125,15 +127,7 @@ pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], String>
 
 /// A length, as LEB128.
 pub(super) fn varuint(bytes: &mut &[u8]) -> Result<u64, String> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let [byte] = take::<1>(bytes)?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(cut())
+    varint::take(bytes).map_err(|_| cut())
 }
 
 fn cut() -> String {
@@ -142,10 +136,7 @@ fn cut() -> String {
 
 /// The bytes of a string.
 pub(super) fn bytes<'a>(answer: &mut &'a [u8]) -> Result<&'a [u8], String> {
-    let length = usize::try_from(varuint(answer)?).map_err(|_| cut())?;
-    let (taken, rest) = answer.split_at_checked(length).ok_or_else(cut)?;
-    *answer = rest;
-    Ok(taken)
+    varint::take_slice(answer).map_err(|_| cut())
 }
 
 /// A string.

@@ -10,7 +10,7 @@ use super::gauge::MapMemory;
 use super::late::{LateLookup, LateRows};
 use super::sampler::Sampler;
 use crate::formats::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
-use crate::lookup::{Found, FrozenLookupMap};
+use crate::lookup::{FrozenLookupMap, LookupHit};
 
 /// Everything that enriching needs; shared by all readers of a wave.
 pub(super) struct Enricher {
@@ -97,7 +97,7 @@ impl Enricher {
         for (key, row) in keys.iter_mut().zip(group) {
             *key = row.marked_columns();
         }
-        let mut found: [Option<Found>; ROWS_PER_GROUP] = [None; ROWS_PER_GROUP];
+        let mut found: [Option<LookupHit>; ROWS_PER_GROUP] = [None; ROWS_PER_GROUP];
         let rows = group.len().min(ROWS_PER_GROUP);
         side.map.find_group(keys.get(..rows).unwrap_or_default(), &mut found);
         side.map.prefetch_attributes(&found);

@@ -13,6 +13,7 @@ use super::lookup::{self, lookup_settings, newest_rows};
 use super::source::LookupTimes;
 use crate::clickhouse::{Settings, quote_identifier, quote_literal, quote_literal_bytes};
 use crate::formats::rowbinary::DataType;
+use crate::formats::varint;
 use crate::job::bound::{BoundJob, BoundKey, BoundLookup};
 
 /// More different values than this are of no use to an index: nearly every granule would have one,
@@ -102,10 +103,9 @@ fn indexed(lookup: &BoundLookup, key: &BoundKey, values: &BTreeSet<&[u8]>) -> Op
     }
 }
 
-/// A text without its length, which is a number of seven bits in each byte; the top bit says that
-/// more follow.
+/// The bytes of a string, without the length in front of it.
 fn text(value: &[u8]) -> &[u8] {
-    let length = value.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    let length = varint::decode(value).map_or(value.len(), |(_, length)| length);
     value.get(length..).unwrap_or_default()
 }
 
