@@ -1,4 +1,4 @@
-//! What a person sees when something fails, and what the process exits with.
+//! Failures of a command: the message, the hints and the exit code.
 
 use std::error::Error as StdError;
 use std::fmt::Write;
@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use crate::clickhouse::{Error as ServerError, TlsProblem};
 use crate::stop::Stop;
 
-/// What a supervisor takes for "interrupted by a signal".
+/// The exit code after an interruption, as shells use it for SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// A command that did not do what it was asked.
+/// A failed command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     kind: Kind,
@@ -37,29 +37,29 @@ impl Failure {
         Self { kind: Kind::Refused, causes: vec![message.into()], hints: Vec::new() }
     }
 
-    /// The same, with the error that the check met.
+    /// A refusal with the error that caused it.
     pub fn refused_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut failure = Self::of_kind(Kind::Refused, error);
         failure.causes.insert(0, message.to_owned());
         failure
     }
 
-    /// A check before the first row met this error.
+    /// A check before the first row failed with this error.
     pub fn refusal(error: &(dyn StdError + 'static)) -> Self {
         Self::of_kind(Kind::Refused, error)
     }
 
-    /// The configuration met this error.
+    /// The configuration causes this error.
     pub fn misuse(error: &(dyn StdError + 'static)) -> Self {
         Self::of_kind(Kind::Usage, error)
     }
 
-    /// Something failed on the way.
+    /// The work failed with this error.
     pub fn stopped(error: &(dyn StdError + 'static)) -> Self {
         Self { kind: Kind::Stopped, causes: chain(error), hints: Vec::new() }
     }
 
-    /// The same, with what was done when the error was met.
+    /// The work failed with this error; `message` says what was done.
     pub fn stopped_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut failure = Self::stopped(error);
         failure.causes.insert(0, message.to_owned());
@@ -70,19 +70,19 @@ impl Failure {
         Self { kind, causes: chain(error), hints: Vec::new() }
     }
 
-    /// The same with a cause below those that it has.
+    /// Adds a cause below the others.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
 
-    /// The advice.
+    /// The hints.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
 
-    /// The same, unless stopping was asked for: then it is an interruption before the first row.
+    /// Becomes an interruption before the first row if a stop was requested.
     pub fn unless_stopped(self, stop: &Stop) -> Self {
         if !stop.is_requested() {
             return self;
@@ -105,21 +105,21 @@ impl Failure {
         self.kind == Kind::Interrupted
     }
 
-    /// The same with advice.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// The same, said of this partition.
+    /// Names the partition that failed.
     #[must_use]
     pub fn of_partition(mut self, partition: &str) -> Self {
         self.causes.insert(0, format!("partition {partition} failed"));
         self
     }
 
-    /// Another message of the same kind, where what failed was said before.
+    /// Replaces the message, if the failure was reported before.
     #[must_use]
     pub fn instead(self, message: String) -> Self {
         Self { kind: self.kind, causes: vec![message], hints: Vec::new() }
@@ -130,7 +130,7 @@ impl Failure {
         self.causes.join(": ")
     }
 
-    /// The message: what failed, why, what to do.
+    /// What failed, why, and what to do.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut causes = self.causes.iter();
@@ -148,17 +148,17 @@ impl Failure {
         text
     }
 
-    /// The same as an event, for machines.
+    /// Logs the failure as an event, for programs.
     pub fn log(&self) {
         tracing::error!(causes = ?self.causes, hints = ?self.hints, "{}", self.one_line());
     }
 
-    /// The contract with scripts.
+    /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
     }
 
-    /// The same as a number.
+    /// The exit code as a number.
     pub fn code(&self) -> u8 {
         match self.kind {
             Kind::Stopped => 1,
@@ -169,7 +169,7 @@ impl Failure {
     }
 }
 
-/// The messages of an error and of what caused it; one that its parent's text repeats is left out.
+/// The messages of an error and its causes, without those that the message before contains.
 fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
     let mut causes = vec![error.to_string()];
     let mut source = error.source();
@@ -186,63 +186,113 @@ fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
 /// Which server an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The one that has the source and the lookup.
+    /// The server of the source and the lookup.
     Source,
-    /// The one that has the target; often the only one.
+    /// The server of the target; often the only one.
     Target,
 }
 
 impl End {
-    /// The flag and the variable that end in this, such as `url`.
+    /// The flag and the variable of a setting such as `url`.
     fn setting(self, name: &str) -> String {
         let prefix = if self == Self::Source { "source" } else { "clickhouse" };
         format!("--{prefix}-{name} or {}_{}", prefix.to_uppercase(), name.to_uppercase())
     }
 }
 
-/// What to do where encryption fails. Never to go without it.
+/// What to do if encryption fails; never to go without it.
 fn tls_hint(problem: TlsProblem, end: End) -> String {
     let url = end.setting("url");
     match problem {
-        TlsProblem::UnknownIssuer => {
-            "--ca-cert or CA_CERT names a file with the certificate of the authority that signed the server's".to_owned()
+        TlsProblem::UnknownIssuer => "set --ca-cert or CA_CERT to a file with the certificate of \
+            the authority that signed the server's certificate"
+            .to_owned(),
+        TlsProblem::WrongName => {
+            format!("set {url} to a host name that the server's certificate is for")
         }
-        TlsProblem::WrongName => format!("set {url} to a host name for which the server has a certificate"),
-        TlsProblem::Expired => "renew the server's certificate; or set this machine's clock".to_owned(),
-        TlsProblem::Certificate => "the server needs a certificate for servers, signed by an authority".to_owned(),
-        TlsProblem::ClientCertificate => "give --client-cert and --client-key, of a certificate that the server trusts".to_owned(),
-        TlsProblem::NotTls => format!("set {url} to the server's https_port, 8443 by default; its http_port, 8123, is not encrypted"),
-        TlsProblem::NotPlain => {
-            format!("set {url} to an https URL if this is the server's https_port, else to its http_port, 8123 by default")
+        TlsProblem::Expired => {
+            "renew the server's certificate, or correct this machine's clock".to_owned()
         }
+        TlsProblem::Certificate => {
+            "the server needs a server certificate, signed by an authority".to_owned()
+        }
+        TlsProblem::ClientCertificate => {
+            "set --client-cert and --client-key to a certificate that the server trusts".to_owned()
+        }
+        TlsProblem::NotTls => format!(
+            "set {url} to the server's https_port, 8443 by default; its http_port, 8123, is not encrypted"
+        ),
+        TlsProblem::NotPlain => format!(
+            "set {url} to an https URL if this is the server's https_port, else to its http_port, 8123 by default"
+        ),
     }
 }
 
-/// The first question to a server: whatever is wrong is configuration.
+/// A failure of the first query to a server, which is a configuration error.
 pub(crate) fn connecting(error: &ServerError, end: End) -> Failure {
     const UNKNOWN_DATABASE: u32 = 81;
     const AUTHENTICATION_FAILED: u32 = 516;
     const REQUIRED_PASSWORD: u32 = 194;
     let mut failure = Failure::of_kind(Kind::Usage, error);
+    let is_rejected_login = matches!(
+        error,
+        ServerError::Server { code: Some(AUTHENTICATION_FAILED | REQUIRED_PASSWORD), .. }
+    );
+    if is_rejected_login {
+        // The rest explains how to reset the password of other products.
+        failure.causes = failure.causes.iter().map(|cause| first_sentence(cause)).collect();
+    }
     if end == End::Source {
-        failure.causes.insert(0, "the source's server cannot be used".to_owned());
+        failure.causes.insert(0, "cannot use the source's server".to_owned());
     }
     match error {
-        ServerError::Server { code: Some(AUTHENTICATION_FAILED | REQUIRED_PASSWORD), .. } => {
-            let (variables, flag) = if end == End::Source { ("SOURCE", "source") } else { ("CLICKHOUSE", "clickhouse") };
-            failure.hint(format!("set {variables}_USER, and {variables}_PASSWORD or --{flag}-password-file"))
+        _ if is_rejected_login => {
+            let prefix = if end == End::Source { "source" } else { "clickhouse" };
+            let variables = prefix.to_uppercase();
+            failure
+                .hint(format!(
+                    "set {variables}_USER, and {variables}_PASSWORD or --{prefix}-password-file"
+                ))
+                .hint("in .env, a password with $ or # needs single quotes")
         }
         ServerError::Server { code: Some(UNKNOWN_DATABASE), .. } => {
-            failure.hint(format!("set {} to the database in which the tables are", end.setting("db")))
+            failure.hint(format!("set {} to the database of the tables", end.setting("db")))
         }
         ServerError::Handshake { problem, .. } => failure.hint(tls_hint(*problem, end)),
-        ServerError::Tls(_) => failure.hint("--ca-cert or CA_CERT names a file with the certificates to trust"),
-        ServerError::Unreachable { .. } | ServerError::Exhausted { .. } | ServerError::Network { .. } | ServerError::Timeout { .. } => {
-            failure.hint(format!(
-                "set {} to the server's HTTP interface, which listens on port 8123 by default, and for https on 8443",
-                end.setting("url")
-            ))
+        ServerError::Tls(_) => {
+            failure.hint("set --ca-cert or CA_CERT to a file with the certificates to trust")
         }
+        ServerError::Unreachable { .. }
+        | ServerError::Exhausted { .. }
+        | ServerError::Network { .. }
+        | ServerError::Timeout { .. } => failure.hint(format!(
+            "set {} to the server's HTTP interface; its port is 8123 by default, 8443 for https",
+            end.setting("url")
+        )),
         _ => failure,
+    }
+}
+
+/// A server's message up to its first full stop that ends a sentence, behind `DB::Exception:`.
+fn first_sentence(message: &str) -> String {
+    let behind_code = message.find("DB::Exception:").map_or(0, |at| at + "DB::Exception:".len());
+    let (code, text) = message.split_at(behind_code);
+    let line = text.lines().next().unwrap_or_default();
+    let sentence = line.split_once(". ").map_or(line, |(sentence, _)| sentence);
+    format!("{code}{sentence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_login_is_one_sentence() {
+        let message = "Code: 516. DB::Exception: ann: Authentication failed: password is incorrect, or there is no user with such name.\n\nIf you use ClickHouse Cloud, the password can be reset at https://clickhouse.cloud/";
+        let error =
+            ServerError::Server { code: Some(516), message: message.to_owned(), mid_stream: false };
+        let text = connecting(&error, End::Target).text();
+        let expected = "error: Code: 516. DB::Exception: ann: Authentication failed: password is incorrect, or there is no user with such name.\nhint: set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file\nhint: in .env, a password with $ or # needs single quotes\n";
+        assert_eq!(text, expected);
     }
 }

@@ -76,7 +76,7 @@ async fn second_signal(stop: Stop, terminal: &Terminal, stopping: &str) -> std::
     terminal.insist(&format!("{name}: {stopping}"));
     stop.request();
     let name = signals.next().await;
-    terminal.insist(&format!("{name}: ended at once"));
+    terminal.insist(&format!("{name}: ended at once; run the same command again to continue"));
     Ok(())
 }
 

@@ -219,7 +219,7 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// The class of the server's errors of this code.
-    pub(super) fn of_code(code: u32) -> Self {
+    pub(crate) fn of_code(code: u32) -> Self {
         if RETRY.contains(&code) {
             Self::Retry
         } else if AMBIGUOUS.contains(&code) {

@@ -135,7 +135,10 @@ impl Summary {
             (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));
         line(
             "chunks",
-            format!("{now} of {} now, {before} before, {failed} failed", count(self.chunks)),
+            format!(
+                "{now} of {} done, {before} by earlier runs, {failed} failed",
+                count(self.chunks)
+            ),
         );
         line(
             "attributes loaded",
@@ -155,12 +158,9 @@ impl Summary {
             "batches, retries, errors",
             format!("{}, {}, {}", count(self.batches), count(self.retries), count(self.errors)),
         );
-        if self.failed_chunks > 0 {
-            line("chunks failed", count(self.failed_chunks));
-        }
         if self.outages > 0 {
             line(
-                "server not reached",
+                "server unreachable",
                 format!("{}, for {}", counted(self.outages, "time"), seconds(self.outage_seconds)),
             );
         }
@@ -180,7 +180,7 @@ impl Summary {
         line(
             "throughput",
             format!(
-                "{}, in the end with {} and {}",
+                "{}, at the end with {} and {}",
                 row_rate(self.rows_per_second),
                 counted(readers, "reader"),
                 counted(inserters, "inserter")

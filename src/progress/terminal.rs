@@ -85,6 +85,11 @@ impl Terminal {
         self.color
     }
 
+    /// The width for text: that of the terminal; unlimited if stderr is not one.
+    pub fn width(&self) -> usize {
+        if self.interactive { Self::size().columns } else { usize::MAX }
+    }
+
     /// The current size.
     pub(super) fn size() -> Size {
         let size = terminal_size::terminal_size_of(io::stderr());

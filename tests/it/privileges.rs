@@ -257,7 +257,7 @@ const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
         "repairer",
         "INSERT ON default.events",
         3,
-        &["the server refuses the insert that a repair would send", "ACCESS_DENIED"],
+        &["the server refuses the insert of a repair", "ACCESS_DENIED"],
     ),
     ("repairer", "SELECT ON default.load_state", 0, &["the ledger cannot be read"]),
 ];

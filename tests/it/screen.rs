@@ -75,7 +75,7 @@ clickhouse-backfill N, run ID
 LOG LINES
 done: shipments into default.shipments
   partition                N
-  chunks                   N of N now, N before, N failed
+  chunks                   N of N done, N by earlier runs, N failed
   attributes loaded        N of N rows
   orders processed         N
   shipments inserted       N
@@ -84,7 +84,7 @@ done: shipments into default.shipments
   batches, retries, errors N, N, N
   read, written            N MiB, N MiB
   time                     N s (plan N s, attributes N s, streaming N s)
-  throughput               N rows/s, in the end with N readers and N inserters
+  throughput               N rows/s, at the end with N readers and N inserters
   peak memory              N MiB of N GiB, N wave";
 
 /// What the screen's first line begins with.

@@ -103,7 +103,7 @@ fn the_other_server_is_compared_and_mended() {
     apart.tool("run", partition).run().expect(0);
     let output = apart.tool("verify", partition).run().expect(0);
     assert!(
-        output.stdout.contains("equal: the target is what the job makes of the source"),
+        output.stdout.contains("equal: the target has the rows that the job makes"),
         "{output}"
     );
     for (replace, row) in [("'spoilt' AS name", 1), ("'too many' AS span_id", 2)] {
@@ -215,7 +215,7 @@ fn what_is_wrong_with_the_sources_server_is_said_of_it() {
         }
         assert!(!output.stderr.contains("reading"), "the password\n{output}");
     };
-    let of_source = "the source's server cannot be used";
+    let of_source = "cannot use the source's server";
     fails(
         tool(&source, &target).env("SOURCE_URL", "http://127.0.0.1:1").env("OUTAGE_WAIT", "0"),
         2,

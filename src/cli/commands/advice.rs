@@ -1,75 +1,209 @@
-//! Errors of the rooms as failures of a command, each with hints about what to do next.
+//! Errors of the rooms as failures of a command, with hints about what to do next.
+//!
+//! The last hint follows from the class of the error: an error that may pass says how to run the
+//! command again, a permanent one says what to correct first.
+
+use std::error::Error as StdError;
 
 use crate::cli::failure::Failure;
-use crate::clickhouse::{TableName, quote_literal};
+use crate::clickhouse::{Error as ServerError, ErrorClass, TableName, quote_literal};
 use crate::engine::stream::{PipelineError, RepeatsError};
-use crate::job::JobError;
+use crate::job::{BoundJob, JobError};
 use crate::ledger::LedgerError;
 use crate::load::LoadError;
 use crate::plan::PlanError;
-use crate::preflight::Check;
+use crate::preflight::{Check, SKIPPABLE};
 use crate::stop::Stop;
 
-/// The same before a row has moved: what fails after the first signal is no failure, unless others
-/// have taken over.
-pub(crate) fn before_the_first_row(error: LoadError, stop: &Stop, again: &str) -> Failure {
-    let taken_over = matches!(error, LoadError::Ledger(LedgerError::Superseded { .. }));
-    let failure = load_failure(error, again);
-    if taken_over { failure } else { failure.unless_stopped(stop) }
+/// How many failed chunks are named; the log has all of them.
+const CHUNKS_NAMED: usize = 10;
+
+/// How a command continues after a failure.
+#[derive(Clone, Debug)]
+pub(crate) struct Continuation {
+    /// The next command, for errors that may pass.
+    next: &'static str,
+    /// What is safe.
+    safe: String,
 }
 
-/// With `again`, what is safe after a run that did not finish, and how to go on.
-pub(crate) fn load_failure(error: LoadError, again: &str) -> Failure {
+impl Continuation {
+    /// The continuation of a run that fills the job's target.
+    pub fn of_run(job: &BoundJob, dry_run: bool) -> Self {
+        const NEXT: &str = "run the same command again to continue with the missing chunks";
+        let target = &job.target.name;
+        if dry_run {
+            Self { next: "run the same command again", safe: "nothing was written".to_owned() }
+        } else if job.target.is_replacing() {
+            let safe = format!(
+                "inserted rows stay, and rows inserted twice collapse in {target} by its sorting key"
+            );
+            Self { next: NEXT, safe }
+        } else {
+            let safe = format!(
+                "inserted rows stay, and {target} recognizes batches sent twice if it has a deduplication window"
+            );
+            Self { next: NEXT, safe }
+        }
+    }
+
+    /// The continuation of a command that only reads.
+    pub fn of_read() -> Self {
+        Self { next: "run the same command again", safe: "nothing was changed".to_owned() }
+    }
+
+    /// The hint after an error that may pass, or after a stop request.
+    pub fn hint(&self) -> String {
+        format!("{}; {}", self.next, self.safe)
+    }
+
+    /// The hint after an error that has a server's error among its causes.
+    fn after_server_error(&self, error: &(dyn StdError + 'static)) -> String {
+        match ServerError::within(error) {
+            Some(error) => self.after(error.class(), error.code()),
+            None => self.hint(),
+        }
+    }
+
+    /// The hint after an error of this class, with ClickHouse's code.
+    fn after(&self, class: ErrorClass, code: Option<u32>) -> String {
+        let safe = &self.safe;
+        let correct = match (class, code) {
+            (ErrorClass::Rows, _) => {
+                "correct the column's expression in the job, or the rows in the source"
+            }
+            (ErrorClass::Fatal, Some(16 | 36 | 47 | 60 | 81)) => {
+                "`clickhouse-backfill plan` checks the job against its tables, which may have changed"
+            }
+            (ErrorClass::Fatal, Some(497)) => "grant the right that the server names",
+            (ErrorClass::Fatal, _) => "correct the cause first, a retry would fail again",
+            (ErrorClass::Retry, Some(75 | 243)) => {
+                return format!("free disk space on the server, then {}", self.hint());
+            }
+            (ErrorClass::Retry, Some(173 | 241)) => {
+                return format!(
+                    "lower --batch-bytes, --inserters or --readers, or raise the server's memory limit, then {}",
+                    self.hint()
+                );
+            }
+            (ErrorClass::Retry | ErrorClass::Ambiguous, _) => return self.hint(),
+        };
+        format!("{correct}; {safe}")
+    }
+}
+
+/// A failure before the first row. After a stop request it is an interruption, unless another
+/// process has taken over.
+pub(crate) fn before_the_first_row(
+    error: LoadError,
+    stop: &Stop,
+    continuation: &Continuation,
+) -> Failure {
+    let is_superseded = matches!(error, LoadError::Ledger(LedgerError::Superseded { .. }));
+    let failure = load_failure(error, continuation);
+    if is_superseded { failure } else { failure.unless_stopped(stop) }
+}
+
+/// A load that did not start, or stopped.
+pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Failure {
+    const NEW_VERSION: &str = "--restart starts a new version of the load, with all rows";
     match error {
-        LoadError::Ledger(error @ LedgerError::Held { .. }) => {
-            Failure::refusal(&error).hint("wait for it, or stop it; --worker I/N shares a load among several processes")
-        }
-        LoadError::Ledger(error @ LedgerError::Superseded { .. }) => {
-            Failure::stopped(&error).hint("nothing is lost: what this process recorded counts, and the rest is done by the other")
-        }
-        LoadError::Ledger(error @ LedgerError::MayNotCreate { .. }) => no_right(&error),
-        LoadError::Ledger(error @ LedgerError::Server { .. }) if error.is_access_denied() => no_right(&error),
-        LoadError::Ledger(error @ LedgerError::File { .. }) => {
-            Failure::misuse(&error).hint("--ledger names the folder; this user must be able to write to it")
-        }
-        LoadError::Ledger(error) => Failure::stopped(&error).hint(again),
+        LoadError::Ledger(error) => ledger_failure(&error, continuation),
         error @ LoadError::Changed { .. } => Failure::refusal(&error)
-            .hint("--restart begins a new version of the load, with all rows")
-            .hint("to go on with the one that was begun, put back what has changed"),
+            .hint(NEW_VERSION)
+            .hint("undo the changes to continue with the version that was started"),
         LoadError::Plan(error @ PlanError::OtherKey { .. }) => {
-            Failure::refusal(&error).hint("--restart begins a new version of the load, with all rows")
+            Failure::refusal(&error).hint(NEW_VERSION)
         }
         LoadError::Plan(error) => error.into(),
         LoadError::Repeats(error) => error.into(),
         LoadError::Forbidden { checks } => blocked("run", &checks.iter().collect::<Vec<_>>()),
         LoadError::Preflight(error) if error.is_no_response() => {
-            Failure::stopped_because("the insert that a run would send could not be tried without rows", &*error).hint(again)
+            let message = "could not test the insert of a run without rows";
+            Failure::stopped_because(message, &*error).hint(continuation.hint())
         }
         LoadError::Preflight(error) => {
-            Failure::refused_because("the server refuses the insert that a run would send, tried without rows", &*error)
+            let message = "the server refuses the insert of a run, tested without rows";
+            let hint = continuation.after_server_error(&*error);
+            Failure::refused_because(message, &*error).hint(hint)
         }
-        LoadError::Pipeline(error @ PipelineError::Count { .. }) => Failure::from(error)
-            .hint(again)
-            .hint("every chunk was read once: where the source was written to meanwhile, --restart reads all of them again"),
-        LoadError::Pipeline(error) => Failure::from(error).hint(again),
+        LoadError::Pipeline(error @ PipelineError::Count { .. }) => Failure::from(&error)
+            .hint(continuation.hint())
+            .hint("--restart reads all chunks again, if the source was written to during the run"),
+        LoadError::Pipeline(error) => pipeline_failure(&error, continuation),
         error @ LoadError::Recording { .. } => {
-            Failure::stopped(&error).hint(format!("{again}; the chunks that are not recorded are read once more"))
+            let hint =
+                format!("{}; chunks that are not recorded are read again", continuation.hint());
+            Failure::stopped(&error).hint(hint)
         }
-        error @ (LoadError::Chunks { .. } | LoadError::Stopped | LoadError::Task(_)) => Failure::stopped(&error).hint(again),
+        LoadError::Chunks { ref reason, .. } => {
+            let hint = match code_in(reason) {
+                Some(code) => continuation.after(ErrorClass::of_code(code), Some(code)),
+                None => continuation.hint(),
+            };
+            Failure::stopped(&error).hint(hint)
+        }
+        error @ (LoadError::Stopped | LoadError::Task(_)) => {
+            Failure::stopped(&error).hint(continuation.hint())
+        }
     }
 }
 
-/// The tables of the ledger are not for this user.
-fn no_right(error: &LedgerError) -> Failure {
-    Failure::refusal(error)
-        .hint("--ledger file:DIR keeps the same record in files of a folder")
-        .hint("--ledger-db names a database in which tables may be created, or in which somebody else has created them")
+/// ClickHouse's error code in a recorded reason, `… Code: 6. DB::Exception: …`.
+fn code_in(reason: &str) -> Option<u32> {
+    let (_, rest) = reason.split_once("Code: ")?;
+    let (code, _) = rest.split_once('.')?;
+    code.parse().ok()
+}
+
+fn ledger_failure(error: &LedgerError, continuation: &Continuation) -> Failure {
+    match error {
+        LedgerError::Held { .. } => Failure::refusal(error)
+            .hint("wait for the other process, or stop it")
+            .hint("--worker I/N shares a load among several processes"),
+        LedgerError::Superseded { .. } => Failure::stopped(error)
+            .hint("the other process does the rest; chunks that this process recorded are kept"),
+        LedgerError::MayNotCreate { .. } => no_ledger_right(error),
+        LedgerError::Server { .. } if error.is_access_denied() => no_ledger_right(error),
+        LedgerError::File { .. } => Failure::misuse(error)
+            .hint("--ledger file:DIR names a directory that this user can write to"),
+        error => Failure::stopped(error).hint(continuation.after_server_error(error)),
+    }
+}
+
+/// The user may not use the ledger's tables.
+fn no_ledger_right(error: &LedgerError) -> Failure {
+    Failure::refusal(error).hint("--ledger file:DIR keeps the ledger in files of a directory").hint(
+        "--ledger-db names a database that has the tables, or in which this user may create them",
+    )
+}
+
+/// A failure of the pipeline.
+pub(crate) fn pipeline_failure(error: &PipelineError, continuation: &Continuation) -> Failure {
+    let hint = match error {
+        PipelineError::DividedKeys { .. } => {
+            "raise --memory; --allow-duplicates divides the keys, if repeated rows do no harm"
+                .to_owned()
+        }
+        PipelineError::Chunks { failed, .. } => {
+            // Permanent errors are more important: a retry does not help against them.
+            let permanent = failed
+                .iter()
+                .find(|chunk| matches!(chunk.class, ErrorClass::Rows | ErrorClass::Fatal));
+            permanent.or(failed.first()).map_or_else(
+                || continuation.hint(),
+                |chunk| continuation.after(chunk.class, chunk.code),
+            )
+        }
+        error => continuation.after(error.class(), error.code()),
+    };
+    Failure::from(error).hint(hint)
 }
 
 /// Checks that block a command, such as `run`.
 pub(crate) fn blocked(command: &str, checks: &[&Check]) -> Failure {
     let names: Vec<_> = checks.iter().map(|check| check.name).collect();
-    let (noun, verb) = if names.len() == 1 { ("check", "forbids") } else { ("checks", "forbid") };
+    let (noun, verb) = if names.len() == 1 { ("check", "blocks") } else { ("checks", "block") };
     let mut failure =
         Failure::refused(format!("the {noun} {} {verb} the {command}", names.join(", ")));
     for check in checks {
@@ -77,12 +211,12 @@ pub(crate) fn blocked(command: &str, checks: &[&Check]) -> Failure {
         failure =
             check.lifted_by.iter().fold(failure, |failure, means| failure.hint(means.clone()));
     }
-    let skipped: Vec<_> =
-        names.into_iter().filter(|name| crate::preflight::SKIPPABLE.contains(name)).collect();
-    if skipped.is_empty() {
+    let skippable: Vec<_> = names.into_iter().filter(|name| SKIPPABLE.contains(name)).collect();
+    if skippable.is_empty() {
         failure
     } else {
-        failure.hint(format!("--skip-checks {} {command}s all the same", skipped.join(",")))
+        let names = skippable.join(",");
+        failure.hint(format!("--skip-checks {names} downgrades this to a warning"))
     }
 }
 
@@ -94,17 +228,26 @@ impl From<JobError> for Failure {
             _ => Self::refusal(&error),
         };
         match &error {
-            JobError::NotFound { suggestion: Some(suggestion), .. } => failure.hint(format!("did you mean {suggestion}?")),
-            JobError::NotFound { .. } => failure.hint("`clickhouse-backfill job list` shows the built-in jobs"),
-            JobError::Syntax { suggestion: Some(suggestion), .. } | JobError::MissingColumn { suggestion: Some(suggestion), .. } => {
+            JobError::NotFound { suggestion: Some(suggestion), .. } => {
                 failure.hint(format!("did you mean {suggestion}?"))
             }
-            JobError::MissingColumn { table, .. } => failure.hint(format!("DESCRIBE TABLE {} shows its columns", table.quoted())),
+            JobError::Syntax { suggestion: Some(suggestion), .. }
+            | JobError::MissingColumn { suggestion: Some(suggestion), .. } => {
+                failure.hint(format!("did you mean {suggestion}?"))
+            }
+            JobError::NotFound { .. } => {
+                failure.hint("`clickhouse-backfill job list` lists the built-in jobs")
+            }
+            JobError::MissingColumn { table, .. } => {
+                failure.hint(format!("DESCRIBE TABLE {} lists its columns", table.quoted()))
+            }
             JobError::MissingTable { role: "target", table } => failure
-                .hint("--target-table names another target; --clickhouse-db another database")
-                .hint(format!("the user needs INSERT ON {table}; to compare, SELECT ON {table}")),
+                .hint("--target-table names another target, --clickhouse-db another database")
+                .hint(format!(
+                    "the user needs INSERT ON {table}; to compare, SELECT ON {table}"
+                )),
             JobError::MissingTable { table, .. } => failure
-                .hint("--clickhouse-db names the database in which the tables are, --source-db that of source and lookup")
+                .hint("--clickhouse-db names the database of the tables, --source-db that of source and lookup")
                 .hint(format!("the user needs SELECT ON {table}")),
             _ => failure,
         }
@@ -122,8 +265,8 @@ impl From<PlanError> for Failure {
         };
         match &error {
             PlanError::PartitionedOtherwise { table, .. } => failure.hint(format!(
-                "--partition id:ID names a partition by its id; SELECT DISTINCT partition, partition_id FROM system.parts WHERE active AND \
-                 database = {} AND table = {} lists them",
+                "--partition id:ID names a partition by its id; SELECT DISTINCT partition, partition_id FROM system.parts \
+                 WHERE active AND database = {} AND table = {} lists them",
                 quote_literal(&table.database),
                 quote_literal(&table.table)
             )),
@@ -134,55 +277,42 @@ impl From<PlanError> for Failure {
 
 impl From<RepeatsError> for Failure {
     fn from(error: RepeatsError) -> Self {
-        let failure = if matches!(error, RepeatsError::Server { .. }) {
-            Self::stopped(&error)
-        } else {
-            Self::refused(error.to_string())
-        };
+        if matches!(error, RepeatsError::Server { .. }) {
+            return Self::stopped(&error);
+        }
+        let failure = Self::refused(error.to_string());
         let window = |table: &TableName, setting: &str, blocks: u64| {
             format!(
-                "ALTER TABLE {} MODIFY SETTING {setting} = {blocks} makes it recognize what comes again",
+                "ALTER TABLE {} MODIFY SETTING {setting} = {blocks} lets it recognize repeated blocks",
                 table.quoted()
             )
         };
         let failure = match &error {
-            RepeatsError::NoWindow { target, setting: Some(setting), .. }
-            | RepeatsError::View { target, setting, .. } => {
+            RepeatsError::Again { target, .. } => {
+                return failure
+                    .hint("without --restart, `run` continues the version that was started, with the same tokens")
+                    .hint(format!(
+                        "TRUNCATE TABLE {} removes the rows, then --restart is possible",
+                        target.quoted()
+                    ))
+                    .hint("--allow-duplicates starts a new version; remove the other one's rows first");
+            }
+            RepeatsError::View { target, setting, .. } => {
                 failure.hint(window(target, setting, 10_000))
             }
+            RepeatsError::NoWindow { target, setting, .. } => setting
+                .iter()
+                .fold(failure, |failure, setting| failure.hint(window(target, setting, 10_000)))
+                .hint("a ReplacingMergeTree needs no window: repeated rows collapse by its sorting key"),
             RepeatsError::WindowTooSmall { target, needed, setting, .. } => {
                 failure.hint(window(target, setting, needed.saturating_mul(2)))
             }
-            RepeatsError::NoWindow { .. } => failure,
             RepeatsError::SwitchedOff { setting, .. } => failure.hint(format!(
-                "without {setting} under [settings.insert] of the job, blocks are recognized"
+                "remove {setting} under [settings.insert] of the job, then blocks are recognized"
             )),
-            RepeatsError::Again { target, .. } => {
-                return failure
-                    .hint("without --restart, `run` goes on with the version that was begun, under the same tokens")
-                    .hint(format!("TRUNCATE TABLE {} makes room for a new one", target.quoted()))
-                    .hint(
-                        "--allow-duplicates begins it all the same: once ALTER TABLE … DROP PARTITION has removed what the other inserted",
-                    );
-            }
-            RepeatsError::Server { .. } => return failure,
+            RepeatsError::Server { .. } => failure,
         };
-        let failure = match &error {
-            RepeatsError::NoWindow { .. } => failure.hint(
-                "a ReplacingMergeTree needs none: its repeated rows collapse by its sorting key",
-            ),
-            _ => failure,
-        };
-        failure.hint("--allow-duplicates fills it all the same")
-    }
-}
-
-/// So many failed chunks are named; the log has all.
-const CHUNKS_NAMED: usize = 10;
-
-impl From<PipelineError> for Failure {
-    fn from(error: PipelineError) -> Self {
-        Self::from(&error)
+        failure.hint("--allow-duplicates fills it anyway; repeated rows then stay")
     }
 }
 
@@ -198,5 +328,79 @@ impl From<&PipelineError> for Failure {
             }
         }
         failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::stream::FailedChunk;
+
+    fn continuation() -> Continuation {
+        let next = "run the same command again to continue with the missing chunks";
+        Continuation { next, safe: "inserted rows stay".to_owned() }
+    }
+
+    fn insert_failed(code: u32) -> PipelineError {
+        let message = format!("Code: {code}. DB::Exception: no");
+        let source = Box::new(ServerError::Server { code: Some(code), message, mid_stream: false });
+        let table = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        PipelineError::Insert { table, chunk: 1, rows: 1, bytes: 1, attempts: 1, source }
+    }
+
+    fn last_hint(error: &PipelineError) -> String {
+        pipeline_failure(error, &continuation()).hints().last().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn an_error_that_may_pass_says_how_to_run_again() {
+        let again =
+            "run the same command again to continue with the missing chunks; inserted rows stay";
+        assert_eq!(last_hint(&insert_failed(202)), again);
+        assert_eq!(
+            last_hint(&insert_failed(243)),
+            format!("free disk space on the server, then {again}")
+        );
+    }
+
+    #[test]
+    fn a_recorded_reason_has_a_class() {
+        let hint = |reason: &str| {
+            let (failed, chunks, first, reason) = (1, 4, 1, reason.to_owned());
+            let error = LoadError::Chunks { failed, chunks, first, reason };
+            load_failure(error, &continuation()).hints().join("\n")
+        };
+        let rows = "inserting a batch failed after 1 attempt: Code: 6. DB::Exception: Cannot parse";
+        assert!(hint(rows).starts_with("correct the column's expression"), "{}", hint(rows));
+        assert!(hint("it was killed").starts_with("run the same command again"));
+    }
+
+    #[test]
+    fn a_permanent_error_says_what_to_correct() {
+        for (code, begin) in [
+            (469, "correct the column's expression in the job, or the rows in the source"),
+            (60, "`clickhouse-backfill plan` checks the job against its tables"),
+            (497, "grant the right that the server names"),
+            (62, "correct the cause first"),
+        ] {
+            let error = insert_failed(code);
+            let chunk = |error| FailedChunk {
+                chunk: 0,
+                reason: String::new(),
+                class: PipelineError::class(error),
+                code: PipelineError::code(error),
+            };
+            let failed = vec![chunk(&insert_failed(202)), chunk(&error)];
+            let chunks = PipelineError::Chunks { failed, chunks: 2, gave_up: true };
+            for error in [error, chunks] {
+                let text = pipeline_failure(&error, &continuation()).text();
+                let hint = last_hint(&error);
+                assert!(
+                    hint.starts_with(begin) && hint.ends_with("; inserted rows stay"),
+                    "{hint}"
+                );
+                assert!(!text.contains("run the same command again"), "{text}");
+            }
+        }
     }
 }

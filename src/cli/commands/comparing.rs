@@ -12,12 +12,12 @@ use crate::job::BoundJob;
 use crate::ledger::{Ledger, LoadRecord, Verification};
 use crate::load::load_key;
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
-use crate::progress::{Terminal, count};
+use crate::progress::{Terminal, count, counted};
 use crate::retry::RetryPolicy;
 use crate::verify::{Report, VerifyError, VerifyOptions, VerifyProgress};
 
 /// What the first signal does.
-pub(crate) const KEEPING: &str = "keeping what was compared; once more ends at once";
+pub(crate) const KEEPING: &str = "saving the state of the comparison; a second signal ends at once";
 /// The exit code where differences were found.
 pub(crate) const DIFFERENT: u8 = 4;
 /// How often a progress line is written.
@@ -167,17 +167,15 @@ pub(crate) fn report_unless_stopped(
         Ok(report) => Ok(Some(report)),
         Err(VerifyError::Stopped) => {
             let kept = if state.exists() {
-                format!("; what was compared is kept in {}", state.display())
+                format!("; its state is saved in {}", state.display())
             } else {
                 String::new()
             };
-            terminal.insist(&format!("interrupted before all was compared{kept}\nhint: run the same command again to go on"));
+            terminal.insist(&format!("interrupted before the end of the comparison{kept}\nhint: run the same command again to continue"));
             Ok(None)
         }
-        Err(error) => {
-            Err(verify_failure(error)
-                .hint("nothing was changed; run the same command again to go on"))
-        }
+        Err(error) => Err(verify_failure(error)
+            .hint("nothing was changed; run the same command again to continue")),
     }
 }
 
@@ -191,9 +189,8 @@ pub(crate) fn verify_failure(error: VerifyError) -> Failure {
     match error {
         VerifyError::Plan(error) => (*error).into(),
         VerifyError::Unfit { .. } => Failure::refused(error.to_string()),
-        VerifyError::State { .. } => Failure::usage(error.to_string()).hint(
-            "--state names another file; without the old one, all is compared from the beginning",
-        ),
+        VerifyError::State { .. } => Failure::usage(error.to_string())
+            .hint("--state names another file; without a state, the comparison starts over"),
         other => Failure::stopped(&other),
     }
 }
@@ -205,16 +202,19 @@ pub(crate) async fn with_progress<T>(
     work: impl Future<Output = T>,
 ) -> T {
     let lines = async {
+        let mut last = String::new();
         loop {
             tokio::time::sleep(PROGRESS_EVERY).await;
-            if terminal.shows_progress() {
-                terminal.say(&line(progress));
+            let now = line(progress);
+            if terminal.shows_progress() && now != last {
+                terminal.say(&now);
+                last = now;
             }
         }
     };
     tokio::select! {
         done = work => done,
-        () = lines => unreachable!("lines of progress have no end"),
+        () = lines => unreachable!("progress lines end with the work"),
     }
 }
 
@@ -222,10 +222,7 @@ fn line(progress: &VerifyProgress) -> String {
     let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let groups = of(&progress.groups_examined);
     if groups > 0 {
-        return format!(
-            "all is compared; looking at the rows of {} groups of keys that differ",
-            count(groups)
-        );
+        return format!("examining the rows of {} in doubt", counted(groups, "group"));
     }
     let (parts, chunks) = (of(&progress.parts), of(&progress.chunks));
     if parts > 0 {

@@ -1,4 +1,4 @@
-//! `clickhouse-backfill ctl`: looking at a run from another terminal, and telling it what to do.
+//! `clickhouse-backfill ctl`: watches and controls a run from another terminal.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(crate) fn ctl(arguments: &CtlArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The socket that was named, or that of the one run there is.
+/// The socket of the arguments, or of the only run in progress.
 fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
     if let Some(path) = &arguments.socket {
         return Ok(path.clone());
@@ -43,13 +43,13 @@ fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
         (None, _) => {
             let folders: Vec<_> =
                 folders.iter().map(|folder| folder.display().to_string()).collect();
-            Err(Failure::usage(format!("no run under way is found in {}", folders.join(", ")))
-                .hint("--socket names the control socket of the run, clickhouse-backfill-<process>.sock")
-                .hint("--log-file names the run's log file, beside which it lies"))
+            Err(Failure::usage(format!("no run in progress found in {}", folders.join(", ")))
+                .hint("--socket names the control socket of the run, clickhouse-backfill-PID.sock")
+                .hint("--log-file names the run's log file; the socket is in the same directory"))
         }
         (Some(last), Some(other)) => {
             let mut failure =
-                Failure::usage("there are several runs under way; --socket says which is meant");
+                Failure::usage("several runs are in progress; choose one with --socket");
             for path in found.into_iter().chain([other, last]) {
                 let of = ask(&path, &Request::Status {})
                     .ok()
@@ -58,7 +58,7 @@ fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
                 failure = failure.hint(format!(
                     "--socket {}: {}",
                     path.display(),
-                    of.unwrap_or_else(|| "it does not answer".to_owned())
+                    of.unwrap_or_else(|| "no answer".to_owned())
                 ));
             }
             Err(failure)
@@ -69,10 +69,10 @@ fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
 fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::Refused(words) => {
-            Failure::usage(words).hint("`clickhouse-backfill ctl set --help` lists the settings and their forms")
+            Failure::usage(words).hint("`clickhouse-backfill ctl set --help` lists the settings and their values")
         }
         error => Failure::stopped(&error)
-            .hint("`clickhouse-backfill status` says from the ledger where a load stands, also after its run has ended"),
+            .hint("`clickhouse-backfill status` reads the state of a load from the ledger, also after its run"),
     }
 }
 
@@ -89,13 +89,11 @@ fn requests(command: &CtlCommand) -> Vec<Request> {
     }
 }
 
-/// What is said after it was done.
+/// The answer as text.
 fn words(command: &CtlCommand, status: &Value) -> String {
     match command {
         CtlCommand::Status => text(status),
-        CtlCommand::Pause => {
-            "paused: no new chunk is begun, those under way are finished\n".to_owned()
-        }
+        CtlCommand::Pause => "paused: no new chunk starts, chunks in progress finish\n".to_owned(),
         CtlCommand::Resume => {
             let others: Vec<_> =
                 reasons(status).into_iter().filter(|reason| *reason != "paused with ctl").collect();
@@ -120,7 +118,7 @@ fn words(command: &CtlCommand, status: &Value) -> String {
             text
         }
         CtlCommand::Stop => {
-            "stopping: the inserts in flight are finished, then the run exits with 130\n".to_owned()
+            "stopping: inserts in flight finish, then the run exits with code 130\n".to_owned()
         }
     }
 }
@@ -141,7 +139,7 @@ fn reasons(status: &Value) -> Vec<&str> {
     texts(&status["waiting"])
 }
 
-/// Limits whose figures are not known.
+/// Limits of unknown figures.
 fn without_effect(status: &Value) -> Vec<&str> {
     texts(&status["rules_without_effect"])
 }
@@ -150,7 +148,7 @@ fn texts(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// Which run it is.
+/// Which run answers.
 fn headline(status: &Value) -> String {
     let what = if status["dry_run"] == true { "dry run" } else { "run" };
     let id = status["run_id"].as_str().map(|id| format!(" {id}")).unwrap_or_default();
@@ -221,7 +219,7 @@ fn text(status: &Value) -> String {
     line(
         "rate",
         &rate.map_or_else(
-            || "not limited".to_owned(),
+            || "no limit".to_owned(),
             |rate| format!("at most {}", row_rate(rate as f64)),
         ),
     );
@@ -229,10 +227,11 @@ fn text(status: &Value) -> String {
     let blind = if blind.is_empty() {
         String::new()
     } else {
-        format!("; without effect, since the figure is not known: {}", blind.join(", "))
+        format!("; without effect, the figure is unknown: {}", blind.join(", "))
     };
-    line("waits above", &format!("{}{blind}", limits_in_words(rules)));
-    line("server", &server_in_words(server));
+    line("limits", &format!("{}{blind}", limits_in_words(rules)));
+    let is_planning = status["phase"] == "plan";
+    line("server", &server_in_words(server, is_planning));
     text
 }
 
@@ -254,7 +253,7 @@ fn limits_in_words(rules: &Value) -> String {
     if limits.is_empty() { "no limit".to_owned() } else { limits.join(", ") }
 }
 
-fn server_in_words(server: &Value) -> String {
+fn server_in_words(server: &Value, is_planning: bool) -> String {
     let mut figures = Vec::new();
     figures
         .extend(PartitionParts::deserialize(&server["parts"]).ok().map(|parts| parts.to_string()));
@@ -275,5 +274,9 @@ fn server_in_words(server: &Value) -> String {
             .filter(|&mutations| mutations > 0)
             .map(|mutations| counted(mutations, "mutation")),
     );
-    if figures.is_empty() { "its figures cannot be read".to_owned() } else { figures.join(", ") }
+    match figures.as_slice() {
+        [] if is_planning => "not known yet".to_owned(),
+        [] => "unknown".to_owned(),
+        figures => figures.join(", "),
+    }
 }

@@ -1,27 +1,37 @@
-//! The blocks of text that say what a run is about to do, and what may be done after it stopped.
+//! The description of a run: servers, tables and options, without passwords.
 
 use std::fmt::Write;
 
 use super::session::Session;
+use crate::cli::output::layout::wrap_block;
 use crate::clickhouse::Endpoint;
 use crate::engine::stream::{Concurrency, PipelineOptions, RowFormat};
-use crate::job::BoundJob;
 use crate::ledger::Slot;
 use crate::load::Load;
 use crate::progress::{bytes, count, counted};
 
-/// The configuration of a run. No password is in it.
+/// The indentation of values.
+const VALUES: usize = 14;
+
+/// The configuration of a run, wrapped to a width.
 pub(crate) fn configuration(
     session: &Session,
     options: &PipelineOptions,
     run_id: &str,
     load: Option<&Load>,
     slot: Slot,
+    width: usize,
 ) -> String {
     let counts = load.map(Load::chunk_counts).unwrap_or_default();
     let mut text =
         format!("{} {}, run {run_id}\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    text.push_str(&tables(session));
+    text.push_str(&servers_and_tables(session));
+    if !session.job.defaults.is_empty() {
+        let _ = writeln!(text, "  {:<12}{}", "defaults", session.job.defaults.join(", "));
+    }
+    for left_out in &session.job.left_out {
+        let _ = writeln!(text, "  {:<12}{}: {}", "left out", left_out.name, left_out.reason);
+    }
     let mut line = |name: &str, value: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<12}{value}");
@@ -29,7 +39,7 @@ pub(crate) fn configuration(
     let format =
         if matches!(options.format, RowFormat::Native(_)) { "native blocks" } else { "RowBinary" };
     let (readers, inserters) =
-        (at_once(options.readers, "reader"), at_once(options.inserters, "inserter"));
+        (concurrency(options.readers, "reader"), concurrency(options.inserters, "inserter"));
     line(
         "batches",
         format!(
@@ -55,7 +65,7 @@ pub(crate) fn configuration(
         line(
             "resumed",
             format!(
-                "{} of {} chunks were completed before",
+                "{} of {} chunks done by earlier runs",
                 count(counts.before),
                 count(counts.total)
             ),
@@ -69,19 +79,19 @@ pub(crate) fn configuration(
         "dry run",
         if options.dry_run { "yes, nothing is written".to_owned() } else { "no".to_owned() },
     );
-    text
+    wrap_block(&text, VALUES, width)
 }
 
-/// How many at once, in words.
-fn at_once(concurrency: Concurrency, who: &str) -> String {
-    match concurrency {
+/// A concurrency in words.
+fn concurrency(number: Concurrency, who: &str) -> String {
+    match number {
         Concurrency::Fixed(number) => counted(number as u64, who),
         Concurrency::Auto { most, .. } => format!("up to {}", counted(most as u64, who)),
     }
 }
 
-/// The server, the job and its tables.
-pub(crate) fn tables(session: &Session) -> String {
+/// The servers, the job and its tables.
+pub(crate) fn servers_and_tables(session: &Session) -> String {
     let Session { servers, server_version, source_version, job, plan, .. } = session;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -97,7 +107,11 @@ pub(crate) fn tables(session: &Session) -> String {
         line("from server", source);
         line("to server", target);
         if source_version != server_version {
-            line("note", "the servers' versions differ; expressions are evaluated by the one that is written to".to_owned());
+            line(
+                "note",
+                "the servers' versions differ; the target's server evaluates the expressions"
+                    .to_owned(),
+            );
         }
     }
     line(
@@ -117,7 +131,7 @@ pub(crate) fn tables(session: &Session) -> String {
             counted(plan.stored_rows, "stored row"),
             counted(plan.parts, "part"),
             if plan.stored_bytes == 0 && plan.stored_rows > 0 {
-                "of unknown size".to_owned()
+                "unknown size".to_owned()
             } else {
                 bytes(plan.stored_bytes)
             },
@@ -137,43 +151,18 @@ pub(crate) fn tables(session: &Session) -> String {
             counted(job.columns.len() as u64, "column")
         ),
     );
-    for left_out in &job.left_out {
-        line("left out", format!("{}: {}", left_out.name, left_out.reason));
-    }
-    if !job.defaults.is_empty() {
-        line("defaults", job.defaults.join(", "));
-    }
     for remark in &job.remarks {
         line("note", remark.clone());
     }
     text
 }
 
-/// A server in one line.
+/// A server and its user.
 fn at(endpoint: &Endpoint, version: &str) -> String {
     format!(
         "{} (ClickHouse {version}), user {}, database {}",
         endpoint.url(),
         endpoint.user(),
         endpoint.database()
-    )
-}
-
-/// What is safe after a run that did not finish, and the command to go on.
-pub(crate) fn safe_and_next(job: &BoundJob, dry_run: bool) -> String {
-    const AGAIN: &str = "run the same command again, which goes on with the chunks that are missing; what was inserted stays";
-    if dry_run {
-        return "run the same command again; nothing was written".to_owned();
-    }
-    let target = &job.target;
-    if !target.is_replacing() {
-        return format!(
-            "{AGAIN}, and batches that are sent twice are recognized in {}, if it has a window for that",
-            target.name
-        );
-    }
-    format!(
-        "{AGAIN}, and rows that are inserted twice collapse in {} by its sorting key",
-        target.name
     )
 }

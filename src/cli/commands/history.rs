@@ -1,11 +1,10 @@
-//! `clickhouse-backfill history`: what was done of all partitions, and what is missing between
-//! them.
+//! `clickhouse-backfill history`: the loads of all partitions, and the partitions without one.
 
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
-use super::advice::load_failure;
+use super::advice::{Continuation, load_failure};
 use super::session::greet;
 use crate::cli::args::{CompressionChoice, HistoryArguments, connect};
 use crate::cli::failure::Failure;
@@ -33,7 +32,7 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
     let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
     let mut histories = gather(&ledger, &servers.source, &options)
         .await
-        .map_err(|error| load_failure(error.into(), "nothing was changed; try again"))?;
+        .map_err(|error| load_failure(error.into(), &Continuation::of_read()))?;
     if let (None, Some(target)) = (&arguments.job, &arguments.target_table) {
         let target = TableName::parse(target, servers.target.endpoint().database()).to_string();
         histories.retain(|history| history.target == target);
@@ -42,7 +41,7 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
         print(&comparison::json(&histories))?;
     } else if histories.is_empty() {
         print(&format!(
-            "the ledger, {}, knows of no load\nhint: with --job, the partitions are listed that nothing was begun of\n",
+            "the ledger, {}, has no loads\nhint: --job lists the partitions of a job that are not started\n",
             ledger.describe()
         ))?;
     } else {
@@ -51,7 +50,7 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What this job fills, by its file alone: its tables need not be as it wants them.
+/// The tables of a job, from its file alone: they need not fit the job.
 fn filling(job: &str, target_table: Option<&str>, servers: &Servers) -> Result<JobTables, Failure> {
     let job = load(job)?;
     let target = target_table.unwrap_or(&job.target.table);

@@ -43,10 +43,10 @@ impl<'a> Notifier<'a> {
         let exporter = Exporter::start(metrics.metrics_listen, file).await.map_err(|error| {
             let hint = match error {
                 MetricsError::Listen { .. } => {
-                    "--metrics-listen names another port; 0 lets the system choose one"
+                    "set --metrics-listen to another port; 0 lets the system choose one"
                 }
                 MetricsError::File { .. } => {
-                    "--metrics-file names a file in a folder that this user may write to"
+                    "set --metrics-file to a file in a directory that this user can write to"
                 }
             };
             Failure::misuse(&error).hint(hint)

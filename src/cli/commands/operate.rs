@@ -61,7 +61,7 @@ pub(crate) async fn operate(
     };
     let query = throttle_query.as_ref().map(|sql| ThrottleQuery::new(target.clone(), sql));
     let watch = watch(control.clone(), target.clone(), watched, query).await.map_err(|error| {
-        Failure::refused_because("the throttle query fails, tried before the first row", &error)
+        Failure::refused_because("the throttle query fails, tested before the first row", &error)
     })?;
     Ok(Operation { control, throttle, _watch: watch, _socket: socket })
 }
@@ -76,7 +76,7 @@ fn socket(
         let listening = listen(control.clone(), path);
         return listening
             .map(Some)
-            .map_err(|error| Failure::misuse(&error).hint("--control-socket names another place"));
+            .map_err(|error| Failure::misuse(&error).hint("--control-socket names another path"));
     }
     let folder = folders(log_file).into_iter().next().unwrap_or_default();
     match listen(control.clone(), &default_path(&folder)) {
@@ -85,7 +85,7 @@ fn socket(
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(
                 cause,
-                "{error}: ctl cannot reach this run; --control-socket names another place"
+                "{error}: ctl cannot reach this run; --control-socket names another path"
             );
             Ok(None)
         }
@@ -113,7 +113,7 @@ fn limits(arguments: &ThrottleArguments) -> Result<Option<String>, Failure> {
         MaxParts::Limit(parts) => {
             texts.push(format!("at most {} in a partition", counted(parts, "part")));
         }
-        MaxParts::None => texts.push("as many parts in a partition as the server takes".to_owned()),
+        MaxParts::None => texts.push("no limit of parts".to_owned()),
         MaxParts::Auto => {}
     }
     if let Some(merges) = arguments.max_merges {
@@ -123,14 +123,14 @@ fn limits(arguments: &ThrottleArguments) -> Result<Option<String>, Failure> {
         texts.push(format!("at most {percent} % of the server's memory"));
     }
     if let Some(delay) = arguments.max_replica_delay {
-        texts.push(format!("the replica at most {} behind", duration(delay)));
+        texts.push(format!("replica at most {} behind", duration(delay)));
     }
     if arguments.throttle_query.is_some() {
-        texts.push("a query".to_owned());
+        texts.push("a throttle query".to_owned());
     }
     if let Some(window) = arguments.window {
         let zone = local_zone().map_err(|error| {
-            Failure::misuse(&error).hint("TZ names the zone, such as TZ=Europe/Berlin")
+            Failure::misuse(&error).hint("set TZ to a zone, such as TZ=Europe/Berlin")
         })?;
         texts.push(format!("window {window} ({zone})"));
     }

@@ -101,7 +101,7 @@ pub(crate) fn row_format(choice: FormatChoice, job: &BoundJob) -> Result<RowForm
         (FormatChoice::Rowbinary, _) | (FormatChoice::Auto, Err(_)) => Ok(RowFormat::RowBinary),
         (_, Ok(layout)) => Ok(RowFormat::Native(layout.clone())),
         (FormatChoice::Native, Err(reason)) => {
-            let message = format!("rows of this job cannot be inserted as native blocks: {reason}");
+            let message = format!("this job cannot insert native blocks: {reason}");
             Err(Failure::usage(message).hint("--insert-format auto inserts them as RowBinary"))
         }
     }

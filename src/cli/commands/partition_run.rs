@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::advice::{before_the_first_row, load_failure};
+use super::advice::{Continuation, before_the_first_row, load_failure};
 use super::context::RunContext;
 use super::describe;
 use super::operate::{Operation, operate};
@@ -64,8 +64,7 @@ struct Setup {
     sampler: Arc<Sampler>,
     /// The rows of `--sample`.
     sample_rows: oneshot::Receiver<Vec<u8>>,
-    /// How to continue after a failure.
-    next: String,
+    continuation: Continuation,
 }
 
 /// The end of a run, for its summary.
@@ -130,7 +129,7 @@ impl<'a> PartitionRun<'a> {
         let (setup, request) = self.set_up(&id).await?;
         let prepared = prepare(request)
             .await
-            .map_err(|error| before_the_first_row(error, &self.stop, &setup.next))?;
+            .map_err(|error| before_the_first_row(error, &self.stop, &setup.continuation))?;
         match prepared {
             Prepared::Ready(load) => Box::pin(self.run_load(setup, *load)).await,
             Prepared::Empty(plan) => {
@@ -193,18 +192,20 @@ impl<'a> PartitionRun<'a> {
             sampler: (arguments.sample > 0).then(|| sampler.clone()),
             observe: observe(&operation.control),
         };
-        let next = describe::safe_and_next(&session.job, options.dry_run);
-        Ok((Setup { session, options, operation, sampler, sample_rows, next }, request))
+        let continuation = Continuation::of_run(&session.job, options.dry_run);
+        Ok((Setup { session, options, operation, sampler, sample_rows, continuation }, request))
     }
 
     /// Runs a load from its record in the ledger to its summary.
     async fn run_load(&mut self, setup: Setup, mut load: Load) -> Result<Filled, Failure> {
-        let Setup { session, options, operation, sampler, sample_rows, next } = setup;
+        let Setup { session, options, operation, sampler, sample_rows, continuation } = setup;
         operation.control.set_run_id(load.run_id());
         let session = session.with_plan(load.plan().clone());
         self.describe(&session, &options, load.run_id(), Some(&load));
         let begun = load.begin().await;
-        for remark in begun.map_err(|error| before_the_first_row(error, &self.stop, &next))? {
+        for remark in
+            begun.map_err(|error| before_the_first_row(error, &self.stop, &continuation))?
+        {
             self.context.terminal.say(&format!("note: {remark}"));
         }
         operation.control.set_run_id(load.run_id());
@@ -225,7 +226,7 @@ impl<'a> PartitionRun<'a> {
             Ok(Ended::Stopped) => Status::Interrupted,
             Err(_) => Status::Failed,
         };
-        let ran = ran.map_err(|error| load_failure(error, &next));
+        let ran = ran.map_err(|error| load_failure(error, &continuation));
         let end = RunEnd {
             status,
             error: ran.as_ref().err().map(Failure::one_line),
@@ -239,9 +240,9 @@ impl<'a> PartitionRun<'a> {
         let ended = ran?;
         if let Err(error) = printed {
             let error = error.one_line();
-            tracing::warn!("the sample cannot be shown, the run is not affected: {error}");
+            tracing::warn!("cannot show the sample, the run is not affected: {error}");
         }
-        Ok(self.filled(&ended, &next))
+        Ok(self.filled(&ended, &continuation))
     }
 
     /// Prints the configuration.
@@ -253,7 +254,8 @@ impl<'a> PartitionRun<'a> {
         load: Option<&Load>,
     ) {
         let worker = self.context.arguments.ledger.worker;
-        let text = describe::configuration(session, options, run_id, load, worker);
+        let width = self.context.terminal.width();
+        let text = describe::configuration(session, options, run_id, load, worker, width);
         self.context.terminal.say(&text);
     }
 
@@ -380,7 +382,7 @@ impl<'a> PartitionRun<'a> {
     }
 
     /// Reports what is left if the partition is not complete.
-    fn filled(&self, ended: &Ended, next: &str) -> Filled {
+    fn filled(&self, ended: &Ended, continuation: &Continuation) -> Filled {
         let terminal = self.context.terminal;
         match ended {
             Ended::Complete => Filled::Done,
@@ -388,12 +390,12 @@ impl<'a> PartitionRun<'a> {
                 let worker = self.context.arguments.ledger.worker;
                 let left = counted(*left, "chunk");
                 terminal.insist(&format!(
-                    "worker {worker} has done its part; {left} of other workers are left, the last of which completes the load"
+                    "worker {worker} has done its part; {left} of other workers remain, the last worker completes the load"
                 ));
                 Filled::PartDone
             }
             Ended::Stopped => {
-                terminal.insist(&format!("hint: {next}"));
+                terminal.insist(&format!("hint: {}", continuation.hint()));
                 Filled::Interrupted
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::advice::blocked;
+use super::advice::{Continuation, blocked, pipeline_failure};
 use super::comparing::{
     DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
     report_unless_stopped, state_file, verify_failure, with_progress,
@@ -83,7 +83,7 @@ async fn repair_partition(
     let chunks = verifier.chunks_to_fill();
     if !chunks.is_empty() && repairing.fill(&chunks).await? == Outcome::Stopped {
         terminal.insist(
-            "interrupted; what was filled stays\nhint: run the same command again to go on",
+            "interrupted; filled chunks stay\nhint: run the same command again to continue",
         );
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -132,11 +132,11 @@ impl<'a> Repairing<'a> {
         let target = &bound.job.target;
         if !target.is_replacing() {
             let message = format!(
-                "the target table {} has the engine {}, in which rows that are inserted again do not replace others",
+                "the target table {} has the engine {}, which does not replace rows of the same key",
                 target.name, target.engine
             );
             return Err(
-                Failure::refused(message).hint("drop what is wrong by hand, and run the job again")
+                Failure::refused(message).hint("drop the partition of the target, then `clickhouse-backfill run --restart` fills it")
             );
         }
         let (session, progress) = (bound.with_plan(plan), Arc::default());
@@ -200,7 +200,7 @@ impl<'a> Repairing<'a> {
         if let Some(load) = load {
             load.record_result(before, None).await;
             if let Some(after) = after {
-                let part = "after a repair, the groups of keys that differed";
+                let part = "after a repair, the groups that differed";
                 load.record_result(after, Some(part)).await;
             }
         }
@@ -208,7 +208,7 @@ impl<'a> Repairing<'a> {
         let text = match after {
             _ if arguments.json => comparison::json(repair),
             Some(after) => format!(
-                "\nafter the repair, in the groups of keys that differed\n{}",
+                "\nafter the repair, in the groups that differed\n{}",
                 comparison::text(after)
             ),
             None => return Ok(()),
@@ -225,7 +225,7 @@ async fn removed(verifier: &Verifier, job: &BoundJob) -> Result<u64, Failure> {
     };
     let hint = || {
         format!(
-            "what was filled and removed stays, run the same command again; the user needs {right} ON {}",
+            "filled chunks and removals stay, run the same command again; the user needs {right} ON {}",
             job.target.name
         )
     };
@@ -267,7 +267,7 @@ async fn fill(
     );
     pipeline.preflight().await.map_err(|error| {
         Failure::refused_because(
-            "the server refuses the insert that a repair would send, tried without rows",
+            "the server refuses the insert of a repair, tested without rows",
             &error,
         )
     })?;
@@ -275,9 +275,8 @@ async fn fill(
     let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
     let ran = Box::pin(show(terminal, shown, pipeline.run(&session.plan, &work))).await;
     counters.enter(Phase::Done);
-    let ran = ran.map_err(|error| {
-        Failure::from(error).hint("what was filled stays; run the same command again")
-    })?;
+    let ran =
+        ran.map_err(|error| pipeline_failure(&error, &Continuation::of_run(&session.job, false)))?;
     Ok(ran.outcome)
 }
 
@@ -292,13 +291,13 @@ fn surplus(verifier: &Verifier, removed: u64) -> String {
         return text;
     }
     let how = match verifier.removal() {
-        Removal::Tombstone => "a row of the same version that marks it as deleted",
+        Removal::Tombstone => "a row of the same version, marked as deleted",
         Removal::Delete => "DELETE",
     };
     if removed > 0 {
         let _ = writeln!(text, "removed {}, each by {how}", counted(removed, "row"));
     } else {
-        let _ = writeln!(text, "they were left; --remove removes them, each by {how}");
+        let _ = writeln!(text, "not removed; --remove removes each by {how}");
     }
     text
 }

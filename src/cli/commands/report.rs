@@ -1,12 +1,11 @@
-//! `clickhouse-backfill report`: what was done of one partition, how it went, and whether the
-//! result is right.
+//! `clickhouse-backfill report`: the report of one partition.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
-use super::advice::load_failure;
+use super::advice::{Continuation, load_failure};
 use super::status::key;
 use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat, connect};
 use crate::cli::failure::{End, Failure, connecting};
@@ -58,18 +57,18 @@ fn by_name(path: Option<&Path>) -> Result<ReportFormat, Failure> {
         Some("md") => Ok(ReportFormat::Md),
         Some("json") => Ok(ReportFormat::Json),
         _ => Err(Failure::usage(format!(
-            "the name {} does not tell the form of the report",
+            "the name {} does not end in a format of reports",
             path.display()
         ))
-        .hint("--format html, md or json says it; or let the name end in .html, .md or .json")),
+        .hint("set --format to html, md or json, or use a name that ends in .html, .md or .json")),
     }
 }
 
 fn failure(error: GatherError) -> Failure {
     match error {
-        GatherError::Ledger(error) => load_failure(error.into(), "nothing was changed; try again"),
+        GatherError::Ledger(error) => load_failure(error.into(), &Continuation::of_read()),
         error @ GatherError::Unknown { .. } => Failure::usage(error.to_string())
-            .hint("`clickhouse-backfill history` lists what it knows; --job, --target-table, --ledger and --ledger-db say where to look"),
+            .hint("`clickhouse-backfill history` lists the loads; --job, --target-table, --ledger and --ledger-db choose one"),
         error @ GatherError::UnknownRun { .. } => Failure::usage(error.to_string()),
     }
 }

@@ -18,7 +18,7 @@ use crate::progress::Terminal;
 pub(crate) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     logging::start(&arguments.output, terminal)?;
-    let stopping = "finishing the inserts in flight; once more ends at once";
+    let stopping = "finishing inserts in flight; a second signal ends at once";
     run_until_signalled(terminal, stopping, |stop| async move {
         let mut notifier = Notifier::new(arguments, terminal);
         let result = match notifier.start().await {
@@ -41,13 +41,13 @@ async fn fill(context: &RunContext<'_>) -> Result<ExitCode, Failure> {
     }
     let which = &arguments.which;
     match (&which.partition, &which.partitions) {
-        (_, Some(_)) if arguments.plan.is_some() => Err(Failure::usage(
-            "a plan is of one partition, and --partitions names several; give --partition, or no --plan",
-        )),
+        (_, Some(_)) if arguments.plan.is_some() => {
+            Err(Failure::usage("--plan needs --partition: a plan is for one partition"))
+        }
         (_, Some(months)) => fill_sequence(context, months).await,
         (Some(partition), None) => fill_one(context, partition).await,
         (None, None) => {
-            Err(Failure::usage("no partition is given; give --partition or --partitions"))
+            Err(Failure::usage("no partition is given: set --partition or --partitions"))
         }
     }
 }

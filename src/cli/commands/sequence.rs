@@ -101,7 +101,7 @@ impl Sequence<'_> {
         let RunContext { arguments, terminal, stop, .. } = self.context;
         let skips_completed = arguments.dry_run && !arguments.ledger.restart;
         if skips_completed && was_completed(arguments, self.session, id).await {
-            terminal.say("it was completed before: it is left out of the dry run");
+            terminal.say("already complete, skipped in a dry run");
             self.summary.set(number, Outcome::CompletedBefore, None, None);
             return Ok(ControlFlow::Continue(()));
         }
@@ -117,7 +117,7 @@ impl Sequence<'_> {
             let goes_on = arguments.which.keep_going && !stop.is_requested();
             if goes_on {
                 terminal.insist(&format!(
-                    "partition {id} failed, going on with the next\n{}",
+                    "partition {id} failed, continuing with the next\n{}",
                     failure.text()
                 ));
             }
@@ -168,9 +168,8 @@ async fn present(session: &BoundSession, months: &Months) -> Result<Vec<String>,
             "the source table {} is partitioned by {key}, not by month",
             session.job.source.name
         );
-        return Err(Failure::refused(message).hint(
-            "--partition id:ID names a partition of such a table, as system.parts shows it",
-        ));
+        return Err(Failure::refused(message)
+            .hint("--partition id:ID names a partition by its id, as in system.parts"));
     }
     Ok(stored.into_iter().map(|partition| partition.id).filter(|id| months.contains(id)).collect())
 }
@@ -180,7 +179,7 @@ fn introduction(source: &TableName, months: &Months, found: &[String]) -> String
     let of_missing = match missing.len() {
         0 => String::new(),
         1..=6 => format!("; {} has no rows in {}", source, missing.join(", ")),
-        many => format!("; {source} has no rows in the {many} others"),
+        many => format!("; {source} has no rows in {many} other months"),
     };
     match found {
         [] => format!("{source} has no rows in {months}: there is nothing to do"),
@@ -265,7 +264,7 @@ impl SequenceSummary {
     fn exit(&self, failure: Option<Failure>) -> Result<ExitCode, Failure> {
         let failed: Vec<_> =
             self.partitions.iter().filter(|entry| entry.outcome == Outcome::Failed).collect();
-        let again = "run the same command again; it skips the partitions that are completed";
+        let again = "run the same command again; completed partitions are skipped";
         match failure {
             Some(failure) if failed.len() == 1 => Err(failure
                 .of_partition(
@@ -291,7 +290,7 @@ impl SequenceSummary {
         self.partitions.iter().any(|entry| entry.outcome == Outcome::NotBegun)
     }
 
-    /// The block for people.
+    /// The text block.
     fn text(&self, session: &BoundSession, dry_run: bool) -> String {
         let done = |outcome: Outcome| {
             matches!(
@@ -334,12 +333,12 @@ impl PartitionSummary {
         let figures = self.summary.as_ref().map(figures).unwrap_or_default();
         let words = match self.outcome {
             Outcome::Completed => format!("done, {figures}"),
-            Outcome::CompletedBefore => "was completed before".to_owned(),
+            Outcome::CompletedBefore => "already complete".to_owned(),
             Outcome::Empty => "has no rows".to_owned(),
             Outcome::PartDone => format!("this worker's part is done, {figures}"),
             Outcome::Interrupted => format!("interrupted, {figures}"),
             Outcome::Failed => format!("failed: {}", self.error.as_deref().unwrap_or_default()),
-            Outcome::NotBegun => "not begun".to_owned(),
+            Outcome::NotBegun => "not started".to_owned(),
         };
         format!("  {}  {words}\n", self.partition)
     }

@@ -1,4 +1,4 @@
-//! `clickhouse-backfill status`: where a load stands, from the ledger alone.
+//! `clickhouse-backfill status`: the state of a load, from the ledger alone.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -19,14 +19,14 @@ use crate::load::new_id;
 use crate::plan::Partition;
 use crate::progress::{Terminal, TerminalOptions};
 
-/// A ledger that says nothing for so long is not waited for.
+/// How long the ledger is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the command to its end.
+/// Runs the command.
 pub(crate) fn status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
     runtime.block_on(look(arguments))?;
-    // A query that nobody waits for any more is not waited for.
+    // A query that has timed out may still be in flight.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }
@@ -52,18 +52,18 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
                 standing = now;
                 show(arguments, &ledger, &standing)?;
             }
-            // Who watches over a night wants to see the morning as well.
+            // Watching continues after a failure: it may pass.
             Err(failure) => {
                 Terminal::new(TerminalOptions::default())
-                    .insist(&format!("the ledger cannot be read now: {}", failure.one_line()));
+                    .insist(&format!("cannot read the ledger now: {}", failure.one_line()));
             }
         }
     }
     Ok(())
 }
 
-/// Which load `run` would work on with the same flags. The tables themselves are not asked, so that
-/// no right on them is needed.
+/// The load that `run` would work on with the same flags. The tables are not queried, so no right on
+/// them is needed.
 pub(crate) fn key(
     what: &WhatArguments,
     partition: &Partition,

@@ -110,7 +110,7 @@ fn introduction(compared: &Compared, (chunks, parts): (usize, usize)) -> String 
     let Compared { job, plan, run_id, .. } = compared;
     let of_load = run_id.as_ref().map_or_else(String::new, |run_id| format!(" of run {run_id}"));
     let mut text = format!(
-        "comparing {} with what {} makes of {}, partition {}: {}{of_load}, {}",
+        "comparing {} with the result of {} over {}, partition {}: {}{of_load}, {}",
         job.target.name,
         job.name,
         job.source.name,
@@ -122,7 +122,7 @@ fn introduction(compared: &Compared, (chunks, parts): (usize, usize)) -> String 
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            "; going on after {} of the source and {} of the target",
+            "; continuing after {} of the source and {} of the target",
             counted(chunks as u64, "chunk"),
             counted(parts as u64, "range")
         );

@@ -29,10 +29,10 @@ pub(crate) fn text(report: &Report) -> String {
         line("chunks", &format!("{}, those of run {run_id}", count(report.chunks)));
     }
     if let Some(sample) = &report.sample {
-        line("sample", &format!("{sample} of the keys; the others were not compared"));
+        line("sample", &format!("{sample} of the keys"));
     }
-    line("rows that the job makes", &count(report.expected_rows));
-    line("rows of the target", &count(report.target_rows));
+    line("expected rows", &count(report.expected_rows));
+    line("target rows", &count(report.target_rows));
     for (kind, rows) in &report.live {
         line(words(*kind), &format!("{} (no difference)", count(*rows)));
     }
@@ -42,13 +42,13 @@ pub(crate) fn text(report: &Report) -> String {
     }
     if report.not_examined_rows > 0 {
         line(
-            "not looked at one by one",
+            "not examined",
             &format!("up to {} rows in groups that differ", count(report.not_examined_rows)),
         );
     }
     if !report.columns.is_empty() {
         let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
-        line("columns whose sums differ", &names.join(", "));
+        line("columns with other sums", &names.join(", "));
     }
     if !report.rows.is_empty() {
         text.push('\n');
@@ -62,14 +62,14 @@ pub(crate) fn text(report: &Report) -> String {
         if all > report.rows.len() as u64 {
             let _ = writeln!(
                 text,
-                "… and {} more; --max-differences names more",
+                "… and {} more; raise --max-differences to see them",
                 count(all - report.rows.len() as u64)
             );
         }
     }
     let verdict = match (report.equal, &report.sample) {
-        (true, None) => "equal: the target is what the job makes of the source",
-        (true, Some(_)) => "equal, as far as the sample goes",
+        (true, None) => "equal: the target has the rows that the job makes",
+        (true, Some(_)) => "equal within the sample",
         (false, _) => "different",
     };
     let took = duration(std::time::Duration::from_secs_f64(report.seconds));
@@ -94,7 +94,7 @@ fn named(row: &DifferingRow) -> String {
 fn both(value: &DifferingValue) -> String {
     let DifferingValue { column, expected, found, first_differing_byte } = value;
     let place = first_differing_byte
-        .map_or_else(String::new, |byte| format!("; they differ from byte {} on", count(byte)));
+        .map_or_else(String::new, |byte| format!("; first difference at byte {}", count(byte)));
     format!(
         "    {column}\n      target    {}\n      expected  {}{place}\n",
         excerpt(found),
@@ -107,7 +107,7 @@ fn excerpt(value: &ShownValue) -> String {
         return "NULL".to_owned();
     };
     let (before, from) = if *from_byte > 1 {
-        ("…", format!(", from byte {} on", count(*from_byte)))
+        ("…", format!(", from byte {}", count(*from_byte)))
     } else {
         ("", String::new())
     };
@@ -132,8 +132,8 @@ pub(crate) fn words(kind: Kind) -> &'static str {
         Kind::Differing => "differs",
         Kind::Stale => "stale: the source is newer",
         Kind::Repeated => "repeated in the target",
-        Kind::DeletedInSource => "deleted in the source, alive here",
-        Kind::NotMadeAnyMore => "not made any more",
+        Kind::DeletedInSource => "deleted in the source, live in the target",
+        Kind::NotMadeAnyMore => "no longer made by the job",
         Kind::Extra => "extra in the target",
         Kind::WrittenSince => "written since by a live writer",
         Kind::DeletedSince => "deleted since by a live writer",

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// One line for machines.
+/// One line of JSON.
 pub(crate) fn json(standing: &Standing, next: &str) -> String {
     #[derive(Serialize)]
     struct WithNext<'a> {
@@ -18,14 +18,14 @@ pub(crate) fn json(standing: &Standing, next: &str) -> String {
         standing: &'a Standing,
         next_command: &'a str,
     }
-    // Such a structure can always be written.
+    // This structure always serializes.
     let mut text =
         serde_json::to_string(&WithNext { standing, next_command: next }).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// For people.
+/// The text block.
 pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
     let Standing { state, job, partition, source, target, .. } = standing;
     let state = state_words(*state);
@@ -75,11 +75,11 @@ pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
     text
 }
 
-/// As one reads it.
+/// The state in words.
 pub(crate) fn state_words(state: State) -> &'static str {
     match state {
-        State::NotBegun => "not begun",
-        State::UnderWay => "under way",
+        State::NotBegun => "not started",
+        State::UnderWay => "in progress",
         State::Interrupted => "interrupted",
         State::Failed => "failed",
         State::Completed => "completed",
@@ -95,7 +95,7 @@ fn rows(standing: &Standing) -> String {
     }
 }
 
-/// Which process it is, where, and when it was last heard of.
+/// A process: its host, its worker number, its last heartbeat.
 pub(crate) fn process_words(process: &Process) -> String {
     let Process { host, pid, worker, alive, heartbeat_age_seconds, .. } = process;
     let part = if worker == "1/1" { String::new() } else { format!(", worker {worker}") };
@@ -104,27 +104,27 @@ pub(crate) fn process_words(process: &Process) -> String {
     format!("{pid} on {host}{part}{fate}, last heartbeat {age} ago")
 }
 
-/// A moment without fractions.
+/// A time without fractions of a second.
 pub(crate) fn to_the_second(moment: Timestamp) -> String {
     Timestamp(moment.0 - moment.0.rem_euclid(1_000_000)).to_string()
 }
 
-/// Words of servers may have several lines, and characters that a terminal would obey.
+/// One line without control characters: servers' messages may have both.
 fn one_line(text: &str) -> String {
     let plain = text.replace(['\n', '\t'], " ");
     plain.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// The text in place of what is on the terminal: every line is overwritten and its rest cleared, so
-/// that nothing flickers. See
+/// The sequences that redraw the text in place without flicker: they overwrite every line and clear its
+/// rest. See
 /// [ECMA-48](https://ecma-international.org/publications-and-standards/standards/ecma-48/) for CUP,
 /// EL and ED.
 pub(crate) fn in_place(text: &str) -> String {
     format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }
 
-/// What is to be done after a load was found in this state. Flags that say which server and as whom
-/// are left out: they may hold a password, and are where those of this command came from.
+/// The command to run for a load in this state. Flags of the server are left out: they may hold a
+/// password, and come from where those of this command came from.
 pub(crate) fn next_command(
     what: &WhatArguments,
     partition: &Partition,
@@ -162,7 +162,7 @@ pub(crate) fn next_command(
     words.join(" ")
 }
 
-/// As a shell takes it for one word.
+/// Quoted as one word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! Log lines: to stderr above the screen, and to a file if one was asked for.
+//! Log lines: to stderr above the screen, and to the file of `--log-file`.
 
 use std::fs::{File, OpenOptions};
 
@@ -24,9 +24,9 @@ pub(crate) fn start(arguments: &OutputArguments, terminal: &Terminal) -> Result<
     let to_file = match &arguments.log_file {
         Some(path) => {
             let file = open(path).map_err(|error| {
-                let message = format!("the log file {} cannot be opened: {error}", path.display());
+                let message = format!("cannot open the log file {}: {error}", path.display());
                 Failure::usage(message).hint(
-                    "--log-file names a file in a folder that exists, to which this user can write",
+                    "set --log-file to a file in an existing directory that this user can write to",
                 )
             })?;
             Some(
@@ -44,11 +44,10 @@ fn open(path: &std::path::Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Our own events at this level, those of libraries only when they warn (or when everything is
-/// wanted).
+/// This program's events at `level`; those of libraries only as warnings, or with `-vv` at debug.
 fn filter(level: &str, verbose: u8) -> EnvFilter {
     let libraries = if verbose > 1 { "debug" } else { "warn" };
-    // The client's own details repeat the words of servers and proxies, in which a password may be.
+    // The client's events repeat messages of servers and proxies, which may contain a password.
     EnvFilter::new(format!("{libraries},clickhouse=warn,clickhouse_backfill={level}"))
 }
 

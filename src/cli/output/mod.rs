@@ -1,6 +1,7 @@
 //! What several commands print: data on stdout, log lines, files for programs.
 
 pub(crate) mod comparison;
+pub(crate) mod layout;
 pub(crate) mod load_status;
 pub(crate) mod logging;
 pub(crate) mod sample;

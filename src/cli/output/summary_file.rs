@@ -37,7 +37,7 @@ pub(crate) fn write_text(path: &Path, text: &str, what: &str) -> Result<(), Fail
     let beside = beside(path);
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
     written.map_err(|error| {
-        Failure::usage(format!("{what} cannot be written to {}: {error}", path.display()))
+        Failure::usage(format!("cannot write {what} to {}: {error}", path.display()))
     })
 }
 
@@ -48,7 +48,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    let message = format!("the summary cannot be written to {}: {error}", path.display());
+    let message = format!("cannot write the summary to {}: {error}", path.display());
     Failure::usage(message)
-        .hint("--summary-json names a file in a folder that exists, to which this user can write")
+        .hint("set --summary-json to a file in an existing directory that this user can write to")
 }

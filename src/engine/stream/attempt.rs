@@ -9,7 +9,7 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex};
 
 use super::Counters;
-use super::error::FailedChunk;
+use super::error::{FailedChunk, PipelineError};
 use super::report::{ChunkBook, Figures, Share};
 
 /// An attempt to stream a chunk, or a part of its keys; shared by its reader and its batches.
@@ -130,9 +130,9 @@ impl Attempt {
     }
 
     /// Gives the chunk up, and with it the attempt; gives how many chunks were.
-    pub fn fail_chunk(&self, reason: String) -> usize {
+    pub fn fail_chunk(&self, error: &PipelineError) -> usize {
         self.give_up();
-        self.book.fail(self.chunk, reason)
+        self.book.fail(FailedChunk::of(self.chunk, error))
     }
 
     /// The chunks that were given up.

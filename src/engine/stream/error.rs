@@ -129,6 +129,16 @@ pub struct FailedChunk {
     pub chunk: usize,
     /// Why, in one line.
     pub reason: String,
+    /// The class of the error.
+    pub class: ErrorClass,
+    /// ClickHouse's error code, if the server reported the error.
+    pub code: Option<u32>,
+}
+
+impl FailedChunk {
+    pub(super) fn of(chunk: usize, error: &PipelineError) -> Self {
+        Self { chunk, reason: error.reason(), class: error.class(), code: error.code() }
+    }
 }
 
 /// What became of the chunks that did not fail.
@@ -145,6 +155,39 @@ impl PipelineError {
     /// run again.
     pub(super) fn of_task(error: &tokio::task::JoinError) -> Self {
         Self::Task(error.to_string())
+    }
+
+    /// The class of the error: whether the same command may succeed later.
+    pub fn class(&self) -> ErrorClass {
+        match (self, self.server_error()) {
+            (_, Some(error)) => error.class(),
+            (Self::DividedKeys { .. }, None) => ErrorClass::Fatal,
+            (Self::Read { source, .. } | Self::Lookup { source, .. }, None)
+                if matches!(**source, ReadError::Lookup(_)) =>
+            {
+                ErrorClass::Fatal
+            }
+            (_, None) => ErrorClass::Retry,
+        }
+    }
+
+    /// ClickHouse's error code, if the server reported the error.
+    pub fn code(&self) -> Option<u32> {
+        self.server_error().and_then(ServerError::code)
+    }
+
+    fn server_error(&self) -> Option<&ServerError> {
+        match self {
+            Self::Lookup { source, .. }
+            | Self::Read { source, .. }
+            | Self::Deletions { source, .. } => source.server_error(),
+            Self::Insert { source, .. }
+            | Self::Query { source, .. }
+            | Self::Lost { source, .. } => Some(source),
+            Self::Chunks { .. } | Self::DividedKeys { .. } | Self::Count { .. } | Self::Task(_) => {
+                None
+            }
+        }
     }
 
     /// Whether other chunks would meet the same: the server has refused what all of them have in
@@ -208,6 +251,16 @@ pub enum ReadError {
     Lookup(#[from] LookupError),
 }
 
+impl ReadError {
+    fn server_error(&self) -> Option<&ServerError> {
+        match self {
+            Self::Server(error) | Self::Lost(error) => Some(error),
+            Self::Late { source, .. } => source.server_error(),
+            Self::Framing(_) | Self::Row(_) | Self::Task(_) | Self::Lookup(_) => None,
+        }
+    }
+}
+
 /// Bytes that cannot be framed may come from a connection that broke in a way that HTTP did not
 /// notice, so they are read again.
 impl From<&ReadError> for Failure {
@@ -234,8 +287,9 @@ mod tests {
     #[test]
     fn of_chunks_that_did_not_fail_is_said_that_they_are_done_where_there_are_any() {
         let words = |failed: usize, chunks: usize| {
-            let failed =
-                (0..failed).map(|chunk| FailedChunk { chunk, reason: String::new() }).collect();
+            let failed = (0..failed)
+                .map(|chunk| FailedChunk::of(chunk, &PipelineError::Task(String::new())))
+                .collect();
             PipelineError::Chunks { failed, chunks, gave_up: false }.to_string()
         };
         assert_eq!(words(1, 1), "1 of 1 chunk failed");

@@ -16,7 +16,7 @@ pub(super) fn give_up_chunk(
 ) -> Result<(), PipelineError> {
     shared.counters.errors.add(1);
     let reason = error.reason();
-    let failed = attempt.fail_chunk(reason.clone());
+    let failed = attempt.fail_chunk(&error);
     shared.counters.chunks_failed.set(failed as u64);
     if error.is_fatal() {
         return Err(error);

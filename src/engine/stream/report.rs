@@ -141,15 +141,16 @@ impl ChunkBook {
     }
 
     /// The chunk cannot be done; gives how many chunks cannot.
-    pub fn fail(&self, chunk: usize, reason: String) -> usize {
+    pub fn fail(&self, failed_chunk: FailedChunk) -> usize {
+        let chunk = failed_chunk.chunk;
         let mut chunks = self.chunks();
         if let Some(account) = chunks.get_mut(&chunk)
             && !account.reported
         {
             account.failed = true;
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.push(FailedChunk { chunk, reason: reason.clone() });
-            self.report(chunk, account, ChunkOutcome::Failed(reason));
+            self.report(chunk, account, ChunkOutcome::Failed(failed_chunk.reason.clone()));
+            failed.push(failed_chunk);
         }
         drop(chunks);
         self.failed().len()
@@ -207,6 +208,7 @@ impl ChunkBook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::stream::PipelineError;
 
     fn figures(rows: u64) -> Figures {
         let matched = Matched { in_window: rows - 1, late: 0, not: 1 };
@@ -253,14 +255,15 @@ mod tests {
         assert!(report.finished_at >= report.started_at);
 
         book.begin(9);
-        assert_eq!(book.fail(9, "for a reason".to_owned()), 1);
+        let failed = |reason| FailedChunk::of(9, &PipelineError::Task(String::from(reason)));
+        assert_eq!(book.fail(failed("for a reason")), 1);
         assert!(book.is_failed(9) && !book.is_failed(7));
-        assert_eq!(book.fail(9, "for another reason".to_owned()), 1, "a chunk fails once");
+        assert_eq!(book.fail(failed("for another reason")), 1, "a chunk fails once");
         book.complete(9, Share::of(None), figures(1));
         let report = reports.try_recv().unwrap();
         assert_eq!(
             (report.chunk, report.outcome),
-            (9, ChunkOutcome::Failed("for a reason".to_owned()))
+            (9, ChunkOutcome::Failed(failed("for a reason").reason))
         );
         book.begin(8);
         book.complete(8, Share::of(None), figures(1));

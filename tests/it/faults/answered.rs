@@ -165,6 +165,7 @@ fn errors_that_stay_end_the_run_at_once_in_the_servers_words() {
         ] {
             assert!(last_words.contains(&part), "{part}\n{output}");
         }
+        assert!(!last_words.contains("run the same command again"), "{output}");
     }
     behind.proxy.pass();
     behind.tool().run().expect(0);

@@ -163,7 +163,7 @@ fn when_retries_are_used_up_the_last_words_say_what_to_do() {
     for part in [
         "failed after 2 attempts",
         "TOO_MANY_PARTS",
-        "what was inserted stays",
+        "inserted rows stay",
         "run the same command again",
         "collapse",
     ] {

@@ -19,9 +19,10 @@ fn a_target_that_changes_under_the_run_ends_it() {
         let output = running.wait().expect(1);
         let last_words =
             output.stderr.rsplit_once("error: ").map(|(_, words)| words).unwrap_or_default();
-        for part in [name, "shipments", "hint: "] {
+        for part in [name, "shipments", "hint: `clickhouse-backfill plan` checks the job"] {
             assert!(last_words.contains(part), "{part}\n{output}");
         }
+        assert!(!last_words.contains("run the same command again"), "{output}");
         // An insert that was under way when the table went is aborted, and tried again; the error
         // itself is met once.
         assert!(

@@ -106,7 +106,7 @@ fn a_run_that_has_waited_long_enough_says_what_is_safe() {
         "inserting a batch of 2,000 rows",
         "failed after 2 attempts",
         "not enough space",
-        "what was inserted stays",
+        "inserted rows stay",
         "run the same command again",
     ] {
         assert!(last_words.contains(part), "{part}\n{output}");

@@ -69,7 +69,7 @@ fn a_server_that_stays_away_ends_the_run() {
     for part in [
         "the server could not be reached for 1 s",
         "refused",
-        "what was inserted stays",
+        "inserted rows stay",
         "run the same command again",
     ] {
         assert!(output.stderr.contains(part), "{part}\n{output}");

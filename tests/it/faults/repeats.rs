@@ -279,7 +279,7 @@ fn a_job_that_forbids_recognizing_blocks_is_refused() {
         let output = tool().args(&["--target-table", "plain"]).run().expect(3);
         for part in [
             format!("the job sets {setting} = 'disable'"),
-            format!("hint: without {setting} under [settings.insert] of the job"),
+            format!("hint: remove {setting} under [settings.insert] of the job"),
         ] {
             assert!(output.stderr.contains(&part), "{part}\n{output}");
         }

@@ -111,7 +111,7 @@ fn a_ledger_in_files_tells_the_same() {
     );
     assert_eq!(all[0]["summary"], "202503 not started, 202504 done, 202506 not started");
     let elsewhere = binary().envs(&environment).args(&["history"]).run().expect(0);
-    assert!(elsewhere.stdout.contains("knows of no load"), "{elsewhere}");
+    assert!(elsewhere.stdout.contains("has no loads"), "{elsewhere}");
 }
 
 #[test]

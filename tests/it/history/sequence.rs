@@ -48,7 +48,7 @@ fn months_are_filled_one_after_another_and_completed_ones_are_skipped() {
             ("202506", "completed_before")
         ])
     );
-    assert!(again.stderr.contains("  202506  was completed before"), "{again}");
+    assert!(again.stderr.contains("  202506  already complete"), "{again}");
     assert_eq!(
         months.server().text("SELECT count() FROM shipments"),
         rows.to_string(),
@@ -85,7 +85,7 @@ fn the_first_failure_ends_it_unless_it_is_to_go_on() {
     );
     for words in [
         "error: partition 202504 failed",
-        "  202506  not begun",
+        "  202506  not started",
         "Cannot parse string 'poison'",
         "hint: ",
     ] {
@@ -99,7 +99,7 @@ fn the_first_failure_ends_it_unless_it_is_to_go_on() {
         pairs(&[("202503", "completed_before"), ("202504", "failed"), ("202506", "completed")])
     );
     assert!(
-        went_on.stderr.contains("partition 202504 failed, going on with the next"),
+        went_on.stderr.contains("partition 202504 failed, continuing with the next"),
         "{went_on}"
     );
     assert_eq!(months.summary()["status"], "failed");

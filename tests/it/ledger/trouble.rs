@@ -20,8 +20,8 @@ fn a_run_whose_ledger_is_gone_stops_and_says_what_is_safe() {
         "the ledger cannot be written, trying again",
         "could not be recorded",
         "UNKNOWN_TABLE",
-        "what was inserted stays",
-        "read once more",
+        "inserted rows stay",
+        "are read again",
     ] {
         assert!(output.stderr.contains(words), "{words}\n{output}");
     }
@@ -77,7 +77,7 @@ fn files_that_cannot_be_written_stop_the_run() {
     let nowhere = chunked.tool().args(&["--ledger", "file:/proc/nowhere"]).run().expect(2);
     assert!(
         nowhere.stderr.contains("/proc/nowhere")
-            && nowhere.stderr.contains("hint: --ledger names the folder"),
+            && nowhere.stderr.contains("hint: --ledger file:DIR names a directory"),
         "{nowhere}"
     );
 }

@@ -14,7 +14,7 @@ fn a_busy_port_or_a_file_that_cannot_be_written_ends_the_run_before_it_begins() 
     for words in [
         format!("cannot serve metrics on {address}"),
         "in use".to_owned(),
-        "hint: --metrics-listen".to_owned(),
+        "hint: set --metrics-listen".to_owned(),
     ] {
         assert!(busy.stderr.contains(&words), "{words}\n{busy}");
     }

@@ -28,7 +28,7 @@ fn a_run_is_looked_at_paused_changed_and_resumed() {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let paused = ctl(&socket, &["pause"]).expect(0);
-    assert!(paused.stdout.starts_with("paused: no new chunk is begun"), "{paused}");
+    assert!(paused.stdout.starts_with("paused: no new chunk starts"), "{paused}");
     wait_for_reason(&socket, "paused with ctl");
     let text = ctl(&socket, &["status"]).expect(0).stdout;
     assert!(text.contains("state       waiting: paused with ctl"), "{text}");
@@ -125,8 +125,9 @@ fn a_fixed_number_is_given_up_for_one_that_is_found() {
             && line("readers").ends_with("1, auto (at most 1)"),
         "{text}"
     );
-    let of_rules = "replica 1 min 30 s behind; without effect, since the figure is not known: max-replica-delay";
-    assert!(line("waits above").ends_with(of_rules), "{text}");
+    let of_rules =
+        "replica 1 min 30 s behind; without effect, the figure is unknown: max-replica-delay";
+    assert!(line("limits").ends_with(of_rules), "{text}");
     // Two at once are twice as fast as one.
     let found = wait_for(&socket, "one more", |status| {
         status["limits"]["inserters"].as_u64() >= Some(2) && in_flight(status, 2)
@@ -155,7 +156,7 @@ fn a_run_that_is_stopped_goes_on_another_time() {
     let stopped = ctl(&socket, &["stop"]).expect(0);
     assert!(stopped.stdout.starts_with("stopping: "), "{stopped}");
     let output = running.wait().expect(130);
-    assert!(output.stderr.contains("goes on with the chunks that are missing"), "{output}");
+    assert!(output.stderr.contains("continue with the missing chunks"), "{output}");
     assert!(!socket.exists(), "the socket went with the run");
     let output = resuming_tool(&orders).run().expect(0);
     assert!(output.stderr.contains("resumed     "), "{output}");

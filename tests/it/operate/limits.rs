@@ -119,7 +119,7 @@ fn a_query_of_ones_own_decides() {
     orders.server.query("DROP TABLE brake SYNC");
     let refused = tool(&orders).args(&["--throttle-query", query]).run().expect(3);
     assert!(
-        refused.stderr.contains("the throttle query fails, tried before the first row"),
+        refused.stderr.contains("the throttle query fails, tested before the first row"),
         "{refused}"
     );
     let zero = tool(&orders).args(&["--throttle-query", "SELECT 0"]).run().expect(0);
@@ -157,9 +157,7 @@ fn what_may_not_be_read_lets_nobody_wait() {
     let ctl = |arguments: &[&str]| super::fixture::ctl(&socket, arguments).expect(0).stdout;
     let looked = ctl(&["status"]);
     assert!(
-        looked.contains(
-            "100 parts, 7 merges; without effect, since the figure is not known: max-merges\n"
-        ),
+        looked.contains("100 parts, 7 merges; without effect, the figure is unknown: max-merges\n"),
         "{looked}"
     );
     let reason = "has no effect: the user may not read the figure, or the server has none";

@@ -67,7 +67,7 @@ fn of_several_runs_one_has_to_be_named() {
     let folder = TempDir::with_prefix("run-").unwrap();
     let none = ctl_in(folder.path(), &["status"]).expect(2);
     assert!(
-        none.stderr.contains("no run under way is found in")
+        none.stderr.contains("no run in progress found in")
             && none.stderr.contains("hint: --socket"),
         "{none}"
     );

@@ -51,7 +51,7 @@ fn what_is_no_window_or_no_zone_is_refused() {
         tool(&orders).env("TZ", "Nowhere/AtAll").args(&["--window", "22:00-06:00"]).run().expect(2);
     assert!(
         refused.stderr.contains("it cannot be found out which time it is here")
-            && refused.stderr.contains("hint: TZ names"),
+            && refused.stderr.contains("hint: set TZ to"),
         "{refused}"
     );
 }

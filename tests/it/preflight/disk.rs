@@ -78,9 +78,9 @@ fn a_disk_without_room_forbids_plan_and_run() {
     };
     let refused = repair().run().expect(3);
     for part in [
-        "the check disk forbids the repair",
+        "the check disk blocks the repair",
         "because: disk: the rows will take about ",
-        "hint: --skip-checks disk repairs all the same",
+        "hint: --skip-checks disk downgrades this to a warning",
     ] {
         assert!(refused.stderr.contains(part), "{part}\n{refused}");
     }

@@ -63,10 +63,7 @@ fn what_is_not_as_it_was_is_named_and_refused() {
             output.stderr.contains(&format!("because: {words}")),
             "{words:?} is not in\n{output}"
         );
-        assert!(
-            output.stderr.contains("error: what would be done now is not what the plan "),
-            "{output}"
-        );
+        assert!(output.stderr.contains("error: the run differs from the plan "), "{output}");
         assert!(output.stderr.contains("hint: `clickhouse-backfill plan --out "), "{output}");
         assert_eq!(
             output.stderr.matches("because: ").count(),
@@ -161,7 +158,7 @@ fn a_file_that_is_no_plan_is_refused_and_a_forbidden_plan_is_not_written() {
         .run()
         .expect(2);
     assert!(
-        nowhere.stderr.contains("error: the plan cannot be written to nowhere/plan.json"),
+        nowhere.stderr.contains("error: cannot write the plan to nowhere/plan.json"),
         "{nowhere}"
     );
 }

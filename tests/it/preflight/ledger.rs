@@ -38,7 +38,7 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
         (&"begin".into(), &"not_begun".into()),
         "{nothing:#}"
     );
-    assert!(line(&chunked, JOB).ends_with(" yet; `run` begins the load"));
+    assert!(line(&chunked, JOB).ends_with("; `run` starts the load"));
     assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "", "a plan makes no table");
 
     let (running, completed) = chunked.stalled_half_way();
@@ -50,11 +50,11 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
     );
     let text = line(&chunked, JOB);
     assert!(
-        text.starts_with("under way, ")
+        text.starts_with("in progress, ")
             && text.contains(&format!(", process {} on ", running.process())),
         "{text}"
     );
-    assert!(text.ends_with("; `run` is refused as long as that is so"), "{text}");
+    assert!(text.ends_with("; `run` is refused until it ends"), "{text}");
     chunked.tool().run().expect(3);
 
     running.signal("KILL");
@@ -77,7 +77,7 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
     );
     assert!(text.contains(", dead, last heartbeat "), "{text}");
     assert!(
-        text.contains(&format!("; `run` goes on with the {} chunk", chunks - completed)),
+        text.contains(&format!("; `run` continues with {} missing chunk", chunks - completed)),
         "{text}"
     );
 

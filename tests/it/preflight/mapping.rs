@@ -72,10 +72,10 @@ fn each_column_is_shown_with_what_fills_it() {
         "  note      String                both    concat(source.note, ' to ', coalesce(lookup.city,",
         "                                          'nowhere'))",
         "  placed    DateTime64(3, 'UTC')  source  source.placed",
-        "  left at their defaults: remark",
-        "  not written: elsewhere, since the target has no such column",
+        "  defaults: remark",
+        "  not written: elsewhere: the target has no such column",
         "checks",
-        "  ok       insert       the server takes the insert, tried without rows",
+        "  ok       insert       the server accepts the insert, tested without rows",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is no line of\n{text}");
     }

@@ -38,7 +38,7 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
         "{}",
         looked.plan["topology"]
     );
-    looked.assert("insert", "forbids", &["the server refuses the insert, tried without rows: "]);
+    looked.assert("insert", "forbids", &["the server refuses the insert, tested without rows: "]);
     // Nothing is compared for a repair that could not write.
     let repair = crate::support::binary().file("job.toml", JOB).envs(&orders.server.environment());
     let repair = repair
@@ -54,7 +54,7 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
         .run()
         .expect(3);
     assert!(
-        repair.stderr.contains("the check replicas forbids the repair") && repair.stdout.is_empty(),
+        repair.stderr.contains("the check replicas blocks the repair") && repair.stdout.is_empty(),
         "{repair}"
     );
     let hint = format!("hint: SYSTEM RESTART REPLICA `{database}`.`replica`");

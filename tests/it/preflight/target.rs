@@ -18,7 +18,7 @@ fn a_target_that_may_not_be_written_to_forbids_it() {
         }),
         100,
     );
-    look(tool(&orders), 0).assert("insert", "ok", &["the server takes the insert"]);
+    look(tool(&orders), 0).assert("insert", "ok", &["the server accepts the insert"]);
     let looked = look(tool(&orders).env("CLICKHOUSE_USER", "reader"), 3);
     looked.assert(
         "insert",
@@ -26,7 +26,7 @@ fn a_target_that_may_not_be_written_to_forbids_it() {
         &["Not enough privileges", "INSERT", "GRANT INSERT ON `default`.`shipments`"],
     );
     assert!(
-        looked.output.stderr.contains("error: the check insert forbids the run"),
+        looked.output.stderr.contains("error: the check insert blocks the run"),
         "{}",
         looked.output
     );

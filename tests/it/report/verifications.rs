@@ -33,7 +33,7 @@ fn each_comparison_is_kept_with_the_load_that_it_was_of() {
     );
     assert_eq!(
         kept,
-        "[(true,0,'1/2'),(false,2,''),(false,2,''),(true,0,'after a repair, the groups of keys that differed')]"
+        "[(true,0,'1/2'),(false,2,''),(false,2,''),(true,0,'after a repair, the groups that differed')]"
     );
     let report = server.text("SELECT report FROM load_verifications FINAL WHERE sample = '' ORDER BY verified_at LIMIT 1 FORMAT TSVRaw");
     assert_eq!(serde_json::from_str::<Value>(&report).unwrap(), found, "what was printed");

@@ -17,8 +17,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"[\d.,]+ ([KMGT]iB|B\b)", "[SIZE]"),
     (r"up to \d+ (readers|inserters)", "up to [N] $1"),
     (
-        r"in the end with \d+ readers? and \d+ inserters?",
-        "in the end with [N] readers and [N] inserters",
+        r"at the end with \d+ readers? and \d+ inserters?",
+        "at the end with [N] readers and [N] inserters",
     ),
     // What checks find, what memory there is and how lines break for it depends on the machine, and
     // on what the server has just done.

@@ -25,10 +25,7 @@ fn an_equal_target_is_equal() {
         "chunks columns differences differing_groups equal expected_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows"
     );
     let text = tool(&orders, "verify").run().expect(0);
-    assert!(
-        text.stdout.contains("equal: the target is what the job makes of the source"),
-        "{text}"
-    );
+    assert!(text.stdout.contains("equal: the target has the rows that the job makes"), "{text}");
 }
 
 #[test]
@@ -194,9 +191,9 @@ fn the_values_that_differ_are_shown_and_long_ones_where_they_differ() {
     assert_eq!(place, [2981, 3060, 5000]);
     let text = tool(&orders, "verify").run().expect(4).stdout;
     for line in [
-        "    amount\n      target    '1.5' (3 bytes)\n      expected  '0.34' (4 bytes); they differ from byte 1 on\n",
+        "    amount\n      target    '1.5' (3 bytes)\n      expected  '0.34' (4 bytes); first difference at byte 1\n",
         &*format!(
-            "      expected  '…{before}{behind}…' (5,000 bytes, from byte 2,981 on); they differ from byte 3,001 on\n"
+            "      expected  '…{before}{behind}…' (5,000 bytes, from byte 2,981); first difference at byte 3,001\n"
         ),
     ] {
         assert!(text.contains(line), "{line}\n{text}");

@@ -25,11 +25,11 @@ fn what_was_compared_is_kept() {
     running.signal("INT");
     let output = running.wait().expect(130);
     assert!(
-        output.stderr.contains(&format!("what was compared is kept in {}", state.display())),
+        output.stderr.contains(&format!("its state is saved in {}", state.display())),
         "{output}"
     );
     assert!(
-        output.stderr.contains("hint: run the same command again to go on")
+        output.stderr.contains("hint: run the same command again to continue")
             && output.stdout.is_empty(),
         "{output}"
     );
@@ -42,7 +42,7 @@ fn what_was_compared_is_kept() {
     let asked = questions(&orders.server);
     let output = tool(orders.server.url()).arg("--json").run().expect(4);
     assert!(
-        output.stderr.contains("going on after 1 chunk of the source and 0 ranges of the target"),
+        output.stderr.contains("continuing after 1 chunk of the source and 0 ranges of the target"),
         "{output}"
     );
     assert_eq!(named(&report(&output)), [row("differing", 17, &["letter"])]);

@@ -75,7 +75,7 @@ fn every_kind_of_wrong_row_is_mended() {
     orders.assert_complete();
     let output = tool(&orders, "repair").run().expect(0);
     assert!(
-        output.stdout.contains("equal: the target is what the job makes of the source"),
+        output.stdout.contains("equal: the target has the rows that the job makes"),
         "{output}"
     );
 }

@@ -1,5 +1,4 @@
-//! The checks of `plan`: those of the preflight, and those that a run makes where it needs what
-//! they find.
+//! The checks of `plan`: those of the preflight, and those that a run makes later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
 use crate::retry::{RetryPolicy, in_crowd};
 use crate::stop::Stop;
 
-/// Makes all checks at once.
+/// Runs all checks concurrently.
 pub(crate) async fn look(
     session: &Session,
     options: &PipelineOptions,
@@ -40,7 +39,7 @@ pub(crate) async fn look(
     Findings { checks: in_order(checks), ..findings }
 }
 
-/// Sends an insert without rows.
+/// Tests the insert without rows.
 async fn insert(session: &Session, options: &PipelineOptions) -> Check {
     let retry = RetryPolicy { max_retries: 0, ..options.retry };
     let options = PipelineOptions { retry, outage_wait: Duration::ZERO, ..options.clone() };
@@ -56,18 +55,20 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
         throttle,
     );
     match in_crowd(|| pipeline.preflight()).await {
-        Ok(()) => Check::passed(INSERT, "the server takes the insert, tried without rows", false),
-        // A run would try it again.
+        Ok(()) => {
+            Check::passed(INSERT, "the server accepts the insert, tested without rows", false)
+        }
+        // A run would retry it.
         Err(error) if error.class() == ErrorClass::Retry => Check::passed(
             INSERT,
-            format!("the server does not take the insert at this moment: {error}"),
+            format!("the server does not accept the insert at the moment: {error}"),
             true,
         ),
         Err(error) => Check::refused(
             INSERT,
-            format!("the server refuses the insert, tried without rows: {error}"),
+            format!("the server refuses the insert, tested without rows: {error}"),
             vec![format!(
-                "what the server says; often GRANT INSERT ON {}",
+                "correct what the server names, often GRANT INSERT ON {}",
                 session.job.target.name.quoted()
             )],
         ),
@@ -81,17 +82,16 @@ async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates
     {
         Ok(found) => {
             let mut words = match found.repeats {
-                Repeats::Collapse => format!(
-                    "rows that are sent twice collapse in {} ({})",
-                    target.name, target.engine
-                ),
+                Repeats::Collapse => {
+                    format!("rows sent twice collapse in {} ({})", target.name, target.engine)
+                }
                 Repeats::Recognized { window } => {
                     format!(
                         "{} recognizes the last {window} blocks, so chunks are read in order",
                         target.name
                     )
                 }
-                Repeats::Stay => format!("rows that are sent twice stay twice in {}", target.name),
+                Repeats::Stay => format!("rows sent twice stay twice in {}", target.name),
             };
             for remark in &found.remarks {
                 words.push_str("; ");

@@ -1,4 +1,4 @@
-//! How long a run would take, from a short dry run of `plan`'s own.
+//! How long a run would take, estimated from a short dry run.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,18 +12,17 @@ use crate::job::BoundJob;
 use crate::progress::{count, duration};
 use crate::retry::RetryPolicy;
 
-/// A run writes, a dry run does not. In the benchmark (`benches/results`) that made it take so many
-/// times as long, from a target with few indexes to one with text indexes and a view, with a little
-/// room on both sides.
+/// How many times as long a run takes as a dry run: measured in `benches/results`, from a target with
+/// few indexes to one with text indexes and a view, with a margin on both sides.
 const WRITING: [f64; 2] = [1.2, 2.6];
 
-/// Inserts that are in flight at the end of the measurement get so long.
+/// How long inserts in flight may take at the end of the measurement.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Partitions of these sizes are what people ask about.
+/// Typical sizes of partitions.
 const SIZES: [(&str, f64); 2] = [("0.5 billion rows", 0.5e9), ("2.5 billion rows", 2.5e9)];
 
-/// A dry run as `run` would do it, that gives up at the first failure.
+/// The options of the dry run, which ends at the first failure.
 pub(crate) fn options(
     arguments: &ThroughputArguments,
     job: &BoundJob,
@@ -38,22 +37,22 @@ pub(crate) fn options(
     })
 }
 
-/// How long this partition and larger ones would take.
+/// An estimate for this partition and larger ones.
 #[derive(Debug)]
 pub(crate) enum Estimate {
-    /// It follows from this.
+    /// The measurement.
     Measured(Trial),
-    /// There is none, for this reason: a plan is of use without.
+    /// Why there is no estimate.
     None(String),
 }
 
 impl Estimate {
-    /// The times at best and at worst for so many rows.
+    /// The shortest and the longest time for a number of rows.
     pub fn range(trial: &Trial, rows: f64) -> [Duration; 2] {
         WRITING.map(|times| trial.time_of(rows * times))
     }
 
-    /// For people; `rows` are those of the partition.
+    /// The text; `rows` is the number of rows of the partition.
     pub fn text(&self, rows: u64) -> String {
         match self {
             Self::Measured(trial) => text(trial, rows),
@@ -71,16 +70,18 @@ pub(crate) async fn estimate(
     match trial(&session.servers, &session.job, options, &session.plan, limit).await {
         Ok(Some(trial)) => Estimate::Measured(trial),
         Ok(None) => Estimate::None(
-            "the attributes of a few chunks alone take too long to load for a short measurement; --measure gives it more time".to_owned(),
+            "loading attributes takes longer than the measurement; raise --measure".to_owned(),
         ),
-        Err(error) => Estimate::None(format!("the dry run that it follows from failed: {}", Failure::from(error).one_line())),
+        Err(error) => {
+            Estimate::None(format!("the dry run failed: {}", Failure::from(&error).one_line()))
+        }
     }
 }
 
 fn text(trial: &Trial, rows: u64) -> String {
     let [fast, slow] = WRITING;
     let mut text = format!(
-        "\nestimate, from a dry run of {} rows in {}: {} rows a second\n  writing makes a run take {fast} to {slow} times as long\n",
+        "\nestimate, from a dry run of {} rows in {}: {} rows/s\n  a run takes {fast} to {slow} times as long, since it writes\n",
         count(trial.rows),
         duration(trial.elapsed),
         rounded(trial.rate())
@@ -94,11 +95,11 @@ fn text(trial: &Trial, rows: u64) -> String {
     for (name, rows) in SIZES {
         line(name, rows);
     }
-    text.push_str("  on this server with the load it has now; merges of the parts that are written come on top\n");
+    text.push_str("  at the server's present load, without merges of the new parts\n");
     text
 }
 
-/// More than three digits of a rate would be a pretence.
+/// Three digits of a rate are meaningful.
 fn rounded(rate: f64) -> String {
     let unit = if rate >= 100_000.0 { 1_000.0 } else { 100.0 };
     #[expect(
@@ -118,8 +119,8 @@ mod tests {
     fn hours_follow_from_the_rate() {
         let text = text(&Trial { rows: 500_000, elapsed: Duration::from_secs(5) }, 3_000_000);
         let expected = [
-            "estimate, from a dry run of 500,000 rows in 5.0 s: 100,000 rows a second",
-            "  writing makes a run take 1.2 to 2.6 times as long",
+            "estimate, from a dry run of 500,000 rows in 5.0 s: 100,000 rows/s",
+            "  a run takes 1.2 to 2.6 times as long, since it writes",
             "  this partition    36.0 s to 1 min 18 s",
             "  0.5 billion rows  1 h 40 min to 3 h 36 min",
             "  2.5 billion rows  8 h 20 min to 18 h 03 min",

@@ -1,5 +1,4 @@
-//! The file of `plan --out`, and holding a run against it: a plan that was looked at is done as it
-//! was, or not at all.
+//! The file of `plan --out`, and comparing a run with it: a reviewed plan runs unchanged or not at all.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,9 +15,9 @@ use crate::ledger::Fingerprint;
 use crate::load::definition;
 use crate::plan::{ChunkBounds, Partition};
 
-/// What the file calls itself. Another number is another form, which this version does not read.
+/// The format of the file, with its version.
 const FORMAT: &str = "clickhouse-backfill plan 1";
-/// So many differences are shown.
+/// How many differences are shown.
 const SHOWN: usize = 8;
 
 #[derive(Debug, Serialize)]
@@ -29,17 +28,17 @@ struct Written<'a> {
     plan: &'a Document,
 }
 
-/// What a run needs of a file.
+/// What a run reads of the file.
 #[derive(Debug, Deserialize)]
 struct PlanFile {
     format: String,
     definition: Fingerprint,
-    /// Where the chunks meet.
+    /// The bounds of the chunks.
     bounds: ChunkBounds,
 }
 
-/// All that decides what a run does, each part under a name that people understand. Rows are not in
-/// it: they may have changed.
+/// Everything that decides what a run does, each under a readable name. Rows are not part of it: they
+/// may change.
 pub(crate) async fn plan_fingerprint(
     opened: &BoundSession,
     partition: &Partition,
@@ -76,7 +75,7 @@ pub(crate) async fn plan_fingerprint(
     settings(throughput).into_iter().fold(all, |all, (name, value)| all.with(name, value))
 }
 
-/// The table itself, and the columns that the load's definition does not have.
+/// The table, and its columns that are not in the load's definition.
 fn table(
     all: Fingerprint,
     role: &str,
@@ -90,7 +89,7 @@ fn table(
     })
 }
 
-/// `None` where the user may not know.
+/// `None` if the user lacks the right.
 async fn views(connection: &Connection, target: &TableSchema) -> Option<String> {
     let tables = deduplication(connection, &target.name).await.ok()?;
     let mut fed: Vec<_> = tables
@@ -101,7 +100,7 @@ async fn views(connection: &Connection, target: &TableSchema) -> Option<String> 
     Some(fed.join(", "))
 }
 
-/// The flags that decide how it is done, as they were given.
+/// The flags that decide how a run works, as given.
 fn settings(throughput: &ThroughputArguments) -> Vec<(&'static str, String)> {
     let ThroughputArguments {
         memory,
@@ -127,7 +126,7 @@ fn settings(throughput: &ThroughputArguments) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Writes the file, whole or not at all.
+/// Writes the file atomically.
 pub(crate) fn write(
     path: &Path,
     definition: &Fingerprint,
@@ -135,7 +134,7 @@ pub(crate) fn write(
     plan: &Document,
 ) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
-        Failure::usage(format!("the plan cannot be written to {}: {error}", path.display()))
+        Failure::usage(format!("cannot write the plan to {}: {error}", path.display()))
     };
     let text = serde_json::to_string_pretty(&Written { format: FORMAT, definition, bounds, plan })
         .map_err(|error| failed(&error))?;
@@ -144,13 +143,13 @@ pub(crate) fn write(
     let beside: PathBuf = path.with_file_name(name);
     let written = fs::write(&beside, text + "\n").and_then(|()| fs::rename(&beside, path));
     written.map_err(|error| {
-        // What could not take its place is of no use.
+        // The temporary file is of no use.
         let _ = fs::remove_file(&beside);
         failed(&error)
     })
 }
 
-/// Where the chunks of a plan meet, if the run is as the plan says; `None` where no plan is given.
+/// The chunk bounds of a plan file, if the run matches the plan; `None` without a file.
 pub(crate) async fn planned_bounds(
     path: Option<&Path>,
     opened: &BoundSession,
@@ -158,31 +157,31 @@ pub(crate) async fn planned_bounds(
     throughput: &ThroughputArguments,
     options: &PipelineOptions,
 ) -> Result<Option<ChunkBounds>, Failure> {
-    // As with other files, an empty name counts as not given.
+    // As with other files, an empty name counts as absent.
     let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
     let file = PlanFile::read(path)?;
     file.hold(path, &plan_fingerprint(opened, partition, throughput, options).await).map(Some)
 }
 
 impl PlanFile {
-    /// Reads a file that `plan --out` has written.
+    /// Reads a file of `plan --out`.
     fn read(path: &Path) -> Result<Self, Failure> {
         let new = "`clickhouse-backfill plan --out FILE` writes one";
         let failed = |words: String| {
-            Failure::usage(format!("the plan {} cannot be used: {words}", path.display())).hint(new)
+            Failure::usage(format!("cannot use the plan {}: {words}", path.display())).hint(new)
         };
         let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         let file: Self = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
         if file.format != FORMAT {
             return Err(failed(format!(
-                "its form is {:?}, and this version reads {FORMAT:?}",
+                "its format is {:?}, this version reads {FORMAT:?}",
                 file.format
             )));
         }
         Ok(file)
     }
 
-    /// The chunks of the plan, if all is as it was.
+    /// The chunk bounds, if nothing has changed.
     ///
     /// # Errors
     /// A refusal that names what has changed.
@@ -192,8 +191,7 @@ impl PlanFile {
             return Ok(self.bounds);
         }
         let path = path.display();
-        let failure =
-            Failure::refused(format!("what would be done now is not what the plan {path} says"));
+        let failure = Failure::refused(format!("the run differs from the plan {path}"));
         let failure = differences
             .iter()
             .take(SHOWN)
@@ -201,7 +199,7 @@ impl PlanFile {
         let more = differences.len().saturating_sub(SHOWN);
         let failure = if more > 0 { failure.because(format!("and {more} more")) } else { failure };
         Err(failure
-            .hint(format!("`clickhouse-backfill plan --out {path}` makes a plan of how it is now"))
-            .hint("or put back what has changed"))
+            .hint(format!("`clickhouse-backfill plan --out {path}` makes a new plan"))
+            .hint("undo the changes to run this plan"))
     }
 }

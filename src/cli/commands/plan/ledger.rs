@@ -1,5 +1,4 @@
-//! What the ledger knows of the load that is planned, and what a run would make of that. It is only
-//! read: no table is made, and nothing is claimed.
+//! The state of the planned load in the ledger, and what a run would do. The ledger is only read.
 
 use std::time::Duration;
 
@@ -17,19 +16,19 @@ use crate::load::{changed, definition, load_key};
 use crate::plan::Partition;
 use crate::units::{count, counted};
 
-/// A ledger that says nothing for so long says nothing to a plan.
+/// How long the ledger is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is known of the load.
+/// The state of the load.
 #[derive(Debug, Serialize)]
 pub(crate) struct LedgerShown {
-    /// Where it is recorded.
+    /// The ledger.
     pub place: String,
-    /// What `run` would do; `null` where the ledger cannot be read.
+    /// What `run` would do; `null` if the ledger cannot be read.
     pub run: Option<Would>,
-    /// As `status --json` has it.
+    /// The status, as in `status --json`.
     pub standing: Option<Standing>,
-    /// What is not as it was when the load was begun, so that it is not gone on with.
+    /// What has changed since the load started, so that it cannot be continued.
     pub changed: Vec<String>,
     /// Why the ledger cannot be read.
     pub unknown: Option<String>,
@@ -39,17 +38,17 @@ pub(crate) struct LedgerShown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Would {
-    /// Begin the load.
+    /// Start the load.
     Begin,
-    /// Go on with the chunks that are missing.
+    /// Continue with the missing chunks.
     Resume,
-    /// Say that it is completed.
+    /// Report that it is complete.
     Nothing,
-    /// Refuse: another process is at it, or something has changed since it was begun.
+    /// Refuse: another process works on it, or something has changed since it started.
     Refuse,
 }
 
-/// Reads it.
+/// Reads the ledger.
 pub(crate) async fn known(
     arguments: &LedgerPlaceArguments,
     opened: &BoundSession,
@@ -90,11 +89,11 @@ pub(crate) async fn known(
 }
 
 impl LedgerShown {
-    /// For people, in one sentence.
+    /// The state in one sentence.
     pub fn words(&self) -> String {
         let Some(standing) = &self.standing else {
             return format!(
-                "unknown, {} cannot be read: {}",
+                "unknown, cannot read {}: {}",
                 self.place,
                 self.unknown.as_deref().unwrap_or_default()
             );
@@ -106,25 +105,28 @@ impl LedgerShown {
         let would = match self.run {
             Some(Would::Resume) => {
                 format!(
-                    "`run` goes on with the {} left",
-                    counted(standing.chunks.saturating_sub(standing.chunks_completed), "chunk")
+                    "`run` continues with {}",
+                    counted(
+                        standing.chunks.saturating_sub(standing.chunks_completed),
+                        "missing chunk"
+                    )
                 )
             }
             Some(Would::Nothing) => "`run` has nothing to do".to_owned(),
             Some(Would::Refuse) if self.changed.is_empty() => {
-                "`run` is refused as long as that is so".to_owned()
+                "`run` is refused until it ends".to_owned()
             }
             Some(Would::Refuse) => {
                 format!("`run` is refused without --restart: {}", self.changed.join("; "))
             }
-            Some(Would::Begin) | None => "`run` begins the load".to_owned(),
+            Some(Would::Begin) | None => "`run` starts the load".to_owned(),
         };
         format!("{}; {would}", words.join(", "))
     }
 
     fn of_load(&self, standing: &Standing) -> String {
         let Some(run_id) = &standing.run_id else {
-            return format!("nothing in {} yet", self.place);
+            return format!("no load in {}", self.place);
         };
         let state = state_words(standing.state);
         if let (State::Completed, Some(at)) = (standing.state, standing.completed_at) {

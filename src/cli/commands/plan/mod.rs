@@ -1,4 +1,4 @@
-//! `clickhouse-backfill plan`: what a run would do, and whether it would begin; no row moves.
+//! `clickhouse-backfill plan`: what a run would do, and whether it would start. No row moves.
 
 mod checks;
 mod document;
@@ -29,7 +29,7 @@ use crate::engine::stream::RowFormat;
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict};
 
-/// Prints the plan, or the statements; a plan that a check forbids is printed as well.
+/// Prints the plan, or the statements; also a plan that a check blocks.
 pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
     runtime.block_on(prepare(arguments))?;
@@ -65,10 +65,10 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
         Some(estimate::estimate(session, trial, arguments.measure).await)
     };
     let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
-    let forbidding: Vec<_> =
+    let blocking: Vec<_> =
         findings.checks.iter().filter(|check| check.verdict == Verdict::Forbids).collect();
-    if !forbidding.is_empty() {
-        return Err(blocked("run", &forbidding));
+    if !blocking.is_empty() {
+        return Err(blocked("run", &blocking));
     }
     match (&arguments.out, &definition) {
         (Some(path), Some(definition)) => {
@@ -92,14 +92,9 @@ fn show(
         print(&format!("{json}\n"))?;
         return Ok(document);
     }
-    let (mut text, checks) = text::text(&document, &describe::tables(session));
-    if let Some(estimate) = estimate {
-        text.push_str(&estimate.text(session.plan.stored_rows));
-    }
-    if findings.is_none() {
-        text.push_str("\nthe partition has no rows: there is nothing to do\n");
-    }
-    text.push_str(&checks);
+    let estimate = estimate.map(|estimate| estimate.text(session.plan.stored_rows));
+    let head = describe::servers_and_tables(session);
+    let text = text::text(&document, &head, &estimate.unwrap_or_default());
     print(&text)?;
     Ok(document)
 }

@@ -1,66 +1,85 @@
-//! A plan for people, in at most [`WIDTH`] columns.
+//! The plan as text, in at most [`WIDTH`] columns.
 
 use std::fmt::Write;
 
 use super::document::{ColumnShown, Document, MemoryShown, WaveShown};
+use crate::cli::output::layout::{WIDTH, cut, wrap_block, wrapped};
 use crate::preflight::{Check, Cluster, Topology, Verdict};
-use crate::progress::{bytes, count};
+use crate::units::{bytes, count, counted};
 
-/// Lines of `plan` are at most so long, where their words allow it.
-const WIDTH: usize = 100;
-
-/// A longer name pushes its line to the right.
+/// Longer names push their line to the right.
 const LONGEST_NAME: usize = 28;
-/// A longer type is cut; `--json` has it whole.
+/// Longer types are cut; `--json` has them in full.
 const LONGEST_TYPE: usize = 23;
-/// So many chunks are shown at the beginning and at the end of a list; `--json` has all.
+/// How many chunks are shown at each end of a list; `--json` has all.
 const CHUNKS: usize = 12;
-/// Where the values of the first block begin.
+/// The indentation of values in blocks.
 const VALUES: usize = 14;
 
-/// The whole text but for the estimate, which stands between the two: what would be done, and the
-/// checks. `head` is what a run says of its tables.
-pub(crate) fn text(document: &Document, head: &str) -> (String, String) {
-    let mut text = wrap_block(head, VALUES);
+/// The text. `head` describes the servers and tables, `estimate` the duration.
+pub(crate) fn text(document: &Document, head: &str, estimate: &str) -> String {
+    let mut text = wrap_block(head, VALUES, WIDTH);
     if let Some(topology) = &document.topology {
         text.push_str(&wrapped("  topology    ", &around(topology, document.servers.one)));
     }
     text.push_str(&wrapped("  ledger      ", &document.ledger.words()));
     text.push_str(&mapping(document));
     text.push_str(&memory(&document.memory));
-    if let Some(made) = document.new_parts {
-        let disk = document.disk;
-        let size =
-            |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), crate::progress::bytes);
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "\ndisk of the target\n  {:<12}needed, about\n  {:<12}free\n  {:<12}new parts, about; merges make fewer of them",
-            size(disk.needed_bytes),
-            size(disk.free_bytes),
-            count(made)
-        );
+    if let Some(parts) = document.new_parts {
+        let size = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), self::bytes);
+        text.push_str("\ndisk of the target\n");
+        line(&mut text, "needed", &format!("about {}", size(document.disk.needed_bytes)));
+        line(&mut text, "free", &size(document.disk.free_bytes));
+        line(&mut text, "new parts", &format!("about {}, before merges", count(parts)));
     }
     for wave in &document.waves {
         text.push_str(&self::wave(document, wave));
     }
-    let mut checks = String::new();
+    text.push_str(estimate);
     if !document.checks.is_empty() {
-        checks.push_str("\nchecks\n");
-        document.checks.iter().for_each(|check| checks.push_str(&self::check(check)));
+        text.push_str("\nchecks\n");
+        document.checks.iter().for_each(|check| text.push_str(&self::check(check)));
     }
-    (text, checks)
+    text.push_str(&verdict(document));
+    text
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    text.push_str(&wrapped(&format!("  {name:<12}"), value));
+}
+
+/// The last line: whether a run would start.
+fn verdict(document: &Document) -> String {
+    if document.waves.is_empty() {
+        return format!("\npartition {} has no rows: there is nothing to do\n", document.partition);
+    }
+    let of = |verdict| document.checks.iter().filter(|check| check.verdict == verdict).count();
+    let blocking = of(Verdict::Forbids) as u64;
+    if blocking > 0 {
+        return format!(
+            "\nblocked: {} must be corrected before a run\n",
+            counted(blocking, "check")
+        );
+    }
+    match of(Verdict::Warning) as u64 {
+        0 => "\nready: a run would start\n".to_owned(),
+        warnings => format!("\nready: a run would start, with {}\n", counted(warnings, "warning")),
+    }
 }
 
 fn around(topology: &Topology, one: bool) -> String {
     let mut parts = vec![
-        if one { "one server for source and target" } else { "two servers, or one as two users" }
-            .to_owned(),
+        if one {
+            "one server for source and target"
+        } else {
+            "two servers, or one server with two users"
+        }
+        .to_owned(),
     ];
     parts.extend(topology.host.as_ref().map(|host| format!("host {host}")));
     match topology.clusters.as_deref() {
-        None => parts.push("whether it is in a cluster is unknown".to_owned()),
-        Some([]) => parts.push("in no cluster of several servers".to_owned()),
+        None => parts.push("cluster unknown".to_owned()),
+        Some([]) => parts.push("in no cluster".to_owned()),
         Some(clusters) => parts.extend(clusters.iter().map(Cluster::words)),
     }
     parts.extend(topology.target_replicas.map(|replicas| {
@@ -83,49 +102,40 @@ fn mapping(document: &Document) -> String {
     };
     let mut text = format!(
         "\nmapping of {}\n{}expression\n",
-        crate::progress::counted(columns.len() as u64, "column"),
+        counted(columns.len() as u64, "column"),
         head("column", "type", "from")
     );
     for ColumnShown { column, type_name, from, expression, .. } in columns {
         text.push_str(&wrapped(&head(column, &cut(type_name, types), from), expression));
     }
     if !document.defaults.is_empty() {
-        text.push_str(&wrapped("  left at their defaults: ", &document.defaults.join(", ")));
+        text.push_str(&wrapped("  defaults: ", &document.defaults.join(", ")));
     }
     for left in &document.left_out {
-        text.push_str(&wrapped(
-            "  not written: ",
-            &format!("{}, since {}", left.column, left.reason),
-        ));
+        text.push_str(&wrapped("  not written: ", &format!("{}: {}", left.column, left.reason)));
     }
     text
 }
 
-/// How the memory is divided.
+/// How memory is divided.
 fn memory(memory: &MemoryShown) -> String {
-    let MemoryShown {
-        total_bytes,
-        attributes_bytes,
-        filling_bytes,
-        queue_bytes,
-        late_bytes,
-        program_bytes,
-        batch_bytes,
-    } = *memory;
-    let late = if late_bytes == 0 {
-        String::new()
-    } else {
-        format!("  {:<12}rows that are looked up outside of the window\n", bytes(late_bytes))
-    };
-    format!(
-        "\nmemory\n  {:<12}at most\n  {:<12}attributes, of one wave or of two at once\n  {:<12}batches being filled, of {} each\n  {:<12}batches waiting and in flight\n{late}  {:<12}the program\n",
-        bytes(total_bytes),
-        bytes(attributes_bytes),
-        bytes(filling_bytes),
-        bytes(batch_bytes),
-        bytes(queue_bytes),
-        bytes(program_bytes)
-    )
+    let mut text = "\nmemory\n".to_owned();
+    let batches = format!(
+        "{} for batches being filled, {} each",
+        bytes(memory.filling_bytes),
+        bytes(memory.batch_bytes)
+    );
+    line(&mut text, "limit", &bytes(memory.total_bytes));
+    let attributes = format!("{}, for one wave or two at once", bytes(memory.attributes_bytes));
+    line(&mut text, "attributes", &attributes);
+    line(&mut text, "batches", &batches);
+    line(&mut text, "queue", &format!("{}, waiting and in flight", bytes(memory.queue_bytes)));
+    if memory.late_bytes > 0 {
+        let late = format!("{}, for rows without a match in the window", bytes(memory.late_bytes));
+        line(&mut text, "deferred", &late);
+    }
+    line(&mut text, "program", &bytes(memory.program_bytes));
+    text
 }
 
 fn wave(document: &Document, wave: &WaveShown) -> String {
@@ -160,97 +170,8 @@ fn check(check: &Check) -> String {
     let mut text = wrapped(&head, &check.detail);
     if check.verdict != Verdict::Ok {
         for means in &check.lifted_by {
-            text.push_str(&wrapped(&format!("{}lifted by: ", " ".repeat(head.len())), means));
+            text.push_str(&wrapped(&format!("{}hint: ", " ".repeat(head.len())), means));
         }
     }
     text
-}
-
-/// The text over several lines: the first behind `head`, the others indented as far as `head` is
-/// long.
-fn wrapped(head: &str, text: &str) -> String {
-    let indentation = head.chars().count();
-    let room = WIDTH.saturating_sub(indentation).max(20);
-    let mut lines: Vec<String> = Vec::new();
-    let mut length = 0;
-    for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
-        let (word, joined) = (word.text, word.joined);
-        let letters = word.chars().count();
-        match lines.last_mut() {
-            Some(line) if length + usize::from(!joined) + letters <= room => {
-                if !joined {
-                    line.push(' ');
-                    length += 1;
-                }
-                line.push_str(word);
-                length += letters;
-            }
-            _ => {
-                lines.push(word.to_owned());
-                length = letters;
-            }
-        }
-    }
-    format!("{head}{}\n", lines.join(&format!("\n{}", " ".repeat(indentation))))
-}
-
-/// A word, or a piece of one.
-struct Piece<'a> {
-    text: &'a str,
-    /// Whether it follows the piece before it without a blank.
-    joined: bool,
-}
-
-/// A word that is longer than the room, divided behind its opening brackets and commas.
-fn pieces(word: &str, room: usize) -> Vec<Piece<'_>> {
-    if word.chars().count() <= room {
-        return vec![Piece { text: word, joined: false }];
-    }
-    let parts = word.split_inclusive(['(', ',']);
-    parts.enumerate().map(|(position, text)| Piece { text, joined: position > 0 }).collect()
-}
-
-/// The text up to so many letters.
-fn cut(text: &str, letters: usize) -> String {
-    if text.chars().count() <= letters {
-        text.to_owned()
-    } else {
-        text.chars().take(letters.saturating_sub(1)).chain(['…']).collect()
-    }
-}
-
-/// Each line that is too long continues below its value: `  name        value`.
-fn wrap_block(text: &str, indentation: usize) -> String {
-    let wrap = |line: &str| match line.char_indices().nth(indentation) {
-        Some((at, _)) if line.chars().count() > WIDTH => {
-            let (head, value) = line.split_at(at);
-            wrapped(head, value)
-        }
-        _ => format!("{line}\n"),
-    };
-    text.lines().map(wrap).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_end_before_the_width() {
-        let text = wrapped("  name  ", &"word ".repeat(40));
-        assert!(
-            text.lines().count() == 3 && text.lines().all(|line| line.len() <= WIDTH),
-            "{text}"
-        );
-        assert!(text.lines().skip(1).all(|line| line.starts_with("        word")), "{text}");
-        assert_eq!(wrapped("  a ", &"x".repeat(200)).lines().count(), 1, "a name is never cut");
-        let call = wrapped("  a ", &format!("{}(f(x),{})", "b".repeat(60), "c".repeat(60)));
-        assert_eq!(call, format!("  a {}(f(x),\n    {})\n", "b".repeat(60), "c".repeat(60)));
-        assert_eq!([cut("äbc", 3), cut("äbcd", 3)], ["äbc", "äb…"]);
-        assert_eq!(wrap_block("  a   b c\n", 6), "  a   b c\n");
-        assert_eq!(
-            wrap_block(&format!("  a   {0} {0}\n", "b".repeat(60)), 6),
-            format!("  a   {0}\n      {0}\n", "b".repeat(60))
-        );
-    }
 }
