@@ -7,7 +7,6 @@
 mod connection;
 mod environment;
 mod job;
-mod secrets;
 mod tables;
 
 use crate::orders::{JOB, Orders};
@@ -15,12 +14,12 @@ use crate::support::{Binary, Output, Server};
 
 /// A few orders; no run of these tests may move one.
 fn few_orders() -> Orders {
-    Orders::on(Server::start(), 100)
+    Orders::on(Server::shared(), 100)
 }
 
 /// Runs, expects the exit code and these parts of the message, and nothing else on stdout.
 #[track_caller]
-fn fails(tool: Binary, code: i32, parts: &[&str]) -> Output {
+pub fn fails(tool: Binary, code: i32, parts: &[&str]) -> Output {
     let output = tool.run().expect(code);
     assert_eq!(output.stdout, "", "stdout is for data\n{output}");
     assert!(output.stderr.contains("error: "), "{output}");
@@ -33,7 +32,7 @@ fn fails(tool: Binary, code: i32, parts: &[&str]) -> Output {
 
 /// The same against a server; the target must be empty then.
 #[track_caller]
-fn refuses(orders: &Orders, tool: Binary, code: i32, parts: &[&str]) -> Output {
+pub fn refuses(orders: &Orders, tool: Binary, code: i32, parts: &[&str]) -> Output {
     let output = fails(tool, code, parts);
     assert_eq!(orders.target_rows(), 0, "rows have moved\n{output}");
     output

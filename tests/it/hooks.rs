@@ -2,7 +2,7 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod events;
+pub mod events;
 mod last_line;
 mod sequence;
 mod trouble;

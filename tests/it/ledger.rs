@@ -6,7 +6,7 @@
 mod changes;
 mod claims;
 mod documents;
-mod files;
+pub mod files;
 pub mod fixture;
 mod records;
 mod resume;

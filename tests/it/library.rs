@@ -12,7 +12,7 @@ mod run_job;
 
 #[test]
 fn the_example_of_the_documentation_fills_a_table_once() {
-    let orders = Orders::on(Server::start(), 500);
+    let orders = Orders::on(Server::shared(), 500);
     let folder = tempfile::tempdir().unwrap();
     let job = folder.path().join("job.toml");
     std::fs::write(&job, JOB).unwrap();

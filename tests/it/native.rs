@@ -179,7 +179,7 @@ fn endpoint(server: &Server) -> Endpoint {
 #[test]
 fn blocks_of_random_columns_say_what_their_rows_say() {
     const CASES: u32 = 150;
-    let server = Server::start();
+    let server = Server::shared();
     let endpoint = endpoint(&server);
     let refused = Cell::new(0);
     let (sent, unsupported) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
@@ -243,7 +243,7 @@ fn blocks_of_random_columns_say_what_their_rows_say() {
 
 #[test]
 fn blocks_of_observations_and_traces_say_what_their_rows_say() {
-    let server = Server::start();
+    let server = Server::shared();
     let endpoint = endpoint(&server);
     for file in
         ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"]
@@ -263,7 +263,7 @@ fn blocks_of_observations_and_traces_say_what_their_rows_say() {
 
 #[test]
 fn nulls_of_types_with_parts_are_sent() {
-    let server = Server::start();
+    let server = Server::shared();
     let endpoint = endpoint(&server);
     let types = [
         "Nullable(JSON)",
@@ -296,7 +296,7 @@ fn nulls_of_types_with_parts_are_sent() {
 
 #[test]
 fn a_low_cardinality_may_have_more_values_than_numbers_of_one_or_two_bytes() {
-    let server = Server::start();
+    let server = Server::shared();
     let endpoint = endpoint(&server);
     ask(
         &endpoint,
@@ -314,7 +314,7 @@ fn a_low_cardinality_may_have_more_values_than_numbers_of_one_or_two_bytes() {
 
 #[test]
 fn columns_other_than_those_of_the_structure_are_errors() {
-    let server = Server::start();
+    let server = Server::shared();
     let insert = |columns: &[(&str, &str)], row: &[u8], settings: &[(&str, &str)]| {
         let columns: Vec<_> = columns
             .iter()

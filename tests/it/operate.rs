@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod ctl;
-mod fixture;
+pub mod fixture;
 mod limits;
 mod pace;
 mod sockets;

@@ -4,13 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod derived_join;
-mod dry_run;
 mod exclusion;
 pub mod fixture;
 mod generations;
 mod live_writes;
 mod mistakes;
-mod profile;
 mod properties;
 mod sample;
 mod trace_roots;

@@ -80,7 +80,7 @@ pub struct Orders {
 impl Orders {
     /// So many orders of 600 bytes, in a database of the test's own.
     pub fn start(rows: u64) -> Self {
-        Self::on(Server::start(), rows)
+        Self::on(Server::shared(), rows)
     }
 
     /// The same on this server.

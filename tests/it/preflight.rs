@@ -3,12 +3,10 @@
 mod disk;
 mod ends;
 mod file;
-mod fixture;
+pub mod fixture;
 mod ledger;
-mod limits;
 mod mapping;
 mod merges;
 mod parts;
 mod replicas;
-mod rights;
 mod target;

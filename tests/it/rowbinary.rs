@@ -159,7 +159,7 @@ fn check<'a>(
 #[test]
 fn rows_of_random_structures_are_as_long_as_the_server_says() {
     const CASES: u32 = 150;
-    let server = Server::start();
+    let server = Server::shared();
     let refused = Cell::new(0);
     let types = RefCell::new(BTreeSet::new());
     let mut runner =
@@ -208,7 +208,7 @@ fn every_type_of_the_server_is_known() {
     // Names that may be written in a statement, but that the server replaces.
     const NEVER_PRINTED: [&str; 2] = ["Enum", "DateTime32"];
     const NOT_FRAMED: [&str; 3] = ["AggregateFunction", "Dynamic", "Object"];
-    let server = Server::start();
+    let server = Server::shared();
     let families = server.text("SELECT arrayStringConcat(groupArray(name), ',') FROM system.data_type_families WHERE alias_to = ''");
     assert!(families.split(',').count() > 50, "{families}");
     for family in families.split(',').filter(|family| !NEVER_PRINTED.contains(family)) {
@@ -229,7 +229,7 @@ fn every_type_of_the_server_is_known() {
 
 #[test]
 fn names_that_the_server_breaks_into_lines_are_read() {
-    let server = Server::start();
+    let server = Server::shared();
     let structure = "c Tuple(a UInt8, `b c` Array(Tuple(d Nested(e String, f JSON(x UInt8, SKIP y)), g Enum8(\\'x(\\' = 1))))";
     let describe = |pretty: u8| {
         let answer = server

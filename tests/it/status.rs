@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod files;
-mod fixture;
-mod reader;
+pub mod fixture;
 mod states;
 mod watch;

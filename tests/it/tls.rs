@@ -10,7 +10,7 @@ use crate::support::{Binary, Output, Server};
 const HOST: &[&str] = &["127.0.0.1"];
 
 fn orders(rows: u64) -> Orders {
-    Orders::on(Server::start(), rows)
+    Orders::on(Server::shared(), rows)
 }
 
 /// Runs, expects that nothing was written and that the configuration is blamed, in these words.

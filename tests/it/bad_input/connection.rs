@@ -3,30 +3,6 @@
 use std::net::TcpListener;
 
 use super::{fails, few_orders, refuses};
-use crate::orders::Orders;
-use crate::support::{Server, ServerOptions};
-
-fn users() -> String {
-    let user = |name: &str, grants: &str| {
-        format!(
-            "<{name}><password><![CDATA[pa$$ #1]]></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
-            <grants>{grants}</grants></{name}>"
-        )
-    };
-    let read =
-        "<query>GRANT SELECT ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query>";
-    let write = format!(
-        "{read}<query>GRANT INSERT ON default.shipments</query><query>GRANT CREATE TABLE, INSERT ON default.load_state</query><query>GRANT TABLE ENGINE ON ReplacingMergeTree</query>
-        <query>GRANT CREATE TABLE, INSERT ON default.load_state_chunks</query><query>GRANT CREATE TABLE, INSERT ON default.load_claims</query>"
-    );
-    let blind = "<query>GRANT SELECT ON default.customers, SELECT ON system.*</query><query>GRANT INSERT ON default.shipments</query>";
-    format!(
-        "<clickhouse><users>{}{}{}</users></clickhouse>",
-        user("reader", read),
-        user("writer", &write),
-        user("blind", blind)
-    )
-}
 
 #[test]
 fn a_server_that_is_not_there() {
@@ -65,87 +41,4 @@ fn a_database_that_is_not_there() {
         2,
         &["--clickhouse-db or CLICKHOUSE_DB"],
     );
-}
-
-#[test]
-fn passwords_and_rights() {
-    let orders = Orders::on(
-        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
-        100,
-    );
-    let tool = |user: &str, password: &str| {
-        orders.tool().env("CLICKHOUSE_USER", user).env("CLICKHOUSE_PASSWORD", password)
-    };
-    let right = "pa$$ #1";
-    refuses(
-        &orders,
-        tool("reader", "wrong"),
-        2,
-        &["AUTHENTICATION_FAILED", "CLICKHOUSE_PASSWORD or --clickhouse-password-file"],
-    );
-    refuses(&orders, tool("nobody", right), 2, &["AUTHENTICATION_FAILED"]);
-    refuses(
-        &orders,
-        tool("reader", right),
-        3,
-        &["the server refuses the insert", "ACCESS_DENIED", "INSERT"],
-    );
-    refuses(
-        &orders,
-        tool("blind", right),
-        3,
-        &["the source table default.orders does not exist, or the user has no right to see it"],
-    );
-    // A dry run writes nothing, so it needs no right to.
-    tool("reader", right).arg("--dry-run").run().expect(0);
-    assert_eq!(orders.target_rows(), 0);
-    tool("writer", right).run().expect(0);
-    orders.assert_complete();
-}
-
-/// All the ways to say a password; `$` and `#` need single quotes in `.env`.
-#[test]
-fn the_password_arrives_whichever_way_it_is_given() {
-    let orders = Orders::on(
-        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
-        100,
-    );
-    let plain = || {
-        let url = orders.server.url();
-        crate::support::binary()
-            .file("job.toml", crate::orders::JOB)
-            .args(&["run", "--dry-run", "--job", "job.toml", "--partition", "202506"])
-            .env("CLICKHOUSE_URL", url)
-    };
-    plain().file(".env", "CLICKHOUSE_USER=reader\nCLICKHOUSE_PASSWORD='pa$$ #1'\n").run().expect(0);
-    plain()
-        .args(&["--clickhouse-user", "reader", "--clickhouse-password", "pa$$ #1"])
-        .run()
-        .expect(0);
-    fails(
-        plain().args(&[
-            "--clickhouse-user",
-            "reader",
-            "--clickhouse-password-file",
-            "no-such-file",
-        ]),
-        2,
-        &["no-such-file"],
-    );
-    plain()
-        .file("secret", "pa$$ #1\n")
-        .args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "secret"])
-        .run()
-        .expect(0);
-    let url = orders.server.url().replace("http://", "http://reader:pa$$%20%231@");
-    plain().env("CLICKHOUSE_URL", url).run().expect(0);
-    // A flag wins over the environment, also where it is the other way to say the same.
-    let tool = plain()
-        .file("secret", "pa$$ #1\n")
-        .env("CLICKHOUSE_USER", "reader")
-        .env("CLICKHOUSE_PASSWORD", "wrong");
-    tool.args(&["--clickhouse-password-file", "secret"]).run().expect(0);
-    let tool =
-        plain().env("CLICKHOUSE_USER", "reader").env("CLICKHOUSE_PASSWORD_FILE", "no-such-file");
-    tool.args(&["--clickhouse-password", "pa$$ #1"]).run().expect(0);
 }

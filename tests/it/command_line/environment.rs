@@ -144,7 +144,7 @@ fn help_names_every_variable_with_its_flag() {
 
 #[test]
 fn the_example_works_unchanged_and_with_every_line_taken() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     let run = orders.tool().file(".env", &example()).run().expect(0);
     assert!(
         run.stderr.contains("batches     100,000 rows or 128.0 MiB as native blocks; up to "),
@@ -190,7 +190,7 @@ fn bare(server: &Server) -> Binary {
 
 #[test]
 fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     let file = "PARTITION=202501\nBATCH_SIZE=1111\n";
     let variables = [("PARTITION", "202502"), ("BATCH_SIZE", "2222")];
     let flags = ["--partition", "202503", "--batch-size", "3333"];
@@ -224,7 +224,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
 
 #[test]
 fn switches_can_be_taken_back() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     for (file, variable, flag, dry) in [
         ("DRY_RUN=true\n", None, None, true),
         ("DRY_RUN=true\n", Some("false"), None, false),

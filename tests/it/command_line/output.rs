@@ -8,7 +8,7 @@ use crate::orders::{Orders, PARTITION};
 use crate::support::{Direction, Proxy, Server, process};
 
 fn orders() -> Orders {
-    Orders::on(Server::start(), 2_000)
+    Orders::on(Server::shared(), 2_000)
 }
 
 /// Names and kinds of an object's fields: `number` is a whole one, `fraction` one with a point.

@@ -48,7 +48,7 @@ fn silent(output: Output) -> String {
 
 #[test]
 fn the_printed_statements_are_accepted_and_the_join_is_the_join() {
-    let orders = Orders::on(Server::start(), 1_000);
+    let orders = Orders::on(Server::shared(), 1_000);
     let server = &orders.server;
     let text = silent(plan(&orders).arg("--sql").run().expect(0));
     let titles = accepted(server, &text);
@@ -71,7 +71,7 @@ fn the_printed_statements_are_accepted_and_the_join_is_the_join() {
 
 #[test]
 fn the_plan_shows_tables_columns_and_chunks_and_moves_nothing() {
-    let orders = Orders::on(Server::start(), 1_000);
+    let orders = Orders::on(Server::shared(), 1_000);
     let text = silent(plan(&orders).run().expect(0));
     for part in [
         format!("server      {}/", orders.server.url()),
@@ -89,7 +89,7 @@ fn the_plan_shows_tables_columns_and_chunks_and_moves_nothing() {
 
 #[test]
 fn statements_of_the_built_in_jobs_are_accepted() {
-    let server = Server::start();
+    let server = Server::shared();
     for file in ["observations", "traces", "dataset_run_items_rmt", "events_2025_12"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scripts/sql/{file}.sql"));
         // A file holds its statements one after the other, with a semicolon at the end of each
@@ -130,7 +130,7 @@ fn statements_of_the_built_in_jobs_are_accepted() {
 
 #[test]
 fn the_plan_measures_how_long_a_run_would_take() {
-    let orders = Orders::on(Server::start(), 30_000);
+    let orders = Orders::on(Server::shared(), 30_000);
     let text =
         silent(plan(&orders).args(&["--batch-size", "1000", "--measure", "300ms"]).run().expect(0));
     let head = text

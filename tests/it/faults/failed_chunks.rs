@@ -23,7 +23,7 @@ struct Texts {
 
 impl Texts {
     fn start(broken: &[u64]) -> Self {
-        let server = Server::start();
+        let server = Server::shared();
         server.script(
             "CREATE TABLE stored (id UInt64, text String, version UInt32) ENGINE = ReplacingMergeTree(version) ORDER BY id
              --;;

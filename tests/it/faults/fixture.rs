@@ -24,12 +24,12 @@ pub struct Behind {
 
 impl Behind {
     pub fn start() -> Self {
-        Self::on(Server::start())
+        Self::on(Server::shared())
     }
 
     /// On a server of the test's own, which may be killed.
     pub fn isolated() -> Self {
-        Self::on(Server::start_own())
+        Self::on(Server::isolated())
     }
 
     pub fn on(server: Server) -> Self {

@@ -5,23 +5,23 @@
 
 use super::fixture::{Behind, INSERT, SOON, SOURCE, wait_for_fault};
 use crate::orders::JOB;
-use crate::support::{Binary, Direction, Output, Proxy, Server, ServerOptions, process};
+use crate::support::{Binary, Direction, Output, Proxy, Server, process};
 
 /// A run into `plain`, a MergeTree with a window of blocks.
-struct Plain {
-    behind: Behind,
+pub struct Plain {
+    pub behind: Behind,
 }
 
 impl Plain {
     fn start() -> Self {
-        Self::on(Server::start())
+        Self::on(Server::shared())
     }
 
-    fn isolated() -> Self {
-        Self::on(Server::start_own())
+    pub fn isolated() -> Self {
+        Self::on(Server::isolated())
     }
 
-    fn on(server: Server) -> Self {
+    pub fn on(server: Server) -> Self {
         let behind = Behind::on(server);
         behind.orders.server.query(
             "CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY (customer, order_id) SETTINGS non_replicated_deduplication_window = 1000",
@@ -29,17 +29,17 @@ impl Plain {
         Self { behind }
     }
 
-    fn tool(&self) -> Binary {
+    pub fn tool(&self) -> Binary {
         self.behind.tool().args(&["--target-table", "plain"])
     }
 
-    fn count(&self, what: &str) -> u64 {
+    pub fn count(&self, what: &str) -> u64 {
         self.behind.orders.server.text(&format!("SELECT {what} FROM plain")).parse().unwrap()
     }
 
     /// Holds `plain` against the join: no row is missing, wrong, or there twice.
     #[track_caller]
-    fn assert_exactly_once(&self, output: &Output) {
+    pub fn assert_exactly_once(&self, output: &Output) {
         let server = &self.behind.orders.server;
         server.query("TRUNCATE TABLE shipments");
         server.query("INSERT INTO shipments SELECT * FROM plain");
@@ -53,7 +53,7 @@ impl Plain {
 
     /// Runs in spite of a fault.
     #[track_caller]
-    fn survives(&self, arm: impl FnOnce(&Proxy)) -> Output {
+    pub fn survives(&self, arm: impl FnOnce(&Proxy)) -> Output {
         self.behind.orders.server.query("TRUNCATE TABLE plain");
         let before = self.behind.proxy.fired();
         arm(&self.behind.proxy);
@@ -85,23 +85,6 @@ fn inserts_that_are_cut_and_reads_that_are_repeated_leave_not_one_row_too_many()
     let output = plain.tool().arg("--allow-duplicates").run().expect(0);
     assert!(output.stderr.contains("that is allowed"), "{output}");
     assert!(plain.count("count()") > plain.count("uniqExact(customer, order_id)"), "{output}");
-}
-
-#[test]
-fn a_server_that_is_killed_during_an_insert_leaves_not_one_row_too_many() {
-    let mut plain = Plain::isolated();
-    for (direction, offset) in [(Direction::ToServer, 500_000), (Direction::ToClient, 0)] {
-        plain.behind.orders.server.query("TRUNCATE TABLE plain");
-        let before = plain.behind.proxy.fired();
-        plain.behind.proxy.after_request_with(INSERT).stall_at(direction, offset, 1);
-        let running = plain.tool().spawn();
-        wait_for_fault(&plain.behind.proxy, before);
-        plain.behind.orders.server.kill9();
-        plain.behind.proxy.pass();
-        plain.behind.orders.server.restart();
-        let output = running.wait().expect(0);
-        plain.assert_exactly_once(&output);
-    }
 }
 
 /// The source is changed between two readings, so that the first batch is another one under the
@@ -217,56 +200,6 @@ fn targets_that_do_not_recognize_enough_are_refused() {
         output.stderr.contains(&format!("{database}.more (SummingMergeTree) is filled by a view")),
         "{output}"
     );
-}
-
-/// Profiles in which blocks are not recognized. A block that the target has and one of its views
-/// has not is recognized by the one, and still goes to the other.
-#[test]
-fn profiles_that_forget_blocks_are_not_followed() {
-    let settings = ["insert_deduplicate", "deduplicate_blocks_in_dependent_materialized_views"];
-    let settings: String = settings.map(|name| format!("<{name}>0</{name}>")).concat();
-    let newer = ["deduplicate_insert", "deduplicate_insert_select"]
-        .map(|name| format!("<{name}>disable</{name}>"))
-        .concat();
-    let profile = format!(
-        "<clickhouse><profiles><default>{settings}{newer}</default></profiles></clickhouse>"
-    );
-    let plain = Plain::on(Server::start_with(ServerOptions {
-        users_xml: Some(profile),
-        ..Default::default()
-    }));
-    let server = &plain.behind.orders.server;
-    server.script(
-        "CREATE TABLE sums (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
-             SETTINGS non_replicated_deduplication_window = 1000
-         --;;
-         CREATE MATERIALIZED VIEW adding TO sums AS SELECT customer, count() AS orders FROM plain GROUP BY customer",
-    );
-    let assert_sums = |output: &Output| {
-        assert_eq!(
-            server.text("SELECT sum(orders) FROM sums"),
-            plain.count("count()").to_string(),
-            "{output}"
-        );
-    };
-    let output = plain
-        .survives(|proxy| proxy.after_request_with(INSERT).reset_at(Direction::ToClient, 0, 1));
-    assert_sums(&output);
-
-    // A table without room for more parts: the server refuses for now, when the target has the
-    // block already.
-    server.query("TRUNCATE TABLE plain");
-    server.query("TRUNCATE TABLE sums");
-    server.query("SYSTEM STOP MERGES sums");
-    server.query("ALTER TABLE sums MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 1, max_delay_to_insert = 1");
-    let running = plain.tool().spawn();
-    let refused =
-        || server.text("SELECT sum(value) FROM system.errors WHERE name = 'TOO_MANY_PARTS'") != "0";
-    assert!(process::wait_until(SOON, refused), "the view was not refused");
-    server.query("ALTER TABLE sums RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
-    let output = running.wait().expect(0);
-    plain.assert_exactly_once(&output);
-    assert_sums(&output);
 }
 
 /// Settings of servers since 26.2, which prevail over the one that older servers know.

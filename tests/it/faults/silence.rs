@@ -149,7 +149,7 @@ fn each_limit_has_a_flag_and_what_took_too_long_is_tried_again() {
 #[test]
 fn so_have_those_of_connections_and_of_sending() {
     // One batch of all rows: more bytes than the buffers between the run and the server take.
-    let orders = Orders::on(Server::start(), 60_000);
+    let orders = Orders::on(Server::shared(), 60_000);
     let proxy = Proxy::start(orders.server.port());
     let tool = || {
         orders

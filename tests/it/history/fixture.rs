@@ -22,7 +22,7 @@ pub struct Months {
 
 impl Months {
     pub fn start() -> Self {
-        Self::on(Server::start())
+        Self::on(Server::shared())
     }
 
     pub fn on(server: Server) -> Self {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fixture::Months;
 use crate::orders::JOB;
-use crate::support::{Server, ServerOptions, binary};
+use crate::support::binary;
 
 #[test]
 fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
@@ -112,24 +112,4 @@ fn a_ledger_in_files_tells_the_same() {
     assert_eq!(all[0]["summary"], "202503 not started, 202504 done, 202506 not started");
     let elsewhere = binary().envs(&environment).args(&["history"]).run().expect(0);
     assert!(elsewhere.stdout.contains("has no loads"), "{elsewhere}");
-}
-
-#[test]
-fn without_the_right_to_read_parts_the_table_tells_its_partitions() {
-    let config = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
-        </access_control_improvements></clickhouse>";
-    let users = "<clickhouse><users><looker><password>secret</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
-        <grants><query>GRANT SELECT ON default.*</query></grants></looker></users></clickhouse>";
-    let options = ServerOptions {
-        config_xml: Some(config.to_owned()),
-        users_xml: Some(users.to_owned()),
-        ..Default::default()
-    };
-    let months = Months::on(Server::start_with(options));
-    let as_looker = |command| {
-        months.tool(command).env("CLICKHOUSE_USER", "looker").env("CLICKHOUSE_PASSWORD", "secret")
-    };
-    let listed = as_looker("history").run().expect(0);
-    assert_eq!(listed.stdout.lines().nth(1), Some("202503–202506 not started"), "{listed}");
-    assert!(!listed.stderr.contains("WARN"), "{listed}");
 }

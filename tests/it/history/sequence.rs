@@ -210,7 +210,7 @@ fn ranges_are_checked() {
 
 #[test]
 fn tables_that_are_not_partitioned_by_month_are_refused() {
-    let months = Months::on(Server::start());
+    let months = Months::on(Server::shared());
     let server = months.server();
     server.query("CREATE TABLE orders_by_day AS orders ENGINE = ReplacingMergeTree(version, is_deleted) PARTITION BY toYYYYMMDD(placed) ORDER BY (customer, id)");
     server.query("INSERT INTO orders_by_day SELECT * FROM orders LIMIT 100");

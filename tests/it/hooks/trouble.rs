@@ -7,7 +7,7 @@ use crate::support::{Server, process};
 
 #[test]
 fn a_hook_has_no_say_in_how_the_run_ends() {
-    let orders = Orders::on(Server::start(), 1000);
+    let orders = Orders::on(Server::shared(), 1000);
     let output = orders
         .tool()
         .args(&["--hook", "on-finish=echo some words; echo others >&2; exit 7"])
@@ -42,7 +42,7 @@ fn a_hook_has_no_say_in_how_the_run_ends() {
 
 #[test]
 fn a_hook_that_hangs_is_killed_with_all_that_it_started() {
-    let orders = Orders::on(Server::start(), 1000);
+    let orders = Orders::on(Server::shared(), 1000);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
     // Background processes hold the output open.

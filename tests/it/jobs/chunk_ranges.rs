@@ -110,7 +110,7 @@ const STRANGE: &str =
 
 #[test]
 fn every_row_lies_in_one_range() {
-    let server = Server::start();
+    let server = Server::shared();
     server.query("CREATE TABLE copies (id UInt32) ENGINE = ReplacingMergeTree ORDER BY id");
     let job = JobFile::new(
         "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\n",

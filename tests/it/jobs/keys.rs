@@ -250,7 +250,7 @@ const JOINED_BY_HAND_LATE: &str = "
     ON rows.key = looked_up";
 
 fn server() -> Server {
-    let server = Server::start();
+    let server = Server::shared();
     server.query("CREATE TABLE joined (id UInt64, text String, number Nullable(UInt32)) ENGINE = ReplacingMergeTree ORDER BY id");
     server
 }

@@ -58,7 +58,7 @@ impl Late {
     /// So many rows that name so many keys, whose attributes are `text`. What a key finds is told
     /// by its last digit.
     fn start(rows: u64, keys: u64, text: &str) -> Self {
-        let server = Server::start();
+        let server = Server::shared();
         server.script(&format!(
             "CREATE TABLE rows (tenant String, id UInt64, key Nullable(String), time DateTime('UTC'), note String) ENGINE = MergeTree ORDER BY (tenant, id)
              --;;

@@ -5,7 +5,7 @@ use crate::support::{Comparison, Server};
 
 #[test]
 fn every_row_of_every_chunk_once() {
-    let server = Server::start();
+    let server = Server::shared();
     let rows: u64 = 2_300_000;
     server.script(&format!(
         "CREATE TABLE stored (key String, number UInt32, version UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY (key, number)
@@ -37,7 +37,7 @@ fn every_row_of_every_chunk_once() {
 
 #[test]
 fn tables_with_keys_of_every_kind() {
-    let server = Server::start();
+    let server = Server::shared();
     let kinds = [
         "ORDER BY tuple()",
         "ORDER BY text SETTINGS allow_nullable_key = 1",

@@ -7,7 +7,7 @@ use crate::support::Server;
 
 #[test]
 fn one_source_column_for_several_targets_without_a_lookup() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE notes (id UInt64, text Nullable(String), unused String) ENGINE = MergeTree ORDER BY id
          --;;
@@ -47,7 +47,7 @@ fn one_source_column_for_several_targets_without_a_lookup() {
 
 #[test]
 fn strange_names() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE `the source` (
              `select` UInt32, `from` Nullable(String), `a b` String, `back\\`tick` String, `back\\\\slash` String, `quo\"te'` String,
@@ -122,7 +122,7 @@ fn strange_names() {
 
 #[test]
 fn columns_named_like_the_qualifiers() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE rows (id UInt64, x String, `source.x` String, `lookup.x` String, `lookup.y` String) ENGINE = MergeTree ORDER BY id
          --;;
@@ -176,7 +176,7 @@ fn columns_named_like_the_qualifiers() {
 
 #[test]
 fn columns_that_only_look_like_qualified_names() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE rows (id UInt64, `source.y` String, `lookup.y` String, `lookup.source.y` String) ENGINE = MergeTree ORDER BY id
          --;;

@@ -56,7 +56,7 @@ fn ranges(plan: &Plan) -> Vec<Option<String>> {
 
 #[test]
 fn merges_and_new_rows_do_not_move_them() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE stored (key String, id UInt32) ENGINE = MergeTree ORDER BY (key, id)
          --;;

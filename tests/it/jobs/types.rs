@@ -97,7 +97,7 @@ const MADE: &[(&str, &str)] = &[
 
 #[test]
 fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
-    let server = Server::start();
+    let server = Server::shared();
     let types: Vec<&str> =
         RANDOM.iter().copied().chain(MADE.iter().map(|(name, _)| *name)).collect();
     let names: Vec<_> = (0..types.len()).map(|position| format!("c{position}")).collect();
@@ -176,7 +176,7 @@ fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
 
 #[test]
 fn types_that_cannot_be_framed_are_refused_by_name() {
-    let server = Server::start();
+    let server = Server::shared();
     for (type_name, word) in
         [("AggregateFunction(sum, UInt64)", "AggregateFunction"), ("Dynamic", "Dynamic")]
     {

@@ -6,7 +6,7 @@ use crate::support::Server;
 
 /// Rows of a lookup in many versions, of which many tie: 50 keys with 20 rows each.
 fn server(version: &str, value: &str) -> Server {
-    let server = Server::start();
+    let server = Server::shared();
     fill(&server, version, value);
     server
 }
@@ -110,7 +110,7 @@ fn versions_of_every_type_with_ties() {
         ("DateTime64(9, 'UTC')", "fromUnixTimestamp64Nano(toInt64(chance % 4) - 2, 'UTC')"),
         ("LowCardinality(UInt32)", "chance % 3"),
     ];
-    let server = Server::start();
+    let server = Server::shared();
     for (version, value) in types {
         fill(&server, version, value);
         println!("{version}");
@@ -146,7 +146,7 @@ fn a_lookup_of_which_no_column_is_read_and_one_without_rows() {
 
 #[test]
 fn the_source_is_collapsed_where_the_job_says_so() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE rows (id UInt64, text String, version UInt32, deleted UInt8) ENGINE = ReplacingMergeTree(version, deleted) ORDER BY id
          --;;

@@ -87,7 +87,7 @@ fn number(summary: &Value, name: &str) -> u64 {
 
 #[test]
 fn ranges_of_a_shared_leading_column_give_the_same_result_in_less_memory() {
-    let server = Server::start();
+    let server = Server::shared();
     tables(
         &server,
         "concat('tenant-', leftPad(toString((number) % 40), 2, '0'))",
@@ -116,7 +116,7 @@ fn ranges_of_a_shared_leading_column_give_the_same_result_in_less_memory() {
 
 #[test]
 fn one_large_value_and_tables_without_a_shared_column_go_by_parts_of_the_keys() {
-    let server = Server::start();
+    let server = Server::shared();
     for (tenant, orders_key, customers_key) in [
         ("'the only one'", "(tenant, id)", "(tenant, id)"),
         ("concat('tenant-', toString((number) % 40))", "id", "id"),
@@ -137,7 +137,7 @@ fn one_large_value_and_tables_without_a_shared_column_go_by_parts_of_the_keys() 
 
 #[test]
 fn rows_that_grow_a_hundredfold_take_no_more_memory() {
-    let server = Server::start();
+    let server = Server::shared();
     tables(&server, "'a'", "(tenant, id)", "(tenant, id)");
     // A single network piece holds some ten thousand orders, and thus 40 MB of names.
     let name = "repeat(toString(cityHash64(number)), 200)";
@@ -155,7 +155,7 @@ fn rows_that_grow_a_hundredfold_take_no_more_memory() {
 
 #[test]
 fn compressed_rows_are_the_same_rows_in_fewer_bytes() {
-    let server = Server::start();
+    let server = Server::shared();
     tables(&server, "'a'", "(tenant, id)", "(tenant, id)");
     let file = JobFile::new(JOB);
     let sent = ["none", "auto", "lz4", "zstd"].map(|method| {

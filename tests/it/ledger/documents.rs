@@ -33,7 +33,7 @@ fn queries() -> BTreeMap<String, String> {
 
 #[test]
 fn the_queries_of_the_readme_say_what_is_so() {
-    let orders = Orders::on(Server::start(), 20_000);
+    let orders = Orders::on(Server::shared(), 20_000);
     let server = &orders.server;
     server.script("CREATE TABLE brake (reason String) ENGINE = MergeTree ORDER BY ()\n--;;\nINSERT INTO brake VALUES ('not yet')");
     let limits = [

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::fixture::{Chunked, ROWS, SOON};
-use crate::support::{Server, ServerOptions, process};
+use super::fixture::{Chunked, SOON};
+use crate::support::process;
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// The records of a folder.
-fn records(folder: &Path) -> Vec<Value> {
+pub fn records(folder: &Path) -> Vec<Value> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     entries
         .map(|entry| entry.unwrap().path())
@@ -131,42 +131,4 @@ fn claims_in_files_are_written_one_after_another() {
     lock.unlock().unwrap();
     running.wait().expect(0);
     chunked.orders.assert_complete();
-}
-
-#[test]
-fn a_user_who_may_not_create_tables_is_told_of_files() {
-    let grants = [
-        "GRANT SELECT ON default.orders",
-        "GRANT SELECT ON default.customers",
-        "GRANT SELECT, INSERT ON default.shipments",
-        "GRANT SELECT ON system.*",
-    ];
-    let grants = grants.join("</query><query>");
-    let users = format!(
-        "<clickhouse><users><filler><password>secret</password><grants><query>{grants}</query></grants></filler></users></clickhouse>"
-    );
-    let server =
-        Server::start_with(ServerOptions { users_xml: Some(users), ..ServerOptions::default() });
-    let chunked = Chunked::on(server);
-    let tool =
-        || chunked.tool().env("CLICKHOUSE_USER", "filler").env("CLICKHOUSE_PASSWORD", "secret");
-    let refused = tool().run().expect(3);
-    for words in [
-        "load_state is not there and cannot be created",
-        "ACCESS_DENIED",
-        "hint: --ledger file:DIR",
-        "hint: --ledger-db",
-    ] {
-        assert!(refused.stderr.contains(words), "{words}\n{refused}");
-    }
-    assert_eq!(chunked.orders.target_rows(), 0);
-    let folder = tempfile::tempdir().unwrap();
-    tool().args(&["--ledger", &format!("file:{}", folder.path().display())]).run().expect(0);
-    chunked.orders.assert_complete();
-    assert!(chunked.orders.figure("source_rows") > ROWS / 2);
-    for record in
-        records(&folder.path().join("loads")).iter().chain(&records(&folder.path().join("claims")))
-    {
-        assert!(!record.to_string().contains("secret"), "{record}");
-    }
 }

@@ -21,7 +21,7 @@ pub struct Chunked {
 
 impl Chunked {
     pub fn start() -> Self {
-        Self::on(Server::start())
+        Self::on(Server::shared())
     }
 
     pub fn on(server: Server) -> Self {

@@ -25,7 +25,7 @@ struct Both {
 
 impl Both {
     fn start() -> Self {
-        Self { server: Server::start(), folder: TempDir::with_prefix("ledger-").unwrap() }
+        Self { server: Server::shared(), folder: TempDir::with_prefix("ledger-").unwrap() }
     }
 
     fn connection(&self) -> Connection {

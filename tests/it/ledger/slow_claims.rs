@@ -48,7 +48,7 @@ fn delay(server: &Server, seconds: &str) {
 
 #[test]
 fn a_claim_that_was_long_under_way_gives_way_to_one_that_has_won_meanwhile() {
-    let server = Server::start();
+    let server = Server::shared();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ledger = ledger(&server);
@@ -82,7 +82,7 @@ fn a_claim_that_was_long_under_way_gives_way_to_one_that_has_won_meanwhile() {
 
 #[test]
 fn a_slow_claim_wins_where_nobody_else_is_there() {
-    let server = Server::start();
+    let server = Server::shared();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ledger = ledger(&server);
     runtime.block_on(ledger.create()).unwrap();
@@ -98,7 +98,7 @@ fn a_slow_claim_wins_where_nobody_else_is_there() {
 /// again.
 #[test]
 fn of_slow_claims_that_give_way_to_each_other_one_is_left() {
-    let server = Server::start();
+    let server = Server::shared();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ledger = ledger(&server);

@@ -54,7 +54,7 @@ struct Recorded {
 
 impl Recorded {
     fn start(in_files: bool) -> Self {
-        let (server, folder) = (Server::start(), TempDir::with_prefix("recorded-").unwrap());
+        let (server, folder) = (Server::shared(), TempDir::with_prefix("recorded-").unwrap());
         // Definitions and ranges name the database.
         assert_eq!(server.database(), "default", "the fixture was made in this database");
         server.script(&text("tables.sql").replace(";\n", "\n--;;\n"));

@@ -16,7 +16,7 @@ fn file(name: &str) -> String {
 
 /// What a run exports.
 fn exported() -> Exposition {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("backfill.prom");
     orders.tool().arg("--metrics-file").arg(&path).run().expect(0);

@@ -7,7 +7,7 @@ use crate::support::Server;
 
 #[test]
 fn a_busy_port_or_a_file_that_cannot_be_written_ends_the_run_before_it_begins() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let busy = orders.tool().args(&["--metrics-listen", &address]).run().expect(2);

@@ -22,7 +22,7 @@ pub const SLOWLY: (&str, &str) = ("MAX_ROWS_PER_SECOND", "4000");
 
 /// Orders in a database of their own.
 pub fn orders() -> Orders {
-    orders_on(Server::start())
+    orders_on(Server::shared())
 }
 
 pub fn orders_on(server: Server) -> Orders {

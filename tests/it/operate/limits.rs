@@ -1,10 +1,7 @@
 //! Waiting because of how the server is.
 
-use super::fixture::{
-    assert_nothing_moves, orders, orders_on, socket, time_of_a_run, tool, wait_for_reason,
-};
+use super::fixture::{assert_nothing_moves, orders, socket, time_of_a_run, tool, wait_for_reason};
 use crate::orders::Orders;
-use crate::support::{Server, ServerOptions};
 
 /// The target in partitions by month, with so many parts in that of the orders, of rows that newer
 /// versions will replace.
@@ -72,28 +69,6 @@ fn the_limit_of_parts_can_be_chosen() {
 }
 
 #[test]
-fn a_run_waits_for_the_memory_of_the_server() {
-    let config =
-        "<clickhouse><max_server_memory_usage>1000000000</max_server_memory_usage></clickhouse>";
-    let orders = orders_on(Server::start_with(ServerOptions {
-        config_xml: Some(config.to_owned()),
-        ..Default::default()
-    }));
-    orders.server.hold_memory(200);
-    let running = tool(&orders).args(&["--max-server-memory-used", "10"]).spawn();
-    let socket = socket(&running);
-    let status = super::fixture::wait_for(&socket, "memory", |status| {
-        status["waiting"][0].as_str().is_some_and(|reason| {
-            reason.starts_with("server memory at ") && reason.ends_with(" %, limit 10 %")
-        })
-    });
-    assert_eq!(status["server"]["memory_total"], 1_000_000_000_u64);
-    super::fixture::ctl(&socket, &["set", "max-server-memory-used=none"]).expect(0);
-    running.wait().expect(0);
-    orders.assert_complete();
-}
-
-#[test]
 fn a_query_of_ones_own_decides() {
     let orders = orders();
     orders.server.script(
@@ -124,57 +99,4 @@ fn a_query_of_ones_own_decides() {
     );
     let zero = tool(&orders).args(&["--throttle-query", "SELECT 0"]).run().expect(0);
     assert!(!zero.stderr.contains("waiting"), "{zero}");
-}
-
-/// Figures that may not be read are not known, and disturb nothing; a limit on one of them is said
-/// to have no effect.
-#[test]
-fn what_may_not_be_read_lets_nobody_wait() {
-    let config = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
-        </access_control_improvements></clickhouse>";
-    let users = "<clickhouse><users><narrow><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
-        <grants><query>GRANT SELECT, INSERT, CREATE TABLE, CREATE TEMPORARY TABLE ON *.*</query><query>GRANT TABLE ENGINE ON * TO narrow</query>
-        <query>REVOKE SELECT ON system.* FROM narrow</query><query>GRANT SELECT ON system.parts TO narrow</query></grants></narrow></users></clickhouse>"
-        .replace(" TO narrow</query>", "</query>")
-        .replace(" FROM narrow</query>", "</query>");
-    let options = ServerOptions {
-        config_xml: Some(config.to_owned()),
-        users_xml: Some(users),
-        ..Default::default()
-    };
-    let orders = orders_on(Server::start_with(options));
-    let run = tool(&orders)
-        .envs(&[("CLICKHOUSE_USER", "narrow"), super::fixture::SLOWLY])
-        .args(&["--max-merges", "7", "--max-parts", "100"])
-        .spawn();
-    let socket = socket(&run);
-    // What may be read is known all the same.
-    let status = super::fixture::wait_for(&socket, "parts", |status| {
-        status["server"]["parts"]["parts"].as_u64().is_some()
-    });
-    assert!(status["server"]["merges"].is_null(), "{status:#}");
-    assert_eq!(status["rules_without_effect"], serde_json::json!(["max-merges"]), "{status:#}");
-    let ctl = |arguments: &[&str]| super::fixture::ctl(&socket, arguments).expect(0).stdout;
-    let looked = ctl(&["status"]);
-    assert!(
-        looked.contains("100 parts, 7 merges; without effect, the figure is unknown: max-merges\n"),
-        "{looked}"
-    );
-    let reason = "has no effect: the user may not read the figure, or the server has none";
-    let set = ctl(&["set", "max-server-memory-used=80", "max-parts=90"]);
-    assert_eq!(
-        set,
-        format!("max-server-memory-used=80\nmax-parts=90\nnote: max-server-memory-used {reason}\n")
-    );
-    assert_eq!(
-        ctl(&["set", "max-merges=none", "max-rows-per-second=none"]),
-        "max-merges=none\nmax-rows-per-second=none\n"
-    );
-    let output = run.wait().expect(0);
-    assert!(
-        output.stderr.contains("--max-merges has no effect")
-            && !output.stderr.contains("--max-parts has no effect"),
-        "{output}"
-    );
-    orders.assert_complete();
 }

@@ -33,7 +33,7 @@ pub const YEAR_2026: Generation =
 
 /// A server with the source, the lookup and this target, empty.
 pub fn empty(generation: Generation) -> Server {
-    create_tables(Server::start(), generation)
+    create_tables(Server::shared(), generation)
 }
 
 fn create_tables(server: Server, generation: Generation) -> Server {
@@ -52,14 +52,14 @@ pub fn adversarial(generation: Generation) -> Server {
 
 /// The same on a server to which nobody else can write.
 pub fn adversarial_alone(generation: Generation) -> Server {
-    let server = create_tables(Server::start_own(), generation);
+    let server = create_tables(Server::isolated(), generation);
     tables::load(&server, "adversarial_data.sql");
     server
 }
 
 /// The same without the values of many kilobytes, for tests with many runs.
 pub fn adversarial_but_small(generation: Generation) -> Server {
-    adversarial_on(Server::start(), generation)
+    adversarial_on(Server::shared(), generation)
 }
 
 /// As [`adversarial_but_small`], on this server.

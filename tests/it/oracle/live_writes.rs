@@ -62,7 +62,7 @@ fn live_events(server: &Server) -> Vec<(String, String)> {
 
 #[test]
 fn what_is_written_while_the_run_is_on_holds() {
-    let server = adversarial_on(Server::start(), DECEMBER);
+    let server = adversarial_on(Server::shared(), DECEMBER);
     write(&server, &BEFORE, "2025-11-11 12:00:00", "as it was", 0);
     let proxy = Proxy::start(server.port());
     proxy.after_request_with(b"-insert-").stall_at(Direction::ToServer, 0, 1000);

@@ -23,7 +23,7 @@ fn planned(orders: &Orders, folder: &Path) -> Value {
 
 #[test]
 fn a_plan_that_holds_is_done_in_its_very_chunks() {
-    let orders = Orders::on(Server::start(), 40_000);
+    let orders = Orders::on(Server::shared(), 40_000);
     let folder = TempDir::with_prefix("plan-").unwrap();
     let file = planned(&orders, folder.path());
     let chunks = file["plan"]["chunks"].as_array().unwrap().len();
@@ -50,7 +50,7 @@ fn a_plan_that_holds_is_done_in_its_very_chunks() {
 
 #[test]
 fn what_is_not_as_it_was_is_named_and_refused() {
-    let orders = Orders::on(Server::start(), 1_000);
+    let orders = Orders::on(Server::shared(), 1_000);
     let server = &orders.server;
     let folder = TempDir::with_prefix("plan-").unwrap();
     planned(&orders, folder.path());
@@ -127,7 +127,7 @@ fn what_is_not_as_it_was_is_named_and_refused() {
 
 #[test]
 fn a_file_that_is_no_plan_is_refused_and_a_forbidden_plan_is_not_written() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     let folder = TempDir::with_prefix("plan-").unwrap();
     let path = folder.path().join("plan.json");
     let run = || orders.tool().arg("--plan").arg(&path);

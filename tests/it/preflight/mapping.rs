@@ -30,7 +30,7 @@ fn column(plan: &Value, name: &str) -> (String, String, Vec<String>) {
 
 #[test]
 fn each_column_is_shown_with_what_fills_it() {
-    let orders = Orders::on(Server::start(), 1_000);
+    let orders = Orders::on(Server::shared(), 1_000);
     orders
         .server
         .query("ALTER TABLE shipments ADD COLUMN remark String DEFAULT 'none', ADD COLUMN year UInt16 MATERIALIZED toYear(placed)");
@@ -182,7 +182,7 @@ fn the_text_is_readable_and_the_data_complete() {
 
 #[test]
 fn an_empty_partition_has_nothing_to_check() {
-    let orders = Orders::on(Server::start(), 10);
+    let orders = Orders::on(Server::shared(), 10);
     let tool = crate::support::binary().file("job.toml", JOB).envs(&orders.server.environment());
     let text =
         tool.args(&["plan", "--job", "job.toml", "--partition", "202401"]).run().expect(0).stdout;

@@ -6,7 +6,7 @@ use crate::support::Server;
 
 #[test]
 fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
-    let orders = Orders::on(Server::start(), 1_000);
+    let orders = Orders::on(Server::shared(), 1_000);
     let server = &orders.server;
     look(tool(&orders), 0).assert("parts", "ok", &["is empty", "slowed from 1,000"]);
     server.query(
@@ -68,7 +68,7 @@ fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
 
 #[test]
 fn too_many_parts_of_the_whole_table_forbid_it_too() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     orders.server.query("ALTER TABLE shipments MODIFY SETTING max_parts_in_total = 2");
     more_parts(&orders.server, 2);
     look(tool(&orders), 3).assert(

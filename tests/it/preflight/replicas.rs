@@ -2,7 +2,7 @@
 
 use super::fixture::{look, tool, tool_with};
 use crate::orders::{JOB, Orders, PARTITION};
-use crate::support::{Server, ServerOptions};
+use crate::support::Server;
 
 /// Where there is no Keeper, a replicated table can be attached, and is a replica that has lost its
 /// Keeper: it can only be read.
@@ -20,7 +20,7 @@ fn attach_replicated(server: &Server, table: &str, like: &str) {
 
 #[test]
 fn a_replica_that_can_only_be_read_forbids_the_run() {
-    let orders = Orders::on(Server::start_here(), 100);
+    let orders = Orders::on(Server::shared_here(), 100);
     let database = orders.server.database();
     attach_replicated(&orders.server, "replica", "shipments");
     look(tool(&orders), 0).assert("replicas", "ok", &["none of the tables is replicated"]);
@@ -63,7 +63,7 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
 
 #[test]
 fn a_source_that_is_behind_is_said() {
-    let orders = Orders::on(Server::start_here(), 100);
+    let orders = Orders::on(Server::shared_here(), 100);
     attach_replicated(&orders.server, "behind", "customers");
     let job = JOB.replace("table = \"customers\"", "table = \"behind\"");
     let looked = look(tool_with(&orders, &job), 0);
@@ -78,48 +78,8 @@ fn a_source_that_is_behind_is_said() {
     );
 }
 
-/// This machine in two clusters, whose other servers are not there.
-fn clusters() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let (here, there) = (format!("<host>{}</host>", name.trim()), "<host>192.0.2.1</host>");
-    let replica = |host: &str| format!("<replica>{host}<port>9000</port></replica>");
-    let (here, there) = (replica(&here), replica(there));
-    let local = format!("<shard>{}</shard>", replica("<host>127.0.0.1</host>"));
-    format!(
-        "<clickhouse><remote_servers><pair><shard>{here}</shard><shard>{there}</shard></pair><twins><shard>{here}{there}</shard></twins>
-        <others><shard>{there}</shard><shard>{there}</shard></others><test>{local}{local}</test></remote_servers></clickhouse>"
-    )
-}
-
-#[test]
-fn one_of_several_shards_has_only_its_own_rows() {
-    let orders = Orders::on(
-        Server::start_with(ServerOptions { config_xml: Some(clusters()), ..Default::default() }),
-        100,
-    );
-    let looked = look(tool(&orders), 0);
-    looked.assert(
-        "cluster",
-        "warning",
-        &[
-            "cluster pair: 2 shards, 2 servers; cluster twins: 1 shard, 2 servers",
-            "of this server alone",
-        ],
-    );
-    let names = looked.plan["topology"]["clusters"]
-        .as_array()
-        .map(|clusters| clusters.iter().map(|cluster| cluster["name"].to_string()).collect());
-    assert_eq!(names, Some(vec!["\"pair\"".to_owned(), "\"twins\"".to_owned()]));
-    let text = tool(&orders).run().expect(0).stdout;
-    assert!(
-        text.contains("  topology    one server for source and target, ")
-            && text.contains("cluster twins: 1 shard, 2 servers"),
-        "{text}"
-    );
-}
-
 #[test]
 fn a_server_by_itself_is_in_no_cluster() {
-    let orders = Orders::on(Server::start_here(), 100);
+    let orders = Orders::on(Server::shared_here(), 100);
     look(tool(&orders), 0).assert("cluster", "ok", &["in no cluster of several servers"]);
 }

@@ -3,38 +3,11 @@
 
 use super::fixture::{look, tool};
 use crate::orders::Orders;
-use crate::support::{Server, ServerOptions};
-
-/// May see all of it, and write nothing.
-const READER: &str = "<clickhouse><users><reader><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
-    <default_database>default</default_database><grants><query>GRANT SELECT ON *.*</query></grants></reader></users></clickhouse>";
-
-#[test]
-fn a_target_that_may_not_be_written_to_forbids_it() {
-    let orders = Orders::on(
-        Server::start_with(ServerOptions {
-            users_xml: Some(READER.to_owned()),
-            ..Default::default()
-        }),
-        100,
-    );
-    look(tool(&orders), 0).assert("insert", "ok", &["the server accepts the insert"]);
-    let looked = look(tool(&orders).env("CLICKHOUSE_USER", "reader"), 3);
-    looked.assert(
-        "insert",
-        "forbids",
-        &["Not enough privileges", "INSERT", "GRANT INSERT ON `default`.`shipments`"],
-    );
-    assert!(
-        looked.output.stderr.contains("error: the check insert blocks the run"),
-        "{}",
-        looked.output
-    );
-}
+use crate::support::Server;
 
 #[test]
 fn a_target_that_keeps_repeated_rows_forbids_it() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     let server = &orders.server;
     look(tool(&orders), 0).assert("repeats", "ok", &["collapse in", "(ReplacingMergeTree)"]);
     server.query("CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY order_id SETTINGS non_replicated_deduplication_window = 0");
@@ -56,7 +29,7 @@ fn a_target_that_keeps_repeated_rows_forbids_it() {
 
 #[test]
 fn views_that_fire_are_named() {
-    let orders = Orders::on(Server::start(), 100);
+    let orders = Orders::on(Server::shared(), 100);
     let server = &orders.server;
     look(tool(&orders), 0).assert("views", "ok", &["no materialized view reads"]);
     server.script(

@@ -18,7 +18,7 @@ pub struct Told {
 
 impl Told {
     pub fn start() -> Self {
-        let orders = Orders::on(Server::start(), 60_000);
+        let orders = Orders::on(Server::shared(), 60_000);
         orders.server.query(&format!("INSERT INTO orders SELECT id, customer, placed, amount, 7, 0, '{POISON}' FROM orders WHERE id = 31"));
         Self { orders }
     }

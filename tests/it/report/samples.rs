@@ -23,7 +23,7 @@ fn lines(folder: &Path) -> Vec<Value> {
 
 #[test]
 fn a_run_leaves_its_course_in_the_ledger() {
-    let orders = Orders::on(Server::start(), ROWS);
+    let orders = Orders::on(Server::shared(), ROWS);
     let server = &orders.server;
     server.hold_memory(50);
     orders.tool().args(&["--batch-size", "2000"]).run().expect(0);
@@ -63,7 +63,7 @@ fn a_run_leaves_its_course_in_the_ledger() {
 
 #[test]
 fn files_keep_the_same() {
-    let orders = Orders::on(Server::start(), ROWS);
+    let orders = Orders::on(Server::shared(), ROWS);
     let folder = tempfile::tempdir().unwrap();
     let place = format!("file:{}", folder.path().display());
     orders.tool().args(&["--batch-size", "2000", "--ledger", &place]).run().expect(0);
@@ -89,7 +89,7 @@ fn files_keep_the_same() {
 
 #[test]
 fn a_run_does_not_mind_that_its_course_cannot_be_kept() {
-    let orders = Orders::on(Server::start(), 1000);
+    let orders = Orders::on(Server::shared(), 1000);
     // A table of that name that takes no sample.
     orders.server.query("CREATE TABLE load_samples (something UInt8) ENGINE = Memory");
     orders.tool().run().expect(0);

@@ -12,7 +12,7 @@ fn tool(orders: &Orders, command: &str) -> Binary {
 
 #[test]
 fn each_comparison_is_kept_with_the_load_that_it_was_of() {
-    let orders = Orders::on(Server::start(), 2000);
+    let orders = Orders::on(Server::shared(), 2000);
     let server = &orders.server;
     tool(&orders, "verify").run().expect(4);
     assert_eq!(
@@ -41,7 +41,7 @@ fn each_comparison_is_kept_with_the_load_that_it_was_of() {
 
 #[test]
 fn files_keep_them_too_and_a_verification_does_not_mind_that_it_cannot_be_kept() {
-    let orders = Orders::on(Server::start(), 1000);
+    let orders = Orders::on(Server::shared(), 1000);
     let folder = tempfile::tempdir().unwrap();
     let place = format!("file:{}", folder.path().display());
     orders.tool().args(&["--ledger", &place]).run().expect(0);

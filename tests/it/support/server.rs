@@ -49,7 +49,7 @@ impl Server {
     /// What a test looks at must be its own: its tables, and of `system.processes` and
     /// `system.query_log` what has `current_database = currentDatabase()`. A test that looks at
     /// anything of the whole server, configures it, or kills it starts its own.
-    pub fn start() -> Self {
+    pub fn shared() -> Self {
         match std::env::var("CLICKHOUSE_URL") {
             Ok(url) if !url.is_empty() => Self::external(&url),
             _ => Self::database_of("default", "", shared::url()),
@@ -58,25 +58,32 @@ impl Server {
 
     /// A fresh database on the server of this run of the tests, whatever `CLICKHOUSE_URL` says: for
     /// tests that need it to be on this machine, without a Keeper, or in no cluster.
-    pub fn start_here() -> Self {
+    pub fn shared_here() -> Self {
         Self::database_of("default", "", shared::url())
     }
 
     /// A server of the test's own, whatever `CLICKHOUSE_URL` says: for tests that kill or configure
-    /// it.
-    pub fn start_own() -> Self {
-        Self::start_with(ServerOptions::default())
+    /// it. They live in the module `isolated`, of which the runner starts few at once.
+    #[track_caller]
+    pub fn isolated() -> Self {
+        Self::isolated_with(ServerOptions::default())
     }
 
     /// A server of the test's own with a configuration. Panics with the server's words if it does
     /// not start.
-    pub fn start_with(options: ServerOptions) -> Self {
-        Self::try_start_with(options)
+    #[track_caller]
+    pub fn isolated_with(options: ServerOptions) -> Self {
+        Self::try_isolated_with(options)
             .unwrap_or_else(|words| panic!("no server for the test: {words}"))
     }
 
-    /// As [`Server::start_with`]; the error is what the launcher said.
-    pub fn try_start_with(options: ServerOptions) -> Result<Self, String> {
+    /// As [`Server::isolated_with`]; the error is what the launcher said.
+    #[track_caller]
+    pub fn try_isolated_with(options: ServerOptions) -> Result<Self, String> {
+        // The test's thread has its name, unless all tests run in one thread.
+        let current = std::thread::current();
+        let test = current.name().filter(|name| name.contains("::")).unwrap_or("isolated::");
+        assert!(test.starts_with("isolated::"), "{test} starts a server of its own");
         let folder = TempDir::with_prefix("clickhouse-").unwrap();
         let write = |name: &str, text: Option<String>| {
             let path = folder.path().join(name);
@@ -308,15 +315,11 @@ impl Server {
     }
 
     fn own(&self) -> &Own {
-        self.own
-            .as_ref()
-            .expect("only a server of the test's own can be handled: Server::start_own")
+        self.own.as_ref().expect("only a server of the test's own can be handled: Server::isolated")
     }
 
     fn own_mut(&mut self) -> &mut Own {
-        self.own
-            .as_mut()
-            .expect("only a server of the test's own can be handled: Server::start_own")
+        self.own.as_mut().expect("only a server of the test's own can be handled: Server::isolated")
     }
 }
 

@@ -7,7 +7,7 @@ use crate::support::{Binary, Output, Server, binary};
 
 /// Orders that were shipped.
 pub fn filled(rows: u64) -> Orders {
-    let orders = Orders::on(Server::start(), rows);
+    let orders = Orders::on(Server::shared(), rows);
     orders.tool().run().expect(0);
     orders
 }

@@ -22,7 +22,7 @@ fn chunks_that_do_not_fit_are_halved() {
 
 #[test]
 fn several_chunks_add_up_and_a_row_of_the_last_is_found() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE stored (key String, number UInt32, version UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY (key, number)
          --;;

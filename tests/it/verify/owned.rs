@@ -77,7 +77,7 @@ const JOB: &str = "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable 
 
 #[test]
 fn what_is_wrong_with_the_expression_is_said_with_its_line() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE stored (number UInt32) ENGINE = MergeTree ORDER BY number
          --;;
@@ -111,7 +111,7 @@ const VERSIONS: &str = "name = 'copies'\n[source]\ntable = 'stored'\n[target]\nt
 /// one, those that it answers for are not.
 #[test]
 fn rows_that_a_job_makes_besides_are_held_against_it_one_by_one() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE stored (number UInt32, kind String, version UInt32) ENGINE = MergeTree ORDER BY number
          --;;

@@ -121,7 +121,7 @@ fn rows_are_removed_by_tombstones_and_live_writers_win() {
 
 #[test]
 fn only_the_chunks_that_differ_are_filled_again() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE stored (number UInt32, version UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY number
          --;;
@@ -152,7 +152,7 @@ fn only_the_chunks_that_differ_are_filled_again() {
 
 #[test]
 fn a_target_whose_rows_do_not_collapse_is_refused() {
-    let server = Server::start();
+    let server = Server::shared();
     server.script(
         "CREATE TABLE stored (number UInt32) ENGINE = MergeTree ORDER BY number
          --;;

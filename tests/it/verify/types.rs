@@ -12,7 +12,7 @@ const COLUMNS: &str =
     float Float64, floats Array(Nullable(Float32)), low LowCardinality(Nullable(String)), pair Tuple(a Map(String, Float64), b String)";
 
 fn filled() -> (Server, JobFile) {
-    let server = Server::start();
+    let server = Server::shared();
     make(
         &server,
         &[

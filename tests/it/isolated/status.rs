@@ -1,7 +1,7 @@
 //! Users who may read the ledger and nothing else.
 
-use super::fixture::{standing, tool};
 use crate::ledger::fixture::Chunked;
+use crate::status::fixture::{standing, tool};
 use crate::support::{Server, ServerOptions, binary};
 
 fn user(name: &str, profile: &str, grants: &[&str]) -> String {
@@ -31,7 +31,7 @@ fn a_user_who_may_only_read_the_ledger_sees_the_same() {
     let users = format!(
         "<clickhouse><profiles><reading><readonly>1</readonly></reading><choosing><readonly>2</readonly></choosing></profiles><users>{users}</users></clickhouse>"
     );
-    let chunked = Chunked::on(Server::start_with(ServerOptions {
+    let chunked = Chunked::on(Server::isolated_with(ServerOptions {
         users_xml: Some(users),
         ..ServerOptions::default()
     }));

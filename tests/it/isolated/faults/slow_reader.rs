@@ -2,7 +2,7 @@
 // Failing loudly is what the helpers of a test are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use super::fixture::{INSERT, SOON};
+use crate::faults::fixture::{INSERT, SOON};
 use crate::orders::Orders;
 use crate::support::{Direction, Proxy, Server, ServerOptions, process};
 
@@ -11,7 +11,7 @@ use crate::support::{Direction, Proxy, Server, ServerOptions, process};
 #[test]
 fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
     let profile = "<clickhouse><profiles><default><http_send_timeout>3</http_send_timeout></default></profiles></clickhouse>";
-    let server = Server::start_with(ServerOptions {
+    let server = Server::isolated_with(ServerOptions {
         users_xml: Some(profile.to_owned()),
         ..ServerOptions::default()
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fixture::{YEAR_2026, adversarial_alone, number, oracle, tool};
+use crate::oracle::fixture::{YEAR_2026, adversarial_alone, number, oracle, tool};
 use crate::support::Server;
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::fixture::{Behind, INSERT, LOOKUP, SOURCE, wait_for_fault};
+use crate::faults::fixture::{Behind, INSERT, LOOKUP, SOURCE, wait_for_fault};
 use crate::support::{Direction, Server, ServerOptions, process};
 
 /// A server may take its time to start again. That uses up no retry.
@@ -51,7 +51,7 @@ fn a_server_that_is_killed_while_a_batch_arrives_or_before_it_is_acknowledged() 
 
 #[test]
 fn a_listener_that_is_closed_and_opened_again() {
-    let mut behind = Behind::on(Server::start_with(ServerOptions {
+    let mut behind = Behind::on(Server::isolated_with(ServerOptions {
         fixed_port: true,
         ..ServerOptions::default()
     }));

@@ -1,7 +1,7 @@
 //! Profiles of users who set what can change a result: the statements say themselves what they
 //! need, and where a limit makes a run impossible it fails. No profile may make it wrong.
 
-use super::fixture::{DECEMBER, KEY, adversarial_on, assert_filled, oracle, rows_of};
+use crate::oracle::fixture::{DECEMBER, KEY, adversarial_on, assert_filled, oracle, rows_of};
 use crate::support::{Comparison, Output, Server, ServerOptions, binary};
 
 type Profile = &'static [(&'static str, &'static str)];
@@ -139,7 +139,7 @@ fn server(profiles: &[Profile]) -> Server {
         "<clickhouse><profiles>{definitions}</profiles><users>{users}</users></clickhouse>"
     );
     adversarial_on(
-        Server::start_with(ServerOptions { users_xml: Some(users_xml), ..Default::default() }),
+        Server::isolated_with(ServerOptions { users_xml: Some(users_xml), ..Default::default() }),
         DECEMBER,
     )
 }

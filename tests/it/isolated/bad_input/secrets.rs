@@ -37,7 +37,7 @@ fn says_no_secret(what: &str, tool: Binary, status: i32, folder: &Path) -> Strin
 #[test]
 fn the_password_is_never_shown() {
     let orders = Orders::on(
-        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        Server::isolated_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
         2_000,
     );
     let (server, proxy) = (&orders.server, Proxy::start(orders.server.port()));
@@ -239,7 +239,7 @@ fn the_password_is_never_shown() {
 #[test]
 fn the_password_of_the_source_is_never_shown() {
     let orders = Orders::on(
-        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        Server::isolated_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
         2_000,
     );
     let server = &orders.server;
@@ -338,7 +338,7 @@ fn the_password_of_the_source_is_never_shown() {
 #[test]
 fn the_list_of_processes_shows_no_secret() {
     let orders = Orders::on(
-        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        Server::isolated_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
         2_000,
     );
     let proxy = Proxy::start(orders.server.port());

@@ -1,8 +1,8 @@
 //! A user who may do the work, and see no more of the server: what cannot be checked forbids
 //! nothing.
 
-use super::fixture::{look, tool};
 use crate::orders::Orders;
+use crate::preflight::fixture::{look, tool};
 use crate::support::{Server, ServerOptions};
 
 const CONFIG: &str = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
@@ -28,7 +28,7 @@ fn checks_that_need_more_rights_say_which() {
         users_xml: Some(users),
         ..Default::default()
     };
-    let orders = Orders::on(Server::start_with(options), 1_000);
+    let orders = Orders::on(Server::isolated_with(options), 1_000);
     let looked = look(tool(&orders).env("CLICKHOUSE_USER", "poor"), 0);
     for (check, table) in [
         ("views", "merge_tree_settings"),

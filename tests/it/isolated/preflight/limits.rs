@@ -1,7 +1,7 @@
 //! Limits of the users' profiles.
 
-use super::fixture::{look, tool, tool_with};
 use crate::orders::{JOB, Orders};
+use crate::preflight::fixture::{look, tool, tool_with};
 use crate::support::{Server, ServerOptions};
 
 fn users() -> String {
@@ -25,7 +25,7 @@ fn users() -> String {
 #[test]
 fn limits_that_statements_would_meet_are_named() {
     let orders = Orders::on(
-        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        Server::isolated_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
         4_000,
     );
     look(tool(&orders), 0).assert("limits", "ok", &["waits 30.0 s for a reader"]);

@@ -18,7 +18,7 @@ fn table() -> &'static str {
 
 #[test]
 fn starts_and_answers() {
-    let server = Server::start();
+    let server = Server::shared();
     assert!(server.answers());
     assert_eq!(server.text("SELECT 40 + 2"), "42");
     assert_eq!(server.text("SELECT currentDatabase()"), server.database());
@@ -33,7 +33,7 @@ fn starts_and_answers() {
 
 #[test]
 fn default_database_is_atomic_and_inserts_in_a_format_arrive() {
-    let server = Server::start();
+    let server = Server::shared();
     let engine = "SELECT engine FROM system.databases WHERE name = currentDatabase()";
     assert_eq!(server.text(engine), "Atomic");
     server.script(&format!(
@@ -51,7 +51,7 @@ fn default_database_is_atomic_and_inserts_in_a_format_arrive() {
 
 #[test]
 fn query_log_can_be_read() {
-    let server = Server::start_own();
+    let server = Server::isolated();
     server.query_with("SELECT 1", &[("query_id", "seen-in-the-log")]);
     server.query("SYSTEM FLUSH LOGS");
     let logged = "SELECT count() FROM system.query_log WHERE query_id = 'seen-in-the-log' AND type = 'QueryFinish'";
@@ -60,7 +60,7 @@ fn query_log_can_be_read() {
 
 #[test]
 fn acknowledged_data_survives_kill_9_on_the_same_port() {
-    let mut server = Server::start_own();
+    let mut server = Server::isolated();
     server.query(table());
     server.query("INSERT INTO numbers_seen SELECT number FROM numbers(1000)");
     let (port, first) = (server.port(), server.process());
@@ -75,7 +75,8 @@ fn acknowledged_data_survives_kill_9_on_the_same_port() {
 
 #[test]
 fn a_stopped_listener_refuses_and_opens_again() {
-    let mut server = Server::start_with(ServerOptions { fixed_port: true, ..Default::default() });
+    let mut server =
+        Server::isolated_with(ServerOptions { fixed_port: true, ..Default::default() });
     server.stop_listening();
     assert!(server.try_query("SELECT 1").is_err());
     server.start_listening();
@@ -84,7 +85,7 @@ fn a_stopped_listener_refuses_and_opens_again() {
 
 #[test]
 fn configuration_and_users_are_heeded() {
-    let server = Server::start_with(ServerOptions {
+    let server = Server::isolated_with(ServerOptions {
         config_xml: Some(
             "<clickhouse><max_concurrent_queries>77</max_concurrent_queries></clickhouse>".into(),
         ),
@@ -123,7 +124,7 @@ fn configuration_and_users_are_heeded() {
 
 #[test]
 fn dropping_the_server_ends_it() {
-    let server = Server::start_own();
+    let server = Server::isolated();
     let (launcher, child) = (server.launcher_process(), server.process());
     assert!(process::is_alive(child));
     let started = Instant::now();
@@ -134,7 +135,7 @@ fn dropping_the_server_ends_it() {
 
 #[test]
 fn a_killed_launcher_takes_its_server_with_it() {
-    let server = Server::start_own();
+    let server = Server::isolated();
     let child = server.process();
     process::signal(server.launcher_process(), "KILL");
     assert!(process::wait_until(SOON, || !process::is_alive(child)));
@@ -230,7 +231,7 @@ fn a_busy_port_is_a_start_failure_that_says_so() {
 
 #[test]
 fn a_busy_folder_is_a_start_failure_that_says_so() {
-    let server = Server::start_own();
+    let server = Server::isolated();
     let launch = Launch {
         directory: &server.directory(),
         port: 0,

@@ -75,7 +75,7 @@ fn server(grants: &[(String, String)]) -> Server {
         users_xml: Some(users(grants)),
         ..Default::default()
     };
-    adversarial_on(Server::start_with(options), DECEMBER)
+    adversarial_on(Server::isolated_with(options), DECEMBER)
 }
 
 fn tool(server: &Server, reader: &str, writer: &str, arguments: &[&str]) -> Binary {
@@ -307,7 +307,7 @@ fn removing_by_delete_needs_a_right_of_its_own() {
         users_xml: Some(users(&grants)),
         ..Default::default()
     };
-    let server = Server::start_with(options);
+    let server = Server::isolated_with(options);
     server.script(
         "CREATE TABLE stored (number UInt32, version UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY number
          --;;
@@ -347,7 +347,7 @@ fn chunks_do_not_depend_on_the_right_to_see_parts() {
         users_xml: Some(users(&grants)),
         ..Default::default()
     };
-    let server = Server::start_with(options);
+    let server = Server::isolated_with(options);
     server.script(
         "CREATE TABLE narrow (key UInt64) ENGINE = MergeTree ORDER BY key\n--;;\nCREATE TABLE copy AS narrow ENGINE = ReplacingMergeTree ORDER BY key\n--;;\n\
          INSERT INTO narrow SELECT number FROM numbers(2500000) SETTINGS max_insert_block_size = 3000000, min_insert_block_size_rows = 3000000",

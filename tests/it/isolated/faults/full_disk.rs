@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::fixture::{Behind, SOON};
+use crate::faults::fixture::{Behind, SOON};
 use crate::support::{Server, ServerOptions, disks_are_allowed, process};
 
 const MIB: usize = 1 << 20;
@@ -16,7 +16,10 @@ const MIB: usize = 1 << 20;
 /// None where no server can have a disk of its own.
 fn start() -> Option<Behind> {
     disks_are_allowed().then(|| {
-        Behind::on(Server::start_with(ServerOptions { disk_mib: Some(512), ..Default::default() }))
+        Behind::on(Server::isolated_with(ServerOptions {
+            disk_mib: Some(512),
+            ..Default::default()
+        }))
     })
 }
 

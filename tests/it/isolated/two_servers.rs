@@ -16,7 +16,7 @@ struct Apart {
 
 impl Apart {
     fn start(generation: Generation) -> Self {
-        let (source, target) = (Server::start_own(), Server::start_own());
+        let (source, target) = (Server::isolated(), Server::isolated());
         for file in
             ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"]
         {
@@ -154,7 +154,7 @@ fn users() -> String {
 /// on a server of their own.
 fn orders_apart() -> (Orders, Server) {
     let source = Orders::on(
-        Server::start_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
+        Server::isolated_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
         3_000,
     );
     source.server.script(
@@ -162,7 +162,7 @@ fn orders_apart() -> (Orders, Server) {
          INSERT INTO `the shop's`.orders SELECT number + 1000000, 'o\\'clock \\\\ `x`', toDateTime('2025-06-02', 'UTC'), number, 1, 0, 'it''s \\'quoted\\'' FROM numbers(10)\n--;;\n\
          INSERT INTO `the shop's`.customers VALUES ('o\\'clock \\\\ `x`', 'L\\'Aquila', [], 1, 0, '\\0')",
     );
-    let target = Server::start_own();
+    let target = Server::isolated();
     let create = source.server.text("SHOW CREATE TABLE shipments FORMAT TSVRaw");
     target.query(&create);
     source.server.query("DROP TABLE shipments SYNC");

@@ -1,0 +1,19 @@
+//! Tests that start a server of their own, because they kill it, configure it, or look at all of it.
+//!
+//! At most two of them run at once (`.config/nextest.toml`, by this module's name). Everything else
+//! shares one server, each test in a database of its own.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bad_input;
+mod faults;
+mod history;
+mod hooks;
+mod ledger;
+mod operate;
+mod oracle;
+mod preflight;
+mod privileges;
+mod server;
+mod status;
+mod two_servers;

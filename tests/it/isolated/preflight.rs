@@ -1,0 +1,9 @@
+//! Checks of what a server is set up to be.
+
+mod disk;
+mod ends;
+mod limits;
+mod merges;
+mod replicas;
+mod rights;
+mod target;

@@ -1,0 +1,32 @@
+//! A target that its user may only read.
+
+use crate::orders::Orders;
+use crate::preflight::fixture::{look, tool};
+use crate::support::{Server, ServerOptions};
+
+/// May see all of it, and write nothing.
+const READER: &str = "<clickhouse><users><reader><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
+    <default_database>default</default_database><grants><query>GRANT SELECT ON *.*</query></grants></reader></users></clickhouse>";
+
+#[test]
+fn a_target_that_may_not_be_written_to_forbids_it() {
+    let orders = Orders::on(
+        Server::isolated_with(ServerOptions {
+            users_xml: Some(READER.to_owned()),
+            ..Default::default()
+        }),
+        100,
+    );
+    look(tool(&orders), 0).assert("insert", "ok", &["the server accepts the insert"]);
+    let looked = look(tool(&orders).env("CLICKHOUSE_USER", "reader"), 3);
+    looked.assert(
+        "insert",
+        "forbids",
+        &["Not enough privileges", "INSERT", "GRANT INSERT ON `default`.`shipments`"],
+    );
+    assert!(
+        looked.output.stderr.contains("error: the check insert blocks the run"),
+        "{}",
+        looked.output
+    );
+}
