@@ -166,11 +166,20 @@ impl Orders {
             FROM (SELECT * FROM orders FINAL WHERE toYYYYMM(placed) = 202506) AS o LEFT ANY JOIN (SELECT * FROM customers FINAL) AS c ON o.customer = c.id
             SETTINGS join_use_nulls = 0",
         );
+        // Equal in number and in the sum of the rows' hashes: far cheaper than rows, which are looked
+        // at only where these differ.
+        let rows = |table: &str| {
+            self.server.text(&format!("SELECT count(), sum(sipHash64(*)) FROM {table}"))
+        };
+        let (found, expected) = (rows("shipments FINAL"), rows("expected"));
+        if found == expected && !expected.starts_with("0\t") {
+            return;
+        }
         let figures = self.server.text(
             "SELECT (SELECT count() FROM expected) > 0, (SELECT count() FROM shipments FINAL) = (SELECT count() FROM expected),
                 (SELECT count() FROM (SELECT * FROM shipments FINAL EXCEPT SELECT * FROM expected)),
                 (SELECT count() FROM (SELECT * FROM expected EXCEPT SELECT * FROM shipments FINAL))",
         );
-        assert_eq!(figures, "1\t1\t0\t0", "any rows, as many rows, rows too many, rows missing");
+        panic!("any rows, as many rows, rows too many, rows missing: {figures}");
     }
 }

@@ -22,9 +22,11 @@ pub fn is_alive(process: u32) -> bool {
     !matches!(state, Some('Z' | 'X'))
 }
 
-/// Waits until `condition` holds, at most `limit`; whether it came to hold.
+/// Waits until `condition` holds, at most `limit`; whether it came to hold. It is looked at ever
+/// less often, since a query of a server costs more than the time that it may save.
 pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
+    let mut pause = Duration::from_millis(2);
     loop {
         if condition() {
             return true;
@@ -32,6 +34,7 @@ pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
         if Instant::now() >= deadline {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
