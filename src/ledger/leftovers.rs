@@ -1,6 +1,14 @@
 //! Ending the queries that dead processes left behind.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use crate::clickhouse::{Connection, QUERY_ID_PREFIX, Settings, quote_literal};
+
+/// How long the server's answer is waited for. A query that is stuck in writing to its client is
+/// cancelled at once, and yet the answer comes only when that write ends: up to 30 s later.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Kills the queries of the processes that held these claims, which are found by their ids:
 /// `clickhouse-backfill-<run id>-<claim id>-…`.
@@ -20,11 +28,14 @@ pub async fn kill_leftovers(connection: &Connection, claim_ids: &[String]) {
         "KILL QUERY WHERE startsWith(query_id, {}) AND ({of_any}) ASYNC",
         quote_literal(QUERY_ID_PREFIX)
     );
-    match connection.execute("kill", &sql, &Settings::common()).await {
-        Ok(()) => {
+    match timeout(PATIENCE, connection.execute("kill", &sql, &Settings::common())).await {
+        Ok(Ok(())) => {
             tracing::debug!(claims = ?claim_ids, "queries of dead processes were killed, where there were any");
         }
-        Err(error) => {
+        Err(_) => {
+            tracing::debug!(claims = ?claim_ids, "queries of dead processes are being killed");
+        }
+        Ok(Err(error)) => {
             tracing::info!(%error, "queries that a dead process may have left cannot be killed; they end by themselves");
         }
     }

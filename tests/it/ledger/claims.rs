@@ -1,5 +1,7 @@
 //! Two runs of one partition at once, and what a dead one leaves behind.
 
+use std::time::{Duration, Instant};
+
 use super::fixture::{Chunked, SOON};
 use crate::support::{Direction, process};
 
@@ -106,17 +108,21 @@ fn what_a_dead_run_left_is_killed() {
     assert_eq!(server.text(&left), "1");
     running.signal("KILL");
     running.wait();
+    let began = Instant::now();
     chunked.orders.resuming_tool_at(server.url()).run().expect(0);
-    server.query("SYSTEM FLUSH LOGS");
-    let killed = format!(
-        "SELECT count() FROM system.query_log WHERE query LIKE 'KILL QUERY%-{claim}-%' AND type = 'QueryFinish'"
-    );
-    assert_eq!(server.text(&killed), "1");
-    // It ends when its next write does; the proxy holds that up.
+    let took = began.elapsed();
+    // It ends when its next write does, which the proxy holds up until the server has waited for 30
+    // s; the run does not wait for that.
     let told = format!(
         "SELECT is_cancelled FROM system.processes WHERE position(query_id, '-{claim}-source-') > 0"
     );
     assert!(matches!(server.text(&told).as_str(), "1" | ""), "the dead run's query goes on");
+    assert!(took < Duration::from_secs(20), "the run waited for the dead one's query: {took:?}");
+    server.query("SYSTEM FLUSH LOGS");
+    let killed = format!(
+        "SELECT count() FROM system.query_log WHERE query LIKE 'KILL QUERY%-{claim}-%' AND type = 'QueryStart'"
+    );
+    assert_eq!(server.text(&killed), "1");
     chunked.assert_completed();
 }
 
