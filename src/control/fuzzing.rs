@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::socket::{Answer, Request, answer};
 use super::{Control, Rules, Subject, Wishes};
-use crate::engine::stream::{Concurrency, Counters, Limits, Throttle};
+use crate::engine::stream::{Concurrency, Counters, Throttle, ThrottleLimits};
 use crate::stop::Stop;
 
 /// Any lines, said one after the other to a run that has no reason to do anything else, are
@@ -41,14 +41,15 @@ pub fn control_socket(data: &[u8]) {
             (read.ok, read.status.is_some(), read.error),
             (said.ok, said.status.is_some(), said.error)
         );
-        let Limits { readers, readers_most, inserters, inserters_most, .. } = control.limits();
+        let ThrottleLimits { readers, readers_most, inserters, inserters_most, .. } =
+            control.limits();
         assert!((1..=readers_most).contains(&readers) && (1..=inserters_most).contains(&inserters));
     }
     answered(data);
 }
 
 /// Whatever somebody can change with a line.
-fn state(control: &Control) -> (Limits, Rules, bool, bool) {
+fn state(control: &Control) -> (ThrottleLimits, Rules, bool, bool) {
     (control.limits(), control.rules(), control.is_paused(), control.is_stopping())
 }
 

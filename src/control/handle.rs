@@ -10,7 +10,7 @@ use super::setting::{Setting, SettingError};
 use super::status::Subject;
 use super::wishes::Wishes;
 use crate::control::monitor::Sample;
-use crate::engine::stream::{Counters, Limits, Throttle};
+use crate::engine::stream::{Counters, Throttle, ThrottleLimits};
 use crate::stop::Stop;
 
 /// One run, for all who watch it or say what it is to do. Shared as an [`Arc`].
@@ -75,7 +75,7 @@ impl Control {
     }
 
     /// How much is done at once, and how much may be.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> ThrottleLimits {
         self.throttle.limits()
     }
 

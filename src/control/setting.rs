@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rules::MaxParts;
 use super::window::{Window, WindowError};
 use crate::duration::parse_timeout;
-use crate::engine::stream::LevelOutOfRange;
+use crate::engine::stream::ConcurrencyOutOfRange;
 
 /// The names, and what they take.
 pub const SETTINGS: &[(&str, &str)] = &[
@@ -71,7 +71,7 @@ pub enum SettingError {
     },
     /// The run cannot do so many.
     #[error(transparent)]
-    Level(#[from] LevelOutOfRange),
+    Level(#[from] ConcurrencyOutOfRange),
     /// The time is not known here.
     #[error(transparent)]
     Window(#[from] WindowError),

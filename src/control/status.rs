@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::handle::Control;
 use super::rules::{MaxParts, Rules};
 use crate::control::monitor::Sample;
-use crate::engine::stream::{Limits, Snapshot};
+use crate::engine::stream::{Snapshot, ThrottleLimits};
 
 /// What is filled, and by whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -45,7 +45,7 @@ pub struct Status {
     /// Whether it finishes what is in flight, and then ends.
     pub stopping: bool,
     /// How much is done at once.
-    pub limits: Limits,
+    pub limits: ThrottleLimits,
     /// When it waits.
     pub rules: RuleValues,
     /// Of these rules, those that have no effect: the user may not read the figure, or the server

@@ -112,7 +112,7 @@ impl Decider {
         }
         throttle.wait_because(reasons);
         if is_new {
-            throttle.hold_inserters(self.adapt.next(
+            throttle.cap_inserters(self.adapt.next(
                 Instant::now(),
                 rules.pressure(&sample),
                 control.limits().inserters,

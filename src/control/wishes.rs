@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::rules::Rules;
 use super::setting::{Level, Setting, SettingError};
-use crate::engine::stream::{LevelOutOfRange, Throttle};
+use crate::engine::stream::{ConcurrencyOutOfRange, Throttle};
 
 /// What was asked for with flags, and since then with `ctl`.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Wishes {
     }
 }
 
-fn set_readers(throttle: &Throttle, level: Level) -> Result<(), LevelOutOfRange> {
+fn set_readers(throttle: &Throttle, level: Level) -> Result<(), ConcurrencyOutOfRange> {
     match level {
         Level::Fixed(readers) => throttle.set_readers(readers)?,
         Level::Auto => throttle.find_readers(),
@@ -98,7 +98,7 @@ fn set_readers(throttle: &Throttle, level: Level) -> Result<(), LevelOutOfRange>
     Ok(())
 }
 
-fn set_inserters(throttle: &Throttle, level: Level) -> Result<(), LevelOutOfRange> {
+fn set_inserters(throttle: &Throttle, level: Level) -> Result<(), ConcurrencyOutOfRange> {
     match level {
         Level::Fixed(inserters) => throttle.set_inserters(inserters)?,
         Level::Auto => throttle.find_inserters(),
@@ -109,7 +109,7 @@ fn set_inserters(throttle: &Throttle, level: Level) -> Result<(), LevelOutOfRang
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stream::{Concurrency, Levels};
+    use crate::engine::stream::{Concurrency, ConcurrencyBounds};
 
     #[test]
     fn a_run_does_no_more_than_it_was_made_for() {
@@ -146,8 +146,12 @@ mod tests {
 
     #[test]
     fn a_level_is_found_again_in_this_run_and_in_the_next() {
-        let levels =
-            Levels { readers_most: 4, inserters_most: 64, readers_found: 8, inserters_found: 6 };
+        let levels = ConcurrencyBounds {
+            readers_most: 4,
+            inserters_most: 64,
+            readers_found: 8,
+            inserters_found: 6,
+        };
         let throttle = || Throttle::within(Concurrency::Fixed(4), Concurrency::Fixed(2), levels);
         let wishes = Wishes::default();
         let first = throttle();

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::LedgerError;
 use crate::clickhouse::ErrorClass;
 use crate::retry::{
-    Attempts, FailedAttempt, Failure, OutageHandling, RetryError, RetryPolicy, Retryable,
+    Attempts, FailedAttempt, FailureKind, OutageHandling, RetryError, RetryPolicy, Retryable,
 };
 
 /// How long refusals are retried at most.
@@ -95,10 +95,10 @@ where
         in_time(SILENCE, (self.work)()).await
     }
 
-    async fn diagnose(&mut self, error: &LedgerError) -> Failure {
+    async fn diagnose(&mut self, error: &LedgerError) -> FailureKind {
         let class = error.class();
         let is_lasting = matches!(class, ErrorClass::Fatal | ErrorClass::Rows);
-        Failure { is_no_response: !is_lasting && !error.is_answer(), ..Failure::of(class) }
+        FailureKind { is_no_response: !is_lasting && !error.is_answer(), ..FailureKind::of(class) }
     }
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, LedgerError>) {

@@ -10,7 +10,7 @@ use super::record::Record;
 use super::request::LoadRequest;
 use super::run::Load;
 use crate::clickhouse::QueryPrefix;
-use crate::engine::stream::{Repeats, repeats};
+use crate::engine::stream::{DedupStrategy, find_dedup_strategy};
 use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, LoadStatus, persist};
 use crate::plan::PlanOptions;
 use crate::preflight::Preflight;
@@ -51,14 +51,15 @@ impl Load {
         if pipeline.dry_run {
             return Ok(Vec::new());
         }
-        let asking =
-            async || repeats(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await;
+        let asking = async || {
+            find_dedup_strategy(&servers.target, job, &self.plan, pipeline, *allow_duplicates).await
+        };
         let mut found =
             startup.ask("asking what becomes of rows that are sent twice", asking).await?;
         if let Some(before) = self.record.as_ref().and_then(|record| record.replaces.as_ref()) {
             found = found.anew(&job.target.name, &before.run_id, *allow_duplicates)?;
         }
-        pipeline.ordered = matches!(found.repeats, Repeats::Recognized { .. });
+        pipeline.ordered = matches!(found.strategy, DedupStrategy::Recognized { .. });
         self.rebuild_pipeline();
         Ok(found.remarks)
     }

@@ -72,7 +72,8 @@ pub fn definition(
         definition = definition
             .with(batches, format!("{} rows, {} bytes", options.batch_rows, options.batch_bytes));
         if job.has_deferred_lookup() {
-            definition = definition.with(late, format!("{} bytes a reader", options.late.reader));
+            definition =
+                definition.with(late, format!("{} bytes a reader", options.deferred.reader));
         }
     }
     definition

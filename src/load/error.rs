@@ -1,7 +1,7 @@
 //! Why a load does not begin, or stops.
 
 use crate::clickhouse::Error as ServerError;
-use crate::engine::stream::{PipelineError, RepeatsError};
+use crate::engine::stream::{DedupError, PipelineError};
 use crate::ledger::{Difference, LedgerError, LoadRecord};
 use crate::plan::PlanError;
 use crate::preflight::Check;
@@ -35,7 +35,7 @@ pub enum LoadError {
     },
     /// Rows that are sent twice would stay twice.
     #[error(transparent)]
-    Repeats(#[from] RepeatsError),
+    Repeats(#[from] DedupError),
     /// The pipeline stopped.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clickhouse::Servers;
-use crate::engine::stream::{Counters, PipelineOptions, Sampler, Throttle};
+use crate::engine::stream::{Counters, PipelineOptions, RowSampler, Throttle};
 use crate::job::BoundJob;
 use crate::ledger::{LedgerLocation, Slot};
 use crate::plan::{Partition, PlanOptions};
@@ -41,7 +41,7 @@ pub struct LoadRequest {
     /// For holding it back.
     pub throttle: Arc<Throttle>,
     /// Who keeps the first rows.
-    pub sampler: Option<Arc<Sampler>>,
+    pub sampler: Option<Arc<RowSampler>>,
     /// What is kept of this moment beside the counters.
     pub observe: Observe,
 }

@@ -8,7 +8,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::outage::{OutageGuard, Reachability, RetryObserver};
-use super::policy::{Failure, History, RetryCause, RetryDecision, RetryPolicy, milliseconds};
+use super::policy::{
+    FailureKind, RetryCause, RetryDecision, RetryHistory, RetryPolicy, milliseconds,
+};
 use crate::clickhouse::{Error as ServerError, ErrorClass};
 use crate::stop::Stop;
 
@@ -23,7 +25,7 @@ pub(crate) trait Retryable {
     async fn attempt(&mut self) -> Result<Self::Output, Self::Error>;
 
     /// What its failure means for a retry.
-    async fn diagnose(&mut self, error: &Self::Error) -> Failure;
+    async fn diagnose(&mut self, error: &Self::Error) -> FailureKind;
 
     /// Called before the pause: logs the failure, and takes back what the attempt left.
     fn before_retry(&mut self, failed: FailedAttempt<'_, Self::Error>);
@@ -122,7 +124,7 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// [`RetryError`].
     pub async fn run<R: Retryable>(self, task: &mut R) -> Result<R::Output, RetryError<R::Error>> {
-        let (mut history, began) = (History::START, Instant::now());
+        let (mut history, began) = (RetryHistory::START, Instant::now());
         let mut sent = began;
         loop {
             let error = match task.attempt().await {
@@ -175,16 +177,16 @@ impl<'a> Attempts<'a> {
     ) -> Result<T, RetryError<E>>
     where
         E: Display,
-        for<'e> Failure: From<&'e E>,
+        for<'e> FailureKind: From<&'e E>,
     {
-        self.run(&mut Question { what, question }).await
+        self.run(&mut RepeatedQuestion { what, question }).await
     }
 
     /// The decision with its final pause; the error of the last probe where the server is lost.
     async fn decide(
         &self,
-        failure: Failure,
-        history: History,
+        failure: FailureKind,
+        history: RetryHistory,
         began: Instant,
         sent: Instant,
     ) -> Result<RetryDecision, ServerError> {
@@ -229,15 +231,15 @@ impl<'a> Attempts<'a> {
 }
 
 /// A question whose error says all there is to know.
-struct Question<'a, Q> {
+struct RepeatedQuestion<'a, Q> {
     what: &'a str,
     question: Q,
 }
 
-impl<T, E, Q> Retryable for Question<'_, Q>
+impl<T, E, Q> Retryable for RepeatedQuestion<'_, Q>
 where
     E: Display,
-    for<'e> Failure: From<&'e E>,
+    for<'e> FailureKind: From<&'e E>,
     Q: AsyncFn() -> Result<T, E>,
 {
     type Output = T;
@@ -247,7 +249,7 @@ where
         (self.question)().await
     }
 
-    async fn diagnose(&mut self, error: &E) -> Failure {
+    async fn diagnose(&mut self, error: &E) -> FailureKind {
         error.into()
     }
 
@@ -286,9 +288,9 @@ where
         (self.0)().await
     }
 
-    async fn diagnose(&mut self, error: &ServerError) -> Failure {
+    async fn diagnose(&mut self, error: &ServerError) -> FailureKind {
         let is_crowded = error.is_too_many_queries();
-        Failure::of(if is_crowded { ErrorClass::Retry } else { ErrorClass::Fatal })
+        FailureKind::of(if is_crowded { ErrorClass::Retry } else { ErrorClass::Fatal })
     }
 
     /// Others are served meanwhile; nothing went wrong.
@@ -359,9 +361,9 @@ impl<T, E: Error + 'static, Q: AsyncFn() -> Result<T, E>> Retryable for StartupQ
         (self.question)().await
     }
 
-    async fn diagnose(&mut self, error: &E) -> Failure {
+    async fn diagnose(&mut self, error: &E) -> FailureKind {
         let Some(cause) = ServerError::within(error) else {
-            return Failure::of(ErrorClass::Fatal);
+            return FailureKind::of(ErrorClass::Fatal);
         };
         // An answer of a proxy, or of another program on the port, may mean that the URL is wrong:
         // it is reported after few attempts.
@@ -371,7 +373,7 @@ impl<T, E: Error + 'static, Q: AsyncFn() -> Result<T, E>> Retryable for StartupQ
                 | ServerError::Network { .. }
                 | ServerError::Timeout { .. }
         );
-        Failure { is_no_response, ..Failure::of(cause.class()) }
+        FailureKind { is_no_response, ..FailureKind::of(cause.class()) }
     }
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, E>) {
@@ -395,13 +397,13 @@ mod tests {
 
     /// Fails with each of these, in turn; then it succeeds.
     struct Script {
-        failures: Vec<Failure>,
+        failures: Vec<FailureKind>,
         next: usize,
         log: Vec<(u32, RetryCause)>,
     }
 
     impl Script {
-        fn new(failures: &[Failure]) -> Self {
+        fn new(failures: &[FailureKind]) -> Self {
             Self { failures: failures.to_vec(), next: 0, log: Vec::new() }
         }
     }
@@ -415,7 +417,7 @@ mod tests {
             if self.next <= self.failures.len() { Err("it fails") } else { Ok(self.next) }
         }
 
-        async fn diagnose(&mut self, _: &&'static str) -> Failure {
+        async fn diagnose(&mut self, _: &&'static str) -> FailureKind {
             self.failures[self.next - 1]
         }
 
@@ -424,9 +426,10 @@ mod tests {
         }
     }
 
-    const REFUSED: Failure = Failure::of(ErrorClass::Retry);
-    const SILENT: Failure = Failure { is_no_response: true, ..Failure::of(ErrorClass::Ambiguous) };
-    const EXCUSED: Failure = Failure { excuse: Some("own doing"), ..SILENT };
+    const REFUSED: FailureKind = FailureKind::of(ErrorClass::Retry);
+    const SILENT: FailureKind =
+        FailureKind { is_no_response: true, ..FailureKind::of(ErrorClass::Ambiguous) };
+    const EXCUSED: FailureKind = FailureKind { excuse: Some("own doing"), ..SILENT };
 
     #[tokio::test(start_paused = true)]
     async fn attempts_are_repeated_until_one_succeeds() {
@@ -484,7 +487,7 @@ mod tests {
         let attempts = Attempts::new(policy, OutageHandling::Counted).until(signal.clone());
         assert_eq!(attempts.run(&mut script).await.unwrap(), 1, "the signal came before");
         // What needs no waiting is decided as without the signal.
-        let mut script = Script::new(&[Failure::of(ErrorClass::Fatal)]);
+        let mut script = Script::new(&[FailureKind::of(ErrorClass::Fatal)]);
         let attempts = Attempts::new(policy, OutageHandling::Counted).until(signal);
         let error = attempts.run(&mut script).await;
         assert!(matches!(error, Err(RetryError::GaveUp { attempts: 1, .. })), "{error:?}");

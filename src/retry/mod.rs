@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! attempt ──ok──► answer
-//!    ▲  └─fails─► Failure ──decide──► RetryAfter(pause) ──────────────────────────┐
+//!    ▲  └─fails─► FailureKind ──decide──► RetryAfter(pause) ──────────────────────────┐
 //!    │                          ├──► AwaitServer ──OutageGuard──► back ───────────┤
 //!    │                          │                       └────► lost: RetryError   │
 //!    │                          └──► GiveUp: RetryError                           │
@@ -32,4 +32,4 @@ pub(crate) use driver::{Attempts, FailedAttempt, OutageHandling, RetryError, Ret
 pub use outage::{Outage, RetryStatus, ScheduledRetry};
 pub(crate) use outage::{OutageGuard, RetryObserver};
 pub use policy::RetryPolicy;
-pub(crate) use policy::{Failure, RetryCause, milliseconds};
+pub(crate) use policy::{FailureKind, RetryCause, milliseconds};

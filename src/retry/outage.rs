@@ -192,9 +192,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Seen(Mutex<Vec<&'static str>>);
+    struct SeenOutages(Mutex<Vec<&'static str>>);
 
-    impl RetryObserver for Seen {
+    impl RetryObserver for SeenOutages {
         fn retrying(&self, _: RetryCause, _: String, _: Duration) {}
         fn outage_began(&self, _: &Outage) {
             self.0.lock().unwrap().push("began");
@@ -206,7 +206,10 @@ mod tests {
 
     /// A server that is away until this much time has passed, how often it was probed, and what was
     /// reported.
-    fn away(until: Duration, longest: Duration) -> (Arc<OutageGuard>, Arc<AtomicU32>, Arc<Seen>) {
+    fn away(
+        until: Duration,
+        longest: Duration,
+    ) -> (Arc<OutageGuard>, Arc<AtomicU32>, Arc<SeenOutages>) {
         let (began, probes, seen) = (Instant::now(), Arc::<AtomicU32>::default(), Arc::default());
         let counted = probes.clone();
         let probe: Probe = Box::new(move || {
@@ -220,7 +223,7 @@ mod tests {
         let guard = OutageGuard {
             url: "http://db".to_owned(),
             probe,
-            observer: Arc::<Seen>::clone(&seen),
+            observer: Arc::<SeenOutages>::clone(&seen),
             longest,
             ended: tokio::sync::Mutex::default(),
         };

@@ -42,7 +42,7 @@ const MAX_EXCUSES: u32 = 20;
 
 /// What a failure means for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct FailureKind {
     /// What may be done after it.
     pub class: ErrorClass,
     /// Whether nothing came from the server: it may be gone.
@@ -51,14 +51,14 @@ pub(crate) struct Failure {
     pub excuse: Option<&'static str>,
 }
 
-impl Failure {
+impl FailureKind {
     /// A failure that is no outage.
     pub const fn of(class: ErrorClass) -> Self {
         Self { class, is_no_response: false, excuse: None }
     }
 }
 
-impl From<&ServerError> for Failure {
+impl From<&ServerError> for FailureKind {
     fn from(error: &ServerError) -> Self {
         Self { class: error.class(), is_no_response: error.is_no_response(), excuse: None }
     }
@@ -90,7 +90,7 @@ pub(super) enum RetryDecision {
 
 /// What happened to a statement so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct History {
+pub(super) struct RetryHistory {
     /// The attempt that failed, from 1. Outages and excused failures do not count.
     pub attempt: u32,
     /// Outages so far.
@@ -99,7 +99,7 @@ pub(super) struct History {
     pub excuses: u32,
 }
 
-impl History {
+impl RetryHistory {
     pub const START: Self = Self { attempt: 1, outages: 0, excuses: 0 };
 
     /// Notes that a retry follows.
@@ -138,8 +138,8 @@ impl RetryPolicy {
     /// for in the first `max_outages` outages.
     pub(super) fn decide(
         &self,
-        failure: Failure,
-        history: History,
+        failure: FailureKind,
+        history: RetryHistory,
         elapsed: Duration,
         max_outages: u32,
     ) -> RetryDecision {
@@ -196,8 +196,8 @@ mod tests {
 
     const NOW: Duration = Duration::ZERO;
 
-    fn at(attempt: u32) -> History {
-        History { attempt, ..History::START }
+    fn at(attempt: u32) -> RetryHistory {
+        RetryHistory { attempt, ..RetryHistory::START }
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
             let whole = Duration::from_millis(500)
                 .saturating_mul(1 << (attempt - 1).min(16))
                 .min(Duration::from_secs(30));
-            let decision = policy.decide(Failure::of(ErrorClass::Retry), at(attempt), NOW, 10);
+            let decision = policy.decide(FailureKind::of(ErrorClass::Retry), at(attempt), NOW, 10);
             assert_eq!(decision, RetryDecision::RetryAfter(whole, RetryCause::Refused));
             let pause = policy.jittered(whole);
             assert!(pause >= whole / 2 && pause <= whole, "{attempt}: {pause:?}");
@@ -221,7 +221,7 @@ mod tests {
         let policy =
             RetryPolicy { max_retries: 2, max_lasting_retries: 1, ..RetryPolicy::default() };
         let gives_up = |class, attempt| {
-            policy.decide(Failure::of(class), at(attempt), NOW, 10) == RetryDecision::GiveUp
+            policy.decide(FailureKind::of(class), at(attempt), NOW, 10) == RetryDecision::GiveUp
         };
         assert!(!gives_up(ErrorClass::Ambiguous, 2) && gives_up(ErrorClass::Ambiguous, 3));
         assert!(!gives_up(ErrorClass::Retry, 2) && gives_up(ErrorClass::Retry, 3));
@@ -251,17 +251,18 @@ mod tests {
     #[test]
     fn outages_and_excuses_use_up_no_attempt_until_there_are_too_many() {
         let policy = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
-        let silence = Failure { is_no_response: true, ..Failure::of(ErrorClass::Ambiguous) };
-        let mut history = History::START;
+        let silence =
+            FailureKind { is_no_response: true, ..FailureKind::of(ErrorClass::Ambiguous) };
+        let mut history = RetryHistory::START;
         for _ in 0..10 {
             assert_eq!(policy.decide(silence, history, NOW, 10), RetryDecision::AwaitServer);
             history.note(RetryCause::Outage);
         }
         assert_eq!(policy.decide(silence, history, NOW, 10), RetryDecision::GiveUp);
-        assert_eq!(policy.decide(silence, History::START, NOW, 0), RetryDecision::GiveUp);
+        assert_eq!(policy.decide(silence, RetryHistory::START, NOW, 0), RetryDecision::GiveUp);
 
-        let excused = Failure { excuse: Some("why"), ..silence };
-        let mut history = History::START;
+        let excused = FailureKind { excuse: Some("why"), ..silence };
+        let mut history = RetryHistory::START;
         for number in 1..=MAX_EXCUSES {
             let retry = RetryDecision::RetryAfter(policy.pause(number), RetryCause::Excused);
             assert_eq!(policy.decide(excused, history, NOW, 10), retry);

@@ -6,7 +6,7 @@ use crate::clickhouse::{
 };
 use crate::job::statements::{Bucket, Scope};
 use crate::retry::{
-    Attempts, FailedAttempt, Failure, OutageHandling, RetryError, RetryPolicy, Retryable,
+    Attempts, FailedAttempt, FailureKind, OutageHandling, RetryError, RetryPolicy, Retryable,
 };
 use crate::stop::Stop;
 
@@ -220,8 +220,8 @@ impl Retryable for Query<'_> {
         self.connection.fetch(self.label, self.sql, "RowBinary", &self.settings).await
     }
 
-    async fn diagnose(&mut self, error: &ServerError) -> Failure {
-        if self.is_too_large(error) { Failure::of(ErrorClass::Fatal) } else { error.into() }
+    async fn diagnose(&mut self, error: &ServerError) -> FailureKind {
+        if self.is_too_large(error) { FailureKind::of(ErrorClass::Fatal) } else { error.into() }
     }
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, ServerError>) {

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Error as ServerError, ErrorClass, TableName, quote_literal};
-use crate::engine::stream::{PipelineError, RepeatsError};
+use crate::engine::stream::{DedupError, PipelineError};
 use crate::job::{BoundJob, JobError};
 use crate::ledger::LedgerError;
 use crate::load::LoadError;
@@ -275,9 +275,9 @@ impl From<PlanError> for Failure {
     }
 }
 
-impl From<RepeatsError> for Failure {
-    fn from(error: RepeatsError) -> Self {
-        if matches!(error, RepeatsError::Server { .. }) {
+impl From<DedupError> for Failure {
+    fn from(error: DedupError) -> Self {
+        if matches!(error, DedupError::Server { .. }) {
             return Self::stopped(&error);
         }
         let failure = Self::refused(error.to_string());
@@ -288,7 +288,7 @@ impl From<RepeatsError> for Failure {
             )
         };
         let failure = match &error {
-            RepeatsError::Again { target, .. } => {
+            DedupError::Again { target, .. } => {
                 return failure
                     .hint("without --restart, `run` continues the version that was started, with the same tokens")
                     .hint(format!(
@@ -297,20 +297,20 @@ impl From<RepeatsError> for Failure {
                     ))
                     .hint("--allow-duplicates starts a new version; remove the other one's rows first");
             }
-            RepeatsError::View { target, setting, .. } => {
+            DedupError::View { target, setting, .. } => {
                 failure.hint(window(target, setting, 10_000))
             }
-            RepeatsError::NoWindow { target, setting, .. } => setting
+            DedupError::NoWindow { target, setting, .. } => setting
                 .iter()
                 .fold(failure, |failure, setting| failure.hint(window(target, setting, 10_000)))
                 .hint("a ReplacingMergeTree needs no window: repeated rows collapse by its sorting key"),
-            RepeatsError::WindowTooSmall { target, needed, setting, .. } => {
+            DedupError::WindowTooSmall { target, needed, setting, .. } => {
                 failure.hint(window(target, setting, needed.saturating_mul(2)))
             }
-            RepeatsError::SwitchedOff { setting, .. } => failure.hint(format!(
+            DedupError::SwitchedOff { setting, .. } => failure.hint(format!(
                 "remove {setting} under [settings.insert] of the job, then blocks are recognized"
             )),
-            RepeatsError::Server { .. } => failure,
+            DedupError::Server { .. } => failure,
         };
         failure.hint("--allow-duplicates fills it anyway; repeated rows then stay")
     }

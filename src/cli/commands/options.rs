@@ -11,7 +11,7 @@ use crate::cli::args::{
 use crate::cli::failure::Failure;
 use crate::clickhouse::Connection;
 use crate::engine::stream::{
-    Concurrency, Levels, PipelineOptions, RowFormat, Throttle, insert_memory_bytes,
+    Concurrency, ConcurrencyBounds, PipelineOptions, RowFormat, Throttle, insert_memory_bytes,
 };
 use crate::job::{BindOptions, BoundJob};
 use crate::plan::{MemoryDemand, MemoryPlan};
@@ -117,7 +117,7 @@ pub(crate) struct Resources {
     /// How memory is divided.
     pub memory: MemoryPlan,
     /// The levels that `ctl set` may choose.
-    pub levels: Levels,
+    pub levels: ConcurrencyBounds,
 }
 
 impl Resources {
@@ -178,8 +178,8 @@ pub(crate) async fn resources(
             Failure::usage(error.to_string())
                 .hint("raise --memory, or lower --readers and --inserters")
         })?;
-    let levels = Levels::of(readers, inserters);
-    let levels = Levels {
+    let levels = ConcurrencyBounds::of(readers, inserters);
+    let levels = ConcurrencyBounds {
         readers_found: settle(AtOnce::Auto, arguments.inserters)
             .map_or(levels.readers_found, |(readers, ..)| readers.most()),
         inserters_found: settle(arguments.readers, AtOnce::Auto)
@@ -268,7 +268,8 @@ mod tests {
             batch_bytes: 16 << 20,
             deferred: false,
         };
-        let levels = Levels { inserters_found: 8, ..Levels::of(readers, inserters) };
+        let levels =
+            ConcurrencyBounds { inserters_found: 8, ..ConcurrencyBounds::of(readers, inserters) };
         let resources =
             Resources { readers, inserters, memory: MemoryPlan::divide(demand).unwrap(), levels };
         let most = |replaces: bool| resources.throttle(replaces).limits().inserters_most;

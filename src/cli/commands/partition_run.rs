@@ -16,7 +16,7 @@ use super::session::{BoundSession, Session};
 use crate::cli::failure::Failure;
 use crate::cli::output::sample;
 use crate::control::Control;
-use crate::engine::stream::{Counters, Phase, PipelineOptions, Sampler};
+use crate::engine::stream::{Counters, Phase, PipelineOptions, RowSampler};
 use crate::job::BoundJob;
 use crate::ledger::LoadRecord;
 use crate::load::{
@@ -61,7 +61,7 @@ struct Setup {
     session: BoundSession,
     options: PipelineOptions,
     operation: Operation,
-    sampler: Arc<Sampler>,
+    sampler: Arc<RowSampler>,
     /// The rows of `--sample`.
     sample_rows: oneshot::Receiver<Vec<u8>>,
     continuation: Continuation,
@@ -173,7 +173,7 @@ impl<'a> PartitionRun<'a> {
         let recording = arguments.ledger.recording(database, options.outage_wait)?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         let operation = operate(self.context, self.partition, &session, counters, stop).await?;
-        let (sampler, sample_rows) = Sampler::new(usize::from(arguments.sample));
+        let (sampler, sample_rows) = RowSampler::new(usize::from(arguments.sample));
         let sampler = Arc::new(sampler);
         let request = LoadRequest {
             servers: session.servers.clone(),

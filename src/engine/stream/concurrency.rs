@@ -1,8 +1,8 @@
-//! How much is done at once: a fixed number, or one that finds its level.
+//! How many tasks work at once: a fixed number, or one that adapts to the server.
 //!
-//! The level is looked for as TCP looks for its window: one more as long as that brings something,
-//! half as soon as the server refuses. What it brings is measured over windows of a few finished
-//! pieces of work.
+//! The number adapts as the window of TCP does (additive increase, multiplicative decrease): one
+//! more while that raises the throughput, half when the server refuses work. The throughput is
+//! measured over periods of a few finished pieces of work.
 //!
 //! ```text
 //!            more throughput than before                 refusal
@@ -12,27 +12,27 @@
 //! ```
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many at once.
+/// How many tasks work at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concurrency {
-    /// Always so many.
+    /// Always this many.
     Fixed(usize),
-    /// As many as bring something, at most so many.
+    /// As many as raise the throughput.
     Auto {
-        /// To begin with.
+        /// At the beginning.
         first: usize,
-        /// Never more.
+        /// At most.
         most: usize,
     },
 }
 
 impl Concurrency {
-    /// The most that may be at work at once.
+    /// The most tasks.
     pub fn most(self) -> usize {
         match self {
             Self::Fixed(level) => level.max(1),
@@ -48,136 +48,138 @@ impl Concurrency {
     }
 }
 
-/// An increase must bring this much, or it is taken back.
-const WORTH_IT: f64 = 1.04;
-/// Windows without a change after an increase brought nothing.
-const REST_WINDOWS: u32 = 12;
-/// A window has at least this much time, so that one slow piece of work does not decide.
-const WINDOW: Duration = Duration::from_secs(3);
+/// An increase that does not raise the throughput by this factor is taken back.
+const MIN_GAIN: f64 = 1.04;
+/// The number of periods without a change after a decrease.
+const REST_PERIODS: u32 = 12;
+/// The shortest period, so that one slow piece of work does not decide.
+const MIN_PERIOD: Duration = Duration::from_secs(3);
 
-/// Lets a changing number of tasks work.
+/// Issues permits to a changing number of tasks.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(super) struct ConcurrencyLimiter {
     permits: Arc<Semaphore>,
-    state: Mutex<Search>,
+    controller: Mutex<AimdController>,
 }
 
-/// The right to work; given back when it is dropped.
+/// The right to work, returned when it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Permit {
     permit: Option<OwnedSemaphorePermit>,
-    limiter: Arc<Limiter>,
+    limiter: Arc<ConcurrencyLimiter>,
 }
 
-impl Limiter {
+impl ConcurrencyLimiter {
     pub fn new(concurrency: Concurrency) -> Arc<Self> {
-        let level = Search::new(concurrency, Instant::now());
-        Arc::new(Self { permits: Arc::new(Semaphore::new(level.level)), state: Mutex::new(level) })
+        let controller = AimdController::new(concurrency, Instant::now());
+        let permits = Arc::new(Semaphore::new(controller.level));
+        Arc::new(Self { permits, controller: Mutex::new(controller) })
     }
 
-    /// Waits for a turn.
-    pub async fn turn(self: &Arc<Self>) -> Turn {
-        // The semaphore is never closed; were it, the work would go on without a bound.
+    /// Waits for a permit.
+    pub async fn permit(self: &Arc<Self>) -> Permit {
+        // The semaphore is never closed. If it were, the work would go on without a limit.
         let permit = self.permits.clone().acquire_owned().await.ok();
-        Turn { permit, limiter: self.clone() }
+        Permit { permit, limiter: self.clone() }
     }
 
-    /// How many may work now.
+    /// The number of tasks that may work now.
     pub fn level(&self) -> usize {
-        self.state().level
+        self.controller().level
     }
 
-    /// So many bytes were finished. `saturated`: there was more to do than hands.
+    /// Notes that a piece of work of this many bytes is finished. `saturated`: there was more work
+    /// than tasks.
     pub fn finished(&self, bytes: u64, saturated: bool) {
         let now = Instant::now();
         self.apply(|level| level.finished(now, bytes, saturated));
     }
 
-    /// The server could not take what was asked of it.
+    /// Notes that the server refused a piece of work.
     pub fn refused(&self) {
         let now = Instant::now();
         self.apply(|level| level.refused(now));
     }
 
-    /// From now on always so many may work, as long as they are not held below that.
+    /// Fixes the number of tasks, within the cap.
     pub fn fix(&self, level: usize) {
-        self.apply(|search| search.fix(level));
+        self.apply(|controller| controller.fix(level));
     }
 
-    /// From now on the level is looked for, from where it is, and is at most this.
-    pub fn find(&self, most: usize) {
+    /// Lets the number adapt, from where it is, up to `most`.
+    pub fn adapt(&self, most: usize) {
         let now = Instant::now();
-        self.apply(|search| search.find(now, most));
+        self.apply(|controller| controller.adapt(now, most));
     }
 
-    /// Whether the level is looked for, and not fixed.
-    pub fn is_found(&self) -> bool {
-        self.state().looks
+    /// Whether the number adapts.
+    pub fn is_adaptive(&self) -> bool {
+        self.controller().adapts
     }
 
-    /// At most so many may work, whatever else is said; `usize::MAX` for no such bound.
-    pub fn hold(&self, most: usize) {
-        self.apply(|search| search.hold(most));
+    /// Caps the number whatever else is set; `usize::MAX` removes the cap.
+    pub fn cap(&self, most: usize) {
+        self.apply(|controller| controller.cap(most));
     }
 
-    fn apply(&self, change: impl FnOnce(&mut Search)) {
-        let mut state = self.state();
-        let before = state.level;
-        change(&mut state);
-        let after = state.level;
+    fn apply(&self, change: impl FnOnce(&mut AimdController)) {
+        let mut controller = self.controller();
+        let before = controller.level;
+        change(&mut controller);
+        let after = controller.level;
         if after > before {
-            // Turns that were to be withdrawn are simply kept.
-            let kept = state.to_withdraw.min(after - before);
-            state.to_withdraw -= kept;
+            // Permits that were to be withdrawn are kept.
+            let kept = controller.to_withdraw.min(after - before);
+            controller.to_withdraw -= kept;
             self.permits.add_permits(after - before - kept);
         } else {
-            state.to_withdraw += before - after;
-            let withdrawn = self.permits.forget_permits(state.to_withdraw);
-            state.to_withdraw -= withdrawn;
+            controller.to_withdraw += before - after;
+            let withdrawn = self.permits.forget_permits(controller.to_withdraw);
+            controller.to_withdraw -= withdrawn;
         }
         if after != before {
             tracing::debug!(before, after, "concurrency changes");
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, Search> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn controller(&self) -> MutexGuard<'_, AimdController> {
+        self.controller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.limiter.state();
-        if state.to_withdraw > 0
+        let mut controller = self.limiter.controller();
+        if controller.to_withdraw > 0
             && let Some(permit) = self.permit.take()
         {
-            state.to_withdraw -= 1;
+            controller.to_withdraw -= 1;
             permit.forget();
         }
     }
 }
 
-/// The search for the level, without clocks or tasks.
+/// The number of tasks, without clocks or tasks.
 #[derive(Debug)]
-struct Search {
+struct AimdController {
     level: usize,
-    /// Whether the level is looked for within the bounds, which else have room for one alone.
-    looks: bool,
+    /// Whether the level adapts. If not, the bounds contain one level.
+    adapts: bool,
     bounds: RangeInclusive<usize>,
-    /// A bound from outside, above which the level never is.
-    held: usize,
-    /// Turns that are to end although they were given out already.
+    /// A limit from outside.
+    cap: usize,
+    /// Permits to withdraw when they are returned.
     to_withdraw: usize,
-    window_began: Instant,
-    window_bytes: u64,
-    window_pieces: usize,
+    period_began: Instant,
+    period_bytes: u64,
+    period_pieces: usize,
     saturated: bool,
     /// The throughput before the last increase, in bytes a second.
     before_increase: Option<f64>,
     rest: u32,
 }
 
-impl Search {
+impl AimdController {
     fn new(concurrency: Concurrency, now: Instant) -> Self {
         let first = concurrency.first();
         let bounds = match concurrency {
@@ -186,13 +188,13 @@ impl Search {
         };
         Self {
             level: first,
-            looks: matches!(concurrency, Concurrency::Auto { .. }),
+            adapts: matches!(concurrency, Concurrency::Auto { .. }),
             bounds,
-            held: usize::MAX,
+            cap: usize::MAX,
             to_withdraw: 0,
-            window_began: now,
-            window_bytes: 0,
-            window_pieces: 0,
+            period_began: now,
+            period_bytes: 0,
+            period_pieces: 0,
             saturated: true,
             before_increase: None,
             rest: 0,
@@ -200,21 +202,21 @@ impl Search {
     }
 
     fn finished(&mut self, now: Instant, bytes: u64, saturated: bool) {
-        self.window_bytes += bytes;
-        self.window_pieces += 1;
+        self.period_bytes += bytes;
+        self.period_pieces += 1;
         self.saturated &= saturated;
-        let elapsed = now.saturating_duration_since(self.window_began);
-        if elapsed < WINDOW || self.window_pieces < 2 * self.level {
+        let elapsed = now.saturating_duration_since(self.period_began);
+        if elapsed < MIN_PERIOD || self.period_pieces < 2 * self.level {
             return;
         }
-        let throughput = self.window_bytes as f64 / elapsed.as_secs_f64();
+        let throughput = self.period_bytes as f64 / elapsed.as_secs_f64();
         let saturated = self.saturated;
-        self.begin_window(now);
+        self.begin_period(now);
         if let Some(before) = self.before_increase.take()
-            && throughput < before * WORTH_IT
+            && throughput < before * MIN_GAIN
         {
             self.set(self.level.saturating_sub(1));
-            self.rest = REST_WINDOWS;
+            self.rest = REST_PERIODS;
         } else if self.rest > 0 {
             self.rest -= 1;
         } else if saturated && self.level < self.most() {
@@ -225,42 +227,42 @@ impl Search {
 
     fn refused(&mut self, now: Instant) {
         self.before_increase = None;
-        self.rest = REST_WINDOWS;
+        self.rest = REST_PERIODS;
         self.set(self.level / 2);
-        self.begin_window(now);
+        self.begin_period(now);
     }
 
     fn fix(&mut self, level: usize) {
         let level = level.max(1);
-        (self.looks, self.bounds) = (false, level..=level);
+        (self.adapts, self.bounds) = (false, level..=level);
         self.before_increase = None;
         self.set(level);
     }
 
-    fn find(&mut self, now: Instant, most: usize) {
+    fn adapt(&mut self, now: Instant, most: usize) {
         let bounds = 1..=most.max(1);
-        if self.looks && self.bounds == bounds {
+        if self.adapts && self.bounds == bounds {
             return;
         }
-        (self.looks, self.bounds) = (true, bounds);
+        (self.adapts, self.bounds) = (true, bounds);
         (self.before_increase, self.rest) = (None, 0);
-        self.begin_window(now);
+        self.begin_period(now);
         self.set(self.level);
     }
 
-    fn hold(&mut self, most: usize) {
+    fn cap(&mut self, most: usize) {
         let most = most.max(1);
-        if most == self.held {
+        if most == self.cap {
             return;
         }
-        self.held = most;
-        // What was measured at another level says nothing.
+        self.cap = most;
+        // The throughput was measured at another level.
         self.before_increase = None;
         self.set(self.level);
     }
 
     fn most(&self) -> usize {
-        (*self.bounds.end()).min(self.held)
+        (*self.bounds.end()).min(self.cap)
     }
 
     fn set(&mut self, level: usize) {
@@ -268,8 +270,8 @@ impl Search {
         self.level = level.clamp((*self.bounds.start()).min(most), most);
     }
 
-    fn begin_window(&mut self, now: Instant) {
-        (self.window_began, self.window_bytes, self.window_pieces, self.saturated) =
+    fn begin_period(&mut self, now: Instant) {
+        (self.period_began, self.period_bytes, self.period_pieces, self.saturated) =
             (now, 0, 0, true);
     }
 }
@@ -278,16 +280,16 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// Runs windows against a server that does `rate(level)` bytes a second; gives the levels at
+    /// Runs periods against a server that does `rate(level)` bytes a second; gives the levels at
     /// the end of each.
     fn run(
-        level: &mut Search,
-        windows: usize,
+        level: &mut AimdController,
+        periods: usize,
         rate: impl Fn(usize) -> u64,
         saturated: bool,
     ) -> Vec<usize> {
-        let mut now = level.window_began;
-        let window = |level: &mut Search, now: &mut Instant| {
+        let mut now = level.period_began;
+        let period = |level: &mut AimdController, now: &mut Instant| {
             let pieces = 2 * level.level;
             let bytes = rate(level.level) * 4 / pieces as u64;
             for piece in 0..pieces {
@@ -298,12 +300,13 @@ mod tests {
             }
             level.level
         };
-        (0..windows).map(|_| window(level, &mut now)).collect()
+        (0..periods).map(|_| period(level, &mut now)).collect()
     }
 
     #[test]
     fn the_level_grows_while_that_brings_something() {
-        let mut level = Search::new(Concurrency::Auto { first: 1, most: 16 }, Instant::now());
+        let mut level =
+            AimdController::new(Concurrency::Auto { first: 1, most: 16 }, Instant::now());
         let levels = run(&mut level, 20, |level| 1_000_000 * level.min(4) as u64, true);
         assert_eq!(levels.iter().max(), Some(&5), "one more than useful is tried: {levels:?}");
         assert_eq!(levels.get(6..16), Some([4; 10].as_slice()), "and given up: {levels:?}");
@@ -311,20 +314,22 @@ mod tests {
 
     #[test]
     fn without_more_to_do_the_level_stays() {
-        let mut level = Search::new(Concurrency::Auto { first: 2, most: 16 }, Instant::now());
+        let mut level =
+            AimdController::new(Concurrency::Auto { first: 2, most: 16 }, Instant::now());
         assert_eq!(run(&mut level, 5, |_| 1_000_000, false), [2; 5]);
     }
 
     #[test]
     fn a_refusal_halves_and_a_fixed_number_stays() {
-        let mut level = Search::new(Concurrency::Auto { first: 8, most: 16 }, Instant::now());
+        let mut level =
+            AimdController::new(Concurrency::Auto { first: 8, most: 16 }, Instant::now());
         level.refused(Instant::now());
         assert_eq!(level.level, 4);
         for _ in 0..5 {
             level.refused(Instant::now());
         }
         assert_eq!(level.level, 1);
-        let mut fixed = Search::new(Concurrency::Fixed(3), Instant::now());
+        let mut fixed = AimdController::new(Concurrency::Fixed(3), Instant::now());
         fixed.refused(Instant::now());
         assert_eq!(run(&mut fixed, 5, |level| level as u64 * 1_000_000, true), [3; 5]);
     }
@@ -332,62 +337,65 @@ mod tests {
     #[test]
     fn a_bound_from_outside_stands_above_everything() {
         let now = Instant::now();
-        let mut search = Search::new(Concurrency::Fixed(6), now);
-        search.hold(2);
-        assert_eq!(search.level, 2);
-        search.fix(8);
-        assert_eq!(search.level, 2);
-        search.hold(5);
-        assert_eq!(search.level, 5, "a fixed number comes back");
-        search.hold(usize::MAX);
-        assert_eq!(search.level, 8);
+        let mut controller = AimdController::new(Concurrency::Fixed(6), now);
+        controller.cap(2);
+        assert_eq!(controller.level, 2);
+        controller.fix(8);
+        assert_eq!(controller.level, 2);
+        controller.cap(5);
+        assert_eq!(controller.level, 5, "a fixed number comes back");
+        controller.cap(usize::MAX);
+        assert_eq!(controller.level, 8);
 
-        let mut search = Search::new(Concurrency::Auto { first: 4, most: 16 }, now);
-        search.hold(2);
-        assert_eq!(run(&mut search, 5, |level| 1_000_000 * level as u64, true), [2; 5]);
-        search.hold(usize::MAX);
-        assert_eq!(search.level, 2, "one that is looked for grows by itself");
-        let levels = run(&mut search, 40, |level| 1_000_000 * level as u64, true);
+        let mut controller = AimdController::new(Concurrency::Auto { first: 4, most: 16 }, now);
+        controller.cap(2);
+        assert_eq!(run(&mut controller, 5, |level| 1_000_000 * level as u64, true), [2; 5]);
+        controller.cap(usize::MAX);
+        assert_eq!(controller.level, 2, "one that is looked for grows by itself");
+        let levels = run(&mut controller, 40, |level| 1_000_000 * level as u64, true);
         assert_eq!(levels.last(), Some(&16), "{levels:?}");
-        search.fix(3);
-        search.refused(now);
-        assert_eq!(search.level, 3);
+        controller.fix(3);
+        controller.refused(now);
+        assert_eq!(controller.level, 3);
     }
 
     #[test]
     fn a_fixed_number_is_left_for_a_level_that_is_found() {
         let now = Instant::now();
-        let mut search = Search::new(Concurrency::Fixed(2), now);
-        search.find(now, 6);
-        assert_eq!(search.level, 2, "it is looked for from where it is");
-        let levels = run(&mut search, 20, |level| 1_000_000 * level as u64, true);
+        let mut controller = AimdController::new(Concurrency::Fixed(2), now);
+        controller.adapt(now, 6);
+        assert_eq!(controller.level, 2, "it is looked for from where it is");
+        let levels = run(&mut controller, 20, |level| 1_000_000 * level as u64, true);
         assert_eq!(
             (levels.first(), levels.last()),
             (Some(&3), Some(&6)),
             "one more at a time, up to the bound: {levels:?}"
         );
-        search.refused(search.window_began);
-        assert_eq!(search.level, 3, "and half of it when the server refuses");
-        search.find(now, 6);
-        assert_eq!(search.rest, REST_WINDOWS, "what was learned stays where nothing changes");
+        controller.refused(controller.period_began);
+        assert_eq!(controller.level, 3, "and half of it when the server refuses");
+        controller.adapt(now, 6);
+        assert_eq!(controller.rest, REST_PERIODS, "what was learned stays where nothing changes");
 
-        search.fix(9);
-        assert_eq!((search.level, search.looks), (9, false));
-        search.hold(4);
-        search.find(now, 6);
-        assert_eq!((search.level, search.looks), (4, true));
-        search.hold(usize::MAX);
-        assert_eq!(run(&mut search, 20, |level| 1_000_000 * level as u64, true).last(), Some(&6));
+        controller.fix(9);
+        assert_eq!((controller.level, controller.adapts), (9, false));
+        controller.cap(4);
+        controller.adapt(now, 6);
+        assert_eq!((controller.level, controller.adapts), (4, true));
+        controller.cap(usize::MAX);
+        assert_eq!(
+            run(&mut controller, 20, |level| 1_000_000 * level as u64, true).last(),
+            Some(&6)
+        );
     }
 
     #[tokio::test]
-    async fn turns_follow_the_level() {
-        let limiter = Limiter::new(Concurrency::Auto { first: 2, most: 4 });
-        let (one, two) = (limiter.turn().await, limiter.turn().await);
+    async fn permits_follow_the_level() {
+        let limiter = ConcurrencyLimiter::new(Concurrency::Auto { first: 2, most: 4 });
+        let (one, two) = (limiter.permit().await, limiter.permit().await);
         assert_eq!(limiter.permits.available_permits(), 0);
         limiter.refused();
         drop(one);
-        assert_eq!(limiter.permits.available_permits(), 0, "this turn was withdrawn");
+        assert_eq!(limiter.permits.available_permits(), 0, "this permit was withdrawn");
         drop(two);
         assert_eq!(limiter.permits.available_permits(), 1);
         limiter.apply(|level| level.set(4));

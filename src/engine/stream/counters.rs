@@ -1,32 +1,30 @@
-//! What the pipeline is doing, as numbers that anyone may read at any time.
+//! The live counters of a pipeline. They may be read at any time.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::activity::Activities;
-use super::latency::Latency;
-use super::recent::RecentTimes;
+use super::timings::{Activities, Latency, RecentTimes};
 use crate::retry::{Outage, RetryCause, RetryObserver, RetryStatus};
 
-/// What the pipeline is busy with.
+/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Asking the server and making the plan.
+    /// Questions to the server, and making the plan.
     Plan,
-    /// Loading attributes.
+    /// Attributes are loaded.
     Lookup,
-    /// Reading, enriching and inserting.
+    /// Rows are read, enriched and inserted.
     Stream,
-    /// Nothing is left to do.
+    /// Everything is done.
     Done,
 }
 
 impl Phase {
-    /// All of them, in the order in which a run comes to them.
+    /// All phases in their order.
     pub const ALL: [Self; 4] = [Self::Plan, Self::Lookup, Self::Stream, Self::Done];
 
-    /// Its name in the ledger, in metrics and in logs for machines.
+    /// Its name in the ledger, in metrics and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
@@ -39,21 +37,20 @@ impl Phase {
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Live counters. Rows of an attempt that was given up are taken out again.
+        /// Live counters. What an attempt counted is subtracted again when the attempt is given up.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
-            /// How long inserts took.
+            /// How long acknowledged inserts took.
             pub insert_latency: Latency,
-            /// How long the acknowledged inserts of the last moments took; whoever keeps samples
-            /// takes them.
+            /// The same since it was last taken.
             pub recent_inserts: RecentTimes,
-            /// What tasks are at.
+            /// What tasks do.
             pub activities: Activities,
             /// What blocks the run.
             pub retry_status: RetryStatus,
             phase: AtomicU8,
-            times: Mutex<Times>,
+            times: Mutex<PhaseTimes>,
         }
 
         /// The counters at one moment.
@@ -72,20 +69,19 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Rows of the lookup table that were read, all versions.
+    /// Rows read from the lookup table, all versions.
     lookup_rows,
     /// Their bytes.
     lookup_bytes,
-    /// About how many there are.
+    /// An estimate of how many there are.
     lookup_rows_expected,
     /// Keys of all maps so far.
     lookup_keys,
-    /// Bytes that the maps in memory take.
+    /// Bytes of the maps in memory.
     lookup_memory_bytes,
-    /// The most that they took.
+    /// Their maximum so far.
     lookup_memory_peak_bytes,
-    /// Rows of the lookup that were read by attempts that were given up, which the counters above
-    /// do not have.
+    /// Lookup rows read by attempts that were given up. They are not in the counters above.
     lookup_rows_given_up,
     /// Their bytes.
     lookup_bytes_given_up,
@@ -93,12 +89,11 @@ counters! {
     source_rows,
     /// Their bytes.
     source_bytes,
-    /// Source rows that were read by attempts that were given up, which the counters above do not
-    /// have.
+    /// Source rows read by attempts that were given up. They are not in the counters above.
     source_rows_given_up,
     /// Their bytes.
     source_bytes_given_up,
-    /// How many there are, versions collapsed; 0 as long as that is not known.
+    /// How many there are, versions collapsed; 0 while that is unknown.
     source_rows_expected,
     /// Rows that found attributes in the window.
     matched_rows,
@@ -110,44 +105,44 @@ counters! {
     inserted_rows,
     /// Bytes of acknowledged inserts.
     inserted_bytes,
-    /// Rows that were inserted by an attempt that was given up, and again by the next; they
-    /// collapse in the target.
+    /// Rows inserted by an attempt that was given up, and inserted again by the next. They collapse
+    /// in the target.
     repeated_rows,
     /// Acknowledged batches.
     batches,
-    /// Inserts under way.
+    /// Inserts in flight.
     inserts_in_flight,
     /// Bytes of batches in the queue and in flight.
     queued_bytes,
-    /// Statements that were tried again.
+    /// Retries of statements.
     retries,
     /// Of these: because the server refused for now, or its answer broke off.
     retries_refused,
-    /// Because it is not known whether the server did what it was asked.
+    /// Because it is unknown whether the statement took effect.
     retries_ambiguous,
     /// Because the server could not be reached.
     retries_outage,
     /// Because the server gave up a reader that waited for inserts.
     retries_stalled,
-    /// Times that a server could not be reached.
+    /// Outages of a server.
     outages,
-    /// How long it was waited for then.
+    /// Their duration.
     outage_milliseconds,
-    /// Statements that failed for good.
+    /// Statements that failed after all retries.
     errors,
-    /// Chunks of which every row was acknowledged.
+    /// Chunks whose rows are all acknowledged.
     chunks_done,
-    /// Chunks that failed for good.
+    /// Chunks that failed.
     chunks_failed,
-    /// Chunks that were to be done when the run began.
+    /// Chunks that were pending when the run began.
     chunks_pending,
-    /// Chunks of the plan; one that is read for several parts of its keys counts for each.
+    /// Chunks to read. A chunk that is read once for each part of its keys counts as often.
     chunks,
     /// Waves begun.
     waves,
 }
 
-/// One number.
+/// A number that tasks change concurrently.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -162,38 +157,38 @@ impl Counter {
         self.0.fetch_add(by, Ordering::Relaxed);
     }
 
-    /// Takes away what was added before.
+    /// Subtracts what was added before.
     pub fn take(&self, by: u64) {
         self.0.fetch_sub(by, Ordering::Relaxed);
     }
 
-    /// Sets, unless it is greater already.
+    /// Sets the value, unless the current one is greater.
     pub fn raise(&self, to: u64) {
         self.0.fetch_max(to, Ordering::Relaxed);
     }
 
-    /// Sets.
+    /// Sets the value.
     pub fn set(&self, to: u64) {
         self.0.store(to, Ordering::Relaxed);
     }
 }
 
 #[derive(Debug, Default)]
-struct Times {
+struct PhaseTimes {
     began: Option<Instant>,
     lookup: Duration,
     stream: Duration,
 }
 
 impl Snapshot {
-    /// Rows that are to be inserted; `None` while they are being counted.
+    /// The number of rows to insert; `None` until it is counted.
     pub fn rows_expected(&self) -> Option<u64> {
         Some(self.source_rows_expected).filter(|&rows| rows > 0)
     }
 }
 
 impl Counters {
-    /// The phase.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Plan,
@@ -203,9 +198,9 @@ impl Counters {
         }
     }
 
-    /// Enters a phase, and closes the account of the one before.
+    /// Enters a phase, and adds up the time of the one before.
     pub fn enter(&self, phase: Phase) {
-        let mut times = self.times.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let spent = times.began.map(|began| began.elapsed()).unwrap_or_default();
         match self.phase() {
             Phase::Lookup => times.lookup += spent,
@@ -222,10 +217,10 @@ impl Counters {
         self.phase.store(number, Ordering::Relaxed);
     }
 
-    /// How long attributes were loaded and how long rows were streamed, over all waves, up to the
-    /// last change of the phase.
+    /// The time spent loading attributes, and the time spent streaming rows, up to the last change
+    /// of the phase.
     pub fn times(&self) -> (Duration, Duration) {
-        let times = self.times.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         (times.lookup, times.stream)
     }
 }
@@ -252,5 +247,73 @@ impl RetryObserver for Counters {
         let milliseconds = u64::try_from(outage.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.outage_milliseconds.add(milliseconds);
         self.retry_status.outage_ended(outage);
+    }
+}
+
+/// The memory of one map: counted until this is dropped.
+#[derive(Debug)]
+pub(super) struct MapMemory {
+    counters: Arc<Counters>,
+    bytes: u64,
+}
+
+impl MapMemory {
+    pub fn new(counters: Arc<Counters>) -> Self {
+        Self { counters, bytes: 0 }
+    }
+
+    /// Sets what the map takes now.
+    pub fn set(&mut self, bytes: u64) {
+        self.counters.lookup_memory_bytes.add(bytes);
+        self.counters.lookup_memory_bytes.take(self.bytes);
+        self.bytes = bytes;
+        self.counters.lookup_memory_peak_bytes.raise(self.counters.lookup_memory_bytes.get());
+    }
+}
+
+impl Drop for MapMemory {
+    fn drop(&mut self) {
+        self.counters.lookup_memory_bytes.take(self.bytes);
+    }
+}
+
+/// What the current attempt to load a wave has counted.
+#[derive(Debug)]
+pub(super) struct LoadTally {
+    counters: Arc<Counters>,
+    rows: u64,
+    bytes: u64,
+    keys: u64,
+}
+
+impl LoadTally {
+    pub fn new(counters: Arc<Counters>) -> Self {
+        Self { counters, rows: 0, bytes: 0, keys: 0 }
+    }
+
+    /// Adds rows; `keys` is the number of keys in the map now.
+    pub fn add(&mut self, rows: u64, bytes: u64, keys: u64) {
+        self.rows += rows;
+        self.bytes += bytes;
+        self.counters.lookup_rows.add(rows);
+        self.counters.lookup_bytes.add(bytes);
+        self.set_keys(keys);
+    }
+
+    /// Sets the number of keys in the map.
+    pub fn set_keys(&mut self, keys: u64) {
+        self.counters.lookup_keys.add(keys);
+        self.counters.lookup_keys.take(self.keys);
+        self.keys = keys;
+    }
+
+    /// Subtracts what the attempt counted: it is given up.
+    pub fn take_back(&mut self) {
+        self.counters.lookup_rows.take(self.rows);
+        self.counters.lookup_bytes.take(self.bytes);
+        self.counters.lookup_rows_given_up.add(self.rows);
+        self.counters.lookup_bytes_given_up.add(self.bytes);
+        self.set_keys(0);
+        (self.rows, self.bytes) = (0, 0);
     }
 }

@@ -1,64 +1,58 @@
-//! Enriching: looking up each row's key and appending the attributes it finds, or the bytes of a
-//! miss.
+//! Enriching: each row gets the attributes of its key, or those of a miss, and goes into a batch. A
+//! sampler keeps the first rows as they are sent.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::attempt::{Matched, Tally};
+use tokio::sync::oneshot;
+
 use super::batch::BatchBuilder;
+use super::counters::MapMemory;
+use super::deferred_rows::DeferredRows;
 use super::error::ReadError;
-use super::gauge::MapMemory;
-use super::late::{LateLookup, LateRows};
-use super::sampler::Sampler;
+use super::report::{Matched, ReadTally};
 use crate::formats::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
 use crate::lookup::{FrozenLookupMap, LookupHit};
 
-/// Everything that enriching needs; shared by all readers of a wave.
+/// Enriches rows. Shared by all readers of a wave.
 pub(super) struct Enricher {
-    lookup: Option<Side>,
-    sampler: Option<Arc<Sampler>>,
+    lookup: Option<LookupSide>,
+    sampler: Option<Arc<RowSampler>>,
 }
 
-struct Side {
+struct LookupSide {
     map: Arc<FrozenLookupMap>,
-    /// Shown for as long as the map lives.
+    /// Counted until the map is dropped.
     _memory: MapMemory,
-    /// The lookup columns of a row that finds nothing, in RowBinary.
+    /// The attributes of a miss, in RowBinary.
     miss: Vec<u8>,
     /// Positions of key columns that can be NULL.
     nullable_keys: Vec<usize>,
-    /// Where keys that miss are looked up once more.
-    late: Option<LateLookup>,
 }
 
 impl Enricher {
-    /// Without a lookup, rows pass as they are.
-    pub fn without_lookup(sampler: Option<Arc<Sampler>>) -> Self {
+    /// Without a lookup, rows stay as they are.
+    pub fn without_lookup(sampler: Option<Arc<RowSampler>>) -> Self {
         Self { lookup: None, sampler }
     }
 
-    /// `miss` are the attributes of a row that finds nothing; `nullable_keys` the positions of key
-    /// columns that can be NULL; `late` is where rows that find nothing are looked up once more.
+    /// `miss` are the attributes of a miss; `nullable_keys` the positions of key columns that can be
+    /// NULL.
     pub fn new(
         map: Arc<FrozenLookupMap>,
         memory: MapMemory,
         miss: Vec<u8>,
         nullable_keys: Vec<usize>,
-        late: Option<LateLookup>,
-        sampler: Option<Arc<Sampler>>,
+        sampler: Option<Arc<RowSampler>>,
     ) -> Self {
-        Self { lookup: Some(Side { map, _memory: memory, miss, nullable_keys, late }), sampler }
+        Self { lookup: Some(LookupSide { map, _memory: memory, miss, nullable_keys }), sampler }
     }
 
-    /// Where keys that miss are looked up once more; `None` where they are not.
-    pub fn late(&self) -> Option<&LateLookup> {
-        self.lookup.as_ref()?.late.as_ref()
-    }
-
-    /// Appends a row that was looked up once more, with what it found.
+    /// Appends a deferred row with what its key found.
     ///
     /// # Errors
     /// [`ReadError::Row`] where the row does not fit the schema.
-    pub fn append_late(
+    pub fn append_deferred(
         &self,
         columns: &[u8],
         found: Option<&[u8]>,
@@ -68,20 +62,20 @@ impl Enricher {
         self.append(columns, found.unwrap_or_else(miss), batch)
     }
 
-    /// Appends the enriched rows of a group to the batch, or puts them aside. `attributes` is room
-    /// for one row's attributes.
+    /// Appends the enriched rows of a group to the batch. Misses are deferred where `deferred` is
+    /// given. `attributes` is a buffer for the attributes of one row.
     ///
     /// # Errors
     /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the
-    /// map does not know its own answer, which is a defect.
+    /// map contradicts itself, which is a defect.
     pub fn enrich(
         &self,
         group: RowGroup<'_>,
         attributes: &mut Vec<u8>,
         batch: &mut BatchBuilder,
-        late: &mut Option<LateRows>,
-    ) -> Result<Tally, ReadError> {
-        let mut tally = Tally {
+        mut deferred: Option<&mut DeferredRows>,
+    ) -> Result<ReadTally, ReadError> {
+        let mut tally = ReadTally {
             rows: group.len() as u64,
             bytes: group.bytes().len() as u64,
             matched: Matched::default(),
@@ -103,14 +97,14 @@ impl Enricher {
         side.map.prefetch_attributes(&found);
         for (row, found) in group.into_iter().zip(found) {
             let null_key = side.has_null_key(&row);
-            match (found, &mut *late) {
+            match (found, &mut deferred) {
                 (Some(found), _) if !null_key => {
                     tally.matched.in_window += 1;
                     attributes.clear();
                     side.map.append_to(found, attributes)?;
                     self.append(columns(&row), attributes, batch)?;
                 }
-                (None, Some(late)) if !null_key => late.push(&row, columns(&row)),
+                (None, Some(deferred)) if !null_key => deferred.push(&row, columns(&row)),
                 _ => {
                     tally.matched.not += 1;
                     self.append(columns(&row), &side.miss, batch)?;
@@ -136,14 +130,79 @@ impl Enricher {
     }
 }
 
-/// The columns that expressions read: what follows the key, without the byte that ends the row.
+/// The columns that expressions read: what follows the key, without the last byte of the row.
 pub(super) fn columns<'a>(row: &Row<'a>) -> &'a [u8] {
     row.payload().split_last().map_or(&[], |(_, columns)| columns)
 }
 
-impl Side {
-    /// In SQL a NULL equals nothing. In RowBinary a NULL is the byte 1 in front of no value.
+impl LookupSide {
+    /// In SQL, NULL equals nothing. In RowBinary, NULL is the byte 1 without a value.
     fn has_null_key(&self, row: &Row<'_>) -> bool {
         self.nullable_keys.iter().any(|&position| row.marked_column(position).first() == Some(&1))
+    }
+}
+
+/// The most bytes that are kept: they become part of a statement.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Keeps the first rows as they are sent to the server, for a person to look at.
+#[derive(Debug)]
+pub struct RowSampler {
+    wanted: AtomicBool,
+    kept: Mutex<KeptRows>,
+}
+
+#[derive(Debug)]
+struct KeptRows {
+    rows_left: usize,
+    rows: Vec<u8>,
+    full: Option<oneshot::Sender<Vec<u8>>>,
+}
+
+impl RowSampler {
+    /// Keeps this many rows. The receiver gets them in RowBinary as soon as they are complete, or
+    /// fewer when [`Self::close`] is called before.
+    pub fn new(rows: usize) -> (Self, oneshot::Receiver<Vec<u8>>) {
+        let (sender, receiver) = oneshot::channel();
+        let kept = KeptRows { rows_left: rows, rows: Vec::new(), full: Some(sender) };
+        (Self { wanted: AtomicBool::new(rows > 0), kept: Mutex::new(kept) }, receiver)
+    }
+
+    /// Whether more rows are wanted.
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Offers a row in two parts.
+    fn offer(&self, parts: [&[u8]; 2]) {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let mut kept = self.kept();
+        if kept.rows_left == 0 || kept.rows.len().saturating_add(length) > MAX_BYTES {
+            return;
+        }
+        for part in parts {
+            kept.rows.extend_from_slice(part);
+        }
+        kept.rows_left -= 1;
+        if kept.rows_left == 0 {
+            self.finish(&mut kept);
+        }
+    }
+
+    /// Sends the rows that are there. No further ones are kept.
+    pub fn close(&self) {
+        self.finish(&mut self.kept());
+    }
+
+    fn kept(&self) -> MutexGuard<'_, KeptRows> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, kept: &mut KeptRows) {
+        self.wanted.store(false, Ordering::Relaxed);
+        if let Some(sender) = kept.full.take() {
+            // The receiver may be gone.
+            let _ = sender.send(std::mem::take(&mut kept.rows));
+        }
     }
 }

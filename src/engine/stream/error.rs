@@ -6,7 +6,7 @@ use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::formats::native::MalformedRow;
 use crate::formats::rowbinary::FramingError;
 use crate::lookup::LookupError;
-use crate::retry::Failure;
+use crate::retry::FailureKind;
 use crate::units::{bytes as size, counted};
 
 /// A pipeline that stopped before its work was done. What was acknowledged until then stays, and
@@ -194,7 +194,7 @@ impl PipelineError {
     /// common.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Read { source, .. } => Failure::from(&**source).class == ErrorClass::Fatal,
+            Self::Read { source, .. } => FailureKind::from(&**source).class == ErrorClass::Fatal,
             Self::Insert { source, .. } => source.class() == ErrorClass::Fatal,
             _ => true,
         }
@@ -263,7 +263,7 @@ impl ReadError {
 
 /// Bytes that cannot be framed may come from a connection that broke in a way that HTTP did not
 /// notice, so they are read again.
-impl From<&ReadError> for Failure {
+impl From<&ReadError> for FailureKind {
     fn from(error: &ReadError) -> Self {
         match error {
             ReadError::Server(error) => error.into(),

@@ -1,65 +1,49 @@
-//! Inserting batches: each is held whole in memory until the server has acknowledged it.
+//! Inserters: each task inserts one batch after another.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::batch::Batch;
+use super::batch::{Batch, QueueReceiver};
 use super::error::PipelineError;
-use super::give_up::give_up_chunk;
-use super::queue::QueueReceiver;
 use super::shared::Shared;
 use crate::clickhouse::{Error as ServerError, Settings};
-use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
+use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
-/// Inserts batches until the queue is closed and empty, or something fails for good; gives whether
-/// it came to the queue's end.
+/// Inserts batches until the queue has ended, the run stops or the server is lost. Returns whether
+/// the queue has ended.
 pub(super) async fn insert_batches(
     shared: Arc<Shared>,
     queue: QueueReceiver,
 ) -> Result<bool, PipelineError> {
     loop {
-        let turn_and_batch = async {
-            // The turn comes first: who waits for one must not hold a batch.
-            let turn = shared.throttle.inserting.turn().await;
-            (turn, shared.counters.activities.idling.during(queue.receive()).await)
+        let permit_and_batch = async {
+            // The permit comes first: a task that waits for one must not hold a batch.
+            let permit = shared.throttle.inserting.permit().await;
+            (permit, shared.counters.activities.idling.during(queue.receive()).await)
         };
-        let (turn, queued) = tokio::select! {
+        let (permit, queued) = tokio::select! {
             biased;
             () = shared.stop.failing() => return Ok(false),
-            both = turn_and_batch => both,
+            both = permit_and_batch => both,
         };
         let Some(queued) = queued else { return Ok(true) };
-        let attempt = &queued.batch.attempt;
-        if attempt.chunk_failed() {
-            attempt.batch_dropped();
+        let batch = &queued.batch;
+        if batch.attempt.chunk_failed() {
+            batch.attempt.batch_dropped();
             continue;
         }
-        shared.counters.inserts_in_flight.add(1);
-        let busy = shared.counters.activities.inserting.begin();
-        let inserted = tokio::select! {
-            inserted = insert_with_retries(&shared, &queued.batch) => inserted,
-            // The connection is closed; a block that the server has not taken as a whole by then
-            // leaves nothing.
-            () = shared.stop.abandoning() => Inserted::Stopped,
-        };
-        shared.counters.inserts_in_flight.take(1);
-        drop(busy);
-        match inserted {
-            Inserted::Acknowledged => {
-                attempt.batch_acknowledged(
-                    queued.batch.rows,
-                    queued.batch.bytes,
-                    queued.batch.hash,
-                );
-                drop(turn);
-                shared.throttle.inserting.finished(queued.batch.bytes, queue.has_more());
+        match insert_unless_abandoned(&shared, batch).await {
+            InsertEnd::Acknowledged => {
+                batch.attempt.batch_acknowledged(batch.rows, batch.bytes, batch.hash);
+                drop(permit);
+                shared.throttle.inserting.finished(batch.bytes, queue.has_more());
             }
-            Inserted::Stopped => return Ok(false),
-            Inserted::Failed(error) => {
-                give_up_chunk(&shared, attempt, error).inspect_err(|_| shared.stop.fail())?;
-                attempt.batch_dropped();
+            InsertEnd::Stopped => return Ok(false),
+            InsertEnd::Failed(error) => {
+                shared.fail_chunk(&batch.attempt, error).inspect_err(|_| shared.stop.fail())?;
+                batch.attempt.batch_dropped();
             }
-            Inserted::Lost(source) => {
+            InsertEnd::Lost(source) => {
                 shared.stop.fail();
                 return Err(shared.lost(source));
             }
@@ -67,29 +51,42 @@ pub(super) async fn insert_batches(
     }
 }
 
-/// What became of a batch.
-enum Inserted {
+/// How the insert of a batch ended.
+enum InsertEnd {
     Acknowledged,
-    /// It may have arrived; nobody waits for it any more.
+    /// The run stops. The batch may have arrived.
     Stopped,
     Failed(PipelineError),
-    /// The server stayed away for too long.
+    /// The server was away for longer than is allowed.
     Lost(ServerError),
 }
 
-async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Inserted {
+async fn insert_unless_abandoned(shared: &Shared, batch: &Batch) -> InsertEnd {
+    let _busy = shared.counters.activities.inserting.begin();
+    shared.counters.inserts_in_flight.add(1);
+    let end = tokio::select! {
+        end = insert_with_retries(shared, batch) => end,
+        // The connection is closed. A block that the server has not received completely leaves
+        // nothing.
+        () = shared.stop.abandoning() => InsertEnd::Stopped,
+    };
+    shared.counters.inserts_in_flight.take(1);
+    end
+}
+
+async fn insert_with_retries(shared: &Shared, batch: &Batch) -> InsertEnd {
     let chunk = batch.attempt.chunk + 1;
-    // Equal token, equal rows: a repeated batch is recognized by tables that deduplicate, and no
-    // other batch is taken for it. The load's identity is part of it, so that a later load is not
-    // swallowed after rows were removed.
+    // Equal tokens mean equal rows: a table that deduplicates recognizes a repeated batch, and
+    // takes no other batch for it. The identity of the load is part of the token, so that a later
+    // load is not ignored after rows were removed.
     let mut settings = shared.insert_settings.clone();
     if !shared.options.dry_run {
         let token = format!("{}-{chunk}-{:032x}", shared.options.token_prefix, batch.digest);
         settings = settings.with("insert_deduplication_token", &token);
     }
     match shared.at_target().run(&mut Insertion { shared, batch, settings }).await {
-        Ok(()) => Inserted::Acknowledged,
-        Err(RetryError::GaveUp { attempts, error }) => Inserted::Failed(PipelineError::Insert {
+        Ok(()) => InsertEnd::Acknowledged,
+        Err(RetryError::GaveUp { attempts, error }) => InsertEnd::Failed(PipelineError::Insert {
             table: shared.job.target.name.clone(),
             chunk,
             rows: batch.rows,
@@ -97,13 +94,13 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> Inserted {
             attempts,
             source: error.into(),
         }),
-        Err(RetryError::Lost { outage, .. }) => Inserted::Lost(outage),
-        Err(RetryError::Interrupted { .. }) => Inserted::Stopped,
+        Err(RetryError::Lost { outage, .. }) => InsertEnd::Lost(outage),
+        Err(RetryError::Interrupted { .. }) => InsertEnd::Stopped,
     }
 }
 
-/// The insert of one batch. The same bytes are sent with the same token each time, which is right
-/// whether or not they arrived before.
+/// The insert of one batch. Each attempt sends the same bytes with the same token, which is right
+/// whether or not an earlier one arrived.
 struct Insertion<'a> {
     shared: &'a Shared,
     batch: &'a Batch,
@@ -124,7 +121,7 @@ impl Retryable for Insertion<'_> {
         Ok(())
     }
 
-    async fn diagnose(&mut self, error: &ServerError) -> Failure {
+    async fn diagnose(&mut self, error: &ServerError) -> FailureKind {
         error.into()
     }
 

@@ -1,56 +1,43 @@
-//! The way of a row: load the lookup of a wave, read its chunks, enrich, batch, queue, insert.
+//! The stream engine: rows pass through the client on their way from the source to the target.
 //!
 //! ```text
 //! chunks ─► reader (read + enrich + batch) ─┐
-//! chunks ─► reader (read + enrich + batch) ─┼─► queue, bounded in bytes ─► inserters
+//! chunks ─► reader (read + enrich + batch) ─┼─► queue, limited in bytes ─► inserters
 //! ```
 //!
-//! Everything runs on tokio's own threads; there is no pool beside them. The pipeline decides what
-//! is retried and when all stops. It prints nothing: what it does is seen in [`Counters`] and in
-//! `tracing` events.
+//! A plan is run wave by wave: the attributes of a wave are loaded into a map, then its chunks are
+//! streamed. All tasks run on tokio's threads. The engine prints nothing: its progress is visible in
+//! [`Counters`] and in `tracing` events.
 
-mod activity;
-mod attempt;
 mod batch;
 mod concurrency;
-mod count;
 mod counters;
+mod dedup;
+mod deferred_lookup;
+mod deferred_rows;
 mod enrich;
 mod error;
-mod gauge;
-mod give_up;
 mod inserter;
-mod late;
-mod latency;
-mod load;
-mod queue;
+mod pipeline;
+mod rate_limit;
 mod reader;
-mod recent;
-mod repeats;
 mod report;
-mod row_hash;
-mod rows;
-mod run;
-mod sampler;
 mod shared;
-mod stall;
 mod sweep;
 mod throttle;
+mod timings;
 mod trial;
 mod wave;
-mod work;
 
-pub use activity::{Activities, Activity};
+pub use batch::RowFormat;
 pub use concurrency::Concurrency;
 pub use counters::{Counters, Phase, Snapshot};
+pub use dedup::{DedupError, DedupPlan, DedupStrategy, estimated_batches, find_dedup_strategy};
+pub use enrich::RowSampler;
 pub use error::{FailedChunk, PipelineError};
-pub use latency::{Latency, LatencySnapshot};
-pub use repeats::{Repeats, RepeatsError, RepeatsFound, estimated_batches, repeats};
+pub use pipeline::{Outcome, Pipeline, Ran};
 pub use report::{ChunkOutcome, ChunkReport};
-pub use rows::RowFormat;
-pub use run::{Outcome, Pipeline, Ran};
-pub use sampler::Sampler;
-pub use shared::{DEFAULT_BATCH_ROWS, PipelineOptions, insert_memory_bytes};
-pub use throttle::{LevelOutOfRange, Levels, Limits, Throttle};
+pub use shared::{DEFAULT_BATCH_ROWS, PipelineOptions, Work, insert_memory_bytes};
+pub use throttle::{ConcurrencyBounds, ConcurrencyOutOfRange, Throttle, ThrottleLimits};
+pub use timings::{Activities, Activity, Latency, LatencySnapshot};
 pub use trial::{Trial, trial};
-pub use work::Work;

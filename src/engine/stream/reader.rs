@@ -1,27 +1,25 @@
-//! Reading chunks: one task reads one chunk after the other, enriches and batches its rows.
+//! Readers: each task reads one chunk after another, enriches its rows and fills batches.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use super::attempt::{Attempt, Tally};
-use super::batch::BatchBuilder;
-use super::concurrency::Turn;
+use serde::Deserialize;
+
+use super::batch::{Batch, BatchBuilder, QueueSender};
+use super::concurrency::Permit;
+use super::deferred_lookup::{ChunkDeferral, DeferredLookup};
 use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
-use super::give_up::give_up_chunk;
-use super::late::LateRows;
-use super::queue::QueueSender;
-use super::report::{ChunkBook, Share};
+use super::report::{ChunkAttempt, ChunkBook, KeyShare, ReadTally};
 use super::shared::Shared;
-use super::stall::Stall;
 use crate::formats::rowbinary::RowFramer;
-use crate::job::statements;
-use crate::job::statements::Scope;
+use crate::job::statements::{self, Scope};
 use crate::plan::Chunk;
-use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
+use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
-/// The chunks of a wave, handed out one by one.
+/// The chunks of a wave, taken one by one.
 pub(super) struct ChunkList {
     chunks: Vec<Chunk>,
     next: AtomicUsize,
@@ -41,40 +39,42 @@ impl ChunkList {
     }
 }
 
-/// How a chunk ended.
-enum End {
-    /// Every row is in the queue; so many bytes were read.
+/// How the reading of a chunk ended.
+enum ReadEnd {
+    /// All rows are queued. This many bytes were read.
     Clean(u64),
-    /// Stopping was asked for; the rest of the chunk was not read.
+    /// The run stops. The rest of the chunk was not read.
     Stopped,
-    /// The chunk was given up.
+    /// The chunk failed.
     Failed,
 }
 
 /// What the readers of a wave share, and their end of the queue.
 #[derive(Clone)]
 pub(super) struct Reading {
-    /// The partition, or the part of its keys that the wave is about.
+    /// The partition, or the part of its keys that belongs to the wave.
     pub scope: Scope,
     pub enricher: Arc<Enricher>,
+    /// `None` where misses are not looked up once more.
+    pub deferred_lookup: Option<Arc<DeferredLookup>>,
     pub book: Arc<ChunkBook>,
     pub queue: QueueSender,
 }
 
-/// Reads chunks until none is left or stopping is asked for; gives whether every chunk that it took
-/// is in the queue.
+/// Reads chunks until none is left or the run stops. Returns whether all rows of the chunks that it
+/// took are queued.
 pub(super) async fn read_chunks(
     shared: Arc<Shared>,
     chunks: Arc<ChunkList>,
     reading: Reading,
 ) -> Result<bool, PipelineError> {
     loop {
-        // Who waits must not keep a run from ending in which nothing is left to wait for.
+        // A reader that waits must not keep a run from ending that has no chunk left.
         if chunks.is_empty() {
             return Ok(true);
         }
-        let turn = tokio::select! {
-            turn = shared.throttle.turn() => turn,
+        let permit = tokio::select! {
+            permit = shared.throttle.read_permit() => permit,
             () = shared.stop.reading_ends() => return Ok(chunks.is_empty()),
         };
         if shared.throttle.waits() {
@@ -87,13 +87,11 @@ pub(super) async fn read_chunks(
         if reading.book.is_failed(chunk.number) {
             continue;
         }
-        let bytes = match read_with_retries(&shared, chunk, &reading, turn)
-            .await
-            .inspect_err(|_| shared.stop.fail())?
-        {
-            End::Clean(bytes) => bytes,
-            End::Stopped => return Ok(false),
-            End::Failed => continue,
+        let read = read_with_retries(&shared, chunk, &reading, permit).await;
+        let bytes = match read.inspect_err(|_| shared.stop.fail())? {
+            ReadEnd::Clean(bytes) => bytes,
+            ReadEnd::Stopped => return Ok(false),
+            ReadEnd::Failed => continue,
         };
         // More readers help only where inserters wait for batches.
         let starving = shared.counters.queued_bytes.get() < shared.options.queue_bytes / 4;
@@ -105,14 +103,20 @@ async fn read_with_retries(
     shared: &Shared,
     chunk: &Chunk,
     reading: &Reading,
-    turn: Turn,
-) -> Result<End, PipelineError> {
+    permit: Permit,
+) -> Result<ReadEnd, PipelineError> {
     let statement =
         if shared.options.ordered { statements::source_in_order } else { statements::source };
     let sql = statement(&shared.job, &reading.scope.within(chunk.range.as_deref()));
-    let attempt = None;
-    let stall = Stall::default();
-    let mut task = ChunkRead { shared, chunk, reading, sql, turn: Some(turn), attempt, stall };
+    let mut task = ChunkRead {
+        shared,
+        chunk,
+        reading,
+        sql,
+        permit: Some(permit),
+        attempt: None,
+        stall: Stall::default(),
+    };
     match shared.at_source().until(shared.stop.requested()).run(&mut task).await {
         Ok(end) => Ok(end),
         Err(
@@ -124,47 +128,48 @@ async fn read_with_retries(
             let source = error.into();
             let error = PipelineError::Read { table, chunk: number, attempts, source };
             let Some(attempt) = &task.attempt else { return Err(error) };
-            give_up_chunk(shared, attempt, error)?;
-            Ok(End::Failed)
+            shared.fail_chunk(attempt, error)?;
+            Ok(ReadEnd::Failed)
         }
-        Err(RetryError::Interrupted { .. }) => Ok(End::Stopped),
+        Err(RetryError::Interrupted { .. }) => Ok(ReadEnd::Stopped),
     }
 }
 
-/// Reading one chunk.
+/// The reading of one chunk.
 struct ChunkRead<'a> {
     shared: &'a Shared,
     chunk: &'a Chunk,
     reading: &'a Reading,
     sql: String,
-    /// The right to read; `None` between attempts.
-    turn: Option<Turn>,
+    /// `None` between attempts.
+    permit: Option<Permit>,
     /// The last attempt.
-    attempt: Option<Arc<Attempt>>,
+    attempt: Option<Arc<ChunkAttempt>>,
     stall: Stall,
 }
 
 impl Retryable for ChunkRead<'_> {
-    type Output = End;
+    type Output = ReadEnd;
     type Error = ReadError;
 
-    async fn attempt(&mut self) -> Result<End, ReadError> {
+    async fn attempt(&mut self) -> Result<ReadEnd, ReadError> {
         let Self { shared, chunk, reading, .. } = *self;
-        if self.turn.is_none() {
-            self.turn = tokio::select! {
-                turn = shared.throttle.turn() => Some(turn),
-                () = shared.stop.reading_ends() => return Ok(End::Stopped),
+        if self.permit.is_none() {
+            self.permit = tokio::select! {
+                permit = shared.throttle.read_permit() => Some(permit),
+                () = shared.stop.reading_ends() => return Ok(ReadEnd::Stopped),
             };
         }
-        let Reading { scope, enricher, book, queue } = reading;
-        let (share, counters) = (Share::of(scope.bucket), shared.counters.clone());
-        let attempt = Attempt::begin(chunk.number, share, book.clone(), counters);
+        let Reading { scope, book, .. } = reading;
+        let (share, counters) = (KeyShare::of(scope.bucket), shared.counters.clone());
+        let attempt = ChunkAttempt::begin(chunk.number, share, book.clone(), counters);
         self.attempt = Some(attempt.clone());
         self.stall = Stall::default();
-        match read(shared, &self.sql, &attempt, enricher, queue, &mut self.stall).await {
-            Ok(End::Clean(bytes)) => {
+        let mut stream = ChunkStream::new(shared, reading, &attempt, &mut self.stall);
+        match stream.read(&self.sql).await {
+            Ok(ReadEnd::Clean(bytes)) => {
                 attempt.stream_ended();
-                Ok(End::Clean(bytes))
+                Ok(ReadEnd::Clean(bytes))
             }
             Ok(end) => Ok(end),
             Err(error) => {
@@ -174,54 +179,96 @@ impl Retryable for ChunkRead<'_> {
         }
     }
 
-    async fn diagnose(&mut self, error: &ReadError) -> Failure {
+    async fn diagnose(&mut self, error: &ReadError) -> FailureKind {
         const STALLED: &str = "the server gave the stream up, since the reader waited for inserts";
         let excuse = self.stall.explains(self.shared, error).await.then_some(STALLED);
-        Failure { excuse, ..error.into() }
+        FailureKind { excuse, ..error.into() }
     }
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, ReadError>) {
         let FailedAttempt { number, error, pause, .. } = failed;
         self.shared.throttle.reading.refused();
-        // Reading the chunk again is beginning it again: others may be asked to come first, or all
-        // to wait.
-        self.turn = None;
+        // The next attempt begins the chunk anew, so it needs a new permit: the run may have to
+        // wait, or have fewer readers.
+        self.permit = None;
         tracing::warn!(chunk = self.chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), %error, "reading broke off, the chunk is read again");
     }
 }
 
-async fn read(
-    shared: &Shared,
-    sql: &str,
-    attempt: &Arc<Attempt>,
-    enricher: &Arc<Enricher>,
-    queue: &QueueSender,
-    stall: &mut Stall,
-) -> Result<End, ReadError> {
-    let mut stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
-    let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
-    let mut builder =
-        BatchBuilder::new(attempt.clone(), shared.options.batch_limits(), &shared.options.format);
-    let mut late = LateRows::begin(enricher, attempt, queue);
-    let mut attributes = Vec::new();
-    let at = &shared.counters.activities;
-    loop {
-        let piece = tokio::select! {
-            piece = at.reading.during(stream.next()) => piece?,
-            () = shared.stop.reading_ends() => return Ok(End::Stopped),
-        };
-        let Some(piece) = piece else { break };
-        if attempt.chunk_failed() {
-            return Ok(End::Failed);
+/// The stream of one attempt, from the server to the queue.
+struct ChunkStream<'a> {
+    shared: &'a Shared,
+    enricher: &'a Enricher,
+    attempt: &'a Arc<ChunkAttempt>,
+    queue: &'a QueueSender,
+    stall: &'a mut Stall,
+    builder: BatchBuilder,
+    deferral: Option<ChunkDeferral>,
+    /// A buffer for the attributes of one row.
+    attributes: Vec<u8>,
+}
+
+impl<'a> ChunkStream<'a> {
+    fn new(
+        shared: &'a Shared,
+        reading: &'a Reading,
+        attempt: &'a Arc<ChunkAttempt>,
+        stall: &'a mut Stall,
+    ) -> Self {
+        let Reading { enricher, deferred_lookup, queue, .. } = reading;
+        let (limits, format) = (shared.options.batch_limits(), &shared.options.format);
+        let deferral = deferred_lookup
+            .as_ref()
+            .map(|lookup| ChunkDeferral::new(lookup, enricher, attempt, queue));
+        Self {
+            shared,
+            enricher,
+            attempt,
+            queue,
+            stall,
+            builder: BatchBuilder::new(attempt.clone(), limits, format),
+            deferral,
+            attributes: Vec::new(),
         }
-        let mut rest = &piece[..];
+    }
+
+    async fn read(&mut self, sql: &str) -> Result<ReadEnd, ReadError> {
+        let shared = self.shared;
+        let mut stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
+        let mut framer =
+            RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
+        loop {
+            let piece = tokio::select! {
+                piece = shared.counters.activities.reading.during(stream.next()) => piece?,
+                () = shared.stop.reading_ends() => return Ok(ReadEnd::Stopped),
+            };
+            let Some(piece) = piece else { break };
+            if self.attempt.chunk_failed() {
+                return Ok(ReadEnd::Failed);
+            }
+            if !self.piece(&mut framer, &piece).await? || !self.advance_deferred().await? {
+                return Ok(ReadEnd::Stopped);
+            }
+            // Many pieces may be ready at once: other tasks must run as well.
+            tokio::task::consume_budget().await;
+        }
+        framer.finish()?;
+        if self.finish().await? { Ok(ReadEnd::Clean(framer.bytes())) } else { Ok(ReadEnd::Stopped) }
+    }
+
+    /// Enriches the rows of a piece and queues the batches that they fill. Returns whether to go on.
+    async fn piece(&mut self, framer: &mut RowFramer, piece: &[u8]) -> Result<bool, ReadError> {
+        let Self { shared, enricher, builder, deferral, attributes, .. } = self;
+        let at = &shared.counters.activities;
+        let mut rest = piece;
         while !rest.is_empty() {
-            let mut tally = Tally::default();
+            let mut tally = ReadTally::default();
             let enriching = at.enriching.begin();
-            // A piece of short rows with long attributes makes many batches: each is handed over
-            // before the next is begun.
+            // A piece of short rows with long attributes fills many batches. Each is queued before
+            // the next is begun.
             rest = framer.push_until(rest, &mut |group| {
-                let part = enricher.enrich(group, &mut attributes, &mut builder, &mut late)?;
+                let deferred = deferral.as_mut().map(|deferral| &mut deferral.rows);
+                let part = enricher.enrich(group, attributes, builder, deferred)?;
                 tally.rows += part.rows;
                 tally.bytes += part.bytes;
                 tally.matched += part.matched;
@@ -232,45 +279,56 @@ async fn read(
                 })
             })?;
             drop(enriching);
-            attempt.read(tally);
+            self.attempt.read(tally);
             let due = async {
-                shared.throttle.read(tally.rows, tally.bytes).await;
+                shared.throttle.rows_read(tally.rows, tally.bytes).await;
                 Ok(true)
             };
-            if !stall.during(at.throttling.during(unless_stopped(shared, due))).await? {
-                return Ok(End::Stopped);
+            let due = at.throttling.during(unless_stopped(shared, due));
+            if !self.stall.during(due).await? {
+                return Ok(false);
             }
             for batch in builder.take_full() {
-                if !stall.during(at.queueing.during(queue.send(batch))).await {
-                    return Ok(End::Stopped);
+                if !self.stall.during(queued(shared, self.queue, batch)).await {
+                    return Ok(false);
                 }
             }
         }
-        if let Some(late) = &mut late {
-            let _waiting = at.looking_up.begin();
-            if !stall.during(unless_stopped(shared, late.advance())).await? {
-                return Ok(End::Stopped);
+        Ok(true)
+    }
+
+    /// Starts the lookup of deferred rows that fill a buffer. Returns whether to go on.
+    async fn advance_deferred(&mut self) -> Result<bool, ReadError> {
+        let Some(deferral) = &mut self.deferral else { return Ok(true) };
+        let _waiting = self.shared.counters.activities.looking_up.begin();
+        self.stall.during(unless_stopped(self.shared, deferral.advance())).await
+    }
+
+    /// Looks up the remaining deferred rows and queues the last batches. Returns whether all rows
+    /// are queued.
+    async fn finish(&mut self) -> Result<bool, ReadError> {
+        let shared = self.shared;
+        if let Some(deferral) = self.deferral.take() {
+            let _waiting = shared.counters.activities.looking_up.begin();
+            if !unless_stopped(shared, deferral.finish(&mut self.builder)).await? {
+                return Ok(false);
             }
         }
-        // Many pieces may lie ready at once; others want to run as well.
-        tokio::task::consume_budget().await;
-    }
-    framer.finish()?;
-    if let Some(late) = late {
-        let _waiting = at.looking_up.begin();
-        if !unless_stopped(shared, late.finish(&mut builder)).await? {
-            return Ok(End::Stopped);
+        for batch in self.builder.take_all()? {
+            if !queued(shared, self.queue, batch).await {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
-    for batch in builder.finish()? {
-        if !at.queueing.during(queue.send(batch)).await {
-            return Ok(End::Stopped);
-        }
-    }
-    Ok(End::Clean(framer.bytes()))
 }
 
-/// Waits for this, and gives whether to go on: not if reading is to end.
+/// Queues a batch. Returns whether an inserter is left.
+async fn queued(shared: &Shared, queue: &QueueSender, batch: Batch) -> bool {
+    shared.counters.activities.queueing.during(queue.send(batch)).await
+}
+
+/// Waits for this, unless reading is to end. Returns whether to go on.
 async fn unless_stopped(
     shared: &Shared,
     waiting: impl Future<Output = Result<bool, ReadError>>,
@@ -278,5 +336,61 @@ async fn unless_stopped(
     tokio::select! {
         on = waiting => on,
         () = shared.stop.reading_ends() => Ok(false),
+    }
+}
+
+/// The longest time for which a reader took nothing from its stream, because the queue was full or
+/// the rate was limited. The server closes such a stream.
+#[derive(Debug, Default)]
+struct Stall {
+    longest: Duration,
+}
+
+impl Stall {
+    /// Nothing is read during `waiting`.
+    async fn during<T>(&mut self, waiting: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let result = waiting.await;
+        self.longest = self.longest.max(began.elapsed());
+        result
+    }
+
+    /// Whether the stream broke because the server had waited for longer than its
+    /// [http_send_timeout](https://clickhouse.com/docs/operations/settings/settings#http_send_timeout).
+    /// That is part of the user's profile: a setting of the query takes effect too late.
+    async fn explains(&self, shared: &Shared, error: &ReadError) -> bool {
+        #[derive(Deserialize)]
+        struct SendTimeout {
+            seconds: f64,
+        }
+        /// The server's default.
+        const DEFAULT: Duration = Duration::from_secs(30);
+        let broke = match error {
+            ReadError::Server(error) => error.is_no_response() || error.is_mid_stream(),
+            ReadError::Framing(_) | ReadError::Row(_) => true,
+            ReadError::Lookup(_)
+            | ReadError::Late { .. }
+            | ReadError::Lost(_)
+            | ReadError::Task(_) => false,
+        };
+        // No server waits for a shorter time.
+        if !broke || self.longest < Duration::from_secs(1) {
+            return false;
+        }
+        let sql = "SELECT toFloat64(value) AS seconds FROM system.settings WHERE name = 'http_send_timeout'";
+        let limit = shared.servers.source.row::<SendTimeout>("stall", sql).await;
+        let limit = limit
+            .ok()
+            .and_then(|limit| Duration::try_from_secs_f64(limit.seconds).ok())
+            .unwrap_or(DEFAULT);
+        let explains = self.longest >= limit;
+        if explains {
+            tracing::warn!(
+                seconds = self.longest.as_secs_f64(),
+                http_send_timeout = limit.as_secs_f64(),
+                "the reader waited, for inserts or for its share of the rows a second, for longer than the server waits for a reader"
+            );
+        }
+        explains
     }
 }

@@ -1,52 +1,55 @@
-//! What becomes of each chunk, told to whoever keeps a record of it.
+//! The accounts of chunks: what each attempt to stream a chunk contributed, and what becomes of the
+//! chunk.
 //!
 //! ```text
-//! pending ──every part of its keys read to a clean end, every batch acknowledged──► Completed
-//!    └──────reading or an insert failed for good──────────────────────────────────► Failed
+//! attempt: open ──stream ended──► ended ──last batch acknowledged──► done: its part of the keys is complete
+//!            └─────stream broke──► given up: its counts are subtracted, the next attempt streams the chunk again
+//!
+//! chunk:   pending ──all parts of its keys done──► Completed
+//!            └──────reading or an insert failed──► Failed
 //! ```
 //!
-//! A chunk that is neither, because the run was stopped, is reported not at all.
+//! A chunk that is neither when the run stops is not reported.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::AddAssign;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::attempt::Matched;
-use super::error::FailedChunk;
+use super::counters::Counters;
+use super::error::{FailedChunk, PipelineError};
 use crate::job::statements::Bucket;
 
-/// A chunk that has come to its end.
+/// A chunk that was completed or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkReport {
     /// The chunk's number in the plan, from 0.
     pub chunk: usize,
     /// How it ended.
     pub outcome: ChunkOutcome,
-    /// How often a stream of it was begun, over all parts of its keys; 1 where nothing was in the
-    /// way.
+    /// How many attempts it took, over all parts of its keys: 1 where no attempt failed.
     pub attempts: u32,
-    /// Rows that the source query gave.
+    /// Rows that the source query returned.
     pub rows_read: u64,
-    /// Rows of acknowledged batches. Of a chunk that is completed, as many as were read.
+    /// Rows of acknowledged batches. In a completed chunk, as many as were read.
     pub rows_inserted: u64,
-    /// Rows that found attributes inside the lookup's window.
+    /// Rows that found attributes in the lookup's window.
     pub matched: u64,
     /// Rows that found attributes outside of it.
     pub matched_late: u64,
     /// Rows that found none.
     pub unmatched: u64,
-    /// Bytes of acknowledged batches, in the format in which they were sent.
+    /// Bytes of acknowledged batches, in the format that was sent.
     pub bytes_inserted: u64,
     /// Acknowledged batches.
     pub batches: u64,
-    /// The wrapping sum of the hashes of its inserted rows: the same for the same rows in any order
-    /// and any batches.
+    /// The wrapping sum of the hashes of its inserted rows. It depends neither on their order nor on
+    /// their batches.
     pub hash: u128,
-    /// When its first stream began.
+    /// When its first attempt began.
     pub started_at: SystemTime,
     /// When its last batch was acknowledged, or when it failed.
     pub finished_at: SystemTime,
@@ -55,15 +58,15 @@ pub struct ChunkReport {
 /// How a chunk ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkOutcome {
-    /// Every row of it is in the target.
+    /// All of its rows are in the target.
     Completed,
-    /// It could not be done, for this reason. Some of its rows may be in the target.
+    /// It failed for this reason. Some of its rows may be in the target.
     Failed(String),
 }
 
-/// What a stream of a chunk gave, or several together.
+/// What an attempt contributed, or several together.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Figures {
+pub(super) struct ChunkFigures {
     pub rows_read: u64,
     pub bytes_read: u64,
     pub matched: Matched,
@@ -73,7 +76,7 @@ pub(super) struct Figures {
     pub hash: u128,
 }
 
-impl AddAssign for Figures {
+impl AddAssign for ChunkFigures {
     fn add_assign(&mut self, other: Self) {
         self.rows_read += other.rows_read;
         self.bytes_read += other.bytes_read;
@@ -85,62 +88,62 @@ impl AddAssign for Figures {
     }
 }
 
-/// A part of a chunk's keys, as a share of the whole. The parts of a chunk are disjoint, and their
-/// counts are powers of two, so that shares add up exactly.
+/// A part of a chunk's keys as a share of all of them. The parts are disjoint, and their number is a
+/// power of two, so that shares add up exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share(u64);
+pub(super) struct KeyShare(u64);
 
-impl Share {
+impl KeyShare {
     const WHOLE: u64 = 1 << 32;
 
-    /// The share of this part; all where the keys are not divided.
+    /// The share of this part; `None` is all keys.
     pub fn of(bucket: Option<Bucket>) -> Self {
         Self(bucket.map_or(Self::WHOLE, |bucket| Self::WHOLE / u64::from(bucket.count.max(1))))
     }
 }
 
-/// Adds up the parts of each chunk of a run, and reports a chunk that is whole.
+/// The chunks of a run. Adds up the parts of each chunk, and reports it when it is complete.
 #[derive(Debug)]
 pub(super) struct ChunkBook {
-    chunks: Mutex<HashMap<usize, Account>>,
+    chunks: Mutex<HashMap<usize, ChunkAccount>>,
     failed: Mutex<Vec<FailedChunk>>,
     reports: Option<UnboundedSender<ChunkReport>>,
 }
 
 #[derive(Debug)]
-struct Account {
+struct ChunkAccount {
     started_at: SystemTime,
     attempts: u32,
     done: u64,
-    figures: Figures,
+    figures: ChunkFigures,
     failed: bool,
     reported: bool,
 }
 
 impl ChunkBook {
-    /// Reports go there; nobody needs to listen.
+    /// `reports` receives a report of each chunk.
     pub fn new(reports: Option<UnboundedSender<ChunkReport>>) -> Self {
         Self { chunks: Mutex::default(), failed: Mutex::default(), reports }
     }
 
-    fn chunks(&self) -> MutexGuard<'_, HashMap<usize, Account>> {
+    fn chunks(&self) -> MutexGuard<'_, HashMap<usize, ChunkAccount>> {
         self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A stream of the chunk begins.
+    /// Notes that an attempt begins.
     pub fn begin(&self, chunk: usize) {
-        let account = || Account {
+        let account = || ChunkAccount {
             started_at: SystemTime::now(),
             attempts: 0,
             done: 0,
-            figures: Figures::default(),
+            figures: ChunkFigures::default(),
             failed: false,
             reported: false,
         };
         self.chunks().entry(chunk).or_insert_with(account).attempts += 1;
     }
 
-    /// The chunk cannot be done; gives how many chunks cannot.
+    /// Marks the chunk as failed; returns how many chunks failed.
     pub fn fail(&self, failed_chunk: FailedChunk) -> usize {
         let chunk = failed_chunk.chunk;
         let mut chunks = self.chunks();
@@ -156,35 +159,36 @@ impl ChunkBook {
         self.failed().len()
     }
 
-    /// Whether the chunk was given up.
+    /// Whether the chunk failed.
     pub fn is_failed(&self, chunk: usize) -> bool {
         self.chunks().get(&chunk).is_some_and(|account| account.failed)
     }
 
-    /// The chunks that were given up, in the order in which they were.
+    /// The chunks that failed, in order of their failure.
     pub fn failed(&self) -> Vec<FailedChunk> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A part of the chunk's keys is done.
-    pub fn complete(&self, chunk: usize, share: Share, figures: Figures) {
+    /// Adds a part of the chunk's keys that is done.
+    pub fn complete(&self, chunk: usize, share: KeyShare, figures: ChunkFigures) {
         let mut chunks = self.chunks();
         let Entry::Occupied(mut account) = chunks.entry(chunk) else { return };
         let account = account.get_mut();
         account.done += share.0;
         account.figures += figures;
-        if account.done >= Share::WHOLE {
+        if account.done >= KeyShare::WHOLE {
             self.report(chunk, account, ChunkOutcome::Completed);
         }
     }
 
-    fn report(&self, chunk: usize, account: &mut Account, outcome: ChunkOutcome) {
+    fn report(&self, chunk: usize, account: &mut ChunkAccount, outcome: ChunkOutcome) {
         if std::mem::replace(&mut account.reported, true) {
             return;
         }
         let Some(reports) = &self.reports else { return };
-        let Figures { rows_read, matched, rows_inserted, bytes_inserted, batches, hash, .. } =
-            account.figures;
+        let ChunkFigures {
+            rows_read, matched, rows_inserted, bytes_inserted, batches, hash, ..
+        } = account.figures;
         let report = ChunkReport {
             chunk,
             outcome,
@@ -200,25 +204,184 @@ impl ChunkBook {
             started_at: account.started_at,
             finished_at: SystemTime::now(),
         };
-        // The one who listens may have given up.
+        // The receiver may be gone.
         let _ = reports.send(report);
+    }
+}
+
+/// An attempt to stream a chunk, or a part of its keys. Shared by its reader and its batches.
+#[derive(Debug)]
+pub(super) struct ChunkAttempt {
+    /// The chunk's number in the plan, from 0.
+    pub chunk: usize,
+    share: KeyShare,
+    book: Arc<ChunkBook>,
+    counters: Arc<Counters>,
+    progress: Mutex<AttemptProgress>,
+}
+
+#[derive(Debug, Default)]
+struct AttemptProgress {
+    given_up: bool,
+    stream_ended: bool,
+    batches_open: usize,
+    figures: ChunkFigures,
+}
+
+/// What one piece of a stream contributed, or one lookup of deferred rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReadTally {
+    pub rows: u64,
+    pub bytes: u64,
+    pub matched: Matched,
+}
+
+/// How many rows found attributes. A deferred row is in none of these until it was looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Matched {
+    /// In the lookup's window.
+    pub in_window: u64,
+    /// Outside of it.
+    pub late: u64,
+    /// Not at all.
+    pub not: u64,
+}
+
+impl AddAssign for Matched {
+    fn add_assign(&mut self, other: Self) {
+        self.in_window += other.in_window;
+        self.late += other.late;
+        self.not += other.not;
+    }
+}
+
+impl ChunkAttempt {
+    pub fn begin(
+        chunk: usize,
+        share: KeyShare,
+        book: Arc<ChunkBook>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        book.begin(chunk);
+        Arc::new(Self { chunk, share, book, counters, progress: Mutex::default() })
+    }
+
+    fn progress(&self) -> MutexGuard<'_, AttemptProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds rows that were read, or deferred rows that were looked up.
+    pub fn read(&self, tally: ReadTally) {
+        let mut progress = self.progress();
+        if progress.given_up {
+            return;
+        }
+        progress.figures += ChunkFigures {
+            rows_read: tally.rows,
+            bytes_read: tally.bytes,
+            matched: tally.matched,
+            ..ChunkFigures::default()
+        };
+        self.counters.source_rows.add(tally.rows);
+        self.counters.source_bytes.add(tally.bytes);
+        self.counters.matched_rows.add(tally.matched.in_window);
+        self.counters.matched_late_rows.add(tally.matched.late);
+        self.counters.unmatched_rows.add(tally.matched.not);
+    }
+
+    /// Notes that a batch is queued.
+    pub fn batch_queued(&self) {
+        self.progress().batches_open += 1;
+    }
+
+    /// Notes that a batch was acknowledged; `hash` is the sum of its rows' hashes.
+    pub fn batch_acknowledged(&self, rows: u64, bytes: u64, hash: u128) {
+        let mut progress = self.progress();
+        progress.batches_open -= 1;
+        self.counters.batches.add(1);
+        self.counters.inserted_bytes.add(bytes);
+        if progress.given_up {
+            self.counters.repeated_rows.add(rows);
+        } else {
+            progress.figures += ChunkFigures {
+                rows_inserted: rows,
+                bytes_inserted: bytes,
+                batches: 1,
+                hash,
+                ..ChunkFigures::default()
+            };
+            self.counters.inserted_rows.add(rows);
+            self.complete_if_done(&progress);
+        }
+    }
+
+    /// Notes that a batch is dropped, since its chunk failed.
+    pub fn batch_dropped(&self) {
+        self.progress().batches_open -= 1;
+    }
+
+    /// Whether the chunk failed, in this attempt or in another part of its keys.
+    pub fn chunk_failed(&self) -> bool {
+        self.book.is_failed(self.chunk)
+    }
+
+    /// Gives the attempt up and marks the chunk as failed; returns how many chunks failed.
+    pub fn fail_chunk(&self, error: &PipelineError) -> usize {
+        self.give_up();
+        self.book.fail(FailedChunk::of(self.chunk, error))
+    }
+
+    /// The chunks that failed.
+    pub fn failed_chunks(&self) -> Vec<FailedChunk> {
+        self.book.failed()
+    }
+
+    /// Notes that the stream ended cleanly and all of its batches are queued.
+    pub fn stream_ended(&self) {
+        let mut progress = self.progress();
+        progress.stream_ended = true;
+        self.complete_if_done(&progress);
+    }
+
+    /// Gives the attempt up: its counts are subtracted.
+    pub fn give_up(&self) {
+        let mut progress = self.progress();
+        if std::mem::replace(&mut progress.given_up, true) {
+            return;
+        }
+        let ChunkFigures { rows_read, bytes_read, matched, rows_inserted, .. } = progress.figures;
+        self.counters.source_rows.take(rows_read);
+        self.counters.source_bytes.take(bytes_read);
+        self.counters.source_rows_given_up.add(rows_read);
+        self.counters.source_bytes_given_up.add(bytes_read);
+        self.counters.matched_rows.take(matched.in_window);
+        self.counters.matched_late_rows.take(matched.late);
+        self.counters.unmatched_rows.take(matched.not);
+        self.counters.inserted_rows.take(rows_inserted);
+        self.counters.repeated_rows.add(rows_inserted);
+    }
+
+    fn complete_if_done(&self, progress: &AttemptProgress) {
+        if progress.stream_ended && progress.batches_open == 0 && !progress.given_up {
+            self.counters.chunks_done.add(1);
+            self.book.complete(self.chunk, self.share, progress.figures);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stream::PipelineError;
 
-    fn figures(rows: u64) -> Figures {
+    fn figures(rows: u64) -> ChunkFigures {
         let matched = Matched { in_window: rows - 1, late: 0, not: 1 };
-        Figures {
+        ChunkFigures {
             rows_read: rows,
             matched,
             rows_inserted: rows,
             batches: 1,
             hash: u128::MAX,
-            ..Figures::default()
+            ..ChunkFigures::default()
         }
     }
 
@@ -234,7 +397,7 @@ mod tests {
             if index == 1 {
                 book.begin(7);
             }
-            book.complete(7, Share::of(Some(Bucket { index, count })), figures(rows));
+            book.complete(7, KeyShare::of(Some(Bucket { index, count })), figures(rows));
         }
         let report = reports.try_recv().unwrap();
         assert_eq!(
@@ -259,15 +422,79 @@ mod tests {
         assert_eq!(book.fail(failed("for a reason")), 1);
         assert!(book.is_failed(9) && !book.is_failed(7));
         assert_eq!(book.fail(failed("for another reason")), 1, "a chunk fails once");
-        book.complete(9, Share::of(None), figures(1));
+        book.complete(9, KeyShare::of(None), figures(1));
         let report = reports.try_recv().unwrap();
         assert_eq!(
             (report.chunk, report.outcome),
             (9, ChunkOutcome::Failed(failed("for a reason").reason))
         );
         book.begin(8);
-        book.complete(8, Share::of(None), figures(1));
+        book.complete(8, KeyShare::of(None), figures(1));
         assert_eq!(reports.try_recv().unwrap().chunk, 8);
         assert!(reports.try_recv().is_err(), "each chunk is reported once");
+    }
+
+    #[test]
+    fn what_is_given_up_does_not_count() {
+        let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
+        let (counters, book) =
+            (Arc::new(Counters::default()), Arc::new(ChunkBook::new(Some(sender))));
+        let first = ChunkAttempt::begin(0, KeyShare::of(None), book.clone(), counters.clone());
+        first.read(ReadTally {
+            rows: 10,
+            bytes: 100,
+            matched: Matched { in_window: 6, late: 0, not: 1 },
+        });
+        first.read(ReadTally {
+            matched: Matched { in_window: 0, late: 2, not: 1 },
+            ..ReadTally::default()
+        });
+        let matched = || {
+            (
+                counters.matched_rows.get(),
+                counters.matched_late_rows.get(),
+                counters.unmatched_rows.get(),
+            )
+        };
+        assert_eq!(matched(), (6, 2, 2));
+        first.batch_queued();
+        first.batch_queued();
+        first.batch_acknowledged(4, 40, 1);
+        first.give_up();
+        first.read(ReadTally {
+            matched: Matched { in_window: 0, late: 1, not: 0 },
+            ..ReadTally::default()
+        });
+        first.batch_acknowledged(4, 40, 2);
+        assert_eq!(
+            (
+                counters.source_rows.get(),
+                counters.inserted_rows.get(),
+                counters.repeated_rows.get()
+            ),
+            (0, 0, 8)
+        );
+        assert_eq!((matched(), counters.chunks_done.get()), ((0, 0, 0), 0));
+
+        let second = ChunkAttempt::begin(0, KeyShare::of(None), book, counters.clone());
+        second.read(ReadTally {
+            rows: 10,
+            bytes: 100,
+            matched: Matched { in_window: 6, late: 1, not: 3 },
+        });
+        second.batch_queued();
+        second.batch_queued();
+        second.batch_acknowledged(4, 40, 4);
+        second.stream_ended();
+        assert_eq!(counters.chunks_done.get(), 0, "a batch is still open");
+        assert!(reports.try_recv().is_err());
+        second.batch_acknowledged(6, 60, 8);
+        assert_eq!((counters.inserted_rows.get(), counters.chunks_done.get()), (10, 1));
+        let report = reports.try_recv().unwrap();
+        assert_eq!(
+            (report.attempts, report.rows_read, report.rows_inserted, report.hash),
+            (2, 10, 10, 12)
+        );
+        assert_eq!((report.matched, report.matched_late, report.unmatched), (6, 1, 3));
     }
 }

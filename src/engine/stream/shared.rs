@@ -1,18 +1,20 @@
-//! What all tasks of a pipeline share: how they work, on what, and what they count.
+//! What all tasks of a pipeline share: its options, its work, its connections and counters.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::Counters;
-use super::batch::BatchLimits;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::batch::{BatchLimits, RowFormat};
 use super::concurrency::Concurrency;
+use super::counters::Counters;
 use super::error::PipelineError;
-use super::late::Advice;
-use super::rows::RowFormat;
+use super::report::{ChunkAttempt, ChunkReport};
 use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
-use crate::job::{BoundJob, statements};
-use crate::plan::{DeferredMemory, MemoryPlan};
+use crate::job::{BoundJob, BoundLookup, statements};
+use crate::plan::{DeferredMemory, MemoryPlan, Plan};
 use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
 use crate::stop::Stop;
 
@@ -21,17 +23,17 @@ use crate::stop::Stop;
 pub struct PipelineOptions {
     /// Whether the target is replaced by one that keeps nothing.
     pub dry_run: bool,
-    /// Whether the rows of a chunk come in the same order every time, so that its batches have the
-    /// same rows, for targets that recognize blocks. It costs more than twice the reading, and
-    /// chunks must not be divided by their keys.
+    /// Whether the rows of a chunk are read in the same order every time, so that its batches have
+    /// the same rows, for targets that recognize blocks. Reading takes more than twice as long, and
+    /// the keys of a chunk must not be divided.
     pub ordered: bool,
-    /// Rows of a batch at most.
+    /// The most rows of a batch.
     pub batch_rows: u64,
-    /// Bytes of a batch at most, but for the row that exceeds them.
+    /// The most bytes of a batch, except for the row that exceeds them.
     pub batch_bytes: u64,
     /// Rows of a block that the server reads and sends at once; `None` leaves it to the server.
     pub stream_block_rows: Option<u64>,
-    /// How rows are inserted.
+    /// The format of inserts.
     pub format: RowFormat,
     /// Chunks that are read at once.
     pub readers: Concurrency,
@@ -39,31 +41,32 @@ pub struct PipelineOptions {
     pub inserters: Concurrency,
     /// Bytes of batches that wait or are in flight.
     pub queue_bytes: u64,
-    /// What rows may take that are looked up late.
-    pub late: DeferredMemory,
+    /// The memory of deferred lookups.
+    pub deferred: DeferredMemory,
     /// A longer row is an error.
     pub max_row_bytes: usize,
-    /// What is tried again.
+    /// What is retried.
     pub retry: RetryPolicy,
-    /// While a server cannot be reached, it is waited for so long.
+    /// How long a server that cannot be reached is waited for.
     pub outage_wait: Duration,
-    /// After stopping was asked for, inserts in flight get so long.
+    /// How long inserts in flight are waited for after a request to stop.
     pub drain_timeout: Duration,
-    /// So many chunks may fail before the run gives up; 0 stops it at the first.
+    /// The number of chunks that may fail before the run gives up; with 0, the first failure stops
+    /// it.
     pub max_failed_chunks: usize,
-    /// What deduplication tokens begin with: the identity of the load, the same in every run that
+    /// The beginning of deduplication tokens: the identity of the load, the same in every run that
     /// resumes it.
     pub token_prefix: String,
 }
 
-/// Rows of a batch, unless said otherwise.
+/// The default of [`PipelineOptions::batch_rows`].
 pub const DEFAULT_BATCH_ROWS: u64 = 100_000;
-/// A row that is longer than this is taken for a broken stream, unless said otherwise.
+/// The default of [`PipelineOptions::max_row_bytes`]: a longer row means a broken stream.
 const MAX_ROW_BYTES: usize = 1 << 30;
 
-/// What an insert takes of the server's memory (measured, see docs/dev/performance.md): 2.7 times the bytes
-/// of its batch, and for a part that is [wide] the buffers of its files, which are about 8 MiB a
-/// column in a table of events, and less where no column is a map.
+/// The server's memory for an insert, as measured (`docs/dev/performance.md`): 2.7 times the bytes
+/// of its batch, and for a [wide] part the buffers of its files, which are about 8 MiB per column
+/// in a table of events, and less where no column is a map.
 ///
 /// [wide]:
 /// https://clickhouse.com/docs/engines/table-engines/mergetree-family/mergetree#mergetree-data-storage
@@ -75,8 +78,7 @@ pub fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u64 {
 }
 
 impl PipelineOptions {
-    /// What a run does unless it is told otherwise: writes, in the format that the server takes
-    /// fastest, and has as much patience with faults as the program's defaults.
+    /// The defaults of a run: it writes, in the fastest format that the job's types allow.
     pub fn new(
         job: &BoundJob,
         memory: &MemoryPlan,
@@ -96,18 +98,18 @@ impl PipelineOptions {
             readers,
             inserters,
             queue_bytes: memory.queue,
-            late: memory.deferred,
+            deferred: memory.deferred,
             max_row_bytes: MAX_ROW_BYTES,
             retry: RetryPolicy::default(),
             outage_wait: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(60),
             max_failed_chunks: 10,
-            // The load says it, when it is known which one it is.
+            // The load sets it.
             token_prefix: String::new(),
         }
     }
 
-    /// Whether rows are sent as columns.
+    /// Whether rows are sent as blocks of columns.
     pub(super) fn native(&self) -> bool {
         matches!(self.format, RowFormat::Native(_))
     }
@@ -122,7 +124,42 @@ impl PipelineOptions {
     }
 }
 
-/// What all tasks share.
+/// The part of a plan that a run does, and the receivers of its reports.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// For each chunk of the plan, whether it is pending.
+    pub pending: Vec<bool>,
+    /// Whether the partition's rows are counted during the run, by a query that does not depend on
+    /// chunks.
+    pub count: bool,
+    /// Rows of the chunks that were completed before. They are part of the count, but not expected
+    /// any more.
+    pub rows_before: u64,
+    /// Receives a report of each chunk that is completed or fails.
+    pub reports: Option<UnboundedSender<ChunkReport>>,
+    /// Receives the count, with the rows of all chunks.
+    pub counted: Option<UnboundedSender<u64>>,
+}
+
+impl Work {
+    /// The whole plan, counted, without reports.
+    pub fn all(plan: &Plan) -> Self {
+        Self {
+            pending: vec![true; plan.chunks.len()],
+            count: true,
+            rows_before: 0,
+            reports: None,
+            counted: None,
+        }
+    }
+
+    /// Whether the chunk of this number is pending.
+    pub(super) fn is_pending(&self, chunk: usize) -> bool {
+        self.pending.get(chunk).copied().unwrap_or_default()
+    }
+}
+
+/// What all tasks of a pipeline share.
 pub(super) struct Shared {
     pub servers: Servers,
     pub job: Arc<BoundJob>,
@@ -135,17 +172,16 @@ pub(super) struct Shared {
     pub throttle: Arc<Throttle>,
     pub source_guard: Arc<OutageGuard>,
     pub target_guard: Arc<OutageGuard>,
-    /// What is said once of look-ups outside of the window.
-    pub advice: Advice,
+    pub window_advice: WindowAdvice,
 }
 
 impl Shared {
-    /// The attempts of a statement for the server of the source.
+    /// The attempts of a statement on the server of the source.
     pub fn at_source(&self) -> Attempts<'_> {
         self.attempts(&self.source_guard)
     }
 
-    /// The attempts of a statement for the server of the target.
+    /// The attempts of a statement on the server of the target.
     pub fn at_target(&self) -> Attempts<'_> {
         self.attempts(&self.target_guard)
     }
@@ -156,8 +192,68 @@ impl Shared {
             .until(self.stop.failed())
     }
 
-    /// A server stayed away for as long as is allowed.
+    /// The error of a server that was away for longer than is allowed.
     pub fn lost(&self, source: ServerError) -> PipelineError {
         PipelineError::Lost { seconds: self.options.outage_wait.as_secs(), source: source.into() }
+    }
+
+    /// Marks the chunk of this attempt as failed.
+    ///
+    /// # Errors
+    /// The run cannot go on: `error` itself where other chunks would fail alike,
+    /// [`PipelineError::Chunks`] where more chunks failed than are allowed.
+    pub fn fail_chunk(
+        &self,
+        attempt: &ChunkAttempt,
+        error: PipelineError,
+    ) -> Result<(), PipelineError> {
+        self.counters.errors.add(1);
+        let reason = error.reason();
+        let failed = attempt.fail_chunk(&error);
+        self.counters.chunks_failed.set(failed as u64);
+        if error.is_fatal() {
+            return Err(error);
+        }
+        let chunk = attempt.chunk + 1;
+        let chunks = usize::try_from(self.counters.chunks_pending.get()).unwrap_or(usize::MAX);
+        let allowed = self.options.max_failed_chunks;
+        if failed <= allowed {
+            let others = if failed < chunks { ", the others go on" } else { "" };
+            tracing::error!(chunk, reason, failed, "a chunk failed{others}");
+            return Ok(());
+        }
+        tracing::error!(chunk, reason, failed, allowed, "a chunk failed, and no more may");
+        Err(PipelineError::Chunks { failed: attempt.failed_chunks(), chunks, gave_up: true })
+    }
+}
+
+/// A warning, once per run, where most rows find their attributes outside of the lookup's window.
+#[derive(Debug, Default)]
+pub(super) struct WindowAdvice {
+    given: AtomicBool,
+}
+
+impl WindowAdvice {
+    /// Fewer rows cost too little for a warning.
+    const MIN_ROWS: u64 = 10_000;
+
+    /// Warns if it is time to.
+    pub fn consider(&self, counters: &Counters, lookup: &BoundLookup) {
+        let (in_window, late) = (counters.matched_rows.get(), counters.matched_late_rows.get());
+        let is_due = late >= Self::MIN_ROWS && late > in_window;
+        if !is_due || self.given.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Some(window) = &lookup.window else { return };
+        tracing::warn!(
+            late,
+            in_window,
+            column = window.column,
+            days_before = window.days_before,
+            days_after = window.days_after,
+            "most rows find their attributes outside of the lookup's window, where each look-up scans the keys of {}: with a wider \
+             window in the job, they are loaded beforehand",
+            lookup.table.name
+        );
     }
 }

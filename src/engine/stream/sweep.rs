@@ -1,28 +1,27 @@
-//! The sweep: rows that were deleted in the source while a load was on.
+//! The sweep: rows that were deleted in the source during a load.
 //!
-//! `FINAL` hides a deleted row, so no chunk gives it. Where the deletion comes after the row's
-//! chunk was read, the row would be live in the target and gone from the source. So at the end of a
-//! load the deletions among what was inserted since are sent as well: their versions are newer, and
-//! their flag hides the row in the target as it does in the source. Sending one that is there
-//! already changes nothing.
+//! `FINAL` hides a deleted row, so no chunk contains it. If a row is deleted after its chunk was
+//! read, it would be live in the target and gone from the source. So at the end of a load, the
+//! deletions among the rows that were inserted since are sent as well. Their versions are newer, and
+//! their flag hides the row in the target as it does in the source. A deletion that is sent twice
+//! changes nothing.
 
 use std::sync::Arc;
 
-use super::Counters;
-use super::attempt::Attempt;
 use super::batch::{Batch, BatchBuilder};
+use super::counters::Counters;
 use super::enrich::columns;
 use super::error::{PipelineError, ReadError};
-use super::report::{ChunkBook, Share};
+use super::report::{ChunkAttempt, ChunkBook, KeyShare};
 use super::shared::Shared;
 use crate::clickhouse::{ErrorClass, Settings, replacing_columns};
 use crate::formats::rowbinary::RowFramer;
 use crate::job::{BoundJob, statements};
 use crate::plan::Plan;
-use crate::retry::{FailedAttempt, Failure, RetryError, Retryable, milliseconds};
+use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
-/// Copies the deletions that came after the plan was made; gives how many. Where the target does
-/// not collapse by the source's version and deleted flag, nothing is done.
+/// Copies the deletions since the plan was made, and returns their number. Where the target does not
+/// collapse by the source's version and deleted flag, nothing is done.
 pub(super) async fn sweep(shared: &Shared, plan: &Plan, miss: &[u8]) -> Result<u64, PipelineError> {
     let after = |block| statements::deleted_after(&shared.job, &plan.scope.partition_id, block);
     let Some(sql) = plan.bounds.newest_block.and_then(after) else { return Ok(0) };
@@ -82,6 +81,7 @@ impl<E: Into<ReadError>> From<E> for SweepError {
     }
 }
 
+/// The stream of deletions.
 struct Sweeping<'a> {
     shared: &'a Shared,
     plan: &'a Plan,
@@ -97,11 +97,11 @@ impl Retryable for Sweeping<'_> {
         send(self.shared, self.plan, &self.sql, self.miss).await
     }
 
-    async fn diagnose(&mut self, error: &SweepError) -> Failure {
+    async fn diagnose(&mut self, error: &SweepError) -> FailureKind {
         match error {
             SweepError::Read(error) => error.into(),
             // It was retried already.
-            SweepError::Insert(_) => Failure::of(ErrorClass::Fatal),
+            SweepError::Insert(_) => FailureKind::of(ErrorClass::Fatal),
         }
     }
 
@@ -111,12 +111,12 @@ impl Retryable for Sweeping<'_> {
     }
 }
 
-/// Reads the deletions and inserts them, batch by batch, as rows that find nothing.
+/// Reads the deletions and inserts them as misses, batch by batch.
 async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u64, SweepError> {
-    // They are no chunk's rows, and are counted with none.
-    let attempt = Attempt::begin(
+    // These rows belong to no chunk, and are not counted.
+    let attempt = ChunkAttempt::begin(
         plan.chunks.len(),
-        Share::of(None),
+        KeyShare::of(None),
         Arc::new(ChunkBook::new(None)),
         Arc::new(Counters::default()),
     );
@@ -140,7 +140,7 @@ async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u6
         tokio::task::consume_budget().await;
     }
     framer.finish()?;
-    for batch in builder.finish()? {
+    for batch in builder.take_all()? {
         insert(shared, &batch).await.map_err(SweepError::Insert)?;
     }
     Ok(rows)

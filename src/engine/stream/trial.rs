@@ -1,54 +1,58 @@
-//! A dry run of a few seconds over a few chunks, to know how fast a run would be.
+//! The trial: a dry run of a few seconds over a few chunks, to estimate the speed of a run.
 //!
-//! It leaves nothing anywhere, as every dry run; what it found says how fast rows are read,
-//! enriched, parsed and evaluated, not how fast they are written.
+//! Like any dry run, it writes nothing. It measures how fast rows are read, enriched, parsed and
+//! evaluated, not how fast they are written.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{Counters, Pipeline, PipelineError, PipelineOptions, Throttle, Work};
+use super::counters::Counters;
+use super::error::PipelineError;
+use super::pipeline::Pipeline;
+use super::shared::{PipelineOptions, Work};
+use super::throttle::Throttle;
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
 use crate::plan::Plan;
 use crate::stop::Stop;
 
-/// Smaller batches than a run's, so that a few seconds see many of them.
+/// The most rows of a batch: a few seconds must see many batches.
 const BATCH_ROWS: u64 = 20_000;
-/// Chunks for each reader; a trial is over long before they are.
-const CHUNKS_A_READER: usize = 2;
-/// Loading the attributes of these chunks may take so many times as long as the measurement.
-const PATIENCE: u32 = 6;
-/// How often the counters are looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// Chunks per reader. A trial ends long before they do.
+const CHUNKS_PER_READER: usize = 2;
+/// The time until the first row is acknowledged, as a multiple of the measurement's.
+const MAX_STARTUP: u32 = 6;
+/// The interval at which the counters are read.
+const INTERVAL: Duration = Duration::from_millis(10);
 
-/// What a trial found.
+/// The result of a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trial {
-    /// Rows that were acknowledged while it was measured.
+    /// Rows that were acknowledged during the measurement.
     pub rows: u64,
-    /// How long it was measured.
+    /// The duration of the measurement.
     pub elapsed: Duration,
 }
 
 impl Trial {
-    /// Rows a second.
+    /// Rows per second.
     pub fn rate(&self) -> f64 {
         self.rows as f64 / self.elapsed.as_secs_f64().max(1e-3)
     }
 
-    /// How long so many rows would take.
+    /// The time that this many rows would take.
     pub fn time_of(&self, rows: f64) -> Duration {
         Duration::try_from_secs_f64(rows / self.rate().max(1e-3)).unwrap_or(Duration::MAX)
     }
 }
 
-/// Runs chunks from the middle of the plan for so long; `None` where nothing came back within a few
-/// times as long.
+/// Streams chunks from the middle of the plan for this time; `None` where no row was acknowledged
+/// within a few times as long.
 ///
 /// # Errors
-/// [`PipelineError`], as a dry run.
+/// [`PipelineError`] of the dry run.
 pub async fn trial(
     servers: &Servers,
     job: &Arc<BoundJob>,
@@ -70,47 +74,47 @@ pub async fn trial(
         None,
         throttle,
     );
-    let chosen = middle(plan.chunks.len(), readers * CHUNKS_A_READER);
+    let chosen = middle(plan.chunks.len(), readers * CHUNKS_PER_READER);
     let pending = (0..plan.chunks.len()).map(|chunk| chosen.contains(&chunk)).collect();
     let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
-    let mut seen = Seen::new();
+    let mut seen = TrialProgress::new();
     let watching = async {
-        while !seen.look(counters.inserted_rows.get(), limit) {
-            sleep(LOOK).await;
+        while !seen.note(counters.inserted_rows.get(), limit) {
+            sleep(INTERVAL).await;
         }
         stop.request();
-        // The run ends of itself now.
+        // The run ends now.
         std::future::pending::<()>().await;
     };
     tokio::select! {
         ran = pipeline.run(plan, &work) => ran.map(|_| ())?,
         () = watching => {}
     }
-    Ok(seen.found(counters.inserted_rows.get()))
+    Ok(seen.result(counters.inserted_rows.get()))
 }
 
-/// So many of the chunks, from their middle: the first and the last are often unlike the others.
+/// A range in the middle of the chunks: the first and the last ones often differ from the others.
 fn middle(chunks: usize, wanted: usize) -> std::ops::Range<usize> {
     let wanted = wanted.clamp(1, chunks.max(1));
     let first = (chunks.max(1) - wanted) / 2;
     first..first + wanted
 }
 
-/// Acknowledged rows over time, from the first acknowledgement on: what comes before it is loading
-/// and filling.
-struct Seen {
+/// Acknowledged rows over time, from the first acknowledgement on. Before it, attributes are loaded
+/// and batches are filled.
+struct TrialProgress {
     began: Instant,
     first: Option<(Instant, u64)>,
     last: Option<(Instant, u64)>,
 }
 
-impl Seen {
+impl TrialProgress {
     fn new() -> Self {
         Self { began: Instant::now(), first: None, last: None }
     }
 
-    /// Notes how many rows there are; gives whether enough was seen.
-    fn look(&mut self, rows: u64, limit: Duration) -> bool {
+    /// Notes the number of rows. Returns whether the measurement is complete.
+    fn note(&mut self, rows: u64, limit: Duration) -> bool {
         let now = Instant::now();
         match (self.first, self.last) {
             (None, _) if rows > 0 => self.first = Some((now, rows)),
@@ -121,13 +125,13 @@ impl Seen {
         }
         match self.first {
             Some((first, _)) => now.duration_since(first) >= limit,
-            None => now.duration_since(self.began) >= limit * PATIENCE,
+            None => now.duration_since(self.began) >= limit * MAX_STARTUP,
         }
     }
 
-    /// Between the first acknowledgement and the last; of a partition that is one batch, from the
-    /// beginning.
-    fn found(&self, rows: u64) -> Option<Trial> {
+    /// The rows between the first acknowledgement and the last; if there was only one, those from
+    /// the beginning.
+    fn result(&self, rows: u64) -> Option<Trial> {
         match (self.first, self.last) {
             (Some((first, before)), Some((last, after))) => {
                 Some(Trial { rows: after - before, elapsed: last.duration_since(first) })

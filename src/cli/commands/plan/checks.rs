@@ -7,7 +7,7 @@ use crate::cli::commands::session::Session;
 use crate::cli::failure::Failure;
 use crate::clickhouse::ErrorClass;
 use crate::engine::stream::{
-    Counters, Pipeline, PipelineOptions, Repeats, RepeatsError, Throttle, repeats,
+    Counters, DedupError, DedupStrategy, Pipeline, PipelineOptions, Throttle, find_dedup_strategy,
 };
 use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
 use crate::retry::{RetryPolicy, in_crowd};
@@ -77,21 +77,27 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
 
 async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates: bool) -> Check {
     let target = &session.job.target;
-    match repeats(&session.servers.target, &session.job, &session.plan, options, allow_duplicates)
-        .await
+    match find_dedup_strategy(
+        &session.servers.target,
+        &session.job,
+        &session.plan,
+        options,
+        allow_duplicates,
+    )
+    .await
     {
         Ok(found) => {
-            let mut words = match found.repeats {
-                Repeats::Collapse => {
+            let mut words = match found.strategy {
+                DedupStrategy::Collapse => {
                     format!("rows sent twice collapse in {} ({})", target.name, target.engine)
                 }
-                Repeats::Recognized { window } => {
+                DedupStrategy::Recognized { window } => {
                     format!(
                         "{} recognizes the last {window} blocks, so chunks are read in order",
                         target.name
                     )
                 }
-                Repeats::Stay => format!("rows sent twice stay twice in {}", target.name),
+                DedupStrategy::Stay => format!("rows sent twice stay twice in {}", target.name),
             };
             for remark in &found.remarks {
                 words.push_str("; ");
@@ -99,7 +105,7 @@ async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates
             }
             Check::passed(REPEATS, words, !found.remarks.is_empty())
         }
-        Err(error @ RepeatsError::Server { .. }) => {
+        Err(error @ DedupError::Server { .. }) => {
             Check::unknown(REPEATS, Failure::from(error).one_line())
         }
         Err(error) => {

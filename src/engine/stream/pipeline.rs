@@ -1,23 +1,22 @@
-//! Running a plan, wave by wave.
+//! The pipeline: runs a plan wave by wave, and checks the number of rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::count::{check_count, count};
+use super::counters::{Counters, Phase};
+use super::enrich::RowSampler;
 use super::error::PipelineError;
-use super::late::Advice;
 use super::report::ChunkBook;
-use super::shared::{PipelineOptions, Shared};
+use super::shared::{PipelineOptions, Shared, WindowAdvice, Work};
 use super::sweep::sweep;
 use super::throttle::Throttle;
-use super::wave::{Next, WaveContext};
-use super::work::Work;
-use super::{Counters, Phase, Sampler};
+use super::wave::{NextWave, WaveContext};
 use crate::clickhouse::{Connection, Servers};
 use crate::job::BoundJob;
-use crate::job::statements;
+use crate::job::statements::{self, Scope};
 use crate::plan::Plan;
 use crate::retry::{OutageGuard, RetryError};
 use crate::stop::Stop;
@@ -25,7 +24,7 @@ use crate::stop::Stop;
 /// A plan that is ready to run.
 pub struct Pipeline {
     shared: Arc<Shared>,
-    sampler: Option<Arc<Sampler>>,
+    sampler: Option<Arc<RowSampler>>,
 }
 
 /// What a run gave that ended without an error.
@@ -48,14 +47,14 @@ pub enum Outcome {
 }
 
 impl Pipeline {
-    /// Puts a pipeline together, which is held back by `throttle`. Nothing is sent yet.
+    /// Makes a pipeline. Nothing is sent yet.
     pub fn new(
         servers: Servers,
         job: Arc<BoundJob>,
         options: PipelineOptions,
         counters: Arc<Counters>,
         stop: Stop,
-        sampler: Option<Arc<Sampler>>,
+        sampler: Option<Arc<RowSampler>>,
         throttle: Arc<Throttle>,
     ) -> Self {
         let mut source_settings = statements::source_settings(&job);
@@ -87,22 +86,22 @@ impl Pipeline {
             throttle,
             source_guard,
             target_guard,
-            advice: Advice::default(),
+            window_advice: WindowAdvice::default(),
         };
         Self { shared: Arc::new(shared), sampler }
     }
 
-    /// How many chunks are read and how many batches are inserted at once, at this moment.
+    /// The numbers of readers and inserters now.
     pub fn levels(&self) -> (usize, usize) {
         let limits = self.shared.throttle.limits();
         (limits.readers, limits.inserters)
     }
 
-    /// Sends an insert without rows: grants, types and settings that do not fit are found before a
-    /// row moves.
+    /// Sends an insert without rows, so that missing grants and types or settings that do not fit are
+    /// found before a row moves.
     ///
     /// # Errors
-    /// The server's refusal.
+    /// The server's error.
     pub async fn preflight(&self) -> Result<(), crate::clickhouse::Error> {
         let Shared { servers, insert_sql, insert_settings, .. } = &*self.shared;
         let insert =
@@ -114,7 +113,7 @@ impl Pipeline {
             .map_err(RetryError::into_error)
     }
 
-    /// Does the work to its end, or until stopping is asked for.
+    /// Runs until the work is done or the run stops.
     ///
     /// # Errors
     /// [`PipelineError`]. All tasks have ended then.
@@ -129,12 +128,12 @@ impl Pipeline {
                 return Ok(None);
             }
             let rows = tokio::select! {
-                rows = count(shared, &plan.scope) => rows?,
+                rows = self.count_scope(&plan.scope) => rows?,
                 () = shared.stop.reading_ends() => return Ok(None),
             };
             shared.counters.source_rows_expected.set(rows.saturating_sub(work.rows_before));
             if let Some(counted) = &work.counted {
-                // Who does not listen any more does not need it.
+                // The receiver may be gone.
                 let _ = counted.send(rows);
             }
             Ok(Some(rows))
@@ -154,8 +153,8 @@ impl Pipeline {
         Ok(Ran { outcome, counted })
     }
 
-    /// Waits for the work; once stopping was asked for, inserts in flight are abandoned after their
-    /// time.
+    /// Waits for the work. After a request to stop, inserts in flight are abandoned when the drain
+    /// timeout is over.
     async fn drained<T>(&self, work: impl Future<Output = T>) -> T {
         let Shared { stop, options, .. } = &*self.shared;
         let too_late = async {
@@ -175,30 +174,66 @@ impl Pipeline {
         work.await
     }
 
-    /// Counts the partition's rows, by a query that knows nothing of chunks.
+    /// Counts the partition's rows as the source query returns them, by a query that does not depend
+    /// on chunks.
     ///
     /// # Errors
     /// [`PipelineError::Query`].
     pub async fn count(&self, plan: &Plan) -> Result<u64, PipelineError> {
-        count(&self.shared, &plan.scope).await
+        self.count_scope(&plan.scope).await
     }
 
-    /// Holds how many rows all chunks of the plan gave, in whatever runs, against the independent
-    /// count: `counted` is the one that was made when the first of them began. Where the two
-    /// differ, it is made once more.
+    async fn count_scope(&self, scope: &Scope) -> Result<u64, PipelineError> {
+        #[derive(Deserialize)]
+        struct Count {
+            rows: u64,
+        }
+        let (shared, what) = (&self.shared, "counting the rows");
+        let sql = statements::count(&shared.job, scope);
+        let counted = shared
+            .at_source()
+            .ask(what, async || shared.servers.source.row::<Count>("count", &sql).await)
+            .await;
+        counted.map(|count| count.rows).map_err(|error| PipelineError::Query {
+            what,
+            table: shared.job.source.name.clone(),
+            source: Box::new(error.into_error()),
+        })
+    }
+
+    /// Compares the rows that all chunks returned, in all runs of the load, with the count: ranges
+    /// that overlap or leave a gap, and granules that the server skipped, make a difference.
+    /// `counted` is the count from the beginning. Where it differs, the rows are counted again: if
+    /// the source was written to meanwhile, both counts together bound what is right.
     ///
     /// # Errors
-    /// [`PipelineError::Count`] where rows are missing or too many.
+    /// [`PipelineError::Count`] where there are too few or too many rows.
     pub async fn check_count(
         &self,
         plan: &Plan,
         counted: u64,
         streamed: u64,
     ) -> Result<(), PipelineError> {
-        check_count(&self.shared, &plan.scope, counted, streamed).await
+        let before = counted;
+        if streamed == before {
+            return Ok(());
+        }
+        let after = self.count_scope(&plan.scope).await?;
+        if after != before && (before.min(after)..=before.max(after)).contains(&streamed) {
+            tracing::warn!(
+                before,
+                after,
+                streamed,
+                "the source was written to during the run; run it again when the partition is quiet"
+            );
+            return Ok(());
+        }
+        self.shared.counters.errors.add(1);
+        let table = self.shared.job.source.name.clone();
+        Err(PipelineError::Count { table, streamed, before, after })
     }
 
-    /// Streams one wave after the other, while the next one's attributes are loaded.
+    /// Streams one wave after another, while the attributes of the next one are loaded.
     async fn run_waves(
         &self,
         plan: &Plan,
@@ -216,11 +251,11 @@ impl Pipeline {
         let context = WaveContext { shared, plan, work, sampler: self.sampler.clone(), book, miss };
         let mut planner = plan.waves.clone().only(&work.pending);
         let mut next = context.load_next(&mut planner).await?;
-        while let Next::Wave(current) = next {
+        while let NextWave::Ready(current) = next {
             shared.counters.enter(Phase::Stream);
             shared.counters.waves.add(1);
             if current.wave.bucket.is_some_and(|bucket| bucket.index > 0) {
-                // The chunks of a wave that is split by keys are read once for each part.
+                // The chunks of a wave with divided keys are read once for each part.
                 let again =
                     current.wave.chunks.clone().filter(|&chunk| work.is_pending(chunk)).count();
                 shared.counters.chunks.add(again as u64);
@@ -244,15 +279,14 @@ impl Pipeline {
             }
             next = following?;
         }
-        Ok(if matches!(next, Next::Stopped) { Outcome::Stopped } else { Outcome::Complete })
+        Ok(if matches!(next, NextWave::Stopped) { Outcome::Stopped } else { Outcome::Complete })
     }
 
-    /// Copies the deletions of source rows that came since the plan's bounds were found, so that no
-    /// row that was read before comes back to life; gives how many these were. To be called when
-    /// every chunk is done.
+    /// Copies the deletions of source rows since the plan was made, once every chunk is done. Returns
+    /// how many there were.
     ///
-    /// Where it fails, that is said, and the load is complete all the same: a server that cannot do
-    /// this now may never be able to.
+    /// A failure is logged, and the load is still complete: the server may never be able to do
+    /// this.
     pub async fn sweep(&self, plan: &Plan) -> u64 {
         let swept = async { sweep(&self.shared, plan, &self.miss().await?).await };
         match swept.await {
@@ -275,7 +309,7 @@ impl Pipeline {
         }
     }
 
-    /// The attributes of a row that finds nothing.
+    /// The attributes of a miss.
     async fn miss(&self) -> Result<Vec<u8>, PipelineError> {
         let Some(lookup) =
             self.shared.job.lookup.as_ref().filter(|lookup| !lookup.columns.is_empty())

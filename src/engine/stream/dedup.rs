@@ -1,13 +1,13 @@
-//! What becomes of rows that are sent twice, as a retry after a lost answer, a chunk that is read
-//! again and a resumed run all do.
+//! How the target handles rows that are sent twice. Retries after a lost answer, chunks that are read
+//! again and resumed runs all send rows twice.
 //!
-//! | The target | Repeats | Chunks are read |
+//! | Target | Repeated rows | Chunks are read |
 //! |---|---|---|
-//! | a `ReplacingMergeTree` | collapse by the sorting key, whatever the batches | in any order |
-//! | another MergeTree with a window of blocks | are recognized by their token, if the batch has the same rows | in order, so that it has |
-//! | anything else | stay | refused, unless that is allowed |
+//! | `ReplacingMergeTree` | collapse by the sorting key, whatever the batches | in any order |
+//! | another MergeTree with a deduplication window | are recognized by their token, if the batch has the same rows | in order, so that it has |
+//! | anything else | stay | not at all, unless duplicates are allowed |
 
-use super::PipelineOptions;
+use super::shared::PipelineOptions;
 use crate::clickhouse::{
     Connection, Deduplication, Error as ServerError, TableName, deduplication,
     deduplication_disabled_by,
@@ -15,35 +15,35 @@ use crate::clickhouse::{
 use crate::job::BoundJob;
 use crate::plan::Plan;
 
-/// What keeps rows from being in the target twice.
+/// What keeps repeated rows out of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeats {
+pub enum DedupStrategy {
     /// They collapse by the sorting key.
     Collapse,
-    /// The target recognizes so many of the last blocks. Batches must be made alike every time: see
+    /// The target recognizes the last blocks. Batches must have the same rows every time: see
     /// [`PipelineOptions::ordered`].
     Recognized {
         /// In blocks.
         window: u64,
     },
-    /// Nothing does, and that was allowed.
+    /// Nothing, and duplicates are allowed.
     Stay,
 }
 
-/// What was found out about repeats.
+/// The strategy for a target, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepeatsFound {
-    /// What keeps them apart.
-    pub repeats: Repeats,
-    /// What a person should know beside it.
+pub struct DedupPlan {
+    /// What keeps repeated rows out of the target.
+    pub strategy: DedupStrategy,
+    /// Remarks for a person.
     pub remarks: Vec<String>,
-    /// Whether the target has no row, as far as the server says.
+    /// Whether the server reports the target as empty.
     pub target_is_empty: bool,
 }
 
-/// Repeated rows would stay.
+/// Why repeated rows would stay in the target.
 #[derive(Debug, thiserror::Error)]
-pub enum RepeatsError {
+pub enum DedupError {
     /// The target neither collapses rows nor recognizes blocks.
     #[error(
         "the target table {target} has the engine {engine} and no window of blocks that it recognizes: rows that are sent twice would stay twice"
@@ -70,7 +70,7 @@ pub enum RepeatsError {
         /// The setting that makes it larger.
         setting: &'static str,
     },
-    /// The job's settings forbid that blocks are recognized.
+    /// The job's settings keep the target from recognizing blocks.
     #[error(
         "the job sets {setting} = 'disable', so that no repeated block is recognized in {target}: rows that are sent twice would stay twice"
     )]
@@ -80,7 +80,7 @@ pub enum RepeatsError {
         /// Which setting.
         setting: String,
     },
-    /// A view carries repeats on.
+    /// A view passes repeated rows on.
     #[error(
         "the view {view} fills {target} ({engine}), which has no window of blocks that it recognizes: what is sent twice would be there twice"
     )]
@@ -94,7 +94,7 @@ pub enum RepeatsError {
         /// The setting that gives it a window.
         setting: &'static str,
     },
-    /// An earlier version of the load has filled the target, under other tokens.
+    /// An earlier version of the load filled the target with other tokens.
     #[error(
         "{target} has rows, of which run {run_id} may have inserted some; it recognizes repeated blocks by the tokens of their run, and another version of the load has others: those rows would be there twice"
     )]
@@ -104,7 +104,7 @@ pub enum RepeatsError {
         /// The version of the load before.
         run_id: String,
     },
-    /// The server could not be asked.
+    /// The query failed.
     #[error("asking how the target table {target} treats repeated blocks failed")]
     Server {
         /// Which table.
@@ -115,62 +115,62 @@ pub enum RepeatsError {
     },
 }
 
-/// Finds out what becomes of repeats in the target and in what its views fill. `allowed`: they may
+/// Finds the strategy for the target and the tables that its views fill. `allowed`: duplicates may
 /// stay.
 ///
 /// # Errors
-/// [`RepeatsError`] where they would stay and may not, and where the server cannot be asked.
-pub async fn repeats(
+/// [`DedupError`] where duplicates would stay and may not, and where the query fails.
+pub async fn find_dedup_strategy(
     target: &Connection,
     job: &BoundJob,
     plan: &Plan,
     options: &PipelineOptions,
     allowed: bool,
-) -> Result<RepeatsFound, RepeatsError> {
+) -> Result<DedupPlan, DedupError> {
     let name = &job.target.name;
     let mut tables = match deduplication(target, name).await {
         Ok(tables) => tables,
-        // Nothing depends on it: rows collapse, whatever the server would have said.
+        // Rows collapse in any case.
         Err(error) if job.target.is_replacing() => {
             tracing::debug!(%error, "the server does not say what views the target has");
             Vec::new()
         }
         Err(source) => {
-            return Err(RepeatsError::Server { target: name.clone(), source: Box::new(source) });
+            return Err(DedupError::Server { target: name.clone(), source: Box::new(source) });
         }
     };
     let settings = options.insert_settings(job);
     let switched_off = deduplication_disabled_by(&settings);
     if switched_off.is_some() {
-        // A view sees every insert, and its table recognizes no block either.
+        // A view sees every insert, and its table does not recognize blocks either.
         for table in &mut tables {
             table.window = 0;
         }
     }
-    decide(job, &tables, switched_off, &Blocks::of(plan, options), allowed)
+    decide(job, &tables, switched_off, &BlockCounts::of(plan, options), allowed)
 }
 
-/// About how many batches a run makes of all chunks, by the sizes of rows in the source.
+/// An estimate of the number of batches of all chunks, from the sizes of rows in the source.
 pub fn estimated_batches(plan: &Plan, options: &PipelineOptions) -> u64 {
-    if plan.stored_rows == 0 { 0 } else { Blocks::of(plan, options).all }
+    if plan.stored_rows == 0 { 0 } else { BlockCounts::of(plan, options).all }
 }
 
-impl RepeatsFound {
-    /// The same for a load that begins anew over what run `before` has inserted: its blocks have
-    /// other tokens, which nothing recognizes.
+impl DedupPlan {
+    /// The same for a load that begins anew after run `before` inserted rows: its blocks have other
+    /// tokens, so the target does not recognize them.
     ///
     /// # Errors
-    /// [`RepeatsError::Again`], unless rows collapse, or none are there, or they may stay.
+    /// [`DedupError::Again`], unless rows collapse, the target is empty, or duplicates may stay.
     pub fn anew(
         mut self,
         target: &TableName,
         before: &str,
         allowed: bool,
-    ) -> Result<Self, RepeatsError> {
-        if self.target_is_empty || !matches!(self.repeats, Repeats::Recognized { .. }) {
+    ) -> Result<Self, DedupError> {
+        if self.target_is_empty || !matches!(self.strategy, DedupStrategy::Recognized { .. }) {
             return Ok(self);
         }
-        let again = RepeatsError::Again { target: target.clone(), run_id: before.to_owned() };
+        let again = DedupError::Again { target: target.clone(), run_id: before.to_owned() };
         if !allowed {
             return Err(again);
         }
@@ -179,24 +179,24 @@ impl RepeatsFound {
     }
 }
 
-/// How many blocks a run inserts.
+/// Numbers of blocks that a run inserts.
 #[derive(Clone, Copy, Debug)]
-struct Blocks {
+struct BlockCounts {
     /// Between a block and its repetition.
     between: u64,
     /// In all.
     all: u64,
 }
 
-impl Blocks {
-    /// An estimate: rows have the size that they have in the source, uncompressed.
+impl BlockCounts {
+    /// An estimate that takes rows to be as large as in the source, uncompressed.
     fn of(plan: &Plan, options: &PipelineOptions) -> Self {
         let row_bytes = (plan.stored_bytes / plan.stored_rows.max(1)).max(1);
         let batch_rows = (options.batch_bytes / row_bytes).clamp(1, options.batch_rows.max(1));
         let all = plan.stored_rows.div_ceil(batch_rows).max(1);
         let of_a_chunk = all.div_ceil(plan.chunks.len().max(1) as u64);
-        // A chunk that is read again repeats all its blocks, and so do all chunks under way when a
-        // run dies; others go on meanwhile.
+        // A chunk that is read again repeats all of its blocks, and so do all chunks in progress
+        // when a run is killed. Others go on meanwhile.
         let between = of_a_chunk
             .saturating_mul(options.readers.most() as u64)
             .saturating_add(3 * options.inserters.most() as u64);
@@ -208,9 +208,9 @@ fn decide(
     job: &BoundJob,
     tables: &[Deduplication],
     switched_off: Option<&str>,
-    blocks: &Blocks,
+    blocks: &BlockCounts,
     allowed: bool,
-) -> Result<RepeatsFound, RepeatsError> {
+) -> Result<DedupPlan, DedupError> {
     let name = &job.target.name;
     let target = tables.iter().find(|table| table.name == *name);
     let target_is_empty = target.is_some_and(|target| target.rows == Some(0));
@@ -226,12 +226,12 @@ fn decide(
                 table.name, table.engine
             )
         }));
-        return Ok(RepeatsFound { repeats: Repeats::Collapse, remarks, target_is_empty });
+        return Ok(DedupPlan { strategy: DedupStrategy::Collapse, remarks, target_is_empty });
     }
     match refusal(job, target, unsafe_views, switched_off, blocks) {
         Some(refusal) if allowed => {
             remarks.push(format!("{refusal}; that is allowed"));
-            return Ok(RepeatsFound { repeats: Repeats::Stay, remarks, target_is_empty });
+            return Ok(DedupPlan { strategy: DedupStrategy::Stay, remarks, target_is_empty });
         }
         Some(refusal) => return Err(refusal),
         None => {}
@@ -243,7 +243,7 @@ fn decide(
             blocks.all
         ));
     }
-    Ok(RepeatsFound { repeats: Repeats::Recognized { window }, remarks, target_is_empty })
+    Ok(DedupPlan { strategy: DedupStrategy::Recognized { window }, remarks, target_is_empty })
 }
 
 fn refusal<'a>(
@@ -251,18 +251,18 @@ fn refusal<'a>(
     target: Option<&Deduplication>,
     mut unsafe_views: impl Iterator<Item = &'a Deduplication>,
     switched_off: Option<&str>,
-    blocks: &Blocks,
-) -> Option<RepeatsError> {
+    blocks: &BlockCounts,
+) -> Option<DedupError> {
     let name = job.target.name.clone();
     if let Some(setting) = switched_off {
-        return Some(RepeatsError::SwitchedOff { target: name, setting: setting.to_owned() });
+        return Some(DedupError::SwitchedOff { target: name, setting: setting.to_owned() });
     }
     let window = target.map_or(0, |target| target.window);
     if window == 0 {
         let setting = target
             .filter(|target| target.engine.ends_with("MergeTree"))
             .map(Deduplication::window_setting);
-        return Some(RepeatsError::NoWindow {
+        return Some(DedupError::NoWindow {
             target: name,
             engine: job.target.engine.clone(),
             setting,
@@ -271,14 +271,14 @@ fn refusal<'a>(
     if window < blocks.between {
         let setting =
             target.map_or("non_replicated_deduplication_window", Deduplication::window_setting);
-        return Some(RepeatsError::WindowTooSmall {
+        return Some(DedupError::WindowTooSmall {
             target: name,
             window,
             needed: blocks.between,
             setting,
         });
     }
-    unsafe_views.next().map(|table| RepeatsError::View {
+    unsafe_views.next().map(|table| DedupError::View {
         view: table.view.as_ref().unwrap_or(&table.name).to_string(),
         target: table.name.clone(),
         engine: table.engine.clone(),
