@@ -15,8 +15,8 @@ mod runtime;
 use std::process::ExitCode;
 
 use crate::progress::{Terminal, TerminalOptions};
-pub use args::command;
 use args::{Command, LogFormat, OutputArguments};
+pub use args::{command, references};
 use commands::{ctl, documents, history, job, plan, repair, report, run, status, verify};
 use failure::Failure;
 

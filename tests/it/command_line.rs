@@ -8,3 +8,4 @@ mod environment;
 mod help;
 mod output;
 mod plan;
+mod references;

@@ -1,5 +1,4 @@
-//! The command line as clap reads it: the commands, and their words. Pure: nothing here looks at the
-//! world.
+//! The commands, their descriptions and examples, and parsing the command line.
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -14,14 +13,13 @@ use super::subcommands::{
 use super::usage::usage;
 use crate::cli::failure::Failure;
 
-/// Fill a ClickHouse table from another one, enriched by a third: streaming, flat in memory,
-/// checked.
+/// Fill partitions of a ClickHouse table from another table, with attributes from a third.
 #[derive(Debug, Parser)]
 #[command(name = "clickhouse-backfill", version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill run --partition 202511 --dry-run\n  clickhouse-backfill run --partition 202511\n\n\
-Every flag of `run` can be given in the environment or in a file `.env` of the current directory as well; the flag wins, \
-then the environment, then `.env`.\n\nExit codes: 0 done, 1 stopped by a failure, 2 usage or configuration, 3 refused by a check before the first row, 4 verification found differences, 130 interrupted."
+Most flags can also be set by an environment variable, or by a line of the file .env in the current directory. A flag overrides \
+the environment, and the environment overrides .env.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 blocked by a check before the first row, 4 differences found, 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -31,70 +29,70 @@ struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Fill a partition of the target, or several of them one after another.
+    /// Fill one partition of the target, or several in sequence.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511\n  clickhouse-backfill run --partitions 202401..202512 --order newest"
     )]
     Run(Box<RunArguments>),
-    /// Show what a run would do, or the statements it would send; moves no data.
+    /// Show what `run` would do, without moving data.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill plan --partition 202511 --sql\n  clickhouse-backfill plan --partition 202511 --out plan.json && clickhouse-backfill run --partition 202511 --plan plan.json\n\n\
-Exit codes: 0 a run would begin, 3 a check forbids it."
+Exit codes: 0 the run can start, 3 a check blocks it."
     )]
     Plan(Box<PlanArguments>),
-    /// Compare a partition of the target with what the job makes of the source, row by row; writes
-    /// nothing.
+    /// Compare a partition of the target with the result of the job, without writing.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill verify --partition 202511\n  clickhouse-backfill verify --partition 202511 --sample 1/100\n  clickhouse-backfill verify --partition 202511 --json > report.json\n\n\
-Exit codes: 0 equal, 4 different, 130 interrupted (run it again to go on)."
+Exit codes: 0 equal, 4 different, 130 interrupted (the same command resumes)."
     )]
     Verify(Box<VerifyArguments>),
-    /// Verify a partition, fill the chunks again that hold rows which differ, and verify these rows
-    /// again.
+    /// Verify a partition, fill the chunks that contain different rows again, and verify those rows.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill repair --partition 202511\n  clickhouse-backfill repair --partition 202511 --remove\n\n\
-A chunk that is filled again mends rows that are missing or differ, also those of an equal version: of equal versions, a \
-ReplacingMergeTree keeps the one that was inserted last. Rows that should not be there are left, and said, unless --remove is given.\n\n\
-Exit codes: 0 equal now, 4 still different, 130 interrupted (run it again to go on)."
+Filling a chunk again corrects missing and different rows, including rows of an equal version: of two equal versions, a \
+ReplacingMergeTree keeps the row that was inserted last. Rows that should not be in the target are reported; only --remove removes them.\n\n\
+Exit codes: 0 equal now, 4 still different, 130 interrupted (the same command resumes)."
     )]
     Repair(Box<RepairArguments>),
-    /// Show where the load of a partition stands, from the ledger alone: on any host, for any user
-    /// who may read it.
+    /// Show the state of a partition's load.
+    ///
+    /// The state is read from the ledger alone, so the command works on any host and for every user
+    /// who can read the ledger.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill status --partition 202511\n  clickhouse-backfill status --partition 202511 --watch\n  clickhouse-backfill status --partition 202511 --json\n\n\
-Exit codes: 0 whenever the ledger could be read, whatever it says; 1 or 2 otherwise."
+Exit codes: 0 the ledger was read, whatever the state of the load; else 1 or 2."
     )]
     Status(Box<StatusArguments>),
-    /// Report on the run of a partition: how it went, whether the result is right; one page,
-    /// Markdown or JSON.
+    /// Write a report on the run of a partition, as HTML, Markdown or JSON.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill report --partition 202511 --out report.html\n  clickhouse-backfill report --partition 202511 --format json"
     )]
     Report(Box<ReportArguments>),
-    /// List what was done of all partitions, and what is missing between them.
+    /// List the loads of all partitions, and the partitions missing between them.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill history\n  clickhouse-backfill history --job langfuse-events --json"
     )]
     History(Box<HistoryArguments>),
-    /// List the built-in jobs, or print one for copying.
+    /// List the built-in jobs, or print one of them.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml"
     )]
     Job(JobArguments),
-    /// Print the script that lets a shell complete commands, flags and values.
+    /// Print a script that completes commands, flags and values in a shell.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill completions bash > ~/.local/share/bash-completion/completions/clickhouse-backfill\n  clickhouse-backfill completions zsh > ~/.zfunc/_clickhouse-backfill\n  clickhouse-backfill completions fish > ~/.config/fish/completions/clickhouse-backfill.fish"
     )]
     Completions(CompletionsArguments),
-    /// Print the man page, or write one for each command.
+    /// Print the man page, or write a page for each command.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill man | man -l -\n  clickhouse-backfill man --out /usr/local/share/man/man1"
     )]
     Man(ManArguments),
-    /// Look at a run from another terminal, pause it, change its settings, or stop it.
+    /// Inspect, pause, tune or stop a run from another terminal.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill ctl status\n  clickhouse-backfill ctl pause\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl stop --socket backfill.sock\n\n\
-The run is the one whose control socket lies beside --log-file, in XDG_RUNTIME_DIR or in the current directory, if there is exactly one."
+Without --socket, the run is found by its control socket: beside --log-file, in XDG_RUNTIME_DIR or in the current directory. \
+It must be the only socket there."
     )]
     Ctl(CtlArguments),
 }
@@ -113,7 +111,7 @@ impl Command {
         }
     }
 
-    /// Settles what can be given in two ways.
+    /// Chooses between flags that exclude each other, by precedence.
     fn choose(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
         if let Self::Run(arguments) = self {
             arguments.which.choose(matches, environment)?;

@@ -79,7 +79,7 @@ pub(crate) fn line_of_variable(text: &str, name: &str) -> usize {
 
 /// How a value was given, the greater winning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Given {
+pub(crate) enum ValueOrigin {
     /// In `.env`.
     File,
     /// In the environment.
@@ -90,11 +90,13 @@ pub(crate) enum Given {
 
 impl Environment {
     /// How the argument was given that is read from this variable, if it was.
-    pub fn given(&self, source: Option<ValueSource>, variable: &str) -> Option<Given> {
+    pub fn origin_of(&self, source: Option<ValueSource>, variable: &str) -> Option<ValueOrigin> {
         match source? {
-            ValueSource::CommandLine => Some(Given::Flag),
-            ValueSource::EnvVariable if self.lines.contains_key(variable) => Some(Given::File),
-            ValueSource::EnvVariable => Some(Given::Environment),
+            ValueSource::CommandLine => Some(ValueOrigin::Flag),
+            ValueSource::EnvVariable if self.lines.contains_key(variable) => {
+                Some(ValueOrigin::File)
+            }
+            ValueSource::EnvVariable => Some(ValueOrigin::Environment),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
-//! The flags that say what is filled, how fast, where it is recorded, and what it puts up with. Pure:
-//! nothing here looks at the world.
+//! Flags of a load: job, partitions, ledger, throughput, limits and tolerated faults. Pure: nothing
+//! here reads the environment or a file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,18 +20,20 @@ use crate::load::Recording;
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
 use crate::preflight::SKIPPABLE;
 
-/// What to fill.
+/// The job and its variants.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct WhatArguments {
-    /// Built-in job, or the file of a job.
+    /// Built-in job, or path of a job file.
+    ///
+    /// `clickhouse-backfill job list` lists the built-in jobs.
     #[arg(long, value_name = "NAME|FILE", env = "JOB", default_value = "langfuse-events")]
     pub job: String,
-    /// Another target table than the job's, such as `events_full`.
+    /// Write to this table instead of the job's target.
     #[arg(long, value_name = "TABLE", env = "TARGET_TABLE")]
     pub target_table: Option<String>,
-    /// Leave out observations of traces that `dataset_run_items_rmt` references (the job's
-    /// exclusion `dataset-items`).
+    /// Exclude observations of traces that `dataset_run_items_rmt` references (the job's exclusion
+    /// `dataset-items`).
     #[arg(long, env = "EXCLUDE_DATASET_ITEMS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub exclude_dataset_items: bool,
@@ -41,8 +43,8 @@ pub(crate) struct WhatArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct PartitionArguments {
-    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not
-    /// partitioned by month.
+    /// Partition of the source table: a month as YYYYMM, or id:ID if the table is not partitioned
+    /// by month.
     #[arg(long, value_name = "YYYYMM", env = "PARTITION")]
     pub partition: Partition,
 }
@@ -51,42 +53,44 @@ pub(crate) struct PartitionArguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct PartitionsArguments {
-    /// Partition of the source table: a month as YYYYMM, or id:ID for tables that are not
-    /// partitioned by month.
+    /// Partition of the source table: a month as YYYYMM, or id:ID if the table is not partitioned
+    /// by month.
     #[arg(long, value_name = "YYYYMM", env = "PARTITION", required_unless_present = "partitions")]
     pub partition: Option<Partition>,
-    /// The months from A to B, those that the source has, one after another; what is completed is
-    /// skipped.
+    /// Fill the months from A to B, one after another.
+    ///
+    /// Months that are completed or that the source does not have are skipped. Use either this flag
+    /// or --partition.
     #[arg(long, value_name = "A..B", env = "PARTITIONS")]
     pub partitions: Option<Months>,
-    /// Which of several partitions comes first.
+    /// Order in which to fill several partitions.
     #[arg(long, value_name = "ORDER", env = "ORDER", default_value = "oldest")]
     pub order: Order,
-    /// Of several partitions, go on with the next where one fails.
+    /// Continue with the next partition when one fails.
     #[arg(long, env = "KEEP_GOING", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub keep_going: bool,
 }
 
-/// Which month comes first.
+/// The order of several partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
-    /// The oldest.
+    /// Oldest month first.
     Oldest,
-    /// The newest.
+    /// Newest month first.
     Newest,
 }
 
 impl PartitionsArguments {
-    /// Of one partition and several, keeps what was given in the stronger way: a flag wins over the
-    /// environment, and that over `.env`.
+    /// Keeps one partition or the range, whichever has the higher precedence: a flag wins over the
+    /// environment, the environment over `.env`.
     pub fn choose(
         &mut self,
         matches: &ArgMatches,
         environment: &Environment,
     ) -> Result<(), Failure> {
-        let one = environment.given(matches.value_source("partition"), "PARTITION");
-        let several = environment.given(matches.value_source("partitions"), "PARTITIONS");
+        let one = environment.origin_of(matches.value_source("partition"), "PARTITION");
+        let several = environment.origin_of(matches.value_source("partitions"), "PARTITIONS");
         if one.is_some() && one == several {
             return Err(Failure::usage(
                 "a partition and a range of partitions are both given; give one of --partition and --partitions",
@@ -101,28 +105,33 @@ impl PartitionsArguments {
     }
 }
 
-/// What is looked at before a run.
+/// The checks before a run.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Preflight")]
 pub(crate) struct PreflightArguments {
-    /// Checks whose verdict forbids nothing, with commas between them: they judge by estimates and
-    /// by what is there at this moment.
+    /// Checks to downgrade to warnings, separated by commas.
+    ///
+    /// These checks judge by estimates and by the state of the server at this moment.
     #[arg(long, value_name = "NAMES", env = "SKIP_CHECKS", value_delimiter = ',', value_parser = PossibleValuesParser::new(SKIPPABLE))]
     pub skip_checks: Vec<String>,
 }
 
-/// Where a record is read.
+/// The ledger of a command that only reads it.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Ledger")]
 pub(crate) struct LedgerPlaceArguments {
-    /// Where it is recorded what was done: tables of ClickHouse, or `file:DIR` for files in a
-    /// folder.
+    /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
+    /// directory.
+    ///
+    /// The record makes a run resumable. Files suit users who cannot create tables.
     #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
     pub ledger: LedgerLocation,
-    /// Database of the ledger's tables [default: the target's].
+    /// Database of the ledger's tables [default: the target's database].
     #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
     pub ledger_db: Option<String>,
-    /// After how long without a heartbeat a process on another host is taken for dead.
+    /// Time without a heartbeat after which a process on another host counts as dead.
+    ///
+    /// Its chunks can then be taken over.
     #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
     pub claim_timeout: Duration,
 }
@@ -139,33 +148,38 @@ impl LedgerPlaceArguments {
     }
 }
 
-/// Where a load is recorded, and which part of it is done.
+/// The ledger of a run, and the run's part of the load.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Ledger")]
 pub(crate) struct LedgerArguments {
-    /// Where it is recorded what was done: tables of ClickHouse, or `file:DIR` for files in a
-    /// folder.
+    /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
+    /// directory.
+    ///
+    /// The record makes a run resumable. Files suit users who cannot create tables.
     #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
     pub ledger: LedgerLocation,
-    /// Database of the ledger's tables [default: the target's].
+    /// Database of the ledger's tables [default: the target's database].
     #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
     pub ledger_db: Option<String>,
-    /// Do part I of N of the partition, while other processes do the others.
+    /// Process part I of N of the partition, while other processes do the other parts.
     #[arg(long, value_name = "I/N", env = "WORKER", default_value = "1/1")]
     pub worker: Slot,
-    /// Begin a new version of the load, whatever became of the one before, which stays in the
-    /// ledger.
+    /// Start a new version of the load, whatever the state of the previous version.
+    ///
+    /// The ledger keeps the previous version.
     #[arg(long, env = "RESTART", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub restart: bool,
-    /// After how long without a heartbeat a process on another host is taken for dead.
+    /// Time without a heartbeat after which a process on another host counts as dead.
+    ///
+    /// Its chunks can then be taken over.
     #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
     pub claim_timeout: Duration,
 }
 
 impl LedgerArguments {
-    /// What is recorded, and where; `database` is the target's. A ledger that cannot be reached is
-    /// tried again for as long as `patience`.
+    /// The options of the ledger; `database` is the target's. A ledger that cannot be reached is
+    /// retried for `patience`.
     pub fn recording(&self, database: &str, patience: Duration) -> Result<Recording, Failure> {
         if self.restart && self.worker.workers > 1 {
             let message = "--restart and --worker are both given: every worker, and every one that is started again, would begin anew";
@@ -189,105 +203,125 @@ impl LedgerArguments {
     }
 }
 
-/// How fast, how much at once.
+/// Memory, sizes and concurrency.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Throughput")]
 pub(crate) struct ThroughputArguments {
-    /// Memory that the whole process may take, such as 4GiB [default: half of what the machine has
-    /// free].
+    /// Maximum memory of this process, such as 4GiB [default: half of the free memory].
+    ///
+    /// A partition whose attributes need more memory is filled in several waves.
     #[arg(long, value_name = "SIZE", env = "MEMORY", value_parser = parse_memory_size)]
     pub memory: Option<u64>,
-    /// About how many rows a chunk has, the unit that is retried and resumed; every cut costs a
-    /// granule or two of each part.
+    /// Approximate number of rows per chunk, the unit of retry and resume.
+    ///
+    /// By default, a chunk has at least 16 granules of each part of the partition, because each
+    /// boundary between chunks costs one or two extra granules per part. A load that has started
+    /// keeps its chunks.
     #[arg(long, value_name = "ROWS", env = "CHUNK_ROWS", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = parse_rows)]
     pub chunk_rows: u64,
-    /// Rows of an insert.
+    /// Maximum number of rows per insert.
+    ///
+    /// Each insert creates a part, and many small parts cost the server many merges.
     #[arg(long, value_name = "ROWS", env = "BATCH_SIZE", default_value_t = DEFAULT_BATCH_ROWS, value_parser = parse_rows)]
     pub batch_size: u64,
-    /// Bytes of an insert at most, such as 128MiB.
+    /// Maximum number of bytes per insert, such as 128MiB.
     #[arg(long, value_name = "SIZE", env = "BATCH_BYTES", default_value = "128MiB", value_parser = parse_memory_size)]
     pub batch_bytes: u64,
-    /// Rows of the blocks in which the server reads [default: the server's].
+    /// Number of rows per block that the server reads [default: the server's setting].
+    ///
+    /// Smaller blocks need less memory on the server if rows are very large.
     #[arg(long, value_name = "ROWS", env = "STREAM_BLOCK_SIZE", value_parser = parse_rows)]
     pub stream_block_size: Option<u64>,
-    /// Chunks read at once, or auto: as many as bring something, at most a third of the server's
-    /// cores.
+    /// Number of chunks to read at once, or `auto`.
+    ///
+    /// `auto` adapts the number to the measured throughput, up to a third of the server's cores.
     #[arg(long, value_name = "N|auto", env = "READERS", default_value = "auto", value_parser = parse_at_once)]
     pub readers: AtOnce,
-    /// Batches inserted at once, or auto: as many as bring something, at most one and a half times
-    /// the server's cores.
+    /// Number of batches to insert at once, or `auto`.
+    ///
+    /// `auto` adapts the number to the measured throughput, up to one and a half times the server's
+    /// cores. Each insert needs about twice its bytes of memory on the server.
     #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
     pub inserters: AtOnce,
-    /// Format of inserts; auto: native, unless a type has no place in it.
+    /// Format of inserts.
     #[arg(long, value_name = "FORMAT", env = "INSERT_FORMAT", default_value = "auto")]
     pub insert_format: FormatChoice,
-    /// Compression of rows on the network; auto: none on this machine, lz4 elsewhere.
+    /// Compression of rows on the network.
     #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto")]
     pub compression: CompressionChoice,
-    /// How often a failed statement is tried again.
+    /// Maximum number of retries of a failed statement.
+    ///
+    /// The pause before each retry is longer than the previous one.
     #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub max_retries: u32,
 }
 
-/// In which format rows are inserted.
+/// The format of inserts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatChoice {
-    /// Native, unless a type has no place in it.
+    /// `native`, unless a column has a type without a native encoding.
     Auto,
-    /// Blocks of columns, which the server parses in half the time.
+    /// Blocks of columns, which the server parses in half the time of rows.
     Native,
-    /// Rows.
+    /// Rows in the format RowBinary.
     Rowbinary,
 }
 
-/// How rows are compressed on the network.
+/// The compression of rows on the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CompressionChoice {
-    /// None on this machine, lz4 elsewhere.
+    /// `none` for a server on this machine, else `lz4`.
     Auto,
-    /// For networks that are no limit.
+    /// No compression.
     None,
-    /// Fast.
+    /// Fast compression.
     Lz4,
-    /// Smaller and slower.
+    /// Smaller, but slower.
     Zstd,
 }
 
-/// When a run waits, and how fast it may be.
+/// The limits at which a run waits.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Throttling")]
 pub(crate) struct ThrottleArguments {
-    /// Source rows that are read a second at most, all readers together.
+    /// Maximum number of source rows to read per second, over all readers.
+    ///
+    /// At a low limit, fewer readers run.
     #[arg(long, value_name = "ROWS", env = "MAX_ROWS_PER_SECOND", value_parser = parse_rows)]
     pub max_rows_per_second: Option<u64>,
-    /// Wait while a partition of the target has more active parts; auto: half of those from which
-    /// on the server slows inserts down.
+    /// Wait while a partition of the target has more active parts than this.
+    ///
+    /// `auto` is half of the server's `parts_to_delay_insert`, the number at which it slows inserts
+    /// down. While a run waits, it starts no new chunk; chunks in progress finish.
     #[arg(long, value_name = "N|auto|none", env = "MAX_PARTS", default_value = "auto", value_parser = parse_max_parts)]
     pub max_parts: MaxParts,
-    /// Wait while more merges are under way on the server.
+    /// Wait while the target's server runs more merges than this.
     #[arg(long, value_name = "N", env = "MAX_MERGES")]
     pub max_merges: Option<u64>,
-    /// Wait while the server uses more of the memory that it may take, in percent.
+    /// Wait while the target's server uses more than this percentage of its memory limit.
     #[arg(long, value_name = "PERCENT", env = "MAX_SERVER_MEMORY_USED", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub max_server_memory_used: Option<u8>,
-    /// Wait while the target's replica on this server is further behind.
+    /// Wait while the target's replica on this server is further behind than this.
     #[arg(long, value_name = "TIME", env = "MAX_REPLICA_DELAY", value_parser = parse_timeout)]
     pub max_replica_delay: Option<Duration>,
-    /// Wait while this query, sent to the target's server every 2 s, answers anything but nothing
-    /// or 0; the answer is shown as the reason.
+    /// Wait while this query returns a value other than 0 or an empty string.
+    ///
+    /// The query is sent to the target's server every 2 s, and the value is shown as the reason.
     #[arg(long, value_name = "SQL", env = "THROTTLE_QUERY")]
     pub throttle_query: Option<String>,
-    /// Wait outside of this part of the day, in local time (TZ), such as 22:00-06:00.
+    /// Run only in this part of the day, such as 22:00-06:00, in local time (TZ).
+    ///
+    /// Outside of this window the run waits. A window can span midnight.
     #[arg(long, value_name = "FROM-TO", env = "RUN_WINDOW")]
     pub window: Option<Window>,
-    /// The Unix socket through which `ctl` reaches the run [default: beside the log file, else in
+    /// Unix socket through which `ctl` reaches the run [default: beside the log file, else in
     /// `XDG_RUNTIME_DIR`, else in the current directory].
     #[arg(long, value_name = "PATH", env = "CONTROL_SOCKET")]
     pub control_socket: Option<PathBuf>,
 }
 
 impl ThrottleArguments {
-    /// What is asked for so far.
+    /// The limits at the start of the run.
     pub fn wishes(&self) -> Arc<Wishes> {
         let rules = Rules {
             max_parts: self.max_parts,
@@ -300,21 +334,30 @@ impl ThrottleArguments {
     }
 }
 
-/// What a run puts up with.
+/// What a run tolerates.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Faults")]
 pub(crate) struct FaultArguments {
-    /// How long a server that cannot be reached is waited for, without using up retries.
+    /// Maximum time to wait for a server that cannot be reached.
+    ///
+    /// Waiting for a server does not use up retries.
     #[arg(long, value_name = "TIME", env = "OUTAGE_WAIT", default_value = "5m", value_parser = parse_duration)]
     pub outage_wait: Duration,
-    /// Chunks that may fail before the run stops; the others go on. 0 stops it at the first.
+    /// Maximum number of chunks that may fail while the run continues with the others.
+    ///
+    /// A chunk fails after all its retries. 0 stops the run at the first failed chunk.
     #[arg(long, value_name = "N", env = "MAX_FAILED_CHUNKS", default_value = "10")]
     pub max_failed_chunks: usize,
-    /// Fill a target in which rows that are sent twice, after a failure, stay twice.
+    /// Allow a target that keeps duplicates.
+    ///
+    /// Rows that are sent again after a failure stay twice in a table that neither collapses
+    /// repeated rows nor recognizes repeated blocks.
     #[arg(long, env = "ALLOW_DUPLICATES", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub allow_duplicates: bool,
-    /// How long inserts in flight may take after the first signal.
+    /// Maximum time to finish inserts in flight after the first signal.
+    ///
+    /// A second signal stops the run at once.
     #[arg(long, value_name = "TIME", env = "DRAIN_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
 }

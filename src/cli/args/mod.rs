@@ -5,6 +5,7 @@ pub(crate) mod connect;
 mod dotenv;
 mod load;
 mod observe;
+mod reference;
 mod server;
 mod subcommands;
 mod usage;
@@ -18,6 +19,7 @@ pub(crate) use load::{
     ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use observe::{HookArguments, LogFormat, OutputArguments};
+pub use reference::references;
 pub(crate) use server::ServerArguments;
 pub(crate) use subcommands::{
     CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, HistoryArguments,

@@ -1,5 +1,5 @@
-//! The flags that say what is shown, kept, exported and told to other programs. Pure: nothing here
-//! looks at the world.
+//! Flags of the output: log lines, summary, metrics and hooks. Pure: nothing here reads the
+//! environment or a file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,63 +11,66 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::values::{Hook, parse_address};
 use crate::duration::parse_timeout;
 
-/// What is shown and kept.
+/// Log lines, the summary and the progress display.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArguments {
-    /// Write the summary's figures to this file as JSON.
+    /// Write the summary as JSON to this file.
     #[arg(long, value_name = "FILE", env = "SUMMARY_JSON")]
     pub summary_json: Option<PathBuf>,
-    /// Form of log lines.
+    /// Format of log lines.
     #[arg(long, value_name = "FORM", env = "LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// Append log lines to this file as well, in more detail.
+    /// Also append log lines, in more detail, to this file.
     #[arg(long, value_name = "FILE", env = "LOG_FILE")]
     pub log_file: Option<PathBuf>,
-    /// More detail in log lines; twice for everything.
+    /// Show more detail in log lines; -vv shows everything.
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Nothing but errors.
+    /// Show only errors.
     #[arg(short, long)]
     pub quiet: bool,
-    /// No screen, no title and no lines of progress.
+    /// Show no progress display, terminal title or progress lines.
     #[arg(long, env = "NO_PROGRESS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub no_progress: bool,
 }
 
-/// Log lines for people or for machines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Where figures go.
+/// The export of metrics.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Metrics")]
 pub(crate) struct MetricsArguments {
-    /// Serve metrics for Prometheus at this address, such as 127.0.0.1:9464, or at this port of
-    /// this machine only.
+    /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464, or at this port of
+    /// localhost.
     #[arg(long, value_name = "ADDRESS", env = "METRICS_LISTEN", value_parser = parse_address)]
     pub metrics_listen: Option<SocketAddr>,
-    /// Write metrics to this file every 10 s, for the textfile collector of `node_exporter`; its
-    /// name must end in .prom there.
+    /// Write metrics to this file every 10 s, for the textfile collector of `node_exporter`.
+    ///
+    /// The collector reads only files with the extension .prom.
     #[arg(long, value_name = "FILE", env = "METRICS_FILE")]
     pub metrics_file: Option<PathBuf>,
 }
 
-/// What is run when.
+/// Commands to run at events.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Hooks")]
 pub(crate) struct HookArguments {
-    /// Run a command by `sh -c` at an event: on-start=CMD, on-failure=CMD or on-finish=CMD, with
-    /// what is known as JSON on its standard input. Can be given several times.
+    /// Run a shell command at an event: on-start=CMD, on-failure=CMD or on-finish=CMD.
+    ///
+    /// The command is run by `sh -c` and receives the event as JSON on stdin. The flag can be
+    /// repeated; the variable takes one hook per line.
     #[arg(long, value_name = "EVENT=CMD", env = "HOOK", value_delimiter = '\n')]
     pub hook: Vec<Hook>,
-    /// A hook that takes longer is killed.
+    /// Maximum time for a hook; a hook that takes longer is killed.
     #[arg(long, value_name = "TIME", env = "HOOK_TIMEOUT", default_value = "60s", value_parser = parse_timeout)]
     pub hook_timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! The flags of each command. Pure: nothing here looks at the world.
+//! The flags of each command. Pure: nothing here reads the environment or a file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +25,9 @@ pub(crate) struct RunArguments {
     pub which: PartitionsArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Do everything but write: every row is read, enriched, sent, parsed and evaluated, and
-    /// nothing is kept anywhere.
+    /// Read, enrich and evaluate every row, but write nothing.
+    ///
+    /// The server parses the rows and evaluates the expressions of the job; it discards the result.
     #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true,
         help_heading = "Job")]
@@ -34,8 +35,9 @@ pub(crate) struct RunArguments {
     /// Print the first N finished rows on stdout, as names and values.
     #[arg(long, value_name = "N", env = "SAMPLE", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
     pub sample: u16,
-    /// Do what this file of `plan --out` says, or nothing: where server, schema, job or settings
-    /// have changed since, it is refused.
+    /// Run exactly the plan in this file, which `plan --out` wrote.
+    ///
+    /// The run is refused if the server, the schema, the job or the settings have changed since.
     #[arg(long, value_name = "FILE", env = "PLAN", help_heading = "Preflight")]
     pub plan: Option<PathBuf>,
     #[command(flatten)]
@@ -54,7 +56,7 @@ pub(crate) struct RunArguments {
     pub metrics: MetricsArguments,
     #[command(flatten)]
     pub hooks: HookArguments,
-    /// Print the summary as JSON on stdout, as its last line.
+    /// Print the summary as JSON, as the last line on stdout.
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
@@ -71,7 +73,7 @@ pub(crate) struct PlanArguments {
     /// Print the statements that a run would send, and the equivalent join.
     #[arg(long)]
     pub sql: bool,
-    /// How long a dry run over a few chunks is measured for the estimate, such as 5s; 0s for no
+    /// Time to measure a dry run of a few chunks for the estimate, such as 5s; 0s skips the
     /// estimate.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, conflicts_with = "sql")]
     pub measure: Duration,
@@ -93,25 +95,31 @@ pub(crate) struct PlanArguments {
     pub faults: FaultArguments,
 }
 
-/// How the comparison is made.
+/// How to compare.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Comparison")]
 pub(crate) struct CompareArguments {
-    /// Name at most so many differing rows.
+    /// Maximum number of different rows to name.
+    ///
+    /// All different rows are counted.
     #[arg(long, value_name = "N", env = "MAX_DIFFERENCES", default_value = "20", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub max_differences: u32,
-    /// Memory that a query may take on the server, such as 4GiB; chunks that need more are halved
-    /// [default: the server's own limit].
+    /// Maximum memory per query on the server, such as 4GiB [default: the server's limit].
+    ///
+    /// A chunk that needs more is halved.
     #[arg(long, value_name = "SIZE", env = "MAX_SERVER_MEMORY", value_parser = parse_memory_size)]
     pub max_server_memory: Option<u64>,
-    /// File that keeps what was compared when it is interrupted [default: one named after target
-    /// and partition in the current directory].
+    /// File that keeps the state of an interrupted comparison [default: named after command, job,
+    /// target and partition, in the current directory].
+    ///
+    /// The next run of the same command resumes from it.
     #[arg(long, value_name = "FILE", env = "VERIFY_STATE")]
     pub state: Option<PathBuf>,
-    /// Where loads are recorded: a row that was added since the load began is a live writer's.
+    /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
+    /// directory.
     #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
     pub ledger: LedgerLocation,
-    /// Database of the ledger's tables [default: the target's].
+    /// Database of the ledger's tables [default: the target's database].
     #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
     pub ledger_db: Option<String>,
 }
@@ -123,13 +131,13 @@ pub(crate) struct VerifyArguments {
     pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Print what was found as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Compare only a share of the keys, such as 1/100, chosen by their hash.
+    /// Compare only a share of the keys, such as 1/100, chosen by hash.
     #[arg(long, value_name = "PARTS/OF", env = "VERIFY_SAMPLE", value_parser = parse_share, help_heading = "Comparison")]
     pub sample: Option<Share>,
-    /// How often a failed query is tried again.
+    /// Maximum number of retries of a failed query.
     #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000),
         help_heading = "Comparison")]
     pub max_retries: u32,
@@ -148,10 +156,10 @@ pub(crate) struct RepairArguments {
     pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Remove rows that should not be there; without it they are named and left.
+    /// Remove rows that should not be in the target; without this flag they are only reported.
     #[arg(long)]
     pub remove: bool,
-    /// Print what was found and done as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -175,13 +183,14 @@ pub(crate) struct StatusArguments {
     pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Print it as one line of JSON.
+    /// Print the state as one line of JSON.
     #[arg(long)]
     pub json: bool,
-    /// Look again every so many seconds, 2 unless said, until the load is completed.
+    /// Refresh every N seconds, 2 without a value, until the load completes.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub watch: Option<u64>,
-    /// Where loads are recorded: tables of ClickHouse, or `file:DIR` for files in a folder.
+    /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
+    /// directory.
     #[arg(
         long,
         value_name = "PLACE",
@@ -190,10 +199,10 @@ pub(crate) struct StatusArguments {
         help_heading = "Ledger"
     )]
     pub ledger: LedgerLocation,
-    /// Database of the ledger's tables [default: the target's].
+    /// Database of the ledger's tables [default: the target's database].
     #[arg(long, value_name = "NAME", env = "LEDGER_DB", help_heading = "Ledger")]
     pub ledger_db: Option<String>,
-    /// After how long without a heartbeat a process on another host is taken for dead.
+    /// Time without a heartbeat after which a process on another host counts as dead.
     #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration, help_heading = "Ledger")]
     pub claim_timeout: Duration,
     #[command(flatten)]
@@ -203,13 +212,13 @@ pub(crate) struct StatusArguments {
 /// `history`
 #[derive(Args, Debug)]
 pub(crate) struct HistoryArguments {
-    /// Built-in job, or the file of a job [default: all jobs that the ledger knows].
+    /// Built-in job, or path of a job file [default: all jobs in the ledger].
     #[arg(long, value_name = "NAME|FILE", env = "JOB", help_heading = "Job")]
     pub job: Option<String>,
-    /// Another target table than the job's [default: all that the ledger knows].
+    /// Show only loads of this target table [default: all target tables in the ledger].
     #[arg(long, value_name = "TABLE", env = "TARGET_TABLE", help_heading = "Job")]
     pub target_table: Option<String>,
-    /// Print it as JSON.
+    /// Print the history as JSON.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -225,13 +234,13 @@ pub(crate) struct ReportArguments {
     pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// A run that is not the current one, as `history` lists them [default: the current one].
+    /// Report on this run, as listed by `history` [default: the current run].
     #[arg(long, value_name = "ID", help_heading = "Report")]
     pub run: Option<String>,
-    /// Write it to this file [default: print it].
+    /// Write the report to this file [default: stdout].
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub out: Option<PathBuf>,
-    /// Form of the report [default: by the end of the file's name; printed, md].
+    /// Format of the report [default: by the file's extension; md on stdout].
     #[arg(long, value_name = "FORM", help_heading = "Report")]
     pub format: Option<ReportFormat>,
     #[command(flatten)]
@@ -240,14 +249,14 @@ pub(crate) struct ReportArguments {
     pub server: ServerArguments,
 }
 
-/// What a report is written as.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
-    /// One page that needs nothing else.
+    /// One self-contained page.
     Html,
     /// Markdown.
     Md,
-    /// All figures.
+    /// All figures as JSON.
     Json,
 }
 
@@ -269,7 +278,7 @@ pub(crate) enum JobCommand {
         after_help = "Examples:\n  clickhouse-backfill job show langfuse-events > my-job.toml"
     )]
     Show {
-        /// Built-in job, or the file of a job.
+        /// Built-in job, or path of a job file.
         name: String,
     },
 }
@@ -277,7 +286,7 @@ pub(crate) enum JobCommand {
 /// `completions`
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArguments {
-    /// The shell.
+    /// Shell to complete in.
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }
@@ -285,7 +294,7 @@ pub(crate) struct CompletionsArguments {
 /// `man`
 #[derive(Args, Debug)]
 pub(crate) struct ManArguments {
-    /// Write one page for each command into this directory, instead of the main page to stdout.
+    /// Write a page for each command to this directory [default: the main page on stdout].
     #[arg(long, value_name = "DIRECTORY")]
     pub out: Option<PathBuf>,
 }
@@ -293,46 +302,46 @@ pub(crate) struct ManArguments {
 /// `ctl`
 #[derive(Args, Debug)]
 pub(crate) struct CtlArguments {
-    /// The control socket of the run [default: that of the one run that is found].
+    /// Control socket of the run [default: the socket of the only run found].
     #[arg(long, value_name = "PATH", env = "CONTROL_SOCKET", global = true)]
     pub socket: Option<PathBuf>,
-    /// The run's log file, beside which its socket lies.
+    /// Log file of the run; its socket is in the same directory.
     #[arg(long, value_name = "FILE", env = "LOG_FILE", global = true)]
     pub log_file: Option<PathBuf>,
-    /// Print everything that the run says of itself as JSON.
+    /// Print the full state of the run as JSON.
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
     pub command: CtlCommand,
 }
 
-/// What to say to a run.
+/// A request to a run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CtlCommand {
-    /// Show how far the run is, why it waits, and what it is set to.
+    /// Show the run's progress, its reasons to wait, and its settings.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill ctl status\n  clickhouse-backfill ctl status --json"
     )]
     Status,
-    /// Begin no new chunk; those under way are finished.
+    /// Start no new chunk; chunks in progress finish.
     #[command(after_help = "Examples:\n  clickhouse-backfill ctl pause")]
     Pause,
-    /// Take a pause back. Other reasons to wait stay.
+    /// Take a pause back; other reasons to wait remain.
     #[command(after_help = "Examples:\n  clickhouse-backfill ctl resume")]
     Resume,
-    /// Change settings while the run is on.
+    /// Change settings of the run.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl set inserters=auto\n  \
 clickhouse-backfill ctl set max-rows-per-second=50000\n  clickhouse-backfill ctl set max-rows-per-second=none max-parts=400\n\n\
-Settings:\n  inserters, readers: a number, or auto for one that finds itself\n  \
-max-rows-per-second, max-merges, max-server-memory-used, max-replica-delay, window: as run takes them, or none\n  max-parts: the same, or auto"
+Settings:\n  inserters, readers: a number, or auto\n  \
+max-rows-per-second, max-merges, max-server-memory-used, max-replica-delay, window: a value as for the flag of run, or none\n  max-parts: a number, auto or none"
     )]
     Set {
-        /// The settings, each with its new value.
+        /// Settings with their new values.
         #[arg(value_name = "NAME=VALUE", required = true, value_parser = parse_pair)]
         settings: Vec<(String, String)>,
     },
-    /// End the run as the first Ctrl-C does: inserts in flight are finished.
+    /// Stop the run as the first Ctrl-C does: inserts in flight finish.
     #[command(after_help = "Examples:\n  clickhouse-backfill ctl stop")]
     Stop,
 }

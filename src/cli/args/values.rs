@@ -1,4 +1,4 @@
-//! Values of flags: rows, sizes, shares, addresses, hooks. Pure: nothing here looks at the world.
+//! Values of flags: rows, sizes, shares, addresses and hooks.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use crate::verify::Share;
 
-/// How many at once: a number, or the program's own choice.
+/// A number of concurrent tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AtOnce {
-    /// Found while the run goes on.
+    /// Adapted during the run.
     Auto,
-    /// Always so many.
+    /// A fixed number.
     Fixed(u16),
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn parse_at_once(text: &str) -> Result<AtOnce, String> {
     }
 }
 
-/// A number of rows: at least 1, with separators if one likes.
+/// A number of rows, at least 1; `_` and `,` may separate digits.
 pub(crate) fn parse_rows(text: &str) -> Result<u64, String> {
     match text.replace(['_', ','], "").parse::<u64>() {
         Ok(0) => Err("it must be at least 1".to_owned()),
