@@ -1,8 +1,8 @@
 //! What must hold for any text as a value of a flag, a `.env` or a password file; see `fuzz/`. Not
 //! part of the crate's interface.
 
-use super::args::connect::first_line;
 use super::args::{bad_line, line_of_variable, parse_at_once, parse_memory_size, parse_rows};
+use super::config::first_line;
 use crate::duration::parse_duration;
 use crate::plan::Partition;
 

@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod config;
 mod failure;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -98,6 +98,12 @@ It must be the only socket there."
 }
 
 impl Command {
+    /// The command of this line, for tests.
+    #[cfg(test)]
+    pub fn of<'a>(line: impl Iterator<Item = &'a &'a str>) -> Result<Self, clap::Error> {
+        Cli::try_parse_from(line).map(|cli| cli.command)
+    }
+
     fn server(&mut self) -> Option<&mut ServerArguments> {
         match self {
             Self::Run(arguments) => Some(&mut arguments.server),

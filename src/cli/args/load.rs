@@ -11,17 +11,15 @@ use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 use super::dotenv::Environment;
 use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::cli::failure::Failure;
-use crate::clickhouse::Connection;
 use crate::control::{MaxParts, Rules, Window, Wishes, parse_max_parts};
 use crate::duration::{parse_duration, parse_timeout};
 use crate::engine::stream::DEFAULT_BATCH_ROWS;
-use crate::ledger::{Ledger, LedgerLocation, Slot};
-use crate::load::Recording;
+use crate::ledger::{LedgerLocation, Slot};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
 use crate::preflight::SKIPPABLE;
 
 /// The job and its variants.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct WhatArguments {
     /// Built-in job, or path of a job file.
@@ -40,7 +38,7 @@ pub(crate) struct WhatArguments {
 }
 
 /// One partition.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct PartitionArguments {
     /// Partition of the source table: a month as YYYYMM, or id:ID if the table is not partitioned
@@ -50,7 +48,7 @@ pub(crate) struct PartitionArguments {
 }
 
 /// One partition or several.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct PartitionsArguments {
     /// Partition of the source table: a month as YYYYMM, or id:ID if the table is not partitioned
@@ -106,7 +104,7 @@ impl PartitionsArguments {
 }
 
 /// The checks before a run.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Preflight")]
 pub(crate) struct PreflightArguments {
     /// Checks to downgrade to warnings, separated by commas.
@@ -116,40 +114,8 @@ pub(crate) struct PreflightArguments {
     pub skip_checks: Vec<String>,
 }
 
-/// The ledger of a command that only reads it.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Ledger")]
-pub(crate) struct LedgerPlaceArguments {
-    /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
-    /// directory.
-    ///
-    /// The record makes a run resumable. Files suit users who cannot create tables.
-    #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
-    pub ledger: LedgerLocation,
-    /// Database of the ledger's tables [default: the target's database].
-    #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
-    pub ledger_db: Option<String>,
-    /// Time without a heartbeat after which a process on another host counts as dead.
-    ///
-    /// Its chunks can then be taken over.
-    #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
-    pub claim_timeout: Duration,
-}
-
-impl LedgerPlaceArguments {
-    /// The ledger.
-    pub fn open(&self, target: &Connection) -> Ledger {
-        let database = self
-            .ledger_db
-            .as_deref()
-            .filter(|name| !name.is_empty())
-            .unwrap_or(target.endpoint().database());
-        Ledger::new(&self.ledger, target, database)
-    }
-}
-
-/// The ledger of a run, and the run's part of the load.
-#[derive(Args, Debug)]
+/// The place of the ledger.
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Ledger")]
 pub(crate) struct LedgerArguments {
     /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
@@ -161,6 +127,27 @@ pub(crate) struct LedgerArguments {
     /// Database of the ledger's tables [default: the target's database].
     #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
     pub ledger_db: Option<String>,
+}
+
+/// The ledger of a command that shows which processes are alive.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Ledger")]
+pub(crate) struct LedgerStatusArguments {
+    #[command(flatten)]
+    pub place: LedgerArguments,
+    /// Time without a heartbeat after which a process on another host counts as dead.
+    ///
+    /// Its chunks can then be taken over.
+    #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
+    pub claim_timeout: Duration,
+}
+
+/// The ledger of a run, and the run's part of the load.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Ledger")]
+pub(crate) struct RecordingArguments {
+    #[command(flatten)]
+    pub ledger: LedgerStatusArguments,
     /// Process part I of N of the partition, while other processes do the other parts.
     #[arg(long, value_name = "I/N", env = "WORKER", default_value = "1/1")]
     pub worker: Slot,
@@ -170,41 +157,10 @@ pub(crate) struct LedgerArguments {
     #[arg(long, env = "RESTART", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub restart: bool,
-    /// Time without a heartbeat after which a process on another host counts as dead.
-    ///
-    /// Its chunks can then be taken over.
-    #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
-    pub claim_timeout: Duration,
-}
-
-impl LedgerArguments {
-    /// The options of the ledger; `database` is the target's. A ledger that cannot be reached is
-    /// retried for `patience`.
-    pub fn recording(&self, database: &str, patience: Duration) -> Result<Recording, Failure> {
-        if self.restart && self.worker.workers > 1 {
-            let message = "--restart and --worker are both given: every worker, and every one that is started again, would begin anew";
-            return Err(Failure::usage(message).hint(
-                "begin the new version with --restart alone; interrupt it, and start the workers",
-            ));
-        }
-        let database = self
-            .ledger_db
-            .clone()
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| database.to_owned());
-        Ok(Recording {
-            location: self.ledger.clone(),
-            database,
-            slot: self.worker,
-            claim_timeout: self.claim_timeout,
-            restart: self.restart,
-            patience,
-        })
-    }
 }
 
 /// Memory, sizes and concurrency.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Throughput")]
 pub(crate) struct ThroughputArguments {
     /// Maximum memory of this process, such as 4GiB [default: half of the free memory].
@@ -249,11 +205,6 @@ pub(crate) struct ThroughputArguments {
     /// Compression of rows on the network.
     #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto")]
     pub compression: CompressionChoice,
-    /// Maximum number of retries of a failed statement.
-    ///
-    /// The pause before each retry is longer than the previous one.
-    #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000))]
-    pub max_retries: u32,
 }
 
 /// The format of inserts.
@@ -281,7 +232,7 @@ pub(crate) enum CompressionChoice {
 }
 
 /// The limits at which a run waits.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Throttling")]
 pub(crate) struct ThrottleArguments {
     /// Maximum number of source rows to read per second, over all readers.
@@ -322,7 +273,7 @@ pub(crate) struct ThrottleArguments {
 
 impl ThrottleArguments {
     /// The limits at the start of the run.
-    pub fn wishes(&self) -> Arc<Wishes> {
+    pub fn overrides(&self) -> Arc<Wishes> {
         let rules = Rules {
             max_parts: self.max_parts,
             max_merges: self.max_merges,
@@ -334,10 +285,23 @@ impl ThrottleArguments {
     }
 }
 
+/// Retries.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Faults")]
+pub(crate) struct RetryArguments {
+    /// Maximum number of retries of a failed statement.
+    ///
+    /// The pause before each retry is longer than the previous one.
+    #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub max_retries: u32,
+}
+
 /// What a run tolerates.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Faults")]
 pub(crate) struct FaultArguments {
+    #[command(flatten)]
+    pub retries: RetryArguments,
     /// Maximum time to wait for a server that cannot be reached.
     ///
     /// Waiting for a server does not use up retries.

@@ -1,7 +1,6 @@
 //! The command line as clap reads it, with the environment variable of each flag, and `.env`.
 
 mod command;
-pub(crate) mod connect;
 mod dotenv;
 mod load;
 mod observe;
@@ -15,12 +14,12 @@ pub use command::command;
 pub(crate) use command::{Command, parse};
 pub(crate) use dotenv::{bad_line, line_of_variable, load};
 pub(crate) use load::{
-    CompressionChoice, FaultArguments, FormatChoice, LedgerPlaceArguments, Order,
-    ThrottleArguments, ThroughputArguments, WhatArguments,
+    CompressionChoice, FaultArguments, FormatChoice, LedgerArguments, LedgerStatusArguments, Order,
+    PartitionsArguments, RecordingArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use observe::{HookArguments, LogFormat, OutputArguments};
 pub use reference::references;
-pub(crate) use server::ServerArguments;
+pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
 pub(crate) use subcommands::{
     CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, HistoryArguments,
     JobArguments, JobCommand, ManArguments, PlanArguments, RepairArguments, ReportArguments,

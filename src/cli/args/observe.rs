@@ -12,7 +12,7 @@ use super::values::{Hook, parse_address};
 use crate::duration::parse_timeout;
 
 /// Log lines, the summary and the progress display.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArguments {
     /// Write the summary as JSON to this file.
@@ -46,7 +46,7 @@ pub(crate) enum LogFormat {
 }
 
 /// The export of metrics.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Metrics")]
 pub(crate) struct MetricsArguments {
     /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464, or at this port of

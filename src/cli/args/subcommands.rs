@@ -8,14 +8,14 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::load::{
-    FaultArguments, LedgerArguments, LedgerPlaceArguments, PartitionArguments, PartitionsArguments,
-    PreflightArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
+    FaultArguments, LedgerArguments, LedgerStatusArguments, PartitionArguments,
+    PartitionsArguments, PreflightArguments, RecordingArguments, RetryArguments, ThrottleArguments,
+    ThroughputArguments, WhatArguments,
 };
 use super::observe::{HookArguments, MetricsArguments, OutputArguments};
 use super::server::ServerArguments;
 use super::values::{parse_memory_size, parse_pair, parse_share};
 use crate::duration::parse_duration;
-use crate::ledger::LedgerLocation;
 use crate::verify::Share;
 
 /// `run`
@@ -45,7 +45,7 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]
-    pub ledger: LedgerArguments,
+    pub ledger: RecordingArguments,
     #[command(flatten)]
     pub throughput: ThroughputArguments,
     #[command(flatten)]
@@ -84,7 +84,7 @@ pub(crate) struct PlanArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub ledger: LedgerPlaceArguments,
+    pub ledger: LedgerStatusArguments,
     #[command(flatten)]
     pub preflight: PreflightArguments,
     #[command(flatten)]
@@ -115,13 +115,8 @@ pub(crate) struct CompareArguments {
     /// The next run of the same command resumes from it.
     #[arg(long, value_name = "FILE", env = "VERIFY_STATE")]
     pub state: Option<PathBuf>,
-    /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
-    /// directory.
-    #[arg(long, value_name = "PLACE", env = "LEDGER", default_value = "tables")]
-    pub ledger: LedgerLocation,
-    /// Database of the ledger's tables [default: the target's database].
-    #[arg(long, value_name = "NAME", env = "LEDGER_DB")]
-    pub ledger_db: Option<String>,
+    #[command(flatten)]
+    pub ledger: LedgerArguments,
 }
 
 /// `verify`
@@ -137,12 +132,10 @@ pub(crate) struct VerifyArguments {
     /// Compare only a share of the keys, such as 1/100, chosen by hash.
     #[arg(long, value_name = "PARTS/OF", env = "VERIFY_SAMPLE", value_parser = parse_share, help_heading = "Comparison")]
     pub sample: Option<Share>,
-    /// Maximum number of retries of a failed query.
-    #[arg(long, value_name = "N", env = "MAX_RETRIES", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=1000),
-        help_heading = "Comparison")]
-    pub max_retries: u32,
     #[command(flatten)]
     pub compare: CompareArguments,
+    #[command(flatten)]
+    pub retries: RetryArguments,
     #[command(flatten)]
     pub server: ServerArguments,
     #[command(flatten)]
@@ -189,22 +182,8 @@ pub(crate) struct StatusArguments {
     /// Refresh every N seconds, 2 without a value, until the load completes.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub watch: Option<u64>,
-    /// Where loads are recorded: `tables` for tables in ClickHouse, `file:DIR` for files in a
-    /// directory.
-    #[arg(
-        long,
-        value_name = "PLACE",
-        env = "LEDGER",
-        default_value = "tables",
-        help_heading = "Ledger"
-    )]
-    pub ledger: LedgerLocation,
-    /// Database of the ledger's tables [default: the target's database].
-    #[arg(long, value_name = "NAME", env = "LEDGER_DB", help_heading = "Ledger")]
-    pub ledger_db: Option<String>,
-    /// Time without a heartbeat after which a process on another host counts as dead.
-    #[arg(long, value_name = "TIME", env = "CLAIM_TIMEOUT", default_value = "60s", value_parser = parse_duration, help_heading = "Ledger")]
-    pub claim_timeout: Duration,
+    #[command(flatten)]
+    pub ledger: LedgerStatusArguments,
     #[command(flatten)]
     pub server: ServerArguments,
 }
@@ -222,7 +201,7 @@ pub(crate) struct HistoryArguments {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub ledger: LedgerPlaceArguments,
+    pub ledger: LedgerStatusArguments,
     #[command(flatten)]
     pub server: ServerArguments,
 }
@@ -244,7 +223,7 @@ pub(crate) struct ReportArguments {
     #[arg(long, value_name = "FORM", help_heading = "Report")]
     pub format: Option<ReportFormat>,
     #[command(flatten)]
-    pub ledger: LedgerPlaceArguments,
+    pub ledger: LedgerStatusArguments,
     #[command(flatten)]
     pub server: ServerArguments,
 }

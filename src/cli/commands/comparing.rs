@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::cli::args::CompareArguments;
+use crate::cli::config::CompareConfig;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Error as ServerError, Servers, error_chain};
 use crate::job::BoundJob;
@@ -31,18 +31,13 @@ pub(crate) struct RecordedLoad {
 
 /// The load that filled this partition; `None` if the ledger has none or cannot be read.
 pub(crate) async fn recorded_load(
-    arguments: &CompareArguments,
+    config: &CompareConfig,
     servers: &Servers,
     job: &BoundJob,
     partition: &Partition,
 ) -> Option<RecordedLoad> {
-    let database = arguments
-        .ledger_db
-        .as_deref()
-        .filter(|name| !name.is_empty())
-        .unwrap_or(servers.target.endpoint().database());
     let key = load_key(job, partition.id());
-    let ledger = Ledger::new(&arguments.ledger, &servers.target, database);
+    let ledger = config.ledger.open(&servers.target);
     match ledger.current_load(&key).await {
         Ok(load) => Some(RecordedLoad { ledger, load: load? }),
         Err(error) => {
@@ -124,19 +119,15 @@ pub(crate) async fn plan_with_chunks_of(
 }
 
 /// The options that both commands share.
-pub(crate) fn compare_options(
-    arguments: &CompareArguments,
-    max_retries: u32,
-    state: PathBuf,
-) -> VerifyOptions {
+pub(crate) fn compare_options(config: &CompareConfig, state: PathBuf) -> VerifyOptions {
     VerifyOptions {
         share: None,
-        max_differences: usize::try_from(arguments.max_differences).unwrap_or(usize::MAX),
+        max_differences: config.max_differences,
         find_all: false,
         chunks_of_plan: false,
-        server_memory: arguments.max_server_memory,
+        server_memory: config.server_memory,
         state,
-        retry: RetryPolicy { max_retries, ..RetryPolicy::default() },
+        retry: RetryPolicy { max_retries: config.max_retries, ..RetryPolicy::default() },
         load_began: None,
         run_id: None,
     }
@@ -144,7 +135,7 @@ pub(crate) fn compare_options(
 
 /// The file that keeps the state of an interrupted comparison.
 pub(crate) fn state_file(
-    arguments: &CompareArguments,
+    config: &CompareConfig,
     command: &str,
     job: &BoundJob,
     plan: &Plan,
@@ -154,7 +145,7 @@ pub(crate) fn state_file(
     };
     let (target, partition) = (name(&job.target.name.to_string()), name(plan.partition.id()));
     let default = || format!("{command}-{}-{target}-{partition}.json", name(&job.name)).into();
-    arguments.state.clone().unwrap_or_else(default)
+    config.state.clone().unwrap_or_else(default)
 }
 
 /// The report; `None` after an interruption, which is reported.

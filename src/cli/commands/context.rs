@@ -4,27 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::notifier::Notifier;
-use super::session::SessionArguments;
-use crate::cli::args::RunArguments;
+use crate::cli::config::RunConfig;
 use crate::control::Wishes;
 use crate::progress::Terminal;
 use crate::stop::Stop;
 
 /// The context of one process, which may fill several partitions.
 pub(crate) struct RunContext<'a> {
-    pub arguments: &'a RunArguments,
+    pub config: &'a RunConfig,
     pub terminal: &'a Terminal,
     pub notifier: &'a Notifier<'a>,
     pub stop: Stop,
     /// Limits, which `ctl set` may change for all partitions.
     pub overrides: Arc<Wishes>,
     pub began: Instant,
-}
-
-impl RunContext<'_> {
-    /// The arguments of a session.
-    pub fn session(&self) -> SessionArguments<'_> {
-        let RunArguments { server, what, throughput, .. } = self.arguments;
-        SessionArguments { server, what, throughput }
-    }
 }

@@ -6,7 +6,8 @@ use tokio::runtime::Runtime;
 
 use super::advice::{Continuation, load_failure};
 use super::session::greet;
-use crate::cli::args::{CompressionChoice, HistoryArguments, connect};
+use crate::cli::args::{CompressionChoice, HistoryArguments};
+use crate::cli::config::{LedgerConfig, ServerConfig};
 use crate::cli::failure::Failure;
 use crate::cli::output::{comparison, print};
 use crate::clickhouse::{Servers, TableName};
@@ -21,14 +22,16 @@ pub(crate) fn history(arguments: &HistoryArguments) -> Result<ExitCode, Failure>
 }
 
 async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
-    let servers = connect::servers(&arguments.server, CompressionChoice::None, &new_id())?;
+    let config = ServerConfig::resolve(&arguments.server)?;
+    let servers = config.connect(CompressionChoice::None, &new_id())?;
     let only = arguments
         .job
         .as_deref()
         .map(|job| filling(job, arguments.target_table.as_deref(), &servers))
         .transpose()?;
     greet(&servers).await?;
-    let ledger = arguments.ledger.open(&servers.target);
+    let ledger = LedgerConfig::resolve(&arguments.ledger.place, config.target_database())
+        .open(&servers.target);
     let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
     let mut histories = gather(&ledger, &servers.source, &options)
         .await

@@ -34,8 +34,8 @@ pub(crate) async fn operate(
     counters: Arc<Counters>,
     stop: Stop,
 ) -> Result<Operation, Failure> {
-    let arguments = context.arguments;
-    if let Some(text) = limits(&arguments.throttle)? {
+    let config = context.config;
+    if let Some(text) = limits(&config.throttle)? {
         context.terminal.say(&format!("throttling: {text}"));
     }
     let (job, target) = (&session.job, &session.servers.target);
@@ -44,13 +44,13 @@ pub(crate) async fn operate(
         source: job.source.name.to_string(),
         target: job.target.name.to_string(),
         partition: partition.to_string(),
-        dry_run: arguments.dry_run,
+        dry_run: config.dry_run,
     };
     let throttle = session.resources.throttle(job.target.is_replacing());
     let overrides = context.overrides.clone();
     let control = Control::new(subject, counters, stop, throttle.clone(), overrides);
-    let ThrottleArguments { throttle_query, control_socket, .. } = &arguments.throttle;
-    let log_file = arguments.output.log_file.as_deref();
+    let ThrottleArguments { throttle_query, control_socket, .. } = &config.throttle;
+    let log_file = config.output.log_file.as_deref();
     let socket = socket(control_socket.as_deref(), log_file, &control)?;
     // Tables with the same partition key have partitions of the same ids.
     let has_same_partitions = job.source.partition_key == job.target.partition_key;

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cli::args::{
-    AtOnce, FaultArguments, FormatChoice, RunArguments, ThroughputArguments, WhatArguments,
-};
+use crate::cli::args::{AtOnce, FaultArguments, FormatChoice, ThroughputArguments};
+use crate::cli::config::RunConfig;
 use crate::cli::failure::Failure;
 use crate::clickhouse::Connection;
 use crate::engine::stream::{
     Concurrency, ConcurrencyBounds, PipelineOptions, RowFormat, Throttle, insert_memory_bytes,
 };
-use crate::job::{BindOptions, BoundJob};
+use crate::job::BoundJob;
 use crate::plan::{MemoryDemand, MemoryPlan};
 use crate::progress::available_memory_bytes;
 use crate::retry::{RetryPolicy, StartupRetry};
@@ -29,21 +28,14 @@ const READERS_MOST: usize = 8;
 /// The most inserters with `--inserters auto`: more of them help only with many disks.
 const INSERTERS_MOST: usize = 16;
 
-/// What the arguments change in the job.
-pub(crate) fn bind_options(arguments: &WhatArguments) -> BindOptions {
-    let exclusions =
-        if arguments.exclude_dataset_items { vec!["dataset-items".to_owned()] } else { Vec::new() };
-    BindOptions { target_table: arguments.target_table.clone(), exclusions }
-}
-
 /// The pipeline's options for `run`.
 pub(crate) fn pipeline_options(
-    arguments: &RunArguments,
+    config: &RunConfig,
     job: &BoundJob,
     resources: &Resources,
 ) -> Result<PipelineOptions, Failure> {
-    let options = write_options(&arguments.throughput, &arguments.faults, job, resources)?;
-    Ok(PipelineOptions { dry_run: arguments.dry_run, ..options })
+    let options = write_options(&config.session.throughput, &config.faults, job, resources)?;
+    Ok(PipelineOptions { dry_run: config.dry_run, ..options })
 }
 
 /// The pipeline's options for a command that writes.
@@ -54,6 +46,7 @@ pub(crate) fn write_options(
     resources: &Resources,
 ) -> Result<PipelineOptions, Failure> {
     Ok(PipelineOptions {
+        retry: retry(faults),
         outage_wait: faults.outage_wait,
         drain_timeout: faults.drain_timeout,
         max_failed_chunks: faults.max_failed_chunks,
@@ -73,7 +66,6 @@ pub(crate) fn fail_fast_options(
         format: row_format(throughput.insert_format, job)?,
         batch_rows: batch_size,
         stream_block_rows: stream_block_size,
-        retry: retry(throughput),
         outage_wait: Duration::ZERO,
         drain_timeout: Duration::ZERO,
         max_failed_chunks: 0,
@@ -82,17 +74,13 @@ pub(crate) fn fail_fast_options(
 }
 
 /// How often statements are retried.
-fn retry(throughput: &ThroughputArguments) -> RetryPolicy {
-    RetryPolicy { max_retries: throughput.max_retries, ..RetryPolicy::default() }
+fn retry(faults: &FaultArguments) -> RetryPolicy {
+    RetryPolicy { max_retries: faults.retries.max_retries, ..RetryPolicy::default() }
 }
 
 /// How long queries before the first row are retried.
-pub(crate) fn startup_retry(
-    throughput: &ThroughputArguments,
-    faults: &FaultArguments,
-    stop: &Stop,
-) -> StartupRetry {
-    StartupRetry { retry: retry(throughput), outage_wait: faults.outage_wait, stop: stop.clone() }
+pub(crate) fn startup_retry(faults: &FaultArguments, stop: &Stop) -> StartupRetry {
+    StartupRetry { retry: retry(faults), outage_wait: faults.outage_wait, stop: stop.clone() }
 }
 
 /// Resolves the format of inserts.

@@ -157,23 +157,21 @@ impl<'a> PartitionRun<'a> {
 
     /// Connects, binds the job, resolves the options and starts to watch the server.
     async fn set_up(&self, id: &str) -> Result<(Setup, LoadRequest), Failure> {
-        let arguments = self.context.arguments;
-        let retry = options::startup_retry(&arguments.throughput, &arguments.faults, &self.stop);
-        let session = self.context.session().open_with_retries(id, &retry).await?;
-        let options = options::pipeline_options(arguments, &session.job, &session.resources)?;
+        let config = self.context.config;
+        let retry = options::startup_retry(&config.faults, &self.stop);
+        let session = config.session.open_with_retries(id, &retry).await?;
+        let options = options::pipeline_options(config, &session.job, &session.resources)?;
         let bounds = planned_bounds(
-            arguments.plan.as_deref(),
+            config.plan.as_deref(),
             &session,
             self.partition,
-            &arguments.throughput,
+            &config.session.throughput,
             &options,
         )
         .await?;
-        let database = session.servers.target.endpoint().database();
-        let recording = arguments.ledger.recording(database, options.outage_wait)?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         let operation = operate(self.context, self.partition, &session, counters, stop).await?;
-        let (sampler, sample_rows) = RowSampler::new(usize::from(arguments.sample));
+        let (sampler, sample_rows) = RowSampler::new(config.sample);
         let sampler = Arc::new(sampler);
         let request = LoadRequest {
             servers: session.servers.clone(),
@@ -183,13 +181,13 @@ impl<'a> PartitionRun<'a> {
             partition: self.partition.clone(),
             plan: PlanOptions { bounds, ..session.plan_options() },
             pipeline: options.clone(),
-            recording: (!options.dry_run).then_some(recording),
-            allow_duplicates: arguments.faults.allow_duplicates,
-            skipped_checks: arguments.preflight.skip_checks.clone(),
+            recording: (!options.dry_run).then(|| config.recording.clone()),
+            allow_duplicates: config.faults.allow_duplicates,
+            skipped_checks: config.skip_checks.clone(),
             counters: self.counters.clone(),
             stop: self.stop.clone(),
             throttle: operation.throttle.clone(),
-            sampler: (arguments.sample > 0).then(|| sampler.clone()),
+            sampler: (config.sample > 0).then(|| sampler.clone()),
             observe: observe(&operation.control),
         };
         let continuation = Continuation::of_run(&session.job, options.dry_run);
@@ -253,7 +251,7 @@ impl<'a> PartitionRun<'a> {
         run_id: &str,
         load: Option<&Load>,
     ) {
-        let worker = self.context.arguments.ledger.worker;
+        let worker = self.context.config.recording.slot;
         let width = self.context.terminal.width();
         let text = describe::configuration(session, options, run_id, load, worker, width);
         self.context.terminal.say(&text);
@@ -262,7 +260,7 @@ impl<'a> PartitionRun<'a> {
     /// Reports the start to hooks and metrics.
     fn notify_start(&mut self, session: &Session, operation: &Operation) {
         let info = RunInfo {
-            worker: self.context.arguments.ledger.worker.to_string(),
+            worker: self.context.config.recording.slot.to_string(),
             memory_limit_bytes: session.plan.memory.total,
         };
         let run = Arc::new(ObservedRun::new(info, operation.control.clone()));
@@ -289,7 +287,7 @@ impl<'a> PartitionRun<'a> {
         session: &Session,
         rows: oneshot::Receiver<Vec<u8>>,
     ) -> Result<(), Failure> {
-        if self.context.arguments.sample == 0 {
+        if self.context.config.sample == 0 {
             return Ok(());
         }
         let Ok(rows) = rows.await else { return Ok(()) };
@@ -342,7 +340,7 @@ impl<'a> PartitionRun<'a> {
             job: job.name.clone(),
             partition: self.partition.to_string(),
             run_id: end.run_id,
-            dry_run: self.context.arguments.dry_run,
+            dry_run: self.context.config.dry_run,
             source: job.source.name.to_string(),
             target: job.target.name.to_string(),
             chunks: end.chunks.total,
@@ -387,7 +385,7 @@ impl<'a> PartitionRun<'a> {
         match ended {
             Ended::Complete => Filled::Done,
             Ended::PartDone { left } => {
-                let worker = self.context.arguments.ledger.worker;
+                let worker = self.context.config.recording.slot;
                 let left = counted(*left, "chunk");
                 terminal.insist(&format!(
                     "worker {worker} has done its part; {left} of other workers remain, the last worker completes the load"

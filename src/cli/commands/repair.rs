@@ -14,8 +14,9 @@ use super::comparing::{
     report_unless_stopped, state_file, verify_failure, with_progress,
 };
 use super::options::{startup_retry, write_options};
-use super::session::{Session, SessionArguments};
+use super::session::Session;
 use crate::cli::args::RepairArguments;
+use crate::cli::config::{CompareConfig, SessionConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::{comparison, logging, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
@@ -54,6 +55,7 @@ pub(crate) fn repair(
 /// A partition that is being repaired.
 struct Repairing<'a> {
     arguments: &'a RepairArguments,
+    compare: CompareConfig,
     terminal: &'a Terminal,
     stop: Stop,
     session: Session,
@@ -113,14 +115,18 @@ impl<'a> Repairing<'a> {
     ) -> Result<(Self, Option<String>), Failure> {
         let RepairArguments { server, what, throughput, faults, .. } = arguments;
         let id = new_id();
-        let bound = SessionArguments { server, what, throughput }
-            .open_with_retries(&id, &startup_retry(throughput, faults, &stop))
-            .await?;
+        let config = SessionConfig::resolve(what, server, throughput)?;
+        let compare = CompareConfig::resolve(
+            &arguments.compare,
+            faults.retries.max_retries,
+            config.servers.target_database(),
+        );
+        let bound = config.open_with_retries(&id, &startup_retry(faults, &stop)).await?;
         let options = write_options(throughput, faults, &bound.job, &bound.resources)?;
         let token_prefix = format!("clickhouse-backfill-{id}");
         let pipeline = PipelineOptions { token_prefix, ..options };
         let partition = &arguments.which.partition;
-        let load = recorded_load(&arguments.compare, &bound.servers, &bound.job, partition).await;
+        let load = recorded_load(&compare, &bound.servers, &bound.job, partition).await;
         let (plan, run_id) = plan_with_chunks_of(
             load.as_ref(),
             &bound.servers,
@@ -140,21 +146,20 @@ impl<'a> Repairing<'a> {
             );
         }
         let (session, progress) = (bound.with_plan(plan), Arc::default());
-        Ok((Self { arguments, terminal, stop, session, pipeline, load, progress }, run_id))
+        Ok((Self { arguments, compare, terminal, stop, session, pipeline, load, progress }, run_id))
     }
 
     /// The comparison, and the file that keeps its state.
     async fn verifier(&self, run_id: Option<String>) -> Result<(Verifier, PathBuf), Failure> {
-        let Self { arguments, session, stop, .. } = self;
+        let Self { compare, session, stop, .. } = self;
         let Session { servers, job, plan, .. } = session;
-        let state = state_file(&arguments.compare, "repair", job, plan);
-        let max_retries = arguments.throughput.max_retries;
+        let state = state_file(compare, "repair", job, plan);
         let options = VerifyOptions {
             find_all: true,
             chunks_of_plan: true,
             load_began: self.load.as_ref().and_then(RecordedLoad::began),
             run_id,
-            ..compare_options(&arguments.compare, max_retries, state.clone())
+            ..compare_options(compare, state.clone())
         };
         let (progress, stop) = (self.progress.clone(), stop.clone());
         let verifier = Verifier::new(servers.clone(), job, plan, options, progress, stop)

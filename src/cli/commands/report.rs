@@ -7,7 +7,8 @@ use tokio::runtime::Runtime;
 
 use super::advice::{Continuation, load_failure};
 use super::status::key;
-use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat, connect};
+use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat};
+use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::{comparison, print, summary_file};
 use crate::job::load;
@@ -28,18 +29,20 @@ pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
 
 async fn make(arguments: &ReportArguments) -> Result<String, Failure> {
     let format = arguments.format.map_or_else(|| by_name(arguments.out.as_deref()), Ok)?;
-    let servers = connect::servers(&arguments.server, CompressionChoice::None, &new_id())?;
-    let key = key(&arguments.what, &arguments.which.partition, &servers)?;
-    if arguments.ledger.ledger == LedgerLocation::Tables {
+    let ReportArguments { which, what, server, ledger, .. } = arguments;
+    let config = LoadConfig::resolve(what, &which.partition, server, ledger)?;
+    let servers = config.servers.connect(CompressionChoice::None, &new_id())?;
+    let key = key(&config, &servers)?;
+    if config.ledger.location == LedgerLocation::Tables {
         servers.target.hello().await.map_err(|error| connecting(&error, End::Target))?;
     }
-    let ledger = arguments.ledger.open(&servers.target);
-    let columns = load(&arguments.what.job)?.columns.into_iter().map(|(name, _)| name).collect();
+    let ledger = config.ledger.open(&servers.target);
+    let columns = load(&config.job.reference)?.columns.into_iter().map(|(name, _)| name).collect();
     let options = ReportOptions {
         key,
         run_id: arguments.run.clone(),
         columns,
-        claim_timeout: arguments.ledger.claim_timeout,
+        claim_timeout: config.claim_timeout,
     };
     let report = gather(&ledger, &options).await.map_err(failure)?;
     let json = comparison::json(&report);

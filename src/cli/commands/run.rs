@@ -8,11 +8,13 @@ use super::notifier::Notifier;
 use super::partition_run::{Filled, PartitionRun};
 use super::sequence::fill_sequence;
 use crate::cli::args::RunArguments;
+use crate::cli::config::{Partitions, RunConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::{logging, summary_file};
 use crate::cli::runtime::run_until_signalled;
 use crate::plan::Partition;
 use crate::progress::Terminal;
+use crate::stop::Stop;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
@@ -22,32 +24,31 @@ pub(crate) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitC
     run_until_signalled(terminal, stopping, |stop| async move {
         let mut notifier = Notifier::new(arguments, terminal);
         let result = match notifier.start().await {
-            Ok(()) => {
-                let overrides = arguments.throttle.wishes();
-                let notifier = &notifier;
-                fill(&RunContext { arguments, terminal, notifier, stop, overrides, began }).await
-            }
+            Ok(()) => fill(arguments, terminal, &notifier, stop, began).await,
             Err(failure) => Err(failure),
         };
         notifier.end(result).await
     })
 }
 
-async fn fill(context: &RunContext<'_>) -> Result<ExitCode, Failure> {
-    let RunContext { arguments, terminal, .. } = context;
+async fn fill(
+    arguments: &RunArguments,
+    terminal: &Terminal,
+    notifier: &Notifier<'_>,
+    stop: Stop,
+    began: Instant,
+) -> Result<ExitCode, Failure> {
     summary_file::check(arguments.output.summary_json.as_deref())?;
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
-    let which = &arguments.which;
-    match (&which.partition, &which.partitions) {
-        (_, Some(_)) if arguments.plan.is_some() => {
-            Err(Failure::usage("--plan needs --partition: a plan is for one partition"))
-        }
-        (_, Some(months)) => fill_sequence(context, months).await,
-        (Some(partition), None) => fill_one(context, partition).await,
-        (None, None) => {
-            Err(Failure::usage("no partition is given: set --partition or --partitions"))
+    let config = &RunConfig::resolve(arguments)?;
+    let overrides = config.throttle.overrides();
+    let context = RunContext { config, terminal, notifier, stop, overrides, began };
+    match &config.partitions {
+        Partitions::One(partition) => fill_one(&context, partition).await,
+        Partitions::Months { months, order, keep_going } => {
+            fill_sequence(&context, months, *order, *keep_going).await
         }
     }
 }
@@ -56,7 +57,7 @@ async fn fill_one(context: &RunContext<'_>, partition: &Partition) -> Result<Exi
     let mut run = PartitionRun::new(context, partition, context.stop.clone(), context.began);
     let filled = run.fill().await;
     // Hooks find the file when they run.
-    let path = context.arguments.output.summary_json.as_deref();
+    let path = context.config.output.summary_json.as_deref();
     let written = run.summary().map_or(Ok(()), |summary| summary_file::write(path, summary));
     let filled = filled.and_then(|filled| written.map(|()| filled));
     run.end(filled.as_ref().err()).await;

@@ -10,12 +10,12 @@ use super::context::RunContext;
 use super::options;
 use super::partition_run::{Filled, PartitionRun};
 use super::session::BoundSession;
-use crate::cli::args::{Order, RunArguments};
+use crate::cli::args::Order;
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::summary_file;
 use crate::clickhouse::{TableName, error_chain};
 use crate::ledger::{Ledger, LoadStatus};
-use crate::load::{load_key, new_id};
+use crate::load::{Recording, load_key, new_id};
 use crate::plan::{Months, Partition, partitions};
 use crate::progress::{Status, Summary, counted, duration};
 
@@ -60,18 +60,21 @@ enum Outcome {
 pub(crate) async fn fill_sequence(
     context: &RunContext<'_>,
     months: &Months,
+    order: Order,
+    keep_going: bool,
 ) -> Result<ExitCode, Failure> {
-    let RunContext { arguments, terminal, .. } = context;
-    let retry = options::startup_retry(&arguments.throughput, &arguments.faults, &context.stop);
-    let session = context.session().open_with_retries(&new_id(), &retry).await?;
+    let RunContext { config, terminal, .. } = context;
+    let retry = options::startup_retry(&config.faults, &context.stop);
+    let session = config.session.open_with_retries(&new_id(), &retry).await?;
     let mut found = present(&session, months).await?;
-    if arguments.which.order == Order::Newest {
+    if order == Order::Newest {
         found.reverse();
     }
     terminal.say(&introduction(&session.job.source.name, months, &found));
     let mut sequence = Sequence {
         context,
         session: &session,
+        keep_going,
         began: Instant::now(),
         summary: SequenceSummary::new(&found),
         failure: None,
@@ -89,6 +92,7 @@ pub(crate) async fn fill_sequence(
 struct Sequence<'a> {
     context: &'a RunContext<'a>,
     session: &'a BoundSession,
+    keep_going: bool,
     began: Instant,
     summary: SequenceSummary,
     /// The first failure.
@@ -98,9 +102,9 @@ struct Sequence<'a> {
 impl Sequence<'_> {
     /// Fills one partition. Breaks if the next ones are not to be filled.
     async fn fill(&mut self, number: usize, id: &str) -> Result<ControlFlow<()>, Failure> {
-        let RunContext { arguments, terminal, stop, .. } = self.context;
-        let skips_completed = arguments.dry_run && !arguments.ledger.restart;
-        if skips_completed && was_completed(arguments, self.session, id).await {
+        let RunContext { config, terminal, stop, .. } = self.context;
+        let skips_completed = config.dry_run && !config.recording.restart;
+        if skips_completed && was_completed(&config.recording, self.session, id).await {
             terminal.say("already complete, skipped in a dry run");
             self.summary.set(number, Outcome::CompletedBefore, None, None);
             return Ok(ControlFlow::Continue(()));
@@ -114,7 +118,7 @@ impl Sequence<'_> {
         self.summary.set(number, outcome, error, summary);
         self.write()?;
         if let Err(failure) = filled {
-            let goes_on = arguments.which.keep_going && !stop.is_requested();
+            let goes_on = self.keep_going && !stop.is_requested();
             if goes_on {
                 terminal.insist(&format!(
                     "partition {id} failed, continuing with the next\n{}",
@@ -136,13 +140,13 @@ impl Sequence<'_> {
     /// Writes the summary for programs.
     fn write(&mut self) -> Result<(), Failure> {
         self.summary.seconds = self.began.elapsed().as_secs_f64();
-        let path = self.context.arguments.output.summary_json.as_deref();
+        let path = self.context.config.output.summary_json.as_deref();
         summary_file::write_any(path, &self.summary)
     }
 
     /// Reports the summary, and how the process ends.
     fn end(mut self) -> Result<ExitCode, Failure> {
-        let RunContext { arguments, terminal, notifier, stop, .. } = self.context;
+        let RunContext { config, terminal, notifier, stop, .. } = self.context;
         let summary = &mut self.summary;
         if stop.is_requested() && summary.status == Status::Completed && summary.is_left() {
             summary.status = Status::Interrupted;
@@ -150,7 +154,7 @@ impl Sequence<'_> {
         summary.seconds = self.began.elapsed().as_secs_f64();
         notifier.set_last_line(serde_json::to_string(&self.summary).unwrap_or_default());
         self.write()?;
-        terminal.say(&self.summary.text(self.session, arguments.dry_run));
+        terminal.say(&self.summary.text(self.session, config.dry_run));
         self.summary.exit(self.failure)
     }
 }
@@ -191,12 +195,8 @@ fn introduction(source: &TableName, months: &Months, found: &[String]) -> String
 }
 
 /// Whether the ledger has the partition as completed; `false` if it cannot be read.
-async fn was_completed(arguments: &RunArguments, session: &BoundSession, id: &str) -> bool {
+async fn was_completed(recording: &Recording, session: &BoundSession, id: &str) -> bool {
     let target = &session.servers.target;
-    let Ok(recording) = arguments.ledger.recording(target.endpoint().database(), Duration::ZERO)
-    else {
-        return false;
-    };
     let key = load_key(&session.job, id);
     match Ledger::new(&recording.location, target, &recording.database).current_load(&key).await {
         Ok(load) => load.is_some_and(|load| load.status == LoadStatus::Completed),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::options::{Resources, bind_options, resources};
-use crate::cli::args::{ServerArguments, ThroughputArguments, WhatArguments, connect};
+use super::options::{Resources, resources};
+use crate::cli::config::SessionConfig;
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{Connection, Servers};
 use crate::job::{BoundJob, bind, load};
@@ -35,18 +35,10 @@ pub(crate) struct Session {
     pub plan: Plan,
 }
 
-/// The arguments that decide what a session works on.
-#[derive(Clone, Copy)]
-pub(crate) struct SessionArguments<'a> {
-    pub server: &'a ServerArguments,
-    pub what: &'a WhatArguments,
-    pub throughput: &'a ThroughputArguments,
-}
-
-impl SessionArguments<'_> {
+impl SessionConfig {
     /// Connects and binds, without waiting for servers that are unreachable. `id` becomes part of
     /// the query ids until the run id is known.
-    pub async fn open(self, id: &str) -> Result<BoundSession, Failure> {
+    pub async fn open(&self, id: &str) -> Result<BoundSession, Failure> {
         let retry = RetryPolicy::default();
         let once = StartupRetry { retry, outage_wait: Duration::ZERO, stop: Stop::new() };
         self.open_with_retries(id, &once.without_retries()).await
@@ -54,16 +46,16 @@ impl SessionArguments<'_> {
 
     /// Connects and binds, with retries. A failure after a stop request is an interruption.
     pub async fn open_with_retries(
-        self,
+        &self,
         id: &str,
         retry: &StartupRetry,
     ) -> Result<BoundSession, Failure> {
         self.bind(id, retry).await.map_err(|failure| failure.unless_stopped(&retry.stop))
     }
 
-    async fn bind(self, id: &str, retry: &StartupRetry) -> Result<BoundSession, Failure> {
-        let job = load(&self.what.job)?;
-        let servers = connect::servers(self.server, self.throughput.compression, id)?;
+    async fn bind(&self, id: &str, retry: &StartupRetry) -> Result<BoundSession, Failure> {
+        let job = load(&self.job.reference)?;
+        let servers = self.servers.connect(self.throughput.compression, id)?;
         // An error in the first answer is a configuration error, so only outages are retried.
         let first = &retry.clone().without_retries();
         let greet = |connection: Connection, end: End| async move {
@@ -76,11 +68,11 @@ impl SessionArguments<'_> {
         } else {
             greet(servers.source.clone(), End::Source).await?
         };
-        let options = bind_options(self.what);
-        let bound = retry
-            .ask("binding the job to its tables", async || bind(&servers, &job, &options).await);
+        let bound = retry.ask("binding the job to its tables", async || {
+            bind(&servers, &job, &self.job.options).await
+        });
         let job = bound.await?;
-        let resources = resources(self.throughput, &servers.target, &job).await?;
+        let resources = resources(&self.throughput, &servers.target, &job).await?;
         Ok(BoundSession {
             servers,
             server_version,

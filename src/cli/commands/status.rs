@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
-use crate::cli::args::{CompressionChoice, StatusArguments, WhatArguments, connect};
+use crate::cli::args::{CompressionChoice, StatusArguments};
+use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::load_status::{self, next_command};
 use crate::cli::output::print;
@@ -16,7 +17,6 @@ use crate::job::load;
 use crate::ledger::status::{Standing, State, read};
 use crate::ledger::{Ledger, LedgerError, LoadKey};
 use crate::load::new_id;
-use crate::plan::Partition;
 use crate::progress::{Terminal, TerminalOptions};
 
 /// How long the ledger is waited for.
@@ -32,25 +32,25 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
 }
 
 async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
-    let servers = connect::servers(&arguments.server, CompressionChoice::None, &new_id())?;
-    let key = key(&arguments.what, &arguments.which.partition, &servers)?;
-    let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty());
-    let database = database.unwrap_or_else(|| servers.target.endpoint().database());
-    let ledger = Ledger::new(&arguments.ledger, &servers.target, database);
+    let StatusArguments { which, what, server, ledger, .. } = arguments;
+    let config = LoadConfig::resolve(what, &which.partition, server, ledger)?;
+    let servers = config.servers.connect(CompressionChoice::None, &new_id())?;
+    let key = key(&config, &servers)?;
+    let ledger = config.ledger.open(&servers.target);
     let once = async || {
-        let read = timeout(PATIENCE, read(&ledger, &key, arguments.claim_timeout)).await;
+        let read = timeout(PATIENCE, read(&ledger, &key, config.claim_timeout)).await;
         read.unwrap_or(Err(LedgerError::Silent { after: PATIENCE }))
             .map_err(|error| failure(&error))
     };
     let mut standing = once().await?;
-    show(arguments, &ledger, &standing)?;
+    show(arguments, &config, &ledger, &standing)?;
     let Some(seconds) = arguments.watch else { return Ok(()) };
     while standing.state != State::Completed {
         sleep(Duration::from_secs(seconds)).await;
         match once().await {
             Ok(now) => {
                 standing = now;
-                show(arguments, &ledger, &standing)?;
+                show(arguments, &config, &ledger, &standing)?;
             }
             // Watching continues after a failure: it may pass.
             Err(failure) => {
@@ -64,31 +64,26 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
 
 /// The load that `run` would work on with the same flags. The tables are not queried, so no right on
 /// them is needed.
-pub(crate) fn key(
-    what: &WhatArguments,
-    partition: &Partition,
-    servers: &Servers,
-) -> Result<LoadKey, Failure> {
-    let job = load(&what.job)?;
+pub(crate) fn key(config: &LoadConfig, servers: &Servers) -> Result<LoadKey, Failure> {
+    let job = load(&config.job.reference)?;
     let (source, target) =
         (servers.source.endpoint().database(), servers.target.endpoint().database());
-    let target_table = what.target_table.as_deref().unwrap_or(&job.target.table);
+    let target_table = config.job.options.target_table.as_deref().unwrap_or(&job.target.table);
     Ok(LoadKey {
         job: job.name.clone(),
         source_table: TableName::parse(&job.source.table, source).to_string(),
         target_table: TableName::parse(target_table, target).to_string(),
-        partition_id: partition.id().to_owned(),
+        partition_id: config.partition.id().to_owned(),
     })
 }
 
-fn show(arguments: &StatusArguments, ledger: &Ledger, standing: &Standing) -> Result<(), Failure> {
-    let next = next_command(
-        &arguments.what,
-        &arguments.which.partition,
-        &arguments.ledger,
-        arguments.ledger_db.as_deref(),
-        standing.state,
-    );
+fn show(
+    arguments: &StatusArguments,
+    config: &LoadConfig,
+    ledger: &Ledger,
+    standing: &Standing,
+) -> Result<(), Failure> {
+    let next = next_command(config, standing.state);
     if arguments.json {
         return print(&load_status::json(standing, &next));
     }

@@ -8,9 +8,9 @@ use super::comparing::{
     DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
     report_unless_stopped, state_file, verify_failure, with_progress,
 };
-use super::options::bind_options;
 use super::session::greet;
-use crate::cli::args::{CompressionChoice, VerifyArguments, connect};
+use crate::cli::args::{CompressionChoice, VerifyArguments};
+use crate::cli::config::{CompareConfig, JobConfig, ServerConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::{comparison, logging, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
@@ -38,16 +38,19 @@ async fn compare(
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     summary_file::check(summary)?;
-    let compared = open(arguments).await?;
+    let servers = ServerConfig::resolve(&arguments.server)?;
+    let max_retries = arguments.retries.max_retries;
+    let config = CompareConfig::resolve(&arguments.compare, max_retries, servers.target_database());
+    let compared = open(arguments, &servers, &config).await?;
     let Compared { servers, job, plan, load, run_id } = &compared;
-    let state = state_file(&arguments.compare, "verify", job, plan);
+    let state = state_file(&config, "verify", job, plan);
     let options = VerifyOptions {
         share: arguments.sample,
         load_began: load.as_ref().and_then(RecordedLoad::began),
         run_id: run_id.clone(),
         // The chunks of a load are stable, those of a new plan are not.
         chunks_of_plan: run_id.is_some(),
-        ..compare_options(&arguments.compare, arguments.max_retries, state.clone())
+        ..compare_options(&config, state.clone())
     };
     let progress = Arc::new(VerifyProgress::default());
     let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop)
@@ -83,12 +86,16 @@ struct Compared {
     run_id: Option<String>,
 }
 
-async fn open(arguments: &VerifyArguments) -> Result<Compared, Failure> {
-    let VerifyArguments { server, what, which, compare, .. } = arguments;
-    let job = load(&what.job)?;
-    let servers = connect::servers(server, CompressionChoice::None, &new_id())?;
+async fn open(
+    arguments: &VerifyArguments,
+    servers: &ServerConfig,
+    config: &CompareConfig,
+) -> Result<Compared, Failure> {
+    let JobConfig { reference, options } = JobConfig::from(&arguments.what);
+    let job = load(&reference)?;
+    let servers = servers.connect(CompressionChoice::None, &new_id())?;
     greet(&servers).await?;
-    let job = bind(&servers, &job, &bind_options(what)).await?;
+    let job = bind(&servers, &job, &options).await?;
     // Rows do not pass through this process, so memory does not limit the chunks.
     let demand = MemoryDemand {
         total: 1 << 50,
@@ -98,8 +105,8 @@ async fn open(arguments: &VerifyArguments) -> Result<Compared, Failure> {
         deferred: false,
     };
     let memory = MemoryPlan::divide(demand).map_err(|error| Failure::stopped(&error))?;
-    let partition = &which.partition;
-    let load = recorded_load(compare, &servers, &job, partition).await;
+    let partition = &arguments.which.partition;
+    let load = recorded_load(config, &servers, &job, partition).await;
     let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None };
     let (plan, run_id) =
         plan_with_chunks_of(load.as_ref(), &servers, &job, partition, options).await?;

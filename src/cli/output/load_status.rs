@@ -1,10 +1,9 @@
 //! The status of a load as text, and the command to run next.
 
-use crate::cli::args::WhatArguments;
+use crate::cli::config::{JobConfig, LoadConfig};
 use crate::ledger::LedgerLocation;
 use crate::ledger::Timestamp;
 use crate::ledger::status::{Process, Standing, State};
-use crate::plan::Partition;
 use crate::units::{count, duration, row_rate};
 use serde::Serialize;
 use std::fmt::Write;
@@ -125,35 +124,30 @@ pub(crate) fn in_place(text: &str) -> String {
 
 /// The command to run for a load in this state. Flags of the server are left out: they may hold a
 /// password, and come from where those of this command came from.
-pub(crate) fn next_command(
-    what: &WhatArguments,
-    partition: &Partition,
-    ledger: &LedgerLocation,
-    ledger_db: Option<&str>,
-    state: State,
-) -> String {
+pub(crate) fn next_command(config: &LoadConfig, state: State) -> String {
     let command = match state {
         State::NotBegun | State::Interrupted | State::Failed => "run",
         State::UnderWay => "status",
         State::Completed => "verify",
     };
-    let WhatArguments { job, target_table, exclude_dataset_items } = what;
+    let LoadConfig { job: JobConfig { reference, options }, partition, servers, ledger, .. } =
+        config;
     let mut words = vec!["clickhouse-backfill".to_owned(), command.to_owned()];
     let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
-    if job != "langfuse-events" {
-        flag("--job", job);
+    if reference != "langfuse-events" {
+        flag("--job", reference);
     }
-    if let Some(table) = target_table {
+    if let Some(table) = &options.target_table {
         flag("--target-table", table);
     }
-    if *ledger != LedgerLocation::Tables {
-        flag("--ledger", &ledger.to_string());
+    if ledger.location != LedgerLocation::Tables {
+        flag("--ledger", &ledger.location.to_string());
     }
-    if let Some(database) = ledger_db.filter(|name| !name.is_empty()) {
-        flag("--ledger-db", database);
+    if ledger.database != servers.target_database() {
+        flag("--ledger-db", &ledger.database);
     }
     flag("--partition", &partition.to_string());
-    if *exclude_dataset_items {
+    if !options.exclusions.is_empty() {
         words.push("--exclude-dataset-items".to_owned());
     }
     if state == State::UnderWay {
@@ -174,28 +168,30 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::{Command, StatusArguments};
 
-    fn next(job: &str, table: Option<&str>, ledger: &str, state: State) -> String {
-        let what = WhatArguments {
-            job: job.to_owned(),
-            target_table: table.map(str::to_owned),
-            exclude_dataset_items: false,
+    fn next(arguments: &[&str], state: State) -> String {
+        let line = ["clickhouse-backfill", "status", "--partition=202511"];
+        let Ok(Command::Status(parsed)) = Command::of(line.iter().chain(arguments)) else {
+            panic!("{arguments:?}");
         };
-        next_command(&what, &"202511".parse().unwrap(), &ledger.parse().unwrap(), None, state)
+        let StatusArguments { which, what, server, ledger, .. } = &*parsed;
+        let config = LoadConfig::resolve(what, &which.partition, server, ledger).unwrap();
+        next_command(&config, state)
     }
 
     #[test]
     fn commands_name_what_is_not_the_default_and_can_be_pasted() {
+        assert_eq!(next(&[], State::Failed), "clickhouse-backfill run --partition 202511");
         assert_eq!(
-            next("langfuse-events", None, "tables", State::Failed),
-            "clickhouse-backfill run --partition 202511"
-        );
-        assert_eq!(
-            next("it's mine.toml", Some("events_full"), "file:/var/lib", State::Completed),
+            next(
+                &["--job=it's mine.toml", "--target-table=events_full", "--ledger=file:/var/lib"],
+                State::Completed
+            ),
             r"clickhouse-backfill verify --job 'it'\''s mine.toml' --target-table events_full --ledger file:/var/lib --partition 202511"
         );
         assert_eq!(
-            next("j.toml", None, "tables", State::UnderWay),
+            next(&["--job=j.toml"], State::UnderWay),
             "clickhouse-backfill status --job j.toml --partition 202511 --watch"
         );
     }

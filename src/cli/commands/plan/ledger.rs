@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::cli::args::LedgerPlaceArguments;
 use crate::cli::commands::session::BoundSession;
+use crate::cli::config::LedgerConfig;
 use crate::cli::output::load_status::{process_words, state_words, to_the_second};
 use crate::clickhouse::error_chain;
 use crate::engine::stream::PipelineOptions;
@@ -50,19 +50,20 @@ pub(crate) enum Would {
 
 /// Reads the ledger.
 pub(crate) async fn known(
-    arguments: &LedgerPlaceArguments,
+    config: &LedgerConfig,
+    claim_timeout: Duration,
     opened: &BoundSession,
     partition: &Partition,
     options: &PipelineOptions,
 ) -> LedgerShown {
     let BoundSession { servers, server_version, job, chunk_rows, .. } = opened;
-    let ledger = arguments.open(&servers.target);
+    let ledger = config.open(&servers.target);
     let (key, definition) = (
         load_key(job, partition.id()),
         definition(job, options, *chunk_rows, servers, server_version),
     );
     let reading = async {
-        let standing = read(&ledger, &key, arguments.claim_timeout).await?;
+        let standing = read(&ledger, &key, claim_timeout).await?;
         Ok::<_, LedgerError>((standing, changed(&ledger, &key, &definition).await?))
     };
     let place = ledger.describe();

@@ -21,8 +21,9 @@ use ledger::LedgerShown;
 use super::advice::blocked;
 use super::describe;
 use super::options::write_options;
-use super::session::{Session, SessionArguments};
+use super::session::Session;
 use crate::cli::args::PlanArguments;
+use crate::cli::config::{LedgerConfig, SessionConfig};
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 use crate::engine::stream::RowFormat;
@@ -38,8 +39,8 @@ pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
 
 async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let PlanArguments { which, what, throughput, faults, preflight, .. } = arguments;
-    let server = &arguments.server;
-    let opened = SessionArguments { server, what, throughput }.open(&new_id()).await?;
+    let config = SessionConfig::resolve(what, &arguments.server, throughput)?;
+    let opened = config.open(&new_id()).await?;
     let trial = estimate::options(throughput, &opened.job, &opened.resources)?;
     let options = write_options(throughput, faults, &opened.job, &opened.resources)?;
     let definition = if arguments.out.is_some() {
@@ -47,7 +48,9 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     } else {
         None
     };
-    let known = ledger::known(&arguments.ledger, &opened, &which.partition, &options).await;
+    let ledger = LedgerConfig::resolve(&arguments.ledger.place, config.servers.target_database());
+    let claim_timeout = arguments.ledger.claim_timeout;
+    let known = ledger::known(&ledger, claim_timeout, &opened, &which.partition, &options).await;
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
         return print(&sql::sql(&session, matches!(options.format, RowFormat::Native(_))));

@@ -1,43 +1,66 @@
-//! From arguments to the servers: who asks where, with which password.
+//! The servers of a command: URLs are checked, passwords and certificates are read from their files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::load::CompressionChoice;
-use super::server::{ServerArguments, SourceArguments, TlsArguments};
+use crate::cli::args::{CompressionChoice, ServerArguments, SourceArguments, TlsArguments};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression,
 };
 
-/// Prepares the connections; nothing is sent yet.
-///
-/// # Errors
-/// What is wrong with a URL, a database's name or a password file. None of them shows a URL as it
-/// was given, which may hold a password.
-pub(crate) fn servers(
-    arguments: &ServerArguments,
-    compression: CompressionChoice,
-    run_id: &str,
-) -> Result<Servers, Failure> {
-    let queries = QueryPrefix::new(run_id);
-    let (source, target) = (source(arguments)?, target(arguments)?);
-    let tls = tls(&arguments.tls)?;
-    if !tls.is_default() && !source.iter().chain([&target]).any(Endpoint::is_encrypted) {
-        let message = "a certificate is given (CA_CERT, CLIENT_CERT), but the URL is http: nothing would be encrypted";
-        return Err(Failure::usage(message)
-            .hint("use an https URL; ClickHouse's https_port is 8443 by default"));
+/// The servers, ready to connect to.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerConfig {
+    target: Endpoint,
+    /// `None` if the source is on the target's server, for the same user and in the same database.
+    source: Option<Endpoint>,
+    timeouts: Timeouts,
+}
+
+impl ServerConfig {
+    /// Reads the files that the arguments name. An empty value counts as not given.
+    ///
+    /// # Errors
+    /// A URL, a database name, a password file or a certificate that cannot be used. No message
+    /// shows a URL as it was given, which may contain a password.
+    pub fn resolve(arguments: &ServerArguments) -> Result<Self, Failure> {
+        let (source, target) = (source(arguments)?, target(arguments)?);
+        let tls = tls(&arguments.tls)?;
+        if !tls.is_default() && !source.iter().chain([&target]).any(Endpoint::is_encrypted) {
+            let message = "a certificate is given (CA_CERT, CLIENT_CERT), but the URL is http: nothing would be encrypted";
+            return Err(Failure::usage(message)
+                .hint("use an https URL; ClickHouse's https_port is 8443 by default"));
+        }
+        Ok(Self {
+            target: target.with_tls(tls.clone()),
+            source: source.map(|source| source.with_tls(tls)),
+            timeouts: Timeouts::from(&arguments.timeouts),
+        })
     }
-    let connection = |endpoint: Endpoint, end: End| {
-        let compression = compression_for(compression, &endpoint);
-        let endpoint = endpoint.with_tls(tls.clone());
-        Connection::new(endpoint, compression, queries.clone(), Timeouts::from(&arguments.timeouts))
-            .map_err(|error| connecting(&error, end))
-    };
-    let target = connection(target, End::Target)?;
-    match source {
-        Some(source) => Ok(Servers { source: connection(source, End::Source)?, target }),
-        None => Ok(Servers::one(target)),
+
+    /// The database of the target.
+    pub fn target_database(&self) -> &str {
+        self.target.database()
+    }
+
+    /// Prepares the connections, without sending anything. `run_id` becomes part of the query ids.
+    pub fn connect(
+        &self,
+        compression: CompressionChoice,
+        run_id: &str,
+    ) -> Result<Servers, Failure> {
+        let queries = QueryPrefix::new(run_id);
+        let connection = |endpoint: &Endpoint, end: End| {
+            let compression = compression_for(compression, endpoint);
+            Connection::new(endpoint.clone(), compression, queries.clone(), self.timeouts)
+                .map_err(|error| connecting(&error, end))
+        };
+        let target = connection(&self.target, End::Target)?;
+        match &self.source {
+            Some(source) => Ok(Servers { source: connection(source, End::Source)?, target }),
+            None => Ok(Servers::one(target)),
+        }
     }
 }
 
@@ -60,11 +83,10 @@ fn target(arguments: &ServerArguments) -> Result<Endpoint, Failure> {
     endpoint.map_err(|error| connecting(&error, End::Target))
 }
 
-/// `None` where nothing tells the source's server from the target's. An empty value counts as not
-/// given.
+/// `None` if the source does not differ from the target in server, user or database.
 ///
-/// The target's user and password are those of its server alone: another URL gets neither, and
-/// another user not the password.
+/// Another server receives neither the user nor the password of the target's server, and another
+/// user does not receive the password.
 fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
     let SourceArguments {
         source_url,
@@ -115,12 +137,11 @@ fn password_from(path: &Path) -> Result<Password, Failure> {
     Ok(Password::new(first_line(&text)))
 }
 
-/// The first line, without its end, whichever way that is written.
+/// The first line, without its line break and without a byte order mark.
 pub(crate) fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// An empty file name counts as not given.
 fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
     let given = |path: &'static str, file: &Option<PathBuf>| {
         file.clone().filter(|file| !file.as_os_str().is_empty()).map(|file| (path, file))
