@@ -190,6 +190,7 @@ fn the_log_file_is_appended_to_and_has_more_detail() {
 /// Without a terminal there is no screen, there are no colors, and few lines, whatever the
 /// environment claims.
 #[test]
+#[ignore = "slow: waits for the line, which comes every 10 s"]
 fn without_a_terminal_progress_is_a_line_now_and_then() {
     let orders = orders();
     let proxy = Proxy::start(orders.server.port());

@@ -112,6 +112,7 @@ fn a_server_that_is_down_when_a_run_starts_is_waited_for() {
 /// What comes before the first row: holding the job against the tables, the ledger and its claim,
 /// the plan, the question of repeats.
 #[test]
+#[ignore = "slow: an outage in each step"]
 fn what_comes_before_the_first_row_outlasts_an_outage() {
     let behind = Behind::start();
     for label in ["inspect", "functions", "ledger", "plan", "schema"] {

@@ -127,6 +127,7 @@ fn the_connection_itself() {
 }
 
 #[test]
+#[ignore = "slow: waits for each limit"]
 fn each_limit_has_a_flag_and_what_took_too_long_is_tried_again() {
     let behind = Behind::start();
     for (flag, marker, offset, words) in [
@@ -147,6 +148,7 @@ fn each_limit_has_a_flag_and_what_took_too_long_is_tried_again() {
 }
 
 #[test]
+#[ignore = "slow: waits for each limit"]
 fn so_have_those_of_connections_and_of_sending() {
     // One batch of all rows: more bytes than the buffers between the run and the server take.
     let orders = Orders::on(Server::shared(), 60_000);

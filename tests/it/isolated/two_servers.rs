@@ -54,6 +54,7 @@ impl Apart {
 }
 
 #[test]
+#[ignore = "slow: all adversarial data between two servers"]
 fn the_built_in_job_fills_the_other_server() {
     let apart = Apart::start(DECEMBER);
     for partition in PARTITIONS {
@@ -97,6 +98,7 @@ fn the_built_in_job_fills_the_other_server() {
 }
 
 #[test]
+#[ignore = "slow: all adversarial data between two servers"]
 fn the_other_server_is_compared_and_mended() {
     let apart = Apart::start(DECEMBER);
     let partition = PARTITIONS[0];

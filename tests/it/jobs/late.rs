@@ -135,6 +135,7 @@ fn few_at_once(memory: u64) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "slow: many waves over many rows"]
 fn attributes_outside_of_the_window_are_found_in_one_wave_and_in_many() {
     let late =
         Late::start(60_000, 100_000, "concat(toString(cityHash64(number)), repeat('-', 300))");

@@ -76,6 +76,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
+#[ignore = "slow: a run for each mistake"]
 fn jobs_with_a_mistake_are_found_out() {
     let server = adversarial_but_small(NOVEMBER);
     let expected = oracle(NOVEMBER, "202511");

@@ -49,6 +49,7 @@ fn the_same_values_are_equal() {
 }
 
 #[test]
+#[ignore = "slow: a comparison for each type"]
 fn other_values_are_different() {
     let (server, job) = filled();
     for (column, update) in [

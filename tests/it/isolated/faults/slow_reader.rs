@@ -9,6 +9,7 @@ use crate::support::{Direction, Proxy, Server, ServerOptions, process};
 /// Inserts stand still, so the queue fills and rows are not read any more; the server tries to send
 /// for three seconds, and then no longer. That is no failure of the server, and uses up no retry.
 #[test]
+#[ignore = "slow: waits until the server gives up"]
 fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
     let profile = "<clickhouse><profiles><default><http_send_timeout>3</http_send_timeout></default></profiles></clickhouse>";
     let server = Server::isolated_with(ServerOptions {

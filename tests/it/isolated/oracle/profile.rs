@@ -93,6 +93,7 @@ fn a_profile_with_other_settings_changes_nothing() {
 }
 
 #[test]
+#[ignore = "slow: a run for each profile"]
 fn a_profile_with_limits_makes_no_run_wrong() {
     let server = server(RIGHT_OR_FAILED);
     let expected = oracle(DECEMBER, "202511");
