@@ -48,6 +48,8 @@ pub mod control;
 mod corpus;
 mod duration;
 pub mod engine;
+mod escape;
+mod files;
 pub mod formats;
 pub mod job;
 pub mod ledger;

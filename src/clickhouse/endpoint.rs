@@ -1,58 +1,13 @@
 //! How a server is reached: its address, the account, compression and timeouts. The password is
 //! never shown.
 
-use std::fmt;
 use std::time::Duration;
 
 use url::{Host, Url};
 
 use super::error::Error;
+use super::password::Password;
 use super::tls::Tls;
-
-/// A secret. It has no `Display`, and its `Debug` shows only whether it is empty.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Wraps a secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    /// The secret itself, for the one place that sends it.
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Takes it out of words that may repeat it. One of a few letters is left: it would be part of
-    /// other words.
-    pub(super) fn hide_in(&self, words: String) -> String {
-        const SHORTEST: usize = 4;
-        if self.0.len() < SHORTEST || !words.contains(&self.0) {
-            words
-        } else {
-            words.replace(&self.0, "(hidden)")
-        }
-    }
-
-    /// Whether there is no password at all.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// For arguments.
-impl From<String> for Password {
-    fn from(secret: String) -> Self {
-        Self(secret)
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(if self.0.is_empty() { "(none)" } else { "(hidden)" })
-    }
-}
 
 /// The address of a ClickHouse HTTP interface with the user and the database to use.
 #[derive(Clone, Debug, PartialEq, Eq)]

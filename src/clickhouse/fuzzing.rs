@@ -7,7 +7,8 @@ use std::time::Duration;
 use ::clickhouse::error::Error as ClientError;
 
 use super::client_error::from_client;
-use super::endpoint::{Endpoint, Password};
+use super::endpoint::Endpoint;
+use super::password::Password;
 use super::schema::TableName;
 use super::sql::{quote_identifier, quote_literal, quote_literal_bytes};
 

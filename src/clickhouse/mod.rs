@@ -14,6 +14,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
+mod password;
 mod schema;
 mod settings;
 mod sql;
@@ -24,10 +25,11 @@ pub use connection::{Connection, QUERY_ID_PREFIX, QueryPrefix, Servers};
 pub use deduplication::{
     Deduplication, deduplication, deduplication_disabled_by, deduplication_settings,
 };
-pub use endpoint::{Endpoint, Password, Timeouts, WireCompression};
+pub use endpoint::{Endpoint, Timeouts, WireCompression};
 pub(crate) use error::error_chain;
 pub use error::{Error, ErrorClass};
 pub use handshake::TlsProblem;
+pub use password::Password;
 pub use schema::{
     Column, TableName, TableSchema, functions_not_deterministic, merge_tree_setting,
     replacing_columns, table_schema,

@@ -1,7 +1,6 @@
 //! Serves a run's metrics on a port and writes them to a file, until it is dropped.
 
 use std::convert::Infallible;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::families;
 use super::observed::ObservedRun;
+use crate::files;
 
 /// Interval between two writes of the file; collectors are usually scraped every 15 s.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
@@ -160,24 +160,11 @@ impl MetricsFile {
         let written = tokio::task::spawn_blocking(move || {
             let _alone = file.writing.lock().unwrap_or_else(PoisonError::into_inner);
             // Read under the lock, so that the last writer has the newest values.
-            replace(&file.path, &file.current.text())
+            // The temporary file's name does not end in `.prom`, so the collector ignores it.
+            files::replace(&file.path, file.current.text().as_bytes())
         });
         written.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
-}
-
-/// Replaces the file atomically. The temporary file's name does not end in `.prom`, so that the
-/// collector ignores it.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let replaced = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    if replaced.is_err() {
-        // The first failure is the one to report.
-        let _ = fs::remove_file(&beside);
-    }
-    replaced
 }
 
 /// Most requests that are answered at a time; further connections are closed.
@@ -251,22 +238,4 @@ fn respond(method: &Method, path: &str, current: &CurrentRun) -> Response<String
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_replaced_whole_and_nothing_stays_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("backfill.prom");
-        replace(&path, "a long first content\n").unwrap();
-        replace(&path, "short\n").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "short\n");
-        fs::create_dir(folder.path().join("taken.prom")).unwrap();
-        assert!(replace(&folder.path().join("taken.prom"), "x").is_err());
-        assert!(replace(&folder.path().join("missing").join("x.prom"), "x").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
 }

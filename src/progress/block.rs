@@ -13,6 +13,8 @@ use std::fmt::Write;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::escape::is_unsafe;
+
 /// Begins an update and turns wrapping off.
 const BEGIN: &str = "\u{1b}[?2026h\u{1b}[?7l\r";
 /// Turns wrapping on and ends the update.
@@ -50,7 +52,7 @@ impl Line {
 /// Shortens a text to a number of columns, at a blank if there is one near the end. Control
 /// characters become blanks: the text may contain words of a server or a proxy.
 pub(super) fn cut(text: &str, columns: usize) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if is_unsafe(c) { ' ' } else { c };
     let text: String = text.trim_end().chars().map(clean).collect();
     if text.width() <= columns {
         return text;

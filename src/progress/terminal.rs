@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::block::{Block, Line};
+use crate::escape::{escape, escape_except_colors};
 
 /// The shortest time between two redraws that log lines cause; more log lines within it leave the
 /// block out until the next tick.
@@ -144,21 +145,21 @@ impl Terminal {
         written
     }
 
-    /// Writes a message, unless `quiet` is set.
+    /// Writes a message, unless `quiet` is set. Control characters are escaped.
     pub fn say(&self, text: &str) {
         if self.options.json {
             tracing::info!("{}", text.trim_end());
         } else if !self.options.quiet {
-            self.write(text);
+            self.write(&escape(text));
         }
     }
 
-    /// Writes a message even if `quiet` is set.
+    /// Writes a message even if `quiet` is set. Control characters are escaped.
     pub fn insist(&self, text: &str) {
         if self.options.json {
             tracing::warn!("{}", text.trim_end());
         } else {
-            self.write(text);
+            self.write(&escape(text));
         }
     }
 
@@ -230,7 +231,10 @@ impl Write for EventWriter {
 impl Drop for EventWriter {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.terminal.write(&String::from_utf8_lossy(&self.text));
+            let text = String::from_utf8_lossy(&self.text);
+            let escaped =
+                if self.terminal.color { escape_except_colors(&text) } else { escape(&text) };
+            self.terminal.write(&escaped);
         }
     }
 }

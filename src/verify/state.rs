@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::VerifyError;
 use super::sums::Sums;
+use crate::files;
 use crate::job::statements::LookupTimes;
 
 /// While a comparison goes on, its state is written this often at most.
@@ -87,11 +88,7 @@ impl StateFile {
     /// Writes the state, whole or not at all.
     pub fn write(&mut self, state: &State) -> Result<(), VerifyError> {
         let text = serde_json::to_string(state).map_err(|error| self.failed(&error.to_string()))?;
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".tmp");
-        let beside = self.path.with_file_name(name);
-        std::fs::write(&beside, text)
-            .and_then(|()| std::fs::rename(&beside, &self.path))
+        files::replace(&self.path, text.as_bytes())
             .map_err(|error| self.failed(&format!("it cannot be written: {error}")))?;
         self.written = Instant::now();
         Ok(())

@@ -6,6 +6,7 @@
 mod documents;
 mod environment;
 mod help;
+mod hostile;
 mod output;
 mod plan;
 mod references;

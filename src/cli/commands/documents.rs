@@ -8,7 +8,8 @@ use clap::Command;
 
 use crate::cli::args::{CompletionsArguments, ManArguments, command};
 use crate::cli::failure::Failure;
-use crate::cli::output::print;
+use crate::cli::output::print_document;
+use crate::files;
 
 /// Prints the script that makes a shell complete commands, flags and their values.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
@@ -18,7 +19,7 @@ pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, 
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
     // For bash, clap_complete 4.6 names the states of a program with a hyphen in two ways, so that
     // no flag of a command is ever found.
-    print(
+    print_document(
         &String::from_utf8_lossy(&script)
             .replace("clickhouse__subcmd__backfill", "clickhouse__backfill"),
     )?;
@@ -30,7 +31,7 @@ pub(crate) fn man(arguments: &ManArguments) -> Result<ExitCode, Failure> {
     let mut command = command().disable_help_subcommand(true);
     command.build();
     let Some(directory) = &arguments.out else {
-        print(&String::from_utf8_lossy(&page(&command)?))?;
+        print_document(&String::from_utf8_lossy(&page(&command)?))?;
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |path: &Path, error: std::io::Error| {
@@ -49,7 +50,7 @@ fn write_pages(
     failed: &impl Fn(&Path, std::io::Error) -> Failure,
 ) -> Result<(), Failure> {
     let path = directory.join(format!("{}.1", name(command)));
-    std::fs::write(&path, page(command)?).map_err(|error| failed(&path, error))?;
+    files::replace(&path, &page(command)?).map_err(|error| failed(&path, error))?;
     command
         .get_subcommands()
         .filter(|sub| !sub.is_hide_set())

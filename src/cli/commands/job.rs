@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::{JobArguments, JobCommand};
 use crate::cli::failure::Failure;
-use crate::cli::output::print;
+use crate::cli::output::print_document;
 use crate::job::{BUILT_IN_JOBS, load};
 
 /// Lists the built-in jobs, or prints the text of one.
@@ -29,6 +29,6 @@ pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
             }
         }
     }
-    print(&text)?;
+    print_document(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -209,7 +209,7 @@ impl<'a> Repairing<'a> {
                 load.record_result(after, Some(part)).await;
             }
         }
-        summary_file::write_any(arguments.output.summary_json.as_deref(), repair)?;
+        summary_file::write(arguments.output.summary_json.as_deref(), repair)?;
         let text = match after {
             _ if arguments.json => comparison::json(repair),
             Some(after) => format!(

@@ -10,7 +10,7 @@ use super::status::key;
 use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat};
 use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::{comparison, print, summary_file};
+use crate::cli::output::{comparison, print_document, summary_file};
 use crate::job::load;
 use crate::ledger::LedgerLocation;
 use crate::load::new_id;
@@ -22,7 +22,7 @@ pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
     let text = runtime.block_on(make(arguments))?;
     match &arguments.out {
         Some(path) => summary_file::write_text(path, &text, "the report")?,
-        None => print(&text)?,
+        None => print_document(&text)?,
     }
     Ok(ExitCode::SUCCESS)
 }

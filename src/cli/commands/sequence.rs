@@ -116,6 +116,7 @@ impl Sequence<'_> {
         let outcome = filled.as_ref().map_or(Outcome::Failed, |filled| Outcome::from(*filled));
         let error = filled.as_ref().err().map(Failure::one_line);
         self.summary.set(number, outcome, error, summary);
+        self.summary.seconds = self.began.elapsed().as_secs_f64();
         self.write()?;
         if let Err(failure) = filled {
             let goes_on = self.keep_going && !stop.is_requested();
@@ -138,10 +139,9 @@ impl Sequence<'_> {
     }
 
     /// Writes the summary for programs.
-    fn write(&mut self) -> Result<(), Failure> {
-        self.summary.seconds = self.began.elapsed().as_secs_f64();
+    fn write(&self) -> Result<(), Failure> {
         let path = self.context.config.output.summary_json.as_deref();
-        summary_file::write_any(path, &self.summary)
+        summary_file::write(path, &self.summary)
     }
 
     /// Reports the summary, and how the process ends.

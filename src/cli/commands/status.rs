@@ -11,8 +11,9 @@ use crate::cli::args::{CompressionChoice, StatusArguments};
 use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::load_status::{self, next_command};
-use crate::cli::output::print;
+use crate::cli::output::{print, print_raw};
 use crate::clickhouse::{Servers, TableName};
+use crate::escape::escape;
 use crate::job::load;
 use crate::ledger::status::{Standing, State, read};
 use crate::ledger::{Ledger, LedgerError, LoadKey};
@@ -90,7 +91,7 @@ fn show(
     let text = load_status::text(standing, &ledger.describe(), &next);
     match arguments.watch {
         None => print(&text),
-        Some(_) if io::stdout().is_terminal() => print(&load_status::in_place(&text)),
+        Some(_) if io::stdout().is_terminal() => print_raw(&load_status::in_place(&escape(&text))),
         Some(_) => print(&format!("{text}\n")),
     }
 }

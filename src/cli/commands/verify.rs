@@ -64,7 +64,7 @@ async fn compare(
     if let Some(load) = load {
         load.record_result(&report, None).await;
     }
-    summary_file::write_any(summary, &report)?;
+    summary_file::write(summary, &report)?;
     terminal.suspended(|| {
         print(&if arguments.json { comparison::json(&report) } else { comparison::text(&report) })
     })?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::escape::escape_value;
 use crate::progress::{count, counted, duration};
 use crate::verify::{DifferingRow, DifferingValue, Kind, Report, ShownValue};
 
@@ -112,15 +113,12 @@ fn excerpt(value: &ShownValue) -> String {
         ("", String::new())
     };
     let behind = if to_byte < bytes { "…" } else { "" };
-    format!("'{before}{text}{behind}' ({}{from})", counted(*bytes, "byte"))
+    format!("'{before}{}{behind}' ({}{from})", escape_value(text), counted(*bytes, "byte"))
 }
 
-/// One line without control characters, which could take the terminal over.
+/// The beginning of a value, in one line.
 fn shown(value: &str) -> String {
-    let escaped = |c: char| {
-        if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() }
-    };
-    let text: String = value.chars().take(100).map(escaped).collect();
+    let text = escape_value(&value.chars().take(100).collect::<String>());
     let quoted = value.is_empty() || value.contains([' ', '=', '\'']);
     if quoted { format!("'{text}'") } else { text }
 }

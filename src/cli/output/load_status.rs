@@ -1,6 +1,7 @@
 //! The status of a load as text, and the command to run next.
 
 use crate::cli::config::{JobConfig, LoadConfig};
+use crate::escape::escape_line;
 use crate::ledger::LedgerLocation;
 use crate::ledger::Timestamp;
 use crate::ledger::status::{Process, Standing, State};
@@ -52,7 +53,7 @@ pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
         line("speed", &format!("{} over the last minutes{left}", row_rate(rate)));
     }
     if let Some(reasons) = &standing.waiting {
-        line("waiting", &one_line(reasons));
+        line("waiting", &escape_line(reasons));
     }
     for process in &standing.processes {
         line("process", &process_words(process));
@@ -67,7 +68,7 @@ pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
         }
     }
     if let Some(error) = &standing.last_error {
-        line("last error", &one_line(error));
+        line("last error", &escape_line(error));
     }
     line("ledger", ledger);
     line("next", next);
@@ -106,12 +107,6 @@ pub(crate) fn process_words(process: &Process) -> String {
 /// A time without fractions of a second.
 pub(crate) fn to_the_second(moment: Timestamp) -> String {
     Timestamp(moment.0 - moment.0.rem_euclid(1_000_000)).to_string()
-}
-
-/// One line without control characters: servers' messages may have both.
-fn one_line(text: &str) -> String {
-    let plain = text.replace(['\n', '\t'], " ");
-    plain.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// The sequences that redraw the text in place without flicker: they overwrite every line and clear its

@@ -1,7 +1,5 @@
 //! Log lines: to stderr above the screen, and to the file of `--log-file`.
 
-use std::fs::{File, OpenOptions};
-
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -9,6 +7,7 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::cli::args::{LogFormat, OutputArguments};
 use crate::cli::failure::Failure;
+use crate::files;
 use crate::progress::Terminal;
 
 /// Starts logging for the whole process.
@@ -23,7 +22,7 @@ pub(crate) fn start(arguments: &OutputArguments, terminal: &Terminal) -> Result<
         .with_filter(filter(level, arguments.verbose));
     let to_file = match &arguments.log_file {
         Some(path) => {
-            let file = open(path).map_err(|error| {
+            let file = files::open_for_append(path).map_err(|error| {
                 let message = format!("cannot open the log file {}: {error}", path.display());
                 Failure::usage(message).hint(
                     "set --log-file to a file in an existing directory that this user can write to",
@@ -38,10 +37,6 @@ pub(crate) fn start(arguments: &OutputArguments, terminal: &Terminal) -> Result<
     };
     let layers: Vec<_> = to_file.into_iter().chain([to_terminal]).collect();
     tracing_subscriber::registry().with(layers).try_init().map_err(|error| Failure::stopped(&error))
-}
-
-fn open(path: &std::path::Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// This program's events at `level`; those of libraries only as warnings, or with `-vv` at debug.

@@ -7,12 +7,25 @@ pub(crate) mod logging;
 pub(crate) mod sample;
 pub(crate) mod summary_file;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::cli::failure::Failure;
+use crate::escape::escape;
 
-/// Writes data to stdout. A closed pipe (`| head`) is not a failure.
+/// Prints text or JSON to stdout. Control characters are escaped: the text may contain a server's
+/// messages.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_raw(&escape(text))
+}
+
+/// Prints a document to stdout: as it is to a file or a pipe, with control characters escaped to a
+/// terminal.
+pub(crate) fn print_document(text: &str) -> Result<(), Failure> {
+    if io::stdout().is_terminal() { print(text) } else { print_raw(text) }
+}
+
+/// Prints to stdout. A closed pipe (`| head`) is not a failure.
+pub(crate) fn print_raw(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::stopped(&error)),

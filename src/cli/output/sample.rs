@@ -7,11 +7,12 @@ use serde_json::Value;
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 use crate::clickhouse::Connection;
+use crate::escape::escape_value;
 use crate::job::BoundJob;
 use crate::job::statements;
 use crate::progress::Terminal;
 
-/// Longer values are cut, with their length.
+/// Longer values are cut and shown with their length.
 const SHOWN_CHARACTERS: usize = 200;
 
 /// Lets the server evaluate the rows, which are in RowBinary as an insert would send them, and
@@ -34,7 +35,7 @@ pub(crate) async fn print_sample(
     let mut text = String::new();
     let width =
         job.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default();
-    // Values may hold bytes that are no UTF-8, and the server copies them into its answer.
+    // Values may have bytes that are not UTF-8; the server copies them into its answer.
     let answer = String::from_utf8_lossy(&answer);
     for (number, row) in
         serde_json::Deserializer::from_str(&answer).into_iter::<Vec<Value>>().enumerate()
@@ -55,24 +56,21 @@ pub(crate) async fn print_sample(
     terminal.suspended(|| print(&text))
 }
 
-/// One line without control characters, which could take the terminal over.
+/// The beginning of a value, in one line.
 fn shown(value: &str) -> String {
-    let mut text: String = value
-        .chars()
-        .take(SHOWN_CHARACTERS)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect();
+    let text = escape_value(&value.chars().take(SHOWN_CHARACTERS).collect::<String>());
     if value.chars().nth(SHOWN_CHARACTERS).is_some() {
-        let _ = write!(text, "… ({} bytes)", value.len());
+        format!("{text}… ({} bytes)", value.len())
+    } else {
+        text
     }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn values_are_one_harmless_line() {
-        assert_eq!(super::shown("a\n\u{1b}[31mä"), "a\\n\\u{1b}[31mä");
+    fn values_are_one_line_without_control_characters() {
+        assert_eq!(super::shown("a\n\u{1b}[31mä"), "a\\n\\u001b[31mä");
         assert!(super::shown(&"x".repeat(1000)).ends_with("… (1000 bytes)"));
     }
 }

@@ -1,50 +1,29 @@
-//! The summary for machines.
+//! Files for programs and readers: the summary of `--summary-json`, and reports.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cli::failure::Failure;
-use crate::progress::Summary;
+use crate::files;
 
-/// Finds out, before hours have passed, whether the summary can be written.
+/// Checks early whether the summary can be written: a run may take hours.
 pub(crate) fn check(path: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
-    let beside = beside(path);
-    fs::write(&beside, "")
-        .and_then(|()| fs::remove_file(&beside))
-        .map_err(|error| failed(path, &error))
+    files::check_replaceable(path).map_err(|error| failed(path, &error))
 }
 
-/// Writes the figures as JSON, whole or not at all: to a file beside it first, which then takes its
-/// place.
-pub(crate) fn write(path: Option<&Path>, summary: &Summary) -> Result<(), Failure> {
-    write_any(path, summary)
-}
-
-/// The same with other figures.
-pub(crate) fn write_any(
-    path: Option<&Path>,
-    summary: &impl serde::Serialize,
-) -> Result<(), Failure> {
+/// Writes a summary as JSON, atomically.
+pub(crate) fn write(path: Option<&Path>, summary: &impl serde::Serialize) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let mut text = serde_json::to_string_pretty(summary).map_err(|error| failed(path, &error))?;
     text.push('\n');
-    write_text(path, &text, "the summary")
+    files::replace(path, text.as_bytes()).map_err(|error| failed(path, &error))
 }
 
-/// Writes `what` whole or not at all.
+/// Writes the text of `what`, atomically.
 pub(crate) fn write_text(path: &Path, text: &str, what: &str) -> Result<(), Failure> {
-    let beside = beside(path);
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|error| {
+    files::replace(path, text.as_bytes()).map_err(|error| {
         Failure::usage(format!("cannot write {what} to {}: {error}", path.display()))
     })
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    path.with_file_name(name)
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Failure {

@@ -13,7 +13,6 @@
 //! Processes on several machines can share the folder where its file system keeps locks and the
 //! machines' clocks agree.
 
-mod atomic;
 mod observations;
 
 use std::fs::{self, File};
@@ -27,6 +26,7 @@ use super::{
     ChunkRecord, ChunkStatus, Claim, ClaimStatus, LedgerError, LiveClaim, LoadKey, LoadRecord,
     LoadStatus, Timestamp,
 };
+use crate::files;
 
 /// The folder of a ledger.
 pub(super) struct FileStore {
@@ -187,7 +187,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Le
 fn write(path: &Path, value: &impl Serialize) -> Result<(), LedgerError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| malformed(path, &error))?;
     text.push(b'\n');
-    atomic::write(path, &text).map_err(failed("writing", path))
+    files::replace_durably(path, &text).map_err(failed("writing", path))
 }
 
 /// A file that is not there is `None`.

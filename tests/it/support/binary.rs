@@ -87,8 +87,14 @@ impl Binary {
 
     /// The run may have so many files and connections open at once.
     pub fn open_files(self, limit: u32) -> Self {
+        self.after(&format!("ulimit -n {limit}"))
+    }
+
+    /// A shell runs these commands in the working folder and then becomes the run, so that `$$` is
+    /// the run's process.
+    pub fn after(self, commands: &str) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()]);
+        command.args(["-c", &format!("{commands} && exec \"$0\" \"$@\"")]);
         command.arg(self.command.get_program()).args(self.command.get_args());
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
         command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));

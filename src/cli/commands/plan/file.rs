@@ -1,7 +1,7 @@
 //! The file of `plan --out`, and comparing a run with it: a reviewed plan runs unchanged or not at all.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::cli::commands::session::BoundSession;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Connection, TableSchema, deduplication};
 use crate::engine::stream::PipelineOptions;
+use crate::files;
 use crate::ledger::Fingerprint;
 use crate::load::definition;
 use crate::plan::{ChunkBounds, Partition};
@@ -138,15 +139,7 @@ pub(crate) fn write(
     };
     let text = serde_json::to_string_pretty(&Written { format: FORMAT, definition, bounds, plan })
         .map_err(|error| failed(&error))?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside: PathBuf = path.with_file_name(name);
-    let written = fs::write(&beside, text + "\n").and_then(|()| fs::rename(&beside, path));
-    written.map_err(|error| {
-        // The temporary file is of no use.
-        let _ = fs::remove_file(&beside);
-        failed(&error)
-    })
+    files::replace(path, (text + "\n").as_bytes()).map_err(|error| failed(&error))
 }
 
 /// The chunk bounds of a plan file, if the run matches the plan; `None` without a file.

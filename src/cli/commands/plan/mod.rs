@@ -25,7 +25,7 @@ use super::session::Session;
 use crate::cli::args::PlanArguments;
 use crate::cli::config::{LedgerConfig, SessionConfig};
 use crate::cli::failure::Failure;
-use crate::cli::output::print;
+use crate::cli::output::{print, print_document};
 use crate::engine::stream::RowFormat;
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict};
@@ -53,7 +53,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let known = ledger::known(&ledger, claim_timeout, &opened, &which.partition, &options).await;
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
-        return print(&sql::sql(&session, matches!(options.format, RowFormat::Native(_))));
+        return print_document(&sql::sql(&session, matches!(options.format, RowFormat::Native(_))));
     }
     if session.plan.chunks.is_empty() {
         show(arguments, &session, known, None, None)?;
