@@ -161,14 +161,7 @@ impl<'a> PartitionRun<'a> {
         let retry = options::startup_retry(&config.faults, &self.stop);
         let session = config.session.open_with_retries(id, &retry).await?;
         let options = options::pipeline_options(config, &session.job, &session.resources)?;
-        let bounds = planned_bounds(
-            config.plan.as_deref(),
-            &session,
-            self.partition,
-            &config.session.throughput,
-            &options,
-        )
-        .await?;
+        let bounds = planned_bounds(config, &session, self.partition, &options).await?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         let operation = operate(self.context, self.partition, &session, counters, stop).await?;
         let (sampler, sample_rows) = RowSampler::new(config.sample);

@@ -10,7 +10,8 @@ use tokio::time::{sleep, timeout};
 use crate::cli::args::{CompressionChoice, StatusArguments};
 use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::load_status::{self, next_command};
+use crate::cli::output::load_status;
+use crate::cli::output::next_command::NextCommand;
 use crate::cli::output::{print, print_raw};
 use crate::clickhouse::{Servers, TableName};
 use crate::escape::escape;
@@ -94,6 +95,21 @@ fn show(
         Some(_) if io::stdout().is_terminal() => print_raw(&load_status::in_place(&escape(&text))),
         Some(_) => print(&format!("{text}\n")),
     }
+}
+
+/// The command to run for a load in this state.
+fn next_command(config: &LoadConfig, state: State) -> String {
+    let command = match state {
+        State::NotBegun | State::Interrupted | State::Failed => "run",
+        State::UnderWay => "status",
+        State::Completed => "verify",
+    };
+    let next = NextCommand::new(command)
+        .servers(&config.servers)
+        .job(&config.job)
+        .ledger(&config.ledger, &config.servers)
+        .partition(&config.partition);
+    if state == State::UnderWay { next.flag("--watch").text() } else { next.text() }
 }
 
 fn failure(error: &LedgerError) -> Failure {

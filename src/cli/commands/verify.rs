@@ -12,6 +12,7 @@ use super::session::greet;
 use crate::cli::args::{CompressionChoice, VerifyArguments};
 use crate::cli::config::{CompareConfig, JobConfig, ServerConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
+use crate::cli::output::next_command::NextCommand;
 use crate::cli::output::{comparison, logging, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::Servers;
@@ -38,10 +39,11 @@ async fn compare(
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     summary_file::check(summary)?;
-    let servers = ServerConfig::resolve(&arguments.server)?;
+    let servers_config = ServerConfig::resolve(&arguments.server)?;
     let max_retries = arguments.retries.max_retries;
-    let config = CompareConfig::resolve(&arguments.compare, max_retries, servers.target_database());
-    let compared = open(arguments, &servers, &config).await?;
+    let config =
+        CompareConfig::resolve(&arguments.compare, max_retries, servers_config.target_database());
+    let compared = open(arguments, &servers_config, &config).await?;
     let Compared { servers, job, plan, load, run_id } = &compared;
     let state = state_file(&config, "verify", job, plan);
     let options = VerifyOptions {
@@ -71,7 +73,13 @@ async fn compare(
     if report.equal {
         return Ok(ExitCode::SUCCESS);
     }
-    terminal.say("hint: `clickhouse-backfill repair` with the same flags fills the chunks again that hold such rows");
+    let repair = NextCommand::new("repair")
+        .servers(&servers_config)
+        .job(&JobConfig::from(&arguments.what))
+        .ledger(&config.ledger, &servers_config)
+        .partition(&arguments.which.partition)
+        .text();
+    terminal.say(&format!("hint: `{repair}` fills the chunks with such rows again"));
     Ok(ExitCode::from(DIFFERENT))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! `args` only parses, and the commands see these structs.
 
+mod flags;
 mod load;
 mod run;
 mod servers;

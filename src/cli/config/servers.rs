@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::flags::server_flags;
 use crate::cli::args::{CompressionChoice, ServerArguments, SourceArguments, TlsArguments};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{
@@ -16,6 +17,7 @@ pub(crate) struct ServerConfig {
     /// `None` if the source is on the target's server, for the same user and in the same database.
     source: Option<Endpoint>,
     timeouts: Timeouts,
+    flags: Vec<(&'static str, String)>,
 }
 
 impl ServerConfig {
@@ -36,7 +38,13 @@ impl ServerConfig {
             target: target.with_tls(tls.clone()),
             source: source.map(|source| source.with_tls(tls)),
             timeouts: Timeouts::from(&arguments.timeouts),
+            flags: server_flags(arguments),
         })
+    }
+
+    /// The flags that a next command needs to reach the same servers.
+    pub fn flags(&self) -> &[(&'static str, String)] {
+        &self.flags
     }
 
     /// The database of the target.

@@ -1,8 +1,6 @@
-//! The status of a load as text, and the command to run next.
+//! The status of a load, as text and as JSON.
 
-use crate::cli::config::{JobConfig, LoadConfig};
 use crate::escape::escape_line;
-use crate::ledger::LedgerLocation;
 use crate::ledger::Timestamp;
 use crate::ledger::status::{Process, Standing, State};
 use crate::units::{count, duration, row_rate};
@@ -115,79 +113,4 @@ pub(crate) fn to_the_second(moment: Timestamp) -> String {
 /// EL and ED.
 pub(crate) fn in_place(text: &str) -> String {
     format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
-}
-
-/// The command to run for a load in this state. Flags of the server are left out: they may hold a
-/// password, and come from where those of this command came from.
-pub(crate) fn next_command(config: &LoadConfig, state: State) -> String {
-    let command = match state {
-        State::NotBegun | State::Interrupted | State::Failed => "run",
-        State::UnderWay => "status",
-        State::Completed => "verify",
-    };
-    let LoadConfig { job: JobConfig { reference, options }, partition, servers, ledger, .. } =
-        config;
-    let mut words = vec!["clickhouse-backfill".to_owned(), command.to_owned()];
-    let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
-    if reference != "langfuse-events" {
-        flag("--job", reference);
-    }
-    if let Some(table) = &options.target_table {
-        flag("--target-table", table);
-    }
-    if ledger.location != LedgerLocation::Tables {
-        flag("--ledger", &ledger.location.to_string());
-    }
-    if ledger.database != servers.target_database() {
-        flag("--ledger-db", &ledger.database);
-    }
-    flag("--partition", &partition.to_string());
-    if !options.exclusions.is_empty() {
-        words.push("--exclude-dataset-items".to_owned());
-    }
-    if state == State::UnderWay {
-        words.push("--watch".to_owned());
-    }
-    words.join(" ")
-}
-
-/// Quoted as one word for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::args::{Command, StatusArguments};
-
-    fn next(arguments: &[&str], state: State) -> String {
-        let line = ["clickhouse-backfill", "status", "--partition=202511"];
-        let Ok(Command::Status(parsed)) = Command::of(line.iter().chain(arguments)) else {
-            panic!("{arguments:?}");
-        };
-        let StatusArguments { which, what, server, ledger, .. } = &*parsed;
-        let config = LoadConfig::resolve(what, &which.partition, server, ledger).unwrap();
-        next_command(&config, state)
-    }
-
-    #[test]
-    fn commands_name_what_is_not_the_default_and_can_be_pasted() {
-        assert_eq!(next(&[], State::Failed), "clickhouse-backfill run --partition 202511");
-        assert_eq!(
-            next(
-                &["--job=it's mine.toml", "--target-table=events_full", "--ledger=file:/var/lib"],
-                State::Completed
-            ),
-            r"clickhouse-backfill verify --job 'it'\''s mine.toml' --target-table events_full --ledger file:/var/lib --partition 202511"
-        );
-        assert_eq!(
-            next(&["--job=j.toml"], State::UnderWay),
-            "clickhouse-backfill status --job j.toml --partition 202511 --watch"
-        );
-    }
 }

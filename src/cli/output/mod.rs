@@ -4,6 +4,7 @@ pub(crate) mod comparison;
 pub(crate) mod layout;
 pub(crate) mod load_status;
 pub(crate) mod logging;
+pub(crate) mod next_command;
 pub(crate) mod sample;
 pub(crate) mod summary_file;
 

@@ -34,7 +34,7 @@ fn server_that_says(words: &str) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 65536]);
+            let _ = stream.read(&mut [0; 8192]);
             let _ = write!(
                 stream,
                 "HTTP/1.1 500 No\r\nX-ClickHouse-Exception-Code: 62\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

@@ -64,7 +64,11 @@ fn what_is_not_as_it_was_is_named_and_refused() {
             "{words:?} is not in\n{output}"
         );
         assert!(output.stderr.contains("error: the run differs from the plan "), "{output}");
-        assert!(output.stderr.contains("hint: `clickhouse-backfill plan --out "), "{output}");
+        let hint = output.stderr.lines().find(|line| line.starts_with("hint: `")).unwrap();
+        assert!(
+            hint.starts_with("hint: `clickhouse-backfill plan ") && hint.contains(" --out "),
+            "{output}"
+        );
         assert_eq!(
             output.stderr.matches("because: ").count(),
             1,

@@ -1,10 +1,13 @@
 //! Every state that a load can be in.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::fixture::{standing, tool};
 use crate::ledger::fixture::{Chunked, ROWS, SOON};
-use crate::orders::PARTITION;
+use crate::orders::{JOB, Orders, PARTITION};
 use crate::support::process;
 
 /// Rows of completed chunks, and chunks, by the ledger's tables.
@@ -244,4 +247,45 @@ fn a_run_that_waits_says_why() {
     running.signal("INT");
     running.wait().expect(130);
     assert!(standing(tool(&chunked))["waiting"].is_null());
+}
+
+/// What is printed as the next command works in a shell that has the password and nothing else.
+#[test]
+fn the_next_command_can_be_pasted() {
+    let orders = Orders::start(10);
+    let server = &orders.server;
+    let pasted = |command: &str| {
+        let program = Path::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
+        let path = format!(
+            "{}:{}",
+            program.parent().unwrap().display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(orders.file("").as_path())
+            .env_clear()
+            .envs([("PATH", path.as_str()), ("CLICKHOUSE_PASSWORD", server.password())])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{command}\n{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    std::fs::write(orders.file("it's a job.toml"), JOB).unwrap();
+    let url = server.url().replacen("http://", "http://nobody:nothing@", 1);
+    let first = format!(
+        r"clickhouse-backfill status --job 'it'\''s a job.toml' --partition {PARTITION} --clickhouse-url {url} --clickhouse-user {} --clickhouse-db {}",
+        server.user(),
+        server.database()
+    );
+    let next_of = |status: &str| {
+        let line = status.lines().find_map(|line| line.trim_start().strip_prefix("next "));
+        line.unwrap_or_else(|| panic!("{status}")).trim().to_owned()
+    };
+    let run = next_of(&pasted(&first));
+    assert!(run.starts_with("clickhouse-backfill run ") && !run.contains("nothing"), "{run}");
+    pasted(&run);
+    let verify = next_of(&pasted(&first));
+    assert!(pasted(&verify).contains("\nequal: "), "{verify}");
 }

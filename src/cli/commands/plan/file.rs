@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::document::Document;
 use crate::cli::args::ThroughputArguments;
 use crate::cli::commands::session::BoundSession;
+use crate::cli::config::RunConfig;
 use crate::cli::failure::Failure;
+use crate::cli::output::next_command::NextCommand;
 use crate::clickhouse::{Connection, TableSchema, deduplication};
 use crate::engine::stream::PipelineOptions;
 use crate::files;
@@ -142,18 +144,28 @@ pub(crate) fn write(
     files::replace(path, (text + "\n").as_bytes()).map_err(|error| failed(&error))
 }
 
-/// The chunk bounds of a plan file, if the run matches the plan; `None` without a file.
+/// The chunk bounds of the plan of `--plan`, if the run matches it; `None` without a plan.
 pub(crate) async fn planned_bounds(
-    path: Option<&Path>,
-    opened: &BoundSession,
+    config: &RunConfig,
+    session: &BoundSession,
     partition: &Partition,
-    throughput: &ThroughputArguments,
     options: &PipelineOptions,
 ) -> Result<Option<ChunkBounds>, Failure> {
     // As with other files, an empty name counts as absent.
-    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
+    let path = config.plan.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let Some(path) = path else { return Ok(None) };
     let file = PlanFile::read(path)?;
-    file.hold(path, &plan_fingerprint(opened, partition, throughput, options).await).map(Some)
+    let now = plan_fingerprint(session, partition, &config.session.throughput, options).await;
+    file.hold(path, &now).map(Some).map_err(|failure| {
+        let plan = NextCommand::new("plan")
+            .servers(&config.session.servers)
+            .job(&config.session.job)
+            .partition(partition)
+            .value("--out", &path.to_string_lossy());
+        failure
+            .hint(format!("`{}` makes a new plan", plan.text()))
+            .hint("undo the changes to run this plan")
+    })
 }
 
 impl PlanFile {
@@ -191,8 +203,6 @@ impl PlanFile {
             .fold(failure, |failure, difference| failure.because(difference.to_string()));
         let more = differences.len().saturating_sub(SHOWN);
         let failure = if more > 0 { failure.because(format!("and {more} more")) } else { failure };
-        Err(failure
-            .hint(format!("`clickhouse-backfill plan --out {path}` makes a new plan"))
-            .hint("undo the changes to run this plan"))
+        Err(failure)
     }
 }
