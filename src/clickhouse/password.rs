@@ -43,18 +43,20 @@ impl Password {
 
 /// The length of the secret at the start of a text, where each of its characters may be escaped.
 fn length_of(secret: &str, text: &str) -> Option<usize> {
-    let mut rest = text;
-    for c in secret.chars() {
-        rest = after(c, rest)?;
-    }
-    Some(text.len() - rest.len())
+    Some(text.len() - rest_after(secret, text)?.len())
 }
 
-/// The text after a character at its start, as it is or escaped.
-fn after(c: char, text: &str) -> Option<&str> {
-    if let Some(rest) = text.strip_prefix(c) {
-        return Some(rest);
-    }
+/// The text after the secret. Both readings of a character are tried: `\\` in the text may be one
+/// escaped backslash of the secret or two.
+fn rest_after<'a>(secret: &str, text: &'a str) -> Option<&'a str> {
+    let mut secret = secret.chars();
+    let Some(c) = secret.next() else { return Some(text) };
+    let readings = [after_escaped(c, text), text.strip_prefix(c)];
+    readings.into_iter().flatten().find_map(|rest| rest_after(secret.as_str(), rest))
+}
+
+/// The text after an escaped character at its start.
+fn after_escaped(c: char, text: &str) -> Option<&str> {
     match text.as_bytes().first()? {
         b'%' => after_percent(c, text),
         b'+' if c == ' ' => text.get(1..),
@@ -164,6 +166,8 @@ mod tests {
     #[test]
     fn other_text_stays() {
         let password = Password::new("walnut");
+        let two = Password::new("a\\\\b");
+        assert_eq!(two.hide_in("a\\\\b a\\\\\\\\b a\\b".to_owned()), "(hidden) (hidden) a\\b");
         for text in ["", "walnu", "%77alnu%", "ä walnut".trim_end_matches("walnut"), "\\u0077"] {
             assert_eq!(password.hide_in(text.to_owned()), text);
         }
