@@ -1,7 +1,7 @@
 //! Sending statements to a server as one user, and reading small answers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::client_error::from_client;
 use super::endpoint::{Endpoint, Timeouts, WireCompression};
 use super::error::Error;
+use super::profile::{self, Profile};
 use super::settings::Settings;
 use super::stream::BlockStream;
 
@@ -31,6 +32,8 @@ pub struct Connection {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) queries: QueryPrefix,
     pub(super) timeouts: Timeouts,
+    /// Known once the server was greeted; clones share it.
+    profile: Arc<OnceLock<Profile>>,
 }
 
 impl Connection {
@@ -59,12 +62,26 @@ impl Connection {
         } else {
             bulk.with_setting("enable_http_compression", "1")
         };
-        Ok(Self { client, bulk, endpoint: Arc::new(endpoint), queries, timeouts })
+        let profile = Arc::default();
+        Ok(Self { client, bulk, endpoint: Arc::new(endpoint), queries, timeouts, profile })
     }
 
     /// Where this connection leads.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// What the user's profile would change in results; empty until [`Connection::hello`].
+    pub fn profile(&self) -> &Profile {
+        static UNKNOWN: Profile = Profile::unknown();
+        self.profile.get().unwrap_or(&UNKNOWN)
+    }
+
+    /// Defaults for what the profile changes. A statement without settings of its own is for users
+    /// who may not choose any.
+    fn resets(&self, settings: &Settings) -> impl Iterator<Item = (&str, &str)> {
+        let wanted = settings.iter().next().is_some();
+        self.profile().resets().filter(move |_| wanted)
     }
 
     /// The same connection with other query ids.
@@ -100,7 +117,7 @@ impl Connection {
     ) -> Result<BlockStream, Error> {
         let query_id = self.queries.next(label);
         let mut query = client.query_raw(sql).with_setting("query_id", &query_id);
-        for (name, value) in settings.iter() {
+        for (name, value) in self.resets(settings).chain(settings.iter()) {
             query = query.with_setting(name, value);
         }
         let cursor = query.fetch_bytes(format).map_err(|error| {
@@ -203,7 +220,7 @@ impl Connection {
     }
 
     /// Checks that the server answers, lets the user in and has the database; gives the server's
-    /// version.
+    /// version, and learns what the user's profile changes.
     pub async fn hello(&self) -> Result<String, Error> {
         #[derive(serde::Deserialize)]
         struct Version {
@@ -214,7 +231,17 @@ impl Connection {
         let answer = timeout(limit, asked)
             .await
             .map_err(|_| Error::Timeout { what: "the first answer of the server", after: limit })?;
-        Ok(answer?.version)
+        let version = answer?.version;
+        if self.profile.get().is_none() {
+            let asked = self.rows_as_it_is("profile", profile::QUESTION);
+            let settings = timeout(limit, asked).await.map_err(|_| Error::Timeout {
+                what: "the settings of the user's profile",
+                after: limit,
+            })??;
+            // Another clone may have been faster, with the same answer.
+            let _ = self.profile.set(Profile::of(settings));
+        }
+        Ok(version)
     }
 }
 
@@ -272,7 +299,7 @@ impl Connection {
             .insert_formatted_with(sql)
             .with_timeouts(Some(self.timeouts.send), Some(self.timeouts.insert_end))
             .with_setting("query_id", &query_id);
-        for (name, value) in settings.iter() {
+        for (name, value) in self.resets(settings).chain(settings.iter()) {
             insert = insert.with_setting(name, value);
         }
         let late = Error::Timeout { what: "an insert", after: self.timeouts.insert_end };

@@ -15,6 +15,7 @@ mod error;
 pub mod fuzzing;
 mod handshake;
 mod password;
+mod profile;
 mod schema;
 mod settings;
 mod sql;
@@ -30,6 +31,7 @@ pub(crate) use error::error_chain;
 pub use error::{Error, ErrorClass};
 pub use handshake::TlsProblem;
 pub use password::Password;
+pub use profile::{Profile, ProfileSetting};
 pub use schema::{
     Column, TableName, TableSchema, functions_not_deterministic, merge_tree_setting,
     replacing_columns, table_schema,

@@ -48,6 +48,13 @@ impl Settings {
             .with("group_by_overflow_mode", "throw")
     }
 
+    /// Every setting that some statement sets to a value of its own, whatever the batches.
+    pub(super) fn pinned() -> Self {
+        let by_batch = |name: &str| name.contains("block_size");
+        let insert = Self::insert(1).0.into_iter().filter(|(name, _)| !by_batch(name));
+        Self::read().with_all(insert)
+    }
+
     /// For queries that are read as a stream: those whose client went away are cancelled.
     pub fn read() -> Self {
         Self::common().with("cancel_http_readonly_queries_on_client_close", "1")

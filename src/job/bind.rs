@@ -40,6 +40,7 @@ pub async fn bind(
     job: &Job,
     options: &BindOptions,
 ) -> Result<BoundJob, JobError> {
+    check_profiles(servers)?;
     check_settings(servers, job).await?;
     let Servers { source: reading, target: writing } = servers;
     let Tables { source, lookup: lookup_table, target } = tables(servers, job, options).await?;
@@ -188,6 +189,17 @@ fn native_layout(job: &BoundJob) -> Result<Arc<NativeLayout>, String> {
     let columns =
         statements::input_columns(job).into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     NativeLayout::new(&columns).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// Refuses users whose profiles fix settings under which the result would be wrong.
+fn check_profiles(servers: &Servers) -> Result<(), JobError> {
+    let forced = servers.each().find(|connection| !connection.profile().forced().is_empty());
+    forced.map_or(Ok(()), |connection| {
+        Err(JobError::Profile {
+            user: connection.endpoint().user().to_owned(),
+            settings: connection.profile().forced().to_vec(),
+        })
+    })
 }
 
 /// Lets the server look at the job's settings by themselves, so that no column is blamed for them

@@ -1,7 +1,7 @@
 //! What can be wrong with a job, by itself or together with the tables it names, and what was
 //! probably meant.
 
-use crate::clickhouse::{Error as ServerError, TableName};
+use crate::clickhouse::{Error as ServerError, ProfileSetting, TableName, quote_literal};
 
 /// A job that cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,18 @@ pub enum JobError {
         /// The server's words.
         message: String,
     },
+    /// The user's profile has settings under which the result would be wrong, and forbids to
+    /// override them.
+    #[error(
+        "the profile of the user {user} fixes {}, under which rows, types or errors would not be those of the equivalent join",
+        fixed_settings(settings)
+    )]
+    Profile {
+        /// Whose profile it is.
+        user: String,
+        /// The settings that it fixes.
+        settings: Vec<ProfileSetting>,
+    },
     /// A table that does not exist, or that the user may not see.
     #[error("the {role} table {table} does not exist, or the user has no right to see it")]
     MissingTable {
@@ -99,6 +111,13 @@ pub enum JobError {
         #[source]
         source: ServerError,
     },
+}
+
+fn fixed_settings(settings: &[ProfileSetting]) -> String {
+    let each = settings
+        .iter()
+        .map(|setting| format!("{} = {}", setting.name, quote_literal(&setting.value)));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 impl JobError {

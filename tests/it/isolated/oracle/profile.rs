@@ -122,10 +122,18 @@ fn run_as(server: &Server, number: usize) -> Output {
 
 /// A server with the tables and data, and a user for each profile: `user_0` and so on.
 fn server(profiles: &[Profile]) -> Server {
+    adversarial_on(users_with(profiles, ""), DECEMBER)
+}
+
+/// A server with a user for each profile. The constraints are those of all profiles.
+fn users_with(profiles: &[Profile], constraints: &str) -> Server {
     let definition = |(number, profile): (usize, &Profile)| {
         let settings: Vec<_> =
             profile.iter().map(|(name, value)| format!("<{name}>{value}</{name}>")).collect();
-        format!("<profile_{number}>{}</profile_{number}>", settings.concat())
+        let settings = settings.concat();
+        format!(
+            "<profile_{number}>{settings}<constraints>{constraints}</constraints></profile_{number}>"
+        )
     };
     let user = |number: usize| {
         let body = format!(
@@ -139,8 +147,152 @@ fn server(profiles: &[Profile]) -> Server {
     let users_xml = format!(
         "<clickhouse><profiles>{definitions}</profiles><users>{users}</users></clickhouse>"
     );
-    adversarial_on(
-        Server::isolated_with(ServerOptions { users_xml: Some(users_xml), ..Default::default() }),
-        DECEMBER,
-    )
+    Server::isolated_with(ServerOptions { users_xml: Some(users_xml), ..Default::default() })
+}
+
+/// Each of these changes rows, types or errors of a statement that does not override it.
+const OVERRIDDEN: &[Profile] = &[
+    &[("session_timezone", "America/Chicago")],
+    &[("apply_deleted_mask", "0")],
+    &[("additional_table_filters", "{'default.readings': 'id > 500'}")],
+    &[("additional_result_filter", "id > 500")],
+    &[("aggregate_functions_null_for_empty", "1")],
+    &[("data_type_default_nullable", "1")],
+    &[("do_not_merge_across_partitions_select_final", "1")],
+    &[("force_primary_key", "1")],
+    &[("force_index_by_date", "1")],
+    &[("enforce_strict_identifier_format", "1")],
+    &[("format_binary_max_string_size", "3")],
+    &[("least_greatest_legacy_null_behavior", "1")],
+    &[("short_circuit_function_evaluation", "disable")],
+    &[("output_format_json_named_tuples_as_objects", "0")],
+    &[("compatibility", "23.3")],
+    &[("empty_result_for_aggregation_by_empty_set", "1")],
+    &[("implicit_transaction", "0"), ("partial_result_on_first_cancel", "1")],
+];
+
+const DAYS: &str = r#"
+name = "days"
+[source]
+table = "readings"
+final = true
+[target]
+table = "days"
+version = "version"
+[columns]
+id = "source.id"
+day = "toDate(source.at)"
+hour = "formatDateTime(source.at, '%H')"
+share = "if(source.id = 0, 0, intDiv(1000000, source.id))"
+low = "least(source.low, 7)"
+name = "source.name"
+version = "source.version"
+"#;
+
+/// What the job gives, as a user without a profile of its own sees it.
+const EXPECTED: &str = "SELECT id, toDate(at) AS day, formatDateTime(at, '%H') AS hour, \
+     if(id = 0, 0, intDiv(1000000, id)) AS share, least(low, 7) AS low, name, version \
+     FROM readings FINAL";
+
+fn days_on(profiles: &[Profile], constraints: &str) -> Server {
+    let server = users_with(profiles, constraints);
+    server.script(
+        "CREATE TABLE readings (id UInt32, at DateTime, low Nullable(Int32), name String, version UInt32)
+             ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(at) ORDER BY id
+         --;;
+         CREATE TABLE days (id UInt32, day Date, hour String, share Int64, low Nullable(Int32), name String, version UInt32)
+             ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(day) ORDER BY id
+         --;;
+         INSERT INTO readings SELECT number, toDateTime('2025-11-02 00:30:00', 'UTC') + number * 900,
+             if(number % 3 = 0, NULL, number % 20), 'a name of ' || number, 1 FROM numbers(2000)
+         --;;
+         DELETE FROM readings WHERE id % 10 = 7",
+    );
+    server
+}
+
+fn run_days(server: &Server, number: usize, command: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let job = folder.path().join("days.toml");
+    std::fs::write(&job, DAYS).unwrap();
+    binary()
+        .envs(&server.environment())
+        .env("CLICKHOUSE_USER", format!("user_{number}"))
+        .env("JOB", job.to_str().unwrap())
+        .args(command)
+        .run()
+}
+
+#[test]
+fn settings_of_a_profile_that_change_rows_are_overridden() {
+    let server = days_on(OVERRIDDEN, "");
+    // Under the profile, a statement that overrides nothing gives other rows.
+    let deleted = server.as_user("user_1", "");
+    assert_eq!(deleted.try_query_with(b"SELECT count() FROM readings", &[]).unwrap(), b"2000\n");
+    let mut wrong = Vec::new();
+    for (number, profile) in OVERRIDDEN.iter().enumerate() {
+        server.query("TRUNCATE TABLE days SYNC");
+        let run = ["run", "--partition", "202511", "--restart"];
+        let output = run_days(&server, number, &run);
+        let differing = server.text(&format!(
+            "SELECT (SELECT count() FROM (SELECT * FROM days FINAL EXCEPT {EXPECTED})), \
+             (SELECT count() FROM ({EXPECTED} EXCEPT SELECT * FROM days FINAL))"
+        ));
+        let verified = run_days(&server, number, &["verify", "--partition", "202511"]);
+        if output.status != Some(0) || differing != "0\t0" || verified.status != Some(0) {
+            wrong.push(format!(
+                "{profile:?}: run {:?}, rows that differ {differing}, verify {:?}\n{}\n{}",
+                output.status, verified.status, output.stderr, verified.stderr
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn errors_of_a_view_are_not_ignored_because_a_profile_says_so() {
+    let server = days_on(&[&[("materialized_views_ignore_errors", "1")]], "");
+    server.script(
+        "CREATE TABLE names (name String) ENGINE = MergeTree ORDER BY name
+         --;;
+         CREATE MATERIALIZED VIEW names_mv TO names AS
+             SELECT if(throwIf(id = 1234) = 0, name, '') AS name FROM days",
+    );
+    let output = run_days(&server, 0, &["run", "--partition", "202511", "--max-retries", "0"]);
+    output.expect(1);
+}
+
+#[test]
+fn a_profile_that_fixes_what_changes_rows_is_refused() {
+    let constraints =
+        "<session_timezone><const/></session_timezone><max_threads><const/></max_threads>";
+    let server =
+        days_on(&[&[("session_timezone", "America/Chicago"), ("max_threads", "2")]], constraints);
+    for command in [["plan", "--partition", "202511"], ["run", "--partition", "202511"]] {
+        let output = run_days(&server, 0, &command).expect(3);
+        assert!(
+            output.stderr.contains(
+                "the profile of the user user_0 fixes session_timezone = 'America/Chicago'"
+            ),
+            "{}",
+            output.stderr
+        );
+    }
+    assert_eq!(server.text("SELECT count() FROM days"), "0");
+}
+
+/// A setting of a new version is judged before the version counts as tested.
+#[test]
+fn every_setting_of_the_server_is_judged() {
+    let server = Server::isolated();
+    if !server.text("SELECT version()").starts_with("26.7.") {
+        eprintln!("SKIPPED: the table of settings is that of 26.7");
+        return;
+    }
+    let table = include_str!("../../../src/clickhouse/settings.tsv");
+    let judged: std::collections::BTreeSet<_> =
+        table.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    let names = server.text("SELECT name FROM system.settings WHERE NOT is_obsolete");
+    let missing: Vec<_> = names.lines().filter(|name| !judged.contains(name)).collect();
+    assert!(missing.is_empty(), "src/clickhouse/settings.tsv does not judge {missing:?}");
 }
