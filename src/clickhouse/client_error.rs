@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::clickhouse::error::Error as Client;
 
 use super::endpoint::Endpoint;
-use super::error::{Error, error_chain, took_longer};
+use super::error::{Error, Status, error_chain, took_longer};
 use super::handshake::TlsProblem;
 
 /// Turns the client crate's error into ours. `connect`: how long a connection may take.
@@ -25,10 +25,9 @@ pub(super) fn from_client(
     match error {
         Client::BadResponse(message) => {
             let message = endpoint.password().hide_in(message);
-            Error::Server {
-                code: parse_code(&message),
-                message: complete(message, query_id),
-                mid_stream,
+            match parse_code(&message) {
+                None if !mid_stream => proxy(&message, None, endpoint),
+                code => Error::Server { code, message: complete(message, query_id), mid_stream },
             }
         }
         Client::TimedOut => Error::Timeout { what: "the statement", after: Duration::ZERO },
@@ -50,6 +49,67 @@ pub(super) fn from_client(
             (None, _) => Error::Network { url: url.to_string(), message: words(&other) },
         },
     }
+}
+
+/// The error of an insert's HTTP client.
+pub(super) fn from_http(
+    error: hyper_util::client::legacy::Error,
+    endpoint: &Endpoint,
+    connect: Duration,
+) -> Error {
+    from_client(Client::Network(Box::new(error)), endpoint, connect, "", false)
+}
+
+/// What an answer's words mean that is no acknowledgement. `code`: of the answer's headers.
+pub(super) fn from_words(
+    words: &[u8],
+    status: u16,
+    code: Option<&str>,
+    from_clickhouse: bool,
+    endpoint: &Endpoint,
+) -> Error {
+    let text = String::from_utf8_lossy(words);
+    // In a body that had begun, the text follows a mark.
+    let text = text.find("Code: ").map_or(&*text, |start| text.get(start..).unwrap_or_default());
+    let text = text.trim();
+    let code = parse_code(text).or_else(|| code?.parse().ok());
+    if code.is_none() && !from_clickhouse {
+        return proxy(text, Some(status), endpoint);
+    }
+    let message = match (text.is_empty(), code) {
+        (true, Some(code)) => format!("Code: {code}"),
+        (true, None) => Status(status).to_string(),
+        (false, _) => endpoint.password().hide_in(text.to_owned()),
+    };
+    Error::Server { code, message, mid_stream: false }
+}
+
+/// `status` is `None` where the client crate does not tell it; most pages begin with it.
+fn proxy(words: &str, status: Option<u16>, endpoint: &Endpoint) -> Error {
+    const SHOWN: usize = 200;
+    let mut message = String::new();
+    let mut inside = false;
+    for character in words.chars() {
+        match character {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                message.push(' ');
+            }
+            _ if !inside => message.push(character),
+            _ => {}
+        }
+    }
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let status = status.or_else(|| message.get(..3)?.parse().ok());
+    let status = Status(status.filter(|status| (100..600).contains(status)).unwrap_or(0));
+    let message = endpoint.password().hide_in(message).chars().take(SHOWN).collect();
+    Error::Proxy { url: endpoint.url().to_string(), status, message }
+}
+
+/// An answer to a query that does not have ClickHouse's headers.
+pub(super) fn not_clickhouse(endpoint: &Endpoint) -> Error {
+    proxy("", Some(200), endpoint)
 }
 
 /// Whether the reason lies on this machine, which has no more of something (`ENFILE`, `EMFILE`,

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -14,6 +13,7 @@ use tokio::time::timeout;
 use super::client_error::from_client;
 use super::endpoint::{Endpoint, Timeouts, WireCompression};
 use super::error::Error;
+use super::insert::InsertClient;
 use super::profile::{self, Profile};
 use super::settings::Settings;
 use super::stream::BlockStream;
@@ -23,12 +23,16 @@ use super::stream::BlockStream;
 /// ours go before that.
 const POOL_IDLE: Duration = Duration::from_secs(2);
 
+/// An answer that is read as a whole is not longer than this.
+const ANSWER_BYTES: usize = 256 << 20;
+
 /// A server reached as one user. Cheap to clone; clones share the HTTP connections.
 #[derive(Clone)]
 pub struct Connection {
     pub(super) client: ::clickhouse::Client,
     /// The same for rows in bulk, with compression where it was asked for.
     pub(super) bulk: ::clickhouse::Client,
+    pub(super) inserts: InsertClient,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) queries: QueryPrefix,
     pub(super) timeouts: Timeouts,
@@ -47,7 +51,8 @@ impl Connection {
         queries: QueryPrefix,
         timeouts: Timeouts,
     ) -> Result<Self, Error> {
-        let client = http_client(&endpoint, timeouts)?
+        let (http, inserts) = http_clients(&endpoint, compression, timeouts)?;
+        let client = http
             .with_url(endpoint.url().as_str())
             .with_user(endpoint.user())
             .with_database(endpoint.database())
@@ -63,7 +68,7 @@ impl Connection {
             bulk.with_setting("enable_http_compression", "1")
         };
         let profile = Arc::default();
-        Ok(Self { client, bulk, endpoint: Arc::new(endpoint), queries, timeouts, profile })
+        Ok(Self { client, bulk, inserts, endpoint: Arc::new(endpoint), queries, timeouts, profile })
     }
 
     /// Where this connection leads.
@@ -79,7 +84,7 @@ impl Connection {
 
     /// Defaults for what the profile changes. A statement without settings of its own is for users
     /// who may not choose any.
-    fn resets(&self, settings: &Settings) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn resets(&self, settings: &Settings) -> impl Iterator<Item = (&str, &str)> {
         let wanted = settings.iter().next().is_some();
         self.profile().resets().filter(move |_| wanted)
     }
@@ -137,6 +142,12 @@ impl Connection {
         let mut stream = self.stream_as(&self.client, format, label, sql, settings)?;
         let mut answer = Vec::new();
         while let Some(piece) = stream.next().await? {
+            if answer.len() + piece.len() > ANSWER_BYTES {
+                return Err(Error::Unexpected {
+                    what: label.to_owned(),
+                    message: format!("it is longer than {} MiB", ANSWER_BYTES >> 20),
+                });
+            }
             answer.extend_from_slice(&piece);
         }
         Ok(answer)
@@ -233,7 +244,7 @@ impl Connection {
             .map_err(|_| Error::Timeout { what: "the first answer of the server", after: limit })?;
         let version = answer?.version;
         if self.profile.get().is_none() {
-            let asked = self.rows_as_it_is("profile", profile::QUESTION);
+            let asked = self.rows("profile", profile::QUESTION);
             let settings = timeout(limit, asked).await.map_err(|_| Error::Timeout {
                 what: "the settings of the user's profile",
                 after: limit,
@@ -245,9 +256,13 @@ impl Connection {
     }
 }
 
-/// The client crate's own default loads TLS roots even for `http` and panics where a machine has
-/// none, so the HTTP client is made here.
-fn http_client(endpoint: &Endpoint, timeouts: Timeouts) -> Result<::clickhouse::Client, Error> {
+/// The HTTP clients for queries and for inserts. The client crate's own default loads TLS roots even
+/// for `http` and panics where a machine has none, so both are made here.
+fn http_clients(
+    endpoint: &Endpoint,
+    compression: WireCompression,
+    timeouts: Timeouts,
+) -> Result<(::clickhouse::Client, InsertClient), Error> {
     let mut connector = HttpConnector::new();
     connector.set_keepalive(Some(Duration::from_secs(60)));
     connector.set_connect_timeout(Some(timeouts.connect));
@@ -257,7 +272,8 @@ fn http_client(endpoint: &Endpoint, timeouts: Timeouts) -> Result<::clickhouse::
     let mut builder = HttpClient::builder(TokioExecutor::new());
     builder.pool_idle_timeout(POOL_IDLE).pool_timer(hyper_util::rt::TokioTimer::new());
     if !endpoint.is_encrypted() {
-        return Ok(::clickhouse::Client::with_http_client(builder.build(connector)));
+        let queries = ::clickhouse::Client::with_http_client(builder.build(connector.clone()));
+        return Ok((queries, InsertClient::plain(builder.build(connector), compression)));
     }
     connector.enforce_http(false);
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
@@ -265,76 +281,8 @@ fn http_client(endpoint: &Endpoint, timeouts: Timeouts) -> Result<::clickhouse::
         .https_only()
         .enable_http1()
         .wrap_connector(connector);
-    Ok(::clickhouse::Client::with_http_client(builder.build(connector)))
-}
-
-/// The HTTP client's limit is 65,534 bytes for the whole request line; the difference is for the
-/// path and the client's own parameters.
-const REQUEST_LINE_BYTES: usize = 65_000;
-
-impl Connection {
-    /// Sends one `INSERT` with its body and waits for the acknowledgement.
-    ///
-    /// The body is handed over without being copied. An empty body makes the server check grants,
-    /// types and settings and insert nothing.
-    ///
-    /// # Errors
-    /// The server's refusal, or the loss of the connection, after which it is not known whether the
-    /// rows arrived.
-    pub async fn insert(
-        &self,
-        label: &str,
-        sql: &str,
-        settings: &Settings,
-        body: &[Bytes],
-    ) -> Result<(), Error> {
-        let bytes = request_line_bytes(sql, settings);
-        if bytes > REQUEST_LINE_BYTES {
-            return Err(Error::StatementTooLong { bytes });
-        }
-        let query_id = self.queries.next(label);
-        // An empty body has no compressed form that the server reads.
-        let client = if body.is_empty() { &self.client } else { &self.bulk };
-        let mut insert = client
-            .insert_formatted_with(sql)
-            .with_timeouts(Some(self.timeouts.send), Some(self.timeouts.insert_end))
-            .with_setting("query_id", &query_id);
-        for (name, value) in self.resets(settings).chain(settings.iter()) {
-            insert = insert.with_setting(name, value);
-        }
-        let late = Error::Timeout { what: "an insert", after: self.timeouts.insert_end };
-        let failed = |error, late| match from_client(
-            error,
-            &self.endpoint,
-            self.timeouts.connect,
-            &query_id,
-            false,
-        ) {
-            Error::Timeout { .. } => late,
-            other => other,
-        };
-        // The request starts with its first piece.
-        let pieces = if body.is_empty() { &[Bytes::new()] } else { body };
-        for piece in pieces {
-            if let Err(error) = insert.send(piece.clone()).await {
-                // Where the server has closed its end, its reason may still be on the way.
-                let is_over = matches!(error, ::clickhouse::error::Error::TimedOut);
-                let reason = if is_over { None } else { insert.end().await.err() };
-                let late_piece = Error::Timeout {
-                    what: "sending a part of an insert",
-                    after: self.timeouts.send,
-                };
-                return Err(failed(reason.unwrap_or(error), late_piece));
-            }
-        }
-        insert.end().await.map_err(|error| failed(error, late))
-    }
-}
-
-fn request_line_bytes(sql: &str, settings: &Settings) -> usize {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("query", sql).extend_pairs(settings.iter());
-    query.finish().len()
+    let queries = ::clickhouse::Client::with_http_client(builder.build(connector.clone()));
+    Ok((queries, InsertClient::encrypted(builder.build(connector), compression)))
 }
 
 /// What every query id of the program begins with.

@@ -77,14 +77,20 @@ pub enum Error {
         /// What is wrong with the answer.
         message: String,
     },
-    /// The statement does not fit into a request line, which the HTTP client limits to 64 KiB.
-    #[error(
-        "the INSERT statement needs {bytes} bytes in the request line, and 65000 is the most that HTTP allows here; shorten the job's expressions"
-    )]
-    StatementTooLong {
-        /// Its length in bytes, percent-encoded.
-        bytes: usize,
+    /// A proxy, a gateway or another server answered in ClickHouse's place: the answer does not have
+    /// ClickHouse's own headers.
+    #[error("{url} answered {status} without ClickHouse's headers{}{}", in_words(message), status.advice())]
+    Proxy {
+        /// The URL, without credentials.
+        url: String,
+        /// The HTTP status; 0 where it is not known.
+        status: Status,
+        /// The first of its words, without markup.
+        message: String,
     },
+    /// A piece of an insert could not be compressed.
+    #[error("an insert could not be compressed: {0}")]
+    Compression(String),
 }
 
 impl Error {
@@ -111,7 +117,6 @@ impl Error {
                     ErrorClass::of_code(*code)
                 }
             }
-            // A proxy in between has spoken: 502, 503 or a page of its own.
             Self::Server { code: None, .. } | Self::Unreachable { .. } | Self::Exhausted { .. } => {
                 ErrorClass::Retry
             }
@@ -119,10 +124,10 @@ impl Error {
             Self::Network { .. } | Self::Handshake { .. } | Self::Timeout { .. } => {
                 ErrorClass::Ambiguous
             }
-            Self::InvalidUrl(_)
-            | Self::Tls(_)
-            | Self::Unexpected { .. }
-            | Self::StatementTooLong { .. } => ErrorClass::Fatal,
+            Self::Proxy { status, .. } => status.class(),
+            Self::InvalidUrl(_) | Self::Tls(_) | Self::Unexpected { .. } | Self::Compression(_) => {
+                ErrorClass::Fatal
+            }
         }
     }
 
@@ -152,11 +157,12 @@ impl Error {
             Self::Unreachable { .. } | Self::Network { .. } | Self::Timeout { .. } => true,
             Self::Server { code, .. } => code.is_none(),
             Self::Handshake { problem, .. } => !problem.is_lasting(),
+            Self::Proxy { status, .. } => status.is_outage(),
             Self::Exhausted { .. }
             | Self::InvalidUrl(_)
             | Self::Tls(_)
             | Self::Unexpected { .. }
-            | Self::StatementTooLong { .. } => false,
+            | Self::Compression(_) => false,
         }
     }
 
@@ -201,6 +207,54 @@ pub(crate) fn error_chain(error: &dyn StdError) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The HTTP status of an answer that is not ClickHouse's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Status {
+    fn class(self) -> ErrorClass {
+        match self.0 {
+            // A success that ClickHouse does not confirm: it may have the rows.
+            200..300 => ErrorClass::Ambiguous,
+            408 | 425 | 429 | 500.. | 0 => ErrorClass::Retry,
+            _ => ErrorClass::Fatal,
+        }
+    }
+
+    /// What would help, as the end of a message.
+    fn advice(self) -> &'static str {
+        match self.0 {
+            413 => {
+                "; a proxy bounds the size of a request, and --batch-bytes makes inserts smaller"
+            }
+            300..400 => "; the URL must be the one that it redirects to",
+            _ => "",
+        }
+    }
+
+    /// Whether a gateway did not reach the server.
+    pub fn is_gateway(self) -> bool {
+        matches!(self.0, 502..=504)
+    }
+
+    fn is_outage(self) -> bool {
+        self.0 == 0 || self.is_gateway()
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match hyper::StatusCode::from_u16(self.0) {
+            Ok(status) if self.0 != 0 => write!(formatter, "{status}"),
+            _ => formatter.write_str("an error"),
+        }
+    }
+}
+
+fn in_words(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 /// What may be done after an error.

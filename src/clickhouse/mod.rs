@@ -11,9 +11,11 @@ mod connection;
 mod deduplication;
 mod endpoint;
 mod error;
+mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
+mod insert;
 mod password;
 mod profile;
 mod schema;
@@ -28,7 +30,7 @@ pub use deduplication::{
 };
 pub use endpoint::{Endpoint, Timeouts, WireCompression};
 pub(crate) use error::error_chain;
-pub use error::{Error, ErrorClass};
+pub use error::{Error, ErrorClass, Status};
 pub use handshake::TlsProblem;
 pub use password::Password;
 pub use profile::{Profile, ProfileSetting};

@@ -27,7 +27,7 @@ const JUDGED: &str = include_str!("settings.tsv");
 const READONLY: usize = 1000;
 
 /// The question to [`system.settings`](https://clickhouse.com/docs/operations/system-tables/settings).
-/// It is asked without settings of its own, which would count as changed.
+/// Settings of that statement itself count as changed, to the values that all statements have.
 pub(super) const QUESTION: &str = "SELECT name, value, default, toUInt8(changed) AS changed, \
      toUInt8(readonly) AS fixed FROM system.settings WHERE (changed OR readonly) \
      AND alias_for = '' AND NOT is_obsolete";

@@ -28,6 +28,7 @@ impl Settings {
             // one written.
             .with("final", "0")
             .with("extremes", "0")
+            .with("additional_result_filter", "")
             .with("limit", "0")
             .with("offset", "0")
             .with("use_query_cache", "0")

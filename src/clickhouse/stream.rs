@@ -13,7 +13,7 @@ use ::clickhouse::query::BytesCursor;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::client_error::from_client;
+use super::client_error::{from_client, not_clickhouse};
 use super::endpoint::{Endpoint, Timeouts};
 use super::error::Error;
 
@@ -83,6 +83,10 @@ impl BlockStream {
         match piece.map_err(|error| {
             from_client(error, &self.endpoint, self.timeouts.connect, &self.query_id, self.received)
         })? {
+            // ClickHouse's answers have this header; a page of a proxy has not.
+            _ if !self.received && self.cursor.summary().is_none() => {
+                return Err(not_clickhouse(&self.endpoint));
+            }
             Some(piece) => {
                 self.received = true;
                 self.held_bytes += piece.len();

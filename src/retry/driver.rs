@@ -365,14 +365,15 @@ impl<T, E: Error + 'static, Q: AsyncFn() -> Result<T, E>> Retryable for StartupQ
         let Some(cause) = ServerError::within(error) else {
             return FailureKind::of(ErrorClass::Fatal);
         };
-        // An answer of a proxy, or of another program on the port, may mean that the URL is wrong:
-        // it is reported after few attempts.
-        let is_no_response = matches!(
-            cause,
+        // Another answer of a proxy, or of another program on the port, may mean that the URL is
+        // wrong: it is reported after few attempts.
+        let is_no_response = match cause {
             ServerError::Unreachable { .. }
-                | ServerError::Network { .. }
-                | ServerError::Timeout { .. }
-        );
+            | ServerError::Network { .. }
+            | ServerError::Timeout { .. } => true,
+            ServerError::Proxy { status, .. } => status.is_gateway(),
+            _ => false,
+        };
         FailureKind { is_no_response, ..FailureKind::of(cause.class()) }
     }
 

@@ -171,3 +171,63 @@ fn errors_that_stay_end_the_run_at_once_in_the_servers_words() {
     behind.tool().run().expect(0);
     behind.orders.assert_complete();
 }
+
+/// Answers with which something on the way passes for the server.
+fn impostors() -> [Vec<u8>; 2] {
+    let page = "<html><title>Sign in</title><body>Sign in to go on</body></html>";
+    let answer = |body: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
+    };
+    [answer(""), answer(page)]
+}
+
+#[test]
+fn a_success_that_is_not_clickhouses_acknowledges_no_insert_and_answers_no_query() {
+    let behind = Behind::start();
+    for marker in [INSERT, LOOKUP, SOURCE] {
+        for answer in impostors() {
+            let output = behind.survives(|proxy| {
+                proxy.after_request_with(marker).answer([answer]);
+            });
+            assert!(
+                output.stderr.contains("answered 200 OK without ClickHouse's headers"),
+                "{output}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_too_large_for_a_proxy_fails_at_once_and_says_what_helps() {
+    let behind = Behind::start();
+    let answer =
+        b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nContent-Length: 60\r\n\r\n\
+        <html><title>413 Request Entity Too Large</title></html>\r\n\r\n"
+            .to_vec();
+    behind.proxy.after_request_with(INSERT).answer(vec![answer; 20]);
+    let output = behind.tool().args(&["--inserters", "1"]).run().expect(1);
+    assert_eq!(behind.orders.figure("retries"), 0, "{output}");
+    for part in ["413 Payload Too Large", "--batch-bytes makes inserts smaller"] {
+        assert!(output.stderr.contains(part), "{part}\n{output}");
+    }
+    assert!(!output.stderr.contains('<'), "markup\n{output}");
+}
+
+/// From the very first question on, a gateway without a server is waited for.
+#[test]
+fn a_gateway_that_has_no_server_when_the_run_starts_is_waited_for() {
+    let behind = Behind::start();
+    let answer =
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            .to_vec();
+    for label in ["-hello-", "-profile-", "-schema-", "-settings-", "-inspect-", "-plan-"] {
+        behind.begin_again();
+        behind.proxy.after_request_with(label.as_bytes()).answer([answer.clone()]);
+        behind.tool().run().expect(0);
+        behind.orders.assert_complete();
+    }
+}

@@ -37,7 +37,7 @@ fn a_response_that_is_cut_at_a_row_boundary_is_read_again() {
         let rows = behind.rows_of(marker, "LIMIT 300");
         assert!(rows.len() > 128 * 1024, "more than what is held back: {}", rows.len());
         let mut answer = format!(
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+            "HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {{}}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
             rows.len()
         )
         .into_bytes();

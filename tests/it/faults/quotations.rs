@@ -37,7 +37,7 @@ fn the_beginning_of_an_exception_is_no_row() {
         "there is no such table, and that is said at length; ".repeat(1000)
     );
     let mut answer =
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for piece in [rows.as_slice(), words.as_bytes()] {
         answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
         answer.extend_from_slice(piece);
@@ -73,7 +73,7 @@ fn pieces_that_end_anywhere_in_a_quotation_are_values() {
     assert!(starts.len() >= QUOTATION.len(), "{} quotations", starts.len());
     let answer = |offsets: std::ops::RangeInclusive<usize>| {
         let mut answer =
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_vec();
+            b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_vec();
         let mut piece = |bytes: &[u8]| {
             answer.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
             answer.extend_from_slice(bytes);

@@ -213,3 +213,36 @@ fn columns_that_only_look_like_qualified_names() {
         FROM numbers(10)";
     assert_fills(&server, job, "joined", &["id"], expected);
 }
+
+/// The statement of such an insert has 300 KB; in a request line it would be refused.
+#[test]
+fn a_thousand_columns_with_long_expressions() {
+    let server = Server::shared();
+    let each = |f: &dyn Fn(u32) -> String| (0..1000).map(f).collect::<Vec<_>>().join(", ");
+    server.query(&format!(
+        "CREATE TABLE wide (id UInt32, {}) ENGINE = MergeTree ORDER BY id",
+        each(&|n| format!("c{n} UInt32"))
+    ));
+    server.query(&format!(
+        "INSERT INTO wide SELECT number, {} FROM numbers(50)",
+        each(&|n| format!("number + {n}"))
+    ));
+    server.query(&format!(
+        "CREATE TABLE wide_copy (id UInt32, {}) ENGINE = ReplacingMergeTree ORDER BY id",
+        each(&|n| format!("c{n} UInt64"))
+    ));
+    let comment = "a comment that makes the statement long ".repeat(5);
+    let columns: Vec<_> =
+        (0..1000).map(|n| format!("c{n} = 'source.c{n} + {n} /* {comment} */'")).collect();
+    let job = format!(
+        "name = 'wide'\n[source]\ntable = 'wide'\n[target]\ntable = 'wide_copy'\n[columns]\nid = 'source.id'\n{}",
+        columns.join("\n")
+    );
+    let expected =
+        format!("SELECT id, {} FROM wide", each(&|n| format!("toUInt64(number_{n}) AS c{n}")))
+            .replace("number_", "c");
+    let expected = (0..1000).rev().fold(expected, |sql, n| {
+        sql.replace(&format!("toUInt64(c{n})"), &format!("toUInt64(c{n} + {n})"))
+    });
+    assert_fills(&server, &job, "wide_copy", &["id"], &expected);
+}

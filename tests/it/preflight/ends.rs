@@ -12,7 +12,7 @@ use crate::support::{Proxy, Server};
 /// The first answer, as a server of this version gives it.
 fn hello(version: &str) -> Vec<u8> {
     let body = format!("{{\"version\":\"{version}\"}}\n");
-    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!("HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {{}}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         .into_bytes()
 }
 

@@ -65,7 +65,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let estimate = if arguments.measure.is_zero() {
         None
     } else {
-        Some(estimate::estimate(session, trial, arguments.measure).await)
+        Some(Box::pin(estimate::estimate(session, trial, arguments.measure)).await)
     };
     let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
     let blocking: Vec<_> =

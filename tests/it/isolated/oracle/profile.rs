@@ -178,7 +178,6 @@ table = "readings"
 final = true
 [target]
 table = "days"
-version = "version"
 [columns]
 id = "source.id"
 day = "toDate(source.at)"
@@ -289,7 +288,7 @@ fn every_setting_of_the_server_is_judged() {
         eprintln!("SKIPPED: the table of settings is that of 26.7");
         return;
     }
-    let table = include_str!("../../../src/clickhouse/settings.tsv");
+    let table = include_str!("../../../../src/clickhouse/settings.tsv");
     let judged: std::collections::BTreeSet<_> =
         table.lines().map(|line| line.split('\t').next().unwrap()).collect();
     let names = server.text("SELECT name FROM system.settings WHERE NOT is_obsolete");
