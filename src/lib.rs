@@ -41,12 +41,12 @@
 #![doc = include_str!("../examples/run_job.rs")]
 //! ```
 
+mod causes;
 pub mod cli;
 pub mod clickhouse;
 pub mod control;
 #[cfg(test)]
 mod corpus;
-mod duration;
 pub mod engine;
 mod escape;
 mod files;
@@ -62,5 +62,6 @@ pub mod progress;
 pub mod report;
 pub mod retry;
 pub mod stop;
+mod sync;
 pub mod units;
 pub mod verify;

@@ -1,5 +1,5 @@
-//! Numbers as people read them, in the forms that `STYLE.md` names: whole counts with separators,
-//! bytes in binary units, times in the two largest units.
+//! Numbers, sizes and durations as people read and write them: counts with separators, bytes in
+//! binary units, durations in the two largest units.
 
 use std::time::Duration;
 
@@ -84,6 +84,38 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// The longest duration that is accepted; anything longer is a mistake.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Parses a whole number with the unit `ms`, `s`, `m` or `h`, or 0.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "it must be a time such as 30s, 5m or 500ms".to_owned();
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at_checked(split).unwrap_or((text, ""));
+    let number = digits.parse::<u64>().map_err(|_| wrong())?;
+    let milliseconds: u64 = match unit.trim() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "" if number == 0 => 0,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(milliseconds).map(Duration::from_millis) {
+        Some(duration) if duration <= LONGEST => Ok(duration),
+        _ => Err("it must be at most 720h".to_owned()),
+    }
+}
+
+/// Parses a duration as [`parse_duration`] does, but rejects 0.
+pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("it must be more than 0".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +145,28 @@ mod tests {
             [counted(1, "chunk"), counted(0, "row"), counted(1960, "batch"), counted(2, "retry")],
             ["1 chunk", "0 rows", "1,960 batches", "2 retries"]
         );
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("5m"), parse_duration("300 s"));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        for text in [
+            "",
+            "s",
+            "30",
+            "1.5s",
+            "-1s",
+            "1d",
+            "721h",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        assert!(parse_timeout("0s").is_err());
+        assert_eq!(parse_timeout("1ms"), Ok(Duration::from_millis(1)));
     }
 }

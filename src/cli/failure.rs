@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use crate::causes::causes;
 use crate::clickhouse::{Error as ServerError, TlsProblem};
 use crate::stop::Stop;
 
@@ -56,7 +57,7 @@ impl Failure {
 
     /// The work failed with this error.
     pub fn stopped(error: &(dyn StdError + 'static)) -> Self {
-        Self { kind: Kind::Stopped, causes: chain(error), hints: Vec::new() }
+        Self { kind: Kind::Stopped, causes: causes(error), hints: Vec::new() }
     }
 
     /// The work failed with this error; `message` says what was done.
@@ -67,7 +68,7 @@ impl Failure {
     }
 
     fn of_kind(kind: Kind, error: &(dyn StdError + 'static)) -> Self {
-        Self { kind, causes: chain(error), hints: Vec::new() }
+        Self { kind, causes: causes(error), hints: Vec::new() }
     }
 
     /// Adds a cause below the others.
@@ -167,20 +168,6 @@ impl Failure {
             Kind::Interrupted => INTERRUPTED,
         }
     }
-}
-
-/// The messages of an error and its causes, without those that the message before contains.
-fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut causes = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if causes.last().is_none_or(|last| !last.contains(&text)) {
-            causes.push(text);
-        }
-        source = cause.source();
-    }
-    causes
 }
 
 /// Which server an error is about.

@@ -3,8 +3,8 @@
 
 use super::args::{bad_line, line_of_variable, parse_at_once, parse_memory_size, parse_rows};
 use super::config::first_line;
-use crate::duration::parse_duration;
 use crate::plan::Partition;
+use crate::units::parse_duration;
 
 /// Any text, as a value, is taken or refused with words; what is taken means the same when it is
 /// written again.

@@ -110,9 +110,10 @@ fn panic_message(payload: &(dyn Any + Send), location: Option<&panic::Location<'
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
+    use crate::sync::Mutex;
 
     #[test]
     fn a_panic_message_has_no_values_of_the_program() {
@@ -120,7 +121,7 @@ mod tests {
         let kept = messages.clone();
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |fault| {
-            kept.lock().unwrap().push(panic_message(fault.payload(), fault.location()));
+            kept.lock().push(panic_message(fault.payload(), fault.location()));
         }));
         let secret = crate::clickhouse::Password::new("Tangerine-Submarine");
         let faults: [&(dyn Fn() + panic::RefUnwindSafe); 3] =
@@ -129,7 +130,7 @@ mod tests {
             panic::catch_unwind(fault).unwrap_err();
         }
         panic::set_hook(before);
-        let messages = messages.lock().unwrap();
+        let messages = messages.lock();
         for (message, part) in messages.iter().zip(["a plain one", "with (hidden)", "no message"]) {
             assert!(
                 message.contains(part)

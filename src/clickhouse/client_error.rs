@@ -6,8 +6,9 @@ use std::time::Duration;
 use ::clickhouse::error::Error as Client;
 
 use super::endpoint::Endpoint;
-use super::error::{Error, Status, error_chain, took_longer};
+use super::error::{Error, Status, took_longer};
 use super::handshake::TlsProblem;
+use crate::causes::error_chain;
 
 /// Turns the client crate's error into ours. `connect`: how long a connection may take.
 /// `mid_stream`: rows had been received before.

@@ -193,22 +193,6 @@ pub(super) fn took_longer(what: &str, limit: Duration) -> String {
     format!("{what} took longer than {} s", limit.as_secs_f64())
 }
 
-/// An error and its sources, joined by colons; a source that its parent's text already holds is
-/// left out.
-pub(crate) fn error_chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// The HTTP status of an answer that is not ClickHouse's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u16);

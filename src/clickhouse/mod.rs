@@ -29,7 +29,6 @@ pub use deduplication::{
     Deduplication, deduplication, deduplication_disabled_by, deduplication_settings,
 };
 pub use endpoint::{Endpoint, Timeouts, WireCompression};
-pub(crate) use error::error_chain;
 pub use error::{Error, ErrorClass, Status};
 pub use handshake::TlsProblem;
 pub use password::Password;

@@ -1,7 +1,7 @@
 //! The handle of a run: what it does, why it waits, and the ways to change that.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
@@ -12,6 +12,7 @@ use super::wishes::Wishes;
 use crate::control::monitor::Sample;
 use crate::engine::stream::{Counters, Throttle, ThrottleLimits};
 use crate::stop::Stop;
+use crate::sync::Mutex;
 
 /// One run, for all who watch it or say what it is to do. Shared as an [`Arc`].
 #[derive(Debug)]
@@ -96,12 +97,12 @@ impl Control {
 
     /// The load's identity, once it is known.
     pub fn run_id(&self) -> Option<String> {
-        self.run_id.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.run_id.lock().clone()
     }
 
     /// Says what the load's identity is.
     pub fn set_run_id(&self, run_id: &str) {
-        *self.run_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(run_id.to_owned());
+        *self.run_id.lock() = Some(run_id.to_owned());
     }
 
     /// Begins no new chunk until [`resume`](Self::resume).

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::rules::MaxParts;
 use super::window::{Window, WindowError};
-use crate::duration::parse_timeout;
 use crate::engine::stream::ConcurrencyOutOfRange;
+use crate::units::parse_timeout;
 
 /// The names, and what they take.
 pub const SETTINGS: &[(&str, &str)] = &[

@@ -12,7 +12,8 @@ use super::handle::Control;
 use super::query::ThrottleQuery;
 use super::rules::HAS_NO_EFFECT;
 use super::window;
-use crate::clickhouse::{Connection, Error, error_chain};
+use crate::causes::error_chain;
+use crate::clickhouse::{Connection, Error};
 use crate::control::monitor::{INTERVAL, Monitor, Sample, Watched};
 
 /// The first figures of the server are waited for, so that a run that has to wait does not begin;

@@ -1,11 +1,10 @@
 //! What a person has asked for, which holds for all runs of a command that fills several partitions
 //! one after another.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use super::rules::Rules;
 use super::setting::{Level, Setting, SettingError};
 use crate::engine::stream::{ConcurrencyOutOfRange, Throttle};
+use crate::sync::{Mutex, MutexGuard};
 
 /// What was asked for with flags, and since then with `ctl`.
 #[derive(Debug, Default)]
@@ -86,7 +85,7 @@ impl Wishes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Wished> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,6 +1,5 @@
 //! Taking a claim, keeping it alive, giving it back.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -9,6 +8,7 @@ use super::claim::{Standing, Verdict, holder, judge};
 use super::{
     Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, Slot, ask,
 };
+use crate::sync::Mutex;
 
 /// How claims are taken and kept.
 #[derive(Clone, Copy, Debug)]
@@ -175,15 +175,12 @@ impl HeldClaim {
 
     /// Says on which run its process works; the next heartbeat writes it.
     pub fn set_run(&self, run_id: &str) {
-        run_id.clone_into(&mut self.run_id.lock().unwrap_or_else(PoisonError::into_inner));
+        run_id.clone_into(&mut self.run_id.lock());
     }
 
     /// As it is to be written.
     fn as_it_is(&self) -> Claim {
-        Claim {
-            run_id: self.run_id.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            ..self.claim.clone()
-        }
+        Claim { run_id: self.run_id.lock().clone(), ..self.claim.clone() }
     }
 
     /// Says that its process lives, unless another has taken over.

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
+
+/// The beginning of year 0. RFC 3339 has no earlier years.
+const YEAR_ZERO: Timestamp = Timestamp(-62_167_219_200_000_000);
 
 /// Microseconds since 1970, UTC. Shown, and written into files, as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,12 +33,9 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
-            .ok()
-            .and_then(|time| time.format(&Rfc3339).ok());
-        match text {
-            Some(text) => formatter.write_str(&text),
-            None => write!(formatter, "{} µs", self.0),
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) if *self >= YEAR_ZERO => write!(formatter, "{time}"),
+            _ => write!(formatter, "{} µs", self.0),
         }
     }
 }
@@ -51,16 +49,12 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(serde::de::Error::custom)?;
-        // A time zone can lead out of the years that can be written.
-        let utc =
-            time.checked_to_offset(UtcOffset::UTC).filter(|time| (0..=9999).contains(&time.year()));
-        let time = utc.ok_or_else(|| {
-            serde::de::Error::custom(format!("{text} is not in the years 0 to 9999 in UTC"))
-        })?;
-        i64::try_from(time.unix_timestamp_nanos() / 1000)
-            .map(Self)
-            .map_err(serde::de::Error::custom)
+        let time: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
+        let time = Self(time.as_microsecond());
+        if time < YEAR_ZERO {
+            return Err(serde::de::Error::custom(format!("{text} is before the year 0")));
+        }
+        Ok(time)
     }
 }
 
@@ -76,5 +70,18 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), moment);
         assert_eq!(moment.age_at(Timestamp(moment.0 + 2_000_000)), Duration::from_secs(2));
         assert_eq!(moment.age_at(Timestamp(0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_years_of_rfc_3339() {
+        assert_eq!(YEAR_ZERO.to_string(), "0000-01-01T00:00:00Z");
+        assert_eq!(Timestamp(YEAR_ZERO.0 - 1).to_string(), "-62167219200000001 µs");
+        assert_eq!(Timestamp(i64::MAX).to_string(), "9223372036854775807 µs");
+        let parse = |text: &str| serde_json::from_value::<Timestamp>(text.into()).ok();
+        assert_eq!(parse("0000-01-01T00:00:00Z"), Some(YEAR_ZERO));
+        assert_eq!(parse("1970-01-01T02:00:00.5+02:00"), Some(Timestamp(500_000)));
+        for text in ["-000001-12-31T23:59:59Z", "0000-01-01T00:00:00+01:00", "2025-11-20", "now"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::LoadError;
 use super::prepare::give_back;
 use super::record::Record;
 use super::run::{Done, Ended, Load};
-use crate::clickhouse::error_chain;
+use crate::causes::error_chain;
 use crate::engine::stream::Outcome;
 use crate::ledger::{
     ChunkRecord, ChunkStatus, LedgerError, LoadRecord, LoadStatus, SILENCE, in_time, persist,

@@ -1,12 +1,13 @@
 //! Keeping a claim alive, and noticing that it was lost.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::ledger::{HeldClaim, LedgerError, SILENCE, in_time};
 use crate::stop::Stop;
+use crate::sync::Mutex;
 
 /// The task that says that this process lives. It ends when this is dropped.
 pub(super) struct Heartbeat {
@@ -23,7 +24,7 @@ impl Heartbeat {
             async move {
                 let error = beat_until_lost(&claim).await;
                 tracing::error!(%error, "stopping");
-                *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *lost.lock() = Some(error);
                 stop.request();
             }
         });
@@ -32,7 +33,7 @@ impl Heartbeat {
 
     /// Why the claim was lost, if it was.
     pub fn take_loss(&self) -> Option<LedgerError> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lost.lock().take()
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::families;
 use super::observed::ObservedRun;
 use crate::files;
+use crate::sync::Mutex;
 
 /// Interval between two writes of the file; collectors are usually scraped every 15 s.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
@@ -32,7 +33,7 @@ struct CurrentRun(Arc<Mutex<Option<Arc<ObservedRun>>>>);
 impl CurrentRun {
     /// The metrics as text.
     fn text(&self) -> String {
-        let run = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let run = self.0.lock().clone();
         families::text(run.as_deref())
     }
 }
@@ -101,7 +102,7 @@ impl Exporter {
 
     /// Exports the metrics of this run from now on.
     pub fn observe(&self, run: Arc<ObservedRun>) {
-        *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+        *self.current.0.lock() = Some(run);
     }
 
     /// Writes the file, if there is one, without waiting for the next interval.
@@ -158,7 +159,7 @@ impl MetricsFile {
     async fn rewrite(self: &Arc<Self>) -> io::Result<()> {
         let file = self.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let _alone = file.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = file.writing.lock();
             // Read under the lock, so that the last writer has the newest values.
             // The temporary file's name does not end in `.prom`, so the collector ignores it.
             files::replace(&file.path, file.current.text().as_bytes())

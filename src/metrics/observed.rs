@@ -1,10 +1,11 @@
 //! The run that the metrics describe: its handle and what the handle does not know.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::control::Control;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Constants of a run that its handle does not know.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +70,7 @@ impl ObservedRun {
     }
 
     fn locked_state(&self) -> MutexGuard<'_, ObservedState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

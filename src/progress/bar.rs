@@ -4,9 +4,11 @@
 //! moves the cursor up by too few rows and leaves torn lines behind.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+use crate::sync::Mutex;
 
 /// The length of a full bar for `indicatif`, in which a share is counted.
 const WHOLE: u64 = 10_000;
@@ -51,7 +53,7 @@ impl OneLine {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut String) -> T) -> T {
-        change(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.text.lock())
     }
 }
 

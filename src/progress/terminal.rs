@@ -3,13 +3,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::block::{Block, Line};
 use crate::escape::{escape, escape_except_colors};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The shortest time between two redraws that log lines cause; more log lines within it leave the
 /// block out until the next tick.
@@ -193,7 +194,7 @@ impl Terminal {
     }
 
     fn screen(&self) -> MutexGuard<'_, Screen> {
-        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.screen.lock()
     }
 }
 

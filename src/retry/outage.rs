@@ -6,7 +6,7 @@
 //!                                                     └──for too long──► Lost: the run stops
 //! ```
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 
 use futures::future::BoxFuture;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::policy::{RetryCause, RetryPolicy};
 use crate::clickhouse::{Connection, Error as ServerError};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Follows retries and outages.
 pub(crate) trait RetryObserver: Send + Sync {
@@ -95,7 +96,7 @@ impl RetryStatus {
     }
 
     fn blocked(&self) -> MutexGuard<'_, Blocked> {
-        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocked.lock()
     }
 }
 
@@ -197,10 +198,10 @@ mod tests {
     impl RetryObserver for SeenOutages {
         fn retrying(&self, _: RetryCause, _: String, _: Duration) {}
         fn outage_began(&self, _: &Outage) {
-            self.0.lock().unwrap().push("began");
+            self.0.lock().push("began");
         }
         fn outage_ended(&self, _: &Outage) {
-            self.0.lock().unwrap().push("ended");
+            self.0.lock().push("ended");
         }
     }
 
@@ -241,7 +242,7 @@ mod tests {
         assert!((minute..minute + Duration::from_secs(6)).contains(&sent.elapsed()));
         let alone = probes.load(Ordering::Relaxed);
         assert!((15..40).contains(&alone), "{alone} probes, as many as one task makes");
-        assert_eq!(*seen.0.lock().unwrap(), ["began", "ended"]);
+        assert_eq!(*seen.0.lock(), ["began", "ended"]);
 
         // Sent after the outage: the server is asked again, and was not away.
         let later = guard.await_server(Instant::now() + Duration::from_secs(1)).await;
@@ -256,7 +257,7 @@ mod tests {
         let began = Instant::now();
         assert!(matches!(guard.await_server(began).await, Reachability::Lost(_)));
         assert_eq!(began.elapsed(), minute);
-        assert_eq!(*seen.0.lock().unwrap(), ["began", "ended"]);
+        assert_eq!(*seen.0.lock(), ["began", "ended"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -265,6 +266,6 @@ mod tests {
         let (guard, _, seen) = away(minute, 2 * minute);
         let waiting = guard.await_server(Instant::now());
         assert!(tokio::time::timeout(minute / 2, waiting).await.is_err());
-        assert_eq!(*seen.0.lock().unwrap(), ["began", "ended"]);
+        assert_eq!(*seen.0.lock(), ["began", "ended"]);
     }
 }

@@ -1,5 +1,7 @@
 //! All integration tests, in one binary, against a real ClickHouse server.
 
+#![allow(clippy::disallowed_types, reason = "a poisoned mutex fails a test")]
+
 mod bad_input;
 mod command_line;
 mod faults;

@@ -12,11 +12,11 @@ use super::dotenv::Environment;
 use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::cli::failure::Failure;
 use crate::control::{MaxParts, Rules, Window, Wishes, parse_max_parts};
-use crate::duration::{parse_duration, parse_timeout};
 use crate::engine::stream::DEFAULT_BATCH_ROWS;
 use crate::ledger::{LedgerLocation, Slot};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
 use crate::preflight::SKIPPABLE;
+use crate::units::{parse_duration, parse_timeout};
 
 /// The job and its variants.
 #[derive(Args, Clone, Debug)]

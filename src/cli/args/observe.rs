@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::values::{Hook, parse_address};
-use crate::duration::parse_timeout;
+use crate::units::parse_timeout;
 
 /// Log lines, the summary and the progress display.
 #[derive(Args, Clone, Debug)]

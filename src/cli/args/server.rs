@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args};
 use super::dotenv::{Environment, ValueOrigin};
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Password, Timeouts};
-use crate::duration::parse_timeout;
+use crate::units::parse_timeout;
 
 /// The target's server, the source's server if it is another one, and how to reach them.
 #[derive(Args, Clone, Debug)]

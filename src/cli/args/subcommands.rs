@@ -15,7 +15,7 @@ use super::load::{
 use super::observe::{HookArguments, MetricsArguments, OutputArguments};
 use super::server::ServerArguments;
 use super::values::{parse_memory_size, parse_pair, parse_share};
-use crate::duration::parse_duration;
+use crate::units::parse_duration;
 use crate::verify::Share;
 
 /// `run`

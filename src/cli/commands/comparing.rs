@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::causes::error_chain;
 use crate::cli::config::CompareConfig;
 use crate::cli::failure::Failure;
-use crate::clickhouse::{Error as ServerError, Servers, error_chain};
+use crate::clickhouse::{Error as ServerError, Servers};
 use crate::job::BoundJob;
 use crate::ledger::{Ledger, LoadRecord, Verification};
 use crate::load::load_key;

@@ -12,10 +12,12 @@
 //! ```
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// How many tasks work at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +145,7 @@ impl ConcurrencyLimiter {
     }
 
     fn controller(&self) -> MutexGuard<'_, AimdController> {
-        self.controller.lock().unwrap_or_else(PoisonError::into_inner)
+        self.controller.lock()
     }
 }
 

@@ -1,11 +1,12 @@
 //! The live counters of a pipeline. They may be read at any time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::timings::{Activities, Latency, RecentTimes};
 use crate::retry::{Outage, RetryCause, RetryObserver, RetryStatus};
+use crate::sync::Mutex;
 
 /// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +201,7 @@ impl Counters {
 
     /// Enters a phase, and adds up the time of the one before.
     pub fn enter(&self, phase: Phase) {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.times.lock();
         let spent = times.began.map(|began| began.elapsed()).unwrap_or_default();
         match self.phase() {
             Phase::Lookup => times.lookup += spent,
@@ -220,7 +221,7 @@ impl Counters {
     /// The time spent loading attributes, and the time spent streaming rows, up to the last change
     /// of the phase.
     pub fn times(&self) -> (Duration, Duration) {
-        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = self.times.lock();
         (times.lookup, times.stream)
     }
 }

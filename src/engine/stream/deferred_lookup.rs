@@ -16,7 +16,7 @@
 //!
 //! Answers are remembered by the wave within a limit, also those of keys that do not exist.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
@@ -33,6 +33,7 @@ use crate::formats::rowbinary::RowFramer;
 use crate::job::BoundLookup;
 use crate::job::statements::{self, KeyBytes, LookupTimes};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The most keys of one query. Up to about this number, it hardly changes the cost of a query.
 const KEYS_PER_QUERY: usize = 50_000;
@@ -93,7 +94,7 @@ impl DeferredLookup {
     }
 
     fn answers(&self) -> MutexGuard<'_, AnswerCache> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock()
     }
 
     /// Looks up the keys of the rows and puts the rows into batches, in their order. Returns whether

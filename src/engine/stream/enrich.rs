@@ -1,8 +1,8 @@
 //! Enriching: each row gets the attributes of its key, or those of a miss, and goes into a batch. A
 //! sampler keeps the first rows as they are sent.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -13,6 +13,7 @@ use super::error::ReadError;
 use super::report::{Matched, ReadTally};
 use crate::formats::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
 use crate::lookup::{FrozenLookupMap, LookupHit};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Enriches rows. Shared by all readers of a wave.
 pub(super) struct Enricher {
@@ -195,7 +196,7 @@ impl RowSampler {
     }
 
     fn kept(&self) -> MutexGuard<'_, KeptRows> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     fn finish(&self, kept: &mut KeptRows) {

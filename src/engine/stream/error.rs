@@ -1,7 +1,6 @@
 //! Why a pipeline stopped.
 
-use std::error::Error as StdError;
-
+use crate::causes::error_chain;
 use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::formats::native::MalformedRow;
 use crate::formats::rowbinary::FramingError;
@@ -202,18 +201,7 @@ impl PipelineError {
 
     /// The error and its causes in one line.
     pub(super) fn reason(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = StdError::source(self);
-        while let Some(cause) = source {
-            let words = cause.to_string();
-            // Transparent errors repeat their source.
-            if !text.ends_with(&words) {
-                text.push_str(": ");
-                text.push_str(&words);
-            }
-            source = cause.source();
-        }
-        text
+        error_chain(self)
     }
 }
 

@@ -6,11 +6,12 @@
 //! For the same reason fewer readers run where the limit is low: each must get enough to keep its
 //! connection alive.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Unused tokens are kept for this much time.
 const BURST: Duration = Duration::from_millis(200);
@@ -99,7 +100,7 @@ impl RateLimit {
     }
 
     fn bucket(&self) -> MutexGuard<'_, TokenBucket> {
-        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bucket.lock()
     }
 }
 

@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::AddAssign;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -22,6 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::counters::Counters;
 use super::error::{FailedChunk, PipelineError};
 use crate::job::statements::Bucket;
+use crate::sync::{Mutex, MutexGuard};
 
 /// A chunk that was completed or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +128,7 @@ impl ChunkBook {
     }
 
     fn chunks(&self) -> MutexGuard<'_, HashMap<usize, ChunkAccount>> {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chunks.lock()
     }
 
     /// Notes that an attempt begins.
@@ -151,7 +152,7 @@ impl ChunkBook {
             && !account.reported
         {
             account.failed = true;
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut failed = self.failed.lock();
             self.report(chunk, account, ChunkOutcome::Failed(failed_chunk.reason.clone()));
             failed.push(failed_chunk);
         }
@@ -166,7 +167,7 @@ impl ChunkBook {
 
     /// The chunks that failed, in order of their failure.
     pub fn failed(&self) -> Vec<FailedChunk> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failed.lock().clone()
     }
 
     /// Adds a part of the chunk's keys that is done.
@@ -267,7 +268,7 @@ impl ChunkAttempt {
     }
 
     fn progress(&self) -> MutexGuard<'_, AttemptProgress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock()
     }
 
     /// Adds rows that were read, or deferred rows that were looked up.

@@ -3,8 +3,9 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::sync::Mutex;
 
 /// The upper bounds of the histogram: a batch of 100,000 rows takes from a tenth of a second to a
 /// few seconds, and a minute on an overloaded server.
@@ -86,7 +87,7 @@ pub struct Percentiles {
 
 impl RecentTimes {
     pub(super) fn note(&self, time: Duration) {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.times.lock();
         if times.len() < KEPT {
             times.push(time);
         }
@@ -94,7 +95,7 @@ impl RecentTimes {
 
     /// Takes the durations since the last call; `None` where there were none.
     pub fn take(&self) -> Option<Percentiles> {
-        let mut times = mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut times = mem::take(&mut *self.times.lock());
         times.sort_unstable();
         let percentile = |percent: usize| {
             times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).copied()

@@ -111,7 +111,7 @@ async fn find(ledger: &Ledger, options: &ReportOptions) -> Result<LoadRecord, Ga
 /// Samples and verifications may be missing or not readable by this user.
 fn optional<T>(read: Result<Vec<T>, LedgerError>, what: &str) -> Vec<T> {
     read.unwrap_or_else(|error| {
-        tracing::warn!("the report lacks {what}: {}", crate::clickhouse::error_chain(&error));
+        tracing::warn!("the report lacks {what}: {}", crate::causes::error_chain(&error));
         Vec::new()
     })
 }

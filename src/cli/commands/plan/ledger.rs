@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
+use crate::causes::error_chain;
 use crate::cli::commands::session::BoundSession;
 use crate::cli::config::LedgerConfig;
 use crate::cli::output::load_status::{process_words, state_words, to_the_second};
-use crate::clickhouse::error_chain;
 use crate::engine::stream::PipelineOptions;
 use crate::ledger::LedgerError;
 use crate::ledger::status::{Standing, State, read};
