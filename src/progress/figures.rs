@@ -100,13 +100,7 @@ impl Figures {
 pub(super) struct FigureSampler {
     shown: Shown,
     began: Instant,
-    lookup_rows: Rate,
-    read_rows: Rate,
-    read_bytes: Rate,
-    enriched_rows: Rate,
-    inserted_rows: Rate,
-    inserted_bytes: Rate,
-    progress: Rate,
+    rates: RateSampler,
     stages: StageSampler,
     idle: Idle,
     phase: Phase,
@@ -114,17 +108,11 @@ pub(super) struct FigureSampler {
 
 impl FigureSampler {
     pub fn new(shown: Shown) -> Self {
-        let (now, rate) = (Instant::now(), || Rate::over(RATE_WINDOW));
+        let now = Instant::now();
         Self {
             shown,
             began: now,
-            lookup_rows: rate(),
-            read_rows: rate(),
-            read_bytes: rate(),
-            enriched_rows: rate(),
-            inserted_rows: rate(),
-            inserted_bytes: rate(),
-            progress: Rate::over(REMAINING_WINDOW),
+            rates: RateSampler::new(),
             stages: StageSampler::default(),
             idle: Idle::since(now),
             phase: Phase::Plan,
@@ -141,26 +129,7 @@ impl FigureSampler {
         }
         self.stages.note(now, tasks);
         self.idle.note(now, &numbers);
-        let enriched = numbers.matched_rows + numbers.matched_late_rows + numbers.unmatched_rows;
-        for (rate, value) in [
-            (&mut self.lookup_rows, numbers.lookup_rows),
-            (&mut self.read_rows, numbers.source_rows),
-            (&mut self.read_bytes, numbers.source_bytes),
-            (&mut self.enriched_rows, enriched),
-            (&mut self.inserted_rows, numbers.inserted_rows),
-            (&mut self.inserted_bytes, numbers.inserted_bytes),
-            (&mut self.progress, numbers.inserted_rows),
-        ] {
-            rate.note(now, value);
-        }
-        let rates = Rates {
-            lookup_rows: self.lookup_rows.per_second(),
-            read_rows: self.read_rows.per_second(),
-            read_bytes: self.read_bytes.per_second(),
-            enriched_rows: self.enriched_rows.per_second(),
-            inserted_rows: self.inserted_rows.per_second(),
-            inserted_bytes: self.inserted_bytes.per_second(),
-        };
+        let rates = self.rates.sample(now, &numbers);
         let last_retry = counters.retry_status.last_retry();
         let throttle = self.shown.throttle.as_ref();
         let held_back = throttle.map(|throttle| throttle.reasons()).unwrap_or_default();
@@ -170,7 +139,7 @@ impl FigureSampler {
             stopping: self.shown.stop.is_requested(),
             phase,
             elapsed: now.duration_since(self.began),
-            left: numbers.rows_expected().and_then(|rows| self.progress.remaining(rows)),
+            left: numbers.rows_expected().and_then(|rows| self.rates.progress.remaining(rows)),
             bottleneck: self.stages.bottleneck(phase),
             memory: memory_bytes(),
             memory_limit: self.shown.memory_limit,
@@ -194,6 +163,50 @@ impl FigureSampler {
             numbers,
             tasks,
             rates,
+        }
+    }
+}
+
+/// Samples the rates of the stages.
+struct RateSampler {
+    lookup_rows: Rate,
+    read_rows: Rate,
+    read_bytes: Rate,
+    enriched_rows: Rate,
+    inserted_rows: Rate,
+    inserted_bytes: Rate,
+    /// For the remaining time.
+    progress: Rate,
+}
+
+impl RateSampler {
+    fn new() -> Self {
+        let rate = || Rate::over(RATE_WINDOW);
+        Self {
+            lookup_rows: rate(),
+            read_rows: rate(),
+            read_bytes: rate(),
+            enriched_rows: rate(),
+            inserted_rows: rate(),
+            inserted_bytes: rate(),
+            progress: Rate::over(REMAINING_WINDOW),
+        }
+    }
+
+    fn sample(&mut self, now: Instant, numbers: &Snapshot) -> Rates {
+        let enriched = numbers.matched_rows + numbers.matched_late_rows + numbers.unmatched_rows;
+        self.progress.note(now, numbers.inserted_rows);
+        let per_second = |rate: &mut Rate, value| {
+            rate.note(now, value);
+            rate.per_second()
+        };
+        Rates {
+            lookup_rows: per_second(&mut self.lookup_rows, numbers.lookup_rows),
+            read_rows: per_second(&mut self.read_rows, numbers.source_rows),
+            read_bytes: per_second(&mut self.read_bytes, numbers.source_bytes),
+            enriched_rows: per_second(&mut self.enriched_rows, enriched),
+            inserted_rows: per_second(&mut self.inserted_rows, numbers.inserted_rows),
+            inserted_bytes: per_second(&mut self.inserted_bytes, numbers.inserted_bytes),
         }
     }
 }

@@ -110,91 +110,86 @@ pub struct Summary {
 impl Summary {
     /// The text block.
     pub fn text(&self) -> String {
-        let mut text = String::new();
         let headline = match (self.status, self.dry_run) {
             (Status::Completed, false) => "done",
             (Status::Completed, true) => "dry run done, nothing was written",
             (Status::Failed, _) => "failed",
             (Status::Interrupted, _) => "interrupted",
         };
-        let table = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-        let done = format!(
-            "{} {}",
-            table(&self.target),
-            if self.dry_run { "evaluated" } else { "inserted" }
-        );
-        let processed = format!("{} processed", table(&self.source));
-        let seconds =
-            |seconds: f64| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-        let mut line = |name: &str, value: String| {
+        let mut text = format!("{headline}: {} into {}\n", self.job, self.target);
+        for (name, value) in self.row_lines().into_iter().chain(self.run_lines()) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {name:<25}{value}");
-        };
-        line("partition", self.partition.clone());
+        }
+        text
+    }
+
+    /// What became of the rows.
+    fn row_lines(&self) -> Vec<(String, String)> {
+        let table = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+        let verb = if self.dry_run { "evaluated" } else { "inserted" };
         let (now, before, failed) =
             (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));
-        line(
-            "chunks",
-            format!(
-                "{now} of {} done, {before} by earlier runs, {failed} failed",
-                count(self.chunks)
-            ),
-        );
-        line(
-            "attributes loaded",
-            format!("{} of {} rows", count(self.lookup_keys), count(self.lookup_rows)),
-        );
-        line(&processed, count(self.source_rows));
-        line(&done, count(self.inserted_rows));
+        let chunks = count(self.chunks);
         let matched = [self.matched_rows, self.matched_late_rows, self.unmatched_rows].map(count);
-        line("matched, late, unmatched", matched.join(", "));
+        let mut lines = vec![
+            ("partition".to_owned(), self.partition.clone()),
+            (
+                "chunks".to_owned(),
+                format!("{now} of {chunks} done, {before} by earlier runs, {failed} failed"),
+            ),
+            (
+                "attributes loaded".to_owned(),
+                format!("{} of {}", count(self.lookup_keys), counted(self.lookup_rows, "row")),
+            ),
+            (format!("{} processed", table(&self.source)), count(self.source_rows)),
+            (format!("{} {verb}", table(&self.target)), count(self.inserted_rows)),
+            ("matched, late, unmatched".to_owned(), matched.join(", ")),
+        ];
         if self.repeated_rows > 0 {
-            line(
-                "inserted twice",
-                format!("{} (they collapse in the target)", count(self.repeated_rows)),
-            );
+            let repeated = format!("{} (they collapse in the target)", count(self.repeated_rows));
+            lines.push(("inserted twice".to_owned(), repeated));
         }
-        line(
-            "batches, retries, errors",
-            format!("{}, {}, {}", count(self.batches), count(self.retries), count(self.errors)),
-        );
+        lines
+    }
+
+    /// How the run went.
+    fn run_lines(&self) -> Vec<(String, String)> {
+        let seconds =
+            |seconds: f64| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        let batches = [self.batches, self.retries, self.errors].map(count);
+        let mut lines = vec![("batches, retries, errors", batches.join(", "))];
         if self.outages > 0 {
-            line(
-                "server unreachable",
-                format!("{}, for {}", counted(self.outages, "time"), seconds(self.outage_seconds)),
-            );
+            let times = counted(self.outages, "time");
+            let outages = format!("{times}, for {}", seconds(self.outage_seconds));
+            lines.push(("server unreachable", outages));
         }
-        line("read, written", format!("{}, {}", bytes(self.bytes_read), bytes(self.bytes_written)));
         let Seconds { plan, lookup, stream, total } = self.seconds;
-        line(
-            "time",
-            format!(
-                "{} (plan {}, attributes {}, streaming {})",
-                seconds(total),
-                seconds(plan),
-                seconds(lookup),
-                seconds(stream)
-            ),
-        );
-        let (readers, inserters) = (self.readers, self.inserters);
-        line(
-            "throughput",
-            format!(
-                "{}, at the end with {} and {}",
-                row_rate(self.rows_per_second),
-                counted(readers, "reader"),
-                counted(inserters, "inserter")
-            ),
-        );
         let peak = self.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), bytes);
-        line(
-            "peak memory",
-            format!(
-                "{peak} of {}, {}",
-                bytes(self.memory_limit_bytes),
-                counted(self.waves, "wave")
+        let (limit, waves) = (bytes(self.memory_limit_bytes), counted(self.waves, "wave"));
+        lines.extend([
+            ("read, written", format!("{}, {}", bytes(self.bytes_read), bytes(self.bytes_written))),
+            (
+                "time",
+                format!(
+                    "{} (plan {}, attributes {}, streaming {})",
+                    seconds(total),
+                    seconds(plan),
+                    seconds(lookup),
+                    seconds(stream)
+                ),
             ),
-        );
-        format!("{headline}: {} into {}\n{text}", self.job, self.target)
+            (
+                "throughput",
+                format!(
+                    "{}, at the end with {} and {}",
+                    row_rate(self.rows_per_second),
+                    counted(self.readers, "reader"),
+                    counted(self.inserters, "inserter")
+                ),
+            ),
+            ("peak memory", format!("{peak} of {limit}, {waves}")),
+        ]);
+        lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }

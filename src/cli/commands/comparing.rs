@@ -219,14 +219,14 @@ fn line(progress: &VerifyProgress) -> String {
     let (parts, chunks) = (of(&progress.parts), of(&progress.chunks));
     if parts > 0 {
         return format!(
-            "compared {} of {} ranges of the target",
+            "compared {} of {} of the target",
             count(of(&progress.parts_done)),
-            count(parts)
+            counted(parts, "range")
         );
     }
     format!(
-        "compared {} of {} chunks of the source",
+        "compared {} of {} of the source",
         count(of(&progress.chunks_done)),
-        count(chunks)
+        counted(chunks, "chunk")
     )
 }

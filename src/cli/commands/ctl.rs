@@ -162,77 +162,71 @@ fn headline(status: &Value) -> String {
 }
 
 fn text(status: &Value) -> String {
-    let (progress, limits, rules, server) =
-        (&status["progress"], &status["limits"], &status["rules"], &status["server"]);
     let mut text = format!("{}\n", headline(status));
-    let mut line = |name: &str, value: &str| {
+    for (name, value) in progress_lines(status).into_iter().chain(limit_lines(status)) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<12}{value}");
-    };
-    let phase = match string(&status["phase"]) {
-        "plan" => "planning",
-        "lookup" => "loading attributes",
-        "stream" => "filling",
-        "done" => "done",
-        other => other,
-    };
+    }
+    text
+}
+
+/// What the run does now.
+fn progress_lines(status: &Value) -> [(&'static str, String); 3] {
+    let progress = &status["progress"];
     let waits = reasons(status);
-    let state = if status["stopping"] == true {
-        "stopping".to_owned()
-    } else if waits.is_empty() {
-        phase.to_owned()
-    } else {
-        format!("waiting: {}", waits.join("; "))
+    let state = match string(&status["phase"]) {
+        _ if status["stopping"] == true => "stopping".to_owned(),
+        _ if !waits.is_empty() => format!("waiting: {}", waits.join("; ")),
+        "plan" => "planning".to_owned(),
+        "lookup" => "loading attributes".to_owned(),
+        "stream" => "filling".to_owned(),
+        other => other.to_owned(),
     };
-    line("state", &state);
     let rows = progress["rows"].as_u64().unwrap_or_default();
-    let of = progress["rows_expected"].as_u64().filter(|&expected| expected > 0);
-    let of = of
-        .map(|expected| {
-            format!(" of {} ({:.1} %)", count(expected), rows as f64 * 100.0 / expected as f64)
-        })
-        .unwrap_or_default();
-    line(
-        "rows",
-        &format!(
-            "{}{of}, inserts in flight: {}",
-            count(rows),
-            number(&progress["inserts_in_flight"])
-        ),
+    let expected = progress["rows_expected"].as_u64().filter(|&expected| expected > 0);
+    let share = expected.map_or_else(String::new, |expected| {
+        format!(" of {} ({:.1} %)", count(expected), rows as f64 * 100.0 / expected as f64)
+    });
+    let inserts = number(&progress["inserts_in_flight"]);
+    let chunks = format!(
+        "{} of {} done, {} failed; retries: {}",
+        number(&progress["chunks_done"]),
+        number(&progress["chunks"]),
+        number(&progress["chunks_failed"]),
+        number(&progress["retries"])
     );
-    line(
-        "chunks",
-        &format!(
-            "{} of {} done, {} failed; retries: {}",
-            number(&progress["chunks_done"]),
-            number(&progress["chunks"]),
-            number(&progress["chunks_failed"]),
-            number(&progress["retries"])
-        ),
-    );
-    for name in ["inserters", "readers"] {
+    [
+        ("state", state),
+        ("rows", format!("{}{share}, inserts in flight: {inserts}", count(rows))),
+        ("chunks", chunks),
+    ]
+}
+
+/// What limits the run, and the server.
+fn limit_lines(status: &Value) -> [(&'static str, String); 5] {
+    let (limits, server) = (&status["limits"], &status["server"]);
+    let level = |name: &str| {
         let (most, auto) = (&limits[format!("{name}_most")], &limits[format!("{name}_auto")]);
         let auto = if *auto == true { ", auto" } else { "" };
-        line(name, &format!("{}{auto} (at most {})", number(&limits[name]), number(most)));
-    }
-    let rate = limits["max_rows_per_second"].as_u64();
-    line(
-        "rate",
-        &rate.map_or_else(
-            || "no limit".to_owned(),
-            |rate| format!("at most {}", row_rate(rate as f64)),
-        ),
-    );
+        format!("{}{auto} (at most {})", number(&limits[name]), number(most))
+    };
+    let rate = limits["max_rows_per_second"]
+        .as_u64()
+        .map_or_else(|| "no limit".to_owned(), |rate| format!("at most {}", row_rate(rate as f64)));
     let blind = without_effect(status);
     let blind = if blind.is_empty() {
         String::new()
     } else {
         format!("; without effect, the figure is unknown: {}", blind.join(", "))
     };
-    line("limits", &format!("{}{blind}", limits_in_words(rules)));
     let is_planning = status["phase"] == "plan";
-    line("server", &server_in_words(server, is_planning));
-    text
+    [
+        ("inserters", level("inserters")),
+        ("readers", level("readers")),
+        ("rate", rate),
+        ("limits", format!("{}{blind}", limits_in_words(&status["rules"]))),
+        ("server", server_in_words(server, is_planning)),
+    ]
 }
 
 fn limits_in_words(rules: &Value) -> String {

@@ -22,64 +22,53 @@ pub(crate) fn configuration(
     slot: Slot,
     width: usize,
 ) -> String {
-    let counts = load.map(Load::chunk_counts).unwrap_or_default();
+    let job = &session.job;
     let mut text =
         format!("{} {}, run {run_id}\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     text.push_str(&servers_and_tables(session));
-    if !session.job.defaults.is_empty() {
-        let _ = writeln!(text, "  {:<12}{}", "defaults", session.job.defaults.join(", "));
+    if !job.defaults.is_empty() {
+        line(&mut text, "defaults", &job.defaults.join(", "));
     }
-    for left_out in &session.job.left_out {
-        let _ = writeln!(text, "  {:<12}{}: {}", "left out", left_out.name, left_out.reason);
+    for left_out in &job.left_out {
+        line(&mut text, "left out", &format!("{}: {}", left_out.name, left_out.reason));
     }
-    let mut line = |name: &str, value: String| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {name:<12}{value}");
-    };
-    let format =
-        if matches!(options.format, RowFormat::Native(_)) { "native blocks" } else { "RowBinary" };
-    let (readers, inserters) =
-        (concurrency(options.readers, "reader"), concurrency(options.inserters, "inserter"));
-    line(
-        "batches",
-        format!(
-            "{} rows or {} as {format}; {readers}, {inserters}, {}",
-            count(options.batch_rows),
-            bytes(options.batch_bytes),
-            counted(u64::from(options.retry.max_retries), "retry")
-        ),
-    );
+    line(&mut text, "batches", &batches(options));
     let memory = &session.plan.memory;
-    line(
-        "memory",
-        format!(
-            "at most {}, of which {} for attributes",
-            bytes(memory.total),
-            bytes(memory.attributes)
-        ),
-    );
+    let (total, attributes) = (bytes(memory.total), bytes(memory.attributes));
+    line(&mut text, "memory", &format!("at most {total}, of which {attributes} for attributes"));
     if let Some(place) = load.and_then(Load::recorded_in) {
-        line("ledger", place);
+        line(&mut text, "ledger", &place);
     }
-    if counts.before > 0 {
-        line(
-            "resumed",
-            format!(
-                "{} of {} chunks done by earlier runs",
-                count(counts.before),
-                count(counts.total)
-            ),
-        );
+    let chunks = load.map(Load::chunk_counts).unwrap_or_default();
+    if chunks.before > 0 {
+        let (before, total) = (count(chunks.before), counted(chunks.total, "chunk"));
+        line(&mut text, "resumed", &format!("{before} of {total} done by earlier runs"));
     }
     if slot.workers > 1 {
         let part = slot.part_of(session.plan.chunks.len());
-        line("worker", format!("{slot}, chunks {} to {}", part.start + 1, part.end));
+        let part = format!("{slot}, chunks {} to {}", part.start + 1, part.end);
+        line(&mut text, "worker", &part);
     }
-    line(
-        "dry run",
-        if options.dry_run { "yes, nothing is written".to_owned() } else { "no".to_owned() },
-    );
+    line(&mut text, "dry run", if options.dry_run { "yes, nothing is written" } else { "no" });
     wrap_block(&text, VALUES, width)
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  {name:<12}{value}");
+}
+
+fn batches(options: &PipelineOptions) -> String {
+    let format =
+        if matches!(options.format, RowFormat::Native(_)) { "native blocks" } else { "RowBinary" };
+    format!(
+        "{} or {} as {format}; {}, {}, {}",
+        counted(options.batch_rows, "row"),
+        bytes(options.batch_bytes),
+        concurrency(options.readers, "reader"),
+        concurrency(options.inserters, "inserter"),
+        counted(u64::from(options.retry.max_retries), "retry")
+    )
 }
 
 /// A concurrency in words.
@@ -92,67 +81,56 @@ fn concurrency(number: Concurrency, who: &str) -> String {
 
 /// The servers, the job and its tables.
 pub(crate) fn servers_and_tables(session: &Session) -> String {
-    let Session { servers, server_version, source_version, job, plan, .. } = session;
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<12}{value}");
+    let mut text = servers(session);
+    let Session { job, plan, .. } = session;
+    if job.name == job.origin {
+        line(&mut text, "job", &job.name);
+    } else {
+        line(&mut text, "job", &format!("{} ({})", job.name, job.origin));
+    }
+    let size = if plan.stored_bytes == 0 && plan.stored_rows > 0 {
+        "unknown size".to_owned()
+    } else {
+        bytes(plan.stored_bytes)
     };
+    let source = format!(
+        "{}, partition {}: {} in {}, {size}, {}",
+        job.source.name,
+        plan.partition,
+        counted(plan.stored_rows, "stored row"),
+        counted(plan.parts, "part"),
+        counted(plan.chunks.len() as u64, "chunk")
+    );
+    line(&mut text, "source", &source);
+    if let Some(lookup) = &job.lookup {
+        let keys: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
+        line(&mut text, "lookup", &format!("{} by {}", lookup.table.name, keys.join(", ")));
+    }
+    let columns = counted(job.columns.len() as u64, "column");
+    let target = format!("{} ({}), {columns}", job.target.name, job.target.engine);
+    line(&mut text, "target", &target);
+    for remark in &job.remarks {
+        line(&mut text, "note", remark);
+    }
+    text
+}
+
+fn servers(session: &Session) -> String {
+    let Session { servers, server_version, source_version, .. } = session;
     let (source, target) = (
         at(servers.source.endpoint(), source_version),
         at(servers.target.endpoint(), server_version),
     );
+    let mut text = String::new();
     if servers.is_one_server() {
-        line("server", target);
-    } else {
-        line("from server", source);
-        line("to server", target);
-        if source_version != server_version {
-            line(
-                "note",
-                "the servers' versions differ; the target's server evaluates the expressions"
-                    .to_owned(),
-            );
-        }
+        line(&mut text, "server", &target);
+        return text;
     }
-    line(
-        "job",
-        if job.name == job.origin {
-            job.name.clone()
-        } else {
-            format!("{} ({})", job.name, job.origin)
-        },
-    );
-    line(
-        "source",
-        format!(
-            "{}, partition {}: {} in {}, {}, {}",
-            job.source.name,
-            plan.partition,
-            counted(plan.stored_rows, "stored row"),
-            counted(plan.parts, "part"),
-            if plan.stored_bytes == 0 && plan.stored_rows > 0 {
-                "unknown size".to_owned()
-            } else {
-                bytes(plan.stored_bytes)
-            },
-            counted(plan.chunks.len() as u64, "chunk")
-        ),
-    );
-    if let Some(lookup) = &job.lookup {
-        let keys: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
-        line("lookup", format!("{} by {}", lookup.table.name, keys.join(", ")));
-    }
-    line(
-        "target",
-        format!(
-            "{} ({}), {}",
-            job.target.name,
-            job.target.engine,
-            counted(job.columns.len() as u64, "column")
-        ),
-    );
-    for remark in &job.remarks {
-        line("note", remark.clone());
+    line(&mut text, "from server", &source);
+    line(&mut text, "to server", &target);
+    if source_version != server_version {
+        let note = "the servers' versions differ; the target's server evaluates the expressions";
+        line(&mut text, "note", note);
     }
     text
 }

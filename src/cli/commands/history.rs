@@ -9,7 +9,7 @@ use super::session::greet;
 use crate::cli::args::{CompressionChoice, HistoryArguments};
 use crate::cli::config::{LedgerConfig, ServerConfig};
 use crate::cli::failure::Failure;
-use crate::cli::output::{comparison, print};
+use crate::cli::output::{json, print};
 use crate::clickhouse::{Servers, TableName};
 use crate::job::load;
 use crate::load::new_id;
@@ -41,7 +41,7 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
         histories.retain(|history| history.target == target);
     }
     if arguments.json {
-        print(&comparison::json(&histories))?;
+        print(&json(&histories))?;
     } else if histories.is_empty() {
         print(&format!(
             "the ledger, {}, has no loads\nhint: --job lists the partitions of a job that are not started\n",

@@ -18,7 +18,7 @@ use super::session::Session;
 use crate::cli::args::RepairArguments;
 use crate::cli::config::{CompareConfig, SessionConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
-use crate::cli::output::{comparison, logging, print, summary_file};
+use crate::cli::output::{comparison, json, logging, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
@@ -211,7 +211,7 @@ impl<'a> Repairing<'a> {
         }
         summary_file::write(arguments.output.summary_json.as_deref(), repair)?;
         let text = match after {
-            _ if arguments.json => comparison::json(repair),
+            _ if arguments.json => json(repair),
             Some(after) => format!(
                 "\nafter the repair, in the groups that differed\n{}",
                 comparison::text(after)

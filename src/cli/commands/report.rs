@@ -10,7 +10,7 @@ use super::status::key;
 use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat};
 use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::{comparison, print_document, summary_file};
+use crate::cli::output::{json, print_document, summary_file};
 use crate::job::load;
 use crate::ledger::LedgerLocation;
 use crate::load::new_id;
@@ -45,7 +45,7 @@ async fn make(arguments: &ReportArguments) -> Result<String, Failure> {
         claim_timeout: config.claim_timeout,
     };
     let report = gather(&ledger, &options).await.map_err(failure)?;
-    let json = comparison::json(&report);
+    let json = json(&report);
     Ok(match format {
         ReportFormat::Html => page(&report, &json),
         ReportFormat::Md => markdown(&report),

@@ -13,7 +13,7 @@ use crate::cli::args::{CompressionChoice, VerifyArguments};
 use crate::cli::config::{CompareConfig, JobConfig, ServerConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::next_command::NextCommand;
-use crate::cli::output::{comparison, logging, print, summary_file};
+use crate::cli::output::{comparison, json, logging, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
@@ -68,7 +68,7 @@ async fn compare(
     }
     summary_file::write(summary, &report)?;
     terminal.suspended(|| {
-        print(&if arguments.json { comparison::json(&report) } else { comparison::text(&report) })
+        print(&if arguments.json { json(&report) } else { comparison::text(&report) })
     })?;
     if report.equal {
         return Ok(ExitCode::SUCCESS);

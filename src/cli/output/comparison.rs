@@ -1,4 +1,4 @@
-//! What a comparison found, as text and as JSON.
+//! The result of a comparison as text.
 
 use std::fmt::Write;
 
@@ -6,15 +6,7 @@ use crate::escape::escape_value;
 use crate::progress::{count, counted, duration};
 use crate::verify::{DifferingRow, DifferingValue, Kind, Report, ShownValue};
 
-/// For machines.
-pub(crate) fn json(report: &impl serde::Serialize) -> String {
-    // Such a structure can always be written.
-    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-/// For people.
+/// The comparison as text.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -44,30 +36,14 @@ pub(crate) fn text(report: &Report) -> String {
     if report.not_examined_rows > 0 {
         line(
             "not examined",
-            &format!("up to {} rows in groups that differ", count(report.not_examined_rows)),
+            &format!("up to {} in groups that differ", counted(report.not_examined_rows, "row")),
         );
     }
     if !report.columns.is_empty() {
         let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
         line("columns with other sums", &names.join(", "));
     }
-    if !report.rows.is_empty() {
-        text.push('\n');
-        let width =
-            report.rows.iter().map(|row| words(row.kind).chars().count()).max().unwrap_or_default();
-        for row in &report.rows {
-            let _ = writeln!(text, "{:<width$}  {}", words(row.kind), named(row));
-            text.extend(row.values.iter().map(both));
-        }
-        let all = report.difference_count() + report.live.values().sum::<u64>();
-        if all > report.rows.len() as u64 {
-            let _ = writeln!(
-                text,
-                "… and {} more; raise --max-differences to see them",
-                count(all - report.rows.len() as u64)
-            );
-        }
-    }
+    text.push_str(&rows(report));
     let verdict = match (report.equal, &report.sample) {
         (true, None) => "equal: the target has the rows that the job makes",
         (true, Some(_)) => "equal within the sample",
@@ -75,6 +51,27 @@ pub(crate) fn text(report: &Report) -> String {
     };
     let took = duration(std::time::Duration::from_secs_f64(report.seconds));
     let _ = writeln!(text, "\n{verdict} ({took})");
+    text
+}
+
+/// The rows that are named.
+fn rows(report: &Report) -> String {
+    if report.rows.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n".to_owned();
+    let widths = report.rows.iter().map(|row| words(row.kind).chars().count());
+    let width = widths.max().unwrap_or_default();
+    for row in &report.rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:<width$}  {}", words(row.kind), named(row));
+        text.extend(row.values.iter().map(both));
+    }
+    let all = report.difference_count() + report.live.values().sum::<u64>();
+    if all > report.rows.len() as u64 {
+        let more = count(all - report.rows.len() as u64);
+        let _ = writeln!(text, "… and {more} more; raise --max-differences to see them");
+    }
     text
 }
 
@@ -123,7 +120,7 @@ fn shown(value: &str) -> String {
     if quoted { format!("'{text}'") } else { text }
 }
 
-/// What a kind of difference is called.
+/// The name of a kind of difference.
 pub(crate) fn words(kind: Kind) -> &'static str {
     match kind {
         Kind::Missing => "missing in the target",

@@ -13,6 +13,14 @@ use std::io::{self, IsTerminal, Write};
 use crate::cli::failure::Failure;
 use crate::escape::escape;
 
+/// An indented JSON document.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    // The structures that are printed always serialize.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
 /// Prints text or JSON to stdout. Control characters are escaped: the text may contain a server's
 /// messages.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {

@@ -24,7 +24,7 @@ fn a_target_that_keeps_repeated_rows_forbids_it() {
         &["that is allowed"],
     );
     server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 1000");
-    look(plain(), 0).assert("repeats", "ok", &["recognizes the last 1000 blocks"]);
+    look(plain(), 0).assert("repeats", "ok", &["recognizes the last 1,000 blocks"]);
 }
 
 #[test]

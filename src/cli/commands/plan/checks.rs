@@ -12,6 +12,7 @@ use crate::engine::stream::{
 use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
 use crate::retry::{RetryPolicy, in_crowd};
 use crate::stop::Stop;
+use crate::units::counted;
 
 /// Runs all checks concurrently.
 pub(crate) async fn look(
@@ -93,8 +94,9 @@ async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates
                 }
                 DedupStrategy::Recognized { window } => {
                     format!(
-                        "{} recognizes the last {window} blocks, so chunks are read in order",
-                        target.name
+                        "{} recognizes the last {}, so chunks are read in order",
+                        target.name,
+                        counted(window, "block")
                     )
                 }
                 DedupStrategy::Stay => format!("rows sent twice stay twice in {}", target.name),

@@ -1,4 +1,4 @@
-//! A plan as data: what `--json` prints. Its field names are a contract with scripts.
+//! The plan as data, for `--json`. Field names are a contract.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::job::{BoundColumn, BoundLookup};
 use crate::plan::Plan;
 use crate::preflight::{Check, Disk, Findings, Topology, Verdict};
 
-/// All that `plan` has to say.
+/// Everything that `plan` reports.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document {
     /// The version of this program.
@@ -158,26 +158,6 @@ pub(crate) fn document(
 ) -> Document {
     let Session { servers, server_version, source_version, job, plan } = session;
     let checks = findings.map(|findings| findings.checks.clone()).unwrap_or_default();
-    let (shown, none) = match estimate {
-        Some(Estimate::Measured(trial)) => {
-            let [from, to] = Estimate::range(trial, plan.stored_rows as f64);
-            let (measured_seconds, rows_per_second) = (trial.elapsed.as_secs_f64(), trial.rate());
-            let range = (from.as_secs_f64(), to.as_secs_f64());
-            let (seconds_from, seconds_to) = range;
-            (
-                Some(EstimateShown {
-                    measured_rows: trial.rows,
-                    measured_seconds,
-                    rows_per_second,
-                    seconds_from,
-                    seconds_to,
-                }),
-                None,
-            )
-        }
-        Some(Estimate::None(reason)) => (None, Some(reason.clone())),
-        None => (None, None),
-    };
     Document {
         tool_version: env!("CARGO_PKG_VERSION"),
         job: job.name.clone(),
@@ -219,11 +199,23 @@ pub(crate) fn document(
         memory: memory(plan),
         new_parts: findings.map(|findings| findings.parts),
         disk: findings.map(|findings| findings.disk).unwrap_or_default(),
-        estimate: shown,
-        estimate_none: none,
+        estimate: estimate.and_then(|estimate| measured(estimate, plan)),
+        estimate_none: estimate.and_then(Estimate::reason),
         runs: checks.iter().all(|check| check.verdict != Verdict::Forbids),
         checks,
     }
+}
+
+fn measured(estimate: &Estimate, plan: &Plan) -> Option<EstimateShown> {
+    let Estimate::Measured(trial) = estimate else { return None };
+    let [from, to] = Estimate::range(trial, plan.stored_rows as f64);
+    Some(EstimateShown {
+        measured_rows: trial.rows,
+        measured_seconds: trial.elapsed.as_secs_f64(),
+        rows_per_second: trial.rate(),
+        seconds_from: from.as_secs_f64(),
+        seconds_to: to.as_secs_f64(),
+    })
 }
 
 fn server(connection: &Connection, version: &str) -> ServerShown {

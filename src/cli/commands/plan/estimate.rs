@@ -47,6 +47,14 @@ pub(crate) enum Estimate {
 }
 
 impl Estimate {
+    /// Why there is no estimate, if there is none.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Measured(_) => None,
+            Self::None(reason) => Some(reason.clone()),
+        }
+    }
+
     /// The shortest and the longest time for a number of rows.
     pub fn range(trial: &Trial, rows: f64) -> [Duration; 2] {
         WRITING.map(|times| trial.time_of(rows * times))
