@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::client_error::from_client;
 use super::endpoint::{Endpoint, Timeouts, WireCompression};
 use super::error::Error;
-use super::insert::InsertClient;
+use super::insert_client::InsertClient;
 use super::profile::{self, Profile};
 use super::settings::Settings;
 use super::stream::BlockStream;

@@ -7,10 +7,6 @@
 //! [ClickHouse's header](https://clickhouse.com/docs/interfaces/http#response-headers), and whose
 //! body is empty.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
-
 use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
@@ -18,9 +14,7 @@ use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::HeaderMap;
 use hyper::{Request, Response};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error as HttpError};
+use hyper_util::client::legacy::Error as HttpError;
 use tokio::time::timeout;
 
 use super::client_error::{from_http, from_words};
@@ -28,6 +22,7 @@ use super::connection::Connection;
 use super::endpoint::WireCompression;
 use super::error::Error;
 use super::framing::compress;
+use super::insert_client::{Body, Pieces};
 use super::settings::Settings;
 
 /// What the server parses of a statement, in bytes, unless it is longer
@@ -36,44 +31,6 @@ const QUERY_BYTES: usize = 262_144;
 
 /// An answer to an insert is empty, or an error's text. No more than this is read of it.
 const ANSWER_BYTES: usize = 256 * 1024;
-
-type Pieces =
-    futures::stream::Map<mpsc::Receiver<Bytes>, fn(Bytes) -> Result<Frame<Bytes>, Infallible>>;
-type Body = StreamBody<Pieces>;
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, HttpError>> + Send>>;
-
-/// The HTTP client of inserts.
-#[derive(Clone)]
-pub(super) struct InsertClient {
-    http: Http,
-    compression: WireCompression,
-}
-
-#[derive(Clone)]
-enum Http {
-    Plain(Client<HttpConnector, Body>),
-    Encrypted(Client<HttpsConnector<HttpConnector>, Body>),
-}
-
-impl InsertClient {
-    pub(super) fn plain(client: Client<HttpConnector, Body>, compression: WireCompression) -> Self {
-        Self { http: Http::Plain(client), compression }
-    }
-
-    pub(super) fn encrypted(
-        client: Client<HttpsConnector<HttpConnector>, Body>,
-        compression: WireCompression,
-    ) -> Self {
-        Self { http: Http::Encrypted(client), compression }
-    }
-
-    fn request(&self, request: Request<Body>) -> Answer {
-        match &self.http {
-            Http::Plain(client) => Box::pin(client.request(request)),
-            Http::Encrypted(client) => Box::pin(client.request(request)),
-        }
-    }
-}
 
 impl Connection {
     /// Sends one `INSERT … FORMAT …` with its body and waits for the acknowledgement.

@@ -16,6 +16,7 @@ mod framing;
 pub mod fuzzing;
 mod handshake;
 mod insert;
+mod insert_client;
 mod password;
 mod profile;
 mod schema;
