@@ -1,4 +1,4 @@
-//! A part of the day, in local time.
+//! A daily window of local time in which a run may work.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,32 +7,32 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-/// From one minute of the day to another, over midnight where the second is the earlier one. The
-/// first minute belongs to it, the last does not.
+/// From one minute of the day to another, across midnight if the second is earlier. The first minute
+/// is included, the last one is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct DailyWindow {
     from: u16,
     to: u16,
 }
 
 const DAY: u16 = 24 * 60;
 
-/// A text that names no window, or a zone that is not known.
+/// An invalid window, or an unknown time zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowError {
-    /// It is not of the form.
+    /// It has another form.
     #[error("{0:?} is not a window of the day; give two times as 22:00-06:00")]
     Form(String),
-    /// It has no minute.
+    /// It contains no minute.
     #[error("the window {0} is empty: it ends when it begins; 00:00-24:00 is the whole day")]
     Empty(String),
-    /// It is not known which time it is here.
+    /// The local time zone is unknown.
     #[error("it cannot be found out which time it is here: {0}")]
     Zone(String),
 }
 
-impl Window {
-    /// Whether this time of the day lies in it.
+impl DailyWindow {
+    /// Whether it contains this time of day.
     pub fn contains(self, time: Time) -> bool {
         let minute = minute_of(time);
         if self.from < self.to {
@@ -42,7 +42,7 @@ impl Window {
         }
     }
 
-    /// Why a run waits at this moment, if it lies outside.
+    /// Why a run waits at this moment; `None` inside of the window.
     pub fn reason(self, now: &Zoned) -> Option<String> {
         if self.contains(now.time()) {
             return None;
@@ -51,25 +51,24 @@ impl Window {
     }
 }
 
-/// The name of the zone that local times are of, such as `Europe/Berlin`.
-pub(super) fn zone(now: &Zoned) -> String {
+/// The name of the time zone, such as `Europe/Berlin`.
+fn zone(now: &Zoned) -> String {
     now.time_zone().iana_name().map_or_else(|| now.offset().to_string(), str::to_owned)
 }
 
-/// The name of the zone that windows are of.
+/// The name of the local time zone.
 ///
 /// # Errors
-/// [`WindowError::Zone`] where `TZ` names a zone that is not known here.
+/// [`WindowError::Zone`] where `TZ` names an unknown zone.
 pub fn local_zone() -> Result<String, WindowError> {
-    now().map(|now| zone(&now))
+    local_now().map(|now| zone(&now))
 }
 
-/// Now, in the system's zone: that of `TZ`, else that of the system; where neither says anything,
-/// UTC.
+/// The time now in the zone of `TZ`, or else of the system, or else in UTC.
 ///
 /// # Errors
-/// [`WindowError::Zone`] where `TZ` names a zone that is not known here.
-pub(super) fn now() -> Result<Zoned, WindowError> {
+/// [`WindowError::Zone`] where `TZ` names an unknown zone.
+pub(super) fn local_now() -> Result<Zoned, WindowError> {
     let zone = match TimeZone::try_system() {
         Ok(zone) => zone,
         Err(error) if std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty()) => {
@@ -85,7 +84,7 @@ fn minute_of(time: Time) -> u16 {
     part(time.hour()) * 60 + part(time.minute())
 }
 
-impl FromStr for Window {
+impl FromStr for DailyWindow {
     type Err = WindowError;
 
     fn from_str(text: &str) -> Result<Self, WindowError> {
@@ -101,7 +100,7 @@ impl FromStr for Window {
     }
 }
 
-/// `22:00` as minutes since midnight, up to 24:00.
+/// Parses `22:00` to minutes since midnight, at most 24:00.
 fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
     let number = |text: &str| {
@@ -115,7 +114,7 @@ fn minute(text: &str) -> Option<u16> {
     Some(hour * 60 + minute).filter(|&all| minute < 60 && all <= DAY)
 }
 
-impl fmt::Display for Window {
+impl fmt::Display for DailyWindow {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to } = *self;
         write!(formatter, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
@@ -126,7 +125,7 @@ impl fmt::Display for Window {
 mod tests {
     use super::*;
 
-    fn window(text: &str) -> Window {
+    fn window(text: &str) -> DailyWindow {
         text.parse().unwrap()
     }
 
@@ -193,8 +192,8 @@ mod tests {
             "a:b-c:d",
             "-1:00-02:00",
         ] {
-            assert!(matches!(text.parse::<Window>(), Err(WindowError::Form(_))), "{text}");
+            assert!(matches!(text.parse::<DailyWindow>(), Err(WindowError::Form(_))), "{text}");
         }
-        assert!(matches!("06:00-06:00".parse::<Window>(), Err(WindowError::Empty(_))));
+        assert!(matches!("06:00-06:00".parse::<DailyWindow>(), Err(WindowError::Empty(_))));
     }
 }

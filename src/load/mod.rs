@@ -25,5 +25,5 @@ mod settings;
 pub use definition::{definition, load_key};
 pub use error::LoadError;
 pub use prepare::{Prepared, changed, prepare};
-pub use request::{LoadRequest, Observe, Recording, Surroundings, new_id};
+pub use request::{HostStats, LoadRequest, Observe, Recording, new_id};
 pub use run::{ChunkCounts, Ended, Load};

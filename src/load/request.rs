@@ -47,11 +47,11 @@ pub struct LoadRequest {
 }
 
 /// Tells the surroundings of a run at this moment.
-pub type Observe = Arc<dyn Fn() -> Surroundings + Send + Sync>;
+pub type Observe = Arc<dyn Fn() -> HostStats + Send + Sync>;
 
 /// What the pipeline does not know of itself. What is not known is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct HostStats {
     /// Active parts of the fullest partition of the target.
     pub active_parts: Option<u64>,
     /// Merges under way on the server.
@@ -93,7 +93,7 @@ impl LoadRequest {
             stop: Stop::default(),
             throttle,
             sampler: None,
-            observe: Arc::new(Surroundings::default),
+            observe: Arc::new(HostStats::default),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::request::{Observe, Surroundings};
+use super::request::{HostStats, Observe};
 use crate::engine::stream::{Counters, Snapshot};
 use crate::ledger::{Ledger, LedgerError, LoadSample, in_time};
 
@@ -89,7 +89,7 @@ impl Sampling {
     }
 
     fn sample(&self, before: &Snapshot, now: &Snapshot, interval: Duration) -> LoadSample {
-        let Surroundings {
+        let HostStats {
             active_parts,
             merges,
             server_memory_bytes,

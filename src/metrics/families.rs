@@ -263,8 +263,8 @@ fn memory(exposition: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
 }
 
 fn server(exposition: &mut Exposition, run: &ObservedRun) {
-    let sample = run.control().sample();
-    let parts = sample.parts.as_ref();
+    let stats = run.control().server_stats();
+    let parts = stats.parts.as_ref();
     let mut family = exposition.family(
         "server_parts",
         Kind::Gauge,
@@ -278,26 +278,26 @@ fn server(exposition: &mut Exposition, run: &ObservedRun) {
     gauge(
         "server_parts_delay_limit",
         "Active parts in a partition above which the server delays inserts; 0 means no limit.",
-        sample.parts_to_delay_insert,
+        stats.parts_to_delay_insert,
     );
     gauge(
         "server_parts_refuse_limit",
         "Active parts in a partition above which the server refuses inserts; 0 means no limit.",
-        sample.parts_to_throw_insert,
+        stats.parts_to_throw_insert,
     );
     gauge(
         "server_delayed_inserts",
         "Inserts from all clients that the server is delaying.",
-        sample.delayed_inserts,
+        stats.delayed_inserts,
     );
-    gauge("server_merges", "Merges in progress on the server, all tables.", sample.merges);
-    gauge("server_mutations", "Unfinished mutations of the target.", sample.mutations);
-    gauge("server_memory_bytes", "Memory used by the server.", sample.memory_used);
-    gauge("server_memory_limit_bytes", "Memory limit of the server.", sample.memory_total);
+    gauge("server_merges", "Merges in progress on the server, all tables.", stats.merges);
+    gauge("server_mutations", "Unfinished mutations of the target.", stats.mutations);
+    gauge("server_memory_bytes", "Memory used by the server.", stats.memory_used);
+    gauge("server_memory_limit_bytes", "Memory limit of the server.", stats.memory_total);
     gauge(
         "server_replica_delay_seconds",
         "Replication delay of the target's replica.",
-        sample.replica_delay_seconds,
+        stats.replica_delay_seconds,
     );
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::bottleneck::{Idle, Stage, StageSampler, Tasks, waiting_reasons};
 use super::memory::memory_bytes;
-use crate::control::monitor::Sample;
+use crate::control::monitor::ServerStats;
 use crate::engine::stream::{Counters, Phase, Snapshot, Throttle};
 use crate::stop::Stop;
 
@@ -36,7 +36,7 @@ pub struct Shown {
     /// What may hold the run back.
     pub throttle: Option<Arc<Throttle>>,
     /// The state of the target's server, if it is monitored.
-    pub samples: Option<watch::Receiver<Sample>>,
+    pub samples: Option<watch::Receiver<ServerStats>>,
 }
 
 /// The figures of one moment.
@@ -63,7 +63,7 @@ pub(super) struct Figures {
     /// The limit of rows read per second.
     pub max_rows_per_second: Option<u64>,
     /// The target's server; unknown where it is not monitored.
-    pub server: Sample,
+    pub server: ServerStats,
 }
 
 /// Per second, over the recent past.
@@ -157,7 +157,7 @@ impl FigureSampler {
                 .shown
                 .samples
                 .as_ref()
-                .map_or_else(Sample::unknown, |samples| samples.borrow().clone()),
+                .map_or_else(ServerStats::unknown, |samples| samples.borrow().clone()),
             last_retry: last_retry
                 .map(|retry| (now.saturating_duration_since(retry.failed_at), retry.reason)),
             numbers,

@@ -19,7 +19,7 @@ use super::block::{Emphasis, Line, cut};
 use super::bottleneck::Stage;
 use super::figures::Figures;
 use super::terminal::Size;
-use crate::control::monitor::{PartitionParts, Sample};
+use crate::control::monitor::{FullestPartition, ServerStats};
 use crate::engine::stream::Phase;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
@@ -175,13 +175,13 @@ fn memory(figures: &Figures) -> String {
 }
 
 /// The state of the target's server.
-pub(super) fn server(sample: &Sample) -> String {
+pub(super) fn server(sample: &ServerStats) -> String {
     let number = |number: Option<u64>, noun: &str| {
         number.map_or_else(|| format!("{UNKNOWN} {noun}s"), |number| counted(number, noun))
     };
     let size = |bytes_now: Option<u64>| bytes_now.map_or_else(|| UNKNOWN.to_owned(), bytes);
     let parts = match &sample.parts {
-        Some(PartitionParts { partition, parts }) => {
+        Some(FullestPartition { partition, parts }) => {
             format!("{} in {partition}", counted(*parts, "part"))
         }
         None => number(None, "part"),

@@ -9,7 +9,7 @@ use super::figures::{Figures, Rates};
 use super::screen::{screen, title};
 use super::terminal::Size;
 use super::view::line;
-use crate::control::monitor::{PartitionParts, Sample};
+use crate::control::monitor::{FullestPartition, ServerStats};
 use crate::engine::stream::{Phase, Snapshot};
 
 fn streaming() -> Figures {
@@ -57,12 +57,12 @@ fn streaming() -> Figures {
         )),
         waiting: Vec::new(),
         max_rows_per_second: None,
-        server: Sample {
-            parts: Some(PartitionParts { partition: "202511".to_owned(), parts: 262 }),
+        server: ServerStats {
+            parts: Some(FullestPartition { partition: "202511".to_owned(), parts: 262 }),
             merges: Some(3),
             memory_used: Some(12_345 << 20),
             memory_total: Some(32 << 30),
-            ..Sample::unknown()
+            ..ServerStats::unknown()
         },
     }
 }
@@ -86,7 +86,7 @@ fn loading() -> Figures {
         bottleneck: Some(Stage::Lookup),
         memory: None,
         last_retry: None,
-        server: Sample::unknown(),
+        server: ServerStats::unknown(),
         ..streaming()
     }
 }
@@ -101,7 +101,7 @@ fn waiting() -> Figures {
 
 fn held_back() -> Figures {
     let waiting = vec!["262 parts in 202511, limit 250".to_owned(), "paused with ctl".to_owned()];
-    let troubled = Sample {
+    let troubled = ServerStats {
         replica_delay_seconds: Some(12),
         mutations: Some(1),
         delayed_inserts: Some(2),

@@ -11,7 +11,7 @@ use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 use super::dotenv::Environment;
 use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::cli::failure::Failure;
-use crate::control::{MaxParts, Rules, Window, Wishes, parse_max_parts};
+use crate::control::{DailyWindow, MaxParts, Rules, RuntimeOverrides, parse_max_parts};
 use crate::engine::stream::DEFAULT_BATCH_ROWS;
 use crate::ledger::{LedgerLocation, Slot};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
@@ -264,7 +264,7 @@ pub(crate) struct ThrottleArguments {
     ///
     /// Outside of this window the run waits. A window can span midnight.
     #[arg(long, value_name = "FROM-TO", env = "RUN_WINDOW")]
-    pub window: Option<Window>,
+    pub window: Option<DailyWindow>,
     /// Unix socket through which `ctl` reaches the run [default: beside the log file, else in
     /// `XDG_RUNTIME_DIR`, else in the current directory].
     #[arg(long, value_name = "PATH", env = "CONTROL_SOCKET")]
@@ -273,7 +273,7 @@ pub(crate) struct ThrottleArguments {
 
 impl ThrottleArguments {
     /// The limits at the start of the run.
-    pub fn overrides(&self) -> Arc<Wishes> {
+    pub fn overrides(&self) -> Arc<RuntimeOverrides> {
         let rules = Rules {
             max_parts: self.max_parts,
             max_merges: self.max_merges,
@@ -281,7 +281,7 @@ impl ThrottleArguments {
             max_replica_delay: self.max_replica_delay,
             window: self.window,
         };
-        Arc::new(Wishes::new(rules, self.max_rows_per_second))
+        Arc::new(RuntimeOverrides::new(rules, self.max_rows_per_second))
     }
 }
 

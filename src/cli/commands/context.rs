@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::notifier::Notifier;
 use crate::cli::config::RunConfig;
-use crate::control::Wishes;
+use crate::control::RuntimeOverrides;
 use crate::progress::Terminal;
 use crate::stop::Stop;
 
@@ -16,6 +16,6 @@ pub(crate) struct RunContext<'a> {
     pub notifier: &'a Notifier<'a>,
     pub stop: Stop,
     /// Limits, which `ctl set` may change for all partitions.
-    pub overrides: Arc<Wishes>,
+    pub overrides: Arc<RuntimeOverrides>,
     pub began: Instant,
 }

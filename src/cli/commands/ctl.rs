@@ -12,19 +12,20 @@ use super::operate::folders;
 use crate::cli::args::{CtlArguments, CtlCommand};
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
+use crate::control::ControlRequest;
 use crate::control::HAS_NO_EFFECT;
-use crate::control::monitor::PartitionParts;
-use crate::control::socket::{Answer, ClientError, Request, ask, find_live};
+use crate::control::monitor::FullestPartition;
+use crate::control::socket::{ClientError, find_live, send_request};
 use crate::units::{bytes, count, counted, duration, row_rate};
 
 /// Runs the command to its end.
 pub(crate) fn ctl(arguments: &CtlArguments) -> Result<ExitCode, Failure> {
     let socket = socket(arguments)?;
-    let mut answer = Answer { ok: true, status: None, error: None };
+    let mut status = Value::default();
     for request in requests(&arguments.command) {
-        answer = ask(&socket, &request).map_err(failure)?;
+        let response = send_request(&socket, &request).map_err(failure)?;
+        status = response.status.unwrap_or_default();
     }
-    let status = answer.status.unwrap_or_default();
     let text =
         if arguments.json { format!("{status:#}\n") } else { words(&arguments.command, &status) };
     print(&text)?;
@@ -51,7 +52,7 @@ fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
             let mut failure =
                 Failure::usage("several runs are in progress; choose one with --socket");
             for path in found.into_iter().chain([other, last]) {
-                let of = ask(&path, &Request::Status {})
+                let of = send_request(&path, &ControlRequest::Status {})
                     .ok()
                     .and_then(|answer| answer.status)
                     .map(|status| headline(&status));
@@ -76,15 +77,15 @@ fn failure(error: ClientError) -> Failure {
     }
 }
 
-fn requests(command: &CtlCommand) -> Vec<Request> {
+fn requests(command: &CtlCommand) -> Vec<ControlRequest> {
     match command {
-        CtlCommand::Status => vec![Request::Status {}],
-        CtlCommand::Pause => vec![Request::Pause {}],
-        CtlCommand::Resume => vec![Request::Resume {}],
-        CtlCommand::Stop => vec![Request::Stop {}],
+        CtlCommand::Status => vec![ControlRequest::Status {}],
+        CtlCommand::Pause => vec![ControlRequest::Pause {}],
+        CtlCommand::Resume => vec![ControlRequest::Resume {}],
+        CtlCommand::Stop => vec![ControlRequest::Stop {}],
         CtlCommand::Set { settings } => settings
             .iter()
-            .map(|(name, value)| Request::Set { name: name.clone(), value: value.clone() })
+            .map(|(name, value)| ControlRequest::Set { name: name.clone(), value: value.clone() })
             .collect(),
     }
 }
@@ -249,8 +250,9 @@ fn limits_in_words(rules: &Value) -> String {
 
 fn server_in_words(server: &Value, is_planning: bool) -> String {
     let mut figures = Vec::new();
-    figures
-        .extend(PartitionParts::deserialize(&server["parts"]).ok().map(|parts| parts.to_string()));
+    figures.extend(
+        FullestPartition::deserialize(&server["parts"]).ok().map(|parts| parts.to_string()),
+    );
     figures.extend(server["merges"].as_u64().map(|merges| counted(merges, "merge")));
     if let (Some(used), Some(total)) =
         (server["memory_used"].as_u64(), server["memory_total"].as_u64())

@@ -7,7 +7,7 @@ use super::context::RunContext;
 use super::session::BoundSession;
 use crate::cli::args::ThrottleArguments;
 use crate::cli::failure::Failure;
-use crate::control::monitor::Watched;
+use crate::control::monitor::MonitoredTable;
 use crate::control::socket::{ControlSocket, default_path, listen};
 use crate::control::{Control, MaxParts, Subject, ThrottleQuery, Watch, local_zone, watch};
 use crate::engine::stream::{Counters, Throttle};
@@ -54,7 +54,7 @@ pub(crate) async fn operate(
     let socket = socket(control_socket.as_deref(), log_file, &control)?;
     // Tables with the same partition key have partitions of the same ids.
     let has_same_partitions = job.source.partition_key == job.target.partition_key;
-    let watched = Watched {
+    let watched = MonitoredTable {
         table: job.target.name.clone(),
         engine: job.target.engine.clone(),
         partition_id: has_same_partitions.then(|| partition.id().to_owned()),

@@ -20,7 +20,7 @@ use crate::engine::stream::{Counters, Phase, PipelineOptions, RowSampler};
 use crate::job::BoundJob;
 use crate::ledger::LoadRecord;
 use crate::load::{
-    ChunkCounts, Ended, Load, LoadRequest, Observe, Prepared, Surroundings, new_id, prepare,
+    ChunkCounts, Ended, HostStats, Load, LoadRequest, Observe, Prepared, new_id, prepare,
 };
 use crate::metrics::{ObservedRun, ObservedState, RunInfo};
 use crate::plan::{Partition, PlanOptions};
@@ -270,7 +270,7 @@ impl<'a> PartitionRun<'a> {
             stop: self.stop.clone(),
             memory_limit: session.plan.memory.total,
             throttle: Some(operation.throttle.clone()),
-            samples: Some(operation.control.samples()),
+            samples: Some(operation.control.subscribe()),
         }
     }
 
@@ -405,12 +405,12 @@ fn already_complete(load: &LoadRecord) -> String {
 fn observe(control: &Arc<Control>) -> Observe {
     let control = control.clone();
     Arc::new(move || {
-        let sample = control.sample();
-        Surroundings {
-            active_parts: sample.parts.map(|parts| parts.parts),
-            merges: sample.merges,
-            server_memory_bytes: sample.memory_used,
-            server_memory_limit_bytes: sample.memory_total,
+        let stats = control.server_stats();
+        HostStats {
+            active_parts: stats.parts.map(|parts| parts.parts),
+            merges: stats.merges,
+            server_memory_bytes: stats.memory_used,
+            server_memory_limit_bytes: stats.memory_total,
             client_memory_bytes: memory_bytes(),
             waiting: control.reasons().join("; "),
         }
