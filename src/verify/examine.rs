@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::VerifyError;
+use super::attribution::Attribution;
+use super::decode::text;
 use super::queries::{Buckets, RowFilter, Share};
 use super::report::{DifferingColumn, DifferingRow, Report};
 use super::rows::{Difference, Digest, Kind, RowComparison};
 use super::sums::{BucketPair, Sums};
 use super::verifier::{TargetRange, Verifier, cannot_decode};
+use crate::clickhouse::quote_literal;
+use crate::job::statements::Scope;
 
 /// Rows that are compared in memory at a time.
 const ROWS_AT_ONCE: u64 = 1_000_000;
@@ -25,6 +29,8 @@ struct Examined {
     not_examined_rows: u64,
     /// Number of differences that are faults.
     faults: usize,
+    /// Rows of an unknown partition of the source; `differences` has the first of them.
+    unattributed: u64,
 }
 
 impl Verifier {
@@ -48,6 +54,7 @@ impl Verifier {
         report.target_rows = found.rows() + examined.found_not_owned;
         report.columns = self.differing_columns(&pairs);
         report.differing_groups = pairs.len() as u64;
+        self.unattributed = examined.unattributed;
         Ok((report, examined.differences))
     }
 
@@ -66,7 +73,14 @@ impl Verifier {
             }
             let rows = self.fetch_rows(&only, ranges, RowFilter::All).await?;
             examined.found_not_owned += rows.found_not_owned(|_| true);
-            let more = self.classify(&rows, &only, ranges).await?;
+            let mut more = self.classify(&rows, &only, ranges).await?;
+            // There may be more of these than fit into memory.
+            let room = self.options.max_differences as u64;
+            more.retain(|difference| {
+                let unattributed = difference.kind == Kind::Unattributed;
+                examined.unattributed += u64::from(unattributed);
+                !unattributed || examined.unattributed <= room
+            });
             examined.faults +=
                 more.iter().filter(|difference| difference.kind.is_difference()).count();
             examined.differences.extend(more);
@@ -77,16 +91,18 @@ impl Verifier {
 
     /// The report, without what the sums say.
     fn report(&self, examined: &Examined, rows: Vec<DifferingRow>) -> Report {
-        let count = |faults: bool| {
+        let count = |of: fn(Kind) -> bool| {
             let mut counts = BTreeMap::new();
             let differences = examined.differences.iter();
-            for difference in
-                differences.filter(|difference| difference.kind.is_difference() == faults)
-            {
+            for difference in differences.filter(|difference| of(difference.kind)) {
                 *counts.entry(difference.kind).or_insert(0) += 1;
             }
             counts
         };
+        let mut tolerated = count(Kind::is_tolerated);
+        if examined.unattributed > 0 {
+            tolerated.insert(Kind::Unattributed, examined.unattributed);
+        }
         let job = &self.queries.job;
         Report {
             equal: examined.faults == 0 && examined.not_examined_rows == 0,
@@ -98,8 +114,9 @@ impl Verifier {
             sample: self.options.share.map(Share::text),
             expected_rows: 0,
             target_rows: 0,
-            differences: count(true),
-            live: count(false),
+            differences: count(Kind::is_difference),
+            live: count(Kind::is_live),
+            tolerated,
             columns: Vec::new(),
             rows,
             not_examined_rows: examined.not_examined_rows,
@@ -127,9 +144,10 @@ impl Verifier {
         let mut found_not_owned = 0;
         for (only, _) in join_buckets(count, &doubtful, BucketPair::others) {
             let rows = self.fetch_rows(&only, ranges, RowFilter::NotOwned).await?;
+            let attributed = self.queries.attribution.unknown_because().is_none();
             let group = |key: u64| u32::try_from(key % u64::from(count)).unwrap_or_default();
             let different: HashSet<u32> = rows
-                .differences(replacing)
+                .differences(replacing, attributed)
                 .iter()
                 .map(|difference| group(difference.key))
                 .collect();
@@ -221,8 +239,11 @@ impl Verifier {
         only: &Buckets,
         ranges: &[TargetRange],
     ) -> Result<Vec<Difference>, VerifyError> {
-        let mut differences = rows.differences(self.queries.job.target.is_replacing());
+        let attributed = self.queries.attribution.unknown_because().is_none();
+        let replacing = self.queries.job.target.is_replacing();
+        let mut differences = rows.differences(replacing, attributed);
         self.classify_concurrent_deletes(&mut differences, only, ranges).await?;
+        self.classify_rows_of_other_partitions(&mut differences, only).await?;
         self.classify_surplus(&mut differences, only).await?;
         Ok(differences)
     }
@@ -294,7 +315,98 @@ impl Verifier {
             let later = |row: &&mut Difference| row.kind == Kind::Extra && row.version > began;
             differences.iter_mut().filter(later).for_each(|row| row.kind = Kind::AddedSince);
         }
+        if self.queries.attribution.unknown_because().is_some() {
+            let unknown = differences.iter_mut().filter(|row| row.kind == Kind::Extra);
+            unknown.for_each(|row| row.kind = Kind::Unattributed);
+        }
         Ok(())
+    }
+
+    /// Drops the surplus rows that other partitions of the source make, and finds the differing rows
+    /// whose key they make too.
+    async fn classify_rows_of_other_partitions(
+        &mut self,
+        differences: &mut Vec<Difference>,
+        only: &Buckets,
+    ) -> Result<(), VerifyError> {
+        let attribution = &self.queries.attribution;
+        let attributed = attribution.unknown_because().is_none();
+        if *attribution == Attribution::Single {
+            return Ok(());
+        }
+        let doubtful = |row: &Difference| match row.kind {
+            Kind::Extra => true,
+            Kind::Differing => !(row.attributed && attributed),
+            _ => false,
+        };
+        let mut doubtful: HashSet<u64> =
+            differences.iter().filter(|row| doubtful(row)).map(|row| row.key).collect();
+        let mut made = HashSet::new();
+        for partition in self.other_partitions(!doubtful.is_empty()).await? {
+            let known = self.keys_of_partition(partition, only, &doubtful).await?;
+            doubtful.retain(|key| !known.contains(key));
+            made.extend(known);
+        }
+        differences.retain(|row| row.kind != Kind::Extra || !made.contains(&row.key));
+        let shared = |row: &&mut Difference| {
+            row.kind == Kind::Differing
+                && !(row.attributed && attributed)
+                && made.contains(&row.key)
+        };
+        differences.iter_mut().filter(shared).for_each(|row| row.kind = Kind::SharedKey);
+        Ok(())
+    }
+
+    /// The ids of the source's other partitions; none unless they are `needed`.
+    async fn other_partitions(&mut self, needed: bool) -> Result<Vec<String>, VerifyError> {
+        if !needed {
+            return Ok(Vec::new());
+        }
+        let source = &self.queries.job.source.name;
+        let sql = format!(
+            "SELECT DISTINCT _partition_id FROM {} WHERE _partition_id != {}",
+            source.quoted(),
+            quote_literal(&self.scope.partition_id)
+        );
+        let scope = self.scope.clone();
+        let answers = self
+            .runner
+            .chunk(source, "reading the partitions", &scope, false, |_| sql.clone())
+            .await?;
+        let mut partitions = Vec::new();
+        for answer in answers {
+            let mut rest = answer.as_slice();
+            while !rest.is_empty() {
+                partitions.push(text(&mut rest).map_err(cannot_decode(source))?);
+            }
+        }
+        partitions.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(partitions)
+    }
+
+    /// Those of these keys for which the job makes a row of another partition of the source.
+    async fn keys_of_partition(
+        &mut self,
+        partition: String,
+        only: &Buckets,
+        of: &HashSet<u64>,
+    ) -> Result<HashSet<u64>, VerifyError> {
+        let mut known = HashSet::new();
+        if of.is_empty() {
+            return Ok(known);
+        }
+        let queries = self.queries.clone();
+        let source = &queries.job.source.name;
+        let scope = Scope { partition_id: partition, range: None, window: None, bucket: None };
+        let divisible = queries.job.lookup.is_some();
+        let sql = |scope: &_| queries.keys(&queries.expected_keys(scope), only);
+        for answer in
+            self.runner.chunk(source, "reading keys of a partition", &scope, divisible, sql).await?
+        {
+            let rows = Digest::decode_all(&answer).map_err(cannot_decode(source))?;
+            known.extend(rows.into_iter().map(|row| row.key).filter(|key| of.contains(key)));
+        }
+        Ok(known)
     }
 
     /// Those of these keys for which the source has any version, or a deleted one.

@@ -10,6 +10,7 @@
 //! row's key. Sums are additive, so each side is queried in pieces that fit into the server's memory
 //! limit, and a comparison can be interrupted and resumed. Nothing here prints.
 
+mod attribution;
 mod decode;
 mod error;
 mod examine;

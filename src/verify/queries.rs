@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attribution::Attribution;
 use super::decode::{BLOCK, MARGIN, start_of};
 use super::target_key::TargetKey;
 use crate::clickhouse::{quote_identifier, quote_literal};
@@ -18,6 +19,8 @@ use crate::job::{BoundColumn, BoundJob};
 
 /// The alias of the key's hash.
 const KEY: &str = "`hash of the key`";
+/// The alias of whether the job owns a row.
+const OWNED: &str = "`owned by the job`";
 
 /// A share of all keys, such as 1/100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -63,7 +66,7 @@ pub(super) enum RowFilter {
     All,
     /// Rows that are marked as deleted.
     Deleted,
-    /// Rows that are not owned by the job.
+    /// Rows of the compared partition of the source that the job does not own.
     NotOwned,
 }
 
@@ -72,6 +75,7 @@ pub(super) enum RowFilter {
 pub(super) struct Queries {
     pub job: BoundJob,
     pub key: TargetKey,
+    pub attribution: Attribution,
     pub share: Option<Share>,
 }
 
@@ -92,6 +96,15 @@ impl Queries {
         {
             job.exclusions.push(format!("NOT source.{}", quote_identifier(&column)));
         }
+        self.keys_of(job, scope)
+    }
+
+    /// The key columns of the rows that the job makes of this part of the source.
+    pub fn expected_keys(&self, scope: &Scope) -> String {
+        self.keys_of(self.job.clone(), scope)
+    }
+
+    fn keys_of(&self, mut job: BoundJob, scope: &Scope) -> String {
         job.columns.retain(|column| self.key.columns.iter().any(|(name, _)| *name == column.name));
         if job.columns.iter().all(|column| !column.expression.contains("lookup")) {
             job.lookup = None;
@@ -128,45 +141,60 @@ impl Queries {
         )
     }
 
+    /// The sums of rows that the job makes.
+    pub fn expected_sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
+        self.sums(rows, count, self.conditions(only))
+    }
+
+    /// The sums of rows of the target, without rows of other partitions of the source.
+    pub fn found_sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
+        let mut conditions = self.conditions(only);
+        conditions.extend(self.attribution.condition().map(str::to_owned));
+        self.sums(rows, count, conditions)
+    }
+
     /// For each bucket: its number, the number of owned and of other rows, the ids of their
     /// partitions, and a sum of hashes for each column over the owned rows. Keys are divided into
     /// `count` buckets. Decoded by [`super::sums`].
-    pub fn sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
-        let owned = self.owned();
+    fn sums(&self, rows: &str, count: u32, mut conditions: Vec<String>) -> String {
         let sums: Vec<_> = self
             .job
             .columns
             .iter()
             .map(|column| {
                 let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
-                format!("sumIf(sipHash64({KEY}, {}), {owned})", hash_of(&[value]))
+                format!("sumIf(sipHash64({KEY}, {}), {OWNED})", hash_of(&[value]))
             })
             .collect();
-        let mut conditions = self.conditions(only);
         conditions.push(format!("NOT ({})", self.key.is_deleted()));
         format!(
-            "WITH {} AS {KEY}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({owned}), countIf(NOT ({owned})), groupUniqArray({})\n, {}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
+            "WITH {} AS {KEY}, {} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED}), groupUniqArray({})\n, {}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
             self.key_hash(),
+            self.owned(),
             self.key.partition_id,
             sums.join("\n, "),
             conditions.join(" AND ")
         )
     }
 
-    /// For each row: hash of the key, flags (1 owned, 2 deleted), version, hash of all columns.
-    /// Decoded by [`super::rows`].
+    /// For each row: hash of the key, flags (1 owned, 2 deleted, 4 of the compared partition of the
+    /// source), version, hash of all columns. Decoded by [`super::rows`].
     pub fn digests(&self, rows: &str, only: &Buckets, filter: RowFilter) -> String {
         let mut conditions = self.conditions(Some(only));
         match filter {
             RowFilter::All => {}
             RowFilter::Deleted => conditions.push(self.key.is_deleted()),
-            RowFilter::NotOwned => conditions.push(format!("NOT ({})", self.owned())),
+            RowFilter::NotOwned => {
+                conditions.push(format!("NOT ({})", self.owned()));
+                conditions.extend(self.attribution.condition().map(str::to_owned));
+            }
         }
         format!(
-            "WITH {} AS {KEY}\nSELECT {KEY}, toUInt8(({}) + 2 * ({})), {}, {}\nFROM (\n{rows}\n)\nWHERE {}",
+            "WITH {} AS {KEY}\nSELECT {KEY}, toUInt8(({}) + 2 * ({}) + 4 * ({})), {}, {}\nFROM (\n{rows}\n)\nWHERE {}",
             self.key_hash(),
             self.owned(),
             self.key.is_deleted(),
+            self.attribution.condition().unwrap_or("1"),
             self.key.version_number(),
             self.row_hash(),
             conditions.join(" AND ")
@@ -257,10 +285,16 @@ impl Queries {
         let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
         let Some(deleted) = &self.key.deleted else {
             let range = range.map_or_else(String::new, |range| format!(" AND ({range})"));
-            let newest = rows.iter().map(|(_, version)| *version).max().unwrap_or_default();
             let (hash, version) = (self.key_hash(), self.key.version_number());
+            // Older versions of the row would become visible, newer ones are a live writer's.
+            let versions = rows.iter().map(|(_, version)| format!("'{version}'"));
+            let found = format!(
+                "toInt128(transform({hash}, [{}]::Array(UInt64), [{}], '0'))",
+                numbers(&keys),
+                versions.collect::<Vec<_>>().join(", ")
+            );
             return format!(
-                "DELETE FROM {target} WHERE _partition_id = {}{range} AND {hash} IN ({}) AND {version} <= toInt128('{newest}')",
+                "DELETE FROM {target} WHERE _partition_id = {}{range} AND {hash} IN ({}) AND {version} <= {found}",
                 quote_literal(partition_id),
                 numbers(&keys)
             );

@@ -40,6 +40,13 @@ impl Verifier {
         self.differences.iter().filter(|difference| difference.kind.is_surplus())
     }
 
+    /// Rows that are not removed since the partition of the source from which they came is not known,
+    /// and why; none if there are none.
+    pub fn unattributed(&self) -> Option<(u64, &str)> {
+        let reason = self.queries.attribution.unknown_because()?;
+        (self.unattributed > 0).then_some((self.unattributed, reason))
+    }
+
     /// How [`Verifier::remove_surplus`] removes rows.
     pub fn removal(&self) -> Removal {
         self.queries.removal()

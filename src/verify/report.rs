@@ -32,6 +32,9 @@ pub struct Report {
     pub differences: BTreeMap<Kind, u64>,
     /// Number of rows that live writers have changed since; these are not differences.
     pub live: BTreeMap<Kind, u64>,
+    /// Number of rows that are neither wrong nor changed by live writers: rows whose key another
+    /// partition of the source makes too, and rows of an unknown partition of the source.
+    pub tolerated: BTreeMap<Kind, u64>,
     /// Columns whose sums differ.
     pub columns: Vec<DifferingColumn>,
     /// The first differing rows, at most as many as requested.

@@ -15,6 +15,8 @@ pub(super) struct Digest {
     pub owned: bool,
     /// Whether it is marked as deleted.
     pub deleted: bool,
+    /// Whether it came from the compared partition of the source, as far as that is known.
+    pub attributed: bool,
     /// Its version; 0 without a version column.
     pub version: i128,
     /// The hash of all columns.
@@ -30,7 +32,14 @@ impl Digest {
             let [flags] = take::<1>(&mut bytes)?;
             let (version, hash) =
                 (i128::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
-            rows.push(Self { key, owned: flags & 1 != 0, deleted: flags & 2 != 0, version, hash });
+            rows.push(Self {
+                key,
+                owned: flags & 1 != 0,
+                deleted: flags & 2 != 0,
+                attributed: flags & 4 != 0,
+                version,
+                hash,
+            });
         }
         Ok(rows)
     }
@@ -53,7 +62,7 @@ pub enum Kind {
     /// The source has a row of this key, but only as an old version, or as a row that the job
     /// excludes.
     NotMadeAnyMore,
-    /// The source has no row of this key.
+    /// No partition of the source makes a row of this key.
     Extra,
     /// Not a fault: a live writer has written a newer version.
     WrittenSince,
@@ -61,12 +70,28 @@ pub enum Kind {
     DeletedSince,
     /// Not a fault: a live writer has added the row since the load began.
     AddedSince,
+    /// Not a fault: another partition of the source makes a row of the same key and version, of which
+    /// the target keeps either.
+    SharedKey,
+    /// Not a fault: no partition of the source makes the row, and nothing tells from which one it
+    /// came, which may have been dropped since.
+    Unattributed,
 }
 
 impl Kind {
-    /// Whether the target is wrong; otherwise a live writer has changed the row.
+    /// Whether the target is wrong.
     pub fn is_difference(self) -> bool {
-        !matches!(self, Self::WrittenSince | Self::DeletedSince | Self::AddedSince)
+        !self.is_live() && !self.is_tolerated()
+    }
+
+    /// Whether a live writer has changed the row.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::WrittenSince | Self::DeletedSince | Self::AddedSince)
+    }
+
+    /// Whether the row is neither wrong nor changed by a live writer.
+    pub fn is_tolerated(self) -> bool {
+        matches!(self, Self::SharedKey | Self::Unattributed)
     }
 
     /// Whether the target has a row that it should not have.
@@ -91,6 +116,9 @@ pub(super) struct Difference {
     pub version: i128,
     /// The range of the target in which it was found.
     pub range: Option<usize>,
+    /// Whether the row that was found came from the compared partition of the source, as far as that
+    /// is known.
+    pub attributed: bool,
 }
 
 /// The rows of both sides, by the hash of their key.
@@ -112,7 +140,7 @@ impl RowComparison {
     /// expected are ignored.
     pub fn find(&mut self, rows: Vec<Digest>, range: usize) {
         for row in rows {
-            if row.owned || self.expected.contains_key(&row.key) {
+            if (row.owned && row.attributed) || self.expected.contains_key(&row.key) {
                 self.found.entry(row.key).or_default().push((row, range));
             }
         }
@@ -121,14 +149,20 @@ impl RowComparison {
     /// The number of rows of the target that are expected although the job does not own them, for
     /// keys that match `of`.
     pub fn found_not_owned(&self, of: impl Fn(u64) -> bool) -> u64 {
-        self.found.values().flatten().filter(|(row, _)| !row.owned && of(row.key)).count() as u64
+        let not_owned = |row: &Digest| !row.owned && row.attributed && of(row.key);
+        self.found.values().flatten().filter(|(row, _)| not_owned(row)).count() as u64
     }
 
     /// The differences. `replacing`: of the rows of a key, only the newest version is compared.
-    pub fn differences(&self, replacing: bool) -> Vec<Difference> {
+    /// `attributed`: whether the source partition of rows of the target is known.
+    pub fn differences(&self, replacing: bool, attributed: bool) -> Vec<Difference> {
         let expected = self.expected.iter().filter_map(|(key, expected)| {
             let found = self.found.get(key).map(Vec::as_slice).unwrap_or_default();
-            if replacing { collapsed(expected, found) } else { counted(expected, found) }
+            if replacing {
+                collapsed(expected, found)
+            } else {
+                counted(expected, found, attributed)
+            }
         });
         let surplus = self
             .found
@@ -149,6 +183,7 @@ fn surplus(found: &[(Digest, usize)]) -> Option<Difference> {
         chunk: None,
         version: row.version,
         range: Some(*range),
+        attributed: row.attributed,
     })
 }
 
@@ -158,30 +193,47 @@ fn collapsed(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<
     let newest = || expected.iter().filter(move |(row, _)| row.version == version);
     let kept = newest().find(|(row, _)| !row.deleted);
     let Some((row, chunk)) = kept else {
-        return surplus(found).filter(|_| found.iter().any(|(row, _)| row.owned));
+        let of_this_load = |row: &Digest| row.owned && row.attributed;
+        return surplus(found).filter(|_| found.iter().any(|(row, _)| of_this_load(row)));
     };
-    let difference =
-        |kind, range| Some(Difference { key: row.key, kind, chunk: Some(*chunk), version, range });
-    let Some((there, range)) = found.iter().max_by_key(|(row, _)| row.version) else {
+    let difference = |kind, there: Option<&(Digest, usize)>| {
+        Some(Difference {
+            key: row.key,
+            kind,
+            chunk: Some(*chunk),
+            version,
+            range: there.map(|(_, range)| *range),
+            attributed: there.is_none_or(|(row, _)| row.attributed),
+        })
+    };
+    let Some(there) = found.iter().max_by_key(|(row, _)| row.version) else {
         return difference(Kind::Missing, None);
     };
-    match there.version.cmp(&version) {
-        std::cmp::Ordering::Greater => difference(Kind::WrittenSince, Some(*range)),
-        std::cmp::Ordering::Less => difference(Kind::Stale, Some(*range)),
-        std::cmp::Ordering::Equal if newest().any(|(row, _)| row.hash == there.hash) => None,
-        std::cmp::Ordering::Equal => difference(Kind::Differing, Some(*range)),
+    match there.0.version.cmp(&version) {
+        std::cmp::Ordering::Greater => difference(Kind::WrittenSince, Some(there)),
+        std::cmp::Ordering::Less => difference(Kind::Stale, Some(there)),
+        std::cmp::Ordering::Equal if newest().any(|(row, _)| row.hash == there.0.hash) => None,
+        std::cmp::Ordering::Equal => difference(Kind::Differing, Some(there)),
     }
 }
 
-/// In an engine that does not collapse rows, every row is compared.
-fn counted(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<Difference> {
+/// In an engine that does not collapse rows, every row of the compared partition is compared. If
+/// that partition is not known, further rows of the key may be those of others.
+fn counted(
+    expected: &[(Digest, usize)],
+    found: &[(Digest, usize)],
+    attributed: bool,
+) -> Option<Difference> {
+    let found: Vec<_> = found.iter().filter(|(row, _)| row.attributed).copied().collect();
     let sorted = |rows: &[(Digest, usize)]| {
         let mut hashes: Vec<_> = rows.iter().map(|(row, _)| row.hash).collect();
         hashes.sort_unstable();
         hashes
     };
-    let (expected_hashes, found_hashes) = (sorted(expected), sorted(found));
-    if expected_hashes == found_hashes {
+    let (expected_hashes, found_hashes) = (sorted(expected), sorted(&found));
+    if expected_hashes == found_hashes
+        || (!attributed && contains_all(&found_hashes, &expected_hashes))
+    {
         return None;
     }
     let (row, chunk) = expected.first()?;
@@ -200,7 +252,14 @@ fn counted(expected: &[(Digest, usize)], found: &[(Digest, usize)]) -> Option<Di
         chunk: Some(*chunk),
         version: row.version,
         range: found.first().map(|(_, range)| *range),
+        attributed: true,
     })
+}
+
+/// Whether a sorted list has each item of the other as often.
+fn contains_all(list: &[u64], of: &[u64]) -> bool {
+    let mut rest = list.iter();
+    of.iter().all(|item| rest.any(|other| other == item))
 }
 
 #[cfg(test)]
@@ -208,14 +267,14 @@ mod tests {
     use super::*;
 
     fn row(key: u64, version: i128, hash: u64) -> Digest {
-        Digest { key, owned: true, deleted: false, version, hash }
+        Digest { key, owned: true, deleted: false, attributed: true, version, hash }
     }
 
     fn kinds(expected: Vec<Digest>, found: Vec<Digest>, replacing: bool) -> Vec<(u64, Kind)> {
         let mut rows = RowComparison::default();
         rows.expect(expected, 0);
         rows.find(found, 0);
-        rows.differences(replacing)
+        rows.differences(replacing, true)
             .into_iter()
             .map(|difference| (difference.key, difference.kind))
             .collect()
@@ -251,7 +310,7 @@ mod tests {
         let mut rows = RowComparison::default();
         rows.expect(vec![row(1, 10, 1), others[0]], 0);
         rows.find(vec![row(1, 10, 1), others[0], others[1]], 0);
-        assert_eq!((rows.found_not_owned(|_| true), rows.differences(true).len()), (1, 0));
+        assert_eq!((rows.found_not_owned(|_| true), rows.differences(true, true).len()), (1, 0));
     }
 
     #[test]
@@ -285,14 +344,45 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_other_partitions_are_not_surplus() {
+        let elsewhere = |key, version| Digest { attributed: false, ..row(key, version, 99) };
+        assert_eq!(kinds(vec![row(1, 10, 1)], vec![row(1, 10, 1), elsewhere(2, 10)], true), []);
+        assert_eq!(kinds(vec![row(1, 0, 1)], vec![row(1, 0, 1), elsewhere(1, 0)], false), []);
+        let mut rows = RowComparison::default();
+        rows.expect(vec![row(1, 10, 1)], 0);
+        rows.find(vec![elsewhere(1, 10)], 0);
+        let found = rows.differences(true, true);
+        assert_eq!((found[0].kind, found[0].attributed), (Kind::Differing, false));
+    }
+
+    #[test]
+    fn without_known_partitions_expected_rows_must_be_among_those_found() {
+        let kinds = |found: Vec<Digest>| {
+            let mut rows = RowComparison::default();
+            rows.expect(vec![row(1, 0, 1), row(1, 0, 1), row(1, 0, 2)], 0);
+            rows.find(found, 0);
+            rows.differences(false, false).iter().map(|row| row.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds([1, 2, 3, 1].map(|hash| row(1, 0, hash)).into()), []);
+        assert_eq!(kinds([1, 2, 3].map(|hash| row(1, 0, hash)).into()), [Kind::Differing]);
+    }
+
+    #[test]
     fn digests_are_decoded() {
         let mut bytes = 7_u64.to_le_bytes().to_vec();
-        bytes.push(3);
+        bytes.push(7);
         bytes.extend((-5_i128).to_le_bytes());
         bytes.extend(9_u64.to_le_bytes());
         assert_eq!(
             Digest::decode_all(&bytes),
-            Ok(vec![Digest { key: 7, owned: true, deleted: true, version: -5, hash: 9 }])
+            Ok(vec![Digest {
+                key: 7,
+                owned: true,
+                deleted: true,
+                attributed: true,
+                version: -5,
+                hash: 9
+            }])
         );
         assert!(Digest::decode_all(&bytes[..20]).is_err());
     }

@@ -181,7 +181,7 @@ fn unquoted(name: &str) -> String {
 }
 
 /// SQL for a row's `_partition_id`. The elements of a tuple are arguments of their own.
-fn partition_id(partition_key: &str) -> String {
+pub(super) fn partition_id(partition_key: &str) -> String {
     if partition_key.is_empty() {
         return "'all'".to_owned();
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use twox_hash::XxHash3_128;
 
 use super::VerifyError;
+use super::attribution::Attribution;
 use super::queries::{Buckets, Queries, Share};
 use super::report::Report;
 use super::rows::Difference;
@@ -78,6 +79,8 @@ pub struct Verifier {
     pub(super) began: Instant,
     /// The differences that the last run found.
     pub(super) differences: Vec<Difference>,
+    /// Rows of an unknown partition of the source that the last run found.
+    pub(super) unattributed: u64,
     /// The buckets that differed.
     pub(super) touched: Option<Buckets>,
 }
@@ -96,7 +99,8 @@ impl Verifier {
         stop: Stop,
     ) -> Result<Self, VerifyError> {
         let key = TargetKey::read(&servers.target, job).await?;
-        let queries = Queries { job: job.clone(), key, share: options.share };
+        let attribution = Attribution::read(&servers, job, &plan.scope.partition_id).await?;
+        let queries = Queries { job: job.clone(), key, attribution, share: options.share };
         let identity = identity(&queries, &plan.scope);
         let file = StateFile::new(options.state.clone());
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
@@ -132,6 +136,7 @@ impl Verifier {
             state,
             began: Instant::now(),
             differences: Vec::new(),
+            unattributed: 0,
             touched: None,
         })
     }
@@ -204,7 +209,7 @@ impl Verifier {
     ) -> Result<(), VerifyError> {
         let (queries, scope) = (&self.queries, self.chunk(chunk));
         let (table, divisible) = (&queries.job.source.name, queries.job.lookup.is_some());
-        let sql = |scope: &Scope| queries.sums(&queries.expected(scope), count, only);
+        let sql = |scope: &Scope| queries.expected_sums(&queries.expected(scope), count, only);
         let answers = self.runner.chunk(table, "comparing a chunk", &scope, divisible, sql).await?;
         answers
             .iter()
@@ -222,7 +227,8 @@ impl Verifier {
     ) -> Result<(), VerifyError> {
         let queries = &self.queries;
         let table = &queries.job.target.name;
-        let sql = queries.sums(&queries.found(partition, range.as_deref(), true), count, only);
+        let sql =
+            queries.found_sums(&queries.found(partition, range.as_deref(), true), count, only);
         let answer = self.runner.range(table, "comparing a range", &sql).await?;
         sums.add(&answer, queries.job.columns.len()).map_err(cannot_decode(table))
     }
@@ -264,7 +270,7 @@ pub(super) fn cannot_decode(table: &TableName) -> impl FnOnce(String) -> VerifyE
 /// rows of the source move it.
 fn identity(queries: &Queries, scope: &Scope) -> String {
     let scope = Scope { window: None, ..scope.clone() };
-    let expected = queries.sums(&queries.expected(&scope), 1, None);
-    let found = queries.found(&scope.partition_id, None, true);
+    let expected = queries.expected_sums(&queries.expected(&scope), 1, None);
+    let found = queries.found_sums(&queries.found(&scope.partition_id, None, true), 1, None);
     format!("{:032x}", XxHash3_128::oneshot(format!("{expected}\n{found}").as_bytes()))
 }

@@ -9,6 +9,7 @@ mod generations;
 mod interruption;
 mod memory;
 mod owned;
+mod partitions;
 mod repair;
 mod sample;
 mod types;

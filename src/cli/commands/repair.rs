@@ -93,6 +93,10 @@ async fn repair_partition(
     let removed_rows =
         if arguments.remove { removed(&verifier, &repairing.session.job).await? } else { 0 };
     terminal.say(&surplus(&verifier, removed_rows));
+    let not_removable = if arguments.remove { not_removable(&verifier) } else { None };
+    if let Some(words) = &not_removable {
+        terminal.insist(words);
+    }
     let after = if chunks.is_empty() && removed_rows == 0 {
         None
     } else {
@@ -102,7 +106,7 @@ async fn repair_partition(
     let filled_chunks = chunks.into_iter().map(|chunk| chunk + 1).collect();
     let repair = Repair { before, filled_chunks, surplus_rows, removed_rows, after };
     repairing.report(&repair).await?;
-    let equal = repair.after.as_ref().unwrap_or(&repair.before).equal;
+    let equal = repair.after.as_ref().unwrap_or(&repair.before).equal && not_removable.is_none();
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
@@ -220,6 +224,16 @@ impl<'a> Repairing<'a> {
         };
         terminal.suspended(|| print(&text))
     }
+}
+
+/// Why `--remove` leaves rows of an unknown partition of the source; none if there are no such rows.
+fn not_removable(verifier: &Verifier) -> Option<String> {
+    let (rows, reason) = verifier.unattributed()?;
+    let (rows, were) = (counted(rows, "row"), if rows == 1 { "was" } else { "were" });
+    Some(format!(
+        "{rows} {were} not removed: no partition of the source makes them now, and it is not known whether one did that was dropped since: {reason}\n\
+         hint: let a column of the job copy the column of the source's partition key, or remove these rows by hand"
+    ))
 }
 
 /// Removes surplus rows. Returns their number.

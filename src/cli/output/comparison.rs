@@ -29,6 +29,9 @@ pub(crate) fn text(report: &Report) -> String {
     for (kind, rows) in &report.live {
         line(words(*kind), &format!("{} (no difference)", count(*rows)));
     }
+    for (kind, rows) in &report.tolerated {
+        line(words(*kind), &format!("{} (not compared)", count(*rows)));
+    }
     line("differing rows", &count(report.difference_count()));
     for (kind, rows) in &report.differences {
         line(&format!("  {}", words(*kind)), &count(*rows));
@@ -67,7 +70,8 @@ fn rows(report: &Report) -> String {
         let _ = writeln!(text, "{:<width$}  {}", words(row.kind), named(row));
         text.extend(row.values.iter().map(both));
     }
-    let all = report.difference_count() + report.live.values().sum::<u64>();
+    let other = report.live.values().chain(report.tolerated.values());
+    let all = report.difference_count() + other.sum::<u64>();
     if all > report.rows.len() as u64 {
         let more = count(all - report.rows.len() as u64);
         let _ = writeln!(text, "… and {more} more; raise --max-differences to see them");
@@ -133,5 +137,7 @@ pub(crate) fn words(kind: Kind) -> &'static str {
         Kind::WrittenSince => "written since by a live writer",
         Kind::DeletedSince => "deleted since by a live writer",
         Kind::AddedSince => "added since by a live writer",
+        Kind::SharedKey => "also made by another partition",
+        Kind::Unattributed => "of an unknown source partition",
     }
 }

@@ -1,0 +1,293 @@
+//! Which partition of the source a row of the target came from.
+//!
+//! Source and target may be partitioned differently, so the partitions of the target that a load
+//! writes to can also have rows of other loads. A row belongs to the load of the partition that the
+//! source's partition key gives for the source row. That partition can be computed from the target if
+//! the job copies every column of the partition key in a form that can be converted back.
+
+use serde::Deserialize;
+
+use super::VerifyError;
+use super::target_key::partition_id;
+use crate::clickhouse::{Error as ServerError, Servers, quote_identifier, quote_literal};
+use crate::formats::rowbinary::DataType;
+use crate::job::{BoundColumn, BoundJob};
+
+/// How the source partition of a row of the target is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Attribution {
+    /// The source has only one partition.
+    Single,
+    /// By a condition over the target's columns, which is true for rows of the compared partition.
+    Condition(String),
+    /// It is not known, for this reason.
+    Unknown(String),
+}
+
+/// A column of the source's partition key.
+#[derive(Clone, Debug, Deserialize)]
+struct KeyColumn {
+    name: String,
+    #[serde(rename = "type")]
+    type_name: String,
+    time_zone: String,
+}
+
+impl Attribution {
+    /// Finds out how rows of this partition of the source are recognized in the target.
+    pub async fn read(
+        servers: &Servers,
+        job: &BoundJob,
+        partition: &str,
+    ) -> Result<Self, VerifyError> {
+        let table = &job.source.name;
+        if job.source.partition_key.is_empty() {
+            return Ok(Self::Single);
+        }
+        let sql = format!(
+            "SELECT name, type, serverTimezone() AS time_zone FROM system.columns WHERE database = {} AND table = {} AND is_in_partition_key",
+            quote_literal(&table.database),
+            quote_literal(&table.table)
+        );
+        let columns = servers.source.rows::<KeyColumn>("verify", &sql).await;
+        let columns = columns.map_err(|source: ServerError| VerifyError::Query {
+            what: "reading the partition key".to_owned(),
+            table: table.clone(),
+            attempts: 1,
+            source: Box::new(source),
+        })?;
+        Ok(by_columns(&job.source.partition_key, &columns, &job.columns, partition))
+    }
+
+    /// The condition on rows of the target, if there is one.
+    pub fn condition(&self) -> Option<&str> {
+        match self {
+            Self::Condition(condition) => Some(condition),
+            Self::Single | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Why the source partition of a row is not known.
+    pub fn unknown_because(&self) -> Option<&str> {
+        match self {
+            Self::Unknown(reason) => Some(reason),
+            Self::Single | Self::Condition(_) => None,
+        }
+    }
+}
+
+fn by_columns(
+    partition_key: &str,
+    key_columns: &[KeyColumn],
+    job_columns: &[BoundColumn],
+    partition: &str,
+) -> Attribution {
+    if key_columns.is_empty() {
+        return Attribution::Single;
+    }
+    let (mut names, mut values, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
+    for column in key_columns {
+        match value_in_target(column, job_columns) {
+            Ok((value, condition)) => {
+                names.push(quote_identifier(&column.name).to_string());
+                values.push(format!("[{value}]"));
+                conditions.extend(condition);
+            }
+            Err(reason) => {
+                return Attribution::Unknown(format!(
+                    "the source is partitioned by {partition_key}, and {reason}"
+                ));
+            }
+        }
+    }
+    // The parameters of a lambda hide the target's columns of the same names.
+    conditions.push(format!(
+        "arrayMap(({}) -> {}, {})[1] = {}",
+        names.join(", "),
+        partition_id(partition_key),
+        values.join(", "),
+        quote_literal(partition)
+    ));
+    Attribution::Condition(format!("({})", conditions.join(" AND ")))
+}
+
+/// SQL over the target's columns for the source's value of this column, and a condition for rows that
+/// have such a value; or why there is none.
+fn value_in_target(
+    column: &KeyColumn,
+    job_columns: &[BoundColumn],
+) -> Result<(String, Option<String>), String> {
+    let KeyColumn { name, type_name, time_zone } = column;
+    if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(format!("the name of the column {name} is not a simple identifier"));
+    }
+    let expressions = [format!("source.{name}"), format!("source.{}", quote_identifier(name))];
+    let copies = || {
+        let is_copy = |column: &&BoundColumn| {
+            expressions.iter().any(|expression| column.expression.trim() == expression)
+        };
+        job_columns.iter().filter(is_copy)
+    };
+    let Some(first) = copies().next() else {
+        return Err(format!("no column of the job is source.{name}"));
+    };
+    let Some(copy) = copies().find(|copy| is_lossless(type_name, &copy.type_name)) else {
+        return Err(format!(
+            "the column {} ({}) does not keep every value of source.{name} ({type_name})",
+            first.name, first.type_name
+        ));
+    };
+    let target = quote_identifier(&copy.name).to_string();
+    if copy.type_name == *type_name {
+        return Ok((target, None));
+    }
+    // The source's server partitions by its own time zone, unless the type names one.
+    let source_type = match DataType::parse(type_name) {
+        Ok(DataType::DateTime(None)) => format!("DateTime({})", quote_literal(time_zone)),
+        Ok(DataType::DateTime64 { precision, time_zone: None }) => {
+            format!("DateTime64({precision}, {})", quote_literal(time_zone))
+        }
+        _ => type_name.clone(),
+    };
+    let nullable = |name: &str| DataType::parse(name).is_ok_and(|parsed| is_nullable(&parsed));
+    let (given, mut conditions) = if nullable(&copy.type_name) && !nullable(type_name) {
+        (format!("assumeNotNull({target})"), vec![format!("{target} IS NOT NULL")])
+    } else {
+        (target.clone(), Vec::new())
+    };
+    let value = format!("CAST({given} AS {source_type})");
+    // A live writer's value may not exist in the source's type.
+    conditions.push(format!("isNotDistinctFrom(CAST({value} AS {}), {target})", copy.type_name));
+    Ok((value, Some(conditions.join(" AND "))))
+}
+
+fn is_nullable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Nullable(_) => true,
+        DataType::LowCardinality(inner) => is_nullable(inner),
+        _ => false,
+    }
+}
+
+/// Whether each value of the one type can be converted to the other and back.
+fn is_lossless(from: &str, to: &str) -> bool {
+    let (Ok(from), Ok(to)) = (DataType::parse(from), DataType::parse(to)) else { return false };
+    if is_nullable(&from) && !is_nullable(&to) {
+        return false;
+    }
+    match (bare(&from), bare(&to)) {
+        (
+            DataType::Integer { signed: false, bits: from },
+            DataType::Integer { signed: true, bits: to },
+        ) => to > from,
+        (
+            DataType::Integer { signed: from, bits: less },
+            DataType::Integer { signed: to, bits },
+        ) => from == to && bits >= less,
+        (
+            DataType::Date,
+            DataType::Date32 | DataType::DateTime(_) | DataType::DateTime64 { .. },
+        )
+        | (DataType::Date32, DataType::DateTime64 { .. })
+        | (DataType::DateTime(_), DataType::DateTime(_) | DataType::DateTime64 { .. }) => true,
+        (
+            DataType::DateTime64 { precision: from, .. },
+            DataType::DateTime64 { precision: to, .. },
+        ) => to >= from,
+        (from, to) => from == to,
+    }
+}
+
+/// The type of the values that are not NULL.
+fn bare(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Nullable(inner) | DataType::LowCardinality(inner) => bare(inner),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, type_name: &str, expression: &str) -> BoundColumn {
+        BoundColumn {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            expression: expression.to_owned(),
+            expression_type: type_name.to_owned(),
+            inputs: Vec::new(),
+        }
+    }
+
+    fn key(name: &str, type_name: &str) -> KeyColumn {
+        KeyColumn {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            time_zone: "Asia/Tokyo".to_owned(),
+        }
+    }
+
+    #[test]
+    fn copied_columns_give_the_partition() {
+        let columns = [column("region", "String", "source.area"), column("t", "Date", "source.t")];
+        let found = by_columns(
+            "(area, toYYYYMM(t))",
+            &[key("area", "String"), key("t", "Date")],
+            &columns,
+            "x",
+        );
+        let condition = "(arrayMap((`area`, `t`) -> partitionID(area, toYYYYMM(t)), [`region`], [`t`])[1] = 'x')";
+        assert_eq!(found, Attribution::Condition(condition.to_owned()));
+    }
+
+    #[test]
+    fn a_converted_column_is_converted_back_in_the_time_zone_of_the_source() {
+        let columns = [column("placed", "DateTime64(3)", " source.`placed` ")];
+        let found =
+            by_columns("toYYYYMM(placed)", &[key("placed", "DateTime")], &columns, "202511");
+        let value = "CAST(`placed` AS DateTime('Asia/Tokyo'))";
+        let condition = format!(
+            "(isNotDistinctFrom(CAST({value} AS DateTime64(3)), `placed`) AND arrayMap((`placed`) -> partitionID(toYYYYMM(placed)), [{value}])[1] = '202511')"
+        );
+        assert_eq!(found, Attribution::Condition(condition));
+    }
+
+    #[test]
+    fn a_column_that_is_not_copied_or_loses_values_gives_no_partition() {
+        let reason = |columns: &[BoundColumn]| {
+            let found = by_columns("toYYYYMM(t)", &[key("t", "DateTime64(3)")], columns, "202511");
+            found.unknown_because().map(str::to_owned)
+        };
+        let because =
+            |reason: &str| Some(format!("the source is partitioned by toYYYYMM(t), and {reason}"));
+        assert_eq!(reason(&[]), because("no column of the job is source.t"));
+        assert_eq!(
+            reason(&[column("day", "Date", "source.t")]),
+            because("the column day (Date) does not keep every value of source.t (DateTime64(3))")
+        );
+        assert_eq!(by_columns("tuple()", &[], &[], "all"), Attribution::Single);
+    }
+
+    #[test]
+    fn conversions_that_lose_nothing() {
+        for (from, to) in [
+            ("String", "LowCardinality(String)"),
+            ("UInt8", "Int16"),
+            ("DateTime('UTC')", "Nullable(DateTime64(6))"),
+            ("Enum8('a' = 1)", "Enum8('a' = 1)"),
+        ] {
+            assert!(is_lossless(from, to), "{from} {to}");
+        }
+        for (from, to) in [
+            ("Nullable(String)", "String"),
+            ("UInt8", "Int8"),
+            ("Int64", "Int32"),
+            ("DateTime64(6)", "DateTime64(3)"),
+            ("DateTime", "Date"),
+            ("UInt32", "String"),
+        ] {
+            assert!(!is_lossless(from, to), "{from} {to}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Which rows of the target a partition of the source answers for, where the two tables are
+//! partitioned differently.
+
+use serde_json::Value;
+
+use super::fixture::report;
+use crate::jobs::fixture::JobFile;
+use crate::support::{Output, Server};
+
+const COLUMNS: &str = "id = 'source.id'\namount = 'source.amount'\nversion = 'source.version'\n";
+
+/// Two tables with rows of 120 days from 2025-10-01 on, five a day.
+struct Tables {
+    server: Server,
+    job: JobFile,
+}
+
+impl Tables {
+    /// `columns`: what the job writes besides [`COLUMNS`].
+    fn new(source_by: &str, target_by: &str, columns: &str) -> Self {
+        let server = Server::shared();
+        let by = |key: &str| {
+            if key.is_empty() { String::new() } else { format!("PARTITION BY {key}") }
+        };
+        let placed = if columns.is_empty() { "" } else { "placed DateTime64(3, 'UTC'), " };
+        server.script(&format!(
+            "CREATE TABLE stored (id UInt64, placed DateTime('UTC'), amount UInt32, version UInt32)
+             ENGINE = ReplacingMergeTree(version) {} ORDER BY id
+             --;;
+             INSERT INTO stored SELECT number, toDateTime('2025-10-01 00:00:00', 'UTC') + intDiv(number, 5) * 86400, number % 97, 1 FROM numbers(600)
+             --;;
+             CREATE TABLE copies (id UInt64, {placed}amount UInt32, version UInt32)
+             ENGINE = ReplacingMergeTree(version) {} ORDER BY id",
+            by(source_by),
+            by(target_by)
+        ));
+        let job = format!(
+            "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n[columns]\n{COLUMNS}{columns}"
+        );
+        Self { server, job: JobFile::new(&job) }
+    }
+
+    fn run(&self, partition: &str) {
+        self.tool("run", partition, &[]).expect(0);
+    }
+
+    fn tool(&self, command: &str, partition: &str, arguments: &[&str]) -> Output {
+        self.job
+            .tool_without_partition(&self.server, command)
+            .args(&["--partition", partition])
+            .args(arguments)
+            .run()
+    }
+
+    #[track_caller]
+    fn verify(&self, partition: &str, code: i32) -> Value {
+        report(&self.tool("verify", partition, &["--json"]).expect(code))
+    }
+
+    /// Rows that only one of the two tables has.
+    fn different(&self) -> String {
+        self.server.text(
+            "SELECT (SELECT count() FROM (SELECT id, placed, amount FROM stored FINAL EXCEPT SELECT id, placed, amount FROM copies FINAL)),
+                (SELECT count() FROM (SELECT id, placed, amount FROM copies FINAL EXCEPT SELECT id, placed, amount FROM stored FINAL))",
+        )
+    }
+}
+
+/// The kinds of the rows that are named, with their ids.
+fn kinds(report: &Value) -> Vec<(String, u64)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut kinds: Vec<_> = report["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (text(&row["kind"]), text(&row["key"]["id"]).parse().unwrap()))
+        .collect();
+    kinds.sort();
+    kinds
+}
+
+fn kind(kind: &str, id: u64) -> (String, u64) {
+    (kind.to_owned(), id)
+}
+
+/// Both partitions are loaded. A stray row in the first one is extra and removed; the rows of the
+/// second are neither.
+#[track_caller]
+fn assert_only_the_stray_row_is_removed(source_by: &str, target_by: &str, partitions: [&str; 2]) {
+    let tables = Tables::new(source_by, target_by, "placed = 'source.placed'\n");
+    let server = &tables.server;
+    let [first, second] = partitions;
+    let of = |partition: &str| {
+        let id = partition.trim_start_matches("id:");
+        let sql = format!("SELECT count() FROM stored WHERE _partition_id = '{id}'");
+        server.text(&sql).parse::<u64>().unwrap()
+    };
+    for partition in partitions {
+        tables.run(partition);
+    }
+    server.query("ALTER TABLE stored DELETE WHERE id NOT IN (SELECT id FROM copies) SETTINGS mutations_sync = 2");
+    assert_eq!(tables.different(), "0\t0");
+    for partition in partitions {
+        let found = tables.verify(partition, 0);
+        assert_eq!(
+            (found["expected_rows"].as_u64(), found["target_rows"].as_u64()),
+            (Some(of(partition)), Some(of(partition))),
+            "{found:#}"
+        );
+    }
+
+    let first_id = first.trim_start_matches("id:");
+    server.query(&format!(
+        "INSERT INTO copies SELECT 1000000, any(placed), 0, 1 FROM stored WHERE _partition_id = '{first_id}'"
+    ));
+    assert_eq!(kinds(&tables.verify(first, 4)), [kind("extra", 1_000_000)]);
+    assert_eq!(kinds(&tables.verify(second, 0)), [], "it came from the other partition");
+    let output = tables.tool("repair", first, &["--json", "--remove"]).expect(0);
+    assert_eq!(report(&output)["removed_rows"], 1, "{output}");
+    assert_eq!(tables.different(), "0\t0", "{output}");
+
+    if !target_by.is_empty() {
+        return;
+    }
+    // A row whose partition's column was changed in the target still is a row of its source's.
+    server.query(&format!(
+        "ALTER TABLE copies UPDATE placed = placed + INTERVAL 1 MONTH WHERE id IN (SELECT max(id) FROM stored WHERE _partition_id = '{first_id}') SETTINGS mutations_sync = 2"
+    ));
+    let found = tables.verify(first, 4);
+    assert_eq!(found["differences"]["differing"], 1, "{found:#}");
+    tables.tool("repair", first, &["--remove"]).expect(0);
+    assert_eq!(tables.different(), "0\t0");
+}
+
+#[test]
+fn months_in_a_target_without_partitions() {
+    assert_only_the_stray_row_is_removed("toYYYYMM(placed)", "", ["202511", "202512"]);
+}
+
+#[test]
+fn weeks_in_a_target_by_year() {
+    assert_only_the_stray_row_is_removed(
+        "toMonday(placed)",
+        "toYear(placed)",
+        ["id:20251103", "id:20251110"],
+    );
+}
+
+#[test]
+fn days_in_a_target_by_month() {
+    assert_only_the_stray_row_is_removed(
+        "toDate(placed)",
+        "toYYYYMM(placed)",
+        ["id:20251104", "id:20251105"],
+    );
+}
+
+/// A row that has moved to another partition of the source, which was not loaded since.
+#[test]
+fn a_row_that_another_partition_makes_now() {
+    let tables = Tables::new("toYYYYMM(placed)", "", "placed = 'source.placed'\n");
+    tables.run("202511");
+    let id = tables.server.text("SELECT min(id) FROM stored WHERE _partition_id = '202511'");
+    tables.server.script(&format!(
+        "INSERT INTO stored SELECT id, placed + INTERVAL 1 MONTH, amount, version + 1 FROM stored WHERE id = {id}
+         --;;
+         ALTER TABLE stored DELETE WHERE id = {id} AND _partition_id = '202511' SETTINGS mutations_sync = 2"
+    ));
+    tables.verify("202511", 0);
+    let output = tables.tool("repair", "202511", &["--json", "--remove"]).expect(0);
+    assert_eq!(report(&output)["removed_rows"], 0, "{output}");
+    assert_eq!(tables.server.text(&format!("SELECT count() FROM copies WHERE id = {id}")), "1");
+}
+
+/// Two partitions make a row of one key and one version: the target keeps either.
+#[test]
+fn a_key_that_two_partitions_make() {
+    for columns in ["placed = 'source.placed'\n", ""] {
+        let tables = Tables::new("toYYYYMM(placed)", "", columns);
+        let id = tables.server.text("SELECT min(id) FROM stored WHERE _partition_id = '202511'");
+        tables.server.query(&format!(
+            "INSERT INTO stored SELECT id, placed + INTERVAL 1 MONTH, amount + 1, version FROM stored WHERE id = {id}"
+        ));
+        tables.run("202511");
+        tables.run("202512");
+        let found = tables.verify("202511", 0);
+        assert_eq!(found["tolerated"]["shared_key"], 1, "{found:#}");
+        tables.verify("202512", 0);
+        // A wrong value is not excused by it.
+        tables.server.query(&format!(
+            "ALTER TABLE copies UPDATE amount = 7 WHERE id = {id} + 1 SETTINGS mutations_sync = 2"
+        ));
+        let found = tables.verify("202511", 4);
+        assert_eq!(found["differences"]["differing"], 1, "{found:#}");
+    }
+}
+
+/// Without the column of the source's partition key, nothing tells where a row came from.
+#[test]
+fn a_job_that_does_not_tell_the_partition() {
+    let tables = Tables::new("toYYYYMM(placed)", "", "");
+    let server = &tables.server;
+    for partition in ["202511", "202512"] {
+        tables.run(partition);
+    }
+    assert_eq!(kinds(&tables.verify("202511", 0)), []);
+    // Rows of a partition that the source has dropped since, and one that nothing explains.
+    server.script(
+        "ALTER TABLE stored DROP PARTITION 202512
+         --;;
+         INSERT INTO copies VALUES (1000000, 0, 1)",
+    );
+    let found = tables.verify("202511", 0);
+    assert_eq!(found["tolerated"]["unattributed"], 31 * 5 + 1, "{found:#}");
+    let text = tables.tool("verify", "202511", &[]).expect(0).stdout;
+    assert!(text.contains("of an unknown source partition") && text.contains("156"), "{text}");
+
+    server.query("ALTER TABLE copies DELETE WHERE id = 200 SETTINGS mutations_sync = 2");
+    let output = tables.tool("repair", "202511", &["--json", "--remove"]).expect(4);
+    assert_eq!(report(&output)["removed_rows"], 0, "{output}");
+    assert!(
+        output.stderr.contains("156 rows were not removed")
+            && output.stderr.contains("no column of the job is source.placed"),
+        "{output}"
+    );
+    assert_eq!(server.text("SELECT count() FROM copies FINAL"), (61 * 5 + 1).to_string());
+    // What needs no guess is repaired.
+    assert_eq!(server.text("SELECT count() FROM copies WHERE id = 200"), "1");
+}
