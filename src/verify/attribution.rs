@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use super::VerifyError;
-use super::target_key::partition_id;
+use super::target_key::{is_nullable, partition_id};
 use crate::clickhouse::{Error as ServerError, Servers, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
 use crate::job::{BoundColumn, BoundJob};
@@ -121,6 +121,11 @@ fn value_in_target(
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err(format!("the name of the column {name} is not a simple identifier"));
     }
+    if DataType::parse(type_name).is_ok_and(|parsed| is_nullable(&parsed)) {
+        return Err(format!(
+            "the id of a partition in which source.{name} is NULL cannot be computed"
+        ));
+    }
     let expressions = [format!("source.{name}"), format!("source.{}", quote_identifier(name))];
     let copies = || {
         let is_copy = |column: &&BoundColumn| {
@@ -149,8 +154,8 @@ fn value_in_target(
         }
         _ => type_name.clone(),
     };
-    let nullable = |name: &str| DataType::parse(name).is_ok_and(|parsed| is_nullable(&parsed));
-    let (given, mut conditions) = if nullable(&copy.type_name) && !nullable(type_name) {
+    let nullable = DataType::parse(&copy.type_name).is_ok_and(|parsed| is_nullable(&parsed));
+    let (given, mut conditions) = if nullable {
         (format!("assumeNotNull({target})"), vec![format!("{target} IS NOT NULL")])
     } else {
         (target.clone(), Vec::new())
@@ -159,14 +164,6 @@ fn value_in_target(
     // A live writer's value may not exist in the source's type.
     conditions.push(format!("isNotDistinctFrom(CAST({value} AS {}), {target})", copy.type_name));
     Ok((value, Some(conditions.join(" AND "))))
-}
-
-fn is_nullable(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Nullable(_) => true,
-        DataType::LowCardinality(inner) => is_nullable(inner),
-        _ => false,
-    }
 }
 
 /// Whether each value of the one type can be converted to the other and back.
@@ -267,6 +264,9 @@ mod tests {
             because("the column day (Date) does not keep every value of source.t (DateTime64(3))")
         );
         assert_eq!(by_columns("tuple()", &[], &[], "all"), Attribution::Single);
+        let nullable = key("t", "Nullable(Date)");
+        let found = by_columns("t", &[nullable], &[column("t", "Nullable(Date)", "source.t")], "x");
+        assert!(found.unknown_because().is_some(), "{found:?}");
     }
 
     #[test]

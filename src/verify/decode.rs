@@ -143,3 +143,12 @@ pub(super) fn bytes<'a>(answer: &mut &'a [u8]) -> Result<&'a [u8], String> {
 pub(super) fn text(answer: &mut &[u8]) -> Result<String, String> {
     bytes(answer).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
+
+/// The strings of an answer with one column.
+pub(super) fn texts(answer: &[u8]) -> Result<Vec<String>, String> {
+    let (mut rest, mut texts) = (answer, Vec::new());
+    while !rest.is_empty() {
+        texts.push(text(&mut rest)?);
+    }
+    Ok(texts)
+}

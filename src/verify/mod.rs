@@ -11,11 +11,13 @@
 //! limit, and a comparison can be interrupted and resumed. Nothing here prints.
 
 mod attribution;
+mod classify;
 mod decode;
 mod error;
 mod examine;
 mod excerpt;
 mod naming;
+mod parts;
 mod queries;
 mod repair;
 mod report;

@@ -171,7 +171,7 @@ impl Queries {
             "WITH {} AS {KEY}, {} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED}), groupUniqArray({})\n, {}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
             self.key_hash(),
             self.owned(),
-            self.key.partition_id,
+            self.key.partition_id.as_deref().unwrap_or("''"),
             sums.join("\n, "),
             conditions.join(" AND ")
         )
@@ -328,13 +328,18 @@ impl Queries {
         hash_of(&self.key.expressions)
     }
 
+    /// The ids of all partitions of the target.
+    pub fn partitions(&self) -> String {
+        format!("SELECT DISTINCT _partition_id FROM {}", self.job.target.name.quoted())
+    }
+
     /// SQL that is true for rows that the job owns. The expression may end with a comment, hence the
     /// line break.
     fn owned(&self) -> String {
         self.job
             .owned
             .as_ref()
-            .map_or_else(|| "1".to_owned(), |owned| format!("({}\n) != 0", owned.sql))
+            .map_or_else(|| "1".to_owned(), |owned| format!("ifNull(({}\n) != 0, 0)", owned.sql))
     }
 
     fn conditions(&self, only: Option<&Buckets>) -> Vec<String> {

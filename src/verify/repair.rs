@@ -9,7 +9,7 @@ use super::VerifyError;
 use super::queries::Removal;
 use super::report::Report;
 use super::rows::{Difference, Kind};
-use super::state::Progress;
+use super::state::SideSums;
 use super::verifier::Verifier;
 use crate::clickhouse::Settings;
 use crate::units::counted;
@@ -64,7 +64,7 @@ impl Verifier {
                 by_range.entry(range).or_default().push((difference.key, difference.version));
             }
         }
-        let ranges = self.state.parts.clone().unwrap_or_default();
+        let ranges = self.state.ranges.clone().unwrap_or_default();
         let mut removed = 0;
         for (range, rows) in by_range {
             let Some((partition, range)) = ranges.get(range) else { continue };
@@ -92,10 +92,10 @@ impl Verifier {
     /// Those of [`Verifier::run`]; no state is kept.
     pub async fn run_again(&mut self) -> Result<Report, VerifyError> {
         let Some(touched) = self.touched.clone() else { return self.run().await };
-        self.state.expected = Progress::default();
-        self.state.found = Progress::default();
-        let ranges = self.state.parts.clone().unwrap_or_default();
-        let (mut expected, mut found) = (Progress::default(), Progress::default());
+        self.state.expected = SideSums::default();
+        self.state.found = SideSums::default();
+        let ranges = self.state.ranges.clone().unwrap_or_default();
+        let (mut expected, mut found) = (SideSums::default(), SideSums::default());
         for chunk in 0..self.state.chunks.len() {
             self.expected_sums(chunk, touched.count, Some(&touched), &mut expected.sums).await?;
         }

@@ -1,54 +1,121 @@
-//! What is kept of a comparison that was interrupted: the sums of the pieces that were compared
-//! already.
+//! The state of an interrupted comparison: the sums of the pieces that were compared.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::VerifyError;
+use super::parts::PartsSnapshot;
 use super::sums::Sums;
 use crate::files;
 use crate::job::statements::LookupTimes;
 
-/// While a comparison goes on, its state is written this often at most.
-const WRITE_EVERY: Duration = Duration::from_secs(5);
+/// The version of the format. That of 0.1 had no such field.
+const FORMAT_VERSION: u32 = 2;
+/// Least interval between two writes of the state.
+const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state of a comparison.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct State {
-    /// A digest of all that decides what is compared; another job, another table or another share
-    /// is another comparison.
+pub(super) struct SavedState {
+    /// [`FORMAT_VERSION`]
+    format_version: u32,
+    /// A digest of everything that determines the comparison: job, tables and share.
     pub identity: String,
-    /// The ranges of the source's chunks: they stay as they were, whatever merges do.
+    /// The load whose rows are compared, if the ledger has one.
+    pub run_id: Option<String>,
+    /// Time of the last write in microseconds since 1970.
+    written_at: i64,
+    /// The ranges of the source's chunks, fixed for the whole comparison.
     pub chunks: Vec<Option<String>>,
-    /// The lookup's window, as microseconds.
+    /// The lookup window in microseconds.
     pub window: Option<(i64, i64)>,
-    /// Into how many buckets keys are divided.
+    /// The number of buckets of keys.
     pub buckets: u32,
-    /// How many chunks were compared, and their sums.
-    pub expected: Progress,
-    /// The ranges of the target: partition id and predicate. None until all chunks of the source
-    /// were read.
-    pub parts: Option<Vec<(String, Option<String>)>>,
-    /// How many of them were compared, and their sums.
-    pub found: Progress,
+    /// The parts of the source's partition when the comparison began.
+    pub source_parts: Option<PartsSnapshot>,
+    /// The chunks that were compared.
+    pub expected: SideSums,
+    /// The parts of the target's partitions before the first range was read.
+    pub target_parts: Option<PartsSnapshot>,
+    /// The ranges of the target: partition id and predicate. `None` until all chunks were compared.
+    pub ranges: Option<Vec<(String, Option<String>)>>,
+    /// The ranges that were compared.
+    pub found: SideSums,
 }
 
-/// Of one side.
+/// The completed pieces of one side.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Progress {
+pub(super) struct SideSums {
+    /// Number of pieces.
     pub done: usize,
+    /// Their sums.
     pub sums: Sums,
 }
 
-impl State {
-    pub fn window(&self) -> Option<LookupTimes> {
-        self.window.map(|(from, to)| LookupTimes { from, to })
+/// What the state file holds.
+pub(super) enum StateRead {
+    /// There is no state.
+    Nothing,
+    /// A state of the same comparison.
+    State(Box<SavedState>),
+    /// A state that cannot be used, for this reason.
+    Unusable(String),
+}
+
+impl StateRead {
+    /// Why the state cannot be used, if there is one.
+    pub fn unusable_because(self) -> Option<String> {
+        match self {
+            Self::Unusable(reason) => Some(reason),
+            Self::Nothing | Self::State(_) => None,
+        }
     }
 }
 
-/// The file in which the state is kept.
+impl SavedState {
+    /// The state of a comparison that begins.
+    pub fn new(
+        identity: String,
+        run_id: Option<String>,
+        chunks: Vec<Option<String>>,
+        window: Option<LookupTimes>,
+        buckets: u32,
+    ) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            identity,
+            run_id,
+            written_at: 0,
+            chunks,
+            window: window.map(|window| (window.from, window.to)),
+            buckets,
+            source_parts: None,
+            expected: SideSums::default(),
+            target_parts: None,
+            ranges: None,
+            found: SideSums::default(),
+        }
+    }
+
+    pub fn window(&self) -> Option<LookupTimes> {
+        self.window.map(|(from, to)| LookupTimes { from, to })
+    }
+
+    /// Time since the last write; `None` if it lies in the future.
+    pub fn age(&self) -> Option<Duration> {
+        let age = now_in_microseconds().checked_sub(self.written_at)?;
+        u64::try_from(age).ok().map(Duration::from_micros)
+    }
+}
+
+fn now_in_microseconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The file that keeps the state.
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: PathBuf,
@@ -60,33 +127,50 @@ impl StateFile {
         Self { path, written: Instant::now() }
     }
 
-    /// The state of an earlier comparison of the same; `None` where there is none.
+    /// Reads the state of an earlier comparison with this identity.
     ///
     /// # Errors
-    /// Where the file cannot be read, or is of another comparison.
-    pub fn read(&self, identity: &str) -> Result<Option<State>, VerifyError> {
+    /// If the file cannot be read, or is of another comparison.
+    pub fn read(&self, identity: &str) -> Result<StateRead, VerifyError> {
+        #[derive(Deserialize)]
+        struct Header {
+            format_version: Option<u32>,
+            identity: String,
+        }
+
         let text = match std::fs::read_to_string(&self.path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(StateRead::Nothing);
+            }
             Err(error) => return Err(self.failed(&format!("it cannot be read: {error}"))),
         };
-        let state: State = serde_json::from_str(&text)
-            .map_err(|error| self.failed(&format!("it holds no state of verify: {error}")))?;
-        if state.identity != identity {
-            return Err(
-                self.failed("it belongs to another comparison, or the job or the tables were changed since; remove it to begin again")
-            );
+        let no_state = |error| self.failed(&format!("it holds no state of verify: {error}"));
+        let header: Header = serde_json::from_str(&text).map_err(no_state)?;
+        if header.format_version != Some(FORMAT_VERSION) {
+            let writer =
+                if header.format_version.is_none() { "version 0.1" } else { "another version" };
+            return Err(self.failed(&format!(
+                "it was written by {writer}, whose state this version does not read; remove it to start over"
+            )));
         }
-        Ok(Some(state))
+        if header.identity != identity {
+            return Err(self.failed(
+                "it belongs to another comparison, or the job or the tables have changed since; remove it to start over",
+            ));
+        }
+        let state = serde_json::from_str(&text).map_err(no_state)?;
+        Ok(StateRead::State(Box::new(state)))
     }
 
-    /// Writes the state if some time has passed since the last time.
-    pub fn write_now_and_then(&mut self, state: &State) -> Result<(), VerifyError> {
-        if self.written.elapsed() < WRITE_EVERY { Ok(()) } else { self.write(state) }
+    /// Writes the state if the last write is long enough ago.
+    pub fn write_at_intervals(&mut self, state: &mut SavedState) -> Result<(), VerifyError> {
+        if self.written.elapsed() < WRITE_INTERVAL { Ok(()) } else { self.write(state) }
     }
 
-    /// Writes the state, whole or not at all.
-    pub fn write(&mut self, state: &State) -> Result<(), VerifyError> {
+    /// Replaces the file atomically.
+    pub fn write(&mut self, state: &mut SavedState) -> Result<(), VerifyError> {
+        state.written_at = now_in_microseconds();
         let text = serde_json::to_string(state).map_err(|error| self.failed(&error.to_string()))?;
         files::replace(&self.path, text.as_bytes())
             .map_err(|error| self.failed(&format!("it cannot be written: {error}")))?;
@@ -94,7 +178,7 @@ impl StateFile {
         Ok(())
     }
 
-    /// The comparison is done.
+    /// Removes the file after a completed comparison.
     pub fn remove(&self) -> Result<(), VerifyError> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -19,8 +19,9 @@ pub(super) struct TargetKey {
     pub version: Option<(String, String)>,
     /// The deleted flag.
     pub deleted: Option<String>,
-    /// SQL for the partition id of a row.
-    pub partition_id: String,
+    /// SQL for the partition id of a row; none if it cannot be computed, since the server makes ids of
+    /// NULL that no function gives.
+    pub partition_id: Option<String>,
     /// The columns of the sorting key and the partition key, the version and the deleted flag.
     pub own_columns: Vec<String>,
     /// Columns that the comparison needs and the job does not fill: name, type, and default
@@ -90,6 +91,17 @@ impl TargetKey {
             expressions =
                 columns.iter().map(|(name, _)| quote_identifier(name).to_string()).collect();
         }
+        let in_partition_key = || flags.iter().filter(|column| column.in_partition_key != 0);
+        let is_null = |column: &Flags| {
+            DataType::parse(&column.type_name).is_ok_and(|parsed| is_nullable(&parsed))
+        };
+        let partition_id = if in_partition_key().next().is_none() {
+            Some("'all'".to_owned())
+        } else {
+            in_partition_key()
+                .all(|column| !is_null(column))
+                .then(|| partition_id(&job.target.partition_key))
+        };
         let own = |column: &Flags| {
             let by_name = version.as_ref().is_some_and(|(name, _)| *name == column.name)
                 || deleted.as_ref() == Some(&column.name);
@@ -118,7 +130,7 @@ impl TargetKey {
             columns,
             version,
             deleted,
-            partition_id: partition_id(&job.target.partition_key),
+            partition_id,
             own_columns,
             filled_by_table,
         })
@@ -157,6 +169,15 @@ impl TargetKey {
     }
 }
 
+/// Whether a column of this type can be NULL.
+pub(super) fn is_nullable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Nullable(_) => true,
+        DataType::LowCardinality(inner) => is_nullable(inner),
+        _ => false,
+    }
+}
+
 /// The expression of a sorting key's element without its direction.
 fn without_direction(expression: String) -> String {
     match expression.strip_suffix(" DESC").or_else(|| expression.strip_suffix(" ASC")) {
@@ -182,9 +203,6 @@ fn unquoted(name: &str) -> String {
 
 /// SQL for a row's `_partition_id`. The elements of a tuple are arguments of their own.
 pub(super) fn partition_id(partition_key: &str) -> String {
-    if partition_key.is_empty() {
-        return "'all'".to_owned();
-    }
     let several = partition_key.starts_with('(') && split_list(partition_key).len() == 1 && {
         let inside = arguments_of(partition_key);
         inside.len() > 1
@@ -284,7 +302,6 @@ mod tests {
         assert_eq!(partition_id("toYYYYMM(t)"), "partitionID(toYYYYMM(t))");
         assert_eq!(partition_id("(a, toYYYYMM(t))"), "partitionID(a, toYYYYMM(t))");
         assert_eq!(partition_id("(a + b) % 4"), "partitionID((a + b) % 4)");
-        assert_eq!(partition_id(""), "'all'");
     }
 
     #[test]

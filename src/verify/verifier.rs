@@ -3,17 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use twox_hash::XxHash3_128;
 
 use super::VerifyError;
 use super::attribution::Attribution;
+use super::decode::texts;
+use super::parts::PartsSnapshot;
 use super::queries::{Buckets, Queries, Share};
 use super::report::Report;
 use super::rows::Difference;
 use super::runner::QueryRunner;
-use super::state::{Progress, State, StateFile};
+use super::state::{SavedState, StateFile, StateRead};
 use super::sums::Sums;
 use super::target_key::TargetKey;
 use crate::clickhouse::{Servers, TableName};
@@ -22,6 +24,7 @@ use crate::job::statements::{self, Scope};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
 use crate::retry::RetryPolicy;
 use crate::stop::Stop;
+use crate::units::duration;
 
 /// Approximate number of rows per bucket of keys.
 const ROWS_PER_BUCKET: u64 = 1000;
@@ -43,6 +46,8 @@ pub struct VerifyOptions {
     pub server_memory: Option<u64>,
     /// The file that keeps the state of an interrupted comparison.
     pub state: PathBuf,
+    /// Age at which such a state is discarded.
+    pub state_max_age: Duration,
     /// Retries of queries.
     pub retry: RetryPolicy,
     /// Start of the load in microseconds since 1970, if known: later rows are live writers'.
@@ -75,7 +80,9 @@ pub struct Verifier {
     pub(super) options: VerifyOptions,
     pub(super) progress: Arc<VerifyProgress>,
     file: StateFile,
-    pub(super) state: State,
+    pub(super) state: SavedState,
+    /// Why an interrupted comparison was not resumed.
+    not_resumed_because: Option<String>,
     pub(super) began: Instant,
     /// The differences that the last run found.
     pub(super) differences: Vec<Difference>,
@@ -104,22 +111,18 @@ impl Verifier {
         let identity = identity(&queries, &plan.scope);
         let file = StateFile::new(options.state.clone());
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
-        let state = match file
-            .read(&identity)?
-            .filter(|state| !options.chunks_of_plan || state.chunks == chunks)
-        {
-            Some(state) => state,
-            None => State {
-                identity,
-                chunks,
-                window: plan.scope.window.map(|window| (window.from, window.to)),
-                buckets: u32::try_from((plan.stored_rows / ROWS_PER_BUCKET).clamp(16, MAX_BUCKETS))
-                    .unwrap_or(u32::MAX),
-                expected: Progress::default(),
-                parts: None,
-                found: Progress::default(),
-            },
-        };
+        let (state, not_resumed_because) =
+            match usable_state(&file, &identity, &servers, job, plan, &chunks, &options).await? {
+                StateRead::State(state) => (*state, None),
+                other => {
+                    let buckets = (plan.stored_rows / ROWS_PER_BUCKET).clamp(16, MAX_BUCKETS);
+                    let buckets = u32::try_from(buckets).unwrap_or(u32::MAX);
+                    let (run_id, window) = (options.run_id.clone(), plan.scope.window);
+                    let mut state = SavedState::new(identity, run_id, chunks, window, buckets);
+                    state.source_parts = source_parts(&servers, job, plan).await;
+                    (state, other.unusable_because())
+                }
+            };
         let settings = statements::join_settings(job);
         let runner =
             QueryRunner::new(servers, settings, options.server_memory, options.retry, stop);
@@ -134,6 +137,7 @@ impl Verifier {
             progress,
             file,
             state,
+            not_resumed_because,
             began: Instant::now(),
             differences: Vec::new(),
             unattributed: 0,
@@ -145,6 +149,11 @@ impl Verifier {
     /// had completed.
     pub fn resumed(&self) -> (usize, usize) {
         (self.state.expected.done, self.state.found.done)
+    }
+
+    /// Why an interrupted comparison is not resumed, if there is one.
+    pub fn not_resumed_because(&self) -> Option<&str> {
+        self.not_resumed_because.as_deref()
     }
 
     /// Compares.
@@ -160,7 +169,7 @@ impl Verifier {
             }
             Err(error) => {
                 if self.state.expected.done > 0 {
-                    self.file.write(&self.state)?;
+                    self.file.write(&mut self.state)?;
                 }
                 Err(error)
             }
@@ -177,15 +186,15 @@ impl Verifier {
             self.state.expected.sums = sums;
             added?;
             self.state.expected.done += 1;
-            self.file.write_now_and_then(&self.state)?;
+            self.file.write_at_intervals(&mut self.state)?;
         }
         self.progress.chunks_done.store(self.state.chunks.len() as u64, Ordering::Relaxed);
-        let ranges = match &self.state.parts {
+        let ranges = match &self.state.ranges {
             Some(ranges) => ranges.clone(),
             None => self.target_ranges().await?,
         };
         self.progress.parts.store(ranges.len() as u64, Ordering::Relaxed);
-        self.state.parts = Some(ranges.clone());
+        self.state.ranges = Some(ranges.clone());
         while let Some(range) = ranges.get(self.state.found.done) {
             self.progress.parts_done.store(self.state.found.done as u64, Ordering::Relaxed);
             let mut sums = std::mem::take(&mut self.state.found.sums);
@@ -193,7 +202,7 @@ impl Verifier {
             self.state.found.sums = sums;
             added?;
             self.state.found.done += 1;
-            self.file.write_now_and_then(&self.state)?;
+            self.file.write_at_intervals(&mut self.state)?;
         }
         self.progress.parts_done.store(ranges.len() as u64, Ordering::Relaxed);
         self.examine(&ranges).await
@@ -238,11 +247,18 @@ impl Verifier {
     }
 
     /// The ranges of the target that can have rows of the job.
-    async fn target_ranges(&self) -> Result<Vec<TargetRange>, VerifyError> {
-        let target = &self.queries.job.target;
+    async fn target_ranges(&mut self) -> Result<Vec<TargetRange>, VerifyError> {
         let mut partitions = self.state.expected.sums.partitions.clone();
+        if self.queries.key.partition_id.is_none() && self.queries.job.target.is_merge_tree() {
+            let (sql, target) = (self.queries.partitions(), &self.queries.job.target.name);
+            let answer = self.runner.range(target, "reading the partitions", &sql).await?;
+            partitions = texts(&answer).map_err(cannot_decode(target))?.into_iter().collect();
+        }
         // If the job makes no rows, the partition of the same name may still have surplus rows.
         partitions.insert(self.scope.partition_id.clone());
+        let target = &self.queries.job.target;
+        let ids: Vec<_> = partitions.iter().map(String::as_str).collect();
+        let parts = PartsSnapshot::read(self.runner.target(), target, &ids).await;
         let mut all = Vec::new();
         for partition in partitions {
             if target.is_merge_tree() {
@@ -252,11 +268,69 @@ impl Verifier {
                 let ranges = ranges.map_err(|error| VerifyError::Plan(Box::new(error)))?;
                 all.extend(ranges.into_iter().map(|range| (partition.clone(), range)));
             } else {
-                return Ok(vec![(partition, None)]);
+                all = vec![(partition, None)];
+                break;
             }
         }
+        self.state.target_parts = parts;
         Ok(all)
     }
+}
+
+/// The state of an interrupted comparison, unless something has changed since.
+async fn usable_state(
+    file: &StateFile,
+    identity: &str,
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+    chunks: &[Option<String>],
+    options: &VerifyOptions,
+) -> Result<StateRead, VerifyError> {
+    let mut state = match file.read(identity)? {
+        StateRead::State(state) => state,
+        other => return Ok(other),
+    };
+    let unusable = |reason: String| Ok(StateRead::Unusable(reason));
+    if state.run_id != options.run_id {
+        let run = |id: &Option<String>| id.clone().unwrap_or_else(|| "none".to_owned());
+        let (before, now) = (run(&state.run_id), run(&options.run_id));
+        return unusable(format!("it was of run {before}, the current one is {now}"));
+    }
+    if options.chunks_of_plan && state.chunks != chunks {
+        return unusable("it was of other chunks".to_owned());
+    }
+    if state.age().is_none_or(|age| age > options.state_max_age) {
+        let max_age = duration(options.state_max_age);
+        return unusable(format!("its state is older than {max_age}"));
+    }
+    if let Some(before) = &state.source_parts {
+        let now = source_parts(servers, job, plan).await;
+        if now.is_none_or(|now| before.changed_until(&now)) {
+            return unusable(format!("rows of {} have changed since", job.source.name));
+        }
+    }
+    if state.found.done == 0 {
+        // No range was compared: they are planned again.
+        state.ranges = None;
+        state.target_parts = None;
+        return Ok(StateRead::State(state));
+    }
+    let target = &job.target;
+    let mut ids: Vec<_> = state.ranges.iter().flatten().map(|(id, _)| id.as_str()).collect();
+    ids.dedup();
+    let now = PartsSnapshot::read(&servers.target, target, &ids).await;
+    match state.target_parts.as_ref().zip(now) {
+        None => unusable(format!("nothing tells whether {} has changed since", target.name)),
+        Some((before, now)) if before.changed_until(&now) => {
+            unusable(format!("rows of {} have changed since", target.name))
+        }
+        Some(_) => Ok(StateRead::State(state)),
+    }
+}
+
+async fn source_parts(servers: &Servers, job: &BoundJob, plan: &Plan) -> Option<PartsSnapshot> {
+    PartsSnapshot::read(&servers.source, &job.source, &[&plan.scope.partition_id]).await
 }
 
 /// A range of the target: partition id and predicate.

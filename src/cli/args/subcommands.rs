@@ -115,6 +115,11 @@ pub(crate) struct CompareArguments {
     /// The next run of the same command resumes from it.
     #[arg(long, value_name = "FILE", env = "VERIFY_STATE")]
     pub state: Option<PathBuf>,
+    /// Age at which such a file is discarded.
+    ///
+    /// The comparison then starts over.
+    #[arg(long, value_name = "TIME", env = "VERIFY_STATE_MAX_AGE", default_value = "1h", value_parser = parse_duration)]
+    pub state_max_age: Duration,
     #[command(flatten)]
     pub ledger: LedgerArguments,
 }

@@ -15,7 +15,7 @@ use crate::load::load_key;
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
 use crate::progress::{Terminal, count, counted};
 use crate::retry::RetryPolicy;
-use crate::verify::{Report, VerifyError, VerifyOptions, VerifyProgress};
+use crate::verify::{Report, Verifier, VerifyError, VerifyOptions, VerifyProgress};
 
 /// What the first signal does.
 pub(crate) const KEEPING: &str = "saving the state of the comparison; a second signal ends at once";
@@ -128,9 +128,17 @@ pub(crate) fn compare_options(config: &CompareConfig, state: PathBuf) -> VerifyO
         chunks_of_plan: false,
         server_memory: config.server_memory,
         state,
+        state_max_age: config.state_max_age,
         retry: RetryPolicy { max_retries: config.max_retries, ..RetryPolicy::default() },
         load_began: None,
         run_id: None,
+    }
+}
+
+/// Says why an interrupted comparison is not resumed, if there is one.
+pub(crate) fn say_if_not_resumed(terminal: &Terminal, verifier: &Verifier) {
+    if let Some(reason) = verifier.not_resumed_because() {
+        terminal.say(&format!("note: the interrupted comparison is not resumed: {reason}"));
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::advice::{Continuation, blocked, pipeline_failure};
 use super::comparing::{
     DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
-    report_unless_stopped, state_file, verify_failure, with_progress,
+    report_unless_stopped, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::options::{startup_retry, write_options};
 use super::session::Session;
@@ -75,6 +75,7 @@ async fn repair_partition(
     // Checks that block the repair are reported before the comparison, which may take long.
     repairing.run_preflight(0.0).await?;
     let (mut verifier, state) = repairing.verifier(run_id).await?;
+    say_if_not_resumed(terminal, &verifier);
     let ran = with_progress(terminal, &repairing.progress, verifier.run()).await;
     let Some(before) = report_unless_stopped(ran, terminal, &state)? else {
         return Ok(ExitCode::from(INTERRUPTED));

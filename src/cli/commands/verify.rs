@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::comparing::{
     DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
-    report_unless_stopped, state_file, verify_failure, with_progress,
+    report_unless_stopped, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::session::greet;
 use crate::cli::args::{CompressionChoice, VerifyArguments};
@@ -58,6 +58,7 @@ async fn compare(
     let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop)
         .await
         .map_err(verify_failure)?;
+    say_if_not_resumed(terminal, &verifier);
     terminal.say(&introduction(&compared, verifier.resumed()));
     let ran = with_progress(terminal, &progress, verifier.run()).await;
     let Some(report) = report_unless_stopped(ran, terminal, &state)? else {

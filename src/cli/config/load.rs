@@ -97,6 +97,8 @@ pub(crate) struct CompareConfig {
     pub server_memory: Option<u64>,
     /// The file for the state of an interrupted comparison, if it is not the default.
     pub state: Option<PathBuf>,
+    /// The age at which such a state is discarded.
+    pub state_max_age: Duration,
     pub max_retries: u32,
 }
 
@@ -108,6 +110,7 @@ impl CompareConfig {
             max_differences: usize::try_from(arguments.max_differences).unwrap_or(usize::MAX),
             server_memory: arguments.max_server_memory,
             state: arguments.state.clone().filter(|path| !path.as_os_str().is_empty()),
+            state_max_age: arguments.state_max_age,
             max_retries,
         }
     }

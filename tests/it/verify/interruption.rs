@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::fixture::{corrupt, filled, named, report, row, tool};
-use crate::support::{Direction, Proxy, process};
+use crate::jobs::fixture::JobFile;
+use crate::support::{Binary, Direction, Proxy, Server, process};
 
 #[test]
 fn what_was_compared_is_kept() {
@@ -73,4 +76,116 @@ fn a_failure_of_the_server_is_tried_again() {
     let output = nowhere.env("CLICKHOUSE_URL", proxy.url()).run().expect(2);
     assert!(output.stderr.contains("/nowhere/state.json"), "{output}");
     assert!(!Path::new("/nowhere").exists());
+}
+
+/// A source without partitions, and a target with two, which are compared one after the other.
+struct TwoRanges {
+    server: Server,
+    job: JobFile,
+    proxy: Proxy,
+    state: std::path::PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl TwoRanges {
+    fn filled() -> Self {
+        let server = Server::shared();
+        server.script(
+            "CREATE TABLE stored (id UInt32, placed Date, amount UInt32, version UInt32) ENGINE = ReplacingMergeTree(version) ORDER BY id
+             --;;
+             INSERT INTO stored SELECT number, toDate('2025-11-01') + number % 60, number, 1 FROM numbers(1000)
+             --;;
+             CREATE TABLE copies (id UInt32, placed Date, amount UInt32, version UInt32)
+             ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(placed) ORDER BY id",
+        );
+        let job = JobFile::new(
+            "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n\
+             [columns]\nid = 'source.id'\nplaced = 'source.placed'\namount = 'source.amount'\nversion = 'source.version'\n",
+        );
+        job.tool(&server, "run").run().expect(0);
+        let folder = tempfile::tempdir().unwrap();
+        let (proxy, state) = (Proxy::start(server.port()), folder.path().join("state.json"));
+        Self { server, job, proxy, state, _folder: folder }
+    }
+
+    fn verify(&self) -> Binary {
+        self.job.tool(&self.server, "verify").arg("--json").arg("--state").arg(&self.state)
+    }
+
+    /// Stops `verify` after it has compared the first range of the target.
+    fn interrupt(&self) {
+        let before = self.proxy.fired();
+        self.proxy.after_request_with(b"FINAL\nWHERE _partition_id = '202512'").stall_at(
+            Direction::ToClient,
+            0,
+            1,
+        );
+        let running = self.verify().env("CLICKHOUSE_URL", self.proxy.url()).spawn();
+        let fired = || self.proxy.fired() > before;
+        assert!(process::wait_until(Duration::from_secs(60), fired), "the second range is read");
+        running.signal("INT");
+        running.wait().expect(130);
+        self.proxy.pass();
+        assert!(self.state.exists());
+    }
+
+    /// Resumes, and gives what was said and found.
+    #[track_caller]
+    fn resume(&self, code: i32) -> (String, Value) {
+        let output = self.verify().run().expect(code);
+        (output.stderr.clone(), report(&output))
+    }
+}
+
+const RESUMED: &str = "going on after 1 chunk of the source and 1 range of the target";
+
+#[test]
+fn what_has_changed_since_an_interruption_is_compared_again() {
+    let tables = TwoRanges::filled();
+    tables.interrupt();
+    tables.server.query("OPTIMIZE TABLE copies FINAL");
+    let (said, found) = tables.resume(0);
+    assert!(said.contains(RESUMED) && found["equal"] == true, "a merge changes no row: {said}");
+
+    for (damage, kind) in [
+        (
+            "ALTER TABLE copies UPDATE amount = 7 WHERE id = 1 SETTINGS mutations_sync = 2",
+            "differing",
+        ),
+        ("DELETE FROM copies WHERE id = 2 SETTINGS lightweight_deletes_sync = 2", "missing"),
+        ("INSERT INTO copies VALUES (1000000, '2025-11-02', 1, 1)", "extra"),
+        ("ALTER TABLE copies DROP PARTITION 202511", "missing"),
+    ] {
+        tables.interrupt();
+        tables.server.query(damage);
+        let (said, found) = tables.resume(4);
+        assert!(
+            said.contains("the interrupted comparison is not resumed: rows of ")
+                && said.contains("copies have changed since"),
+            "{damage}\n{said}"
+        );
+        assert!(found["differences"][kind].as_u64() > Some(0), "{damage}\n{found:#}");
+        tables.server.query("TRUNCATE TABLE copies");
+        tables.job.tool(&tables.server, "run").run().expect(0);
+    }
+
+    tables.interrupt();
+    tables.server.query("INSERT INTO stored VALUES (5, '2025-11-06', 5, 2)");
+    let (said, found) = tables.resume(4);
+    assert!(said.contains("stored have changed since"), "{said}");
+    assert_eq!(found["differences"]["stale"], 1, "{found:#}");
+}
+
+#[test]
+fn a_state_ends_with_its_load_and_its_age() {
+    let tables = TwoRanges::filled();
+    tables.interrupt();
+    tables.job.tool(&tables.server, "run").run().expect(0);
+    let (said, _) = tables.resume(0);
+    assert!(said.contains("not resumed: it was of run "), "{said}");
+
+    tables.interrupt();
+    let output = tables.verify().args(&["--state-max-age", "1ms"]).run().expect(0);
+    assert!(output.stderr.contains("not resumed: its state is older than"), "{output}");
+    assert!(!tables.state.exists());
 }

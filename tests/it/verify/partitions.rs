@@ -9,7 +9,7 @@ use crate::support::{Output, Server};
 
 const COLUMNS: &str = "id = 'source.id'\namount = 'source.amount'\nversion = 'source.version'\n";
 
-/// Two tables with rows of 120 days from 2025-10-01 on, five a day.
+/// Two tables with rows of 95 days from 2025-10-01 on, five a day.
 struct Tables {
     server: Server,
     job: JobFile,
@@ -27,7 +27,7 @@ impl Tables {
             "CREATE TABLE stored (id UInt64, placed DateTime('UTC'), amount UInt32, version UInt32)
              ENGINE = ReplacingMergeTree(version) {} ORDER BY id
              --;;
-             INSERT INTO stored SELECT number, toDateTime('2025-10-01 00:00:00', 'UTC') + intDiv(number, 5) * 86400, number % 97, 1 FROM numbers(600)
+             INSERT INTO stored SELECT number, toDateTime('2025-10-01 00:00:00', 'UTC') + intDiv(number, 5) * 86400, number % 97, 1 FROM numbers(475)
              --;;
              CREATE TABLE copies (id UInt64, {placed}amount UInt32, version UInt32)
              ENGINE = ReplacingMergeTree(version) {} ORDER BY id",
@@ -226,4 +226,88 @@ fn a_job_that_does_not_tell_the_partition() {
     assert_eq!(server.text("SELECT count() FROM copies FINAL"), (61 * 5 + 1).to_string());
     // What needs no guess is repaired.
     assert_eq!(server.text("SELECT count() FROM copies WHERE id = 200"), "1");
+}
+
+/// The server's ids of such partitions are not what `partitionID` gives.
+#[test]
+fn targets_without_columns_or_with_null_in_their_partition_key() {
+    for key in ["tuple()", "region", "(region, toYYYYMM(placed))"] {
+        let server = Server::shared();
+        server.script(&format!(
+            "CREATE TABLE stored (id UInt64, placed Date, region Nullable(UInt8), version UInt32)
+             ENGINE = ReplacingMergeTree(version) PARTITION BY region ORDER BY id SETTINGS allow_nullable_key = 1
+             --;;
+             INSERT INTO stored SELECT number, toDate('2025-11-01') + number % 60, if(number % 3 = 0, NULL, number % 3), 1 FROM numbers(600)
+             --;;
+             CREATE TABLE copies AS stored ENGINE = ReplacingMergeTree(version) PARTITION BY {key} ORDER BY id SETTINGS allow_nullable_key = 1"
+        ));
+        let columns = ["id", "placed", "region", "version"]
+            .map(|name| format!("{name} = 'source.{name}'\n"))
+            .concat();
+        let job = JobFile::new(&format!(
+            "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n[columns]\n{columns}"
+        ));
+        let partitions = server.text(
+            "SELECT arrayStringConcat(groupArray(partition_id), ' ') FROM (SELECT DISTINCT partition_id FROM system.parts WHERE active AND table = 'stored' AND database = currentDatabase())",
+        );
+        let tool = |command: &str, partition: &str| {
+            let partition = format!("id:{partition}");
+            job.tool_without_partition(&server, command)
+                .args(&["--partition", &partition])
+                .arg("--json")
+        };
+        for partition in partitions.split(' ') {
+            let partition = format!("id:{partition}");
+            let run = job.tool_without_partition(&server, "run").args(&["--partition", &partition]);
+            run.run().expect(0);
+        }
+        for partition in partitions.split(' ') {
+            let found = report(&tool("verify", partition).run().expect(0));
+            assert_eq!(found["expected_rows"], 200, "{key}\n{found:#}");
+        }
+        let of_null = server.text("SELECT any(_partition_id) FROM stored WHERE region IS NULL");
+        server.query("DELETE FROM copies WHERE id = 6");
+        assert_eq!(kinds(&report(&tool("verify", &of_null).run().expect(4))), [kind("missing", 6)]);
+        tool("repair", &of_null).run().expect(0);
+        assert_eq!(server.text("SELECT count() FROM copies FINAL"), "600");
+    }
+}
+
+/// Where rows do not collapse, rows of other partitions have the same key.
+#[test]
+fn a_target_whose_rows_do_not_collapse() {
+    let server = Server::shared();
+    let (source, target) = ("toYYYYMM(placed)", "ORDER BY amount");
+    server.script(&format!(
+        "CREATE TABLE stored (id UInt64, placed Date, amount UInt32) ENGINE = MergeTree PARTITION BY {source} ORDER BY id
+         --;;
+         INSERT INTO stored SELECT number, toDate('2025-11-01') + number % 60, number % 7 FROM numbers(600)
+         --;;
+         CREATE TABLE copies (id UInt64, placed Date, amount UInt32) ENGINE = MergeTree {target}
+         --;;
+         CREATE TABLE reduced (id UInt64, amount UInt32) ENGINE = MergeTree {target}
+         --;;
+         INSERT INTO copies SELECT * FROM stored
+         --;;
+         INSERT INTO reduced SELECT id, amount FROM stored"
+    ));
+    let verify = |target: &str, columns: &str, code: i32| {
+        let job = JobFile::new(&format!(
+            "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = '{target}'\n[columns]\nid = 'source.id'\namount = 'source.amount'\n{columns}"
+        ));
+        let tool = job.tool_without_partition(&server, "verify");
+        report(&tool.args(&["--partition", "202511", "--json"]).run().expect(code))
+    };
+    verify("copies", "placed = 'source.placed'\n", 0);
+    verify("reduced", "", 0);
+    for table in ["copies", "reduced"] {
+        server.query(&format!("DELETE FROM {table} WHERE id = 8"));
+    }
+    let found = verify("copies", "placed = 'source.placed'\n", 4);
+    assert_eq!(found["differences"]["differing"], 1, "{found:#}");
+    let found = verify("reduced", "", 4);
+    assert_eq!(found["differences"]["differing"], 1, "{found:#}");
+    server.query("INSERT INTO copies SELECT * FROM stored WHERE id = 9");
+    let found = verify("copies", "placed = 'source.placed'\n", 4);
+    assert_eq!(found["differences"]["repeated"], 1, "{found:#}");
 }
