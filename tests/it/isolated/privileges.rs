@@ -224,13 +224,13 @@ const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
         "verifier",
         "CREATE TABLE, INSERT ON default.load_verifications",
         4,
-        &["the result is not kept in the ledger"],
+        &["the result is not in the ledger"],
     ),
     (
         "repairer",
         "CREATE TABLE, INSERT ON default.load_verifications",
         0,
-        &["the result is not kept in the ledger"],
+        &["the result is not in the ledger"],
     ),
     // Comparisons before this one have created the table.
     ("verifier", "TABLE ENGINE ON ReplacingMergeTree", 4, &[]),

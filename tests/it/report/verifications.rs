@@ -60,5 +60,5 @@ fn files_keep_them_too_and_a_verification_does_not_mind_that_it_cannot_be_kept()
     std::fs::remove_dir_all(folder.path().join("verifications")).unwrap();
     std::fs::write(folder.path().join("verifications"), "in the way").unwrap();
     let output = tool(&orders, "verify").args(&["--ledger", &place]).run().expect(0);
-    assert!(output.stderr.contains("the result is not kept in the ledger"), "{output}");
+    assert!(output.stderr.contains("the result is not in the ledger"), "{output}");
 }
