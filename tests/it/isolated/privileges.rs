@@ -154,7 +154,7 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
             ],
         ),
         "SELECT ON system.parts" => {
-            (&["run"], 0, &["GRANT SELECT ON system.parts", "of unknown size"])
+            (&["run"], 0, &["GRANT SELECT ON system.parts", "unknown size"])
         }
         "INSERT ON default.events" => (
             &["run"],

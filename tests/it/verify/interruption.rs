@@ -137,7 +137,7 @@ impl TwoRanges {
     }
 }
 
-const RESUMED: &str = "going on after 1 chunk of the source and 1 range of the target";
+const RESUMED: &str = "continuing after 1 chunk of the source and 1 range of the target";
 
 #[test]
 fn what_has_changed_since_an_interruption_is_compared_again() {

@@ -59,10 +59,7 @@ fn every_kind_of_wrong_row_is_mended() {
         (&repair["filled_chunks"], &repair["surplus_rows"], &repair["removed_rows"]),
         (&vec![1].into(), &2.into(), &0.into())
     );
-    assert!(
-        output.stderr.contains("they were left; --remove removes them, each by DELETE"),
-        "{output}"
-    );
+    assert!(output.stderr.contains("not removed; --remove removes each by DELETE"), "{output}");
 
     let output = tool(&orders, "repair").args(&["--json", "--remove"]).run().expect(0);
     let repair = report(&output);
@@ -98,7 +95,7 @@ fn rows_are_removed_by_tombstones_and_live_writers_win() {
     assert!(
         output
             .stderr
-            .contains("removed 1 row, each by a row of the same version that marks it as deleted"),
+            .contains("removed 1 row, each by a row of the same version, marked as deleted"),
         "{output}"
     );
     assert_eq!(
