@@ -97,4 +97,5 @@ pub fn quoting(data: &[u8]) {
     }
     let name = TableName::parse(&text, "d");
     assert!(!name.quoted().is_empty());
+    assert_eq!(TableName::parse(&name.to_string(), "e"), name, "{text:?}");
 }

@@ -1,5 +1,6 @@
 //! Tables, columns, engines and functions, as the server's tables of `system` describe them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -18,14 +19,20 @@ pub struct TableName {
 }
 
 impl TableName {
-    /// Reads `table` or `database.table`; the connection's database serves where none is named.
+    /// Reads `table` or `database.table`; without a database, it is `default_database`. A name in
+    /// backquotes may contain dots.
     pub fn parse(text: &str, default_database: &str) -> Self {
-        match text.split_once('.') {
-            Some((database, table)) => {
-                Self { database: database.to_owned(), table: table.to_owned() }
+        let (database, table) = match backquoted(text) {
+            Some((table, "")) => (default_database.to_owned(), table),
+            Some((database, rest)) if rest.starts_with('.') => {
+                (database, unquoted(rest.split_at(1).1))
             }
-            None => Self { database: default_database.to_owned(), table: text.to_owned() },
-        }
+            _ => match text.split_once('.') {
+                Some((database, table)) => (database.to_owned(), unquoted(table)),
+                None => (default_database.to_owned(), text.to_owned()),
+            },
+        };
+        Self { database, table }
     }
 
     /// For a statement.
@@ -36,7 +43,43 @@ impl TableName {
 
 impl fmt::Display for TableName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}.{}", self.database, self.table)
+        write!(formatter, "{}.{}", shown(&self.database), shown(&self.table))
+    }
+}
+
+/// A name as [`TableName::parse`] reads it back.
+fn shown(name: &str) -> Cow<'_, str> {
+    if name.contains(['.', '`']) {
+        Cow::Owned(format!("`{}`", name.replace('\\', r"\\").replace('`', "``")))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// A name in backquotes at the start of a text, and the rest of the text.
+fn backquoted(text: &str) -> Option<(String, &str)> {
+    let mut rest = text.strip_prefix('`')?.chars();
+    let mut name = String::new();
+    loop {
+        match rest.next()? {
+            '\\' => name.push(rest.next()?),
+            '`' => match rest.as_str().strip_prefix('`') {
+                Some(behind) => {
+                    name.push('`');
+                    rest = behind.chars();
+                }
+                None => return Some((name, rest.as_str())),
+            },
+            character => name.push(character),
+        }
+    }
+}
+
+/// A name without the backquotes around it.
+fn unquoted(text: &str) -> String {
+    match backquoted(text) {
+        Some((name, "")) => name,
+        _ => text.to_owned(),
     }
 }
 
@@ -245,6 +288,28 @@ pub(super) fn is_replicated(engine: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_with_dots_stand_in_backquotes() {
+        for (text, database, table) in [
+            ("t", "d", "t"),
+            ("e.t", "e", "t"),
+            ("e.a.b", "e", "a.b"),
+            ("`a.b`", "d", "a.b"),
+            ("e.`a.b`", "e", "a.b"),
+            ("`e.f`.t", "e.f", "t"),
+            ("`e.f`.`a.b`", "e.f", "a.b"),
+            ("`a``b`", "d", "a`b"),
+            (r"`a\`b`", "d", "a`b"),
+            ("`a", "d", "`a"),
+            ("e.`a", "e", "`a"),
+        ] {
+            let name = TableName::parse(text, "d");
+            assert_eq!((name.database.as_str(), name.table.as_str()), (database, table), "{text}");
+            assert_eq!(TableName::parse(&name.to_string(), "x"), name, "{name}");
+        }
+        assert_eq!(TableName::parse("e.a.b", "d").to_string(), "e.`a.b`");
+    }
 
     #[test]
     fn engines_name_their_version_and_their_deleted_flag() {
