@@ -4,8 +4,9 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use super::shell::quoted;
 use crate::causes::causes;
-use crate::clickhouse::{Error as ServerError, TlsProblem};
+use crate::clickhouse::{Error as ServerError, TlsProblem, UrlError};
 use crate::stop::Stop;
 
 /// The exit code after an interruption, as shells use it for SIGINT.
@@ -187,6 +188,21 @@ impl End {
     }
 }
 
+/// The flags to use instead of a URL that cannot be used.
+fn url_hint(error: &UrlError, end: End) -> String {
+    let prefix = if end == End::Source { "source" } else { "clickhouse" };
+    let database = error.database.as_ref().map(|name| format!("--{prefix}-db {}", quoted(name)));
+    let url = error.instead.as_ref().map(|url| format!("--{prefix}-url {}", quoted(url)));
+    match (url, database) {
+        (Some(url), Some(database)) => format!("{url} {database}"),
+        (Some(url), None) => url,
+        _ => format!(
+            "set {} to the server's HTTP interface, such as http://localhost:8123",
+            end.setting("url")
+        ),
+    }
+}
+
 /// What to do if encryption fails; never to go without it.
 fn tls_hint(problem: TlsProblem, end: End) -> String {
     let url = end.setting("url");
@@ -249,6 +265,7 @@ pub(crate) fn connecting(error: &ServerError, end: End) -> Failure {
         ServerError::Tls(_) => {
             failure.hint("set --ca-cert or CA_CERT to a file with the certificates to trust")
         }
+        ServerError::InvalidUrl(error) => failure.hint(url_hint(error, end)),
         ServerError::Unreachable { .. }
         | ServerError::Exhausted { .. }
         | ServerError::Network { .. }

@@ -1,7 +1,9 @@
 //! What must hold for any text as a value of a flag, a `.env` or a password file; see `fuzz/`. Not
 //! part of the crate's interface.
 
-use super::args::{bad_line, line_of_variable, parse_at_once, parse_memory_size, parse_rows};
+use super::args::{
+    bad_line, line_of_variable, parse_at_once, parse_memory_size, parse_rows, without_mark,
+};
 use super::config::first_line;
 use crate::plan::Partition;
 use crate::units::parse_duration;
@@ -37,19 +39,20 @@ pub fn values(data: &[u8]) {
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     let password = first_line(&text);
-    assert!(text.starts_with(password) && !password.contains('\n'), "{text:?}");
+    assert!(without_mark(&text).starts_with(password) && !password.contains('\n'), "{text:?}");
 }
 
 /// Any text, as a `.env`, is read, or one of its lines is named and not shown.
 pub fn environment_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    let text = without_mark(&text);
     // Finding the line takes the square of their number.
     if text.lines().count() > 200 {
         return;
     }
     for entry in dotenvy::from_read_iter(text.as_bytes()) {
         let Ok((name, _)) = entry else {
-            let words = bad_line(&text);
+            let words = bad_line(text);
             let head = words.split(": ").next().unwrap_or_default();
             let line = head.rsplit(' ').next().and_then(|number| number.parse::<usize>().ok());
             let line = line.unwrap_or_default();
@@ -61,6 +64,6 @@ pub fn environment_file(data: &[u8]) {
             );
             return;
         };
-        assert!((1..=text.lines().count()).contains(&line_of_variable(&text, &name)), "{name:?}");
+        assert!((1..=text.lines().count()).contains(&line_of_variable(text, &name)), "{name:?}");
     }
 }

@@ -12,14 +12,16 @@ mod failure;
 pub mod fuzzing;
 mod output;
 mod runtime;
+mod shell;
 
 use std::process::ExitCode;
 
 use crate::progress::{Terminal, TerminalOptions};
-use args::{Command, LogFormat, OutputArguments};
+use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
 use commands::{ctl, documents, history, job, plan, repair, report, run, status, verify};
 use failure::Failure;
+use output::logging;
 
 /// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
 /// blocked by a check before the first row, 4 differences found by `verify`, 130 interrupted.
@@ -38,13 +40,39 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command() -> Result<ExitCode, Failure> {
-    let environment = args::load()?;
-    let Some(command) = args::parse(&environment)? else { return Ok(ExitCode::SUCCESS) };
+    let environment = if args::reads_environment(std::env::args_os()) {
+        args::load()
+    } else {
+        Ok(Environment::default())
+    };
+    let (environment, parsed) = match environment {
+        Ok(environment) => {
+            let parsed = args::parse(Ok(&environment))?;
+            (environment, parsed)
+        }
+        Err(failure) => (Environment::default(), args::parse(Err(failure))?),
+    };
+    let command = match parsed {
+        Parsed::Command(command) => command,
+        Parsed::Printed => return Ok(ExitCode::SUCCESS),
+        Parsed::Missing(help) => {
+            Terminal::new(TerminalOptions::default()).insist(&help);
+            return Ok(Failure::usage("no command is given").exit_code());
+        }
+    };
+    let terminal = match command.output() {
+        Some(output) => terminal(output)?,
+        None => Terminal::new(TerminalOptions::default()),
+    };
+    let definition = args::command();
+    for note in environment.notes(&args::variable_names(&definition)) {
+        terminal.say(&note);
+    }
     match command {
-        Command::Run(arguments) => run::run(&arguments, &terminal(&arguments.output)),
+        Command::Run(arguments) => run::run(&arguments, &terminal),
         Command::Plan(arguments) => plan::plan(&arguments),
-        Command::Verify(arguments) => verify::verify(&arguments, &terminal(&arguments.output)),
-        Command::Repair(arguments) => repair::repair(&arguments, &terminal(&arguments.output)),
+        Command::Verify(arguments) => verify::verify(&arguments, &terminal),
+        Command::Repair(arguments) => repair::repair(&arguments, &terminal),
         Command::Status(arguments) => status::status(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::History(arguments) => history::history(&arguments),
@@ -55,7 +83,11 @@ fn run_command() -> Result<ExitCode, Failure> {
     }
 }
 
-fn terminal(output: &OutputArguments) -> Terminal {
+/// The terminal of a command with log lines, which start here.
+fn terminal(output: &OutputArguments) -> Result<Terminal, Failure> {
     let OutputArguments { quiet, no_progress, log_format, .. } = *output;
-    Terminal::new(TerminalOptions { quiet, no_progress, json: log_format == LogFormat::Json })
+    let options = TerminalOptions { quiet, no_progress, json: log_format == LogFormat::Json };
+    let terminal = Terminal::new(options);
+    logging::start(output, &terminal)?;
+    Ok(terminal)
 }

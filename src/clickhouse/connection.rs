@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -17,6 +18,7 @@ use super::insert_client::InsertClient;
 use super::profile::{self, Profile};
 use super::settings::Settings;
 use super::stream::BlockStream;
+use super::url::UrlError;
 
 /// ClickHouse closes idle connections after 3 s
 /// ([keep_alive_timeout](https://clickhouse.com/docs/operations/server-configuration-parameters/settings#keep_alive_timeout));
@@ -242,7 +244,12 @@ impl Connection {
         let answer = timeout(limit, asked)
             .await
             .map_err(|_| Error::Timeout { what: "the first answer of the server", after: limit })?;
-        let version = answer?.version;
+        let version = match answer {
+            Ok(answer) => answer.version,
+            Err(error) => {
+                return Err(self.wrong_url(&error).await.map_or(error, Error::from));
+            }
+        };
         if self.profile.get().is_none() {
             let asked = self.rows("profile", profile::QUESTION);
             let settings = timeout(limit, asked).await.map_err(|_| Error::Timeout {
@@ -254,6 +261,30 @@ impl Connection {
         }
         Ok(version)
     }
+
+    /// What an answer that is not ClickHouse's to a query says about the URL.
+    async fn wrong_url(&self, error: &Error) -> Option<UrlError> {
+        let Error::Server { code: None, message, .. } = error else { return None };
+        let url = self.endpoint.url();
+        if let Some(error) = super::url::of_response(url, message) {
+            return Some(error);
+        }
+        let location = timeout(self.timeouts.connect, redirect(&self.endpoint, self.timeouts));
+        Some(super::url::redirect(url, &location.await.ok()??))
+    }
+}
+
+/// Where the server sends its clients, if it does. The request has no user and no password.
+async fn redirect(endpoint: &Endpoint, timeouts: Timeouts) -> Option<String> {
+    let uri = endpoint.url().as_str().parse().ok()?;
+    let builder = HttpClient::builder(TokioExecutor::new());
+    let (plain, encrypted) = connectors(endpoint, timeouts).ok()?;
+    let response = match encrypted {
+        Some(connector) => builder.build::<_, String>(connector).get(uri).await,
+        None => builder.build::<_, String>(plain).get(uri).await,
+    };
+    let response = response.ok().filter(|response| response.status().is_redirection())?;
+    Some(response.headers().get("location")?.to_str().ok()?.to_owned())
 }
 
 /// The HTTP clients for queries and for inserts. The client crate's own default loads TLS roots even
@@ -263,26 +294,42 @@ fn http_clients(
     compression: WireCompression,
     timeouts: Timeouts,
 ) -> Result<(::clickhouse::Client, InsertClient), Error> {
+    let mut builder = HttpClient::builder(TokioExecutor::new());
+    builder.pool_idle_timeout(POOL_IDLE).pool_timer(hyper_util::rt::TokioTimer::new());
+    let (plain, encrypted) = connectors(endpoint, timeouts)?;
+    Ok(match encrypted {
+        Some(connector) => (
+            ::clickhouse::Client::with_http_client(builder.build(connector.clone())),
+            InsertClient::encrypted(builder.build(connector), compression),
+        ),
+        None => (
+            ::clickhouse::Client::with_http_client(builder.build(plain.clone())),
+            InsertClient::plain(builder.build(plain), compression),
+        ),
+    })
+}
+
+/// The connector for `http`, and the one for `https` if the URL needs it.
+fn connectors(
+    endpoint: &Endpoint,
+    timeouts: Timeouts,
+) -> Result<(HttpConnector, Option<HttpsConnector<HttpConnector>>), Error> {
     let mut connector = HttpConnector::new();
     connector.set_keepalive(Some(Duration::from_secs(60)));
     connector.set_connect_timeout(Some(timeouts.connect));
     // Inserts end with a small write; without this it may wait for the acknowledgement of the one
     // before.
     connector.set_nodelay(true);
-    let mut builder = HttpClient::builder(TokioExecutor::new());
-    builder.pool_idle_timeout(POOL_IDLE).pool_timer(hyper_util::rt::TokioTimer::new());
     if !endpoint.is_encrypted() {
-        let queries = ::clickhouse::Client::with_http_client(builder.build(connector.clone()));
-        return Ok((queries, InsertClient::plain(builder.build(connector), compression)));
+        return Ok((connector, None));
     }
     connector.enforce_http(false);
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+    let encrypted = HttpsConnectorBuilder::new()
         .with_tls_config(endpoint.tls().configuration()?)
         .https_only()
         .enable_http1()
-        .wrap_connector(connector);
-    let queries = ::clickhouse::Client::with_http_client(builder.build(connector.clone()));
-    Ok((queries, InsertClient::encrypted(builder.build(connector), compression)))
+        .wrap_connector(connector.clone());
+    Ok((connector, Some(encrypted)))
 }
 
 /// What every query id of the program begins with.

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use super::handshake::TlsProblem;
+use super::url::UrlError;
 
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +65,8 @@ pub enum Error {
         after: Duration,
     },
     /// The URL cannot be used.
-    #[error("the ClickHouse URL cannot be used: {0}")]
-    InvalidUrl(String),
+    #[error("the ClickHouse URL {0}")]
+    InvalidUrl(Box<UrlError>),
     /// The certificates needed for `https` cannot be loaded.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -91,6 +92,12 @@ pub enum Error {
     /// A piece of an insert could not be compressed.
     #[error("an insert could not be compressed: {0}")]
     Compression(String),
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self::InvalidUrl(Box::new(error))
+    }
 }
 
 impl Error {
@@ -164,6 +171,12 @@ impl Error {
             | Self::Unexpected { .. }
             | Self::Compression(_) => false,
         }
+    }
+
+    /// Whether the host of the URL has no address.
+    pub fn is_unresolved_host(&self) -> bool {
+        // The HTTP client's error has no other mark.
+        matches!(self, Self::Unreachable { message, .. } if message.starts_with("dns error") || message.contains(": dns error"))
     }
 
     /// Whether [the user lacks a right](https://clickhouse.com/docs/operations/access-rights)

@@ -24,6 +24,7 @@ use super::error::Error;
 use super::framing::compress;
 use super::insert_client::{Body, Pieces};
 use super::settings::Settings;
+use super::url::{UrlError, UrlProblem};
 
 /// What the server parses of a statement, in bytes, unless it is longer
 /// ([max_query_size](https://clickhouse.com/docs/operations/settings/settings#max_query_size)).
@@ -124,7 +125,9 @@ impl Connection {
         if !password.is_empty() {
             request = request.header("X-ClickHouse-Key", password.reveal().as_bytes());
         }
-        request.body(body).map_err(|error| Error::InvalidUrl(error.to_string()))
+        request
+            .body(body)
+            .map_err(|error| UrlError::from(UrlProblem::Unreadable(error.to_string())).into())
     }
 
     /// What an answer means.

@@ -24,6 +24,7 @@ mod settings;
 mod sql;
 mod stream;
 mod tls;
+mod url;
 
 pub use connection::{Connection, QUERY_ID_PREFIX, QueryPrefix, Servers};
 pub use deduplication::{
@@ -42,3 +43,4 @@ pub use settings::Settings;
 pub use sql::{Quoted, quote_identifier, quote_literal, quote_literal_bytes, structure};
 pub use stream::BlockStream;
 pub use tls::Tls;
+pub use url::{UrlError, UrlProblem};

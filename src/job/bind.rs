@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
+use super::denied::or_denied_column;
 use super::error::{JobError, asking, suggestion};
 use super::file::{Job, Lookup, StatementSettings};
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
@@ -36,6 +37,18 @@ pub struct BindOptions {
 /// # Errors
 /// [`JobError`]; none of them leaves anything changed on the server.
 pub async fn bind(
+    servers: &Servers,
+    job: &Job,
+    options: &BindOptions,
+) -> Result<BoundJob, JobError> {
+    match bind_visible(servers, job, options).await {
+        Err(error) => Err(or_denied_column(servers, job, error).await),
+        bound => bound,
+    }
+}
+
+/// Binds the job to the columns that the user may see.
+async fn bind_visible(
     servers: &Servers,
     job: &Job,
     options: &BindOptions,

@@ -92,6 +92,16 @@ pub enum JobError {
         /// The column that was probably meant.
         suggestion: Option<String>,
     },
+    /// A column that exists, but that the user may not read.
+    #[error("the {role} table {table} cannot be used: the user may not read its column {column}")]
+    DeniedColumn {
+        /// `source`, `lookup` or `target`.
+        role: &'static str,
+        /// Which table.
+        table: TableName,
+        /// The column.
+        column: String,
+    },
     /// A table or a column that cannot serve as what the job wants of it.
     #[error("the {role} table {table} cannot be used: {message}")]
     Unfit {
@@ -143,7 +153,7 @@ pub(super) fn asking(what: &'static str) -> impl FnOnce(ServerError) -> JobError
 const ALIKE: f64 = 0.34;
 
 /// Of the names that exist, the one that is most like this, if any is.
-pub(super) fn suggestion<'a>(
+pub(crate) fn suggestion<'a>(
     name: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -8,6 +8,7 @@
 mod bind;
 mod bound;
 mod builtin;
+mod denied;
 mod error;
 mod file;
 mod fit;
@@ -21,6 +22,7 @@ pub use bind::{BindOptions, bind};
 pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, Owned, UsedColumn};
 pub use builtin::{BUILT_IN_JOBS, BuiltInJob, load};
 pub use error::JobError;
+pub(crate) use error::suggestion;
 pub use file::{
     Expression, Job, Lookup, LookupWindow, SettingMap, Source, StatementSettings, Target,
 };

@@ -1,9 +1,12 @@
 //! The commands, their descriptions and examples, and parsing the command line.
 
+use std::ffi::OsString;
+
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::dotenv::Environment;
+use super::observe::OutputArguments;
 use super::server::ServerArguments;
 use super::subcommands::{
     CompletionsArguments, CtlArguments, HistoryArguments, JobArguments, ManArguments,
@@ -104,6 +107,16 @@ impl Command {
         Cli::try_parse_from(line).map(|cli| cli.command)
     }
 
+    /// The flags of the command's log lines, if it has log lines.
+    pub fn output(&self) -> Option<&OutputArguments> {
+        match self {
+            Self::Run(arguments) => Some(&arguments.output),
+            Self::Verify(arguments) => Some(&arguments.output),
+            Self::Repair(arguments) => Some(&arguments.output),
+            _ => None,
+        }
+    }
+
     fn server(&mut self) -> Option<&mut ServerArguments> {
         match self {
             Self::Run(arguments) => Some(&mut arguments.server),
@@ -131,25 +144,47 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Parses the process's arguments; `None` where help or the version was printed.
-pub(crate) fn parse(environment: &Environment) -> Result<Option<Command>, Failure> {
+/// The result of parsing a command line.
+pub(crate) enum Parsed {
+    /// A command to run.
+    Command(Command),
+    /// Help or the version was printed.
+    Printed,
+    /// No command is given. This is the help to show.
+    Missing(String),
+}
+
+/// Parses the process's arguments. `environment` is what was read from `.env`; its failure is
+/// returned only for commands that use the environment.
+pub(crate) fn parse(environment: Result<&Environment, Failure>) -> Result<Parsed, Failure> {
     let parsed = command()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
-    match parsed {
+    let error = match parsed {
         Ok((mut cli, matches)) => {
             if let Some((_, matches)) = matches.subcommand() {
-                cli.command.choose(matches, environment)?;
+                cli.command.choose(matches, environment?)?;
             }
-            Ok(Some(cli.command))
+            return Ok(Parsed::Command(cli.command));
         }
-        Err(error)
-            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
-        {
-            // Help goes to stdout; where that is closed, there is nothing to do.
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // If stdout is closed, there is nothing to do.
             let _ = error.print();
-            Ok(None)
+            Ok(Parsed::Printed)
         }
-        Err(error) => Err(usage(&environment.explain(&error, &command()))),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Ok(Parsed::Missing(error.render().to_string()))
+        }
+        _ => Err(usage(&environment?.explain(&error, &command()))),
     }
+}
+
+/// Whether the command with these arguments may read variables. The others must work whatever is in
+/// `.env`.
+pub(crate) fn reads_environment(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    let command = arguments.nth(1).unwrap_or_default();
+    !["job", "completions", "man", "help"].iter().any(|other| command == *other)
 }

@@ -1,6 +1,6 @@
-//! The file `.env`, and saying where a malformed value came from.
+//! The file `.env` of the current directory, and the origin of each value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -8,55 +8,61 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 
 use crate::cli::failure::Failure;
+use crate::job::suggestion;
 
-/// The file's name, looked for in the current directory only: a file further up would be a
-/// surprise.
+/// The file's name. Only the current directory is searched: a file further up would be a surprise.
 const FILE: &str = ".env";
 
-/// Which variables came from `.env`, and from which line.
+/// What `.env` contains.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
+    /// The line of each name, the first if several lines have it.
     lines: BTreeMap<String, usize>,
+    /// The names that were not set in the environment.
+    used: BTreeSet<String>,
 }
 
-/// Puts the variables of `.env` into the environment, where they are not set already.
+/// Adds the variables of `.env` to the environment, except those that are already set.
 ///
-/// Must be called while the process has one thread only.
+/// Must be called while the process has only one thread.
+///
+/// # Errors
+/// The file cannot be read, or has a line that is not `NAME=value`. Then no variable is set.
 pub(crate) fn load() -> Result<Environment, Failure> {
-    let path = Path::new(FILE);
-    let text = match std::fs::read_to_string(path) {
+    let unreadable = |error| Failure::usage(format!("the file {FILE} cannot be read: {error}"));
+    let text = match std::fs::read_to_string(Path::new(FILE)) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(Environment::default());
         }
-        Err(error) => {
-            return Err(Failure::usage(format!("the file {FILE} cannot be read: {error}")));
-        }
+        Err(error) => return Err(unreadable(error)),
     };
+    let text = without_mark(&text);
     let mut environment = Environment::default();
-    for entry in dotenvy::from_path_iter(path)
-        .map_err(|error| Failure::usage(format!("the file {FILE} cannot be read: {error}")))?
-    {
-        let (name, _) = entry.map_err(|_| Failure::usage(bad_line(&text)))?;
+    for entry in dotenvy::from_read_iter(text.as_bytes()) {
+        let (name, _) = entry.map_err(|_| Failure::usage(bad_line(text)))?;
         if std::env::var_os(&name).is_none() {
-            environment.lines.insert(name.clone(), line_of_variable(&text, &name));
+            environment.used.insert(name.clone());
         }
+        environment.lines.entry(name).or_insert_with_key(|name| line_of_variable(text, name));
     }
-    // The file was read once without an error; what can fail now is only that it changed in
-    // between.
-    dotenvy::from_path(path).map_err(|_| Failure::usage(bad_line(&text)))?;
+    dotenvy::from_read(text.as_bytes()).map_err(|_| Failure::usage(bad_line(text)))?;
     Ok(environment)
 }
 
-/// Names the line and not its content, which may be a password.
+/// The text without the byte order mark that editors on Windows put first.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Names the wrong line without its content, which may be a password.
 pub(crate) fn bad_line(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
     let reads = |count: &usize| {
         let head = lines.iter().take(*count).flat_map(|line| [*line, "\n"]).collect::<String>();
         dotenvy::from_read_iter(head.as_bytes()).all(|entry| entry.is_ok())
     };
-    // A quoted value may go over several lines, so a beginning that does not read may be the
-    // beginning of one that does.
+    // A quoted value may span lines, so a part that cannot be read may begin one that can.
     let good = (0..lines.len()).rev().find(reads).unwrap_or_default();
     format!(
         "{FILE}, line {}: this is not NAME=value\nhint: values with blanks, quotes, # or $ need single quotes around them",
@@ -77,19 +83,47 @@ pub(crate) fn line_of_variable(text: &str, name: &str) -> usize {
     text.lines().position(sets).map_or(1, |line| line + 1)
 }
 
-/// How a value was given, the greater winning.
+/// The origin of a value, in ascending order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ValueOrigin {
-    /// In `.env`.
+    /// The file `.env`.
     File,
-    /// In the environment.
+    /// The environment.
     Environment,
-    /// As a flag.
+    /// A flag.
     Flag,
 }
 
 impl Environment {
-    /// How the argument was given that is read from this variable, if it was.
+    /// Notes about names in `.env` that are not among the known ones. A name similar to a known one
+    /// is probably misspelled; the others may belong to other programs.
+    pub fn notes(&self, known: &[&str]) -> Vec<String> {
+        const LISTED: usize = 3;
+        let (mut notes, mut others) = (Vec::new(), Vec::new());
+        for (name, line) in self.lines.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+            match suggestion(name, known.iter().copied()) {
+                Some(meant) => notes.push(format!(
+                    "note: {FILE}, line {line}: {name} is not known; did you mean {meant}?"
+                )),
+                None => others.push(name.as_str()),
+            }
+        }
+        let listed = others.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+        match others.len() {
+            0 => {}
+            1 => notes.push(format!("note: {FILE}: {listed} is not known, and is ignored")),
+            2..=LISTED => {
+                notes.push(format!("note: {FILE}: {listed} are not known, and are ignored"));
+            }
+            many => notes.push(format!(
+                "note: {FILE}: {listed} and {} more are not known, and are ignored",
+                many - LISTED
+            )),
+        }
+        notes
+    }
+
+    /// The origin of an argument with this variable, if it is given.
     pub fn origin_of(&self, source: Option<ValueSource>, variable: &str) -> Option<ValueOrigin> {
         match source? {
             ValueSource::CommandLine => Some(ValueOrigin::Flag),
@@ -101,7 +135,7 @@ impl Environment {
         }
     }
 
-    /// The text of an error of clap, with the variable that the bad value came from.
+    /// The text of an error of clap, with the variable that contains the wrong value.
     pub fn explain(&self, error: &clap::Error, command: &clap::Command) -> String {
         let text = error.render().to_string();
         match self.origin(error, command, &std::env::args_os().collect::<Vec<_>>()) {
@@ -113,8 +147,7 @@ impl Environment {
         }
     }
 
-    /// Where the value of the argument that the error is about came from, unless it was given as a
-    /// flag.
+    /// The origin of the value that an error is about, unless it is a flag.
     fn origin(
         &self,
         error: &clap::Error,
@@ -139,7 +172,7 @@ impl Environment {
             .to_string_lossy()
             .into_owned();
         std::env::var_os(&variable)?;
-        Some(match self.lines.get(&variable) {
+        Some(match self.lines.get(&variable).filter(|_| self.used.contains(&variable)) {
             Some(line) => format!("{variable} in {FILE}, line {line}"),
             None => format!("the environment variable {variable}"),
         })

@@ -11,14 +11,15 @@ mod usage;
 mod values;
 
 pub use command::command;
-pub(crate) use command::{Command, parse};
-pub(crate) use dotenv::{bad_line, line_of_variable, load};
+pub(crate) use command::{Command, Parsed, parse, reads_environment};
+pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_mark};
 pub(crate) use load::{
     CompressionChoice, FaultArguments, FormatChoice, LedgerArguments, LedgerStatusArguments, Order,
     PartitionsArguments, RecordingArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use observe::{HookArguments, LogFormat, OutputArguments};
 pub use reference::references;
+pub(crate) use reference::variable_names;
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
 pub(crate) use subcommands::{
     CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, HistoryArguments,

@@ -71,7 +71,7 @@ const MORE_EXAMPLES: [(&str, &str); 3] = [
 ];
 
 /// Variables without a flag, with their descriptions.
-pub(super) const OTHER_VARIABLES: [(&str, &str); 5] = [
+const OTHER_VARIABLES: [(&str, &str); 5] = [
     ("HOSTNAME", "Name of this host in the ledger, where the system does not report one."),
     ("NO_COLOR", "Any value turns colors off."),
     ("TERM", "`dumb` turns the progress display off."),
@@ -92,16 +92,22 @@ pub fn references() -> [(&'static str, String); 3] {
     ]
 }
 
+/// The names of all variables that the program reads.
+pub(crate) fn variable_names(command: &Command) -> Vec<&str> {
+    let with_flag = variables(command).into_iter().map(|variable| variable.name);
+    with_flag.chain(OTHER_VARIABLES.map(|(name, _)| name)).collect()
+}
+
 /// A flag that an environment variable can set.
-pub(super) struct Variable<'a> {
-    pub name: &'a str,
+struct Variable<'a> {
+    name: &'a str,
     argument: &'a Arg,
     /// The commands that read it.
     commands: Vec<String>,
 }
 
 /// All variables of flags. A variable that has several flags is described by the first.
-pub(super) fn variables(command: &Command) -> Vec<Variable<'_>> {
+fn variables(command: &Command) -> Vec<Variable<'_>> {
     let mut found: Vec<Variable<'_>> = Vec::new();
     for (name, command) in commands(command) {
         for argument in command.get_arguments() {

@@ -6,7 +6,9 @@
 use std::error::Error as StdError;
 
 use crate::cli::failure::Failure;
-use crate::clickhouse::{Error as ServerError, ErrorClass, TableName, quote_literal};
+use crate::clickhouse::{
+    Error as ServerError, ErrorClass, TableName, quote_identifier, quote_literal,
+};
 use crate::engine::stream::{DedupError, PipelineError};
 use crate::job::{BoundJob, JobError};
 use crate::ledger::LedgerError;
@@ -241,6 +243,11 @@ impl From<JobError> for Failure {
             JobError::MissingColumn { table, .. } => {
                 failure.hint(format!("DESCRIBE TABLE {} lists its columns", table.quoted()))
             }
+            JobError::DeniedColumn { table, column, .. } => failure.hint(format!(
+                "the user needs SELECT({}) ON {}",
+                quote_identifier(column),
+                table.quoted()
+            )),
             JobError::MissingTable { role: "target", table } => failure
                 .hint("--target-table names another target, --clickhouse-db another database")
                 .hint(format!(

@@ -18,7 +18,7 @@ use super::session::Session;
 use crate::cli::args::RepairArguments;
 use crate::cli::config::{CompareConfig, SessionConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
-use crate::cli::output::{comparison, json, logging, print, summary_file};
+use crate::cli::output::{comparison, json, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
@@ -48,7 +48,6 @@ pub(crate) fn repair(
     arguments: &RepairArguments,
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
-    logging::start(&arguments.output, terminal)?;
     run_until_signalled(terminal, KEEPING, |stop| repair_partition(arguments, terminal, stop))
 }
 

@@ -10,7 +10,7 @@ use super::sequence::fill_sequence;
 use crate::cli::args::RunArguments;
 use crate::cli::config::{Partitions, RunConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
-use crate::cli::output::{logging, summary_file};
+use crate::cli::output::summary_file;
 use crate::cli::runtime::run_until_signalled;
 use crate::plan::Partition;
 use crate::progress::Terminal;
@@ -19,7 +19,6 @@ use crate::stop::Stop;
 /// Runs the command.
 pub(crate) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let began = Instant::now();
-    logging::start(&arguments.output, terminal)?;
     let stopping = "finishing inserts in flight; a second signal ends at once";
     run_until_signalled(terminal, stopping, |stop| async move {
         let mut notifier = Notifier::new(arguments, terminal);

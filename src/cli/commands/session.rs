@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::options::{Resources, resources};
 use crate::cli::config::SessionConfig;
 use crate::cli::failure::{End, Failure, connecting};
-use crate::clickhouse::{Connection, Servers};
+use crate::clickhouse::{Connection, Error as ServerError, Servers};
 use crate::job::{BoundJob, bind, load};
 use crate::plan::{Partition, Plan, PlanOptions, plan};
 use crate::retry::{RetryPolicy, StartupRetry};
@@ -59,8 +59,12 @@ impl SessionConfig {
         // An error in the first answer is a configuration error, so only outages are retried.
         let first = &retry.clone().without_retries();
         let greet = |connection: Connection, end: End| async move {
-            let greeted = first.ask("the first query", async || connection.hello().await).await;
-            greeted.map_err(|error| connecting(&error, end))
+            let greeting = async || connection.hello().await.map_err(GreetingError::of);
+            first.ask("the first query", greeting).await.map_err(|error| match error {
+                GreetingError::Failed(error) | GreetingError::Unresolved(error) => {
+                    connecting(&error, end)
+                }
+            })
         };
         let server_version = greet(servers.target.clone(), End::Target).await?;
         let source_version = if servers.is_one_server() {
@@ -81,6 +85,22 @@ impl SessionConfig {
             resources,
             chunk_rows: self.throughput.chunk_rows,
         })
+    }
+}
+
+/// An error of the first query.
+#[derive(Debug, thiserror::Error)]
+enum GreetingError {
+    #[error("{0}")]
+    Failed(#[source] ServerError),
+    /// The host has no address, probably because its name is wrong: there is nothing to wait for.
+    #[error("{0}")]
+    Unresolved(ServerError),
+}
+
+impl GreetingError {
+    fn of(error: ServerError) -> Self {
+        if error.is_unresolved_host() { Self::Unresolved(error) } else { Self::Failed(error) }
     }
 }
 

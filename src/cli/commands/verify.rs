@@ -13,7 +13,7 @@ use crate::cli::args::{CompressionChoice, VerifyArguments};
 use crate::cli::config::{CompareConfig, JobConfig, ServerConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::next_command::NextCommand;
-use crate::cli::output::{comparison, json, logging, print, summary_file};
+use crate::cli::output::{comparison, json, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
@@ -28,7 +28,6 @@ pub(crate) fn verify(
     arguments: &VerifyArguments,
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
-    logging::start(&arguments.output, terminal)?;
     run_until_signalled(terminal, KEEPING, |stop| compare(arguments, terminal, stop))
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::flags::server_flags;
-use crate::cli::args::{CompressionChoice, ServerArguments, SourceArguments, TlsArguments};
+use crate::cli::args::{
+    CompressionChoice, ServerArguments, SourceArguments, TlsArguments, without_mark,
+};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression,
@@ -147,7 +149,7 @@ fn password_from(path: &Path) -> Result<Password, Failure> {
 
 /// The first line, without its line break and without a byte order mark.
 pub(crate) fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+    without_mark(text).lines().next().unwrap_or_default()
 }
 
 fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {

@@ -1,6 +1,7 @@
 //! The command to run next, with the flags of this one, so that it can be pasted into a shell.
 
 use crate::cli::config::{JobConfig, LedgerConfig, ServerConfig};
+use crate::cli::shell::quoted;
 use crate::ledger::LedgerLocation;
 use crate::plan::Partition;
 
@@ -65,15 +66,6 @@ impl NextCommand {
     pub fn text(self) -> String {
         self.words.join(" ")
     }
-}
-
-/// Quoted as one word for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

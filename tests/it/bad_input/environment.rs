@@ -103,6 +103,70 @@ fn bad_lines_of_the_file_are_named_and_not_shown() {
 }
 
 #[test]
+fn a_byte_order_mark_is_not_part_of_the_first_name() {
+    let output = fails(
+        tool().file(".env", "\u{feff}PARTITION=202506\r\nOUTAGE_WAIT=0s\r\n"),
+        2,
+        &["the connection to http://127.0.0.1:1/ failed"],
+    );
+    assert!(!output.stderr.contains("note: "), "{output}");
+    // Lines are counted as before.
+    fails(
+        tool().file(".env", "\u{feff}PARTITION=202506\nBATCH_SIZE=0\n"),
+        2,
+        &["BATCH_SIZE in .env, line 2"],
+    );
+}
+
+#[test]
+fn unknown_names_in_the_file_are_noted() {
+    let text = "PARTITON=202505\nPARTITION=202506\n\nexport clickhouse_user=ann\nTZ=UTC\nNEXTAUTH_URL=hidden\n";
+    let tool = || tool().env("OUTAGE_WAIT", "0s").file(".env", text);
+    let notes = "note: .env, line 1: PARTITON is not known; did you mean PARTITION?\n\
+        note: .env, line 4: clickhouse_user is not known; did you mean CLICKHOUSE_USER?\n\
+        note: .env: NEXTAUTH_URL is not known, and is ignored\n";
+    let output = fails(tool(), 2, &[]);
+    assert!(output.stderr.starts_with(notes), "{output}");
+    let output = fails(tool().arg("--quiet"), 2, &[]);
+    assert!(!output.stderr.contains("note: "), "{output}");
+    let output = tool().args(&["--log-format", "json"]).run().expect(2);
+    let first = output.stderr.lines().next().unwrap();
+    assert!(first.starts_with('{') && first.contains("did you mean PARTITION?"), "{output}");
+    let others = ["ONE", "TWO", "THREE", "FOUR", "FIVE"].map(|name| format!("{name}_X_Y_Z=1\n"));
+    let output = fails(binary().arg("history").file(".env", &others.concat()), 2, &[]);
+    let note =
+        "note: .env: FIVE_X_Y_Z, FOUR_X_Y_Z, ONE_X_Y_Z and 2 more are not known, and are ignored\n";
+    assert!(output.stderr.starts_with(note), "{output}");
+}
+
+#[test]
+fn a_broken_file_stops_only_commands_that_use_it() {
+    let tool = |arguments: &[&str]| {
+        binary().file(".env", "PARTITION=202506\nREADERS 4\n").args(arguments).run()
+    };
+    for arguments in [
+        &["--help"] as &[&str],
+        &["--version"],
+        &["run", "--help"],
+        &["run", "-h"],
+        &["help", "run"],
+        &["completions", "bash"],
+        &["man"],
+        &["job", "list"],
+        &["job", "show", "langfuse-events"],
+    ] {
+        let output = tool(arguments).expect(0);
+        assert_eq!(output.stderr, "", "{arguments:?}");
+    }
+    let refused = tool(&["completions", "tcsh"]).expect(2);
+    assert!(refused.stderr.contains("tcsh") && !refused.stderr.contains(".env"), "{refused}");
+    for arguments in [&["run"] as &[&str], &["history"], &["ctl", "status"], &["run", "--x"]] {
+        let refused = tool(arguments).expect(2);
+        assert!(refused.stderr.starts_with("error: .env, line 2: "), "{refused}");
+    }
+}
+
+#[test]
 fn flags_that_exclude_each_other() {
     let both =
         ["--partition", "202506", "--clickhouse-password", "x", "--clickhouse-password-file", "y"];

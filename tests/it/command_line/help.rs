@@ -36,6 +36,8 @@ fn the_version_is_that_of_the_crate() {
     assert_eq!(output.stdout, format!("clickhouse-backfill {}\n", env!("CARGO_PKG_VERSION")));
     let nothing = binary().run().expect(2);
     assert!(nothing.stdout.is_empty() && nothing.stderr.contains("Usage:"), "{nothing}");
+    assert!(!nothing.stderr.contains("error:"), "{nothing}");
+    assert!(nothing.stderr.starts_with("Fill partitions of a ClickHouse table"), "{nothing}");
 }
 
 /// The files of the built-in jobs.

@@ -1,7 +1,7 @@
 //! Users, passwords and rights on the command line.
 
 use crate::bad_input::{fails, refuses};
-use crate::orders::Orders;
+use crate::orders::{JOB, Orders};
 use crate::support::{Server, ServerOptions};
 
 fn users() -> String {
@@ -18,11 +18,26 @@ fn users() -> String {
         <query>GRANT CREATE TABLE, INSERT ON default.load_state_chunks</query><query>GRANT CREATE TABLE, INSERT ON default.load_claims</query>"
     );
     let blind = "<query>GRANT SELECT ON default.customers, SELECT ON system.*</query><query>GRANT INSERT ON default.shipments</query>";
+    let columns = |orders: &str, customers: &str| {
+        let grant = |columns: &str, table: &str| match columns {
+            "*" => format!("<query>GRANT SELECT ON default.{table}</query>"),
+            _ => format!("<query>GRANT SELECT({columns}) ON default.{table}</query>"),
+        };
+        format!(
+            "{}{}<query>GRANT SELECT, INSERT ON default.shipments</query><query>GRANT SELECT ON system.*</query>
+            <query>GRANT CREATE TEMPORARY TABLE ON *.*</query>",
+            grant(orders, "orders"),
+            grant(customers, "customers")
+        )
+    };
     format!(
-        "<clickhouse><users>{}{}{}</users></clickhouse>",
+        "<clickhouse><users>{}{}{}{}{}</users></clickhouse>",
         user("reader", read),
         user("writer", &write),
-        user("blind", blind)
+        user("blind", blind),
+        // Each lacks one column that the job needs.
+        user("no_note", &columns("id, customer, placed, amount, version, is_deleted", "*")),
+        user("no_city", &columns("*", "id, tags, version, is_deleted, letter"))
     )
 }
 
@@ -54,6 +69,26 @@ fn passwords_and_rights() {
         tool("blind", right),
         3,
         &["the source table default.orders does not exist, or the user has no right to see it"],
+    );
+    // A column that a user may not read is not "no column".
+    let denied = "the source table default.orders cannot be used: the user may not read its column";
+    let no_note = refuses(
+        &orders,
+        tool("no_note", right),
+        3,
+        &[&format!("{denied} note"), "hint: the user needs SELECT(`note`) ON `default`.`orders`"],
+    );
+    assert!(!no_note.stderr.contains("no column"), "{no_note}");
+    let job = JOB.replace("time = \"placed\"", "time = \"note\"");
+    let by_key = tool("no_note", right).file("job.toml", &job);
+    refuses(&orders, by_key, 3, &[&format!("{denied} note")]);
+    refuses(
+        &orders,
+        tool("no_city", right),
+        3,
+        &[
+            "the lookup table default.customers cannot be used: the user may not read its column city",
+        ],
     );
     // A dry run writes nothing, so it needs no right to.
     tool("reader", right).arg("--dry-run").run().expect(0);
@@ -93,6 +128,12 @@ fn the_password_arrives_whichever_way_it_is_given() {
     );
     plain()
         .file("secret", "pa$$ #1\n")
+        .args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "secret"])
+        .run()
+        .expect(0);
+    // Editors on Windows write a byte order mark and carriage returns.
+    plain()
+        .file("secret", "\u{feff}pa$$ #1\r\n")
         .args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "secret"])
         .run()
         .expect(0);
