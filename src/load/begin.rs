@@ -90,7 +90,7 @@ impl Load {
             share,
             skipped_checks,
         };
-        preflight.require_runnable().await.map_err(|checks| LoadError::Forbidden { checks })
+        preflight.require_runnable().await.map_err(|checks| LoadError::Blocked { checks })
     }
 
     async fn write_beginning(&mut self) -> Result<(), LoadError> {

@@ -27,9 +27,9 @@ pub enum LoadError {
     /// The server refuses the inserts.
     #[error("the server refuses the insert that a run would send, tried without rows")]
     Preflight(#[source] Box<ServerError>),
-    /// Checks before the first row forbid it.
-    #[error("{}", forbidden(checks))]
-    Forbidden {
+    /// Checks before the first row block it.
+    #[error("{}", blocked(checks))]
+    Blocked {
         /// Those that do.
         checks: Vec<Check>,
     },
@@ -67,7 +67,7 @@ pub enum LoadError {
     Task(String),
 }
 
-fn forbidden(checks: &[Check]) -> String {
+fn blocked(checks: &[Check]) -> String {
     checks
         .iter()
         .map(|check| format!("{}: {}", check.name, check.detail))

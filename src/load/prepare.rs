@@ -87,7 +87,7 @@ async fn preflight(request: &LoadRequest) -> Result<(), LoadError> {
     if !request.pipeline.dry_run
         && let Some(check) = room_for_parts(&servers.target, job, skipped_checks).await
     {
-        return Err(LoadError::Forbidden { checks: vec![check] });
+        return Err(LoadError::Blocked { checks: vec![check] });
     }
     pipeline(request, "preflight")
         .preflight()

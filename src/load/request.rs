@@ -32,7 +32,7 @@ pub struct LoadRequest {
     pub recording: Option<Recording>,
     /// Whether rows that are sent twice may stay twice in the target.
     pub allow_duplicates: bool,
-    /// Checks of the preflight that forbid nothing, by name.
+    /// Names of preflight checks that are downgraded to warnings.
     pub skipped_checks: Vec<String>,
     /// Numbers for those who watch.
     pub counters: Arc<Counters>,

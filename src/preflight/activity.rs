@@ -1,4 +1,4 @@
-//! What else the servers do with the tables: merges, mutations, writes of others, materialized views.
+//! Other work on the job's tables: merges, mutations, concurrent writes, materialized views.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ struct MergePool {
     size: u64,
 }
 
-/// Counts the target's merges, and the threads that are at them.
+/// Counts the target's merges and the used slots of the merge pool.
 pub(super) async fn check_merges(target: &Connection, job: &BoundJob) -> Check {
     let name = &job.target.name;
     let merges = format!(
@@ -46,22 +46,22 @@ pub(super) async fn check_merges(target: &Connection, job: &BoundJob) -> Check {
         Err(reason) => return Check::unknown(MERGES, reason),
     };
     let here = match merges {
-        0 => format!("none under way in {name}"),
-        1 => format!("1 of {} under way in {name}", bytes(size)),
-        _ => format!("{merges} of {} under way in {name}", bytes(size)),
+        0 => format!("no merge is running in {name}"),
+        1 => format!("1 merge of {} is running in {name}", bytes(size)),
+        _ => format!("{merges} merges of {} are running in {name}", bytes(size)),
     };
     match pool {
         Ok(MergePool { used, size }) if size > 0 && used >= size => {
             let detail = format!(
-                "{here}; all {size} places that the server has for merges are taken, so that parts of the run would pile up"
+                "{here}; all {size} slots of the server's merge pool are in use, so parts of the run would pile up"
             );
             Check::warning(MERGES, detail)
                 .lifted_by("wait: SELECT database, table, elapsed, progress FROM system.merges")
-                .lifted_by("a larger background_pool_size of the server")
+                .lifted_by("raise background_pool_size of the server")
         }
         Ok(MergePool { used, size }) if size > 0 => Check::ok(
             MERGES,
-            format!("{here}; {used} of the server's {size} places for merges are taken"),
+            format!("{here}; {used} of {size} slots of the server's merge pool are in use"),
         ),
         _ => Check::ok(MERGES, here),
     }
@@ -69,7 +69,7 @@ pub(super) async fn check_merges(target: &Connection, job: &BoundJob) -> Check {
 
 pub(super) const MUTATIONS: &str = "mutations";
 
-/// So many letters of a mutation's command are shown.
+/// At most this many letters of a mutation's command are shown.
 const COMMAND_LETTERS: usize = 60;
 
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ struct Mutation {
     failure: String,
 }
 
-/// Names the mutations that are not done, of all of the job's tables.
+/// Names the unfinished mutations of the job's tables.
 pub(super) async fn check_mutations(servers: &Servers, job: &BoundJob) -> Check {
     let mut reading = vec![&job.source.name];
     reading.extend(job.lookup.as_ref().map(|lookup| &lookup.table.name));
@@ -98,7 +98,7 @@ pub(super) async fn check_mutations(servers: &Servers, job: &BoundJob) -> Check 
         (Err(reason), _) | (_, Err(reason)) => return Check::unknown(MUTATIONS, reason),
     };
     let Some(last) = found.pop() else {
-        return Check::ok(MUTATIONS, "none under way in source, lookup and target");
+        return Check::ok(MUTATIONS, "source, lookup and target have no unfinished mutation");
     };
     let mut tables: BTreeMap<String, u64> = BTreeMap::new();
     for mutation in found.iter().chain([&last]) {
@@ -109,12 +109,12 @@ pub(super) async fn check_mutations(servers: &Servers, job: &BoundJob) -> Check 
     let Mutation { database, table, id, command, parts_to_do, failure } = &last;
     let table = TableName { database: database.clone(), table: table.clone() };
     let mut detail = format!(
-        "not done: {}; the last is {id} ({}), with {parts_to_do} parts to do",
+        "unfinished: {}; the last is {id} ({}), with {parts_to_do} parts to do",
         tables.join(", "),
         cut(command)
     );
     if !failure.is_empty() {
-        detail.push_str(", and fails: ");
+        detail.push_str(", which fails: ");
         detail.push_str(&cut(failure));
     }
     Check::warning(MUTATIONS, detail)
@@ -150,7 +150,7 @@ fn cut(text: &str) -> String {
 
 pub(super) const LIVE_WRITES: &str = "live-writes";
 
-/// Seconds that are looked back.
+/// How many seconds back writes count.
 const LOOK_BACK: u64 = 600;
 
 #[derive(Deserialize)]
@@ -160,7 +160,7 @@ struct RecentInserts {
     seconds_ago: u64,
 }
 
-/// Looks at the source's partition.
+/// Reports recent inserts of other clients into the source's partition.
 pub(super) async fn check_live_writes(source: &Connection, job: &BoundJob, plan: &Plan) -> Check {
     let name = &job.source.name;
     let partition =
@@ -181,7 +181,7 @@ pub(super) async fn check_live_writes(source: &Connection, job: &BoundJob, plan:
     );
     let written = match ask_one::<RecentInserts>(source, "system.part_log", &of_log).await {
         Ok(written) if written.inserts > 0 => written,
-        // The log is written every few seconds, and may have been switched on a moment ago.
+        // The log is written every few seconds, and may have been enabled a moment ago.
         _ => match ask_one::<RecentInserts>(source, "system.parts", &of_parts).await {
             Ok(written) => written,
             Err(reason) => return Check::unknown(LIVE_WRITES, reason),
@@ -191,23 +191,23 @@ pub(super) async fn check_live_writes(source: &Connection, job: &BoundJob, plan:
     if written.inserts == 0 {
         return Check::ok(
             LIVE_WRITES,
-            format!("nobody has written to {place} within {minutes} min"),
+            format!("no other client wrote to {place} in the last {minutes} min"),
         );
     }
     let detail = format!(
-        "{} of {} into {place} within {minutes} min, the last {} ago: rows that are changed after they were read are in the target as they were",
+        "{} of {} into {place} in the last {minutes} min, the latest {} ago: rows that change after they were read keep their old values in the target",
         counted(written.inserts, "insert"),
         counted(written.rows, "row"),
         duration(Duration::from_secs(written.seconds_ago))
     );
     Check::warning(LIVE_WRITES, detail).lifted_by(
-        "fill a partition that nobody writes to any more; or `verify` afterwards, and `repair`",
+        "fill a partition that is no longer written to, or run `verify` and `repair` afterwards",
     )
 }
 
 pub(super) const VIEWS: &str = "views";
 
-/// Names what an insert into the target fills besides it.
+/// Names the views that every insert into the target triggers, and the tables that they fill.
 pub(super) async fn check_views(target: &Connection, job: &BoundJob) -> Check {
     let tables = match deduplication(target, &job.target.name).await {
         Ok(tables) => tables,
@@ -220,20 +220,23 @@ pub(super) async fn check_views(target: &Connection, job: &BoundJob) -> Check {
         .filter_map(|table| {
             let view = table.view.as_ref()?;
             Some(if *view == table.name {
-                format!("{view} fires")
+                view.to_string()
             } else {
-                format!("{view} fires and fills {}", table.name)
+                format!("{view}, which fills {}", table.name)
             })
         })
         .collect();
     if fed.is_empty() {
         return Check::ok(
             VIEWS,
-            format!("no materialized view reads {} as far as the user can see", job.target.name),
+            format!("no materialized view that the user can see reads {}", job.target.name),
         );
     }
     Check::warning(
         VIEWS,
-        format!("with every batch {}; each must be meant to see these rows", fed.join(", ")),
+        format!(
+            "every batch triggers {}; check that each view should receive these rows",
+            fed.join(", ")
+        ),
     )
 }

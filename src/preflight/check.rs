@@ -13,105 +13,104 @@ use crate::retry::in_crowd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nothing stands in its way.
+    /// The run can begin.
     Ok,
-    /// It can run, and a person should know this.
+    /// The run can begin; a person should know the finding.
     Warning,
-    /// It would fail, or do harm.
-    Forbids,
-    /// It could not be found out.
+    /// The run would fail or do harm, so it does not begin.
+    Blocked,
+    /// The check could not be made.
     Unknown,
 }
 
 impl Verdict {
-    /// In one word.
+    /// The word in JSON and on the screen.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
-            Self::Forbids => "forbids",
+            Self::Blocked => "blocked",
             Self::Unknown => "unknown",
         }
     }
 }
 
-/// One thing that was looked at before a run.
+/// One check before a run and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Its name, one of [`NAMES`](super::NAMES).
     pub name: &'static str,
-    /// What it means.
+    /// What the finding means for the run.
     pub verdict: Verdict,
-    /// What was found, in lower case and without a final period.
+    /// The finding, in lower case and without a final period.
     pub detail: String,
-    /// What would make it pass, each by itself; commands where there are some.
+    /// What would make the check pass; each entry is enough by itself. Commands where there are any.
     pub lifted_by: Vec<String>,
 }
 
 impl Check {
-    /// Nothing stands in the way.
+    /// The run can begin.
     pub(super) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Ok, detail: detail.into(), lifted_by: Vec::new() }
     }
 
-    /// A person should know this.
+    /// The run can begin; a person should know the finding.
     pub(super) fn warning(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Warning, detail: detail.into(), lifted_by: Vec::new() }
     }
 
-    /// The run would fail, or do harm.
-    pub(super) fn forbids(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Forbids, detail: detail.into(), lifted_by: Vec::new() }
+    /// The run does not begin.
+    pub(super) fn blocked(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Blocked, detail: detail.into(), lifted_by: Vec::new() }
     }
 
-    /// It could not be found out, for this reason.
+    /// The check could not be made, for this reason.
     pub fn unknown(name: &'static str, reason: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Unknown, detail: reason.into(), lifted_by: Vec::new() }
     }
 
-    /// For a check that is made elsewhere: it found this, and a person should know it where
-    /// `warning` says so.
+    /// The result of a check made in another room: a warning or ok.
     pub fn passed(name: &'static str, detail: impl Into<String>, warning: bool) -> Self {
         if warning { Self::warning(name, detail) } else { Self::ok(name, detail) }
     }
 
-    /// For a check that is made elsewhere: it forbids the run.
+    /// The result of a check made in another room: blocked.
     pub fn refused(name: &'static str, detail: impl Into<String>, lifted_by: Vec<String>) -> Self {
-        Self { lifted_by, ..Self::forbids(name, detail) }
+        Self { lifted_by, ..Self::blocked(name, detail) }
     }
 
-    /// The same with one more thing that would make it pass.
+    /// Adds something that would make the check pass.
     #[must_use]
     pub(super) fn lifted_by(mut self, means: impl Into<String>) -> Self {
         self.lifted_by.push(means.into());
         self
     }
 
-    /// The same, but for a person who knows and wants the run all the same.
+    /// Downgrades `blocked` to a warning, for a check that the user skips.
     #[must_use]
     pub(super) fn skipped(mut self) -> Self {
-        if self.verdict == Verdict::Forbids {
+        if self.verdict == Verdict::Blocked {
             self.verdict = Verdict::Warning;
-            self.detail.push_str("; that is allowed");
+            self.detail.push_str("; skipped by --skip-checks");
             self.lifted_by.clear();
         }
         self
     }
 }
 
-/// A question may take so long.
+/// How long a question may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// So many letters of the server's words are shown.
+/// At most this many letters of a server's message are shown.
 const LONGEST: usize = 200;
 
-/// What goes wrong when a table of `system` is asked for something, by [ClickHouse's
-/// codes](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
+/// Codes of failed questions to tables of `system`; see [ClickHouse's
+/// list](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
 const UNKNOWN_TABLE: u32 = 60;
 const TIMEOUT_EXCEEDED: u32 = 159;
 
-/// The rows of a query, each by column name; else why there are none, in words for a person.
-/// `table` is what the query reads.
+/// The rows of a query by column name, or the reason why there are none. `table` is what the query
+/// reads.
 pub(super) async fn ask<T: DeserializeOwned>(
     connection: &Connection,
     table: &str,
@@ -120,7 +119,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
     ask_with(connection, table, sql, &Settings::common()).await
 }
 
-/// The same under these settings.
+/// [`ask`] with these settings.
 pub(super) async fn ask_with<T: DeserializeOwned>(
     connection: &Connection,
     table: &str,
@@ -144,27 +143,27 @@ pub(super) async fn ask_one<T: DeserializeOwned>(
         .await?
         .into_iter()
         .next()
-        .ok_or_else(|| format!("{table} says nothing about it"))
+        .ok_or_else(|| format!("{table} returned no row"))
 }
 
-/// Why a question has no answer.
+/// Why a question was not answered.
 pub(super) fn words(error: &ServerError, table: &str, user: &str) -> String {
     if error.is_access_denied() {
         let message = error.to_string();
-        // The server's words: `… it's necessary to have the grant SELECT(name) ON system.parts.
+        // The server's message: `… it's necessary to have the grant SELECT(name) ON system.parts.
         // (ACCESS_DENIED) …`.
         let grant = message
             .split_once(" the grant ")
             .and_then(|(_, rest)| rest.split_once(". ("))
             .map(|(grant, _)| grant);
         let grant = grant.map_or_else(|| format!("SELECT ON {table}"), str::to_owned);
-        return format!("{user} lacks a right for it: GRANT {grant} TO {user}");
+        return format!("the user {user} lacks a grant: GRANT {grant} TO {user}");
     }
     match error.code() {
         Some(UNKNOWN_TABLE) => format!("this server has no {table}"),
         Some(TIMEOUT_EXCEEDED) => late(table),
         _ => format!(
-            "{table} cannot be asked: {}",
+            "{table} cannot be read: {}",
             error.to_string().chars().take(LONGEST).collect::<String>()
         ),
     }

@@ -13,13 +13,12 @@ use crate::units::{bytes, count, duration};
 
 pub(super) const LIMITS: &str = "limits";
 
-/// Seconds that a statement may well take: the source is read as slowly as its rows are inserted,
-/// and a view may be slow.
+/// Seconds that a statement may take: the source is read only as fast as rows are inserted.
 const LONG: f64 = 3600.0;
-/// Seconds after which the server gives a reader up that waits for inserts; it is read again then.
+/// A reader that waits for inserts needs at least this send timeout in seconds.
 const SHORT: f64 = 10.0;
-/// Statements beside readers and inserters: the lookup of a wave, late look-ups, the count, the
-/// record.
+/// Statements beside readers and inserters: the lookup of a wave, deferred look-ups, the count, the
+/// ledger.
 const OTHERS: usize = 4;
 
 /// See [query complexity](https://clickhouse.com/docs/operations/settings/query-complexity).
@@ -36,16 +35,16 @@ struct StatementLimits {
     at_once: u64,
 }
 
-/// One kind of statement, and what is asked of the server by it.
+/// The limits of one kind of statement.
 struct StatementKind {
-    /// As the job's file names its settings.
+    /// Its name under `[settings]` of the job file.
     name: &'static str,
     limits: StatementLimits,
-    /// Rows that one of them reads.
+    /// Rows that one statement reads.
     rows: u64,
 }
 
-/// Asks for the limits of each kind of statement.
+/// Compares the limits of each kind of statement with what the run needs.
 pub(super) async fn check_limits(
     servers: &Servers,
     job: &BoundJob,
@@ -77,14 +76,14 @@ pub(super) async fn check_limits(
     let send = statements.first().map_or(0.0, |statement| statement.limits.send);
     let Some((_, setting, name)) = found.first() else {
         let waits = format!("the server waits {} for a reader (http_send_timeout)", seconds(send));
-        return Check::ok(LIMITS, format!("none of the users' limits is in the way; {waits}"));
+        return Check::ok(LIMITS, format!("no limit of the users is too low; {waits}"));
     };
     let detail = found.iter().map(|(words, ..)| words.as_str()).collect::<Vec<_>>().join("; ");
     Check::warning(LIMITS, detail)
         .lifted_by(format!(
-            "{setting} = 0 under [settings.{name}] of the job, where the profile lets it"
+            "{setting} = 0 under [settings.{name}] of the job, if the profile allows it"
         ))
-        .lifted_by("a larger limit in the user's profile")
+        .lifted_by("raise the limit in the user's profile")
 }
 
 async fn limits_of(
@@ -96,7 +95,7 @@ async fn limits_of(
     rows.into_iter().next().ok_or_else(|| "the server does not tell the user's settings".to_owned())
 }
 
-/// The limits that a statement would meet, as words, the setting, and where the job says it.
+/// The limits that are too low for a statement: message, setting, and the job's section for it.
 fn meets(
     statement: &StatementKind,
     plan: &Plan,
@@ -174,7 +173,7 @@ struct ServerMemory {
     used: u64,
 }
 
-/// Holds what the inserts take against the limits of the user and of the server.
+/// Compares the memory that inserts need with the limits of the user and of the server.
 pub(super) async fn check_memory(
     target: &Connection,
     job: &BoundJob,
@@ -201,27 +200,27 @@ pub(super) async fn check_memory(
         ask_one::<ServerMemory>(target, "system.metrics", server)
     );
     let takes = format!(
-        "an insert takes about {} of the server's memory, {inserters} at once {}",
+        "one insert needs about {} of server memory, {inserters} at once {}",
         bytes(one),
         bytes(all)
     );
-    let smaller = "a smaller --batch-bytes, or fewer --inserters";
+    let smaller = "lower --batch-bytes or --inserters";
     let limits = limits.ok().and_then(|limits| limits.into_iter().next());
     if let Some((name, limit)) = limits.and_then(|limits| limits.below(one, all)) {
         return Check::warning(MEMORY, format!("{takes}; {name} of the user is {}", bytes(limit)))
             .lifted_by(smaller)
             .lifted_by(format!(
-                "a larger {name} under [settings.insert] of the job, or in the user's profile"
+                "raise {name} under [settings.insert] of the job, or in the user's profile"
             ));
     }
     match server {
         // 0 means that only the machine sets a limit.
         Ok(ServerMemory { allowed: 0, used }) => {
-            Check::ok(MEMORY, format!("{takes}; the server uses {} and has no limit", bytes(used)))
+            Check::ok(MEMORY, format!("{takes}; the server uses {} without a limit", bytes(used)))
         }
         Ok(ServerMemory { allowed, used }) => {
             let free = allowed.saturating_sub(used);
-            let words = format!("{takes}; it uses {} of {} now", bytes(used), bytes(allowed));
+            let words = format!("{takes}; the server uses {} of {}", bytes(used), bytes(allowed));
             if free < all {
                 Check::warning(MEMORY, words).lifted_by(smaller)
             } else {

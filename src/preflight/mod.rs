@@ -1,11 +1,10 @@
-//! What is looked at before a run: each check says what it found, what that means, and what would
-//! lift it.
+//! The checks before a run: each has a finding, a verdict, and what would make it pass.
 //!
-//! The checks ask the servers' tables of `system`, all at once and each within a few seconds. Where
-//! a table may not be read, a check says so and forbids nothing. What holding a job against its
-//! tables finds is [`job`](crate::job)'s, and what becomes of rows that are sent twice
-//! [`pipeline::repeats`](crate::engine::stream::repeats)'s; who asks them makes checks of what they say,
-//! by [`Check::passed`] and [`Check::refused`]. Nothing here decides what is done about a check.
+//! The checks query the servers' tables of `system`, all at once and each within a few seconds. A
+//! table that may not be read makes its check `unknown`, which blocks nothing. Binding a job is
+//! [`job`](crate::job)'s, and what becomes of rows that are sent twice
+//! [`engine::stream`](crate::engine::stream)'s; their callers turn those results into checks by
+//! [`Check::passed`] and [`Check::refused`]. Nothing here decides what is done about a check.
 
 mod activity;
 mod check;
@@ -55,38 +54,38 @@ pub const NAMES: [&str; 14] = [
     TIME_ZONES,
 ];
 
-/// Those that a person may overrule: they judge by estimates, and by what is there at this moment.
+/// The checks that a user may skip: they rely on estimates and on the present state of the server.
 pub const SKIPPABLE: [&str; 3] = [PARTS, DISK, REPLICAS];
 
-/// What a run would be.
+/// What the checks are made of.
 #[derive(Clone, Copy)]
 pub struct Preflight<'a> {
-    /// Where it reads and writes.
+    /// The servers of the source and of the target.
     pub servers: &'a Servers,
-    /// The version of ClickHouse at the target.
+    /// The target's version of ClickHouse.
     pub server_version: &'a str,
-    /// The same at the source.
+    /// The source's version of ClickHouse.
     pub source_version: &'a str,
-    /// The job, held against its tables.
+    /// The bound job.
     pub job: &'a BoundJob,
     /// The plan.
     pub plan: &'a Plan,
-    /// How it would be done; in a dry run, nothing is asked that only concerns writing.
+    /// How the run works; a dry run omits the checks of writing.
     pub pipeline: &'a PipelineOptions,
-    /// The part of the chunks that is left to do, from 0 to 1.
+    /// The share of the chunks that is left to do, from 0 to 1.
     pub share: f64,
-    /// Names of checks that forbid nothing, of [`SKIPPABLE`].
+    /// Checks of [`SKIPPABLE`] that are downgraded to warnings.
     pub skipped_checks: &'a [String],
 }
 
-/// What was found.
+/// The results.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// The checks that are made here, in their order.
+    /// The checks in the order of [`NAMES`].
     pub checks: Vec<Check>,
-    /// What is around the target's server.
+    /// The target's server and its cluster.
     pub topology: Topology,
-    /// What the disk has to hold.
+    /// Disk that is needed and free.
     pub disk: Disk,
     /// About how many parts the run will make.
     pub parts: u64,
@@ -136,12 +135,12 @@ impl Preflight<'_> {
         Findings { checks, topology, disk, parts }
     }
 
-    /// Makes the checks, and gives what they warn of, each in one line.
+    /// Makes the checks; returns the warnings, each as one line.
     ///
     /// # Errors
-    /// Those that forbid the run.
+    /// The checks that block the run.
     pub async fn require_runnable(&self) -> Result<Vec<String>, Vec<Check>> {
-        let (mut warnings, mut forbidding) = (Vec::new(), Vec::new());
+        let (mut warnings, mut blocked) = (Vec::new(), Vec::new());
         for check in self.run().await.checks {
             match check.verdict {
                 Verdict::Ok => {}
@@ -149,10 +148,10 @@ impl Preflight<'_> {
                 Verdict::Unknown => {
                     tracing::debug!(check = check.name, "not checked: {}", check.detail);
                 }
-                Verdict::Forbids => forbidding.push(check),
+                Verdict::Blocked => blocked.push(check),
             }
         }
-        if forbidding.is_empty() { Ok(warnings) } else { Err(forbidding) }
+        if blocked.is_empty() { Ok(warnings) } else { Err(blocked) }
     }
 
     /// A check as it counts: a skipped one is at most a warning.
@@ -165,8 +164,8 @@ impl Preflight<'_> {
     }
 }
 
-/// Whether there is room for one more part: asked before an insert is tried, which the server would
-/// refuse in vaguer words. `None` where nothing forbids it.
+/// The check of parts, where it blocks one more part. Asked before an insert is tried, which the
+/// server would reject with a vaguer message.
 pub async fn room_for_parts(
     target: &Connection,
     job: &BoundJob,
@@ -175,7 +174,7 @@ pub async fn room_for_parts(
     if skipped_checks.iter().any(|name| name == PARTS) {
         return None;
     }
-    Some(check_parts(target, job, 0).await).filter(|check| check.verdict == Verdict::Forbids)
+    Some(check_parts(target, job, 0).await).filter(|check| check.verdict == Verdict::Blocked)
 }
 
 /// The checks in the order of [`NAMES`].

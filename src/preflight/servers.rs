@@ -11,14 +11,14 @@ use crate::units::{count, counted, duration};
 
 pub(super) const VERSION: &str = "version";
 
-/// The version that the tests run against.
+/// The version that the tests use.
 const TESTED: &str = "26.7";
 
-/// From this version on, an error in the middle of an answer carries
-/// [a mark of its own](https://clickhouse.com/docs/interfaces/http#response-buffering).
-const MARKS_ERRORS: (u32, u32) = (25, 11);
+/// From this version on, an error in the middle of a response carries
+/// [a tag of its own](https://clickhouse.com/docs/interfaces/http#response-buffering).
+const TAGS_ERRORS: (u32, u32) = (25, 11);
 
-/// Judges the target's version and the source's.
+/// Checks the versions of the target and of the source.
 pub(super) fn check_version(target: &str, source: &str) -> Check {
     let found = if target == source {
         format!("ClickHouse {target}")
@@ -27,18 +27,18 @@ pub(super) fn check_version(target: &str, source: &str) -> Check {
     };
     let old = [target, source]
         .into_iter()
-        .find(|version| parse_version(version).is_some_and(|version| version < MARKS_ERRORS));
+        .find(|version| parse_version(version).is_some_and(|version| version < TAGS_ERRORS));
     match (old, parse_version(target)) {
         (Some(old), _) => Check::warning(
             VERSION,
             format!(
-                "{found}; tested with {TESTED}. Before 25.11, as {old} is, an error in the middle of an answer is not marked reliably: \
-                 the end of what was received is held back until more has come, and the rows are counted afterwards"
+                "{found}; tested with {TESTED}. ClickHouse {old} does not tag errors in the middle of a response (25.11 and later do): \
+                 the end of what was received is held back until more arrives, and rows are counted afterwards"
             ),
         )
         .lifted_by("ClickHouse 25.11 or newer"),
         (None, Some(_)) => Check::ok(VERSION, format!("{found}; tested with {TESTED}")),
-        (None, None) => Check::unknown(VERSION, format!("the server calls its version {target}; tested with ClickHouse {TESTED}")),
+        (None, None) => Check::unknown(VERSION, format!("the server reports the version {target}; tested with ClickHouse {TESTED}")),
     }
 }
 
@@ -54,19 +54,19 @@ struct Zone {
     zone: String,
 }
 
-/// Asks both servers, under the settings of their statements.
+/// Compares the time zones in which the two servers evaluate, with the settings of their statements.
 pub(super) async fn check_time_zones(servers: &Servers, job: &BoundJob) -> Check {
     let (read, insert) =
         (statements::source_settings(job), Settings::common().with_all(&job.settings.insert.0));
     let (source, target) =
         tokio::join!(time_zone(&servers.source, &read), time_zone(&servers.target, &insert));
     match (source, target) {
-        (Ok(source), Ok(target)) if is_same_zone(&source, &target) => Check::ok(TIME_ZONES, format!("{target} on both ends")),
+        (Ok(source), Ok(target)) if is_same_zone(&source, &target) => Check::ok(TIME_ZONES, format!("{target} on both servers")),
         (Ok(source), Ok(target)) => Check::warning(
             TIME_ZONES,
             format!(
-                "the source is read in {source}, and expressions are evaluated in {target}: what they make of a time \
-                 without a zone, as toDate does, is that of {target}"
+                "the source server uses {source} and the target server {target}, where expressions are evaluated: functions of \
+                 times without a zone, such as toDate, use {target}"
             ),
         )
         .lifted_by(format!("session_timezone = '{source}' under [settings.insert] of the job")),
@@ -74,7 +74,7 @@ pub(super) async fn check_time_zones(servers: &Servers, job: &BoundJob) -> Check
     }
 }
 
-/// Names of one zone that are in use side by side.
+/// Whether two names mean the same zone.
 fn is_same_zone(one: &str, other: &str) -> bool {
     let plain =
         |zone: &str| matches!(zone, "UTC" | "Etc/UTC" | "Universal" | "Etc/Universal" | "Zulu");
@@ -87,40 +87,39 @@ async fn time_zone(connection: &Connection, settings: &Settings) -> Result<Strin
     rows.into_iter()
         .next()
         .map(|zone| zone.zone)
-        .ok_or_else(|| "the server does not tell its time zone".to_owned())
+        .ok_or_else(|| "the server did not report its time zone".to_owned())
 }
 
 pub(super) const CLUSTER: &str = "cluster";
 
-/// The target's server and what is around it.
+/// The target's server and its clusters and replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Topology {
-    /// The server's name for itself; `None` where it does not tell.
+    /// The server's host name; `None` if unknown.
     pub host: Option<String>,
-    /// Clusters of more than one server to which it belongs; `None` where it does not tell.
+    /// Clusters of more than one server to which it belongs; `None` if unknown.
     pub clusters: Option<Vec<Cluster>>,
-    /// Replicas of the target: how many there are and how many are active; `None` where it is not
-    /// replicated, or the server does not tell.
+    /// Replicas of the target; `None` if it is not replicated, or if they are unknown.
     pub target_replicas: Option<Replicas>,
 }
 
-/// A cluster in the server's configuration.
+/// A cluster of the server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
     /// Its name.
     pub name: String,
-    /// How many shards it has.
+    /// Number of shards.
     pub shards: u64,
-    /// How many servers.
+    /// Number of servers.
     pub servers: u64,
 }
 
 /// Replicas of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replicas {
-    /// All.
+    /// All replicas.
     pub total: u64,
-    /// Those that are there.
+    /// Replicas that are connected.
     pub active: u64,
 }
 
@@ -129,9 +128,9 @@ struct Host {
     host: String,
 }
 
-/// Asks the target's server, and judges: one of several shards has only its own rows.
+/// Checks the clusters of the target's server: one of several shards has only its own rows.
 pub(super) async fn check_cluster(target: &Connection, job: &BoundJob) -> (Check, Topology) {
-    // Configurations come with clusters for trying things out, all of whose servers are this one.
+    // Example clusters of the default configuration consist of this server alone.
     let clusters = "SELECT cluster AS name, uniqExact(shard_num) AS shards, count() AS servers FROM system.clusters \
         WHERE cluster IN (SELECT cluster FROM system.clusters WHERE is_local OR host_name IN (hostName(), FQDN())) GROUP BY cluster \
         HAVING servers > 1 AND countIf(NOT startsWith(host_address, '127.') AND host_address != '::1') > 0 ORDER BY cluster";
@@ -175,9 +174,9 @@ fn judge_clusters(clusters: &[Cluster]) -> Check {
     }
     Check::warning(
         CLUSTER,
-        format!("{words}: a run reads and fills the tables of this server alone"),
+        format!("{words}: a run reads and fills only the tables of this server"),
     )
-    .lifted_by("a run for each shard, with a ledger of its own in each")
+    .lifted_by("run once for each shard, each with its own ledger")
 }
 
 impl Cluster {
@@ -194,7 +193,7 @@ impl Cluster {
 
 pub(super) const REPLICAS: &str = "replicas";
 
-/// Seconds that a replica may be behind without a word.
+/// A replica that lags at most this many seconds is ok.
 const BEHIND: u64 = 60;
 
 #[derive(Deserialize)]
@@ -204,14 +203,14 @@ struct ReplicaState {
     queue_size: u64,
 }
 
-/// Looks at the replicas of the job's tables on the servers that are asked.
+/// Checks the replicas of the job's tables on the two servers.
 pub(super) async fn check_replicas(servers: &Servers, job: &BoundJob) -> Check {
     let mut reading = vec![&job.source];
     reading.extend(job.lookup.as_ref().map(|lookup| &lookup.table));
     let reading: Vec<_> = reading.into_iter().filter(|table| is_replicated(table)).collect();
     let writing: Vec<_> = [&job.target].into_iter().filter(|table| is_replicated(table)).collect();
     if reading.is_empty() && writing.is_empty() {
-        return Check::ok(REPLICAS, "none of the tables is replicated");
+        return Check::ok(REPLICAS, "no table is replicated");
     }
     let mut behind = Vec::new();
     for (table, is_target) in
@@ -223,22 +222,22 @@ pub(super) async fn check_replicas(servers: &Servers, job: &BoundJob) -> Check {
             Ok(None) => {
                 return Check::unknown(
                     REPLICAS,
-                    format!("system.replicas does not know {}", table.name),
+                    format!("system.replicas has no row for {}", table.name),
                 );
             }
             Err(reason) => return Check::unknown(REPLICAS, reason),
         };
         if is_target && replica.is_readonly != 0 {
-            return Check::forbids(
+            return Check::blocked(
                 REPLICAS,
-                format!("the replica of {} on this server can only be read", table.name),
+                format!("the replica of {} on this server is read-only", table.name),
             )
             .lifted_by(format!(
                 "find out why: SELECT * FROM system.replicas WHERE {}",
                 of_table(&table.name)
             ))
             .lifted_by(format!(
-                "SYSTEM RESTART REPLICA {}, or another replica as --clickhouse-url",
+                "SYSTEM RESTART REPLICA {}, or use another replica as --clickhouse-url",
                 table.name.quoted()
             ));
         }
@@ -246,22 +245,22 @@ pub(super) async fn check_replicas(servers: &Servers, job: &BoundJob) -> Check {
             let (delay, queue) =
                 (duration(Duration::from_secs(replica.absolute_delay)), count(replica.queue_size));
             let effect = if is_target {
-                "what is inserted is merged late"
+                "inserted rows are merged late"
             } else {
                 "its newest rows are missing"
             };
             behind.push(format!(
-                "the replica of {} is {delay} behind, with {queue} entries in its queue: {effect}",
+                "the replica of {} lags by {delay}, with {queue} entries in its queue: {effect}",
                 table.name
             ));
         }
     }
     if behind.is_empty() {
-        return Check::ok(REPLICAS, "the replicas that are asked are not behind");
+        return Check::ok(REPLICAS, "no replica lags");
     }
     Check::warning(REPLICAS, behind.join("; "))
         .lifted_by("wait: SELECT database, table, absolute_delay, queue_size FROM system.replicas")
-        .lifted_by("another replica as --source-url or --clickhouse-url")
+        .lifted_by("use another replica as --source-url or --clickhouse-url")
 }
 
 async fn replica_state(
@@ -285,13 +284,13 @@ mod tests {
     use crate::preflight::Verdict;
 
     #[test]
-    fn versions_before_marks_are_said() {
+    fn versions_without_tags_are_a_warning() {
         for (target, source, verdict) in [
             ("26.7.2.1", "26.7.2.1", Verdict::Ok),
             ("25.11.1.1", "26.5.1.1", Verdict::Ok),
             ("25.10.9.1", "25.10.9.1", Verdict::Warning),
             ("26.7.2.1", "24.8.1.1", Verdict::Warning),
-            ("of somebody's own", "of somebody's own", Verdict::Unknown),
+            ("custom build", "custom build", Verdict::Unknown),
         ] {
             assert_eq!(check_version(target, source).verdict, verdict, "{target} {source}");
         }

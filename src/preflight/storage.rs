@@ -1,4 +1,4 @@
-//! Room for the rows where the target keeps its parts: disk, and the number of parts.
+//! Room for the rows at the target: free disk, and the number of active parts.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,22 +8,22 @@ use crate::job::BoundJob;
 use crate::plan::Plan;
 use crate::units::{bytes, count};
 
-/// Disk that is needed and free, where that is known, in bytes.
+/// Disk that is needed and free in bytes, as far as known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Disk {
-    /// By the rows, once merged.
+    /// Needed by the rows, once merged.
     pub needed_bytes: Option<u64>,
-    /// On the target's disks; unknown for object storage.
+    /// Free on the target's disks; unknown for object storage.
     pub free_bytes: Option<u64>,
 }
 
 pub(super) const DISK: &str = "disk";
 
-/// With fewer rows than this, the target does not tell how large a row of it is.
+/// A target with fewer rows than this does not show how large its rows are.
 const ENOUGH_ROWS: u64 = 100_000;
-/// Disks that have more free than this are no disks, but object storage.
+/// More free space than this means object storage.
 const UNLIMITED: f64 = 1e18;
-/// Merges make no larger parts than this by themselves.
+/// Background merges make no larger parts than this.
 const LARGEST_MERGE: u64 = 150 << 30;
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ struct FreeBytes {
     free: f64,
 }
 
-/// What is needed and what is free, for `share` of the partition's rows; and what that means.
+/// Compares the disk that `share` of the partition's rows need with what is free.
 pub(super) async fn check_disk(
     servers: &Servers,
     job: &BoundJob,
@@ -50,7 +50,7 @@ pub(super) async fn check_disk(
         free_bytes: free.as_ref().ok().copied().flatten(),
     };
     let check = match (need, free) {
-        (_, Ok(None)) => Check::ok(DISK, "the target is in object storage"),
+        (_, Ok(None)) => Check::ok(DISK, "the target uses object storage"),
         (Ok(need), Ok(Some(free))) => judge_disk(&need, free),
         (Err(reason), _) | (_, Err(reason)) => Check::unknown(DISK, reason),
     };
@@ -59,14 +59,14 @@ pub(super) async fn check_disk(
 
 struct DiskNeed {
     bytes: u64,
-    /// Whose rows are so large.
+    /// The table by whose rows it is estimated.
     like: String,
 }
 
 fn judge_disk(need: &DiskNeed, free: u64) -> Check {
     let merging = need.bytes.min(LARGEST_MERGE);
     let words = format!(
-        "the rows will take about {} if they are as large as those of {}, and merging them {} more for a while; {} are free",
+        "the rows need about {} if they are as large as those of {}, and merges {} more for a while; {} are free",
         bytes(need.bytes),
         need.like,
         bytes(merging),
@@ -74,7 +74,7 @@ fn judge_disk(need: &DiskNeed, free: u64) -> Check {
     );
     let room = "free some disk: SELECT name, path, free_space, keep_free_space FROM system.disks";
     if need.bytes > free {
-        Check::forbids(DISK, words).lifted_by(room)
+        Check::blocked(DISK, words).lifted_by(room)
     } else if need.bytes.saturating_add(merging) > free {
         Check::warning(DISK, words).lifted_by(room)
     } else {
@@ -115,7 +115,7 @@ async fn disk_need(
     Ok(DiskNeed { bytes, like })
 }
 
-/// In bytes; `None` for object storage, which has no end.
+/// Free bytes; `None` for object storage.
 async fn disk_free(servers: &Servers, job: &BoundJob) -> Result<Option<u64>, String> {
     let name = &job.target.name;
     let sql = format!(
@@ -152,11 +152,11 @@ struct PartitionParts {
     bytes: u64,
 }
 
-/// Holds the parts against the limits; `made` are those that the run will make.
+/// Compares the active parts with the limits; `made` is the number of parts that the run will make.
 pub(super) async fn check_parts(target: &Connection, job: &BoundJob, made: u64) -> Check {
     let name = &job.target.name;
     if !job.target.is_merge_tree() {
-        return Check::ok(PARTS, format!("{name} ({}) has none", job.target.engine));
+        return Check::ok(PARTS, format!("{name} ({}) has no parts", job.target.engine));
     }
     let setting = |setting| merge_tree_setting(&job.target.engine, setting);
     let limits = format!(
@@ -194,18 +194,18 @@ fn judge_parts(
     let all: u64 = partitions.iter().map(|partition| partition.parts).sum();
     if total > 0 && all >= total {
         let detail = format!(
-            "{name} has {} active parts, and inserts are refused from {} on (max_parts_in_total)",
+            "{name} has {} active parts; the server rejects inserts from {} parts on (max_parts_in_total)",
             count(all),
             count(total)
         );
-        return lifted(Check::forbids(PARTS, detail), job, "max_parts_in_total", total.max(all));
+        return lifted(Check::blocked(PARTS, detail), job, "max_parts_in_total", total.max(all));
     }
     let will = format!("the run makes about {}", count(made));
     let Some(most) = partitions.first() else {
         return Check::ok(
             PARTS,
             format!(
-                "{name} is empty; inserts are slowed from {} parts of a partition on; {will}",
+                "{name} is empty; inserts are delayed from {} parts of a partition on; {will}",
                 count(delay)
             ),
         );
@@ -216,18 +216,18 @@ fn judge_parts(
         return Check::ok(
             PARTS,
             format!(
-                "{has} of {} on average, so large that nothing is slowed; {will}",
+                "{has} of {} on average, too large for inserts to be delayed; {will}",
                 bytes(size / (*parts).max(1))
             ),
         );
     }
     if throw > 0 && *parts >= throw {
         let detail = format!(
-            "{has}, and inserts are refused from {} on (parts_to_throw_insert)",
+            "{has}; the server rejects inserts from {} on (parts_to_throw_insert)",
             count(throw)
         );
         return lifted(
-            Check::forbids(PARTS, detail),
+            Check::blocked(PARTS, detail),
             job,
             "parts_to_throw_insert",
             throw.max(*parts),
@@ -235,7 +235,7 @@ fn judge_parts(
     }
     if delay > 0 && *parts >= delay {
         let detail = format!(
-            "{has}, and inserts are slowed from {} on (parts_to_delay_insert); {will}",
+            "{has}; inserts are delayed from {} on (parts_to_delay_insert); {will}",
             count(delay)
         );
         return lifted(
@@ -245,15 +245,15 @@ fn judge_parts(
             delay.max(*parts),
         );
     }
-    let limits = format!("slowed from {} on, refused from {}", count(delay), count(throw));
-    Check::ok(PARTS, format!("{has}; inserts are {limits}; {will}, which are merged meanwhile"))
+    let limits = format!("delayed from {} on, rejected from {}", count(delay), count(throw));
+    Check::ok(PARTS, format!("{has}; inserts are {limits}; {will}, which merges reduce meanwhile"))
 }
 
 fn lifted(check: Check, job: &BoundJob, setting: &str, value: u64) -> Check {
     let name = &job.target.name;
     check
         .lifted_by(format!(
-            "wait until merges have caught up: SELECT partition_id, count() FROM system.parts WHERE active AND {} GROUP BY 1",
+            "wait for merges: SELECT partition_id, count() FROM system.parts WHERE active AND {} GROUP BY 1",
             of_table(name)
         ))
         .lifted_by(format!("ALTER TABLE {} MODIFY SETTING {setting} = {}", name.quoted(), value.saturating_mul(2)))

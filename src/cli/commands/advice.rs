@@ -119,7 +119,7 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
         }
         LoadError::Plan(error) => error.into(),
         LoadError::Repeats(error) => error.into(),
-        LoadError::Forbidden { checks } => blocked("run", &checks.iter().collect::<Vec<_>>()),
+        LoadError::Blocked { checks } => blocked("run", &checks.iter().collect::<Vec<_>>()),
         LoadError::Preflight(error) if error.is_no_response() => {
             let message = "could not test the insert of a run without rows";
             Failure::stopped_because(message, &*error).hint(continuation.hint())

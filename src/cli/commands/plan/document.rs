@@ -201,7 +201,7 @@ pub(crate) fn document(
         disk: findings.map(|findings| findings.disk).unwrap_or_default(),
         estimate: estimate.and_then(|estimate| measured(estimate, plan)),
         estimate_none: estimate.and_then(Estimate::reason),
-        runs: checks.iter().all(|check| check.verdict != Verdict::Forbids),
+        runs: checks.iter().all(|check| check.verdict != Verdict::Blocked),
         checks,
     }
 }

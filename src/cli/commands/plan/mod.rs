@@ -69,7 +69,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     };
     let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
     let blocking: Vec<_> =
-        findings.checks.iter().filter(|check| check.verdict == Verdict::Forbids).collect();
+        findings.checks.iter().filter(|check| check.verdict == Verdict::Blocked).collect();
     if !blocking.is_empty() {
         return Err(blocked("run", &blocking));
     }

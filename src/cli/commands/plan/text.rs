@@ -54,7 +54,7 @@ fn verdict(document: &Document) -> String {
         return format!("\npartition {} has no rows: there is nothing to do\n", document.partition);
     }
     let of = |verdict| document.checks.iter().filter(|check| check.verdict == verdict).count();
-    let blocking = of(Verdict::Forbids) as u64;
+    let blocking = of(Verdict::Blocked) as u64;
     if blocking > 0 {
         return format!(
             "\nblocked: {} must be corrected before a run\n",

@@ -1,4 +1,4 @@
-//! A user who may do the work, and see no more of the server: what cannot be checked forbids
+//! A user who may do the work, and see no more of the server: what cannot be checked blocks
 //! nothing.
 
 use crate::orders::Orders;
@@ -41,7 +41,7 @@ fn checks_that_need_more_rights_say_which() {
         ("memory", "server_settings"),
     ] {
         let words = format!(" ON system.{table} TO poor");
-        looked.assert(check, "unknown", &["poor lacks a right for it: GRANT SELECT", &words]);
+        looked.assert(check, "unknown", &["the user poor lacks a grant: GRANT SELECT", &words]);
     }
     for check in ["version", "insert", "repeats", "limits", "replicas", "time-zones"] {
         looked.assert(check, "ok", &[]);
