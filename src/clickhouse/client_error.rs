@@ -1,4 +1,4 @@
-//! From the client crate's errors to those of this room.
+//! Converting the client crate's errors into [`Error`].
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::error::{Error, Status, took_longer};
 use super::handshake::TlsProblem;
 use crate::causes::error_chain;
 
-/// Turns the client crate's error into ours. `connect`: how long a connection may take.
-/// `mid_stream`: rows had been received before.
+/// Converts an error of the client crate. `connect` is the connection timeout; `mid_stream` tells
+/// whether rows had been received.
 ///
-/// A server or a proxy may repeat what it was sent; the password is hidden in its words.
+/// A server or a proxy may repeat what it was sent, so the password is removed from its message.
 pub(super) fn from_client(
     error: Client,
     endpoint: &Endpoint,
@@ -128,8 +128,7 @@ fn is_exhausted(cause: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// Whether the HTTP client gave up making a connection; where the system did, its error has a
-/// number.
+/// Whether the HTTP client's own connection timeout expired; an error of the system has a number.
 fn is_late(cause: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(cause);
     while let Some(error) = cause {
@@ -148,21 +147,20 @@ fn is_connect(cause: &(dyn StdError + 'static)) -> bool {
         .is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
-/// The number in `Code: 241. DB::Exception: …` when the message begins with exactly that, or in a
-/// bare `Code: 241`.
+/// The number in `Code: 241. DB::Exception: …` or `Code: 241`, if the message begins so.
 fn parse_code(message: &str) -> Option<u32> {
     let rest = message.strip_prefix("Code: ")?;
     rest.split_once('.').map_or(rest, |(digits, _)| digits).parse().ok()
 }
 
-/// The client crate gives no more than the code where the server's words are not UTF-8, as when
-/// they quote such data.
+/// The client crate gives only the code if the server's message is not UTF-8, for example because it
+/// quotes such data.
 fn complete(message: String, query_id: &str) -> String {
     if message.strip_prefix("Code: ").is_none_or(|rest| rest.parse::<u32>().is_err()) {
         return message;
     }
     format!(
-        "{message}. The server's words are not UTF-8 and could not be read; system.query_log has them under query_id {query_id}"
+        "{message}. The server's message is not UTF-8; system.query_log has it under query_id {query_id}"
     )
 }
 

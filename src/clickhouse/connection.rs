@@ -1,4 +1,4 @@
-//! Sending statements to a server as one user, and reading small answers.
+//! Sending statements and inserts to a server, and reading small results.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ use super::url::UrlError;
 
 /// ClickHouse closes idle connections after 3 s
 /// ([keep_alive_timeout](https://clickhouse.com/docs/operations/server-configuration-parameters/settings#keep_alive_timeout));
-/// ours go before that.
+/// ours are closed before that.
 const POOL_IDLE: Duration = Duration::from_secs(2);
 
 /// An answer that is read as a whole is not longer than this.
@@ -32,7 +32,7 @@ const ANSWER_BYTES: usize = 256 << 20;
 #[derive(Clone)]
 pub struct Connection {
     pub(super) client: ::clickhouse::Client,
-    /// The same for rows in bulk, with compression where it was asked for.
+    /// For rows in bulk, with compression if configured.
     pub(super) bulk: ::clickhouse::Client,
     pub(super) inserts: InsertClient,
     pub(super) endpoint: Arc<Endpoint>,
@@ -43,10 +43,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Prepares a connection; nothing is sent yet.
+    /// Prepares a connection without sending anything.
     ///
     /// # Errors
-    /// [`Error::Tls`] where an `https` URL is given and its certificates cannot be loaded.
+    /// [`Error::Tls`] if the URL is `https` and certificates cannot be loaded.
     pub fn new(
         endpoint: Endpoint,
         compression: WireCompression,
@@ -73,7 +73,7 @@ impl Connection {
         Ok(Self { client, bulk, inserts, endpoint: Arc::new(endpoint), queries, timeouts, profile })
     }
 
-    /// Where this connection leads.
+    /// The server and the account.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -98,13 +98,13 @@ impl Connection {
         self
     }
 
-    /// What the ids of its queries begin with.
+    /// The prefix of its query ids.
     pub fn queries(&self) -> &QueryPrefix {
         &self.queries
     }
 
-    /// Starts a query whose rows are read as a stream of RowBinary blocks.
-    /// `label` becomes part of the query id.
+    /// Starts a query whose rows are read as a stream of RowBinary blocks. `label` becomes part of the
+    /// query id.
     pub fn stream(
         &self,
         label: &str,
@@ -133,7 +133,7 @@ impl Connection {
         Ok(BlockStream::new(cursor, self.endpoint.clone(), query_id, self.timeouts))
     }
 
-    /// Runs a query and gives its whole answer in the format that is named.
+    /// Runs a query and returns its whole result in the given format.
     pub async fn fetch(
         &self,
         label: &str,
@@ -155,17 +155,17 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Runs a statement that answers nothing of interest, such as `CREATE TABLE` or `KILL QUERY`.
+    /// Runs a statement without a result, such as `CREATE TABLE` or `KILL QUERY`.
     pub async fn execute(&self, label: &str, sql: &str, settings: &Settings) -> Result<(), Error> {
         self.fetch(label, sql, "Null", settings).await.map(drop)
     }
 
-    /// Runs a query and reads each row of its answer, by column name.
+    /// Runs a query and deserializes each row by column name.
     pub async fn rows<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<Vec<T>, Error> {
         self.rows_with(label, sql, &Settings::common()).await
     }
 
-    /// The same with settings of its own.
+    /// [`rows`](Self::rows) with other settings.
     pub async fn rows_with<T: DeserializeOwned>(
         &self,
         label: &str,
@@ -180,8 +180,8 @@ impl Connection {
         .await
     }
 
-    /// The same with no settings at all, for a user who may not choose any. Numbers of 64 bits that
-    /// an older server quotes are not understood.
+    /// [`rows`](Self::rows) without any settings, for a user who may not change settings. Fails on
+    /// 64-bit numbers that an older server quotes.
     pub async fn rows_without_settings<T: DeserializeOwned>(
         &self,
         label: &str,
@@ -204,7 +204,7 @@ impl Connection {
         })
     }
 
-    /// Runs a query that answers exactly one row.
+    /// Runs a query whose result has exactly one row.
     pub async fn row<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<T, Error> {
         let rows = self.rows(label, sql).await?;
         let count = rows.len();
@@ -218,15 +218,15 @@ impl Connection {
         }
     }
 
-    /// Asks whether the server is there: an error of its own is an answer as well.
+    /// Tests whether the server responds; an error of the server counts as a response.
     ///
     /// # Errors
-    /// The silence, or what a proxy said in the server's place.
+    /// No response, or the response of a proxy in place of the server.
     pub async fn ping(&self) -> Result<(), Error> {
         let after = self.timeouts.connect.max(Duration::from_secs(1));
         let settings = Settings::default();
         match timeout(after, self.fetch("ping", "SELECT 1", "TabSeparated", &settings)).await {
-            Err(_) => Err(Error::Timeout { what: "an answer to a ping", after }),
+            Err(_) => Err(Error::Timeout { what: "the response to a ping", after }),
             Ok(Err(error)) if error.is_no_response() => Err(error),
             Ok(_) => Ok(()),
         }
@@ -264,7 +264,7 @@ impl Connection {
 
     /// What an answer that is not ClickHouse's to a query says about the URL.
     async fn wrong_url(&self, error: &Error) -> Option<UrlError> {
-        let Error::Server { code: None, message, .. } = error else { return None };
+        let Error::Proxy { message, .. } = error else { return None };
         let url = self.endpoint.url();
         if let Some(error) = super::url::of_response(url, message) {
             return Some(error);
@@ -317,8 +317,8 @@ fn connectors(
     let mut connector = HttpConnector::new();
     connector.set_keepalive(Some(Duration::from_secs(60)));
     connector.set_connect_timeout(Some(timeouts.connect));
-    // Inserts end with a small write; without this it may wait for the acknowledgement of the one
-    // before.
+    // Inserts end with a small write, which Nagle's algorithm would delay until the previous one is
+    // acknowledged.
     connector.set_nodelay(true);
     if !endpoint.is_encrypted() {
         return Ok((connector, None));
@@ -332,14 +332,14 @@ fn connectors(
     Ok((connector, Some(encrypted)))
 }
 
-/// What every query id of the program begins with.
+/// The prefix of all query ids of the program.
 pub const QUERY_ID_PREFIX: &str = "clickhouse-backfill-";
 
 /// Makes query ids of the form `clickhouse-backfill-<run id>-<process id>-<label>-<number>`; clones
-/// share the number.
+/// share the number. The ids allow to find and kill the queries that a dead process left behind.
 ///
-/// A run may be the work of several processes, one after the other or at once, so that each has an
-/// id of its own in between: what a dead one left can then be killed without touching the others.
+/// Several processes may work on a run, so each has an id of its own: the queries of a dead one can
+/// be killed without affecting the others.
 #[derive(Clone, Debug)]
 pub struct QueryPrefix {
     run_id: Arc<str>,
@@ -348,7 +348,7 @@ pub struct QueryPrefix {
 }
 
 impl QueryPrefix {
-    /// Ids for the run of this id, of which no other process is a part.
+    /// Ids for a run of a single process.
     pub fn new(run_id: &str) -> Self {
         Self {
             run_id: run_id.into(),
@@ -357,48 +357,46 @@ impl QueryPrefix {
         }
     }
 
-    /// Ids for one process's part of the run of this id.
+    /// Ids for one of the processes of a run.
     pub fn of_process(run_id: &str, process_id: &str) -> Self {
         let prefix = format!("{QUERY_ID_PREFIX}{run_id}-{process_id}");
         Self { run_id: run_id.into(), prefix: prefix.into(), next: Arc::new(AtomicU64::new(0)) }
     }
 
-    /// The run's id, which is the same in all processes that work on it.
+    /// The run's id, the same in all of its processes.
     pub fn run_id(&self) -> &str {
         &self.run_id
     }
 
-    /// What all the ids begin with.
+    /// The common prefix of the ids.
     pub fn as_str(&self) -> &str {
         &self.prefix
     }
 
-    /// A new id. Every attempt of a statement needs its own: the server refuses a second query
-    /// under a running id (code 216).
+    /// A new id. Every attempt of a statement needs its own: the server rejects a second query with
+    /// the id of a running one (code 216).
     pub(super) fn next(&self, label: &str) -> String {
         format!("{}-{label}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// Where the source and the lookup are read, and where the target is written. Often one and the
-/// same connection.
+/// The servers of a job. Both may be the same connection.
 #[derive(Clone)]
 pub struct Servers {
-    /// For everything that reads tables of the source or the lookup: plan, source and lookup
-    /// queries, counts, what a join gives.
+    /// The server of the source and the lookup: planning, source and lookup queries, counts, the
+    /// equivalent join.
     pub source: Connection,
-    /// For everything about the target: its schema, evaluating expressions, inserts, and what is
-    /// recorded beside it.
+    /// The server of the target: its schema, evaluating expressions, inserts, the ledger.
     pub target: Connection,
 }
 
 impl Servers {
-    /// One server at both ends.
+    /// The same server for both.
     pub fn one(connection: Connection) -> Self {
         Self { source: connection.clone(), target: connection }
     }
 
-    /// The same servers with other query ids, which both ends number together.
+    /// Replaces the query ids; both connections share the numbering.
     #[must_use]
     pub fn with_queries(self, queries: &QueryPrefix) -> Self {
         Self {
@@ -407,12 +405,12 @@ impl Servers {
         }
     }
 
-    /// Whether both ends are the same in everything: URL, user, password and database.
+    /// Whether both have the same URL, user, password and database.
     pub fn is_one_server(&self) -> bool {
         self.source.endpoint() == self.target.endpoint()
     }
 
-    /// Each connection once: what is asked of every server is asked of these.
+    /// Each distinct account once.
     pub fn each(&self) -> impl Iterator<Item = &Connection> {
         std::iter::once(&self.target).chain(
             (!self.source.endpoint().is_same_account(self.target.endpoint()))

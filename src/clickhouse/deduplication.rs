@@ -1,5 +1,4 @@
-//! Which tables recognize a block that comes a second time, and which tables are fed from another
-//! by views.
+//! Which tables deduplicate blocks, and which tables are filled by the views of another.
 //!
 //! See [deduplicating inserts on
 //! retries](https://clickhouse.com/docs/guides/developer/deduplicating-inserts-on-retries).
@@ -14,18 +13,18 @@ use super::schema::{TableName, is_replicated, merge_tree_setting};
 use super::settings::Settings;
 use super::sql::quote_literal;
 
-/// What a table does with a block that it has seen.
+/// How a table deduplicates blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deduplication {
-    /// Which table.
+    /// The table.
     pub name: TableName,
     /// Its engine.
     pub engine: String,
-    /// The view through which it is fed; `None` for the table that was asked about.
+    /// The view that fills it; `None` for the table that was asked for.
     pub view: Option<TableName>,
-    /// It recognizes so many of the last blocks by their token; 0 for none.
+    /// Number of latest blocks that it recognizes by their token; 0 for none.
     pub window: u64,
-    /// Rows that it has, versions not collapsed; `None` where the server does not count them.
+    /// Its rows, versions not collapsed; `None` if the server does not count them.
     pub rows: Option<u64>,
 }
 
@@ -35,13 +34,13 @@ impl Deduplication {
         self.engine.ends_with("ReplacingMergeTree")
     }
 
-    /// The setting that gives it a window.
+    /// The table setting of its window.
     pub fn window_setting(&self) -> &'static str {
         window_setting(&self.engine)
     }
 }
 
-/// The setting that gives a table of this engine a window.
+/// The table setting of the window for an engine.
 fn window_setting(engine: &str) -> &'static str {
     if is_replicated(engine) {
         "replicated_deduplication_window"
@@ -60,10 +59,11 @@ struct Table {
     target: [String; 2],
 }
 
-/// Asks about a table, and about all tables that its materialized views fill, in turn.
+/// Describes a table, and in turn all tables that its materialized views fill. Tables that the user
+/// may not see are left out.
 ///
 /// # Errors
-/// Those of the queries. A table that the user may not see is left out.
+/// Those of the queries.
 pub async fn deduplication(
     connection: &Connection,
     name: &TableName,
@@ -98,21 +98,18 @@ pub async fn deduplication(
     Ok(found)
 }
 
-/// The settings by which servers since 26.2 recognize a block that comes again, beside
-/// `insert_deduplicate`, over which they prevail.
+/// The settings by which servers since 26.2 deduplicate blocks; they override `insert_deduplicate`.
 ///
-/// By its default, `deduplicate_insert_select` lets the first of these servers [ignore the
-/// token](https://github.com/ClickHouse/ClickHouse/pull/99206) where the SELECT has no `ORDER BY
-/// ALL`.
+/// With its default, the first of these servers [ignore the
+/// token](https://github.com/ClickHouse/ClickHouse/pull/99206) unless the SELECT has `ORDER BY ALL`.
 const RECOGNITION: [(&str, &str); 2] = [
     ("deduplicate_insert", "enable"),
     ("deduplicate_insert_select", "enable_even_for_bad_queries"),
 ];
 
-/// What an `INSERT … SELECT` must say beside its token to be recognized by this server when it
-/// comes again: those of [these
-/// settings](https://clickhouse.com/docs/reference/settings/session-settings/deduplicate-insert)
-/// that it knows.
+/// The settings that an `INSERT … SELECT` needs beside its token to be deduplicated: those of
+/// [these](https://clickhouse.com/docs/reference/settings/session-settings/deduplicate-insert) that
+/// the server has.
 ///
 /// # Errors
 /// Those of the query.
@@ -129,7 +126,7 @@ pub async fn deduplication_settings(connection: &Connection) -> Result<Settings,
     Ok(Settings::default().with_all(known))
 }
 
-/// The one among these settings by which no block is recognized, whatever window a table has.
+/// The setting among these, if any, that disables deduplication whatever a table's window is.
 pub fn deduplication_disabled_by(settings: &Settings) -> Option<&str> {
     settings
         .iter()
@@ -149,7 +146,7 @@ async fn ask(
     name: &TableName,
     knows_targets: bool,
 ) -> Result<Option<Table>, Error> {
-    // Which of the two counts follows from the engine, which is not known yet.
+    // The engine, which decides between the two, is not known yet.
     let window = |engine: &str| merge_tree_setting(engine, window_setting(engine));
     let target = if knows_targets { "[target_database, target_table]" } else { "['', '']" };
     let sql = format!(

@@ -1,5 +1,4 @@
-//! How a server is reached: its address, the account, compression and timeouts. The password is
-//! never shown.
+//! The address of a server, the account, compression and timeouts. The password is never shown.
 
 use std::time::Duration;
 
@@ -20,12 +19,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads an `http://` or `https://` URL. A user and a password inside the URL serve where
-    /// `user` or `password` is not given, and are taken out of the URL, so that it can be shown.
+    /// Parses an `http://` or `https://` URL. A user and a password in the URL apply where `user` or
+    /// `password` is `None`; they are removed from the URL, so that it can be shown.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] where the text is no such URL; the message never repeats the text,
-    /// which may hold a password.
+    /// [`Error::InvalidUrl`]; the message never repeats the text, which may contain a password.
     pub fn new(
         url: &str,
         user: Option<&str>,
@@ -44,7 +42,7 @@ impl Endpoint {
         Ok(Self { url, user, password, database: database.to_owned(), tls: Tls::default() })
     }
 
-    /// The same with another idea of what is trusted and shown on an `https` connection.
+    /// Replaces the certificates of `https` connections.
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self { tls, ..self }
@@ -54,7 +52,7 @@ impl Endpoint {
         &self.tls
     }
 
-    /// Whether what is sent is encrypted.
+    /// Whether the connection is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.url.scheme() == "https"
     }
@@ -74,7 +72,7 @@ impl Endpoint {
         &self.password
     }
 
-    /// Whether this is the same user at the same URL.
+    /// Whether both have the same user and URL.
     pub fn is_same_account(&self, other: &Self) -> bool {
         self.url == other.url && self.user == other.user
     }
@@ -94,14 +92,14 @@ fn percent_decode(text: &str) -> String {
 pub struct Timeouts {
     /// For the TCP connection.
     pub connect: Duration,
-    /// From the request to the first bytes of the answer; FINAL over large parts and full queues
-    /// take their time.
+    /// From the request to the first bytes of the response; FINAL over large parts and full queues
+    /// are slow.
     pub first_byte: Duration,
-    /// Between two pieces of an answer.
+    /// Between two pieces of a response.
     pub idle: Duration,
     /// For the server to take one piece of an insert.
     pub send: Duration,
-    /// From the last byte of an insert to its acknowledgement, materialized views included.
+    /// From the last byte of an insert to its acknowledgement, including materialized views.
     pub insert_end: Duration,
 }
 
@@ -117,11 +115,10 @@ impl Default for Timeouts {
     }
 }
 
-/// How the bodies of source queries, lookup queries and inserts are compressed. Small queries never
-/// are.
+/// Compression of source queries, lookup queries and inserts. Small queries are never compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WireCompression {
-    /// Not at all: compressing costs the server more than twice as much for each row as sending it.
+    /// None: compressing a row costs the server more than twice as much as sending it.
     #[default]
     None,
     /// [LZ4](https://clickhouse.com/docs/interfaces/http#compression): fast.
@@ -131,8 +128,7 @@ pub enum WireCompression {
 }
 
 impl WireCompression {
-    /// What serves for a server at this URL: nothing where the network is this machine, LZ4
-    /// elsewhere.
+    /// The default for a server at this URL: none on this machine, LZ4 elsewhere.
     pub fn for_url(url: &Url) -> Self {
         let local = match url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -143,7 +139,7 @@ impl WireCompression {
         if local { Self::None } else { Self::Lz4 }
     }
 
-    /// In the client crate's terms.
+    /// The client crate's value.
     pub(super) fn of_client(self) -> ::clickhouse::Compression {
         match self {
             Self::None => ::clickhouse::Compression::None,
@@ -169,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_apart_wins_over_the_url() {
+    fn separate_credentials_win_over_the_url() {
         let endpoint =
             Endpoint::new("http://ann:old@host", Some("bob"), Some(Password::new("new")), "db")
                 .unwrap();
@@ -193,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_other_machines_are_worth_compressing_for() {
+    fn compression_is_for_other_machines() {
         let of = |url: &str| WireCompression::for_url(&Url::parse(url).unwrap());
         for url in ["http://localhost:8123", "http://127.0.0.1", "http://[::1]:8123"] {
             assert_eq!(of(url), WireCompression::None, "{url}");

@@ -9,13 +9,13 @@ use super::url::UrlError;
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server refused or ended a statement and said why.
+    /// The server rejected or ended a statement with an exception.
     #[error("{message}")]
     Server {
         /// ClickHouse's error code, parsed from the `Code: N.` that begins the message; `None`
         /// where a proxy answered instead.
         code: Option<u32>,
-        /// The server's own words.
+        /// The server's message.
         message: String,
         /// Whether rows had been received before. Then the message may be data that only looks like
         /// a server's exception, so such an error never stops a run before the statement was tried
@@ -30,8 +30,8 @@ pub enum Error {
         /// The chain of causes.
         message: String,
     },
-    /// This machine cannot make one more connection.
-    #[error("the connection to {url} failed for want of resources on this machine: {message}")]
+    /// This machine has no resources for another connection.
+    #[error("the connection to {url} failed, because this machine has run out of a resource: {message}")]
     Exhausted {
         /// The server's URL, without credentials.
         url: String,
@@ -46,22 +46,22 @@ pub enum Error {
         /// The chain of causes.
         message: String,
     },
-    /// The connection could not be made, since the two do not agree on encryption.
+    /// The connection could not be encrypted, or an unencrypted one was refused.
     #[error("the connection to {url} failed: {problem} ({message})")]
     Handshake {
         /// The server's URL, without credentials.
         url: String,
-        /// What does not fit.
+        /// What is wrong.
         problem: TlsProblem,
         /// The chain of causes.
         message: String,
     },
-    /// Nothing was heard for too long.
+    /// There was no response in time.
     #[error("{}", took_longer(what, *after))]
     Timeout {
-        /// What was waited for.
+        /// What was expected.
         what: &'static str,
-        /// How long.
+        /// The limit.
         after: Duration,
     },
     /// The URL cannot be used.
@@ -70,12 +70,12 @@ pub enum Error {
     /// The certificates needed for `https` cannot be loaded.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// The server answered something else than was asked for.
-    #[error("the answer to a {what} query was not understood: {message}")]
+    /// The response has an unexpected form.
+    #[error("the response to a {what} query has an unexpected form: {message}")]
     Unexpected {
-        /// Which query.
+        /// The query's label.
         what: String,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         message: String,
     },
     /// A proxy, a gateway or another server answered in ClickHouse's place: the answer does not have
@@ -101,7 +101,7 @@ impl From<UrlError> for Error {
 }
 
 impl Error {
-    /// The first of an error's causes that is one of these.
+    /// The first [`Error`] in a chain of causes.
     pub fn within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -138,13 +138,13 @@ impl Error {
         }
     }
 
-    /// Whether an insert failed in one of the table's materialized views. The table itself may have
-    /// the rows then, if it came to that.
+    /// Whether an insert failed in a materialized view of the table. The table itself may have the
+    /// rows.
     pub fn is_view_error(&self) -> bool {
         matches!(self, Self::Server { message, .. } if message.contains("while pushing to view"))
     }
 
-    /// Whether an insert that failed so may have left rows in the table.
+    /// Whether an insert that failed with this error may have left rows in the table.
     pub fn may_have_inserted(&self) -> bool {
         let was_ended = |code: u32| ErrorClass::ended_from_outside(code);
         self.class() == ErrorClass::Ambiguous
@@ -152,13 +152,12 @@ impl Error {
             || self.code().is_some_and(was_ended)
     }
 
-    /// Whether rows had come before it.
+    /// Whether rows had been received before.
     pub fn is_mid_stream(&self) -> bool {
         matches!(self, Self::Server { mid_stream: true, .. })
     }
 
-    /// Whether the server had no word in this: it may be gone. A proxy that speaks in its place is
-    /// not the server.
+    /// Whether the server did not respond: it may be down. A proxy's response does not count.
     pub fn is_no_response(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Network { .. } | Self::Timeout { .. } => true,
@@ -201,7 +200,7 @@ impl Error {
     }
 }
 
-/// What is said of a limit that was passed.
+/// The message of an expired timeout.
 pub(super) fn took_longer(what: &str, limit: Duration) -> String {
     format!("{what} took longer than {} s", limit.as_secs_f64())
 }
@@ -257,19 +256,19 @@ fn in_words(message: &str) -> String {
 /// What may be done after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The statement had no effect, or its effect may be repeated; it may well succeed later.
+    /// The statement had no effect, or may be repeated; it can succeed later.
     Retry,
-    /// It is not known whether the statement took effect. The same bytes with the same token may be
+    /// It is unknown whether the statement took effect. The same bytes with the same token may be
     /// sent again.
     Ambiguous,
-    /// The server refuses these rows, and will again; others it may take.
+    /// The server rejects these rows, but may accept others.
     Rows,
-    /// It will fail again, whatever the rows.
+    /// The statement fails again with any rows.
     Fatal,
 }
 
 impl ErrorClass {
-    /// The class of the server's errors of this code.
+    /// The class of an error code of the server.
     pub(crate) fn of_code(code: u32) -> Self {
         if RETRY.contains(&code) {
             Self::Retry
@@ -284,8 +283,8 @@ impl ErrorClass {
 }
 
 impl ErrorClass {
-    /// Whether an error of this code ends a statement at any moment, also when its rows were
-    /// written and only its views were not done.
+    /// Whether an error of this code can end a statement at any moment, even after its rows were
+    /// written.
     pub(super) fn ended_from_outside(code: u32) -> bool {
         // TIMEOUT_EXCEEDED, ABORTED, QUERY_WAS_CANCELLED, THREAD_WAS_CANCELED,
         // QUERY_WAS_CANCELLED_BY_CLIENT
@@ -293,7 +292,7 @@ impl ErrorClass {
     }
 }
 
-/// Codes that pass with time or with another attempt. Names from ClickHouse's
+/// Codes of errors that pass with time or with another attempt. Names from ClickHouse's
 /// [ErrorCodes.cpp](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
 const RETRY: &[u32] = &[
     3,    // UNEXPECTED_END_OF_FILE: the request was cut
@@ -356,13 +355,13 @@ const RETRY: &[u32] = &[
     1001, // STD_EXCEPTION: of the C++ library, such as one for a full disk or a failed allocation
 ];
 
-/// The outcome is not known.
+/// Codes after which the effect is unknown.
 const AMBIGUOUS: &[u32] = &[
     319, // UNKNOWN_STATUS_OF_INSERT: of the quorum, or of the keeper
     659, // UNKNOWN_STATUS_OF_TRANSACTION
 ];
 
-/// Codes that are about values.
+/// Codes of errors about values.
 const ROWS: &[u32] = &[
     6,   // CANNOT_PARSE_TEXT
     25,  // CANNOT_PARSE_ESCAPE_SEQUENCE
@@ -405,7 +404,7 @@ mod tests {
         }
         for code in [16, 47, 53, 60, 62, 81, 164, 218, 497, 516, 774] {
             assert_eq!(server(code, false).class(), ErrorClass::Fatal, "{code}");
-            // In the middle of a stream it may be data that only looks like an exception.
+            // Within a stream, data can look like an exception.
             assert_eq!(server(code, true).class(), ErrorClass::Retry, "{code}");
         }
         assert_eq!(server(6, false).class(), ErrorClass::Rows);
@@ -414,7 +413,7 @@ mod tests {
         let exhausted = Error::Exhausted { url: String::new(), message: String::new() };
         assert!(
             exhausted.class() == ErrorClass::Retry && !exhausted.is_no_response(),
-            "this machine may have more of it later"
+            "the resource may become available"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! What must hold for any words of a server and any text as a URL; see `fuzz/`. Not part of the
-//! crate's interface.
+//! Properties that hold for any message of a server and any text as a URL; see `fuzz/`. Not part of
+//! the crate's interface.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -12,11 +12,10 @@ use super::password::Password;
 use super::schema::TableName;
 use super::sql::{quote_identifier, quote_literal, quote_literal_bytes};
 
-/// A word that no fuzzer makes up by itself.
+/// A word that a fuzzer does not generate by chance.
 const SECRET: &str = "Tangerine-Submarine";
 
-/// Any words of a server are an error of some class, which shows them, and no password that they
-/// repeat.
+/// Any message of a server becomes an error that shows it, without a password that it repeats.
 pub fn server_words(data: &[u8]) {
     let words = String::from_utf8_lossy(data).into_owned();
     let Ok(endpoint) = Endpoint::new("http://host", None, Some(Password::new(SECRET)), "d") else {
@@ -39,11 +38,11 @@ pub fn server_words(data: &[u8]) {
     }
 }
 
-/// Any text around a password, as a URL, is a URL that does not show it, or is refused in words
-/// that do not.
+/// Any text around a password becomes a URL that does not show it, or is refused by a message that
+/// does not.
 pub fn url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    // The fuzzer finds the word in the program. URLs are read without white space and control
+    // The fuzzer finds the word in the program. URLs are parsed without white space and control
     // characters.
     let plain: String = text.chars().filter(char::is_ascii_graphic).collect();
     if plain.contains("angerine") || plain.contains("ubmarine") {
@@ -77,7 +76,7 @@ pub fn url(data: &[u8]) {
     }
 }
 
-/// Any bytes, quoted, begin and end with their quote, and no bare quote stands between.
+/// Any quoted bytes begin and end with their quote, with no bare quote between.
 pub fn quoting(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for (quoted, quote) in [

@@ -1,4 +1,4 @@
-//! Why an encrypted connection could not be made, in words that say what to do.
+//! Why a TLS handshake failed, in words that say what to do.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,44 +6,43 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error as RustlsError};
 
-/// What does not fit together.
+/// What is wrong with a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsProblem {
-    /// The server's certificate is signed by nobody who is trusted.
+    /// The server's certificate is not signed by a trusted authority.
     UnknownIssuer,
-    /// The server's certificate is for other names than the URL's.
+    /// The server's certificate is for another host.
     WrongName,
-    /// The server's certificate is out of date, or the clock is.
+    /// The server's certificate has expired, or the clock is wrong.
     Expired,
-    /// The server's certificate cannot be used for another reason.
+    /// The server's certificate is invalid for another reason.
     Certificate,
-    /// The server asks for a certificate of the client, or refuses the one it was shown.
+    /// The server requires a client certificate, or rejects the one that was sent.
     ClientCertificate,
-    /// The answer is something else, such as HTTP without TLS.
+    /// The response is not TLS, for example plain HTTP.
     NotTls,
-    /// The answer is not HTTP where it should be, as from a server that speaks TLS and was spoken
-    /// to without.
+    /// The response is not plain HTTP, for example because the port is for TLS.
     NotPlain,
 }
 
 impl fmt::Display for TlsProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::UnknownIssuer => "its certificate is signed by nobody who is trusted here",
+            Self::UnknownIssuer => "its certificate is not signed by a trusted authority",
             Self::WrongName => "its certificate is not for the host in the URL",
-            Self::Expired => "its certificate is out of date",
-            Self::Certificate => "its certificate cannot be used",
-            Self::ClientCertificate => "it does not take the client certificate, or asks for one",
-            Self::NotTls => "its answer is not TLS",
-            Self::NotPlain => "its answer is not plain HTTP",
+            Self::Expired => "its certificate has expired or is not yet valid",
+            Self::Certificate => "its certificate is invalid",
+            Self::ClientCertificate => "it requires a client certificate, or rejects the one that was sent",
+            Self::NotTls => "its response is not TLS",
+            Self::NotPlain => "its response is not plain HTTP",
         })
     }
 }
 
 impl TlsProblem {
-    /// Whether trying again is of no use.
+    /// Whether another attempt would fail as well.
     pub fn is_lasting(self) -> bool {
-        // The others can also be what bytes look like that were damaged on their way.
+        // The others can also be caused by damaged bytes.
         matches!(
             self,
             Self::UnknownIssuer
@@ -54,7 +53,7 @@ impl TlsProblem {
         )
     }
 
-    /// The problem in a chain of causes, if there is one.
+    /// The handshake problem in a chain of causes, if any.
     pub(super) fn of(error: &(dyn StdError + 'static), encrypted: bool) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -66,8 +65,7 @@ impl TlsProblem {
             {
                 return Some(Self::NotPlain);
             }
-            // An I/O error hides the error that it was made of, and gives that one's source as its
-            // own.
+            // An I/O error skips the error that it wraps, and returns that one's source.
             next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(inner) => Some(inner),
                 None => error.source(),
@@ -97,8 +95,7 @@ fn of_rustls(error: &RustlsError) -> Option<TlsProblem> {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            // The certificate names an authority like the one that is trusted, and was signed by
-            // another.
+            // The certificate names a trusted authority but was signed by another.
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied,
         ) => Some(TlsProblem::ClientCertificate),

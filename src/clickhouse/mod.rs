@@ -1,10 +1,9 @@
-//! The only room that talks to the server: connection, statements' settings, the schema, block
-//! streams, inserts, error classes.
+//! Talking to ClickHouse: connections, settings of statements, schemas, block streams, inserts, error
+//! classes. No other room uses the client crate.
 //!
 //! Everything here goes through the official [`clickhouse`](https://docs.rs/clickhouse) client over
-//! HTTP. Upper rooms hand in SQL and bytes and get bytes back; what the SQL means is theirs.
-//! Nothing here prints, retries or decides: an [`Error`] says of what [`ErrorClass`] it is, and the
-//! pipeline chooses what to do.
+//! HTTP. Callers pass SQL and bytes and get bytes back; what the SQL means is theirs. Nothing here
+//! prints or retries: an [`Error`] has an [`ErrorClass`], and the caller decides.
 
 mod client_error;
 mod connection;

@@ -35,7 +35,7 @@ impl TableName {
         Self { database, table }
     }
 
-    /// For a statement.
+    /// The quoted name for a statement.
     pub fn quoted(&self) -> String {
         format!("{}.{}", quote_identifier(&self.database), quote_identifier(&self.table))
     }
@@ -112,15 +112,15 @@ impl Column {
 /// `system.columns` describe it.
 #[derive(Clone, Debug)]
 pub struct TableSchema {
-    /// Which table.
+    /// The table's name.
     pub name: TableName,
     /// The engine's name, such as `ReplacingMergeTree`.
     pub engine: String,
     /// The sorting key as the server writes it.
     pub sorting_key: String,
-    /// The partition key as the server writes it; empty where there is none.
+    /// The partition key as the server writes it; empty if there is none.
     pub partition_key: String,
-    /// Its columns in their order.
+    /// Its columns in order.
     pub columns: Vec<Column>,
 }
 
@@ -130,7 +130,7 @@ impl TableSchema {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// Whether the table's rows lie in parts and partitions.
+    /// Whether the table has parts and partitions.
     pub fn is_merge_tree(&self) -> bool {
         self.engine.ends_with("MergeTree")
     }
@@ -141,10 +141,10 @@ impl TableSchema {
     }
 }
 
-/// Asks for one table.
+/// Reads the schema of a table; `None` if it does not exist.
 ///
 /// # Errors
-/// Those of the query; a table that does not exist is `Ok(None)`.
+/// Those of the queries.
 pub async fn table_schema(
     connection: &Connection,
     name: &TableName,
@@ -180,9 +180,9 @@ pub async fn table_schema(
     }))
 }
 
-/// Which of these functions may give another result the second time, as
-/// [`system.functions`](https://clickhouse.com/docs/operations/system-tables/functions) tells. A
-/// function that the server says nothing about (an aggregate, a user's own) is not among them.
+/// The functions among these that are not deterministic according to
+/// [`system.functions`](https://clickhouse.com/docs/operations/system-tables/functions). Functions of
+/// which the server does not know it (aggregates, user-defined ones) are not among them.
 pub async fn functions_not_deterministic(
     connection: &Connection,
     names: &[String],
@@ -194,7 +194,7 @@ pub async fn functions_not_deterministic(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    // The column was renamed between versions.
+    // The column has two names, depending on the version.
     let column = connection
         .rows::<Name>("functions", "SELECT name FROM system.columns WHERE database = 'system' AND table = 'functions' AND name IN ('deterministic', 'is_deterministic')")
         .await?;
@@ -214,8 +214,8 @@ pub async fn functions_not_deterministic(
 }
 
 /// The version column and the deleted flag of a
-/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree),
-/// where it has both.
+/// [ReplacingMergeTree](https://clickhouse.com/docs/engines/table-engines/mergetree-family/replacingmergetree)
+/// that has both.
 ///
 /// # Errors
 /// Those of the query.
@@ -235,8 +235,8 @@ pub async fn replacing_columns(
     Ok(version_and_deleted(&engine.engine_full))
 }
 
-/// The last two of the engine's arguments, where both are plain names. A replicated one has texts
-/// before them, which may hold anything.
+/// The last two arguments of the engine, if both are plain names. A replicated engine has string
+/// arguments before them.
 fn version_and_deleted(engine: &str) -> Option<(String, String)> {
     let (_, rest) = engine.split_once("ReplacingMergeTree(")?;
     let mut arguments = vec![String::new()];
@@ -272,15 +272,15 @@ pub fn merge_tree_setting(engine: &str, setting: &str) -> String {
     } else {
         "merge_tree_settings"
     };
-    // `\b` tells two names apart of which one ends with the other.
+    // `\b` excludes longer names that end with this one.
     format!(
         "ifNull(toUInt64OrNull(extract(engine_full, '\\\\bSETTINGS .*\\\\b{setting} = (\\\\d+)')), \
          (SELECT max(toUInt64OrZero(value)) FROM system.{defaults} WHERE name = '{setting}'))"
     )
 }
 
-/// Whether tables of this engine have replicas, and settings of their own on the server. Keepers
-/// hold the blocks of these.
+/// Whether tables of this engine are replicated: they have their own server-wide settings, and a
+/// Keeper holds their block ids.
 pub(super) fn is_replicated(engine: &str) -> bool {
     engine.starts_with("Replicated") || engine.starts_with("Shared")
 }

@@ -1,4 +1,4 @@
-//! The settings that every statement carries, so that users' profiles cannot make the streamed
+//! Settings of statements. They override users' profiles, which could otherwise make the streamed
 //! result differ from the join.
 
 use std::collections::BTreeMap;
@@ -11,32 +11,31 @@ use super::sql::quote_literal;
 pub struct Settings(BTreeMap<String, String>);
 
 impl Settings {
-    /// What all statements share: the analyzer that resolves `source.x`, joins without NULLs, JSON
-    /// as a string on both ways, and nothing of a profile that would change or cut what a query
-    /// gives.
+    /// The settings of all statements: the analyzer that resolves `source.x`, joins without NULLs,
+    /// JSON as strings, and no setting of a profile that changes or truncates results.
     pub fn common() -> Self {
         Self::default()
             .with("allow_experimental_analyzer", "1")
             .with("join_use_nulls", "0")
             .with("use_variant_as_common_type", "0")
-            // A Nested column of the structure stays one column, as it is in its table.
+            // A Nested column of the structure stays one column, as in its table.
             .with("flatten_nested", "0")
             .with("allow_suspicious_low_cardinality_types", "1")
             .with("output_format_binary_write_json_as_string", "1")
             .with("input_format_binary_read_json_as_string", "1")
-            // FINAL where it is said, and nowhere else: of tied versions, it would keep the last
-            // one written.
+            // FINAL only where a statement has it: of equal versions it would keep the last one
+            // written.
             .with("final", "0")
             .with("extremes", "0")
             .with("additional_result_filter", "")
             .with("limit", "0")
             .with("offset", "0")
             .with("use_query_cache", "0")
-            // Errors as text, which begins with their code, and not as rows of the format.
+            // Errors as text that begins with the code, not as rows of the format.
             .with("http_write_exception_in_output_format", "0")
             .with("describe_include_subcolumns", "0")
-            // A limit that is passed is an error. With the other modes, an answer just ends early,
-            // and looks complete.
+            // An exceeded limit is an error. In the other modes a result ends early and looks
+            // complete.
             .with("read_overflow_mode", "throw")
             .with("read_overflow_mode_leaf", "throw")
             .with("result_overflow_mode", "throw")
@@ -61,10 +60,10 @@ impl Settings {
         Self::common().with("cancel_http_readonly_queries_on_client_close", "1")
     }
 
-    /// For inserts of batches of at most `batch_rows` rows: one batch becomes one block, hence is
-    /// atomic, and NULLs stay NULLs.
+    /// For inserts of batches of at most `batch_rows` rows: a batch is one block, hence atomic, and
+    /// NULLs stay NULLs.
     ///
-    /// A batch that is cut into several blocks can fail half way: of ten blocks, eight stayed. See
+    /// A batch of several blocks can fail half way (of ten blocks, eight stayed). See
     /// [min_insert_block_size_rows](https://clickhouse.com/docs/operations/settings/settings#min_insert_block_size_rows).
     pub fn insert(batch_rows: u64) -> Self {
         let rows = batch_rows.max(1).to_string();
@@ -73,8 +72,7 @@ impl Settings {
             .with("insert_null_as_default", "0")
             .with("async_insert", "0")
             .with("optimize_on_insert", "0")
-            // A block that comes again is recognized by its token, in the target and, each by
-            // itself, in what its views fill.
+            // Blocks are deduplicated by their token, in the target and in the tables of its views.
             .with("insert_deduplicate", "1")
             .with("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with("max_insert_block_size", &rows)

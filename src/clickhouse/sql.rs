@@ -1,4 +1,4 @@
-//! Quoting. Every identifier and every value that enters a statement passes through here.
+//! Quoting of all identifiers and values in statements.
 //!
 //! ClickHouse escapes both by backslashes: <https://clickhouse.com/docs/sql-reference/syntax>.
 

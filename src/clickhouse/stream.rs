@@ -1,10 +1,9 @@
-//! The bytes of a running query.
+//! The response of a running query as a stream of bytes.
 //!
-//! ClickHouse reports an error in the middle of an answer by writing the exception's text into the
-//! body and breaking the connection off. Where that text is cut into several network pieces, its
-//! beginning looks like rows. So the last [`HOLD_BACK_BYTES`] are held back until more has come or
-//! the answer has ended cleanly: what this stream hands out was followed by enough further bytes,
-//! or by the proper end, to be rows.
+//! ClickHouse reports an error in the middle of a response by writing the exception's text into the
+//! body and closing the connection. If that text arrives in several pieces, its beginning looks like
+//! rows. So the last [`HOLD_BACK_BYTES`] are held back until more bytes arrive or the response ends
+//! cleanly: bytes that this stream returns are never part of an exception.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,12 +16,12 @@ use super::client_error::{from_client, not_clickhouse};
 use super::endpoint::{Endpoint, Timeouts};
 use super::error::Error;
 
-/// More than the longest exception that the server writes into a body: 16 KiB since 25.11
+/// More than the longest exception in a body: 16 KiB since 25.11
 /// ([WriteBufferFromHTTPServerResponse](https://github.com/ClickHouse/ClickHouse/blob/master/src/Server/HTTP/WriteBufferFromHTTPServerResponse.h)),
-/// and before that a message with a query in it.
+/// and before that a message that includes the query.
 const HOLD_BACK_BYTES: usize = 128 * 1024;
 
-/// A query's answer, piece by piece.
+/// A query's response, piece by piece.
 pub struct BlockStream {
     cursor: BytesCursor,
     endpoint: Arc<Endpoint>,
@@ -53,10 +52,10 @@ impl BlockStream {
         }
     }
 
-    /// The next piece, or `None` when the answer has ended as HTTP says it must.
+    /// The next piece, or `None` after a complete response.
     ///
     /// # Errors
-    /// Whatever ends the answer early. Nothing that was held back is handed out then.
+    /// Whatever ends the response early. Bytes that were held back are dropped then.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             if let Some(first) = self.held.front()
@@ -74,9 +73,9 @@ impl BlockStream {
 
     async fn receive(&mut self) -> Result<(), Error> {
         let (what, after) = if self.received {
-            ("the next part of an answer", self.timeouts.idle)
+            ("the next part of a response", self.timeouts.idle)
         } else {
-            ("the first part of an answer", self.timeouts.first_byte)
+            ("the first part of a response", self.timeouts.first_byte)
         };
         let piece =
             timeout(after, self.cursor.next()).await.map_err(|_| Error::Timeout { what, after })?;

@@ -1,7 +1,6 @@
-//! Encrypted connections: which certificates are trusted, and as whom the program shows itself.
+//! Certificates of encrypted connections: trusted authorities and the client's own identity.
 //!
-//! Certificates are always verified; there is no way to switch that off. What is wrong when they
-//! are refused is in `handshake`.
+//! Certificates are always verified; that cannot be disabled.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,15 +12,15 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::error::Error;
 
-/// What is trusted and shown on `https` connections. By default the system's root certificates, and
-/// nothing is shown.
+/// Trusted authorities and client certificate of `https` connections. The default is the system's
+/// root certificates and no client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     roots: Option<Vec<CertificateDer<'static>>>,
     identity: Option<Identity>,
 }
 
-/// A certificate with those that signed it, and its private key.
+/// A client certificate with its chain and private key.
 #[derive(Clone, PartialEq, Eq)]
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -36,10 +35,10 @@ impl fmt::Debug for Identity {
 }
 
 impl Tls {
-    /// Trusts the certificates of this PEM text and no others, the system's included.
+    /// Trusts only the certificates of this PEM text, not the system's.
     ///
     /// # Errors
-    /// The words for a text without a certificate, or with one that cannot sign others.
+    /// A message if the text has no certificate, or one that cannot sign others.
     pub fn with_roots(mut self, pem: &[u8]) -> Result<Self, String> {
         let certificates = certificates(pem)?;
         let mut store = RootCertStore::empty();
@@ -50,13 +49,13 @@ impl Tls {
         Ok(self)
     }
 
-    /// Shows this certificate to servers that ask for one.
+    /// Sends this certificate to servers that request one.
     ///
     /// # Errors
-    /// The words for texts without a certificate or a key.
+    /// A message if a text has no certificate or no key.
     pub fn with_identity(mut self, certificate: &[u8], key: &[u8]) -> Result<Self, String> {
         let chain = certificates(certificate)?;
-        // The parser's words could quote the text, which is a secret.
+        // The parser's message could quote the text, which is a secret.
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| "the key file holds no private key in PEM (BEGIN PRIVATE KEY), or one that is encrypted".to_owned())?;
         self.identity = Some(Identity { chain, key: Arc::new(key) });
@@ -64,16 +63,15 @@ impl Tls {
         Ok(self)
     }
 
-    /// Whether anything but the default was asked for.
+    /// Whether nothing was configured.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What the HTTP client needs.
+    /// The configuration for the HTTP client.
     ///
     /// # Errors
-    /// [`Error::Tls`] where the machine has no root certificates, or key and certificate do not
-    /// belong together.
+    /// [`Error::Tls`] if the machine has no root certificates, or if key and certificate do not match.
     pub(super) fn configuration(&self) -> Result<ClientConfig, Error> {
         let failed = |error: rustls::Error| Error::Tls(error.to_string());
         let builder =

@@ -1,8 +1,6 @@
-//! Holding a job against its tables: source and lookup on one server, the target on the same or on
-//! another.
+//! Binding a job to its tables: source and lookup on one server, the target on the same or another.
 //!
-//! Everything that can be wrong is found here, before a row moves: tables, columns, types,
-//! expressions, keys.
+//! Errors in tables, columns, types, expressions and keys are found here, before a row moves.
 
 use std::sync::Arc;
 
@@ -20,10 +18,10 @@ use crate::clickhouse::{
 use crate::formats::native::NativeLayout;
 use crate::formats::rowbinary::{DataType, RowLayout, VersionEncoding};
 
-/// What the command line may change of a job.
+/// What the command line changes of a job.
 #[derive(Clone, Debug, Default)]
 pub struct BindOptions {
-    /// Another target table than the job's.
+    /// A target table in place of the job's.
     pub target_table: Option<String>,
     /// The exclusions to apply, by name.
     pub exclusions: Vec<String>,
@@ -35,7 +33,7 @@ pub struct BindOptions {
 /// common type of the key is that of a join, so the source's server is asked for it.
 ///
 /// # Errors
-/// [`JobError`]; none of them leaves anything changed on the server.
+/// [`JobError`]. Nothing changes on the servers.
 pub async fn bind(
     servers: &Servers,
     job: &Job,
@@ -113,7 +111,7 @@ struct Tables {
     target: TableSchema,
 }
 
-/// Reads the schemas of the job's tables, and refuses tables that cannot serve.
+/// Reads the schemas of the job's tables, and rejects unsuitable ones.
 async fn tables(servers: &Servers, job: &Job, options: &BindOptions) -> Result<Tables, JobError> {
     let Servers { source: reading, target: writing } = servers;
     let database = reading.endpoint().database();
@@ -121,7 +119,7 @@ async fn tables(servers: &Servers, job: &Job, options: &BindOptions) -> Result<T
         existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;
     if !source.is_merge_tree() {
         let message = format!(
-            "its engine is {}; a partition can only be read of a table of the MergeTree family",
+            "its engine is {}; only tables of the MergeTree family have partitions",
             source.engine
         );
         return Err(JobError::Unfit { role: "source", table: source.name, message });
@@ -143,8 +141,8 @@ async fn tables(servers: &Servers, job: &Job, options: &BindOptions) -> Result<T
     Ok(Tables { source, lookup, target })
 }
 
-/// How a row of the source query is framed: the key's columns, those that expressions read, and the
-/// end of the row.
+/// The framing of a row of the source query: key columns, columns that expressions read, end of the
+/// row.
 fn source_layout(
     source: &TableSchema,
     used: &[UsedColumn],
@@ -159,7 +157,7 @@ fn source_layout(
     layout("source", &source.name, framed, keys.len()).map(Arc::new)
 }
 
-/// Lets the server look at the expression that says which of the target's rows are the job's.
+/// Checks the expression that selects the target's rows that belong to the job.
 async fn bind_owned(
     connection: &Connection,
     job: &Job,
@@ -187,14 +185,14 @@ async fn bind_owned(
             line: owned.line,
             column: name.to_owned(),
             message: format!(
-                "gives {}; it must be true or false for each row of the target",
+                "gives {}; it must be a Boolean for each row of the target",
                 other.unwrap_or("nothing")
             ),
         }),
     }
 }
 
-/// Compiles how rows become Native blocks; the error says why they cannot.
+/// The layout of rows as Native blocks, or the reason why they cannot be sent so.
 fn native_layout(job: &BoundJob) -> Result<Arc<NativeLayout>, String> {
     let parse = |(name, type_name): (String, &str)| {
         DataType::parse(type_name).map(|parsed| (name, parsed)).map_err(|error| error.to_string())
@@ -240,8 +238,8 @@ async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Lets the source's server plan a query with the exclusions: they may name tables of their own,
-/// for which a right may be missing.
+/// Checks the exclusions by planning a query with them: they may name tables that the user cannot
+/// read.
 async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(), JobError> {
     if job.exclusions.is_empty() {
         return Ok(());
@@ -251,10 +249,10 @@ async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(),
     match connection.fetch("exclusions", &sql, "TSV", &statements::source_settings(job)).await {
         Ok(_) => Ok(()),
         Err(ServerError::Server { message, .. }) => {
-            let message = format!("the server refuses the rows that are left out of it: {message}");
+            let message = format!("the server rejects the exclusion: {message}");
             Err(JobError::Unfit { role: "source", table: job.source.name.clone(), message })
         }
-        Err(other) => Err(asking("asking the server about the rows that are left out")(other)),
+        Err(other) => Err(asking("checking the exclusions")(other)),
     }
 }
 
@@ -290,8 +288,8 @@ fn needed<'a>(
     })
 }
 
-/// Where a table has a column that is literally named `source.x`, and the source has an `x`, the
-/// server would take one for the other.
+/// Rejects a table with a column that is literally named `source.x` if the source has a column `x`:
+/// the server would confuse them.
 fn refuse_qualified_names(
     qualifier: &'static str,
     table: &TableSchema,
@@ -306,7 +304,7 @@ fn refuse_qualified_names(
     };
     let Some(column) = table.columns.iter().find(ambiguous) else { return Ok(()) };
     let message = format!(
-        "its column {0} could be taken for the column that a job means by {0}",
+        "its column {0} is ambiguous, because jobs use {0} for another column",
         column.name
     );
     Err(JobError::Unfit { role: "source", table: table.name.clone(), message })
@@ -318,7 +316,7 @@ fn enabled_exclusions(job: &Job, options: &BindOptions) -> Result<Vec<String>, J
             origin: job.origin.clone(),
             line: 1,
             message: format!(
-                "the exclusion {name} was asked for, but [source.exclusions] has none of that name"
+                "the exclusion {name} is not in [source.exclusions]"
             ),
         })
     };
@@ -427,7 +425,7 @@ fn name_and_type(column: &UsedColumn) -> (&str, &str) {
     (&column.name, &column.type_name)
 }
 
-/// Compiles how rows of these columns are framed.
+/// The framing of rows of these columns.
 fn layout<'a>(
     role: &'static str,
     table: &TableName,

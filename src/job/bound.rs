@@ -1,4 +1,4 @@
-//! The job held against its tables: what the statements are made of.
+//! A job bound to its tables: the input of its statements.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::NativeLayout;
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};
 
-/// A job that fits its tables.
+/// A job whose tables, columns and types were checked.
 #[derive(Clone, Debug)]
 pub struct BoundJob {
     /// The job's name.
@@ -24,15 +24,15 @@ pub struct BoundJob {
     pub source_time: Option<String>,
     /// Predicates of the rows that are left out.
     pub exclusions: Vec<String>,
-    /// The source columns that expressions read, in the order in which they are sent.
+    /// The source columns that expressions read, in the order of the source query.
     pub source_columns: Vec<UsedColumn>,
-    /// What is looked up.
+    /// The lookup.
     pub lookup: Option<BoundLookup>,
     /// The target table.
     pub target: TableSchema,
-    /// Which of the target's rows the job answers for; `None` for all.
+    /// Selects the target's rows that belong to the job; `None` for all.
     pub owned: Option<Owned>,
-    /// What is written.
+    /// The columns that are written.
     pub columns: Vec<BoundColumn>,
     /// Columns of the job that are not written, with the reason.
     pub left_out: Vec<LeftOut>,
@@ -40,14 +40,14 @@ pub struct BoundJob {
     pub defaults: Vec<String>,
     /// Settings of the job.
     pub settings: StatementSettings,
-    /// What inserts must say for the target's server to recognize them when they come again; the
-    /// job's settings prevail.
+    /// Settings that inserts need to be deduplicated by the target's server; the job's settings
+    /// override them.
     pub deduplication_settings: Settings,
-    /// How a row of the source query is framed; the key columns are marked.
+    /// The framing of a source row; the key columns are marked.
     pub source_layout: Arc<RowLayout>,
-    /// How rows become Native blocks; or why they cannot, and are inserted as RowBinary.
+    /// The layout of Native blocks, or the reason why rows are inserted as RowBinary.
     pub native_layout: Result<Arc<NativeLayout>, String>,
-    /// Remarks for the person who runs it.
+    /// Remarks for the user.
     pub remarks: Vec<String>,
 }
 
@@ -77,9 +77,9 @@ pub struct BoundLookup {
     pub window_type: Option<String>,
     /// The lookup columns that expressions read.
     pub columns: Vec<UsedColumn>,
-    /// How a row of the lookup query is framed; all columns are marked.
+    /// The framing of a row of the lookup query; all columns are marked.
     pub layout: Arc<RowLayout>,
-    /// How a row of the late query is framed; the key columns are marked.
+    /// The framing of a row of a deferred look-up; the key columns are marked.
     pub deferred_layout: Arc<RowLayout>,
 }
 
@@ -90,7 +90,7 @@ pub struct BoundVersion {
     pub name: String,
     /// Its type.
     pub type_name: String,
-    /// How its bytes are ordered.
+    /// The order of its bytes.
     pub encoding: VersionEncoding,
 }
 
@@ -101,7 +101,7 @@ pub struct BoundKey {
     pub source: String,
     /// The lookup's column.
     pub lookup: String,
-    /// The common type to which the join would cast both.
+    /// The common type to which the join casts both.
     pub type_name: String,
     /// Whether the common type can be NULL; a NULL key is a miss.
     pub nullable: bool,
@@ -116,7 +116,7 @@ pub struct UsedColumn {
     pub type_name: String,
 }
 
-/// A column of the target and what fills it.
+/// A column of the target and its expression.
 #[derive(Clone, Debug)]
 pub struct BoundColumn {
     /// Its name.
@@ -141,7 +141,7 @@ pub struct LeftOut {
 }
 
 impl BoundJob {
-    /// Whether keys that are not found in the lookup's window are looked up once more without it.
+    /// Whether keys that are not in the lookup's window are looked up again without it.
     pub fn has_deferred_lookup(&self) -> bool {
         self.source_time.is_some()
             && self.lookup.as_ref().is_some_and(|lookup| lookup.window.is_some())

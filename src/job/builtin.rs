@@ -1,20 +1,20 @@
-//! The jobs that come with the program, and finding a job by name or by file.
+//! Built-in jobs, and loading a job by name or file.
 
 use std::path::Path;
 
 use super::error::{JobError, suggestion};
 use super::file::Job;
 
-/// A job that comes with the program.
+/// A built-in job.
 #[derive(Clone, Copy, Debug)]
 pub struct BuiltInJob {
     /// Its name, as `--job` takes it.
     pub name: &'static str,
-    /// Its file, for copying.
+    /// Its job file.
     pub text: &'static str,
 }
 
-/// All of them.
+/// All built-in jobs.
 pub const BUILT_IN_JOBS: &[BuiltInJob] = &[
     BuiltInJob { name: "langfuse-events", text: include_str!("builtin/langfuse-events.toml") },
     BuiltInJob {
@@ -23,10 +23,10 @@ pub const BUILT_IN_JOBS: &[BuiltInJob] = &[
     },
 ];
 
-/// Reads the built-in job of this name, or else the file of this name.
+/// Reads the built-in job or else the file of this name.
 ///
 /// # Errors
-/// [`JobError::NotFound`] where there is neither; else whatever is wrong with the job.
+/// [`JobError::NotFound`] if there is neither, and errors in the job.
 pub fn load(name: &str) -> Result<Job, JobError> {
     if let Some(job) = BUILT_IN_JOBS.iter().find(|job| job.name == name) {
         return Job::parse(job.name, job.text);

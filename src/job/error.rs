@@ -1,5 +1,4 @@
-//! What can be wrong with a job, by itself or together with the tables it names, and what was
-//! probably meant.
+//! Errors in a job, by itself or together with its tables, with suggestions for mistyped names.
 
 use crate::clickhouse::{Error as ServerError, ProfileSetting, TableName, quote_literal};
 
@@ -9,24 +8,24 @@ pub enum JobError {
     /// No built-in job of that name and no such file.
     #[error("there is no built-in job {name:?} and no file of that name ({reason})")]
     NotFound {
-        /// What was asked for.
+        /// The given name.
         name: String,
-        /// What the file system said.
+        /// The file system's message.
         reason: String,
-        /// The built-in job that was probably meant.
+        /// A built-in job with a similar name.
         suggestion: Option<&'static str>,
     },
-    /// The file is not the TOML that a job is. The text names line and column and shows the line.
+    /// The file is not TOML, or not a job. The message names and shows the line.
     #[error("the job file {origin} cannot be read:\n{message}")]
     Syntax {
         /// The file or the built-in job.
         origin: String,
-        /// The parser's words.
+        /// The parser's message.
         message: String,
-        /// The key that was probably meant by one that does not exist.
+        /// A key that is similar to an unknown one.
         suggestion: Option<String>,
     },
-    /// Something in the file contradicts something else in it.
+    /// Parts of the file contradict each other.
     #[error("{origin}, line {line}: {message}")]
     Invalid {
         /// The file or the built-in job.
@@ -36,7 +35,7 @@ pub enum JobError {
         /// What is wrong.
         message: String,
     },
-    /// An expression that the server or the rules of the engine refuse.
+    /// An expression that the server or the engine rejects.
     #[error("{origin}, line {line}: the expression of column {column} {message}")]
     Expression {
         /// The file or the built-in job.
@@ -48,14 +47,14 @@ pub enum JobError {
         /// What is wrong.
         message: String,
     },
-    /// ClickHouse settings that the server does not take.
-    #[error("{origin}: the server refuses [settings.{statement}]: {message}")]
+    /// ClickHouse settings that the server rejects.
+    #[error("{origin}: the server rejects [settings.{statement}]: {message}")]
     Settings {
         /// The file or the built-in job.
         origin: String,
         /// `source`, `lookup` or `insert`.
         statement: &'static str,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
     /// The user's profile has settings under which the result would be wrong, and forbids to
@@ -75,7 +74,7 @@ pub enum JobError {
     MissingTable {
         /// `source`, `lookup` or `target`.
         role: &'static str,
-        /// Which table.
+        /// The table.
         table: TableName,
     },
     /// A column that the job names does not exist.
@@ -85,11 +84,11 @@ pub enum JobError {
     MissingColumn {
         /// `source`, `lookup` or `target`.
         role: &'static str,
-        /// Which table.
+        /// The table.
         table: TableName,
         /// The column.
         column: String,
-        /// The column that was probably meant.
+        /// A column with a similar name.
         suggestion: Option<String>,
     },
     /// A column that exists, but that the user may not read.
@@ -107,17 +106,17 @@ pub enum JobError {
     Unfit {
         /// `source`, `lookup` or `target`.
         role: &'static str,
-        /// Which table.
+        /// The table.
         table: TableName,
         /// Why.
         message: String,
     },
-    /// The server could not be asked.
+    /// A query failed.
     #[error("{what} failed")]
     Server {
-        /// What was asked.
+        /// What the query was for.
         what: &'static str,
-        /// The server's words.
+        /// The server's message.
         #[source]
         source: ServerError,
     },
@@ -131,7 +130,7 @@ fn fixed_settings(settings: &[ProfileSetting]) -> String {
 }
 
 impl JobError {
-    /// Whether the job's text or the command line has to change; else the tables have to.
+    /// Whether the job file or the command line is wrong, not the tables.
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
@@ -144,12 +143,12 @@ impl JobError {
     }
 }
 
-/// Names what was asked of the server when it fails.
+/// Adds to a server's error what the query was for.
 pub(super) fn asking(what: &'static str) -> impl FnOnce(ServerError) -> JobError {
     move |source| JobError::Server { what, source }
 }
 
-/// Names are alike where this share of the longer one would have to change at most.
+/// Names are similar if at most this share of the longer one differs.
 const ALIKE: f64 = 0.34;
 
 /// Of the names that exist, the one that is most like this, if any is.
@@ -167,10 +166,10 @@ pub(crate) fn suggestion<'a>(
     (distance as f64 <= ALIKE * length as f64).then_some(known)
 }
 
-/// The same for the parser's "unknown field `tabel`, expected one of `table`, `final`".
+/// The suggestion for the parser's "unknown field `tabel`, expected one of `table`, `final`".
 pub(super) fn suggested_key(words: &str) -> Option<&str> {
     let (_, words) = words.split_once("unknown field ")?;
-    // Every second part stands between two backticks.
+    // Every second part is quoted.
     let mut quoted = words.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
     suggestion(name, quoted)

@@ -1,5 +1,5 @@
-//! Fitting the job's columns to the target: which are written, whether their types can be, and what
-//! is left to defaults.
+//! Matching the job's columns with the target's: which are written, whether types can be converted,
+//! and which stay at their defaults.
 
 use super::bound::{BoundColumn, LeftOut};
 use super::error::{JobError, asking};
@@ -9,8 +9,7 @@ use super::lexer::check_text;
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableSchema, structure};
 use crate::formats::rowbinary::DataType;
 
-/// Leaves out what the target lacks, and optional columns for which the source or the lookup lacks
-/// something.
+/// Leaves out columns that the target lacks, and optional ones whose inputs are missing.
 pub(super) async fn columns_to_write(
     connection: &Connection,
     job: &Job,
@@ -30,7 +29,7 @@ pub(super) async fn columns_to_write(
             left_out.push(LeftOut {
                 name: name.clone(),
                 reason: format!(
-                    "it is {} in the target, which computes it itself",
+                    "it is {} in the target",
                     column.default_kind
                 ),
             });
@@ -44,7 +43,7 @@ pub(super) async fn columns_to_write(
         {
             left_out.push(LeftOut {
                 name: name.clone(),
-                reason: "it is optional, and the tables lack a column that it needs".to_owned(),
+                reason: "it is optional, and its expression names a column that does not exist".to_owned(),
             });
             continue;
         }
@@ -57,8 +56,7 @@ pub(super) async fn columns_to_write(
     Ok((columns, left_out))
 }
 
-/// The settings under which the expressions are analyzed: those of the insert, which some types of
-/// columns need.
+/// The settings to analyze expressions with: those of the insert, which some column types need.
 pub(super) fn inspecting(job: &Job) -> Settings {
     Settings::common().with_all(&job.settings.insert.0)
 }
@@ -123,7 +121,7 @@ fn cast(column: &BoundColumn) -> String {
     format!("CAST({}\n AS {})", column.expression, column.type_name)
 }
 
-/// Analyzes the conversions without running them; the inner error is the server's refusal.
+/// Analyzes the conversions without running them; the inner error is the server's message.
 async fn convert(
     connection: &Connection,
     job: &Job,
@@ -148,7 +146,7 @@ fn can_be_null(type_name: &str) -> bool {
         || type_name.starts_with("Dynamic")
 }
 
-/// Columns that stay at a default, and an error for those that have none and were not allowed to.
+/// Columns that stay at their defaults; an error for those that have none and are not listed.
 pub(super) fn columns_left_to_defaults(
     job: &Job,
     target: &TableSchema,
@@ -178,7 +176,7 @@ pub(super) fn columns_left_to_defaults(
         return Ok(defaults);
     }
     let message = format!(
-        "nothing fills its column{} {}, and the table declares no default; add an expression under [columns], or list it under `defaults` of [target]",
+        "no expression fills its column{} {}, and the table declares no default; add an expression under [columns], or list it in `defaults` under [target]",
         if missing.len() == 1 { "" } else { "s" },
         missing.join(", ")
     );

@@ -1,5 +1,5 @@
-//! What must hold for any text as a job file or an expression; see `fuzz/`. Not part of the crate's
-//! interface.
+//! Properties that hold for any text as a job file or an expression; see `fuzz/`. Not part of the
+//! crate's interface.
 
 #![expect(
     clippy::expect_used,
@@ -11,7 +11,7 @@ use super::error::JobError;
 use super::file::Job;
 use super::lexer::{Token, check_text, tokens};
 
-/// Any text, as a job file, is read or refused in words that name a line of it.
+/// Any job file is parsed, or refused by a message that names one of its lines.
 pub fn job_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     match Job::parse("x.toml", &text) {
@@ -34,8 +34,8 @@ pub fn job_file(data: &[u8]) {
     }
 }
 
-/// Any text, as an expression, is cut into tokens that stand in it in their order. What is accepted
-/// stays in its place: it is accepted in parentheses as well, and is no list there.
+/// The tokens of any expression occur in it in order. An accepted expression cannot leave its place:
+/// in parentheses it is accepted as well, and is not a list there.
 pub fn expression(data: &[u8]) {
     let sql = String::from_utf8_lossy(data);
     if let Ok(found) = tokens(&sql) {
@@ -52,7 +52,7 @@ pub fn expression(data: &[u8]) {
     }
     if check_text(&sql).is_ok() {
         assert_eq!(check_text(&format!("f(({sql}\n), 1)")), Ok(()), "{sql:?}");
-        // Something behind it is behind it, and not inside of a string or a comment of it.
+        // Text after it is not inside a string or a comment of it.
         assert!(check_text(&format!("{sql}\n, 1")).is_err(), "{sql:?}");
     }
 }

@@ -1,9 +1,9 @@
-//! Asking the server about expressions: which columns they read, of which types they are, and
-//! whether they are of the kind that can be evaluated row by row.
+//! Analyzing expressions on the server: the columns that they read, their types, and whether they can
+//! be evaluated row by row.
 //!
 //! The server resolves the expressions over `null('<structure>')`, a table without rows whose
-//! columns are named `source.x` and `lookup.y`; nothing is executed. Names that lack their
-//! qualifier are unknown there, hence refused.
+//! columns are named `source.x` and `lookup.y`; nothing is executed. Names without a qualifier are
+//! unknown there, hence rejected.
 
 use std::collections::BTreeSet;
 
@@ -24,19 +24,19 @@ use crate::formats::rowbinary::DataType;
 /// over.
 pub(super) type Structure = [(String, String)];
 
-/// What the server says of a list of expressions.
+/// The analysis of a list of expressions.
 #[derive(Debug)]
 pub(super) struct Inspection {
     /// The type of each expression.
     pub types: Vec<String>,
     /// Positions in the structure of the columns that are read.
     pub used: BTreeSet<usize>,
-    /// The same for each expression by itself, as far as the server's query tree shows it.
+    /// The same for each expression, as far as the server's query tree shows it.
     pub inputs: Vec<BTreeSet<usize>>,
 }
 
-/// Inspects all expressions in a few queries; where something is wrong, one by one, so that the
-/// right line is named.
+/// Inspects all expressions in a few queries; after an error one by one, so that the error names the
+/// right line.
 pub(super) async fn inspect(
     connection: &Connection,
     settings: &Settings,
@@ -70,11 +70,11 @@ pub(super) async fn inspect(
         origin: origin.to_owned(),
         line,
         column,
-        message: format!("and the others together: {fault}"),
+        message: format!("together with the others: {fault}"),
     })
 }
 
-/// Whether a single expression names a column that is not there.
+/// Whether an expression names a column that does not exist.
 pub(super) async fn names_unknown_column(
     connection: &Connection,
     settings: &Settings,
@@ -89,7 +89,7 @@ pub(super) async fn names_unknown_column(
 }
 
 fn list(expressions: &[&str]) -> String {
-    // A line for each, so that a comment at the end of one does not swallow the next.
+    // One a line, so that a comment at the end of one does not include the next.
     expressions.join("\n, ")
 }
 
@@ -103,8 +103,7 @@ fn describe(expressions: &[&str], over: &Structure) -> String {
     format!("DESCRIBE ({})", from_nothing(expressions, over))
 }
 
-/// The inner error is what is wrong with the expressions; the outer one, that the server could not
-/// be asked.
+/// The inner error says what is wrong with the expressions, the outer one that a query failed.
 async fn inspect_list(
     connection: &Connection,
     settings: &Settings,
@@ -121,7 +120,7 @@ async fn inspect_list(
         ServerError::Server { message, .. } => {
             Ok(Err(format!("is refused by the server: {message}")))
         }
-        other => Err(asking("asking the server about the job's expressions")(other)),
+        other => Err(asking("analyzing the job's expressions")(other)),
     };
     let sql = describe(expressions, over);
     let types = match connection.rows_with::<Described>("inspect", &sql, settings).await {
@@ -149,8 +148,8 @@ async fn inspect_list(
     Ok(columns_read(&plan, over).map(|used| Inspection { types, used, inputs }))
 }
 
-/// Why a function of the query tree may not be used: it needs more than one row, makes several, or
-/// may give another result the second time.
+/// Why a function of the query tree is not allowed: it needs several rows, makes several, or is not
+/// deterministic.
 async fn refused_function(
     connection: &Connection,
     tree: &str,
@@ -159,7 +158,7 @@ async fn refused_function(
     let functions = functions_of(tree);
     if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
         return Ok(Some(format!(
-            "uses {name}, which is a {kind} function; only the row at hand can be used"
+            "uses {name}, which is a {kind} function; only the current row can be used"
         )));
     }
     if functions.iter().any(|(name, _)| name == "arrayJoin") {
@@ -175,8 +174,8 @@ async fn refused_function(
         .map_err(asking("asking the server about functions"))?;
     Ok(changing.first().map(|name| {
         format!(
-            "uses {name}, which may give another result when a batch is sent again or verified; \
-             where that is wanted, put it into allow_functions under [target]"
+            "uses {name}, which is not deterministic: it may give another result when a batch is sent again or verified; \
+             to allow it, list it in allow_functions under [target]"
         )
     }))
 }
@@ -200,8 +199,8 @@ fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
     functions
 }
 
-/// The columns that each expression names, by the same output: the projection is a list of trees,
-/// indented below it.
+/// The columns that each expression names, from the same output: the projection is a list of
+/// indented trees.
 fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<usize>> {
     const PROJECTION: &str = "  PROJECTION";
     const EXPRESSION: usize = 6;
@@ -231,7 +230,7 @@ fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<u
     inputs
 }
 
-/// Which columns the plan reads; refuses every plan that is more than expressions over one read.
+/// The columns that the plan reads; an error for a plan with more than expressions over one read.
 fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String> {
     let plan: Value = serde_json::from_slice(plan)
         .map_err(|error| format!("cannot be inspected: the server's plan is not JSON: {error}"))?;
@@ -251,14 +250,14 @@ fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String
                 return names
                     .map(|name| {
                         position_of(name, over).ok_or_else(|| {
-                            format!("reads {name}, which is no column of the tables")
+                            format!("reads {name}, which is not a column of the tables")
                         })
                     })
                     .collect();
             }
             other => {
                 return Err(format!(
-                    "needs more than the row at hand: the server would run a step {other:?} for it"
+                    "needs more than the current row: the server would run a step {other:?} for it"
                 ));
             }
         }
@@ -266,7 +265,7 @@ fn columns_read(plan: &[u8], over: &Structure) -> Result<BTreeSet<usize>, String
     Err("cannot be inspected: the server's plan reads nothing".to_owned())
 }
 
-/// The column of this name, or the one of which it names a subcolumn, such as
+/// The column of this name, or the one whose subcolumn it names, such as
 /// `source.metadata.keys`.
 fn position_of(name: &str, over: &Structure) -> Option<usize> {
     let whole = over.iter().position(|(column, _)| column == name);
@@ -281,8 +280,7 @@ fn position_of(name: &str, over: &Structure) -> Option<usize> {
 /// Finds the common type of one pair of key columns.
 ///
 /// # Errors
-/// [`JobError::Unfit`] where there is none, or where the join's equality is not the equality of
-/// bytes.
+/// [`JobError::Unfit`] if there is none, or if equal values can differ in their bytes.
 pub(super) async fn common_key(
     connection: &Connection,
     lookup: &TableName,
@@ -305,7 +303,7 @@ pub(super) async fn common_key(
         other => asking("asking the server for the type of the join key")(other),
     };
     let columns = structure([("a", ours.type_name.as_str()), ("b", theirs.type_name.as_str())]);
-    // The join itself is analyzed as well: it refuses some pairs for which a common type exists.
+    // The join itself is analyzed as well: it rejects some pairs that have a common type.
     let join = format!(
         "EXPLAIN SELECT count() FROM (SELECT a FROM null({columns})) AS source LEFT ANY JOIN (SELECT b FROM null({columns})) AS lookup ON source.a = lookup.b"
     );
@@ -318,7 +316,7 @@ pub(super) async fn common_key(
     let type_name = rows.into_iter().next().map(|row| row.type_name).unwrap_or_default();
     let parsed = DataType::parse(&type_name).map_err(|error| unfit(error.to_string()))?;
     if parsed.contains_float() {
-        return Err(unfit("keys of floating point are not supported, since equal numbers can differ in their bytes".to_owned()));
+        return Err(unfit("floating-point keys are not supported, because equal numbers can differ in their bytes".to_owned()));
     }
     if parsed.contains_json() || type_name.contains("Variant(") {
         return Err(unfit(format!("keys of type {type_name} are not supported")));

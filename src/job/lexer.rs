@@ -1,10 +1,10 @@
-//! The little of ClickHouse's lexical structure that is needed to look at an expression without
-//! evaluating it: where strings, quoted names and comments end, and what stands outside of them.
+//! The lexical part of ClickHouse's SQL: strings, quoted names and comments, and the tokens between
+//! them. It is enough to reject expressions that could leave their place in a statement.
 //!
-//! See <https://clickhouse.com/docs/sql-reference/syntax>. Whether an expression is valid, the
-//! server says.
+//! See <https://clickhouse.com/docs/sql-reference/syntax>. The server decides whether an expression
+//! is valid.
 
-/// What stands at one place of an expression.
+/// A token of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token<'a> {
     /// A bare word or number: letters, digits, underscores, dollar signs.
@@ -24,10 +24,10 @@ pub struct Unterminated {
     what: &'static str,
 }
 
-/// Splits an expression into tokens; white space and comments are left out.
+/// Splits an expression into tokens, without white space and comments.
 ///
 /// # Errors
-/// [`Unterminated`] where a string, a quoted name or a comment has no end.
+/// [`Unterminated`] if a string, a quoted name or a comment does not end.
 pub fn tokens(sql: &str) -> Result<Vec<Token<'_>>, Unterminated> {
     let mut tokens = Vec::new();
     let mut rest = sql;
@@ -89,7 +89,7 @@ fn comment_length(rest: &str) -> Result<usize, Unterminated> {
     Err(Unterminated { what: "a comment" })
 }
 
-/// A quote is escaped by a backslash or by being doubled.
+/// A quote is escaped by a backslash or by doubling.
 fn quoted_length(rest: &str, quote: char, what: &'static str) -> Result<usize, Unterminated> {
     let mut characters = rest.char_indices().skip(1).peekable();
     while let Some((at, c)) = characters.next() {
@@ -116,10 +116,10 @@ fn heredoc_length(rest: &str) -> Option<usize> {
     Some(rest.get(end_of_tag..)?.find(tag)? + end_of_tag * 2)
 }
 
-/// Refuses by its text what could leave its place in a statement or smuggle in a query of its own.
+/// Rejects an expression that could leave its place in a statement or contains a query.
 ///
 /// # Errors
-/// The words that follow "the expression of column x".
+/// The message that follows "the expression of column x".
 pub(super) fn check_text(sql: &str) -> Result<(), String> {
     let tokens = tokens(sql).map_err(|error| error.to_string())?;
     if tokens.is_empty() {
@@ -138,7 +138,7 @@ pub(super) fn check_text(sql: &str) -> Result<(), String> {
                     _ => '{',
                 };
                 if open.pop() != Some(expected) {
-                    return Err(format!("has a {sign:?} too many"));
+                    return Err(format!("has an unmatched {sign:?}"));
                 }
             }
             Token::Sign(';') => return Err("has a semicolon".to_owned()),
@@ -150,7 +150,7 @@ pub(super) fn check_text(sql: &str) -> Result<(), String> {
             }
             Token::Word(word) if previous != Some(&Token::Sign('.')) => {
                 if word.eq_ignore_ascii_case("select") {
-                    return Err("has a subquery; only the row at hand can be used".to_owned());
+                    return Err("has a subquery; only the current row can be used".to_owned());
                 }
                 if word.eq_ignore_ascii_case("columns") && next == Some(&Token::Sign('(')) {
                     return Err("uses COLUMNS(); name the columns".to_owned());
@@ -172,7 +172,7 @@ pub(super) fn check_text(sql: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a star after this token cannot be a multiplication.
+/// Whether an asterisk after this token is not a multiplication.
 fn begins_operand(previous: Option<&Token<'_>>) -> bool {
     matches!(previous, None | Some(Token::Sign('(' | '[' | ',' | '.')))
 }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_is_said() {
+    fn unterminated_tokens_are_errors() {
         assert_eq!(tokens("'a").unwrap_err().to_string(), "has a string that does not end");
         assert_eq!(tokens("`a").unwrap_err().to_string(), "has a quoted name that does not end");
         assert_eq!(tokens("/* /* */").unwrap_err().to_string(), "has a comment that does not end");
@@ -207,8 +207,8 @@ mod tests {
             ("-- nothing", "is empty"),
             ("source.a, source.b", "comma"),
             ("f(source.a", "not closed"),
-            ("source.a)", "too many"),
-            ("[source.a)", "too many"),
+            ("source.a)", "unmatched"),
+            ("[source.a)", "unmatched"),
             ("source.a; DROP TABLE x", "semicolon"),
             ("(SELECT 1)", "subquery"),
             ("source.*", "asterisk"),

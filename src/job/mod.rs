@@ -1,9 +1,8 @@
-//! The job: a file that says what a backfill does, and the statements that are derived from it.
+//! Jobs: the file that describes a backfill, and the statements that are derived from it.
 //!
-//! [`Job`] is the file as read; [`BoundJob`] is the job held against its tables, every expression
-//! checked by the target's server and every type known; [`statements`] turns that into the four
-//! statements that do the work. Nothing here reads rows, and no code here evaluates an expression:
-//! the server does, in each of the statements.
+//! [`Job`] is the parsed file. [`BoundJob`] is the job bound to its tables, with every expression
+//! checked by the target's server and every type known. [`statements`] derives the four statements
+//! that do the work. Nothing here reads rows or evaluates expressions: the server does.
 
 mod bind;
 mod bound;

@@ -1,5 +1,5 @@
-//! Estimating how much memory the attributes of a part of the lookup table will take, and finding the
-//! column by whose ranges both tables can be cut.
+//! Estimating the memory that attributes need, and finding the column by whose ranges both tables can
+//! be cut.
 
 use serde::Deserialize;
 
@@ -10,24 +10,24 @@ use crate::formats::rowbinary::DataType;
 use crate::job::statements::{LookupTimes, lookup_from};
 use crate::job::{BoundJob, BoundLookup};
 
-/// What the map takes for a key and its record, beside the attributes' bytes (measured: 67 to 72
-/// bytes in all for UUIDs).
+/// Bytes of a key and its record in the map, without the attributes (measured: 67 to 72 bytes for
+/// UUIDs).
 const KEY_BYTES: f64 = 72.0;
-/// Rows of the lookup table from which the attributes' length is estimated.
+/// Rows of the lookup table that are read to estimate the length of attributes.
 const SAMPLE_ROWS: u64 = 100_000;
 
-/// Rows of the lookup's window, and how long their attributes are.
+/// Number of rows in the lookup's window and the length of their attributes.
 #[derive(Clone, Debug)]
 pub(super) struct AttributeStatistics {
     /// Rows in each slot: before the first leading value, at it, between it and the next, and so
     /// on; one slot where there is no leading column.
     pub slots: Vec<u64>,
-    /// Bytes of the map a row, estimated.
+    /// Estimated bytes of the map for each row.
     pub bytes_per_row: f64,
 }
 
 impl AttributeStatistics {
-    /// Bytes of the map for all of the window.
+    /// Estimated bytes of the map for the whole window.
     pub fn bytes(&self) -> f64 {
         self.slots.iter().sum::<u64>() as f64 * self.bytes_per_row
     }
@@ -44,7 +44,7 @@ struct Length {
     bytes: Option<f64>,
 }
 
-/// Counts the window's rows by slots, and measures the attributes of a few.
+/// Counts the window's rows by slots, and measures the attributes of some of them.
 pub(super) async fn statistics(
     connection: &Connection,
     lookup: &BoundLookup,
@@ -75,8 +75,8 @@ pub(super) async fn statistics(
     Ok(AttributeStatistics { slots, bytes_per_row: KEY_BYTES + attributes })
 }
 
-/// Slot 2k is what lies before leading value k (and behind the one before), slot 2k + 1 is that
-/// value itself.
+/// Counts rows by slot. Slot 2k lies between the leading values k - 1 and k, slot 2k + 1 is the value
+/// k itself.
 async fn slots(
     connection: &Connection,
     leading: &LeadingColumn,
@@ -102,8 +102,8 @@ async fn slots(
     Ok(slots)
 }
 
-/// The first column of the source's primary key, where it is part of the join's key: rows of one
-/// range of it find their attributes in the same range of the lookup's column.
+/// The first column of the source's primary key, if it is part of the join's key: source rows of a
+/// range of it match lookup rows of the same range.
 #[derive(Clone, Debug)]
 pub(super) struct LeadingColumn {
     /// The lookup's column, quoted.
@@ -142,7 +142,8 @@ impl LeadingColumn {
     }
 }
 
-/// Values of the same type, dictionaries and NULLs aside, have the same order on both sides.
+/// Whether both columns order values alike: they have the same type, apart from dictionaries and
+/// NULLs.
 fn orders_alike(ours: &KeyColumn, theirs: &str) -> bool {
     let (Ok(ours), Ok(theirs)) = (DataType::parse(&ours.type_name), DataType::parse(theirs)) else {
         return false;

@@ -1,4 +1,4 @@
-//! Finding where chunks can meet, in the server's own statistics of parts and primary keys.
+//! Finding the bounds of chunks in the server's metadata of parts and primary keys.
 
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ use crate::job::statements::NEWEST_BLOCK_OF_PART;
 /// two.
 ///
 /// From [mergeTreeIndex](https://clickhouse.com/docs/sql-reference/table-functions/mergeTreeIndex),
-/// which reads no rows; without the right to use it there is one chunk, which is right but slower.
+/// which reads no rows. A user without the right to it gets one chunk, which is correct but slower.
 pub(super) async fn boundaries(
     connection: &Connection,
     table: &TableSchema,
@@ -52,8 +52,8 @@ struct Row {
     bound: Vec<String>,
 }
 
-/// In a predicate, a key column that is a column of the table must be quoted; any other is an
-/// expression, as the server writes it.
+/// Quotes a key column that is a column of the table; any other is an expression and stays as the
+/// server writes it.
 fn key_column(table: &TableSchema, described: Described) -> KeyColumn {
     let Described { name, type_name } = described;
     let expression = if table.column(&name).is_some() {
@@ -64,10 +64,10 @@ fn key_column(table: &TableSchema, described: Described) -> KeyColumn {
     KeyColumn { name, expression, type_name }
 }
 
-/// Holds bounds of an earlier plan against the table's present primary key.
+/// Checks that bounds of an earlier plan fit the table's present primary key.
 ///
 /// # Errors
-/// [`PlanError::OtherKey`] where the bounds are in other columns, and [`PlanError::Server`].
+/// [`PlanError::OtherKey`] if the bounds are in other columns, and [`PlanError::Server`].
 pub(super) async fn check_bounds(
     connection: &Connection,
     table: &TableSchema,
@@ -109,7 +109,7 @@ fn index_of(table: &TableSchema) -> String {
     )
 }
 
-/// The columns in which bounds of this table are.
+/// The leading key columns in which this table's chunks have bounds.
 async fn bounding_key(
     connection: &Connection,
     table: &TableSchema,
@@ -161,14 +161,14 @@ async fn from_index(
     Ok(ChunkBounds { key, bounds, newest_block: None })
 }
 
-/// What is stored of a partition, versions and deletions not collapsed.
+/// The parts of a partition; versions and deletions are not collapsed.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub rows: u64,
-    /// Uncompressed; 0 where the server does not tell.
+    /// Uncompressed; 0 if unknown.
     pub bytes: u64,
     pub parts: u64,
-    /// The greatest number of a block of inserted rows: what has a greater one came later.
+    /// The greatest block number; rows with a greater one were inserted later.
     pub newest_block: u64,
     /// A SELECT of the parts' names.
     pub names: String,
@@ -182,7 +182,9 @@ struct Figures {
     newest_block: u64,
 }
 
-/// Asks for the figures of a partition.
+/// Reads the parts of a partition from
+/// [system.parts](https://clickhouse.com/docs/operations/system-tables/parts), or, without the right
+/// to it, from the table itself, which does not give the bytes.
 pub(super) async fn stored(
     connection: &Connection,
     table: &TableSchema,
@@ -206,7 +208,7 @@ pub(super) async fn stored(
         }),
         Err(error) if error.is_access_denied() => {
             tracing::warn!(
-                "the user may not read system.parts, so the rows of the partition are counted: GRANT SELECT ON system.parts spares that"
+                "the user may not read system.parts, so the rows of the partition are counted; GRANT SELECT ON system.parts avoids that"
             );
             let of_table =
                 format!("FROM {} WHERE _partition_id = {partition}", table.name.quoted());

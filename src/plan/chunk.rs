@@ -1,7 +1,7 @@
 //! A chunk: a range of the source's primary key, the unit of reading, of progress and of retries.
 //!
-//! Where chunks meet has a form that outlives the run: a run that resumes a load rebuilds its very
-//! chunks from it, whatever merges have done to the primary index meanwhile.
+//! The bounds of chunks can be stored: a run that resumes a load rebuilds exactly its chunks, even if
+//! merges have changed the primary index meanwhile.
 
 use std::fmt::Write;
 
@@ -23,21 +23,21 @@ pub struct Chunk {
 /// ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkBounds {
-    /// The leading columns of the source's primary key in which the bounds are; none where there is
-    /// only one chunk.
+    /// The leading columns of the source's primary key that the bounds have values of; none if there
+    /// is only one chunk.
     pub key: Vec<KeyColumn>,
-    /// For each bound a value of each key column, in the key's order. Chunk n lies between the
-    /// bounds n - 1 and n, the latter included.
+    /// Each bound has a value for each key column, in the key's order. Chunk n lies between the
+    /// bounds n - 1 (excluded) and n (included).
     #[serde(with = "texts")]
     pub bounds: Vec<Bound>,
-    /// The greatest number of a block of inserted rows of the partition when the bounds were found:
-    /// rows with a greater one came later.
+    /// The partition's greatest block number when the bounds were found; rows with a greater one were
+    /// inserted later.
     #[serde(default)]
     pub newest_block: Option<u64>,
 }
 
 impl ChunkBounds {
-    /// How many chunks there are: one more than bounds.
+    /// Number of chunks: one more than bounds.
     pub fn chunk_count(&self) -> usize {
         self.bounds.len() + 1
     }
@@ -51,14 +51,14 @@ impl ChunkBounds {
             .collect()
     }
 
-    /// Whether every bound has a value for each key column; a text that somebody edited may not.
+    /// Whether every bound has a value for each key column; an edited file may not.
     pub(super) fn is_whole(&self) -> bool {
         self.bounds.iter().all(|bound| bound.len() == self.key.len())
             && (self.bounds.is_empty() || !self.key.is_empty())
     }
 }
 
-/// Values as texts where they are UTF-8, so that people can read them.
+/// Values are written as text if they are UTF-8, so that people can read them.
 mod texts {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -96,12 +96,11 @@ mod texts {
 /// A value of each key column, as text.
 pub type Bound = Vec<Vec<u8>>;
 
-/// The predicates of the ranges between sorted bounds: up to the first, between each two, and
-/// beyond the last. A bound itself belongs to the range below it. Without bounds there is one range
-/// without a predicate.
+/// The predicates of the ranges between sorted bounds. A bound belongs to the range below it. Without
+/// bounds there is one range without a predicate.
 ///
-/// Written as nested ORs, since that form uses the primary index and a comparison of tuples does
-/// not (27 of 123 granules read against 123).
+/// Nested ORs use the primary index; a comparison of tuples does not (27 of 123 granules were read,
+/// against 123).
 fn predicates(key: &[KeyColumn], bounds: &[Bound]) -> Vec<Option<String>> {
     let mut predicates = Vec::with_capacity(bounds.len() + 1);
     let mut below: Option<&Bound> = None;
@@ -143,7 +142,7 @@ fn encode_hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The bytes; `None` where the text is anything else.
+/// The bytes; `None` if the text is not hexadecimal.
 pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();

@@ -9,44 +9,43 @@ pub enum PlanError {
     /// The partition does not fit the table.
     #[error(transparent)]
     Partition(#[from] PartitionError),
-    /// The table is not partitioned as the partition's name supposes.
+    /// A month was given for a table that is not partitioned by months.
     #[error(
-        "the source table {table} is partitioned by {partition_key}, and --partition YYYYMM names a month"
+        "the source table {table} is partitioned by {partition_key}, but --partition YYYYMM names a month"
     )]
     PartitionedOtherwise {
-        /// Which table.
+        /// The table.
         table: TableName,
         /// Its partition key.
         partition_key: String,
     },
-    /// The chunks of an earlier plan cannot be rebuilt: their bounds are in other columns than the
-    /// table's primary key now begins with.
+    /// The chunks of an earlier plan cannot be rebuilt, because the table's primary key has changed.
     #[error(
-        "the chunks were planned by {bounds}, and the primary key of the source table {table} is now {key}; they cannot be rebuilt"
+        "the chunks cannot be rebuilt: they were planned by {bounds}, and the primary key of the source table {table} is now {key}"
     )]
     OtherKey {
-        /// Which table.
+        /// The table.
         table: TableName,
-        /// The key's columns in the bounds, with their types.
+        /// The key columns of the bounds, with their types.
         bounds: String,
-        /// Those of the table.
+        /// The table's key columns, with their types.
         key: String,
     },
-    /// The server could not be asked.
+    /// A query failed.
     #[error("{what} of the table {table} failed")]
     Server {
-        /// What was asked.
+        /// What the query was for.
         what: &'static str,
-        /// Which table.
+        /// The table.
         table: TableName,
-        /// The server's words.
+        /// Why it failed.
         #[source]
         source: ServerError,
     },
 }
 
 impl PlanError {
-    /// The table that it is about, where it is one.
+    /// The table that the error is about, if any.
     pub fn table(&self) -> Option<&TableName> {
         match self {
             Self::Partition(_) => None,

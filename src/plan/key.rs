@@ -1,4 +1,4 @@
-//! Which leading columns of the source's primary key can bound a chunk.
+//! The leading columns of the source's primary key that can bound a chunk.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ use crate::formats::rowbinary::DataType;
 /// A column or an expression of the primary key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyColumn {
-    /// Its column's name in `mergeTreeIndex`.
+    /// Its name in `mergeTreeIndex`.
     pub name: String,
-    /// The expression for a predicate.
+    /// SQL for it in a predicate.
     pub expression: String,
     /// Its type.
     #[serde(rename = "type")]
@@ -20,7 +20,7 @@ pub struct KeyColumn {
 impl KeyColumn {
     /// SQL that gives a value of this column as text; `value` is SQL for the value.
     ///
-    /// Times are written in UTC: local text is ambiguous in the hour that a time zone has twice.
+    /// Times are written in UTC, because local times are ambiguous when clocks are set back.
     pub(super) fn text_of(&self, value: &str) -> String {
         if self.utc_type().is_some() {
             format!("toString(toTimeZone({value}, 'UTC'))")
@@ -55,9 +55,8 @@ impl KeyColumn {
 /// The leading key columns by which the table can be cut into ranges such that every row lies in
 /// exactly one.
 ///
-/// A NULL and a NaN lie in no range, so the prefix ends before a column that can hold one. Whether
-/// a column is stored in descending order does not matter: a range says which values it holds, not
-/// where they lie.
+/// NULL and NaN lie in no range, so the prefix ends before a column that can hold one. Descending
+/// columns need no special case: a range says which values it holds, not where they are stored.
 pub(super) fn bounding_prefix(key: Vec<KeyColumn>) -> Vec<KeyColumn> {
     let fits = |column: &KeyColumn| {
         DataType::parse(&column.type_name).is_ok_and(|parsed| {

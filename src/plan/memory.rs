@@ -2,24 +2,22 @@
 
 use crate::units::{bytes, counted};
 
-/// What the program takes besides rows: its code, the runtime, connections and their buffers.
+/// Bytes of the program without rows: code, runtime, connections and their buffers.
 const BASE_BYTES: u64 = 48 << 20;
-/// What a stream that is read holds back and has received, and the piece of a batch that is being
-/// filled.
+/// Bytes that a reader has received and holds back, and the piece of a batch that it fills.
 const READER_BYTES: u64 = 4 << 20;
 /// Batches are not made smaller than this to save memory; below it, inserts become much more
 /// expensive.
 const SMALLEST_BATCH_BYTES: u64 = 2 << 20;
-/// Rows that are deferred get at least as much for each reader; with less, very many queries
-/// would be needed.
+/// Least bytes for each reader's deferred rows; less would need very many queries.
 const SMALLEST_DEFERRED_BYTES: u64 = 4 << 20;
-/// What remembered answers to deferred look-ups may take.
+/// Most bytes of the cache of deferred look-ups.
 const ANSWERS_BYTES: u64 = 64 << 20;
-/// The same where memory is short.
+/// The same if memory is short.
 const SMALLEST_ANSWERS_BYTES: u64 = 2 << 20;
 /// With less than this for attributes there would be very many waves.
 const SMALLEST_ATTRIBUTES_BYTES: u64 = 8 << 20;
-/// The part of the allocated bytes that an allocator loses between allocations, in percent.
+/// Percentage of allocated bytes that the allocator loses to fragmentation.
 const ALLOCATOR_PERCENT: u64 = 8;
 
 /// What a run needs memory for.
@@ -31,7 +29,7 @@ pub struct MemoryDemand {
     pub readers: u64,
     /// Batches inserted at once.
     pub inserters: u64,
-    /// Bytes of a batch, as wanted.
+    /// Wanted bytes of a batch.
     pub batch_bytes: u64,
     /// Whether rows are deferred, because the lookup has a window.
     pub deferred: bool,
@@ -48,23 +46,22 @@ pub struct MemoryPlan {
     pub readers: u64,
     /// Batches that wait or are in flight.
     pub queue: u64,
-    /// Rows that are deferred, and the answers that are remembered; 0 where the lookup has no
-    /// window.
+    /// Deferred rows and the cache of their look-ups; 0 if the lookup has no window.
     pub deferred: DeferredMemory,
     /// The attributes of all waves that are in memory at once.
     pub attributes: u64,
-    /// Bytes of a batch; smaller than wanted where memory is short.
+    /// Bytes of a batch; fewer than wanted if memory is short.
     pub batch_bytes: u64,
 }
 
-/// What deferring rows takes, in bytes.
+/// Memory for deferred rows, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeferredMemory {
-    /// For each reader: rows that wait, their answers, and the batch that they become.
+    /// For each reader: waiting rows, the rows that are found for them, and their batch.
     pub reader: u64,
-    /// Answers that are remembered.
+    /// The cache of deferred look-ups.
     pub answers: u64,
-    /// All of it.
+    /// Both together.
     pub total: u64,
 }
 
@@ -78,9 +75,9 @@ pub struct DeferredMemory {
     bytes(*needed)
 )]
 pub struct MemoryTooSmall {
-    /// What was given.
+    /// The given ceiling.
     pub total: u64,
-    /// The least that works.
+    /// The lowest ceiling that works.
     pub needed: u64,
     /// Chunks read at once.
     pub readers: u64,
@@ -89,7 +86,7 @@ pub struct MemoryTooSmall {
 }
 
 impl MemoryPlan {
-    /// Gives batches what they want, but at most half, and attributes the rest.
+    /// Gives batches the wanted bytes, at most half of the memory, and attributes the rest.
     ///
     /// # Errors
     /// [`MemoryTooSmall`] where even the smallest batches leave too little for attributes.
@@ -97,8 +94,8 @@ impl MemoryPlan {
         let MemoryDemand { total, readers, inserters, batch_bytes, deferred } = demand;
         let usable = total - total / 100 * ALLOCATOR_PERCENT;
         let fixed = BASE_BYTES + readers.saturating_mul(READER_BYTES);
-        // One for each reader, one in flight for each inserter, and half as many that wait: more
-        // only take memory, since where inserters are the slower side the queue is always full.
+        // Each inserter has one batch in flight, and half as many wait. A longer queue would only
+        // take memory: it is always full if inserters are slower than readers.
         let queued = inserters.saturating_add(inserters.div_ceil(2)).max(1);
         let batches = readers.saturating_add(queued);
         let least_deferred = if deferred {
@@ -146,8 +143,7 @@ impl MemoryPlan {
 }
 
 impl DeferredMemory {
-    /// Divides what batches have left: as much as a batch for each reader, and some of the rest for
-    /// answers.
+    /// Divides what batches leave: a batch for each reader, and a share of the rest for the cache.
     fn divide(readers: u64, batch_bytes: u64, left: u64) -> Self {
         let reader = batch_bytes.max(SMALLEST_DEFERRED_BYTES);
         let all = readers.saturating_mul(reader);

@@ -1,8 +1,8 @@
-//! From a partition to the units of work: waves, and in them chunks.
+//! Dividing a partition into units of work: waves of chunks.
 //!
-//! A *wave* is what is looked up at once; a *chunk* is a range of the source's primary key inside a
-//! wave, the unit of reading, of progress and of retries. Ranges, not parts: parts move under
-//! merges. Nothing here moves rows.
+//! A *chunk* is a range of the source's primary key, the unit of reading, of progress and of
+//! retries. A *wave* is a run of chunks whose look-up rows are in memory at once. Chunks are ranges
+//! and not parts, because merges replace parts. Nothing here moves rows.
 
 mod attributes;
 mod boundaries;

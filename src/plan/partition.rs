@@ -1,4 +1,4 @@
-//! Partitions: as a person names them, and as the table stores them.
+//! Partitions as users name them, and as tables store them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub enum Partition {
     Id(String),
 }
 
-/// A text that names no partition.
+/// Text that does not name a partition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartitionError {
     /// Nothing was given.
@@ -26,7 +26,7 @@ pub enum PartitionError {
     /// Not six digits.
     #[error("{0:?} is not a partition; give a month as YYYYMM, for example 202511")]
     NotAMonth(String),
-    /// Six digits that are no month.
+    /// Six digits that are not a month.
     #[error("{0:?} is not a month: its last two digits must be 01 to 12")]
     NoSuchMonth(String),
 }
@@ -74,25 +74,25 @@ impl fmt::Display for Partition {
     }
 }
 
-/// The months from one to another, both included.
+/// A range of months, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Months {
     first: String,
     last: String,
 }
 
-/// A text that names no months.
+/// Text that does not name a range of months.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MonthsError {
-    /// Not two of them.
-    #[error("{0:?} is no range of months; give the first and the last, for example 202401..202512")]
+    /// Not `FIRST..LAST`.
+    #[error("{0:?} is not a range of months; give the first and the last, for example 202401..202512")]
     NotARange(String),
-    /// One of them is none.
+    /// One end is not a month.
     #[error(transparent)]
     Month(#[from] PartitionError),
     /// The first comes after the last.
     #[error(
-        "{first} comes after {last}; the first month of a range is the older one, whatever comes first in the work"
+        "{first} comes after {last}; give the older month first"
     )]
     Backwards {
         /// The first.
@@ -103,12 +103,12 @@ pub enum MonthsError {
 }
 
 impl Months {
-    /// Whether the partition of this id is one of them.
+    /// Whether the partition of this id is in the range.
     pub fn contains(&self, partition_id: &str) -> bool {
         is_month(partition_id) && (self.first.as_str()..=self.last.as_str()).contains(&partition_id)
     }
 
-    /// All of them, in order.
+    /// All months in order.
     pub fn ids(&self) -> Vec<String> {
         let number = |id: &str| id.parse::<u32>().unwrap_or_default();
         let all = number(&self.first)..=number(&self.last);
@@ -146,16 +146,18 @@ impl fmt::Display for Months {
     }
 }
 
-/// What is stored of one partition, versions and deletions not collapsed.
+/// A partition that has rows; versions and deletions are not collapsed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredPartition {
     /// The partition's id.
     pub id: String,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
 }
 
-/// The partitions of a table that have rows, by their ids.
+/// The partitions of a table that have rows, ordered by id; from
+/// [system.parts](https://clickhouse.com/docs/operations/system-tables/parts) or, without the right
+/// to it, from the table itself.
 pub async fn partitions(
     connection: &Connection,
     table: &TableName,

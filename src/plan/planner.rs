@@ -1,4 +1,4 @@
-//! Making the plan of a partition.
+//! Planning a partition.
 
 use serde::Deserialize;
 
@@ -15,14 +15,14 @@ use crate::clickhouse::{
 use crate::job::BoundJob;
 use crate::job::statements::{LookupTimes, Scope};
 
-/// What decides how a partition is cut.
+/// Options of a plan.
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
-    /// About how many rows a chunk should have at most, versions not collapsed.
+    /// Approximate maximum of rows in a chunk; versions are not collapsed.
     pub chunk_rows: u64,
     /// How the memory is divided.
     pub memory: MemoryPlan,
-    /// The bounds of an earlier plan, to rebuild its very chunks; `None` for new ones.
+    /// The bounds of an earlier plan, to rebuild exactly its chunks; `None` for new ones.
     pub bounds: Option<ChunkBounds>,
 }
 
@@ -33,17 +33,17 @@ impl PlanOptions {
     }
 }
 
-/// Rows of a chunk, unless memory asks for smaller ones.
+/// Rows of a chunk, unless memory requires smaller ones.
 pub const DEFAULT_CHUNK_ROWS: u64 = 1_000_000;
 
 /// How a partition is filled.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Which partition.
+    /// The partition.
     pub partition: Partition,
-    /// Rows in the partition's parts, versions and deletions not collapsed.
+    /// Rows in the partition's parts; versions and deletions are not collapsed.
     pub stored_rows: u64,
-    /// Their bytes, uncompressed; 0 where the server does not tell.
+    /// Their uncompressed bytes; 0 if unknown.
     pub stored_bytes: u64,
     /// Active parts of the partition.
     pub parts: u64,
@@ -51,25 +51,25 @@ pub struct Plan {
     pub scope: Scope,
     /// How the memory is divided.
     pub memory: MemoryPlan,
-    /// Where the chunks meet.
+    /// The bounds between the chunks.
     pub bounds: ChunkBounds,
-    /// The chunks in their order; none where the partition has no rows, unless bounds were given.
+    /// The chunks in order; none if the partition has no rows and no bounds were given.
     pub chunks: Vec<Chunk>,
     /// Groups the chunks into waves.
     pub waves: WavePlanner,
 }
 
-/// A cut costs one or two granules in each part; a chunk of at least this many granules of each
-/// part keeps that small.
+/// Each cut reads one or two extra granules of each part. Chunks of at least this many granules of
+/// each part keep that share small.
 const GRANULES_A_PART: u64 = 16;
 const GRANULE_ROWS: u64 = 8192;
-/// How many chunks a wave should have, where there are several waves.
+/// Chunks of a wave, if there are several waves.
 const CHUNKS_A_WAVE: f64 = 4.0;
 
 /// Plans a partition.
 ///
 /// # Errors
-/// [`PlanError`]; a partition without rows is not one, its plan has no waves.
+/// [`PlanError`]. A partition without rows is no error: its plan has no waves.
 pub async fn plan(
     connection: &Connection,
     job: &BoundJob,
@@ -131,7 +131,7 @@ fn check_partitioning(table: &TableSchema, partition: &Partition) -> Result<(), 
     })
 }
 
-/// A partition cut into chunks, and what groups these into waves.
+/// A partition cut into chunks, and their grouping into waves.
 struct Division {
     bounds: ChunkBounds,
     waves: WavePlanner,
@@ -149,8 +149,8 @@ impl Division {
     }
 }
 
-/// Cuts a partition into chunks of about `chunk_rows` rows; into smaller ones where its attributes
-/// do not fit the memory at once.
+/// Cuts a partition into chunks of about `chunk_rows` rows, or fewer if its attributes do not fit into
+/// memory at once.
 async fn divide(
     connection: &Connection,
     job: &BoundJob,
@@ -169,8 +169,8 @@ async fn divide(
     let mut attributes = attributes(connection, job, window, leading.as_ref()).await?;
     let needed = attributes.as_ref().map_or(0.0, AttributeStatistics::bytes);
     if needed > memory.attributes as f64 {
-        // Several waves: chunks small enough that a few of them fill one, or else buckets would
-        // have to be made of single chunks.
+        // Several waves: a few chunks must fit into one, otherwise single chunks would have to be
+        // split into buckets.
         let waves = needed / memory.wave().max(1) as f64;
         #[expect(
             clippy::cast_possible_truncation,
@@ -187,9 +187,8 @@ async fn divide(
     Ok(Division::new(bounds, leading, attributes, memory))
 }
 
-/// Ranges of the primary key that together are a partition of this table, of about so many rows
-/// each, versions not collapsed, as predicates; `None` is the whole partition. All versions of a
-/// row lie in one of them.
+/// Predicates of primary-key ranges that together cover a partition, of about `rows` rows each
+/// (versions not collapsed); `None` is the whole partition. All versions of a row lie in one range.
 ///
 /// # Errors
 /// [`PlanError::Server`].
@@ -207,7 +206,7 @@ pub async fn table_ranges(
     Ok(found.chunks().into_iter().map(|chunk| chunk.range).collect())
 }
 
-/// Counts and measures what will be looked up; `None` for a job without a lookup.
+/// Counts and measures the rows that will be looked up; `None` for a job without a lookup.
 async fn attributes(
     connection: &Connection,
     job: &BoundJob,
@@ -224,7 +223,7 @@ async fn attributes(
     found.map(Some).map_err(failed)
 }
 
-/// The lookup's window around the times of the partition's rows, whatever their versions.
+/// The lookup's window around the times of the partition's rows of all versions.
 async fn window(
     connection: &Connection,
     job: &BoundJob,

@@ -1,37 +1,37 @@
-//! Grouping chunks into waves whose attributes fit the memory.
+//! Grouping chunks into waves whose attributes fit into memory.
 //!
-//! Chunks are fixed when the plan is made; waves are found one by one while it runs, since only
-//! loading shows how much memory attributes really take. A wave is a run of chunks and the range of
-//! the lookup's leading column that belongs to it. Where even one chunk's range is too large, or
-//! the tables share no leading column, the wave is split by hash buckets of the join key: its
-//! chunks are read once for each bucket.
+//! Chunks are fixed when the plan is made. Waves are determined one by one during the run, because
+//! only loading shows how much memory attributes take. A wave is a run of chunks and the matching
+//! range of the lookup's leading column. If one chunk's range is too large, or the tables share no
+//! leading column, the wave is split by hash buckets of the join key, and its chunks are read once
+//! for each bucket.
 
 use std::ops::Range;
 
 use super::attributes::{AttributeStatistics, LeadingColumn};
 use crate::job::statements::Bucket;
 
-/// What is looked up at once.
+/// A run of chunks whose look-up rows are in memory at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wave {
     /// Its number, from 0.
     pub number: usize,
-    /// The run of chunks that it belongs to, by their numbers. Streamed are those that
-    /// [`WavePlanner::is_pending`] says; the first and the last always are.
+    /// The numbers of its chunks. Those that [`WavePlanner::is_pending`] names are streamed, always
+    /// including the first and the last.
     pub chunks: Range<usize>,
-    /// The predicate on the lookup's rows, already quoted; `None` for all of the window.
+    /// Predicate on the lookup's rows, already quoted; `None` for the whole window.
     pub lookup_range: Option<String>,
-    /// The part of the keys, where the wave is split by them.
+    /// The bucket of keys, if the wave is split.
     pub bucket: Option<Bucket>,
-    /// About how many lookup rows it loads.
+    /// Estimated lookup rows.
     pub estimated_rows: u64,
-    /// About how many bytes they take.
+    /// Their estimated bytes in the map.
     pub estimated_bytes: u64,
-    /// The most bytes that its map may take.
+    /// Limit of the map's bytes.
     pub limit_bytes: u64,
 }
 
-/// Finds the waves of a plan, one after the other.
+/// Yields the waves of a plan one by one.
 #[derive(Clone, Debug)]
 pub struct WavePlanner {
     /// Which chunks are to be streamed.
@@ -43,9 +43,9 @@ pub struct WavePlanner {
     bytes_per_row: f64,
     next_chunk: usize,
     next_number: usize,
-    /// Buckets of a run of chunks that are still to come.
+    /// Remaining buckets of a run of chunks.
     buckets: Vec<(Range<usize>, Bucket)>,
-    /// No wave may have more chunks than this; lowered when a wave turned out too large.
+    /// Maximum of chunks in a wave; lowered when a wave turns out too large.
     most_chunks: usize,
 }
 
@@ -73,10 +73,9 @@ impl WavePlanner {
         }
     }
 
-    /// The same for some of the chunks: no wave begins or ends with another, and none is made for
-    /// others alone.
+    /// Restricts the plan to pending chunks: no wave begins or ends with another chunk.
     ///
-    /// `pending` says of each chunk whether it is to be streamed; one that it does not know is not.
+    /// Chunks beyond the end of `pending` are not pending.
     #[must_use]
     pub fn only(mut self, pending: &[bool]) -> Self {
         for (number, is_pending) in self.pending.iter_mut().enumerate() {
@@ -85,7 +84,7 @@ impl WavePlanner {
         self
     }
 
-    /// Whether it was made for any chunk.
+    /// Whether the plan has chunks.
     pub(super) fn has_chunks(&self) -> bool {
         !self.pending.is_empty()
     }
@@ -95,7 +94,7 @@ impl WavePlanner {
         self.pending.get(chunk).copied().unwrap_or_default()
     }
 
-    /// The next wave; `None` when no chunk is left.
+    /// The next wave; `None` if no chunk is left.
     pub fn next_wave(&mut self) -> Option<Wave> {
         if let Some((chunks, bucket)) = self.buckets.pop() {
             return Some(self.wave(chunks, Some(bucket), self.attributes_bytes / 2));
@@ -114,7 +113,7 @@ impl WavePlanner {
         let limit = self.attributes_bytes / 2;
         let mut run = first..first + 1;
         if self.bytes(&run) > limit as f64 {
-            // The chunks that need the same rows share their buckets.
+            // Chunks that need the same rows share their buckets.
             while run.end < end && self.rows(&(first..run.end + 1)) == self.rows(&run) {
                 run.end += 1;
             }
@@ -134,17 +133,15 @@ impl WavePlanner {
         Some(self.wave(run, None, limit))
     }
 
-    /// The run without what is done at its end.
+    /// The run up to its last pending chunk.
     fn up_to_the_last_pending(&self, run: Range<usize>) -> Range<usize> {
         let end =
             run.clone().rfind(|&chunk| self.is_pending(chunk)).map_or(run.start, |last| last + 1);
         run.start..end
     }
 
-    /// Takes back a wave whose map outgrew its limit after `loaded_rows` rows of it; the following
-    /// waves are smaller.
-    ///
-    /// Only the wave that was given out last can be taken back.
+    /// Takes back the last wave, because its map outgrew the limit after `loaded_rows` rows; the
+    /// following waves are smaller.
     pub fn take_back(&mut self, wave: &Wave, loaded_rows: u64) {
         self.next_number = wave.number;
         let observed = wave.limit_bytes as f64 / loaded_rows.max(1) as f64;
@@ -169,15 +166,14 @@ impl WavePlanner {
         }
     }
 
-    /// Learns from a wave how many bytes a row really takes.
+    /// Replaces the estimated bytes of a row by those of a loaded wave.
     pub fn learn(&mut self, rows: u64, map_bytes: u64) {
         if rows >= 10_000 {
             self.bytes_per_row = map_bytes as f64 / rows as f64 * 1.1;
         }
     }
 
-    /// Splits a run of chunks into at least two buckets, the last on top so that the first comes
-    /// first.
+    /// Splits a run of chunks into at least two buckets; the first is on top of the stack.
     fn split(&mut self, chunks: Range<usize>, parts: f64) {
         let mut count: u32 = 2;
         while f64::from(count) < parts && count < 1 << 20 {
@@ -206,7 +202,7 @@ impl WavePlanner {
         self.rows(chunks) as f64 * self.bytes_per_row
     }
 
-    /// Rows of the lookup that may belong to these chunks.
+    /// Lookup rows that may match these chunks.
     fn rows(&self, chunks: &Range<usize>) -> u64 {
         let Some(statistics) = &self.statistics else { return 0 };
         let (from, to) = self.slots(chunks);
@@ -219,7 +215,7 @@ impl WavePlanner {
             .sum()
     }
 
-    /// The first and the last slot that these chunks need.
+    /// The first and the last slot of lookup rows that these chunks need.
     fn slots(&self, chunks: &Range<usize>) -> (usize, usize) {
         let Some(leading) = &self.leading else { return (0, usize::MAX) };
         let (below, above) = (leading.below(chunks.start), leading.below(chunks.end));
@@ -348,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_is_neither_looked_up_nor_streamed() {
+    fn completed_chunks_are_neither_looked_up_nor_streamed() {
         let done = |pending: [bool; 5], memory| {
             waves(&mut planner([1, 2, 3, 4, 5, 6, 7], memory).only(&pending))
         };
@@ -358,8 +354,8 @@ mod tests {
             done(middle, 280),
             shown(&[(1..4, Some("`p` >= 'a' AND `p` <= 'd'"), None, 20)])
         );
-        // Room for 9 rows: what is done between the two would not fit, and is not needed. Alone,
-        // each fits or is split.
+        // Room for 9 rows: the completed chunk between the two would not fit and is not needed.
+        // Each fits by itself, or is split.
         let b_to_d = Some("`p` >= 'b' AND `p` <= 'd'");
         let expected = [
             (1..2, Some("`p` >= 'a' AND `p` <= 'b'"), None, 9),
@@ -367,10 +363,10 @@ mod tests {
             (3..4, b_to_d, Some((1, 2)), 7),
         ];
         assert_eq!(done(middle, 180), shown(&expected));
-        // A list that is too short knows nothing of the chunks behind its end.
+        // Chunks beyond the end of the list are not pending.
         let short = waves(&mut planner([1, 2, 3, 4, 5, 6, 7], 280).only(&[true]));
         assert_eq!((short.len(), short.first().map(|wave| wave.0.clone())), (1, Some(0..1)));
-        // Taking a wave back leaves out what is done as well.
+        // A wave that is taken back leaves out completed chunks as well.
         let mut planner =
             planner([1, 2, 3, 4, 5, 6, 7], 400).only(&[true, false, false, false, true]);
         let whole = planner.next_wave().unwrap();

@@ -1,4 +1,4 @@
-//! The late query: the lookup rows of some keys, wherever they lie.
+//! Deferred look-ups: the lookup rows of given keys, inside the window or not.
 //!
 //! The keys are part of the statement, as the bytes that the source query sent, and compared as
 //! such: that is exact for every type, and needs no right but to read the table, which a table

@@ -1,5 +1,5 @@
-//! The insert: the expressions over `input()`, whose columns are named as the expressions name
-//! them; and evaluating them over a few rows without an insert.
+//! The insert: the expressions over `input()`, whose columns have the names that expressions use; and
+//! evaluating the expressions over a few rows without an insert.
 
 use crate::clickhouse::{Settings, quote_identifier, quote_literal_bytes, structure};
 use crate::formats::native::INSERT_SETTINGS;

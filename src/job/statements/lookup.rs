@@ -1,13 +1,13 @@
-//! The lookup query: key columns, version, deleted flag, then the lookup columns that the
-//! expressions read; the row of a miss; and which of several versions of a lookup row counts.
+//! The lookup query: key columns, version, deleted flag, then the lookup columns that the expressions
+//! read; the row of a miss; and the newest version of lookup rows.
 
 use super::source::{self, Bucket, LookupTimes, SELECT_END_OF_ROW, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::formats::rowbinary::DataType;
 use crate::job::bound::{BoundJob, BoundLookup};
 
-/// All versions of the lookup rows of the window, `FORMAT RowBinary`. Choosing the newest is left
-/// to the map. `range` is a further predicate, already quoted.
+/// All versions of the window's lookup rows for `FORMAT RowBinary`; the map keeps the newest.
+/// `range` is a further predicate, already quoted.
 pub fn lookup(
     lookup: &BoundLookup,
     window: Option<LookupTimes>,
@@ -30,7 +30,7 @@ pub fn lookup(
     format!("SELECT {}\n{}", list.join(", "), lookup_from(lookup, window, range.as_deref()))
 }
 
-/// The key's columns, cast as the join would.
+/// The key's columns, cast as in the join.
 pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
     lookup
         .keys
@@ -38,7 +38,7 @@ pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
         .map(|key| format!("CAST({} AS {})", quote_identifier(&key.lookup), key.type_name))
 }
 
-/// The bytes of a key whose columns are given as SQL, as the source and the lookup query send them.
+/// SQL for the bytes of a key, as the source and the lookup query send them.
 pub(super) fn key_bytes(keys: impl Iterator<Item = String>) -> String {
     format!("formatRow('RowBinary', {})", keys.collect::<Vec<_>>().join(", "))
 }
@@ -59,8 +59,8 @@ pub fn lookup_from(
     format!("FROM {}{predicate}", lookup.table.name.quoted())
 }
 
-/// One row: what the lookup columns are in a join that finds nothing. The defaults of types differ
-/// (that of `Date32` is 1900-01-01 in places), so the server is asked, by such a join.
+/// One row with the lookup columns of a join without a match. A join on the server gives it, because
+/// the defaults of some types vary (that of `Date32` can be 1900-01-01).
 pub fn miss(lookup: &BoundLookup) -> String {
     let columns: Vec<_> =
         lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();

@@ -1,17 +1,17 @@
-//! The source query: key columns, cast as the join would, then the source columns that the
-//! expressions read; and which part of the data a statement is about.
+//! The source query: key columns, cast as in the join, then the source columns that the expressions
+//! read; and the scope of statements.
 
 use crate::clickhouse::{Quoted, Settings, quote_identifier, quote_literal};
 use crate::job::bound::{BoundJob, BoundLookup};
 
 /// The last column of every streamed row: one byte, always 0.
 ///
-/// The HTTP client takes an answer whose last piece ends like a server's exception for a failure,
-/// and the last value of the last row is data of users, which may quote one. Behind this byte it
-/// never stands last. It is dropped when rows are enriched and loaded.
+/// The HTTP client takes a response whose last piece ends like an exception for a failure, and the
+/// last value of a row may quote one. This byte ends each row in its place; it is dropped when rows
+/// are enriched and loaded.
 pub const END_OF_ROW: (&str, &str) = ("end of row", "UInt8");
 
-/// How the column is selected.
+/// SQL for that column.
 pub(super) const SELECT_END_OF_ROW: &str = "toUInt8(0)";
 
 /// A partition, or a range of it, with the lookup's window that belongs to it.
@@ -21,13 +21,13 @@ pub struct Scope {
     pub partition_id: String,
     /// A predicate over the source's sorting key, already quoted; `None` for the whole partition.
     pub range: Option<String>,
-    /// The part of the lookup table that is considered.
+    /// The lookup's times; `None` for all.
     pub window: Option<LookupTimes>,
-    /// The part of the join's keys that is considered; `None` for all.
+    /// The bucket of the join's keys; `None` for all.
     pub bucket: Option<Bucket>,
 }
 
-/// The keys whose hash leaves this remainder.
+/// The keys whose hash has this remainder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     /// The remainder, below `count`.
@@ -37,8 +37,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The predicate over the key's columns, given as SQL. In a tuple a NULL has a hash, so that
-    /// rows without a key are in a bucket too.
+    /// The predicate over the key's columns, given as SQL. In a tuple NULL has a hash, so rows without
+    /// a key belong to a bucket too.
     pub(super) fn predicate(self, keys: impl Iterator<Item = String>) -> String {
         format!(
             "cityHash64(tuple({})) % {} = {}",
@@ -50,20 +50,20 @@ impl Bucket {
 }
 
 impl Scope {
-    /// The same, limited to a part of the join's keys.
+    /// Limits the scope to a bucket of the join's keys.
     #[must_use]
     pub fn in_bucket(&self, bucket: Option<Bucket>) -> Self {
         Self { bucket, ..self.clone() }
     }
 
-    /// The same partition and window, limited to a range of the sorting key.
+    /// Limits the scope to a range of the sorting key.
     #[must_use]
     pub fn within(&self, range: Option<&str>) -> Self {
         Self { range: range.map(str::to_owned), ..self.clone() }
     }
 
-    /// The predicate on the source. Partitions are named by their id: a predicate on the time would
-    /// not find rows before 1970, since `toDate` wraps.
+    /// The predicate on the source. It names the partition's id: a predicate on the time would miss
+    /// rows before 1970, because `toDate` wraps.
     pub(super) fn predicate(&self) -> String {
         let partition: Quoted = quote_literal(&self.partition_id);
         match &self.range {
@@ -73,7 +73,7 @@ impl Scope {
     }
 }
 
-/// A closed span of the lookup's time column, in microseconds since 1970, UTC.
+/// A closed range of the lookup's time column, in microseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LookupTimes {
     /// The earliest time.
@@ -82,16 +82,14 @@ pub struct LookupTimes {
     pub to: i64,
 }
 
-/// Times up to this many microseconds since 1970 fit into every time type: 2106-01-01 is the last
-/// whole year of `DateTime`.
+/// Times before this fit into every time type: 2105 is the last whole year of `DateTime`.
 const SAFE_UNTIL: i64 = 4_291_747_200_000_000;
 
 impl LookupTimes {
     /// The predicate on the lookup's time column.
     ///
-    /// Where the window leaves the years 1970 to 2105 the column is hidden from the primary index
-    /// by `identity`: `toDate` in a sorting key wraps there, and granules would be skipped that
-    /// hold rows of the window.
+    /// Beyond the years 1970 to 2105, `identity` hides the column from the primary index: `toDate` in
+    /// a sorting key wraps there, and the index would skip granules with rows of the window.
     pub(super) fn predicate(self, lookup: &BoundLookup) -> Option<String> {
         let window = lookup.window.as_ref()?;
         let column = quote_identifier(&window.column);
@@ -103,28 +101,28 @@ impl LookupTimes {
     }
 }
 
-/// Rows of the scope, `FORMAT RowBinary`, in no particular order: ordering would cost more than
-/// twice the reading.
+/// Rows of the scope for `FORMAT RowBinary`, in any order: ordering would more than double the cost
+/// of reading.
 pub fn source(job: &BoundJob, scope: &Scope) -> String {
     format!("SELECT {}\n{}", list(job), from(job, scope))
 }
 
-/// What is selected of a source row.
+/// The select list of a source row.
 pub(super) fn list(job: &BoundJob) -> String {
     columns(job).chain([SELECT_END_OF_ROW.to_owned()]).collect::<Vec<_>>().join(", ")
 }
 
-/// The same rows in an order that is the same every time: by the sorting key, and where rows may
-/// share theirs, by all that is selected.
+/// The same rows in a fixed order: by the sorting key, and if rows may share it, by all selected
+/// columns.
 pub fn source_in_order(job: &BoundJob, scope: &Scope) -> String {
     let table = &job.source;
-    // The server's own text of the key, with one column after the other.
+    // The server's text of the key, a list of columns.
     let mut order: Vec<_> =
         Some(table.sorting_key.clone()).filter(|key| !key.is_empty()).into_iter().collect();
     let is_unique = job.collapse && table.is_replacing() && !order.is_empty();
     let columns: Vec<_> = columns(job).collect();
     if !is_unique && !columns.is_empty() {
-        // Not all types can be compared; their bytes can.
+        // Not all types can be compared, but their bytes can.
         order.push(format!("formatRow('RowBinary', {})", columns.join(", ")));
     }
     let order =
@@ -132,7 +130,7 @@ pub fn source_in_order(job: &BoundJob, scope: &Scope) -> String {
     format!("{}{order}", source(job, scope))
 }
 
-/// What expressions and keys need.
+/// The columns that expressions and keys need.
 fn columns(job: &BoundJob) -> impl Iterator<Item = String> + '_ {
     let columns = job
         .source_columns
@@ -141,21 +139,20 @@ fn columns(job: &BoundJob) -> impl Iterator<Item = String> + '_ {
     job.lookup.iter().flat_map(keys).chain(columns)
 }
 
-/// How many rows the source query gives for the scope.
+/// Counts the rows of the source query.
 pub fn count(job: &BoundJob, scope: &Scope) -> String {
     format!("SELECT count() AS rows\n{}", from(job, scope))
 }
 
 /// The settings of the source query.
 ///
-/// One thread for each stream: several chunks are read at once, and FINAL in several threads reads
-/// rows at the seams twice, with 1.6 times the memory and a tenth more processor time for the same
-/// rows.
+/// One thread a stream: several chunks are read at once anyway, and FINAL in several threads needs
+/// 1.6 times the memory and a tenth more processor time for the same rows.
 pub fn source_settings(job: &BoundJob) -> Settings {
     Settings::read().with("max_threads", "1").with_all(&job.settings.source.0)
 }
 
-/// The key's columns, cast as the join would.
+/// The key's columns, cast as in the join.
 pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
     lookup
         .keys
@@ -175,7 +172,7 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
         .source_deleted
         .iter()
         .map(|deleted| format!("AND NOT source.{}", quote_identifier(deleted)));
-    // The line break ends a comment that the exclusion may end with.
+    // The line break ends a comment at the end of the exclusion.
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
     let bucket = scope.bucket.iter().flat_map(|bucket| {
         job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(keys(lookup))))
@@ -183,7 +180,7 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     std::iter::once(head).chain(live).chain(kept).chain(bucket).collect::<Vec<_>>().join("\n  ")
 }
 
-/// `FROM … WHERE …` for all versions of the scope's rows, and those that are left out.
+/// `FROM … WHERE …` for all versions of the scope's rows, including excluded ones.
 pub(super) fn any_version(job: &BoundJob, scope: &Scope) -> String {
     let bucket = scope
         .bucket

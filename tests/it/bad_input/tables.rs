@@ -92,14 +92,14 @@ fn types_that_do_not_fit() {
             "gives Nullable(UInt64)",
         ),
         ("coalesce(lookup.city, 'nowhere')", "lookup.city", "its column note is String"),
-        ("letter = \"lookup.letter\"\n", "", "nothing fills its column letter"),
+        ("letter = \"lookup.letter\"\n", "", "no expression fills its column letter"),
     ];
     for (from, to, part) in cases {
         refuses(&orders, with(&orders, &changed(from, to)), 3, &["the target table", part]);
     }
     // Two of them at once, and none where the table says what becomes of it.
     let text = changed("letter = \"lookup.letter\"\n", "").replace("tags = \"lookup.tags\"\n", "");
-    refuses(&orders, with(&orders, &text), 3, &["nothing fills its columns tags, letter"]);
+    refuses(&orders, with(&orders, &text), 3, &["no expression fills its columns tags, letter"]);
     orders.server.query("ALTER TABLE shipments MODIFY COLUMN letter String DEFAULT 'none'");
     with(&orders, &changed("letter = \"lookup.letter\"\n", "")).run().expect(0);
     assert_eq!(orders.server.text("SELECT DISTINCT letter FROM shipments"), "none");
@@ -167,7 +167,7 @@ fn keys_that_cannot_be_compared() {
         .replace("\"customers\"", "\"customers_float64\"")
         .replace("join_key = [\"customer\"]", "join_key = [\"weight\"]")
         .replace("join_key = [\"id\"]", "join_key = [\"key\"]");
-    refuses(&orders, with(&orders, &text), 3, &["floating point"]);
+    refuses(&orders, with(&orders, &text), 3, &["floating-point keys"]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn the_first_byte_of_an_answer() {
     assert_timed_out(
         began,
         wait(read(&connection)),
-        "the first part of an answer took longer than",
+        "the first part of a response took longer than",
     );
 }
 
@@ -81,7 +81,7 @@ fn the_next_byte_of_an_answer() {
     let start = b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
     let connection = connection(server(start), Timeouts { idle: SHORT, ..PATIENT });
     let began = Instant::now();
-    assert_timed_out(began, wait(read(&connection)), "the next part of an answer took longer than");
+    assert_timed_out(began, wait(read(&connection)), "the next part of a response took longer than");
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn the_connection_itself() {
 fn each_limit_has_a_flag_and_what_took_too_long_is_tried_again() {
     let behind = Behind::start();
     for (flag, marker, offset, words) in [
-        ("--first-byte-timeout", SOURCE, 0, "the first part of an answer took longer than 4 s"),
-        ("--idle-timeout", SOURCE, 1_000_000, "the next part of an answer took longer than 4 s"),
+        ("--first-byte-timeout", SOURCE, 0, "the first part of a response took longer than 4 s"),
+        ("--idle-timeout", SOURCE, 1_000_000, "the next part of a response took longer than 4 s"),
         ("--insert-timeout", INSERT, 0, "an insert took longer than 4 s"),
     ] {
         behind.begin_again();

@@ -187,7 +187,7 @@ fn ranges_are_checked() {
     for (arguments, variables, words) in [
         (&["--partitions", "202412..202401"][..], &[][..], "202412 comes after 202401"),
         (&["--partitions", "202413..202501"], &[], "\"202413\" is not a month"),
-        (&["--partitions", "202401"], &[], "is no range of months"),
+        (&["--partitions", "202401"], &[], "is not a range of months"),
         (&["--partitions", "202401..202402", "--partition", "202401"], &[], "are both given"),
         (&[], &[("PARTITION", "202401"), ("PARTITIONS", "202401..202402")], "are both given"),
         (&[], &[], "--partition <YYYYMM>"),

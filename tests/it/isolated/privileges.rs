@@ -149,7 +149,7 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
             &["run", "--exclude-dataset-items"],
             3,
             &[
-                "the server refuses the rows that are left out",
+                "the server rejects the exclusion",
                 "the grant SELECT ON default.dataset_run_items_rmt",
             ],
         ),

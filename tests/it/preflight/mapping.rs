@@ -60,7 +60,7 @@ fn each_column_is_shown_with_what_fills_it() {
     assert_eq!(
         left,
         [
-            ("year", "it is MATERIALIZED in the target, which computes it itself"),
+            ("year", "it is MATERIALIZED in the target"),
             ("elsewhere", "the target has no such column")
         ]
     );
