@@ -1,4 +1,4 @@
-//! Writes the documents that follow from the definitions of the flags: run it in the root of the
+//! Writes the documents that follow from the definitions of flags and keys: run it in the root of the
 //! repository, as `scripts/generate-references` does.
 
 fn main() -> std::io::Result<()> {

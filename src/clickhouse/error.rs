@@ -31,7 +31,9 @@ pub enum Error {
         message: String,
     },
     /// This machine has no resources for another connection.
-    #[error("the connection to {url} failed, because this machine has run out of a resource: {message}")]
+    #[error(
+        "the connection to {url} failed, because this machine has run out of a resource: {message}"
+    )]
     Exhausted {
         /// The server's URL, without credentials.
         url: String,

@@ -32,7 +32,9 @@ impl fmt::Display for TlsProblem {
             Self::WrongName => "its certificate is not for the host in the URL",
             Self::Expired => "its certificate has expired or is not yet valid",
             Self::Certificate => "its certificate is invalid",
-            Self::ClientCertificate => "it requires a client certificate, or rejects the one that was sent",
+            Self::ClientCertificate => {
+                "it requires a client certificate, or rejects the one that was sent"
+            }
             Self::NotTls => "its response is not TLS",
             Self::NotPlain => "its response is not plain HTTP",
         })

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
 use super::denied::or_denied_column;
 use super::error::{JobError, asking, suggestion};
-use super::file::{Job, Lookup, StatementSettings};
+use super::file::Job;
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::inspect::{Inspection, common_key, inspect};
+use super::keys::{Lookup, StatementSettings};
 use super::statements::{self, END_OF_ROW, Scope};
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
@@ -310,17 +311,21 @@ fn refuse_qualified_names(
     Err(JobError::Unfit { role: "source", table: table.name.clone(), message })
 }
 
+/// The predicates of the exclusions that the options name.
 fn enabled_exclusions(job: &Job, options: &BindOptions) -> Result<Vec<String>, JobError> {
-    let find = |name: &String| {
-        job.source.exclusions.get(name).cloned().ok_or_else(|| JobError::Invalid {
-            origin: job.origin.clone(),
-            line: 1,
-            message: format!(
-                "the exclusion {name} is not in [source.exclusions]"
-            ),
-        })
+    let exclusions = &job.source.exclusions;
+    let unknown = |name: &str| JobError::UnknownExclusion {
+        origin: job.origin.clone(),
+        name: name.to_owned(),
+        known: exclusions.keys().cloned().collect(),
+        suggestion: suggestion(name, exclusions.keys().map(String::as_str)).map(str::to_owned),
     };
-    options.exclusions.iter().map(find).collect()
+    // In the order of the job, whatever the order of the options.
+    if let Some(name) = options.exclusions.iter().find(|name| !exclusions.contains_key(*name)) {
+        return Err(unknown(name));
+    }
+    let enabled = exclusions.iter().filter(|(name, _)| options.exclusions.contains(name));
+    Ok(enabled.map(|(_, predicate)| predicate.clone()).collect())
 }
 
 /// All columns of both tables under their qualified names.

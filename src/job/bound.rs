@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::file::{LookupWindow, StatementSettings};
+use super::keys::{LookupWindow, StatementSettings};
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::NativeLayout;
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};

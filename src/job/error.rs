@@ -35,6 +35,18 @@ pub enum JobError {
         /// What is wrong.
         message: String,
     },
+    /// An exclusion that the job does not have.
+    #[error("{origin}: there is no {name:?} in [source.exclusions]{}", known_names(known))]
+    UnknownExclusion {
+        /// The file or the built-in job.
+        origin: String,
+        /// The given name.
+        name: String,
+        /// The names of the job's exclusions.
+        known: Vec<String>,
+        /// An exclusion with a similar name.
+        suggestion: Option<String>,
+    },
     /// An expression that the server or the engine rejects.
     #[error("{origin}, line {line}: the expression of column {column} {message}")]
     Expression {
@@ -137,10 +149,16 @@ impl JobError {
             Self::NotFound { .. }
                 | Self::Syntax { .. }
                 | Self::Invalid { .. }
+                | Self::UnknownExclusion { .. }
                 | Self::Expression { .. }
                 | Self::Settings { .. }
         )
     }
+}
+
+/// The names that exist, as the end of a message.
+fn known_names(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; it has {}", names.join(", ")) }
 }
 
 /// Adds to a server's error what the query was for.
@@ -167,12 +185,22 @@ pub(crate) fn suggestion<'a>(
 }
 
 /// The suggestion for the parser's "unknown field `tabel`, expected one of `table`, `final`".
-pub(super) fn suggested_key(words: &str) -> Option<&str> {
-    let (_, words) = words.split_once("unknown field ")?;
-    // Every second part is quoted.
-    let mut quoted = words.split('`').skip(1).step_by(2);
+pub(super) fn suggested_key(message: &str) -> Option<&str> {
+    let mut quoted = quoted(message)?;
     let name = quoted.next()?;
     suggestion(name, quoted)
+}
+
+/// The key in the parser's "unknown field `tabel`, expected …".
+pub(super) fn unknown_key(message: &str) -> Option<&str> {
+    quoted(message)?.next()
+}
+
+/// The quoted parts of a message about an unknown key.
+fn quoted(message: &str) -> Option<impl Iterator<Item = &str>> {
+    let (_, names) = message.split_once("unknown field ")?;
+    // Every second part is quoted.
+    Some(names.split('`').skip(1).step_by(2))
 }
 
 #[cfg(test)]

@@ -1,189 +1,42 @@
-//! The job file: TOML of a few dozen lines. Keys that it does not know are errors that point at the
-//! line.
+//! The job file: TOML of a few dozen lines. Unknown keys are errors that name the line.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
 use toml::Spanned;
 
-use super::error::{JobError, suggested_key};
+use super::error::{JobError, suggested_key, unknown_key};
+use super::keys::{Expression, File, Lookup, Source, StatementSettings, Target};
+use super::schema::tables_with_key;
 
-/// A job as its file says it, not yet held against any table.
+/// A parsed job file, not yet bound to tables.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its name, for the run's records.
+    /// Its name, for the ledger and reports.
     pub name: String,
     /// One line that says what it does.
     pub description: String,
-    /// Where the job was read: a path, or the built-in job's name.
+    /// The path of the file, or the name of the built-in job.
     pub origin: String,
-    /// What is read, row by row.
+    /// The table whose rows are streamed.
     pub source: Source,
-    /// What each row is enriched with.
+    /// The table with the attributes of each row.
     pub lookup: Option<Lookup>,
-    /// What is written.
+    /// The table that is filled.
     pub target: Target,
-    /// ClickHouse settings, per statement.
+    /// ClickHouse settings for each kind of statement.
     pub settings: StatementSettings,
-    /// What fills each column of the target, in the file's order.
+    /// The expression of each target column, in the file's order.
     pub columns: Vec<(String, Expression)>,
 }
 
-/// One ClickHouse expression over `source.x` and `lookup.y`, and where it stands.
-#[derive(Clone, Debug)]
-pub struct Expression {
-    /// The SQL.
-    pub sql: String,
-    /// The line in the file, counted from 1.
-    pub line: usize,
-}
-
-/// `[source]`: the table whose rows are streamed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// `table` or `database.table`.
-    pub table: String,
-    /// Whether versions of a row are collapsed before it is streamed
-    /// ([FINAL](https://clickhouse.com/docs/sql-reference/statements/select/from#final-modifier)).
-    #[serde(default, rename = "final")]
-    pub collapse: bool,
-    /// The column whose greatest value is the newest version.
-    pub version: Option<String>,
-    /// The column that marks a deleted row; rows where it is true are left out after versions were
-    /// collapsed.
-    pub deleted: Option<String>,
-    /// The columns that are looked up, in the order of the lookup's `join_key`.
-    #[serde(default)]
-    pub join_key: Vec<String>,
-    /// The column of the row's time, from which the lookup's window is reckoned.
-    pub time: Option<String>,
-    /// Named predicates over `source.x`; rows for which an enabled one is true are left out.
-    #[serde(default)]
-    pub exclusions: BTreeMap<String, String>,
-}
-
-/// `[lookup]`: the table in which each row's attributes are found.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lookup {
-    /// `table` or `database.table`.
-    pub table: String,
-    /// The columns that identify a row, in the order of the source's `join_key`.
-    pub join_key: Vec<String>,
-    /// The column whose greatest value is the newest version.
-    pub version: Option<String>,
-    /// The column that marks a deleted row; a newest version where it is true is a miss.
-    pub deleted: Option<String>,
-    /// Which rows are loaded, by time.
-    pub window: Option<LookupWindow>,
-}
-
-/// The span of the lookup's time column that is loaded, around the times of the partition's rows.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LookupWindow {
-    /// The lookup table's time column.
-    pub column: String,
-    /// Days before the earliest row of the partition.
-    pub days_before: u32,
-    /// Days after the latest row of the partition.
-    pub days_after: u32,
-}
-
-/// `[target]`: the table that is filled.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// `table` or `database.table`.
-    pub table: String,
-    /// Columns, or patterns ending in `*`, that may stay at their type's default although the table
-    /// declares none.
-    #[serde(default)]
-    pub defaults: Vec<String>,
-    /// Columns that are left out where the source or the lookup lacks a column that their
-    /// expression names.
-    #[serde(default)]
-    pub optional: Vec<String>,
-    /// Functions that expressions may use although they may give another result the second time.
-    #[serde(default)]
-    pub allow_functions: Vec<String>,
-    /// Which rows of the target the job answers for, as an expression over the target's columns;
-    /// all where it is not given. `verify` takes only such rows for ones that should not be there.
-    #[serde(default, deserialize_with = "expression_at")]
-    pub owned: Option<Expression>,
-}
-
-/// An expression whose `line` is its offset in the text, which [`Job::parse`] turns into the line.
-fn expression_at<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Expression>, D::Error> {
-    let sql = Spanned::<String>::deserialize(deserializer)?;
-    Ok(Some(Expression { line: sql.span().start, sql: sql.into_inner() }))
-}
-
-/// `[settings.source]`, `[settings.lookup]` and `[settings.insert]`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StatementSettings {
-    /// For the source query.
-    #[serde(default)]
-    pub source: SettingMap,
-    /// For the lookup query.
-    #[serde(default)]
-    pub lookup: SettingMap,
-    /// For the inserts.
-    #[serde(default)]
-    pub insert: SettingMap,
-}
-
-/// Setting names with values; numbers and booleans may be written as such.
-#[derive(Clone, Debug, Default)]
-pub struct SettingMap(pub BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for SettingMap {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a string, a number or true or false")]
-        enum Value {
-            Boolean(bool),
-            Integer(i64),
-            Float(f64),
-            Text(String),
-        }
-        let values = BTreeMap::<String, Value>::deserialize(deserializer)?;
-        let text = |value| match value {
-            Value::Boolean(value) => u8::from(value).to_string(),
-            Value::Integer(value) => value.to_string(),
-            Value::Float(value) => value.to_string(),
-            Value::Text(value) => value,
-        };
-        Ok(Self(values.into_iter().map(|(name, value)| (name, text(value))).collect()))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    name: Spanned<String>,
-    #[serde(default)]
-    description: String,
-    source: Spanned<Source>,
-    lookup: Option<Spanned<Lookup>>,
-    target: Spanned<Target>,
-    #[serde(default)]
-    settings: StatementSettings,
-    columns: Spanned<BTreeMap<Spanned<String>, Spanned<String>>>,
-}
-
 impl Job {
-    /// Reads a job from its text. `origin` names the file in messages.
+    /// Parses a job. `origin` names the file in messages.
     ///
     /// # Errors
     /// [`JobError::Syntax`] and [`JobError::Invalid`], which name the line.
     pub fn parse(origin: &str, text: &str) -> Result<Self, JobError> {
         let file: File = toml::from_str(text).map_err(|error| {
-            let suggestion = suggested_key(error.message()).map(str::to_owned);
+            let suggestion = suggested_key(error.message())
+                .map(str::to_owned)
+                .or_else(|| elsewhere(unknown_key(error.message())?));
             JobError::Syntax { origin: origin.to_owned(), message: error.to_string(), suggestion }
         })?;
         let invalid = |at: usize, message: String| JobError::Invalid {
@@ -232,7 +85,13 @@ impl Job {
     }
 }
 
-/// What the parts of a file say against each other, and the offset at which that part begins.
+/// The tables in which an unknown key is known, as a suggestion.
+fn elsewhere(key: &str) -> Option<String> {
+    let tables = tables_with_key(key);
+    (!tables.is_empty()).then(|| format!("{key} under {}", tables.join(" or ")))
+}
+
+/// A contradiction between parts of the file, with the offset of the part that it is in.
 fn contradiction(file: &File) -> Option<(usize, String)> {
     let (source, at_source) = (file.source.get_ref(), file.source.span().start);
     let Some(lookup) = &file.lookup else {
@@ -289,6 +148,15 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("line 3") && error.contains("tabel"), "{error}");
+        let suggestion = |text: &str| match Job::parse("x.toml", text).unwrap_err() {
+            JobError::Syntax { suggestion, .. } => suggestion.unwrap_or_default(),
+            other => other.to_string(),
+        };
+        assert_eq!(suggestion(&SMALL.replace("table = 's'", "tabel = 's'")), "table");
+        assert_eq!(
+            suggestion(&SMALL.replace("[source]", "join_key = ['a']\n[source]")),
+            "join_key under [lookup] or [source]"
+        );
         let error = Job::parse("x.toml", "name = 'x\n").unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
     }

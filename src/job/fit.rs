@@ -3,8 +3,9 @@
 
 use super::bound::{BoundColumn, LeftOut};
 use super::error::{JobError, asking};
-use super::file::{Expression, Job};
+use super::file::Job;
 use super::inspect::{Inspection, names_unknown_column};
+use super::keys::Expression;
 use super::lexer::check_text;
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableSchema, structure};
 use crate::formats::rowbinary::DataType;
@@ -28,10 +29,7 @@ pub(super) async fn columns_to_write(
         if !column.is_insertable() {
             left_out.push(LeftOut {
                 name: name.clone(),
-                reason: format!(
-                    "it is {} in the target",
-                    column.default_kind
-                ),
+                reason: format!("it is {} in the target", column.default_kind),
             });
             continue;
         }
@@ -43,7 +41,8 @@ pub(super) async fn columns_to_write(
         {
             left_out.push(LeftOut {
                 name: name.clone(),
-                reason: "it is optional, and its expression names a column that does not exist".to_owned(),
+                reason: "it is optional, and its expression names a column that does not exist"
+                    .to_owned(),
             });
             continue;
         }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::bound::BoundKey;
 use super::error::{JobError, asking};
-use super::file::Expression;
+use super::keys::Expression;
 use super::lexer::check_text;
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Settings, TableName, functions_not_deterministic,

@@ -14,7 +14,9 @@ mod fit;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inspect;
+mod keys;
 mod lexer;
+mod schema;
 pub mod statements;
 
 pub use bind::{BindOptions, bind};
@@ -22,6 +24,6 @@ pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, Owned, UsedColumn};
 pub use builtin::{BUILT_IN_JOBS, BuiltInJob, load};
 pub use error::JobError;
 pub(crate) use error::suggestion;
-pub use file::{
-    Expression, Job, Lookup, LookupWindow, SettingMap, Source, StatementSettings, Target,
-};
+pub use file::Job;
+pub use keys::{Expression, Lookup, LookupWindow, SettingMap, Source, StatementSettings, Target};
+pub use schema::{reference, schema};

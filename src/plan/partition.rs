@@ -85,15 +85,15 @@ pub struct Months {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MonthsError {
     /// Not `FIRST..LAST`.
-    #[error("{0:?} is not a range of months; give the first and the last, for example 202401..202512")]
+    #[error(
+        "{0:?} is not a range of months; give the first and the last, for example 202401..202512"
+    )]
     NotARange(String),
     /// One end is not a month.
     #[error(transparent)]
     Month(#[from] PartitionError),
     /// The first comes after the last.
-    #[error(
-        "{first} comes after {last}; give the older month first"
-    )]
+    #[error("{first} comes after {last}; give the older month first")]
     Backwards {
         /// The first.
         first: String,

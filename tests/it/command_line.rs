@@ -7,6 +7,7 @@ mod documents;
 mod environment;
 mod help;
 mod hostile;
+mod job_schema;
 mod output;
 mod plan;
 mod references;

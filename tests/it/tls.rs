@@ -54,7 +54,7 @@ fn the_systems_roots_are_trusted() {
     let tool = orders.tool_at(&proxy.url()).env("SSL_CERT_FILE", authority.ca_file());
     let others = Authority::new();
     let refused = tool.arg("--ca-cert").arg(others.ca_file()).run().expect(2);
-    assert!(refused.stderr.contains("signed by nobody who is trusted here"), "{refused}");
+    assert!(refused.stderr.contains("not signed by a trusted authority"), "{refused}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_client_certificate() {
     );
 
     let asks = [
-        "it does not take the client certificate, or asks for one",
+        "it requires a client certificate, or rejects the one that was sent",
         "--client-cert and --client-key",
     ];
     refuses(&orders, tool(), &asks);
@@ -122,7 +122,7 @@ fn certificates_that_do_not_hold() {
     refuses(
         &orders,
         with_ca(&unknown),
-        &[&unknown.url(), "signed by nobody who is trusted here", "--ca-cert or CA_CERT"],
+        &[&unknown.url(), "not signed by a trusted authority", "--ca-cert or CA_CERT"],
     );
     let elsewhere = proxy(authority.server(&["clickhouse.example", "127.0.0.2"]));
     refuses(
@@ -131,12 +131,16 @@ fn certificates_that_do_not_hold() {
         &["its certificate is not for the host in the URL", "--clickhouse-url or CLICKHOUSE_URL"],
     );
     let expired = proxy(authority.expired(HOST));
-    refuses(&orders, with_ca(&expired), &["its certificate is out of date", "renew"]);
+    refuses(&orders, with_ca(&expired), &["its certificate has expired", "renew"]);
     let for_clients = proxy(authority.client());
     refuses(&orders, with_ca(&for_clients), &["its certificate "]);
     // Of the source's server it is said as well.
     let tool = orders.tool().env("CA_CERT", &ca).env("SOURCE_URL", unknown.url());
-    refuses(&orders, tool, &["cannot use the source's server", &unknown.url(), "signed by nobody"]);
+    refuses(
+        &orders,
+        tool,
+        &["cannot use the source's server", &unknown.url(), "not signed by a trusted authority"],
+    );
 }
 
 #[test]
@@ -145,11 +149,11 @@ fn encrypted_and_plain_do_not_meet() {
     let authority = Authority::new();
     let proxy = TlsProxy::start(orders.server.port(), &authority.server(HOST), None);
     let plain_to_tls = orders.tool_at(&proxy.url().replace("https:", "http:"));
-    refuses(&orders, plain_to_tls, &["its answer is not plain HTTP", "an https URL"]);
+    refuses(&orders, plain_to_tls, &["its response is not plain HTTP", "an https URL"]);
     let tls_to_plain = orders
         .tool_at(&orders.server.url().replace("http:", "https:"))
         .env("CA_CERT", authority.ca_file());
-    let said = refuses(&orders, tls_to_plain, &["its answer is not TLS", "https_port, 8443"]);
+    let said = refuses(&orders, tls_to_plain, &["its response is not TLS", "https_port, 8443"]);
     assert!(!said.stderr.contains("http://"), "nobody is told to go without encryption\n{said}");
     // Who names certificates wants encryption.
     let plain = orders.tool().env("CA_CERT", authority.ca_file());
@@ -202,5 +206,5 @@ fn verification_cannot_be_switched_off() {
     ] {
         tool = tool.env(variable, "0");
     }
-    refuses(&orders, tool, &["signed by nobody who is trusted here"]);
+    refuses(&orders, tool, &["not signed by a trusted authority"]);
 }

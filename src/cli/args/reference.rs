@@ -82,13 +82,14 @@ const OTHER_VARIABLES: [(&str, &str); 5] = [
 const GENERATED: &str = "<!-- Written by scripts/generate-references. Do not edit. -->";
 
 /// The path of each document within the repository, and its text.
-pub fn references() -> [(&'static str, String); 3] {
+pub fn references() -> [(&'static str, String); 4] {
     let mut command = command();
     command.build();
     [
         ("docs/reference/cli.md", command_line(&command)),
         ("docs/reference/environment.md", environment(&command)),
         (".env.example", example(&command)),
+        ("docs/reference/job-file.md", crate::job::reference()),
     ]
 }
 

@@ -265,6 +265,9 @@ pub(crate) enum JobCommand {
         /// Built-in job, or path of a job file.
         name: String,
     },
+    /// Print the JSON Schema of job files, for editors.
+    #[command(after_help = "Examples:\n  clickhouse-backfill job schema > job.schema.json")]
+    Schema,
 }
 
 /// `completions`

@@ -1,4 +1,4 @@
-//! `clickhouse-backfill job`: listing and showing jobs.
+//! `clickhouse-backfill job`: jobs and the schema of their files.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::cli::args::{JobArguments, JobCommand};
 use crate::cli::failure::Failure;
 use crate::cli::output::print_document;
-use crate::job::{BUILT_IN_JOBS, load};
+use crate::job::{BUILT_IN_JOBS, load, schema};
 
 /// Lists the built-in jobs, or prints the text of one.
 pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
@@ -27,6 +27,9 @@ pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
                     Failure::usage(format!("the file {name} cannot be read: {error}"))
                 })?;
             }
+        }
+        JobCommand::Schema => {
+            let _ = writeln!(text, "{:#}", schema());
         }
     }
     print_document(&text)?;

@@ -81,7 +81,11 @@ fn the_next_byte_of_an_answer() {
     let start = b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
     let connection = connection(server(start), Timeouts { idle: SHORT, ..PATIENT });
     let began = Instant::now();
-    assert_timed_out(began, wait(read(&connection)), "the next part of a response took longer than");
+    assert_timed_out(
+        began,
+        wait(read(&connection)),
+        "the next part of a response took longer than",
+    );
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn versions_that_do_not_mark_errors_are_said() {
         "warning",
         &[
             "ClickHouse 25.8.11.66; tested with 26.7",
-            "not marked reliably",
+            "does not tag errors",
             "held back",
             "25.11 or newer",
         ],
@@ -60,10 +60,10 @@ fn a_partition_that_is_written_to_is_said() {
     let server = &orders.server;
     let words = [
         &format!(
-            "2 inserts of 110 rows into partition 202506 of {}.orders within 10 min",
+            "2 inserts of 110 rows into partition 202506 of {}.orders in the last 10 min",
             server.database()
         ),
-        "`verify` afterwards",
+        "`verify` and `repair` afterwards",
     ];
     look(tool(&orders), 0).assert("live-writes", "warning", &words);
     let run = orders.tool().run().expect(0);
@@ -72,7 +72,11 @@ fn a_partition_that_is_written_to_is_said() {
     server.query("DETACH TABLE orders");
     age(Path::new(&folder));
     server.query("ATTACH TABLE orders");
-    look(tool(&orders), 0).assert("live-writes", "ok", &["nobody has written to partition 202506"]);
+    look(tool(&orders), 0).assert(
+        "live-writes",
+        "ok",
+        &["no other client wrote to partition 202506"],
+    );
     // Another partition is none of its business.
     server.query("INSERT INTO orders SELECT * REPLACE (toDateTime('2025-07-01 00:00:00', 'UTC') AS placed) FROM orders LIMIT 1");
     look(tool(&orders), 0).assert("live-writes", "ok", &[]);

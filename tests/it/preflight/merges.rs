@@ -10,7 +10,7 @@ use crate::support::{Server, process};
 fn mutations_that_are_not_done_are_named() {
     let orders = Orders::on(Server::shared(), 100);
     let server = &orders.server;
-    look(tool(&orders), 0).assert("mutations", "ok", &["none under way"]);
+    look(tool(&orders), 0).assert("mutations", "ok", &["no unfinished mutation"]);
     server.query("SYSTEM STOP MERGES customers");
     server.query(
         "ALTER TABLE customers UPDATE letter = 'x' WHERE id = 'c1' SETTINGS mutations_sync = 0",
@@ -36,9 +36,9 @@ fn mutations_that_are_not_done_are_named() {
     look(tool(&orders), 0).assert(
         "mutations",
         "warning",
-        &[".shipments", "and fails: ", "on purpose"],
+        &[".shipments", "which fails: ", "on purpose"],
     );
     // A run says it, and goes on.
     let run = orders.tool().run().expect(0);
-    assert!(run.stderr.contains("note: mutations: not done: "), "{run}");
+    assert!(run.stderr.contains("note: mutations: unfinished: "), "{run}");
 }

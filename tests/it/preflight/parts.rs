@@ -8,7 +8,7 @@ use crate::support::Server;
 fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
     let orders = Orders::on(Server::shared(), 1_000);
     let server = &orders.server;
-    look(tool(&orders), 0).assert("parts", "ok", &["is empty", "slowed from 1,000"]);
+    look(tool(&orders), 0).assert("parts", "ok", &["is empty", "delayed from 1,000"]);
     server.query(
         "ALTER TABLE shipments MODIFY SETTING parts_to_delay_insert = 3, parts_to_throw_insert = 5",
     );
@@ -16,23 +16,23 @@ fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
     look(tool(&orders), 0).assert(
         "parts",
         "ok",
-        &["2 active parts", "slowed from 3 on, refused from 5", "makes about 1"],
+        &["2 active parts", "delayed from 3 on, rejected from 5", "makes about 1"],
     );
     more_parts(server, 2);
     let slowed = look(tool(&orders), 0);
     slowed.assert(
         "parts",
         "warning",
-        &["4 active parts", "slowed from 3 on", "MODIFY SETTING parts_to_delay_insert = 8"],
+        &["4 active parts", "delayed from 3 on", "MODIFY SETTING parts_to_delay_insert = 8"],
     );
     more_parts(server, 1);
     let words = [
         "5 active parts",
-        "refused from 5 on (parts_to_throw_insert)",
-        "wait until merges have caught up: SELECT partition_id",
+        "rejects inserts from 5 on (parts_to_throw_insert)",
+        "wait for merges: SELECT partition_id",
     ];
     let forbidden = look(tool(&orders), 3);
-    forbidden.assert("parts", "forbids", &words);
+    forbidden.assert("parts", "blocked", &words);
     assert_eq!(forbidden.plan["runs"], false);
     assert!(
         forbidden.output.stderr.contains("error: the check parts blocks the run"),
@@ -42,7 +42,7 @@ fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
     let refused = orders.tool().run().expect(3);
     for part in words
         .iter()
-        .chain(&["hint: wait until", "hint: --skip-checks parts downgrades this to a warning"])
+        .chain(&["hint: wait for merges", "hint: --skip-checks parts downgrades this to a warning"])
     {
         assert!(refused.stderr.contains(part), "{part}\n{refused}");
     }
@@ -56,7 +56,7 @@ fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
     look(tool(&orders).args(&["--skip-checks", "parts"]), 0).assert(
         "parts",
         "warning",
-        &["that is allowed"],
+        &["skipped by --skip-checks"],
     );
 
     server.query("SYSTEM START MERGES shipments");
@@ -73,7 +73,7 @@ fn too_many_parts_of_the_whole_table_forbid_it_too() {
     more_parts(&orders.server, 2);
     look(tool(&orders), 3).assert(
         "parts",
-        "forbids",
+        "blocked",
         &["has 2 active parts", "max_parts_in_total"],
     );
 }

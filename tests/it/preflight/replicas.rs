@@ -23,13 +23,13 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
     let orders = Orders::on(Server::shared_here(), 100);
     let database = orders.server.database();
     attach_replicated(&orders.server, "replica", "shipments");
-    look(tool(&orders), 0).assert("replicas", "ok", &["none of the tables is replicated"]);
+    look(tool(&orders), 0).assert("replicas", "ok", &["no table is replicated"]);
     let looked = look(tool(&orders).args(&["--target-table", "replica"]), 3);
     looked.assert(
         "replicas",
-        "forbids",
+        "blocked",
         &[
-            &format!("{database}.replica on this server can only be read"),
+            &format!("{database}.replica on this server is read-only"),
             &format!("SYSTEM RESTART REPLICA `{database}`.`replica`"),
         ],
     );
@@ -38,7 +38,7 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
         "{}",
         looked.plan["topology"]
     );
-    looked.assert("insert", "forbids", &["the server refuses the insert, tested without rows: "]);
+    looked.assert("insert", "blocked", &["the server refuses the insert, tested without rows: "]);
     // Nothing is compared for a repair that could not write.
     let repair = crate::support::binary().file("job.toml", JOB).envs(&orders.server.environment());
     let repair = repair
@@ -71,8 +71,8 @@ fn a_source_that_is_behind_is_said() {
         "replicas",
         "warning",
         &[
-            &format!("the replica of {}.behind is ", orders.server.database()),
-            " behind, with 0 entries",
+            &format!("the replica of {}.behind lags by ", orders.server.database()),
+            ", with 0 entries",
             "its newest rows are missing",
         ],
     );

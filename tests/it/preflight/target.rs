@@ -17,7 +17,7 @@ fn a_target_that_keeps_repeated_rows_forbids_it() {
         "MODIFY SETTING non_replicated_deduplication_window = 10000",
         "--allow-duplicates",
     ];
-    look(plain(), 3).assert("repeats", "forbids", &words);
+    look(plain(), 3).assert("repeats", "blocked", &words);
     look(plain().env("ALLOW_DUPLICATES", "true"), 0).assert(
         "repeats",
         "warning",
@@ -31,14 +31,18 @@ fn a_target_that_keeps_repeated_rows_forbids_it() {
 fn views_that_fire_are_named() {
     let orders = Orders::on(Server::shared(), 100);
     let server = &orders.server;
-    look(tool(&orders), 0).assert("views", "ok", &["no materialized view reads"]);
+    look(tool(&orders), 0).assert(
+        "views",
+        "ok",
+        &["no materialized view that the user can see reads"],
+    );
     server.script(
         "CREATE TABLE counted (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
          --;;
          CREATE MATERIALIZED VIEW counting TO counted AS SELECT customer, count() AS orders FROM shipments GROUP BY customer",
     );
     let database = server.database();
-    let words = format!("with every batch {database}.counting fires and fills {database}.counted");
+    let words = format!("every batch triggers {database}.counting, which fills {database}.counted");
     look(tool(&orders), 0).assert("views", "warning", &[&words]);
     let run = orders.tool().run().expect(0);
     assert!(run.stderr.contains(&format!("note: views: {words}")), "{run}");

@@ -36,9 +36,9 @@ fn a_disk_without_room_forbids_plan_and_run() {
     let looked = look(on_full(tool(&orders)), 3);
     looked.assert(
         "disk",
-        "forbids",
+        "blocked",
         &[
-            "the rows will take about ",
+            "the rows need about ",
             "as those of default.orders",
             "0 B are free",
             "FROM system.disks",
@@ -51,11 +51,9 @@ fn a_disk_without_room_forbids_plan_and_run() {
         looked.plan["disk"]
     );
     let refused = on_full(orders.tool()).run().expect(3);
-    for part in [
-        "because: disk: the rows will take about ",
-        "hint: free some disk",
-        "hint: --skip-checks disk",
-    ] {
+    for part in
+        ["because: disk: the rows need about ", "hint: free some disk", "hint: --skip-checks disk"]
+    {
         assert!(refused.stderr.contains(part), "{part}\n{refused}");
     }
     // The server refuses what the check foresees; who has another idea of it may find out.
@@ -76,7 +74,7 @@ fn a_disk_without_room_forbids_plan_and_run() {
     let refused = repair().run().expect(3);
     for part in [
         "the check disk blocks the repair",
-        "because: disk: the rows will take about ",
+        "because: disk: the rows need about ",
         "hint: --skip-checks disk downgrades this to a warning",
     ] {
         assert!(refused.stderr.contains(part), "{part}\n{refused}");
@@ -85,7 +83,7 @@ fn a_disk_without_room_forbids_plan_and_run() {
     let overruled = repair().args(&["--skip-checks", "disk", "--max-retries", "0"]).run().expect(1);
     assert!(
         overruled.stderr.contains("NOT_ENOUGH_SPACE")
-            && overruled.stderr.contains("note: disk: the rows will take about "),
+            && overruled.stderr.contains("note: disk: the rows need about "),
         "{overruled}"
     );
     // On another disk there is room.
@@ -108,7 +106,7 @@ fn memory_that_inserts_would_not_have_is_said() {
         }),
         100_000,
     );
-    look(tool(&orders), 0).assert("memory", "ok", &["an insert takes about "]);
+    look(tool(&orders), 0).assert("memory", "ok", &["one insert needs about "]);
     let words = ["max_memory_usage of the user is 57.2 MiB", "--batch-bytes", "[settings.insert]"];
     look(tool(&orders).env("CLICKHOUSE_USER", "cramped"), 0).assert("memory", "warning", &words);
     let small = tool(&orders).env("CLICKHOUSE_USER", "cramped").args(&["--batch-size", "10000"]);

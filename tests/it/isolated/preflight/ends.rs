@@ -7,12 +7,12 @@ use crate::support::{Server, ServerOptions};
 #[test]
 fn ends_in_different_time_zones_are_said() {
     let orders = Orders::on(Server::shared(), 100);
-    look(tool(&orders), 0).assert("time-zones", "ok", &["on both ends"]);
+    look(tool(&orders), 0).assert("time-zones", "ok", &["on both servers"]);
     let job = format!("{JOB}\n[settings.insert]\nsession_timezone = \"Asia/Kathmandu\"\n");
     look(tool_with(&orders, &job), 0).assert(
         "time-zones",
         "warning",
-        &["expressions are evaluated in Asia/Kathmandu"],
+        &["the target server Asia/Kathmandu"],
     );
     // A profile moves no times: statements set the zone back to the server's.
     let users = "<clickhouse><profiles><default><session_timezone>Europe/Berlin</session_timezone></default></profiles></clickhouse>";

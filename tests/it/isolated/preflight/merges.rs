@@ -26,11 +26,7 @@ fn a_server_without_room_for_merges_is_said() {
     };
     let mut orders = Orders::on(Server::isolated_with(options), 100);
     let server = &orders.server;
-    look(tool(&orders), 0).assert(
-        "merges",
-        "ok",
-        &["none under way in", "of the server's 1 places"],
-    );
+    look(tool(&orders), 0).assert("merges", "ok", &["no merge is running in", "of 1 slots"]);
     // It sleeps for each of 50 rows: longer than a plan takes on a busy machine.
     server.query("INSERT INTO shipments (order_id) SELECT number FROM numbers(50)");
     server.query("ALTER TABLE shipments UPDATE note = toString(sleepEachRow(0.6)) WHERE 1 SETTINGS mutations_sync = 0");
@@ -41,7 +37,11 @@ fn a_server_without_room_for_merges_is_said() {
     looked.assert(
         "merges",
         "warning",
-        &["1 of ", "all 1 places", "SELECT database, table, elapsed, progress FROM system.merges"],
+        &[
+            "1 merge of ",
+            "all 1 slots",
+            "SELECT database, table, elapsed, progress FROM system.merges",
+        ],
     );
     looked.assert("mutations", "warning", &["default.shipments"]);
     // It would wait for the mutation.

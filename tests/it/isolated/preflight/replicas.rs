@@ -29,7 +29,7 @@ fn one_of_several_shards_has_only_its_own_rows() {
         "warning",
         &[
             "cluster pair: 2 shards, 2 servers; cluster twins: 1 shard, 2 servers",
-            "of this server alone",
+            "only the tables of this server",
         ],
     );
     let names = looked.plan["topology"]["clusters"]

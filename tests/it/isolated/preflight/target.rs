@@ -21,7 +21,7 @@ fn a_target_that_may_not_be_written_to_forbids_it() {
     let looked = look(tool(&orders).env("CLICKHOUSE_USER", "reader"), 3);
     looked.assert(
         "insert",
-        "forbids",
+        "blocked",
         &["Not enough privileges", "INSERT", "GRANT INSERT ON `default`.`shipments`"],
     );
     assert!(

@@ -1,0 +1,177 @@
+//! The keys of job files.
+//!
+//! These types are the one definition of the keys: the parser deserializes them, and their doc
+//! comments are the texts of the JSON Schema and of the reference; see `schema`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A ClickHouse expression and its line in the file.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    /// The SQL.
+    pub sql: String,
+    /// The line in the file, counted from 1.
+    pub line: usize,
+}
+
+/// Table whose rows are streamed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Source table: `table` or `database.table`, of the `MergeTree` family.
+    pub table: String,
+    /// Collapse the versions of a row before it is streamed
+    /// ([FINAL](https://clickhouse.com/docs/sql-reference/statements/select/from#final-modifier)).
+    #[serde(default, rename = "final")]
+    pub collapse: bool,
+    /// Column whose greatest value is the newest version.
+    pub version: Option<String>,
+    /// Column that marks deleted rows. Rows where it is true are left out, after versions are
+    /// collapsed.
+    pub deleted: Option<String>,
+    /// Columns to look up, in the order of `join_key` of `[lookup]`. Required with `[lookup]`.
+    #[serde(default)]
+    pub join_key: Vec<String>,
+    /// Column with the time of a row. Required with `window` of `[lookup]`.
+    pub time: Option<String>,
+    /// Named predicates over `source.x`. `--exclude NAME` leaves out the rows for which the predicate
+    /// of that name is true.
+    #[serde(default)]
+    pub exclusions: BTreeMap<String, String>,
+}
+
+/// Table with the attributes of each row. Optional: without it a job copies or reshapes rows.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// Lookup table: `table` or `database.table`.
+    pub table: String,
+    /// Columns that identify a row, in the order of `join_key` of `[source]`.
+    #[schemars(length(min = 1))]
+    pub join_key: Vec<String>,
+    /// Column whose greatest value is the newest version. Only the newest version of a key counts.
+    pub version: Option<String>,
+    /// Column that marks deleted rows. A key whose newest version is deleted has no match.
+    pub deleted: Option<String>,
+    /// Limits the rows that are loaded beforehand, by time. All rows are loaded without it.
+    pub window: Option<LookupWindow>,
+}
+
+/// Range of the lookup's time column that is loaded beforehand, relative to the times of the
+/// partition's rows. Keys outside of it are looked up one batch at a time.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookupWindow {
+    /// Time column of the lookup table.
+    pub column: String,
+    /// Days before the earliest row of the partition.
+    pub days_before: u32,
+    /// Days after the latest row of the partition.
+    pub days_after: u32,
+}
+
+/// Table that is filled.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Target table: `table` or `database.table`. `--target-table` overrides it.
+    pub table: String,
+    /// Columns that may keep the default of their type although the table declares none; a name may
+    /// end in `*`.
+    #[serde(default)]
+    pub defaults: Vec<String>,
+    /// Columns that are left out if their expression names a column that does not exist.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// Functions that expressions may use although they are not deterministic.
+    #[serde(default)]
+    pub allow_functions: Vec<String>,
+    /// Expression over the target's columns that is true for the rows that belong to the job; all
+    /// rows without it. `verify` never reports other rows as extra, and `repair --remove` never
+    /// removes them.
+    #[serde(default, deserialize_with = "expression_at")]
+    #[schemars(with = "Option<String>")]
+    pub owned: Option<Expression>,
+}
+
+/// An expression whose `line` is its offset in the text, which [`Job::parse`] turns into the line.
+fn expression_at<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Expression>, D::Error> {
+    let sql = Spanned::<String>::deserialize(deserializer)?;
+    Ok(Some(Expression { line: sql.span().start, sql: sql.into_inner() }))
+}
+
+/// ClickHouse settings for each kind of statement. They override the user's profile and the
+/// program's own settings.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatementSettings {
+    /// Settings of source queries.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, SettingValue>")]
+    pub source: SettingMap,
+    /// Settings of lookup queries.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, SettingValue>")]
+    pub lookup: SettingMap,
+    /// Settings of inserts, under which expressions are evaluated.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, SettingValue>")]
+    pub insert: SettingMap,
+}
+
+/// Names and values of settings.
+#[derive(Clone, Debug, Default)]
+pub struct SettingMap(pub BTreeMap<String, String>);
+
+/// The value of a setting in a job file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a string, a number or true or false")]
+enum SettingValue {
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for SettingMap {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = BTreeMap::<String, SettingValue>::deserialize(deserializer)?;
+        let text = |value| match value {
+            SettingValue::Boolean(value) => u8::from(value).to_string(),
+            SettingValue::Integer(value) => value.to_string(),
+            SettingValue::Float(value) => value.to_string(),
+            SettingValue::Text(value) => value,
+        };
+        Ok(Self(values.into_iter().map(|(name, value)| (name, text(value))).collect()))
+    }
+}
+
+/// Job file of clickhouse-backfill: what a backfill reads, looks up and writes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    /// Name of the job in the ledger and in reports.
+    #[schemars(with = "String", length(min = 1))]
+    pub name: Spanned<String>,
+    /// What the job does, in one line.
+    #[serde(default)]
+    pub description: String,
+    #[schemars(with = "Source")]
+    pub source: Spanned<Source>,
+    #[schemars(with = "Option<Lookup>")]
+    pub lookup: Option<Spanned<Lookup>>,
+    #[schemars(with = "Target")]
+    pub target: Spanned<Target>,
+    #[serde(default)]
+    pub settings: StatementSettings,
+    /// ClickHouse expression for each column of the target, over `source.x` and `lookup.x`. Columns
+    /// that the target lacks are left out.
+    #[schemars(with = "BTreeMap<String, String>", extend("minProperties" = 1))]
+    pub columns: Spanned<BTreeMap<Spanned<String>, Spanned<String>>>,
+}
