@@ -86,22 +86,19 @@ fn the_example_documents_every_variable_and_no_other() {
             "{name}"
         );
         assert!(words.len() > 20 && words.ends_with('.'), "{name} is not explained: {words:?}");
-        match arg.get_default_values() {
-            [in_code] => {
-                assert_eq!(default, &format!("default: {}", in_code.to_str().unwrap()), "{name}");
-                assert_eq!(value.as_str(), in_code, "the line of {name} shows the default");
-            }
-            _ => {
-                // What takes the place of a default stands in the help text as well.
-                let help = arg.get_help().unwrap().to_string();
-                match default.strip_prefix("default: ") {
-                    Some(words) => assert!(help.contains(&format!("[default: {words}]")), "{name}"),
-                    None => {
-                        assert!(default == "no default" && !help.contains("[default: "), "{name}")
-                    }
+        if let [in_code] = arg.get_default_values() {
+            assert_eq!(default, &format!("default: {}", in_code.to_str().unwrap()), "{name}");
+            assert_eq!(value.as_str(), in_code, "the line of {name} shows the default");
+        } else {
+            // What takes the place of a default stands in the help text as well.
+            let help = arg.get_help().unwrap().to_string();
+            match default.strip_prefix("default: ") {
+                Some(words) => assert!(help.contains(&format!("[default: {words}]")), "{name}"),
+                None => {
+                    assert!(default == "no default" && !help.contains("[default: "), "{name}");
                 }
-                assert!(!value.is_empty(), "{name} has no example");
             }
+            assert!(!value.is_empty(), "{name} has no example");
         }
     }
     // The others must not have variables of their own, which would be documented nowhere.
