@@ -61,6 +61,7 @@ pub mod preflight;
 pub mod progress;
 pub mod report;
 pub mod retry;
+pub mod state;
 pub mod stop;
 mod sync;
 pub mod units;

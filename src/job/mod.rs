@@ -26,4 +26,5 @@ pub use error::JobError;
 pub(crate) use error::suggestion;
 pub use file::Job;
 pub use keys::{Expression, Lookup, LookupWindow, SettingMap, Source, StatementSettings, Target};
+pub(crate) use lexer::{Token, tokens};
 pub use schema::{reference, schema};

@@ -9,6 +9,10 @@
 //! then have won without having seen an older claim. So a claim whose writing took longer than
 //! others wait gives way to every other one. If neither of two claims took so long, each is seen by
 //! whoever judges after the other, and the rule above holds.
+#![allow(
+    clippy::doc_markdown,
+    reason = "a field's documentation is its column's comment, which is plain text"
+)]
 
 use std::fmt;
 use std::ops::Range;
@@ -17,24 +21,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::{Row, Sql, record};
+use super::record::first_form;
 use super::{LoadKey, ProcessIdentity, Timestamp};
 
-/// Which part of a load a process works on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slot {
-    /// The part, from 1.
-    pub worker: u32,
-    /// How many parts there are.
-    pub workers: u32,
+record! {
+    /// The part of a load that a process works on.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct WorkerPart {
+        worker: u32 => Sql::of("UInt32"), "The part of the load that its process works on, from 1";
+        workers: u32 => Sql::of("UInt32"), "The number of parts";
+    }
 }
 
-impl Slot {
+impl WorkerPart {
     /// The whole load.
     pub const WHOLE: Self = Self { worker: 1, workers: 1 };
 
     /// The contiguous part of so many chunks that is this worker's; all workers' parts together are
     /// all of them.
-    pub fn part_of(self, chunks: usize) -> Range<usize> {
+    pub fn range_of(self, chunks: usize) -> Range<usize> {
         let edge = |worker: u32| {
             let edge = chunks as u128 * u128::from(worker) / u128::from(self.workers.max(1));
             usize::try_from(edge).unwrap_or(chunks)
@@ -52,24 +58,24 @@ impl Slot {
 /// A text that names no part.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no part of a load; give I/N, such as 2/8 for the second of eight")]
-pub struct SlotError(String);
+pub struct WorkerPartError(String);
 
-impl FromStr for Slot {
-    type Err = SlotError;
+impl FromStr for WorkerPart {
+    type Err = WorkerPartError;
 
-    fn from_str(text: &str) -> Result<Self, SlotError> {
+    fn from_str(text: &str) -> Result<Self, WorkerPartError> {
         let number = |text: &str| text.trim().parse::<u32>().ok().filter(|&number| number > 0);
         let parts = text
             .split_once('/')
             .and_then(|(worker, workers)| Some((number(worker)?, number(workers)?)));
         match parts {
             Some((worker, workers)) if worker <= workers => Ok(Self { worker, workers }),
-            _ => Err(SlotError(text.to_owned())),
+            _ => Err(WorkerPartError(text.to_owned())),
         }
     }
 }
 
-impl fmt::Display for Slot {
+impl fmt::Display for WorkerPart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.worker, self.workers)
     }
@@ -84,32 +90,30 @@ pub enum ClaimStatus {
     Held,
     /// Its process has given it back.
     Released,
-    /// Its process was taken for dead, and another has taken over.
-    Superseded,
+    /// Its process was taken for dead, and another one took over. `superseded` in records of version
+    /// 0.1.
+    #[serde(alias = "superseded")]
+    TakenOver,
 }
 
-/// One process's claim on a load: one row of `load_claims`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// What is claimed.
-    #[serde(flatten)]
-    pub key: LoadKey,
-    /// The claim's own id, which the query ids of its process contain.
-    pub claim_id: String,
-    /// Which part.
-    #[serde(flatten)]
-    pub slot: Slot,
-    /// Whose it is.
-    #[serde(flatten)]
-    pub process: ProcessIdentity,
-    /// The run that its process works on; empty until it is known.
-    pub run_id: String,
-    /// Whether it is still meant.
-    pub status: ClaimStatus,
-    /// How many seconds lie between its heartbeats.
-    pub heartbeat_seconds: u32,
-    /// When it was made; `None` lets the ledger's clock say it.
-    pub claimed_at: Option<Timestamp>,
+record! {
+    /// A claim of a process on a load: one row of `load_claims`.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Claim {
+        #[serde(default = "first_form")]
+        format_version: u32 => Sql::of("UInt16").added("1"), "Form of this row";
+        #[serde(flatten)]
+        key: LoadKey => <LoadKey as Row>::columns(), "What is claimed";
+        claim_id: String => Sql::of("String"), "The claim; query ids of its process contain it";
+        #[serde(flatten)]
+        part: WorkerPart => <WorkerPart as Row>::columns(), "Which part";
+        #[serde(flatten)]
+        process: ProcessIdentity => <ProcessIdentity as Row>::columns(), "Whose it is";
+        run_id: String => Sql::of("String"), "The load, as in load_state; empty until it is known";
+        status: ClaimStatus => Sql::of("LowCardinality(String)"), "held, released, or taken_over by another process";
+        heartbeat_seconds: u32 => Sql::of("UInt32"), "Seconds between heartbeats";
+        claimed_at: Option<Timestamp> => Sql::moment(), "When it was made; the lowest wins";
+    }
 }
 
 impl Claim {
@@ -129,6 +133,35 @@ pub struct LiveClaim {
     pub age: Duration,
 }
 
+/// A claim as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredClaim {
+    #[serde(flatten)]
+    pub claim: Claim,
+    heartbeat_at: Timestamp,
+    /// The age of the heartbeat, where the ledger computes it.
+    #[serde(default, skip_serializing)]
+    age_us: i64,
+}
+
+impl StoredClaim {
+    pub fn new(claim: Claim, heartbeat_at: Timestamp) -> Self {
+        Self { claim, heartbeat_at, age_us: 0 }
+    }
+
+    /// By the clock of the ledger.
+    pub fn into_live(self) -> LiveClaim {
+        let age = Duration::from_micros(u64::try_from(self.age_us).unwrap_or_default());
+        LiveClaim { claim: self.claim, heartbeat_at: self.heartbeat_at, age }
+    }
+
+    /// By the clock of this machine.
+    pub fn into_live_at(self, now: Timestamp) -> LiveClaim {
+        let age = self.heartbeat_at.age_at(now);
+        LiveClaim { claim: self.claim, heartbeat_at: self.heartbeat_at, age }
+    }
+}
+
 impl LiveClaim {
     /// Whether its process may still be at work.
     pub fn is_alive(&self, timeout: Duration, here: &ProcessIdentity) -> bool {
@@ -146,7 +179,7 @@ impl LiveClaim {
 
 /// What reading the claims back means for one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ClaimVerdict {
     /// It wins. These others, whose processes are dead, are in its way no longer.
     Won(Vec<LiveClaim>),
     /// This other one wins.
@@ -157,7 +190,7 @@ pub(super) enum Verdict {
 
 /// How a claim stands that is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ClaimPhase {
     /// It was just made, and written so fast that everybody else who has judged since has seen it.
     New,
     /// It was just made, and others may have judged before they could see it, although it is older
@@ -170,34 +203,34 @@ pub(super) enum Standing {
 /// Judges the claim of this id among all of its load.
 pub(super) fn judge(
     own_id: &str,
-    standing: Standing,
-    slot: Slot,
+    phase: ClaimPhase,
+    part: WorkerPart,
     all: &[LiveClaim],
     timeout: Duration,
     here: &ProcessIdentity,
-) -> Verdict {
+) -> ClaimVerdict {
     let Some(own) = all
         .iter()
         .find(|claim| claim.claim.claim_id == own_id)
         .filter(|own| own.claim.status == ClaimStatus::Held)
     else {
-        return Verdict::Gone;
+        return ClaimVerdict::Gone;
     };
-    let others: Vec<_> = conflicting(own_id, slot, all).collect();
+    let others: Vec<_> = conflicting(own_id, part, all).collect();
     let alive = others.iter().filter(|other| other.is_alive(timeout, here));
     let is_older = |other: &LiveClaim| other.claim.rank() < own.claim.rank();
-    let wins = |other: &&&LiveClaim| match standing {
+    let wins = |other: &&&LiveClaim| match phase {
         // A claim whose heartbeats had stopped may not come back to life over one that was made
         // meanwhile.
         _ if own.has_expired(timeout) => true,
-        Standing::New => is_older(other),
-        Standing::NewAndSlow => true,
+        ClaimPhase::New => is_older(other),
+        ClaimPhase::NewAndSlow => true,
         // One that was slow may be there for a moment, and gives way; it does not work on any run.
-        Standing::Settled => is_older(other) && !other.claim.run_id.is_empty(),
+        ClaimPhase::Settled => is_older(other) && !other.claim.run_id.is_empty(),
     };
     match alive.filter(wins).min_by_key(|other| other.claim.rank()) {
-        Some(winner) => Verdict::Lost(Box::new((*winner).clone())),
-        None => Verdict::Won(
+        Some(winner) => ClaimVerdict::Lost(Box::new((*winner).clone())),
+        None => ClaimVerdict::Won(
             others.into_iter().filter(|other| !other.is_alive(timeout, here)).cloned().collect(),
         ),
     }
@@ -205,12 +238,12 @@ pub(super) fn judge(
 
 /// The oldest claim that forbids a new one.
 pub(super) fn holder<'a>(
-    slot: Slot,
+    part: WorkerPart,
     all: &'a [LiveClaim],
     timeout: Duration,
     here: &ProcessIdentity,
 ) -> Option<&'a LiveClaim> {
-    conflicting("", slot, all)
+    conflicting("", part, all)
         .filter(|other| other.is_alive(timeout, here))
         .min_by_key(|other| other.claim.rank())
 }
@@ -218,22 +251,23 @@ pub(super) fn holder<'a>(
 /// The claims that were not given back and exclude one with this part.
 fn conflicting<'a>(
     own_id: &str,
-    slot: Slot,
+    part: WorkerPart,
     all: &'a [LiveClaim],
 ) -> impl Iterator<Item = &'a LiveClaim> {
     let others = all.iter().filter(move |other| {
         other.claim.claim_id != own_id && other.claim.status == ClaimStatus::Held
     });
-    others.filter(move |other| other.claim.slot.conflicts_with(slot))
+    others.filter(move |other| other.claim.part.conflicts_with(part))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::columns::FORMAT_VERSION;
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    fn claim(id: &str, slot: (u32, u32), claimed_at: i64, age: u64) -> LiveClaim {
+    fn claim(id: &str, part: (u32, u32), claimed_at: i64, age: u64) -> LiveClaim {
         let text = String::new;
         let key = LoadKey {
             job: text(),
@@ -242,9 +276,10 @@ mod tests {
             partition_id: text(),
         };
         let claim = Claim {
+            format_version: FORMAT_VERSION,
             key,
             claim_id: id.to_owned(),
-            slot: Slot { worker: slot.0, workers: slot.1 },
+            part: WorkerPart { worker: part.0, workers: part.1 },
             process: ProcessIdentity { host: "elsewhere".to_owned(), ..ProcessIdentity::default() },
             run_id: text(),
             status: ClaimStatus::Held,
@@ -255,26 +290,29 @@ mod tests {
     }
 
     fn judged(own: &str, all: &[LiveClaim]) -> Result<Vec<String>, String> {
-        judged_as(own, Standing::New, all)
+        judged_as(own, ClaimPhase::New, all)
     }
 
-    fn judged_as(own: &str, standing: Standing, all: &[LiveClaim]) -> Result<Vec<String>, String> {
-        let slot = all.iter().find(|claim| claim.claim.claim_id == own).unwrap().claim.slot;
-        match judge(own, standing, slot, all, TIMEOUT, &ProcessIdentity::default()) {
-            Verdict::Won(dead) => Ok(dead.into_iter().map(|claim| claim.claim.claim_id).collect()),
-            Verdict::Lost(other) => Err(other.claim.claim_id),
-            Verdict::Gone => Err("gone".to_owned()),
+    fn judged_as(own: &str, phase: ClaimPhase, all: &[LiveClaim]) -> Result<Vec<String>, String> {
+        let part = all.iter().find(|claim| claim.claim.claim_id == own).unwrap().claim.part;
+        match judge(own, phase, part, all, TIMEOUT, &ProcessIdentity::default()) {
+            ClaimVerdict::Won(dead) => {
+                Ok(dead.into_iter().map(|claim| claim.claim.claim_id).collect())
+            }
+            ClaimVerdict::Lost(other) => Err(other.claim.claim_id),
+            ClaimVerdict::Gone => Err("gone".to_owned()),
         }
     }
 
     #[test]
     fn parts_are_written_as_fractions_and_cover_everything_once() {
-        assert_eq!("2/8".parse(), Ok(Slot { worker: 2, workers: 8 }));
+        assert_eq!("2/8".parse(), Ok(WorkerPart { worker: 2, workers: 8 }));
         for text in ["", "0/8", "9/8", "1/0", "2", "a/b", "-1/2", "1/2/3"] {
-            assert!(text.parse::<Slot>().is_err(), "{text:?}");
+            assert!(text.parse::<WorkerPart>().is_err(), "{text:?}");
         }
         for (chunks, workers) in [(10, 3), (2, 5), (0, 4), (7, 7), (1, 1)] {
-            let parts = (1..=workers).flat_map(|worker| Slot { worker, workers }.part_of(chunks));
+            let parts =
+                (1..=workers).flat_map(|worker| WorkerPart { worker, workers }.range_of(chunks));
             assert!(parts.eq(0..chunks), "{chunks} chunks among {workers}");
         }
     }
@@ -299,10 +337,15 @@ mod tests {
         assert_eq!(judged("c", &all), Err("b".to_owned()));
         assert_eq!(judged("d", &all), Err("a".to_owned()));
         assert_eq!(
-            holder(Slot { worker: 3, workers: 3 }, &all, TIMEOUT, &ProcessIdentity::default())
-                .unwrap()
-                .claim
-                .claim_id,
+            holder(
+                WorkerPart { worker: 3, workers: 3 },
+                &all,
+                TIMEOUT,
+                &ProcessIdentity::default()
+            )
+            .unwrap()
+            .claim
+            .claim_id,
             "d"
         );
     }
@@ -312,7 +355,7 @@ mod tests {
         let mut all = [claim("dead", (1, 1), 1, 61), claim("b", (1, 1), 2, 0)];
         assert_eq!(judged("b", &all), Ok(vec!["dead".to_owned()]));
         assert_eq!(judged("dead", &all), Err("b".to_owned()));
-        all[0].claim.status = ClaimStatus::Superseded;
+        all[0].claim.status = ClaimStatus::TakenOver;
         assert_eq!(judged("dead", &all), Err("gone".to_owned()));
         assert_eq!(judged("b", &all), Ok(vec![]));
         // However short others are of patience, three heartbeats must be missing.
@@ -333,12 +376,12 @@ mod tests {
     #[test]
     fn a_slow_claim_gives_way_to_whoever_is_there_and_a_settled_one_to_nobody_who_does() {
         let mut all = [claim("slow", (1, 1), 1, 0), claim("b", (1, 1), 2, 0)];
-        assert_eq!(judged_as("slow", Standing::NewAndSlow, &all), Err("b".to_owned()));
-        assert_eq!(judged_as("slow", Standing::NewAndSlow, &all[..1]), Ok(vec![]));
-        assert_eq!(judged_as("b", Standing::Settled, &all), Ok(vec![]));
+        assert_eq!(judged_as("slow", ClaimPhase::NewAndSlow, &all), Err("b".to_owned()));
+        assert_eq!(judged_as("slow", ClaimPhase::NewAndSlow, &all[..1]), Ok(vec![]));
+        assert_eq!(judged_as("b", ClaimPhase::Settled, &all), Ok(vec![]));
         // Should two have won all the same, the older one keeps on.
         all[0].claim.run_id = "r".to_owned();
-        assert_eq!(judged_as("b", Standing::Settled, &all), Err("slow".to_owned()));
-        assert_eq!(judged_as("slow", Standing::Settled, &all), Ok(vec![]));
+        assert_eq!(judged_as("b", ClaimPhase::Settled, &all), Err("slow".to_owned()));
+        assert_eq!(judged_as("slow", ClaimPhase::Settled, &all), Ok(vec![]));
     }
 }

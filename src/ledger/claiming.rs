@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::claim::{Standing, Verdict, holder, judge};
+use super::claim::{ClaimPhase, ClaimVerdict, holder, judge};
+use super::columns::FORMAT_VERSION;
 use super::{
-    Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, Slot, ask,
+    Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, WorkerPart, ask,
 };
 use crate::sync::Mutex;
 
@@ -14,7 +15,7 @@ use crate::sync::Mutex;
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimOptions {
     /// Which part of the load.
-    pub slot: Slot,
+    pub part: WorkerPart,
     /// A claim of another host whose last heartbeat is older than this is taken for dead.
     pub timeout: Duration,
     /// How long a ledger that cannot be reached is asked again.
@@ -44,7 +45,7 @@ enum Tried {
     /// Another one wins; this one took so long to write, and was given back.
     Lost {
         other: Box<LiveClaim>,
-        standing: Standing,
+        phase: ClaimPhase,
         took: Duration,
     },
 }
@@ -66,7 +67,7 @@ impl Ledger {
             let id = if number == 1 { claim_id.to_owned() } else { format!("{claim_id}.{number}") };
             match self.try_claim(key, id, options).await? {
                 Tried::Won(held) => return Ok(*held),
-                Tried::Lost { standing: Standing::NewAndSlow, took, .. } if number < TRIES => {
+                Tried::Lost { phase: ClaimPhase::NewAndSlow, took, .. } if number < TRIES => {
                     // The other one may have been as slow, and have given way as well.
                     let pause = took.mul_f64(rand::random_range(0.0..f64::from(number)));
                     tracing::debug!(
@@ -88,16 +89,17 @@ impl Ledger {
         claim_id: String,
         options: ClaimOptions,
     ) -> Result<Tried, LedgerError> {
-        let ClaimOptions { slot, timeout, patience } = options;
+        let ClaimOptions { part, timeout, patience } = options;
         let process = ProcessIdentity::current();
         let all = ask(patience, || self.claims(key, &claim_id)).await?;
-        if let Some(other) = holder(slot, &all, timeout, &process) {
+        if let Some(other) = holder(part, &all, timeout, &process) {
             return Err(LedgerError::Held { claim: Box::new(other.clone()) });
         }
         let mut claim = Claim {
+            format_version: FORMAT_VERSION,
             key: key.clone(),
             claim_id,
-            slot,
+            part,
             process: process.clone(),
             run_id: String::new(),
             status: ClaimStatus::Held,
@@ -109,10 +111,10 @@ impl Ledger {
         let began = Instant::now();
         ask(patience, || self.write_claim(&claim)).await?;
         let (took, settling) = (began.elapsed(), self.settling());
-        let standing = if settling.is_some_and(|settling| took > settling) {
-            Standing::NewAndSlow
+        let phase = if settling.is_some_and(|settling| took > settling) {
+            ClaimPhase::NewAndSlow
         } else {
-            Standing::New
+            ClaimPhase::New
         };
         if let Some(settling) = settling {
             sleep(settling).await;
@@ -123,16 +125,16 @@ impl Ledger {
             .iter()
             .find(|other| other.claim.claim_id == claim.claim_id)
             .and_then(|own| own.claim.claimed_at);
-        match judge(&claim.claim_id, standing, slot, &all, timeout, &process) {
-            Verdict::Lost(other) => {
+        match judge(&claim.claim_id, phase, part, &all, timeout, &process) {
+            ClaimVerdict::Lost(other) => {
                 claim.status = ClaimStatus::Released;
                 ask(patience, || self.write_claim(&claim)).await?;
-                Ok(Tried::Lost { other, standing, took })
+                Ok(Tried::Lost { other, phase, took })
             }
-            Verdict::Gone => Err(LedgerError::Superseded { by: None }),
-            Verdict::Won(dead) => {
+            ClaimVerdict::Gone => Err(LedgerError::ClaimLost { by: None }),
+            ClaimVerdict::Won(dead) => {
                 for other in &dead {
-                    let other = Claim { status: ClaimStatus::Superseded, ..other.claim.clone() };
+                    let other = Claim { status: ClaimStatus::TakenOver, ..other.claim.clone() };
                     ask(patience, || self.write_claim(&other)).await?;
                 }
                 Ok(Tried::Won(Box::new(HeldClaim {
@@ -164,8 +166,8 @@ impl HeldClaim {
     }
 
     /// Which part it is for.
-    pub fn slot(&self) -> Slot {
-        self.claim.slot
+    pub fn part(&self) -> WorkerPart {
+        self.claim.part
     }
 
     /// How often [`beat`](Self::beat) is to be called.
@@ -186,23 +188,23 @@ impl HeldClaim {
     /// Says that its process lives, unless another has taken over.
     ///
     /// # Errors
-    /// [`LedgerError::Superseded`]: this process has to stop. Any other error says nothing about
+    /// [`LedgerError::ClaimLost`]: this process has to stop. Any other error says nothing about
     /// the claim.
     pub async fn beat(&self) -> Result<(), LedgerError> {
         let all = self.ledger.claims(&self.claim.key, &self.claim.claim_id).await?;
         match judge(
             &self.claim.claim_id,
-            Standing::Settled,
-            self.claim.slot,
+            ClaimPhase::Settled,
+            self.claim.part,
             &all,
             self.timeout,
             &self.claim.process,
         ) {
-            Verdict::Won(_) => self.ledger.write_claim(&self.as_it_is()).await,
-            Verdict::Lost(by) => Err(LedgerError::Superseded { by: Some(by) }),
-            Verdict::Gone => {
-                let by = holder(self.claim.slot, &all, self.timeout, &self.claim.process);
-                Err(LedgerError::Superseded { by: by.cloned().map(Box::new) })
+            ClaimVerdict::Won(_) => self.ledger.write_claim(&self.as_it_is()).await,
+            ClaimVerdict::Lost(by) => Err(LedgerError::ClaimLost { by: Some(by) }),
+            ClaimVerdict::Gone => {
+                let by = holder(self.claim.part, &all, self.timeout, &self.claim.process);
+                Err(LedgerError::ClaimLost { by: by.cloned().map(Box::new) })
             }
         }
     }

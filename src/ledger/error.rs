@@ -27,6 +27,18 @@ pub enum LedgerError {
         /// The server's words.
         source: Box<ServerError>,
     },
+    /// The tables lack columns, and cannot get them.
+    #[error(
+        "the ledger's table {table} was created by version 0.1 and lacks columns that this version writes"
+    )]
+    MayNotUpgrade {
+        /// The table, with its database.
+        table: String,
+        /// The statement that adds the columns.
+        statement: String,
+        /// The server's words.
+        source: Box<ServerError>,
+    },
     /// A file or folder cannot be read or written.
     #[error("{doing} the ledger's file {} failed", path.display())]
     File {
@@ -53,7 +65,7 @@ pub enum LedgerError {
     },
     /// Somebody else has taken over.
     #[error("{}", superseded(by.as_deref()))]
-    Superseded {
+    ClaimLost {
         /// Who, where that is known.
         by: Option<Box<LiveClaim>>,
     },
@@ -102,8 +114,8 @@ impl LedgerError {
 /// A process, for people.
 fn who(claim: &LiveClaim) -> String {
     let process = &claim.claim.process;
-    let part = if claim.claim.slot.workers > 1 {
-        format!("worker {}, ", claim.claim.slot)
+    let part = if claim.claim.part.workers > 1 {
+        format!("worker {}, ", claim.claim.part)
     } else {
         String::new()
     };

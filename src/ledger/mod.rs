@@ -3,7 +3,7 @@
 //! A *load* is one filling of one partition of a target by one job. It has a row of its own
 //! ([`LoadRecord`]) and one for each of its chunks ([`ChunkRecord`]); every process that works on
 //! it holds a claim ([`Claim`]). The same content is kept in one of two places: in tables of
-//! ClickHouse (`tables/`), or in files (`files/`) where the user may not create tables.
+//! ClickHouse (`tables`), or in files (`files`) where the user may not create tables.
 //!
 //! Beside them lie, where that is permitted, figures of how a run went ([`LoadSample`]) and what
 //! comparisons found ([`Verification`]).
@@ -13,33 +13,35 @@
 
 mod claim;
 mod claiming;
+mod columns;
+pub mod definition;
 mod error;
 mod files;
-mod fingerprint;
 #[doc(hidden)]
 pub mod fuzzing;
-mod leftovers;
-mod location;
+mod parts;
 mod persist;
 mod process;
+mod rate;
 mod record;
-mod sample;
+mod recorded;
 pub mod status;
 mod store;
 mod tables;
 mod timestamp;
-mod verification;
+mod v0_1;
+mod versions;
 
-pub use claim::{Claim, ClaimStatus, LiveClaim, Slot, SlotError};
+pub use claim::{Claim, ClaimStatus, LiveClaim, WorkerPart, WorkerPartError};
 pub use claiming::{ClaimOptions, HeldClaim};
+pub use columns::FORMAT_VERSION;
+pub use definition::LoadDefinition;
 pub use error::LedgerError;
-pub use fingerprint::{Difference, Fingerprint};
-pub use leftovers::kill_leftovers;
-pub use location::{LedgerLocation, LedgerLocationError};
+pub use parts::{Difference, Parts};
 pub use persist::{SILENCE, ask, in_time, persist};
-pub use process::ProcessIdentity;
-pub use record::{ChunkRecord, ChunkStatus, LoadKey, LoadRecord, LoadStatus};
-pub use sample::LoadSample;
-pub use store::Ledger;
+pub use process::{ProcessIdentity, kill_leftovers};
+pub use record::{ChunkRecord, ChunkStatus, LoadKey, LoadRecord, LoadSample, Verification};
+pub use recorded::Definition;
+pub use store::{Ledger, LedgerLocation, LedgerLocationError};
 pub use timestamp::Timestamp;
-pub use verification::Verification;
+pub use versions::LoadVersions;

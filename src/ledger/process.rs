@@ -1,4 +1,4 @@
-//! Which process holds a claim, and whether it is gone.
+//! Which process holds a claim, whether it is gone, and ending the queries that it left behind.
 //!
 //! From [proc(5)](https://man7.org/linux/man-pages/man5/proc.5.html). Where the system does not
 //! tell, nothing is ever taken for gone, and claims end by their age alone.
@@ -6,22 +6,24 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
-/// A process that no other one, before or after, on this machine or another, is taken for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessIdentity {
-    /// The machine's name, for people.
-    pub host: String,
-    /// The boot of the machine and the namespace that process ids are of; empty where the system
-    /// does not tell.
-    pub machine: String,
-    /// The process id.
-    pub pid: u32,
-    /// When the process was started, in clock ticks since the boot; a process id that is given out
-    /// again has another start.
-    pub process_started: u64,
+use super::columns::{Sql, record};
+use crate::clickhouse::{Connection, QUERY_ID_PREFIX, Settings, quote_literal};
+
+record! {
+    /// The identity of a process: no other one, before or after, on this machine or another, has the
+    /// same.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ProcessIdentity {
+        host: String => Sql::of("String"), "The name of its machine";
+        machine: String => Sql::of("String"), "The boot of the machine and the namespace of its process ids; empty if the system does not report them";
+        pid: u32 => Sql::of("UInt32"), "The process id";
+        process_started: u64 => Sql::of("UInt64"), "Start of the process in clock ticks since the boot";
+    }
 }
 
 impl ProcessIdentity {
@@ -92,6 +94,41 @@ fn start_of(pid: u32) -> Found {
         return Found::Gone;
     }
     fields.nth(18).and_then(|ticks| ticks.parse().ok()).map_or(Found::Unknown, Found::Started)
+}
+
+/// How long the server's answer is waited for. A query that is stuck in writing to its client is
+/// cancelled at once, and yet the answer comes only when that write ends: up to 30 s later.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Kills the queries of the processes that held these claims, which are found by their ids:
+/// `clickhouse-backfill-<run id>-<claim id>-…`.
+///
+/// They do no harm but take the server's time, so that a refusal is no more than said. See [KILL
+/// QUERY](https://clickhouse.com/docs/sql-reference/statements/kill#kill-query).
+pub async fn kill_leftovers(connection: &Connection, claim_ids: &[String]) {
+    if claim_ids.is_empty() {
+        return;
+    }
+    let of_one =
+        |id: &String| format!("position(query_id, {}) > 0", quote_literal(&format!("-{id}-")));
+    let of_any = claim_ids.iter().map(of_one).collect::<Vec<_>>().join(" OR ");
+    // Only this program's queries, and not this one, which quotes the ids but has another of its
+    // own.
+    let sql = format!(
+        "KILL QUERY WHERE startsWith(query_id, {}) AND ({of_any}) ASYNC",
+        quote_literal(QUERY_ID_PREFIX)
+    );
+    match timeout(KILL_TIMEOUT, connection.execute("kill", &sql, &Settings::common())).await {
+        Ok(Ok(())) => {
+            tracing::debug!(claims = ?claim_ids, "queries of dead processes were killed, where there were any");
+        }
+        Err(_) => {
+            tracing::debug!(claims = ?claim_ids, "queries of dead processes are being killed");
+        }
+        Ok(Err(error)) => {
+            tracing::info!(%error, "queries that a dead process may have left cannot be killed; they end by themselves");
+        }
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -1,22 +1,31 @@
-//! The records of a load and of its chunks.
+//! The records of loads: each is a row of a table, or a file.
+#![allow(
+    clippy::doc_markdown,
+    reason = "a field's documentation is its column's comment, which is plain text"
+)]
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fingerprint, Timestamp};
+use super::columns::{FORMAT_VERSION, Row, Sql, record};
+use super::{Definition, Timestamp};
+use crate::state::LoadState;
 
-/// What is filled, by what, from what. Two loads of one key are two versions of the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoadKey {
-    /// The job's name.
-    pub job: String,
-    /// The source table, with its database.
-    pub source_table: String,
-    /// The target table, with its database.
-    pub target_table: String,
-    /// The id of the source's partition.
-    pub partition_id: String,
+/// The form of records that have no number: those of version 0.1.
+pub(super) fn first_form() -> u32 {
+    1
+}
+
+record! {
+    /// What is filled, by what, from what. Two loads of one key are two versions of the same.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    pub struct LoadKey {
+        job: String => Sql::of("String"), "The job";
+        source_table: String => Sql::of("String"), "The source table, with its database";
+        target_table: String => Sql::of("String"), "The target table, with its database";
+        partition_id: String => Sql::of("String"), "The id of the source's partition";
+    }
 }
 
 impl fmt::Display for LoadKey {
@@ -26,95 +35,82 @@ impl fmt::Display for LoadKey {
     }
 }
 
-/// How far a load is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadStatus {
-    /// Somebody is at it, or was killed over it.
-    Started,
-    /// Every chunk is done, and the source was counted.
-    Completed,
-    /// Something failed for good.
-    Failed,
-    /// It was stopped in order.
-    Interrupted,
-}
-
-impl LoadStatus {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Interrupted => "interrupted",
-        }
+record! {
+    /// One version of a load: one row of `load_state`.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct LoadRecord {
+        #[serde(default = "first_form")]
+        format_version: u32 => Sql::of("UInt16").added("1"), "Form of this row";
+        #[serde(flatten)]
+        key: LoadKey => <LoadKey as Row>::columns(), "What it fills";
+        run_id: String => Sql::of("String"), "Identity of the load, the same each time it is resumed; query ids begin with clickhouse-backfill-<run_id>";
+        #[serde(default)]
+        load_version: u32 => Sql::of("UInt32").added("0"), "Number of this version of the load, from 1; 0 if another one counts that was begun at the same time";
+        is_current: bool => Sql::of("UInt8"), "1 for the version that readers may trust: the newest one that is completed";
+        status: LoadState => Sql::of("LowCardinality(String)"), "started, completed, failed or interrupted";
+        error: String => Sql::of("String"), "Why it failed";
+        fingerprint: String => Sql::of("String"), "Hash of the definition";
+        definition: Definition => Sql::json(), "What decides the result, as JSON: job, tables, types, keys, settings, server";
+        chunk_bounds: String => Sql::long(), "The bounds of the chunks, as JSON: made once, so that merges do not change them";
+        chunks: u64 => Sql::of("UInt64"), "Number of chunks";
+        chunks_completed: u64 => Sql::of("UInt64"), "Completed chunks; live figures are in load_state_chunks";
+        chunks_failed: u64 => Sql::of("UInt64"), "Failed chunks";
+        rows_expected: Option<u64> => Sql::of("Nullable(UInt64)"), "Rows of the source by an independent count when the load began";
+        rows_read: u64 => Sql::of("UInt64"), "Rows read, over all completed chunks";
+        rows_inserted: u64 => Sql::of("UInt64"), "Rows inserted, over all completed chunks";
+        matched: u64 => Sql::of("UInt64"), "Rows with attributes inside the lookup window";
+        matched_late: u64 => Sql::of("UInt64"), "Rows with attributes outside of it";
+        unmatched: u64 => Sql::of("UInt64"), "Rows without attributes";
+        tool_version: String => Sql::of("LowCardinality(String)"), "Version of clickhouse-backfill";
+        server_version: String => Sql::of("LowCardinality(String)"), "Version of ClickHouse when the load began";
+        started_at: Option<Timestamp> => Sql::moment(), "When it began";
+        completed_at: Option<Timestamp> => Sql::completion(), "When it was completed";
     }
-}
-
-/// One load: one row of `load_state`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoadRecord {
-    /// What it fills.
-    #[serde(flatten)]
-    pub key: LoadKey,
-    /// Its identity, which stays the same however often it is resumed.
-    pub run_id: String,
-    /// Whether this is the version of the load that counts.
-    pub is_current: bool,
-    /// How far it is.
-    pub status: LoadStatus,
-    /// Why it failed.
-    pub error: String,
-    /// The hash of all that decides its result.
-    pub fingerprint: String,
-    /// The parts of the fingerprint.
-    pub definition: Fingerprint,
-    /// The bounds of its chunks, serialised by the planner.
-    pub chunk_bounds: String,
-    /// How many chunks it has.
-    pub chunks: u64,
-    /// How many of them are completed.
-    pub chunks_completed: u64,
-    /// How many of them failed.
-    pub chunks_failed: u64,
-    /// Rows that an independent count found when it began.
-    pub rows_expected: Option<u64>,
-    /// Rows read, over all completed chunks.
-    pub rows_read: u64,
-    /// Rows inserted, over all completed chunks.
-    pub rows_inserted: u64,
-    /// Rows that found attributes inside the lookup window.
-    pub matched: u64,
-    /// Rows that found them outside of it.
-    pub matched_late: u64,
-    /// Rows that found none.
-    pub unmatched: u64,
-    /// The version of this program that wrote the row.
-    pub tool_version: String,
-    /// The version of ClickHouse when it began.
-    pub server_version: String,
-    /// When it began; `None` lets the ledger's clock say it.
-    pub started_at: Option<Timestamp>,
-    /// When it was completed; where that is `None` and the status is completed, the ledger's clock
-    /// says it.
-    pub completed_at: Option<Timestamp>,
 }
 
 impl LoadRecord {
-    /// Adds up what its chunks say, unless it has done so for good: what a load that is not at its
-    /// end says of them is as old as its last end.
-    pub fn catch_up(&mut self, chunks: &[ChunkRecord]) {
-        if self.status != LoadStatus::Completed {
-            self.add_up(chunks);
+    /// A load that begins, of which nothing is recorded.
+    pub fn new(key: LoadKey, run_id: String) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            key,
+            run_id,
+            load_version: 1,
+            is_current: false,
+            status: LoadState::Started,
+            error: String::new(),
+            fingerprint: String::new(),
+            definition: Definition::default(),
+            chunk_bounds: String::new(),
+            chunks: 0,
+            chunks_completed: 0,
+            chunks_failed: 0,
+            rows_expected: None,
+            rows_read: 0,
+            rows_inserted: 0,
+            matched: 0,
+            matched_late: 0,
+            unmatched: 0,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_version: String::new(),
+            started_at: None,
+            completed_at: None,
         }
     }
 
-    /// Adds up what its chunks say.
-    pub fn add_up(&mut self, chunks: &[ChunkRecord]) {
-        let done = || chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed);
-        let sum = |figure: fn(&ChunkRecord) -> u64| done().map(figure).sum();
-        self.chunks_completed = done().count() as u64;
+    /// Sums the figures of its chunks, unless it is completed: those of a load that has not ended are
+    /// as old as its last end.
+    pub fn catch_up(&mut self, chunks: &[ChunkRecord]) {
+        if self.status != LoadState::Completed {
+            self.sum(chunks);
+        }
+    }
+
+    /// Sums the figures of its chunks.
+    pub fn sum(&mut self, chunks: &[ChunkRecord]) {
+        let completed = || chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed);
+        let sum = |figure: fn(&ChunkRecord) -> u64| completed().map(figure).sum();
+        self.chunks_completed = completed().count() as u64;
         self.chunks_failed =
             chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Failed).count() as u64;
         self.rows_read = sum(|chunk| chunk.rows_read);
@@ -125,62 +121,50 @@ impl LoadRecord {
     }
 }
 
-/// How far a chunk is.
+/// The state of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkStatus {
     /// Not completed; some of its rows may have been inserted.
     Pending,
-    /// Its stream ended cleanly, and every row of it was acknowledged.
+    /// Its stream ended without an error, and every row of it was acknowledged.
     Completed,
-    /// It failed for good in the last run; the next one tries it again.
+    /// It failed in the last run; the next run retries it.
     Failed,
 }
 
-/// One chunk: one row of `load_state_chunks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChunkRecord {
-    /// The load.
-    pub run_id: String,
-    /// Its number in the load, from 0.
-    pub chunk: u64,
-    /// Its range as a predicate on the source; empty for the whole partition.
-    pub range: String,
-    /// How far it is.
-    pub status: ChunkStatus,
-    /// Who wrote the row, such as `1/1 host 4711`; empty while it is pending.
-    pub worker: String,
-    /// Attempts that the last run made.
-    pub attempts: u64,
-    /// Rows read.
-    pub rows_read: u64,
-    /// Rows inserted.
-    pub rows_inserted: u64,
-    /// Rows that found attributes inside the lookup window.
-    pub matched: u64,
-    /// Rows that found them outside of it.
-    pub matched_late: u64,
-    /// Rows that found none.
-    pub unmatched: u64,
-    /// Bytes inserted.
-    pub bytes_inserted: u64,
-    /// Batches acknowledged.
-    pub batches: u64,
-    /// The sum, modulo 2^128, of the hashes of its inserted rows; the same whatever their order.
-    #[serde(with = "decimal")]
-    pub hash: u128,
-    /// Why it failed.
-    pub error: String,
-    /// When its reading began.
-    pub started_at: Option<Timestamp>,
-    /// When its last batch was acknowledged, or it failed.
-    pub completed_at: Option<Timestamp>,
+record! {
+    /// One chunk: one row of `load_state_chunks`.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ChunkRecord {
+        #[serde(default = "first_form")]
+        format_version: u32 => Sql::of("UInt16").added("1"), "Form of this row";
+        run_id: String => Sql::of("String"), "The load, as in load_state";
+        chunk: u64 => Sql::of("UInt64"), "Number of the chunk, from 0";
+        range: String => Sql::long(), "Its range as a predicate on the source; empty for the whole partition";
+        status: ChunkStatus => Sql::of("LowCardinality(String)"), "pending, completed or failed; completed only when its stream ended without an error and every row was acknowledged";
+        worker: String => Sql::of("String"), "Who wrote the row: worker, host and process; empty while it is pending";
+        attempts: u64 => Sql::of("UInt64"), "Attempts of the last run";
+        rows_read: u64 => Sql::of("UInt64"), "Rows read";
+        rows_inserted: u64 => Sql::of("UInt64"), "Rows inserted";
+        matched: u64 => Sql::of("UInt64"), "Rows with attributes inside the lookup window";
+        matched_late: u64 => Sql::of("UInt64"), "Rows with attributes outside of it";
+        unmatched: u64 => Sql::of("UInt64"), "Rows without attributes";
+        bytes_inserted: u64 => Sql::of("UInt64"), "Bytes inserted";
+        batches: u64 => Sql::of("UInt64"), "Batches acknowledged";
+        #[serde(with = "decimal")]
+        hash: u128 => Sql::of("UInt128"), "Sum, modulo 2^128, of the hashes of its inserted rows, the same in any order";
+        error: String => Sql::of("String"), "Why it failed";
+        started_at: Option<Timestamp> => Sql::local_moment(), "When its reading began";
+        completed_at: Option<Timestamp> => Sql::local_moment(), "When its last batch was acknowledged, or it failed";
+    }
 }
 
 impl ChunkRecord {
-    /// A chunk that nobody has begun.
+    /// A chunk that was not begun.
     pub fn pending(run_id: &str, chunk: u64, range: &str) -> Self {
         Self {
+            format_version: FORMAT_VERSION,
             run_id: run_id.to_owned(),
             chunk,
             range: range.to_owned(),
@@ -202,8 +186,68 @@ impl ChunkRecord {
     }
 }
 
+record! {
+    /// The figures of one process at one moment: one row of `load_samples`. A figure that is not
+    /// known is `None`.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    pub struct LoadSample {
+        #[serde(default = "first_form")]
+        format_version: u32 => Sql::of("UInt16").added("1"), "Form of this row";
+        run_id: String => Sql::of("String"), "The load, as in load_state";
+        claim_id: String => Sql::of("String"), "The process, as in load_claims";
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sampled_at: Option<Timestamp> => Sql::moment(), "When";
+        worker: String => Sql::of("String"), "Whose figures these are: worker, host and process";
+        phase: String => Sql::of("LowCardinality(String)"), "plan, lookup, stream or done";
+        interval_seconds: f64 => Sql::of("Float64"), "Time since the sample before, to which rates and latencies refer";
+        rows_read: u64 => Sql::of("UInt64"), "Rows that the process has read so far";
+        rows_inserted: u64 => Sql::of("UInt64"), "Rows of it that were acknowledged";
+        bytes_inserted: u64 => Sql::of("UInt64"), "Their bytes";
+        rows_read_per_second: f64 => Sql::of("Float64"), "Over the interval";
+        rows_inserted_per_second: f64 => Sql::of("Float64"), "Over the interval";
+        bytes_inserted_per_second: f64 => Sql::of("Float64"), "Over the interval";
+        inserts: u64 => Sql::of("UInt64"), "Batches acknowledged in the interval";
+        insert_p50_seconds: Option<f64> => Sql::of("Nullable(Float64)"), "Half of them took at most this time; NULL if there was none";
+        insert_p95_seconds: Option<f64> => Sql::of("Nullable(Float64)"), "95 % of them took at most this time";
+        insert_max_seconds: Option<f64> => Sql::of("Nullable(Float64)"), "The time of the longest of them";
+        active_parts: Option<u64> => Sql::of("Nullable(UInt64)"), "Active parts of the fullest partition of the target; NULL if unknown";
+        merges: Option<u64> => Sql::of("Nullable(UInt64)"), "Merges in progress on the server";
+        server_memory_bytes: Option<u64> => Sql::of("Nullable(UInt64)"), "Memory that the server uses";
+        server_memory_limit_bytes: Option<u64> => Sql::of("Nullable(UInt64)"), "Memory that it may use";
+        client_memory_bytes: Option<u64> => Sql::of("Nullable(UInt64)"), "Memory that the process uses";
+        queue_bytes: u64 => Sql::of("UInt64"), "Bytes of batches that wait or are being sent";
+        inserts_in_flight: u64 => Sql::of("UInt64"), "Inserts in flight";
+        retries: u64 => Sql::of("UInt64"), "Statements that were retried so far";
+        waiting: String => Sql::of("String"), "Why it starts no chunk; empty if it does not wait";
+        settings: String => Sql::long(), "What the process was started with, as JSON; in its first sample only";
+    }
+}
+
+record! {
+    /// One comparison of the target with what the job makes of the source: one row of
+    /// `load_verifications`.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct Verification {
+        #[serde(default = "first_form")]
+        format_version: u32 => Sql::of("UInt16").added("1"), "Form of this row";
+        #[serde(flatten)]
+        key: LoadKey => <LoadKey as Row>::columns(), "What was compared";
+        run_id: String => Sql::of("String"), "The newest version of the load, as in load_state";
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verified_at: Option<Timestamp> => Sql::moment(), "When the comparison ended";
+        equal: bool => Sql::of("Bool"), "Whether the target is what the job makes of the source";
+        expected_rows: u64 => Sql::of("UInt64"), "Rows that the job makes";
+        target_rows: u64 => Sql::of("UInt64"), "Rows of the target that it answers for";
+        differences: u64 => Sql::of("UInt64"), "Rows that differ";
+        sample: String => Sql::of("String"), "The share of keys that was compared, such as 1/100; empty for all";
+        seconds: f64 => Sql::of("Float64"), "How long it took";
+        tool_version: String => Sql::of("LowCardinality(String)"), "Version of clickhouse-backfill";
+        report: String => Sql::long(), "The result as JSON: what verify --json prints";
+    }
+}
+
 /// JSON has no numbers of 128 bits that every reader keeps.
-pub(super) mod decimal {
+mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,15 +1,55 @@
 //! A ledger, wherever it is kept.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::columns::FORMAT_VERSION;
 use super::files::FileStore;
 use super::tables::TableStore;
 use super::{
-    ChunkRecord, Claim, LedgerError, LedgerLocation, LiveClaim, LoadKey, LoadRecord, LoadSample,
+    ChunkRecord, Claim, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadSample, LoadVersions,
     ProcessIdentity, Timestamp, Verification,
 };
 use crate::clickhouse::Connection;
+
+/// Where a ledger is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerLocation {
+    /// In tables of ClickHouse.
+    Tables,
+    /// In files of this folder.
+    Files(PathBuf),
+}
+
+/// A text that names no place for a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no place for a ledger; give tables, or file:DIR for files in the folder DIR")]
+pub struct LedgerLocationError(String);
+
+impl FromStr for LedgerLocation {
+    type Err = LedgerLocationError;
+
+    fn from_str(text: &str) -> Result<Self, LedgerLocationError> {
+        match text.strip_prefix("file:") {
+            Some(folder) if !folder.is_empty() => Ok(Self::Files(folder.into())),
+            None if text == "tables" => Ok(Self::Tables),
+            _ => Err(LedgerLocationError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for LedgerLocation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tables => formatter.write_str("tables"),
+            Self::Files(folder) => write!(formatter, "file:{}", folder.display()),
+        }
+    }
+}
 
 /// A ledger. Cheap to clone.
 #[derive(Clone)]
@@ -66,31 +106,32 @@ impl Ledger {
         }
     }
 
-    /// The version of the load that counts, if there is one. Of several that were begun at once it
-    /// is the oldest.
-    pub async fn current_load(&self, key: &LoadKey) -> Result<Option<LoadRecord>, LedgerError> {
-        let mut loads = self.current_loads(key).await?;
-        loads.sort_by(|one, other| {
-            (one.started_at, &one.run_id).cmp(&(other.started_at, &other.run_id))
-        });
-        Ok(loads.into_iter().next())
+    /// All versions of a load.
+    pub async fn versions(&self, key: &LoadKey) -> Result<LoadVersions, LedgerError> {
+        Ok(LoadVersions::of(self.loads(Some(key)).await?))
     }
 
-    async fn current_loads(&self, key: &LoadKey) -> Result<Vec<LoadRecord>, LedgerError> {
-        match &self.store {
-            Store::Tables(tables) => tables.current_loads(key).await,
-            Store::Files(files) => {
-                let key = key.clone();
-                in_background(files, move |files| files.current_loads(&key)).await
-            }
+    /// The version of a load that a run continues.
+    pub async fn newest_load(&self, key: &LoadKey) -> Result<Option<LoadRecord>, LedgerError> {
+        Ok(self.versions(key).await?.newest().cloned())
+    }
+
+    /// The versions of every load.
+    pub async fn all_loads(&self) -> Result<BTreeMap<LoadKey, LoadVersions>, LedgerError> {
+        let mut by_key: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for load in self.loads(None).await? {
+            by_key.entry(load.key.clone()).or_default().push(load);
         }
+        Ok(by_key.into_iter().map(|(key, loads)| (key, LoadVersions::of(loads))).collect())
     }
 
-    /// Every version of every load.
-    pub async fn all_loads(&self) -> Result<Vec<LoadRecord>, LedgerError> {
+    async fn loads(&self, key: Option<&LoadKey>) -> Result<Vec<LoadRecord>, LedgerError> {
         match &self.store {
-            Store::Tables(tables) => tables.all_loads().await,
-            Store::Files(files) => in_background(files, FileStore::all_loads).await,
+            Store::Tables(tables) => tables.loads(key).await,
+            Store::Files(files) => {
+                let key = key.cloned();
+                in_background(files, move |files| files.loads(key.as_ref())).await
+            }
         }
     }
 
@@ -118,13 +159,17 @@ impl Ledger {
         }
     }
 
-    /// Writes a load, new or changed.
+    /// Writes a version of a load, new or changed, and what follows from it for which version is
+    /// current.
     pub async fn write_load(&self, load: &LoadRecord) -> Result<(), LedgerError> {
+        let mut rows = self.versions(&load.key).await?.rows_with(load);
+        for row in &mut rows {
+            row.format_version = FORMAT_VERSION;
+        }
         match &self.store {
-            Store::Tables(tables) => tables.write_load(load).await,
+            Store::Tables(tables) => tables.write_loads(&rows).await,
             Store::Files(files) => {
-                let load = load.clone();
-                in_background(files, move |files| files.write_load(&load)).await
+                in_background(files, move |files| files.write_loads(&rows)).await
             }
         }
     }
@@ -258,4 +303,21 @@ async fn in_background<T: Send + 'static>(
     tokio::task::spawn_blocking(move || work(&files))
         .await
         .unwrap_or_else(|error| Err(LedgerError::Task(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        assert_eq!("tables".parse(), Ok(LedgerLocation::Tables));
+        assert_eq!(
+            "file:/var/lib/ledger".parse(),
+            Ok(LedgerLocation::Files("/var/lib/ledger".into()))
+        );
+        for text in ["", "file:", "files:x", "table"] {
+            assert!(text.parse::<LedgerLocation>().is_err(), "{text:?}");
+        }
+    }
 }

@@ -11,9 +11,10 @@ use super::request::LoadRequest;
 use super::run::Load;
 use crate::clickhouse::QueryPrefix;
 use crate::engine::stream::{DedupStrategy, find_dedup_strategy};
-use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, LoadStatus, persist};
+use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, persist};
 use crate::plan::PlanOptions;
 use crate::preflight::Preflight;
+use crate::state::LoadState;
 
 /// Between writing a new load and looking whether another worker has begun the same.
 const SETTLING: Duration = Duration::from_millis(250);
@@ -98,9 +99,9 @@ impl Load {
         if record.load.started_at.is_some() {
             // It is resumed. Its chunks say what is done; here it is only said that somebody is at
             // it again.
-            if record.load.status != LoadStatus::Started {
+            if record.load.status != LoadState::Started {
                 let chunks = record.chunks.clone();
-                record.write(LoadStatus::Started, "", &chunks).await?;
+                record.write(LoadState::Started, "", &chunks).await?;
             }
             return Ok(());
         }
@@ -121,31 +122,27 @@ impl Load {
         let patience = record.options.patience;
         // The load comes last: where it is, its chunks are as well.
         persist(patience, || record.ledger.write_chunks(record.chunks.clone())).await?;
-        if let Some(old) = record.replaces.take() {
-            let old = LoadRecord { is_current: false, ..old };
-            persist(patience, || record.ledger.write_load(&old)).await?;
-        }
         persist(patience, || record.ledger.write_load(&record.load)).await?;
-        if record.slot().workers > 1 {
+        if record.part().workers > 1 {
             sleep(SETTLING).await;
         }
-        let current = persist(patience, || record.ledger.current_load(&record.load.key)).await?;
-        let current = current.ok_or(LedgerError::Superseded { by: None })?;
-        if current.run_id == record.load.run_id {
-            record.load = current;
+        let newest = persist(patience, || record.ledger.newest_load(&record.load.key)).await?;
+        let newest = newest.ok_or(LedgerError::ClaimLost { by: None })?;
+        if newest.run_id == record.load.run_id {
+            record.load = newest;
             return Ok(());
         }
-        self.adopt(current).await
+        self.join(newest).await
     }
 
-    /// Another worker began the same load at the same time, and a little earlier: its run is the
-    /// one that all work on.
-    async fn adopt(&mut self, current: LoadRecord) -> Result<(), LoadError> {
+    /// Another worker began the same version at the same time, and a little earlier: all work on its
+    /// run. The version of this process is withdrawn.
+    async fn join(&mut self, current: LoadRecord) -> Result<(), LoadError> {
         let Some(record) = &mut self.record else { return Ok(()) };
         tracing::info!(run = %current.run_id, "another worker has begun the load, this one joins it");
-        record.load.is_current = false;
+        record.load.load_version = 0;
         let error = format!("begun at the same time as run {}, which counts", current.run_id);
-        record.write(LoadStatus::Interrupted, &error, &[]).await?;
+        record.write(LoadState::Interrupted, &error, &[]).await?;
         let bounds = serde_json::from_str(&current.chunk_bounds).map_err(|error| {
             LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() }
         })?;

@@ -1,20 +1,14 @@
-//! What decides a load's result: the statements, settings, types and keys, each under a name that
-//! people understand.
+//! The definition of a load, from the job held against its tables and the options of the run.
 
 use crate::clickhouse::{Servers, TableSchema};
 use crate::engine::stream::PipelineOptions;
-use crate::job::statements::{self, Scope};
-use crate::job::{BoundJob, SettingMap};
-use crate::ledger::{Fingerprint, LoadKey};
-
-/// The part whose change is said, but does not forbid to go on: servers are updated while loads
-/// last.
-pub(super) const SERVER: &str = "the version of ClickHouse";
-
-/// The parts that decide which rows lie in which batch. They are in the definition where the target
-/// recognizes repeated batches, and count as long as some may come.
-pub(super) const BATCHES: [&str; 2] =
-    ["the size of batches", "the memory for rows that are looked up late"];
+use crate::job::{BoundJob, BoundLookup, UsedColumn};
+use crate::ledger::LoadKey;
+use crate::ledger::definition::{
+    BatchDefinition, ColumnDefinition, FORMAT_VERSION, JobDefinition, KeyDefinition,
+    LoadDefinition, LookupDefinition, SourceDefinition, TableDefinition, TargetColumn,
+    TargetDefinition, WindowDefinition,
+};
 
 /// By what the ledger knows the load of this partition.
 pub fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
@@ -26,71 +20,112 @@ pub fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
     }
 }
 
-/// The definition of a load. What only decides how fast it is, is not in it.
+/// The definition of a load. Options that change only its speed are not in it.
 pub fn definition(
     job: &BoundJob,
     options: &PipelineOptions,
     chunk_rows: u64,
     servers: &Servers,
     server_version: &str,
-) -> Fingerprint {
-    let everything = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
-    let mut definition = Fingerprint::default()
-        .with(SERVER, server_version)
-        .with("the size of chunks", format!("{chunk_rows} rows"))
-        .with("the query of the source", statements::source(job, &everything))
-        .with("the settings of the source query", settings(&job.settings.source))
-        .with("the settings of inserts", settings(&job.settings.insert));
-    if servers.source.endpoint().url() != servers.target.endpoint().url() {
-        definition =
-            definition.with("the server of the source", servers.source.endpoint().url().as_str());
+) -> LoadDefinition {
+    // A target of another engine recognizes a repeated batch only if it is cut at the same rows.
+    let batches = (!job.target.is_replacing()).then(|| batches(job, options));
+    LoadDefinition {
+        format_version: FORMAT_VERSION,
+        server_version: server_version.to_owned(),
+        chunk_rows,
+        job: job_definition(job, servers),
+        batches,
     }
-    definition = table(definition, "source", &job.source);
-    for column in &job.source_columns {
-        definition =
-            definition.with(format!("the type of source.{}", column.name), &column.type_name);
-    }
-    if let Some(lookup) = &job.lookup {
-        definition = table(definition, "lookup", &lookup.table)
-            .with("the query of the lookup", statements::lookup(lookup, None, None, None))
-            .with("the lookup's window", format!("{:?}", lookup.window))
-            .with("the settings of the lookup query", settings(&job.settings.lookup));
-        for column in &lookup.columns {
-            definition =
-                definition.with(format!("the type of lookup.{}", column.name), &column.type_name);
-        }
-    }
-    definition = table(definition, "target", &job.target);
-    for column in &job.columns {
-        definition = definition
-            .with(format!("the expression of the column {}", column.name), &column.expression)
-            .with(format!("the type of the column {}", column.name), &column.type_name);
-    }
-    if !job.target.is_replacing() {
-        // There, a repeated batch is recognized only if it is cut at the same rows.
-        let [batches, late] = BATCHES;
-        definition = definition
-            .with(batches, format!("{} rows, {} bytes", options.batch_rows, options.batch_bytes));
-        if job.has_deferred_lookup() {
-            definition =
-                definition.with(late, format!("{} bytes a reader", options.deferred.reader));
-        }
-    }
-    definition
 }
 
-fn table(definition: Fingerprint, role: &str, table: &TableSchema) -> Fingerprint {
-    definition
-        .with(format!("the engine of the {role} table"), &table.engine)
-        .with(format!("the sorting key of the {role} table"), &table.sorting_key)
-        .with(format!("the partition key of the {role} table"), &table.partition_key)
+/// The definition of a job at these servers.
+pub fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition {
+    let source_url = servers.source.endpoint().url();
+    let is_elsewhere = source_url != servers.target.endpoint().url();
+    JobDefinition {
+        source: SourceDefinition {
+            table: table(&job.source),
+            server: is_elsewhere.then(|| source_url.to_string()),
+            collapse: job.collapse,
+            deleted: job.source_deleted.clone(),
+            time: job.source_time.clone(),
+            exclusions: job.exclusions.clone(),
+            columns: columns(&job.source_columns),
+            settings: job.settings.source.0.clone(),
+        },
+        lookup: job.lookup.as_ref().map(|lookup| self::lookup(job, lookup)),
+        target: TargetDefinition {
+            table: table(&job.target),
+            columns: job
+                .columns
+                .iter()
+                .map(|column| TargetColumn {
+                    name: column.name.clone(),
+                    type_name: column.type_name.clone(),
+                    expression: column.expression.clone(),
+                })
+                .collect(),
+            settings: job.settings.insert.0.clone(),
+        },
+    }
 }
 
-fn settings(settings: &SettingMap) -> String {
-    settings
-        .0
+fn lookup(job: &BoundJob, lookup: &BoundLookup) -> LookupDefinition {
+    LookupDefinition {
+        table: table(&lookup.table),
+        keys: lookup
+            .keys
+            .iter()
+            .map(|key| KeyDefinition {
+                source: key.source.clone(),
+                lookup: key.lookup.clone(),
+                type_name: key.type_name.clone(),
+            })
+            .collect(),
+        version: lookup.version.as_ref().map(|version| ColumnDefinition {
+            name: version.name.clone(),
+            type_name: version.type_name.clone(),
+        }),
+        deleted: lookup.deleted.clone(),
+        window: lookup.window.as_ref().map(|window| WindowDefinition {
+            column: window.column.clone(),
+            days_before: window.days_before,
+            days_after: window.days_after,
+        }),
+        columns: columns(&lookup.columns),
+        settings: job.settings.lookup.0.clone(),
+    }
+}
+
+fn batches(job: &BoundJob, options: &PipelineOptions) -> BatchDefinition {
+    let source = job.source_columns.iter().map(|column| format!("source.{}", column.name));
+    let lookup = job.lookup.iter().flat_map(|lookup| &lookup.columns);
+    let lookup = lookup.map(|column| format!("lookup.{}", column.name));
+    BatchDefinition {
+        rows: options.batch_rows,
+        bytes: options.batch_bytes,
+        late_bytes: job.has_deferred_lookup().then_some(options.deferred.reader),
+        columns: source.chain(lookup).collect(),
+    }
+}
+
+fn table(table: &TableSchema) -> TableDefinition {
+    TableDefinition {
+        database: table.name.database.clone(),
+        table: table.name.table.clone(),
+        engine: table.engine.clone(),
+        sorting_key: table.sorting_key.clone(),
+        partition_key: table.partition_key.clone(),
+    }
+}
+
+fn columns(columns: &[UsedColumn]) -> Vec<ColumnDefinition> {
+    columns
         .iter()
-        .map(|(name, value)| format!("{name} = {value}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+        .map(|column| ColumnDefinition {
+            name: column.name.clone(),
+            type_name: column.type_name.clone(),
+        })
+        .collect()
 }

@@ -78,7 +78,7 @@ fn blocked(checks: &[Check]) -> String {
 fn changed(load: &LoadRecord, differences: &[Difference]) -> String {
     use std::fmt::Write;
     const SHOWN: usize = 5;
-    let (key, run_id, status) = (&load.key, &load.run_id, load.status.as_str());
+    let (key, run_id, status) = (&load.key, &load.run_id, load.status.text());
     let mut text = format!("{key} is {status} as run {run_id}, and not the same as it was:");
     for difference in differences.iter().take(SHOWN) {
         // Writing to a string cannot fail.

@@ -30,7 +30,7 @@ impl Expected {
     async fn write(&self, rows: u64) -> Result<(), LedgerError> {
         // Who has lost the load writes nothing about it.
         self.claim.beat().await?;
-        let Some(load) = self.ledger.current_load(&self.load.key).await? else { return Ok(()) };
+        let Some(load) = self.ledger.newest_load(&self.load.key).await? else { return Ok(()) };
         if load.run_id != self.load.run_id || load.rows_expected.is_some() {
             return Ok(());
         }

@@ -3,28 +3,26 @@
 use super::LoadError;
 use super::prepare::give_back;
 use super::record::Record;
-use super::run::{Done, Ended, Load};
+use super::run::{Done, Load};
 use crate::causes::error_chain;
-use crate::engine::stream::Outcome;
-use crate::ledger::{
-    ChunkRecord, ChunkStatus, LedgerError, LoadRecord, LoadStatus, SILENCE, in_time, persist,
-};
+use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadRecord, SILENCE, in_time, persist};
+use crate::state::{LoadState, RunOutcome};
 
 impl Load {
     /// Judges what was done, completes the load if that was the last of it, and gives the claim
     /// back.
-    pub(super) async fn finish(&mut self, done: Done) -> Result<Ended, LoadError> {
+    pub(super) async fn finish(&mut self, done: Done) -> Result<RunOutcome, LoadError> {
         let ended = self.judge(done).await;
         let Some(record) = &mut self.record else { return ended };
-        if let Err(LoadError::Ledger(LedgerError::Superseded { .. })) = &ended {
+        if let Err(LoadError::Ledger(LedgerError::ClaimLost { .. })) = &ended {
             // The record and the claim are another's now.
             return ended;
         }
         let noted = match &ended {
             // Of a load that goes on, its chunks say how far it is.
-            Ok(Ended::Complete | Ended::PartDone { .. }) => Ok(()),
-            Ok(Ended::Stopped) => note(record, LoadStatus::Interrupted, "").await,
-            Err(error) => note(record, LoadStatus::Failed, &error_chain(error)).await,
+            Ok(RunOutcome::Interrupted) => note(record, LoadState::Interrupted, "").await,
+            Ok(_) => Ok(()),
+            Err(error) => note(record, LoadState::Failed, &error_chain(error)).await,
         };
         if let Err(error) = noted {
             tracing::warn!(%error, "how the run ended is not in the ledger");
@@ -33,8 +31,8 @@ impl Load {
         ended
     }
 
-    async fn judge(&mut self, done: Done) -> Result<Ended, LoadError> {
-        let Some(record) = &mut self.record else { return Ok(Ended::Stopped) };
+    async fn judge(&mut self, done: Done) -> Result<RunOutcome, LoadError> {
+        let Some(record) = &mut self.record else { return Ok(RunOutcome::Interrupted) };
         let Done { ran, tally, recording } = done;
         if let Some(loss) = record.heartbeat.take_loss() {
             return Err(loss.into());
@@ -50,12 +48,12 @@ impl Load {
         if let Some(counted) = ran.and_then(|ran| ran.counted) {
             record.load.rows_expected.get_or_insert(counted);
         }
-        if ran.is_some_and(|ran| ran.outcome == Outcome::Stopped) {
-            return Ok(Ended::Stopped);
+        if ran.is_some_and(|ran| !ran.is_complete) {
+            return Ok(RunOutcome::Interrupted);
         }
         let chunks = record.chunks_now().await?;
         let total = self.plan.chunks.len();
-        let part = record.slot().part_of(total);
+        let part = record.part().range_of(total);
         let left = total as u64
             - chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed).count() as u64;
         let own = |chunk: &&ChunkRecord| {
@@ -81,14 +79,14 @@ impl Load {
             });
         }
         if left > 0 {
-            return Ok(Ended::PartDone { left });
+            return Ok(RunOutcome::PartCompleted { chunks_left: left });
         }
         self.complete(&chunks).await
     }
 
     /// Counts the source and completes the load. Two workers that finish at the same moment may
     /// both do so.
-    async fn complete(&mut self, chunks: &[ChunkRecord]) -> Result<Ended, LoadError> {
+    async fn complete(&mut self, chunks: &[ChunkRecord]) -> Result<RunOutcome, LoadError> {
         self.pipeline().sweep(&self.plan).await;
         let streamed = chunks.iter().map(|chunk| chunk.rows_read).sum();
         let expected = self.record.as_ref().and_then(|record| record.load.rows_expected);
@@ -97,36 +95,36 @@ impl Load {
             None => self.pipeline().count(&self.plan).await?,
         };
         self.pipeline().check_count(&self.plan, expected, streamed).await?;
-        let Some(record) = &mut self.record else { return Ok(Ended::Complete) };
+        let Some(record) = &mut self.record else { return Ok(RunOutcome::Completed) };
         record.load.rows_expected = Some(expected);
         // Nobody completes a load that was taken from them.
         persist(record.options.patience, || record.claim.beat()).await?;
-        record.write(LoadStatus::Completed, "", chunks).await?;
-        Ok(Ended::Complete)
+        record.write(LoadState::Completed, "", chunks).await?;
+        Ok(RunOutcome::Completed)
     }
 }
 
 /// Writes how the run ended, unless other workers go on with it, or one of them has just completed
 /// it.
-async fn note(record: &mut Record, status: LoadStatus, error: &str) -> Result<(), LedgerError> {
+async fn note(record: &mut Record, status: LoadState, error: &str) -> Result<(), LedgerError> {
     let writing = async {
-        if status == LoadStatus::Interrupted
-            && record.slot().workers > 1
+        if status == LoadState::Interrupted
+            && record.part().workers > 1
             && record.claim.others_at_work().await?
         {
             return Ok(());
         }
-        let current = record.ledger.current_load(&record.load.key).await?;
-        let own = |current: &LoadRecord| {
-            current.run_id == record.load.run_id && current.status != LoadStatus::Completed
+        let newest = record.ledger.newest_load(&record.load.key).await?;
+        let own = |newest: &LoadRecord| {
+            newest.run_id == record.load.run_id && newest.status != LoadState::Completed
         };
-        let Some(current) = current.filter(own) else { return Ok(()) };
+        let Some(newest) = newest.filter(own) else { return Ok(()) };
         // It was counted, though what came of it was a failure.
-        record.load.rows_expected = record.load.rows_expected.or(current.rows_expected);
+        record.load.rows_expected = record.load.rows_expected.or(newest.rows_expected);
         let chunks = record.ledger.chunks(&record.load.run_id).await?;
         record.load.status = status;
         error.clone_into(&mut record.load.error);
-        record.load.add_up(&chunks);
+        record.load.sum(&chunks);
         record.ledger.write_load(&record.load).await
     };
     in_time(SILENCE, writing).await

@@ -50,7 +50,7 @@ async fn beat_until_lost(claim: &HeldClaim) -> LedgerError {
         ticks.tick().await;
         match in_time(SILENCE, claim.beat()).await {
             Ok(()) => {}
-            Err(error @ LedgerError::Superseded { .. }) => return error,
+            Err(error @ LedgerError::ClaimLost { .. }) => return error,
             Err(error) => {
                 tracing::warn!(%error, cause = error.cause(), "a heartbeat cannot be written, the next one may");
             }

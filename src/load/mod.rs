@@ -22,8 +22,8 @@ mod run;
 mod sampling;
 mod settings;
 
-pub use definition::{definition, load_key};
+pub use definition::{definition, job_definition, load_key};
 pub use error::LoadError;
 pub use prepare::{Prepared, changed, prepare};
 pub use request::{HostStats, LoadRequest, Observe, Recording, new_id};
-pub use run::{ChunkCounts, Ended, Load};
+pub use run::{ChunkCounts, Load};

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use super::LoadError;
-use super::definition::{BATCHES, SERVER, definition, load_key};
+use super::definition::{definition, load_key};
 use super::heartbeat::Heartbeat;
 use super::record::Record;
 use super::request::{LoadRequest, Recording, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
 use crate::ledger::{
-    ClaimOptions, Difference, Fingerprint, HeldClaim, Ledger, LedgerError, LoadKey, LoadRecord,
-    LoadStatus, SILENCE, ask, in_time, kill_leftovers,
+    ClaimOptions, Definition, Difference, HeldClaim, Ledger, LedgerError, LoadDefinition, LoadKey,
+    LoadRecord, SILENCE, ask, in_time, kill_leftovers,
 };
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
 use crate::preflight::room_for_parts;
+use crate::state::LoadState;
 
 /// What a request means.
 pub enum Prepared {
@@ -52,14 +53,14 @@ pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
         &request.server_version,
     );
     // What needs no claim is said without one.
-    let current = ask(recording.patience, || ledger.current_load(&key)).await?;
+    let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
     if let Some(complete) = judge(current, &definition, recording.restart)?.complete() {
         return Ok(Prepared::AlreadyComplete(Box::new(complete)));
     }
     preflight(&request).await?;
     ask(recording.patience, || ledger.create()).await?;
     let options = ClaimOptions {
-        slot: recording.slot,
+        part: recording.part,
         timeout: recording.claim_timeout,
         patience: recording.patience,
     };
@@ -113,11 +114,11 @@ async fn claimed(
     recording: Recording,
     ledger: Ledger,
     key: LoadKey,
-    definition: Fingerprint,
+    definition: LoadDefinition,
     claim: Arc<HeldClaim>,
     heartbeat: Heartbeat,
 ) -> Result<Prepared, LoadError> {
-    let current = ask(recording.patience, || ledger.current_load(&key)).await?;
+    let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
     let found = judge(current, &definition, recording.restart)?;
     let (load, chunks, bounds, replaces) = match found {
         Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
@@ -133,7 +134,7 @@ async fn claimed(
             (*load, chunks, Some(bounds), None)
         }
         Found::Nothing(replaces) => (
-            new_load(key, &request, definition),
+            new_load(key, &request, definition, replaces.as_deref()),
             Vec::new(),
             request.plan.bounds.clone(),
             replaces.map(|load| *load),
@@ -185,18 +186,17 @@ impl Found {
 /// What the current version of a load means for a request with this definition.
 fn judge(
     current: Option<LoadRecord>,
-    definition: &Fingerprint,
+    definition: &LoadDefinition,
     restart: bool,
 ) -> Result<Found, LoadError> {
     let Some(load) = current.map(Box::new) else { return Ok(Found::Nothing(None)) };
     if restart {
         return Ok(Found::Nothing(Some(load)));
     }
-    let completed = load.status == LoadStatus::Completed;
-    let of_batches = |part: &str| BATCHES.contains(&part);
+    let completed = load.status == LoadState::Completed;
     let (tolerated, differences): (Vec<_>, Vec<_>) =
-        definition.differences_since(&load.definition).into_iter().partition(|difference| {
-            difference.part == SERVER || (completed && of_batches(&difference.part))
+        load.definition.differences_to(definition).into_iter().partition(|difference| {
+            difference.is_of_server() || (completed && difference.is_of_batches())
         });
     if !differences.is_empty() {
         return Err(LoadError::Changed { load, differences });
@@ -220,36 +220,25 @@ fn judge(
 pub async fn changed(
     ledger: &Ledger,
     key: &LoadKey,
-    definition: &Fingerprint,
+    definition: &LoadDefinition,
 ) -> Result<Vec<Difference>, LedgerError> {
-    match judge(ledger.current_load(key).await?, definition, false) {
+    match judge(ledger.newest_load(key).await?, definition, false) {
         Err(LoadError::Changed { differences, .. }) => Ok(differences),
         _ => Ok(Vec::new()),
     }
 }
 
-fn new_load(key: LoadKey, request: &LoadRequest, definition: Fingerprint) -> LoadRecord {
+fn new_load(
+    key: LoadKey,
+    request: &LoadRequest,
+    definition: LoadDefinition,
+    replaces: Option<&LoadRecord>,
+) -> LoadRecord {
     LoadRecord {
-        key,
-        run_id: new_id(),
-        is_current: true,
-        status: LoadStatus::Started,
-        error: String::new(),
-        fingerprint: definition.digest(),
-        definition,
-        chunk_bounds: String::new(),
-        chunks: 0,
-        chunks_completed: 0,
-        chunks_failed: 0,
-        rows_expected: None,
-        rows_read: 0,
-        rows_inserted: 0,
-        matched: 0,
-        matched_late: 0,
-        unmatched: 0,
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        load_version: replaces.map_or(0, |load| load.load_version) + 1,
+        fingerprint: definition.fingerprint(),
+        definition: Definition::Structured(Box::new(definition)),
         server_version: request.server_version.clone(),
-        started_at: None,
-        completed_at: None,
+        ..LoadRecord::new(key, new_id())
     }
 }

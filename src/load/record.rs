@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::heartbeat::Heartbeat;
 use super::request::Recording;
 use crate::ledger::{
-    ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, LoadStatus, Slot, persist,
+    ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, WorkerPart, persist,
 };
+use crate::state::LoadState;
 
 /// Keeps the record of a load on which this process holds a claim.
 pub(super) struct Record {
@@ -25,13 +26,13 @@ pub(super) struct Record {
 
 impl Record {
     /// Which part of the chunks this process works on.
-    pub fn slot(&self) -> Slot {
-        self.options.slot
+    pub fn part(&self) -> WorkerPart {
+        self.options.part
     }
 
     /// For each chunk, whether this process is to do it.
     pub fn pending(&self, chunks: usize) -> Vec<bool> {
-        let part = self.slot().part_of(chunks);
+        let part = self.part().range_of(chunks);
         let mut pending: Vec<_> = (0..chunks).map(|number| part.contains(&number)).collect();
         for done in self.completed() {
             if let Some(pending) =
@@ -51,19 +52,19 @@ impl Record {
     /// Who works, for people.
     pub fn worker(&self) -> String {
         let process = self.claim.process();
-        format!("{} {} {}", self.slot(), process.host, process.pid)
+        format!("{} {} {}", self.part(), process.host, process.pid)
     }
 
     /// Writes the load with this status, and the sums of these chunks.
     pub async fn write(
         &mut self,
-        status: LoadStatus,
+        status: LoadState,
         error: &str,
         chunks: &[ChunkRecord],
     ) -> Result<(), LedgerError> {
         self.load.status = status;
         error.clone_into(&mut self.load.error);
-        self.load.add_up(chunks);
+        self.load.sum(chunks);
         persist(self.options.patience, || self.ledger.write_load(&self.load)).await
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clickhouse::Servers;
 use crate::engine::stream::{Counters, PipelineOptions, RowSampler, Throttle};
 use crate::job::BoundJob;
-use crate::ledger::{LedgerLocation, Slot};
+use crate::ledger::{LedgerLocation, WorkerPart};
 use crate::plan::{Partition, PlanOptions};
 use crate::retry::StartupRetry;
 use crate::stop::Stop;
@@ -115,7 +115,7 @@ pub struct Recording {
     /// The database of the ledger's tables.
     pub database: String,
     /// Which part of the chunks this process works on.
-    pub slot: Slot,
+    pub part: WorkerPart,
     /// A claim without heartbeats for so long is taken for dead.
     pub claim_timeout: Duration,
     /// Whether a new version of the load begins, whatever became of the one before.
@@ -130,7 +130,7 @@ impl Recording {
         Self {
             location: LedgerLocation::Tables,
             database: database.to_owned(),
-            slot: Slot::WHOLE,
+            part: WorkerPart::WHOLE,
             claim_timeout: Duration::from_secs(60),
             restart: false,
             patience: Duration::from_secs(300),

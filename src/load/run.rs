@@ -10,9 +10,10 @@ use super::request::LoadRequest;
 use super::sampling::Sampling;
 use super::settings::settings;
 use crate::clickhouse::QUERY_ID_PREFIX;
-use crate::engine::stream::{Outcome, Pipeline, PipelineError, PipelineOptions, Ran, Work};
+use crate::engine::stream::{Pipeline, PipelineError, PipelineOptions, Ran, Work};
 use crate::ledger::LedgerError;
 use crate::plan::Plan;
+use crate::state::RunOutcome;
 
 /// A load of which something is left to do.
 pub struct Load {
@@ -35,20 +36,6 @@ pub struct ChunkCounts {
     pub now: u64,
     /// Failed for good.
     pub failed: u64,
-}
-
-/// How a run ended without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The load is complete, and the count of the source agrees.
-    Complete,
-    /// This worker's part is done; so many chunks of others are not.
-    PartDone {
-        /// How many.
-        left: u64,
-    },
-    /// Stopping was asked for. What was recorded stays.
-    Stopped,
 }
 
 /// What the pipeline and the recorder did.
@@ -109,7 +96,7 @@ impl Load {
     ///
     /// # Errors
     /// [`LoadError`]. What was recorded until then stays.
-    pub async fn run(&mut self) -> Result<Ended, LoadError> {
+    pub async fn run(&mut self) -> Result<RunOutcome, LoadError> {
         let Some(record) = &self.record else { return self.run_unrecorded().await };
         let pending = record.pending(self.plan.chunks.len());
         let (sender, reports) = unbounded_channel();
@@ -129,12 +116,12 @@ impl Load {
             worker: record.worker(),
             counters: self.request.counters.clone(),
             observe: self.request.observe.clone(),
-            settings: settings(&self.request, record.slot()),
+            settings: settings(&self.request, record.part()),
         };
         let samples = samples.start();
         let ran = if pending.contains(&true) {
             // Of several workers none knows how many rows are its own.
-            let count = record.slot().workers == 1;
+            let count = record.part().workers == 1;
             let rows_before = record.completed().map(|chunk| chunk.rows_read).sum();
             let (counted, heard) = unbounded_channel();
             let expected = Expected {
@@ -162,10 +149,10 @@ impl Load {
         self.finish(Done { ran, tally, recording }).await
     }
 
-    async fn run_unrecorded(&mut self) -> Result<Ended, LoadError> {
+    async fn run_unrecorded(&mut self) -> Result<RunOutcome, LoadError> {
         let ran = self.pipeline.run(&self.plan, &Work::all(&self.plan)).await?;
-        if ran.outcome == Outcome::Stopped {
-            return Ok(Ended::Stopped);
+        if !ran.is_complete {
+            return Ok(RunOutcome::Interrupted);
         }
         self.pipeline.sweep(&self.plan).await;
         if let Some(counted) = ran.counted {
@@ -174,7 +161,7 @@ impl Load {
                 .await?;
         }
         self.counts.now = self.counts.total;
-        Ok(Ended::Complete)
+        Ok(RunOutcome::Completed)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::request::{HostStats, Observe};
 use crate::engine::stream::{Counters, Snapshot};
-use crate::ledger::{Ledger, LedgerError, LoadSample, in_time};
+use crate::ledger::{FORMAT_VERSION, Ledger, LedgerError, LoadSample, in_time};
 
 /// Between two samples, from the beginning of a run on; the last one counts for all that follow. A
 /// short run shall have a course as well.
@@ -78,7 +78,12 @@ impl Sampling {
             return true;
         };
         if error.is_access_denied()
-            || matches!(error, LedgerError::MayNotCreate { .. } | LedgerError::File { .. })
+            || matches!(
+                error,
+                LedgerError::MayNotCreate { .. }
+                    | LedgerError::MayNotUpgrade { .. }
+                    | LedgerError::File { .. }
+            )
         {
             let cause = error.cause();
             tracing::warn!(%error, cause, "the run is not affected, but its report will not show how it went");
@@ -107,6 +112,7 @@ impl Sampling {
             }
         };
         LoadSample {
+            format_version: FORMAT_VERSION,
             run_id: self.run_id.clone(),
             claim_id: self.claim_id.clone(),
             sampled_at: None,

@@ -1,13 +1,13 @@
-//! What a process was started with, for whoever reads of its run later. No password is in it.
+//! What a process was started with, for its samples in the ledger. No password is in it.
 
 use std::collections::BTreeMap;
 
 use super::request::LoadRequest;
 use crate::engine::stream::{Concurrency, RowFormat};
-use crate::ledger::Slot;
+use crate::ledger::WorkerPart;
 
-/// A JSON object of texts, by the names of the flags where there are such.
-pub(super) fn settings(request: &LoadRequest, slot: Slot) -> String {
+/// A JSON object of texts, by the names of flags with underscores where there are flags.
+pub(super) fn settings(request: &LoadRequest, part: WorkerPart) -> String {
     let LoadRequest { servers, server_version, plan, pipeline, allow_duplicates, .. } = request;
     let at_once = |concurrency: Concurrency| match concurrency {
         Concurrency::Fixed(number) => number.to_string(),
@@ -20,30 +20,30 @@ pub(super) fn settings(request: &LoadRequest, slot: Slot) -> String {
         format!("{} as {}", endpoint.url(), endpoint.user())
     };
     let mut settings = BTreeMap::from([
-        ("clickhouse-url", server(&servers.target)),
-        ("server version", server_version.clone()),
-        ("clickhouse-backfill version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("clickhouse_url", server(&servers.target)),
+        ("server_version", server_version.clone()),
+        ("tool_version", env!("CARGO_PKG_VERSION").to_owned()),
         ("memory", bytes(plan.memory.total)),
-        ("chunk-rows", plan.chunk_rows.to_string()),
-        ("batch-size", pipeline.batch_rows.to_string()),
-        ("batch-bytes", bytes(pipeline.batch_bytes)),
+        ("chunk_rows", plan.chunk_rows.to_string()),
+        ("batch_size", pipeline.batch_rows.to_string()),
+        ("batch_bytes", bytes(pipeline.batch_bytes)),
         ("queue", bytes(pipeline.queue_bytes)),
         ("readers", at_once(pipeline.readers)),
         ("inserters", at_once(pipeline.inserters)),
-        ("insert-format", format.to_owned()),
-        ("rows in the order of the key", if pipeline.ordered { "yes" } else { "no" }.to_owned()),
-        ("max-retries", pipeline.retry.max_retries.to_string()),
-        ("max-failed-chunks", pipeline.max_failed_chunks.to_string()),
-        ("outage-wait", format!("{} s", pipeline.outage_wait.as_secs_f64())),
-        ("drain-timeout", format!("{} s", pipeline.drain_timeout.as_secs_f64())),
-        ("allow-duplicates", if *allow_duplicates { "yes" } else { "no" }.to_owned()),
-        ("worker", slot.to_string()),
+        ("insert_format", format.to_owned()),
+        ("rows_in_key_order", if pipeline.ordered { "yes" } else { "no" }.to_owned()),
+        ("max_retries", pipeline.retry.max_retries.to_string()),
+        ("max_failed_chunks", pipeline.max_failed_chunks.to_string()),
+        ("outage_wait", format!("{} s", pipeline.outage_wait.as_secs_f64())),
+        ("drain_timeout", format!("{} s", pipeline.drain_timeout.as_secs_f64())),
+        ("allow_duplicates", if *allow_duplicates { "yes" } else { "no" }.to_owned()),
+        ("worker", part.to_string()),
     ]);
     if !servers.is_one_server() {
-        settings.insert("source-url", server(&servers.source));
+        settings.insert("source_url", server(&servers.source));
     }
     if let Some(rows) = pipeline.stream_block_rows {
-        settings.insert("stream-block-size", rows.to_string());
+        settings.insert("stream_block_size", rows.to_string());
     }
     // Texts can always be written.
     serde_json::to_string(&settings).unwrap_or_default()

@@ -38,7 +38,7 @@ pub(super) struct Dictionary {
     values: Values,
     users: Vec<u8>,
     index: Box<[PlaceTable]>,
-    /// The first free id. The slot of each free id holds the next one.
+    /// The first free id. The part of each free id holds the next one.
     free: ValueId,
     /// The maximum number of ids.
     limit: usize,
@@ -91,7 +91,7 @@ impl Dictionary {
         }
     }
 
-    /// The id of the value that probably has this hash. Prefetches its slot.
+    /// The id of the value that probably has this hash. Prefetches its part.
     #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<ValueId> {
         let id = self.index.get(shard_of(hash, SHARD_BITS))?.find(hash, |_| true)?;
@@ -268,17 +268,17 @@ impl Values {
     /// The value with this id.
     #[inline]
     pub(super) fn get(&self, id: ValueId) -> Option<&[u8]> {
-        let (page, slot) = place(id);
+        let (page, part) = place(id);
         let page = self.pages.get(page)?;
-        let mut stored = page.arena.bytes_at(*page.addresses.get(slot)?)?;
+        let mut stored = page.arena.bytes_at(*page.addresses.get(part)?)?;
         varint::take_slice(&mut stored).ok()
     }
 
     /// Prefetches the address of a value.
     #[inline]
     pub(super) fn prefetch_slot(&self, id: ValueId) {
-        let (page, slot) = place(id);
-        if let Some(address) = self.pages.get(page).and_then(|page| page.addresses.get(slot)) {
+        let (page, part) = place(id);
+        if let Some(address) = self.pages.get(page).and_then(|page| page.addresses.get(part)) {
             prefetch_line(std::ptr::from_ref(address));
         }
     }
@@ -286,9 +286,9 @@ impl Values {
     /// Prefetches the bytes of a value, whose address should be in the cache.
     #[inline]
     pub(super) fn prefetch_bytes(&self, id: ValueId) {
-        let (page, slot) = place(id);
+        let (page, part) = place(id);
         let stored =
-            self.pages.get(page).and_then(|page| page.arena.bytes_at(*page.addresses.get(slot)?));
+            self.pages.get(page).and_then(|page| page.arena.bytes_at(*page.addresses.get(part)?));
         if let Some(stored) = stored {
             prefetch(stored);
         }
@@ -323,49 +323,49 @@ impl Values {
 
     /// Stores a value under a released id.
     pub(super) fn replace(&mut self, id: ValueId, value: &[u8]) -> Result<(), ArenaError> {
-        let (page, slot) = place(id);
+        let (page, part) = place(id);
         let page = self.pages.get_mut(page).ok_or(ArenaError::Full)?;
-        let address = page.addresses.get_mut(slot).ok_or(ArenaError::Full)?;
+        let address = page.addresses.get_mut(part).ok_or(ArenaError::Full)?;
         *address = page.arena.push(varint::Encoded::new(value.len() as u64).bytes(), value)?;
         Ok(())
     }
 
     /// Releases the bytes of a value, and compacts its page if that is worthwhile.
     ///
-    /// `is_used` tells whether an id of the same page is in use. The slot of the released id may
+    /// `is_used` tells whether an id of the same page is in use. The part of the released id may
     /// hold anything (see [`set_slot`](Self::set_slot)) until it is used again.
     pub(super) fn release(
         &mut self,
         id: ValueId,
         is_used: impl Fn(ValueId) -> bool,
     ) -> Result<(), ArenaError> {
-        let (page_index, slot) = place(id);
+        let (page_index, part) = place(id);
         let Some(page) = self.pages.get_mut(page_index) else {
             return Ok(());
         };
-        let Some(&address) = page.addresses.get(slot) else {
+        let Some(&address) = page.addresses.get(part) else {
             return Ok(());
         };
         let length = stored_length(&page.arena, address).ok_or(ArenaError::Full)?;
         page.arena.release(address, length, true);
         if page.arena.wants_compaction() {
             let first = id - id % (1 << PAGE_BITS);
-            page.compact(|slot| is_used(first + slot))?;
+            page.compact(|part| is_used(first + part))?;
         }
         Ok(())
     }
 
-    /// The content of a slot, set by [`set_slot`](Self::set_slot).
+    /// The content of a part, set by [`set_slot`](Self::set_slot).
     pub(super) fn slot_content(&self, id: ValueId) -> Option<u32> {
-        let (page, slot) = place(id);
-        self.pages.get(page)?.addresses.get(slot).copied()
+        let (page, part) = place(id);
+        self.pages.get(page)?.addresses.get(part).copied()
     }
 
-    /// Stores a number of the owner in the slot of a released value.
+    /// Stores a number of the owner in the part of a released value.
     pub(super) fn set_slot(&mut self, id: ValueId, content: u32) {
-        let (page, slot) = place(id);
+        let (page, part) = place(id);
         if let Some(address) =
-            self.pages.get_mut(page).and_then(|page| page.addresses.get_mut(slot))
+            self.pages.get_mut(page).and_then(|page| page.addresses.get_mut(part))
         {
             *address = content;
         }
@@ -433,9 +433,9 @@ impl ValueAddresses {
     /// The address of the value with this id.
     #[inline]
     pub(super) fn get(&self, id: u64) -> Option<u64> {
-        let (page, slot) = place(ValueId::try_from(id).ok()?);
+        let (page, part) = place(ValueId::try_from(id).ok()?);
         let (first_chunk, addresses) = self.pages.get(page)?;
-        Some(Chunks::address(*first_chunk, *addresses.get(slot)?))
+        Some(Chunks::address(*first_chunk, *addresses.get(part)?))
     }
 }
 
@@ -444,8 +444,8 @@ impl Page {
     fn compact(&mut self, is_used: impl Fn(u32) -> bool) -> Result<(), ArenaError> {
         let mut arena = Arena::default();
         let mut old = std::mem::take(&mut self.arena);
-        for (slot, address) in (0..).zip(&mut self.addresses) {
-            if is_used(slot) {
+        for (part, address) in (0..).zip(&mut self.addresses) {
+            if is_used(part) {
                 let length = stored_length(&old, *address).ok_or(ArenaError::Full)?;
                 *address = arena.move_from(&mut old, *address, length)?;
             }

@@ -7,9 +7,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::exposition::{Exposition, Kind};
-use super::observed::{ObservedRun, ObservedState};
+use super::observed::ObservedRun;
 use crate::engine::stream::{Activities, Activity, Phase, Snapshot};
 use crate::progress::{memory_bytes, peak_memory_bytes};
+use crate::state::LoadState;
 
 /// The current metrics; without a run, only those of the process.
 pub(super) fn text(run: Option<&ObservedRun>) -> String {
@@ -61,19 +62,15 @@ fn run_state(exposition: &mut Exposition, run: &ObservedRun) {
     exposition
         .family("start_time_seconds", Kind::Gauge, "Start time of the run, in seconds since 1970.")
         .value(since_1970(run.began));
-    let states = [
-        ("running", ObservedState::Running),
-        ("completed", ObservedState::Completed),
-        ("failed", ObservedState::Failed),
-        ("interrupted", ObservedState::Interrupted),
-    ];
+    let states =
+        [LoadState::Started, LoadState::Completed, LoadState::Failed, LoadState::Interrupted];
     let mut family = exposition.family(
         "status",
         Kind::Gauge,
         "1 for the current state of the run, 0 for every other state.",
     );
-    for (name, state) in states {
-        family.labelled(&[("status", name)], u8::from(run.state() == state));
+    for state in states {
+        family.labelled(&[("status", state.name())], u8::from(run.state() == state));
     }
     let mut family = exposition.family(
         "phase",
@@ -110,12 +107,12 @@ fn progress(exposition: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) 
         .value(numbers.waves);
 }
 
-fn ratio(state: ObservedState, numbers: &Snapshot) -> f64 {
+fn ratio(state: LoadState, numbers: &Snapshot) -> f64 {
     const ALMOST: f64 = 0.9999;
     let share =
         |done: u64, of: u64| if of == 0 { 0.0 } else { (done as f64 / of as f64).min(ALMOST) };
     match (state, numbers.rows_expected()) {
-        (ObservedState::Completed, _) => 1.0,
+        (LoadState::Completed, _) => 1.0,
         (_, Some(expected)) => share(numbers.inserted_rows, expected),
         (_, None) => share(numbers.chunks_done, numbers.chunks),
     }

@@ -12,4 +12,4 @@ mod families;
 mod observed;
 
 pub use exporter::{Exporter, MetricsError};
-pub use observed::{ObservedRun, ObservedState, RunInfo};
+pub use observed::{ObservedRun, RunInfo};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::control::Control;
+use crate::state::LoadState;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Constants of a run that its handle does not know.
@@ -16,26 +17,13 @@ pub struct RunInfo {
     pub memory_limit_bytes: u64,
 }
 
-/// The state of an observed run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObservedState {
-    /// Work is in progress.
-    Running,
-    /// All work is done.
-    Completed,
-    /// Some work failed and is not retried.
-    Failed,
-    /// The run was stopped.
-    Interrupted,
-}
-
 /// A run whose metrics are exported.
 pub struct ObservedRun {
     info: RunInfo,
     control: Arc<Control>,
     pub(super) began: SystemTime,
     pub(super) sums: MonotonicSums,
-    state: Mutex<ObservedState>,
+    state: Mutex<LoadState>,
 }
 
 impl ObservedRun {
@@ -46,7 +34,7 @@ impl ObservedRun {
             control,
             began: SystemTime::now(),
             sums: MonotonicSums::default(),
-            state: Mutex::new(ObservedState::Running),
+            state: Mutex::new(LoadState::Started),
         }
     }
 
@@ -61,15 +49,15 @@ impl ObservedRun {
     }
 
     /// Records how the run ended.
-    pub fn ended(&self, state: ObservedState) {
+    pub fn ended(&self, state: LoadState) {
         *self.locked_state() = state;
     }
 
-    pub(super) fn state(&self) -> ObservedState {
+    pub(super) fn state(&self) -> LoadState {
         *self.locked_state()
     }
 
-    fn locked_state(&self) -> MutexGuard<'_, ObservedState> {
+    fn locked_state(&self) -> MutexGuard<'_, LoadState> {
         self.state.lock()
     }
 }

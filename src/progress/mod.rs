@@ -18,7 +18,7 @@ mod view;
 
 pub use figures::Shown;
 pub use memory::{available_memory_bytes, memory_bytes, peak_memory_bytes};
-pub use summary::{Seconds, Status, Summary};
+pub use summary::{Seconds, Summary};
 pub use terminal::{Terminal, TerminalOptions};
 pub use view::show;
 

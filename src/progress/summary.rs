@@ -5,19 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::state::LoadState;
 use crate::units::{bytes, count, counted, duration, row_rate};
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// All chunks are done.
-    Completed,
-    /// A permanent failure.
-    Failed,
-    /// Stopped by a signal or by `ctl stop`.
-    Interrupted,
-}
 
 /// Time spent in each phase, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -35,8 +24,8 @@ pub struct Seconds {
 /// The figures of a run. Field names are a contract: scripts read them from `--summary-json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// How it ended.
-    pub status: Status,
+    /// The state of its work.
+    pub status: LoadState,
     /// The job's name.
     pub job: String,
     /// The partition, as the user named it.
@@ -111,10 +100,8 @@ impl Summary {
     /// The text block.
     pub fn text(&self) -> String {
         let headline = match (self.status, self.dry_run) {
-            (Status::Completed, false) => "done",
-            (Status::Completed, true) => "dry run done, nothing was written",
-            (Status::Failed, _) => "failed",
-            (Status::Interrupted, _) => "interrupted",
+            (LoadState::Completed, true) => "dry run completed, nothing was written",
+            (state, _) => state.text(),
         };
         let mut text = format!("{headline}: {} into {}\n", self.job, self.target);
         for (name, value) in self.row_lines().into_iter().chain(self.run_lines()) {

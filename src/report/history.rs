@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::time_text;
 use crate::clickhouse::{Connection, TableName};
 use crate::ledger::{
-    ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadStatus, Timestamp,
+    ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadVersions, Timestamp,
 };
 use crate::plan::{StoredPartition, partitions};
 use crate::progress::{count, duration};
+use crate::state::LoadState;
 
 /// The state of all partitions of one job. Its field names are a contract with scripts.
 #[derive(Clone, Debug, Serialize)]
@@ -36,31 +37,13 @@ pub struct PartitionHistory {
     /// The partition's id.
     pub partition: String,
     /// Its state.
-    pub state: PartitionState,
+    pub state: LoadState,
     /// The share that is done, rounded down; `null` if nothing was started.
     pub percent: Option<u64>,
     /// Stored rows of the source, all versions; `null` if unknown.
     pub source_rows: Option<u64>,
-    /// Its loads: the current one, then the others from the newest.
+    /// The versions of its load, from the newest.
     pub loads: Vec<LoadHistory>,
-}
-
-/// The state of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartitionState {
-    /// Every chunk is completed.
-    Done,
-    /// A process is working on it.
-    Running,
-    /// Its load failed.
-    Failed,
-    /// Its load was stopped by a signal.
-    Interrupted,
-    /// Its process ended without recording a state.
-    Killed,
-    /// The source has rows and the ledger has no load.
-    NotStarted,
 }
 
 /// One load of a partition.
@@ -68,10 +51,10 @@ pub enum PartitionState {
 pub struct LoadHistory {
     /// Its identity.
     pub run_id: String,
-    /// Whether this is the current load.
+    /// Whether this is the version that readers may trust.
     pub is_current: bool,
     /// Its state in the ledger.
-    pub status: LoadStatus,
+    pub status: LoadState,
     /// Number of chunks.
     pub chunks: u64,
     /// Completed chunks.
@@ -96,20 +79,6 @@ pub struct LoadHistory {
     pub chunk_error: String,
     /// The processes that are working on it: worker, host and process id.
     pub at_work: Vec<String>,
-}
-
-impl PartitionState {
-    /// The state as text.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Running => "running",
-            Self::Failed => "failed",
-            Self::Interrupted => "interrupted",
-            Self::Killed => "killed",
-            Self::NotStarted => "not started",
-        }
-    }
 }
 
 /// A job with its tables.
@@ -152,9 +121,9 @@ pub async fn gather(
     source: &Connection,
     options: &HistoryOptions,
 ) -> Result<Vec<History>, LedgerError> {
-    let mut jobs: BTreeMap<JobTables, Vec<LoadRecord>> = BTreeMap::new();
-    for load in ledger.all_loads().await? {
-        jobs.entry(JobTables::of(&load.key)).or_default().push(load);
+    let mut jobs: BTreeMap<JobTables, BTreeMap<String, LoadVersions>> = BTreeMap::new();
+    for (key, versions) in ledger.all_loads().await? {
+        jobs.entry(JobTables::of(&key)).or_default().insert(key.partition_id, versions);
     }
     if let Some(only) = &options.only {
         let loads = jobs.remove(only).unwrap_or_default();
@@ -180,32 +149,27 @@ async fn source_partitions(source: &Connection, table: &str) -> Vec<StoredPartit
 
 async fn partition_histories(
     ledger: &Ledger,
-    loads: Vec<LoadRecord>,
+    mut loads: BTreeMap<String, LoadVersions>,
     stored: &[StoredPartition],
     claim_timeout: Duration,
 ) -> Result<Vec<PartitionHistory>, LedgerError> {
-    let ids = loads
-        .iter()
-        .map(|load| &load.key.partition_id)
-        .chain(stored.iter().map(|partition| &partition.id));
+    let ids = loads.keys().chain(stored.iter().map(|partition| &partition.id));
     let ids: BTreeSet<_> = ids.cloned().collect();
     let mut found = Vec::new();
     for id in ids {
-        let mut of_id: Vec<_> =
-            loads.iter().filter(|load| load.key.partition_id == id).cloned().collect();
-        of_id.sort_by_key(|load| (!load.is_current, std::cmp::Reverse(load.started_at)));
+        let mut of_id = loads.remove(&id).unwrap_or_default().into_newest_first();
         let source_rows =
             stored.iter().find(|partition| partition.id == id).map(|partition| partition.rows);
         let mut partition = PartitionHistory {
             partition: id,
-            state: PartitionState::NotStarted,
+            state: LoadState::NotStarted,
             percent: None,
             source_rows,
             loads: Vec::new(),
         };
-        if let Some(load) = of_id.first_mut().filter(|load| load.is_current) {
+        if let Some(load) = of_id.first_mut() {
             let (mut claims, mut chunk_error) = (Vec::new(), String::new());
-            if load.status != LoadStatus::Completed {
+            if load.status != LoadState::Completed {
                 let chunks = ledger.chunks(&load.run_id).await?;
                 load.catch_up(&chunks);
                 if let Some(failed) =
@@ -215,7 +179,7 @@ async fn partition_histories(
                 }
                 claims = ledger.at_work(&load.key, claim_timeout).await?;
             }
-            partition.state = state(load.status, !claims.is_empty());
+            partition.state = LoadState::observed(Some(load.status), !claims.is_empty());
             partition.percent = Some(percent(load));
             partition.loads.push(LoadHistory { chunk_error, ..entry(load, &claims) });
         }
@@ -227,19 +191,9 @@ async fn partition_histories(
     Ok(found)
 }
 
-fn state(status: LoadStatus, at_work: bool) -> PartitionState {
-    match status {
-        LoadStatus::Completed => PartitionState::Done,
-        _ if at_work => PartitionState::Running,
-        LoadStatus::Failed => PartitionState::Failed,
-        LoadStatus::Interrupted => PartitionState::Interrupted,
-        LoadStatus::Started => PartitionState::Killed,
-    }
-}
-
 /// By rows if they were counted, else by chunks; 100 only if completed.
 fn percent(load: &LoadRecord) -> u64 {
-    if load.status == LoadStatus::Completed {
+    if load.status == LoadState::Completed {
         return 100;
     }
     let (done, of) = match load.rows_expected {
@@ -252,12 +206,12 @@ fn percent(load: &LoadRecord) -> u64 {
 
 fn entry(load: &LoadRecord, claims: &[LiveClaim]) -> LoadHistory {
     let who = |claim: &LiveClaim| {
-        format!("{} {} {}", claim.claim.slot, claim.claim.process.host, claim.claim.process.pid)
+        format!("{} {} {}", claim.claim.part, claim.claim.process.host, claim.claim.process.pid)
     };
     LoadHistory {
         run_id: load.run_id.clone(),
         is_current: load.is_current,
-        status: load.status,
+        status: LoadState::observed(Some(load.status), !claims.is_empty()),
         chunks: load.chunks,
         chunks_completed: load.chunks_completed,
         chunks_failed: load.chunks_failed,
@@ -294,9 +248,9 @@ fn summary(partitions: &[PartitionHistory]) -> String {
 }
 
 fn state_text(partition: &PartitionHistory) -> String {
-    let state = partition.state.words();
+    let state = partition.state.text();
     match (partition.state, partition.percent) {
-        (PartitionState::Done | PartitionState::NotStarted, _) | (_, None) => state.to_owned(),
+        (LoadState::Completed | LoadState::NotStarted, _) | (_, None) => state.to_owned(),
         (_, Some(percent)) => format!("{state} at {percent} %"),
     }
 }
@@ -321,12 +275,17 @@ fn block(history: &History) -> String {
         if partition.loads.is_empty() {
             rows.push(row(partition, None));
         }
-        rows.extend(partition.loads.iter().map(|load| row(partition, Some(load))));
+        let newest = partition.loads.first().map(|load| load.run_id.as_str());
+        rows.extend(
+            partition
+                .loads
+                .iter()
+                .map(|load| row(partition, Some((load, newest == Some(load.run_id.as_str()))))),
+        );
     }
     table(&mut text, &rows);
-    let noted = partitions.iter().filter_map(|partition| {
-        Some((partition, partition.loads.first().filter(|load| load.is_current)?))
-    });
+    let noted =
+        partitions.iter().filter_map(|partition| Some((partition, partition.loads.first()?)));
     let noted: Vec<_> =
         noted.filter(|(_, load)| !load.error.is_empty() || !load.at_work.is_empty()).collect();
     if !noted.is_empty() {
@@ -349,10 +308,11 @@ fn block(history: &History) -> String {
     text
 }
 
-fn row(partition: &PartitionHistory, load: Option<&LoadHistory>) -> [String; 8] {
+/// The row of a version, and whether it is the newest one.
+fn row(partition: &PartitionHistory, load: Option<(&LoadHistory, bool)>) -> [String; 8] {
     let source_rows = partition.source_rows.map_or_else(unknown, count);
-    let Some(load) = load else {
-        let state = partition.state.words().to_owned();
+    let Some((load, is_newest)) = load else {
+        let state = partition.state.text().to_owned();
         return [
             partition.partition.clone(),
             state,
@@ -364,12 +324,13 @@ fn row(partition: &PartitionHistory, load: Option<&LoadHistory>) -> [String; 8] 
             unknown(),
         ];
     };
-    let state = match (load.is_current, partition.percent) {
-        (false, _) => format!("{}, superseded", load.status.as_str()),
+    let state = match (is_newest, partition.percent) {
+        (false, _) if load.is_current => format!("{}, still current", load.status.text()),
+        (false, _) => format!("{}, superseded", load.status.text()),
         (true, Some(percent)) if percent < 100 => {
-            format!("{}, {percent} %", partition.state.words())
+            format!("{}, {percent} %", partition.state.text())
         }
-        (true, _) => partition.state.words().to_owned(),
+        (true, _) => partition.state.text().to_owned(),
     };
     let seconds = load.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     [
@@ -427,15 +388,15 @@ mod tests {
             loads: Vec::new(),
         };
         let partitions = [
-            partition("202401", PartitionState::Done, Some(100)),
-            partition("202402", PartitionState::Done, Some(100)),
-            partition("202404", PartitionState::Done, Some(100)),
-            partition("202405", PartitionState::Failed, Some(63)),
-            partition("202406", PartitionState::Failed, Some(12)),
-            partition("202407", PartitionState::NotStarted, None),
-            partition("202408", PartitionState::Running, Some(0)),
+            partition("202401", LoadState::Completed, Some(100)),
+            partition("202402", LoadState::Completed, Some(100)),
+            partition("202404", LoadState::Completed, Some(100)),
+            partition("202405", LoadState::Failed, Some(63)),
+            partition("202406", LoadState::Failed, Some(12)),
+            partition("202407", LoadState::NotStarted, None),
+            partition("202408", LoadState::Started, Some(0)),
         ];
-        let text = "202401–202404 done, 202405 failed at 63 %, 202406 failed at 12 %, 202407 not started, 202408 running at 0 %";
+        let text = "202401–202404 completed, 202405 failed at 63 %, 202406 failed at 12 %, 202407 not started, 202408 started at 0 %";
         assert_eq!(summary(&partitions), text);
         assert_eq!(summary(&[]), "");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use twox_hash::XxHash3_128;
+use serde::Serialize;
 
 use super::VerifyError;
 use super::attribution::Attribution;
@@ -21,6 +21,9 @@ use super::target_key::TargetKey;
 use crate::clickhouse::{Servers, TableName};
 use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
+use crate::ledger::Parts;
+use crate::ledger::definition::JobDefinition;
+use crate::load::job_definition;
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
 use crate::retry::RetryPolicy;
 use crate::stop::Stop;
@@ -108,7 +111,7 @@ impl Verifier {
         let key = TargetKey::read(&servers.target, job).await?;
         let attribution = Attribution::read(&servers, job, &plan.scope.partition_id).await?;
         let queries = Queries { job: job.clone(), key, attribution, share: options.share };
-        let identity = identity(&queries, &plan.scope);
+        let identity = identity(&servers, &queries, &plan.scope);
         let file = StateFile::new(options.state.clone());
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
         let (state, not_resumed_because) =
@@ -340,11 +343,22 @@ pub(super) fn cannot_decode(table: &TableName) -> impl FnOnce(String) -> VerifyE
     |message| VerifyError::Answer { table: table.clone(), message }
 }
 
-/// A digest of everything that determines the comparison. The lookup window is excluded, since new
-/// rows of the source move it.
-fn identity(queries: &Queries, scope: &Scope) -> String {
-    let scope = Scope { window: None, ..scope.clone() };
-    let expected = queries.expected_sums(&queries.expected(&scope), 1, None);
-    let found = queries.found_sums(&queries.found(&scope.partition_id, None, true), 1, None);
-    format!("{:032x}", XxHash3_128::oneshot(format!("{expected}\n{found}").as_bytes()))
+/// Everything that determines a comparison. The times of the lookup window are excluded, since new
+/// rows of the source move them.
+#[derive(Serialize)]
+struct Identity<'a> {
+    job: JobDefinition,
+    owned: Option<&'a str>,
+    partition_id: &'a str,
+    share: Option<Share>,
+}
+
+fn identity(servers: &Servers, queries: &Queries, scope: &Scope) -> String {
+    let identity = Identity {
+        job: job_definition(&queries.job, servers),
+        owned: queries.job.owned.as_ref().map(|owned| owned.sql.as_str()),
+        partition_id: &scope.partition_id,
+        share: queries.share,
+    };
+    Parts::of(&identity).digest()
 }

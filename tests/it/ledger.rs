@@ -12,5 +12,6 @@ mod records;
 mod resume;
 mod slow_claims;
 mod trouble;
-mod v0_1;
+pub mod v0_1;
+mod versions;
 mod workers;

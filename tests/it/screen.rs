@@ -73,9 +73,9 @@ clickhouse-backfill N, run ID
   ledger      load_state, load_state_chunks and load_claims in the database default
   dry run     no
 LOG LINES
-done: shipments into default.shipments
+completed: shipments into default.shipments
   partition                N
-  chunks                   N of N done, N by earlier runs, N failed
+  chunks                   N of N completed, N by earlier runs, N failed
   attributes loaded        N of N rows
   orders processed         N
   shipments inserted       N
@@ -157,7 +157,7 @@ fn log_lines_scroll_above_the_screen() {
             last.text().iter().map(|line| normalized(line, orders.server.database())).collect();
         last.retain(|line| {
             is_note = line.starts_with("note: ")
-                || is_note && !line.starts_with("N-N-N") && !line.starts_with("done: ");
+                || is_note && !line.starts_with("N-N-N") && !line.starts_with("completed: ");
             !is_note
         });
         assert_eq!(last.join("\n"), LAST_SCREEN.replace("LOG LINES", &LOG_LINES.join("\n")));
@@ -262,7 +262,7 @@ fn colors_title_and_screen_can_be_refused() {
     ] {
         let text = String::from_utf8_lossy(&bytes);
         assert_eq!((colors(&bytes), moves(&bytes), titles(&bytes)), expected, "{what}\n{text}");
-        assert!(text.contains("DEBUG") && text.contains("done: shipments"), "{what}\n{text}");
+        assert!(text.contains("DEBUG") && text.contains("completed: shipments"), "{what}\n{text}");
     }
     let quiet = run(&["-q"], &[]);
     assert_eq!(String::from_utf8_lossy(&quiet), "");

@@ -13,7 +13,7 @@ use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::cli::failure::Failure;
 use crate::control::{DailyWindow, MaxParts, Rules, RuntimeOverrides, parse_max_parts};
 use crate::engine::stream::DEFAULT_BATCH_ROWS;
-use crate::ledger::{LedgerLocation, Slot};
+use crate::ledger::{LedgerLocation, WorkerPart};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
 use crate::preflight::SKIPPABLE;
 use crate::units::{parse_duration, parse_timeout};
@@ -150,7 +150,7 @@ pub(crate) struct RecordingArguments {
     pub ledger: LedgerStatusArguments,
     /// Process part I of N of the partition, while other processes do the other parts.
     #[arg(long, value_name = "I/N", env = "WORKER", default_value = "1/1")]
-    pub worker: Slot,
+    pub worker: WorkerPart,
     /// Start a new version of the load, whatever the state of the previous version.
     ///
     /// The ledger keeps the previous version.

@@ -101,9 +101,9 @@ pub(crate) fn before_the_first_row(
     stop: &Stop,
     continuation: &Continuation,
 ) -> Failure {
-    let is_superseded = matches!(error, LoadError::Ledger(LedgerError::Superseded { .. }));
+    let is_claim_lost = matches!(error, LoadError::Ledger(LedgerError::ClaimLost { .. }));
     let failure = load_failure(error, continuation);
-    if is_superseded { failure } else { failure.unless_stopped(stop) }
+    if is_claim_lost { failure } else { failure.unless_stopped(stop) }
 }
 
 /// A load that did not start, or stopped.
@@ -163,9 +163,12 @@ fn ledger_failure(error: &LedgerError, continuation: &Continuation) -> Failure {
         LedgerError::Held { .. } => Failure::refusal(error)
             .hint("wait for the other process, or stop it")
             .hint("--worker I/N shares a load among several processes"),
-        LedgerError::Superseded { .. } => Failure::stopped(error)
+        LedgerError::ClaimLost { .. } => Failure::stopped(error)
             .hint("the other process does the rest; chunks that this process recorded are kept"),
         LedgerError::MayNotCreate { .. } => no_ledger_right(error),
+        LedgerError::MayNotUpgrade { statement, .. } => {
+            Failure::refusal(error).hint(format!("a user with the right runs `{statement}`"))
+        }
         LedgerError::Server { .. } if error.is_access_denied() => no_ledger_right(error),
         LedgerError::File { .. } => Failure::misuse(error)
             .hint("--ledger file:DIR names a directory that this user can write to"),

@@ -10,7 +10,7 @@ use crate::cli::config::CompareConfig;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Error as ServerError, Servers};
 use crate::job::BoundJob;
-use crate::ledger::{Ledger, LoadRecord, Verification};
+use crate::ledger::{FORMAT_VERSION, Ledger, LoadRecord, Verification};
 use crate::load::load_key;
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
 use crate::progress::{Terminal, count, counted};
@@ -39,7 +39,7 @@ pub(crate) async fn recorded_load(
 ) -> Option<RecordedLoad> {
     let key = load_key(job, partition.id());
     let ledger = config.ledger.open(&servers.target);
-    match ledger.current_load(&key).await {
+    match ledger.newest_load(&key).await {
         Ok(load) => Some(RecordedLoad { ledger, load: load? }),
         Err(error) => {
             tracing::warn!(
@@ -73,6 +73,7 @@ impl RecordedLoad {
     pub async fn record_result(&self, report: &Report, part: Option<&str>) {
         let Self { ledger, load } = self;
         let verification = Verification {
+            format_version: FORMAT_VERSION,
             key: load.key.clone(),
             run_id: load.run_id.clone(),
             verified_at: None,

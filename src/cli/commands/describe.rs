@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::cli::output::layout::wrap_block;
 use crate::clickhouse::Endpoint;
 use crate::engine::stream::{Concurrency, PipelineOptions, RowFormat};
-use crate::ledger::Slot;
+use crate::ledger::WorkerPart;
 use crate::load::Load;
 use crate::progress::{bytes, count, counted};
 
@@ -19,7 +19,7 @@ pub(crate) fn configuration(
     options: &PipelineOptions,
     run_id: &str,
     load: Option<&Load>,
-    slot: Slot,
+    part: WorkerPart,
     width: usize,
 ) -> String {
     let job = &session.job;
@@ -44,10 +44,10 @@ pub(crate) fn configuration(
         let (before, total) = (count(chunks.before), counted(chunks.total, "chunk"));
         line(&mut text, "resumed", &format!("{before} of {total} done by earlier runs"));
     }
-    if slot.workers > 1 {
-        let part = slot.part_of(session.plan.chunks.len());
-        let part = format!("{slot}, chunks {} to {}", part.start + 1, part.end);
-        line(&mut text, "worker", &part);
+    if part.workers > 1 {
+        let chunks = part.range_of(session.plan.chunks.len());
+        let chunks = format!("{part}, chunks {} to {}", chunks.start + 1, chunks.end);
+        line(&mut text, "worker", &chunks);
     }
     line(&mut text, "dry run", if options.dry_run { "yes, nothing is written" } else { "no" });
     wrap_block(&text, VALUES, width)

@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use crate::cli::args::{Event, Hook, HookArguments};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::metrics::ObservedRun;
-use crate::progress::{Status, Summary};
+use crate::progress::Summary;
+use crate::state::LoadState;
 
 /// How much of a hook's output is logged.
 const SHOWN_BYTES: u64 = 4096;
@@ -41,7 +42,7 @@ impl HookEvent {
         let subject = run.control().subject();
         let run_id = run.control().run_id().unwrap_or_default();
         let json = json!({
-            "status": "started",
+            "status": LoadState::Started,
             "job": subject.job,
             "partition": subject.partition,
             "run_id": run_id,
@@ -51,7 +52,7 @@ impl HookEvent {
             "worker": run.info().worker,
         });
         Self {
-            status: "started".to_owned(),
+            status: LoadState::Started.name().to_owned(),
             job: subject.job.clone(),
             partition: partition.to_owned(),
             run_id,
@@ -64,8 +65,8 @@ impl HookEvent {
     pub fn ended(summary: &Summary, failure: Option<&Failure>, partition: &str) -> Self {
         let (status, code) = match (failure, summary.status) {
             (Some(failure), _) => (status_of(failure), failure.code()),
-            (None, Status::Interrupted) => ("interrupted", INTERRUPTED),
-            (None, _) => ("completed", 0),
+            (None, LoadState::Interrupted) => (LoadState::Interrupted.name(), INTERRUPTED),
+            (None, state) => (state.name(), 0),
         };
         Self {
             status: status.to_owned(),
@@ -100,7 +101,7 @@ impl HookEvent {
 
 /// The status of a failed run in events.
 fn status_of(failure: &Failure) -> &'static str {
-    if failure.is_refusal() { "refused" } else { "failed" }
+    if failure.is_refusal() { "refused" } else { LoadState::Failed.name() }
 }
 
 /// Runs the hooks of an event, one after the other. Failures are logged and do not affect the run.

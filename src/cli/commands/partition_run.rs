@@ -19,30 +19,12 @@ use crate::control::Control;
 use crate::engine::stream::{Counters, Phase, PipelineOptions, RowSampler};
 use crate::job::BoundJob;
 use crate::ledger::LoadRecord;
-use crate::load::{
-    ChunkCounts, Ended, HostStats, Load, LoadRequest, Observe, Prepared, new_id, prepare,
-};
-use crate::metrics::{ObservedRun, ObservedState, RunInfo};
+use crate::load::{ChunkCounts, HostStats, Load, LoadRequest, Observe, Prepared, new_id, prepare};
+use crate::metrics::{ObservedRun, RunInfo};
 use crate::plan::{Partition, PlanOptions};
-use crate::progress::{
-    Seconds, Shown, Status, Summary, counted, memory_bytes, peak_memory_bytes, show,
-};
+use crate::progress::{Seconds, Shown, Summary, counted, memory_bytes, peak_memory_bytes, show};
+use crate::state::{LoadState, RunOutcome};
 use crate::stop::Stop;
-
-/// How the filling of a partition ended without a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filled {
-    /// All rows are in the target; in a dry run, all were evaluated.
-    Done,
-    /// An earlier run completed the partition.
-    DoneBefore,
-    /// The partition has no rows.
-    Empty,
-    /// This worker's part is done.
-    PartDone,
-    /// It was asked to stop.
-    Interrupted,
-}
 
 /// One partition of a run.
 pub(crate) struct PartitionRun<'a> {
@@ -69,7 +51,7 @@ struct Setup {
 
 /// The end of a run, for its summary.
 struct RunEnd {
-    status: Status,
+    state: LoadState,
     error: Option<String>,
     run_id: String,
     chunks: ChunkCounts,
@@ -100,11 +82,11 @@ impl<'a> PartitionRun<'a> {
     }
 
     /// Fills the partition. A stop request is not a failure.
-    pub async fn fill(&mut self) -> Result<Filled, Failure> {
+    pub async fn fill(&mut self) -> Result<RunOutcome, Failure> {
         match Box::pin(self.try_fill()).await {
             Err(failure) if failure.is_interruption() => {
                 self.context.terminal.insist(&failure.text());
-                Ok(Filled::Interrupted)
+                Ok(RunOutcome::Interrupted)
             }
             filled => filled,
         }
@@ -124,10 +106,10 @@ impl<'a> PartitionRun<'a> {
         summary
     }
 
-    async fn try_fill(&mut self) -> Result<Filled, Failure> {
+    async fn try_fill(&mut self) -> Result<RunOutcome, Failure> {
         let id = new_id();
         let (setup, request) = self.set_up(&id).await?;
-        let prepared = prepare(request)
+        let prepared = Box::pin(prepare(request))
             .await
             .map_err(|error| before_the_first_row(error, &self.stop, &setup.continuation))?;
         match prepared {
@@ -140,7 +122,7 @@ impl<'a> PartitionRun<'a> {
                     "partition {partition} of {source} has no rows: there is nothing to do"
                 ));
                 self.summarize_nothing(&setup, id, ChunkCounts::default());
-                Ok(Filled::Empty)
+                Ok(RunOutcome::Empty)
             }
             Prepared::AlreadyComplete(load) => {
                 self.context.terminal.insist(&already_complete(&load));
@@ -150,7 +132,7 @@ impl<'a> PartitionRun<'a> {
                     ..ChunkCounts::default()
                 };
                 self.summarize_nothing(&setup, load.run_id, chunks);
-                Ok(Filled::DoneBefore)
+                Ok(RunOutcome::CompletedBefore)
             }
         }
     }
@@ -188,7 +170,7 @@ impl<'a> PartitionRun<'a> {
     }
 
     /// Runs a load from its record in the ledger to its summary.
-    async fn run_load(&mut self, setup: Setup, mut load: Load) -> Result<Filled, Failure> {
+    async fn run_load(&mut self, setup: Setup, mut load: Load) -> Result<RunOutcome, Failure> {
         let Setup { session, options, operation, sampler, sample_rows, continuation } = setup;
         operation.control.set_run_id(load.run_id());
         let session = session.with_plan(load.plan().clone());
@@ -212,14 +194,10 @@ impl<'a> PartitionRun<'a> {
         let running = show(self.context.terminal, shown, work);
         let (ran, printed) = tokio::join!(running, self.print_sample(&session, sample_rows));
         self.counters.enter(Phase::Done);
-        let status = match &ran {
-            Ok(Ended::Complete | Ended::PartDone { .. }) => Status::Completed,
-            Ok(Ended::Stopped) => Status::Interrupted,
-            Err(_) => Status::Failed,
-        };
+        let state = ran.as_ref().map_or(LoadState::Failed, |outcome| outcome.state());
         let ran = ran.map_err(|error| load_failure(error, &continuation));
         let end = RunEnd {
-            status,
+            state,
             error: ran.as_ref().err().map(Failure::one_line),
             run_id: load.run_id().to_owned(),
             chunks: load.chunk_counts(),
@@ -228,12 +206,13 @@ impl<'a> PartitionRun<'a> {
             memory_limit: session.plan.memory.total,
         };
         self.summarize(&session.job, end);
-        let ended = ran?;
+        let outcome = ran?;
         if let Err(error) = printed {
             let error = error.one_line();
             tracing::warn!("cannot show the sample, the run is not affected: {error}");
         }
-        Ok(self.filled(&ended, &continuation))
+        self.report_rest(outcome, &continuation);
+        Ok(outcome)
     }
 
     /// Prints the configuration.
@@ -244,7 +223,7 @@ impl<'a> PartitionRun<'a> {
         run_id: &str,
         load: Option<&Load>,
     ) {
-        let worker = self.context.config.recording.slot;
+        let worker = self.context.config.recording.part;
         let width = self.context.terminal.width();
         let text = describe::configuration(session, options, run_id, load, worker, width);
         self.context.terminal.say(&text);
@@ -253,7 +232,7 @@ impl<'a> PartitionRun<'a> {
     /// Reports the start to hooks and metrics.
     fn notify_start(&mut self, session: &Session, operation: &Operation) {
         let info = RunInfo {
-            worker: self.context.config.recording.slot.to_string(),
+            worker: self.context.config.recording.part.to_string(),
             memory_limit_bytes: session.plan.memory.total,
         };
         let run = Arc::new(ObservedRun::new(info, operation.control.clone()));
@@ -292,7 +271,7 @@ impl<'a> PartitionRun<'a> {
     fn summarize_nothing(&mut self, setup: &Setup, run_id: String, chunks: ChunkCounts) {
         self.counters.enter(Phase::Done);
         let end = RunEnd {
-            status: Status::Completed,
+            state: LoadState::Completed,
             error: None,
             run_id,
             chunks,
@@ -314,11 +293,7 @@ impl<'a> PartitionRun<'a> {
             terminal.say(&summary.text());
         }
         if let Some(run) = &self.observed {
-            run.ended(match summary.status {
-                Status::Completed => ObservedState::Completed,
-                Status::Failed => ObservedState::Failed,
-                Status::Interrupted => ObservedState::Interrupted,
-            });
+            run.ended(summary.status);
         }
         self.summary = Some(summary);
     }
@@ -329,7 +304,7 @@ impl<'a> PartitionRun<'a> {
         let rows = numbers.inserted_rows as f64;
         let seconds = stream.as_secs_f64();
         Summary {
-            status: end.status,
+            status: end.state,
             job: job.name.clone(),
             partition: self.partition.to_string(),
             run_id: end.run_id,
@@ -373,22 +348,20 @@ impl<'a> PartitionRun<'a> {
     }
 
     /// Reports what is left if the partition is not complete.
-    fn filled(&self, ended: &Ended, continuation: &Continuation) -> Filled {
+    fn report_rest(&self, outcome: RunOutcome, continuation: &Continuation) {
         let terminal = self.context.terminal;
-        match ended {
-            Ended::Complete => Filled::Done,
-            Ended::PartDone { left } => {
-                let worker = self.context.config.recording.slot;
-                let left = counted(*left, "chunk");
+        match outcome {
+            RunOutcome::PartCompleted { chunks_left } => {
+                let worker = self.context.config.recording.part;
+                let left = counted(chunks_left, "chunk");
                 terminal.insist(&format!(
                     "worker {worker} has done its part; {left} of other workers remain, the last worker completes the load"
                 ));
-                Filled::PartDone
             }
-            Ended::Stopped => {
+            RunOutcome::Interrupted => {
                 terminal.insist(&format!("hint: {}", continuation.hint()));
-                Filled::Interrupted
             }
+            _ => {}
         }
     }
 }

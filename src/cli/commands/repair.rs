@@ -20,7 +20,7 @@ use crate::cli::config::{CompareConfig, SessionConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::{comparison, json, print, summary_file};
 use crate::cli::runtime::run_until_signalled;
-use crate::engine::stream::{Counters, Outcome, Phase, Pipeline, PipelineOptions, Throttle, Work};
+use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
 use crate::load::new_id;
 use crate::preflight::Preflight;
@@ -83,7 +83,7 @@ async fn repair_partition(
         terminal.suspended(|| print(&comparison::text(&before)))?;
     }
     let chunks = verifier.chunks_to_fill();
-    if !chunks.is_empty() && repairing.fill(&chunks).await? == Outcome::Stopped {
+    if !chunks.is_empty() && !repairing.fill(&chunks).await? {
         terminal.insist(
             "interrupted; filled chunks stay\nhint: run the same command again to continue",
         );
@@ -189,8 +189,8 @@ impl<'a> Repairing<'a> {
         passed.map_err(|checks| blocked("repair", &checks.iter().collect::<Vec<_>>()))
     }
 
-    /// Fills these chunks again.
-    async fn fill(&self, chunks: &[usize]) -> Result<Outcome, Failure> {
+    /// Fills these chunks again. Returns whether it filled all of them.
+    async fn fill(&self, chunks: &[usize]) -> Result<bool, Failure> {
         let Self { terminal, session, pipeline, stop, .. } = self;
         let all = session.plan.chunks.len();
         let share = chunks.len() as f64 / all.max(1) as f64;
@@ -258,7 +258,7 @@ async fn fill(
     session: &Session,
     chunks: &[usize],
     stop: Stop,
-) -> Result<Outcome, Failure> {
+) -> Result<bool, Failure> {
     let counters = Arc::new(Counters::default());
     let shown = Shown {
         name: format!(
@@ -296,7 +296,7 @@ async fn fill(
     counters.enter(Phase::Done);
     let ran =
         ran.map_err(|error| pipeline_failure(&error, &Continuation::of_run(&session.job, false)))?;
-    Ok(ran.outcome)
+    Ok(ran.is_complete)
 }
 
 /// The surplus rows as text; empty if there are none.

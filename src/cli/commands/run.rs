@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::context::RunContext;
 use super::notifier::Notifier;
-use super::partition_run::{Filled, PartitionRun};
+use super::partition_run::PartitionRun;
 use super::sequence::fill_sequence;
 use crate::cli::args::RunArguments;
 use crate::cli::config::{Partitions, RunConfig};
@@ -14,6 +14,7 @@ use crate::cli::output::summary_file;
 use crate::cli::runtime::run_until_signalled;
 use crate::plan::Partition;
 use crate::progress::Terminal;
+use crate::state::RunOutcome;
 use crate::stop::Stop;
 
 /// Runs the command.
@@ -61,7 +62,7 @@ async fn fill_one(context: &RunContext<'_>, partition: &Partition) -> Result<Exi
     let filled = filled.and_then(|filled| written.map(|()| filled));
     run.end(filled.as_ref().err()).await;
     Ok(match filled? {
-        Filled::Interrupted => ExitCode::from(INTERRUPTED),
-        Filled::Done | Filled::DoneBefore | Filled::Empty | Filled::PartDone => ExitCode::SUCCESS,
+        RunOutcome::Interrupted => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::SUCCESS,
     })
 }

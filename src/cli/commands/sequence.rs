@@ -8,23 +8,24 @@ use serde::Serialize;
 
 use super::context::RunContext;
 use super::options;
-use super::partition_run::{Filled, PartitionRun};
+use super::partition_run::PartitionRun;
 use super::session::BoundSession;
 use crate::causes::error_chain;
 use crate::cli::args::Order;
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::summary_file;
 use crate::clickhouse::TableName;
-use crate::ledger::{Ledger, LoadStatus};
+use crate::ledger::Ledger;
 use crate::load::{Recording, load_key, new_id};
 use crate::plan::{Months, Partition, partitions};
-use crate::progress::{Status, Summary, counted, duration};
+use crate::progress::{Summary, counted, duration};
+use crate::state::{LoadState, RunOutcome};
 
 /// The summary of all partitions. Field names are a contract.
 #[derive(Debug, Serialize)]
 struct SequenceSummary {
     /// `completed` if nothing is left.
-    status: Status,
+    status: LoadState,
     /// In the order of filling.
     partitions: Vec<PartitionSummary>,
     /// Rows inserted, over all partitions.
@@ -37,23 +38,11 @@ struct SequenceSummary {
 #[derive(Debug, Serialize)]
 struct PartitionSummary {
     partition: String,
-    outcome: Outcome,
+    outcome: RunOutcome,
     /// The failure, if it failed.
     error: Option<String>,
     /// The summary of its run, if the run came so far.
     summary: Option<Summary>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Outcome {
-    Completed,
-    CompletedBefore,
-    Empty,
-    PartDone,
-    Interrupted,
-    Failed,
-    NotBegun,
 }
 
 /// Fills the months that the source has, one after another. Stops at the first failure, unless
@@ -107,14 +96,14 @@ impl Sequence<'_> {
         let skips_completed = config.dry_run && !config.recording.restart;
         if skips_completed && was_completed(&config.recording, self.session, id).await {
             terminal.say("already complete, skipped in a dry run");
-            self.summary.set(number, Outcome::CompletedBefore, None, None);
+            self.summary.set(number, RunOutcome::CompletedBefore, None, None);
             return Ok(ControlFlow::Continue(()));
         }
         let partition = Partition::Month(id.to_owned());
         let mut run = PartitionRun::new(self.context, &partition, stop.part(), Instant::now());
         let filled = run.fill().await;
         let summary = run.end(filled.as_ref().err()).await;
-        let outcome = filled.as_ref().map_or(Outcome::Failed, |filled| Outcome::from(*filled));
+        let outcome = *filled.as_ref().unwrap_or(&RunOutcome::Failed);
         let error = filled.as_ref().err().map(Failure::one_line);
         self.summary.set(number, outcome, error, summary);
         self.summary.seconds = self.began.elapsed().as_secs_f64();
@@ -133,7 +122,7 @@ impl Sequence<'_> {
             }
         }
         // A stop request is for all partitions.
-        if outcome == Outcome::Interrupted || stop.is_requested() {
+        if outcome == RunOutcome::Interrupted || stop.is_requested() {
             return Ok(ControlFlow::Break(()));
         }
         Ok(ControlFlow::Continue(()))
@@ -149,8 +138,8 @@ impl Sequence<'_> {
     fn end(mut self) -> Result<ExitCode, Failure> {
         let RunContext { config, terminal, notifier, stop, .. } = self.context;
         let summary = &mut self.summary;
-        if stop.is_requested() && summary.status == Status::Completed && summary.is_left() {
-            summary.status = Status::Interrupted;
+        if stop.is_requested() && summary.status == LoadState::Completed && summary.is_left() {
+            summary.status = LoadState::Interrupted;
         }
         summary.seconds = self.began.elapsed().as_secs_f64();
         notifier.set_last_line(serde_json::to_string(&self.summary).unwrap_or_default());
@@ -199,23 +188,11 @@ fn introduction(source: &TableName, months: &Months, found: &[String]) -> String
 async fn was_completed(recording: &Recording, session: &BoundSession, id: &str) -> bool {
     let target = &session.servers.target;
     let key = load_key(&session.job, id);
-    match Ledger::new(&recording.location, target, &recording.database).current_load(&key).await {
-        Ok(load) => load.is_some_and(|load| load.status == LoadStatus::Completed),
+    match Ledger::new(&recording.location, target, &recording.database).newest_load(&key).await {
+        Ok(load) => load.is_some_and(|load| load.status == LoadState::Completed),
         Err(error) => {
             tracing::warn!("the ledger cannot be read: {}", error_chain(&error));
             false
-        }
-    }
-}
-
-impl From<Filled> for Outcome {
-    fn from(filled: Filled) -> Self {
-        match filled {
-            Filled::Done => Self::Completed,
-            Filled::DoneBefore => Self::CompletedBefore,
-            Filled::Empty => Self::Empty,
-            Filled::PartDone => Self::PartDone,
-            Filled::Interrupted => Self::Interrupted,
         }
     }
 }
@@ -224,12 +201,12 @@ impl SequenceSummary {
     fn new(partitions: &[String]) -> Self {
         let entry = |id: &String| PartitionSummary {
             partition: id.clone(),
-            outcome: Outcome::NotBegun,
+            outcome: RunOutcome::NotStarted,
             error: None,
             summary: None,
         };
         Self {
-            status: Status::Completed,
+            status: LoadState::Completed,
             partitions: partitions.iter().map(entry).collect(),
             inserted_rows: 0,
             seconds: 0.0,
@@ -239,14 +216,14 @@ impl SequenceSummary {
     fn set(
         &mut self,
         number: usize,
-        outcome: Outcome,
+        outcome: RunOutcome,
         error: Option<String>,
         summary: Option<Summary>,
     ) {
         match outcome {
-            Outcome::Failed => self.status = Status::Failed,
-            Outcome::Interrupted if self.status == Status::Completed => {
-                self.status = Status::Interrupted;
+            RunOutcome::Failed => self.status = LoadState::Failed,
+            RunOutcome::Interrupted if self.status == LoadState::Completed => {
+                self.status = LoadState::Interrupted;
             }
             _ => {}
         }
@@ -264,7 +241,7 @@ impl SequenceSummary {
     /// How the process ends.
     fn exit(&self, failure: Option<Failure>) -> Result<ExitCode, Failure> {
         let failed: Vec<_> =
-            self.partitions.iter().filter(|entry| entry.outcome == Outcome::Failed).collect();
+            self.partitions.iter().filter(|entry| entry.outcome == RunOutcome::Failed).collect();
         let again = "run the same command again; completed partitions are skipped";
         match failure {
             Some(failure) if failed.len() == 1 => Err(failure
@@ -282,28 +259,21 @@ impl SequenceSummary {
                 );
                 Err(failure.instead(message).hint(again))
             }
-            None if self.status == Status::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+            None if self.status == LoadState::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
             None => Ok(ExitCode::SUCCESS),
         }
     }
 
     fn is_left(&self) -> bool {
-        self.partitions.iter().any(|entry| entry.outcome == Outcome::NotBegun)
+        self.partitions.iter().any(|entry| entry.outcome == RunOutcome::NotStarted)
     }
 
     /// The text block.
     fn text(&self, session: &BoundSession, dry_run: bool) -> String {
-        let done = |outcome: Outcome| {
-            matches!(
-                outcome,
-                Outcome::Completed | Outcome::CompletedBefore | Outcome::Empty | Outcome::PartDone
-            )
-        };
+        let done = |outcome: RunOutcome| outcome.state() == LoadState::Completed;
         let headline = match (self.status, dry_run) {
-            (Status::Completed, false) => "done",
-            (Status::Completed, true) => "dry run done, nothing was written",
-            (Status::Failed, _) => "failed",
-            (Status::Interrupted, _) => "interrupted",
+            (LoadState::Completed, true) => "dry run completed, nothing was written",
+            (state, _) => state.text(),
         };
         let (finished, all) = (
             self.partitions.iter().filter(|entry| done(entry.outcome)).count(),
@@ -333,13 +303,15 @@ impl PartitionSummary {
         };
         let figures = self.summary.as_ref().map(figures).unwrap_or_default();
         let words = match self.outcome {
-            Outcome::Completed => format!("done, {figures}"),
-            Outcome::CompletedBefore => "already complete".to_owned(),
-            Outcome::Empty => "has no rows".to_owned(),
-            Outcome::PartDone => format!("this worker's part is done, {figures}"),
-            Outcome::Interrupted => format!("interrupted, {figures}"),
-            Outcome::Failed => format!("failed: {}", self.error.as_deref().unwrap_or_default()),
-            Outcome::NotBegun => "not started".to_owned(),
+            RunOutcome::Completed => format!("completed, {figures}"),
+            RunOutcome::CompletedBefore => "already complete".to_owned(),
+            RunOutcome::Empty => "has no rows".to_owned(),
+            RunOutcome::PartCompleted { .. } => {
+                format!("this worker's part is completed, {figures}")
+            }
+            RunOutcome::Interrupted => format!("interrupted, {figures}"),
+            RunOutcome::Failed => format!("failed: {}", self.error.as_deref().unwrap_or_default()),
+            RunOutcome::NotStarted => "not started".to_owned(),
         };
         format!("  {}  {words}\n", self.partition)
     }

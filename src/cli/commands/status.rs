@@ -16,10 +16,11 @@ use crate::cli::output::{print, print_raw};
 use crate::clickhouse::{Servers, TableName};
 use crate::escape::escape;
 use crate::job::load;
-use crate::ledger::status::{Standing, State, read};
+use crate::ledger::status::{LoadStatus, read};
 use crate::ledger::{Ledger, LedgerError, LoadKey};
 use crate::load::new_id;
 use crate::progress::{Terminal, TerminalOptions};
+use crate::state::LoadState;
 
 /// How long the ledger is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +48,7 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
     let mut standing = once().await?;
     show(arguments, &config, &ledger, &standing)?;
     let Some(seconds) = arguments.watch else { return Ok(()) };
-    while standing.state != State::Completed {
+    while standing.state != LoadState::Completed {
         sleep(Duration::from_secs(seconds)).await;
         match once().await {
             Ok(now) => {
@@ -83,7 +84,7 @@ fn show(
     arguments: &StatusArguments,
     config: &LoadConfig,
     ledger: &Ledger,
-    standing: &Standing,
+    standing: &LoadStatus,
 ) -> Result<(), Failure> {
     let next = next_command(config, standing.state);
     if arguments.json {
@@ -98,18 +99,18 @@ fn show(
 }
 
 /// The command to run for a load in this state.
-fn next_command(config: &LoadConfig, state: State) -> String {
+fn next_command(config: &LoadConfig, state: LoadState) -> String {
     let command = match state {
-        State::NotBegun | State::Interrupted | State::Failed => "run",
-        State::UnderWay => "status",
-        State::Completed => "verify",
+        LoadState::NotStarted | LoadState::Interrupted | LoadState::Failed => "run",
+        LoadState::Started => "status",
+        LoadState::Completed => "verify",
     };
     let next = NextCommand::new(command)
         .servers(&config.servers)
         .job(&config.job)
         .ledger(&config.ledger, &config.servers)
         .partition(&config.partition);
-    if state == State::UnderWay { next.flag("--watch").text() } else { next.text() }
+    if state == LoadState::Started { next.flag("--watch").text() } else { next.text() }
 }
 
 fn failure(error: &LedgerError) -> Failure {

@@ -124,7 +124,7 @@ fn recording(
     Ok(Recording {
         location,
         database,
-        slot: arguments.worker,
+        part: arguments.worker,
         claim_timeout: arguments.ledger.claim_timeout,
         restart: arguments.restart,
         patience: faults.outage_wait,

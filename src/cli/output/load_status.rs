@@ -2,18 +2,18 @@
 
 use crate::escape::escape_line;
 use crate::ledger::Timestamp;
-use crate::ledger::status::{Process, Standing, State};
+use crate::ledger::status::{LoadStatus, Process};
 use crate::units::{count, duration, row_rate};
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
 
 /// One line of JSON.
-pub(crate) fn json(standing: &Standing, next: &str) -> String {
+pub(crate) fn json(standing: &LoadStatus, next: &str) -> String {
     #[derive(Serialize)]
     struct WithNext<'a> {
         #[serde(flatten)]
-        standing: &'a Standing,
+        standing: &'a LoadStatus,
         next_command: &'a str,
     }
     // This structure always serializes.
@@ -24,9 +24,9 @@ pub(crate) fn json(standing: &Standing, next: &str) -> String {
 }
 
 /// The text block.
-pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
-    let Standing { state, job, partition, source, target, .. } = standing;
-    let state = state_words(*state);
+pub(crate) fn text(standing: &LoadStatus, ledger: &str, next: &str) -> String {
+    let LoadStatus { state, job, partition, source, target, .. } = standing;
+    let state = state.text();
     let mut text = format!("{state}: partition {partition} of {source} into {target} by {job}\n");
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
@@ -40,7 +40,10 @@ pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
         let (total, failed, pending) = (count(standing.chunks), count(failed), count(pending));
         line(
             "chunks",
-            &format!("{} of {total} done, {failed} failed, {pending} pending", count(completed)),
+            &format!(
+                "{} of {total} completed, {failed} failed, {pending} pending",
+                count(completed)
+            ),
         );
     }
     if let Some(rate) = standing.rows_per_second {
@@ -73,18 +76,7 @@ pub(crate) fn text(standing: &Standing, ledger: &str, next: &str) -> String {
     text
 }
 
-/// The state in words.
-pub(crate) fn state_words(state: State) -> &'static str {
-    match state {
-        State::NotBegun => "not started",
-        State::UnderWay => "in progress",
-        State::Interrupted => "interrupted",
-        State::Failed => "failed",
-        State::Completed => "completed",
-    }
-}
-
-fn rows(standing: &Standing) -> String {
+fn rows(standing: &LoadStatus) -> String {
     let done = count(standing.rows_inserted);
     let percentage = format!("{:.1} %", (standing.progress_ratio * 1000.0).floor() / 10.0);
     match standing.rows_expected {

@@ -35,7 +35,7 @@ pub use counters::{Counters, Phase, Snapshot};
 pub use dedup::{DedupError, DedupPlan, DedupStrategy, estimated_batches, find_dedup_strategy};
 pub use enrich::RowSampler;
 pub use error::{FailedChunk, PipelineError};
-pub use pipeline::{Outcome, Pipeline, Ran};
+pub use pipeline::{Pipeline, Ran};
 pub use report::{ChunkOutcome, ChunkReport};
 pub use shared::{DEFAULT_BATCH_ROWS, PipelineOptions, Work, insert_memory_bytes};
 pub use throttle::{ConcurrencyBounds, ConcurrencyOutOfRange, Throttle, ThrottleLimits};

@@ -30,20 +30,12 @@ pub struct Pipeline {
 /// What a run gave that ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ran {
-    /// How it ended.
-    pub outcome: Outcome,
+    /// Whether every pending chunk was streamed and acknowledged. A run that was stopped is not
+    /// complete; what was acknowledged stays.
+    pub is_complete: bool,
     /// Rows of the whole partition, counted by a query that knows nothing of chunks; where that was
     /// asked for, and not cut off by a stop.
     pub counted: Option<u64>,
-}
-
-/// How a run ended without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Every chunk that was to be done was streamed and acknowledged.
-    Complete,
-    /// Stopping was asked for. What was acknowledged stays.
-    Stopped,
 }
 
 impl Pipeline {
@@ -139,18 +131,15 @@ impl Pipeline {
             Ok(Some(rows))
         };
         let running = async { tokio::join!(counting, self.run_waves(plan, work, book.clone())) };
-        let (counted, outcome) = self.drained(running).await;
-        let outcome = outcome?;
+        let (counted, is_complete) = self.drained(running).await;
+        let is_complete = is_complete?;
         shared.counters.enter(Phase::Done);
         let failed = book.failed();
-        if outcome == Outcome::Complete && !failed.is_empty() {
+        if is_complete && !failed.is_empty() {
             return Err(PipelineError::Chunks { failed, chunks: pending, gave_up: false });
         }
-        let counted = match outcome {
-            Outcome::Complete => counted?,
-            Outcome::Stopped => counted.ok().flatten(),
-        };
-        Ok(Ran { outcome, counted })
+        let counted = if is_complete { counted? } else { counted.ok().flatten() };
+        Ok(Ran { is_complete, counted })
     }
 
     /// Waits for the work. After a request to stop, inserts in flight are abandoned when the drain
@@ -233,20 +222,21 @@ impl Pipeline {
         Err(PipelineError::Count { table, streamed, before, after })
     }
 
-    /// Streams one wave after another, while the attributes of the next one are loaded.
+    /// Streams one wave after another, while the attributes of the next one are loaded. Returns
+    /// whether all of them were streamed.
     async fn run_waves(
         &self,
         plan: &Plan,
         work: &Work,
         book: Arc<ChunkBook>,
-    ) -> Result<Outcome, PipelineError> {
+    ) -> Result<bool, PipelineError> {
         let shared = &self.shared;
         if shared.job.lookup.is_some() {
             shared.counters.enter(Phase::Lookup);
         }
         let miss = tokio::select! {
             miss = self.miss() => miss?,
-            () = shared.stop.reading_ends() => return Ok(Outcome::Stopped),
+            () = shared.stop.reading_ends() => return Ok(false),
         };
         let context = WaveContext { shared, plan, work, sampler: self.sampler.clone(), book, miss };
         let mut planner = plan.waves.clone().only(&work.pending);
@@ -275,11 +265,11 @@ impl Pipeline {
             };
             let (complete, following) = tokio::join!(streaming, loading);
             if !complete? {
-                return Ok(Outcome::Stopped);
+                return Ok(false);
             }
             next = following?;
         }
-        Ok(if matches!(next, NextWave::Stopped) { Outcome::Stopped } else { Outcome::Complete })
+        Ok(!matches!(next, NextWave::Stopped))
     }
 
     /// Copies the deletions of source rows since the plan was made, once every chunk is done. Returns

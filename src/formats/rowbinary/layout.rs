@@ -222,8 +222,8 @@ impl Compiler {
             self.finish(jump, Step::Jump(end));
         }
         self.finish(start, Step::Choice { choice, end });
-        if let Some(slot) = self.choices.get_mut(choice as usize) {
-            *slot = begins.into();
+        if let Some(part) = self.choices.get_mut(choice as usize) {
+            *part = begins.into();
         }
         Ok(())
     }

@@ -1,14 +1,16 @@
 //! The content of a report: all of its values, and the assessment that stands first.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::timeline::TimelinePoint;
-use crate::ledger::{ChunkStatus, LoadRecord, LoadStatus, Timestamp};
+use crate::ledger::{ChunkStatus, Definition, LoadRecord, LoadVersions, Timestamp};
 use crate::progress::{count, counted};
 use crate::report::time_text;
+use crate::state::LoadState;
 
 /// The report of one load. Its field names are a contract: scripts read them from `report --format
 /// json`.
@@ -30,8 +32,11 @@ pub struct RunReport {
     pub chunks: Vec<ChunkFigures>,
     /// The expression of each target column.
     pub mapping: Vec<Column>,
-    /// The rest of the load's definition: statements, settings, keys, engines.
-    pub definition: BTreeMap<String, String>,
+    /// What decides the load's result, as it was recorded.
+    pub definition: Definition,
+    /// The definition without the columns, by names for people.
+    #[serde(skip)]
+    pub definition_parts: BTreeMap<String, String>,
     /// The results of `verify`, the newest first.
     pub verifications: Vec<VerificationFigures>,
 }
@@ -75,7 +80,7 @@ pub struct LoadFigures {
     /// Whether it is the current load of its partition.
     pub is_current: bool,
     /// Its state in the ledger.
-    pub status: LoadStatus,
+    pub status: LoadState,
     /// Why it failed.
     pub error: String,
     /// Number of chunks.
@@ -203,35 +208,34 @@ pub(super) fn time_or_unknown(time: Option<Timestamp>) -> String {
 /// The next step of an unfinished load.
 const RESUME: &str = "Run the same command again to complete the remaining chunks.";
 
-/// Assesses a load and the last comparison of it.
+/// Assesses a version of a load and the last comparison of it.
 pub(super) fn assess(
     load: &LoadRecord,
+    versions: &LoadVersions,
     at_work: bool,
     verifications: &[VerificationFigures],
 ) -> Assessment {
     let say = |level, text: String, next: &str| Assessment { level, text, next: next.to_owned() };
-    if !load.is_current {
+    let is_newest = versions.newest().is_some_and(|newest| newest.run_id == load.run_id);
+    if !is_newest && !load.is_current {
         return say(AssessmentLevel::Open, "Superseded by a later load.".to_owned(), "");
     }
     let (done, of) = (count(load.chunks_completed), count(load.chunks));
+    let mut progress = format!("{done} of {of} chunks completed.");
+    if let Some(current) = versions.current().filter(|current| current.run_id != load.run_id) {
+        let at = time_or_unknown(current.completed_at);
+        let _ = write!(progress, " Run {}, completed at {at}, stays current.", current.run_id);
+    }
     match load.status {
-        LoadStatus::Completed => completed(verifications),
-        _ if at_work => {
-            say(AssessmentLevel::Open, format!("In progress: {done} of {of} chunks completed."), "")
+        LoadState::Completed => completed(verifications),
+        _ if at_work => say(AssessmentLevel::Open, format!("In progress: {progress}"), ""),
+        LoadState::Failed => say(AssessmentLevel::Bad, format!("Failed: {progress}"), RESUME),
+        LoadState::Interrupted => {
+            say(AssessmentLevel::Open, format!("Interrupted: {progress}"), RESUME)
         }
-        LoadStatus::Failed => {
-            say(AssessmentLevel::Bad, format!("Failed: {done} of {of} chunks completed."), RESUME)
-        }
-        LoadStatus::Interrupted => say(
-            AssessmentLevel::Open,
-            format!("Interrupted: {done} of {of} chunks completed."),
-            RESUME,
-        ),
-        LoadStatus::Started => say(
+        LoadState::Started | LoadState::NotStarted => say(
             AssessmentLevel::Bad,
-            format!(
-                "Killed: the process ended without recording a state; {done} of {of} chunks completed."
-            ),
+            format!("Interrupted: the process ended without recording a state; {progress}"),
             RESUME,
         ),
     }

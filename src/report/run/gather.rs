@@ -10,8 +10,10 @@ use super::figures::{
 };
 use super::timeline::timeline;
 use crate::ledger::{
-    ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, Timestamp, Verification,
+    ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, LoadVersions, Timestamp,
+    Verification,
 };
+use crate::state::LoadState;
 
 /// What to report.
 #[derive(Clone, Debug)]
@@ -55,21 +57,23 @@ pub enum GatherError {
 /// Reads everything that the ledger has of a load.
 pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunReport, GatherError> {
     let key = &options.key;
-    let mut load = find(ledger, options).await?;
+    let versions = ledger.versions(key).await?;
+    let mut load = find(ledger, &versions, options)?.clone();
+    let is_newest = versions.newest().is_some_and(|newest| newest.run_id == load.run_id);
     let chunks = ledger.chunks(&load.run_id).await?;
     load.catch_up(&chunks);
-    let at_work = load.is_current && !ledger.at_work(key, options.claim_timeout).await?.is_empty();
+    let at_work = is_newest && !ledger.at_work(key, options.claim_timeout).await?.is_empty();
     let samples = optional(ledger.samples(&load.run_id).await, "the timeline");
     let verifications = optional(ledger.verifications(&load.run_id).await, "the results of verify");
     let verifications: Vec<_> = verifications.into_iter().rev().map(verification).collect();
-    let (mapping, definition) = mapping(&load, &options.columns);
     let processes = processes(&samples);
     Ok(RunReport {
         reported_at: Timestamp::now(),
         reported_by: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
-        verdict: assess(&load, at_work, &verifications),
+        verdict: assess(&load, &versions, at_work, &verifications),
         load: figures(
             &load,
+            at_work,
             &chunks,
             &samples,
             processes.iter().map(|process| process.retries).sum(),
@@ -77,35 +81,29 @@ pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunRepor
         processes,
         course: timeline(&samples),
         chunks: chunks.into_iter().map(chunk).collect(),
-        mapping,
-        definition,
+        mapping: mapping(&load, &options.columns),
+        definition_parts: load.definition.other_parts(),
+        definition: load.definition,
         verifications,
     })
 }
 
-async fn find(ledger: &Ledger, options: &ReportOptions) -> Result<LoadRecord, GatherError> {
-    let key = &options.key;
-    let Some(run_id) = &options.run_id else {
-        let unknown =
-            || GatherError::Unknown { ledger: ledger.describe(), key: Box::new(key.clone()) };
-        return ledger.current_load(key).await?.ok_or_else(unknown);
-    };
-    let mut of_key: Vec<_> =
-        ledger.all_loads().await?.into_iter().filter(|load| load.key == *key).collect();
-    match of_key.iter().position(|load| load.run_id == *run_id) {
-        Some(place) => Ok(of_key.swap_remove(place)),
-        None if of_key.is_empty() => {
-            Err(GatherError::Unknown { ledger: ledger.describe(), key: Box::new(key.clone()) })
-        }
-        None => {
-            let known = of_key.into_iter().map(|load| load.run_id).collect();
-            Err(GatherError::UnknownRun {
-                run_id: run_id.clone(),
-                key: Box::new(key.clone()),
-                known,
-            })
-        }
-    }
+/// The version of the load to report on: the one that is asked for, or else the newest.
+fn find<'a>(
+    ledger: &Ledger,
+    versions: &'a LoadVersions,
+    options: &ReportOptions,
+) -> Result<&'a LoadRecord, GatherError> {
+    let key = || Box::new(options.key.clone());
+    let unknown = || GatherError::Unknown { ledger: ledger.describe(), key: key() };
+    let newest = versions.newest().ok_or_else(unknown)?;
+    let Some(run_id) = &options.run_id else { return Ok(newest) };
+    let known = versions.newest_first();
+    known.clone().find(|load| load.run_id == *run_id).ok_or_else(|| GatherError::UnknownRun {
+        run_id: run_id.clone(),
+        key: key(),
+        known: known.map(|load| load.run_id.clone()).collect(),
+    })
 }
 
 /// Samples and verifications may be missing or not readable by this user.
@@ -118,6 +116,7 @@ fn optional<T>(read: Result<Vec<T>, LedgerError>, what: &str) -> Vec<T> {
 
 fn figures(
     load: &LoadRecord,
+    at_work: bool,
     chunks: &[ChunkRecord],
     samples: &[LoadSample],
     retries: u64,
@@ -140,7 +139,7 @@ fn figures(
         target: load.key.target_table.clone(),
         partition: load.key.partition_id.clone(),
         is_current: load.is_current,
-        status: load.status,
+        status: LoadState::observed(Some(load.status), at_work),
         error: load.error.clone(),
         chunks: load.chunks,
         chunks_completed: load.chunks_completed,
@@ -211,31 +210,20 @@ fn chunk(chunk: ChunkRecord) -> ChunkFigures {
     }
 }
 
-/// The expression of each column, and the rest of the load's definition.
-fn mapping(load: &LoadRecord, order: &[String]) -> (Vec<Column>, BTreeMap<String, String>) {
-    const EXPRESSION: &str = "the expression of the column ";
-    const TYPE: &str = "the type of the column ";
-    let (mut types, mut expressions, mut definition) =
-        (BTreeMap::new(), Vec::new(), BTreeMap::new());
-    for (part, value) in load.definition.parts() {
-        if let Some(column) = part.strip_prefix(EXPRESSION) {
-            expressions.push((column.to_owned(), value.clone()));
-        } else if let Some(column) = part.strip_prefix(TYPE) {
-            types.insert(column.to_owned(), value.clone());
-        } else {
-            definition.insert(part.clone(), value.clone());
-        }
-    }
-    let column = |(column, expression): (String, String)| Column {
-        type_name: types.remove(&column).unwrap_or_default(),
-        column,
-        expression,
-    };
-    let mut mapping: Vec<_> = expressions.into_iter().map(column).collect();
+/// The target's columns, in the order of the job.
+fn mapping(load: &LoadRecord, order: &[String]) -> Vec<Column> {
+    let columns = load.definition.columns().into_iter();
+    let mut mapping: Vec<_> = columns
+        .map(|column| Column {
+            column: column.name,
+            type_name: column.type_name,
+            expression: column.expression,
+        })
+        .collect();
     mapping.sort_by_key(|column| {
         order.iter().position(|name| *name == column.column).unwrap_or(usize::MAX)
     });
-    (mapping, definition)
+    mapping
 }
 
 fn verification(verification: Verification) -> VerificationFigures {

@@ -108,7 +108,7 @@ fn a_dry_run_and_a_sample_say_so_and_print_rows() {
         (orders.summary()["dry_run"].clone(), orders.figure("inserted_rows")),
         (true.into(), 1_960)
     );
-    assert!(output.stderr.contains("dry run done, nothing was written"), "{output}");
+    assert!(output.stderr.contains("dry run completed, nothing was written"), "{output}");
     assert_eq!(output.stdout.matches("──\n").count(), 2, "{output}");
     for column in ["order_id", "customer", "placed", "amount", "note", "tags", "letter", "version"]
     {
@@ -238,7 +238,7 @@ fn without_a_terminal_progress_is_a_line_now_and_then() {
         "{progress:?}"
     );
     let silent = orders.tool().arg("--no-progress").run().expect(0);
-    assert!(silent.stderr.contains("done: shipments"), "{silent}");
+    assert!(silent.stderr.contains("completed: shipments"), "{silent}");
 }
 
 /// A reader that goes away, as `| head` does, is no failure.

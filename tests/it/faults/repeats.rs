@@ -266,7 +266,7 @@ fn beginning_anew_over_rows_that_are_there_is_refused() {
     server.query("ALTER TABLE load_state UPDATE status = 'failed' WHERE is_current SETTINGS mutations_sync = 2");
     server.query("ALTER TABLE load_state_chunks UPDATE status = 'pending' WHERE 1 SETTINGS mutations_sync = 2");
     let output = plainly("3000").run().expect(3);
-    assert!(output.stderr.contains("the size of batches was `2000 rows, "), "{output}");
+    assert!(output.stderr.contains("the rows of a batch (--batch-size) was `2000`"), "{output}");
     let output = plainly("2000").run().expect(0);
     plain.assert_exactly_once(&output);
     // What makes room lifts it; so does saying that it is meant.

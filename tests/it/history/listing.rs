@@ -43,7 +43,7 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
     assert!((1..100).contains(&percent.parse::<u64>().unwrap()), "{percent}");
     assert_eq!(
         months.line(),
-        format!("202503 done, 202504 failed at {percent} %, 202506 not started")
+        format!("202503 completed, 202504 failed at {percent} %, 202506 not started")
     );
     let shown = months.tool("history").run().expect(0).stdout;
     assert!(
@@ -78,7 +78,7 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
             .unwrap()
     };
     let expected = [("202503", 2), ("202504", 1), ("202506", 1)]
-        .map(|(month, loads)| (month.to_owned(), "done".to_owned(), loads, 1, rows(month)));
+        .map(|(month, loads)| (month.to_owned(), "completed".to_owned(), loads, 1, rows(month)));
     assert_eq!(partitions.iter().map(figures).collect::<Vec<_>>(), expected);
     let stored = months.server().text(
         "SELECT sum(rows) FROM system.parts WHERE active AND table = 'orders' AND partition_id = '202504' AND database = currentDatabase()",
@@ -109,7 +109,7 @@ fn a_ledger_in_files_tells_the_same() {
         (1, &Value::from("shipments")),
         "{all}"
     );
-    assert_eq!(all[0]["summary"], "202503 not started, 202504 done, 202506 not started");
+    assert_eq!(all[0]["summary"], "202503 not started, 202504 completed, 202506 not started");
     let elsewhere = binary().envs(&environment).args(&["history"]).run().expect(0);
     assert!(elsewhere.stdout.contains("has no loads"), "{elsewhere}");
 }

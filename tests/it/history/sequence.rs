@@ -33,7 +33,7 @@ fn months_are_filled_one_after_another_and_completed_ones_are_skipped() {
         "has no rows in 202505",
         "partition 202504, 2 of 3",
         "3 of 3 partitions",
-        "  202503  done, ",
+        "  202503  completed, ",
     ] {
         assert!(output.stderr.contains(words), "{words}\n{output}");
     }
@@ -81,7 +81,7 @@ fn the_first_failure_ends_it_unless_it_is_to_go_on() {
     assert_eq!(months.filled(), ["202503"]);
     assert_eq!(
         months.outcomes(),
-        pairs(&[("202503", "completed"), ("202504", "failed"), ("202506", "not_begun")])
+        pairs(&[("202503", "completed"), ("202504", "failed"), ("202506", "not_started")])
     );
     for words in [
         "error: partition 202504 failed",
@@ -107,7 +107,7 @@ fn the_first_failure_ends_it_unless_it_is_to_go_on() {
     months.cure();
     run().run().expect(0);
     assert_eq!(months.filled(), MONTHS);
-    assert_eq!(months.line(), "202503–202506 done");
+    assert_eq!(months.line(), "202503–202506 completed");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_signal_ends_the_sequence() {
         running
     };
     let running = stalled();
-    assert_eq!(months.line(), "202503 done, 202504 running at 0 %, 202506 not started");
+    assert_eq!(months.line(), "202503 completed, 202504 started at 0 %, 202506 not started");
     running.signal("INT");
     let interrupted = running.wait().expect(130);
     proxy.pass();
@@ -133,17 +133,17 @@ fn a_signal_ends_the_sequence() {
         pairs(&[
             ("202503", "completed_before"),
             ("202504", "interrupted"),
-            ("202506", "not_begun")
+            ("202506", "not_started")
         ])
     );
     assert!(interrupted.stderr.contains("interrupted: shipments into "), "{interrupted}");
-    assert_eq!(months.line(), "202503 done, 202504 interrupted at 0 %, 202506 not started");
+    assert_eq!(months.line(), "202503 completed, 202504 interrupted at 0 %, 202506 not started");
 
     let running = stalled();
     running.signal("KILL");
     running.wait();
     proxy.pass();
-    assert_eq!(months.line(), "202503 done, 202504 killed at 0 %, 202506 not started");
+    assert_eq!(months.line(), "202503 completed, 202504 interrupted at 0 %, 202506 not started");
     months.run().run().expect(0);
     assert_eq!(months.filled(), MONTHS);
 }
@@ -154,7 +154,7 @@ fn a_dry_run_goes_through_what_is_not_completed_and_writes_nothing() {
     let rehearsed = months.run().arg("--dry-run").run().expect(0);
     assert!(
         months.filled().is_empty()
-            && rehearsed.stderr.contains("dry run done, nothing was written: shipments"),
+            && rehearsed.stderr.contains("dry run completed, nothing was written: shipments"),
         "{rehearsed}"
     );
     assert_eq!(months.server().text("SHOW TABLES LIKE 'load\\_%'"), "");

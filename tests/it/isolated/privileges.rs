@@ -177,10 +177,10 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
             &["the ledger's table default.load_", "ACCESS_DENIED", "--ledger file:DIR"],
         ),
         "CREATE TABLE, SELECT, INSERT ON default.load_samples" => {
-            (&["run"], 0, &["done: ", "its report will not show how it went", "ACCESS_DENIED"])
+            (&["run"], 0, &["completed: ", "its report will not show how it went", "ACCESS_DENIED"])
         }
         // Runs before this one have created the tables.
-        "TABLE ENGINE ON ReplacingMergeTree" => (&["run"], 0, &["done: "]),
+        "TABLE ENGINE ON ReplacingMergeTree" => (&["run"], 0, &["completed: "]),
         other => {
             panic!("the page lists the grant {other}, and nothing says what its absence leads to")
         }

@@ -38,7 +38,7 @@ fn a_user_who_may_only_read_the_ledger_sees_the_same() {
     let as_user = |name: &str| {
         tool(&chunked).env("CLICKHOUSE_USER", name).env("CLICKHOUSE_PASSWORD", "secret")
     };
-    assert_eq!(standing(as_user("watcher"))["state"], "not_begun", "without tables");
+    assert_eq!(standing(as_user("watcher"))["state"], "not_started", "without tables");
     assert_eq!(chunked.server().text("SHOW TABLES LIKE 'load\\_%'"), "", "nothing was created");
     let killed = chunked.killed_half_way();
     let own = standing(tool(&chunked));

@@ -23,14 +23,14 @@ fn what_has_changed_is_named_and_refused() {
     refused(
         &format!("{JOB}\n[settings.insert]\nlog_queries = 1\n"),
         &[],
-        "the settings of inserts was ``, and is `log_queries = 1`",
+        "the setting log_queries of inserts is new: `1`",
     );
-    refused(&JOB.replace("final = true", "final = false"), &[], "the query of the source was ");
     refused(
-        JOB,
-        &["--chunk-rows", "9000"],
-        "the size of chunks was `8192 rows`, and is `9000 rows`",
+        &JOB.replace("final = true", "final = false"),
+        &[],
+        "FINAL of the source was `true`, and is `false`",
     );
+    refused(JOB, &["--chunk-rows", "9000"], "--chunk-rows was `8192`, and is `9000`");
     let server = chunked.server();
     server.query("ALTER TABLE shipments MODIFY COLUMN letter LowCardinality(String)");
     refused(
@@ -52,10 +52,14 @@ fn what_has_changed_is_named_and_refused() {
         "who is refused claims nothing"
     );
 
-    // Neither is a comment a change, nor what only decides how fast it goes.
+    // Comments, the form of an expression, and what decides only the speed are no changes.
+    let reformatted = format!("# a comment\n{JOB}")
+        .replace("source.amount * 2", "source.amount*2 -- doubled")
+        .replace("concat(source.note,", "concat( source.note  ,");
+    assert_ne!(reformatted.len(), JOB.len() + 12);
     chunked
         .tool()
-        .file("job.toml", &format!("# a comment\n{JOB}"))
+        .file("job.toml", &reformatted)
         .args(&["--batch-size", "5000", "--memory", "1GiB"])
         .run()
         .expect(0);
@@ -68,7 +72,7 @@ fn another_version_of_clickhouse_is_said_and_not_refused() {
     let chunked = Chunked::start();
     chunked.killed_half_way();
     chunked.server().query(
-        "ALTER TABLE load_state UPDATE definition = replaceRegexpOne(definition, '(the version of ClickHouse\":\")[^\"]*', '\\\\11.2.3') WHERE 1 SETTINGS mutations_sync = 2",
+        "ALTER TABLE load_state UPDATE definition = replaceRegexpOne(definition, '(server_version\":\")[^\"]*', '\\\\11.2.3') WHERE 1 SETTINGS mutations_sync = 2",
     );
     let output = chunked.tool().run().expect(0);
     assert!(output.stderr.contains("the version of ClickHouse was `1.2.3`, and is `"), "{output}");

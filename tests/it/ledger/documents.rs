@@ -94,7 +94,7 @@ fn the_queries_of_the_readme_say_what_is_so() {
     let settings = query("What its processes were started with.");
     assert_eq!(
         server.text(&format!(
-            "SELECT groupArray(JSONExtractString(settings, 'batch-size')) FROM ({settings})"
+            "SELECT groupArray(JSONExtractString(settings, 'batch_size')) FROM ({settings})"
         )),
         "['2000']"
     );

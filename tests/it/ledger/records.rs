@@ -7,10 +7,14 @@ use std::time::Duration;
 use clickhouse_backfill::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression,
 };
-use clickhouse_backfill::ledger::{
-    ChunkRecord, ChunkStatus, ClaimOptions, Fingerprint, Ledger, LedgerError, LedgerLocation,
-    LoadKey, LoadRecord, LoadStatus, Slot, Timestamp,
+use clickhouse_backfill::ledger::definition::{
+    JobDefinition, LoadDefinition, TargetColumn, TargetDefinition,
 };
+use clickhouse_backfill::ledger::{
+    ChunkRecord, ChunkStatus, ClaimOptions, Definition, Ledger, LedgerError, LedgerLocation,
+    LoadKey, LoadRecord, Timestamp, WorkerPart,
+};
+use clickhouse_backfill::state::LoadState;
 use tempfile::TempDir;
 
 use crate::support::{Server, process};
@@ -61,15 +65,28 @@ fn key() -> LoadKey {
 
 fn load(run_id: &str) -> LoadRecord {
     LoadRecord {
+        format_version: 2,
         key: key(),
         run_id: run_id.to_owned(),
-        is_current: true,
-        status: LoadStatus::Started,
+        load_version: 1,
+        is_current: false,
+        status: LoadState::Started,
         error: "it's\n\"broken\" \\ ä".to_owned(),
         fingerprint: "00ff".to_owned(),
-        definition: Fingerprint::default()
-            .with("column `a`", "source.a || '\\n'")
-            .with("b", "\u{1}"),
+        definition: Definition::Structured(Box::new(LoadDefinition {
+            job: JobDefinition {
+                target: TargetDefinition {
+                    columns: vec![TargetColumn {
+                        name: "`a`".to_owned(),
+                        type_name: "Enum8('\u{1}' = 1)".to_owned(),
+                        expression: "source.a || '\\n'".to_owned(),
+                    }],
+                    ..TargetDefinition::default()
+                },
+                ..JobDefinition::default()
+            },
+            ..LoadDefinition::default()
+        })),
         chunk_bounds: r#"{"key":["a"],"bounds":[["00ff"]]}"#.to_owned(),
         chunks: 3,
         chunks_completed: 1,
@@ -85,6 +102,10 @@ fn load(run_id: &str) -> LoadRecord {
         started_at: None,
         completed_at: None,
     }
+}
+
+fn version(load_version: u32, run_id: &str) -> LoadRecord {
+    LoadRecord { load_version, ..load(run_id) }
 }
 
 fn chunk(run_id: &str, number: u64) -> ChunkRecord {
@@ -118,44 +139,41 @@ fn what_is_written_is_read() {
     runtime().block_on(async {
         for ledger in both.each() {
             assert_eq!(
-                ledger.current_load(&key()).await.unwrap(),
+                ledger.newest_load(&key()).await.unwrap(),
                 None,
                 "what is not there is empty"
             );
             assert_eq!(ledger.chunks("r1").await.unwrap(), []);
             ledger.create().await.unwrap();
             ledger.create().await.unwrap();
-            assert_eq!(ledger.current_load(&key()).await.unwrap(), None);
+            assert_eq!(ledger.newest_load(&key()).await.unwrap(), None);
 
             ledger.write_load(&load("r1")).await.unwrap();
-            let found = ledger.current_load(&key()).await.unwrap().unwrap();
+            let found = ledger.newest_load(&key()).await.unwrap().unwrap();
             let started = found.started_at.expect("the ledger says when it began");
             assert!(started.age_at(Timestamp::now()) < Duration::from_secs(60), "{started}");
             assert_eq!(found, LoadRecord { started_at: Some(started), ..load("r1") });
 
             ledger
-                .write_load(&LoadRecord { status: LoadStatus::Completed, ..found.clone() })
+                .write_load(&LoadRecord { status: LoadState::Completed, ..found.clone() })
                 .await
                 .unwrap();
-            let completed = ledger.current_load(&key()).await.unwrap().unwrap();
+            let completed = ledger.newest_load(&key()).await.unwrap().unwrap();
             assert!(
                 completed.started_at == found.started_at
                     && completed.completed_at >= found.started_at,
                 "{completed:?}"
             );
-            // A later version counts, and the one before stays.
-            ledger
-                .write_load(&LoadRecord { is_current: false, ..completed.clone() })
-                .await
-                .unwrap();
-            assert_eq!(ledger.current_load(&key()).await.unwrap(), None);
-            ledger.write_load(&load("r2")).await.unwrap();
-            assert_eq!(ledger.current_load(&key()).await.unwrap().unwrap().run_id, "r2");
+            // A later version is continued, and the completed one stays current.
+            ledger.write_load(&version(2, "r2")).await.unwrap();
+            assert_eq!(ledger.newest_load(&key()).await.unwrap().unwrap().run_id, "r2");
             // Of two that were begun at once, all see the same: the older.
-            ledger.write_load(&load("a-later")).await.unwrap();
-            assert_eq!(ledger.current_load(&key()).await.unwrap().unwrap().run_id, "r2");
+            ledger.write_load(&version(2, "a-later")).await.unwrap();
+            let versions = ledger.versions(&key()).await.unwrap();
+            assert_eq!(versions.newest().unwrap().run_id, "r2");
+            assert_eq!(versions.current().unwrap().run_id, "r1");
             let other = LoadKey { partition_id: "202507".to_owned(), ..key() };
-            assert_eq!(ledger.current_load(&other).await.unwrap(), None);
+            assert_eq!(ledger.newest_load(&other).await.unwrap(), None);
 
             let pending: Vec<_> = (0..3)
                 .map(|number| ChunkRecord::pending("r2", number, "a < 'x\\'' OR b"))
@@ -189,7 +207,7 @@ fn what_is_written_is_read() {
 }
 
 fn part(worker: u32, workers: u32) -> ClaimOptions {
-    ClaimOptions { slot: Slot { worker, workers }, timeout: TIMEOUT, patience: TIMEOUT }
+    ClaimOptions { part: WorkerPart { worker, workers }, timeout: TIMEOUT, patience: TIMEOUT }
 }
 
 #[test]
@@ -267,7 +285,7 @@ fn a_late_heartbeat_does_not_bring_a_claim_back() {
                 let (beaten, released) = tokio::join!(claim.beat(), claim.release());
                 released.unwrap();
                 assert!(
-                    matches!(beaten, Ok(()) | Err(LedgerError::Superseded { .. })),
+                    matches!(beaten, Ok(()) | Err(LedgerError::ClaimLost { .. })),
                     "{place}: {beaten:?}"
                 );
                 let next =
@@ -303,7 +321,7 @@ fn the_claim_of_a_dead_process_is_taken_over_at_once_and_that_of_another_host_wh
         child.wait().unwrap();
         let second = tables.claim(&key(), "second", part(1, 1)).await.unwrap();
         assert_eq!(second.dead_claims(), ["own"]);
-        assert!(matches!(own.beat().await, Err(LedgerError::Superseded { by: Some(by) }) if by.claim.claim_id == "second"));
+        assert!(matches!(own.beat().await, Err(LedgerError::ClaimLost { by: Some(by) }) if by.claim.claim_id == "second"));
         second.release().await.unwrap();
 
         let far = tables.claim(&key(), "far", part(1, 1)).await.unwrap();
@@ -321,6 +339,6 @@ fn the_claim_of_a_dead_process_is_taken_over_at_once_and_that_of_another_host_wh
             fifth.is_some()
         });
         assert!(expired && fifth.unwrap().dead_claims() == ["far"]);
-        assert!(matches!(far.beat().await, Err(LedgerError::Superseded { .. })));
+        assert!(matches!(far.beat().await, Err(LedgerError::ClaimLost { .. })));
     });
 }

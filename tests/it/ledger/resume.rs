@@ -11,7 +11,7 @@ fn a_killed_run_goes_on_with_what_is_missing() {
     let server = chunked.server();
     let before = chunked.killed_half_way();
     let state = |column: &str| server.text(&format!("SELECT {column} FROM load_state FINAL"));
-    assert_eq!(state("status, is_current"), "started\t1");
+    assert_eq!(state("status, is_current"), "started\t0");
     let run_id = state("run_id");
     let read_before: u64 =
         server.text("SELECT sum(rows_read) FROM load_state_chunks FINAL").parse().unwrap();
@@ -50,7 +50,7 @@ fn a_killed_run_goes_on_with_what_is_missing() {
     assert_eq!(server.text(&streams), figure("chunks_now").to_string());
     assert_eq!(
         server.text("SELECT arraySort(groupArray(status)) FROM load_claims FINAL"),
-        "['released','superseded']"
+        "['released','taken_over']"
     );
 }
 

@@ -7,13 +7,14 @@ use clickhouse_backfill::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression,
 };
 use clickhouse_backfill::ledger::{
-    ClaimOptions, Ledger, LedgerError, LedgerLocation, LoadKey, Slot,
+    ClaimOptions, Ledger, LedgerError, LedgerLocation, LoadKey, WorkerPart,
 };
 
 use super::fixture::SOON;
 use crate::support::{Server, process};
 
-const OPTIONS: ClaimOptions = ClaimOptions { slot: Slot::WHOLE, timeout: SOON, patience: SOON };
+const OPTIONS: ClaimOptions =
+    ClaimOptions { part: WorkerPart::WHOLE, timeout: SOON, patience: SOON };
 /// On a machine that is slower than the slow claim, the race is not what is meant.
 const ROUNDS: u32 = 4;
 

@@ -8,39 +8,53 @@ use tempfile::TempDir;
 
 use crate::support::{Binary, Server, binary};
 
-const LEDGER_TABLES: [&str; 5] =
+/// The tables of a ledger.
+pub const LEDGER_TABLES: [&str; 5] =
     ["load_state", "load_state_chunks", "load_claims", "load_samples", "load_verifications"];
 
-/// The target, the partition, the state in `status`, and the one in `history`.
-const STATES: [(&str, &str, &str, &str); 8] = [
-    ("shipments", "202501", "completed", "done"),
-    ("shipments", "202502", "interrupted", "interrupted"),
-    ("shipments", "202503", "failed", "failed"),
-    ("shipments", "202504", "interrupted", "killed"),
-    ("shipments", "202505", "completed", "done"),
-    ("shipments", "202506", "interrupted", "killed"),
-    ("shipments", "202507", "interrupted", "killed"),
-    ("shipment_log", "202508", "interrupted", "interrupted"),
+/// The target, the partition and the state of each load.
+const STATES: [(&str, &str, &str); 8] = [
+    ("shipments", "202501", "completed"),
+    ("shipments", "202502", "interrupted"),
+    ("shipments", "202503", "failed"),
+    ("shipments", "202504", "interrupted"),
+    ("shipments", "202505", "completed"),
+    ("shipments", "202506", "interrupted"),
+    ("shipments", "202507", "interrupted"),
+    ("shipment_log", "202508", "interrupted"),
 ];
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/v0_1")
 }
 
-fn text(name: &str) -> String {
+/// A file of the fixture.
+pub fn text(name: &str) -> String {
     let path = fixture().join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn copy(from: &Path, to: &Path) {
+/// The text of a ledger as of another database: the fixture was made in `default`.
+fn in_database(text: &str, database: &str) -> String {
+    ["orders", "customers", "shipments", "shipment_log"].iter().fold(
+        text.to_owned(),
+        |text, table| {
+            text.replace(&format!("default.{table}"), &format!("{database}.{table}"))
+                .replace(&format!("`default`.`{table}`"), &format!("`{database}`.`{table}`"))
+        },
+    )
+}
+
+fn copy(from: &Path, to: &Path, database: &str) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
+            copy(&entry.path(), &target, database);
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            let text = fs::read_to_string(entry.path()).unwrap();
+            fs::write(target, in_database(&text, database)).unwrap();
         }
     }
 }
@@ -55,17 +69,16 @@ struct Recorded {
 impl Recorded {
     fn start(in_files: bool) -> Self {
         let (server, folder) = (Server::shared(), TempDir::with_prefix("recorded-").unwrap());
-        // Definitions and ranges name the database.
-        assert_eq!(server.database(), "default", "the fixture was made in this database");
         server.script(&text("tables.sql").replace(";\n", "\n--;;\n"));
         if in_files {
-            copy(&fixture().join("files"), &folder.path().join("ledger"));
+            copy(&fixture().join("files"), &folder.path().join("ledger"), server.database());
         } else {
             for table in LEDGER_TABLES {
                 server.query(&text(&format!("tables/{table}.sql")));
                 server.insert(
                     &format!("INSERT INTO {table} FORMAT JSONEachRow"),
-                    text(&format!("tables/{table}.jsonl")).as_bytes(),
+                    in_database(&text(&format!("tables/{table}.jsonl")), server.database())
+                        .as_bytes(),
                 );
             }
         }
@@ -168,7 +181,8 @@ fn join(partition: &str, range: &str) -> String {
 #[track_caller]
 fn in_history<'a>(histories: &'a Value, target: &str, partition: &str) -> &'a Value {
     let history = histories.as_array().unwrap().iter();
-    let mut of_target = history.filter(|history| history["target"] == format!("default.{target}"));
+    let mut of_target = history
+        .filter(|history| history["target"].as_str().unwrap().ends_with(&format!(".{target}")));
     let partitions =
         of_target.next().unwrap_or_else(|| panic!("{histories}"))["partitions"].as_array();
     let mut partitions = partitions.unwrap().iter();
@@ -182,11 +196,11 @@ fn in_history<'a>(histories: &'a Value, target: &str, partition: &str) -> &'a Va
 #[track_caller]
 fn assert_shown(recorded: &Recorded) {
     let history = Recorded::json(recorded.tool("history").arg("--json"));
-    for (target, partition, state, in_the_history) in STATES {
+    for (target, partition, state) in STATES {
         let status = Recorded::json(recorded.of("status", target, partition).arg("--json"));
         assert_eq!(status["state"], state, "{partition}: {status}");
         let found = in_history(&history, target, partition);
-        assert_eq!(found["state"], in_the_history, "{found}");
+        assert_eq!(found["state"], state, "{found}");
         let versions = if ["202505", "202506"].contains(&partition) { 2 } else { 1 };
         assert_eq!(found["loads"].as_array().unwrap().len(), versions, "{found}");
 
@@ -203,6 +217,7 @@ fn assert_shown(recorded: &Recorded) {
             (&mapping[4]["expression"], &mapping[4]["type"]),
             (&expression.into(), &"String".into())
         );
+        assert_eq!(report["load"]["status"], state, "{report}");
         assert!(!report["definition"].as_object().unwrap().is_empty(), "{report}");
         assert_eq!(report["chunks"].as_array().unwrap().len(), 4, "{report}");
         assert!(!report["course"].as_array().unwrap().is_empty(), "{report}");
@@ -215,8 +230,10 @@ fn assert_shown(recorded: &Recorded) {
 #[track_caller]
 fn assert_continued(recorded: &Recorded) {
     recorded.cure();
-    for (target, partition, state, _) in STATES {
+    for (target, partition, state) in STATES {
         let before = Recorded::json(recorded.of("status", target, partition).arg("--json"));
+        let is_trusted = state == "completed" || partition == "202506";
+        assert_eq!(before["current_run_id"].is_string(), is_trusted, "{before}");
         let rows = recorded.fill_completed(target, partition);
         let output = recorded.run(target, partition).arg("--json").run().expect(0);
         let line = output.stdout.lines().last().unwrap_or_else(|| panic!("{output}"));
@@ -227,7 +244,30 @@ fn assert_continued(recorded: &Recorded) {
         recorded.assert_filled(target, partition);
         let after = Recorded::json(recorded.of("status", target, partition).arg("--json"));
         assert_eq!(after["state"], "completed", "{after}");
+        assert_eq!(after["current_run_id"], after["run_id"], "{after}");
     }
+}
+
+/// A plan of 0.1 is refused in one sentence.
+#[track_caller]
+fn assert_plan_refused(recorded: &Recorded) {
+    let plan = fixture().join("plan.json");
+    let output = recorded.run("shipments", "202509").arg("--plan").arg(&plan).run().expect(2);
+    let words = format!(
+        "error: cannot use the plan {}: it was written by version 0.1, whose plans this version does not read\nhint: `clickhouse-backfill plan --out FILE` writes one\n",
+        plan.display()
+    );
+    assert!(output.stderr.ends_with(&words), "{output}");
+}
+
+/// So is the state of a comparison.
+#[track_caller]
+fn assert_verify_refused(recorded: &Recorded) {
+    let state = fixture().join("verify-state.json");
+    let verify = recorded.of("verify", "shipments", "202505").arg("--state").arg(&state);
+    let output = verify.run().expect(2);
+    let words = "it was written by version 0.1, whose state this version does not read; remove it to begin again";
+    assert!(output.stderr.contains(words) && state.exists(), "{output}");
 }
 
 #[test]
@@ -235,11 +275,20 @@ fn loads_of_0_1_in_tables_are_shown_and_continued() {
     let recorded = Recorded::start(false);
     assert_shown(&recorded);
     assert_continued(&recorded);
+    // One version of each is current, and those of 0.1 have numbers where they were written again.
+    let versions = "SELECT groupArray((partition_id, load_version, is_current, format_version)) FROM
+        (SELECT * FROM load_state FINAL WHERE partition_id IN ('202504', '202506') ORDER BY partition_id, started_at)";
+    assert_eq!(
+        recorded.server.text(versions),
+        "[('202504',1,1,2),('202506',1,0,2),('202506',2,1,2)]"
+    );
 }
 
 #[test]
 fn loads_of_0_1_in_files_are_shown_and_continued() {
     let recorded = Recorded::start(true);
+    assert_plan_refused(&recorded);
+    assert_verify_refused(&recorded);
     assert_shown(&recorded);
     assert_continued(&recorded);
 }

@@ -18,7 +18,7 @@ fn three_workers_fill_one_partition_although_one_is_killed() {
         assert!(output.stderr.contains("has done its part"), "{output}");
     }
     assert_eq!(
-        server.text("SELECT groupArray(status) FROM load_state FINAL WHERE is_current"),
+        server.text("SELECT groupArray(status) FROM load_state FINAL WHERE load_version > 0"),
         "['started']"
     );
     second.signal("KILL");
@@ -91,7 +91,8 @@ fn a_worker_that_is_interrupted_says_so_of_the_load_if_nobody_else_is_at_work() 
     let first = chunked.stalled_at(&ranges[1], |tool| tool.args(&["--worker", "1/2"]));
     let second =
         chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool.args(&["--worker", "2/2"]));
-    let status = || chunked.server().text("SELECT status FROM load_state FINAL WHERE is_current");
+    let status =
+        || chunked.server().text("SELECT status FROM load_state FINAL WHERE load_version > 0");
     first.signal("TERM");
     first.wait().expect(130);
     assert_eq!(status(), "started", "the other goes on");

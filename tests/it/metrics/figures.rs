@@ -26,7 +26,7 @@ fn a_run_under_way_is_scraped_and_the_file_has_its_end() {
     assert!(settled, "{now:?}");
     assert_eq!(now.value("inserted_rows_total", &[]), behind.orders.target_rows() as f64);
     let labels = [("backfill", "shipments"), ("partition", PARTITION), ("worker", "1/1")];
-    assert_eq!(now.value("status", &[&labels[..], &[("status", "running")]].concat()), 1.0);
+    assert_eq!(now.value("status", &[&labels[..], &[("status", "started")]].concat()), 1.0);
     assert!(
         now.value("phase", &[("phase", "stream")]) == 1.0
             && now.sum("phase") == 1.0

@@ -76,7 +76,7 @@ fn what_is_not_as_it_was_is_named_and_refused() {
         );
     };
     refused(run().args(&["--batch-size", "7"]), "--batch-size was `100000`, and is `7`");
-    refused(run().args(&["--readers", "3"]), "--readers was `auto`, and is `fixed(3)`");
+    refused(run().args(&["--readers", "3"]), "--readers was `auto`, and is `3`");
     refused(
         run().args(&["--partition", "202507"]).env_remove("PARTITION"),
         "the partition was `202506`, and is `202507`",
@@ -112,10 +112,8 @@ fn what_is_not_as_it_was_is_named_and_refused() {
     );
     let text = std::fs::read_to_string(folder.path().join("plan.json")).unwrap();
     let version = server.text("SELECT version()");
-    let older = text.replace(
-        &format!("\"the version of ClickHouse\": \"{version}\""),
-        "\"the version of ClickHouse\": \"25.8.1.1\"",
-    );
+    let older = text
+        .replace(&format!("\"server_version\": \"{version}\""), "\"server_version\": \"25.8.1.1\"");
     assert_ne!(older, text);
     std::fs::write(folder.path().join("plan.json"), older).unwrap();
     refused(run(), &format!("the version of ClickHouse was `25.8.1.1`, and is `{version}`"));
@@ -140,7 +138,11 @@ fn a_file_that_is_no_plan_is_refused_and_a_forbidden_plan_is_not_written() {
         (Some("{"), "EOF"),
         (
             Some("{\"format\":\"x\",\"definition\":{},\"bounds\":{\"key\":[],\"bounds\":[]}}"),
-            "its form is \"x\"",
+            "its format is \"x\"",
+        ),
+        (
+            Some("{\"format\":\"clickhouse-backfill plan\",\"format_version\":3}"),
+            "its format_version is 3, this version reads 2",
         ),
     ] {
         if let Some(text) = text {
@@ -148,7 +150,7 @@ fn a_file_that_is_no_plan_is_refused_and_a_forbidden_plan_is_not_written() {
         }
         let output = run().run().expect(2);
         assert!(
-            output.stderr.contains("error: the plan ") && output.stderr.contains(words),
+            output.stderr.contains("error: cannot use the plan ") && output.stderr.contains(words),
             "{words}\n{output}"
         );
     }

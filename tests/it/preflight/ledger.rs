@@ -35,7 +35,7 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
     let nothing = ledger(&chunked, JOB);
     assert_eq!(
         (&nothing["run"], &nothing["standing"]["state"]),
-        (&"begin".into(), &"not_begun".into()),
+        (&"begin".into(), &"not_started".into()),
         "{nothing:#}"
     );
     assert!(line(&chunked, JOB).ends_with("; `run` starts the load"));
@@ -45,12 +45,12 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
     let under_way = ledger(&chunked, JOB);
     assert_eq!(
         (&under_way["run"], &under_way["standing"]["state"]),
-        (&"refuse".into(), &"under_way".into()),
+        (&"refuse".into(), &"started".into()),
         "{under_way:#}"
     );
     let text = line(&chunked, JOB);
     assert!(
-        text.starts_with("in progress, ")
+        text.starts_with("started, ")
             && text.contains(&format!(", process {} on ", running.process())),
         "{text}"
     );
@@ -71,7 +71,7 @@ fn a_plan_says_what_a_run_would_do_with_the_load() {
     let text = line(&chunked, JOB);
     assert!(
         text.starts_with(&format!(
-            "interrupted, {completed} of {chunks} chunks done, run {run_id}, process "
+            "interrupted, {completed} of {chunks} chunks completed, run {run_id}, process "
         )),
         "{text}"
     );

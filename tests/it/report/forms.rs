@@ -45,7 +45,7 @@ fn the_figures_are_those_of_the_ledger() {
             .join("\t");
     let processes = done["processes"].as_array().unwrap();
     assert_eq!(format!("{shown}\t{}\t{}", processes.len(), load["rows_expected"]), kept);
-    assert_eq!(processes[1]["settings"]["batch-size"], "3000");
+    assert_eq!(processes[1]["settings"]["batch_size"], "3000");
     // One process after the other: each sample is a point.
     assert_eq!(
         done["course"].as_array().unwrap().len().to_string(),

@@ -48,7 +48,7 @@ fn a_load_that_was_killed_is_known_by_its_chunks() {
     assert_eq!(shown.map(ToString::to_string).join("\t"), kept);
     assert_eq!(report["verdict"]["level"], json!("bad"), "{report:#}");
     let killed = format!(
-        "Killed: the process ended without recording a state; {completed} of {} chunks",
+        "Interrupted: the process ended without recording a state; {completed} of {} chunks",
         load["chunks"]
     );
     assert!(report["verdict"]["text"].as_str().unwrap().starts_with(&killed), "{report:#}");
@@ -65,7 +65,7 @@ fn a_load_that_was_killed_is_known_by_its_chunks() {
             .lines()
             .nth(1)
             .unwrap()
-            .starts_with(&format!("{PARTITION} killed at {percent} %")),
+            .starts_with(&format!("{PARTITION} interrupted at {percent} %")),
         "{history}"
     );
 }

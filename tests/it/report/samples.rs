@@ -49,7 +49,7 @@ fn a_run_leaves_its_course_in_the_ledger() {
     )
     .unwrap();
     assert_eq!(
-        (&settings["batch-size"], &settings["worker"]),
+        (&settings["batch_size"], &settings["worker"]),
         (&Value::from("2000"), &Value::from("1/1")),
         "{settings}"
     );

@@ -121,7 +121,7 @@ fn one_screen_in_tmux_whatever_its_size() {
         "  server ",
         "  job ",
         "DEBUG attributes are loaded",
-        "done: shipments",
+        "completed: shipments",
         "  peak memory ",
     ];
     for name in names {

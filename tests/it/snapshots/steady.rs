@@ -29,7 +29,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[TIME]"),
     (r"began +took +run", "began  took  run"),
     (r"source rows +inserted", "source rows  inserted"),
-    (r"(?m)^(\d{6} +(?:done|not started)) +[\d,]+(?: +([\d,]+))?", "$1  [N]  $2"),
+    (r"(?m)^(\d{6} +(?:completed|not started)) +[\d,]+(?: +([\d,]+))?", "$1  [N]  $2"),
     (r"(?m)^note: [a-z-]+: .*\n", ""),
     // Merges go on as they like.
     (r"[\d,]+ stored rows in \d+ parts?", "[N] stored rows in [N] parts"),

@@ -31,7 +31,7 @@ fn files_tell_the_same_without_a_server() {
             tool(&chunked).env("CLICKHOUSE_URL", "http://127.0.0.1:1").args(&["--ledger", &place]),
         )
     };
-    assert_eq!(look()["state"], "not_begun");
+    assert_eq!(look()["state"], "not_started");
     assert!(contents(folder.path()).is_empty(), "nothing was made");
 
     let ranges = chunked.ranges();
@@ -42,7 +42,7 @@ fn files_tell_the_same_without_a_server() {
     );
     let under_way = look();
     assert!(
-        under_way["state"] == "under_way" && under_way["processes"][0]["pid"] == running.process(),
+        under_way["state"] == "started" && under_way["processes"][0]["pid"] == running.process(),
         "{under_way}"
     );
     assert_eq!(

@@ -13,7 +13,7 @@ use crate::support::process;
 /// Rows of completed chunks, and chunks, by the ledger's tables.
 fn recorded(chunked: &Chunked) -> (u64, u64, u64) {
     let sql = "SELECT sumIf(rows_inserted, status = 'completed'), countIf(status = 'completed'), count() FROM load_state_chunks FINAL
-        WHERE run_id = (SELECT run_id FROM load_state FINAL WHERE is_current)";
+        WHERE run_id = (SELECT argMax(run_id, load_version) FROM load_state FINAL)";
     let figures: Vec<u64> =
         chunked.server().text(sql).split('\t').map(|figure| figure.parse().unwrap()).collect();
     (figures[0], figures[1], figures[2])
@@ -25,7 +25,7 @@ fn from_nothing_to_all() {
     let ranges = chunked.ranges();
     let nothing = standing(tool(&chunked));
     assert!(
-        nothing["state"] == "not_begun" && nothing["run_id"].is_null() && nothing["chunks"] == 0,
+        nothing["state"] == "not_started" && nothing["run_id"].is_null() && nothing["chunks"] == 0,
         "{nothing}"
     );
     assert_eq!(
@@ -48,7 +48,7 @@ fn from_nothing_to_all() {
     assert_eq!(under_way["rows_expected"], all, "{under_way}");
     let (rows, completed, chunks) = recorded(&chunked);
     assert!(
-        under_way["state"] == "under_way"
+        under_way["state"] == "started"
             && under_way["chunks"] == chunks
             && chunks == ranges.len() as u64,
         "{under_way}"
@@ -81,7 +81,7 @@ fn from_nothing_to_all() {
     let database = chunked.server().database();
     for words in [
         &*format!(
-            "under way: partition 202506 of {database}.orders into {database}.shipments by shipments\n"
+            "started: partition 202506 of {database}.orders into {database}.shipments by shipments\n"
         ),
         " on ",
         ", last heartbeat ",
@@ -140,7 +140,7 @@ fn from_nothing_to_all() {
     assert!(text.starts_with("completed: ") && text.contains("(100.0 %)"), "{text}");
     // Another partition is another load.
     let other = standing(tool(&chunked).args(&["--target-table", "other"]));
-    assert_eq!(other["state"], "not_begun", "{other}");
+    assert_eq!(other["state"], "not_started", "{other}");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn each_worker_is_seen() {
     );
     assert!(tool(&chunked).run().expect(0).stdout.contains(", worker 2/2, last heartbeat "));
     chunked.tool().args(&["--worker", "1/2"]).run().expect(0);
-    assert_eq!(standing(tool(&chunked))["state"], "under_way", "the other is at it");
+    assert_eq!(standing(tool(&chunked))["state"], "started", "the other is at it");
     chunked.proxy.pass();
     second.wait().expect(0);
     assert_eq!(standing(tool(&chunked))["state"], "completed");
@@ -237,7 +237,7 @@ fn a_run_that_waits_says_why() {
             && seen["rows_per_second"] == 0.0
     });
     assert!(known, "{seen}");
-    assert!(seen["remaining_seconds"].is_null() && seen["state"] == "under_way", "{seen}");
+    assert!(seen["remaining_seconds"].is_null() && seen["state"] == "started", "{seen}");
     let text = tool(&chunked).run().expect(0).stdout;
     assert!(
         text.contains("\n  waiting     ")

@@ -26,7 +26,7 @@ fn a_watch_ends_when_the_load_is_completed() {
         .map(|line| parsed(line)["state"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(states.last().map(String::as_str), Some("completed"), "{output}");
-    assert!(states[..states.len() - 1].iter().all(|state| state == "under_way"), "{output}");
+    assert!(states[..states.len() - 1].iter().all(|state| state == "started"), "{output}");
     let output = plain.wait().expect(0);
     assert!(
         output.stdout.contains("completed: partition ") && !output.stdout.contains('\x1b'),
@@ -82,7 +82,7 @@ fn on_a_terminal_one_screen_takes_the_place_of_the_one_before() {
     assert!(watch.0.wait().unwrap().success());
     let text = String::from_utf8_lossy(&bytes);
     let screens: Vec<_> = text.split("\x1b[H").skip(1).collect();
-    assert!(screens.len() >= 2 && screens[0].starts_with("under way: "), "{text:?}");
+    assert!(screens.len() >= 2 && screens[0].starts_with("started: "), "{text:?}");
     assert!(
         screens[screens.len() - 1].starts_with("completed: ")
             && screens.iter().all(|screen| screen.ends_with("\x1b[J")),

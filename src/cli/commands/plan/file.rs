@@ -1,32 +1,46 @@
 //! The file of `plan --out`, and comparing a run with it: a reviewed plan runs unchanged or not at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::document::Document;
-use crate::cli::args::ThroughputArguments;
+use crate::cli::args::{AtOnce, ThroughputArguments};
 use crate::cli::commands::session::BoundSession;
 use crate::cli::config::RunConfig;
 use crate::cli::failure::Failure;
 use crate::cli::output::next_command::NextCommand;
-use crate::clickhouse::{Connection, TableSchema, deduplication};
+use crate::clickhouse::{Connection, Endpoint, TableSchema, deduplication};
 use crate::engine::stream::PipelineOptions;
 use crate::files;
-use crate::ledger::Fingerprint;
+use crate::ledger::definition::{self, LoadDefinition};
+use crate::ledger::{Difference, Parts};
 use crate::load::definition;
 use crate::plan::{ChunkBounds, Partition};
 
-/// The format of the file, with its version.
-const FORMAT: &str = "clickhouse-backfill plan 1";
+/// The format of the file.
+const FORMAT: &str = "clickhouse-backfill plan";
+/// The version of the format.
+const FORMAT_VERSION: u32 = 2;
+/// The format of the files of version 0.1.
+const FORMAT_OF_0_1: &str = "clickhouse-backfill plan 1";
 /// How many differences are shown.
 const SHOWN: usize = 8;
 
+/// The fields that every version of the format has.
+#[derive(Debug, Deserialize)]
+struct Head {
+    format: String,
+    format_version: Option<u32>,
+}
+
 #[derive(Debug, Serialize)]
-struct Written<'a> {
+struct WrittenPlan<'a> {
     format: &'static str,
-    definition: &'a Fingerprint,
+    format_version: u32,
+    basis: &'a PlanBasis,
     bounds: &'a ChunkBounds,
     plan: &'a Document,
 }
@@ -34,66 +48,115 @@ struct Written<'a> {
 /// What a run reads of the file.
 #[derive(Debug, Deserialize)]
 struct PlanFile {
-    format: String,
-    definition: Fingerprint,
-    /// The bounds of the chunks.
+    basis: PlanBasis,
+    /// Where the chunks meet.
     bounds: ChunkBounds,
 }
 
-/// Everything that decides what a run does, each under a readable name. Rows are not part of it: they
-/// may change.
-pub(crate) async fn plan_fingerprint(
-    opened: &BoundSession,
-    partition: &Partition,
-    throughput: &ThroughputArguments,
-    options: &PipelineOptions,
-) -> Fingerprint {
-    let BoundSession { servers, server_version, source_version, job, chunk_rows, .. } = opened;
-    let mut all = definition(job, options, *chunk_rows, servers, server_version)
-        .with("the version of this program", env!("CARGO_PKG_VERSION"))
-        .with("the job", &job.name)
-        .with("the partition", partition.to_string())
-        .with("the version of ClickHouse at the source", source_version);
-    for (end, connection) in [("source", &servers.source), ("target", &servers.target)] {
-        let endpoint = connection.endpoint();
-        all = all
-            .with(format!("the server of the {end}"), endpoint.url().as_str())
-            .with(format!("the user at the {end}"), endpoint.user())
-            .with(format!("the database of the {end}"), endpoint.database());
-    }
-    all = table(all, "source", &job.source, &|name| {
-        job.source_columns.iter().any(|column| column.name == name)
-    });
-    if let Some(lookup) = &job.lookup {
-        all = table(all, "lookup", &lookup.table, &|name| {
-            lookup.columns.iter().any(|column| column.name == name)
-        });
-    }
-    all = table(all, "target", &job.target, &|name| {
-        job.columns.iter().any(|column| column.name == name)
-    });
-    if let Some(views) = views(&servers.target, &job.target).await {
-        all = all.with("what views of the target fill", views);
-    }
-    settings(throughput).into_iter().fold(all, |all, (name, value)| all.with(name, value))
+/// Everything that decides what a run does. Rows are not part of it: they may change.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PlanBasis {
+    tool_version: String,
+    job: String,
+    partition: String,
+    source_server_version: String,
+    source: EndBasis,
+    target: EndBasis,
+    lookup_columns: BTreeMap<String, String>,
+    /// What views of the target fill; `None` if the user lacks the right to see them.
+    view_targets: Option<String>,
+    /// The flags that decide how it is done.
+    flags: BTreeMap<String, String>,
+    load: LoadDefinition,
 }
 
-/// The table, and its columns that are not in the load's definition.
-fn table(
-    all: Fingerprint,
-    role: &str,
-    table: &TableSchema,
-    is_used: &dyn Fn(&str) -> bool,
-) -> Fingerprint {
-    let all = all.with(format!("the {role} table"), table.name.to_string());
-    table.columns.iter().filter(|column| !is_used(&column.name)).fold(all, |all, column| {
-        let is = format!("{} {}", column.type_name, column.default_kind);
-        all.with(format!("the column {} of the {role} table", column.name), is.trim_end())
-    })
+/// One end of a run.
+#[derive(Debug, Serialize, Deserialize)]
+struct EndBasis {
+    url: String,
+    user: String,
+    database: String,
+    /// The columns that are not in the load's definition.
+    other_columns: BTreeMap<String, String>,
+}
+
+impl PlanBasis {
+    /// What a run would rest on now.
+    pub(crate) async fn now(
+        opened: &BoundSession,
+        partition: &Partition,
+        throughput: &ThroughputArguments,
+        options: &PipelineOptions,
+    ) -> Self {
+        let BoundSession { servers, server_version, source_version, job, chunk_rows, .. } = opened;
+        let is_read = |name: &str| job.source_columns.iter().any(|column| column.name == name);
+        let is_written = |name: &str| job.columns.iter().any(|column| column.name == name);
+        let lookup_columns = job.lookup.as_ref().map(|lookup| {
+            let is_used = |name: &str| lookup.columns.iter().any(|column| column.name == name);
+            other_columns(&lookup.table, &is_used)
+        });
+        Self {
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            job: job.name.clone(),
+            partition: partition.to_string(),
+            source_server_version: source_version.clone(),
+            source: EndBasis::of(servers.source.endpoint(), other_columns(&job.source, &is_read)),
+            target: EndBasis::of(
+                servers.target.endpoint(),
+                other_columns(&job.target, &is_written),
+            ),
+            lookup_columns: lookup_columns.unwrap_or_default(),
+            view_targets: view_targets(&servers.target, &job.target).await,
+            flags: flags(throughput),
+            load: definition(job, options, *chunk_rows, servers, server_version),
+        }
+    }
+
+    fn differences_since(&self, before: &Self) -> Vec<Difference> {
+        Parts::of(self).differences_since(&Parts::of(before), label)
+    }
+}
+
+impl EndBasis {
+    fn of(endpoint: &Endpoint, other_columns: BTreeMap<String, String>) -> Self {
+        Self {
+            url: endpoint.url().to_string(),
+            user: endpoint.user().to_owned(),
+            database: endpoint.database().to_owned(),
+            other_columns,
+        }
+    }
+}
+
+/// What people call a part of the basis.
+fn label(path: &[&str]) -> String {
+    match path {
+        ["load", part @ ..] => definition::label(part),
+        ["tool_version"] => "the version of this program".to_owned(),
+        ["source_server_version"] => "the version of ClickHouse at the source".to_owned(),
+        [end, "url"] => format!("the server of the {end}"),
+        [end, "user"] => format!("the user at the {end}"),
+        [end, "database"] => format!("the database of the {end}"),
+        [end, "other_columns", column] => format!("the column {column} of the {end} table"),
+        ["lookup_columns", column] => format!("the column {column} of the lookup table"),
+        ["view_targets"] => "what views of the target fill".to_owned(),
+        ["flags", flag] => format!("--{}", flag.replace('_', "-")),
+        other => format!("the {}", other.join(" ")),
+    }
+}
+
+fn other_columns(table: &TableSchema, is_used: &dyn Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let others = table.columns.iter().filter(|column| !is_used(&column.name));
+    others
+        .map(|column| {
+            let is = format!("{} {}", column.type_name, column.default_kind);
+            (column.name.clone(), is.trim_end().to_owned())
+        })
+        .collect()
 }
 
 /// `None` if the user lacks the right.
-async fn views(connection: &Connection, target: &TableSchema) -> Option<String> {
+async fn view_targets(connection: &Connection, target: &TableSchema) -> Option<String> {
     let tables = deduplication(connection, &target.name).await.ok()?;
     let mut fed: Vec<_> = tables
         .iter()
@@ -103,8 +166,8 @@ async fn views(connection: &Connection, target: &TableSchema) -> Option<String> 
     Some(fed.join(", "))
 }
 
-/// The flags that decide how a run works, as given.
-fn settings(throughput: &ThroughputArguments) -> Vec<(&'static str, String)> {
+/// The flags that decide how it is done, without those that were not given.
+fn flags(throughput: &ThroughputArguments) -> BTreeMap<String, String> {
     let ThroughputArguments {
         memory,
         batch_size,
@@ -115,32 +178,34 @@ fn settings(throughput: &ThroughputArguments) -> Vec<(&'static str, String)> {
         insert_format,
         ..
     } = throughput;
-    let given = |number: &Option<u64>| {
-        number.map_or_else(|| "not given".to_owned(), |number| number.to_string())
+    let at_once = |level: &AtOnce| match level {
+        AtOnce::Auto => "auto".to_owned(),
+        AtOnce::Fixed(number) => number.to_string(),
     };
-    vec![
-        ("--memory", given(memory)),
-        ("--batch-size", batch_size.to_string()),
-        ("--batch-bytes", batch_bytes.to_string()),
-        ("--stream-block-size", given(stream_block_size)),
-        ("--readers", format!("{readers:?}").to_lowercase()),
-        ("--inserters", format!("{inserters:?}").to_lowercase()),
-        ("--insert-format", format!("{insert_format:?}").to_lowercase()),
-    ]
+    let flags = [
+        ("memory", memory.map(|bytes| bytes.to_string())),
+        ("batch_size", Some(batch_size.to_string())),
+        ("batch_bytes", Some(batch_bytes.to_string())),
+        ("stream_block_size", stream_block_size.map(|rows| rows.to_string())),
+        ("readers", Some(at_once(readers))),
+        ("inserters", Some(at_once(inserters))),
+        ("insert_format", Some(format!("{insert_format:?}").to_lowercase())),
+    ];
+    flags.into_iter().filter_map(|(flag, value)| Some((flag.to_owned(), value?))).collect()
 }
 
 /// Writes the file atomically.
 pub(crate) fn write(
     path: &Path,
-    definition: &Fingerprint,
+    basis: &PlanBasis,
     bounds: &ChunkBounds,
     plan: &Document,
 ) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::usage(format!("cannot write the plan to {}: {error}", path.display()))
     };
-    let text = serde_json::to_string_pretty(&Written { format: FORMAT, definition, bounds, plan })
-        .map_err(|error| failed(&error))?;
+    let plan = WrittenPlan { format: FORMAT, format_version: FORMAT_VERSION, basis, bounds, plan };
+    let text = serde_json::to_string_pretty(&plan).map_err(|error| failed(&error))?;
     files::replace(path, (text + "\n").as_bytes()).map_err(|error| failed(&error))
 }
 
@@ -155,7 +220,7 @@ pub(crate) async fn planned_bounds(
     let path = config.plan.as_deref().filter(|path| !path.as_os_str().is_empty());
     let Some(path) = path else { return Ok(None) };
     let file = PlanFile::read(path)?;
-    let now = plan_fingerprint(session, partition, &config.session.throughput, options).await;
+    let now = PlanBasis::now(session, partition, &config.session.throughput, options).await;
     file.hold(path, &now).map(Some).map_err(|failure| {
         let plan = NextCommand::new("plan")
             .servers(&config.session.servers)
@@ -176,22 +241,35 @@ impl PlanFile {
             Failure::usage(format!("cannot use the plan {}: {words}", path.display())).hint(new)
         };
         let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let file: Self = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-        if file.format != FORMAT {
-            return Err(failed(format!(
-                "its format is {:?}, this version reads {FORMAT:?}",
-                file.format
-            )));
+        let head: Head = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        match (head.format.as_str(), head.format_version) {
+            (FORMAT, Some(FORMAT_VERSION)) => {}
+            (FORMAT_OF_0_1, None) => {
+                return Err(failed(
+                    "it was written by version 0.1, whose plans this version does not read"
+                        .to_owned(),
+                ));
+            }
+            (FORMAT, Some(version)) => {
+                return Err(failed(format!(
+                    "its format_version is {version}, this version reads {FORMAT_VERSION}"
+                )));
+            }
+            (format, _) => {
+                return Err(failed(format!(
+                    "its format is {format:?}, this version reads {FORMAT:?}"
+                )));
+            }
         }
-        Ok(file)
+        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
     }
 
     /// The chunk bounds, if nothing has changed.
     ///
     /// # Errors
     /// A refusal that names what has changed.
-    fn hold(self, path: &Path, now: &Fingerprint) -> Result<ChunkBounds, Failure> {
-        let differences = now.differences_since(&self.definition);
+    fn hold(self, path: &Path, now: &PlanBasis) -> Result<ChunkBounds, Failure> {
+        let differences = now.differences_since(&self.basis);
         if differences.is_empty() {
             return Ok(self.bounds);
         }

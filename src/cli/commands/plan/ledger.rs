@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use crate::causes::error_chain;
 use crate::cli::commands::session::BoundSession;
 use crate::cli::config::LedgerConfig;
-use crate::cli::output::load_status::{process_words, state_words, to_the_second};
+use crate::cli::output::load_status::{process_words, to_the_second};
 use crate::engine::stream::PipelineOptions;
 use crate::ledger::LedgerError;
-use crate::ledger::status::{Standing, State, read};
+use crate::ledger::status::{LoadStatus, read};
 use crate::load::{changed, definition, load_key};
 use crate::plan::Partition;
+use crate::state::LoadState;
 use crate::units::{count, counted};
 
 /// How long the ledger is waited for.
@@ -27,7 +28,7 @@ pub(crate) struct LedgerShown {
     /// What `run` would do; `null` if the ledger cannot be read.
     pub run: Option<Would>,
     /// The status, as in `status --json`.
-    pub standing: Option<Standing>,
+    pub standing: Option<LoadStatus>,
     /// What has changed since the load started, so that it cannot be continued.
     pub changed: Vec<String>,
     /// Why the ledger cannot be read.
@@ -70,11 +71,11 @@ pub(crate) async fn known(
     match timeout(PATIENCE, reading).await.unwrap_or(Err(LedgerError::Silent { after: PATIENCE })) {
         Ok((standing, changed)) => {
             let run = match standing.state {
-                State::UnderWay => Would::Refuse,
+                LoadState::Started => Would::Refuse,
                 _ if !changed.is_empty() => Would::Refuse,
-                State::NotBegun => Would::Begin,
-                State::Interrupted | State::Failed => Would::Resume,
-                State::Completed => Would::Nothing,
+                LoadState::NotStarted => Would::Begin,
+                LoadState::Interrupted | LoadState::Failed => Would::Resume,
+                LoadState::Completed => Would::Nothing,
             };
             let changed = changed.iter().map(ToString::to_string).collect();
             LedgerShown { place, run: Some(run), standing: Some(standing), changed, unknown: None }
@@ -125,12 +126,12 @@ impl LedgerShown {
         format!("{}; {would}", words.join(", "))
     }
 
-    fn of_load(&self, standing: &Standing) -> String {
+    fn of_load(&self, standing: &LoadStatus) -> String {
         let Some(run_id) = &standing.run_id else {
             return format!("no load in {}", self.place);
         };
-        let state = state_words(standing.state);
-        if let (State::Completed, Some(at)) = (standing.state, standing.completed_at) {
+        let state = standing.state.text();
+        if let (LoadState::Completed, Some(at)) = (standing.state, standing.completed_at) {
             return format!(
                 "{state} at {} by run {run_id}, {}",
                 to_the_second(at),
@@ -143,7 +144,7 @@ impl LedgerShown {
             String::new()
         };
         format!(
-            "{state}, {} of {} done{failed}, run {run_id}",
+            "{state}, {} of {} completed{failed}, run {run_id}",
             count(standing.chunks_completed),
             counted(standing.chunks, "chunk")
         )

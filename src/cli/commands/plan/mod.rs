@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use document::Document;
 use estimate::Estimate;
-use file::plan_fingerprint;
+use file::PlanBasis;
 pub(crate) use file::planned_bounds;
 use ledger::LedgerShown;
 
@@ -43,8 +43,8 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let opened = config.open(&new_id()).await?;
     let trial = estimate::options(throughput, &opened.job, &opened.resources)?;
     let options = write_options(throughput, faults, &opened.job, &opened.resources)?;
-    let definition = if arguments.out.is_some() {
-        Some(plan_fingerprint(&opened, &which.partition, throughput, &options).await)
+    let basis = if arguments.out.is_some() {
+        Some(PlanBasis::now(&opened, &which.partition, throughput, &options).await)
     } else {
         None
     };
@@ -73,10 +73,8 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     if !blocking.is_empty() {
         return Err(blocked("run", &blocking));
     }
-    match (&arguments.out, &definition) {
-        (Some(path), Some(definition)) => {
-            file::write(path, definition, &session.plan.bounds, &document)
-        }
+    match (&arguments.out, &basis) {
+        (Some(path), Some(basis)) => file::write(path, basis, &session.plan.bounds, &document),
         _ => Ok(()),
     }
 }

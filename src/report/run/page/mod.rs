@@ -136,7 +136,7 @@ pub fn page(report: &RunReport, json: &str) -> String {
                 (sections::verifications(report))
                 (sections::mapping(&report.mapping))
                 (sections::processes(&report.processes))
-                (sections::definition(&report.definition))
+                (sections::definition(&report.definition_parts))
                 footer { "Created by " (report.reported_by) " at " (time_or_unknown(Some(report.reported_at))) "." }
                 script type="application/json" id="figures" { (PreEscaped(escape_for_script(json))) }
             }

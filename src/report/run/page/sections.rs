@@ -206,7 +206,7 @@ pub(super) fn processes(processes: &[ProcessFigures]) -> Markup {
 pub(super) fn definition(definition: &BTreeMap<String, String>) -> Markup {
     html! {
         details {
-            summary { "Definition: statements, settings, keys and engines" }
+            summary { "Definition: tables, keys, settings and types" }
             div.table {
                 table {
                     tbody { @for (name, value) in definition { tr { th { (name) } td { code { (value) } } } } }

@@ -46,7 +46,7 @@ fn a_dry_run_writes_nothing_anywhere() {
     assert_eq!(everything(&server), before);
     assert_eq!((seen, left), (BTreeSet::new(), BTreeSet::new()), "files in the working folder");
     let words = output.stdout + &output.stderr;
-    assert!(words.contains("dry run done, nothing was written"), "{words}");
+    assert!(words.contains("dry run completed, nothing was written"), "{words}");
     let evaluated = words
         .lines()
         .find(|line| line.contains("events_full evaluated"))

@@ -13,31 +13,24 @@
 //! Processes on several machines can share the folder where its file system keeps locks and the
 //! machines' clocks agree.
 
-mod observations;
-
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::claim::StoredClaim;
 use super::{
     ChunkRecord, ChunkStatus, Claim, ClaimStatus, LedgerError, LiveClaim, LoadKey, LoadRecord,
-    LoadStatus, Timestamp,
+    LoadSample, Timestamp, Verification,
 };
 use crate::files;
+use crate::state::LoadState;
 
 /// The folder of a ledger.
 pub(super) struct FileStore {
     folder: PathBuf,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ClaimFile {
-    #[serde(flatten)]
-    claim: Claim,
-    heartbeat_at: Timestamp,
 }
 
 impl FileStore {
@@ -61,13 +54,10 @@ impl FileStore {
         self.locked(|| Ok(()))
     }
 
-    pub fn current_loads(&self, key: &LoadKey) -> Result<Vec<LoadRecord>, LedgerError> {
-        let all = read_all::<LoadRecord>(&self.folder.join("loads"))?;
-        Ok(all.into_iter().filter(|load| load.is_current && load.key == *key).collect())
-    }
-
-    pub fn all_loads(&self) -> Result<Vec<LoadRecord>, LedgerError> {
-        read_all(&self.folder.join("loads"))
+    pub fn loads(&self, key: Option<&LoadKey>) -> Result<Vec<LoadRecord>, LedgerError> {
+        let mut all = read_all::<LoadRecord>(&self.folder.join("loads"))?;
+        all.retain(|load| key.is_none_or(|key| load.key == *key));
+        Ok(all)
     }
 
     pub fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
@@ -83,13 +73,17 @@ impl FileStore {
         Ok(chunks)
     }
 
-    pub fn write_load(&self, load: &LoadRecord) -> Result<(), LedgerError> {
-        let mut load = load.clone();
-        load.started_at.get_or_insert_with(Timestamp::now);
-        if load.status == LoadStatus::Completed {
-            load.completed_at.get_or_insert_with(Timestamp::now);
+    /// One after the other; readers take the newest completed version for the current one.
+    pub fn write_loads(&self, loads: &[LoadRecord]) -> Result<(), LedgerError> {
+        for load in loads.iter().rev() {
+            let mut load = load.clone();
+            load.started_at.get_or_insert_with(Timestamp::now);
+            if load.status == LoadState::Completed {
+                load.completed_at.get_or_insert_with(Timestamp::now);
+            }
+            write(&self.folder.join("loads").join(format!("{}.json", load.run_id)), &load)?;
         }
-        write(&self.folder.join("loads").join(format!("{}.json", load.run_id)), &load)
+        Ok(())
     }
 
     /// All pending chunks together in one file, any other in a file of its own, which no other
@@ -109,18 +103,14 @@ impl FileStore {
 
     pub fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
         let folder = self.folder.join("claims");
-        let all = self.while_nobody_writes(|| read_all::<ClaimFile>(&folder))?;
+        let all = self.while_nobody_writes(|| read_all::<StoredClaim>(&folder))?;
         let now = Timestamp::now();
-        let concerned = |file: &ClaimFile| {
+        let concerned = |file: &StoredClaim| {
             file.claim.key == *key
                 && (file.claim.status == ClaimStatus::Held || file.claim.claim_id == own_id)
         };
-        let live = |file: ClaimFile| LiveClaim {
-            age: file.heartbeat_at.age_at(now),
-            heartbeat_at: file.heartbeat_at,
-            claim: file.claim,
-        };
-        Ok(all.into_iter().filter(concerned).map(live).collect())
+        let claims = all.into_iter().filter(concerned);
+        Ok(claims.map(|file| file.into_live_at(now)).collect())
     }
 
     pub fn write_claim(&self, claim: &Claim) -> Result<(), LedgerError> {
@@ -129,7 +119,7 @@ impl FileStore {
             // The time is taken under the lock: who reads later sees every earlier claim.
             let heartbeat_at = Timestamp::now();
             // A heartbeat that was under way when its claim ended is nothing any more.
-            let ended = read::<ClaimFile>(&path)?
+            let ended = read::<StoredClaim>(&path)?
                 .is_some_and(|known| known.claim.status != ClaimStatus::Held);
             if ended && claim.status == ClaimStatus::Held {
                 return Ok(());
@@ -138,8 +128,61 @@ impl FileStore {
                 claimed_at: Some(claim.claimed_at.unwrap_or(heartbeat_at)),
                 ..claim.clone()
             };
-            write(&path, &ClaimFile { claim, heartbeat_at })
+            write(&path, &StoredClaim::new(claim, heartbeat_at))
         })
+    }
+
+    /// The line that a process was about to write when it died counts for nothing.
+    pub fn samples(&self, run_id: &str) -> Result<Vec<LoadSample>, LedgerError> {
+        let folder = self.folder.join("samples").join(run_id);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed("reading", &folder)(error)),
+        };
+        let mut samples: Vec<LoadSample> = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed("reading", &folder))?.path();
+            let text = fs::read_to_string(&path).map_err(failed("reading", &path))?;
+            samples.extend(text.lines().filter_map(|line| serde_json::from_str(line).ok()));
+        }
+        samples.sort_by(|one, other| {
+            (one.sampled_at, &one.claim_id).cmp(&(other.sampled_at, &other.claim_id))
+        });
+        Ok(samples)
+    }
+
+    /// Each process has a file of its own, and appends to it.
+    pub fn write_sample(&self, sample: &LoadSample) -> Result<(), LedgerError> {
+        let folder = self.folder.join("samples").join(&sample.run_id);
+        fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
+        let path = folder.join(format!("{}.jsonl", sample.claim_id));
+        let sample = LoadSample {
+            sampled_at: Some(sample.sampled_at.unwrap_or_else(Timestamp::now)),
+            ..sample.clone()
+        };
+        let mut line = serde_json::to_vec(&sample).map_err(|error| malformed(&path, &error))?;
+        line.push(b'\n');
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed("opening", &path))?;
+        file.write_all(&line).map_err(failed("writing", &path))
+    }
+
+    pub fn verifications(&self, run_id: &str) -> Result<Vec<Verification>, LedgerError> {
+        let mut all: Vec<Verification> = read_all(&self.folder.join("verifications").join(run_id))?;
+        all.sort_by_key(|verification| verification.verified_at);
+        Ok(all)
+    }
+
+    pub fn write_verification(&self, verification: &Verification) -> Result<(), LedgerError> {
+        let folder = self.folder.join("verifications").join(&verification.run_id);
+        fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
+        let verified_at = verification.verified_at.unwrap_or_else(Timestamp::now);
+        let path = folder.join(format!("{}-{}.json", verified_at.0, std::process::id()));
+        write(&path, &Verification { verified_at: Some(verified_at), ..verification.clone() })
     }
 
     /// Reads while no other process writes. Who may not write, and so cannot be in the way of those

@@ -1,37 +1,23 @@
-//! What records and claims mean together.
+//! The status of a load, from its ledger alone: from any host, without a word from the processes that
+//! work on it. Nothing here changes the ledger.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::rate::{by_chunks, by_samples};
-use crate::ledger::{
-    ChunkRecord, ChunkStatus, LiveClaim, LoadKey, LoadRecord, LoadSample, LoadStatus,
+use super::rate::{SPAN, by_chunks, by_samples};
+use super::{
+    ChunkRecord, ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadSample,
     ProcessIdentity, Timestamp,
 };
+use crate::state::LoadState;
 
-/// What has become of a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// The ledger knows nothing of it.
-    NotBegun,
-    /// A process is at it.
-    UnderWay,
-    /// It was stopped, or its processes died; nobody is at it.
-    Interrupted,
-    /// Something failed for good; nobody is at it.
-    Failed,
-    /// All of it is done, and the source was counted.
-    Completed,
-}
-
-/// Where a load stands. The names of the fields are a contract: scripts read them from `status
+/// The status of a load. The names of the fields are a contract: scripts read them from `status
 /// --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Standing {
+pub struct LoadStatus {
     /// What has become of it.
-    pub state: State,
+    pub state: LoadState,
     /// The job's name.
     pub job: String,
     /// The id of the source's partition.
@@ -42,6 +28,9 @@ pub struct Standing {
     pub target: String,
     /// The run that all its query ids contain; `null` where it has not begun.
     pub run_id: Option<String>,
+    /// The run that completed the version that readers may trust; `null` if none is completed. It is
+    /// an earlier run while a version of `--restart` is not completed.
+    pub current_run_id: Option<String>,
     /// Chunks of the load.
     pub chunks: u64,
     /// Chunks of which every row is in the target.
@@ -97,31 +86,34 @@ pub struct Process {
 
 /// What was read of a load.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Records {
-    pub load: Option<LoadRecord>,
-    pub chunks: Vec<ChunkRecord>,
+struct Records {
+    /// The newest version.
+    load: Option<LoadRecord>,
+    /// The version that readers may trust.
+    current: Option<LoadRecord>,
+    chunks: Vec<ChunkRecord>,
     /// Claims that were not given back.
-    pub claims: Vec<LiveClaim>,
+    claims: Vec<LiveClaim>,
     /// How its processes went over the last minutes.
-    pub samples: Vec<LoadSample>,
+    samples: Vec<LoadSample>,
 }
 
-impl Standing {
+impl LoadStatus {
     /// Judges what was read `now`, by the ledger's clock. A claim without heartbeats for so long is
     /// a dead process's; where `here` is its machine, that is known at once.
-    pub(super) fn judge(
+    fn derive(
         key: &LoadKey,
         records: &Records,
         now: Timestamp,
         claim_timeout: Duration,
         here: &ProcessIdentity,
     ) -> Self {
-        let Records { load, chunks, claims, samples } = records;
+        let Records { load, current, chunks, claims, samples } = records;
         let processes: Vec<_> =
             claims.iter().map(|claim| Process::of(claim, claim_timeout, here)).collect();
         let alive: Vec<_> =
             claims.iter().filter(|claim| claim.is_alive(claim_timeout, here)).collect();
-        let state = state(load.as_ref(), !alive.is_empty());
+        let state = LoadState::observed(load.as_ref().map(|load| load.status), !alive.is_empty());
         let with_status = |status| chunks.iter().filter(move |chunk| chunk.status == status);
         let (completed, failed) = (
             with_status(ChunkStatus::Completed).count() as u64,
@@ -134,7 +126,7 @@ impl Standing {
         let since = alive.iter().filter_map(|claim| claim.claim.claimed_at).min();
         let ids: Vec<_> = alive.iter().map(|claim| claim.claim.claim_id.as_str()).collect();
         let speed = || by_samples(samples, &ids, now).or_else(|| by_chunks(chunks, since?, now));
-        let speed = if state == State::UnderWay { speed() } else { None };
+        let speed = if state == LoadState::Started { speed() } else { None };
         let left = expected
             .or_else(|| estimated_rows(rows_inserted, completed, total))
             .map(|rows| rows.saturating_sub(rows_inserted));
@@ -146,6 +138,7 @@ impl Standing {
             source: key.source_table.clone(),
             target: key.target_table.clone(),
             run_id: load.as_ref().map(|load| load.run_id.clone()),
+            current_run_id: current.as_ref().map(|load| load.run_id.clone()),
             chunks: total,
             chunks_completed: completed,
             chunks_failed: failed,
@@ -168,9 +161,9 @@ impl Standing {
 
     /// Whether the load was called begun, although nobody is at it: the one moment in which a
     /// process that has just come or gone is between its record and its claim looks the same.
-    pub(super) fn may_be_between(&self, records: &Records) -> bool {
-        self.state == State::Interrupted
-            && records.load.as_ref().is_some_and(|load| load.status == LoadStatus::Started)
+    fn may_be_between(&self, records: &Records) -> bool {
+        self.state == LoadState::Interrupted
+            && records.load.as_ref().is_some_and(|load| load.status == LoadState::Started)
     }
 }
 
@@ -179,23 +172,12 @@ impl Process {
         Self {
             host: claim.claim.process.host.clone(),
             pid: claim.claim.process.pid,
-            worker: claim.claim.slot.to_string(),
+            worker: claim.claim.part.to_string(),
             alive: claim.is_alive(timeout, here),
             claimed_at: claim.claim.claimed_at,
             heartbeat_at: claim.heartbeat_at,
             heartbeat_age_seconds: claim.age.as_secs_f64(),
         }
-    }
-}
-
-fn state(load: Option<&LoadRecord>, somebody_is_at_it: bool) -> State {
-    match load.map(|load| load.status) {
-        Some(LoadStatus::Completed) => State::Completed,
-        _ if somebody_is_at_it => State::UnderWay,
-        Some(LoadStatus::Failed) => State::Failed,
-        // A load that was begun and that nobody is at was left by a process that could not say so.
-        Some(LoadStatus::Interrupted | LoadStatus::Started) => State::Interrupted,
-        None => State::NotBegun,
     }
 }
 
@@ -217,11 +199,11 @@ fn estimated_rows(rows: u64, completed: u64, total: u64) -> Option<u64> {
         .and_then(|rows| u64::try_from(rows).ok())
 }
 
-fn progress(state: State, rows: (u64, Option<u64>), chunks: (u64, u64)) -> f64 {
+fn progress(state: LoadState, rows: (u64, Option<u64>), chunks: (u64, u64)) -> f64 {
     const ALMOST: f64 = 0.9999;
     let share = |done: u64, of: u64| if of == 0 { 0.0 } else { done as f64 / of as f64 };
     match (state, rows) {
-        (State::Completed, _) => 1.0,
+        (LoadState::Completed, _) => 1.0,
         (_, (done, Some(expected))) if expected > 0 => share(done, expected).min(ALMOST),
         _ => share(chunks.0, chunks.1).min(ALMOST),
     }
@@ -239,5 +221,59 @@ fn last_error(load: Option<&LoadRecord>, chunks: &[ChunkRecord]) -> Option<Strin
     match (of_load, of_chunk) {
         (Some(of_load), Some(of_chunk)) => Some(format!("{of_load}; {of_chunk}")),
         (one, other) => one.or(other),
+    }
+}
+
+/// Reads the status of a load. A claim without heartbeats for `claim_timeout` is taken for that of a
+/// dead process.
+///
+/// # Errors
+/// The ledger cannot be read. One that is not there has no loads.
+pub async fn read(
+    ledger: &Ledger,
+    key: &LoadKey,
+    claim_timeout: Duration,
+) -> Result<LoadStatus, LedgerError> {
+    let here = ProcessIdentity::current();
+    let (mut status, records) = once(ledger, key, claim_timeout, &here).await?;
+    if status.may_be_between(&records) {
+        (status, _) = once(ledger, key, claim_timeout, &here).await?;
+    }
+    Ok(status)
+}
+
+async fn once(
+    ledger: &Ledger,
+    key: &LoadKey,
+    claim_timeout: Duration,
+    here: &ProcessIdentity,
+) -> Result<(LoadStatus, Records), LedgerError> {
+    // A process writes its record and then gives its claim back: what is read in the other order
+    // never looks deserted.
+    let claims = ledger.held_claims(key).await?;
+    let versions = ledger.versions(key).await?;
+    let load = versions.newest().cloned();
+    let chunks = match &load {
+        Some(load) => ledger.chunks(&load.run_id).await?,
+        None => Vec::new(),
+    };
+    let now = ledger.now().await?;
+    let samples = match &load {
+        Some(load) if !claims.is_empty() => recent_samples(ledger, &load.run_id, now).await,
+        _ => Vec::new(),
+    };
+    let records = Records { current: versions.current().cloned(), load, chunks, claims, samples };
+    Ok((LoadStatus::derive(key, &records, now, claim_timeout, here), records))
+}
+
+/// How the processes went lately. They are kept beside the record; who may not read them knows
+/// less, and the rest all the same.
+async fn recent_samples(ledger: &Ledger, run_id: &str, now: Timestamp) -> Vec<LoadSample> {
+    match ledger.samples_since(run_id, Timestamp(now.0.saturating_sub(SPAN))).await {
+        Ok(samples) => samples,
+        Err(error) => {
+            tracing::debug!(%error, "how the processes went is not known");
+            Vec::new()
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How fast a load goes: by the figures that its processes keep every ten seconds, or else by the
 //! chunks that were completed lately.
 
-use crate::ledger::{ChunkRecord, ChunkStatus, LoadSample, Timestamp};
+use super::{ChunkRecord, ChunkStatus, LoadSample, Timestamp};
 
 /// How far back is looked, in microseconds.
 pub(super) const SPAN: i64 = 5 * 60 * 1_000_000;

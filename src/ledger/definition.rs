@@ -1,0 +1,224 @@
+//! What decides the result of a load: the job as it was held against its tables, and how it is cut.
+//!
+//! A load goes on only with the definition with which it was begun. Nothing in it is generated text:
+//! the statements can be written in another way without another definition.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::parts::{Difference, Parts};
+
+/// The form that is written.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The definition of a load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadDefinition {
+    /// The form of this structure.
+    pub format_version: u32,
+    /// The version of ClickHouse at the target.
+    pub server_version: String,
+    /// About how many rows a chunk has.
+    pub chunk_rows: u64,
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobDefinition,
+    /// What decides which rows lie in which batch, where the target recognizes repeated batches.
+    pub batches: Option<BatchDefinition>,
+}
+
+/// The job as it was held against its tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobDefinition {
+    /// What is read.
+    pub source: SourceDefinition,
+    /// What is looked up.
+    pub lookup: Option<LookupDefinition>,
+    /// What is written.
+    pub target: TargetDefinition,
+}
+
+/// A table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDefinition {
+    /// Its database.
+    pub database: String,
+    /// Its name.
+    pub table: String,
+    /// Its engine.
+    pub engine: String,
+    /// Its sorting key, as the server writes it.
+    pub sorting_key: String,
+    /// Its partition key, as the server writes it.
+    pub partition_key: String,
+}
+
+/// A column that expressions read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+/// The source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDefinition {
+    /// The table.
+    #[serde(flatten)]
+    pub table: TableDefinition,
+    /// The server's URL, where it is not the target's.
+    pub server: Option<String>,
+    /// Whether it is read FINAL.
+    #[serde(rename = "final")]
+    pub collapse: bool,
+    /// The deleted flag.
+    pub deleted: Option<String>,
+    /// The time column.
+    pub time: Option<String>,
+    /// Conditions of rows that are left out, as given.
+    pub exclusions: Vec<String>,
+    /// The columns that expressions read, in the order in which they are sent.
+    pub columns: Vec<ColumnDefinition>,
+    /// The job's settings of source queries.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The lookup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupDefinition {
+    /// The table.
+    #[serde(flatten)]
+    pub table: TableDefinition,
+    /// The columns of the join.
+    pub keys: Vec<KeyDefinition>,
+    /// The column whose greatest value is the newest version.
+    pub version: Option<ColumnDefinition>,
+    /// The deleted flag.
+    pub deleted: Option<String>,
+    /// The window that is loaded.
+    pub window: Option<WindowDefinition>,
+    /// The columns that expressions read, in the order in which they are sent.
+    pub columns: Vec<ColumnDefinition>,
+    /// The job's settings of lookup queries.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A column of the join.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDefinition {
+    /// The source's column.
+    pub source: String,
+    /// The lookup's column.
+    pub lookup: String,
+    /// The common type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+/// A window around the partition's times.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowDefinition {
+    /// The lookup's time column.
+    pub column: String,
+    /// Days before the earliest row.
+    pub days_before: u32,
+    /// Days after the latest row.
+    pub days_after: u32,
+}
+
+/// The target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetDefinition {
+    /// The table.
+    #[serde(flatten)]
+    pub table: TableDefinition,
+    /// The columns that are written.
+    pub columns: Vec<TargetColumn>,
+    /// The job's settings of inserts.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A column of the target and what fills it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// The expression, as given.
+    pub expression: String,
+}
+
+/// How batches are cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchDefinition {
+    /// Rows of a batch.
+    pub rows: u64,
+    /// Bytes of a batch at most.
+    pub bytes: u64,
+    /// Bytes of rows that wait for a late lookup, for each reader.
+    pub late_bytes: Option<u64>,
+    /// The columns of a row, in the order in which their bytes make its hash.
+    pub columns: Vec<String>,
+}
+
+impl LoadDefinition {
+    /// A hash of all that decides the result.
+    pub fn fingerprint(&self) -> String {
+        Parts::of(self).digest()
+    }
+}
+
+impl Difference {
+    /// Whether only the version of ClickHouse is another one.
+    pub fn is_of_server(&self) -> bool {
+        matches!(self.names().as_slice(), ["server_version"])
+    }
+
+    /// Whether it decides only which rows lie in which batch.
+    pub fn is_of_batches(&self) -> bool {
+        matches!(self.names().as_slice(), ["batches", ..])
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
+    }
+}
+
+/// What people call a part of a definition.
+pub fn label(path: &[&str]) -> String {
+    match path {
+        ["server_version"] => "the version of ClickHouse".to_owned(),
+        ["chunk_rows"] => "--chunk-rows".to_owned(),
+        ["batches", "rows"] => "the rows of a batch (--batch-size)".to_owned(),
+        ["batches", "bytes"] => "the bytes of a batch (--batch-bytes, --memory)".to_owned(),
+        ["batches", "late_bytes"] => "the memory for rows that are looked up late".to_owned(),
+        ["target", "columns", column, part] => format!("the {part} of the column {column}"),
+        [role, "columns", column, "type"] => format!("the type of {role}.{column}"),
+        ["target", "settings", name] => format!("the setting {name} of inserts"),
+        [role, "settings", name] => format!("the setting {name} of {role} queries"),
+        ["source", "server"] => "the server of the source".to_owned(),
+        ["source", "final"] => "FINAL of the source".to_owned(),
+        ["source", "exclusions", number] => format!("exclusion {number} of the source"),
+        [role, part @ ("deleted" | "time")] => format!("the {part} column of the {role}"),
+        ["lookup", "keys", number, part @ ("source" | "lookup")] => {
+            format!("the {part}'s column {number} of the join")
+        }
+        ["lookup", "keys", number, "type"] => format!("the type of column {number} of the join"),
+        ["lookup", "version", "name"] => "the version column of the lookup".to_owned(),
+        ["lookup", "version", "type"] => "the type of the lookup's version column".to_owned(),
+        ["lookup", "window", part] => format!("{} of the lookup's window", part.replace('_', " ")),
+        ["batches", "columns", number] => format!("column {number} of a row"),
+        [role, "database"] => format!("the database of the {role} table"),
+        [role, "table"] => format!("the name of the {role} table"),
+        [role, part @ ("engine" | "sorting_key" | "partition_key")] => {
+            format!("the {} of the {role} table", part.replace('_', " "))
+        }
+        other => other.join("."),
+    }
+}
