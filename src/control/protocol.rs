@@ -1,8 +1,8 @@
 //! The protocol of the control socket: one JSON object per line, a request and a response.
 //!
 //! ```text
-//! {"format_version":2,"command":"status"}                              {"format_version":2,"ok":true,"status":{…}}
-//! {"format_version":2,"command":"set","name":"inserters","value":"4"}  {"format_version":2,"ok":false,"error":"inserters must be 1 to 64, and 99 was asked for"}
+//! {"format_version":2,"command":"status"}                              {"ok":true,"status":{…},"format_version":2}
+//! {"format_version":2,"command":"set","name":"inserters","value":"4"}  {"ok":false,"error":"inserters must be 1 to 64, and 99 was asked for","format_version":2}
 //! ```
 //!
 //! Version 0.1 of the program sends no `format_version`, and refuses requests with one. Its requests
@@ -88,9 +88,6 @@ impl ControlRequest {
 /// The response of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ControlResponse {
-    /// The version of the protocol; `None` from version 0.1 of the program.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub format_version: Option<u64>,
     /// Whether the request was carried out.
     pub ok: bool,
     /// The run afterwards; see [`RunStatus`](super::RunStatus).
@@ -99,6 +96,9 @@ pub struct ControlResponse {
     /// Why the request was not carried out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
+    /// The version of the protocol; `None` from version 0.1 of the program.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub format_version: Option<u64>,
 }
 
 impl ControlResponse {
