@@ -283,7 +283,18 @@ fn first_sentence(message: &str) -> String {
     let (code, text) = message.split_at(behind_code);
     let line = text.lines().next().unwrap_or_default();
     let sentence = line.split_once(". ").map_or(line, |(sentence, _)| sentence);
-    format!("{code}{sentence}")
+    match error_name(message) {
+        Some(name) if !sentence.contains(name) => format!("{code}{sentence} ({name})"),
+        _ => format!("{code}{sentence}"),
+    }
+}
+
+/// ClickHouse's name of an error, such as `AUTHENTICATION_FAILED`, which ends its message.
+fn error_name(message: &str) -> Option<&str> {
+    let is_name =
+        |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let mut parts = message.rsplit('(').filter_map(|part| part.split_once(')'));
+    parts.map(|(name, _)| name).find(is_name)
 }
 
 #[cfg(test)]
@@ -298,5 +309,12 @@ mod tests {
         let text = connecting(&error, End::Target).text();
         let expected = "error: Code: 516. DB::Exception: ann: Authentication failed: password is incorrect, or there is no user with such name.\nhint: set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file\nhint: in .env, a password with $ or # needs single quotes\n";
         assert_eq!(text, expected);
+        let named =
+            first_sentence(&format!("{message}\n\n. (AUTHENTICATION_FAILED) (version 26.7)"));
+        assert!(
+            named.ends_with("no user with such name. (AUTHENTICATION_FAILED)")
+                || named.ends_with("no user with such name (AUTHENTICATION_FAILED)"),
+            "{named}"
+        );
     }
 }

@@ -298,7 +298,7 @@ fn value_shown(name: &str) -> Option<&'static str> {
     examples.find(|(known, _)| *known == name).map(|(_, value)| *value)
 }
 
-/// As `.env` takes it for one value.
+/// The text as one value of `.env`.
 fn quoted(value: &str) -> String {
     if !value.contains([' ', '\'', '"', '#', '$', '\\']) {
         value.to_owned()
@@ -399,10 +399,11 @@ fn description(argument: &Arg) -> String {
 
 fn about(command: &Command) -> String {
     let about = command.get_long_about().or(command.get_about());
-    about.map(ToString::to_string).unwrap_or_default().replace("\n\n", ". ")
+    let about = about.map(ToString::to_string).unwrap_or_default();
+    about.split("\n\n").map(sentence).collect::<Vec<_>>().join(" ")
 }
 
-/// With a full stop, which the parser takes off.
+/// The text with the full stop that the parser removes.
 fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with('.') { text.to_owned() } else { format!("{text}.") }

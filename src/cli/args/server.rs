@@ -24,10 +24,10 @@ pub(crate) struct ServerArguments {
         hide_env_values = true
     )]
     pub clickhouse_url: String,
-    /// User [default: the user in the URL, else `default`].
+    /// Name of the user on the server [default: the user in the URL, else `default`].
     #[arg(long, value_name = "NAME", env = "CLICKHOUSE_USER")]
     pub clickhouse_user: Option<String>,
-    /// Password [default: the password in the URL, else none].
+    /// Password of that user [default: the password in the URL, else none].
     ///
     /// Every user of this machine can read flags in the process list: prefer the environment, `.env`
     /// or a file.

@@ -29,7 +29,7 @@ fn the_reference_of_the_command_line_has_every_flag() {
         for argument in command.get_arguments() {
             let Some(long) = argument.get_long() else { continue };
             let cell = format!("--{long}");
-            let row = section.lines().find(|line| {
+            let row = section.lines().filter(|line| line.starts_with("| ")).find(|line| {
                 let flag = line.split(" | ").next().unwrap_or_default();
                 flag.split(['`', ' ', '[']).any(|word| word == cell)
             });
