@@ -201,7 +201,7 @@ mod tests {
                     return wrong("has too few");
                 }
                 "items" => {
-                    for item in value.as_array().unwrap() {
+                    for item in value.as_array().into_iter().flatten() {
                         check(rule, item, path)?;
                     }
                 }

@@ -123,7 +123,7 @@ impl Summary {
             ("partition".to_owned(), self.partition.clone()),
             (
                 "chunks".to_owned(),
-                format!("{now} of {chunks} done, {before} by earlier runs, {failed} failed"),
+                format!("{now} of {chunks} completed, {before} by earlier runs, {failed} failed"),
             ),
             (
                 "attributes loaded".to_owned(),

@@ -32,7 +32,7 @@ fn the_example_of_the_documentation_fills_a_table_once() {
             .unwrap()
     };
     let first = fill();
-    assert!(first.starts_with("Complete: "), "{first}");
+    assert!(first.starts_with("Completed: "), "{first}");
     orders.assert_complete();
     let again = fill();
     assert!(again.starts_with("completed before, with "), "{again}");

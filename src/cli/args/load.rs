@@ -30,8 +30,14 @@ pub(crate) struct WhatArguments {
     /// Write to this table instead of the job's target.
     #[arg(long, value_name = "TABLE", env = "TARGET_TABLE")]
     pub target_table: Option<String>,
-    /// Exclude observations of traces that `dataset_run_items_rmt` references (the job's exclusion
-    /// `dataset-items`).
+    /// Leave out the rows of this exclusion of the job; may be given several times.
+    ///
+    /// A job names its exclusions under `[source.exclusions]`; `clickhouse-backfill job show NAME`
+    /// prints them. In the variable, names are separated by commas.
+    #[arg(long, value_name = "NAME", env = "EXCLUDE", value_delimiter = ',')]
+    pub exclude: Vec<String>,
+    /// The same as `--exclude dataset-items`, for the job `langfuse-events`: observations of traces
+    /// that `dataset_run_items_rmt` references.
     #[arg(long, env = "EXCLUDE_DATASET_ITEMS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub exclude_dataset_items: bool,

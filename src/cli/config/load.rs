@@ -23,9 +23,12 @@ pub(crate) struct JobConfig {
 
 impl From<&WhatArguments> for JobConfig {
     fn from(arguments: &WhatArguments) -> Self {
-        let WhatArguments { job, target_table, exclude_dataset_items } = arguments;
-        let exclusions =
-            if *exclude_dataset_items { vec!["dataset-items".to_owned()] } else { Vec::new() };
+        let WhatArguments { job, target_table, exclude, exclude_dataset_items } = arguments;
+        let alias = exclude_dataset_items.then(|| "dataset-items".to_owned());
+        let mut exclusions: Vec<_> =
+            exclude.iter().filter(|name| !name.is_empty()).cloned().chain(alias).collect();
+        exclusions.sort_unstable();
+        exclusions.dedup();
         Self {
             reference: job.clone(),
             options: BindOptions { target_table: target_table.clone(), exclusions },

@@ -30,7 +30,7 @@ impl NextCommand {
         if let Some(table) = &options.target_table {
             self = self.value("--target-table", table);
         }
-        if options.exclusions.is_empty() { self } else { self.flag("--exclude-dataset-items") }
+        options.exclusions.iter().fold(self, |command, name| command.value("--exclude", name))
     }
 
     /// The ledger.

@@ -16,7 +16,7 @@ fn an_interrupted_run_finishes_what_is_in_flight_and_can_be_run_again() {
         running.signal(signal);
         let output = running.wait().expect(130);
         assert!(
-            output.stderr.contains(&format!("SIG{signal}: finishing the inserts in flight")),
+            output.stderr.contains(&format!("SIG{signal}: finishing inserts in flight")),
             "{output}"
         );
         assert!(output.stderr.contains("run the same command again"), "{output}");

@@ -226,7 +226,7 @@ fn what_is_wrong_with_the_sources_server_is_said_of_it() {
     fails(
         tool(&source, &target).env("SOURCE_URL", "nonsense"),
         2,
-        &[of_source, "URL cannot be used"],
+        &[of_source, "the ClickHouse URL has no scheme"],
     );
     let wrong =
         ["AUTHENTICATION_FAILED", "set SOURCE_USER, and SOURCE_PASSWORD or --source-password-file"];

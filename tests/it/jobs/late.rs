@@ -287,7 +287,7 @@ fn the_memory_for_late_rows_may_not_change_where_batches_must_come_again_as_they
         "ALTER TABLE load_state UPDATE status = 'failed' WHERE 1 SETTINGS mutations_sync = 2",
     );
     let refused = tool("16MiB").run().expect(3);
-    let words = "the memory for rows that are looked up late was `8388608 bytes a reader`, and is `16777216 bytes a reader`";
+    let words = "the memory for rows that are looked up late was `8388608`, and is `16777216`";
     assert!(refused.stderr.contains(words), "{refused}");
     tool("8MiB").run().expect(0);
 }

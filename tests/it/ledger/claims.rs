@@ -123,6 +123,7 @@ fn what_a_dead_run_left_is_killed() {
     let killed = format!(
         "SELECT count() FROM system.query_log WHERE query LIKE 'KILL QUERY%-{claim}-%' AND type = 'QueryStart'"
     );
+    eprintln!("{}", server.text("SELECT type, event_time, query_id, query FROM system.query_log WHERE query LIKE 'KILL%' ORDER BY event_time DESC LIMIT 5 FORMAT Vertical"));
     assert_eq!(server.text(&killed), "1");
     chunked.assert_completed();
 }

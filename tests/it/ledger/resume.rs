@@ -182,6 +182,6 @@ fn a_load_whose_chunks_are_all_done_is_only_counted() {
     server.query("ALTER TABLE load_state UPDATE status = 'started', completed_at = NULL WHERE 1 SETTINGS mutations_sync = 2");
     server.query("ALTER TABLE load_state_chunks UPDATE rows_read = rows_read - 1 WHERE chunk = 2 SETTINGS mutations_sync = 2");
     let output = chunked.tool().run().expect(1);
-    assert!(output.stderr.contains("--restart reads all of them again"), "{output}");
+    assert!(output.stderr.contains("--restart reads all chunks again"), "{output}");
     assert_eq!(server.text("SELECT status, error != '' FROM load_state FINAL"), "failed\t1");
 }

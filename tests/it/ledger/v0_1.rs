@@ -266,7 +266,7 @@ fn assert_verify_refused(recorded: &Recorded) {
     let state = fixture().join("verify-state.json");
     let verify = recorded.of("verify", "shipments", "202505").arg("--state").arg(&state);
     let output = verify.run().expect(2);
-    let words = "it was written by version 0.1, whose state this version does not read; remove it to begin again";
+    let words = "it was written by version 0.1, whose state this version does not read; remove it to start over";
     assert!(output.stderr.contains(words) && state.exists(), "{output}");
 }
 
@@ -280,7 +280,7 @@ fn loads_of_0_1_in_tables_are_shown_and_continued() {
         (SELECT * FROM load_state FINAL WHERE partition_id IN ('202504', '202506') ORDER BY partition_id, started_at)";
     assert_eq!(
         recorded.server.text(versions),
-        "[('202504',1,1,2),('202506',1,0,2),('202506',2,1,2)]"
+        "[('202504',1,1,2),('202506',0,0,1),('202506',2,1,2)]"
     );
 }
 

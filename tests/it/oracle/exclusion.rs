@@ -1,4 +1,4 @@
-//! `--exclude-dataset-items`: the oracle without the rows of traces to which a live dataset run
+//! `--exclude dataset-items`: the oracle without the rows of traces to which a live dataset run
 //! item refers.
 
 use super::derived_join::execute_derived_join;
@@ -30,15 +30,14 @@ fn observations_of_dataset_runs_are_left_out() {
     );
     assert!(expected + 5 < all, "{expected} of {all} rows are kept: that is no test");
 
-    let arguments =
-        ["--partition", "202511", "--target-table", "events_full", "--exclude-dataset-items"];
-    let (_, summary) = run(&server, &arguments);
+    let target = ["--partition", "202511", "--target-table", "events_full"];
+    let (_, summary) = run(&server, &[&target[..], &["--exclude", "dataset-items"]].concat());
     assert_eq!(summary["source_rows"], expected);
     assert_filled(&server, "events_full", "202511", &kept);
 
     execute_derived_join(
         &server,
-        &[&["plan", "--sql"][..], &arguments].concat(),
+        &[&["plan", "--sql"][..], &target, &["--exclude-dataset-items"]].concat(),
         "events_full",
         "twin",
     );

@@ -97,11 +97,17 @@ fn printed(text: &str) -> Vec<Row> {
     rows
 }
 
-/// The first 200 characters, control characters escaped, and where that is not all, the length.
+/// The first 200 characters, those escaped that a terminal could act on, and where that is not all, the length.
 fn shown(value: &str) -> String {
     let mut text = String::new();
     for c in value.chars().take(200) {
-        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+        match c {
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
+            '\r' => text.push_str("\\r"),
+            c if c.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
     }
     let cut = if value.chars().count() > 200 {
         format!("… ({} bytes)", value.len())

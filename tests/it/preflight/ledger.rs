@@ -130,7 +130,7 @@ fn a_ledger_that_cannot_be_read_stops_no_plan() {
         "{unknown:#}"
     );
     let text = line(&chunked, JOB);
-    assert!(text.starts_with("unknown, ") && text.contains(" cannot be read: "), "{text}");
+    assert!(text.starts_with("unknown, ") && text.contains(", cannot read load_state"), "{text}");
     // In files there is another one.
     let in_files = look(chunked.plan().args(&["--ledger", "file:ledger"]), 0);
     assert_eq!(in_files.plan["ledger"]["run"], "begin", "{}", in_files.output);

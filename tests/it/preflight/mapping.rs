@@ -187,7 +187,7 @@ fn an_empty_partition_has_nothing_to_check() {
     let text =
         tool.args(&["plan", "--job", "job.toml", "--partition", "202401"]).run().expect(0).stdout;
     assert!(
-        text.contains("the partition has no rows: there is nothing to do")
+        text.contains("partition 202401 has no rows: there is nothing to do")
             && !text.contains("checks\n"),
         "{text}"
     );

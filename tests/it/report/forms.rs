@@ -129,7 +129,7 @@ fn forms_follow_the_name_of_the_file_and_nothing_in_a_text_means_anything() {
             .run()
             .expect(2)
             .stderr
-            .contains("--format html, md or json")
+            .contains("set --format to html, md or json")
     );
     assert!(
         told.tool("report")

@@ -87,7 +87,7 @@ fn what_is_wrong_with_the_expression_is_said_with_its_line() {
     );
     for (owned, words) in [
         ("nonsense = 1", "nonsense"),
-        ("toString(number)", "true or false"),
+        ("toString(number)", "must be a Boolean"),
         ("number = rand()", "rand"),
     ] {
         let output =

@@ -35,7 +35,7 @@ fn ends_in_different_time_zones_are_said() {
             .env("SOURCE_PASSWORD", orders.server.password()),
         0,
     );
-    looked.assert("time-zones", "ok", &["on both ends"]);
+    looked.assert("time-zones", "ok", &["on both servers"]);
     assert_eq!(looked.plan["servers"]["one"], false);
 }
 
