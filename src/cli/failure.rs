@@ -293,7 +293,7 @@ fn first_sentence(message: &str) -> String {
 fn error_name(message: &str) -> Option<&str> {
     let is_name =
         |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-    let mut parts = message.rsplit('(').filter_map(|part| part.split_once(')'));
+    let parts = message.rsplit('(').filter_map(|part| part.split_once(')'));
     parts.map(|(name, _)| name).find(is_name)
 }
 

@@ -35,7 +35,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// A handle of a run that is about to begin. Nothing is watched before [`watch`].
+    /// A handle of a run that is about to begin. Nothing is watched before [`watch()`].
     pub fn new(
         subject: Subject,
         counters: Arc<Counters>,

@@ -11,8 +11,8 @@
 //!
 //! - [`policy`](RetryPolicy) decides: a pure function of the failure, of what happened before, and
 //!   of the time.
-//! - [`driver`](Attempts) repeats a [`Retryable`] until it succeeds or a decision ends it.
-//! - [`outage`](OutageGuard) probes a server that went silent, once for all tasks that need it.
+//! - `driver` repeats a `Retryable` until it succeeds or a decision ends it.
+//! - `outage` probes a server that went silent, once for all tasks that need it.
 //!
 //! Crates for retries (`backon`, `tokio-retry`, `backoff`) count attempts and sleep. They have no
 //! place for what matters here: an outage must not use up attempts, all tasks wait for the server

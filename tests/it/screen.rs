@@ -160,7 +160,10 @@ fn log_lines_scroll_above_the_screen() {
                 || is_note && !line.starts_with("N-N-N") && !line.starts_with("completed: ");
             !is_note
         });
-        assert_eq!(last.join("\n"), LAST_SCREEN.replace("LOG LINES", &LOG_LINES.join("\n")));
+        // A narrow terminal breaks the header between words, under the value's beginning.
+        let indent = " ".repeat(14);
+        let last = last.join("\n").replace(&format!("\n{indent}"), " ");
+        assert_eq!(last, LAST_SCREEN.replace("LOG LINES", &LOG_LINES.join("\n")));
     }
 }
 

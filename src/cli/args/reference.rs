@@ -26,13 +26,14 @@ const GROUPS: [&str; 14] = [
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.
-const EXAMPLES: [(&str, &str); 31] = [
+const EXAMPLES: [(&str, &str); 32] = [
     ("CA_CERT", "/etc/clickhouse/ca.pem"),
     ("CLICKHOUSE_PASSWORD", "pa$$ #1"),
     ("CLICKHOUSE_PASSWORD_FILE", "/run/secrets/clickhouse-password"),
     ("CLICKHOUSE_USER", "default"),
     ("CLIENT_CERT", "/etc/clickhouse/client.pem"),
     ("CLIENT_KEY", "/etc/clickhouse/client.key"),
+    ("EXCLUDE", "dataset-items"),
     ("CONTROL_SOCKET", "/run/user/1000/backfill.sock"),
     ("HOOK", "on-finish=cat > finished.json"),
     ("LEDGER_DB", "default"),

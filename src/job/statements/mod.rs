@@ -1,7 +1,7 @@
 //! The four statements that are derived from a job: the lookup query, the source query, the insert,
 //! and the join that is equivalent to the three together.
 //!
-//! All are pure functions of the [`BoundJob`] and of the [`Scope`]. Columns are always named in the
+//! All are pure functions of the [`BoundJob`](super::BoundJob) and of the [`Scope`]. Columns are always named in the
 //! same order, so that the bytes of a source row followed by those of a lookup row are a row of the
 //! insert, without the byte that ends each ([`END_OF_ROW`]).
 

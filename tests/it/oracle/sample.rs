@@ -1,6 +1,7 @@
 //! `--sample N` prints rows as they will be: each must be a row of the oracle, value by value.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 
 use serde_json::Value;
 
@@ -105,7 +106,11 @@ fn shown(value: &str) -> String {
             '\n' => text.push_str("\\n"),
             '\t' => text.push_str("\\t"),
             '\r' => text.push_str("\\r"),
-            c if c.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control()
+                || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                write!(text, "\\u{:04x}", u32::from(c)).unwrap();
+            }
             c => text.push(c),
         }
     }

@@ -137,7 +137,7 @@ fn forms_follow_the_name_of_the_file_and_nothing_in_a_text_means_anything() {
             .run()
             .expect(2)
             .stderr
-            .contains("the report cannot be written")
+            .contains("cannot write the report to")
     );
 }
 

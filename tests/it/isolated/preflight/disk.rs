@@ -132,5 +132,9 @@ fn memory_that_the_server_has_not_is_said() {
     );
     let many =
         tool(&orders).args(&["--inserters", "64", "--batch-bytes", "16MiB", "--memory", "8GiB"]);
-    look(many, 0).assert("memory", "warning", &["64 at once", "of 1.1 GiB", "fewer --inserters"]);
+    look(many, 0).assert(
+        "memory",
+        "warning",
+        &["64 at once", "of 1.1 GiB", "lower --batch-bytes or --inserters"],
+    );
 }
