@@ -120,7 +120,7 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
         LoadError::Plan(error) => error.into(),
         LoadError::Repeats(error) => error.into(),
         LoadError::Blocked { checks } => blocked("run", &checks.iter().collect::<Vec<_>>()),
-        LoadError::Preflight(error) if error.is_no_response() => {
+        LoadError::Preflight(error) if error.code().is_none() => {
             let message = "could not test the insert of a run without rows";
             Failure::stopped_because(message, &*error).hint(continuation.hint())
         }

@@ -285,10 +285,15 @@ async fn fill(
         throttle,
     );
     pipeline.preflight().await.map_err(|error| {
-        Failure::refused_because(
-            "the server refuses the insert of a repair, tested without rows",
-            &error,
-        )
+        // An error without ClickHouse's code is no refusal: the connection failed.
+        if error.code().is_none() {
+            Failure::stopped_because("could not test the insert of a repair without rows", &error)
+        } else {
+            Failure::refused_because(
+                "the server refuses the insert of a repair, tested without rows",
+                &error,
+            )
+        }
     })?;
     let pending = (0..session.plan.chunks.len()).map(|chunk| chunks.contains(&chunk)).collect();
     let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };

@@ -156,7 +156,7 @@ fn attributes_outside_of_the_window_are_found_in_one_wave_and_in_many() {
     );
     let plan = late.job.tool(&late.server, "plan").args(&little).run().expect(0).stdout;
     assert!(
-        plan.contains(", keys 1 of ") && plan.contains("looked up outside of the window"),
+        plan.contains(", keys 1 of ") && plan.contains("for rows without a match in the window"),
         "{plan}"
     );
     let (_, buckets) = late.run(&little);
