@@ -89,7 +89,7 @@ fn one_screen_in_tmux_whatever_its_size() {
         let seen = process::wait_until(SOON, || condition(&tmux.pane()));
         assert!(seen, "{what} was not seen in\n{}", tmux.pane());
     };
-    shows("the reason", &|pane| pane.contains("waiting: rows from the server for 1 chunk"));
+    shows("the reason", &|pane| pane.contains("waiting: rows of 1 chunk from the server"));
     for columns in ["60", "120", "40", "80"] {
         tmux.run(&["resize-window", "-x", columns, "-y", "24"]);
         let width = columns.parse::<usize>().unwrap();
