@@ -104,8 +104,7 @@ pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
         error => UrlError::from(UrlProblem::Unreadable(error.to_string())),
     })?;
     // `http://ann:12/34@host` is the host `ann` with the port 12, and every message would show it.
-    let behind_host = [Some(url.path()), url.query(), url.fragment()];
-    if behind_host.into_iter().flatten().any(|part| part.contains('@')) {
+    if has_at_sign_after_host(&url) {
         return Err(UrlProblem::AtSign.into());
     }
     if let Some((name, _)) = url.query_pairs().next() {
@@ -124,6 +123,12 @@ pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
     Ok(url)
 }
 
+/// Whether a password may have become a part of the path: nothing of such a URL is shown.
+fn has_at_sign_after_host(url: &Url) -> bool {
+    let behind_host = [Some(url.path()), url.query(), url.fragment()];
+    behind_host.into_iter().flatten().any(|part| part.contains('@'))
+}
+
 /// A scheme, unless it is part of a text that may contain a password.
 fn shown_scheme(scheme: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | ':');
@@ -135,6 +140,9 @@ fn other_scheme(text: &str, problem: UrlProblem) -> UrlError {
     let nothing = UrlError::from(problem);
     let Some((scheme, rest)) = text.split_once("://") else { return nothing };
     let Ok(mut url) = Url::parse(&format!("http://{rest}")) else { return nothing };
+    if has_at_sign_after_host(&url) {
+        return nothing;
+    }
     let named = url.query_pairs().find(|(name, _)| name == "database");
     let database = named.map(|(_, database)| database.into_owned()).or_else(|| segment(url.path()));
     let is_encrypted = scheme.ends_with("https")
