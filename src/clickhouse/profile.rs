@@ -1,4 +1,4 @@
-//! What a user's profile changes, so far as it would change rows, types or errors.
+//! Settings of a user's profile that would change rows, types or errors.
 //!
 //! A profile that sets `session_timezone` moves dates, one that sets `apply_deleted_mask = 0` brings
 //! deleted rows back, and the stream, the join and `verify` would all be wrong alike. Instead of
