@@ -13,7 +13,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use clickhouse_backfill::formats::rowbinary::{
+use clickhouse_backfill::internals::formats::rowbinary::{
     DataType, FramingError, RowFramer, RowGroup, RowLayout,
 };
 use divan::Bencher;

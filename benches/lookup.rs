@@ -25,7 +25,9 @@ mod traces;
 #[path = "lookup/report.rs"]
 mod report;
 
-use clickhouse_backfill::lookup::{FrozenLookupMap, GROUP, LookupHit, LookupMap, LookupRow};
+use clickhouse_backfill::internals::lookup::{
+    FrozenLookupMap, GROUP, LookupHit, LookupMap, LookupRow,
+};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use traces::{Metadata, Trace, Traces};

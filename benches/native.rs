@@ -14,8 +14,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use clickhouse_backfill::formats::native::{BlockBuilder, NativeLayout};
-use clickhouse_backfill::formats::rowbinary::DataType;
+use clickhouse_backfill::internals::formats::native::{BlockBuilder, NativeLayout};
+use clickhouse_backfill::internals::formats::rowbinary::DataType;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 

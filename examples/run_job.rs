@@ -4,13 +4,13 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use clickhouse_backfill::clickhouse::{
+use clickhouse_backfill::internals::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression,
 };
-use clickhouse_backfill::engine::stream::{Concurrency, PipelineOptions};
-use clickhouse_backfill::job::{BindOptions, bind, load};
-use clickhouse_backfill::load::{LoadRequest, Prepared, Recording, new_id, prepare};
-use clickhouse_backfill::plan::{MemoryDemand, MemoryPlan, PlanOptions};
+use clickhouse_backfill::internals::engine::{Concurrency, PipelineOptions};
+use clickhouse_backfill::internals::job::{BindOptions, bind, load};
+use clickhouse_backfill::internals::load::{LoadRequest, Prepared, Recording, new_id, prepare};
+use clickhouse_backfill::internals::plan::{MemoryDemand, MemoryPlan, PlanOptions};
 
 #[tokio::main]
 #[allow(clippy::print_stderr, reason = "it speaks to people")]

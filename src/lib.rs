@@ -1,7 +1,7 @@
 //! Fills one ClickHouse table from another, a partition at a time, enriching each row with
 //! attributes looked up in a third.
 //!
-//! A [`job::Job`] says, for every column of the target, one ClickHouse expression over `source.x`
+//! A job says, for every column of the target, one ClickHouse expression over `source.x`
 //! and `lookup.y`. The client never evaluates an expression: it frames rows of RowBinary, looks up
 //! a key, concatenates two ranges of bytes, and the server evaluates the expressions in the insert.
 //! So the result is, by construction, that of one join, but as a stream that needs little memory
@@ -9,26 +9,26 @@
 //!
 //! The rooms, from the lowest to the highest:
 //!
-//! - [`formats::rowbinary`]: type names, and how many bytes a value takes;
-//! - [`formats::native`]: blocks of columns from rows;
-//! - [`lookup`]: the arena-backed map;
-//! - [`clickhouse`]: the only room that talks to the server;
-//! - [`control::monitor`]: what the target's server is like while a run is on;
-//! - [`job`]: the job file and the statements derived from it;
-//! - [`ledger`]: what was done of a load, and who is at it;
-//! - [`plan`]: from a partition to waves and chunks;
-//! - [`engine::stream`]: the stages, the queue, retries, stopping;
-//! - [`control`]: deciding whether a run waits, and being told so from another terminal;
-//! - [`preflight`]: what is looked at before a run, and what it means;
-//! - [`load`]: one load from its beginning to its end: plan, claim, pipeline, record, count;
-//! - [`ledger::status`]: where a load stands, seen from its ledger alone;
-//! - [`verify`]: holding the target against the equivalent join, and mending what differs;
-//! - [`progress`]: the screen, lines, the summary;
-//! - [`report`]: what was done, afterwards: of one run, and of all partitions;
-//! - [`metrics`]: a run's figures for Prometheus;
-//! - [`cli`]: arguments, configuration, commands, exit codes.
+//! - `formats::rowbinary`: type names, and how many bytes a value takes;
+//! - `formats::native`: blocks of columns from rows;
+//! - `lookup`: the arena-backed map;
+//! - `clickhouse`: the only room that talks to the server;
+//! - `control::monitor`: what the target's server is like while a run is on;
+//! - `job`: the job file and the statements derived from it;
+//! - `ledger`: what was done of a load, and who is at it;
+//! - `plan`: from a partition to waves and chunks;
+//! - `engine::stream`: the stages, the queue, retries, stopping;
+//! - `control`: deciding whether a run waits, and being told so from another terminal;
+//! - `preflight`: what is looked at before a run, and what it means;
+//! - `load`: one load from its beginning to its end: plan, claim, pipeline, record, count;
+//! - `ledger::status`: where a load stands, seen from its ledger alone;
+//! - `verify`: holding the target against the equivalent join, and mending what differs;
+//! - `progress`: the screen, lines, the summary;
+//! - `report`: what was done, afterwards: of one run, and of all partitions;
+//! - `metrics`: a run's figures for Prometheus;
+//! - `cli`: arguments, configuration, commands, exit codes.
 //!
-//! Beside them, [`units`] says how numbers are written for people.
+//! Beside them, `units` says how numbers are written for people.
 //!
 //! Lower rooms know nothing of upper ones. docs/dev/architecture.md follows a row through them.
 //!
@@ -41,28 +41,33 @@
 #![doc = include_str!("../examples/run_job.rs")]
 //! ```
 
+#![allow(rustdoc::private_intra_doc_links, reason = "the rooms are read in the source")]
+#![cfg_attr(not(test), warn(unreachable_pub))]
+
 mod causes;
 pub mod cli;
-pub mod clickhouse;
-pub mod control;
+mod clickhouse;
+mod control;
 #[cfg(test)]
 mod corpus;
-pub mod engine;
+mod engine;
 mod escape;
 mod files;
-pub mod formats;
-pub mod job;
-pub mod ledger;
-pub mod load;
-pub mod lookup;
-pub mod metrics;
-pub mod plan;
-pub mod preflight;
-pub mod progress;
-pub mod report;
-pub mod retry;
-pub mod state;
-pub mod stop;
+mod formats;
+#[doc(hidden)]
+pub mod internals;
+mod job;
+mod ledger;
+mod load;
+mod lookup;
+mod metrics;
+mod plan;
+mod preflight;
+mod progress;
+mod report;
+mod retry;
+mod state;
+mod stop;
 mod sync;
-pub mod units;
-pub mod verify;
+mod units;
+mod verify;

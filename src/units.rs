@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// `1,234,567`
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (position, digit) in digits.chars().enumerate() {
@@ -17,7 +17,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// `1 chunk`, `1,960 rows`, `0 batches`, `2 retries`, `2 retries`
-pub fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     let (stem, ending) = match noun {
         _ if number == 1 => (noun, ""),
         noun if noun.ends_with("ch") => (noun, "es"),
@@ -28,7 +28,7 @@ pub fn counted(number: u64, noun: &str) -> String {
 }
 
 /// `1.5 GiB`
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -46,12 +46,12 @@ pub fn bytes(bytes: u64) -> String {
 }
 
 /// `82.4 MiB/s`
-pub fn byte_rate(bytes_per_second: f64) -> String {
+pub(crate) fn byte_rate(bytes_per_second: f64) -> String {
     format!("{}/s", bytes(whole(bytes_per_second)))
 }
 
 /// `832 rows/s`, `78.3 krows/s`, `1.2 Mrows/s`
-pub fn row_rate(rows_per_second: f64) -> String {
+pub(crate) fn row_rate(rows_per_second: f64) -> String {
     match rows_per_second {
         rate if rate >= 999_950.0 => format!("{:.1} Mrows/s", rate / 1e6),
         rate if rate >= 999.5 => format!("{:.1} krows/s", rate / 1e3),
@@ -69,7 +69,7 @@ fn whole(rate: f64) -> u64 {
 }
 
 /// `1 h 02 min`, `3 min 20 s`, `4.2 s`
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     // What would be rounded up to a minute is one.
     let seconds = if duration.as_secs_f64() < 59.95 {
         duration.as_secs()

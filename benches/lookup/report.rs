@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use clickhouse_backfill::lookup::{FrozenLookupMap, GROUP, LookupMap};
+use clickhouse_backfill::internals::lookup::{FrozenLookupMap, GROUP, LookupMap};
 
 use crate::traces::{self, Metadata, Trace, Traces};
 

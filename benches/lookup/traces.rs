@@ -2,7 +2,7 @@
 //! most traces, sessions of 2 to 20 traces. Each trace is computed from its number, so that the
 //! data takes no memory.
 
-use clickhouse_backfill::lookup::{LookupRow, MapShape};
+use clickhouse_backfill::internals::lookup::{LookupRow, MapShape};
 
 /// Whether traces carry a map of about 150 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,4 +5,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| clickhouse_backfill::control::fuzzing::control_socket(data));
+fuzz_target!(|data: &[u8]| clickhouse_backfill::internals::fuzzing::control_socket(data));

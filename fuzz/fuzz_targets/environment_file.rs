@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| clickhouse_backfill::cli::fuzzing::environment_file(data));
+fuzz_target!(|data: &[u8]| clickhouse_backfill::internals::fuzzing::environment_file(data));

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| clickhouse_backfill::formats::native::fuzzing::native_block(data));
+fuzz_target!(|data: &[u8]| clickhouse_backfill::internals::fuzzing::native_block(data));

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| clickhouse_backfill::clickhouse::fuzzing::quoting(data));
+fuzz_target!(|data: &[u8]| clickhouse_backfill::internals::fuzzing::quoting(data));

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| clickhouse_backfill::formats::rowbinary::fuzzing::row_framing(data));
+fuzz_target!(|data: &[u8]| clickhouse_backfill::internals::fuzzing::row_framing(data));

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| clickhouse_backfill::clickhouse::fuzzing::url(data));
+fuzz_target!(|data: &[u8]| clickhouse_backfill::internals::fuzzing::url(data));

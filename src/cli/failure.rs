@@ -30,39 +30,39 @@ enum Kind {
 
 impl Failure {
     /// The command line, the environment or a file is wrong.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { kind: Kind::Usage, causes: vec![message.into()], hints: Vec::new() }
     }
 
     /// A check before the first row refuses the run.
-    pub fn refused(message: impl Into<String>) -> Self {
+    pub(super) fn refused(message: impl Into<String>) -> Self {
         Self { kind: Kind::Refused, causes: vec![message.into()], hints: Vec::new() }
     }
 
     /// A refusal with the error that caused it.
-    pub fn refused_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn refused_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut failure = Self::of_kind(Kind::Refused, error);
         failure.causes.insert(0, message.to_owned());
         failure
     }
 
     /// A check before the first row failed with this error.
-    pub fn refusal(error: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Self {
         Self::of_kind(Kind::Refused, error)
     }
 
     /// The configuration causes this error.
-    pub fn misuse(error: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn misuse(error: &(dyn StdError + 'static)) -> Self {
         Self::of_kind(Kind::Usage, error)
     }
 
     /// The work failed with this error.
-    pub fn stopped(error: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn stopped(error: &(dyn StdError + 'static)) -> Self {
         Self { kind: Kind::Stopped, causes: causes(error), hints: Vec::new() }
     }
 
     /// The work failed with this error; `message` says what was done.
-    pub fn stopped_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
+    pub(super) fn stopped_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut failure = Self::stopped(error);
         failure.causes.insert(0, message.to_owned());
         failure
@@ -74,18 +74,18 @@ impl Failure {
 
     /// Adds a cause below the others.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<String>) -> Self {
+    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
 
     /// The hints.
-    pub fn hints(&self) -> &[String] {
+    pub(super) fn hints(&self) -> &[String] {
         &self.hints
     }
 
     /// Becomes an interruption before the first row if a stop was requested.
-    pub fn unless_stopped(self, stop: &Stop) -> Self {
+    pub(super) fn unless_stopped(self, stop: &Stop) -> Self {
         if !stop.is_requested() {
             return self;
         }
@@ -98,42 +98,42 @@ impl Failure {
     }
 
     /// Whether a check before the first row refused it.
-    pub fn is_refusal(&self) -> bool {
+    pub(super) fn is_refusal(&self) -> bool {
         self.kind == Kind::Refused
     }
 
     /// Whether it is an interruption.
-    pub fn is_interruption(&self) -> bool {
+    pub(super) fn is_interruption(&self) -> bool {
         self.kind == Kind::Interrupted
     }
 
     /// Adds a hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     /// Names the partition that failed.
     #[must_use]
-    pub fn of_partition(mut self, partition: &str) -> Self {
+    pub(super) fn of_partition(mut self, partition: &str) -> Self {
         self.causes.insert(0, format!("partition {partition} failed"));
         self
     }
 
     /// Replaces the message, if the failure was reported before.
     #[must_use]
-    pub fn instead(self, message: String) -> Self {
+    pub(super) fn instead(self, message: String) -> Self {
         Self { kind: self.kind, causes: vec![message], hints: Vec::new() }
     }
 
     /// The causes in one line, for the summary.
-    pub fn one_line(&self) -> String {
+    pub(super) fn one_line(&self) -> String {
         self.causes.join(": ")
     }
 
     /// What failed, why, and what to do.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut causes = self.causes.iter();
         if let Some(first) = causes.next() {
@@ -151,17 +151,17 @@ impl Failure {
     }
 
     /// Logs the failure as an event, for programs.
-    pub fn log(&self) {
+    pub(super) fn log(&self) {
         tracing::error!(causes = ?self.causes, hints = ?self.hints, "{}", self.one_line());
     }
 
     /// The exit code.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
     }
 
     /// The exit code as a number.
-    pub fn code(&self) -> u8 {
+    pub(super) fn code(&self) -> u8 {
         match self.kind {
             Kind::Stopped => 1,
             Kind::Usage => 2,

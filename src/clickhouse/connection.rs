@@ -333,7 +333,7 @@ fn connectors(
 }
 
 /// The prefix of all query ids of the program.
-pub const QUERY_ID_PREFIX: &str = "clickhouse-backfill-";
+pub(crate) const QUERY_ID_PREFIX: &str = "clickhouse-backfill-";
 
 /// Makes query ids of the form `clickhouse-backfill-<run id>-<process id>-<label>-<number>`; clones
 /// share the number. The ids allow to find and kill the queries that a dead process left behind.

@@ -15,7 +15,7 @@ use super::sql::quote_literal;
 
 /// How a table deduplicates blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deduplication {
+pub(crate) struct Deduplication {
     /// The table.
     pub name: TableName,
     /// Its engine.
@@ -30,12 +30,12 @@ pub struct Deduplication {
 
 impl Deduplication {
     /// Whether repeated rows collapse by the sorting key.
-    pub fn is_replacing(&self) -> bool {
+    pub(crate) fn is_replacing(&self) -> bool {
         self.engine.ends_with("ReplacingMergeTree")
     }
 
     /// The table setting of its window.
-    pub fn window_setting(&self) -> &'static str {
+    pub(crate) fn window_setting(&self) -> &'static str {
         window_setting(&self.engine)
     }
 }
@@ -64,7 +64,7 @@ struct Table {
 ///
 /// # Errors
 /// Those of the queries.
-pub async fn deduplication(
+pub(crate) async fn deduplication(
     connection: &Connection,
     name: &TableName,
 ) -> Result<Vec<Deduplication>, Error> {
@@ -113,7 +113,7 @@ const RECOGNITION: [(&str, &str); 2] = [
 ///
 /// # Errors
 /// Those of the query.
-pub async fn deduplication_settings(connection: &Connection) -> Result<Settings, Error> {
+pub(crate) async fn deduplication_settings(connection: &Connection) -> Result<Settings, Error> {
     let names = RECOGNITION.map(|(name, _)| quote_literal(name).to_string()).join(", ");
     let known = connection
         .rows::<Named>(
@@ -127,7 +127,7 @@ pub async fn deduplication_settings(connection: &Connection) -> Result<Settings,
 }
 
 /// The setting among these, if any, that disables deduplication whatever a table's window is.
-pub fn deduplication_disabled_by(settings: &Settings) -> Option<&str> {
+pub(crate) fn deduplication_disabled_by(settings: &Settings) -> Option<&str> {
     settings
         .iter()
         .find(|(name, value)| {

@@ -12,7 +12,7 @@ mod endpoint;
 mod error;
 mod framing;
 #[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod handshake;
 mod insert;
 mod insert_client;
@@ -25,21 +25,21 @@ mod stream;
 mod tls;
 mod url;
 
-pub use connection::{Connection, QUERY_ID_PREFIX, QueryPrefix, Servers};
-pub use deduplication::{
+pub(crate) use connection::QUERY_ID_PREFIX;
+pub use connection::{Connection, QueryPrefix, Servers};
+pub(crate) use deduplication::{
     Deduplication, deduplication, deduplication_disabled_by, deduplication_settings,
 };
 pub use endpoint::{Endpoint, Timeouts, WireCompression};
-pub use error::{Error, ErrorClass, Status};
-pub use handshake::TlsProblem;
+pub use error::{Error, ErrorClass};
+pub(crate) use handshake::TlsProblem;
 pub use password::Password;
-pub use profile::{Profile, ProfileSetting};
-pub use schema::{
+pub(crate) use profile::ProfileSetting;
+pub(crate) use schema::{
     Column, TableName, TableSchema, functions_not_deterministic, merge_tree_setting,
     replacing_columns, table_schema,
 };
 pub use settings::Settings;
-pub use sql::{Quoted, quote_identifier, quote_literal, quote_literal_bytes, structure};
-pub use stream::BlockStream;
-pub use tls::Tls;
-pub use url::{UrlError, UrlProblem};
+pub(crate) use sql::{Quoted, quote_identifier, quote_literal, quote_literal_bytes, structure};
+pub(crate) use tls::Tls;
+pub(crate) use url::UrlError;

@@ -145,7 +145,7 @@ impl TableSchema {
 ///
 /// # Errors
 /// Those of the queries.
-pub async fn table_schema(
+pub(crate) async fn table_schema(
     connection: &Connection,
     name: &TableName,
 ) -> Result<Option<TableSchema>, Error> {
@@ -183,7 +183,7 @@ pub async fn table_schema(
 /// The functions among these that are not deterministic according to
 /// [`system.functions`](https://clickhouse.com/docs/operations/system-tables/functions). Functions of
 /// which the server does not know it (aggregates, user-defined ones) are not among them.
-pub async fn functions_not_deterministic(
+pub(crate) async fn functions_not_deterministic(
     connection: &Connection,
     names: &[String],
 ) -> Result<Vec<String>, Error> {
@@ -219,7 +219,7 @@ pub async fn functions_not_deterministic(
 ///
 /// # Errors
 /// Those of the query.
-pub async fn replacing_columns(
+pub(crate) async fn replacing_columns(
     connection: &Connection,
     name: &TableName,
 ) -> Result<Option<(String, String)>, Error> {
@@ -266,7 +266,7 @@ fn version_and_deleted(engine: &str) -> Option<(String, String)> {
 /// SQL over `system.tables` for a number that is a [setting of the
 /// table](https://clickhouse.com/docs/operations/settings/merge-tree-settings): its own, else the
 /// server's. `engine` is the table's. A setting that the server does not know is 0.
-pub fn merge_tree_setting(engine: &str, setting: &str) -> String {
+pub(crate) fn merge_tree_setting(engine: &str, setting: &str) -> String {
     let defaults = if is_replicated(engine) {
         "replicated_merge_tree_settings"
     } else {

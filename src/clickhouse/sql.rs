@@ -6,11 +6,11 @@ use std::fmt;
 
 /// A piece of SQL that is safe to put into a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quoted(String);
+pub(crate) struct Quoted(String);
 
 impl Quoted {
     /// The SQL.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -22,17 +22,17 @@ impl fmt::Display for Quoted {
 }
 
 /// An identifier in backticks.
-pub fn quote_identifier(name: &str) -> Quoted {
+pub(crate) fn quote_identifier(name: &str) -> Quoted {
     Quoted(escape(name.as_bytes(), '`', true))
 }
 
 /// A string literal. UTF-8 stays readable.
-pub fn quote_literal(text: &str) -> Quoted {
+pub(crate) fn quote_literal(text: &str) -> Quoted {
     Quoted(escape(text.as_bytes(), '\'', true))
 }
 
 /// A string literal of any bytes: what is not ASCII is written as `\xHH`.
-pub fn quote_literal_bytes(bytes: &[u8]) -> Quoted {
+pub(crate) fn quote_literal_bytes(bytes: &[u8]) -> Quoted {
     Quoted(escape(bytes, '\'', false))
 }
 
@@ -82,7 +82,7 @@ fn push_hex(out: &mut String, value: u32) {
 
 /// A table structure such as `` `source.id` String, `lookup.tags` Array(String) `` as the literal
 /// that `input()`, `null()` and `format()` take.
-pub fn structure<'a>(columns: impl IntoIterator<Item = (&'a str, &'a str)>) -> Quoted {
+pub(crate) fn structure<'a>(columns: impl IntoIterator<Item = (&'a str, &'a str)>) -> Quoted {
     let mut text = String::new();
     for (name, type_name) in columns {
         if !text.is_empty() {

@@ -21,7 +21,7 @@ use crate::sync::Mutex;
 
 /// One run, for everything that watches or controls it. Shared as an [`Arc`].
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     subject: Subject,
     counters: Arc<Counters>,
     stop: Stop,
@@ -36,7 +36,7 @@ pub struct Control {
 
 impl Control {
     /// A handle of a run that is about to begin. Nothing is watched before [`watch()`].
-    pub fn new(
+    pub(crate) fn new(
         subject: Subject,
         counters: Arc<Counters>,
         stop: Stop,
@@ -59,76 +59,69 @@ impl Control {
 
     /// Why the run waits, in a few words each, such as `262 parts in 202511, limit 250`. Empty while
     /// it does not wait.
-    pub fn reasons(&self) -> Vec<String> {
+    pub(crate) fn reasons(&self) -> Vec<String> {
         self.throttle.reasons()
     }
 
-    /// The reasons in one line, such as `waiting: 262 parts in 202511, limit 250`; `None` while the
-    /// run does not wait.
-    pub fn waiting(&self) -> Option<String> {
-        let reasons = self.reasons();
-        (!reasons.is_empty()).then(|| format!("waiting: {}", reasons.join("; ")))
-    }
-
     /// The newest figures of the server.
-    pub fn server_stats(&self) -> ServerStats {
+    pub(crate) fn server_stats(&self) -> ServerStats {
         self.stats.borrow().clone()
     }
 
     /// Receives further figures of the server.
-    pub fn subscribe(&self) -> watch::Receiver<ServerStats> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<ServerStats> {
         self.stats.subscribe()
     }
 
     /// The concurrency and the rate now.
-    pub fn limits(&self) -> ThrottleLimits {
+    pub(crate) fn limits(&self) -> ThrottleLimits {
         self.throttle.limits()
     }
 
     /// When the run waits.
-    pub fn rules(&self) -> Rules {
+    pub(crate) fn rules(&self) -> Rules {
         self.overrides.rules()
     }
 
     /// What the run fills.
-    pub fn subject(&self) -> &Subject {
+    pub(crate) fn subject(&self) -> &Subject {
         &self.subject
     }
 
     /// The counters of the pipeline.
-    pub fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
     /// The id of the load, once it is known.
-    pub fn run_id(&self) -> Option<String> {
+    pub(crate) fn run_id(&self) -> Option<String> {
         self.run_id.lock().clone()
     }
 
     /// Sets the id of the load.
-    pub fn set_run_id(&self, run_id: &str) {
+    pub(crate) fn set_run_id(&self, run_id: &str) {
         *self.run_id.lock() = Some(run_id.to_owned());
     }
 
     /// Begins no new chunk until [`resume`](Self::resume).
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.overrides.pause(true);
         self.changed.notify_one();
     }
 
     /// Takes [`pause`](Self::pause) back. Other reasons to wait remain.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.overrides.pause(false);
         self.changed.notify_one();
     }
 
     /// Whether it was paused.
-    pub fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.overrides.is_paused()
     }
 
     /// Stops the run as the first signal does: reading ends, and rows that were read are inserted.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         if !self.is_stopping() {
             tracing::warn!("asked to stop with ctl: finishing the inserts in flight");
             self.stop.request();
@@ -136,7 +129,7 @@ impl Control {
     }
 
     /// Whether the run stops.
-    pub fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stop.is_requested()
     }
 
@@ -144,7 +137,7 @@ impl Control {
     ///
     /// # Errors
     /// [`SettingError`]; nothing is changed then.
-    pub fn set(&self, setting: Setting) -> Result<(), SettingError> {
+    pub(crate) fn set(&self, setting: Setting) -> Result<(), SettingError> {
         self.overrides.change(setting, &self.throttle)?;
         tracing::info!(%setting, "changed with ctl");
         self.changed.notify_one();
@@ -162,7 +155,7 @@ impl Control {
     }
 
     /// The state of the run.
-    pub fn status(&self) -> RunStatus {
+    pub(crate) fn status(&self) -> RunStatus {
         let (server, rules) = (self.server_stats(), self.rules());
         RunStatus {
             subject: self.subject().clone(),
@@ -188,7 +181,7 @@ impl Control {
 
 /// What a run fills.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// The job's name.
     pub job: String,
     /// The source table.
@@ -203,7 +196,7 @@ pub struct Subject {
 
 /// The state of a run at one moment.
 #[derive(Clone, Debug, Serialize)]
-pub struct RunStatus {
+pub(crate) struct RunStatus {
     /// What the run fills.
     #[serde(flatten)]
     pub subject: Subject,
@@ -236,7 +229,7 @@ pub struct RunStatus {
 
 /// The progress of a run.
 #[derive(Clone, Debug, Serialize)]
-pub struct RunProgress {
+pub(crate) struct RunProgress {
     /// Rows of acknowledged inserts.
     pub rows: u64,
     /// The number of rows to insert; unknown at first.
@@ -259,7 +252,7 @@ pub struct RunProgress {
 
 /// The rules under the names of their flags.
 #[derive(Clone, Debug, Serialize)]
-pub struct RuleValues {
+pub(crate) struct RuleValues {
     /// The setting.
     pub max_parts: MaxParts,
     /// The limit that follows from it.
@@ -311,7 +304,7 @@ const CLOCK: Duration = Duration::from_secs(1);
 
 /// Decides whether a run waits, until this is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     _tasks: JoinSet<()>,
 }
 
@@ -319,7 +312,7 @@ pub struct Watch {
 ///
 /// # Errors
 /// The throttle query fails. A later failure is a reason to wait.
-pub async fn watch(
+pub(crate) async fn watch(
     control: Arc<Control>,
     target: Connection,
     table: MonitoredTable,

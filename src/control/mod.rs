@@ -11,19 +11,17 @@
 //! decision is carried out is up to the engine, and how it is shown to the rooms above.
 
 #[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod handle;
-pub mod monitor;
+pub(crate) mod monitor;
 mod protocol;
 mod rules;
 mod settings;
-pub mod socket;
+pub(crate) mod socket;
 mod window;
 
-pub use handle::{Control, RuleValues, RunProgress, RunStatus, Subject, Watch, watch};
-pub use protocol::{ControlRequest, ControlResponse, RequestError};
-pub use rules::{HAS_NO_EFFECT, MaxParts, Rules, ThrottleQuery};
-pub use settings::{
-    LevelSetting, RuntimeOverrides, SETTINGS, Setting, SettingError, parse_max_parts,
-};
-pub use window::{DailyWindow, WindowError, local_zone};
+pub(crate) use handle::{Control, Subject, Watch, watch};
+pub(crate) use protocol::ControlRequest;
+pub(crate) use rules::{HAS_NO_EFFECT, MaxParts, Rules, ThrottleQuery};
+pub(crate) use settings::{RuntimeOverrides, parse_max_parts};
+pub(crate) use window::{DailyWindow, local_zone};

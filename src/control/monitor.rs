@@ -20,7 +20,7 @@ use crate::units::counted;
 /// The figures of a server at one moment. A figure is `None` where the user may not read it, or the
 /// server does not have it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ServerStats {
+pub(crate) struct ServerStats {
     /// The time by this machine's clock; in JSON, seconds since 1970.
     #[serde(serialize_with = "seconds")]
     pub at: SystemTime,
@@ -50,7 +50,7 @@ pub struct ServerStats {
 
 /// A partition and the number of its active parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FullestPartition {
+pub(crate) struct FullestPartition {
     /// The partition, such as `202511`, or `tuple()` in a table without partitions.
     pub partition: String,
     /// Its active parts.
@@ -67,7 +67,7 @@ impl fmt::Display for FullestPartition {
 
 impl ServerStats {
     /// No figure is known.
-    pub fn unknown() -> Self {
+    pub(crate) fn unknown() -> Self {
         Self {
             at: SystemTime::now(),
             parts: None,
@@ -83,7 +83,7 @@ impl ServerStats {
     }
 
     /// Memory of the server, in percent of its limit.
-    pub fn memory_percent(&self) -> Option<f64> {
+    pub(crate) fn memory_percent(&self) -> Option<f64> {
         match (self.memory_used, self.memory_total) {
             (Some(used), Some(total)) if total > 0 => Some(used as f64 * 100.0 / total as f64),
             _ => None,
@@ -96,13 +96,13 @@ fn seconds<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Er
 }
 
 /// The interval between two queries.
-pub const INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 /// How long a query may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// The table that is monitored.
 #[derive(Clone, Debug)]
-pub struct MonitoredTable {
+pub(crate) struct MonitoredTable {
     /// Its name.
     pub table: TableName,
     /// Its engine.
@@ -113,26 +113,26 @@ pub struct MonitoredTable {
 
 /// Monitors the target's server until it is dropped.
 #[derive(Debug)]
-pub struct Monitor {
+pub(crate) struct Monitor {
     stats: watch::Receiver<ServerStats>,
     task: JoinHandle<()>,
 }
 
 impl Monitor {
     /// Begins to monitor, with a query at each interval.
-    pub fn start(connection: Connection, table: MonitoredTable, every: Duration) -> Self {
+    pub(crate) fn start(connection: Connection, table: MonitoredTable, every: Duration) -> Self {
         let (sender, stats) = watch::channel(ServerStats::unknown());
         let asker = StatsAsker { connection, table, began: Instant::now(), refused: Vec::new() };
         Self { stats, task: tokio::spawn(sample_loop(asker, every, sender)) }
     }
 
     /// The newest figures.
-    pub fn stats(&self) -> ServerStats {
+    pub(crate) fn stats(&self) -> ServerStats {
         self.stats.borrow().clone()
     }
 
     /// Receives further figures.
-    pub fn subscribe(&self) -> watch::Receiver<ServerStats> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<ServerStats> {
         self.stats.clone()
     }
 }

@@ -20,7 +20,7 @@ pub(super) const FORMAT_VERSION: u64 = 2;
 /// A request to a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ControlRequest {
+pub(crate) enum ControlRequest {
     /// Reports the state of the run.
     Status {},
     /// Begins no new chunk.
@@ -40,7 +40,7 @@ pub enum ControlRequest {
 
 /// A line that is no request.
 #[derive(Debug, thiserror::Error)]
-pub enum RequestError {
+pub(crate) enum RequestError {
     /// It is not understood.
     #[error("this is no request ({0}); send a line such as {{\"command\":\"status\"}}")]
     Malformed(#[from] serde_json::Error),
@@ -56,7 +56,7 @@ impl ControlRequest {
     ///
     /// # Errors
     /// [`RequestError`].
-    pub fn parse(line: &[u8]) -> Result<Self, RequestError> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, RequestError> {
         let mut message: Value = serde_json::from_slice(line)?;
         let version = message.as_object_mut().and_then(|fields| fields.remove("format_version"));
         match version {
@@ -71,7 +71,7 @@ impl ControlRequest {
     ///
     /// # Errors
     /// Those of the serializer.
-    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut message = serde_json::to_value(self)?;
         if let Some(fields) = message.as_object_mut() {
             fields.insert("format_version".to_owned(), FORMAT_VERSION.into());
@@ -87,7 +87,7 @@ impl ControlRequest {
 
 /// The response of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ControlResponse {
+pub(crate) struct ControlResponse {
     /// Whether the request was carried out.
     pub ok: bool,
     /// The run afterwards; see [`RunStatus`](super::RunStatus).
@@ -116,7 +116,7 @@ impl ControlResponse {
     ///
     /// # Errors
     /// Those of the serializer.
-    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         line(self)
     }
 }

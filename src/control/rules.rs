@@ -14,12 +14,12 @@ use crate::units::{count, counted, duration};
 const FEW_PARTS: u64 = 20;
 
 /// The words after the name of a limit that is [without effect](Rules::without_effect).
-pub const HAS_NO_EFFECT: &str =
+pub(crate) const HAS_NO_EFFECT: &str =
     "has no effect: the user may not read the figure, or the server has none";
 
 /// When a run waits. `None` is no limit.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// The most active parts of one partition of the target.
     pub max_parts: MaxParts,
     /// The most merges in progress on the server.
@@ -35,7 +35,7 @@ pub struct Rules {
 /// The limit of active parts of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MaxParts {
+pub(crate) enum MaxParts {
     /// Half of the number from which the server slows inserts down.
     #[default]
     Auto,
@@ -47,7 +47,7 @@ pub enum MaxParts {
 
 impl Rules {
     /// The limit of active parts of a partition, if there is one and it is known.
-    pub fn parts_limit(&self, stats: &ServerStats) -> Option<u64> {
+    pub(crate) fn parts_limit(&self, stats: &ServerStats) -> Option<u64> {
         match self.max_parts {
             MaxParts::Limit(limit) => Some(limit),
             MaxParts::None => None,
@@ -59,7 +59,7 @@ impl Rules {
     }
 
     /// Why a run waits according to these figures.
-    pub fn reasons(&self, stats: &ServerStats) -> Vec<String> {
+    pub(crate) fn reasons(&self, stats: &ServerStats) -> Vec<String> {
         let mut reasons = Vec::new();
         let ReachedShares { parts, merges, memory, delay } = self.reached(stats);
         if let (Some(true), Some(parts), Some(limit)) =
@@ -91,7 +91,7 @@ impl Rules {
 
     /// The largest share of a limit that is reached; at least 1 while the server slows inserts
     /// down.
-    pub fn pressure(&self, stats: &ServerStats) -> f64 {
+    pub(crate) fn pressure(&self, stats: &ServerStats) -> f64 {
         let ReachedShares { parts, merges, memory, delay } = self.reached(stats);
         let slowed = stats.delayed_inserts.filter(|&inserts| inserts > 0).map(|_| 1.0);
         [parts, merges, memory, delay, slowed].into_iter().flatten().fold(0.0, f64::max)
@@ -99,7 +99,7 @@ impl Rules {
 
     /// The limits without effect, since their figures are unknown; by the names of their flags and
     /// settings.
-    pub fn without_effect(&self, stats: &ServerStats) -> Vec<&'static str> {
+    pub(crate) fn without_effect(&self, stats: &ServerStats) -> Vec<&'static str> {
         let ServerStats { parts, merges, replica_delay_seconds, .. } = stats;
         let unknown = [
             ("max-parts", matches!(self.max_parts, MaxParts::Limit(_)) && parts.is_none()),
@@ -171,7 +171,7 @@ struct CapLevel {
 impl InserterCap {
     /// The cap from now on, `usize::MAX` for none. `pressure` is the share of a limit that is
     /// reached, and `level` the number of inserters.
-    pub fn next(&mut self, now: Instant, pressure: f64, level: usize) -> usize {
+    pub(super) fn next(&mut self, now: Instant, pressure: f64, level: usize) -> usize {
         if self.changed_at.is_none_or(|changed| now.saturating_duration_since(changed) >= REST) {
             // A figure that stays near its limit, such as the memory of a server with large caches,
             // is not caused by this run.
@@ -205,14 +205,14 @@ const SHOWN: usize = 200;
 /// A query of the user. It returns nothing, an empty text or 0 while the run may go on, and otherwise
 /// the reason to wait.
 #[derive(Clone)]
-pub struct ThrottleQuery {
+pub(crate) struct ThrottleQuery {
     connection: Connection,
     sql: String,
 }
 
 impl ThrottleQuery {
     /// A query for this server.
-    pub fn new(connection: Connection, sql: &str) -> Self {
+    pub(crate) fn new(connection: Connection, sql: &str) -> Self {
         // The format follows the query, and must not become part of a comment.
         let sql = format!("{}\n", sql.trim().trim_end_matches(';'));
         Self { connection, sql }
@@ -222,7 +222,7 @@ impl ThrottleQuery {
     ///
     /// # Errors
     /// The query fails or takes too long.
-    pub async fn reason(&self) -> Result<Option<String>, Error> {
+    pub(crate) async fn reason(&self) -> Result<Option<String>, Error> {
         let settings = Settings::read();
         let asked = self.connection.fetch("throttle", &self.sql, "TabSeparatedRaw", &settings);
         let answer = timeout(ANSWER_LIMIT, asked).await.map_err(|_| Error::Timeout {

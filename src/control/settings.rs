@@ -10,7 +10,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::units::parse_timeout;
 
 /// The names of all settings, and the values that each takes.
-pub const SETTINGS: &[(&str, &str)] = &[
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("inserters", "a number from 1, or auto"),
     ("readers", "a number from 1, or auto"),
     ("max-rows-per-second", "a number from 1, or none"),
@@ -23,7 +23,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 
 /// A setting with its new value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setting {
+pub(crate) enum Setting {
     /// The number of inserters.
     Inserters(LevelSetting),
     /// The number of readers.
@@ -44,7 +44,7 @@ pub enum Setting {
 
 /// A number of readers or inserters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LevelSetting {
+pub(crate) enum LevelSetting {
     /// The run finds the best number.
     Auto,
     /// Always this many.
@@ -53,7 +53,7 @@ pub enum LevelSetting {
 
 /// A setting that is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingError {
+pub(crate) enum SettingError {
     /// No setting has this name.
     #[error("there is no setting {name:?}; there are {}", names())]
     Unknown {
@@ -88,7 +88,7 @@ impl Setting {
     ///
     /// # Errors
     /// [`SettingError`], with the values that are allowed.
-    pub fn parse(name: &str, value: &str) -> Result<Self, SettingError> {
+    pub(crate) fn parse(name: &str, value: &str) -> Result<Self, SettingError> {
         let known = SETTINGS.iter().find(|(known, _)| *known == name);
         let (name, takes) =
             *known.ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
@@ -151,7 +151,7 @@ fn text_or_none(value: Option<impl fmt::Display>) -> String {
 ///
 /// # Errors
 /// The values that are allowed.
-pub fn parse_max_parts(text: &str) -> Result<MaxParts, String> {
+pub(crate) fn parse_max_parts(text: &str) -> Result<MaxParts, String> {
     match text {
         "auto" => Ok(MaxParts::Auto),
         "none" => Ok(MaxParts::None),
@@ -190,7 +190,7 @@ fn at_least_one<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Optio
 /// What a person has set, with flags and since then with `ctl`. It holds for all runs of a command
 /// that fills several partitions one after another.
 #[derive(Debug, Default)]
-pub struct RuntimeOverrides(Mutex<Overrides>);
+pub(crate) struct RuntimeOverrides(Mutex<Overrides>);
 
 #[derive(Debug, Default)]
 struct Overrides {
@@ -205,7 +205,7 @@ struct Overrides {
 
 impl RuntimeOverrides {
     /// The values of the flags.
-    pub fn new(rules: Rules, max_rows_per_second: Option<u64>) -> Self {
+    pub(crate) fn new(rules: Rules, max_rows_per_second: Option<u64>) -> Self {
         Self(Mutex::new(Overrides { rules, max_rows_per_second, ..Overrides::default() }))
     }
 

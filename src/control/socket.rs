@@ -38,7 +38,7 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A socket that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum SocketError {
+pub(crate) enum SocketError {
     /// Another process listens there.
     #[error("another run listens on the control socket {}", path.display())]
     Busy {
@@ -62,12 +62,12 @@ pub enum SocketError {
 }
 
 /// The default path for this process in this folder.
-pub fn default_path(folder: &Path) -> PathBuf {
+pub(crate) fn default_path(folder: &Path) -> PathBuf {
     folder.join(format!("{PREFIX}{}{SUFFIX}", std::process::id()))
 }
 
 /// The sockets with default names in these folders on which runs listen.
-pub fn find_live(folders: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn find_live(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<_> = folders
         .iter()
         .flat_map(|folder| default_names(folder))
@@ -135,18 +135,11 @@ fn bind(path: &Path) -> Result<StdListener, SocketError> {
 
 /// The socket of a run. It is closed and its file removed when this is dropped.
 #[derive(Debug)]
-pub struct ControlSocket {
+pub(crate) struct ControlSocket {
     path: PathBuf,
     /// The file's device and inode, so that no other file is removed.
     file: (u64, u64),
     task: JoinHandle<()>,
-}
-
-impl ControlSocket {
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Drop for ControlSocket {
@@ -163,7 +156,7 @@ impl Drop for ControlSocket {
 ///
 /// # Errors
 /// [`SocketError`].
-pub fn listen(control: Arc<Control>, path: &Path) -> Result<ControlSocket, SocketError> {
+pub(crate) fn listen(control: Arc<Control>, path: &Path) -> Result<ControlSocket, SocketError> {
     let failed = |source| SocketError::System { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         remove_stale(folder);
@@ -233,7 +226,7 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
 
 /// A request without a successful response.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// No process listens there.
     #[error("no run listens on {}", path.display())]
     NotListening {
@@ -267,7 +260,10 @@ pub enum ClientError {
 ///
 /// # Errors
 /// [`ClientError`], with the run's own words where it refuses.
-pub fn send_request(path: &Path, request: &ControlRequest) -> Result<ControlResponse, ClientError> {
+pub(crate) fn send_request(
+    path: &Path,
+    request: &ControlRequest,
+) -> Result<ControlResponse, ClientError> {
     let garbled = |source| ClientError::Garbled { path: path.to_owned(), source };
     let mut response = exchange(path, &request.to_line().map_err(garbled)?)?;
     if !response.ok && response.format_version.is_none() {

@@ -10,7 +10,7 @@ use jiff::{Timestamp, Zoned};
 /// From one minute of the day to another, across midnight if the second is earlier. The first minute
 /// is included, the last one is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DailyWindow {
+pub(crate) struct DailyWindow {
     from: u16,
     to: u16,
 }
@@ -19,7 +19,7 @@ const DAY: u16 = 24 * 60;
 
 /// An invalid window, or an unknown time zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WindowError {
+pub(crate) enum WindowError {
     /// It has another form.
     #[error("{0:?} is not a window of the day; give two times as 22:00-06:00")]
     Form(String),
@@ -33,7 +33,7 @@ pub enum WindowError {
 
 impl DailyWindow {
     /// Whether it contains this time of day.
-    pub fn contains(self, time: Time) -> bool {
+    pub(crate) fn contains(self, time: Time) -> bool {
         let minute = minute_of(time);
         if self.from < self.to {
             (self.from..self.to).contains(&minute)
@@ -43,7 +43,7 @@ impl DailyWindow {
     }
 
     /// Why a run waits at this moment; `None` inside of the window.
-    pub fn reason(self, now: &Zoned) -> Option<String> {
+    pub(crate) fn reason(self, now: &Zoned) -> Option<String> {
         if self.contains(now.time()) {
             return None;
         }
@@ -60,7 +60,7 @@ fn zone(now: &Zoned) -> String {
 ///
 /// # Errors
 /// [`WindowError::Zone`] where `TZ` names an unknown zone.
-pub fn local_zone() -> Result<String, WindowError> {
+pub(crate) fn local_zone() -> Result<String, WindowError> {
     local_now().map(|now| zone(&now))
 }
 

@@ -1,3 +1,3 @@
 //! How the rows of a chunk get from the source into the target.
 
-pub mod stream;
+pub(crate) mod stream;

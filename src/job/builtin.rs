@@ -7,7 +7,7 @@ use super::file::Job;
 
 /// A built-in job.
 #[derive(Clone, Copy, Debug)]
-pub struct BuiltInJob {
+pub(crate) struct BuiltInJob {
     /// Its name, as `--job` takes it.
     pub name: &'static str,
     /// Its job file.
@@ -15,7 +15,7 @@ pub struct BuiltInJob {
 }
 
 /// All built-in jobs.
-pub const BUILT_IN_JOBS: &[BuiltInJob] = &[
+pub(crate) const BUILT_IN_JOBS: &[BuiltInJob] = &[
     BuiltInJob { name: "langfuse-events", text: include_str!("builtin/langfuse-events.toml") },
     BuiltInJob {
         name: "langfuse-trace-roots",

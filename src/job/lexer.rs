@@ -6,7 +6,7 @@
 
 /// A token of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// A bare word or number: letters, digits, underscores, dollar signs.
     Word(&'a str),
     /// A name in backticks or double quotes, with its quotes.
@@ -20,7 +20,7 @@ pub enum Token<'a> {
 /// A string, a quoted name or a comment that does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("has {what} that does not end")]
-pub struct Unterminated {
+pub(crate) struct Unterminated {
     what: &'static str,
 }
 
@@ -28,7 +28,7 @@ pub struct Unterminated {
 ///
 /// # Errors
 /// [`Unterminated`] if a string, a quoted name or a comment does not end.
-pub fn tokens(sql: &str) -> Result<Vec<Token<'_>>, Unterminated> {
+pub(crate) fn tokens(sql: &str) -> Result<Vec<Token<'_>>, Unterminated> {
     let mut tokens = Vec::new();
     let mut rest = sql;
     while let Some(c) = rest.chars().next() {

@@ -12,19 +12,18 @@ mod error;
 mod file;
 mod fit;
 #[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod inspect;
 mod keys;
 mod lexer;
 mod schema;
-pub mod statements;
+pub(crate) mod statements;
 
 pub use bind::{BindOptions, bind};
-pub use bound::{BoundColumn, BoundJob, BoundLookup, LeftOut, Owned, UsedColumn};
-pub use builtin::{BUILT_IN_JOBS, BuiltInJob, load};
-pub use error::JobError;
-pub(crate) use error::suggestion;
-pub use file::Job;
-pub use keys::{Expression, Lookup, LookupWindow, SettingMap, Source, StatementSettings, Target};
+pub(crate) use bound::{BoundColumn, BoundJob, BoundLookup, UsedColumn};
+pub(crate) use builtin::BUILT_IN_JOBS;
+pub use builtin::load;
+pub(crate) use error::{JobError, suggestion};
 pub(crate) use lexer::{Token, tokens};
-pub use schema::{reference, schema};
+pub use schema::reference;
+pub(crate) use schema::schema;

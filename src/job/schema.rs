@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::keys::File;
 
 /// The [JSON Schema](https://json-schema.org/draft/2020-12) of job files.
-pub fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<File>().to_value();
@@ -168,7 +168,8 @@ pub(super) fn tables_with_key(name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{BUILT_IN_JOBS, Job};
+    use crate::job::BUILT_IN_JOBS;
+    use crate::job::file::Job;
 
     /// Checks a value against the keywords that the schema uses; an unknown one fails the test.
     fn check(schema: &Value, value: &Value, path: &str) -> Result<(), String> {

@@ -145,18 +145,18 @@ pub(super) struct StoredClaim {
 }
 
 impl StoredClaim {
-    pub fn new(claim: Claim, heartbeat_at: Timestamp) -> Self {
+    pub(super) fn new(claim: Claim, heartbeat_at: Timestamp) -> Self {
         Self { claim, heartbeat_at, age_us: 0 }
     }
 
     /// By the clock of the ledger.
-    pub fn into_live(self) -> LiveClaim {
+    pub(super) fn into_live(self) -> LiveClaim {
         let age = Duration::from_micros(u64::try_from(self.age_us).unwrap_or_default());
         LiveClaim { claim: self.claim, heartbeat_at: self.heartbeat_at, age }
     }
 
     /// By the clock of this machine.
-    pub fn into_live_at(self, now: Timestamp) -> LiveClaim {
+    pub(super) fn into_live_at(self, now: Timestamp) -> LiveClaim {
         let age = self.heartbeat_at.age_at(now);
         LiveClaim { claim: self.claim, heartbeat_at: self.heartbeat_at, age }
     }

@@ -9,7 +9,7 @@ use super::timestamp::Timestamp;
 use crate::clickhouse::{TableName, quote_identifier, quote_literal};
 
 /// The form of records that is written.
-pub const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// The type of all moments.
 const MOMENT: &str = "DateTime64(6, 'UTC')";
@@ -55,53 +55,53 @@ enum Written {
 
 impl Sql {
     /// A field of this type.
-    pub const fn of(type_name: &'static str) -> Self {
+    pub(super) const fn of(type_name: &'static str) -> Self {
         Self { type_name, codec: "", value: Written::Field, default: None }
     }
 
     /// A long text.
-    pub const fn long() -> Self {
+    pub(super) const fn long() -> Self {
         Self { codec: " CODEC(ZSTD)", ..Self::of("String") }
     }
 
     /// A structure, kept as a JSON text.
-    pub const fn json() -> Self {
+    pub(super) const fn json() -> Self {
         Self { value: Written::Json, ..Self::long() }
     }
 
     /// A moment by the ledger's clock: the one of the writing, unless it is known.
-    pub const fn moment() -> Self {
+    pub(super) const fn moment() -> Self {
         Self { value: Written::MomentOrNow, ..Self::of(MOMENT) }
     }
 
     /// The moment of the completion of a load.
-    pub const fn completion() -> Self {
+    pub(super) const fn completion() -> Self {
         Self { value: Written::MomentOfCompletion, ..Self::of("Nullable(DateTime64(6, 'UTC'))") }
     }
 
     /// A moment by the clock of the machine that writes it.
-    pub const fn local_moment() -> Self {
+    pub(super) const fn local_moment() -> Self {
         Self { value: Written::LocalMoment, ..Self::of("Nullable(DateTime64(6, 'UTC'))") }
     }
 
     /// The moment of the writing.
-    pub const fn now() -> Self {
+    pub(super) const fn now() -> Self {
         Self { value: Written::Now, ..Self::of(MOMENT) }
     }
 
     /// An expression that the server computes.
-    pub const fn computed(type_name: &'static str, expression: &'static str) -> Self {
+    pub(super) const fn computed(type_name: &'static str, expression: &'static str) -> Self {
         Self { value: Written::Computed(expression), ..Self::of(type_name) }
     }
 
     /// The same, with the value for rows of version 0.1, which did not have the column.
-    pub const fn added(self, default: &'static str) -> Self {
+    pub(super) const fn added(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }
     }
 }
 
 impl Column {
-    pub const fn new(name: &'static str, sql: Sql, comment: &'static str) -> Self {
+    pub(super) const fn new(name: &'static str, sql: Sql, comment: &'static str) -> Self {
         Self { name, comment, sql }
     }
 
@@ -234,7 +234,7 @@ impl Table {
     }
 
     /// The statement that creates it.
-    pub fn create(&self, name: &TableName) -> String {
+    pub(super) fn create(&self, name: &TableName) -> String {
         let columns: Vec<_> = self.all_columns().iter().map(Column::definition).collect();
         format!(
             "CREATE TABLE IF NOT EXISTS {} (\n    {}\n)\nENGINE = {}\nORDER BY ({})\nCOMMENT {}",
@@ -247,13 +247,13 @@ impl Table {
     }
 
     /// A query that fails where it lacks a column.
-    pub fn probe(&self, name: &TableName) -> String {
+    pub(super) fn probe(&self, name: &TableName) -> String {
         let added: Vec<_> = self.added().map(|column| column.name).collect();
         format!("SELECT {} FROM {} LIMIT 0", added.join(", "), name.quoted())
     }
 
     /// The statement that adds the columns that tables of version 0.1 lack.
-    pub fn upgrade(&self, name: &TableName) -> String {
+    pub(super) fn upgrade(&self, name: &TableName) -> String {
         let added =
             self.added().map(|column| format!("ADD COLUMN IF NOT EXISTS {}", column.definition()));
         format!("ALTER TABLE {} {}", name.quoted(), added.collect::<Vec<_>>().join(", "))
@@ -264,7 +264,7 @@ impl Table {
     }
 
     /// The statement that writes rows of JSON.
-    pub fn insert(&self, name: &TableName) -> String {
+    pub(super) fn insert(&self, name: &TableName) -> String {
         let columns = self.all_columns();
         let written: Vec<_> = columns
             .iter()
@@ -289,14 +289,14 @@ impl Table {
 
     /// The list of a query that reads rows as the JSON of records. Columns that a table of version
     /// 0.1 lacks are not named.
-    pub fn selected(&self) -> String {
+    pub(super) fn selected(&self) -> String {
         let columns = self.all_columns();
         let read: Vec<_> = columns.iter().filter_map(|column| column.read(self.name)).collect();
         format!("* REPLACE ({})", read.join(", "))
     }
 
     /// A record as a row of JSON.
-    pub fn to_row(&self, record: &impl Serialize) -> serde_json::Result<Value> {
+    pub(super) fn to_row(&self, record: &impl Serialize) -> serde_json::Result<Value> {
         let mut row = serde_json::to_value(record)?;
         for column in (self.columns)() {
             if column.sql.value == Written::Json
@@ -309,7 +309,7 @@ impl Table {
     }
 
     /// A row of JSON as a record.
-    pub fn record<T: DeserializeOwned>(
+    pub(super) fn record<T: DeserializeOwned>(
         &self,
         mut row: Map<String, Value>,
     ) -> serde_json::Result<T> {

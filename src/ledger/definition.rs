@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::parts::{Difference, Parts};
 
 /// The form that is written.
-pub const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// The definition of a load.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +191,7 @@ impl Difference {
 }
 
 /// What people call a part of a definition.
-pub fn label(path: &[&str]) -> String {
+pub(crate) fn label(path: &[&str]) -> String {
     match path {
         ["server_version"] => "the version of ClickHouse".to_owned(),
         ["chunk_rows"] => "--chunk-rows".to_owned(),

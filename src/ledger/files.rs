@@ -34,15 +34,15 @@ pub(super) struct FileStore {
 }
 
 impl FileStore {
-    pub fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         format!("files in {}", self.folder.display())
     }
 
-    pub fn create(&self) -> Result<(), LedgerError> {
+    pub(super) fn create(&self) -> Result<(), LedgerError> {
         for folder in [
             self.folder.clone(),
             self.folder.join("loads"),
@@ -54,13 +54,13 @@ impl FileStore {
         self.locked(|| Ok(()))
     }
 
-    pub fn loads(&self, key: Option<&LoadKey>) -> Result<Vec<LoadRecord>, LedgerError> {
+    pub(super) fn loads(&self, key: Option<&LoadKey>) -> Result<Vec<LoadRecord>, LedgerError> {
         let mut all = read_all::<LoadRecord>(&self.folder.join("loads"))?;
         all.retain(|load| key.is_none_or(|key| load.key == *key));
         Ok(all)
     }
 
-    pub fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
+    pub(super) fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
         let folder = self.folder.join("chunks").join(run_id);
         let mut chunks: Vec<ChunkRecord> = read(&folder.join(PENDING))?.unwrap_or_default();
         for done in read_all_but::<ChunkRecord>(&folder, PENDING)? {
@@ -74,7 +74,7 @@ impl FileStore {
     }
 
     /// One after the other; readers take the newest completed version for the current one.
-    pub fn write_loads(&self, loads: &[LoadRecord]) -> Result<(), LedgerError> {
+    pub(super) fn write_loads(&self, loads: &[LoadRecord]) -> Result<(), LedgerError> {
         for load in loads.iter().rev() {
             let mut load = load.clone();
             load.started_at.get_or_insert_with(Timestamp::now);
@@ -88,7 +88,7 @@ impl FileStore {
 
     /// All pending chunks together in one file, any other in a file of its own, which no other
     /// process writes at the same time.
-    pub fn write_chunks(&self, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
+    pub(super) fn write_chunks(&self, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let folder = self.folder.join("chunks").join(&first.run_id);
         fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
@@ -101,7 +101,11 @@ impl FileStore {
             .try_for_each(|chunk| write(&folder.join(format!("{:06}.json", chunk.chunk)), chunk))
     }
 
-    pub fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
+    pub(super) fn claims(
+        &self,
+        key: &LoadKey,
+        own_id: &str,
+    ) -> Result<Vec<LiveClaim>, LedgerError> {
         let folder = self.folder.join("claims");
         let all = self.while_nobody_writes(|| read_all::<StoredClaim>(&folder))?;
         let now = Timestamp::now();
@@ -113,7 +117,7 @@ impl FileStore {
         Ok(claims.map(|file| file.into_live_at(now)).collect())
     }
 
-    pub fn write_claim(&self, claim: &Claim) -> Result<(), LedgerError> {
+    pub(super) fn write_claim(&self, claim: &Claim) -> Result<(), LedgerError> {
         let path = self.folder.join("claims").join(format!("{}.json", claim.claim_id));
         self.locked(|| {
             // The time is taken under the lock: who reads later sees every earlier claim.
@@ -133,7 +137,7 @@ impl FileStore {
     }
 
     /// The line that a process was about to write when it died counts for nothing.
-    pub fn samples(&self, run_id: &str) -> Result<Vec<LoadSample>, LedgerError> {
+    pub(super) fn samples(&self, run_id: &str) -> Result<Vec<LoadSample>, LedgerError> {
         let folder = self.folder.join("samples").join(run_id);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -153,7 +157,7 @@ impl FileStore {
     }
 
     /// Each process has a file of its own, and appends to it.
-    pub fn write_sample(&self, sample: &LoadSample) -> Result<(), LedgerError> {
+    pub(super) fn write_sample(&self, sample: &LoadSample) -> Result<(), LedgerError> {
         let folder = self.folder.join("samples").join(&sample.run_id);
         fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
         let path = folder.join(format!("{}.jsonl", sample.claim_id));
@@ -171,13 +175,16 @@ impl FileStore {
         file.write_all(&line).map_err(failed("writing", &path))
     }
 
-    pub fn verifications(&self, run_id: &str) -> Result<Vec<Verification>, LedgerError> {
+    pub(super) fn verifications(&self, run_id: &str) -> Result<Vec<Verification>, LedgerError> {
         let mut all: Vec<Verification> = read_all(&self.folder.join("verifications").join(run_id))?;
         all.sort_by_key(|verification| verification.verified_at);
         Ok(all)
     }
 
-    pub fn write_verification(&self, verification: &Verification) -> Result<(), LedgerError> {
+    pub(super) fn write_verification(
+        &self,
+        verification: &Verification,
+    ) -> Result<(), LedgerError> {
         let folder = self.folder.join("verifications").join(&verification.run_id);
         fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
         let verified_at = verification.verified_at.unwrap_or_else(Timestamp::now);

@@ -11,7 +11,7 @@ use crate::job::{Token, tokens};
 
 /// The leaves of a structure by their paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parts(BTreeMap<Vec<String>, String>);
+pub(crate) struct Parts(BTreeMap<Vec<String>, String>);
 
 /// One part that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Difference {
 impl Parts {
     /// The parts of this structure. An element of a list is named by its field `name`, or else by its
     /// number from 1.
-    pub fn of(structure: &impl Serialize) -> Self {
+    pub(crate) fn of(structure: &impl Serialize) -> Self {
         let mut parts = BTreeMap::new();
         // What has no JSON form has no parts either.
         let value = serde_json::to_value(structure).unwrap_or_default();
@@ -38,12 +38,12 @@ impl Parts {
     }
 
     /// Each part with its path.
-    pub fn iter(&self) -> impl Iterator<Item = (&[String], &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[String], &str)> {
         self.0.iter().map(|(path, value)| (path.as_slice(), value.as_str()))
     }
 
     /// A hash of all parts, in hexadecimal. SQL counts by its tokens.
-    pub fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         let mut hash = XxHash3_128::new();
         let mut write = |text: &str| {
             hash.write(&(text.len() as u64).to_le_bytes());
@@ -59,7 +59,7 @@ impl Parts {
     }
 
     /// What differs; `self` is what it is, `before` what it was.
-    pub fn differences_since(
+    pub(crate) fn differences_since(
         &self,
         before: &Self,
         label: impl Fn(&[&str]) -> String,

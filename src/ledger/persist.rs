@@ -20,13 +20,13 @@ const REFUSALS: Duration = Duration::from_secs(30);
 const LASTING_RETRIES: u32 = 3;
 
 /// How long an attempt may take.
-pub const SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Limits an access to a ledger to this time.
 ///
 /// # Errors
 /// [`LedgerError::Silent`] when the time is over.
-pub async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, LedgerError>>,
 ) -> Result<T, LedgerError> {
@@ -38,7 +38,7 @@ pub async fn in_time<T>(
 ///
 /// # Errors
 /// The last failure.
-pub async fn ask<T, Doing: Future<Output = Result<T, LedgerError>>>(
+pub(crate) async fn ask<T, Doing: Future<Output = Result<T, LedgerError>>>(
     outage_wait: Duration,
     work: impl FnMut() -> Doing,
 ) -> Result<T, LedgerError> {
@@ -49,7 +49,7 @@ pub async fn ask<T, Doing: Future<Output = Result<T, LedgerError>>>(
 ///
 /// # Errors
 /// The last failure.
-pub async fn persist<T, Doing: Future<Output = Result<T, LedgerError>>>(
+pub(crate) async fn persist<T, Doing: Future<Output = Result<T, LedgerError>>>(
     outage_wait: Duration,
     work: impl FnMut() -> Doing,
 ) -> Result<T, LedgerError> {

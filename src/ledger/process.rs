@@ -105,7 +105,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// They do no harm but take the server's time, so that a refusal is no more than said. See [KILL
 /// QUERY](https://clickhouse.com/docs/sql-reference/statements/kill#kill-query).
-pub async fn kill_leftovers(connection: &Connection, claim_ids: &[String]) {
+pub(crate) async fn kill_leftovers(connection: &Connection, claim_ids: &[String]) {
     if claim_ids.is_empty() {
         return;
     }

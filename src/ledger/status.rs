@@ -15,7 +15,7 @@ use crate::state::LoadState;
 /// The status of a load. The names of the fields are a contract: scripts read them from `status
 /// --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LoadStatus {
+pub(crate) struct LoadStatus {
     /// What has become of it.
     pub state: LoadState,
     /// The job's name.
@@ -66,7 +66,7 @@ pub struct LoadStatus {
 
 /// A process that holds a claim on the load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Process {
+pub(crate) struct Process {
     /// The machine's name.
     pub host: String,
     /// The process id there.
@@ -229,7 +229,7 @@ fn last_error(load: Option<&LoadRecord>, chunks: &[ChunkRecord]) -> Option<Strin
 ///
 /// # Errors
 /// The ledger cannot be read. One that is not there has no loads.
-pub async fn read(
+pub(crate) async fn read(
     ledger: &Ledger,
     key: &LoadKey,
     claim_timeout: Duration,

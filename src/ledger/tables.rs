@@ -104,18 +104,18 @@ pub(super) struct TableStore {
 }
 
 impl TableStore {
-    pub fn new(connection: Connection, database: &str) -> Self {
+    pub(super) fn new(connection: Connection, database: &str) -> Self {
         Self { connection, database: database.to_owned() }
     }
 
-    pub fn with_queries_of(&self, connection: &Connection) -> Self {
+    pub(super) fn with_queries_of(&self, connection: &Connection) -> Self {
         Self {
             connection: self.connection.clone().with_queries(connection.queries().clone()),
             database: self.database.clone(),
         }
     }
 
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         format!(
             "{}, {} and {} in the database {}",
             LOADS.name, CHUNKS.name, CLAIMS.name, self.database
@@ -124,7 +124,7 @@ impl TableStore {
 
     /// Creates the tables that are not there, and adds the columns that are not there. A user who may
     /// not do so can work with tables that another user made.
-    pub async fn create(&self) -> Result<(), LedgerError> {
+    pub(super) async fn create(&self) -> Result<(), LedgerError> {
         for table in [&LOADS, &CHUNKS, &CLAIMS] {
             let probe = table.probe(&self.name(table));
             match self.connection.execute(table.label, &probe, &reading()).await {
@@ -141,15 +141,22 @@ impl TableStore {
         Ok(())
     }
 
-    pub async fn loads(&self, key: Option<&LoadKey>) -> Result<Vec<LoadRecord>, LedgerError> {
+    pub(super) async fn loads(
+        &self,
+        key: Option<&LoadKey>,
+    ) -> Result<Vec<LoadRecord>, LedgerError> {
         self.select(&LOADS, "", &key.map_or_else(|| "1".to_owned(), of_load)).await
     }
 
-    pub async fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
+    pub(super) async fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
         self.select(&CHUNKS, "", &format!("{} ORDER BY chunk", of_run(run_id))).await
     }
 
-    pub async fn claims(&self, key: &LoadKey, own_id: &str) -> Result<Vec<LiveClaim>, LedgerError> {
+    pub(super) async fn claims(
+        &self,
+        key: &LoadKey,
+        own_id: &str,
+    ) -> Result<Vec<LiveClaim>, LedgerError> {
         let age = format!(
             ", toUnixTimestamp64Micro(now64(6, 'UTC')) - toUnixTimestamp64Micro({}.heartbeat_at) AS age_us",
             quote_identifier(CLAIMS.name)
@@ -164,7 +171,7 @@ impl TableStore {
     }
 
     /// By the server's clock.
-    pub async fn now(&self) -> Result<Timestamp, LedgerError> {
+    pub(super) async fn now(&self) -> Result<Timestamp, LedgerError> {
         #[derive(Deserialize)]
         struct Now {
             now_us: i64,
@@ -175,11 +182,11 @@ impl TableStore {
         Ok(rows.first().map_or_else(Timestamp::now, |row| Timestamp(row.now_us)))
     }
 
-    pub async fn samples(&self, run_id: &str) -> Result<Vec<LoadSample>, LedgerError> {
+    pub(super) async fn samples(&self, run_id: &str) -> Result<Vec<LoadSample>, LedgerError> {
         self.samples_where(&of_run(run_id)).await
     }
 
-    pub async fn samples_since(
+    pub(super) async fn samples_since(
         &self,
         run_id: &str,
         since: Timestamp,
@@ -197,29 +204,35 @@ impl TableStore {
         self.select(&SAMPLES, "", &format!("{condition} ORDER BY sampled_at, claim_id")).await
     }
 
-    pub async fn verifications(&self, run_id: &str) -> Result<Vec<Verification>, LedgerError> {
+    pub(super) async fn verifications(
+        &self,
+        run_id: &str,
+    ) -> Result<Vec<Verification>, LedgerError> {
         self.select(&VERIFICATIONS, "", &format!("{} ORDER BY verified_at", of_run(run_id))).await
     }
 
     /// All of these at once: readers see either none or all of them.
-    pub async fn write_loads(&self, loads: &[LoadRecord]) -> Result<(), LedgerError> {
+    pub(super) async fn write_loads(&self, loads: &[LoadRecord]) -> Result<(), LedgerError> {
         self.insert(&LOADS, loads).await
     }
 
-    pub async fn write_chunks(&self, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
+    pub(super) async fn write_chunks(&self, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
         if chunks.is_empty() { Ok(()) } else { self.insert(&CHUNKS, chunks).await }
     }
 
-    pub async fn write_claim(&self, claim: &Claim) -> Result<(), LedgerError> {
+    pub(super) async fn write_claim(&self, claim: &Claim) -> Result<(), LedgerError> {
         self.insert(&CLAIMS, &[claim]).await
     }
 
-    pub async fn write_sample(&self, sample: &LoadSample) -> Result<(), LedgerError> {
+    pub(super) async fn write_sample(&self, sample: &LoadSample) -> Result<(), LedgerError> {
         let sample = LoadSample { sampled_at: None, ..sample.clone() };
         self.insert_creating(&SAMPLES, &sample).await
     }
 
-    pub async fn write_verification(&self, verification: &Verification) -> Result<(), LedgerError> {
+    pub(super) async fn write_verification(
+        &self,
+        verification: &Verification,
+    ) -> Result<(), LedgerError> {
         let verification = Verification { verified_at: None, ..verification.clone() };
         self.insert_creating(&VERIFICATIONS, &verification).await
     }

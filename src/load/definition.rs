@@ -11,7 +11,7 @@ use crate::ledger::definition::{
 };
 
 /// By what the ledger knows the load of this partition.
-pub fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
+pub(crate) fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
     LoadKey {
         job: job.name.clone(),
         source_table: job.source.name.to_string(),
@@ -21,7 +21,7 @@ pub fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
 }
 
 /// The definition of a load. Options that change only its speed are not in it.
-pub fn definition(
+pub(crate) fn definition(
     job: &BoundJob,
     options: &PipelineOptions,
     chunk_rows: u64,
@@ -40,7 +40,7 @@ pub fn definition(
 }
 
 /// The definition of a job at these servers.
-pub fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition {
+pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition {
     let source_url = servers.source.endpoint().url();
     let is_elsewhere = source_url != servers.target.endpoint().url();
     JobDefinition {

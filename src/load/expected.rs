@@ -16,7 +16,7 @@ pub(super) struct Expected {
 
 impl Expected {
     /// Waits for the count, and writes it.
-    pub async fn note(self, mut counted: UnboundedReceiver<u64>) {
+    pub(super) async fn note(self, mut counted: UnboundedReceiver<u64>) {
         let Some(rows) = counted.recv().await else { return };
         // What was counted when the load began stays what it was.
         if self.load.rows_expected.is_some() {

@@ -17,7 +17,7 @@ pub(super) struct Heartbeat {
 
 impl Heartbeat {
     /// Starts it. When the claim is lost, the pipeline is asked to stop.
-    pub fn start(claim: Arc<HeldClaim>, stop: Stop) -> Self {
+    pub(super) fn start(claim: Arc<HeldClaim>, stop: Stop) -> Self {
         let lost = Arc::new(Mutex::new(None));
         let task = tokio::spawn({
             let lost = lost.clone();
@@ -32,7 +32,7 @@ impl Heartbeat {
     }
 
     /// Why the claim was lost, if it was.
-    pub fn take_loss(&self) -> Option<LedgerError> {
+    pub(super) fn take_loss(&self) -> Option<LedgerError> {
         self.lost.lock().take()
     }
 }

@@ -22,8 +22,10 @@ mod run;
 mod sampling;
 mod settings;
 
-pub use definition::{definition, job_definition, load_key};
-pub use error::LoadError;
-pub use prepare::{Prepared, changed, prepare};
-pub use request::{HostStats, LoadRequest, Observe, Recording, new_id};
-pub use run::{ChunkCounts, Load};
+pub(crate) use definition::{definition, job_definition, load_key};
+pub(crate) use error::LoadError;
+pub(crate) use prepare::changed;
+pub use prepare::{Prepared, prepare};
+pub(crate) use request::{HostStats, Observe};
+pub use request::{LoadRequest, Recording, new_id};
+pub(crate) use run::{ChunkCounts, Load};

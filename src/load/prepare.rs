@@ -217,7 +217,7 @@ fn judge(
 ///
 /// # Errors
 /// The ledger cannot be read.
-pub async fn changed(
+pub(crate) async fn changed(
     ledger: &Ledger,
     key: &LoadKey,
     definition: &LoadDefinition,

@@ -26,12 +26,12 @@ pub(super) struct Record {
 
 impl Record {
     /// Which part of the chunks this process works on.
-    pub fn part(&self) -> WorkerPart {
+    pub(super) fn part(&self) -> WorkerPart {
         self.options.part
     }
 
     /// For each chunk, whether this process is to do it.
-    pub fn pending(&self, chunks: usize) -> Vec<bool> {
+    pub(super) fn pending(&self, chunks: usize) -> Vec<bool> {
         let part = self.part().range_of(chunks);
         let mut pending: Vec<_> = (0..chunks).map(|number| part.contains(&number)).collect();
         for done in self.completed() {
@@ -45,18 +45,18 @@ impl Record {
     }
 
     /// The chunks that were completed when this process came.
-    pub fn completed(&self) -> impl Iterator<Item = &ChunkRecord> {
+    pub(super) fn completed(&self) -> impl Iterator<Item = &ChunkRecord> {
         self.chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed)
     }
 
     /// Who works, for people.
-    pub fn worker(&self) -> String {
+    pub(super) fn worker(&self) -> String {
         let process = self.claim.process();
         format!("{} {} {}", self.part(), process.host, process.pid)
     }
 
     /// Writes the load with this status, and the sums of these chunks.
-    pub async fn write(
+    pub(super) async fn write(
         &mut self,
         status: LoadState,
         error: &str,
@@ -69,7 +69,7 @@ impl Record {
     }
 
     /// The chunks as they are now.
-    pub async fn chunks_now(&self) -> Result<Vec<ChunkRecord>, LedgerError> {
+    pub(super) async fn chunks_now(&self) -> Result<Vec<ChunkRecord>, LedgerError> {
         persist(self.options.patience, || self.ledger.chunks(&self.load.run_id)).await
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Tally {
 impl Recorder {
     /// Records until the pipeline has ended. With an error comes how many completed chunks it
     /// concerns; they are all still read.
-    pub async fn record(
+    pub(super) async fn record(
         self,
         mut reports: UnboundedReceiver<ChunkReport>,
     ) -> (Tally, Result<(), LedgerError>) {

@@ -47,7 +47,7 @@ pub struct LoadRequest {
 }
 
 /// Tells the surroundings of a run at this moment.
-pub type Observe = Arc<dyn Fn() -> HostStats + Send + Sync>;
+pub(crate) type Observe = Arc<dyn Fn() -> HostStats + Send + Sync>;
 
 /// What the pipeline does not know of itself. What is not known is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -45,7 +45,7 @@ pub(super) struct Samples {
 }
 
 impl Sampling {
-    pub fn start(self) -> Samples {
+    pub(super) fn start(self) -> Samples {
         let (end, ended) = oneshot::channel();
         Samples { end, task: tokio::spawn(self.sample_until(ended)) }
     }
@@ -145,7 +145,7 @@ impl Sampling {
 
 impl Samples {
     /// Takes the last sample, and waits for it a little.
-    pub async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         // A task that has ended by itself hears nothing.
         let _ = self.end.send(());
         if timeout(LAST_PATIENCE, &mut self.task).await.is_err() {

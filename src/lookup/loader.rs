@@ -12,7 +12,7 @@ use crate::formats::rowbinary::{
 
 /// The columns of a row.
 #[derive(Clone, Debug)]
-pub struct LoaderShape {
+pub(crate) struct LoaderShape {
     /// The number of key columns, which come first.
     pub key_columns: usize,
     /// The indexes of nullable key columns. A row with a NULL in its key can never be found, and is
@@ -27,7 +27,7 @@ pub struct LoaderShape {
 }
 
 /// Frames rows and inserts them into the map.
-pub struct Loader {
+pub(crate) struct Loader {
     layout: Arc<RowLayout>,
     framer: RowFramer,
     shape: LoaderShape,
@@ -40,7 +40,7 @@ pub struct Loader {
 
 impl Loader {
     /// A loader with an empty map. All columns of the layout must be marked.
-    pub fn new(layout: Arc<RowLayout>, shape: LoaderShape, max_row_bytes: usize) -> Self {
+    pub(crate) fn new(layout: Arc<RowLayout>, shape: LoaderShape, max_row_bytes: usize) -> Self {
         let map = LookupMap::new(MapShape {
             key_columns: shape.key_columns,
             attribute_columns: shape.attribute_columns,
@@ -53,7 +53,7 @@ impl Loader {
     ///
     /// # Errors
     /// If the bytes are not rows of the layout, or the map is full.
-    pub fn push<E: From<FramingError> + From<LookupError>>(
+    pub(crate) fn push<E: From<FramingError> + From<LookupError>>(
         &mut self,
         piece: &[u8],
     ) -> Result<u64, E> {
@@ -71,29 +71,29 @@ impl Loader {
     ///
     /// # Errors
     /// If it ends within a row.
-    pub fn end_of_stream(&self) -> Result<(), FramingError> {
+    pub(crate) fn end_of_stream(&self) -> Result<(), FramingError> {
         self.framer.finish()
     }
 
     /// Prepares for the stream to restart. The map keeps its rows; inserting them again has no
     /// effect.
-    pub fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         self.framer = RowFramer::new(self.layout.clone(), self.max_row_bytes);
         self.rows = 0;
     }
 
     /// The number of rows since the stream started.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 
     /// The number of keys in the map.
-    pub fn keys(&self) -> usize {
+    pub(crate) fn keys(&self) -> usize {
         self.map.len()
     }
 
     /// The number of bytes that the map has allocated.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.map.memory_bytes()
     }
 
@@ -101,7 +101,7 @@ impl Loader {
     ///
     /// # Errors
     /// If the map cannot be frozen.
-    pub fn finish(self) -> Result<FrozenLookupMap, LookupError> {
+    pub(crate) fn finish(self) -> Result<FrozenLookupMap, LookupError> {
         self.map.freeze()
     }
 }

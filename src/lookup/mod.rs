@@ -35,7 +35,7 @@ mod dictionary;
 mod error;
 mod frozen;
 #[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod loader;
 mod map;
 mod packed_key;
@@ -45,7 +45,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use error::LookupError;
+pub(crate) use error::LookupError;
 pub use frozen::{FrozenLookupMap, GROUP, LookupHit};
-pub use loader::{Loader, LoaderShape};
+pub(crate) use loader::{Loader, LoaderShape};
 pub use map::{LookupMap, LookupRow, MapShape};

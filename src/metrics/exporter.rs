@@ -39,7 +39,7 @@ impl CurrentRun {
 }
 
 /// Serves and writes metrics until it is dropped.
-pub struct Exporter {
+pub(crate) struct Exporter {
     current: CurrentRun,
     address: Option<SocketAddr>,
     file: Option<Arc<MetricsFile>>,
@@ -48,7 +48,7 @@ pub struct Exporter {
 
 /// Why metrics cannot be exported.
 #[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
+pub(crate) enum MetricsError {
     /// The port is in use, or the address does not belong to this machine.
     #[error("cannot serve metrics on {address}")]
     Listen {
@@ -73,7 +73,7 @@ impl Exporter {
     ///
     /// # Errors
     /// [`MetricsError`].
-    pub async fn start(
+    pub(crate) async fn start(
         listen: Option<SocketAddr>,
         file: Option<&Path>,
     ) -> Result<Self, MetricsError> {
@@ -96,12 +96,12 @@ impl Exporter {
     }
 
     /// The listening address, with the port that the system chose if port 0 was requested.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
     /// Exports the metrics of this run from now on.
-    pub fn observe(&self, run: Arc<ObservedRun>) {
+    pub(crate) fn observe(&self, run: Arc<ObservedRun>) {
         *self.current.0.lock() = Some(run);
     }
 
@@ -109,7 +109,7 @@ impl Exporter {
     ///
     /// # Errors
     /// [`MetricsError::File`].
-    pub async fn write(&self) -> Result<(), MetricsError> {
+    pub(crate) async fn write(&self) -> Result<(), MetricsError> {
         let Some(file) = &self.file else { return Ok(()) };
         file.rewrite()
             .await

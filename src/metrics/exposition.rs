@@ -33,13 +33,13 @@ const PREFIX: &str = "clickhouse_backfill_";
 
 impl Exposition {
     /// An empty text. The labels are put on every sample.
-    pub fn new(labels: &[(&str, &str)]) -> Self {
+    pub(super) fn new(labels: &[(&str, &str)]) -> Self {
         Self { text: String::with_capacity(16 << 10), common: label_text(labels) }
     }
 
     /// Begins a family; `clickhouse_backfill_` is put before its name. A family without samples is
     /// listed too.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
+    pub(super) fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -52,7 +52,7 @@ impl Exposition {
     }
 
     /// The finished text.
-    pub fn finish(self) -> String {
+    pub(super) fn finish(self) -> String {
         self.text
     }
 
@@ -66,26 +66,26 @@ impl Exposition {
 
 impl Family<'_> {
     /// A sample without further labels.
-    pub fn value(&mut self, value: impl Display) {
+    pub(super) fn value(&mut self, value: impl Display) {
         self.exposition.sample(self.name, "", "", value);
     }
 
     /// A sample without further labels, if the value is known.
-    pub fn known(&mut self, value: Option<impl Display>) {
+    pub(super) fn known(&mut self, value: Option<impl Display>) {
         if let Some(value) = value {
             self.value(value);
         }
     }
 
     /// A sample with labels.
-    pub fn labelled(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
+    pub(super) fn labelled(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         self.exposition.sample(self.name, "", &label_text(labels), value);
         self
     }
 
     /// A histogram: the number of observations in each bucket, by its upper bound, the number above
     /// all bounds, and the sum of all observations.
-    pub fn histogram(&mut self, buckets: &[(f64, u64)], larger: u64, sum: f64) {
+    pub(super) fn histogram(&mut self, buckets: &[(f64, u64)], larger: u64, sum: f64) {
         let mut total = 0;
         let bounds = buckets
             .iter()

@@ -11,5 +11,5 @@ mod exposition;
 mod families;
 mod observed;
 
-pub use exporter::{Exporter, MetricsError};
-pub use observed::{ObservedRun, RunInfo};
+pub(crate) use exporter::{Exporter, MetricsError};
+pub(crate) use observed::{ObservedRun, RunInfo};

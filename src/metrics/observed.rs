@@ -10,7 +10,7 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// Constants of a run that its handle does not know.
 #[derive(Clone, Debug, Default)]
-pub struct RunInfo {
+pub(crate) struct RunInfo {
     /// The share of the load that this process works on, such as `1/1`.
     pub worker: String,
     /// The process's memory limit in bytes.
@@ -18,7 +18,7 @@ pub struct RunInfo {
 }
 
 /// A run whose metrics are exported.
-pub struct ObservedRun {
+pub(crate) struct ObservedRun {
     info: RunInfo,
     control: Arc<Control>,
     pub(super) began: SystemTime,
@@ -28,7 +28,7 @@ pub struct ObservedRun {
 
 impl ObservedRun {
     /// Observes a run that begins now.
-    pub fn new(info: RunInfo, control: Arc<Control>) -> Self {
+    pub(crate) fn new(info: RunInfo, control: Arc<Control>) -> Self {
         Self {
             info,
             control,
@@ -39,17 +39,17 @@ impl ObservedRun {
     }
 
     /// The handle of the run.
-    pub fn control(&self) -> &Control {
+    pub(crate) fn control(&self) -> &Control {
         &self.control
     }
 
     /// The constants of the run.
-    pub fn info(&self) -> &RunInfo {
+    pub(crate) fn info(&self) -> &RunInfo {
         &self.info
     }
 
     /// Records how the run ended.
-    pub fn ended(&self, state: LoadState) {
+    pub(crate) fn ended(&self, state: LoadState) {
         *self.locked_state() = state;
     }
 
@@ -82,7 +82,7 @@ pub(super) struct MonotonicSum(AtomicU64);
 
 impl MonotonicSum {
     /// Records the sum of the two counters and returns the greatest sum so far.
-    pub fn of(&self, one: u64, other: u64) -> u64 {
+    pub(super) fn of(&self, one: u64, other: u64) -> u64 {
         let sum = one.saturating_add(other);
         self.0.fetch_max(sum, Ordering::Relaxed).max(sum)
     }

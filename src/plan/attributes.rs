@@ -28,7 +28,7 @@ pub(super) struct AttributeStatistics {
 
 impl AttributeStatistics {
     /// Estimated bytes of the map for the whole window.
-    pub fn bytes(&self) -> f64 {
+    pub(super) fn bytes(&self) -> f64 {
         self.slots.iter().sum::<u64>() as f64 * self.bytes_per_row
     }
 }
@@ -116,7 +116,7 @@ pub(super) struct LeadingColumn {
 
 impl LeadingColumn {
     /// `None` where the tables share no such column.
-    pub fn find(job: &BoundJob, bounds: &ChunkBounds) -> Option<Self> {
+    pub(super) fn find(job: &BoundJob, bounds: &ChunkBounds) -> Option<Self> {
         let lookup = job.lookup.as_ref()?;
         let first = bounds.key.first()?;
         let key = lookup.keys.iter().find(|key| key.source == first.name)?;
@@ -137,7 +137,7 @@ impl LeadingColumn {
 
     /// The position of the leading value of the bound below this chunk: chunk n lies between the
     /// bounds n - 1 and n.
-    pub fn below(&self, chunk: usize) -> Option<usize> {
+    pub(super) fn below(&self, chunk: usize) -> Option<usize> {
         chunk.checked_sub(1).and_then(|bound| self.of_bound.get(bound).copied())
     }
 }

@@ -72,7 +72,10 @@ mod texts {
         Hexadecimal { hex: String },
     }
 
-    pub fn serialize<S: Serializer>(bounds: &[Bound], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        bounds: &[Bound],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let value = |bytes: &Vec<u8>| match std::str::from_utf8(bytes) {
             Ok(text) => Value::Text(text.to_owned()),
             Err(_) => Value::Hexadecimal { hex: super::encode_hex(bytes) },
@@ -82,7 +85,9 @@ mod texts {
         values.serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bound>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Bound>, D::Error> {
         let bytes = |value: Value| match value {
             Value::Text(text) => Ok(text.into_bytes()),
             Value::Hexadecimal { hex } => super::decode_hex(&hex)
@@ -94,7 +99,7 @@ mod texts {
 }
 
 /// A value of each key column, as text.
-pub type Bound = Vec<Vec<u8>>;
+pub(crate) type Bound = Vec<Vec<u8>>;
 
 /// The predicates of the ranges between sorted bounds. A bound belongs to the range below it. Without
 /// bounds there is one range without a predicate.

@@ -76,14 +76,14 @@ impl fmt::Display for Partition {
 
 /// A range of months, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Months {
+pub(crate) struct Months {
     first: String,
     last: String,
 }
 
 /// Text that does not name a range of months.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MonthsError {
+pub(crate) enum MonthsError {
     /// Not `FIRST..LAST`.
     #[error(
         "{0:?} is not a range of months; give the first and the last, for example 202401..202512"
@@ -104,12 +104,12 @@ pub enum MonthsError {
 
 impl Months {
     /// Whether the partition of this id is in the range.
-    pub fn contains(&self, partition_id: &str) -> bool {
+    pub(crate) fn contains(&self, partition_id: &str) -> bool {
         is_month(partition_id) && (self.first.as_str()..=self.last.as_str()).contains(&partition_id)
     }
 
     /// All months in order.
-    pub fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         let number = |id: &str| id.parse::<u32>().unwrap_or_default();
         let all = number(&self.first)..=number(&self.last);
         all.map(|id| format!("{id:06}")).filter(|id| is_month(id)).collect()
@@ -148,7 +148,7 @@ impl fmt::Display for Months {
 
 /// A partition that has rows; versions and deletions are not collapsed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredPartition {
+pub(crate) struct StoredPartition {
     /// The partition's id.
     pub id: String,
     /// Number of rows.
@@ -158,7 +158,7 @@ pub struct StoredPartition {
 /// The partitions of a table that have rows, ordered by id; from
 /// [system.parts](https://clickhouse.com/docs/operations/system-tables/parts) or, without the right
 /// to it, from the table itself.
-pub async fn partitions(
+pub(crate) async fn partitions(
     connection: &Connection,
     table: &TableName,
 ) -> Result<Vec<StoredPartition>, ServerError> {

@@ -34,7 +34,7 @@ impl PlanOptions {
 }
 
 /// Rows of a chunk, unless memory requires smaller ones.
-pub const DEFAULT_CHUNK_ROWS: u64 = 1_000_000;
+pub(crate) const DEFAULT_CHUNK_ROWS: u64 = 1_000_000;
 
 /// How a partition is filled.
 #[derive(Clone, Debug)]
@@ -192,7 +192,7 @@ async fn divide(
 ///
 /// # Errors
 /// [`PlanError::Server`].
-pub async fn table_ranges(
+pub(crate) async fn table_ranges(
     connection: &Connection,
     table: &TableSchema,
     partition_id: &str,

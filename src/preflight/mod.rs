@@ -16,14 +16,14 @@ use activity::{
     LIVE_WRITES, MERGES, MUTATIONS, VIEWS, check_live_writes, check_merges, check_mutations,
     check_views,
 };
-pub use check::{Check, Verdict};
+pub(crate) use check::{Check, Verdict};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use servers::{
     CLUSTER, REPLICAS, TIME_ZONES, VERSION, check_cluster, check_replicas, check_time_zones,
     check_version,
 };
-pub use servers::{Cluster, Replicas, Topology};
-pub use storage::Disk;
+pub(crate) use servers::{Cluster, Topology};
+pub(crate) use storage::Disk;
 use storage::{DISK, PARTS, check_disk, check_parts};
 
 use crate::clickhouse::{Connection, Servers};
@@ -32,12 +32,12 @@ use crate::job::BoundJob;
 use crate::plan::Plan;
 
 /// The check that sends an insert without rows.
-pub const INSERT: &str = "insert";
+pub(crate) const INSERT: &str = "insert";
 /// The check of what becomes of rows that are sent twice.
-pub const REPEATS: &str = "repeats";
+pub(crate) const REPEATS: &str = "repeats";
 
 /// The names of all checks, in the order in which they are shown.
-pub const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 14] = [
     VERSION,
     INSERT,
     REPEATS,
@@ -55,11 +55,11 @@ pub const NAMES: [&str; 14] = [
 ];
 
 /// The checks that a user may skip: they rely on estimates and on the present state of the server.
-pub const SKIPPABLE: [&str; 3] = [PARTS, DISK, REPLICAS];
+pub(crate) const SKIPPABLE: [&str; 3] = [PARTS, DISK, REPLICAS];
 
 /// What the checks are made of.
 #[derive(Clone, Copy)]
-pub struct Preflight<'a> {
+pub(crate) struct Preflight<'a> {
     /// The servers of the source and of the target.
     pub servers: &'a Servers,
     /// The target's version of ClickHouse.
@@ -80,7 +80,7 @@ pub struct Preflight<'a> {
 
 /// The results.
 #[derive(Clone, Debug)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// The checks in the order of [`NAMES`].
     pub checks: Vec<Check>,
     /// The target's server and its cluster.
@@ -93,7 +93,7 @@ pub struct Findings {
 
 impl Preflight<'_> {
     /// Makes the checks.
-    pub async fn run(&self) -> Findings {
+    pub(crate) async fn run(&self) -> Findings {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
         #[expect(
@@ -139,7 +139,7 @@ impl Preflight<'_> {
     ///
     /// # Errors
     /// The checks that block the run.
-    pub async fn require_runnable(&self) -> Result<Vec<String>, Vec<Check>> {
+    pub(crate) async fn require_runnable(&self) -> Result<Vec<String>, Vec<Check>> {
         let (mut warnings, mut blocked) = (Vec::new(), Vec::new());
         for check in self.run().await.checks {
             match check.verdict {
@@ -155,7 +155,7 @@ impl Preflight<'_> {
     }
 
     /// A check as it counts: a skipped one is at most a warning.
-    pub fn ruled(&self, check: Check) -> Check {
+    pub(crate) fn ruled(&self, check: Check) -> Check {
         if self.skipped_checks.iter().any(|name| name == check.name) {
             check.skipped()
         } else {
@@ -166,7 +166,7 @@ impl Preflight<'_> {
 
 /// The check of parts, where it blocks one more part. Asked before an insert is tried, which the
 /// server would reject with a vaguer message.
-pub async fn room_for_parts(
+pub(crate) async fn room_for_parts(
     target: &Connection,
     job: &BoundJob,
     skipped_checks: &[String],
@@ -178,7 +178,7 @@ pub async fn room_for_parts(
 }
 
 /// The checks in the order of [`NAMES`].
-pub fn in_order(mut checks: Vec<Check>) -> Vec<Check> {
+pub(crate) fn in_order(mut checks: Vec<Check>) -> Vec<Check> {
     checks.sort_by_key(|check| NAMES.iter().position(|name| *name == check.name));
     checks
 }

@@ -94,7 +94,7 @@ pub(super) const CLUSTER: &str = "cluster";
 
 /// The target's server and its clusters and replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Topology {
+pub(crate) struct Topology {
     /// The server's host name; `None` if unknown.
     pub host: Option<String>,
     /// Clusters of more than one server to which it belongs; `None` if unknown.
@@ -105,7 +105,7 @@ pub struct Topology {
 
 /// A cluster of the server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// Its name.
     pub name: String,
     /// Number of shards.
@@ -116,7 +116,7 @@ pub struct Cluster {
 
 /// Replicas of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replicas {
+pub(crate) struct Replicas {
     /// All replicas.
     pub total: u64,
     /// Replicas that are connected.
@@ -181,7 +181,7 @@ fn judge_clusters(clusters: &[Cluster]) -> Check {
 
 impl Cluster {
     /// `cluster main: 2 shards, 6 servers`
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         format!(
             "cluster {}: {}, {}",
             self.name,

@@ -10,7 +10,7 @@ use crate::units::{bytes, count};
 
 /// Disk that is needed and free in bytes, as far as known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// Needed by the rows, once merged.
     pub needed_bytes: Option<u64>,
     /// Free on the target's disks; unknown for object storage.

@@ -39,7 +39,7 @@ pub(super) struct Line {
 
 impl Line {
     /// The text with the color sequences of its emphasis.
-    pub fn painted(&self, color: bool) -> String {
+    pub(super) fn painted(&self, color: bool) -> String {
         let code = match self.emphasis {
             Emphasis::Strong if color => "1",
             Emphasis::Warning if color => "33",
@@ -83,12 +83,12 @@ pub(super) struct Block {
 
 impl Block {
     /// Whether exactly these lines are drawn.
-    pub fn shows(&self, lines: &[Line]) -> bool {
+    pub(super) fn shows(&self, lines: &[Line]) -> bool {
         self.drawn == lines
     }
 
     /// The sequences that replace the drawn lines by these.
-    pub fn draw(&mut self, lines: &[Line], color: bool) -> String {
+    pub(super) fn draw(&mut self, lines: &[Line], color: bool) -> String {
         let mut text = BEGIN.to_owned();
         for (position, line) in lines.iter().enumerate() {
             let next = if position == 0 { "" } else { "\r\n" };
@@ -106,7 +106,7 @@ impl Block {
     }
 
     /// The sequences that remove the block; empty if nothing is drawn.
-    pub fn erase(&mut self) -> String {
+    pub(super) fn erase(&mut self) -> String {
         if self.drawn.is_empty() {
             return String::new();
         }

@@ -33,7 +33,7 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Its name on the screen.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Lookup => "lookup",
             Self::Read => "read",
@@ -74,7 +74,7 @@ impl From<&Activities> for Tasks {
 
 impl Tasks {
     /// All readers.
-    pub fn readers(self) -> u64 {
+    pub(super) fn readers(self) -> u64 {
         self.reading + self.enriching + self.looking_up + self.queueing + self.throttling
     }
 }
@@ -86,7 +86,7 @@ pub(super) struct StageSampler {
 }
 
 impl StageSampler {
-    pub fn note(&mut self, now: Instant, tasks: Tasks) {
+    pub(super) fn note(&mut self, now: Instant, tasks: Tasks) {
         self.seen.push_back((now, tasks));
         while self.seen.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
             self.seen.pop_front();
@@ -94,7 +94,7 @@ impl StageSampler {
     }
 
     /// The stage that the others wait for; `None` while it is unknown.
-    pub fn bottleneck(&self, phase: Phase) -> Option<Stage> {
+    pub(super) fn bottleneck(&self, phase: Phase) -> Option<Stage> {
         match phase {
             Phase::Lookup => return Some(Stage::Lookup),
             Phase::Stream => {}
@@ -145,11 +145,11 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    pub fn since(now: Instant) -> Self {
+    pub(super) fn since(now: Instant) -> Self {
         Self { since: now, moved: [0; 3] }
     }
 
-    pub fn note(&mut self, now: Instant, numbers: &Snapshot) {
+    pub(super) fn note(&mut self, now: Instant, numbers: &Snapshot) {
         let moved = [numbers.lookup_bytes, numbers.source_bytes, numbers.inserted_bytes];
         if moved != self.moved {
             (self.since, self.moved) = (now, moved);

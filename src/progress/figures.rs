@@ -22,7 +22,7 @@ const REMAINING_AFTER: Duration = Duration::from_secs(5);
 const RATE_AFTER: Duration = Duration::from_millis(500);
 
 /// A run whose progress is shown.
-pub struct Shown {
+pub(crate) struct Shown {
     /// Its name, such as `langfuse-events 202511`.
     pub name: String,
     /// Whether this is a dry run.
@@ -79,14 +79,14 @@ pub(super) struct Rates {
 
 impl Figures {
     /// The share of rows that are done, in percent; below 100 until the run has ended.
-    pub fn percent(&self) -> Option<f64> {
+    pub(super) fn percent(&self) -> Option<f64> {
         let expected = self.numbers.rows_expected()?;
         let percent = 100.0 * self.numbers.inserted_rows as f64 / expected as f64;
         Some(if self.phase == Phase::Done { percent.min(100.0) } else { percent.min(99.9) })
     }
 
     /// [`Self::percent`] without the fraction.
-    pub fn whole_percent(&self) -> Option<u8> {
+    pub(super) fn whole_percent(&self) -> Option<u8> {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -107,7 +107,7 @@ pub(super) struct FigureSampler {
 }
 
 impl FigureSampler {
-    pub fn new(shown: Shown) -> Self {
+    pub(super) fn new(shown: Shown) -> Self {
         let now = Instant::now();
         Self {
             shown,
@@ -120,7 +120,7 @@ impl FigureSampler {
     }
 
     /// Samples the figures now. Call it a few times per second: rates are made of these samples.
-    pub fn sample(&mut self) -> Figures {
+    pub(super) fn sample(&mut self) -> Figures {
         let (now, counters) = (Instant::now(), &self.shown.counters);
         let (numbers, phase, tasks) =
             (counters.snapshot(), counters.phase(), Tasks::from(&counters.activities));
@@ -224,12 +224,12 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub fn over(span: Duration) -> Self {
+    pub(super) fn over(span: Duration) -> Self {
         Self { span, value: 0, taken_back: 0, samples: VecDeque::new() }
     }
 
     /// Adds a sample.
-    pub fn note(&mut self, now: Instant, value: u64) {
+    pub(super) fn note(&mut self, now: Instant, value: u64) {
         self.taken_back += self.value.saturating_sub(value);
         self.value = value;
         self.samples.push_back((now, value + self.taken_back));
@@ -241,12 +241,12 @@ impl Rate {
     }
 
     /// Growth per second; `None` while it is unknown.
-    pub fn per_second(&self) -> Option<f64> {
+    pub(super) fn per_second(&self) -> Option<f64> {
         self.after(RATE_AFTER)
     }
 
     /// The time until the counter reaches `goal` at this rate; `None` while it is unknown.
-    pub fn remaining(&self, goal: u64) -> Option<Duration> {
+    pub(super) fn remaining(&self, goal: u64) -> Option<Duration> {
         let rate = self.after(REMAINING_AFTER).filter(|rate| *rate > 0.0)?;
         let left = goal.checked_sub(self.value)?;
         Duration::try_from_secs_f64(left as f64 / rate).ok()

@@ -3,18 +3,18 @@
 /// The peak memory of the process in bytes: `VmHWM` of
 /// [`/proc/self/status`](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html); `None` where
 /// that file does not exist.
-pub fn peak_memory_bytes() -> Option<u64> {
+pub(crate) fn peak_memory_bytes() -> Option<u64> {
     field("VmHWM:")
 }
 
 /// The current memory of the process, in bytes.
-pub fn memory_bytes() -> Option<u64> {
+pub(crate) fn memory_bytes() -> Option<u64> {
     field("VmRSS:")
 }
 
 /// The memory that this process may still allocate, in bytes: the machine's available memory, or
 /// what is left of the control group's limit if that is less.
-pub fn available_memory_bytes() -> Option<u64> {
+pub(crate) fn available_memory_bytes() -> Option<u64> {
     let machine = fields("/proc/meminfo", "MemAvailable:")?;
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     // cgroup v2, as containers and systemd set it; "max" is not a number and means no limit.

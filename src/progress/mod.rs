@@ -16,10 +16,10 @@ mod summary;
 mod terminal;
 mod view;
 
-pub use figures::Shown;
-pub use memory::{available_memory_bytes, memory_bytes, peak_memory_bytes};
-pub use summary::{Seconds, Summary};
-pub use terminal::{Terminal, TerminalOptions};
-pub use view::show;
+pub(crate) use figures::Shown;
+pub(crate) use memory::{available_memory_bytes, memory_bytes, peak_memory_bytes};
+pub(crate) use summary::{Seconds, Summary};
+pub(crate) use terminal::{Terminal, TerminalOptions};
+pub(crate) use view::show;
 
-pub use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
+pub(crate) use crate::units::{bytes, count, counted, duration, row_rate};

@@ -10,7 +10,7 @@ use crate::units::{bytes, count, counted, duration, row_rate};
 
 /// Time spent in each phase, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Seconds {
+pub(crate) struct Seconds {
     /// Queries for the plan, and planning.
     pub plan: f64,
     /// Loading attributes.
@@ -23,7 +23,7 @@ pub struct Seconds {
 
 /// The figures of a run. Field names are a contract: scripts read them from `--summary-json`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// The state of its work.
     pub status: LoadState,
     /// The job's name.
@@ -98,7 +98,7 @@ pub struct Summary {
 
 impl Summary {
     /// The text block.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let headline = match (self.status, self.dry_run) {
             (LoadState::Completed, true) => "dry run completed, nothing was written",
             (state, _) => state.text(),

@@ -30,7 +30,7 @@ pub(super) struct Size {
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TerminalOptions {
+pub(crate) struct TerminalOptions {
     /// Print errors only.
     pub quiet: bool,
     /// Show neither the screen nor progress lines.
@@ -41,7 +41,7 @@ pub struct TerminalOptions {
 
 /// Stderr, with or without a screen at its bottom. Clones share one screen.
 #[derive(Clone, Debug)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     screen: Arc<Mutex<Screen>>,
     interactive: bool,
     color: bool,
@@ -63,7 +63,7 @@ struct Screen {
 impl Terminal {
     /// Reads stderr and the environment: a screen needs a terminal, colors need
     /// [`NO_COLOR`](https://no-color.org) to be unset.
-    pub fn new(options: TerminalOptions) -> Self {
+    pub(crate) fn new(options: TerminalOptions) -> Self {
         let term = std::env::var("TERM").ok();
         let interactive = io::stderr().is_terminal() && term.as_deref() != Some("dumb");
         let color =
@@ -73,22 +73,22 @@ impl Terminal {
     }
 
     /// Whether there is a screen.
-    pub fn has_screen(&self) -> bool {
+    pub(crate) fn has_screen(&self) -> bool {
         self.interactive && !self.options.json && self.shows_progress()
     }
 
     /// Whether progress is shown at all.
-    pub fn shows_progress(&self) -> bool {
+    pub(crate) fn shows_progress(&self) -> bool {
         !self.options.quiet && !self.options.no_progress
     }
 
     /// Whether colors are on.
-    pub fn has_color(&self) -> bool {
+    pub(crate) fn has_color(&self) -> bool {
         self.color
     }
 
     /// The width for text: that of the terminal; unlimited if stderr is not one.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         if self.interactive { Self::size().columns } else { usize::MAX }
     }
 
@@ -133,7 +133,7 @@ impl Terminal {
     }
 
     /// Removes the screen while `write` writes to the terminal.
-    pub fn suspended<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn suspended<T>(&self, write: impl FnOnce() -> T) -> T {
         {
             let mut screen = self.screen();
             screen.suspended = true;
@@ -147,7 +147,7 @@ impl Terminal {
     }
 
     /// Writes a message, unless `quiet` is set. Control characters are escaped.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         if self.options.json {
             tracing::info!("{}", text.trim_end());
         } else if !self.options.quiet {
@@ -156,7 +156,7 @@ impl Terminal {
     }
 
     /// Writes a message even if `quiet` is set. Control characters are escaped.
-    pub fn insist(&self, text: &str) {
+    pub(crate) fn insist(&self, text: &str) {
         if self.options.json {
             tracing::warn!("{}", text.trim_end());
         } else {
@@ -165,7 +165,7 @@ impl Terminal {
     }
 
     /// Whether every message is a JSON event.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.options.json
     }
 
@@ -213,7 +213,7 @@ fn emit(bytes: &[u8]) {
 }
 
 /// Collects one log event and writes it in one call.
-pub struct EventWriter {
+pub(crate) struct EventWriter {
     terminal: Terminal,
     text: Vec<u8>,
 }

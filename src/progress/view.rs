@@ -22,7 +22,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs `work` and shows its progress: on a screen if stderr is a terminal, else as a line every
 /// `LINE_EVERY`.
-pub async fn show<T>(terminal: &Terminal, shown: Shown, work: impl Future<Output = T>) -> T {
+pub(crate) async fn show<T>(terminal: &Terminal, shown: Shown, work: impl Future<Output = T>) -> T {
     if !terminal.shows_progress() {
         return work.await;
     }

@@ -18,7 +18,7 @@ use crate::state::LoadState;
 
 /// The state of all partitions of one job. Its field names are a contract with scripts.
 #[derive(Clone, Debug, Serialize)]
-pub struct History {
+pub(crate) struct History {
     /// The job's name.
     pub job: String,
     /// The source table, with its database.
@@ -33,7 +33,7 @@ pub struct History {
 
 /// The state of one partition.
 #[derive(Clone, Debug, Serialize)]
-pub struct PartitionHistory {
+pub(crate) struct PartitionHistory {
     /// The partition's id.
     pub partition: String,
     /// Its state.
@@ -48,7 +48,7 @@ pub struct PartitionHistory {
 
 /// One load of a partition.
 #[derive(Clone, Debug, Serialize)]
-pub struct LoadHistory {
+pub(crate) struct LoadHistory {
     /// Its identity.
     pub run_id: String,
     /// Whether this is the version that readers may trust.
@@ -83,7 +83,7 @@ pub struct LoadHistory {
 
 /// A job with its tables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JobTables {
+pub(crate) struct JobTables {
     /// The job's name.
     pub job: String,
     /// The source table, with its database.
@@ -104,7 +104,7 @@ impl JobTables {
 
 /// What to list.
 #[derive(Clone, Debug)]
-pub struct HistoryOptions {
+pub(crate) struct HistoryOptions {
     /// Only this job, whether or not the ledger knows it; `None` for all jobs of the ledger.
     pub only: Option<JobTables>,
     /// Age of the last heartbeat after which a claim of another host is dead.
@@ -116,7 +116,7 @@ pub struct HistoryOptions {
 ///
 /// # Errors
 /// Those of the ledger.
-pub async fn gather(
+pub(crate) async fn gather(
     ledger: &Ledger,
     source: &Connection,
     options: &HistoryOptions,
@@ -256,7 +256,7 @@ fn state_text(partition: &PartitionHistory) -> String {
 }
 
 /// The histories as text: for each job the summary and a table.
-pub fn text(histories: &[History]) -> String {
+pub(crate) fn text(histories: &[History]) -> String {
     histories.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 

@@ -3,8 +3,8 @@
 //!
 //! All data comes from the ledger and the servers' system tables. Nothing here prints or writes.
 
-pub mod history;
-pub mod run;
+pub(crate) mod history;
+pub(crate) mod run;
 
 use crate::ledger::Timestamp;
 

@@ -71,7 +71,7 @@ pub(crate) enum RetryError<E> {
 impl<E: From<ServerError>> RetryError<E> {
     /// The error to return where the cases need not be told apart: of a server that was lost, what
     /// the last probe met.
-    pub fn into_error(self) -> E {
+    pub(crate) fn into_error(self) -> E {
         match self {
             Self::GaveUp { error, .. } | Self::Interrupted { error } => error,
             Self::Lost { outage, .. } => outage.into(),
@@ -105,17 +105,17 @@ pub(crate) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     /// Attempts that nobody follows and nothing interrupts.
-    pub fn new(policy: RetryPolicy, outages: OutageHandling<'a>) -> Self {
+    pub(crate) fn new(policy: RetryPolicy, outages: OutageHandling<'a>) -> Self {
         Self { policy, outages, observer: &(), interrupt: CancellationToken::new() }
     }
 
     /// Reports retries to `observer`.
-    pub fn observed_by(self, observer: &'a dyn RetryObserver) -> Self {
+    pub(crate) fn observed_by(self, observer: &'a dyn RetryObserver) -> Self {
         Self { observer, ..self }
     }
 
     /// Ends pauses and the wait for a server at this signal. An attempt that is under way goes on.
-    pub fn until(self, interrupt: CancellationToken) -> Self {
+    pub(crate) fn until(self, interrupt: CancellationToken) -> Self {
         Self { interrupt, ..self }
     }
 
@@ -123,7 +123,10 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// [`RetryError`].
-    pub async fn run<R: Retryable>(self, task: &mut R) -> Result<R::Output, RetryError<R::Error>> {
+    pub(crate) async fn run<R: Retryable>(
+        self,
+        task: &mut R,
+    ) -> Result<R::Output, RetryError<R::Error>> {
         let (mut history, began) = (RetryHistory::START, Instant::now());
         let mut sent = began;
         loop {
@@ -170,7 +173,7 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// [`RetryError`].
-    pub async fn ask<T, E>(
+    pub(crate) async fn ask<T, E>(
         self,
         what: &str,
         question: impl AsyncFn() -> Result<T, E>,
@@ -300,7 +303,7 @@ where
 /// Retries of questions that come before a load is under way, when no server is known to be there
 /// and no task shares it.
 #[derive(Clone, Debug)]
-pub struct StartupRetry {
+pub(crate) struct StartupRetry {
     /// For a server that answers.
     pub retry: RetryPolicy,
     /// How long a server that cannot be reached is waited for.
@@ -312,7 +315,7 @@ pub struct StartupRetry {
 impl StartupRetry {
     /// The same without retries of what a server answered.
     #[must_use]
-    pub fn without_retries(self) -> Self {
+    pub(crate) fn without_retries(self) -> Self {
         Self { retry: RetryPolicy { max_retries: 0, ..self.retry }, ..self }
     }
 
@@ -320,7 +323,7 @@ impl StartupRetry {
     ///
     /// # Errors
     /// The last failure: one that will not pass, or the last one that was allowed.
-    pub async fn ask<T, E: Error + 'static>(
+    pub(crate) async fn ask<T, E: Error + 'static>(
         &self,
         what: &str,
         question: impl AsyncFn() -> Result<T, E>,

@@ -27,9 +27,8 @@ mod driver;
 mod outage;
 mod policy;
 
-pub use driver::StartupRetry;
-pub(crate) use driver::{Attempts, FailedAttempt, OutageHandling, RetryError, Retryable, in_crowd};
-pub use outage::{Outage, RetryStatus, ScheduledRetry};
-pub(crate) use outage::{OutageGuard, RetryObserver};
-pub use policy::RetryPolicy;
-pub(crate) use policy::{FailureKind, RetryCause, milliseconds};
+pub(crate) use driver::{
+    Attempts, FailedAttempt, OutageHandling, RetryError, Retryable, StartupRetry, in_crowd,
+};
+pub(crate) use outage::{Outage, OutageGuard, RetryObserver, RetryStatus};
+pub(crate) use policy::{FailureKind, RetryCause, RetryPolicy, milliseconds};

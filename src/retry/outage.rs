@@ -138,7 +138,7 @@ impl Drop for Reported<'_> {
 }
 
 impl OutageGuard {
-    pub fn new(
+    pub(crate) fn new(
         connection: &Connection,
         observer: Arc<dyn RetryObserver>,
         longest: Duration,
@@ -154,7 +154,7 @@ impl OutageGuard {
 
     /// Probes the server after a statement that was sent at `sent` failed in silence, and waits
     /// until it answers.
-    pub async fn await_server(&self, sent: Instant) -> Reachability {
+    pub(crate) async fn await_server(&self, sent: Instant) -> Reachability {
         let mut ended = self.ended.lock().await;
         if ended.is_some_and(|ended| ended >= sent) {
             return Reachability::Restored;

@@ -53,7 +53,7 @@ pub(crate) struct FailureKind {
 
 impl FailureKind {
     /// A failure that is no outage.
-    pub const fn of(class: ErrorClass) -> Self {
+    pub(crate) const fn of(class: ErrorClass) -> Self {
         Self { class, is_no_response: false, excuse: None }
     }
 }
@@ -100,10 +100,10 @@ pub(super) struct RetryHistory {
 }
 
 impl RetryHistory {
-    pub const START: Self = Self { attempt: 1, outages: 0, excuses: 0 };
+    pub(super) const START: Self = Self { attempt: 1, outages: 0, excuses: 0 };
 
     /// Notes that a retry follows.
-    pub fn note(&mut self, cause: RetryCause) {
+    pub(super) fn note(&mut self, cause: RetryCause) {
         match cause {
             RetryCause::Refused | RetryCause::Ambiguous => self.attempt += 1,
             RetryCause::Outage => self.outages += 1,

@@ -35,7 +35,7 @@ struct KeyColumn {
 
 impl Attribution {
     /// Finds out how rows of this partition of the source are recognized in the target.
-    pub async fn read(
+    pub(super) async fn read(
         servers: &Servers,
         job: &BoundJob,
         partition: &str,
@@ -60,7 +60,7 @@ impl Attribution {
     }
 
     /// The condition on rows of the target, if there is one.
-    pub fn condition(&self) -> Option<&str> {
+    pub(super) fn condition(&self) -> Option<&str> {
         match self {
             Self::Condition(condition) => Some(condition),
             Self::Single | Self::Unknown(_) => None,
@@ -68,7 +68,7 @@ impl Attribution {
     }
 
     /// Why the source partition of a row is not known.
-    pub fn unknown_because(&self) -> Option<&str> {
+    pub(super) fn unknown_because(&self) -> Option<&str> {
         match self {
             Self::Unknown(reason) => Some(reason),
             Self::Single | Self::Condition(_) => None,

@@ -36,7 +36,7 @@ impl Cell {
     }
 
     /// The number of the first block in which the texts differ, from 0; none if they are equal.
-    pub fn differing_block(&self, other: &Self) -> Option<usize> {
+    pub(super) fn differing_block(&self, other: &Self) -> Option<usize> {
         let first = |cell: &Self| {
             cell.beginning.get(..BLOCK.min(cell.beginning.len())).unwrap_or_default().to_vec()
         };
@@ -70,7 +70,7 @@ pub(super) struct Detail {
 
 impl Detail {
     /// Decodes an answer.
-    pub fn decode_all(answer: &[u8]) -> Result<Vec<Self>, String> {
+    pub(super) fn decode_all(answer: &[u8]) -> Result<Vec<Self>, String> {
         let (mut bytes, mut rows) = (answer, Vec::new());
         while !bytes.is_empty() {
             let (hash, row) =
@@ -86,7 +86,7 @@ impl Detail {
     }
 
     /// Positions of the columns that differ between two rows.
-    pub fn differing_columns(&self, other: &Self) -> Vec<usize> {
+    pub(super) fn differing_columns(&self, other: &Self) -> Vec<usize> {
         let pairs = self.columns.iter().zip(&other.columns).enumerate();
         pairs
             .filter(|(_, (ours, theirs))| ours.hash != theirs.hash)
@@ -105,7 +105,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// Decodes an answer.
-    pub fn decode_all(answer: &[u8]) -> Result<Vec<Self>, String> {
+    pub(super) fn decode_all(answer: &[u8]) -> Result<Vec<Self>, String> {
         let (mut rest, mut rows) = (answer, Vec::new());
         while !rest.is_empty() {
             let row = u64::from_le_bytes(take(&mut rest)?);

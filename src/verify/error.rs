@@ -8,18 +8,10 @@ use crate::units::counted;
 
 /// Why a comparison has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
+pub(crate) enum VerifyError {
     /// A stop was requested; the sums so far are in the state file.
     #[error("stopped before the comparison was complete")]
     Stopped,
-    /// The target cannot be compared.
-    #[error("the target table {table} cannot be verified: {message}")]
-    Unfit {
-        /// The target.
-        table: TableName,
-        /// Why.
-        message: String,
-    },
     /// A query failed after all retries.
     #[error("{what} of {table} failed after {}", counted((*attempts).into(), "attempt"))]
     Query {
@@ -56,11 +48,9 @@ pub enum VerifyError {
 
 impl VerifyError {
     /// The queried table, if the error is about one.
-    pub fn table(&self) -> Option<&TableName> {
+    pub(crate) fn table(&self) -> Option<&TableName> {
         match self {
-            Self::Query { table, .. } | Self::Answer { table, .. } | Self::Unfit { table, .. } => {
-                Some(table)
-            }
+            Self::Query { table, .. } | Self::Answer { table, .. } => Some(table),
             Self::Plan(error) => error.table(),
             Self::Stopped | Self::State { .. } => None,
         }

@@ -28,8 +28,8 @@ mod sums;
 mod target_key;
 mod verifier;
 
-pub use error::VerifyError;
-pub use queries::{Removal, Share};
-pub use report::{DifferingColumn, DifferingRow, DifferingValue, Report, ShownValue};
-pub use rows::Kind;
-pub use verifier::{Verifier, VerifyOptions, VerifyProgress};
+pub(crate) use error::VerifyError;
+pub(crate) use queries::{Removal, Share};
+pub(crate) use report::{DifferingRow, DifferingValue, Report, ShownValue};
+pub(crate) use rows::Kind;
+pub(crate) use verifier::{Verifier, VerifyOptions, VerifyProgress};

@@ -36,7 +36,7 @@ struct PartRow {
 impl PartsSnapshot {
     /// Reads the parts of these partitions. `None` if the engine has no parts, or the user cannot
     /// read them: then nothing tells whether rows have changed.
-    pub async fn read(
+    pub(super) async fn read(
         connection: &Connection,
         table: &TableSchema,
         partitions: &[&str],
@@ -68,7 +68,7 @@ impl PartsSnapshot {
     }
 
     /// Whether rows may have changed between this moment and a later one.
-    pub fn changed_until(&self, later: &Self) -> bool {
+    pub(super) fn changed_until(&self, later: &Self) -> bool {
         if self.uuid != later.uuid {
             return true;
         }

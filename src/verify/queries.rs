@@ -24,7 +24,7 @@ const OWNED: &str = "`owned by the job`";
 
 /// A share of all keys, such as 1/100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Share {
+pub(crate) struct Share {
     /// The numerator.
     pub parts: u32,
     /// The denominator.
@@ -40,7 +40,7 @@ impl Share {
 
 /// How a row is removed from the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
+pub(crate) enum Removal {
     /// By a deleted row of the same version: of equal versions the one inserted last is kept.
     Tombstone,
     /// By a lightweight DELETE.
@@ -81,13 +81,13 @@ pub(super) struct Queries {
 
 impl Queries {
     /// The rows that the job makes of this part of the source.
-    pub fn expected(&self, scope: &Scope) -> String {
+    pub(super) fn expected(&self, scope: &Scope) -> String {
         self.with_defaults(&finished(&self.job, scope))
     }
 
     /// The key columns of the rows that the job would make of all versions of this part of the
     /// source, or only of the deleted ones.
-    pub fn keys_of_all_versions(&self, scope: &Scope, deleted: bool) -> String {
+    pub(super) fn keys_of_all_versions(&self, scope: &Scope, deleted: bool) -> String {
         let mut job = self.job.clone();
         job.collapse = false;
         job.exclusions.clear();
@@ -100,7 +100,7 @@ impl Queries {
     }
 
     /// The key columns of the rows that the job makes of this part of the source.
-    pub fn expected_keys(&self, scope: &Scope) -> String {
+    pub(super) fn expected_keys(&self, scope: &Scope) -> String {
         self.keys_of(self.job.clone(), scope)
     }
 
@@ -118,7 +118,7 @@ impl Queries {
     }
 
     /// The rows of a part of the target, with versions collapsed or not.
-    pub fn found(&self, partition_id: &str, range: Option<&str>, collapse: bool) -> String {
+    pub(super) fn found(&self, partition_id: &str, range: Option<&str>, collapse: bool) -> String {
         let filled = self.job.columns.iter().map(|column| &column.name);
         let columns = filled
             .chain(self.key.filled_by_table.iter().map(|(name, ..)| name))
@@ -142,12 +142,12 @@ impl Queries {
     }
 
     /// The sums of rows that the job makes.
-    pub fn expected_sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
+    pub(super) fn expected_sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
         self.sums(rows, count, self.conditions(only))
     }
 
     /// The sums of rows of the target, without rows of other partitions of the source.
-    pub fn found_sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
+    pub(super) fn found_sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
         let mut conditions = self.conditions(only);
         conditions.extend(self.attribution.condition().map(str::to_owned));
         self.sums(rows, count, conditions)
@@ -179,7 +179,7 @@ impl Queries {
 
     /// For each row: hash of the key, flags (1 owned, 2 deleted, 4 of the compared partition of the
     /// source), version, hash of all columns. Decoded by [`super::rows`].
-    pub fn digests(&self, rows: &str, only: &Buckets, filter: RowFilter) -> String {
+    pub(super) fn digests(&self, rows: &str, only: &Buckets, filter: RowFilter) -> String {
         let mut conditions = self.conditions(Some(only));
         match filter {
             RowFilter::All => {}
@@ -202,7 +202,7 @@ impl Queries {
     }
 
     /// Only the keys, in the form of [`Queries::digests`].
-    pub fn keys(&self, rows: &str, only: &Buckets) -> String {
+    pub(super) fn keys(&self, rows: &str, only: &Buckets) -> String {
         let conditions = self.conditions(Some(only)).join(" AND ");
         format!(
             "WITH {} AS {KEY}\nSELECT DISTINCT {KEY}, toUInt8(0), toInt128(0), toUInt64(0)\nFROM (\n{rows}\n)\nWHERE {conditions}",
@@ -212,7 +212,7 @@ impl Queries {
 
     /// For rows of these keys: the key's hash, a hash of all columns, the key columns as text, and
     /// each column, with its text for the `shown` keys. Decoded by [`super::decode`].
-    pub fn details(&self, rows: &str, keys: &[u64], shown: &[u64]) -> String {
+    pub(super) fn details(&self, rows: &str, keys: &[u64], shown: &[u64]) -> String {
         let texts = self.key.columns.iter().map(|(name, _)| {
             format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name))
         });
@@ -240,7 +240,7 @@ impl Queries {
 
     /// For rows of these keys: a hash of all columns, and the requested block of each of these
     /// columns. Decoded by [`super::decode`].
-    pub fn pieces(&self, rows: &str, keys: &[u64], requests: &BlockRequests) -> String {
+    pub(super) fn pieces(&self, rows: &str, keys: &[u64], requests: &BlockRequests) -> String {
         let row = self.row_hash();
         let piece = |(position, blocks): (&usize, &BTreeMap<u64, usize>)| {
             let column = self.job.columns.get(*position)?;
@@ -275,12 +275,17 @@ impl Queries {
     }
 
     /// How rows are removed from the target.
-    pub fn removal(&self) -> Removal {
+    pub(super) fn removal(&self) -> Removal {
         if self.key.deleted.is_some() { Removal::Tombstone } else { Removal::Delete }
     }
 
     /// A statement that removes the rows of these keys and versions from a part of the target.
-    pub fn remove(&self, partition_id: &str, range: Option<&str>, rows: &[(u64, i128)]) -> String {
+    pub(super) fn remove(
+        &self,
+        partition_id: &str,
+        range: Option<&str>,
+        rows: &[(u64, i128)],
+    ) -> String {
         let target = self.job.target.name.quoted();
         let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
         let Some(deleted) = &self.key.deleted else {
@@ -329,7 +334,7 @@ impl Queries {
     }
 
     /// The ids of all partitions of the target.
-    pub fn partitions(&self) -> String {
+    pub(super) fn partitions(&self) -> String {
         format!("SELECT DISTINCT _partition_id FROM {}", self.job.target.name.quoted())
     }
 

@@ -19,7 +19,7 @@ const ROWS_PER_STATEMENT: usize = 1000;
 
 impl Verifier {
     /// The chunks of the plan with rows that filling repairs.
-    pub fn chunks_to_fill(&self) -> Vec<usize> {
+    pub(crate) fn chunks_to_fill(&self) -> Vec<usize> {
         let repairable =
             self.differences.iter().filter(|difference| difference.kind.is_repaired_by_filling());
         let chunks: std::collections::BTreeSet<_> =
@@ -28,7 +28,7 @@ impl Verifier {
     }
 
     /// Number of surplus rows by kind.
-    pub fn surplus(&self) -> BTreeMap<Kind, u64> {
+    pub(crate) fn surplus(&self) -> BTreeMap<Kind, u64> {
         let mut counts = BTreeMap::new();
         for difference in self.surplus_rows() {
             *counts.entry(difference.kind).or_insert(0) += 1;
@@ -42,13 +42,13 @@ impl Verifier {
 
     /// Rows that are not removed since the partition of the source from which they came is not known,
     /// and why; none if there are none.
-    pub fn unattributed(&self) -> Option<(u64, &str)> {
+    pub(crate) fn unattributed(&self) -> Option<(u64, &str)> {
         let reason = self.queries.attribution.unknown_because()?;
         (self.unattributed > 0).then_some((self.unattributed, reason))
     }
 
     /// How [`Verifier::remove_surplus`] removes rows.
-    pub fn removal(&self) -> Removal {
+    pub(crate) fn removal(&self) -> Removal {
         self.queries.removal()
     }
 
@@ -57,7 +57,7 @@ impl Verifier {
     ///
     /// # Errors
     /// If the server refuses a statement. Earlier statements may have removed rows.
-    pub async fn remove_surplus(&self) -> Result<u64, VerifyError> {
+    pub(crate) async fn remove_surplus(&self) -> Result<u64, VerifyError> {
         let mut by_range = BTreeMap::<usize, Vec<(u64, i128)>>::new();
         for difference in self.surplus_rows() {
             if let Some(range) = difference.range {
@@ -90,7 +90,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Those of [`Verifier::run`]; no state is kept.
-    pub async fn run_again(&mut self) -> Result<Report, VerifyError> {
+    pub(crate) async fn run_again(&mut self) -> Result<Report, VerifyError> {
         let Some(touched) = self.touched.clone() else { return self.run().await };
         self.state.expected = SideSums::default();
         self.state.found = SideSums::default();

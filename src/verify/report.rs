@@ -8,7 +8,7 @@ use super::rows::Kind;
 
 /// The result of a comparison. Its field names are a contract with scripts.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Whether the target equals the equivalent join.
     pub equal: bool,
     /// The job's name.
@@ -54,7 +54,7 @@ pub struct Report {
 
 /// A column whose sums differ.
 #[derive(Clone, Debug, Serialize)]
-pub struct DifferingColumn {
+pub(crate) struct DifferingColumn {
     /// Its name.
     pub name: String,
     /// Number of groups in which it differs.
@@ -63,7 +63,7 @@ pub struct DifferingColumn {
 
 /// A row that differs.
 #[derive(Clone, Debug, Serialize)]
-pub struct DifferingRow {
+pub(crate) struct DifferingRow {
     /// The kind of its difference.
     pub kind: Kind,
     /// The columns of the target's sorting key as text.
@@ -78,7 +78,7 @@ pub struct DifferingRow {
 
 /// A value that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DifferingValue {
+pub(crate) struct DifferingValue {
     /// Its column.
     pub column: String,
     /// The value that the job makes.
@@ -91,7 +91,7 @@ pub struct DifferingValue {
 
 /// An excerpt of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ShownValue {
+pub(crate) struct ShownValue {
     /// A part of its text (`TabSeparatedRaw`) with control characters escaped; none for NULL.
     pub text: Option<String>,
     /// The first byte of the part, from 1.
@@ -104,7 +104,7 @@ pub struct ShownValue {
 
 impl Report {
     /// Number of differing rows.
-    pub fn difference_count(&self) -> u64 {
+    pub(crate) fn difference_count(&self) -> u64 {
         self.differences.values().sum()
     }
 }

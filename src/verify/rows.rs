@@ -25,7 +25,7 @@ pub(super) struct Digest {
 
 impl Digest {
     /// Decodes an answer of `Queries::digests`. The error says what is wrong with the answer.
-    pub fn decode_all(answer: &[u8]) -> Result<Vec<Self>, String> {
+    pub(super) fn decode_all(answer: &[u8]) -> Result<Vec<Self>, String> {
         let (mut bytes, mut rows) = (answer, Vec::with_capacity(answer.len() / 33));
         while !bytes.is_empty() {
             let key = u64::from_le_bytes(take(&mut bytes)?);
@@ -48,7 +48,7 @@ impl Digest {
 /// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The target lacks the row.
     Missing,
     /// The target has the row with other values.
@@ -80,27 +80,27 @@ pub enum Kind {
 
 impl Kind {
     /// Whether the target is wrong.
-    pub fn is_difference(self) -> bool {
+    pub(crate) fn is_difference(self) -> bool {
         !self.is_live() && !self.is_tolerated()
     }
 
     /// Whether a live writer has changed the row.
-    pub fn is_live(self) -> bool {
+    pub(crate) fn is_live(self) -> bool {
         matches!(self, Self::WrittenSince | Self::DeletedSince | Self::AddedSince)
     }
 
     /// Whether the row is neither wrong nor changed by a live writer.
-    pub fn is_tolerated(self) -> bool {
+    pub(crate) fn is_tolerated(self) -> bool {
         matches!(self, Self::SharedKey | Self::Unattributed)
     }
 
     /// Whether the target has a row that it should not have.
-    pub fn is_surplus(self) -> bool {
+    pub(crate) fn is_surplus(self) -> bool {
         matches!(self, Self::DeletedInSource | Self::NotMadeAnyMore | Self::Extra)
     }
 
     /// Whether filling its chunk again repairs the row.
-    pub fn is_repaired_by_filling(self) -> bool {
+    pub(crate) fn is_repaired_by_filling(self) -> bool {
         matches!(self, Self::Missing | Self::Differing | Self::Stale)
     }
 }
@@ -130,7 +130,7 @@ pub(super) struct RowComparison {
 
 impl RowComparison {
     /// Adds the rows that the job makes of a chunk.
-    pub fn expect(&mut self, rows: Vec<Digest>, chunk: usize) {
+    pub(super) fn expect(&mut self, rows: Vec<Digest>, chunk: usize) {
         for row in rows {
             self.expected.entry(row.key).or_default().push((row, chunk));
         }
@@ -138,7 +138,7 @@ impl RowComparison {
 
     /// Adds rows of a range of the target, after all expected rows; those that are neither owned nor
     /// expected are ignored.
-    pub fn find(&mut self, rows: Vec<Digest>, range: usize) {
+    pub(super) fn find(&mut self, rows: Vec<Digest>, range: usize) {
         for row in rows {
             if (row.owned && row.attributed) || self.expected.contains_key(&row.key) {
                 self.found.entry(row.key).or_default().push((row, range));
@@ -148,14 +148,14 @@ impl RowComparison {
 
     /// The number of rows of the target that are expected although the job does not own them, for
     /// keys that match `of`.
-    pub fn found_not_owned(&self, of: impl Fn(u64) -> bool) -> u64 {
+    pub(super) fn found_not_owned(&self, of: impl Fn(u64) -> bool) -> u64 {
         let not_owned = |row: &Digest| !row.owned && row.attributed && of(row.key);
         self.found.values().flatten().filter(|(row, _)| not_owned(row)).count() as u64
     }
 
     /// The differences. `replacing`: of the rows of a key, only the newest version is compared.
     /// `attributed`: whether the source partition of rows of the target is known.
-    pub fn differences(&self, replacing: bool, attributed: bool) -> Vec<Difference> {
+    pub(super) fn differences(&self, replacing: bool, attributed: bool) -> Vec<Difference> {
         let expected = self.expected.iter().filter_map(|(key, expected)| {
             let found = self.found.get(key).map(Vec::as_slice).unwrap_or_default();
             if replacing {

@@ -53,7 +53,7 @@ enum QueryFailure {
 
 impl QueryRunner {
     /// `server_memory`: the memory limit of a query on the server, in bytes.
-    pub fn new(
+    pub(super) fn new(
         servers: Servers,
         settings: Settings,
         server_memory: Option<u64>,
@@ -75,13 +75,13 @@ impl QueryRunner {
     }
 
     /// The connection to the target's server.
-    pub fn target(&self) -> &Connection {
+    pub(super) fn target(&self) -> &Connection {
         &self.servers.target
     }
 
     /// Queries a chunk of the source; one answer for each piece into which it had to be divided.
     /// Pieces are buckets of the join key, so a job without a lookup is not `divisible`.
-    pub async fn chunk(
+    pub(super) async fn chunk(
         &mut self,
         table: &TableName,
         what: &str,
@@ -120,7 +120,7 @@ impl QueryRunner {
     }
 
     /// Queries a range of the target.
-    pub async fn range(
+    pub(super) async fn range(
         &mut self,
         table: &TableName,
         what: &str,

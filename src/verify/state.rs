@@ -66,7 +66,7 @@ pub(super) enum StateRead {
 
 impl StateRead {
     /// Why the state cannot be used, if there is one.
-    pub fn unusable_because(self) -> Option<String> {
+    pub(super) fn unusable_because(self) -> Option<String> {
         match self {
             Self::Unusable(reason) => Some(reason),
             Self::Nothing | Self::State(_) => None,
@@ -76,7 +76,7 @@ impl StateRead {
 
 impl SavedState {
     /// The state of a comparison that begins.
-    pub fn new(
+    pub(super) fn new(
         identity: String,
         run_id: Option<String>,
         chunks: Vec<Option<String>>,
@@ -99,12 +99,12 @@ impl SavedState {
         }
     }
 
-    pub fn window(&self) -> Option<LookupTimes> {
+    pub(super) fn window(&self) -> Option<LookupTimes> {
         self.window.map(|(from, to)| LookupTimes { from, to })
     }
 
     /// Time since the last write; `None` if it lies in the future.
-    pub fn age(&self) -> Option<Duration> {
+    pub(super) fn age(&self) -> Option<Duration> {
         let age = now_in_microseconds().checked_sub(self.written_at)?;
         u64::try_from(age).ok().map(Duration::from_micros)
     }
@@ -123,7 +123,7 @@ pub(super) struct StateFile {
 }
 
 impl StateFile {
-    pub fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self { path, written: Instant::now() }
     }
 
@@ -131,7 +131,7 @@ impl StateFile {
     ///
     /// # Errors
     /// If the file cannot be read, or is of another comparison.
-    pub fn read(&self, identity: &str) -> Result<StateRead, VerifyError> {
+    pub(super) fn read(&self, identity: &str) -> Result<StateRead, VerifyError> {
         #[derive(Deserialize)]
         struct Header {
             format_version: Option<u32>,
@@ -164,12 +164,12 @@ impl StateFile {
     }
 
     /// Writes the state if the last write is long enough ago.
-    pub fn write_at_intervals(&mut self, state: &mut SavedState) -> Result<(), VerifyError> {
+    pub(super) fn write_at_intervals(&mut self, state: &mut SavedState) -> Result<(), VerifyError> {
         if self.written.elapsed() < WRITE_INTERVAL { Ok(()) } else { self.write(state) }
     }
 
     /// Replaces the file atomically.
-    pub fn write(&mut self, state: &mut SavedState) -> Result<(), VerifyError> {
+    pub(super) fn write(&mut self, state: &mut SavedState) -> Result<(), VerifyError> {
         state.written_at = now_in_microseconds();
         let text = serde_json::to_string(state).map_err(|error| self.failed(&error.to_string()))?;
         files::replace(&self.path, text.as_bytes())
@@ -179,7 +179,7 @@ impl StateFile {
     }
 
     /// Removes the file after a completed comparison.
-    pub fn remove(&self) -> Result<(), VerifyError> {
+    pub(super) fn remove(&self) -> Result<(), VerifyError> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(self.failed(&format!("it cannot be removed: {error}")))

@@ -38,7 +38,7 @@ pub(super) struct BucketPair<'a> {
 impl Sums {
     /// Adds an answer of `Queries::sums` for this number of columns. The error says what is wrong
     /// with the answer.
-    pub fn add(&mut self, answer: &[u8], columns: usize) -> Result<(), String> {
+    pub(super) fn add(&mut self, answer: &[u8], columns: usize) -> Result<(), String> {
         let mut bytes = answer;
         while !bytes.is_empty() {
             let number = u32::from_le_bytes(take(&mut bytes)?);
@@ -59,13 +59,13 @@ impl Sums {
     }
 
     /// Owned rows of all buckets.
-    pub fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         self.buckets.values().map(|bucket| bucket.rows).sum()
     }
 
     /// The buckets that differ, and those in which the job makes rows that it does not own, which
     /// the sums do not cover.
-    pub fn differing<'a>(&'a self, found: &'a Self) -> Vec<BucketPair<'a>> {
+    pub(super) fn differing<'a>(&'a self, found: &'a Self) -> Vec<BucketPair<'a>> {
         let numbers: BTreeSet<u32> =
             self.buckets.keys().chain(found.buckets.keys()).copied().collect();
         let pair = |number| BucketPair {
@@ -83,7 +83,7 @@ impl BucketPair<'_> {
     }
 
     /// Whether the sums over the owned rows are equal.
-    pub fn sums_agree(&self) -> bool {
+    pub(super) fn sums_agree(&self) -> bool {
         let rows = |bucket: Option<&Bucket>| bucket.map_or(0, |bucket| bucket.rows);
         let same = |a: &Bucket, b: &Bucket| a.columns == b.columns;
         rows(self.expected) == rows(self.found)
@@ -92,18 +92,18 @@ impl BucketPair<'_> {
     }
 
     /// Rows that the job makes and does not own.
-    pub fn others(&self) -> u64 {
+    pub(super) fn others(&self) -> u64 {
         self.expected.map_or(0, |expected| expected.others)
     }
 
     /// Upper bound of the rows to compare one by one.
-    pub fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         let expected = self.expected.map_or(0, |bucket| bucket.rows + bucket.others);
         expected.max(self.found.map_or(0, |bucket| bucket.rows))
     }
 
     /// Positions of the columns whose sums differ.
-    pub fn differing_columns(&self) -> Vec<usize> {
+    pub(super) fn differing_columns(&self) -> Vec<usize> {
         let columns = |bucket: Option<&Bucket>| {
             bucket.map(|bucket| bucket.columns.clone()).unwrap_or_default()
         };

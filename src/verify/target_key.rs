@@ -46,7 +46,7 @@ struct Flags {
 
 impl TargetKey {
     /// Reads the keys from the server.
-    pub async fn read(connection: &Connection, job: &BoundJob) -> Result<Self, VerifyError> {
+    pub(super) async fn read(connection: &Connection, job: &BoundJob) -> Result<Self, VerifyError> {
         let table = &job.target.name;
         let failed = |source: ServerError| VerifyError::Query {
             what: "reading the keys".to_owned(),
@@ -137,7 +137,7 @@ impl TargetKey {
     }
 
     /// SQL for the version as an `Int128` of the same order; 0 without a version column.
-    pub fn version_number(&self) -> String {
+    pub(super) fn version_number(&self) -> String {
         let Some((name, type_name)) = &self.version else { return "toInt128(0)".to_owned() };
         let name = quote_identifier(name);
         match DataType::parse(type_name) {
@@ -149,7 +149,7 @@ impl TargetKey {
 
     /// The version of a row that is written at this time, in microseconds since 1970, if versions
     /// are times.
-    pub fn version_at(&self, microseconds: i64) -> Option<i128> {
+    pub(super) fn version_at(&self, microseconds: i64) -> Option<i128> {
         let microseconds = i128::from(microseconds);
         match DataType::parse(&self.version.as_ref()?.1).ok()? {
             DataType::DateTime64 { precision, .. } => match u32::from(precision) {
@@ -162,7 +162,7 @@ impl TargetKey {
     }
 
     /// SQL that is true for a row that is marked as deleted.
-    pub fn is_deleted(&self) -> String {
+    pub(super) fn is_deleted(&self) -> String {
         self.deleted
             .as_ref()
             .map_or_else(|| "0".to_owned(), |name| format!("{} != 0", quote_identifier(name)))

@@ -36,7 +36,7 @@ const MAX_BUCKETS: u64 = 4096;
 
 /// The options of a comparison.
 #[derive(Clone, Debug)]
-pub struct VerifyOptions {
+pub(crate) struct VerifyOptions {
     /// The share of the keys to compare; `None` for all.
     pub share: Option<Share>,
     /// Number of differing rows to name.
@@ -61,7 +61,7 @@ pub struct VerifyOptions {
 
 /// The progress of a comparison, shared with its display.
 #[derive(Debug, Default)]
-pub struct VerifyProgress {
+pub(crate) struct VerifyProgress {
     /// Compared chunks of the source.
     pub chunks_done: AtomicU64,
     /// All chunks of the source.
@@ -75,7 +75,7 @@ pub struct VerifyProgress {
 }
 
 /// Compares one partition.
-pub struct Verifier {
+pub(crate) struct Verifier {
     pub(super) queries: Queries,
     pub(super) scope: Scope,
     pub(super) partition: String,
@@ -100,7 +100,7 @@ impl Verifier {
     ///
     /// # Errors
     /// If the target's keys cannot be read, or the state file is of another comparison.
-    pub async fn new(
+    pub(crate) async fn new(
         servers: Servers,
         job: &BoundJob,
         plan: &Plan,
@@ -150,12 +150,12 @@ impl Verifier {
 
     /// The number of chunks of the source and of ranges of the target that an interrupted comparison
     /// had completed.
-    pub fn resumed(&self) -> (usize, usize) {
+    pub(crate) fn resumed(&self) -> (usize, usize) {
         (self.state.expected.done, self.state.found.done)
     }
 
     /// Why an interrupted comparison is not resumed, if there is one.
-    pub fn not_resumed_because(&self) -> Option<&str> {
+    pub(crate) fn not_resumed_because(&self) -> Option<&str> {
         self.not_resumed_because.as_deref()
     }
 
@@ -163,7 +163,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`VerifyError::Stopped`] if a stop was requested. The state is kept on any error.
-    pub async fn run(&mut self) -> Result<Report, VerifyError> {
+    pub(crate) async fn run(&mut self) -> Result<Report, VerifyError> {
         match self.compare().await {
             Ok((report, differences)) => {
                 self.file.remove()?;

@@ -1,7 +1,7 @@
 //! The library's own example, which the documentation shows: it fills a table, and finds it filled.
 #![allow(clippy::unwrap_used)]
 
-use clickhouse_backfill::clickhouse::{Endpoint, Password};
+use clickhouse_backfill::internals::clickhouse::{Endpoint, Password};
 
 use crate::orders::{JOB, Orders, PARTITION};
 use crate::support::Server;

@@ -9,8 +9,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clickhouse_backfill::formats::native::{BlockBuilder, INSERT_SETTINGS, NativeLayout};
-use clickhouse_backfill::formats::rowbinary::{
+use clickhouse_backfill::internals::formats::native::{
+    BlockBuilder, INSERT_SETTINGS, NativeLayout,
+};
+use clickhouse_backfill::internals::formats::rowbinary::{
     DataType, FramingError, RowFramer, RowGroup, RowLayout,
 };
 use proptest::prelude::*;

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clickhouse_backfill::formats::rowbinary::{
+use clickhouse_backfill::internals::formats::rowbinary::{
     DataType, FramingError, RowFramer, RowGroup, RowLayout, TypeNameError, TypeNameErrorKind,
 };
 use proptest::prelude::*;

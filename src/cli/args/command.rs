@@ -108,7 +108,7 @@ impl Command {
     }
 
     /// The flags of the command's log lines, if it has log lines.
-    pub fn output(&self) -> Option<&OutputArguments> {
+    pub(crate) fn output(&self) -> Option<&OutputArguments> {
         match self {
             Self::Run(arguments) => Some(&arguments.output),
             Self::Verify(arguments) => Some(&arguments.output),

@@ -97,7 +97,7 @@ pub(crate) enum ValueOrigin {
 impl Environment {
     /// Notes about names in `.env` that are not among the known ones. A name similar to a known one
     /// is probably misspelled; the others may belong to other programs.
-    pub fn notes(&self, known: &[&str]) -> Vec<String> {
+    pub(crate) fn notes(&self, known: &[&str]) -> Vec<String> {
         const LISTED: usize = 3;
         let (mut notes, mut others) = (Vec::new(), Vec::new());
         for (name, line) in self.lines.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
@@ -124,7 +124,11 @@ impl Environment {
     }
 
     /// The origin of an argument with this variable, if it is given.
-    pub fn origin_of(&self, source: Option<ValueSource>, variable: &str) -> Option<ValueOrigin> {
+    pub(crate) fn origin_of(
+        &self,
+        source: Option<ValueSource>,
+        variable: &str,
+    ) -> Option<ValueOrigin> {
         match source? {
             ValueSource::CommandLine => Some(ValueOrigin::Flag),
             ValueSource::EnvVariable if self.lines.contains_key(variable) => {
@@ -136,7 +140,7 @@ impl Environment {
     }
 
     /// The text of an error of clap, with the variable that contains the wrong value.
-    pub fn explain(&self, error: &clap::Error, command: &clap::Command) -> String {
+    pub(crate) fn explain(&self, error: &clap::Error, command: &clap::Command) -> String {
         let text = error.render().to_string();
         match self.origin(error, command, &std::env::args_os().collect::<Vec<_>>()) {
             Some(origin) => format!(

@@ -88,7 +88,7 @@ pub(crate) enum Order {
 impl PartitionsArguments {
     /// Keeps one partition or the range, whichever has the higher precedence: a flag wins over the
     /// environment, the environment over `.env`.
-    pub fn choose(
+    pub(crate) fn choose(
         &mut self,
         matches: &ArgMatches,
         environment: &Environment,
@@ -279,7 +279,7 @@ pub(crate) struct ThrottleArguments {
 
 impl ThrottleArguments {
     /// The limits at the start of the run.
-    pub fn overrides(&self) -> Arc<RuntimeOverrides> {
+    pub(crate) fn overrides(&self) -> Arc<RuntimeOverrides> {
         let rules = Rules {
             max_parts: self.max_parts,
             max_merges: self.max_merges,

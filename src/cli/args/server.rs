@@ -129,7 +129,7 @@ impl From<&TimeoutArguments> for Timeouts {
 impl ServerArguments {
     /// Keeps the password or the password file, whichever has the higher precedence: a flag wins
     /// over the environment, the environment over `.env`. An empty variable counts as not set.
-    pub fn choose_passwords(
+    pub(crate) fn choose_passwords(
         &mut self,
         matches: &ArgMatches,
         environment: &Environment,

@@ -31,7 +31,7 @@ pub(crate) struct Continuation {
 
 impl Continuation {
     /// The continuation of a run that fills the job's target.
-    pub fn of_run(job: &BoundJob, dry_run: bool) -> Self {
+    pub(super) fn of_run(job: &BoundJob, dry_run: bool) -> Self {
         const NEXT: &str = "run the same command again to continue with the missing chunks";
         let target = &job.target.name;
         if dry_run {
@@ -50,12 +50,12 @@ impl Continuation {
     }
 
     /// The continuation of a command that only reads.
-    pub fn of_read() -> Self {
+    pub(super) fn of_read() -> Self {
         Self { next: "run the same command again", safe: "nothing was changed".to_owned() }
     }
 
     /// The hint after an error that may pass, or after a stop request.
-    pub fn hint(&self) -> String {
+    pub(super) fn hint(&self) -> String {
         format!("{}; {}", self.next, self.safe)
     }
 
@@ -344,7 +344,7 @@ impl From<&PipelineError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::stream::FailedChunk;
+    use crate::engine::stream::error::FailedChunk;
 
     fn continuation() -> Continuation {
         let next = "run the same command again to continue with the missing chunks";

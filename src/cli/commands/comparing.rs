@@ -53,7 +53,7 @@ pub(crate) async fn recorded_load(
 
 impl RecordedLoad {
     /// When the load began, in microseconds since 1970.
-    pub fn began(&self) -> Option<i64> {
+    pub(super) fn began(&self) -> Option<i64> {
         self.load.started_at.map(|began| began.0)
     }
 
@@ -70,7 +70,7 @@ impl RecordedLoad {
 
     /// Records a result in the ledger, for `report`. `part` names what was compared if that was not
     /// everything. A failure is logged and does not affect the result.
-    pub async fn record_result(&self, report: &Report, part: Option<&str>) {
+    pub(super) async fn record_result(&self, report: &Report, part: Option<&str>) {
         let Self { ledger, load } = self;
         let verification = Verification {
             format_version: FORMAT_VERSION,
@@ -189,7 +189,6 @@ pub(crate) fn verify_failure(error: VerifyError) -> Failure {
     }
     match error {
         VerifyError::Plan(error) => (*error).into(),
-        VerifyError::Unfit { .. } => Failure::refused(error.to_string()),
         VerifyError::State { .. } => Failure::usage(error.to_string())
             .hint("--state names another file; without a state, the comparison starts over"),
         other => Failure::stopped(&other),

@@ -38,7 +38,7 @@ pub(crate) struct HookEvent {
 
 impl HookEvent {
     /// The event of a run whose rows begin to move.
-    pub fn started(run: &ObservedRun, partition: &str) -> Self {
+    pub(super) fn started(run: &ObservedRun, partition: &str) -> Self {
         let subject = run.control().subject();
         let run_id = run.control().run_id().unwrap_or_default();
         let json = json!({
@@ -62,7 +62,7 @@ impl HookEvent {
     }
 
     /// The event of a run that has a summary.
-    pub fn ended(summary: &Summary, failure: Option<&Failure>, partition: &str) -> Self {
+    pub(super) fn ended(summary: &Summary, failure: Option<&Failure>, partition: &str) -> Self {
         let (status, code) = match (failure, summary.status) {
             (Some(failure), _) => (status_of(failure), failure.code()),
             (None, LoadState::Interrupted) => (LoadState::Interrupted.name(), INTERRUPTED),
@@ -79,7 +79,7 @@ impl HookEvent {
     }
 
     /// The event of a run that failed before it had a summary.
-    pub fn failed(failure: &Failure, job: &str, partition: &str) -> Self {
+    pub(super) fn failed(failure: &Failure, job: &str, partition: &str) -> Self {
         let (status, code) = (status_of(failure), failure.code());
         let json = json!({
             "status": status,

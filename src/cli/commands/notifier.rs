@@ -26,7 +26,7 @@ pub(crate) struct Notifier<'a> {
 }
 
 impl<'a> Notifier<'a> {
-    pub fn new(arguments: &'a RunArguments, terminal: &'a Terminal) -> Self {
+    pub(super) fn new(arguments: &'a RunArguments, terminal: &'a Terminal) -> Self {
         Self {
             arguments,
             terminal,
@@ -37,7 +37,7 @@ impl<'a> Notifier<'a> {
     }
 
     /// Starts to export metrics, if the arguments ask for it.
-    pub async fn start(&mut self) -> Result<(), Failure> {
+    pub(super) async fn start(&mut self) -> Result<(), Failure> {
         let metrics = &self.arguments.metrics;
         let file = metrics.metrics_file.as_deref().filter(|path| *path != Path::new(""));
         let exporter = Exporter::start(metrics.metrics_listen, file).await.map_err(|error| {
@@ -59,7 +59,11 @@ impl<'a> Notifier<'a> {
     }
 
     /// Reports that rows begin to move. The hooks run beside them.
-    pub fn partition_started(&self, run: Arc<ObservedRun>, partition: &str) -> JoinHandle<()> {
+    pub(super) fn partition_started(
+        &self,
+        run: Arc<ObservedRun>,
+        partition: &str,
+    ) -> JoinHandle<()> {
         let event = HookEvent::started(&run, partition);
         if let Some(exporter) = &self.exporter {
             exporter.observe(run);
@@ -69,7 +73,7 @@ impl<'a> Notifier<'a> {
     }
 
     /// Reports the end of a partition, after the hooks of its start have ended.
-    pub async fn partition_ended(
+    pub(super) async fn partition_ended(
         &self,
         start_hooks: Option<JoinHandle<()>>,
         summary: Option<&Summary>,
@@ -97,12 +101,12 @@ impl<'a> Notifier<'a> {
     }
 
     /// Sets the line that `--json` prints at the end.
-    pub fn set_last_line(&self, line: String) {
+    pub(super) fn set_last_line(&self, line: String) {
         *self.last_line.borrow_mut() = Some(line);
     }
 
     /// Ends the reports of the process: a failure before the first partition is reported now.
-    pub async fn end(self, result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+    pub(super) async fn end(self, result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
         let failed = result.as_ref().err().map(|failure| self.process_failed(failure));
         if let Some(event) = failed.as_ref().filter(|_| !self.has_reported_end.get()) {
             self.run_end_hooks(event, true).await;

@@ -112,7 +112,7 @@ impl Resources {
     /// The throttle of a run with these resources. `replaces` says whether repeated rows collapse in
     /// the target. If the target recognizes repeated blocks instead, the inserters stay within the
     /// number that its deduplication window was checked for.
-    pub fn throttle(&self, replaces: bool) -> Arc<Throttle> {
+    pub(crate) fn throttle(&self, replaces: bool) -> Arc<Throttle> {
         let Self { readers, inserters, mut levels, .. } = *self;
         if !replaces {
             levels.inserters_most = inserters.most();

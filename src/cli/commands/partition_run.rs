@@ -63,7 +63,7 @@ struct RunEnd {
 }
 
 impl<'a> PartitionRun<'a> {
-    pub fn new(
+    pub(super) fn new(
         context: &'a RunContext<'a>,
         partition: &'a Partition,
         stop: Stop,
@@ -82,7 +82,7 @@ impl<'a> PartitionRun<'a> {
     }
 
     /// Fills the partition. A stop request is not a failure.
-    pub async fn fill(&mut self) -> Result<RunOutcome, Failure> {
+    pub(super) async fn fill(&mut self) -> Result<RunOutcome, Failure> {
         match Box::pin(self.try_fill()).await {
             Err(failure) if failure.is_interruption() => {
                 self.context.terminal.insist(&failure.text());
@@ -93,12 +93,12 @@ impl<'a> PartitionRun<'a> {
     }
 
     /// The summary, if the run came so far.
-    pub fn summary(&self) -> Option<&Summary> {
+    pub(super) fn summary(&self) -> Option<&Summary> {
         self.summary.as_ref()
     }
 
     /// Reports the end to hooks and metrics.
-    pub async fn end(self, failure: Option<&Failure>) -> Option<Summary> {
+    pub(super) async fn end(self, failure: Option<&Failure>) -> Option<Summary> {
         let Self { context, partition, start_hooks, summary, .. } = self;
         let partition = partition.to_string();
         let notifier = context.notifier;

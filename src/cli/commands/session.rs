@@ -38,14 +38,14 @@ pub(crate) struct Session {
 impl SessionConfig {
     /// Connects and binds, without waiting for servers that are unreachable. `id` becomes part of
     /// the query ids until the run id is known.
-    pub async fn open(&self, id: &str) -> Result<BoundSession, Failure> {
+    pub(crate) async fn open(&self, id: &str) -> Result<BoundSession, Failure> {
         let retry = RetryPolicy::default();
         let once = StartupRetry { retry, outage_wait: Duration::ZERO, stop: Stop::new() };
         self.open_with_retries(id, &once.without_retries()).await
     }
 
     /// Connects and binds, with retries. A failure after a stop request is an interruption.
-    pub async fn open_with_retries(
+    pub(crate) async fn open_with_retries(
         &self,
         id: &str,
         retry: &StartupRetry,
@@ -115,18 +115,18 @@ pub(crate) async fn greet(servers: &Servers) -> Result<(), Failure> {
 
 impl BoundSession {
     /// How a partition is divided into chunks if no plan exists.
-    pub fn plan_options(&self) -> PlanOptions {
+    pub(crate) fn plan_options(&self) -> PlanOptions {
         PlanOptions { chunk_rows: self.chunk_rows, memory: self.resources.memory, bounds: None }
     }
 
     /// Makes the plan. No row moves.
-    pub async fn plan(self, partition: &Partition) -> Result<Session, Failure> {
+    pub(crate) async fn plan(self, partition: &Partition) -> Result<Session, Failure> {
         let plan = plan(&self.servers.source, &self.job, partition, self.plan_options()).await?;
         Ok(self.with_plan(plan))
     }
 
     /// Adds a plan.
-    pub fn with_plan(self, plan: Plan) -> Session {
+    pub(crate) fn with_plan(self, plan: Plan) -> Session {
         let Self { servers, server_version, source_version, job, .. } = self;
         Session { servers, server_version, source_version, job, plan }
     }

@@ -46,7 +46,7 @@ pub(crate) struct LedgerConfig {
 
 impl LedgerConfig {
     /// By default, the ledger's tables are in the target's database.
-    pub fn resolve(arguments: &LedgerArguments, target_database: &str) -> Self {
+    pub(crate) fn resolve(arguments: &LedgerArguments, target_database: &str) -> Self {
         let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty());
         Self {
             location: arguments.ledger.clone(),
@@ -55,7 +55,7 @@ impl LedgerConfig {
     }
 
     /// The ledger, reached through the target's connection.
-    pub fn open(&self, target: &Connection) -> Ledger {
+    pub(crate) fn open(&self, target: &Connection) -> Ledger {
         Ledger::new(&self.location, target, &self.database)
     }
 }
@@ -73,7 +73,7 @@ pub(crate) struct LoadConfig {
 impl LoadConfig {
     /// # Errors
     /// See [`ServerConfig::resolve`].
-    pub fn resolve(
+    pub(crate) fn resolve(
         job: &WhatArguments,
         partition: &Partition,
         servers: &ServerArguments,
@@ -107,7 +107,11 @@ pub(crate) struct CompareConfig {
 
 impl CompareConfig {
     /// `target_database` is the default database of the ledger.
-    pub fn resolve(arguments: &CompareArguments, max_retries: u32, target_database: &str) -> Self {
+    pub(crate) fn resolve(
+        arguments: &CompareArguments,
+        max_retries: u32,
+        target_database: &str,
+    ) -> Self {
         Self {
             ledger: LedgerConfig::resolve(&arguments.ledger, target_database),
             max_differences: usize::try_from(arguments.max_differences).unwrap_or(usize::MAX),

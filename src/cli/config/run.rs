@@ -23,7 +23,7 @@ pub(crate) struct SessionConfig {
 impl SessionConfig {
     /// # Errors
     /// See [`ServerConfig::resolve`].
-    pub fn resolve(
+    pub(crate) fn resolve(
         job: &WhatArguments,
         servers: &ServerArguments,
         throughput: &ThroughputArguments,
@@ -69,7 +69,7 @@ pub(crate) struct RunConfig {
 impl RunConfig {
     /// # Errors
     /// Flags that exclude each other; see also [`ServerConfig::resolve`].
-    pub fn resolve(arguments: &RunArguments) -> Result<Self, Failure> {
+    pub(crate) fn resolve(arguments: &RunArguments) -> Result<Self, Failure> {
         let partitions = partitions(&arguments.which, arguments.plan.is_some())?;
         let session =
             SessionConfig::resolve(&arguments.what, &arguments.server, &arguments.throughput)?;

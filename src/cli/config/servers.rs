@@ -28,7 +28,7 @@ impl ServerConfig {
     /// # Errors
     /// A URL, a database name, a password file or a certificate that cannot be used. No message
     /// shows a URL as it was given, which may contain a password.
-    pub fn resolve(arguments: &ServerArguments) -> Result<Self, Failure> {
+    pub(crate) fn resolve(arguments: &ServerArguments) -> Result<Self, Failure> {
         let (source, target) = (source(arguments)?, target(arguments)?);
         let tls = tls(&arguments.tls)?;
         if !tls.is_default() && !source.iter().chain([&target]).any(Endpoint::is_encrypted) {
@@ -45,17 +45,17 @@ impl ServerConfig {
     }
 
     /// The flags that a next command needs to reach the same servers.
-    pub fn flags(&self) -> &[(&'static str, String)] {
+    pub(crate) fn flags(&self) -> &[(&'static str, String)] {
         &self.flags
     }
 
     /// The database of the target.
-    pub fn target_database(&self) -> &str {
+    pub(crate) fn target_database(&self) -> &str {
         self.target.database()
     }
 
     /// Prepares the connections, without sending anything. `run_id` becomes part of the query ids.
-    pub fn connect(
+    pub(crate) fn connect(
         &self,
         compression: CompressionChoice,
         run_id: &str,

@@ -12,17 +12,17 @@ pub(crate) struct NextCommand {
 
 impl NextCommand {
     /// A command, such as `run`.
-    pub fn new(command: &str) -> Self {
+    pub(crate) fn new(command: &str) -> Self {
         Self { words: vec!["clickhouse-backfill".to_owned(), command.to_owned()] }
     }
 
     /// The servers, without passwords and without what the environment has.
-    pub fn servers(self, config: &ServerConfig) -> Self {
+    pub(crate) fn servers(self, config: &ServerConfig) -> Self {
         config.flags().iter().fold(self, |next, (flag, value)| next.value(flag, value))
     }
 
     /// The job and its target.
-    pub fn job(mut self, config: &JobConfig) -> Self {
+    pub(crate) fn job(mut self, config: &JobConfig) -> Self {
         let JobConfig { reference, options } = config;
         if reference != "langfuse-events" {
             self = self.value("--job", reference);
@@ -34,7 +34,7 @@ impl NextCommand {
     }
 
     /// The ledger.
-    pub fn ledger(mut self, config: &LedgerConfig, servers: &ServerConfig) -> Self {
+    pub(crate) fn ledger(mut self, config: &LedgerConfig, servers: &ServerConfig) -> Self {
         if config.location != LedgerLocation::Tables {
             self = self.value("--ledger", &config.location.to_string());
         }
@@ -46,24 +46,24 @@ impl NextCommand {
     }
 
     /// The partition.
-    pub fn partition(self, partition: &Partition) -> Self {
+    pub(crate) fn partition(self, partition: &Partition) -> Self {
         self.value("--partition", &partition.to_string())
     }
 
     /// A flag with a value.
-    pub fn value(mut self, flag: &str, value: &str) -> Self {
+    pub(crate) fn value(mut self, flag: &str, value: &str) -> Self {
         self.words.extend([flag.to_owned(), quoted(value)]);
         self
     }
 
     /// A flag without a value.
-    pub fn flag(mut self, flag: &str) -> Self {
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.words.push(flag.to_owned());
         self
     }
 
     /// The line.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         self.words.join(" ")
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    pub fn new(attempt: Arc<ChunkAttempt>, limits: BatchLimits, format: &RowFormat) -> Self {
+    pub(super) fn new(attempt: Arc<ChunkAttempt>, limits: BatchLimits, format: &RowFormat) -> Self {
         Self {
             attempt,
             limits,
@@ -73,7 +73,7 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// [`MalformedRow`] where the bytes are not exactly one row.
-    pub fn push(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
+    pub(super) fn push(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
         if self.rows >= self.limits.rows || self.bytes >= self.limits.bytes {
             self.seal()?;
         }
@@ -85,12 +85,12 @@ impl BatchBuilder {
     }
 
     /// Whether a batch is full.
-    pub fn has_full(&self) -> bool {
+    pub(super) fn has_full(&self) -> bool {
         !self.full.is_empty()
     }
 
     /// Takes the full batches.
-    pub fn take_full(&mut self) -> Vec<Batch> {
+    pub(super) fn take_full(&mut self) -> Vec<Batch> {
         std::mem::take(&mut self.full)
     }
 
@@ -98,7 +98,7 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// [`MalformedRow`] where a row was refused before.
-    pub fn take_all(&mut self) -> Result<Vec<Batch>, MalformedRow> {
+    pub(super) fn take_all(&mut self) -> Result<Vec<Batch>, MalformedRow> {
         self.seal()?;
         Ok(self.take_full())
     }
@@ -143,7 +143,7 @@ pub(super) enum BatchRows {
 }
 
 impl BatchRows {
-    pub fn new(format: &RowFormat) -> Self {
+    pub(super) fn new(format: &RowFormat) -> Self {
         match format {
             RowFormat::Native(layout) => Self::Native(RowBlocks {
                 building: BlockBuilder::new(layout.clone()),
@@ -157,7 +157,7 @@ impl BatchRows {
     ///
     /// # Errors
     /// [`MalformedRow`] where the bytes are not exactly one row.
-    pub fn append(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
+    pub(super) fn append(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
         match self {
             Self::Native(blocks) => blocks.append(source, lookup),
             Self::RowBinary(pieces) => {
@@ -171,7 +171,7 @@ impl BatchRows {
     ///
     /// # Errors
     /// [`MalformedRow`] where one of them was refused before.
-    pub fn take(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
+    pub(super) fn take(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
         match self {
             Self::Native(blocks) => blocks.take(),
             Self::RowBinary(pieces) => Ok(pieces.take()),
@@ -248,26 +248,26 @@ pub(super) struct BatchHashes {
 }
 
 impl BatchHashes {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { sequence: XxHash3_128::new(), sum: 0 }
     }
 
     /// Adds a row's hash.
     #[inline]
-    pub fn push(&mut self, row: u128) {
+    pub(super) fn push(&mut self, row: u128) {
         self.sequence.write(&row.to_le_bytes());
         self.sum = self.sum.wrapping_add(row);
     }
 
     /// The digest of the rows in their order. In the deduplication token, it identifies a repeated
     /// batch and distinguishes all others.
-    pub fn digest(&self) -> u128 {
+    pub(super) fn digest(&self) -> u128 {
         self.sequence.finish_128()
     }
 
     /// The wrapping sum, which does not depend on the order. The sums of batches add up to that of
     /// their chunk.
-    pub fn sum(&self) -> u128 {
+    pub(super) fn sum(&self) -> u128 {
         self.sum
     }
 }
@@ -326,7 +326,7 @@ pub(super) fn queue(bytes: u64, counters: Arc<Counters>) -> (QueueSender, QueueR
 
 impl QueueSender {
     /// Queues a batch, and waits until there is room for it. Returns whether an inserter is left.
-    pub async fn send(&self, batch: Batch) -> bool {
+    pub(super) async fn send(&self, batch: Batch) -> bool {
         let wanted = u32::try_from(batch.bytes.div_ceil(PERMIT_BYTES))
             .unwrap_or(u32::MAX)
             .clamp(1, self.capacity);
@@ -342,7 +342,7 @@ impl QueueSender {
 
 impl QueueReceiver {
     /// Whether a batch waits. While another inserter waits for one, none does.
-    pub fn has_more(&self) -> bool {
+    pub(super) fn has_more(&self) -> bool {
         match self.receiver.try_lock() {
             Ok(receiver) => !receiver.is_empty(),
             Err(_) => false,
@@ -350,7 +350,7 @@ impl QueueReceiver {
     }
 
     /// Takes the next batch; `None` once the queue is empty and all readers are gone.
-    pub async fn receive(&self) -> Option<Queued> {
+    pub(super) async fn receive(&self) -> Option<Queued> {
         self.receiver.lock().await.recv().await
     }
 }

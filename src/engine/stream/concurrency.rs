@@ -72,55 +72,55 @@ pub(super) struct Permit {
 }
 
 impl ConcurrencyLimiter {
-    pub fn new(concurrency: Concurrency) -> Arc<Self> {
+    pub(super) fn new(concurrency: Concurrency) -> Arc<Self> {
         let controller = AimdController::new(concurrency, Instant::now());
         let permits = Arc::new(Semaphore::new(controller.level));
         Arc::new(Self { permits, controller: Mutex::new(controller) })
     }
 
     /// Waits for a permit.
-    pub async fn permit(self: &Arc<Self>) -> Permit {
+    pub(super) async fn permit(self: &Arc<Self>) -> Permit {
         // The semaphore is never closed. If it were, the work would go on without a limit.
         let permit = self.permits.clone().acquire_owned().await.ok();
         Permit { permit, limiter: self.clone() }
     }
 
     /// The number of tasks that may work now.
-    pub fn level(&self) -> usize {
+    pub(super) fn level(&self) -> usize {
         self.controller().level
     }
 
     /// Notes that a piece of work of this many bytes is finished. `saturated`: there was more work
     /// than tasks.
-    pub fn finished(&self, bytes: u64, saturated: bool) {
+    pub(super) fn finished(&self, bytes: u64, saturated: bool) {
         let now = Instant::now();
         self.apply(|level| level.finished(now, bytes, saturated));
     }
 
     /// Notes that the server refused a piece of work.
-    pub fn refused(&self) {
+    pub(super) fn refused(&self) {
         let now = Instant::now();
         self.apply(|level| level.refused(now));
     }
 
     /// Fixes the number of tasks, within the cap.
-    pub fn fix(&self, level: usize) {
+    pub(super) fn fix(&self, level: usize) {
         self.apply(|controller| controller.fix(level));
     }
 
     /// Lets the number adapt, from where it is, up to `most`.
-    pub fn adapt(&self, most: usize) {
+    pub(super) fn adapt(&self, most: usize) {
         let now = Instant::now();
         self.apply(|controller| controller.adapt(now, most));
     }
 
     /// Whether the number adapts.
-    pub fn is_adaptive(&self) -> bool {
+    pub(super) fn is_adaptive(&self) -> bool {
         self.controller().adapts
     }
 
     /// Caps the number whatever else is set; `usize::MAX` removes the cap.
-    pub fn cap(&self, most: usize) {
+    pub(super) fn cap(&self, most: usize) {
         self.apply(|controller| controller.cap(most));
     }
 

@@ -259,12 +259,12 @@ pub(super) struct MapMemory {
 }
 
 impl MapMemory {
-    pub fn new(counters: Arc<Counters>) -> Self {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self { counters, bytes: 0 }
     }
 
     /// Sets what the map takes now.
-    pub fn set(&mut self, bytes: u64) {
+    pub(super) fn set(&mut self, bytes: u64) {
         self.counters.lookup_memory_bytes.add(bytes);
         self.counters.lookup_memory_bytes.take(self.bytes);
         self.bytes = bytes;
@@ -288,12 +288,12 @@ pub(super) struct LoadTally {
 }
 
 impl LoadTally {
-    pub fn new(counters: Arc<Counters>) -> Self {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self { counters, rows: 0, bytes: 0, keys: 0 }
     }
 
     /// Adds rows; `keys` is the number of keys in the map now.
-    pub fn add(&mut self, rows: u64, bytes: u64, keys: u64) {
+    pub(super) fn add(&mut self, rows: u64, bytes: u64, keys: u64) {
         self.rows += rows;
         self.bytes += bytes;
         self.counters.lookup_rows.add(rows);
@@ -302,14 +302,14 @@ impl LoadTally {
     }
 
     /// Sets the number of keys in the map.
-    pub fn set_keys(&mut self, keys: u64) {
+    pub(super) fn set_keys(&mut self, keys: u64) {
         self.counters.lookup_keys.add(keys);
         self.counters.lookup_keys.take(self.keys);
         self.keys = keys;
     }
 
     /// Subtracts what the attempt counted: it is given up.
-    pub fn take_back(&mut self) {
+    pub(super) fn take_back(&mut self) {
         self.counters.lookup_rows.take(self.rows);
         self.counters.lookup_bytes.take(self.bytes);
         self.counters.lookup_rows_given_up.add(self.rows);

@@ -17,7 +17,7 @@ use crate::plan::Plan;
 
 /// What keeps repeated rows out of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DedupStrategy {
+pub(crate) enum DedupStrategy {
     /// They collapse by the sorting key.
     Collapse,
     /// The target recognizes the last blocks. Batches must have the same rows every time: see
@@ -32,7 +32,7 @@ pub enum DedupStrategy {
 
 /// The strategy for a target, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DedupPlan {
+pub(crate) struct DedupPlan {
     /// What keeps repeated rows out of the target.
     pub strategy: DedupStrategy,
     /// Remarks for a person.
@@ -120,7 +120,7 @@ pub enum DedupError {
 ///
 /// # Errors
 /// [`DedupError`] where duplicates would stay and may not, and where the query fails.
-pub async fn find_dedup_strategy(
+pub(crate) async fn find_dedup_strategy(
     target: &Connection,
     job: &BoundJob,
     plan: &Plan,
@@ -151,7 +151,7 @@ pub async fn find_dedup_strategy(
 }
 
 /// An estimate of the number of batches of all chunks, from the sizes of rows in the source.
-pub fn estimated_batches(plan: &Plan, options: &PipelineOptions) -> u64 {
+pub(crate) fn estimated_batches(plan: &Plan, options: &PipelineOptions) -> u64 {
     if plan.stored_rows == 0 { 0 } else { BlockCounts::of(plan, options).all }
 }
 
@@ -161,7 +161,7 @@ impl DedupPlan {
     ///
     /// # Errors
     /// [`DedupError::Again`], unless rows collapse, the target is empty, or duplicates may stay.
-    pub fn anew(
+    pub(crate) fn anew(
         mut self,
         target: &TableName,
         before: &str,

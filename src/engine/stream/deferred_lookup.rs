@@ -69,7 +69,7 @@ struct KeyQuestion<'a> {
 
 impl DeferredLookup {
     /// A lookup without any answers yet.
-    pub fn new(shared: Arc<Shared>, window: LookupTimes) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, window: LookupTimes) -> Self {
         let room = size(shared.options.deferred.answers);
         Self { shared, window, answers: Mutex::new(AnswerCache::new(room)) }
     }
@@ -303,7 +303,7 @@ pub(super) struct ChunkDeferral {
 }
 
 impl ChunkDeferral {
-    pub fn new(
+    pub(super) fn new(
         lookup: &Arc<DeferredLookup>,
         enricher: &Arc<Enricher>,
         attempt: &Arc<ChunkAttempt>,
@@ -325,7 +325,7 @@ impl ChunkDeferral {
     ///
     /// # Errors
     /// Those of the lookup.
-    pub async fn advance(&mut self) -> Result<bool, ReadError> {
+    pub(super) async fn advance(&mut self) -> Result<bool, ReadError> {
         while self.rows.has_full() {
             if !self.wait().await? {
                 return Ok(false);
@@ -359,7 +359,7 @@ impl ChunkDeferral {
     ///
     /// # Errors
     /// Those of the lookup.
-    pub async fn finish(mut self, batches: &mut BatchBuilder) -> Result<bool, ReadError> {
+    pub(super) async fn finish(mut self, batches: &mut BatchBuilder) -> Result<bool, ReadError> {
         if !self.advance().await? || !self.wait().await? {
             return Ok(false);
         }

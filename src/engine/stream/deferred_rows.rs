@@ -19,12 +19,12 @@ pub(super) struct DeferredRows {
 
 impl DeferredRows {
     /// Buffers of this size.
-    pub fn new(buffer_bytes: usize) -> Self {
+    pub(super) fn new(buffer_bytes: usize) -> Self {
         Self { buffer_bytes, growing: RowBuffer::default(), full: Vec::new() }
     }
 
     /// Defers a row. Of its bytes, its key and these columns are kept.
-    pub fn push(&mut self, row: &Row<'_>, columns: &[u8]) {
+    pub(super) fn push(&mut self, row: &Row<'_>, columns: &[u8]) {
         if !self.growing.has_room(row, self.buffer_bytes) {
             self.full.push(std::mem::take(&mut self.growing));
         }
@@ -32,17 +32,17 @@ impl DeferredRows {
     }
 
     /// Whether a buffer is full.
-    pub fn has_full(&self) -> bool {
+    pub(super) fn has_full(&self) -> bool {
         !self.full.is_empty()
     }
 
     /// Takes the oldest full buffer.
-    pub fn take_full(&mut self) -> Option<RowBuffer> {
+    pub(super) fn take_full(&mut self) -> Option<RowBuffer> {
         if self.full.is_empty() { None } else { Some(self.full.remove(0)) }
     }
 
     /// Takes the buffer that grows.
-    pub fn take_rest(&mut self) -> RowBuffer {
+    pub(super) fn take_rest(&mut self) -> RowBuffer {
         std::mem::take(&mut self.growing)
     }
 }
@@ -87,12 +87,12 @@ impl RowBuffer {
     }
 
     /// The number of rows.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// The key of a row, and its columns.
-    pub fn row(&self, number: usize) -> Option<(KeyBytes<'_>, &[u8])> {
+    pub(super) fn row(&self, number: usize) -> Option<(KeyBytes<'_>, &[u8])> {
         let position = self.rows.get(number)?;
         let next = self.rows.get(number + 1).map_or(self.key_ends.len(), |next| next.key_ends);
         let key = KeyBytes {

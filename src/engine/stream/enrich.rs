@@ -33,13 +33,13 @@ struct LookupSide {
 
 impl Enricher {
     /// Without a lookup, rows stay as they are.
-    pub fn without_lookup(sampler: Option<Arc<RowSampler>>) -> Self {
+    pub(super) fn without_lookup(sampler: Option<Arc<RowSampler>>) -> Self {
         Self { lookup: None, sampler }
     }
 
     /// `miss` are the attributes of a miss; `nullable_keys` the positions of key columns that can be
     /// NULL.
-    pub fn new(
+    pub(super) fn new(
         map: Arc<FrozenLookupMap>,
         memory: MapMemory,
         miss: Vec<u8>,
@@ -53,7 +53,7 @@ impl Enricher {
     ///
     /// # Errors
     /// [`ReadError::Row`] where the row does not fit the schema.
-    pub fn append_deferred(
+    pub(super) fn append_deferred(
         &self,
         columns: &[u8],
         found: Option<&[u8]>,
@@ -69,7 +69,7 @@ impl Enricher {
     /// # Errors
     /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the
     /// map contradicts itself, which is a defect.
-    pub fn enrich(
+    pub(super) fn enrich(
         &self,
         group: RowGroup<'_>,
         attributes: &mut Vec<u8>,

@@ -22,14 +22,14 @@ use crate::retry::{OutageGuard, RetryError};
 use crate::stop::Stop;
 
 /// A plan that is ready to run.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     shared: Arc<Shared>,
     sampler: Option<Arc<RowSampler>>,
 }
 
 /// What a run gave that ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Whether every pending chunk was streamed and acknowledged. A run that was stopped is not
     /// complete; what was acknowledged stays.
     pub is_complete: bool,
@@ -40,7 +40,7 @@ pub struct Ran {
 
 impl Pipeline {
     /// Makes a pipeline. Nothing is sent yet.
-    pub fn new(
+    pub(crate) fn new(
         servers: Servers,
         job: Arc<BoundJob>,
         options: PipelineOptions,
@@ -84,7 +84,7 @@ impl Pipeline {
     }
 
     /// The numbers of readers and inserters now.
-    pub fn levels(&self) -> (usize, usize) {
+    pub(crate) fn levels(&self) -> (usize, usize) {
         let limits = self.shared.throttle.limits();
         (limits.readers, limits.inserters)
     }
@@ -94,7 +94,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// The server's error.
-    pub async fn preflight(&self) -> Result<(), crate::clickhouse::Error> {
+    pub(crate) async fn preflight(&self) -> Result<(), crate::clickhouse::Error> {
         let Shared { servers, insert_sql, insert_settings, .. } = &*self.shared;
         let insert =
             async || servers.target.insert("preflight", insert_sql, insert_settings, &[]).await;
@@ -109,7 +109,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`PipelineError`]. All tasks have ended then.
-    pub async fn run(&self, plan: &Plan, work: &Work) -> Result<Ran, PipelineError> {
+    pub(crate) async fn run(&self, plan: &Plan, work: &Work) -> Result<Ran, PipelineError> {
         let shared = &self.shared;
         let pending = plan.chunks.iter().filter(|chunk| work.is_pending(chunk.number)).count();
         shared.counters.chunks.set(pending as u64);
@@ -168,7 +168,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`PipelineError::Query`].
-    pub async fn count(&self, plan: &Plan) -> Result<u64, PipelineError> {
+    pub(crate) async fn count(&self, plan: &Plan) -> Result<u64, PipelineError> {
         self.count_scope(&plan.scope).await
     }
 
@@ -197,7 +197,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`PipelineError::Count`] where there are too few or too many rows.
-    pub async fn check_count(
+    pub(crate) async fn check_count(
         &self,
         plan: &Plan,
         counted: u64,
@@ -277,7 +277,7 @@ impl Pipeline {
     ///
     /// A failure is logged, and the load is still complete: the server may never be able to do
     /// this.
-    pub async fn sweep(&self, plan: &Plan) -> u64 {
+    pub(crate) async fn sweep(&self, plan: &Plan) -> u64 {
         let swept = async { sweep(&self.shared, plan, &self.miss().await?).await };
         match swept.await {
             Ok(0) => 0,

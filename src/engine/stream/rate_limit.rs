@@ -50,11 +50,11 @@ impl Default for RateLimit {
 }
 
 impl RateLimit {
-    pub fn rate(&self) -> Option<u64> {
+    pub(super) fn rate(&self) -> Option<u64> {
         *self.rate.borrow()
     }
 
-    pub fn set_rate(&self, rate: Option<u64>) {
+    pub(super) fn set_rate(&self, rate: Option<u64>) {
         let mut bucket = self.bucket();
         // Debts and savings belong to the old rate.
         (bucket.tokens, bucket.filled) = (0.0, Instant::now());
@@ -63,7 +63,7 @@ impl RateLimit {
     }
 
     /// Adds what was read, and returns how many readers the rate can keep busy; `None` without a rate.
-    pub fn worthwhile_readers(&self, rows: u64, bytes: u64) -> Option<usize> {
+    pub(super) fn worthwhile_readers(&self, rows: u64, bytes: u64) -> Option<usize> {
         let rate = self.rate()? as f64;
         let mut bucket = self.bucket();
         bucket.rows += rows;
@@ -82,7 +82,7 @@ impl RateLimit {
     }
 
     /// Takes tokens for these rows, and waits until they are due.
-    pub async fn take(&self, rows: u64) {
+    pub(super) async fn take(&self, rows: u64) {
         let Some(rate) = self.rate() else { return };
         let mut changes = self.rate.subscribe();
         self.bucket().take(rate, rows);

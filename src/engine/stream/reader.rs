@@ -26,7 +26,7 @@ pub(super) struct ChunkList {
 }
 
 impl ChunkList {
-    pub fn new(chunks: Vec<Chunk>) -> Arc<Self> {
+    pub(super) fn new(chunks: Vec<Chunk>) -> Arc<Self> {
         Arc::new(Self { chunks, next: AtomicUsize::new(0) })
     }
 

@@ -26,7 +26,7 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// A chunk that was completed or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChunkReport {
+pub(crate) struct ChunkReport {
     /// The chunk's number in the plan, from 0.
     pub chunk: usize,
     /// How it ended.
@@ -58,7 +58,7 @@ pub struct ChunkReport {
 
 /// How a chunk ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChunkOutcome {
+pub(crate) enum ChunkOutcome {
     /// All of its rows are in the target.
     Completed,
     /// It failed for this reason. Some of its rows may be in the target.
@@ -98,7 +98,7 @@ impl KeyShare {
     const WHOLE: u64 = 1 << 32;
 
     /// The share of this part; `None` is all keys.
-    pub fn of(bucket: Option<Bucket>) -> Self {
+    pub(super) fn of(bucket: Option<Bucket>) -> Self {
         Self(bucket.map_or(Self::WHOLE, |bucket| Self::WHOLE / u64::from(bucket.count.max(1))))
     }
 }
@@ -123,7 +123,7 @@ struct ChunkAccount {
 
 impl ChunkBook {
     /// `reports` receives a report of each chunk.
-    pub fn new(reports: Option<UnboundedSender<ChunkReport>>) -> Self {
+    pub(super) fn new(reports: Option<UnboundedSender<ChunkReport>>) -> Self {
         Self { chunks: Mutex::default(), failed: Mutex::default(), reports }
     }
 
@@ -132,7 +132,7 @@ impl ChunkBook {
     }
 
     /// Notes that an attempt begins.
-    pub fn begin(&self, chunk: usize) {
+    pub(super) fn begin(&self, chunk: usize) {
         let account = || ChunkAccount {
             started_at: SystemTime::now(),
             attempts: 0,
@@ -145,7 +145,7 @@ impl ChunkBook {
     }
 
     /// Marks the chunk as failed; returns how many chunks failed.
-    pub fn fail(&self, failed_chunk: FailedChunk) -> usize {
+    pub(super) fn fail(&self, failed_chunk: FailedChunk) -> usize {
         let chunk = failed_chunk.chunk;
         let mut chunks = self.chunks();
         if let Some(account) = chunks.get_mut(&chunk)
@@ -161,17 +161,17 @@ impl ChunkBook {
     }
 
     /// Whether the chunk failed.
-    pub fn is_failed(&self, chunk: usize) -> bool {
+    pub(super) fn is_failed(&self, chunk: usize) -> bool {
         self.chunks().get(&chunk).is_some_and(|account| account.failed)
     }
 
     /// The chunks that failed, in order of their failure.
-    pub fn failed(&self) -> Vec<FailedChunk> {
+    pub(super) fn failed(&self) -> Vec<FailedChunk> {
         self.failed.lock().clone()
     }
 
     /// Adds a part of the chunk's keys that is done.
-    pub fn complete(&self, chunk: usize, share: KeyShare, figures: ChunkFigures) {
+    pub(super) fn complete(&self, chunk: usize, share: KeyShare, figures: ChunkFigures) {
         let mut chunks = self.chunks();
         let Entry::Occupied(mut account) = chunks.entry(chunk) else { return };
         let account = account.get_mut();
@@ -257,7 +257,7 @@ impl AddAssign for Matched {
 }
 
 impl ChunkAttempt {
-    pub fn begin(
+    pub(super) fn begin(
         chunk: usize,
         share: KeyShare,
         book: Arc<ChunkBook>,
@@ -272,7 +272,7 @@ impl ChunkAttempt {
     }
 
     /// Adds rows that were read, or deferred rows that were looked up.
-    pub fn read(&self, tally: ReadTally) {
+    pub(super) fn read(&self, tally: ReadTally) {
         let mut progress = self.progress();
         if progress.given_up {
             return;
@@ -291,12 +291,12 @@ impl ChunkAttempt {
     }
 
     /// Notes that a batch is queued.
-    pub fn batch_queued(&self) {
+    pub(super) fn batch_queued(&self) {
         self.progress().batches_open += 1;
     }
 
     /// Notes that a batch was acknowledged; `hash` is the sum of its rows' hashes.
-    pub fn batch_acknowledged(&self, rows: u64, bytes: u64, hash: u128) {
+    pub(super) fn batch_acknowledged(&self, rows: u64, bytes: u64, hash: u128) {
         let mut progress = self.progress();
         progress.batches_open -= 1;
         self.counters.batches.add(1);
@@ -317,35 +317,35 @@ impl ChunkAttempt {
     }
 
     /// Notes that a batch is dropped, since its chunk failed.
-    pub fn batch_dropped(&self) {
+    pub(super) fn batch_dropped(&self) {
         self.progress().batches_open -= 1;
     }
 
     /// Whether the chunk failed, in this attempt or in another part of its keys.
-    pub fn chunk_failed(&self) -> bool {
+    pub(super) fn chunk_failed(&self) -> bool {
         self.book.is_failed(self.chunk)
     }
 
     /// Gives the attempt up and marks the chunk as failed; returns how many chunks failed.
-    pub fn fail_chunk(&self, error: &PipelineError) -> usize {
+    pub(super) fn fail_chunk(&self, error: &PipelineError) -> usize {
         self.give_up();
         self.book.fail(FailedChunk::of(self.chunk, error))
     }
 
     /// The chunks that failed.
-    pub fn failed_chunks(&self) -> Vec<FailedChunk> {
+    pub(super) fn failed_chunks(&self) -> Vec<FailedChunk> {
         self.book.failed()
     }
 
     /// Notes that the stream ended cleanly and all of its batches are queued.
-    pub fn stream_ended(&self) {
+    pub(super) fn stream_ended(&self) {
         let mut progress = self.progress();
         progress.stream_ended = true;
         self.complete_if_done(&progress);
     }
 
     /// Gives the attempt up: its counts are subtracted.
-    pub fn give_up(&self) {
+    pub(super) fn give_up(&self) {
         let mut progress = self.progress();
         if std::mem::replace(&mut progress.given_up, true) {
             return;

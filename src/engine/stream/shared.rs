@@ -60,7 +60,7 @@ pub struct PipelineOptions {
 }
 
 /// The default of [`PipelineOptions::batch_rows`].
-pub const DEFAULT_BATCH_ROWS: u64 = 100_000;
+pub(crate) const DEFAULT_BATCH_ROWS: u64 = 100_000;
 /// The default of [`PipelineOptions::max_row_bytes`]: a longer row means a broken stream.
 const MAX_ROW_BYTES: usize = 1 << 30;
 
@@ -70,7 +70,7 @@ const MAX_ROW_BYTES: usize = 1 << 30;
 ///
 /// [wide]:
 /// https://clickhouse.com/docs/engines/table-engines/mergetree-family/mergetree#mergetree-data-storage
-pub fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u64 {
+pub(crate) fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u64 {
     /// The default of `min_bytes_for_wide_part`.
     const WIDE: u64 = 10 << 20;
     let buffers = if batch_bytes < WIDE { 0 } else { (8 << 20) * target_columns as u64 };
@@ -126,7 +126,7 @@ impl PipelineOptions {
 
 /// The part of a plan that a run does, and the receivers of its reports.
 #[derive(Clone, Debug)]
-pub struct Work {
+pub(crate) struct Work {
     /// For each chunk of the plan, whether it is pending.
     pub pending: Vec<bool>,
     /// Whether the partition's rows are counted during the run, by a query that does not depend on
@@ -143,7 +143,7 @@ pub struct Work {
 
 impl Work {
     /// The whole plan, counted, without reports.
-    pub fn all(plan: &Plan) -> Self {
+    pub(crate) fn all(plan: &Plan) -> Self {
         Self {
             pending: vec![true; plan.chunks.len()],
             count: true,
@@ -177,12 +177,12 @@ pub(super) struct Shared {
 
 impl Shared {
     /// The attempts of a statement on the server of the source.
-    pub fn at_source(&self) -> Attempts<'_> {
+    pub(super) fn at_source(&self) -> Attempts<'_> {
         self.attempts(&self.source_guard)
     }
 
     /// The attempts of a statement on the server of the target.
-    pub fn at_target(&self) -> Attempts<'_> {
+    pub(super) fn at_target(&self) -> Attempts<'_> {
         self.attempts(&self.target_guard)
     }
 
@@ -193,7 +193,7 @@ impl Shared {
     }
 
     /// The error of a server that was away for longer than is allowed.
-    pub fn lost(&self, source: ServerError) -> PipelineError {
+    pub(super) fn lost(&self, source: ServerError) -> PipelineError {
         PipelineError::Lost { seconds: self.options.outage_wait.as_secs(), source: source.into() }
     }
 
@@ -202,7 +202,7 @@ impl Shared {
     /// # Errors
     /// The run cannot go on: `error` itself where other chunks would fail alike,
     /// [`PipelineError::Chunks`] where more chunks failed than are allowed.
-    pub fn fail_chunk(
+    pub(super) fn fail_chunk(
         &self,
         attempt: &ChunkAttempt,
         error: PipelineError,
@@ -238,7 +238,7 @@ impl WindowAdvice {
     const MIN_ROWS: u64 = 10_000;
 
     /// Warns if it is time to.
-    pub fn consider(&self, counters: &Counters, lookup: &BoundLookup) {
+    pub(super) fn consider(&self, counters: &Counters, lookup: &BoundLookup) {
         let (in_window, late) = (counters.matched_rows.get(), counters.matched_late_rows.get());
         let is_due = late >= Self::MIN_ROWS && late > in_window;
         if !is_due || self.given.swap(true, Ordering::Relaxed) {

@@ -15,7 +15,7 @@ use super::concurrency::{Concurrency, ConcurrencyLimiter, Permit};
 use super::rate_limit::RateLimit;
 
 /// The most inserts in flight, whatever is asked for.
-pub const MOST_INSERTERS: usize = 64;
+pub(super) const MOST_INSERTERS: usize = 64;
 
 /// What holds a run back.
 #[derive(Debug)]

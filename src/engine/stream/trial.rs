@@ -29,7 +29,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// The result of a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// Rows that were acknowledged during the measurement.
     pub rows: u64,
     /// The duration of the measurement.
@@ -38,12 +38,12 @@ pub struct Trial {
 
 impl Trial {
     /// Rows per second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.rows as f64 / self.elapsed.as_secs_f64().max(1e-3)
     }
 
     /// The time that this many rows would take.
-    pub fn time_of(&self, rows: f64) -> Duration {
+    pub(crate) fn time_of(&self, rows: f64) -> Duration {
         Duration::try_from_secs_f64(rows / self.rate().max(1e-3)).unwrap_or(Duration::MAX)
     }
 }
@@ -53,7 +53,7 @@ impl Trial {
 ///
 /// # Errors
 /// [`PipelineError`] of the dry run.
-pub async fn trial(
+pub(crate) async fn trial(
     servers: &Servers,
     job: &Arc<BoundJob>,
     options: PipelineOptions,

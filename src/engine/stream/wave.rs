@@ -52,7 +52,10 @@ pub(super) struct WaveContext<'a> {
 
 impl WaveContext<'_> {
     /// Loads the attributes of the next wave that fits the memory.
-    pub async fn load_next(&self, planner: &mut WavePlanner) -> Result<NextWave, PipelineError> {
+    pub(super) async fn load_next(
+        &self,
+        planner: &mut WavePlanner,
+    ) -> Result<NextWave, PipelineError> {
         while let Some(wave) = planner.next_wave() {
             if wave.bucket.is_some() && self.shared.options.ordered {
                 let table = self.shared.job.target.name.clone();
@@ -105,7 +108,7 @@ impl WaveContext<'_> {
 
     /// Streams the wave's pending chunks. Returns whether all of them were streamed and
     /// acknowledged.
-    pub async fn stream(&self, ready: ReadyWave) -> Result<bool, PipelineError> {
+    pub(super) async fn stream(&self, ready: ReadyWave) -> Result<bool, PipelineError> {
         let ReadyWave { wave, enricher, deferred_lookup } = ready;
         let shared = self.shared;
         let list = self.plan.chunks.get(wave.chunks.clone()).unwrap_or_default();

@@ -17,16 +17,15 @@ mod buffer;
 mod column;
 mod dictionary;
 #[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod read;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BlockBuilder, MalformedRow, NativeLayout, UnsupportedNative};
-pub use column::UnsupportedReason;
-pub use read::MalformedRowKind;
+pub(crate) use block::MalformedRow;
+pub use block::{BlockBuilder, NativeLayout};
 
 /// The settings (name and value) that an insert of blocks needs to mean the same as an insert of the
 /// rows: unknown columns and columns of another type are errors, and type names are text.

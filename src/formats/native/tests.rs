@@ -2,6 +2,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::block::UnsupportedNative;
+use super::column::UnsupportedReason;
+use super::read::MalformedRowKind;
 use super::reference::{block, value, write_row_binary};
 use super::*;
 use crate::formats::rowbinary::fuzzing::Random;

@@ -129,7 +129,6 @@ pub struct EnumValue {
 
 /// The unit of an `Interval…` type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names say all there is to say")]
 pub enum IntervalUnit {
     Nanosecond,
     Microsecond,

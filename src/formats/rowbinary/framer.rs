@@ -12,7 +12,7 @@ use super::{Malformed, RowGroup, RowLayout};
 
 /// The most rows in a group: enough to prefetch their lookups, and few enough that the prefetched
 /// memory stays in the L1 cache.
-pub const ROWS_PER_GROUP: usize = 32;
+pub(crate) const ROWS_PER_GROUP: usize = 32;
 
 /// The fewest bytes to copy at a time when completing a row that the end of a piece has cut. Bytes
 /// after the end of the row are given back; copying them is cheaper than stopping after every value.

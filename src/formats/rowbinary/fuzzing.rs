@@ -109,7 +109,7 @@ pub fn row_framing(data: &[u8]) {
 
 /// The result of framing a stream: its rows and how it ended.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// For each row, the bytes of each marked column, and the payload.
     pub rows: Vec<(Vec<Vec<u8>>, Vec<u8>)>,
     /// The first error, of a push or of the end.
@@ -118,7 +118,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Frames a stream that arrives in the given pieces.
-    pub fn of<'a>(
+    pub(crate) fn of<'a>(
         layout: &Arc<RowLayout>,
         max_row_bytes: usize,
         pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -149,7 +149,7 @@ impl Outcome {
 }
 
 /// Cuts bytes into pieces of the sizes that `next_size` returns.
-pub fn cut(mut bytes: &[u8], mut next_size: impl FnMut() -> usize) -> Vec<&[u8]> {
+pub(crate) fn cut(mut bytes: &[u8], mut next_size: impl FnMut() -> usize) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     while !bytes.is_empty() {
         let (piece, rest) = bytes.split_at(next_size().clamp(1, bytes.len()));
@@ -184,11 +184,11 @@ fn agrees_with_reference(columns: &[(String, DataType)], layout: &RowLayout, dat
 /// A random number generator ([SplitMix64](https://prng.di.unimi.it/splitmix64.c)): the seed
 /// determines the case.
 #[derive(Debug, Clone)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     /// A number below `limit`, which must not be 0.
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -200,7 +200,7 @@ impl Random {
 /// A decoder to compare the framer with: it recurses over the type, from the beginning, and shares
 /// no code with the framer, not even the decoder of varints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reference {
+pub(crate) enum Reference {
     /// A value of this many bytes.
     Complete(usize),
     /// The beginning of a value.
@@ -215,7 +215,7 @@ type After<'a> = Result<&'a [u8], Reference>;
 impl Reference {
     /// Frames one value.
     #[must_use]
-    pub fn of(data_type: &DataType, bytes: &[u8]) -> Self {
+    pub(crate) fn of(data_type: &DataType, bytes: &[u8]) -> Self {
         match skip(data_type, bytes) {
             Ok(rest) => Self::Complete(bytes.len() - rest.len()),
             Err(failure) => failure,

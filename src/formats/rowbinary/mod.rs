@@ -17,7 +17,7 @@
 mod data_type;
 mod framer;
 #[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod group;
 mod layout;
 #[cfg(test)]
@@ -26,10 +26,14 @@ mod type_name;
 mod version;
 mod walk;
 
-pub use data_type::{DataType, EnumValue, Field, GeoType, IntervalUnit};
-pub use framer::{FramingError, ROWS_PER_GROUP, RowFramer};
-pub use group::{Row, RowGroup, Rows};
-pub use layout::{LayoutError, Malformed, MalformedKind, RowLayout};
-pub use type_name::{MAX_NESTING, TypeNameError, TypeNameErrorKind};
-pub use version::VersionEncoding;
-pub use walk::Frame;
+pub use data_type::DataType;
+pub(crate) use data_type::{EnumValue, Field, GeoType, IntervalUnit};
+pub(crate) use framer::ROWS_PER_GROUP;
+pub use framer::{FramingError, RowFramer};
+pub(crate) use group::Row;
+pub use group::RowGroup;
+pub use layout::RowLayout;
+pub(crate) use layout::{Malformed, MalformedKind};
+pub use type_name::{TypeNameError, TypeNameErrorKind};
+pub(crate) use version::VersionEncoding;
+pub(crate) use walk::Frame;

@@ -8,8 +8,9 @@ mod cursor;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cursor::MAX_NESTING;
 use cursor::{Cursor, Problem};
-pub use cursor::{MAX_NESTING, TypeNameError, TypeNameErrorKind};
+pub use cursor::{TypeNameError, TypeNameErrorKind};
 
 use super::{DataType, EnumValue, Field, GeoType, IntervalUnit};
 

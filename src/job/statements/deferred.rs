@@ -22,7 +22,7 @@ const INDEXED_VALUES: usize = 1000;
 
 /// A key without NULLs, as the source query sends it.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyBytes<'a> {
+pub(crate) struct KeyBytes<'a> {
     /// Its columns in RowBinary, one after the other.
     pub bytes: &'a [u8],
     /// Where each of them ends.
@@ -41,7 +41,11 @@ impl<'a> KeyBytes<'a> {
 
 /// The newest rows of these keys, in the window or outside of it, as the join would find them;
 /// nothing for a key whose row is deleted. Framed as [`BoundLookup::deferred_layout`] says.
-pub fn deferred_lookup(lookup: &BoundLookup, window: LookupTimes, keys: &[KeyBytes<'_>]) -> String {
+pub(crate) fn deferred_lookup(
+    lookup: &BoundLookup,
+    window: LookupTimes,
+    keys: &[KeyBytes<'_>],
+) -> String {
     let hints = lookup.keys.iter().enumerate().filter_map(|(position, key)| {
         let values = few_values(keys, position)?;
         indexed(lookup, key, &values)
@@ -52,7 +56,7 @@ pub fn deferred_lookup(lookup: &BoundLookup, window: LookupTimes, keys: &[KeyByt
 }
 
 /// The settings of the late query, for a statement of so many bytes.
-pub fn deferred_lookup_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
+pub(crate) fn deferred_lookup_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
     let limit = statement_bytes.saturating_add(1024).to_string();
     lookup_settings(job).with("max_query_size", &limit)
 }

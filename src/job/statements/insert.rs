@@ -7,7 +7,7 @@ use crate::job::bound::{BoundJob, UsedColumn};
 
 /// The columns that the expressions are evaluated over, as (qualified name, type): what the source
 /// query sends, then the lookup's.
-pub fn input_columns(job: &BoundJob) -> Vec<(String, &str)> {
+pub(crate) fn input_columns(job: &BoundJob) -> Vec<(String, &str)> {
     fn qualified<'a>(qualifier: &str, columns: &'a [UsedColumn]) -> Vec<(String, &'a str)> {
         columns
             .iter()
@@ -40,14 +40,14 @@ fn target_columns(job: &BoundJob) -> String {
 }
 
 /// Inserts a batch that is sent as a Native block, or as RowBinary.
-pub fn insert(job: &BoundJob, native: bool) -> String {
+pub(crate) fn insert(job: &BoundJob, native: bool) -> String {
     into(job, &format!("INSERT INTO {}", job.target.name.quoted()), native)
 }
 
 /// The same into a table that keeps nothing: every row is parsed, every expression evaluated and
 /// converted to the target's type. Materialized columns, constraints and views of the target are
 /// not exercised.
-pub fn dry_run(job: &BoundJob, native: bool) -> String {
+pub(crate) fn dry_run(job: &BoundJob, native: bool) -> String {
     let columns = structure(
         job.columns.iter().map(|column| (column.name.as_str(), column.type_name.as_str())),
     );
@@ -65,7 +65,7 @@ fn into(job: &BoundJob, insert: &str, native: bool) -> String {
 }
 
 /// The settings of the insert.
-pub fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Settings {
+pub(crate) fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Settings {
     let settings = Settings::insert(batch_rows)
         .with_all(job.deduplication_settings.iter())
         .with_all(&job.settings.insert.0);
@@ -77,7 +77,7 @@ pub fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> Setting
 ///
 /// The rows are part of the statement, as the literal that the
 /// [format](https://clickhouse.com/docs/sql-reference/table-functions/format) table function reads.
-pub fn evaluate_rows(job: &BoundJob, rows: &[u8]) -> String {
+pub(crate) fn evaluate_rows(job: &BoundJob, rows: &[u8]) -> String {
     let values = job.columns.iter().map(|column| {
         format!(
             "CAST({}\n AS {}) AS {}",
@@ -95,7 +95,7 @@ pub fn evaluate_rows(job: &BoundJob, rows: &[u8]) -> String {
 }
 
 /// The settings of the sample, for a statement of so many bytes.
-pub fn evaluate_rows_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
+pub(crate) fn evaluate_rows_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
     let limit = statement_bytes.saturating_add(1024).to_string();
     Settings::common().with_all(&job.settings.insert.0).with("max_query_size", &limit)
 }

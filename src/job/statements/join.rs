@@ -14,7 +14,7 @@ use crate::job::bound::BoundJob;
 ///
 /// The source is a subquery, so that unqualified names of its sorting key in the scope's range
 /// cannot mean the lookup's columns.
-pub fn join(job: &BoundJob, scope: &Scope) -> String {
+pub(crate) fn join(job: &BoundJob, scope: &Scope) -> String {
     join_of(job, scope, &select_list(job))
 }
 
@@ -51,7 +51,7 @@ pub(super) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
 }
 
 /// The settings under which the join gives what the backfill writes.
-pub fn join_settings(job: &BoundJob) -> Settings {
+pub(crate) fn join_settings(job: &BoundJob) -> Settings {
     Settings::common().with_all(&job.settings.insert.0)
 }
 
@@ -59,7 +59,7 @@ pub fn join_settings(job: &BoundJob) -> Settings {
 ///
 /// The values get names inside that no expression can mean, since a column named `source` would
 /// hide the table of that name.
-pub fn finished(job: &BoundJob, scope: &Scope) -> String {
+pub(crate) fn finished(job: &BoundJob, scope: &Scope) -> String {
     let values: Vec<_> = job
         .columns
         .iter()

@@ -8,7 +8,7 @@ use crate::job::bound::{BoundJob, BoundLookup};
 
 /// All versions of the window's lookup rows for `FORMAT RowBinary`; the map keeps the newest.
 /// `range` is a further predicate, already quoted.
-pub fn lookup(
+pub(crate) fn lookup(
     lookup: &BoundLookup,
     window: Option<LookupTimes>,
     range: Option<&str>,
@@ -44,7 +44,7 @@ pub(super) fn key_bytes(keys: impl Iterator<Item = String>) -> String {
 }
 
 /// `FROM … WHERE …` for the rows of the window.
-pub fn lookup_from(
+pub(crate) fn lookup_from(
     lookup: &BoundLookup,
     window: Option<LookupTimes>,
     range: Option<&str>,
@@ -61,7 +61,7 @@ pub fn lookup_from(
 
 /// One row with the lookup columns of a join without a match. A join on the server gives it, because
 /// the defaults of some types vary (that of `Date32` can be 1900-01-01).
-pub fn miss(lookup: &BoundLookup) -> String {
+pub(crate) fn miss(lookup: &BoundLookup) -> String {
     let columns: Vec<_> =
         lookup.columns.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
     let qualified: Vec<_> = columns.iter().map(|column| format!("lookup.{column}")).collect();
@@ -74,7 +74,7 @@ pub fn miss(lookup: &BoundLookup) -> String {
 }
 
 /// The settings of the lookup query.
-pub fn lookup_settings(job: &BoundJob) -> Settings {
+pub(crate) fn lookup_settings(job: &BoundJob) -> Settings {
     Settings::read().with_all(&job.settings.lookup.0)
 }
 

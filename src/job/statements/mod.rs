@@ -11,13 +11,13 @@ mod join;
 mod lookup;
 mod source;
 
-pub use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
-pub use insert::{
+pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
+pub(crate) use insert::{
     dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_settings,
 };
-pub use join::{finished, join, join_settings};
-pub use lookup::{lookup, lookup_from, lookup_settings, miss};
-pub use source::{
+pub(crate) use join::{finished, join, join_settings};
+pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
+pub(crate) use source::{
     Bucket, END_OF_ROW, LookupTimes, NEWEST_BLOCK_OF_PART, Scope, count, deleted_after,
     deleted_settings, source, source_in_order, source_settings,
 };

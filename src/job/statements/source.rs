@@ -9,7 +9,7 @@ use crate::job::bound::{BoundJob, BoundLookup};
 /// The HTTP client takes a response whose last piece ends like an exception for a failure, and the
 /// last value of a row may quote one. This byte ends each row in its place; it is dropped when rows
 /// are enriched and loaded.
-pub const END_OF_ROW: (&str, &str) = ("end of row", "UInt8");
+pub(crate) const END_OF_ROW: (&str, &str) = ("end of row", "UInt8");
 
 /// SQL for that column.
 pub(super) const SELECT_END_OF_ROW: &str = "toUInt8(0)";
@@ -103,7 +103,7 @@ impl LookupTimes {
 
 /// Rows of the scope for `FORMAT RowBinary`, in any order: ordering would more than double the cost
 /// of reading.
-pub fn source(job: &BoundJob, scope: &Scope) -> String {
+pub(crate) fn source(job: &BoundJob, scope: &Scope) -> String {
     format!("SELECT {}\n{}", list(job), from(job, scope))
 }
 
@@ -114,7 +114,7 @@ pub(super) fn list(job: &BoundJob) -> String {
 
 /// The same rows in a fixed order: by the sorting key, and if rows may share it, by all selected
 /// columns.
-pub fn source_in_order(job: &BoundJob, scope: &Scope) -> String {
+pub(crate) fn source_in_order(job: &BoundJob, scope: &Scope) -> String {
     let table = &job.source;
     // The server's text of the key, a list of columns.
     let mut order: Vec<_> =
@@ -140,7 +140,7 @@ fn columns(job: &BoundJob) -> impl Iterator<Item = String> + '_ {
 }
 
 /// Counts the rows of the source query.
-pub fn count(job: &BoundJob, scope: &Scope) -> String {
+pub(crate) fn count(job: &BoundJob, scope: &Scope) -> String {
     format!("SELECT count() AS rows\n{}", from(job, scope))
 }
 
@@ -148,7 +148,7 @@ pub fn count(job: &BoundJob, scope: &Scope) -> String {
 ///
 /// One thread a stream: several chunks are read at once anyway, and FINAL in several threads needs
 /// 1.6 times the memory and a tenth more processor time for the same rows.
-pub fn source_settings(job: &BoundJob) -> Settings {
+pub(crate) fn source_settings(job: &BoundJob) -> Settings {
     Settings::read().with("max_threads", "1").with_all(&job.settings.source.0)
 }
 
@@ -197,14 +197,14 @@ pub(super) fn any_version(job: &BoundJob, scope: &Scope) -> String {
 
 /// SQL for the greatest block number of the part that a row lies in. A part is named
 /// `<partition id>_<least block>_<greatest block>_<level>`, and a partition's id has no `_`.
-pub const NEWEST_BLOCK_OF_PART: &str = "toUInt64OrZero(splitByChar('_', _part)[3])";
+pub(crate) const NEWEST_BLOCK_OF_PART: &str = "toUInt64OrZero(splitByChar('_', _part)[3])";
 
 /// The rows of the partition whose newest version is a deletion that lies in a part with a block
 /// after this one, in the form of the source query. `None` where the source has no deleted flag, or
 /// no sorting key that tells rows apart.
 ///
 /// A deletion that ties with a live version is none where the server does not take it for one.
-pub fn deleted_after(job: &BoundJob, partition_id: &str, block: u64) -> Option<String> {
+pub(crate) fn deleted_after(job: &BoundJob, partition_id: &str, block: u64) -> Option<String> {
     let deleted = format!("source.{}", quote_identifier(job.source_deleted.as_ref()?));
     let key = &job.source.sorting_key;
     if key.is_empty() || key.contains(" DESC") {
@@ -224,6 +224,6 @@ pub fn deleted_after(job: &BoundJob, partition_id: &str, block: u64) -> Option<S
 }
 
 /// The settings of that query: keys that are NULL are equal.
-pub fn deleted_settings(job: &BoundJob) -> Settings {
+pub(crate) fn deleted_settings(job: &BoundJob) -> Settings {
     source_settings(job).with("transform_null_in", "1")
 }

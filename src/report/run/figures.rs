@@ -15,7 +15,7 @@ use crate::state::LoadState;
 /// The report of one load. Its field names are a contract: scripts read them from `report --format
 /// json`.
 #[derive(Clone, Debug, Serialize)]
-pub struct RunReport {
+pub(crate) struct RunReport {
     /// Creation time of the report.
     pub reported_at: Timestamp,
     /// Name and version of the program that created it.
@@ -43,7 +43,7 @@ pub struct RunReport {
 
 /// The result of a load in one line.
 #[derive(Clone, Debug, Serialize)]
-pub struct Assessment {
+pub(crate) struct Assessment {
     /// Its level.
     pub level: AssessmentLevel,
     /// The result as text.
@@ -55,7 +55,7 @@ pub struct Assessment {
 /// The level of an assessment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AssessmentLevel {
+pub(crate) enum AssessmentLevel {
     /// Completed and verified.
     Good,
     /// Work or verification is left.
@@ -66,7 +66,7 @@ pub enum AssessmentLevel {
 
 /// A load and its totals.
 #[derive(Clone, Debug, Serialize)]
-pub struct LoadFigures {
+pub(crate) struct LoadFigures {
     /// The load's identity.
     pub run_id: String,
     /// The job's name.
@@ -123,7 +123,7 @@ pub struct LoadFigures {
 
 /// A process that worked on the load.
 #[derive(Clone, Debug, Serialize)]
-pub struct ProcessFigures {
+pub(crate) struct ProcessFigures {
     /// Its claim.
     pub claim_id: String,
     /// Worker, host and process id.
@@ -146,7 +146,7 @@ pub struct ProcessFigures {
 
 /// One chunk.
 #[derive(Clone, Debug, Serialize)]
-pub struct ChunkFigures {
+pub(crate) struct ChunkFigures {
     /// Its number, from 1.
     pub chunk: u64,
     /// Its state.
@@ -169,7 +169,7 @@ pub struct ChunkFigures {
 
 /// A column of the target and its expression.
 #[derive(Clone, Debug, Serialize)]
-pub struct Column {
+pub(crate) struct Column {
     /// Its name.
     pub column: String,
     /// Its type.
@@ -181,7 +181,7 @@ pub struct Column {
 
 /// The result of one `verify`.
 #[derive(Clone, Debug, Serialize)]
-pub struct VerificationFigures {
+pub(crate) struct VerificationFigures {
     /// Time of the comparison.
     pub verified_at: Option<Timestamp>,
     /// Whether the target was equal to the equivalent join.

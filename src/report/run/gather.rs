@@ -17,7 +17,7 @@ use crate::state::LoadState;
 
 /// What to report.
 #[derive(Clone, Debug)]
-pub struct ReportOptions {
+pub(crate) struct ReportOptions {
     /// The load's partition and tables.
     pub key: LoadKey,
     /// The load; `None` for the current one.
@@ -30,7 +30,7 @@ pub struct ReportOptions {
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
-pub enum GatherError {
+pub(crate) enum GatherError {
     /// The ledger has no load of this partition.
     #[error("the ledger, {ledger}, has no load of {key}")]
     Unknown {
@@ -55,7 +55,10 @@ pub enum GatherError {
 }
 
 /// Reads everything that the ledger has of a load.
-pub async fn gather(ledger: &Ledger, options: &ReportOptions) -> Result<RunReport, GatherError> {
+pub(crate) async fn gather(
+    ledger: &Ledger,
+    options: &ReportOptions,
+) -> Result<RunReport, GatherError> {
     let key = &options.key;
     let versions = ledger.versions(key).await?;
     let mut load = find(ledger, &versions, options)?.clone();

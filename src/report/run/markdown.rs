@@ -11,7 +11,7 @@ use crate::progress::{bytes, count, duration, row_rate};
 const MAX_LISTED: usize = 20;
 
 /// The report as Markdown. The timeline is only in the page and in the JSON.
-pub fn markdown(report: &RunReport) -> String {
+pub(crate) fn markdown(report: &RunReport) -> String {
     let load = &report.load;
     let mut text = String::new();
     // Writing to a string cannot fail.

@@ -9,11 +9,6 @@ mod markdown;
 mod page;
 mod timeline;
 
-pub use figures::{
-    Assessment, AssessmentLevel, ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport,
-    VerificationFigures,
-};
-pub use gather::{GatherError, ReportOptions, gather};
-pub use markdown::markdown;
-pub use page::page;
-pub use timeline::TimelinePoint;
+pub(crate) use gather::{GatherError, ReportOptions, gather};
+pub(crate) use markdown::markdown;
+pub(crate) use page::page;

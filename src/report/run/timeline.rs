@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// The values of all processes over a short span of time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct TimelinePoint {
+pub(crate) struct TimelinePoint {
     /// Start of the span.
     pub at: Option<Timestamp>,
     /// Seconds since the first sample, excluding time without a running process.

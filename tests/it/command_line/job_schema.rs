@@ -21,5 +21,9 @@ fn the_schema_of_job_files_is_printed_as_json() {
 fn the_reference_of_job_files_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/job-file.md");
     let page = std::fs::read_to_string(path).unwrap();
-    assert_eq!(page, clickhouse_backfill::job::reference(), "run scripts/generate-references");
+    assert_eq!(
+        page,
+        clickhouse_backfill::internals::job::reference(),
+        "run scripts/generate-references"
+    );
 }

@@ -10,7 +10,7 @@ use super::fixture::{Behind, INSERT, SOON, SOURCE};
 use crate::orders::Orders;
 use crate::support::{Deaf, Direction, Proxy, Server, process};
 use bytes::Bytes;
-use clickhouse_backfill::clickhouse::{
+use clickhouse_backfill::internals::clickhouse::{
     Connection, Endpoint, Error, ErrorClass, QueryPrefix, Settings, Timeouts, WireCompression,
 };
 

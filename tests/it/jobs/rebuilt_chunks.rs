@@ -1,11 +1,11 @@
 //! Chunks that are rebuilt from the bounds of an earlier plan: the very same, whatever has become
 //! of the parts since.
 
-use clickhouse_backfill::clickhouse::{
+use clickhouse_backfill::internals::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, WireCompression,
 };
-use clickhouse_backfill::job::{BindOptions, bind, load};
-use clickhouse_backfill::plan::{
+use clickhouse_backfill::internals::job::{BindOptions, bind, load};
+use clickhouse_backfill::internals::plan::{
     ChunkBounds, MemoryDemand, MemoryPlan, Partition, Plan, PlanError, PlanOptions, plan,
 };
 

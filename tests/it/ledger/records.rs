@@ -4,17 +4,17 @@
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use clickhouse_backfill::clickhouse::{
+use clickhouse_backfill::internals::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression,
 };
-use clickhouse_backfill::ledger::definition::{
-    JobDefinition, LoadDefinition, TargetColumn, TargetDefinition,
-};
-use clickhouse_backfill::ledger::{
+use clickhouse_backfill::internals::ledger::LoadState;
+use clickhouse_backfill::internals::ledger::{
     ChunkRecord, ChunkStatus, ClaimOptions, Definition, Ledger, LedgerError, LedgerLocation,
     LoadKey, LoadRecord, Timestamp, WorkerPart,
 };
-use clickhouse_backfill::state::LoadState;
+use clickhouse_backfill::internals::ledger::{
+    JobDefinition, LoadDefinition, TargetColumn, TargetDefinition,
+};
 use tempfile::TempDir;
 
 use crate::support::{Server, process};

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use clickhouse_backfill::clickhouse::{
+use clickhouse_backfill::internals::clickhouse::{
     Connection, Endpoint, Password, QueryPrefix, Timeouts, WireCompression,
 };
-use clickhouse_backfill::ledger::{
+use clickhouse_backfill::internals::ledger::{
     ClaimOptions, Ledger, LedgerError, LedgerLocation, LoadKey, WorkerPart,
 };
 

@@ -48,7 +48,7 @@ pub(crate) enum Estimate {
 
 impl Estimate {
     /// Why there is no estimate, if there is none.
-    pub fn reason(&self) -> Option<String> {
+    pub(super) fn reason(&self) -> Option<String> {
         match self {
             Self::Measured(_) => None,
             Self::None(reason) => Some(reason.clone()),
@@ -56,12 +56,12 @@ impl Estimate {
     }
 
     /// The shortest and the longest time for a number of rows.
-    pub fn range(trial: &Trial, rows: f64) -> [Duration; 2] {
+    pub(super) fn range(trial: &Trial, rows: f64) -> [Duration; 2] {
         WRITING.map(|times| trial.time_of(rows * times))
     }
 
     /// The text; `rows` is the number of rows of the partition.
-    pub fn text(&self, rows: u64) -> String {
+    pub(super) fn text(&self, rows: u64) -> String {
         match self {
             Self::Measured(trial) => text(trial, rows),
             Self::None(reason) => format!("\nestimate\n  none: {reason}\n"),

@@ -92,7 +92,7 @@ pub(crate) async fn known(
 
 impl LedgerShown {
     /// The state in one sentence.
-    pub fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let Some(standing) = &self.standing else {
             return format!(
                 "unknown, cannot read {}: {}",

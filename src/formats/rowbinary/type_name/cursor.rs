@@ -3,7 +3,7 @@
 
 /// The deepest nesting of types that the parser accepts. The server has a similar limit,
 /// `max_parser_depth`; real names stay below ten.
-pub const MAX_NESTING: usize = 100;
+pub(crate) const MAX_NESTING: usize = 100;
 
 /// A type name that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

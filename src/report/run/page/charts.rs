@@ -33,7 +33,7 @@ pub(super) struct Chart {
 
 impl Chart {
     /// The drawing; `None` if no value is known.
-    pub fn draw(&self, timeline: &[TimelinePoint]) -> Option<Markup> {
+    pub(super) fn draw(&self, timeline: &[TimelinePoint]) -> Option<Markup> {
         let values =
             || self.series.iter().flat_map(|series| timeline.iter().filter_map(series.value));
         let most = values().reduce(f64::max)?;
@@ -191,7 +191,7 @@ pub(super) enum Unit {
 
 impl Unit {
     /// Its label.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::RowsPerSecond => "rows/s",
             Self::Seconds => "seconds",
@@ -201,7 +201,7 @@ impl Unit {
     }
 
     /// A value as shown at the axis and in tooltips.
-    pub fn text(self, value: f64) -> String {
+    pub(super) fn text(self, value: f64) -> String {
         match self {
             Self::RowsPerSecond | Self::Count => short(value),
             Self::Seconds if value >= 100.0 => format!("{value:.0}"),

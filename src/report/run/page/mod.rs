@@ -112,7 +112,7 @@ const CHARTS: [Chart; 5] = [
 ];
 
 /// The page of a report. `json` is the same report as JSON.
-pub fn page(report: &RunReport, json: &str) -> String {
+pub(crate) fn page(report: &RunReport, json: &str) -> String {
     let title = format!("{}, partition {}", report.load.job, report.load.partition);
     let page = html! {
         (DOCTYPE)
