@@ -11,11 +11,6 @@ pub mod clickhouse {
     };
 }
 
-/// The stages of a load.
-pub mod engine {
-    pub use crate::engine::stream::{Concurrency, PipelineOptions};
-}
-
 /// Codecs.
 pub mod formats {
     /// Blocks of columns.
@@ -46,11 +41,6 @@ pub mod ledger {
         LoadKey, LoadRecord, Timestamp, WorkerPart,
     };
     pub use crate::state::LoadState;
-}
-
-/// One load from its beginning to its end.
-pub mod load {
-    pub use crate::load::{LoadRequest, Prepared, Recording, new_id, prepare};
 }
 
 /// The map of look-up rows.

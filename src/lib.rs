@@ -34,8 +34,10 @@
 //!
 //! # A job from Rust
 //!
-//! The file `examples/run_job.rs`. Versions follow [SemVer](https://semver.org); before 1.0 any
-//! minor version may change this interface.
+//! [`Job`] is a job file, [`Backfill`] a job that is bound to the tables of its servers: it plans,
+//! fills and verifies partitions. The file `examples/run_job.rs` follows; `examples/own_job.rs` has a
+//! job of its own and two servers. Versions follow [SemVer](https://semver.org); before 1.0 any minor
+//! version may change this interface.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/run_job.rs")]
@@ -44,6 +46,7 @@
 #![allow(rustdoc::private_intra_doc_links, reason = "the rooms are read in the source")]
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
+mod backfill;
 mod causes;
 pub mod cli;
 mod clickhouse;
@@ -71,3 +74,11 @@ mod stop;
 mod sync;
 mod units;
 mod verify;
+
+pub use backfill::{
+    Backfill, Comparison, Error, ErrorKind, Options, PartitionPlan, Progress, RunReport,
+};
+pub use clickhouse::{Endpoint, Password};
+pub use job::Job;
+pub use state::RunOutcome;
+pub use stop::Stop;

@@ -10,21 +10,21 @@ use super::schema::tables_with_key;
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Its name, for the ledger and reports.
-    pub name: String,
+    pub(crate) name: String,
     /// One line that says what it does.
-    pub description: String,
+    pub(crate) description: String,
     /// The path of the file, or the name of the built-in job.
-    pub origin: String,
+    pub(crate) origin: String,
     /// The table whose rows are streamed.
-    pub source: Source,
+    pub(crate) source: Source,
     /// The table with the attributes of each row.
-    pub lookup: Option<Lookup>,
+    pub(crate) lookup: Option<Lookup>,
     /// The table that is filled.
-    pub target: Target,
+    pub(crate) target: Target,
     /// ClickHouse settings for each kind of statement.
-    pub settings: StatementSettings,
+    pub(crate) settings: StatementSettings,
     /// The expression of each target column, in the file's order.
-    pub columns: Vec<(String, Expression)>,
+    pub(crate) columns: Vec<(String, Expression)>,
 }
 
 impl Job {
@@ -32,7 +32,7 @@ impl Job {
     ///
     /// # Errors
     /// [`JobError::Syntax`] and [`JobError::Invalid`], which name the line.
-    pub fn parse(origin: &str, text: &str) -> Result<Self, JobError> {
+    pub(crate) fn parse(origin: &str, text: &str) -> Result<Self, JobError> {
         let file: File = toml::from_str(text).map_err(|error| {
             let suggestion = suggested_key(error.message())
                 .map(str::to_owned)

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 /// A ClickHouse expression and its line in the file.
 #[derive(Clone, Debug)]
-pub struct Expression {
+pub(crate) struct Expression {
     /// The SQL.
     pub sql: String,
     /// The line in the file, counted from 1.
@@ -21,7 +21,7 @@ pub struct Expression {
 /// Table whose rows are streamed.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub(crate) struct Source {
     /// Source table: `table` or `database.table`, of the `MergeTree` family.
     pub table: String,
     /// Collapse the versions of a row before it is streamed
@@ -47,7 +47,7 @@ pub struct Source {
 /// Table with the attributes of each row. Optional: without it a job copies or reshapes rows.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Lookup {
+pub(crate) struct Lookup {
     /// Lookup table: `table` or `database.table`.
     pub table: String,
     /// Columns that identify a row, in the order of `join_key` of `[source]`.
@@ -77,7 +77,7 @@ pub struct LookupWindow {
 /// Table that is filled.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
+pub(crate) struct Target {
     /// Target table: `table` or `database.table`. `--target-table` overrides it.
     pub table: String,
     /// Columns that may keep the default of their type although the table declares none; a name may

@@ -24,6 +24,7 @@ pub(crate) use bound::{BoundColumn, BoundJob, BoundLookup, UsedColumn};
 pub(crate) use builtin::BUILT_IN_JOBS;
 pub use builtin::load;
 pub(crate) use error::{JobError, suggestion};
+pub use file::Job;
 pub(crate) use lexer::{Token, tokens};
 pub use schema::reference;
 pub(crate) use schema::schema;

@@ -26,7 +26,7 @@ impl Load {
     ///
     /// # Errors
     /// [`LoadError::Repeats`], and those of the ledger.
-    pub async fn begin(&mut self) -> Result<Vec<String>, LoadError> {
+    pub(crate) async fn begin(&mut self) -> Result<Vec<String>, LoadError> {
         let begun = self.try_begin().await;
         if let (Err(_), Some(record)) = (&begun, &self.record) {
             give_back(&record.claim).await;

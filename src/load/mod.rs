@@ -24,8 +24,6 @@ mod settings;
 
 pub(crate) use definition::{definition, job_definition, load_key};
 pub(crate) use error::LoadError;
-pub(crate) use prepare::changed;
-pub use prepare::{Prepared, prepare};
-pub(crate) use request::{HostStats, Observe};
-pub use request::{LoadRequest, Recording, new_id};
+pub(crate) use prepare::{Prepared, changed, prepare};
+pub(crate) use request::{HostStats, LoadRequest, Observe, Recording, new_id};
 pub(crate) use run::{ChunkCounts, Load};

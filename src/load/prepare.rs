@@ -18,7 +18,7 @@ use crate::preflight::room_for_parts;
 use crate::state::LoadState;
 
 /// What a request means.
-pub enum Prepared {
+pub(crate) enum Prepared {
     /// The load was completed before. There is nothing to do.
     AlreadyComplete(Box<LoadRecord>),
     /// The partition has no rows. There is nothing to do, and nothing is recorded.
@@ -33,7 +33,7 @@ pub enum Prepared {
 /// # Errors
 /// [`LoadError`]: somebody else is at it, it was begun with another definition, or something cannot
 /// be asked.
-pub async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
+pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError> {
     let Some(recording) = request.recording.clone() else {
         preflight(&request).await?;
         let plan = planned(&request, &request.plan).await?;

@@ -12,7 +12,7 @@ use crate::retry::StartupRetry;
 use crate::stop::Stop;
 
 /// What is filled, and how.
-pub struct LoadRequest {
+pub(crate) struct LoadRequest {
     /// Where is read and written.
     pub servers: Servers,
     /// The version of ClickHouse at the target.
@@ -51,7 +51,7 @@ pub(crate) type Observe = Arc<dyn Fn() -> HostStats + Send + Sync>;
 
 /// What the pipeline does not know of itself. What is not known is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostStats {
+pub(crate) struct HostStats {
     /// Active parts of the fullest partition of the target.
     pub active_parts: Option<u64>,
     /// Merges under way on the server.
@@ -69,7 +69,7 @@ pub struct HostStats {
 impl LoadRequest {
     /// A load that nobody watches, that is not recorded and excludes nobody. The fields say what
     /// else there is.
-    pub fn new(
+    pub(crate) fn new(
         servers: Servers,
         server_version: String,
         job: Arc<BoundJob>,
@@ -109,7 +109,7 @@ impl LoadRequest {
 
 /// What is recorded, and where.
 #[derive(Clone, Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     /// Where.
     pub location: LedgerLocation,
     /// The database of the ledger's tables.
@@ -126,7 +126,7 @@ pub struct Recording {
 
 impl Recording {
     /// In tables of this database, by the only process that works on the load.
-    pub fn in_tables(database: &str) -> Self {
+    pub(crate) fn in_tables(database: &str) -> Self {
         Self {
             location: LedgerLocation::Tables,
             database: database.to_owned(),
@@ -140,7 +140,7 @@ impl Recording {
 
 /// A new id for a run or a process: the seconds since 1970 and a random number, in hexadecimal, so
 /// that ids sort by time.
-pub fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     format!("{seconds:08x}{:08x}", rand::random::<u32>())
 }

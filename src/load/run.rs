@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::state::RunOutcome;
 
 /// A load of which something is left to do.
-pub struct Load {
+pub(crate) struct Load {
     pub(super) request: LoadRequest,
     pub(super) plan: Plan,
     pub(super) run_id: String,
@@ -27,7 +27,7 @@ pub struct Load {
 
 /// How many chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChunkCounts {
+pub(crate) struct ChunkCounts {
     /// The load has.
     pub total: u64,
     /// Were completed before this process came.
@@ -60,27 +60,27 @@ impl Load {
     }
 
     /// The plan, of which some chunks may be done.
-    pub fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// The load's identity.
-    pub fn run_id(&self) -> &str {
+    pub(crate) fn run_id(&self) -> &str {
         &self.run_id
     }
 
     /// How many chunks there are, and how many are done.
-    pub fn chunk_counts(&self) -> ChunkCounts {
+    pub(crate) fn chunk_counts(&self) -> ChunkCounts {
         self.counts
     }
 
     /// Where it is recorded, for people.
-    pub fn recorded_in(&self) -> Option<String> {
+    pub(crate) fn recorded_in(&self) -> Option<String> {
         self.record.as_ref().map(|record| record.ledger.describe())
     }
 
     /// How many chunks are read and how many batches are inserted at once, at this moment.
-    pub fn levels(&self) -> (usize, usize) {
+    pub(crate) fn levels(&self) -> (usize, usize) {
         self.pipeline.levels()
     }
 
@@ -96,7 +96,7 @@ impl Load {
     ///
     /// # Errors
     /// [`LoadError`]. What was recorded until then stays.
-    pub async fn run(&mut self) -> Result<RunOutcome, LoadError> {
+    pub(crate) async fn run(&mut self) -> Result<RunOutcome, LoadError> {
         let Some(record) = &self.record else { return self.run_unrecorded().await };
         let pending = record.pending(self.plan.chunks.len());
         let (sender, reports) = unbounded_channel();

@@ -35,7 +35,7 @@ impl RetryObserver for () {
 
 /// What blocks a run at this moment: the last retry, and the servers that are waited for.
 #[derive(Debug, Default)]
-pub struct RetryStatus {
+pub(crate) struct RetryStatus {
     blocked: Mutex<Blocked>,
 }
 
@@ -47,7 +47,7 @@ struct Blocked {
 
 /// A statement that is retried.
 #[derive(Clone, Debug)]
-pub struct ScheduledRetry {
+pub(crate) struct ScheduledRetry {
     /// When it failed.
     pub failed_at: WallInstant,
     /// When it is sent again.
@@ -58,7 +58,7 @@ pub struct ScheduledRetry {
 
 /// A server that cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
+pub(crate) struct Outage {
     /// Its URL.
     pub url: String,
     /// Since when.
@@ -69,12 +69,12 @@ pub struct Outage {
 
 impl RetryStatus {
     /// The last statement that failed and is retried.
-    pub fn last_retry(&self) -> Option<ScheduledRetry> {
+    pub(crate) fn last_retry(&self) -> Option<ScheduledRetry> {
         self.blocked().last_retry.clone()
     }
 
     /// The servers that are waited for.
-    pub fn outages(&self) -> Vec<Outage> {
+    pub(crate) fn outages(&self) -> Vec<Outage> {
         self.blocked().outages.clone()
     }
 

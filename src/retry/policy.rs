@@ -8,7 +8,7 @@ use crate::clickhouse::{Error as ServerError, ErrorClass};
 
 /// How often a statement is retried, and after what pauses.
 #[derive(Clone, Copy, Debug)]
-pub struct RetryPolicy {
+pub(crate) struct RetryPolicy {
     /// Retries of a failure that may pass.
     pub max_retries: u32,
     /// Retries of a failure that will most likely repeat itself.

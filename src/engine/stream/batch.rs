@@ -16,7 +16,7 @@ use crate::formats::native::{BlockBuilder, MalformedRow, NativeLayout};
 
 /// The format of inserts.
 #[derive(Clone, Debug)]
-pub enum RowFormat {
+pub(crate) enum RowFormat {
     /// Blocks of columns, which the server parses in half the time.
     Native(Arc<NativeLayout>),
     /// Rows, for types that blocks do not support.

@@ -21,7 +21,7 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// How many tasks work at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Concurrency {
+pub(crate) enum Concurrency {
     /// Always this many.
     Fixed(usize),
     /// As many as raise the throughput.
@@ -35,7 +35,7 @@ pub enum Concurrency {
 
 impl Concurrency {
     /// The most tasks.
-    pub fn most(self) -> usize {
+    pub(crate) fn most(self) -> usize {
         match self {
             Self::Fixed(level) => level.max(1),
             Self::Auto { most, .. } => most.max(1),

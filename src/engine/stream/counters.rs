@@ -10,7 +10,7 @@ use crate::sync::Mutex;
 
 /// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Questions to the server, and making the plan.
     Plan,
     /// Attributes are loaded.
@@ -23,10 +23,10 @@ pub enum Phase {
 
 impl Phase {
     /// All phases in their order.
-    pub const ALL: [Self; 4] = [Self::Plan, Self::Lookup, Self::Stream, Self::Done];
+    pub(crate) const ALL: [Self; 4] = [Self::Plan, Self::Lookup, Self::Stream, Self::Done];
 
     /// Its name in the ledger, in metrics and in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Lookup => "lookup",
@@ -40,7 +40,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Live counters. What an attempt counted is subtracted again when the attempt is given up.
         #[derive(Debug, Default)]
-        pub struct Counters {
+        pub(crate) struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
             /// How long acknowledged inserts took.
             pub insert_latency: Latency,
@@ -56,13 +56,13 @@ macro_rules! counters {
 
         /// The counters at one moment.
         #[derive(Clone, Debug, Default)]
-        pub struct Snapshot {
+        pub(crate) struct Snapshot {
             $($(#[$doc])* pub $name: u64,)*
         }
 
         impl Counters {
             /// Reads all counters.
-            pub fn snapshot(&self) -> Snapshot {
+            pub(crate) fn snapshot(&self) -> Snapshot {
                 Snapshot { $($name: self.$name.get(),)* }
             }
         }
@@ -74,8 +74,6 @@ counters! {
     lookup_rows,
     /// Their bytes.
     lookup_bytes,
-    /// An estimate of how many there are.
-    lookup_rows_expected,
     /// Keys of all maps so far.
     lookup_keys,
     /// Bytes of the maps in memory.
@@ -145,31 +143,31 @@ counters! {
 
 /// A number that tasks change concurrently.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Its value.
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Adds.
-    pub fn add(&self, by: u64) {
+    pub(crate) fn add(&self, by: u64) {
         self.0.fetch_add(by, Ordering::Relaxed);
     }
 
     /// Subtracts what was added before.
-    pub fn take(&self, by: u64) {
+    pub(crate) fn take(&self, by: u64) {
         self.0.fetch_sub(by, Ordering::Relaxed);
     }
 
     /// Sets the value, unless the current one is greater.
-    pub fn raise(&self, to: u64) {
+    pub(crate) fn raise(&self, to: u64) {
         self.0.fetch_max(to, Ordering::Relaxed);
     }
 
     /// Sets the value.
-    pub fn set(&self, to: u64) {
+    pub(crate) fn set(&self, to: u64) {
         self.0.store(to, Ordering::Relaxed);
     }
 }
@@ -183,14 +181,14 @@ struct PhaseTimes {
 
 impl Snapshot {
     /// The number of rows to insert; `None` until it is counted.
-    pub fn rows_expected(&self) -> Option<u64> {
+    pub(crate) fn rows_expected(&self) -> Option<u64> {
         Some(self.source_rows_expected).filter(|&rows| rows > 0)
     }
 }
 
 impl Counters {
     /// The current phase.
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Plan,
             1 => Phase::Lookup,
@@ -200,7 +198,7 @@ impl Counters {
     }
 
     /// Enters a phase, and adds up the time of the one before.
-    pub fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         let mut times = self.times.lock();
         let spent = times.began.map(|began| began.elapsed()).unwrap_or_default();
         match self.phase() {
@@ -220,7 +218,7 @@ impl Counters {
 
     /// The time spent loading attributes, and the time spent streaming rows, up to the last change
     /// of the phase.
-    pub fn times(&self) -> (Duration, Duration) {
+    pub(crate) fn times(&self) -> (Duration, Duration) {
         let times = self.times.lock();
         (times.lookup, times.stream)
     }

@@ -148,7 +148,7 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Keeps the first rows as they are sent to the server, for a person to look at.
 #[derive(Debug)]
-pub struct RowSampler {
+pub(crate) struct RowSampler {
     wanted: AtomicBool,
     kept: Mutex<KeptRows>,
 }
@@ -163,7 +163,7 @@ struct KeptRows {
 impl RowSampler {
     /// Keeps this many rows. The receiver gets them in RowBinary as soon as they are complete, or
     /// fewer when [`Self::close`] is called before.
-    pub fn new(rows: usize) -> (Self, oneshot::Receiver<Vec<u8>>) {
+    pub(crate) fn new(rows: usize) -> (Self, oneshot::Receiver<Vec<u8>>) {
         let (sender, receiver) = oneshot::channel();
         let kept = KeptRows { rows_left: rows, rows: Vec::new(), full: Some(sender) };
         (Self { wanted: AtomicBool::new(rows > 0), kept: Mutex::new(kept) }, receiver)
@@ -191,7 +191,7 @@ impl RowSampler {
     }
 
     /// Sends the rows that are there. No further ones are kept.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.finish(&mut self.kept());
     }
 

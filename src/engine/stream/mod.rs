@@ -30,15 +30,14 @@ mod trial;
 mod wave;
 
 pub(crate) use batch::RowFormat;
-pub use concurrency::Concurrency;
+pub(crate) use concurrency::Concurrency;
 pub(crate) use counters::{Counters, Phase, Snapshot};
 pub(crate) use dedup::{DedupError, DedupStrategy, estimated_batches, find_dedup_strategy};
 pub(crate) use enrich::RowSampler;
 pub(crate) use error::PipelineError;
 pub(crate) use pipeline::{Pipeline, Ran};
 pub(crate) use report::{ChunkOutcome, ChunkReport};
-pub use shared::PipelineOptions;
-pub(crate) use shared::{DEFAULT_BATCH_ROWS, Work, insert_memory_bytes};
+pub(crate) use shared::{DEFAULT_BATCH_ROWS, PipelineOptions, Work, insert_memory_bytes};
 pub(crate) use throttle::{ConcurrencyBounds, ConcurrencyOutOfRange, Throttle, ThrottleLimits};
 pub(crate) use timings::{Activities, Activity};
 pub(crate) use trial::{Trial, trial};

@@ -20,7 +20,7 @@ use crate::stop::Stop;
 
 /// How a pipeline works.
 #[derive(Clone, Debug)]
-pub struct PipelineOptions {
+pub(crate) struct PipelineOptions {
     /// Whether the target is replaced by one that keeps nothing.
     pub dry_run: bool,
     /// Whether the rows of a chunk are read in the same order every time, so that its batches have
@@ -79,7 +79,7 @@ pub(crate) fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u6
 
 impl PipelineOptions {
     /// The defaults of a run: it writes, in the fastest format that the job's types allow.
-    pub fn new(
+    pub(crate) fn new(
         job: &BoundJob,
         memory: &MemoryPlan,
         readers: Concurrency,
@@ -115,7 +115,7 @@ impl PipelineOptions {
     }
 
     /// The settings of the inserts of this job.
-    pub fn insert_settings(&self, job: &BoundJob) -> Settings {
+    pub(crate) fn insert_settings(&self, job: &BoundJob) -> Settings {
         statements::insert_settings(job, self.batch_rows, self.native())
     }
 

@@ -19,7 +19,7 @@ pub(super) const MOST_INSERTERS: usize = 64;
 
 /// What holds a run back.
 #[derive(Debug)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     pub(super) reading: Arc<ConcurrencyLimiter>,
     pub(super) inserting: Arc<ConcurrencyLimiter>,
     gate: ThrottleGate,
@@ -29,7 +29,7 @@ pub struct Throttle {
 
 /// The concurrency and the rate of a run, and their bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ThrottleLimits {
+pub(crate) struct ThrottleLimits {
     /// The most chunks that are read at once now.
     pub readers: usize,
     /// The most that this may become: the memory was divided for it.
@@ -48,12 +48,12 @@ pub struct ThrottleLimits {
 
 impl Throttle {
     /// A throttle with these numbers of readers and inserters, and no other limit.
-    pub fn new(readers: Concurrency, inserters: Concurrency) -> Arc<Self> {
+    pub(crate) fn new(readers: Concurrency, inserters: Concurrency) -> Arc<Self> {
         Self::within(readers, inserters, ConcurrencyBounds::of(readers, inserters))
     }
 
     /// The same with other bounds.
-    pub fn within(
+    pub(crate) fn within(
         readers: Concurrency,
         inserters: Concurrency,
         bounds: ConcurrencyBounds,
@@ -71,17 +71,17 @@ impl Throttle {
 
     /// Why the run waits, in a few words each, such as `262 parts in 202511, limit 250`. Empty while
     /// it does not wait.
-    pub fn reasons(&self) -> Vec<String> {
+    pub(crate) fn reasons(&self) -> Vec<String> {
         self.gate.reasons()
     }
 
     /// Sets the reasons to wait. The run goes on when there are none.
-    pub fn wait_because(&self, reasons: Vec<String>) {
+    pub(crate) fn wait_because(&self, reasons: Vec<String>) {
         self.gate.set(reasons);
     }
 
     /// The concurrency and the rate now.
-    pub fn limits(&self) -> ThrottleLimits {
+    pub(crate) fn limits(&self) -> ThrottleLimits {
         ThrottleLimits {
             readers: self.reading.level(),
             readers_most: self.bounds.readers_most,
@@ -94,7 +94,7 @@ impl Throttle {
     }
 
     /// Limits the rows per second of all readers together; `None` and 0 remove the limit.
-    pub fn set_max_rows_per_second(&self, rows: Option<u64>) {
+    pub(crate) fn set_max_rows_per_second(&self, rows: Option<u64>) {
         self.rate.set_rate(rows.filter(|&rows| rows > 0));
         self.reading.cap(if self.rate.rate().is_some() { 1 } else { usize::MAX });
     }
@@ -103,7 +103,7 @@ impl Throttle {
     ///
     /// # Errors
     /// The number is outside of the run's bounds.
-    pub fn set_readers(&self, readers: usize) -> Result<(), ConcurrencyOutOfRange> {
+    pub(crate) fn set_readers(&self, readers: usize) -> Result<(), ConcurrencyOutOfRange> {
         ConcurrencyBounds::check("readers", readers, self.bounds.readers_most)?;
         self.reading.fix(readers);
         Ok(())
@@ -113,30 +113,30 @@ impl Throttle {
     ///
     /// # Errors
     /// The number is outside of the run's bounds.
-    pub fn set_inserters(&self, inserters: usize) -> Result<(), ConcurrencyOutOfRange> {
+    pub(crate) fn set_inserters(&self, inserters: usize) -> Result<(), ConcurrencyOutOfRange> {
         ConcurrencyBounds::check("inserters", inserters, self.bounds.inserters_most)?;
         self.inserting.fix(inserters);
         Ok(())
     }
 
     /// Lets the run find the best number of readers.
-    pub fn find_readers(&self) {
+    pub(crate) fn find_readers(&self) {
         self.reading.adapt(self.bounds.readers_found.min(self.bounds.readers_most));
     }
 
     /// Lets the run find the best number of inserters.
-    pub fn find_inserters(&self) {
+    pub(crate) fn find_inserters(&self) {
         self.inserting.adapt(self.bounds.inserters_found.min(self.bounds.inserters_most));
     }
 
     /// Limits the number of inserters whatever else is set, while the server is near its limits;
     /// `usize::MAX` removes the limit.
-    pub fn cap_inserters(&self, most: usize) {
+    pub(crate) fn cap_inserters(&self, most: usize) {
         self.inserting.cap(most);
     }
 
     /// Whether there is a reason to wait.
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         self.gate.is_closed()
     }
 
@@ -164,7 +164,7 @@ impl Throttle {
 /// A number of readers or inserters that a run cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} must be 1 to {most}, and {asked} was asked for")]
-pub struct ConcurrencyOutOfRange {
+pub(crate) struct ConcurrencyOutOfRange {
     /// `readers` or `inserters`.
     pub name: &'static str,
     /// The number that was asked for.
@@ -175,7 +175,7 @@ pub struct ConcurrencyOutOfRange {
 
 /// Bounds of the numbers of readers and inserters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConcurrencyBounds {
+pub(crate) struct ConcurrencyBounds {
     /// The most readers. The memory was divided for the batches that they fill.
     pub readers_most: usize,
     /// The most inserters. More of them take no more memory, since batches hold permits of the queue
@@ -189,7 +189,7 @@ pub struct ConcurrencyBounds {
 
 impl ConcurrencyBounds {
     /// The bounds of a run that begins with these numbers, and does not choose larger ones itself.
-    pub fn of(readers: Concurrency, inserters: Concurrency) -> Self {
+    pub(crate) fn of(readers: Concurrency, inserters: Concurrency) -> Self {
         let (readers, inserters) = (readers.most(), inserters.most());
         Self {
             readers_most: readers,

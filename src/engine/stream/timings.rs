@@ -26,7 +26,7 @@ const BOUNDS: [Duration; 12] = [
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
-pub struct Latency {
+pub(crate) struct Latency {
     counts: [AtomicU64; BOUNDS.len()],
     larger: AtomicU64,
     microseconds: AtomicU64,
@@ -34,7 +34,7 @@ pub struct Latency {
 
 /// The histogram at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LatencySnapshot {
+pub(crate) struct LatencySnapshot {
     /// Upper bounds, and the number of durations up to each and above the one before.
     pub buckets: Vec<(Duration, u64)>,
     /// The number of durations above the last bound.
@@ -52,7 +52,7 @@ impl Latency {
     }
 
     /// The counts now.
-    pub fn snapshot(&self) -> LatencySnapshot {
+    pub(crate) fn snapshot(&self) -> LatencySnapshot {
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
         LatencySnapshot {
             buckets: BOUNDS.into_iter().zip(counts).collect(),
@@ -68,13 +68,13 @@ const KEPT: usize = 1 << 14;
 
 /// Durations since they were last taken.
 #[derive(Debug, Default)]
-pub struct RecentTimes {
+pub(crate) struct RecentTimes {
     times: Mutex<Vec<Duration>>,
 }
 
 /// A summary of durations.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Percentiles {
+pub(crate) struct Percentiles {
     /// How many there were.
     pub count: u64,
     /// Half of them took at most this long.
@@ -94,7 +94,7 @@ impl RecentTimes {
     }
 
     /// Takes the durations since the last call; `None` where there were none.
-    pub fn take(&self) -> Option<Percentiles> {
+    pub(crate) fn take(&self) -> Option<Percentiles> {
         let mut times = mem::take(&mut *self.times.lock());
         times.sort_unstable();
         let percentile = |percent: usize| {
@@ -112,7 +112,7 @@ impl RecentTimes {
 /// What the tasks of a pipeline do: how many at this moment, and for how long in total. The
 /// bottleneck follows from this.
 #[derive(Debug, Default)]
-pub struct Activities {
+pub(crate) struct Activities {
     /// Readers that wait for rows from the server.
     pub reading: Activity,
     /// Readers that frame rows, look up their keys and fill batches.
@@ -131,7 +131,7 @@ pub struct Activities {
 
 /// One activity.
 #[derive(Debug, Default)]
-pub struct Activity {
+pub(crate) struct Activity {
     tasks: AtomicU64,
     microseconds: AtomicU64,
 }
@@ -144,12 +144,12 @@ pub(super) struct Busy<'a> {
 
 impl Activity {
     /// The number of tasks in it now.
-    pub fn tasks(&self) -> u64 {
+    pub(crate) fn tasks(&self) -> u64 {
         self.tasks.load(Ordering::Relaxed)
     }
 
     /// The time that tasks spent in it, without what has not ended yet.
-    pub fn time(&self) -> Duration {
+    pub(crate) fn time(&self) -> Duration {
         Duration::from_micros(self.microseconds.load(Ordering::Relaxed))
     }
 
