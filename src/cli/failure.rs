@@ -4,7 +4,6 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use super::shell::quoted;
 use crate::causes::causes;
 use crate::clickhouse::{Error as ServerError, TlsProblem, UrlError};
 use crate::stop::Stop;
@@ -297,6 +296,15 @@ fn error_name(message: &str) -> Option<&str> {
     parts.map(|(name, _)| name).find(is_name)
 }
 
+/// The text as one word of a shell.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,5 +324,12 @@ mod tests {
                 || named.ends_with("no user with such name (AUTHENTICATION_FAILED)"),
             "{named}"
         );
+    }
+
+    #[test]
+    fn words_that_are_not_plain_are_quoted() {
+        assert_eq!(quoted("http://host:8123"), "http://host:8123");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("it's mine"), r"'it'\''s mine'");
     }
 }

@@ -1,8 +1,8 @@
 //! Arguments, configuration, commands and exit codes: the only room that reads the environment and
 //! the command line.
 //!
-//! `args` reads the command line, the environment and `.env`; `commands` has a file for each
-//! command; `output` is what they print.
+//! `args` reads the command line, the environment and `.env`; `config` is what they resolve to;
+//! `commands` has a file for each command, and `output` prints.
 
 mod args;
 mod commands;
@@ -12,16 +12,14 @@ mod failure;
 pub mod fuzzing;
 mod output;
 mod runtime;
-mod shell;
 
 use std::process::ExitCode;
 
 use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
-use commands::{ctl, documents, history, job, plan, repair, report, run, status, verify};
+use commands::{ctl, documents, plan, repair, report, run, status, verify};
 use failure::Failure;
-use output::logging;
 
 /// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
 /// blocked by a check before the first row, 4 differences found by `verify`, 130 interrupted.
@@ -75,8 +73,8 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Repair(arguments) => repair::repair(&arguments, &terminal),
         Command::Status(arguments) => status::status(&arguments),
         Command::Report(arguments) => report::report(&arguments),
-        Command::History(arguments) => history::history(&arguments),
-        Command::Job(arguments) => job::job(&arguments),
+        Command::History(arguments) => report::history(&arguments),
+        Command::Job(arguments) => documents::job(&arguments),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),
         Command::Ctl(arguments) => ctl::ctl(&arguments),
@@ -88,6 +86,6 @@ fn terminal(output: &OutputArguments) -> Result<Terminal, Failure> {
     let OutputArguments { quiet, no_progress, log_format, .. } = *output;
     let options = TerminalOptions { quiet, no_progress, json: log_format == LogFormat::Json };
     let terminal = Terminal::new(options);
-    logging::start(output, &terminal)?;
+    output::start_logging(output, &terminal)?;
     Ok(terminal)
 }

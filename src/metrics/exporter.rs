@@ -18,8 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::families;
-use super::observed::ObservedRun;
+use super::{ObservedRun, families};
 use crate::files;
 use crate::sync::Mutex;
 

@@ -4,11 +4,8 @@
 //! output goes to stderr through one [`Terminal`], so that log lines and the screen do not tear each
 //! other. Stdout is for data and belongs to the commands.
 
-mod bar;
-mod block;
 mod bottleneck;
 mod figures;
-mod memory;
 mod screen;
 #[cfg(test)]
 mod snapshots;
@@ -16,8 +13,7 @@ mod summary;
 mod terminal;
 mod view;
 
-pub(crate) use figures::Shown;
-pub(crate) use memory::{available_memory_bytes, memory_bytes, peak_memory_bytes};
+pub(crate) use figures::{Shown, available_memory_bytes, memory_bytes, peak_memory_bytes};
 pub(crate) use summary::{Seconds, Summary};
 pub(crate) use terminal::{Terminal, TerminalOptions};
 pub(crate) use view::show;

@@ -1,29 +1,232 @@
-//! The command line as clap reads it, with the environment variable of each flag, and `.env`.
+//! The command line as clap reads it, with the environment variable of each flag, and `.env`: the
+//! commands with their descriptions and examples, parsing, and the parser's errors as failures.
 
-mod command;
 mod dotenv;
 mod load;
-mod observe;
 mod reference;
 mod server;
 mod subcommands;
-mod usage;
 mod values;
 
-pub use command::command;
-pub(crate) use command::{Command, Parsed, parse, reads_environment};
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::cli::failure::Failure;
+
 pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_mark};
 pub(crate) use load::{
     CompressionChoice, FaultArguments, FormatChoice, LedgerArguments, LedgerStatusArguments, Order,
     PartitionsArguments, RecordingArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
 };
-pub(crate) use observe::{HookArguments, LogFormat, OutputArguments};
 pub use reference::references;
 pub(crate) use reference::variable_names;
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
 pub(crate) use subcommands::{
     CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, HistoryArguments,
-    JobArguments, JobCommand, ManArguments, PlanArguments, RepairArguments, ReportArguments,
-    ReportFormat, RunArguments, StatusArguments, VerifyArguments,
+    HookArguments, JobArguments, JobCommand, LogFormat, ManArguments, OutputArguments,
+    PlanArguments, RepairArguments, ReportArguments, ReportFormat, RunArguments, StatusArguments,
+    VerifyArguments,
 };
 pub(crate) use values::{AtOnce, Event, Hook, parse_at_once, parse_memory_size, parse_rows};
+
+/// Fill partitions of a ClickHouse table from another table, with attributes from a third.
+#[derive(Debug, Parser)]
+#[command(name = "clickhouse-backfill", version, propagate_version = true, max_term_width = 110)]
+#[command(
+    after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill run --partition 202511 --dry-run\n  clickhouse-backfill run --partition 202511\n\n\
+Most flags can also be set by an environment variable, or by a line of the file .env in the current directory. A flag overrides \
+the environment, and the environment overrides .env.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 blocked by a check before the first row, 4 differences found, 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fill one partition of the target, or several in sequence.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511\n  clickhouse-backfill run --partitions 202401..202512 --order newest"
+    )]
+    Run(Box<RunArguments>),
+    /// Show what `run` would do, without moving data.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill plan --partition 202511 --sql\n  clickhouse-backfill plan --partition 202511 --out plan.json && clickhouse-backfill run --partition 202511 --plan plan.json\n\n\
+Exit codes: 0 the run can start, 3 a check blocks it."
+    )]
+    Plan(Box<PlanArguments>),
+    /// Compare a partition of the target with the result of the job, without writing.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill verify --partition 202511\n  clickhouse-backfill verify --partition 202511 --sample 1/100\n  clickhouse-backfill verify --partition 202511 --json > report.json\n\n\
+Exit codes: 0 equal, 4 different, 130 interrupted (the same command resumes)."
+    )]
+    Verify(Box<VerifyArguments>),
+    /// Verify a partition, fill the chunks that contain different rows again, and verify those rows.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill repair --partition 202511\n  clickhouse-backfill repair --partition 202511 --remove\n\n\
+Filling a chunk again corrects missing and different rows, including rows of an equal version: of two equal versions, a \
+ReplacingMergeTree keeps the row that was inserted last. Rows that should not be in the target are reported; only --remove removes them.\n\n\
+Exit codes: 0 equal now, 4 still different, 130 interrupted (the same command resumes)."
+    )]
+    Repair(Box<RepairArguments>),
+    /// Show the state of a partition's load.
+    ///
+    /// The state is read from the ledger alone, so the command works on any host and for every user
+    /// who can read the ledger.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill status --partition 202511\n  clickhouse-backfill status --partition 202511 --watch\n  clickhouse-backfill status --partition 202511 --json\n\n\
+Exit codes: 0 the ledger was read, whatever the state of the load; else 1 or 2."
+    )]
+    Status(Box<StatusArguments>),
+    /// Write a report on the run of a partition, as HTML, Markdown or JSON.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill report --partition 202511 --out report.html\n  clickhouse-backfill report --partition 202511 --format json"
+    )]
+    Report(Box<ReportArguments>),
+    /// List the loads of all partitions, and the partitions missing between them.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill history\n  clickhouse-backfill history --job langfuse-events --json"
+    )]
+    History(Box<HistoryArguments>),
+    /// List the built-in jobs, or print one of them.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml"
+    )]
+    Job(JobArguments),
+    /// Print a script that completes commands, flags and values in a shell.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill completions bash > ~/.local/share/bash-completion/completions/clickhouse-backfill\n  clickhouse-backfill completions zsh > ~/.zfunc/_clickhouse-backfill\n  clickhouse-backfill completions fish > ~/.config/fish/completions/clickhouse-backfill.fish"
+    )]
+    Completions(CompletionsArguments),
+    /// Print the man page, or write a page for each command.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill man | man -l -\n  clickhouse-backfill man --out /usr/local/share/man/man1"
+    )]
+    Man(ManArguments),
+    /// Inspect, pause, tune or stop a run from another terminal.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill ctl status\n  clickhouse-backfill ctl pause\n  clickhouse-backfill ctl set inserters=4\n  clickhouse-backfill ctl stop --socket backfill.sock\n\n\
+Without --socket, the run is found by its control socket: beside --log-file, in XDG_RUNTIME_DIR or in the current directory. \
+It must be the only socket there."
+    )]
+    Ctl(CtlArguments),
+}
+
+impl Command {
+    /// The command of this line, for tests.
+    #[cfg(test)]
+    pub fn of<'a>(line: impl Iterator<Item = &'a &'a str>) -> Result<Self, clap::Error> {
+        Cli::try_parse_from(line).map(|cli| cli.command)
+    }
+
+    /// The flags of the command's log lines, if it has log lines.
+    pub(crate) fn output(&self) -> Option<&OutputArguments> {
+        match self {
+            Self::Run(arguments) => Some(&arguments.output),
+            Self::Verify(arguments) => Some(&arguments.output),
+            Self::Repair(arguments) => Some(&arguments.output),
+            _ => None,
+        }
+    }
+
+    fn server(&mut self) -> Option<&mut ServerArguments> {
+        match self {
+            Self::Run(arguments) => Some(&mut arguments.server),
+            Self::Plan(arguments) => Some(&mut arguments.server),
+            Self::Verify(arguments) => Some(&mut arguments.server),
+            Self::Repair(arguments) => Some(&mut arguments.server),
+            Self::Status(arguments) => Some(&mut arguments.server),
+            Self::Report(arguments) => Some(&mut arguments.server),
+            Self::History(arguments) => Some(&mut arguments.server),
+            Self::Job(_) | Self::Ctl(_) | Self::Completions(_) | Self::Man(_) => None,
+        }
+    }
+
+    /// Chooses between flags that exclude each other, by precedence.
+    fn choose(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
+        if let Self::Run(arguments) = self {
+            arguments.which.choose(matches, environment)?;
+        }
+        self.server().map_or(Ok(()), |server| server.choose_passwords(matches, environment))
+    }
+}
+
+/// The definition of the command line, for tests and generated documents.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The result of parsing a command line.
+pub(crate) enum Parsed {
+    /// A command to run.
+    Command(Command),
+    /// Help or the version was printed.
+    Printed,
+    /// No command is given. This is the help to show.
+    Missing(String),
+}
+
+/// Parses the process's arguments. `environment` is what was read from `.env`; its failure is
+/// returned only for commands that use the environment.
+pub(crate) fn parse(environment: Result<&Environment, Failure>) -> Result<Parsed, Failure> {
+    let parsed = command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
+    let error = match parsed {
+        Ok((mut cli, matches)) => {
+            if let Some((_, matches)) = matches.subcommand() {
+                cli.command.choose(matches, environment?)?;
+            }
+            return Ok(Parsed::Command(cli.command));
+        }
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // If stdout is closed, there is nothing to do.
+            let _ = error.print();
+            Ok(Parsed::Printed)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Ok(Parsed::Missing(error.render().to_string()))
+        }
+        _ => Err(usage(&environment?.explain(&error, &command()))),
+    }
+}
+
+/// Whether the command with these arguments may read variables. The others must work whatever is in
+/// `.env`.
+pub(crate) fn reads_environment(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    let command = arguments.nth(1).unwrap_or_default();
+    !["job", "completions", "man", "help"].iter().any(|other| command == *other)
+}
+
+/// The words, with its tips as hints at their end.
+pub(crate) fn usage(words: &str) -> Failure {
+    let (mut text, mut hints) = (Vec::<&str>::new(), Vec::new());
+    for line in words.lines() {
+        if let Some(tip) = line.trim_start().strip_prefix("tip: ") {
+            hints.push(tip.to_owned());
+        } else if line.starts_with("For more information, try") {
+            hints.push("`--help` behind the command explains its flags".to_owned());
+        } else if !(line.is_empty() && text.last().is_some_and(|last| last.is_empty())) {
+            text.push(line);
+        }
+    }
+    hints.into_iter().fold(Failure::usage(text.join("\n").trim_end()), Failure::hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tips_become_hints() {
+        let words = "unexpected argument '--partiton' found\n\n  tip: a similar argument exists: '--partition'\n\nUsage: tool run\n\nFor more information, try '--help'.\n";
+        let text = "error: unexpected argument '--partiton' found\n\nUsage: tool run\nhint: a similar argument exists: '--partition'\nhint: `--help` behind the command explains its flags\n";
+        assert_eq!(usage(words).text(), text);
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use clap::{Arg, Command};
 
-use super::command::command;
+use super::command;
 
 /// Groups of flags in the order of the documents. Other groups follow.
 const GROUPS: [&str; 14] = [

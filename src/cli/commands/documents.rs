@@ -1,15 +1,16 @@
-//! `clickhouse-backfill completions` and `clickhouse-backfill man`: documents made from the
-//! definition of the command line, so that they never disagree with it.
+//! `clickhouse-backfill completions`, `man` and `job`: documents that are made without a server.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Command;
 
-use crate::cli::args::{CompletionsArguments, ManArguments, command};
+use crate::cli::args::{CompletionsArguments, JobArguments, JobCommand, ManArguments, command};
 use crate::cli::failure::Failure;
 use crate::cli::output::print_document;
 use crate::files;
+use crate::job::{BUILT_IN_JOBS, load, schema};
 
 /// Prints the script that makes a shell complete commands, flags and their values.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
@@ -67,4 +68,32 @@ fn page(command: &Command) -> Result<Vec<u8>, Failure> {
 
 fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
+}
+
+/// Lists the built-in jobs, or prints the text of one.
+pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
+    let mut text = String::new();
+    match &arguments.command {
+        JobCommand::List => {
+            for job in BUILT_IN_JOBS {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{:<24}{}", job.name, load(job.name)?.description);
+            }
+        }
+        JobCommand::Show { name } => {
+            if let Some(job) = BUILT_IN_JOBS.iter().find(|job| job.name == name) {
+                text.push_str(job.text);
+            } else {
+                load(name)?;
+                text = std::fs::read_to_string(name).map_err(|error| {
+                    Failure::usage(format!("the file {name} cannot be read: {error}"))
+                })?;
+            }
+        }
+        JobCommand::Schema => {
+            let _ = writeln!(text, "{:#}", schema());
+        }
+    }
+    print_document(&text)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -7,14 +7,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::advice::{Continuation, before_the_first_row, load_failure};
-use super::context::RunContext;
-use super::describe;
-use super::operate::{Operation, operate};
-use super::options;
+use super::ctl::{Operation, operate};
+use super::notifier::RunContext;
 use super::plan::planned_bounds;
-use super::session::{BoundSession, Session};
+use super::session::{BoundSession, Session, configuration, pipeline_options, startup_retry};
 use crate::cli::failure::Failure;
-use crate::cli::output::sample;
+use crate::cli::output::print_sample;
 use crate::control::Control;
 use crate::engine::stream::{Counters, Phase, PipelineOptions, RowSampler};
 use crate::job::BoundJob;
@@ -140,9 +138,9 @@ impl<'a> PartitionRun<'a> {
     /// Connects, binds the job, resolves the options and starts to watch the server.
     async fn set_up(&self, id: &str) -> Result<(Setup, LoadRequest), Failure> {
         let config = self.context.config;
-        let retry = options::startup_retry(&config.faults, &self.stop);
+        let retry = startup_retry(&config.faults, &self.stop);
         let session = config.session.open_with_retries(id, &retry).await?;
-        let options = options::pipeline_options(config, &session.job, &session.resources)?;
+        let options = pipeline_options(config, &session.job, &session.resources)?;
         let bounds = planned_bounds(config, &session, self.partition, &options).await?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         let operation = operate(self.context, self.partition, &session, counters, stop).await?;
@@ -225,7 +223,7 @@ impl<'a> PartitionRun<'a> {
     ) {
         let worker = self.context.config.recording.part;
         let width = self.context.terminal.width();
-        let text = describe::configuration(session, options, run_id, load, worker, width);
+        let text = configuration(session, options, run_id, load, worker, width);
         self.context.terminal.say(&text);
     }
 
@@ -264,7 +262,7 @@ impl<'a> PartitionRun<'a> {
         }
         let Ok(rows) = rows.await else { return Ok(()) };
         let Session { servers, job, .. } = session;
-        sample::print_sample(self.context.terminal, &servers.target, job, &rows).await
+        print_sample(self.context.terminal, &servers.target, job, &rows).await
     }
 
     /// Makes the summary of a run that had nothing to do.

@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use super::advice::{Continuation, blocked, pipeline_failure};
 use super::comparing::{
-    DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
-    report_unless_stopped, say_if_not_resumed, state_file, verify_failure, with_progress,
+    DIFFERENT, KEEPING, RecordedLoad, compare_options, comparison_text, kind_words,
+    plan_with_chunks_of, recorded_load, report_unless_stopped, say_if_not_resumed, state_file,
+    verify_failure, with_progress,
 };
-use super::options::{startup_retry, write_options};
-use super::session::Session;
+use super::session::{Session, startup_retry, write_options};
 use crate::cli::args::RepairArguments;
 use crate::cli::config::{CompareConfig, SessionConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
-use crate::cli::output::{comparison, json, print, summary_file};
+use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
@@ -69,7 +69,7 @@ async fn repair_partition(
     stop: Stop,
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
-    summary_file::check(summary)?;
+    check_summary_file(summary)?;
     let (repairing, run_id) = Repairing::open(arguments, terminal, stop).await?;
     // Checks that block the repair are reported before the comparison, which may take long.
     repairing.run_preflight(0.0).await?;
@@ -80,7 +80,7 @@ async fn repair_partition(
         return Ok(ExitCode::from(INTERRUPTED));
     };
     if !arguments.json {
-        terminal.suspended(|| print(&comparison::text(&before)))?;
+        terminal.suspended(|| print(&comparison_text(&before)))?;
     }
     let chunks = verifier.chunks_to_fill();
     if !chunks.is_empty() && !repairing.fill(&chunks).await? {
@@ -213,12 +213,12 @@ impl<'a> Repairing<'a> {
                 load.record_result(after, Some(part)).await;
             }
         }
-        summary_file::write(arguments.output.summary_json.as_deref(), repair)?;
+        write_summary(arguments.output.summary_json.as_deref(), repair)?;
         let text = match after {
             _ if arguments.json => json(repair),
             Some(after) => format!(
                 "\nafter the repair, in the groups that differed\n{}",
-                comparison::text(after)
+                comparison_text(after)
             ),
             None => return Ok(()),
         };
@@ -309,7 +309,7 @@ fn surplus(verifier: &Verifier, removed: u64) -> String {
     let mut text = String::new();
     for (kind, rows) in verifier.surplus() {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}: {}", counted(rows, "row"), comparison::words(kind));
+        let _ = writeln!(text, "{}: {}", counted(rows, "row"), kind_words(kind));
     }
     if text.is_empty() {
         return text;

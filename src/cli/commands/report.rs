@@ -1,4 +1,4 @@
-//! `clickhouse-backfill report`: the report of one partition.
+//! `clickhouse-backfill report` and `history`: past loads from the ledger, one as a page, all as a list.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,22 +6,25 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 
 use super::advice::{Continuation, load_failure};
+use super::session::greet;
 use super::status::key;
-use crate::cli::args::{CompressionChoice, ReportArguments, ReportFormat};
-use crate::cli::config::LoadConfig;
+use crate::cli::args::{CompressionChoice, HistoryArguments, ReportArguments, ReportFormat};
+use crate::cli::config::{LedgerConfig, LoadConfig, ServerConfig};
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::{json, print_document, summary_file};
+use crate::cli::output::{json, print, print_document, write_text_file};
+use crate::clickhouse::{Servers, TableName};
 use crate::job::load;
 use crate::ledger::LedgerLocation;
 use crate::load::new_id;
-use crate::report::run::{GatherError, ReportOptions, gather, markdown, page};
+use crate::report::history::{HistoryOptions, JobTables, gather as gather_history, text};
+use crate::report::{GatherError, ReportOptions, gather, markdown, page};
 
 /// Prints the report, or writes it to a file.
 pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
     let text = runtime.block_on(make(arguments))?;
     match &arguments.out {
-        Some(path) => summary_file::write_text(path, &text, "the report")?,
+        Some(path) => write_text_file(path, &text, "the report")?,
         None => print_document(&text)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -74,4 +77,54 @@ fn failure(error: GatherError) -> Failure {
             .hint("`clickhouse-backfill history` lists the loads; --job, --target-table, --ledger and --ledger-db choose one"),
         error @ GatherError::UnknownRun { .. } => Failure::usage(error.to_string()),
     }
+}
+
+/// Prints the history.
+pub(crate) fn history(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    runtime.block_on(list(arguments))
+}
+
+async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
+    let config = ServerConfig::resolve(&arguments.server)?;
+    let servers = config.connect(CompressionChoice::None, &new_id())?;
+    let only = arguments
+        .job
+        .as_deref()
+        .map(|job| filling(job, arguments.target_table.as_deref(), &servers))
+        .transpose()?;
+    greet(&servers).await?;
+    let ledger = LedgerConfig::resolve(&arguments.ledger.place, config.target_database())
+        .open(&servers.target);
+    let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
+    let mut histories = gather_history(&ledger, &servers.source, &options)
+        .await
+        .map_err(|error| load_failure(error.into(), &Continuation::of_read()))?;
+    if let (None, Some(target)) = (&arguments.job, &arguments.target_table) {
+        let target = TableName::parse(target, servers.target.endpoint().database()).to_string();
+        histories.retain(|history| history.target == target);
+    }
+    if arguments.json {
+        print(&json(&histories))?;
+    } else if histories.is_empty() {
+        print(&format!(
+            "the ledger, {}, has no loads\nhint: --job lists the partitions of a job that are not started\n",
+            ledger.describe()
+        ))?;
+    } else {
+        print(&text(&histories))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tables of a job, from its file alone: they need not fit the job.
+fn filling(job: &str, target_table: Option<&str>, servers: &Servers) -> Result<JobTables, Failure> {
+    let job = load(job)?;
+    let target = target_table.unwrap_or(&job.target.table);
+    Ok(JobTables {
+        source: TableName::parse(&job.source.table, servers.source.endpoint().database())
+            .to_string(),
+        target: TableName::parse(target, servers.target.endpoint().database()).to_string(),
+        job: job.name,
+    })
 }

@@ -1,26 +1,27 @@
-//! `clickhouse-backfill status`: the state of a load, from the ledger alone.
+//! `clickhouse-backfill status`: the state of a load, from the ledger alone, as text and as JSON.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::args::{CompressionChoice, StatusArguments};
-use crate::cli::config::LoadConfig;
+use crate::cli::config::{LoadConfig, NextCommand};
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::load_status;
-use crate::cli::output::next_command::NextCommand;
 use crate::cli::output::{print, print_raw};
 use crate::clickhouse::{Servers, TableName};
-use crate::escape::escape;
+use crate::escape::{escape, escape_line};
 use crate::job::load;
-use crate::ledger::status::{LoadStatus, read};
-use crate::ledger::{Ledger, LedgerError, LoadKey};
+use crate::ledger::status::{LoadStatus, Process, read};
+use crate::ledger::{Ledger, LedgerError, LoadKey, Timestamp};
 use crate::load::new_id;
 use crate::progress::{Terminal, TerminalOptions};
 use crate::state::LoadState;
+use crate::units::{count, duration, row_rate};
 
 /// How long the ledger is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -88,12 +89,12 @@ fn show(
 ) -> Result<(), Failure> {
     let next = next_command(config, standing.state);
     if arguments.json {
-        return print(&load_status::json(standing, &next));
+        return print(&json(standing, &next));
     }
-    let text = load_status::text(standing, &ledger.describe(), &next);
+    let text = text(standing, &ledger.describe(), &next);
     match arguments.watch {
         None => print(&text),
-        Some(_) if io::stdout().is_terminal() => print_raw(&load_status::in_place(&escape(&text))),
+        Some(_) if io::stdout().is_terminal() => print_raw(&in_place(&escape(&text))),
         Some(_) => print(&format!("{text}\n")),
     }
 }
@@ -128,4 +129,103 @@ fn failure(error: &LedgerError) -> Failure {
             .hint("--ledger names the folder; this user must be able to read it"),
         _ => Failure::stopped(error),
     }
+}
+
+/// One line of JSON.
+fn json(standing: &LoadStatus, next: &str) -> String {
+    #[derive(Serialize)]
+    struct WithNext<'a> {
+        #[serde(flatten)]
+        standing: &'a LoadStatus,
+        next_command: &'a str,
+    }
+    // This structure always serializes.
+    let mut text =
+        serde_json::to_string(&WithNext { standing, next_command: next }).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The text block.
+fn text(standing: &LoadStatus, ledger: &str, next: &str) -> String {
+    let LoadStatus { state, job, partition, source, target, .. } = standing;
+    let state = state.text();
+    let mut text = format!("{state}: partition {partition} of {source} into {target} by {job}\n");
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    if let Some(run_id) = &standing.run_id {
+        line("run", run_id);
+        line("rows", &rows(standing));
+        let (completed, failed, pending) =
+            (standing.chunks_completed, standing.chunks_failed, standing.chunks_pending);
+        let (total, failed, pending) = (count(standing.chunks), count(failed), count(pending));
+        line(
+            "chunks",
+            &format!(
+                "{} of {total} completed, {failed} failed, {pending} pending",
+                count(completed)
+            ),
+        );
+    }
+    if let Some(rate) = standing.rows_per_second {
+        let left = standing
+            .remaining_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let left = left.map(|left| format!(", about {} left", duration(left))).unwrap_or_default();
+        line("speed", &format!("{} over the last minutes{left}", row_rate(rate)));
+    }
+    if let Some(reasons) = &standing.waiting {
+        line("waiting", &escape_line(reasons));
+    }
+    for process in &standing.processes {
+        line("process", &process_words(process));
+    }
+    for (name, moment) in [
+        ("began", standing.started_at),
+        ("last chunk", standing.last_chunk_at),
+        ("completed", standing.completed_at),
+    ] {
+        if let Some(moment) = moment {
+            line(name, &to_the_second(moment));
+        }
+    }
+    if let Some(error) = &standing.last_error {
+        line("last error", &escape_line(error));
+    }
+    line("ledger", ledger);
+    line("next", next);
+    text
+}
+
+fn rows(standing: &LoadStatus) -> String {
+    let done = count(standing.rows_inserted);
+    let percentage = format!("{:.1} %", (standing.progress_ratio * 1000.0).floor() / 10.0);
+    match standing.rows_expected {
+        Some(expected) => format!("{done} of {} ({percentage})", count(expected)),
+        None => format!("{done}, about {percentage}"),
+    }
+}
+
+/// A process: its host, its worker number, its last heartbeat.
+pub(crate) fn process_words(process: &Process) -> String {
+    let Process { host, pid, worker, alive, heartbeat_age_seconds, .. } = process;
+    let part = if worker == "1/1" { String::new() } else { format!(", worker {worker}") };
+    let age = duration(Duration::try_from_secs_f64(*heartbeat_age_seconds).unwrap_or_default());
+    let fate = if *alive { "" } else { ", dead" };
+    format!("{pid} on {host}{part}{fate}, last heartbeat {age} ago")
+}
+
+/// A time without fractions of a second.
+pub(crate) fn to_the_second(moment: Timestamp) -> String {
+    Timestamp(moment.0 - moment.0.rem_euclid(1_000_000)).to_string()
+}
+
+/// The sequences that redraw the text in place without flicker: they overwrite every line and clear its
+/// rest. See
+/// [ECMA-48](https://ecma-international.org/publications-and-standards/standards/ecma-48/) for CUP,
+/// EL and ED.
+fn in_place(text: &str) -> String {
+    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }

@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::comparing::{
-    DIFFERENT, KEEPING, RecordedLoad, compare_options, plan_with_chunks_of, recorded_load,
-    report_unless_stopped, say_if_not_resumed, state_file, verify_failure, with_progress,
+    DIFFERENT, KEEPING, RecordedLoad, compare_options, comparison_text, plan_with_chunks_of,
+    recorded_load, report_unless_stopped, say_if_not_resumed, state_file, verify_failure,
+    with_progress,
 };
 use super::session::greet;
 use crate::cli::args::{CompressionChoice, VerifyArguments};
-use crate::cli::config::{CompareConfig, JobConfig, ServerConfig};
+use crate::cli::config::{CompareConfig, JobConfig, NextCommand, ServerConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
-use crate::cli::output::next_command::NextCommand;
-use crate::cli::output::{comparison, json, print, summary_file};
+use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
@@ -37,7 +37,7 @@ async fn compare(
     stop: Stop,
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
-    summary_file::check(summary)?;
+    check_summary_file(summary)?;
     let servers_config = ServerConfig::resolve(&arguments.server)?;
     let max_retries = arguments.retries.max_retries;
     let config =
@@ -66,9 +66,9 @@ async fn compare(
     if let Some(load) = load {
         load.record_result(&report, None).await;
     }
-    summary_file::write(summary, &report)?;
+    write_summary(summary, &report)?;
     terminal.suspended(|| {
-        print(&if arguments.json { json(&report) } else { comparison::text(&report) })
+        print(&if arguments.json { json(&report) } else { comparison_text(&report) })
     })?;
     if report.equal {
         return Ok(ExitCode::SUCCESS);

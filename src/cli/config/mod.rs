@@ -1,13 +1,360 @@
 //! What the commands work with, resolved from their arguments: files with passwords and certificates
-//! are read, alternatives are decided, empty values are dropped.
+//! are read, alternatives are decided, empty values are dropped. [`NextCommand`] turns it back into a
+//! command line.
 //!
 //! `args` only parses, and the commands see these structs.
 
-mod flags;
-mod load;
-mod run;
 mod servers;
 
-pub(crate) use load::{CompareConfig, JobConfig, LedgerConfig, LoadConfig};
-pub(crate) use run::{Partitions, RunConfig, SessionConfig};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::args::{
+    CompareArguments, FaultArguments, LedgerArguments, LedgerStatusArguments, Order,
+    OutputArguments, PartitionsArguments, RecordingArguments, RunArguments, ServerArguments,
+    ThrottleArguments, ThroughputArguments, WhatArguments,
+};
+use crate::cli::failure::{Failure, quoted};
+use crate::clickhouse::Connection;
+use crate::job::BindOptions;
+use crate::ledger::{Ledger, LedgerLocation};
+use crate::load::Recording;
+use crate::plan::{Months, Partition};
+
 pub(crate) use servers::{ServerConfig, first_line};
+
+/// The job, its servers, and how fast rows may move.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionConfig {
+    pub job: JobConfig,
+    pub servers: ServerConfig,
+    pub throughput: ThroughputArguments,
+}
+
+impl SessionConfig {
+    /// # Errors
+    /// See [`ServerConfig::resolve`].
+    pub(crate) fn resolve(
+        job: &WhatArguments,
+        servers: &ServerArguments,
+        throughput: &ThroughputArguments,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            job: JobConfig::from(job),
+            servers: ServerConfig::resolve(servers)?,
+            throughput: throughput.clone(),
+        })
+    }
+}
+
+/// The partitions to fill.
+#[derive(Clone, Debug)]
+pub(crate) enum Partitions {
+    One(Partition),
+    /// The months that the source has.
+    Months {
+        months: Months,
+        order: Order,
+        keep_going: bool,
+    },
+}
+
+/// Everything that `run` works with.
+#[derive(Clone, Debug)]
+pub(crate) struct RunConfig {
+    pub partitions: Partitions,
+    pub session: SessionConfig,
+    pub faults: FaultArguments,
+    pub recording: Recording,
+    pub throttle: ThrottleArguments,
+    pub output: OutputArguments,
+    /// Checks to downgrade to warnings.
+    pub skip_checks: Vec<String>,
+    /// A file that `plan --out` wrote.
+    pub plan: Option<PathBuf>,
+    pub dry_run: bool,
+    /// How many finished rows to print.
+    pub sample: usize,
+}
+
+impl RunConfig {
+    /// # Errors
+    /// Flags that exclude each other; see also [`ServerConfig::resolve`].
+    pub(crate) fn resolve(arguments: &RunArguments) -> Result<Self, Failure> {
+        let partitions = partitions(&arguments.which, arguments.plan.is_some())?;
+        let session =
+            SessionConfig::resolve(&arguments.what, &arguments.server, &arguments.throughput)?;
+        let recording =
+            recording(&arguments.ledger, &arguments.faults, session.servers.target_database())?;
+        Ok(Self {
+            partitions,
+            session,
+            recording,
+            faults: arguments.faults.clone(),
+            throttle: arguments.throttle.clone(),
+            output: arguments.output.clone(),
+            skip_checks: arguments.preflight.skip_checks.clone(),
+            plan: arguments.plan.clone(),
+            dry_run: arguments.dry_run,
+            sample: usize::from(arguments.sample),
+        })
+    }
+}
+
+fn partitions(arguments: &PartitionsArguments, has_plan: bool) -> Result<Partitions, Failure> {
+    let PartitionsArguments { partition, partitions, order, keep_going } = arguments;
+    match (partition, partitions) {
+        (_, Some(_)) if has_plan => {
+            Err(Failure::usage("--plan needs --partition: a plan is for one partition"))
+        }
+        (_, Some(months)) => Ok(Partitions::Months {
+            months: months.clone(),
+            order: *order,
+            keep_going: *keep_going,
+        }),
+        (Some(partition), None) => Ok(Partitions::One(partition.clone())),
+        (None, None) => {
+            Err(Failure::usage("no partition is given: set --partition or --partitions"))
+        }
+    }
+}
+
+fn recording(
+    arguments: &RecordingArguments,
+    faults: &FaultArguments,
+    target_database: &str,
+) -> Result<Recording, Failure> {
+    if arguments.restart && arguments.worker.workers > 1 {
+        let message = "--restart and --worker are both given: each worker, and each that is started again, would start a new version of the load";
+        return Err(Failure::usage(message).hint(
+            "start the new version with --restart alone, interrupt it, and start the workers",
+        ));
+    }
+    let LedgerConfig { location, database } =
+        LedgerConfig::resolve(&arguments.ledger.place, target_database);
+    Ok(Recording {
+        location,
+        database,
+        part: arguments.worker,
+        claim_timeout: arguments.ledger.claim_timeout,
+        restart: arguments.restart,
+        patience: faults.outage_wait,
+    })
+}
+
+/// A job, and how it is bound to its tables.
+#[derive(Clone, Debug)]
+pub(crate) struct JobConfig {
+    /// The name of a built-in job, or the path of a job file.
+    pub reference: String,
+    pub options: BindOptions,
+}
+
+impl From<&WhatArguments> for JobConfig {
+    fn from(arguments: &WhatArguments) -> Self {
+        let WhatArguments { job, target_table, exclude, exclude_dataset_items } = arguments;
+        let alias = exclude_dataset_items.then(|| "dataset-items".to_owned());
+        let mut exclusions: Vec<_> =
+            exclude.iter().filter(|name| !name.is_empty()).cloned().chain(alias).collect();
+        exclusions.sort_unstable();
+        exclusions.dedup();
+        Self {
+            reference: job.clone(),
+            options: BindOptions { target_table: target_table.clone(), exclusions },
+        }
+    }
+}
+
+/// The place of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LedgerConfig {
+    pub location: LedgerLocation,
+    /// The database of the ledger's tables.
+    pub database: String,
+}
+
+impl LedgerConfig {
+    /// By default, the ledger's tables are in the target's database.
+    pub(crate) fn resolve(arguments: &LedgerArguments, target_database: &str) -> Self {
+        let database = arguments.ledger_db.as_deref().filter(|name| !name.is_empty());
+        Self {
+            location: arguments.ledger.clone(),
+            database: database.unwrap_or(target_database).to_owned(),
+        }
+    }
+
+    /// The ledger, reached through the target's connection.
+    pub(crate) fn open(&self, target: &Connection) -> Ledger {
+        Ledger::new(&self.location, target, &self.database)
+    }
+}
+
+/// A load, for a command that only reads the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadConfig {
+    pub job: JobConfig,
+    pub partition: Partition,
+    pub servers: ServerConfig,
+    pub ledger: LedgerConfig,
+    pub claim_timeout: Duration,
+}
+
+impl LoadConfig {
+    /// # Errors
+    /// See [`ServerConfig::resolve`].
+    pub(crate) fn resolve(
+        job: &WhatArguments,
+        partition: &Partition,
+        servers: &ServerArguments,
+        ledger: &LedgerStatusArguments,
+    ) -> Result<Self, Failure> {
+        let servers = ServerConfig::resolve(servers)?;
+        Ok(Self {
+            job: JobConfig::from(job),
+            partition: partition.clone(),
+            ledger: LedgerConfig::resolve(&ledger.place, servers.target_database()),
+            claim_timeout: ledger.claim_timeout,
+            servers,
+        })
+    }
+}
+
+/// How `verify` and `repair` compare.
+#[derive(Clone, Debug)]
+pub(crate) struct CompareConfig {
+    pub ledger: LedgerConfig,
+    /// How many different rows are named.
+    pub max_differences: usize,
+    /// The limit of a query's memory on the server.
+    pub server_memory: Option<u64>,
+    /// The file for the state of an interrupted comparison, if it is not the default.
+    pub state: Option<PathBuf>,
+    /// The age at which such a state is discarded.
+    pub state_max_age: Duration,
+    pub max_retries: u32,
+}
+
+impl CompareConfig {
+    /// `target_database` is the default database of the ledger.
+    pub(crate) fn resolve(
+        arguments: &CompareArguments,
+        max_retries: u32,
+        target_database: &str,
+    ) -> Self {
+        Self {
+            ledger: LedgerConfig::resolve(&arguments.ledger, target_database),
+            max_differences: usize::try_from(arguments.max_differences).unwrap_or(usize::MAX),
+            server_memory: arguments.max_server_memory,
+            state: arguments.state.clone().filter(|path| !path.as_os_str().is_empty()),
+            state_max_age: arguments.state_max_age,
+            max_retries,
+        }
+    }
+}
+
+/// A command line that is being built.
+pub(crate) struct NextCommand {
+    words: Vec<String>,
+}
+
+impl NextCommand {
+    /// A command, such as `run`.
+    pub(crate) fn new(command: &str) -> Self {
+        Self { words: vec!["clickhouse-backfill".to_owned(), command.to_owned()] }
+    }
+
+    /// The servers, without passwords and without what the environment has.
+    pub(crate) fn servers(self, config: &ServerConfig) -> Self {
+        config.flags().iter().fold(self, |next, (flag, value)| next.value(flag, value))
+    }
+
+    /// The job and its target.
+    pub(crate) fn job(mut self, config: &JobConfig) -> Self {
+        let JobConfig { reference, options } = config;
+        if reference != "langfuse-events" {
+            self = self.value("--job", reference);
+        }
+        if let Some(table) = &options.target_table {
+            self = self.value("--target-table", table);
+        }
+        options.exclusions.iter().fold(self, |command, name| command.value("--exclude", name))
+    }
+
+    /// The ledger.
+    pub(crate) fn ledger(mut self, config: &LedgerConfig, servers: &ServerConfig) -> Self {
+        if config.location != LedgerLocation::Tables {
+            self = self.value("--ledger", &config.location.to_string());
+        }
+        if config.database == servers.target_database() {
+            self
+        } else {
+            self.value("--ledger-db", &config.database)
+        }
+    }
+
+    /// The partition.
+    pub(crate) fn partition(self, partition: &Partition) -> Self {
+        self.value("--partition", &partition.to_string())
+    }
+
+    /// A flag with a value.
+    pub(crate) fn value(mut self, flag: &str, value: &str) -> Self {
+        self.words.extend([flag.to_owned(), quoted(value)]);
+        self
+    }
+
+    /// A flag without a value.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.words.push(flag.to_owned());
+        self
+    }
+
+    /// The line.
+    pub(crate) fn text(self) -> String {
+        self.words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Command, StatusArguments};
+
+    fn next(arguments: &[&str]) -> String {
+        let line = ["clickhouse-backfill", "status", "--partition=202511"];
+        let Ok(Command::Status(parsed)) = Command::of(line.iter().chain(arguments)) else {
+            panic!("{arguments:?}");
+        };
+        let StatusArguments { which, what, server, ledger, .. } = &*parsed;
+        let config = LoadConfig::resolve(what, &which.partition, server, ledger).unwrap();
+        NextCommand::new("run")
+            .servers(&config.servers)
+            .job(&config.job)
+            .ledger(&config.ledger, &config.servers)
+            .partition(&config.partition)
+            .text()
+    }
+
+    #[test]
+    fn flags_of_the_servers_are_kept_and_passwords_are_not() {
+        assert_eq!(next(&[]), "clickhouse-backfill run --partition 202511");
+        assert_eq!(
+            next(&[
+                "--clickhouse-url=https://ann:secret@db:8443",
+                "--clickhouse-user=bob",
+                "--clickhouse-password=secret",
+                "--clickhouse-db=it's",
+                "--source-url=http://eve:secret@src",
+            ]),
+            r"clickhouse-backfill run --clickhouse-url https://db:8443/ --clickhouse-user bob --clickhouse-db 'it'\''s' --source-url http://src/ --partition 202511"
+        );
+    }
+
+    #[test]
+    fn the_job_and_the_ledger_are_named_where_they_are_not_the_default() {
+        assert_eq!(
+            next(&["--job=it's mine.toml", "--target-table=events_full", "--ledger=file:/var/lib"]),
+            r"clickhouse-backfill run --job 'it'\''s mine.toml' --target-table events_full --ledger file:/var/lib --partition 202511"
+        );
+    }
+}

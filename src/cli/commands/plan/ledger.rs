@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use crate::causes::error_chain;
 use crate::cli::commands::session::BoundSession;
+use crate::cli::commands::status::{process_words, to_the_second};
 use crate::cli::config::LedgerConfig;
-use crate::cli::output::load_status::{process_words, to_the_second};
 use crate::engine::stream::PipelineOptions;
 use crate::ledger::LedgerError;
 use crate::ledger::status::{LoadStatus, read};

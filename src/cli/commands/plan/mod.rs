@@ -1,34 +1,33 @@
-//! `clickhouse-backfill plan`: what a run would do, and whether it would start. No row moves.
+//! `clickhouse-backfill plan`: what a run would do, and whether it would start; with `--sql`, the
+//! statements that it would send, and the equivalent join. No row moves.
 
-mod checks;
 mod document;
-mod estimate;
 mod file;
 mod ledger;
-mod sql;
-mod text;
+mod trial;
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
-use tokio::runtime::Runtime;
-
 use document::Document;
-use estimate::Estimate;
 use file::PlanBasis;
-pub(crate) use file::planned_bounds;
 use ledger::LedgerShown;
+use tokio::runtime::Runtime;
+use trial::{Estimate, estimate, run_checks, trial_options};
 
 use super::advice::blocked;
-use super::describe;
-use super::options::write_options;
-use super::session::Session;
+use super::session::{Session, servers_and_tables, write_options};
 use crate::cli::args::PlanArguments;
 use crate::cli::config::{LedgerConfig, SessionConfig};
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, print_document};
-use crate::engine::stream::RowFormat;
+use crate::clickhouse::Settings;
+use crate::engine::stream::{DEFAULT_BATCH_ROWS, RowFormat};
+use crate::job::{BoundJob, statements};
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict};
+
+pub(crate) use file::planned_bounds;
 
 /// Prints the plan, or the statements; also a plan that a check blocks.
 pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
@@ -41,7 +40,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let PlanArguments { which, what, throughput, faults, preflight, .. } = arguments;
     let config = SessionConfig::resolve(what, &arguments.server, throughput)?;
     let opened = config.open(&new_id()).await?;
-    let trial = estimate::options(throughput, &opened.job, &opened.resources)?;
+    let trial = trial_options(throughput, &opened.job, &opened.resources)?;
     let options = write_options(throughput, faults, &opened.job, &opened.resources)?;
     let basis = if arguments.out.is_some() {
         Some(PlanBasis::now(&opened, &which.partition, throughput, &options).await)
@@ -53,7 +52,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let known = ledger::known(&ledger, claim_timeout, &opened, &which.partition, &options).await;
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
-        return print_document(&sql::sql(&session, matches!(options.format, RowFormat::Native(_))));
+        return print_document(&sql(&session, matches!(options.format, RowFormat::Native(_))));
     }
     if session.plan.chunks.is_empty() {
         show(arguments, &session, known, None, None)?;
@@ -61,11 +60,11 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     }
     let session = &session;
     let findings =
-        checks::look(session, &options, &preflight.skip_checks, faults.allow_duplicates).await;
+        run_checks(session, &options, &preflight.skip_checks, faults.allow_duplicates).await;
     let estimate = if arguments.measure.is_zero() {
         None
     } else {
-        Some(Box::pin(estimate::estimate(session, trial, arguments.measure)).await)
+        Some(Box::pin(estimate(session, trial, arguments.measure)).await)
     };
     let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
     let blocking: Vec<_> =
@@ -94,8 +93,82 @@ fn show(
         return Ok(document);
     }
     let estimate = estimate.map(|estimate| estimate.text(session.plan.stored_rows));
-    let head = describe::servers_and_tables(session);
-    let text = text::text(&document, &head, &estimate.unwrap_or_default());
+    let head = servers_and_tables(session);
+    let text = document::text(&document, &head, &estimate.unwrap_or_default());
     print(&text)?;
     Ok(document)
+}
+
+/// The four statements, for the whole partition; the source query of a run is limited to one
+/// chunk's range at a time.
+fn sql(session: &Session, native: bool) -> String {
+    let (job, scope) = (&*session.job, &session.plan.scope);
+    let (from, to) = if session.servers.is_one_server() {
+        ("", "")
+    } else {
+        (", where the source is", ", where the target is")
+    };
+    let mut text = String::new();
+    if let Some(lookup) = &job.lookup {
+        statement(
+            &mut text,
+            &format!("lookup query{from}"),
+            &statements::lookup(lookup, scope.window, None, None),
+            &statements::lookup_settings(job),
+            " FORMAT RowBinary",
+        );
+        if !lookup.columns.is_empty() {
+            statement(
+                &mut text,
+                &format!("what a row gets that finds nothing{from}"),
+                &statements::miss(lookup),
+                &statements::lookup_settings(job),
+                " FORMAT RowBinary",
+            );
+        }
+    }
+    let first = session.plan.chunks.first();
+    let chunk = scope.within(first.and_then(|chunk| chunk.range.as_deref()));
+    let title = format!("source query of chunk 1 of {}{from}", session.plan.chunks.len().max(1));
+    statement(
+        &mut text,
+        &title,
+        &statements::source(job, &chunk),
+        &statements::source_settings(job),
+        " FORMAT RowBinary",
+    );
+    insert_statement(
+        &mut text,
+        &format!("insert of a batch{to}"),
+        &statements::insert(job, native),
+        job,
+        native,
+    );
+    insert_statement(
+        &mut text,
+        &format!("insert of a dry run{to}"),
+        &statements::dry_run(job, native),
+        job,
+        native,
+    );
+    statement(
+        &mut text,
+        &format!("equivalent join{from}"),
+        &statements::join(job, scope),
+        &statements::join_settings(job),
+        "",
+    );
+    text
+}
+
+fn statement(text: &mut String, title: &str, sql: &str, settings: &Settings, format: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "-- {title}\n{sql}\nSETTINGS {settings}{format};\n");
+}
+
+/// In an insert, the settings stand in front: behind FORMAT, everything is data.
+fn insert_statement(text: &mut String, title: &str, sql: &str, job: &BoundJob, native: bool) {
+    let settings = statements::insert_settings(job, DEFAULT_BATCH_ROWS, native);
+    let (head, select) = sql.split_once("\nSELECT ").unwrap_or((sql, ""));
+    let _ = writeln!(text, "-- {title}\n{head}\nSETTINGS {settings}\nSELECT {select};\n");
 }

@@ -6,10 +6,10 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::time_text;
 use super::timeline::TimelinePoint;
 use crate::ledger::{ChunkStatus, Definition, LoadRecord, LoadVersions, Timestamp};
 use crate::progress::{count, counted};
-use crate::report::time_text;
 use crate::state::LoadState;
 
 /// The report of one load. Its field names are a contract: scripts read them from `report --format

@@ -1,18 +1,191 @@
-//! The text sections of the page: overview, tables, definition.
+//! The report as one self-contained HTML page, in a light, a dark and a print style.
+//!
+//! All text goes through [`maud`], which escapes it. The page contains the report's JSON in a script
+//! element of type `application/json`; every value on the page names its path in that JSON
+//! (`data-figure`), so that a test can compare the two.
+
+mod charts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use maud::{Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::ledger::ChunkStatus;
-use crate::progress::{bytes, count, duration, row_rate};
-use crate::report::run::figures::{
+use super::figures::{
     AssessmentLevel, ChunkFigures, Column, ProcessFigures, RunReport, time_or_unknown as time,
 };
+use crate::ledger::ChunkStatus;
+use crate::progress::{bytes, count, duration, row_rate};
+use charts::{Chart, Series, Unit};
+
+/// Widths of drawings, about their size on a wide screen.
+const WIDE: f64 = 980.0;
+const HALF: f64 = 470.0;
+
+/// The charts over time.
+const CHARTS: [Chart; 5] = [
+    Chart {
+        title: "Throughput",
+        width: WIDE,
+        unit: Unit::RowsPerSecond,
+        series: &[
+            Series {
+                name: "read",
+                field: "rows_read_per_second",
+                value: |point| Some(point.rows_read_per_second),
+            },
+            Series {
+                name: "inserted",
+                field: "rows_inserted_per_second",
+                value: |point| Some(point.rows_inserted_per_second),
+            },
+        ],
+    },
+    Chart {
+        title: "Insert latency",
+        width: HALF,
+        unit: Unit::Seconds,
+        series: &[
+            Series {
+                name: "median",
+                field: "insert_p50_seconds",
+                value: |point| point.insert_p50_seconds,
+            },
+            Series {
+                name: "95 %",
+                field: "insert_p95_seconds",
+                value: |point| point.insert_p95_seconds,
+            },
+            Series {
+                name: "slowest",
+                field: "insert_max_seconds",
+                value: |point| point.insert_max_seconds,
+            },
+        ],
+    },
+    Chart {
+        title: "Parts and merges",
+        width: HALF,
+        unit: Unit::Count,
+        series: &[
+            Series {
+                name: "active parts",
+                field: "active_parts",
+                value: |point| point.active_parts.map(|parts| parts as f64),
+            },
+            Series {
+                name: "merges",
+                field: "merges",
+                value: |point| point.merges.map(|merges| merges as f64),
+            },
+        ],
+    },
+    Chart {
+        title: "Server memory",
+        width: HALF,
+        unit: Unit::Bytes,
+        series: &[
+            Series {
+                name: "used",
+                field: "server_memory_bytes",
+                value: |point| point.server_memory_bytes.map(|bytes| bytes as f64),
+            },
+            Series {
+                name: "limit",
+                field: "server_memory_limit_bytes",
+                value: |point| point.server_memory_limit_bytes.map(|bytes| bytes as f64),
+            },
+        ],
+    },
+    Chart {
+        title: "Client memory",
+        width: HALF,
+        unit: Unit::Bytes,
+        series: &[
+            Series {
+                name: "used",
+                field: "client_memory_bytes",
+                value: |point| point.client_memory_bytes.map(|bytes| bytes as f64),
+            },
+            Series {
+                name: "queue",
+                field: "queue_bytes",
+                value: |point| Some(point.queue_bytes as f64),
+            },
+        ],
+    },
+];
+
+/// The page of a report. `json` is the same report as JSON.
+pub(crate) fn page(report: &RunReport, json: &str) -> String {
+    let title = format!("{}, partition {}", report.load.job, report.load.partition);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                // A browser asks for an icon unless the page has one.
+                link rel="icon" href="data:,";
+                title { (title) " · backfill report" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                (overview(report))
+                (timeline(report))
+                @if !report.chunks.is_empty() {
+                    h2 { "Chunks" }
+                    div.maps { (charts::by_duration(&report.chunks)) (charts::by_retries(&report.chunks)) }
+                    (chunks(&report.chunks))
+                }
+                (verifications(report))
+                (mapping(&report.mapping))
+                (processes(&report.processes))
+                (definition(&report.definition_parts))
+                footer { "Created by " (report.reported_by) " at " (time(Some(report.reported_at))) "." }
+                script type="application/json" id="figures" { (PreEscaped(escape_for_script(json))) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn timeline(report: &RunReport) -> Markup {
+    let charts: Vec<_> = CHARTS.iter().filter_map(|chart| chart.draw(&report.course)).collect();
+    html! {
+        h2 { "Timeline" }
+        @if charts.is_empty() {
+            p.soft { "The ledger has no samples of this load." }
+        } @else {
+            div.charts { @for chart in &charts { (chart) } }
+            @if report.course.iter().any(|point| point.resumed) {
+                p.soft { "Time without a running process is left out; dashed lines mark where a run resumed." }
+            }
+            @if report.course.iter().any(|point| !point.waiting.is_empty()) {
+                p.soft { "Shaded: the run waited; hover for the reason." }
+            }
+        }
+    }
+}
+
+/// The JSON with every character escaped that has a meaning in HTML, such as that of `</script>`.
+fn escape_for_script(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' => text.push_str("\\u003c"),
+            '>' => text.push_str("\\u003e"),
+            '&' => text.push_str("\\u0026"),
+            '\u{2028}' => text.push_str("\\u2028"),
+            '\u{2029}' => text.push_str("\\u2029"),
+            c => text.push(c),
+        }
+    }
+    text
+}
 
 /// The head of the page: what was loaded, the result, the most important values.
-pub(super) fn overview(report: &RunReport) -> Markup {
+fn overview(report: &RunReport) -> Markup {
     let (load, verdict) = (&report.load, &report.verdict);
     let level = match verdict.level {
         AssessmentLevel::Good => "good",
@@ -69,7 +242,7 @@ fn seconds(value: f64) -> String {
 const MAX_LISTED: usize = 20;
 
 /// Chunks that failed or were read again.
-pub(super) fn chunks(chunks: &[ChunkFigures]) -> Markup {
+fn chunks(chunks: &[ChunkFigures]) -> Markup {
     let mut concerned: Vec<_> = chunks
         .iter()
         .filter(|chunk| chunk.retries > 0 || chunk.status == ChunkStatus::Failed)
@@ -102,7 +275,7 @@ pub(super) fn chunks(chunks: &[ChunkFigures]) -> Markup {
 }
 
 /// The results of `verify`.
-pub(super) fn verifications(report: &RunReport) -> Markup {
+fn verifications(report: &RunReport) -> Markup {
     html! {
         h2 { "Verification" }
         @if report.verifications.is_empty() {
@@ -134,7 +307,7 @@ pub(super) fn verifications(report: &RunReport) -> Markup {
 }
 
 /// The expression of each target column.
-pub(super) fn mapping(columns: &[Column]) -> Markup {
+fn mapping(columns: &[Column]) -> Markup {
     html! {
         h2 { "Mapping" }
         div.table {
@@ -156,7 +329,7 @@ pub(super) fn mapping(columns: &[Column]) -> Markup {
 }
 
 /// The processes and their settings; a setting that is equal in all of them is shown once.
-pub(super) fn processes(processes: &[ProcessFigures]) -> Markup {
+fn processes(processes: &[ProcessFigures]) -> Markup {
     let mut settings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for process in processes {
         for (name, value) in &process.settings {
@@ -203,7 +376,7 @@ pub(super) fn processes(processes: &[ProcessFigures]) -> Markup {
 }
 
 /// Statements, settings, keys and engines.
-pub(super) fn definition(definition: &BTreeMap<String, String>) -> Markup {
+fn definition(definition: &BTreeMap<String, String>) -> Markup {
     html! {
         details {
             summary { "Definition: tables, keys, settings and types" }
