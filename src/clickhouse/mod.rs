@@ -40,6 +40,8 @@ pub(crate) use schema::{
     replacing_columns, table_schema,
 };
 pub use settings::Settings;
-pub(crate) use sql::{Quoted, quote_identifier, quote_literal, quote_literal_bytes, structure};
+pub(crate) use sql::{
+    Quoted, find_outside, quote_identifier, quote_literal, quote_literal_bytes, split_list, structure,
+};
 pub(crate) use tls::Tls;
 pub(crate) use url::UrlError;

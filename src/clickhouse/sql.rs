@@ -95,6 +95,58 @@ pub(crate) fn structure<'a>(columns: impl IntoIterator<Item = (&'a str, &'a str)
     quote_literal(&text)
 }
 
+/// Splits SQL of the server at its outermost commas: the items of a list such as `a, f(b, c), 'd, e'`; none for an empty text.
+pub(crate) fn split_list(text: &str) -> Vec<String> {
+    let (mut items, mut item, mut depth) = (Vec::new(), String::new(), 0_u32);
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(_), '\\') => {
+                item.push(c);
+                item.extend(characters.next());
+                continue;
+            }
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '`' | '"') => quote = Some(c),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                items.push(std::mem::take(&mut item));
+                continue;
+            }
+            _ => {}
+        }
+        item.push(c);
+    }
+    items.push(item);
+    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+/// The position of the first occurrence outside of quotes and brackets in SQL of the server.
+pub(crate) fn find_outside(text: &str, pattern: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0_u32, None, false);
+    for (position, c) in text.char_indices() {
+        let rest = text.get(position..).unwrap_or_default();
+        if quote.is_none() && depth == 0 && rest.starts_with(pattern) {
+            return Some(position);
+        }
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match (quote, c) {
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '`' | '"') => quote = Some(c),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +162,21 @@ mod tests {
     fn structures_are_one_literal() {
         let text = structure([("source.id", "String"), ("e", "Enum8('a' = 1)")]);
         assert_eq!(text.as_str(), "'`source.id` String, `e` Enum8(\\'a\\' = 1)'");
+    }
+
+    #[test]
+    fn commas_inside_of_brackets_and_quotes_stay() {
+        assert_eq!(
+            split_list("a, f(b, [c, d]), 'e, \\', f', `g, h`"),
+            ["a", "f(b, [c, d])", "'e, \\', f'", "`g, h`"]
+        );
+        assert_eq!(split_list(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn patterns_inside_of_brackets_and_quotes_are_not_found() {
+        assert_eq!(find_outside("f( x ) `a x b` x ", " x "), Some(14));
+        assert_eq!(find_outside("(a)", ")"), None);
+        assert_eq!(find_outside("a, (b)) rest", ")"), Some(6));
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod lexer;
 mod schema;
 pub(crate) mod statements;
+mod ttl;
 
 pub use bind::{BindOptions, bind};
 pub(crate) use bound::{BoundColumn, BoundJob, BoundLookup, UsedColumn};
@@ -28,3 +29,4 @@ pub use file::Job;
 pub(crate) use lexer::{Token, tokens};
 pub use schema::reference;
 pub(crate) use schema::schema;
+pub(crate) use ttl::{TableTtl, table_ttl};

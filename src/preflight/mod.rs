@@ -8,6 +8,7 @@
 
 mod activity;
 mod check;
+mod expiry;
 mod limits;
 mod servers;
 mod storage;
@@ -17,6 +18,7 @@ use activity::{
     check_views,
 };
 pub(crate) use check::{Check, Verdict};
+use expiry::{TTL, check_ttl};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use servers::{
     CLUSTER, REPLICAS, TIME_ZONES, VERSION, check_cluster, check_replicas, check_time_zones,
@@ -37,7 +39,7 @@ pub(crate) const INSERT: &str = "insert";
 pub(crate) const REPEATS: &str = "repeats";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     VERSION,
     INSERT,
     REPEATS,
@@ -46,6 +48,7 @@ pub(crate) const NAMES: [&str; 14] = [
     MERGES,
     MUTATIONS,
     DISK,
+    TTL,
     MEMORY,
     LIMITS,
     REPLICAS,
@@ -55,7 +58,7 @@ pub(crate) const NAMES: [&str; 14] = [
 ];
 
 /// The checks that a user may skip: they rely on estimates and on the present state of the server.
-pub(crate) const SKIPPABLE: [&str; 3] = [PARTS, DISK, REPLICAS];
+pub(crate) const SKIPPABLE: [&str; 4] = [PARTS, DISK, REPLICAS, TTL];
 
 /// What the checks are made of.
 #[derive(Clone, Copy)]
@@ -110,6 +113,7 @@ impl Preflight<'_> {
                 check_merges(target, job),
                 check_disk(servers, job, plan, share),
                 check_cluster(target, job),
+                check_ttl(servers, job, plan),
             )
         });
         let of_both = Box::pin(async {
@@ -123,13 +127,14 @@ impl Preflight<'_> {
             )
         });
         let (
-            (views, parts_check, merges, (disk_check, disk), (cluster, topology)),
+            (views, parts_check, merges, (disk_check, disk), (cluster, topology), ttl),
             (mutations, memory, limits, replicas, live, zones),
         ) = tokio::join!(of_writing, of_both);
         let version = check_version(self.server_version, self.source_version);
         let mut checks = vec![version, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
             checks.extend([views, parts_check, merges, disk_check, cluster]);
+            checks.extend(ttl);
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
         Findings { checks, topology, disk, parts }

@@ -47,6 +47,7 @@ impl Verifier {
         let mut report = self.report(&examined, rows);
         report.expected_rows =
             expected.buckets.values().map(|bucket| bucket.rows + bucket.others).sum();
+        report.expired_rows = expected.buckets.values().map(|bucket| bucket.expired).sum();
         report.target_rows = found.rows() + examined.found_not_owned;
         report.columns = self.differing_columns(&pairs);
         report.differing_groups = pairs.len() as u64;
@@ -110,6 +111,8 @@ impl Verifier {
             sample: self.options.share.map(Share::text),
             expected_rows: 0,
             target_rows: 0,
+            expired_rows: 0,
+            columns_not_compared: self.not_compared.clone(),
             differences: count(Kind::is_difference),
             live: count(Kind::is_live),
             tolerated,

@@ -19,6 +19,8 @@ use crate::job::{BoundColumn, BoundJob};
 
 /// The alias of the key's hash.
 const KEY: &str = "`hash of the key`";
+/// The alias of whether the target's TTL may have removed a row.
+const EXPIRED: &str = "`past the TTL`";
 /// The alias of whether the job owns a row.
 const OWNED: &str = "`owned by the job`";
 
@@ -76,6 +78,8 @@ pub(super) struct Queries {
     pub job: BoundJob,
     pub key: TargetKey,
     pub attribution: Attribution,
+    /// SQL that is true for rows that the target's TTL may have removed.
+    pub expired: Option<String>,
     pub share: Option<Share>,
 }
 
@@ -150,10 +154,11 @@ impl Queries {
     pub(super) fn found_sums(&self, rows: &str, count: u32, only: Option<&Buckets>) -> String {
         let mut conditions = self.conditions(only);
         conditions.extend(self.attribution.condition().map(str::to_owned));
+        conditions.extend(self.not_expired());
         self.sums(rows, count, conditions)
     }
 
-    /// For each bucket: its number, the number of owned and of other rows, the ids of their
+    /// For each bucket: its number, the number of owned, other and expired rows, the ids of their
     /// partitions, and a sum of hashes for each column over the owned rows. Keys are divided into
     /// `count` buckets. Decoded by [`super::sums`].
     fn sums(&self, rows: &str, count: u32, mut conditions: Vec<String>) -> String {
@@ -167,8 +172,9 @@ impl Queries {
             })
             .collect();
         conditions.push(format!("NOT ({})", self.key.is_deleted()));
+        let expired = self.expired.as_deref().unwrap_or("0");
         format!(
-            "WITH {} AS {KEY}, {} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED}), groupUniqArray({})\n, {}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
+            "WITH {} AS {KEY}, {expired} AS {EXPIRED}, {} AND NOT {EXPIRED} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED} AND NOT {EXPIRED}), countIf({EXPIRED}), groupUniqArray({})\n, {}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
             self.key_hash(),
             self.owned(),
             self.key.partition_id.as_deref().unwrap_or("''"),
@@ -181,6 +187,7 @@ impl Queries {
     /// source), version, hash of all columns. Decoded by [`super::rows`].
     pub(super) fn digests(&self, rows: &str, only: &Buckets, filter: RowFilter) -> String {
         let mut conditions = self.conditions(Some(only));
+        conditions.extend(self.not_expired());
         match filter {
             RowFilter::All => {}
             RowFilter::Deleted => conditions.push(self.key.is_deleted()),
@@ -331,6 +338,10 @@ impl Queries {
 
     fn key_hash(&self) -> String {
         hash_of(&self.key.expressions)
+    }
+
+    fn not_expired(&self) -> Option<String> {
+        self.expired.as_ref().map(|expired| format!("NOT {expired}"))
     }
 
     /// The ids of all partitions of the target.

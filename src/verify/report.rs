@@ -28,6 +28,10 @@ pub(crate) struct Report {
     pub expected_rows: u64,
     /// Rows of the target that the job owns, and expected rows that it does not own.
     pub target_rows: u64,
+    /// Rows that the job makes and the target's TTL may have removed; they are not compared.
+    pub expired_rows: u64,
+    /// Columns of the job that are not compared, because they are EPHEMERAL or have a TTL.
+    pub columns_not_compared: Vec<String>,
     /// Number of differing rows of each kind.
     pub differences: BTreeMap<Kind, u64>,
     /// Number of rows that live writers have changed since; these are not differences.

@@ -23,6 +23,8 @@ pub(super) struct Bucket {
     pub rows: u64,
     /// Other rows.
     pub others: u64,
+    /// Rows that the target's TTL may have removed; they are not compared.
+    pub expired: u64,
     /// For each column the sum of its hashes over the owned rows, modulo 2^64.
     pub columns: Vec<u64>,
 }
@@ -42,14 +44,15 @@ impl Sums {
         let mut bytes = answer;
         while !bytes.is_empty() {
             let number = u32::from_le_bytes(take(&mut bytes)?);
-            let (rows, others) =
-                (u64::from_le_bytes(take(&mut bytes)?), u64::from_le_bytes(take(&mut bytes)?));
+            let mut number_of_rows = || take(&mut bytes).map(u64::from_le_bytes);
+            let (rows, others, expired) = (number_of_rows()?, number_of_rows()?, number_of_rows()?);
             for _ in 0..varuint(&mut bytes)? {
                 self.partitions.insert(text(&mut bytes)?);
             }
             let bucket = self.buckets.entry(number).or_default();
             bucket.rows += rows;
             bucket.others += others;
+            bucket.expired += expired;
             bucket.columns.resize(columns, 0);
             for sum in &mut bucket.columns {
                 *sum = sum.wrapping_add(u64::from_le_bytes(take(&mut bytes)?));
@@ -121,6 +124,7 @@ mod tests {
         let mut bytes = bucket.to_le_bytes().to_vec();
         bytes.extend(rows.to_le_bytes());
         bytes.extend(others.to_le_bytes());
+        bytes.extend(0_u64.to_le_bytes());
         bytes.extend(b"\x01\x06202511");
         bytes.extend(columns.iter().flat_map(|sum| sum.to_le_bytes()));
         bytes

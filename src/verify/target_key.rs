@@ -4,9 +4,11 @@
 use serde::Deserialize;
 
 use super::VerifyError;
-use crate::clickhouse::{Connection, Error as ServerError, quote_identifier, quote_literal};
+use crate::clickhouse::{
+    Connection, Error as ServerError, quote_identifier, quote_literal, split_list,
+};
 use crate::formats::rowbinary::DataType;
-use crate::job::BoundJob;
+use crate::job::{BoundJob, TableTtl};
 
 /// The keys of the target.
 #[derive(Clone, Debug)]
@@ -46,7 +48,11 @@ struct Flags {
 
 impl TargetKey {
     /// Reads the keys from the server.
-    pub(super) async fn read(connection: &Connection, job: &BoundJob) -> Result<Self, VerifyError> {
+    pub(super) async fn read(
+        connection: &Connection,
+        job: &BoundJob,
+        ttl: &TableTtl,
+    ) -> Result<Self, VerifyError> {
         let table = &job.target.name;
         let failed = |source: ServerError| VerifyError::Query {
             what: "reading the keys".to_owned(),
@@ -114,7 +120,7 @@ impl TargetKey {
         };
         let unfilled = flags
             .iter()
-            .filter(|column| own(column) || owned(column))
+            .filter(|column| own(column) || owned(column) || ttl.columns.contains(&column.name))
             .filter(|column| job.columns.iter().all(|filled| filled.name != column.name));
         let filled_by_table = unfilled
             .map(|column| {
@@ -214,34 +220,6 @@ pub(super) fn partition_id(partition_key: &str) -> String {
     }
 }
 
-/// Splits SQL of the server at its outermost commas: the items of a list such as `a, f(b, c), 'd, e'`; none for an empty text.
-fn split_list(text: &str) -> Vec<String> {
-    let (mut items, mut item, mut depth) = (Vec::new(), String::new(), 0_u32);
-    let mut quote = None;
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match (quote, c) {
-            (Some(_), '\\') => {
-                item.push(c);
-                item.extend(characters.next());
-                continue;
-            }
-            (Some(open), _) if c == open => quote = None,
-            (None, '\'' | '`' | '"') => quote = Some(c),
-            (None, '(' | '[') => depth += 1,
-            (None, ')' | ']') => depth = depth.saturating_sub(1),
-            (None, ',') if depth == 0 => {
-                items.push(std::mem::take(&mut item));
-                continue;
-            }
-            _ => {}
-        }
-        item.push(c);
-    }
-    items.push(item);
-    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
-}
-
 /// The arguments of `name(a, b) …`, or the elements of `(a, b)`. None if the text before the
 /// parenthesis is not a name, or a tuple is followed by more text.
 fn arguments_of(text: &str) -> Vec<String> {
@@ -302,15 +280,6 @@ mod tests {
         assert_eq!(partition_id("toYYYYMM(t)"), "partitionID(toYYYYMM(t))");
         assert_eq!(partition_id("(a, toYYYYMM(t))"), "partitionID(a, toYYYYMM(t))");
         assert_eq!(partition_id("(a + b) % 4"), "partitionID((a + b) % 4)");
-    }
-
-    #[test]
-    fn commas_inside_of_brackets_and_quotes_stay() {
-        assert_eq!(
-            split_list("a, f(b, [c, d]), 'e, \\', f', `g, h`"),
-            ["a", "f(b, [c, d])", "'e, \\', f'", "`g, h`"]
-        );
-        assert_eq!(split_list(""), Vec::<String>::new());
     }
 
     #[test]

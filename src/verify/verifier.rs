@@ -18,12 +18,12 @@ use super::runner::QueryRunner;
 use super::state::{SavedState, StateFile, StateRead};
 use super::sums::Sums;
 use super::target_key::TargetKey;
-use crate::clickhouse::{Servers, TableName};
-use crate::job::BoundJob;
+use crate::clickhouse::{Column, Servers, TableName};
 use crate::job::statements::{self, Scope};
 use crate::ledger::Parts;
 use crate::ledger::definition::JobDefinition;
 use crate::load::job_definition;
+use crate::job::{BoundJob, TableTtl, table_ttl};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
 use crate::retry::RetryPolicy;
 use crate::stop::Stop;
@@ -89,6 +89,8 @@ pub(crate) struct Verifier {
     pub(super) began: Instant,
     /// The differences that the last run found.
     pub(super) differences: Vec<Difference>,
+    /// Columns of the job that cannot be compared.
+    pub(super) not_compared: Vec<String>,
     /// Rows of an unknown partition of the source that the last run found.
     pub(super) unattributed: u64,
     /// The buckets that differed.
@@ -108,25 +110,34 @@ impl Verifier {
         progress: Arc<VerifyProgress>,
         stop: Stop,
     ) -> Result<Self, VerifyError> {
-        let key = TargetKey::read(&servers.target, job).await?;
-        let attribution = Attribution::read(&servers, job, &plan.scope.partition_id).await?;
-        let queries = Queries { job: job.clone(), key, attribution, share: options.share };
+        let ttl = table_ttl(&servers.target, &job.target).await;
+        let ttl = ttl.map_err(|source| VerifyError::Query {
+            what: "reading the TTL".to_owned(),
+            table: job.target.name.clone(),
+            attempts: 1,
+            source: Box::new(source),
+        })?;
+        let (job, not_compared) = comparable(job, &ttl);
+        let key = TargetKey::read(&servers.target, &job, &ttl).await?;
+        let attribution = Attribution::read(&servers, &job, &plan.scope.partition_id).await?;
+        let (expired, share) = (ttl.expired, options.share);
+        let queries = Queries { job: job.clone(), key, attribution, expired, share };
         let identity = identity(&servers, &queries, &plan.scope);
         let file = StateFile::new(options.state.clone());
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
         let (state, not_resumed_because) =
-            match usable_state(&file, &identity, &servers, job, plan, &chunks, &options).await? {
+            match usable_state(&file, &identity, &servers, &job, plan, &chunks, &options).await? {
                 StateRead::State(state) => (*state, None),
                 other => {
                     let buckets = (plan.stored_rows / ROWS_PER_BUCKET).clamp(16, MAX_BUCKETS);
                     let buckets = u32::try_from(buckets).unwrap_or(u32::MAX);
                     let (run_id, window) = (options.run_id.clone(), plan.scope.window);
                     let mut state = SavedState::new(identity, run_id, chunks, window, buckets);
-                    state.source_parts = source_parts(&servers, job, plan).await;
+                    state.source_parts = source_parts(&servers, &job, plan).await;
                     (state, other.unusable_because())
                 }
             };
-        let settings = statements::join_settings(job);
+        let settings = statements::join_settings(&job);
         let runner =
             QueryRunner::new(servers, settings, options.server_memory, options.retry, stop);
         let scope = Scope { window: state.window(), ..plan.scope.clone() };
@@ -143,6 +154,7 @@ impl Verifier {
             not_resumed_because,
             began: Instant::now(),
             differences: Vec::new(),
+            not_compared,
             unattributed: 0,
             touched: None,
         })
@@ -278,6 +290,18 @@ impl Verifier {
         self.state.target_parts = parts;
         Ok(all)
     }
+}
+
+/// The job without the columns that cannot be compared, and the names of these: EPHEMERAL columns are
+/// not stored, and those with a TTL of their own are reset by merges.
+fn comparable(job: &BoundJob, ttl: &TableTtl) -> (BoundJob, Vec<String>) {
+    let is_stored = |name: &str| job.target.column(name).is_none_or(Column::is_selectable);
+    let (columns, not_compared): (Vec<_>, Vec<_>) =
+        job.columns.iter().cloned().partition(|column| {
+            is_stored(&column.name) && !ttl.columns_with_ttl.contains(&column.name)
+        });
+    let names = not_compared.into_iter().map(|column| column.name).collect();
+    (BoundJob { columns, ..job.clone() }, names)
 }
 
 /// The state of an interrupted comparison, unless something has changed since.

@@ -12,4 +12,5 @@ mod owned;
 mod partitions;
 mod repair;
 mod sample;
+mod ttl;
 mod types;

@@ -264,6 +264,12 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     }
     line("expected rows", &count(report.expected_rows));
     line("target rows", &count(report.target_rows));
+    if report.expired_rows > 0 {
+        line("past the target's TTL", &format!("{} (not compared)", count(report.expired_rows)));
+    }
+    if !report.columns_not_compared.is_empty() {
+        line("columns not compared", &report.columns_not_compared.join(", "));
+    }
     for (kind, rows) in &report.live {
         line(kind_words(*kind), &format!("{} (no difference)", count(*rows)));
     }

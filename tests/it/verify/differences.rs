@@ -22,7 +22,7 @@ fn an_equal_target_is_equal() {
     // A contract with scripts: whoever changes this line breaks them.
     assert_eq!(
         names.join(" "),
-        "chunks columns differences differing_groups equal expected_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows tolerated"
+        "chunks columns columns_not_compared differences differing_groups equal expected_rows expired_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows tolerated"
     );
     let text = tool(&orders, "verify").run().expect(0);
     assert!(text.stdout.contains("equal: the target has the rows that the job makes"), "{text}");
