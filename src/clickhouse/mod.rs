@@ -41,7 +41,8 @@ pub(crate) use schema::{
 };
 pub use settings::Settings;
 pub(crate) use sql::{
-    Quoted, find_outside, quote_identifier, quote_literal, quote_literal_bytes, split_list, structure,
+    Quoted, find_outside, quote_identifier, quote_literal, quote_literal_bytes, split_list,
+    structure,
 };
 pub(crate) use tls::Tls;
 pub(crate) use url::UrlError;

@@ -29,4 +29,4 @@ pub use file::Job;
 pub(crate) use lexer::{Token, tokens};
 pub use schema::reference;
 pub(crate) use schema::schema;
-pub(crate) use ttl::{TableTtl, table_ttl};
+pub(crate) use ttl::{TableTtl, names_in, table_ttl};

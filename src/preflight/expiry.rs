@@ -3,11 +3,11 @@
 use serde::Deserialize;
 
 use super::check::{Check, ask_with, words};
-use crate::clickhouse::Servers;
+use crate::clickhouse::{Servers, TableName};
 use crate::job::statements::{finished, join_settings};
 use crate::job::{BoundJob, table_ttl};
 use crate::plan::Plan;
-use crate::units::counted;
+use crate::units::{count, counted};
 
 pub(super) const TTL: &str = "ttl";
 
@@ -27,7 +27,7 @@ pub(super) async fn check_ttl(servers: &Servers, job: &BoundJob, plan: &Plan) ->
             return Some(Check::unknown(TTL, words(&error, "system.tables", user)));
         }
     };
-    let condition = ttl.expired?;
+    let condition = ttl.expired_by(ttl.now)?;
     let mut narrow = job.clone();
     narrow.columns.retain(|column| ttl.columns.contains(&column.name));
     if let Some(name) =
@@ -56,7 +56,7 @@ pub(super) async fn check_ttl(servers: &Servers, job: &BoundJob, plan: &Plan) ->
     })
 }
 
-fn judge(target: &crate::clickhouse::TableName, expired: u64, rows: u64) -> Check {
+fn judge(target: &TableName, expired: u64, rows: u64) -> Check {
     let remedy = format!("ALTER TABLE {target} MODIFY TTL … keeps them longer");
     match expired {
         0 => Check::ok(TTL, format!("no row is past the TTL of {target}")),
@@ -71,7 +71,8 @@ fn judge(target: &crate::clickhouse::TableName, expired: u64, rows: u64) -> Chec
         _ => Check::warning(
             TTL,
             format!(
-                "{expired} of {} are past the TTL of {target}, and its merges remove them",
+                "{} of {} are past the TTL of {target}, and its merges remove them",
+                count(expired),
                 counted(rows, "row")
             ),
         )

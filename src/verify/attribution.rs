@@ -38,6 +38,7 @@ impl Attribution {
     pub(super) async fn read(
         servers: &Servers,
         job: &BoundJob,
+        compared: &[BoundColumn],
         partition: &str,
     ) -> Result<Self, VerifyError> {
         let table = &job.source.name;
@@ -56,7 +57,7 @@ impl Attribution {
             attempts: 1,
             source: Box::new(source),
         })?;
-        Ok(by_columns(&job.source.partition_key, &columns, &job.columns, partition))
+        Ok(by_columns(&job.source.partition_key, &columns, compared, partition))
     }
 
     /// The condition on rows of the target, if there is one.

@@ -8,7 +8,7 @@ use super::queries::{Buckets, RowFilter, Share};
 use super::report::{DifferingColumn, DifferingRow, Report};
 use super::rows::{Difference, Digest, Kind, RowComparison};
 use super::sums::{BucketPair, Sums};
-use super::verifier::{TargetRange, Verifier, cannot_decode};
+use super::verifier::{TTL_MARGIN, TargetRange, Verifier, cannot_decode};
 
 /// Rows that are compared in memory at a time.
 const ROWS_AT_ONCE: u64 = 1_000_000;
@@ -36,6 +36,10 @@ impl Verifier {
         ranges: &[TargetRange],
     ) -> Result<(Report, Vec<Difference>), VerifyError> {
         let (expected, found) = (self.state.expected.sums.clone(), self.state.found.sums.clone());
+        // Rows may have expired since the sums were made.
+        let elapsed = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let moment = self.ttl.now.saturating_add(elapsed).saturating_add(TTL_MARGIN);
+        self.queries.expired = self.ttl.expired_by(moment);
         let pairs = expected.differing(&found);
         self.progress.groups_examined.store(pairs.len() as u64, Ordering::Relaxed);
         self.touched = Some(Buckets {
@@ -158,13 +162,13 @@ impl Verifier {
     }
 
     fn differing_columns(&self, pairs: &[BucketPair<'_>]) -> Vec<DifferingColumn> {
-        let mut groups = vec![0; self.queries.job.columns.len()];
+        let mut groups = vec![0; self.queries.compared.len()];
         for position in pairs.iter().flat_map(BucketPair::differing_columns) {
             if let Some(count) = groups.get_mut(position) {
                 *count += 1;
             }
         }
-        let columns = self.queries.job.columns.iter().zip(groups).filter(|(_, groups)| *groups > 0);
+        let columns = self.queries.compared.iter().zip(groups).filter(|(_, groups)| *groups > 0);
         columns
             .map(|(column, groups)| DifferingColumn { name: column.name.clone(), groups })
             .collect()

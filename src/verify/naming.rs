@@ -203,7 +203,7 @@ impl Verifier {
     }
 
     fn column(&self, position: usize) -> String {
-        self.queries.job.columns.get(position).map(|column| column.name.clone()).unwrap_or_default()
+        self.queries.compared.get(position).map(|column| column.name.clone()).unwrap_or_default()
     }
 }
 

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use super::attribution::Attribution;
 use super::decode::{BLOCK, MARGIN, start_of};
-use super::target_key::TargetKey;
-use crate::clickhouse::{quote_identifier, quote_literal};
+use super::target_key::{TableColumn, TargetKey};
+use crate::clickhouse::{Column, quote_identifier, quote_literal};
 use crate::formats::rowbinary::{DataType, Field};
 use crate::job::statements::{Scope, finished};
 use crate::job::{BoundColumn, BoundJob};
@@ -76,6 +76,8 @@ pub(super) enum RowFilter {
 #[derive(Clone, Debug)]
 pub(super) struct Queries {
     pub job: BoundJob,
+    /// The columns of the job that are compared.
+    pub compared: Vec<BoundColumn>,
     pub key: TargetKey,
     pub attribution: Attribution,
     /// SQL that is true for rows that the target's TTL may have removed.
@@ -109,7 +111,8 @@ impl Queries {
     }
 
     fn keys_of(&self, mut job: BoundJob, scope: &Scope) -> String {
-        job.columns.retain(|column| self.key.columns.iter().any(|(name, _)| *name == column.name));
+        let needed = self.columns_of_keys();
+        job.columns.retain(|column| needed.iter().any(|name| **name == column.name));
         if job.columns.iter().all(|column| !column.expression.contains("lookup")) {
             job.lookup = None;
         }
@@ -117,15 +120,33 @@ impl Queries {
             .key
             .filled_by_table
             .iter()
-            .filter(|(name, ..)| self.key.columns.iter().any(|(column, _)| column == name));
+            .filter(|column| needed.iter().any(|name| **name == column.name));
         with_defaults(&finished(&job, scope), defaults)
+    }
+
+    /// The columns from which the key is computed.
+    fn columns_of_keys(&self) -> Vec<&String> {
+        let mut names: Vec<_> = self.key.columns.iter().map(|(name, _)| name).collect();
+        let mut number = 0;
+        while let Some(name) = names.get(number).copied() {
+            let mut by_table = self.key.filled_by_table.iter();
+            let reads = by_table.find(|column| column.name == *name).map(|column| &column.reads);
+            let more: Vec<_> =
+                reads.into_iter().flatten().filter(|read| !names.contains(read)).collect();
+            names.extend(more);
+            number += 1;
+        }
+        names
     }
 
     /// The rows of a part of the target, with versions collapsed or not.
     pub(super) fn found(&self, partition_id: &str, range: Option<&str>, collapse: bool) -> String {
+        let is_stored = |name: &str| self.job.target.column(name).is_none_or(Column::is_selectable);
         let filled = self.job.columns.iter().map(|column| &column.name);
+        let by_table = self.key.filled_by_table.iter().filter(|column| column.is_stored);
         let columns = filled
-            .chain(self.key.filled_by_table.iter().map(|(name, ..)| name))
+            .filter(|name| is_stored(name))
+            .chain(by_table.map(|column| &column.name))
             .map(|name| quote_identifier(name).to_string());
         let collapse = if collapse && self.job.target.is_replacing() { " FINAL" } else { "" };
         let mut conditions = Vec::new();
@@ -163,22 +184,21 @@ impl Queries {
     /// `count` buckets. Decoded by [`super::sums`].
     fn sums(&self, rows: &str, count: u32, mut conditions: Vec<String>) -> String {
         let sums: Vec<_> = self
-            .job
-            .columns
+            .compared
             .iter()
             .map(|column| {
                 let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
-                format!("sumIf(sipHash64({KEY}, {}), {OWNED})", hash_of(&[value]))
+                format!("\n, sumIf(sipHash64({KEY}, {}), {OWNED})", hash_of(&[value]))
             })
             .collect();
         conditions.push(format!("NOT ({})", self.key.is_deleted()));
         let expired = self.expired.as_deref().unwrap_or("0");
         format!(
-            "WITH {} AS {KEY}, {expired} AS {EXPIRED}, {} AND NOT {EXPIRED} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED} AND NOT {EXPIRED}), countIf({EXPIRED}), groupUniqArray({})\n, {}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
+            "WITH {} AS {KEY}, {expired} AS {EXPIRED}, {} AND NOT {EXPIRED} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED} AND NOT {EXPIRED}), countIf({EXPIRED}), groupUniqArray({}){}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
             self.key_hash(),
             self.owned(),
             self.key.partition_id.as_deref().unwrap_or("''"),
-            sums.join("\n, "),
+            sums.concat(),
             conditions.join(" AND ")
         )
     }
@@ -224,7 +244,7 @@ impl Queries {
             format!("ifNull(toValidUTF8(toString({})), 'NULL')", quote_identifier(name))
         });
         let shown = numbers(shown);
-        let cells = self.job.columns.iter().map(|column| {
+        let cells = self.compared.iter().map(|column| {
             let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
             let text = format!("if({KEY} IN ({shown}), {}, '')", text_of(&value));
             format!(
@@ -250,7 +270,7 @@ impl Queries {
     pub(super) fn pieces(&self, rows: &str, keys: &[u64], requests: &BlockRequests) -> String {
         let row = self.row_hash();
         let piece = |(position, blocks): (&usize, &BTreeMap<u64, usize>)| {
-            let column = self.job.columns.get(*position)?;
+            let column = self.compared.get(*position)?;
             let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
             let (hashes, starts): (Vec<_>, Vec<_>) =
                 blocks.iter().map(|(row, block)| (*row, start_of(*block))).unzip();
@@ -274,7 +294,7 @@ impl Queries {
         let value = |column: &BoundColumn| {
             normalized(quote_identifier(&column.name).as_str(), &column.type_name)
         };
-        hash_of(&self.job.columns.iter().map(value).collect::<Vec<_>>())
+        hash_of(&self.compared.iter().map(value).collect::<Vec<_>>())
     }
 
     fn live_rows_of(&self, keys: &[u64]) -> String {
@@ -385,12 +405,9 @@ fn text_of(value: &str) -> String {
     format!("substring({row}, 1, length({row}) - 1)")
 }
 
-fn with_defaults<'a>(
-    rows: &str,
-    defaults: impl Iterator<Item = &'a (String, String, String)>,
-) -> String {
+fn with_defaults<'a>(rows: &str, defaults: impl Iterator<Item = &'a TableColumn>) -> String {
     let defaults: Vec<_> = defaults
-        .map(|(name, type_name, value)| {
+        .map(|TableColumn { name, type_name, value, .. }| {
             format!("CAST({value} AS {type_name}) AS {}", quote_identifier(name))
         })
         .collect();
@@ -470,6 +487,9 @@ fn fields_form(value: &str, fields: &[Field], depth: usize) -> Option<String> {
 
 /// SQL for a hash of the bytes of these values.
 fn hash_of(values: &[String]) -> String {
+    if values.is_empty() {
+        return "toUInt64(0)".to_owned();
+    }
     format!("sipHash64(formatRow({}, {}))", quote_literal("RowBinary"), values.join(", "))
 }
 

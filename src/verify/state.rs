@@ -31,6 +31,8 @@ pub(super) struct SavedState {
     pub chunks: Vec<Option<String>>,
     /// The lookup window in microseconds.
     pub window: Option<(i64, i64)>,
+    /// Rows that the target's TTL removes by this moment are not compared; in seconds since 1970.
+    pub expired_by: i64,
     /// The number of buckets of keys.
     pub buckets: u32,
     /// The parts of the source's partition when the comparison began.
@@ -81,6 +83,7 @@ impl SavedState {
         run_id: Option<String>,
         chunks: Vec<Option<String>>,
         window: Option<LookupTimes>,
+        expired_by: i64,
         buckets: u32,
     ) -> Self {
         Self {
@@ -90,6 +93,7 @@ impl SavedState {
             written_at: 0,
             chunks,
             window: window.map(|window| (window.from, window.to)),
+            expired_by,
             buckets,
             source_parts: None,
             expected: SideSums::default(),

@@ -8,7 +8,7 @@ use crate::clickhouse::{
     Connection, Error as ServerError, quote_identifier, quote_literal, split_list,
 };
 use crate::formats::rowbinary::DataType;
-use crate::job::{BoundJob, TableTtl};
+use crate::job::{BoundColumn, BoundJob, TableTtl, names_in};
 
 /// The keys of the target.
 #[derive(Clone, Debug)]
@@ -26,9 +26,24 @@ pub(super) struct TargetKey {
     pub partition_id: Option<String>,
     /// The columns of the sorting key and the partition key, the version and the deleted flag.
     pub own_columns: Vec<String>,
-    /// Columns that the comparison needs and the job does not fill: name, type, and default
-    /// expression.
-    pub filled_by_table: Vec<(String, String, String)>,
+    /// Columns that the comparison needs and the job does not fill, with those that their values are
+    /// made of.
+    pub filled_by_table: Vec<TableColumn>,
+}
+
+/// A column that the table fills.
+#[derive(Clone, Debug)]
+pub(super) struct TableColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_name: String,
+    /// SQL for its value over the other columns.
+    pub value: String,
+    /// The columns that `value` reads.
+    pub reads: Vec<String>,
+    /// Whether it can be selected.
+    pub is_stored: bool,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +56,7 @@ struct Flags {
     name: String,
     #[serde(rename = "type")]
     type_name: String,
+    default_kind: String,
     default_expression: String,
     in_sorting_key: u8,
     in_partition_key: u8,
@@ -51,6 +67,7 @@ impl TargetKey {
     pub(super) async fn read(
         connection: &Connection,
         job: &BoundJob,
+        compared: &[BoundColumn],
         ttl: &TableTtl,
     ) -> Result<Self, VerifyError> {
         let table = &job.target.name;
@@ -66,7 +83,7 @@ impl TargetKey {
         );
         let engine = connection.row::<Engine>("verify", &sql).await.map_err(failed)?;
         let sql = format!(
-            "SELECT name, type, default_expression, is_in_sorting_key AS in_sorting_key, is_in_partition_key AS in_partition_key \
+            "SELECT name, type, default_kind, default_expression, is_in_sorting_key AS in_sorting_key, is_in_partition_key AS in_partition_key \
              FROM system.columns WHERE database = {database} AND table = {name} ORDER BY position"
         );
         let flags = connection.rows::<Flags>("verify", &sql).await.map_err(failed)?;
@@ -89,8 +106,7 @@ impl TargetKey {
             .collect();
         if expressions.is_empty() {
             // Without a sorting key, all values identify a row.
-            columns = job
-                .columns
+            columns = compared
                 .iter()
                 .map(|column| (column.name.clone(), column.type_name.clone()))
                 .collect();
@@ -118,19 +134,9 @@ impl TargetKey {
         let owned = |column: &Flags| {
             job.owned.as_ref().is_some_and(|owned| owned.columns.contains(&column.name))
         };
-        let unfilled = flags
-            .iter()
-            .filter(|column| own(column) || owned(column) || ttl.columns.contains(&column.name))
-            .filter(|column| job.columns.iter().all(|filled| filled.name != column.name));
-        let filled_by_table = unfilled
-            .map(|column| {
-                let default = match column.default_expression.as_str() {
-                    "" => format!("defaultValueOfTypeName({})", quote_literal(&column.type_name)),
-                    expression => expression.to_owned(),
-                };
-                (column.name.clone(), column.type_name.clone(), default)
-            })
-            .collect();
+        let needed =
+            |column: &Flags| own(column) || owned(column) || ttl.columns.contains(&column.name);
+        let filled_by_table = filled_by_table(&flags, job, needed);
         Ok(Self {
             expressions,
             columns,
@@ -173,6 +179,41 @@ impl TargetKey {
             .as_ref()
             .map_or_else(|| "0".to_owned(), |name| format!("{} != 0", quote_identifier(name)))
     }
+}
+
+/// The columns that the job does not fill, of those that are needed and those that their values read.
+fn filled_by_table(
+    columns: &[Flags],
+    job: &BoundJob,
+    needed: impl Fn(&Flags) -> bool,
+) -> Vec<TableColumn> {
+    let is_filled = |name: &str| job.columns.iter().any(|filled| filled.name == name);
+    let unfilled: Vec<_> = columns.iter().filter(|column| !is_filled(&column.name)).collect();
+    let mut names: Vec<String> =
+        unfilled.iter().filter(|column| needed(column)).map(|column| column.name.clone()).collect();
+    let mut filled: Vec<TableColumn> = Vec::new();
+    while let Some(name) = names.pop() {
+        let known = filled.iter().any(|column| column.name == name);
+        let Some(column) = unfilled.iter().find(|column| !known && column.name == name) else {
+            continue;
+        };
+        let value = match column.default_expression.as_str() {
+            "" => format!("defaultValueOfTypeName({})", quote_literal(&column.type_name)),
+            expression => expression.to_owned(),
+        };
+        let read = names_in(&value);
+        let reads: Vec<_> =
+            columns.iter().map(|column| column.name.clone()).filter(|n| read.contains(n)).collect();
+        names.extend(reads.iter().cloned());
+        filled.push(TableColumn {
+            name,
+            type_name: column.type_name.clone(),
+            value,
+            reads,
+            is_stored: column.default_kind != "EPHEMERAL",
+        });
+    }
+    filled
 }
 
 /// Whether a column of this type can be NULL.

@@ -20,10 +20,10 @@ use super::sums::Sums;
 use super::target_key::TargetKey;
 use crate::clickhouse::{Column, Servers, TableName};
 use crate::job::statements::{self, Scope};
+use crate::job::{BoundColumn, BoundJob, TableTtl, table_ttl};
 use crate::ledger::Parts;
 use crate::ledger::definition::JobDefinition;
 use crate::load::job_definition;
-use crate::job::{BoundJob, TableTtl, table_ttl};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
 use crate::retry::RetryPolicy;
 use crate::stop::Stop;
@@ -33,6 +33,9 @@ use crate::units::duration;
 const ROWS_PER_BUCKET: u64 = 1000;
 /// Limit on the number of buckets.
 const MAX_BUCKETS: u64 = 4096;
+/// Rows that the target's TTL removes within this many seconds are not compared, because merges may
+/// remove them meanwhile.
+pub(super) const TTL_MARGIN: i64 = 3600;
 
 /// The options of a comparison.
 #[derive(Clone, Debug)]
@@ -91,6 +94,8 @@ pub(crate) struct Verifier {
     pub(super) differences: Vec<Difference>,
     /// Columns of the job that cannot be compared.
     pub(super) not_compared: Vec<String>,
+    /// The TTL of the target.
+    pub(super) ttl: TableTtl,
     /// Rows of an unknown partition of the source that the last run found.
     pub(super) unattributed: u64,
     /// The buckets that differed.
@@ -117,29 +122,35 @@ impl Verifier {
             attempts: 1,
             source: Box::new(source),
         })?;
-        let (job, not_compared) = comparable(job, &ttl);
-        let key = TargetKey::read(&servers.target, &job, &ttl).await?;
-        let attribution = Attribution::read(&servers, &job, &plan.scope.partition_id).await?;
-        let (expired, share) = (ttl.expired, options.share);
-        let queries = Queries { job: job.clone(), key, attribution, expired, share };
+        let (compared, not_compared) = comparable(job, &ttl);
+        let key = TargetKey::read(&servers.target, job, &compared, &ttl).await?;
+        let partition_id = &plan.scope.partition_id;
+        let attribution = Attribution::read(&servers, job, &compared, partition_id).await?;
+        let (job, expired) = (job.clone(), ttl.expired_by(0));
+        let mut queries =
+            Queries { job, compared, key, attribution, expired, share: options.share };
         let identity = identity(&servers, &queries, &plan.scope);
+        let job = &queries.job;
         let file = StateFile::new(options.state.clone());
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
         let (state, not_resumed_because) =
-            match usable_state(&file, &identity, &servers, &job, plan, &chunks, &options).await? {
+            match usable_state(&file, &identity, &servers, job, plan, &chunks, &options).await? {
                 StateRead::State(state) => (*state, None),
                 other => {
                     let buckets = (plan.stored_rows / ROWS_PER_BUCKET).clamp(16, MAX_BUCKETS);
                     let buckets = u32::try_from(buckets).unwrap_or(u32::MAX);
                     let (run_id, window) = (options.run_id.clone(), plan.scope.window);
-                    let mut state = SavedState::new(identity, run_id, chunks, window, buckets);
-                    state.source_parts = source_parts(&servers, &job, plan).await;
+                    let expired_by = ttl.now.saturating_add(TTL_MARGIN);
+                    let mut state =
+                        SavedState::new(identity, run_id, chunks, window, expired_by, buckets);
+                    state.source_parts = source_parts(&servers, job, plan).await;
                     (state, other.unusable_because())
                 }
             };
-        let settings = statements::join_settings(&job);
+        let settings = statements::join_settings(job);
         let runner =
             QueryRunner::new(servers, settings, options.server_memory, options.retry, stop);
+        queries.expired = ttl.expired_by(state.expired_by);
         let scope = Scope { window: state.window(), ..plan.scope.clone() };
         let partition = plan.partition.to_string();
         Ok(Self {
@@ -155,6 +166,7 @@ impl Verifier {
             began: Instant::now(),
             differences: Vec::new(),
             not_compared,
+            ttl,
             unattributed: 0,
             touched: None,
         })
@@ -237,7 +249,7 @@ impl Verifier {
         let answers = self.runner.chunk(table, "comparing a chunk", &scope, divisible, sql).await?;
         answers
             .iter()
-            .try_for_each(|answer| sums.add(answer, queries.job.columns.len()))
+            .try_for_each(|answer| sums.add(answer, queries.compared.len()))
             .map_err(cannot_decode(table))
     }
 
@@ -254,7 +266,7 @@ impl Verifier {
         let sql =
             queries.found_sums(&queries.found(partition, range.as_deref(), true), count, only);
         let answer = self.runner.range(table, "comparing a range", &sql).await?;
-        sums.add(&answer, queries.job.columns.len()).map_err(cannot_decode(table))
+        sums.add(&answer, queries.compared.len()).map_err(cannot_decode(table))
     }
 
     pub(super) fn chunk(&self, number: usize) -> Scope {
@@ -292,16 +304,14 @@ impl Verifier {
     }
 }
 
-/// The job without the columns that cannot be compared, and the names of these: EPHEMERAL columns are
-/// not stored, and those with a TTL of their own are reset by merges.
-fn comparable(job: &BoundJob, ttl: &TableTtl) -> (BoundJob, Vec<String>) {
+/// The columns of the job that are compared, and the names of the others: EPHEMERAL columns are not
+/// stored, and merges reset those with a TTL of their own.
+fn comparable(job: &BoundJob, ttl: &TableTtl) -> (Vec<BoundColumn>, Vec<String>) {
     let is_stored = |name: &str| job.target.column(name).is_none_or(Column::is_selectable);
-    let (columns, not_compared): (Vec<_>, Vec<_>) =
-        job.columns.iter().cloned().partition(|column| {
-            is_stored(&column.name) && !ttl.columns_with_ttl.contains(&column.name)
-        });
-    let names = not_compared.into_iter().map(|column| column.name).collect();
-    (BoundJob { columns, ..job.clone() }, names)
+    let (compared, others): (Vec<_>, Vec<_>) = job.columns.iter().cloned().partition(|column| {
+        is_stored(&column.name) && !ttl.columns_with_ttl.contains(&column.name)
+    });
+    (compared, others.into_iter().map(|column| column.name).collect())
 }
 
 /// The state of an interrupted comparison, unless something has changed since.
@@ -375,6 +385,9 @@ struct Identity<'a> {
     owned: Option<&'a str>,
     partition_id: &'a str,
     share: Option<Share>,
+    /// The condition of the target's TTL, for some moment.
+    expired: Option<&'a str>,
+    compared: Vec<&'a str>,
 }
 
 fn identity(servers: &Servers, queries: &Queries, scope: &Scope) -> String {
@@ -383,6 +396,8 @@ fn identity(servers: &Servers, queries: &Queries, scope: &Scope) -> String {
         owned: queries.job.owned.as_ref().map(|owned| owned.sql.as_str()),
         partition_id: &scope.partition_id,
         share: queries.share,
+        expired: queries.expired.as_deref(),
+        compared: queries.compared.iter().map(|column| column.name.as_str()).collect(),
     };
     Parts::of(&identity).digest()
 }

@@ -72,6 +72,23 @@ fn rows_past_the_ttl_of_the_target_are_not_missing() {
 }
 
 #[test]
+fn rows_that_expire_within_the_hour_are_not_compared() {
+    let tables = Tables::new();
+    // A merge may remove them while a comparison reads them.
+    tables.server.query(
+        "INSERT INTO stored SELECT number + 1000, now('UTC') - INTERVAL 30 DAY + INTERVAL 20 MINUTE, 1 FROM numbers(7)",
+    );
+    tables.tool("run", &[]).expect(0);
+    tables.server.query("OPTIMIZE TABLE copies FINAL");
+    assert_eq!(tables.server.text("SELECT count() FROM copies"), "307");
+    let found = report(&tables.tool("verify", &["--json"]).expect(0));
+    let figures = ["expected_rows", "target_rows", "expired_rows"].map(|name| found[name].as_u64());
+    assert_eq!(figures, [Some(300), Some(300), Some(307)], "{found:#}");
+    tables.server.query("DELETE FROM copies WHERE id >= 1000");
+    tables.tool("verify", &[]).expect(0);
+}
+
+#[test]
 fn a_partition_that_is_past_the_ttl_is_not_filled() {
     let tables = Tables::new();
     tables.server.query("ALTER TABLE copies MODIFY TTL placed + INTERVAL 1 HOUR");
@@ -117,4 +134,38 @@ fn columns_that_are_not_kept_are_not_compared() {
     let found = report(&job.tool(&server, "verify").arg("--json").run().expect(4));
     assert_eq!(found["differences"]["differing"], 1, "{found:#}");
     job.tool(&server, "repair").run().expect(0);
+}
+
+/// What the table makes of its columns by itself, in a key, is also expected: from columns that are not
+/// stored, over several steps.
+#[test]
+fn keys_that_the_table_computes_are_compared() {
+    let server = Server::shared();
+    server.script(
+        "CREATE TABLE stored (id UInt64, note String) ENGINE = MergeTree ORDER BY id
+         --;;
+         INSERT INTO stored SELECT number, toString(number) FROM numbers(100)
+         --;;
+         CREATE TABLE copies (id UInt64, raw String EPHEMERAL, spare String EPHEMERAL 'x', upper String DEFAULT upper(raw),
+             size UInt64 MATERIALIZED length(upper), weight UInt64 DEFAULT size * 2 + length(spare),
+             kind String ALIAS if(weight > 0, 'job', 'none'))
+         ENGINE = ReplacingMergeTree PARTITION BY weight % 2 ORDER BY (weight, upper, id)",
+    );
+    let job = JobFile::new(
+        "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\nowned = \"kind = 'job'\"\n\
+         [columns]\nid = 'source.id'\nraw = 'source.note'\n",
+    );
+    job.tool(&server, "run").run().expect(0);
+    assert_eq!(server.text("SELECT count(), sum(weight) FROM copies"), "100\t480");
+    let found = report(&job.tool(&server, "verify").arg("--json").run().expect(0));
+    assert_eq!(found["columns_not_compared"], Value::from(vec!["raw"]), "{found:#}");
+    assert_eq!(found["target_rows"], 100, "{found:#}");
+    server.query("DELETE FROM copies WHERE id IN (5, 50)");
+    server.query("INSERT INTO copies (id, raw) VALUES (5, 'five')");
+    let output = job.tool(&server, "verify").arg("--json").run().expect(4);
+    let found = report(&output);
+    assert_eq!(found["differences"], serde_json::json!({ "missing": 2, "extra": 1 }));
+    let repair = report(&job.tool(&server, "repair").args(&["--remove", "--json"]).run().expect(0));
+    assert_eq!(repair["removed_rows"], 1, "{repair:#}");
+    job.tool(&server, "verify").run().expect(0);
 }
