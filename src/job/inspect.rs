@@ -157,8 +157,9 @@ async fn refused_function(
 ) -> Result<Option<String>, JobError> {
     let functions = functions_of(tree);
     if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
+        let article = if kind == "aggregate" { "an" } else { "a" };
         return Ok(Some(format!(
-            "uses {name}, which is a {kind} function; only the current row can be used"
+            "uses {name}, which is {article} {kind} function; only the current row can be used"
         )));
     }
     if functions.iter().any(|(name, _)| name == "arrayJoin") {

@@ -173,63 +173,8 @@ mod tests {
 
     /// Checks a value against the keywords that the schema uses; an unknown one fails the test.
     fn check(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
-        let wrong = |what: &str| Err(format!("{path}: {what}"));
         for (keyword, rule) in schema.as_object().unwrap() {
-            let size = || match value {
-                Value::Array(items) => items.len(),
-                Value::Object(items) => items.len(),
-                Value::String(text) => text.chars().count(),
-                _ => usize::MAX,
-            };
-            let at_least = || size() >= usize::try_from(rule.as_u64().unwrap()).unwrap();
-            match keyword.as_str() {
-                "type" => {
-                    let fits = match rule.as_str().unwrap() {
-                        "object" => value.is_object(),
-                        "array" => value.is_array(),
-                        "string" => value.is_string(),
-                        "boolean" => value.is_boolean(),
-                        "integer" => value.is_i64() || value.is_u64(),
-                        "number" => value.is_number(),
-                        other => panic!("the type {other}"),
-                    };
-                    if !fits {
-                        return wrong(&format!("is not of type {rule}"));
-                    }
-                }
-                "minimum" if value.as_i64() < rule.as_i64() => return wrong("is too small"),
-                "minLength" | "minItems" | "minProperties" if !at_least() => {
-                    return wrong("has too few");
-                }
-                "items" => {
-                    for item in value.as_array().into_iter().flatten() {
-                        check(rule, item, path)?;
-                    }
-                }
-                "required" => {
-                    for name in rule.as_array().unwrap() {
-                        if value.get(name.as_str().unwrap()).is_none() {
-                            return wrong(&format!("lacks {name}"));
-                        }
-                    }
-                }
-                "$schema"
-                | "title"
-                | "description"
-                | "default"
-                | "properties"
-                | "additionalProperties"
-                | "minimum"
-                | "minLength"
-                | "minItems"
-                | "minProperties" => {}
-                "anyOf" => {
-                    if !rule.as_array().unwrap().iter().any(|one| check(one, value, path).is_ok()) {
-                        return wrong("fits no alternative");
-                    }
-                }
-                other => panic!("the keyword {other}"),
-            }
+            check_keyword(keyword, rule, value, path)?;
         }
         for (name, inner) in value.as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");
@@ -241,6 +186,72 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    fn check_keyword(keyword: &str, rule: &Value, value: &Value, path: &str) -> Result<(), String> {
+        let wrong = |what: String| Err(format!("{path}: {what}"));
+        match keyword {
+            "type" if !is_of_type(value, rule.as_str().unwrap()) => {
+                wrong(format!("is not of type {rule}"))
+            }
+            "minimum" if value.as_i64() < rule.as_i64() => wrong("is too small".to_owned()),
+            "minLength" | "minItems" | "minProperties" if size(value) < rule.as_u64().unwrap() => {
+                wrong("has too few".to_owned())
+            }
+            "items" => {
+                value.as_array().into_iter().flatten().try_for_each(|item| check(rule, item, path))
+            }
+            "required" => {
+                let names = rule.as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+                match names.into_iter().find(|name| value.get(name).is_none()) {
+                    Some(name) => wrong(format!("lacks {name:?}")),
+                    None => Ok(()),
+                }
+            }
+            "anyOf" => {
+                let mut alternatives = rule.as_array().unwrap().iter();
+                if alternatives.any(|one| check(one, value, path).is_ok()) {
+                    Ok(())
+                } else {
+                    wrong("fits no alternative".to_owned())
+                }
+            }
+            "$schema"
+            | "title"
+            | "description"
+            | "default"
+            | "properties"
+            | "additionalProperties"
+            | "type"
+            | "minimum"
+            | "minLength"
+            | "minItems"
+            | "minProperties" => Ok(()),
+            other => panic!("the keyword {other}"),
+        }
+    }
+
+    fn is_of_type(value: &Value, name: &str) -> bool {
+        match name {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
+            other => panic!("the type {other}"),
+        }
+    }
+
+    /// The number of items, fields or characters.
+    fn size(value: &Value) -> u64 {
+        let size = match value {
+            Value::Array(items) => items.len(),
+            Value::Object(items) => items.len(),
+            Value::String(text) => text.chars().count(),
+            _ => usize::MAX,
+        };
+        size as u64
     }
 
     fn check_text(text: &str) -> Result<(), String> {

@@ -24,89 +24,64 @@ pub(super) fn text(run: Option<&ObservedRun>) -> String {
             ("worker", &*run.info().worker),
         ]
     });
-    let mut exposition = Exposition::new(labels.as_ref().map_or(&[], |labels| &labels[..]));
+    let mut to = Exposition::new(labels.as_ref().map_or(&[], |labels| &labels[..]));
     let version = [("version", env!("CARGO_PKG_VERSION"))];
-    exposition
-        .family("build_info", Kind::Gauge, "Version of the program; always 1.")
-        .labelled(&version, 1);
-    exposition
-        .family("memory_bytes", Kind::Gauge, "Resident memory of the process.")
-        .known(memory_bytes());
-    exposition
-        .family("memory_peak_bytes", Kind::Gauge, "Peak resident memory of the process.")
-        .known(peak_memory_bytes());
+    to.family("build_info", Kind::Gauge, "Version of the program; always 1.").labelled(&version, 1);
+    to.known("memory_bytes", "Resident memory of the process.", memory_bytes());
+    to.known("memory_peak_bytes", "Peak resident memory of the process.", peak_memory_bytes());
     if let Some(run) = run {
         let numbers = run.control().counters().snapshot();
-        run_state(&mut exposition, run);
-        progress(&mut exposition, run, &numbers);
-        rows(&mut exposition, run, &numbers);
-        stages(&mut exposition, run);
-        inserts(&mut exposition, run, &numbers);
-        faults(&mut exposition, run, &numbers);
-        memory(&mut exposition, run, &numbers);
-        server(&mut exposition, run);
+        run_state(&mut to, run);
+        progress(&mut to, run, &numbers);
+        rows(&mut to, run, &numbers);
+        stages(&mut to, run);
+        inserts(&mut to, run, &numbers);
+        faults(&mut to, &numbers);
+        memory(&mut to, run, &numbers);
+        server(&mut to, run);
     }
-    exposition.finish()
+    to.finish()
 }
 
-fn run_state(exposition: &mut Exposition, run: &ObservedRun) {
+fn run_state(to: &mut Exposition, run: &ObservedRun) {
     let (subject, run_id) = (run.control().subject(), run.control().run_id().unwrap_or_default());
-    let dry_run = if subject.dry_run { "true" } else { "false" };
     let labels = [
         ("run_id", &*run_id),
         ("source", &*subject.source),
         ("target", &*subject.target),
-        ("dry_run", dry_run),
+        ("dry_run", if subject.dry_run { "true" } else { "false" }),
     ];
-    exposition
-        .family("run_info", Kind::Gauge, "Id and tables of the run; always 1.")
-        .labelled(&labels, 1);
-    exposition
-        .family("start_time_seconds", Kind::Gauge, "Start time of the run, in seconds since 1970.")
-        .value(since_1970(run.began));
+    let help = "Id and tables of the run; always 1.";
+    to.family("run_info", Kind::Gauge, help).labelled(&labels, 1);
+    let help = "Start time of the run, in seconds since 1970.";
+    to.gauge("start_time_seconds", help, since_1970(run.began));
     let states =
         [LoadState::Started, LoadState::Completed, LoadState::Failed, LoadState::Interrupted];
-    let mut family = exposition.family(
-        "status",
-        Kind::Gauge,
-        "1 for the current state of the run, 0 for every other state.",
-    );
-    for state in states {
-        family.labelled(&[("status", state.name())], u8::from(run.state() == state));
-    }
-    let mut family = exposition.family(
-        "phase",
-        Kind::Gauge,
-        "1 for the current phase of the run, 0 for every other phase.",
-    );
-    for phase in Phase::ALL {
-        family.labelled(
-            &[("phase", phase.name())],
-            u8::from(run.control().counters().phase() == phase),
-        );
-    }
-    let (lookup, stream) = run.control().counters().times();
+    let help = "1 for the current state of the run, 0 for every other state.";
+    let is_current = |state: LoadState| (state.name(), u8::from(run.state() == state));
+    to.family("status", Kind::Gauge, help).each("status", states.map(is_current));
+    let counters = run.control().counters();
+    let help = "1 for the current phase of the run, 0 for every other phase.";
+    let is_current = |phase: Phase| (phase.name(), u8::from(counters.phase() == phase));
+    to.family("phase", Kind::Gauge, help).each("phase", Phase::ALL.map(is_current));
+    let (lookup, stream) = counters.times();
     let help = "Duration of the finished phases: loading attributes, streaming rows.";
-    let mut family = exposition.family("phase_seconds_total", Kind::Counter, help);
-    for (phase, time) in [(Phase::Lookup, lookup), (Phase::Stream, stream)] {
-        family.labelled(&[("phase", phase.name())], time.as_secs_f64());
-    }
+    let times = [(Phase::Lookup, lookup), (Phase::Stream, stream)];
+    to.family("phase_seconds_total", Kind::Counter, help)
+        .each("phase", times.map(|(phase, time)| (phase.name(), time.as_secs_f64())));
 }
 
-fn progress(exposition: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
+fn progress(to: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
     let help = "Share of this process's work that is done, from 0 to 1; 1 only after completion.";
-    exposition.family("progress_ratio", Kind::Gauge, help).value(ratio(run.state(), numbers));
+    to.gauge("progress_ratio", help, ratio(run.state(), numbers));
     let help = "Rows that this process has to insert; absent until they are counted.";
-    exposition.family("expected_rows", Kind::Gauge, help).known(numbers.rows_expected());
+    to.known("expected_rows", help, numbers.rows_expected());
     let open = numbers.chunks.saturating_sub(numbers.chunks_done + numbers.chunks_failed);
-    let mut family = exposition.family("chunks", Kind::Gauge, "Chunks of this process by state.");
-    family
-        .labelled(&[("state", "pending")], open)
-        .labelled(&[("state", "completed")], numbers.chunks_done);
-    family.labelled(&[("state", "failed")], numbers.chunks_failed);
-    exposition
-        .family("waves_total", Kind::Counter, "Waves whose attributes were loaded.")
-        .value(numbers.waves);
+    let states =
+        [("pending", open), ("completed", numbers.chunks_done), ("failed", numbers.chunks_failed)];
+    let help = "Chunks of this process by state.";
+    to.family("chunks", Kind::Gauge, help).each("state", states);
+    to.counter("waves_total", "Waves whose attributes were loaded.", numbers.waves);
 }
 
 fn ratio(state: LoadState, numbers: &Snapshot) -> f64 {
@@ -120,57 +95,49 @@ fn ratio(state: LoadState, numbers: &Snapshot) -> f64 {
     }
 }
 
-fn rows(exposition: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
+fn rows(to: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
     let sums = &run.sums;
-    let mut counter = |name, help, value| exposition.family(name, Kind::Counter, help).value(value);
-    counter(
+    to.counter(
         "lookup_rows_total",
         "Rows read from the lookup table, including superseded versions.",
         sums.lookup_rows.of(numbers.lookup_rows, numbers.lookup_rows_given_up),
     );
-    counter(
+    to.counter(
         "lookup_bytes_total",
         "Bytes read from the lookup table.",
         sums.lookup_bytes.of(numbers.lookup_bytes, numbers.lookup_bytes_given_up),
     );
-    counter(
+    to.counter(
         "source_rows_total",
         "Rows read from the source, including repeated reads.",
         sums.source_rows.of(numbers.source_rows, numbers.source_rows_given_up),
     );
-    counter(
+    to.counter(
         "source_bytes_total",
         "Bytes read from the source.",
         sums.source_bytes.of(numbers.source_bytes, numbers.source_bytes_given_up),
     );
-    counter(
+    to.counter(
         "inserted_rows_total",
         "Rows whose insert was acknowledged, including repeated inserts.",
         sums.inserted_rows.of(numbers.inserted_rows, numbers.repeated_rows),
     );
-    counter(
-        "inserted_bytes_total",
-        "Bytes of acknowledged batches, as sent.",
-        numbers.inserted_bytes,
-    );
-    counter(
-        "repeated_rows_total",
-        "Rows that were inserted more than once because their chunk was read again.",
-        numbers.repeated_rows,
-    );
+    let help = "Bytes of acknowledged batches, as sent.";
+    to.counter("inserted_bytes_total", help, numbers.inserted_bytes);
+    let help = "Rows that were inserted more than once because their chunk was read again.";
+    to.counter("repeated_rows_total", help, numbers.repeated_rows);
     let help =
         "Rows by lookup result: matched in the window, matched outside of it (late), or unmatched.";
-    let mut family = exposition.family("attribute_rows", Kind::Gauge, help);
-    family.labelled(&[("result", "matched")], numbers.matched_rows);
-    family
-        .labelled(&[("result", "late")], numbers.matched_late_rows)
-        .labelled(&[("result", "unmatched")], numbers.unmatched_rows);
-    exposition
-        .family("lookup_keys", Kind::Gauge, "Lookup keys whose attributes were loaded.")
-        .value(numbers.lookup_keys);
+    let results = [
+        ("matched", numbers.matched_rows),
+        ("late", numbers.matched_late_rows),
+        ("unmatched", numbers.unmatched_rows),
+    ];
+    to.family("attribute_rows", Kind::Gauge, help).each("result", results);
+    to.gauge("lookup_keys", "Lookup keys whose attributes were loaded.", numbers.lookup_keys);
 }
 
-fn stages(exposition: &mut Exposition, run: &ObservedRun) {
+fn stages(to: &mut Exposition, run: &ObservedRun) {
     // Destructured, so that a new activity does not compile until it is exported.
     let Activities { reading, enriching, looking_up, queueing, throttling, idling, inserting } =
         &run.control().counters().activities;
@@ -185,119 +152,75 @@ fn stages(exposition: &mut Exposition, run: &ObservedRun) {
     ];
     let help = "Time that all tasks together spent in a stage: waiting for source rows, enriching, waiting for late lookups, waiting for room in \
         the queue, waiting for the row rate limit, waiting for a batch, inserting.";
-    let mut family = exposition.family("stage_seconds_total", Kind::Counter, help);
-    for (name, stage) in stages {
-        family.labelled(&[("stage", name)], stage.time().as_secs_f64());
-    }
-    let mut family = exposition.family("stage_tasks", Kind::Gauge, "Tasks currently in a stage.");
-    for (name, stage) in stages {
-        family.labelled(&[("stage", name)], stage.tasks());
-    }
+    to.family("stage_seconds_total", Kind::Counter, help)
+        .each("stage", stages.map(|(name, stage)| (name, stage.time().as_secs_f64())));
+    to.family("stage_tasks", Kind::Gauge, "Tasks currently in a stage.")
+        .each("stage", stages.map(|(name, stage)| (name, stage.tasks())));
 }
 
-fn inserts(exposition: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
+fn inserts(to: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
     let latency = run.control().counters().insert_latency.snapshot();
     let help = "Time from sending a batch to its acknowledgement.";
     let buckets: Vec<_> =
         latency.buckets.iter().map(|(bound, count)| (bound.as_secs_f64(), *count)).collect();
-    exposition.family("insert_duration_seconds", Kind::Histogram, help).histogram(
+    to.family("insert_duration_seconds", Kind::Histogram, help).histogram(
         &buckets,
         latency.larger,
         latency.sum.as_secs_f64(),
     );
-    exposition
-        .family("inserts_in_flight", Kind::Gauge, "Inserts in progress.")
-        .value(numbers.inserts_in_flight);
+    to.gauge("inserts_in_flight", "Inserts in progress.", numbers.inserts_in_flight);
     let limits = run.control().limits();
-    exposition
-        .family("readers", Kind::Gauge, "Most chunks that are read concurrently.")
-        .value(limits.readers);
-    exposition
-        .family("inserters", Kind::Gauge, "Most batches that are inserted concurrently.")
-        .value(limits.inserters);
+    to.gauge("readers", "Most chunks that are read concurrently.", limits.readers);
+    to.gauge("inserters", "Most batches that are inserted concurrently.", limits.inserters);
     let help = "Number of reasons for which no new chunk is started; 0 if the run is not waiting.";
-    exposition.family("waiting_reasons", Kind::Gauge, help).value(run.control().reasons().len());
+    to.gauge("waiting_reasons", help, run.control().reasons().len());
 }
 
-fn faults(exposition: &mut Exposition, _run: &ObservedRun, numbers: &Snapshot) {
+fn faults(to: &mut Exposition, numbers: &Snapshot) {
     let help = "Retried statements by reason: refused by the server for now, no answer (ambiguous), server unreachable (outage), or a reader that the \
         server closed while it waited for inserts (stalled).";
-    let mut family = exposition.family("retries_total", Kind::Counter, help);
-    family
-        .labelled(&[("class", "refused")], numbers.retries_refused)
-        .labelled(&[("class", "ambiguous")], numbers.retries_ambiguous);
-    family
-        .labelled(&[("class", "outage")], numbers.retries_outage)
-        .labelled(&[("class", "stalled")], numbers.retries_stalled);
-    exposition
-        .family("errors_total", Kind::Counter, "Statements that failed and are not retried.")
-        .value(numbers.errors);
-    exposition
-        .family(
-            "outages_total",
-            Kind::Counter,
-            "Number of outages: periods in which a server could not be reached.",
-        )
-        .value(numbers.outages);
+    let classes = [
+        ("refused", numbers.retries_refused),
+        ("ambiguous", numbers.retries_ambiguous),
+        ("outage", numbers.retries_outage),
+        ("stalled", numbers.retries_stalled),
+    ];
+    to.family("retries_total", Kind::Counter, help).each("class", classes);
+    to.counter("errors_total", "Statements that failed and are not retried.", numbers.errors);
+    let help = "Number of outages: periods in which a server could not be reached.";
+    to.counter("outages_total", help, numbers.outages);
     let outage = Duration::from_millis(numbers.outage_milliseconds).as_secs_f64();
-    exposition
-        .family(
-            "outage_seconds_total",
-            Kind::Counter,
-            "Time spent waiting for a server during outages.",
-        )
-        .value(outage);
+    let help = "Time spent waiting for a server during outages.";
+    to.counter("outage_seconds_total", help, outage);
 }
 
-fn memory(exposition: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
-    let mut gauge =
-        |name, help, value: u64| exposition.family(name, Kind::Gauge, help).value(value);
-    gauge("memory_limit_bytes", "Memory limit of the process.", run.info().memory_limit_bytes);
-    gauge("lookup_memory_bytes", "Memory used by attributes.", numbers.lookup_memory_bytes);
-    gauge(
-        "queue_bytes",
-        "Bytes of batches that are queued or being inserted.",
-        numbers.queued_bytes,
-    );
+fn memory(to: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
+    let limit = run.info().memory_limit_bytes;
+    to.gauge("memory_limit_bytes", "Memory limit of the process.", limit);
+    to.gauge("lookup_memory_bytes", "Memory used by attributes.", numbers.lookup_memory_bytes);
+    let help = "Bytes of batches that are queued or being inserted.";
+    to.gauge("queue_bytes", help, numbers.queued_bytes);
 }
 
-fn server(exposition: &mut Exposition, run: &ObservedRun) {
+fn server(to: &mut Exposition, run: &ObservedRun) {
     let stats = run.control().server_stats();
-    let parts = stats.parts.as_ref();
-    let mut family = exposition.family(
-        "server_parts",
-        Kind::Gauge,
-        "Active parts of the fullest target partition among those being written.",
-    );
-    if let Some(parts) = parts {
-        family.labelled(&[("target_partition", &parts.partition)], parts.parts);
-    }
-    let mut gauge =
-        |name, help, value: Option<u64>| exposition.family(name, Kind::Gauge, help).known(value);
-    gauge(
-        "server_parts_delay_limit",
-        "Active parts in a partition above which the server delays inserts; 0 means no limit.",
-        stats.parts_to_delay_insert,
-    );
-    gauge(
-        "server_parts_refuse_limit",
-        "Active parts in a partition above which the server refuses inserts; 0 means no limit.",
-        stats.parts_to_throw_insert,
-    );
-    gauge(
-        "server_delayed_inserts",
-        "Inserts from all clients that the server is delaying.",
-        stats.delayed_inserts,
-    );
-    gauge("server_merges", "Merges in progress on the server, all tables.", stats.merges);
-    gauge("server_mutations", "Unfinished mutations of the target.", stats.mutations);
-    gauge("server_memory_bytes", "Memory used by the server.", stats.memory_used);
-    gauge("server_memory_limit_bytes", "Memory limit of the server.", stats.memory_total);
-    gauge(
-        "server_replica_delay_seconds",
-        "Replication delay of the target's replica.",
-        stats.replica_delay_seconds,
-    );
+    let help = "Active parts of the fullest target partition among those being written.";
+    let parts = stats.parts.as_ref().map(|parts| (&*parts.partition, parts.parts));
+    to.family("server_parts", Kind::Gauge, help).each("target_partition", parts);
+    let help =
+        "Active parts in a partition above which the server delays inserts; 0 means no limit.";
+    to.known("server_parts_delay_limit", help, stats.parts_to_delay_insert);
+    let help =
+        "Active parts in a partition above which the server refuses inserts; 0 means no limit.";
+    to.known("server_parts_refuse_limit", help, stats.parts_to_throw_insert);
+    let help = "Inserts from all clients that the server is delaying.";
+    to.known("server_delayed_inserts", help, stats.delayed_inserts);
+    to.known("server_merges", "Merges in progress on the server, all tables.", stats.merges);
+    to.known("server_mutations", "Unfinished mutations of the target.", stats.mutations);
+    to.known("server_memory_bytes", "Memory used by the server.", stats.memory_used);
+    to.known("server_memory_limit_bytes", "Memory limit of the server.", stats.memory_total);
+    let help = "Replication delay of the target's replica.";
+    to.known("server_replica_delay_seconds", help, stats.replica_delay_seconds);
 }
 
 fn since_1970(moment: SystemTime) -> f64 {
@@ -352,6 +275,24 @@ impl Exposition {
         Family { exposition: self, name }
     }
 
+    /// A counter of one sample.
+    fn counter(&mut self, name: &'static str, help: &str, value: impl Display) {
+        self.family(name, Kind::Counter, help).value(value);
+    }
+
+    /// A gauge of one sample.
+    fn gauge(&mut self, name: &'static str, help: &str, value: impl Display) {
+        self.known(name, help, Some(value));
+    }
+
+    /// A gauge of one sample, or of none if the value is unknown.
+    fn known(&mut self, name: &'static str, help: &str, value: Option<impl Display>) {
+        let mut family = self.family(name, Kind::Gauge, help);
+        if let Some(value) = value {
+            family.value(value);
+        }
+    }
+
     /// The finished text.
     fn finish(self) -> String {
         self.text
@@ -371,17 +312,20 @@ impl Family<'_> {
         self.exposition.sample(self.name, "", "", value);
     }
 
-    /// A sample without further labels, if the value is known.
-    fn known(&mut self, value: Option<impl Display>) {
-        if let Some(value) = value {
-            self.value(value);
-        }
+    /// A sample with labels.
+    fn labelled(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.exposition.sample(self.name, "", &label_text(labels), value);
     }
 
-    /// A sample with labels.
-    fn labelled(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
-        self.exposition.sample(self.name, "", &label_text(labels), value);
-        self
+    /// A sample for each value of a label.
+    fn each<'b, V: Display>(
+        &mut self,
+        label: &str,
+        samples: impl IntoIterator<Item = (&'b str, V)>,
+    ) {
+        for (of, value) in samples {
+            self.labelled(&[(label, of)], value);
+        }
     }
 
     /// A histogram: the number of observations in each bucket, by its upper bound, the number above
@@ -420,11 +364,9 @@ mod tests {
     fn families_and_samples() {
         let mut exposition = Exposition::new(&[("partition", "2025\\11\n\"x\"")]);
         exposition.family("rows_total", Kind::Counter, "Rows\nread.").value(7);
-        exposition
-            .family("phase", Kind::Gauge, "Phase.")
-            .labelled(&[("phase", "plan")], 0)
-            .labelled(&[("phase", "stream")], 1.5);
-        exposition.family("unknown", Kind::Gauge, "None.").known(None::<u64>);
+        let phases = [("plan", 0.0), ("stream", 1.5)];
+        exposition.family("phase", Kind::Gauge, "Phase.").each("phase", phases);
+        exposition.known("unknown", "None.", None::<u64>);
         exposition.family("seconds", Kind::Histogram, "Time.").histogram(
             &[(0.5, 1), (10.0, 2)],
             3,
