@@ -244,8 +244,17 @@ pub(crate) fn connecting(error: &ServerError, end: End) -> Failure {
         // The rest explains how to reset the password of other products.
         failure.causes = failure.causes.iter().map(|cause| first_sentence(cause)).collect();
     }
-    if end == End::Source {
-        failure.causes.insert(0, "cannot use the source's server".to_owned());
+    let headline = match (end, error) {
+        (End::Source, _) => Some("cannot use the source's server"),
+        _ if is_rejected_login => Some("the server rejects the login"),
+        (_, ServerError::Server { code: Some(UNKNOWN_DATABASE), .. }) => {
+            Some("the server does not have the database")
+        }
+        (_, ServerError::Server { .. }) => Some("the server refuses the first query"),
+        _ => None,
+    };
+    if let Some(headline) = headline {
+        failure.causes.insert(0, headline.to_owned());
     }
     match error {
         _ if is_rejected_login => {
@@ -315,7 +324,7 @@ mod tests {
         let error =
             ServerError::Server { code: Some(516), message: message.to_owned(), mid_stream: false };
         let text = connecting(&error, End::Target).text();
-        let expected = "error: Code: 516. DB::Exception: ann: Authentication failed: password is incorrect, or there is no user with such name.\nhint: set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file\nhint: in .env, a password with $ or # needs single quotes\n";
+        let expected = "error: the server rejects the login\n  because: Code: 516. DB::Exception: ann: Authentication failed: password is incorrect, or there is no user with such name.\nhint: set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file\nhint: in .env, a password with $ or # needs single quotes\n";
         assert_eq!(text, expected);
         let named =
             first_sentence(&format!("{message}\n\n. (AUTHENTICATION_FAILED) (version 26.7)"));

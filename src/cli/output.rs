@@ -195,6 +195,7 @@ pub(crate) fn write_summary(
 pub(crate) fn write_text_file(path: &Path, text: &str, what: &str) -> Result<(), Failure> {
     files::replace(path, text.as_bytes()).map_err(|error| {
         Failure::usage(format!("cannot write {what} to {}: {error}", path.display()))
+            .hint("set --out to a file in an existing directory that this user can write to")
     })
 }
 

@@ -208,6 +208,9 @@ pub(super) fn time_or_unknown(time: Option<Timestamp>) -> String {
 /// The next step of an unfinished load.
 const RESUME: &str = "Run the same command again to complete the remaining chunks.";
 
+/// The next step of a failed load.
+const CORRECT: &str = "Correct the cause of the failed chunks, then run the same command again; completed chunks are kept.";
+
 /// Assesses a version of a load and the last comparison of it.
 pub(super) fn assess(
     load: &LoadRecord,
@@ -229,7 +232,7 @@ pub(super) fn assess(
     match load.status {
         LoadState::Completed => completed(verifications),
         _ if at_work => say(AssessmentLevel::Open, format!("In progress: {progress}"), ""),
-        LoadState::Failed => say(AssessmentLevel::Bad, format!("Failed: {progress}"), RESUME),
+        LoadState::Failed => say(AssessmentLevel::Bad, format!("Failed: {progress}"), CORRECT),
         LoadState::Interrupted => {
             say(AssessmentLevel::Open, format!("Interrupted: {progress}"), RESUME)
         }

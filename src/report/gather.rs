@@ -40,7 +40,7 @@ pub(crate) enum GatherError {
         key: Box<LoadKey>,
     },
     /// The ledger has other loads of this partition.
-    #[error("the ledger has no run {run_id} of {key}; it has {}", known.join(", "))]
+    #[error("the ledger has no run {run_id:?} of {key}; its runs are {}", known.join(", "))]
     UnknownRun {
         /// The requested run.
         run_id: String,

@@ -29,7 +29,12 @@ pub(crate) struct Environment {
 /// # Errors
 /// The file cannot be read, or has a line that is not `NAME=value`. Then no variable is set.
 pub(crate) fn load() -> Result<Environment, Failure> {
-    let unreadable = |error| Failure::usage(format!("the file {FILE} cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| {
+        Failure::usage(match error.kind() {
+            std::io::ErrorKind::InvalidData => format!("the file {FILE} is not UTF-8"),
+            _ => format!("cannot read the file {FILE}: {error}"),
+        })
+    };
     let text = match std::fs::read_to_string(Path::new(FILE)) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -212,11 +212,33 @@ pub(crate) fn usage(words: &str) -> Failure {
             hints.push(tip.to_owned());
         } else if line.starts_with("For more information, try") {
             hints.push("`--help` behind the command explains its flags".to_owned());
+        } else if line.starts_with("note: ") {
+            // It belongs to the message, not to a paragraph of its own.
+            while text.last().is_some_and(|last| last.is_empty()) {
+                text.pop();
+            }
+            text.push(line);
         } else if !(line.is_empty() && text.last().is_some_and(|last| last.is_empty())) {
             text.push(line);
         }
     }
-    hints.into_iter().fold(Failure::usage(text.join("\n").trim_end()), Failure::hint)
+    let text = text.into_iter().map(plain_reason).collect::<Vec<_>>().join("\n");
+    hints.into_iter().fold(Failure::usage(text.trim_end()), Failure::hint)
+}
+
+/// The line, with a reason of the parser's in the words of this program's own.
+fn plain_reason(line: &str) -> String {
+    let Some((value, reason)) = line.rsplit_once("': ") else { return line.to_owned() };
+    let reason = match reason
+        .split_once(" is not in ")
+        .and_then(|(_, range)| range.split_once("..="))
+    {
+        Some((least, most)) => format!("it must be a number from {least} to {most}"),
+        None if reason == "invalid digit found in string" => "it must be a whole number".to_owned(),
+        None if reason == "value was not a boolean" => "it must be true or false".to_owned(),
+        None => reason.to_owned(),
+    };
+    format!("{value}': {reason}")
 }
 
 #[cfg(test)]

@@ -52,8 +52,11 @@ fn socket(arguments: &CtlArguments) -> Result<PathBuf, Failure> {
     match (found.pop(), found.pop()) {
         (Some(path), None) => Ok(path),
         (None, _) => {
-            let folders: Vec<_> =
-                folders.iter().map(|folder| folder.display().to_string()).collect();
+            let name = |folder: &PathBuf| match folder.to_str() {
+                Some(".") => "the current directory".to_owned(),
+                _ => folder.display().to_string(),
+            };
+            let folders: Vec<_> = folders.iter().map(name).collect();
             Err(Failure::usage(format!("no run in progress found in {}", folders.join(", ")))
                 .hint("--socket names the control socket of the run, clickhouse-backfill-PID.sock")
                 .hint("--log-file names the run's log file; the socket is in the same directory"))
@@ -334,6 +337,7 @@ pub(crate) async fn operate(
     let query = throttle_query.as_ref().map(|sql| ThrottleQuery::new(target.clone(), sql));
     let watch = watch(control.clone(), target.clone(), watched, query).await.map_err(|error| {
         Failure::refused_because("the throttle query fails, tested before the first row", &error)
+            .hint("correct --throttle-query; its value is the reason to wait, and 0 or an empty string is none")
     })?;
     Ok(Operation { control, throttle, _watch: watch, _socket: socket })
 }

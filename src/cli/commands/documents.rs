@@ -36,7 +36,8 @@ pub(crate) fn man(arguments: &ManArguments) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |path: &Path, error: std::io::Error| {
-        Failure::usage(format!("{} cannot be written: {error}", path.display()))
+        Failure::usage(format!("cannot write the man page {}: {error}", path.display()))
+            .hint("set --out to a directory that this user can write to")
     };
     std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     write_pages(&command, directory, &failed)?;

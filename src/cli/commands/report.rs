@@ -62,11 +62,9 @@ fn by_name(path: Option<&Path>) -> Result<ReportFormat, Failure> {
         Some("html" | "htm") => Ok(ReportFormat::Html),
         Some("md") => Ok(ReportFormat::Md),
         Some("json") => Ok(ReportFormat::Json),
-        _ => Err(Failure::usage(format!(
-            "the name {} does not end in a format of reports",
-            path.display()
-        ))
-        .hint("set --format to html, md or json, or use a name that ends in .html, .md or .json")),
+        _ => Err(Failure::usage(format!("unknown format of the report {}", path.display())).hint(
+            "set --format to html, md or json, or use a name that ends in .html, .md or .json",
+        )),
     }
 }
 
@@ -75,7 +73,8 @@ fn failure(error: GatherError) -> Failure {
         GatherError::Ledger(error) => load_failure(error.into(), &Continuation::of_read()),
         error @ GatherError::Unknown { .. } => Failure::usage(error.to_string())
             .hint("`clickhouse-backfill history` lists the loads; --job, --target-table, --ledger and --ledger-db choose one"),
-        error @ GatherError::UnknownRun { .. } => Failure::usage(error.to_string()),
+        error @ GatherError::UnknownRun { .. } => Failure::usage(error.to_string())
+            .hint("--run takes the id of one of these runs; without it, the current run is reported"),
     }
 }
 

@@ -81,9 +81,8 @@ fn target(arguments: &ServerArguments) -> Result<Endpoint, Failure> {
         arguments.clickhouse_password_file.as_deref(),
     )?;
     if arguments.clickhouse_db.is_empty() {
-        return Err(
-            Failure::usage("the database is empty").hint("set --clickhouse-db or CLICKHOUSE_DB")
-        );
+        return Err(Failure::usage("the name of the database is empty")
+            .hint("set --clickhouse-db or CLICKHOUSE_DB"));
     }
     let endpoint = Endpoint::new(
         &arguments.clickhouse_url,

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::{Arg, Command};
 
 use crate::orders::{JOB, Orders};
-use crate::support::{Binary, Server, binary};
+use crate::support::{Binary, Server, assert_text_snapshot, binary};
 
 fn example() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example")).unwrap()
@@ -173,8 +173,12 @@ fn the_example_works_unchanged_and_with_every_line_taken() {
         .env("CLICKHOUSE_URL", "http://127.0.0.1:1")
         .env("METRICS_LISTEN", "0")
         .env("OUTAGE_WAIT", "0s");
-    let nowhere = tool.file(".env", &without_file).run().expect(2);
-    assert!(nowhere.stderr.contains("the connection to http://127.0.0.1:1/ failed"), "{nowhere}");
+    let nowhere = tool.file(".env", &without_file).run();
+    assert_text_snapshot!(nowhere.failure(), @"
+    exit code 2
+    error: the connection to http://127.0.0.1:1/ failed: [WORDS OF THE SYSTEM]
+    hint: set --clickhouse-url or CLICKHOUSE_URL to the server's HTTP interface; its port is 8123 by default, 8443 for https
+    ");
 }
 
 fn is_assignment(line: &str) -> bool {

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
 use crate::orders::{JOB, Orders, PARTITION};
-use crate::support::{Output, binary};
+use crate::support::{Output, assert_text_snapshot, binary};
 
 /// Sets a title, clears the screen in the form of one character, and turns text around.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}";
@@ -143,7 +143,11 @@ fn links_in_the_way_of_files_are_not_followed() {
 
     let log = orders.file("log");
     symlink(&victim, &log).unwrap();
-    let refused = orders.tool().arg("--log-file").arg(&log).run().expect(2);
-    assert!(refused.stderr.contains(": it is a symbolic link"), "{refused}");
+    let refused = orders.tool().arg("--log-file").arg(&log).run();
+    assert_text_snapshot!(refused.failure(), @"
+    exit code 2
+    error: cannot open the log file [PATH]: it is a symbolic link
+    hint: set --log-file to a file in an existing directory that this user can write to
+    ");
     untouched();
 }

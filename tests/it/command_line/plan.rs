@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::orders::{JOB, Orders, PARTITION};
-use crate::support::{Binary, Output, Server, binary};
+use crate::support::{Binary, Output, Server, assert_text_snapshot, binary};
 
 /// The statements that were printed, with their titles.
 fn statements(text: &str) -> Vec<(String, String)> {
@@ -73,17 +73,50 @@ fn the_printed_statements_are_accepted_and_the_join_is_the_join() {
 fn the_plan_shows_tables_columns_and_chunks_and_moves_nothing() {
     let orders = Orders::on(Server::shared(), 1_000);
     let text = silent(plan(&orders).run().expect(0));
-    for part in [
-        format!("server      {}/", orders.server.url()),
-        format!("orders, partition {PARTITION}: 1,100 stored rows in 2 parts"),
-        "customers by id".to_owned(),
-        "shipments (ReplacingMergeTree), 8 columns".to_owned(),
-        "note      String                both    concat(source.note, ' to ', coalesce(lookup.city,"
-            .to_owned(),
-        "chunk 1   the whole partition".to_owned(),
-    ] {
-        assert!(text.contains(&part), "{part:?} is not in\n{text}");
-    }
+    assert_eq!(orders.target_rows(), 0);
+    assert!(text.contains("estimate, from a dry run of "), "{text}");
+    let text = silent(plan(&orders).args(&["--measure", "0s"]).run().expect(0));
+    assert!(text.contains("1,100 stored rows in "), "{text}");
+    assert_text_snapshot!(text, @"
+      server      [URL] (ClickHouse [VERSION]), user default, database default
+      job         shipments (job.toml)
+      source      default.orders, partition 202506: [N] stored rows in [N] parts, [SIZE], 1 chunk
+      lookup      default.customers by id
+      target      default.shipments (ReplacingMergeTree), 8 columns
+      topology    one server for source and target, host [HOST], in no cluster
+      ledger      no load in load_state, load_state_chunks and load_claims in the database default;
+                  `run` starts the load
+
+    mapping of 8 columns
+      column    type                  from    expression
+      order_id  UInt64                source  source.id
+      customer  String                source  source.customer
+      placed    DateTime64(3, 'UTC')  source  source.placed
+      amount    Decimal(18, 2)        source  source.amount * 2
+      note      String                both    concat(source.note, ' to ', coalesce(lookup.city,
+                                              'nowhere'))
+      tags      Array(String)         lookup  lookup.tags
+      letter    String                lookup  lookup.letter
+      version   UInt32                source  source.version
+
+    memory
+      limit       [SIZE]
+      attributes  [SIZE], for one wave or two at once
+      batches     [SIZE] for batches being filled, [SIZE] each
+      queue       [SIZE], waiting and in flight
+      program     [SIZE]
+
+    disk of the target
+      needed      about [SIZE]
+      free        [SIZE]
+      new parts   about 1, before merges
+
+    wave 1: about [N] lookup rows, [SIZE]
+      chunk 1   the whole partition
+
+    checks
+    [CHECKS]
+    ");
     assert_eq!(orders.target_rows(), 0);
 }
 

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::fixture::Months;
 use crate::orders::JOB;
-use crate::support::binary;
+use crate::support::shown::narrowed;
+use crate::support::{assert_text_snapshot, binary};
 
 #[test]
 fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
@@ -14,12 +15,13 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
     let nothing = binary()
         .envs(&months.server().environment())
         .args(&["history", "--job", "langfuse-events"])
-        .run()
-        .expect(0);
-    assert!(
-        nothing.stdout.contains("the source has no partitions and the ledger has no loads"),
-        "{nothing}"
-    );
+        .run();
+    assert_text_snapshot!(nothing.everything(), @"
+    exit code 0
+    --- stdout
+    langfuse-events: default.observations into default.events
+    the source has no partitions and the ledger has no loads
+    ");
 
     // Seven chunks, of which one cannot be done.
     months.server().query(
@@ -84,7 +86,17 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
         "SELECT sum(rows) FROM system.parts WHERE active AND table = 'orders' AND partition_id = '202504' AND database = currentDatabase()",
     );
     assert_eq!(partitions[1]["source_rows"].to_string(), stored);
-    assert!(months.tool("history").run().expect(0).stdout.contains("completed, superseded"));
+    let listed = months.tool("history").run().expect(0).stdout;
+    assert_text_snapshot!(narrowed(&listed), @"
+    shipments: default.orders into default.shipments
+    202503–202506 completed
+
+    partition  state  source rows  inserted  chunks  began  took  run
+    202503  completed  [N]  2,000  1 of 1  [TIME]  [DURATION]  [RUN]
+    202503  completed, superseded  2,000  2,000  1 of 1  [TIME]  [DURATION]  [RUN]
+    202504  completed  [N]  62,000  8 of 8  [TIME]  [DURATION]  [RUN]
+    202506  completed  [N]  1,960  1 of 1  [TIME]  [DURATION]  [RUN]
+    ");
 }
 
 #[test]
@@ -110,6 +122,11 @@ fn a_ledger_in_files_tells_the_same() {
         "{all}"
     );
     assert_eq!(all[0]["summary"], "202503 not started, 202504 completed, 202506 not started");
-    let elsewhere = binary().envs(&environment).args(&["history"]).run().expect(0);
-    assert!(elsewhere.stdout.contains("has no loads"), "{elsewhere}");
+    let elsewhere = binary().envs(&environment).args(&["history"]).run();
+    assert_text_snapshot!(elsewhere.everything(), @"
+    exit code 0
+    --- stdout
+    the ledger, load_state, load_state_chunks and load_claims in the database default, has no loads
+    hint: --job lists the partitions of a job that are not started
+    ");
 }

@@ -2,7 +2,8 @@
 
 use super::fixture::{MONTHS, Months, SOON, pairs};
 use crate::orders::JOB;
-use crate::support::{Direction, Proxy, Server, binary, process};
+use crate::support::shown::{from_line, titled};
+use crate::support::{Direction, Proxy, Server, assert_text_snapshot, binary, process};
 
 #[test]
 fn months_are_filled_one_after_another_and_completed_ones_are_skipped() {
@@ -29,14 +30,13 @@ fn months_are_filled_one_after_another_and_completed_ones_are_skipped() {
         (summary["status"].as_str(), summary["inserted_rows"].as_u64(), sum(&summary)),
         (Some("completed"), Some(rows), rows)
     );
-    for words in [
-        "has no rows in 202505",
-        "partition 202504, 2 of 3",
-        "3 of 3 partitions",
-        "  202503  completed, ",
-    ] {
-        assert!(output.stderr.contains(words), "{words}\n{output}");
-    }
+    assert!(output.stderr.contains("partition 202504, 2 of 3"), "{output}");
+    assert_text_snapshot!(from_line(&output.stderr, "3 of 3 partitions"), @"
+    completed: shipments into default.shipments, 3 of 3 partitions, 5,960 rows inserted in [DURATION]
+      202506  completed, 1,960 rows in [DURATION]
+      202504  completed, 2,000 rows in [DURATION]
+      202503  completed, 2,000 rows in [DURATION]
+    ");
 
     // What is given as a flag wins over the environment.
     let again = months.run().env("PARTITION", "202506").run().expect(0);
@@ -48,7 +48,28 @@ fn months_are_filled_one_after_another_and_completed_ones_are_skipped() {
             ("202506", "completed_before")
         ])
     );
-    assert!(again.stderr.contains("  202506  already complete"), "{again}");
+    assert_text_snapshot!(again.everything(), @"
+    exit code 0
+    --- stderr
+    3 partitions of default.orders, from 202503 to 202506; default.orders has no rows in 202505
+
+    partition 202503, 1 of 3
+    partition 202503 of default.orders into default.shipments by shipments was completed at [TIME] by run [RUN], with 2,000 rows: there is nothing to do
+    hint: --restart fills it again
+
+    partition 202504, 2 of 3
+    partition 202504 of default.orders into default.shipments by shipments was completed at [TIME] by run [RUN], with 2,000 rows: there is nothing to do
+    hint: --restart fills it again
+
+    partition 202506, 3 of 3
+    partition 202506 of default.orders into default.shipments by shipments was completed at [TIME] by run [RUN], with 1,960 rows: there is nothing to do
+    hint: --restart fills it again
+
+    completed: shipments into default.shipments, 3 of 3 partitions, 0 rows inserted in [DURATION]
+      202503  already complete
+      202504  already complete
+      202506  already complete
+    ");
     assert_eq!(
         months.server().text("SELECT count() FROM shipments"),
         rows.to_string(),
@@ -83,14 +104,18 @@ fn the_first_failure_ends_it_unless_it_is_to_go_on() {
         months.outcomes(),
         pairs(&[("202503", "completed"), ("202504", "failed"), ("202506", "not_started")])
     );
-    for words in [
-        "error: partition 202504 failed",
-        "  202506  not started",
-        "Cannot parse string 'poison'",
-        "hint: ",
-    ] {
-        assert!(stopped.stderr.contains(words), "{words}\n{stopped}");
-    }
+    assert!(stopped.stderr.contains("Cannot parse string 'poison'"), "{stopped}");
+    assert_text_snapshot!(from_line(&stopped.stderr, "1 of 3 partitions"), @"
+    failed: shipments into default.shipments, 1 of 3 partitions, 2,000 rows inserted in [DURATION]
+      202503  completed, 2,000 rows in [DURATION]
+      202504  failed: 1 of 1 chunk failed: chunk 1: inserting a batch of 2,000 rows ([SIZE]) of chunk 1 into default.shipments failed after 1 attempt: Code: 6. [WORDS OF THE SERVER] (CANNOT_PARSE_TEXT)
+      202506  not started
+    error: partition 202504 failed
+      because: 1 of 1 chunk failed
+      because: chunk 1: inserting a batch of 2,000 rows ([SIZE]) of chunk 1 into default.shipments failed after 1 attempt: Code: 6. [WORDS OF THE SERVER] (CANNOT_PARSE_TEXT)
+    hint: correct the column's expression in the job, or the rows in the source; inserted rows stay, and rows inserted twice collapse in default.shipments by its sorting key
+    hint: run the same command again; completed partitions are skipped
+    ");
 
     let went_on = run().arg("--keep-going").run().expect(1);
     assert_eq!(months.filled(), ["202503", "202506"]);
@@ -136,7 +161,26 @@ fn a_signal_ends_the_sequence() {
             ("202506", "not_started")
         ])
     );
-    assert!(interrupted.stderr.contains("interrupted: shipments into "), "{interrupted}");
+    assert_text_snapshot!(from_line(&interrupted.stderr, "interrupted: shipments"), @"
+    interrupted: shipments into default.shipments
+      partition                202504
+      chunks                   0 of 1 completed, 0 by earlier runs, 0 failed
+      attributes loaded        360 of [N] rows
+      orders processed         0
+      shipments inserted       0
+      matched, late, unmatched 0, 0, 0
+      batches, retries, errors 0, 0, 0
+      read, written            [SIZE], [SIZE]
+      time                     [DURATION] (plan [DURATION], attributes [DURATION], streaming [DURATION])
+      throughput               [RATE], at the end with [N] readers and [N] inserters
+      peak memory              [SIZE] of [SIZE], 1 wave
+    hint: run the same command again to continue with the missing chunks; inserted rows stay, and rows inserted twice collapse in default.shipments by its sorting key
+
+    interrupted: shipments into default.shipments, 1 of 3 partitions, 0 rows inserted in [DURATION]
+      202503  already complete
+      202504  interrupted, 0 rows in [DURATION]
+      202506  not started
+    ");
     assert_eq!(months.line(), "202503 completed, 202504 interrupted at 0 %, 202506 not started");
 
     let running = stalled();
@@ -179,33 +223,69 @@ fn ranges_are_checked() {
             .envs(variables)
             .env("CLICKHOUSE_URL", "http://127.0.0.1:1")
             .env("OUTAGE_WAIT", "0s")
-            .run()
-            .expect(2);
-        assert!(output.stdout.is_empty(), "{output}");
-        output.stderr
+            .run();
+        (format!("{arguments:?} {variables:?}"), output.everything())
     };
-    for (arguments, variables, words) in [
-        (&["--partitions", "202412..202401"][..], &[][..], "202412 comes after 202401"),
-        (&["--partitions", "202413..202501"], &[], "\"202413\" is not a month"),
-        (&["--partitions", "202401"], &[], "is not a range of months"),
-        (&["--partitions", "202401..202402", "--partition", "202401"], &[], "are both given"),
-        (&[], &[("PARTITION", "202401"), ("PARTITIONS", "202401..202402")], "are both given"),
-        (&[], &[], "--partition <YYYYMM>"),
-        // What is given as a flag wins, and the server is asked.
-        (
-            &["--partitions", "202401..202402"],
-            &[("PARTITION", "202401")],
-            "the connection to http://127.0.0.1:1/ failed",
-        ),
-        (
-            &["--partition", "202401"],
-            &[("PARTITIONS", "202401..202402")],
-            "the connection to http://127.0.0.1:1/ failed",
-        ),
-    ] {
-        let said = run(arguments, variables);
-        assert!(said.contains(words), "{arguments:?} {variables:?}: {words}\n{said}");
-    }
+    assert_text_snapshot!(titled([
+        run(&["--partitions", "202412..202401"], &[]),
+        run(&["--partitions", "202413..202501"], &[]),
+        run(&["--partitions", "202401"], &[]),
+        run(&["--partitions", "202401..202402", "--partition", "202401"], &[]),
+        run(&[], &[("PARTITION", "202401"), ("PARTITIONS", "202401..202402")]),
+        run(&[], &[]),
+        // A flag takes precedence over a variable, and the server is asked.
+        run(&["--partitions", "202401..202402"], &[("PARTITION", "202401")]),
+        run(&["--partition", "202401"], &[("PARTITIONS", "202401..202402")]),
+    ]), @r#"
+    # ["--partitions", "202412..202401"] []
+    exit code 2
+    --- stderr
+    error: invalid value '202412..202401' for '--partitions <A..B>': 202412 comes after 202401; give the older month first
+    hint: `--help` behind the command explains its flags
+
+    # ["--partitions", "202413..202501"] []
+    exit code 2
+    --- stderr
+    error: invalid value '202413..202501' for '--partitions <A..B>': "202413" is not a month: its last two digits must be 01 to 12
+    hint: `--help` behind the command explains its flags
+
+    # ["--partitions", "202401"] []
+    exit code 2
+    --- stderr
+    error: invalid value '202401' for '--partitions <A..B>': "202401" is not a range of months; give the first and the last, for example 202401..202512
+    hint: `--help` behind the command explains its flags
+
+    # ["--partitions", "202401..202402", "--partition", "202401"] []
+    exit code 2
+    --- stderr
+    error: a partition and a range of partitions are both given; give one of --partition and --partitions
+
+    # [] [("PARTITION", "202401"), ("PARTITIONS", "202401..202402")]
+    exit code 2
+    --- stderr
+    error: a partition and a range of partitions are both given; give one of --partition and --partitions
+
+    # [] []
+    exit code 2
+    --- stderr
+    error: the following required arguments were not provided:
+      --partition <YYYYMM>
+
+    Usage: clickhouse-backfill run --clickhouse-url <URL> --outage-wait <TIME> --partition <YYYYMM>
+    hint: `--help` behind the command explains its flags
+
+    # ["--partitions", "202401..202402"] [("PARTITION", "202401")]
+    exit code 2
+    --- stderr
+    error: the connection to http://127.0.0.1:1/ failed: [WORDS OF THE SYSTEM]
+    hint: set --clickhouse-url or CLICKHOUSE_URL to the server's HTTP interface; its port is 8123 by default, 8443 for https
+
+    # ["--partition", "202401"] [("PARTITIONS", "202401..202402")]
+    exit code 2
+    --- stderr
+    error: the connection to http://127.0.0.1:1/ failed: [WORDS OF THE SYSTEM]
+    hint: set --clickhouse-url or CLICKHOUSE_URL to the server's HTTP interface; its port is 8123 by default, 8443 for https
+    "#);
 }
 
 #[test]
@@ -214,13 +294,11 @@ fn tables_that_are_not_partitioned_by_month_are_refused() {
     let server = months.server();
     server.query("CREATE TABLE orders_by_day AS orders ENGINE = ReplacingMergeTree(version, is_deleted) PARTITION BY toYYYYMMDD(placed) ORDER BY (customer, id)");
     server.query("INSERT INTO orders_by_day SELECT * FROM orders LIMIT 100");
-    let refused = months
-        .run()
-        .file("job.toml", &JOB.replace("\"orders\"", "\"orders_by_day\""))
-        .run()
-        .expect(3);
-    assert!(
-        refused.stderr.contains("is partitioned by toYYYYMMDD(placed), not by month"),
-        "{refused}"
-    );
+    let refused =
+        months.run().file("job.toml", &JOB.replace("\"orders\"", "\"orders_by_day\"")).run();
+    assert_text_snapshot!(refused.failure(), @"
+    exit code 3
+    error: the source table default.orders_by_day is partitioned by toYYYYMMDD(placed), not by month
+    hint: --partition id:ID names a partition by its id, as in system.parts
+    ");
 }

@@ -7,6 +7,8 @@ use super::fixture::{
     wait_for, wait_for_reason,
 };
 use crate::orders::Orders;
+use crate::support::assert_text_snapshot;
+use crate::support::shown::titled;
 
 #[test]
 fn a_run_is_looked_at_paused_changed_and_resumed() {
@@ -54,23 +56,46 @@ fn a_run_is_looked_at_paused_changed_and_resumed() {
     );
     assert_eq!(status["process"], running.process());
 
-    for (setting, words) in [
-        ("inserters=65", "inserters must be 1 to 64, and 65 was asked for"),
-        ("inserters=none", "inserters takes a number from 1, or auto, and \"none\" was given"),
-        ("readers=200", "readers must be 1 to "),
-        (
-            "speed=11",
-            "there is no setting \"speed\"; there are inserters, readers, max-rows-per-second, ",
-        ),
-        ("window=now", "window takes two times as 22:00-06:00, or none, and \"now\" was given"),
-        ("inserters", "give a setting and its value, such as inserters=4"),
-    ] {
-        let refused = ctl(&socket, &["set", setting]).expect(2);
-        assert!(
-            refused.stderr.contains(words) && refused.stdout.is_empty(),
-            "{setting}\n{refused}"
-        );
-    }
+    let settings =
+        ["inserters=65", "inserters=none", "readers=200", "speed=11", "window=now", "inserters"];
+    let refused = |setting| ctl(&socket, &["set", setting]).everything();
+    assert_text_snapshot!(titled(settings.map(|setting| (setting, refused(setting)))), @r#"
+    # inserters=65
+    exit code 2
+    --- stderr
+    error: inserters must be 1 to 64, and 65 was asked for
+    hint: `clickhouse-backfill ctl set --help` lists the settings and their values
+
+    # inserters=none
+    exit code 2
+    --- stderr
+    error: inserters takes a number from 1, or auto, and "none" was given
+    hint: `clickhouse-backfill ctl set --help` lists the settings and their values
+
+    # readers=200
+    exit code 2
+    --- stderr
+    error: readers must be 1 to [N], and 200 was asked for
+    hint: `clickhouse-backfill ctl set --help` lists the settings and their values
+
+    # speed=11
+    exit code 2
+    --- stderr
+    error: there is no setting "speed"; there are inserters, readers, max-rows-per-second, max-parts, max-merges, max-server-memory-used, max-replica-delay, window
+    hint: `clickhouse-backfill ctl set --help` lists the settings and their values
+
+    # window=now
+    exit code 2
+    --- stderr
+    error: window takes two times as 22:00-06:00, or none, and "now" was given
+    hint: `clickhouse-backfill ctl set --help` lists the settings and their values
+
+    # inserters
+    exit code 2
+    --- stderr
+    error: invalid value 'inserters' for '<NAME=VALUE>...': give a setting and its value, such as inserters=4
+    hint: `--help` behind the command explains its flags
+    "#);
     wait_for(&socket, "nothing was changed", |status| {
         status["limits"]["inserters"] == 3 && status["limits"]["readers"] == 2
     });

@@ -2,6 +2,7 @@
 
 use super::fixture::{assert_nothing_moves, orders, socket, time_of_a_run, tool, wait_for_reason};
 use crate::orders::Orders;
+use crate::support::assert_text_snapshot;
 
 /// The target in partitions by month, with so many parts in that of the orders, of rows that newer
 /// versions will replace.
@@ -92,11 +93,13 @@ fn a_query_of_ones_own_decides() {
     orders.assert_complete();
 
     orders.server.query("DROP TABLE brake SYNC");
-    let refused = tool(&orders).args(&["--throttle-query", query]).run().expect(3);
-    assert!(
-        refused.stderr.contains("the throttle query fails, tested before the first row"),
-        "{refused}"
-    );
+    let refused = tool(&orders).args(&["--throttle-query", query]).run();
+    assert_text_snapshot!(refused.failure(), @"
+    exit code 3
+    error: the throttle query fails, tested before the first row
+      because: Code: 60. [WORDS OF THE SERVER] (UNKNOWN_TABLE)
+    hint: correct --throttle-query; its value is the reason to wait, and 0 or an empty string is none
+    ");
     let zero = tool(&orders).args(&["--throttle-query", "SELECT 0"]).run().expect(0);
     assert!(!zero.stderr.contains("waiting"), "{zero}");
 }

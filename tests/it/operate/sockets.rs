@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::fixture::{SLOWLY, ctl, orders, socket, tool, try_say, try_status, wait_for};
 use crate::orders::Orders;
-use crate::support::{Binary, Output, Running, binary, process};
+use crate::support::{Binary, Output, Running, assert_text_snapshot, binary, process};
 
 /// A dry run, of which several may go on at once, that takes its time.
 fn dry_run(orders: &Orders) -> Binary {
@@ -65,12 +65,12 @@ fn watched_to_its_end(mut running: Running, path: &Path) {
 fn of_several_runs_one_has_to_be_named() {
     let orders = orders();
     let folder = TempDir::with_prefix("run-").unwrap();
-    let none = ctl_in(folder.path(), &["status"]).expect(2);
-    assert!(
-        none.stderr.contains("no run in progress found in")
-            && none.stderr.contains("hint: --socket"),
-        "{none}"
-    );
+    assert_text_snapshot!(ctl_in(folder.path(), &["status"]).failure(), @"
+    exit code 2
+    error: no run in progress found in [PATH], the current directory
+    hint: --socket names the control socket of the run, clickhouse-backfill-PID.sock
+    hint: --log-file names the run's log file; the socket is in the same directory
+    ");
     let start = || dry_run(&orders).env("XDG_RUNTIME_DIR", folder.path()).spawn();
     let path = |running: &Running| {
         folder.path().join(format!("clickhouse-backfill-{}.sock", running.process()))
@@ -107,13 +107,11 @@ fn the_place_of_a_killed_run_is_taken_and_that_of_a_live_one_is_not() {
     let start = || dry_run(&orders).arg("--control-socket").arg(&path);
     let first = start().spawn();
     assert!(listens(&path));
-    let second = start().run().expect(2);
-    assert!(
-        second
-            .stderr
-            .contains(&format!("another run listens on the control socket {}", path.display())),
-        "{second}"
-    );
+    assert_text_snapshot!(start().run().failure(), @"
+    exit code 2
+    error: another run listens on the control socket [PATH]
+    hint: --control-socket names another path
+    ");
     assert!(
         try_status(&path).is_some_and(|status| status["process"] == first.process()),
         "the first one is still there"
@@ -122,16 +120,23 @@ fn the_place_of_a_killed_run_is_taken_and_that_of_a_live_one_is_not() {
     first.signal("KILL");
     assert_eq!(first.wait().status, None);
     assert!(path.exists() && UnixStream::connect(&path).is_err());
-    let nobody = ctl(&path, &["status"]).expect(1);
-    assert!(nobody.stderr.contains("no run listens on "), "{nobody}");
+    assert_text_snapshot!(ctl(&path, &["status"]).failure(), @"
+    exit code 1
+    error: no run listens on [PATH]
+      because: Connection refused (os error 111)
+    hint: `clickhouse-backfill status` reads the state of a load from the ledger, also after its run
+    ");
     let third = start().spawn();
     assert!(listens(&path), "the place is taken");
     ctl(&path, &["stop"]).expect(0);
     third.wait().expect(130);
 
     std::fs::write(&path, "precious").unwrap();
-    let refused = start().run().expect(2);
-    assert!(refused.stderr.contains("is there already, and is no socket"), "{refused}");
+    assert_text_snapshot!(start().run().failure(), @"
+    exit code 2
+    error: [PATH] is there already, and is no socket
+    hint: --control-socket names another path
+    ");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     // A place that was not asked for may fail.
     let long = folder.path().join("x".repeat(120));

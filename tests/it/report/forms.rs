@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::fixture::{NAME, Told};
+use crate::support::assert_text_snapshot;
+use crate::support::shown::titled;
 
 #[test]
 fn the_figures_are_those_of_the_ledger() {
@@ -84,22 +86,23 @@ fn the_figures_are_those_of_the_ledger() {
         (&old["load"]["run_id"], &old["load"]["is_current"], &old["course"]),
         (&json!(first), &json!(false), &done["course"])
     );
-    let unknown = told.tool("report").args(&["--run", "nothing"]).run().expect(2);
-    assert!(
-        unknown.stderr.contains("has no run nothing") && unknown.stderr.contains(&first),
-        "{unknown}"
-    );
+    let unknown = told.tool("report").args(&["--run", "nothing"]).run();
+    assert!(unknown.stderr.contains(&first), "{unknown}");
+    assert_text_snapshot!(unknown.failure(), @r#"
+    exit code 2
+    error: the ledger has no run "nothing" of partition 202506 of default.orders into default.shipments by ship's <script>alert(1)</script> & "more" | *stars*; its runs are [RUN], [RUN]
+    hint: --run takes the id of one of these runs; without it, the current run is reported
+    "#);
 }
 
 #[test]
 fn forms_follow_the_name_of_the_file_and_nothing_in_a_text_means_anything() {
     let told = Told::start();
-    let nothing = told.tool("report").run().expect(2);
-    assert!(
-        nothing.stderr.contains("has no load of partition 202506")
-            && nothing.stderr.contains("history"),
-        "{nothing}"
-    );
+    assert_text_snapshot!(told.tool("report").run().failure(), @r#"
+    exit code 2
+    error: the ledger, load_state, load_state_chunks and load_claims in the database default, has no load of partition 202506 of default.orders into default.shipments by ship's <script>alert(1)</script> & "more" | *stars*
+    hint: `clickhouse-backfill history` lists the loads; --job, --target-table, --ledger and --ledger-db choose one
+    "#);
     told.run().run().expect(1);
     let markdown = told.report("md");
     assert_eq!(told.tool("report").run().expect(0).stdout, markdown, "what is printed is Markdown");
@@ -123,21 +126,19 @@ fn forms_follow_the_name_of_the_file_and_nothing_in_a_text_means_anything() {
         );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing stays beside it");
     }
-    assert!(
-        told.tool("report")
-            .args(&["--out", "r.txt"])
-            .run()
-            .expect(2)
-            .stderr
-            .contains("set --format to html, md or json")
-    );
-    assert!(
-        told.tool("report")
-            .args(&["--out", "missing/r.md"])
-            .run()
-            .expect(2)
-            .stderr
-            .contains("cannot write the report to")
+    let out = |path: &str| told.tool("report").args(&["--out", path]).run().failure();
+    assert_text_snapshot!(
+        titled(["r.txt", "missing/r.md"].map(|path| (path, out(path)))), @"
+    # r.txt
+    exit code 2
+    error: unknown format of the report r.txt
+    hint: set --format to html, md or json, or use a name that ends in .html, .md or .json
+
+    # missing/r.md
+    exit code 2
+    error: cannot write the report to missing/r.md: No such file or directory (os error 2)
+    hint: set --out to a file in an existing directory that this user can write to
+    "
     );
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::fixture::{standing, tool};
 use crate::ledger::fixture::{Chunked, ROWS, SOON};
 use crate::orders::{JOB, Orders, PARTITION};
-use crate::support::process;
+use crate::support::{assert_text_snapshot, process};
 
 /// Rows of completed chunks, and chunks, by the ledger's tables.
 fn recorded(chunked: &Chunked) -> (u64, u64, u64) {
@@ -137,7 +137,17 @@ fn from_nothing_to_all() {
         format!("clickhouse-backfill verify --job job.toml --partition {PARTITION}")
     );
     let text = tool(&chunked).run().expect(0).stdout;
-    assert!(text.starts_with("completed: ") && text.contains("(100.0 %)"), "{text}");
+    assert_text_snapshot!(text, @"
+    completed: partition 202506 of default.orders into default.shipments by shipments
+      run         [RUN]
+      rows        58,800 of 58,800 (100.0 %)
+      chunks      8 of 8 completed, 0 failed, 0 pending
+      began       [TIME]
+      last chunk  [TIME]
+      completed   [TIME]
+      ledger      load_state, load_state_chunks and load_claims in the database default
+      next        clickhouse-backfill verify --job job.toml --partition 202506
+    ");
     // Another partition is another load.
     let other = standing(tool(&chunked).args(&["--target-table", "other"]));
     assert_eq!(other["state"], "not_started", "{other}");
@@ -287,5 +297,14 @@ fn the_next_command_can_be_pasted() {
     assert!(run.starts_with("clickhouse-backfill run ") && !run.contains("nobody"), "{run}");
     pasted(&run);
     let verify = next_of(&pasted(&first));
-    assert!(pasted(&verify).contains("\nequal: "), "{verify}");
+    assert_text_snapshot!(pasted(&verify), @"
+    target                              default.shipments
+    source                              default.orders, partition 202506, by shipments
+    chunks                              1, those of run [RUN]
+    expected rows                       9
+    target rows                         9
+    differing rows                      0
+
+    equal: the target has the rows that the job makes ([DURATION])
+    ");
 }

@@ -24,6 +24,7 @@ pub mod proxy;
 mod query;
 mod server;
 mod shared;
+pub mod shown;
 pub mod tables;
 pub mod tls;
 
@@ -33,3 +34,4 @@ pub use launcher::{Launch, Launcher, disks_are_allowed};
 pub use proxy::{Deaf, Direction, Proxy};
 pub use query::Endpoint;
 pub use server::{Server, ServerOptions};
+pub(crate) use shown::assert_text_snapshot;

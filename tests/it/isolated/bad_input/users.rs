@@ -2,7 +2,8 @@
 
 use crate::bad_input::{fails, refuses};
 use crate::orders::{JOB, Orders};
-use crate::support::{Server, ServerOptions};
+use crate::support::shown::titled;
+use crate::support::{Server, ServerOptions, assert_text_snapshot};
 
 fn users() -> String {
     let user = |name: &str, grants: &str| {
@@ -51,45 +52,59 @@ fn passwords_and_rights() {
         orders.tool().env("CLICKHOUSE_USER", user).env("CLICKHOUSE_PASSWORD", password)
     };
     let right = "pa$$ #1";
-    refuses(
-        &orders,
-        tool("reader", "wrong"),
-        2,
-        &["AUTHENTICATION_FAILED", "CLICKHOUSE_PASSWORD or --clickhouse-password-file"],
-    );
-    refuses(&orders, tool("nobody", right), 2, &["AUTHENTICATION_FAILED"]);
-    refuses(
-        &orders,
-        tool("reader", right),
-        3,
-        &["the server refuses the insert", "ACCESS_DENIED", "INSERT"],
-    );
-    refuses(
-        &orders,
-        tool("blind", right),
-        3,
-        &["the source table default.orders does not exist, or the user has no right to see it"],
-    );
-    // A column that a user may not read is not "no column".
-    let denied = "the source table default.orders cannot be used: the user may not read its column";
-    let no_note = refuses(
-        &orders,
-        tool("no_note", right),
-        3,
-        &[&format!("{denied} note"), "hint: the user needs SELECT(`note`) ON `default`.`orders`"],
-    );
-    assert!(!no_note.stderr.contains("no column"), "{no_note}");
     let job = JOB.replace("time = \"placed\"", "time = \"note\"");
     let by_key = tool("no_note", right).file("job.toml", &job);
-    refuses(&orders, by_key, 3, &[&format!("{denied} note")]);
-    refuses(
-        &orders,
-        tool("no_city", right),
-        3,
-        &[
-            "the lookup table default.customers cannot be used: the user may not read its column city",
-        ],
-    );
+    // A column that a user may not read is not "no column".
+    assert_text_snapshot!(titled([
+        ("a wrong password", refuses(&orders, tool("reader", "wrong"), 2)),
+        ("an unknown user", refuses(&orders, tool("nobody", right), 2)),
+        ("no INSERT", refuses(&orders, tool("reader", right), 3)),
+        ("no SELECT of the source", refuses(&orders, tool("blind", right), 3)),
+        ("no SELECT of a column of the source", refuses(&orders, tool("no_note", right), 3)),
+        ("no SELECT of a column that the job names", refuses(&orders, by_key, 3)),
+        ("no SELECT of a column of the lookup", refuses(&orders, tool("no_city", right), 3)),
+    ]), @"
+    # a wrong password
+    exit code 2
+    error: the server rejects the login
+      because: Code: 516. [WORDS OF THE SERVER] (AUTHENTICATION_FAILED)
+    hint: set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file
+    hint: in .env, a password with $ or # needs single quotes
+
+    # an unknown user
+    exit code 2
+    error: the server rejects the login
+      because: Code: 516. [WORDS OF THE SERVER] (AUTHENTICATION_FAILED)
+    hint: set CLICKHOUSE_USER, and CLICKHOUSE_PASSWORD or --clickhouse-password-file
+    hint: in .env, a password with $ or # needs single quotes
+
+    # no INSERT
+    exit code 3
+    error: the server refuses the insert of a run, tested without rows
+      because: Code: 497. [WORDS OF THE SERVER] (ACCESS_DENIED)
+    hint: grant the right that the server names; inserted rows stay, and rows inserted twice collapse in default.shipments by its sorting key
+
+    # no SELECT of the source
+    exit code 3
+    error: the source table default.orders does not exist, or the user has no right to see it
+    hint: --clickhouse-db names the database of the tables, --source-db that of source and lookup
+    hint: the user needs SELECT ON default.orders
+
+    # no SELECT of a column of the source
+    exit code 3
+    error: the source table default.orders cannot be used: the user may not read its column note
+    hint: the user needs SELECT(`note`) ON `default`.`orders`
+
+    # no SELECT of a column that the job names
+    exit code 3
+    error: the source table default.orders cannot be used: the user may not read its column note
+    hint: the user needs SELECT(`note`) ON `default`.`orders`
+
+    # no SELECT of a column of the lookup
+    exit code 3
+    error: the lookup table default.customers cannot be used: the user may not read its column city
+    hint: the user needs SELECT(`city`) ON `default`.`customers`
+    ");
     // A dry run writes nothing, so it needs no right to.
     tool("reader", right).arg("--dry-run").run().expect(0);
     assert_eq!(orders.target_rows(), 0);
@@ -116,16 +131,12 @@ fn the_password_arrives_whichever_way_it_is_given() {
         .args(&["--clickhouse-user", "reader", "--clickhouse-password", "pa$$ #1"])
         .run()
         .expect(0);
-    fails(
-        plain().args(&[
-            "--clickhouse-user",
-            "reader",
-            "--clickhouse-password-file",
-            "no-such-file",
-        ]),
-        2,
-        &["no-such-file"],
-    );
+    let missing = ["--clickhouse-user", "reader", "--clickhouse-password-file", "no-such-file"];
+    assert_text_snapshot!(fails(plain().args(&missing), 2), @"
+    exit code 2
+    error: the password file no-such-file cannot be read: No such file or directory (os error 2)
+    hint: --clickhouse-password-file and --source-password-file name files that this user can read
+    ");
     plain()
         .file("secret", "pa$$ #1\n")
         .args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "secret"])
