@@ -61,6 +61,21 @@ pub(super) fn from_http(
     from_client(Client::Network(Box::new(error)), endpoint, connect, "", false)
 }
 
+/// The error of a connection that was lost while a body arrived.
+pub(super) fn lost(error: hyper::Error, endpoint: &Endpoint, connect: Duration) -> Error {
+    from_client(Client::Network(Box::new(error)), endpoint, connect, "", true)
+}
+
+/// An exception in the body of an answer.
+pub(super) fn from_exception(text: &[u8], mid_stream: bool, endpoint: &Endpoint) -> Error {
+    let text = String::from_utf8_lossy(text).into_owned();
+    Error::Server {
+        code: parse_code(&text),
+        message: endpoint.password().hide_in(text),
+        mid_stream,
+    }
+}
+
 /// What an answer's words mean that is no acknowledgement. `code`: of the answer's headers.
 pub(super) fn from_words(
     words: &[u8],

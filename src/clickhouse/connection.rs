@@ -1,4 +1,4 @@
-//! Sending statements and inserts to a server, and reading small results.
+//! A server reached as one user: its HTTP clients, its settings and the ids of its queries.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,16 +8,14 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::client_error::from_client;
+use super::bounded::BoundedConnector;
+use super::bulk::BulkClient;
 use super::endpoint::{Endpoint, Timeouts, WireCompression};
 use super::error::Error;
-use super::insert_client::InsertClient;
 use super::profile::{self, Profile};
 use super::settings::Settings;
-use super::stream::BlockStream;
 use super::url::UrlError;
 
 /// ClickHouse closes idle connections after 3 s
@@ -25,16 +23,13 @@ use super::url::UrlError;
 /// ours are closed before that.
 const POOL_IDLE: Duration = Duration::from_secs(2);
 
-/// An answer that is read as a whole is not longer than this.
-const ANSWER_BYTES: usize = 256 << 20;
-
 /// A server reached as one user. Cheap to clone; clones share the HTTP connections.
 #[derive(Clone)]
 pub struct Connection {
+    /// For small queries.
     pub(super) client: ::clickhouse::Client,
-    /// For rows in bulk, with compression if configured.
-    pub(super) bulk: ::clickhouse::Client,
-    pub(super) inserts: InsertClient,
+    /// For rows in bulk.
+    pub(super) bulk: BulkClient,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) queries: QueryPrefix,
     pub(super) timeouts: Timeouts,
@@ -53,7 +48,7 @@ impl Connection {
         queries: QueryPrefix,
         timeouts: Timeouts,
     ) -> Result<Self, Error> {
-        let (http, inserts) = http_clients(&endpoint, compression, timeouts)?;
+        let (http, bulk) = http_clients(&endpoint, compression, timeouts)?;
         let client = http
             .with_url(endpoint.url().as_str())
             .with_user(endpoint.user())
@@ -63,14 +58,8 @@ impl Connection {
         let password = endpoint.password();
         let client =
             if password.is_empty() { client } else { client.with_password(password.reveal()) };
-        let bulk = client.clone().with_compression(compression.of_client());
-        let bulk = if compression == WireCompression::None {
-            bulk
-        } else {
-            bulk.with_setting("enable_http_compression", "1")
-        };
         let profile = Arc::default();
-        Ok(Self { client, bulk, inserts, endpoint: Arc::new(endpoint), queries, timeouts, profile })
+        Ok(Self { client, bulk, endpoint: Arc::new(endpoint), queries, timeouts, profile })
     }
 
     /// The server and the account.
@@ -84,11 +73,13 @@ impl Connection {
         self.profile.get().unwrap_or(&UNKNOWN)
     }
 
-    /// Defaults for what the profile changes. A statement without settings of its own is for users
-    /// who may not choose any.
-    pub(super) fn resets(&self, settings: &Settings) -> impl Iterator<Item = (&str, &str)> {
-        let wanted = settings.iter().next().is_some();
-        self.profile().resets().filter(move |_| wanted)
+    /// All settings of a statement: its own, and the defaults for what the profile changes besides. A
+    /// statement without settings of its own is for users who may not choose any.
+    pub(super) fn effective(&self, own: &Settings) -> Settings {
+        if own.is_empty() {
+            return Settings::default();
+        }
+        Settings::default().with_all(self.profile().resets()).with_all(own.iter())
     }
 
     /// The same connection with other query ids.
@@ -101,121 +92,6 @@ impl Connection {
     /// The prefix of its query ids.
     pub fn queries(&self) -> &QueryPrefix {
         &self.queries
-    }
-
-    /// Starts a query whose rows are read as a stream of RowBinary blocks. `label` becomes part of the
-    /// query id.
-    pub fn stream(
-        &self,
-        label: &str,
-        sql: &str,
-        settings: &Settings,
-    ) -> Result<BlockStream, Error> {
-        self.stream_as(&self.bulk, "RowBinary", label, sql, settings)
-    }
-
-    fn stream_as(
-        &self,
-        client: &::clickhouse::Client,
-        format: &str,
-        label: &str,
-        sql: &str,
-        settings: &Settings,
-    ) -> Result<BlockStream, Error> {
-        let query_id = self.queries.next(label);
-        let mut query = client.query_raw(sql).with_setting("query_id", &query_id);
-        for (name, value) in self.resets(settings).chain(settings.iter()) {
-            query = query.with_setting(name, value);
-        }
-        let cursor = query.fetch_bytes(format).map_err(|error| {
-            from_client(error, &self.endpoint, self.timeouts.connect, &query_id, false)
-        })?;
-        Ok(BlockStream::new(cursor, self.endpoint.clone(), query_id, self.timeouts))
-    }
-
-    /// Runs a query and returns its whole result in the given format.
-    pub async fn fetch(
-        &self,
-        label: &str,
-        sql: &str,
-        format: &str,
-        settings: &Settings,
-    ) -> Result<Vec<u8>, Error> {
-        let mut stream = self.stream_as(&self.client, format, label, sql, settings)?;
-        let mut answer = Vec::new();
-        while let Some(piece) = stream.next().await? {
-            if answer.len() + piece.len() > ANSWER_BYTES {
-                return Err(Error::Unexpected {
-                    what: label.to_owned(),
-                    message: format!("it is longer than {} MiB", ANSWER_BYTES >> 20),
-                });
-            }
-            answer.extend_from_slice(&piece);
-        }
-        Ok(answer)
-    }
-
-    /// Runs a statement without a result, such as `CREATE TABLE` or `KILL QUERY`.
-    pub async fn execute(&self, label: &str, sql: &str, settings: &Settings) -> Result<(), Error> {
-        self.fetch(label, sql, "Null", settings).await.map(drop)
-    }
-
-    /// Runs a query and deserializes each row by column name.
-    pub async fn rows<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<Vec<T>, Error> {
-        self.rows_with(label, sql, &Settings::common()).await
-    }
-
-    /// [`rows`](Self::rows) with other settings.
-    pub async fn rows_with<T: DeserializeOwned>(
-        &self,
-        label: &str,
-        sql: &str,
-        settings: &Settings,
-    ) -> Result<Vec<T>, Error> {
-        self.json_rows(
-            label,
-            sql,
-            &settings.clone().with("output_format_json_quote_64bit_integers", "0"),
-        )
-        .await
-    }
-
-    /// [`rows`](Self::rows) without any settings, for a user who may not change settings. Fails on
-    /// 64-bit numbers that an older server quotes.
-    pub async fn rows_without_settings<T: DeserializeOwned>(
-        &self,
-        label: &str,
-        sql: &str,
-    ) -> Result<Vec<T>, Error> {
-        self.json_rows(label, sql, &Settings::default()).await
-    }
-
-    async fn json_rows<T: DeserializeOwned>(
-        &self,
-        label: &str,
-        sql: &str,
-        settings: &Settings,
-    ) -> Result<Vec<T>, Error> {
-        let answer = self.fetch(label, sql, "JSONEachRow", settings).await?;
-        let rows = serde_json::Deserializer::from_slice(&answer).into_iter::<T>();
-        rows.collect::<Result<_, _>>().map_err(|error| Error::Unexpected {
-            what: label.to_owned(),
-            message: error.to_string(),
-        })
-    }
-
-    /// Runs a query whose result has exactly one row.
-    pub async fn row<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<T, Error> {
-        let rows = self.rows(label, sql).await?;
-        let count = rows.len();
-        let mut rows = rows.into_iter();
-        match (rows.next(), count) {
-            (Some(row), 1) => Ok(row),
-            _ => Err(Error::Unexpected {
-                what: label.to_owned(),
-                message: format!("one row was expected, {count} came"),
-            }),
-        }
     }
 
     /// Tests whether the server responds; an error of the server counts as a response.
@@ -287,24 +163,26 @@ async fn redirect(endpoint: &Endpoint, timeouts: Timeouts) -> Option<String> {
     Some(response.headers().get("location")?.to_str().ok()?.to_owned())
 }
 
-/// The HTTP clients for queries and for inserts. The client crate's own default loads TLS roots even
+/// The HTTP clients for small queries and for rows in bulk. The client crate's own default loads TLS roots even
 /// for `http` and panics where a machine has none, so both are made here.
 fn http_clients(
     endpoint: &Endpoint,
     compression: WireCompression,
     timeouts: Timeouts,
-) -> Result<(::clickhouse::Client, InsertClient), Error> {
+) -> Result<(::clickhouse::Client, BulkClient), Error> {
     let mut builder = HttpClient::builder(TokioExecutor::new());
     builder.pool_idle_timeout(POOL_IDLE).pool_timer(hyper_util::rt::TokioTimer::new());
     let (plain, encrypted) = connectors(endpoint, timeouts)?;
     Ok(match encrypted {
         Some(connector) => (
-            ::clickhouse::Client::with_http_client(builder.build(connector.clone())),
-            InsertClient::encrypted(builder.build(connector), compression),
+            ::clickhouse::Client::with_http_client(
+                builder.build(BoundedConnector(connector.clone())),
+            ),
+            BulkClient::encrypted(builder.build(connector), compression),
         ),
         None => (
-            ::clickhouse::Client::with_http_client(builder.build(plain.clone())),
-            InsertClient::plain(builder.build(plain), compression),
+            ::clickhouse::Client::with_http_client(builder.build(BoundedConnector(plain.clone()))),
+            BulkClient::plain(builder.build(plain), compression),
         ),
     })
 }

@@ -115,6 +115,17 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// What is awaited of a response, and how long: its first part, or the next after `received`.
+    pub(super) fn of_part(&self, received: bool) -> (&'static str, Duration) {
+        if received {
+            ("the next part of a response", self.idle)
+        } else {
+            ("the first part of a response", self.first_byte)
+        }
+    }
+}
+
 /// Compression of source queries, lookup queries and inserts. Small queries are never compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WireCompression {
@@ -137,15 +148,6 @@ impl WireCompression {
             None => false,
         };
         if local { Self::None } else { Self::Lz4 }
-    }
-
-    /// The client crate's value.
-    pub(super) fn of_client(self) -> ::clickhouse::Compression {
-        match self {
-            Self::None => ::clickhouse::Compression::None,
-            Self::Lz4 => ::clickhouse::Compression::Lz4,
-            Self::Zstd => ::clickhouse::Compression::Zstd(1),
-        }
     }
 }
 

@@ -17,9 +17,8 @@ pub enum Error {
         code: Option<u32>,
         /// The server's message.
         message: String,
-        /// Whether rows had been received before. Then the message may be data that only looks like
-        /// a server's exception, so such an error never stops a run before the statement was tried
-        /// again.
+        /// Whether rows had been received before. Such an error never stops a run before the
+        /// statement was tried again.
         mid_stream: bool,
     },
     /// No connection could be made; nothing was sent.

@@ -8,6 +8,7 @@ use ::clickhouse::error::Error as ClientError;
 
 use super::client_error::from_client;
 use super::endpoint::Endpoint;
+use super::exception;
 use super::password::Password;
 use super::schema::TableName;
 use super::sql::{quote_identifier, quote_literal, quote_literal_bytes};
@@ -15,8 +16,14 @@ use super::sql::{quote_identifier, quote_literal, quote_literal_bytes};
 /// A word that a fuzzer does not generate by chance.
 const SECRET: &str = "Tangerine-Submarine";
 
-/// Any message of a server becomes an error that shows it, without a password that it repeats.
+/// Any message of a server becomes an error that shows it, without a password that it repeats; and
+/// an exception is only found at the end of a body.
 pub fn server_words(data: &[u8]) {
+    for tag in [None, data.get(..16)] {
+        let Some(found) = exception::at_end(data, tag) else { continue };
+        assert!(found.begin < data.len() && found.text.len() <= data.len() - found.begin);
+        assert!(data.ends_with(b"\n"));
+    }
     let words = String::from_utf8_lossy(data).into_owned();
     let Ok(endpoint) = Endpoint::new("http://host", None, Some(Password::new(SECRET)), "d") else {
         return;

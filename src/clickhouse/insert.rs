@@ -1,34 +1,26 @@
 //! Sending the rows of an insert, and knowing that ClickHouse has them.
 //!
-//! The client crate puts the statement of an insert into the request line, which proxies bound at 8
-//! KiB, and does not show the answer's headers, so that any 200 of a proxy would count as an
-//! acknowledgement. Here the statement leads the body, and an acknowledgement is an answer that
-//! bears the id of our query in
+//! The statement leads the body. An acknowledgement is an answer that bears the id of our query in
 //! [ClickHouse's header](https://clickhouse.com/docs/interfaces/http#response-headers), and whose
-//! body is empty.
+//! body is empty; any other 200 may be that of a proxy.
 
 use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
-use http_body_util::{BodyExt, Limited, StreamBody};
+use http_body_util::{BodyExt, Either, Limited, StreamBody};
+use hyper::Response;
 use hyper::body::{Frame, Incoming};
-use hyper::header::HeaderMap;
-use hyper::{Request, Response};
 use hyper_util::client::legacy::Error as HttpError;
 use tokio::time::timeout;
 
-use super::client_error::{from_http, from_words};
+use super::answer::AnswerHead;
+use super::bulk::{BulkRequest, Pieces};
+use super::client_error::from_http;
 use super::connection::Connection;
 use super::endpoint::WireCompression;
 use super::error::Error;
 use super::framing::compress;
-use super::insert_client::{Body, Pieces};
 use super::settings::Settings;
-use super::url::{UrlError, UrlProblem};
-
-/// What the server parses of a statement, in bytes, unless it is longer
-/// ([max_query_size](https://clickhouse.com/docs/operations/settings/settings#max_query_size)).
-const QUERY_BYTES: usize = 262_144;
 
 /// An answer to an insert is empty, or an error's text. No more than this is read of it.
 const ANSWER_BYTES: usize = 256 * 1024;
@@ -63,11 +55,18 @@ impl Connection {
         let query_id = self.queries.next(label);
         let (mut pieces, receiver) = mpsc::channel(0);
         let frames: Pieces = receiver.map(|bytes| Ok(Frame::data(bytes)));
-        let request = self.insert_request(&query_id, sql, settings, StreamBody::new(frames))?;
-        let mut answer = self.inserts.request(request);
+        let compression = self.bulk.compression;
+        let parameters: &[_] = match compression {
+            WireCompression::None => &[],
+            WireCompression::Lz4 | WireCompression::Zstd => &[("decompress", "1")],
+        };
+        let settings = self.effective(settings);
+        let request = BulkRequest { query_id: &query_id, sql, settings, parameters, accept: None };
+        let request = request.build(&self.endpoint, Either::Left(StreamBody::new(frames)))?;
+        let mut answer = self.bulk.request(request);
         let statement = Bytes::from(format!("{sql}\n"));
         for piece in std::iter::once(&statement).chain(body) {
-            let piece = compress(piece, self.inserts.compression)?;
+            let piece = compress(piece, compression)?;
             let sent = tokio::select! {
                 biased;
                 // An answer before the end is a refusal, or a connection that could not be made.
@@ -93,43 +92,6 @@ impl Connection {
         }
     }
 
-    fn insert_request(
-        &self,
-        query_id: &str,
-        sql: &str,
-        settings: &Settings,
-        body: Body,
-    ) -> Result<Request<Body>, Error> {
-        let mut url = self.endpoint.url().clone();
-        let longest = (sql.len() + 1).max(QUERY_BYTES).to_string();
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("database", self.endpoint.database());
-            query.append_pair("query_id", query_id);
-            if sql.len() >= QUERY_BYTES {
-                query.append_pair("max_query_size", &longest);
-            }
-            if self.inserts.compression != WireCompression::None {
-                query.append_pair("decompress", "1");
-            }
-            let own = settings.clone().with_all(
-                self.resets(settings)
-                    .filter(|(name, _)| settings.iter().all(|(own, _)| own != *name)),
-            );
-            query.extend_pairs(own.iter());
-        }
-        let mut request = Request::post(url.as_str())
-            .header("X-ClickHouse-User", self.endpoint.user().as_bytes())
-            .header("User-Agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
-        let password = self.endpoint.password();
-        if !password.is_empty() {
-            request = request.header("X-ClickHouse-Key", password.reveal().as_bytes());
-        }
-        request
-            .body(body)
-            .map_err(|error| UrlError::from(UrlProblem::Unreadable(error.to_string())).into())
-    }
-
     /// What an answer means.
     async fn acknowledged(
         &self,
@@ -152,17 +114,10 @@ impl Connection {
             }
             Ok(Err(_)) => Bytes::new(),
         };
-        let is_ours = header(&head.headers, "X-ClickHouse-Query-Id") == Some(query_id);
-        let code = header(&head.headers, "X-ClickHouse-Exception-Code");
-        if head.status.is_success() && is_ours && code.is_none() && words.is_empty() {
+        let answer = AnswerHead::of(&head, query_id);
+        if answer.is_success() && answer.is_ours && words.is_empty() {
             return Ok(());
         }
-        let from_clickhouse = is_ours || code.is_some();
-        let status = head.status.as_u16();
-        Err(from_words(&words, status, code, from_clickhouse, &self.endpoint))
+        Err(answer.refusal(&words, &self.endpoint))
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }

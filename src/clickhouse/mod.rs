@@ -1,23 +1,27 @@
 //! Talking to ClickHouse: connections, settings of statements, schemas, block streams, inserts, error
 //! classes. No other room uses the client crate.
 //!
-//! Everything here goes through the official [`clickhouse`](https://docs.rs/clickhouse) client over
-//! HTTP. Callers pass SQL and bytes and get bytes back; what the SQL means is theirs. Nothing here
+//! Small queries go through the official [`clickhouse`](https://docs.rs/clickhouse) client, rows in bulk
+//! over the same HTTP connector without it. Callers pass SQL and bytes and get bytes back; what the SQL means is theirs. Nothing here
 //! prints or retries: an [`Error`] has an [`ErrorClass`], and the caller decides.
 
+mod answer;
+mod bounded;
+mod bulk;
 mod client_error;
 mod connection;
 mod deduplication;
 mod endpoint;
 mod error;
+mod exception;
 mod framing;
 #[doc(hidden)]
 pub(crate) mod fuzzing;
 mod handshake;
 mod insert;
-mod insert_client;
 mod password;
 mod profile;
+mod query;
 mod schema;
 mod settings;
 mod sql;

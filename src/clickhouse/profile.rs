@@ -63,14 +63,9 @@ impl Profile {
             return Self::default();
         }
         let pinned = Settings::pinned();
-        let wanted = |setting: &ProfileSetting| {
-            let pin = pinned.iter().find(|(name, _)| *name == setting.name);
-            pin.map_or(setting.default.as_str(), |(_, value)| value).to_owned()
-        };
-        let decides = |setting: &ProfileSetting| {
-            setting.value != wanted(setting)
-                && (changes_results(&setting.name)
-                    || pinned.iter().any(|(name, _)| name == setting.name))
+        let decides = |setting: &ProfileSetting| match pinned.get(&setting.name) {
+            Some(value) => setting.value != value,
+            None => setting.value != setting.default && changes_results(&setting.name),
         };
         let (fixed, free): (Vec<_>, Vec<_>) =
             settings.into_iter().filter(decides).partition(|setting| setting.fixed == 1);

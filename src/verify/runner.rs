@@ -217,7 +217,7 @@ impl Retryable for Query<'_> {
     type Error = ServerError;
 
     async fn attempt(&mut self) -> Result<Vec<u8>, ServerError> {
-        self.connection.fetch(self.label, self.sql, "RowBinary", &self.settings).await
+        self.connection.fetch_rows(self.label, self.sql, &self.settings).await
     }
 
     async fn diagnose(&mut self, error: &ServerError) -> FailureKind {

@@ -312,7 +312,7 @@ impl Pipeline {
         let answer = self
             .shared
             .at_source()
-            .ask(what, async || source.fetch("miss", &sql, "RowBinary", &settings).await)
+            .ask(what, async || source.fetch_rows("miss", &sql, &settings).await)
             .await;
         answer.map_err(|error| PipelineError::Query {
             what,

@@ -6,9 +6,9 @@ use crate::job::bound::{BoundJob, BoundLookup};
 
 /// The last column of every streamed row: one byte, always 0.
 ///
-/// The HTTP client takes a response whose last piece ends like an exception for a failure, and the
-/// last value of a row may quote one. This byte ends each row in its place; it is dropped when rows
-/// are enriched and loaded.
+/// A server before 25.11 ends a response that fails with the text of the exception, and the last
+/// value of a row may quote one. This byte ends each row instead; it is dropped when rows are
+/// enriched and loaded.
 pub(crate) const END_OF_ROW: (&str, &str) = ("end of row", "UInt8");
 
 /// SQL for that column.

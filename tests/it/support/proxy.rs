@@ -126,6 +126,13 @@ impl Proxy {
         self.arm_with(Action::Answer, Direction::ToServer, 0, answers.len(), answers);
     }
 
+    /// Answers with these bytes and then with blanks, until the client gives up.
+    pub fn answer_endlessly(&self, heads: impl IntoIterator<Item = Vec<u8>>) {
+        let answers: VecDeque<_> = heads.into_iter().collect();
+        assert!(self.marker.lock().unwrap().is_some(), "which requests? after_request_with");
+        self.arm_with(Action::Endless, Direction::ToServer, 0, answers.len(), answers);
+    }
+
     /// Refuses new connections, as a port does on which nobody listens, until [`Proxy::pass`]. Live
     /// ones go on.
     pub fn refuse(&self) {

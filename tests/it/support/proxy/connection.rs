@@ -166,6 +166,7 @@ impl Connection {
                     return self.end();
                 }
                 Action::Answer => return self.answer(&answer),
+                Action::Endless => return self.answer_endlessly(&answer),
                 Action::Stall | Action::Flip => self.wait_while_stalled(shared, direction),
             }
         }
@@ -175,6 +176,22 @@ impl Connection {
     /// Gives the client these bytes and then the end. It may go on sending; a close before that
     /// would be a reset, which can overtake the answer.
     fn answer(&self, answer: &[u8]) {
+        self.send_answer(answer);
+        // The other thread sees an end here, and passes it on.
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+
+    /// Gives the client these bytes, and then blanks until it closes the connection.
+    fn answer_endlessly(&self, answer: &[u8]) {
+        self.send_answer(answer);
+        let blanks = vec![b' '; BUFFER_BYTES];
+        while !self.ended.load(Ordering::SeqCst) {
+            self.send_answer(&blanks);
+        }
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+
+    fn send_answer(&self, answer: &[u8]) {
         self.answered.store(true, Ordering::SeqCst);
         let mut bytes = answer;
         while !bytes.is_empty() && !self.ended.load(Ordering::SeqCst) {
@@ -184,8 +201,6 @@ impl Connection {
                 Err(_) => return self.reset(),
             }
         }
-        // The other thread sees an end here, and passes it on.
-        let _ = self.server.shutdown(Shutdown::Both);
     }
 
     /// The fault that happens within the next `length` bytes, taken off its count.

@@ -18,6 +18,8 @@ pub(super) enum Action {
     Flip,
     Stall,
     Answer,
+    /// With an answer that goes on and on.
+    Endless,
 }
 
 /// An armed fault.

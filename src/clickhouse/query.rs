@@ -1,0 +1,157 @@
+//! Queries whose answers are read as a whole.
+
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::bounded::ANSWER_BYTES;
+use super::client_error::{from_client, not_clickhouse};
+use super::connection::Connection;
+use super::endpoint::WireCompression;
+use super::error::Error;
+use super::settings::Settings;
+
+/// The most bytes of rows that are read as a whole.
+const ROWS_BYTES: usize = 256 << 20;
+
+impl Connection {
+    /// Runs a query and returns its whole result in the given format.
+    pub async fn fetch(
+        &self,
+        label: &str,
+        sql: &str,
+        format: &'static str,
+        settings: &Settings,
+    ) -> Result<Vec<u8>, Error> {
+        self.collect(format, ANSWER_BYTES, label, sql, settings).await
+    }
+
+    /// Runs a query and returns its rows in RowBinary; there may be many.
+    pub async fn fetch_rows(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<Vec<u8>, Error> {
+        self.collect("RowBinary", ROWS_BYTES, label, sql, settings).await
+    }
+
+    async fn collect(
+        &self,
+        format: &'static str,
+        limit: usize,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<Vec<u8>, Error> {
+        let mut stream = self.stream_as(format, WireCompression::None, label, sql, settings)?;
+        let mut answer = Vec::new();
+        while let Some(piece) = stream.next().await? {
+            append(&mut answer, &piece, limit, label)?;
+        }
+        Ok(answer)
+    }
+
+    /// Runs a statement without a result, such as `CREATE TABLE` or `KILL QUERY`.
+    pub async fn execute(&self, label: &str, sql: &str, settings: &Settings) -> Result<(), Error> {
+        self.fetch(label, sql, "Null", settings).await.map(drop)
+    }
+
+    /// Runs a query and deserializes each row by column name.
+    pub async fn rows<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<Vec<T>, Error> {
+        self.rows_with(label, sql, &Settings::common()).await
+    }
+
+    /// [`rows`](Self::rows) with other settings.
+    pub async fn rows_with<T: DeserializeOwned>(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<Vec<T>, Error> {
+        self.json_rows(
+            label,
+            sql,
+            &settings.clone().with("output_format_json_quote_64bit_integers", "0"),
+        )
+        .await
+    }
+
+    /// [`rows`](Self::rows) without any settings, for a user who may not change settings. Fails on
+    /// 64-bit numbers that an older server quotes.
+    pub async fn rows_without_settings<T: DeserializeOwned>(
+        &self,
+        label: &str,
+        sql: &str,
+    ) -> Result<Vec<T>, Error> {
+        self.json_rows(label, sql, &Settings::default()).await
+    }
+
+    async fn json_rows<T: DeserializeOwned>(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<Vec<T>, Error> {
+        let answer = self.json(label, sql, settings).await?;
+        let rows = serde_json::Deserializer::from_slice(&answer).into_iter::<T>();
+        rows.collect::<Result<_, _>>().map_err(|error| Error::Unexpected {
+            what: label.to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    /// The answer as JSON, through the client crate. It recognizes an exception by its text, which no
+    /// row of JSON contains, since there a line break within a value is escaped.
+    async fn json(&self, label: &str, sql: &str, settings: &Settings) -> Result<Vec<u8>, Error> {
+        let query_id = self.queries.next(label);
+        let mut query = self.client.query_raw(sql).with_setting("query_id", &query_id);
+        for (name, value) in self.effective(settings).iter() {
+            query = query.with_setting(name, value);
+        }
+        let failed = |error, received| {
+            from_client(error, &self.endpoint, self.timeouts.connect, &query_id, received)
+        };
+        let mut cursor = query.fetch_bytes("JSONEachRow").map_err(|error| failed(error, false))?;
+        let mut answer = Vec::new();
+        loop {
+            let received = !answer.is_empty();
+            let (what, after) = self.timeouts.of_part(received);
+            let piece = timeout(after, cursor.next())
+                .await
+                .map_err(|_| Error::Timeout { what, after })?
+                .map_err(|error| failed(error, received))?;
+            // ClickHouse's answers have this header; a page of a proxy has not.
+            if !received && cursor.summary().is_none() {
+                return Err(not_clickhouse(&self.endpoint));
+            }
+            let Some(piece) = piece else { return Ok(answer) };
+            append(&mut answer, &piece, ANSWER_BYTES, label)?;
+        }
+    }
+
+    /// Runs a query whose result has exactly one row.
+    pub async fn row<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<T, Error> {
+        let rows = self.rows(label, sql).await?;
+        let count = rows.len();
+        let mut rows = rows.into_iter();
+        match (rows.next(), count) {
+            (Some(row), 1) => Ok(row),
+            _ => Err(Error::Unexpected {
+                what: label.to_owned(),
+                message: format!("one row was expected, {count} came"),
+            }),
+        }
+    }
+}
+
+/// Appends a piece to an answer, unless it grows too long.
+fn append(answer: &mut Vec<u8>, piece: &[u8], limit: usize, label: &str) -> Result<(), Error> {
+    if answer.len() + piece.len() > limit {
+        return Err(Error::Unexpected {
+            what: label.to_owned(),
+            message: format!("it is longer than {} MiB", limit >> 20),
+        });
+    }
+    answer.extend_from_slice(piece);
+    Ok(())
+}
