@@ -118,11 +118,11 @@ impl Error {
     /// What may be done after this error.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Server { code: Some(code), mid_stream, .. } => {
+            Self::Server { code: Some(code), mid_stream, message } => {
                 if *mid_stream {
                     ErrorClass::Retry
                 } else {
-                    ErrorClass::of_code(*code)
+                    ErrorClass::of_exception(*code, message)
                 }
             }
             Self::Server { code: None, .. } | Self::Unreachable { .. } | Self::Exhausted { .. } => {
@@ -269,8 +269,16 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// The class of an exception of the server.
+    pub(crate) fn of_exception(code: u32, message: &str) -> Self {
+        if code == TOO_MANY_PARTS && message.contains(PARTITIONS_OF_A_BLOCK) {
+            return Self::Fatal;
+        }
+        Self::of_code(code)
+    }
+
     /// The class of an error code of the server.
-    pub(crate) fn of_code(code: u32) -> Self {
+    fn of_code(code: u32) -> Self {
         if RETRY.contains(&code) {
             Self::Retry
         } else if AMBIGUOUS.contains(&code) {
@@ -293,36 +301,41 @@ impl ErrorClass {
     }
 }
 
+/// This code has two meanings: too many parts, which merges reduce, and one block with rows of too
+/// many partitions, which has them again in every attempt.
+const TOO_MANY_PARTS: u32 = 252;
+const PARTITIONS_OF_A_BLOCK: &str = "Too many partitions for single INSERT block";
+
 /// Codes of errors that pass with time or with another attempt. Names from ClickHouse's
 /// [ErrorCodes.cpp](https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp).
 const RETRY: &[u32] = &[
-    3,    // UNEXPECTED_END_OF_FILE: the request was cut
-    23,   // CANNOT_READ_FROM_ISTREAM: the request was cut
-    24,   // CANNOT_WRITE_TO_OSTREAM
-    32,   // ATTEMPT_TO_READ_AFTER_EOF: the request was cut
-    33,   // CANNOT_READ_ALL_DATA: the request was cut
-    40,   // CHECKSUM_DOESNT_MATCH: the request was damaged
-    75,   // CANNOT_WRITE_TO_FILE_DESCRIPTOR: the disk is full
-    76,   // CANNOT_OPEN_FILE: too many open files
-    86,   // RECEIVED_ERROR_FROM_REMOTE_IO_SERVER
-    95,   // CANNOT_READ_FROM_SOCKET
-    96,   // CANNOT_WRITE_TO_SOCKET
-    159,  // TIMEOUT_EXCEEDED
-    173,  // CANNOT_ALLOCATE_MEMORY
-    198,  // DNS_ERROR
-    201,  // QUOTA_EXCEEDED
-    202,  // TOO_MANY_SIMULTANEOUS_QUERIES
-    203,  // NO_FREE_CONNECTION
-    209,  // SOCKET_TIMEOUT
-    210,  // NETWORK_ERROR
-    225,  // NO_ZOOKEEPER
-    232,  // NO_SUCH_DATA_PART: it was merged away
-    234,  // NO_REPLICA_HAS_PART
-    236,  // ABORTED: the server is shutting down
-    241,  // MEMORY_LIMIT_EXCEEDED
-    242,  // TABLE_IS_READ_ONLY: a replica lost its keeper
-    243,  // NOT_ENOUGH_SPACE
-    252,  // TOO_MANY_PARTS
+    3,   // UNEXPECTED_END_OF_FILE: the request was cut
+    23,  // CANNOT_READ_FROM_ISTREAM: the request was cut
+    24,  // CANNOT_WRITE_TO_OSTREAM
+    32,  // ATTEMPT_TO_READ_AFTER_EOF: the request was cut
+    33,  // CANNOT_READ_ALL_DATA: the request was cut
+    40,  // CHECKSUM_DOESNT_MATCH: the request was damaged
+    75,  // CANNOT_WRITE_TO_FILE_DESCRIPTOR: the disk is full
+    76,  // CANNOT_OPEN_FILE: too many open files
+    86,  // RECEIVED_ERROR_FROM_REMOTE_IO_SERVER
+    95,  // CANNOT_READ_FROM_SOCKET
+    96,  // CANNOT_WRITE_TO_SOCKET
+    159, // TIMEOUT_EXCEEDED
+    173, // CANNOT_ALLOCATE_MEMORY
+    198, // DNS_ERROR
+    201, // QUOTA_EXCEEDED
+    202, // TOO_MANY_SIMULTANEOUS_QUERIES
+    203, // NO_FREE_CONNECTION
+    209, // SOCKET_TIMEOUT
+    210, // NETWORK_ERROR
+    225, // NO_ZOOKEEPER
+    232, // NO_SUCH_DATA_PART: it was merged away
+    234, // NO_REPLICA_HAS_PART
+    236, // ABORTED: the server is shutting down
+    241, // MEMORY_LIMIT_EXCEEDED
+    242, // TABLE_IS_READ_ONLY: a replica lost its keeper
+    243, // NOT_ENOUGH_SPACE
+    TOO_MANY_PARTS,
     254,  // NO_ACTIVE_REPLICAS
     271,  // CANNOT_DECOMPRESS: the request was damaged
     279,  // ALL_CONNECTION_TRIES_FAILED
@@ -408,6 +421,10 @@ mod tests {
             // Within a stream, data can look like an exception.
             assert_eq!(server(code, true).class(), ErrorClass::Retry, "{code}");
         }
+        let of_block = "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 100).";
+        let error =
+            Error::Server { code: Some(252), message: of_block.to_owned(), mid_stream: false };
+        assert_eq!(error.class(), ErrorClass::Fatal, "no retry changes the partitions of a batch");
         assert_eq!(server(6, false).class(), ErrorClass::Rows);
         assert_eq!(server(319, false).class(), ErrorClass::Ambiguous);
         assert_eq!(server(None, false).class(), ErrorClass::Retry);

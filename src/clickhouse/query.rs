@@ -131,7 +131,17 @@ impl Connection {
 
     /// Runs a query whose result has exactly one row.
     pub async fn row<T: DeserializeOwned>(&self, label: &str, sql: &str) -> Result<T, Error> {
-        let rows = self.rows(label, sql).await?;
+        self.row_with(label, sql, &Settings::common()).await
+    }
+
+    /// [`row`](Self::row) with other settings.
+    pub async fn row_with<T: DeserializeOwned>(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<T, Error> {
+        let rows = self.rows_with(label, sql, settings).await?;
         let count = rows.len();
         let mut rows = rows.into_iter();
         match (rows.next(), count) {

@@ -14,7 +14,7 @@ use crate::ledger::{
     LoadRecord, SILENCE, ask, in_time, kill_leftovers,
 };
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
-use crate::preflight::room_for_parts;
+use crate::preflight::{hidden_rows, room_for_parts};
 use crate::state::LoadState;
 
 /// What a request means.
@@ -37,11 +37,11 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
     let Some(recording) = request.recording.clone() else {
         preflight(&request).await?;
         let plan = planned(&request, &request.plan).await?;
-        return Ok(if plan.chunks.is_empty() {
-            Prepared::Empty(Box::new(plan))
+        return if plan.chunks.is_empty() {
+            empty(&request, plan).await
         } else {
-            ready(request, plan, new_id(), None)
-        });
+            Ok(ready(request, plan, new_id(), None))
+        };
     };
     let ledger = Ledger::new(&recording.location, &request.servers.target, &recording.database);
     let key = load_key(&request.job, request.partition.id());
@@ -143,12 +143,20 @@ async fn claimed(
     let options = PlanOptions { bounds, ..request.plan.clone() };
     let plan = planned(&request, &options).await?;
     if plan.chunks.is_empty() {
-        return Ok(Prepared::Empty(Box::new(plan)));
+        return empty(&request, plan).await;
     }
     claim.set_run(&load.run_id);
     let run_id = load.run_id.clone();
     let record = Record { ledger, claim, heartbeat, options: recording, load, chunks, replaces };
     Ok(ready(request, plan, run_id, Some(record)))
+}
+
+/// A partition without rows, unless the user only does not see them.
+async fn empty(request: &LoadRequest, plan: Plan) -> Result<Prepared, LoadError> {
+    match hidden_rows(&request.servers, &request.job, plan.partition.id()).await {
+        Some(check) => Err(LoadError::Blocked { checks: vec![check] }),
+        None => Ok(Prepared::Empty(Box::new(plan))),
+    }
 }
 
 fn ready(request: LoadRequest, plan: Plan, run_id: String, record: Option<Record>) -> Prepared {

@@ -99,7 +99,7 @@ impl Check {
 }
 
 /// How long a question may take.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// At most this many letters of a server's message are shown.
 const LONGEST: usize = 200;

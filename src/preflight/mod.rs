@@ -10,8 +10,11 @@ mod activity;
 mod check;
 mod expiry;
 mod limits;
+mod partitions;
+mod reads;
 mod servers;
 mod storage;
+mod visibility;
 
 use activity::{
     LIVE_WRITES, MERGES, MUTATIONS, VIEWS, check_live_writes, check_merges, check_mutations,
@@ -20,6 +23,8 @@ use activity::{
 pub(crate) use check::{Check, Verdict};
 use expiry::{TTL, check_ttl};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
+use partitions::{PARTITIONS, check_partitions};
+use reads::{READS, check_join, check_reads};
 use servers::{
     CLUSTER, REPLICAS, TIME_ZONES, VERSION, check_cluster, check_replicas, check_time_zones,
     check_version,
@@ -27,6 +32,8 @@ use servers::{
 pub(crate) use servers::{Cluster, Topology};
 pub(crate) use storage::Disk;
 use storage::{DISK, PARTS, check_disk, check_parts};
+
+use visibility::{ROW_POLICIES, check_visible_reads, check_visible_target};
 
 use crate::clickhouse::{Connection, Servers};
 use crate::engine::stream::{PipelineOptions, estimated_batches};
@@ -37,13 +44,18 @@ use crate::plan::Plan;
 pub(crate) const INSERT: &str = "insert";
 /// The check of what becomes of rows that are sent twice.
 pub(crate) const REPEATS: &str = "repeats";
+/// The check that a measurement makes, shown where it fails.
+pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 19] = [
     VERSION,
+    READS,
+    ROW_POLICIES,
     INSERT,
     REPEATS,
     VIEWS,
+    PARTITIONS,
     PARTS,
     MERGES,
     MUTATIONS,
@@ -55,10 +67,11 @@ pub(crate) const NAMES: [&str; 15] = [
     CLUSTER,
     LIVE_WRITES,
     TIME_ZONES,
+    DRY_RUN,
 ];
 
 /// The checks that a user may skip: they rely on estimates and on the present state of the server.
-pub(crate) const SKIPPABLE: [&str; 4] = [PARTS, DISK, REPLICAS, TTL];
+pub(crate) const SKIPPABLE: [&str; 5] = [PARTITIONS, PARTS, DISK, REPLICAS, TTL];
 
 /// What the checks are made of.
 #[derive(Clone, Copy)]
@@ -109,6 +122,7 @@ impl Preflight<'_> {
         let of_writing = Box::pin(async {
             tokio::join!(
                 check_views(target, job),
+                check_partitions(servers, job, plan, pipeline),
                 check_parts(target, job, parts),
                 check_merges(target, job),
                 check_disk(servers, job, plan, share),
@@ -124,16 +138,19 @@ impl Preflight<'_> {
                 check_replicas(servers, job),
                 check_live_writes(&servers.source, job, plan),
                 check_time_zones(servers, job),
+                check_reads(servers, job, plan, pipeline),
+                check_visible_reads(servers, job, plan.partition.id()),
             )
         });
         let (
-            (views, parts_check, merges, (disk_check, disk), (cluster, topology), ttl),
-            (mutations, memory, limits, replicas, live, zones),
+            (views, partitions, parts_check, merges, (disk_check, disk), (cluster, topology), ttl),
+            (mutations, memory, limits, replicas, live, zones, reads, policies),
         ) = tokio::join!(of_writing, of_both);
         let version = check_version(self.server_version, self.source_version);
-        let mut checks = vec![version, mutations, memory, limits, replicas, live, zones];
+        let mut checks =
+            vec![version, reads, policies, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
-            checks.extend([views, parts_check, merges, disk_check, cluster]);
+            checks.extend([views, partitions, parts_check, merges, disk_check, cluster]);
             checks.extend(ttl);
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
@@ -180,6 +197,33 @@ pub(crate) async fn room_for_parts(
         return None;
     }
     Some(check_parts(target, job, 0).await).filter(|check| check.verdict == Verdict::Blocked)
+}
+
+/// The check of row policies, where it blocks because the user does not see all rows of the source's
+/// partition or of the lookup: none may be left.
+pub(crate) async fn hidden_rows(
+    servers: &Servers,
+    job: &BoundJob,
+    partition_id: &str,
+) -> Option<Check> {
+    let check = check_visible_reads(servers, job, partition_id).await;
+    Some(check).filter(|check| check.verdict == Verdict::Blocked)
+}
+
+/// Makes the checks of a comparison: whether the server accepts the join, and whether the user sees
+/// all rows of all tables. Gives those that block it.
+pub(crate) async fn blocked_comparison(
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+) -> Vec<Check> {
+    let (join, reads, target) = tokio::join!(
+        check_join(servers, job, plan),
+        check_visible_reads(servers, job, plan.partition.id()),
+        check_visible_target(&servers.target, job),
+    );
+    let checks = [join, reads, target].into_iter();
+    checks.filter(|check| check.verdict == Verdict::Blocked).collect()
 }
 
 /// The checks in the order of [`NAMES`].

@@ -7,6 +7,8 @@ pub mod fixture;
 mod ledger;
 mod mapping;
 mod merges;
+mod partitions;
 mod parts;
+mod reads;
 mod replicas;
 mod target;

@@ -77,6 +77,9 @@ impl Continuation {
             (ErrorClass::Fatal, Some(16 | 36 | 47 | 60 | 81)) => {
                 "`clickhouse-backfill plan` checks the job against its tables, which may have changed"
             }
+            (ErrorClass::Fatal, Some(252)) => {
+                "set max_partitions_per_insert_block under [settings.insert] of the job to the partitions that a batch goes into, or use a partition key of the target with fewer values"
+            }
             (ErrorClass::Fatal, Some(497)) => "grant the right that the server names",
             (ErrorClass::Fatal, _) => "correct the cause first, a retry would fail again",
             (ErrorClass::Retry, Some(75 | 243)) => {
@@ -140,7 +143,9 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
         }
         LoadError::Chunks { ref reason, .. } => {
             let hint = match code_in(reason) {
-                Some(code) => continuation.after(ErrorClass::of_code(code), Some(code)),
+                Some(code) => {
+                    continuation.after(ErrorClass::of_exception(code, reason), Some(code))
+                }
                 None => continuation.hint(),
             };
             Failure::stopped(&error).hint(hint)
@@ -271,6 +276,11 @@ impl From<PlanError> for Failure {
                 Self::misuse(&error)
             }
             PlanError::OtherKey { .. } => Self::refusal(&error),
+            PlanError::Server { source, .. }
+                if source.code().is_some() && source.class() == ErrorClass::Fatal =>
+            {
+                Self::refusal(&error)
+            }
             PlanError::Server { .. } => Self::stopped(&error),
         };
         match &error {

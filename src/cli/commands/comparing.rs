@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::advice::blocked;
 use crate::causes::error_chain;
 use crate::cli::config::CompareConfig;
 use crate::cli::failure::Failure;
-use crate::clickhouse::{Error as ServerError, Servers};
+use crate::clickhouse::{Error as ServerError, ErrorClass, Servers};
 use crate::escape::escape_value;
 use crate::job::BoundJob;
 use crate::ledger::{FORMAT_VERSION, Ledger, LoadRecord, Verification};
 use crate::load::load_key;
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
+use crate::preflight::blocked_comparison;
 use crate::progress::{Terminal, count, counted, duration};
 use crate::retry::RetryPolicy;
 use crate::verify::{
@@ -141,6 +143,23 @@ pub(crate) fn compare_options(config: &CompareConfig, state: PathBuf) -> VerifyO
     }
 }
 
+/// Makes the checks of a comparison.
+///
+/// # Errors
+/// The checks that block it.
+pub(crate) async fn require_comparable(
+    command: &str,
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+) -> Result<(), Failure> {
+    let checks = blocked_comparison(servers, job, plan).await;
+    if checks.is_empty() {
+        return Ok(());
+    }
+    Err(blocked(command, &checks.iter().collect::<Vec<_>>()))
+}
+
 /// Says why an interrupted comparison is not resumed, if there is one.
 pub(crate) fn say_if_not_resumed(terminal: &Terminal, verifier: &Verifier) {
     if let Some(reason) = verifier.not_resumed_because() {
@@ -180,9 +199,22 @@ pub(crate) fn report_unless_stopped(
             terminal.insist(&format!("interrupted before the end of the comparison{kept}\nhint: run the same command again to continue"));
             Ok(None)
         }
-        Err(error) => Err(verify_failure(error)
-            .hint("nothing was changed; run the same command again to continue")),
+        Err(error) => {
+            let permanent = is_permanent(&error);
+            let failure = verify_failure(error);
+            Err(failure.hint(if permanent {
+                "correct what the server names first, a retry would fail again; nothing was changed"
+            } else {
+                "nothing was changed; run the same command again to continue"
+            }))
+        }
     }
+}
+
+/// Whether the server would refuse the comparison again.
+fn is_permanent(error: &VerifyError) -> bool {
+    let class = ServerError::within(error).map(ServerError::class);
+    matches!(class, Some(ErrorClass::Fatal | ErrorClass::Rows))
 }
 
 pub(crate) fn verify_failure(error: VerifyError) -> Failure {

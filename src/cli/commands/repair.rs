@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::advice::{Continuation, blocked, pipeline_failure};
 use super::comparing::{
     DIFFERENT, KEEPING, RecordedLoad, compare_options, comparison_text, kind_words,
-    plan_with_chunks_of, recorded_load, report_unless_stopped, say_if_not_resumed, state_file,
-    verify_failure, with_progress,
+    plan_with_chunks_of, recorded_load, report_unless_stopped, require_comparable,
+    say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::session::{Session, startup_retry, write_options};
 use crate::cli::args::RepairArguments;
@@ -73,6 +73,8 @@ async fn repair_partition(
     let (repairing, run_id) = Repairing::open(arguments, terminal, stop).await?;
     // Checks that block the repair are reported before the comparison, which may take long.
     repairing.run_preflight(0.0).await?;
+    let Session { servers, job, plan, .. } = &repairing.session;
+    require_comparable("repair", servers, job, plan).await?;
     let (mut verifier, state) = repairing.verifier(run_id).await?;
     say_if_not_resumed(terminal, &verifier);
     let ran = with_progress(terminal, &repairing.progress, verifier.run()).await;

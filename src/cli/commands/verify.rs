@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::comparing::{
     DIFFERENT, KEEPING, RecordedLoad, compare_options, comparison_text, plan_with_chunks_of,
-    recorded_load, report_unless_stopped, say_if_not_resumed, state_file, verify_failure,
-    with_progress,
+    recorded_load, report_unless_stopped, require_comparable, say_if_not_resumed, state_file,
+    verify_failure, with_progress,
 };
 use super::session::greet;
 use crate::cli::args::{CompressionChoice, VerifyArguments};
@@ -44,6 +44,7 @@ async fn compare(
         CompareConfig::resolve(&arguments.compare, max_retries, servers_config.target_database());
     let compared = open(arguments, &servers_config, &config).await?;
     let Compared { servers, job, plan, load, run_id } = &compared;
+    require_comparable("verify", servers, job, plan).await?;
     let state = state_file(&config, "verify", job, plan);
     let options = VerifyOptions {
         share: arguments.sample,

@@ -150,6 +150,12 @@ pub(crate) async fn find_dedup_strategy(
     decide(job, &tables, switched_off, &BlockCounts::of(plan, options), allowed)
 }
 
+/// An estimate of the rows of a batch, from the sizes of rows in the source.
+pub(crate) fn rows_of_a_batch(plan: &Plan, options: &PipelineOptions) -> u64 {
+    let row_bytes = (plan.stored_bytes / plan.stored_rows.max(1)).max(1);
+    (options.batch_bytes / row_bytes).clamp(1, options.batch_rows.max(1))
+}
+
 /// An estimate of the number of batches of all chunks, from the sizes of rows in the source.
 pub(crate) fn estimated_batches(plan: &Plan, options: &PipelineOptions) -> u64 {
     if plan.stored_rows == 0 { 0 } else { BlockCounts::of(plan, options).all }
@@ -191,8 +197,7 @@ struct BlockCounts {
 impl BlockCounts {
     /// An estimate that takes rows to be as large as in the source, uncompressed.
     fn of(plan: &Plan, options: &PipelineOptions) -> Self {
-        let row_bytes = (plan.stored_bytes / plan.stored_rows.max(1)).max(1);
-        let batch_rows = (options.batch_bytes / row_bytes).clamp(1, options.batch_rows.max(1));
+        let batch_rows = rows_of_a_batch(plan, options);
         let all = plan.stored_rows.div_ceil(batch_rows).max(1);
         let of_a_chunk = all.div_ceil(plan.chunks.len().max(1) as u64);
         // A chunk that is read again repeats all of its blocks, and so do all chunks in progress

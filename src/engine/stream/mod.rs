@@ -32,7 +32,9 @@ mod wave;
 pub(crate) use batch::RowFormat;
 pub(crate) use concurrency::Concurrency;
 pub(crate) use counters::{Counters, Phase, Snapshot};
-pub(crate) use dedup::{DedupError, DedupStrategy, estimated_batches, find_dedup_strategy};
+pub(crate) use dedup::{
+    DedupError, DedupStrategy, estimated_batches, find_dedup_strategy, rows_of_a_batch,
+};
 pub(crate) use enrich::RowSampler;
 pub(crate) use error::PipelineError;
 pub(crate) use pipeline::{Pipeline, Ran};

@@ -49,10 +49,7 @@ impl Pipeline {
         sampler: Option<Arc<RowSampler>>,
         throttle: Arc<Throttle>,
     ) -> Self {
-        let mut source_settings = statements::source_settings(&job);
-        if let Some(rows) = options.stream_block_rows {
-            source_settings = source_settings.with("max_block_size", &rows.to_string());
-        }
+        let source_settings = options.source_settings(&job);
         let native = options.native();
         let insert_sql = if options.dry_run {
             statements::dry_run(&job, native)
@@ -178,10 +175,12 @@ impl Pipeline {
             rows: u64,
         }
         let (shared, what) = (&self.shared, "counting the rows");
-        let sql = statements::count(&shared.job, scope);
+        let (sql, settings) =
+            (statements::count(&shared.job, scope), statements::count_settings(&shared.job));
+        let source = &shared.servers.source;
         let counted = shared
             .at_source()
-            .ask(what, async || shared.servers.source.row::<Count>("count", &sql).await)
+            .ask(what, async || source.row_with::<Count>("count", &sql, &settings).await)
             .await;
         counted.map(|count| count.rows).map_err(|error| PipelineError::Query {
             what,

@@ -114,6 +114,15 @@ impl PipelineOptions {
         matches!(self.format, RowFormat::Native(_))
     }
 
+    /// The settings of the source query of this job.
+    pub fn source_settings(&self, job: &BoundJob) -> Settings {
+        let settings = statements::source_settings(job);
+        match self.stream_block_rows {
+            Some(rows) => settings.with("max_block_size", &rows.to_string()),
+            None => settings,
+        }
+    }
+
     /// The settings of the inserts of this job.
     pub(crate) fn insert_settings(&self, job: &BoundJob) -> Settings {
         statements::insert_settings(job, self.batch_rows, self.native())

@@ -18,6 +18,6 @@ pub(crate) use insert::{
 pub(crate) use join::{finished, join, join_settings};
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{
-    Bucket, END_OF_ROW, LookupTimes, NEWEST_BLOCK_OF_PART, Scope, count, deleted_after,
-    deleted_settings, source, source_in_order, source_settings,
+    Bucket, END_OF_ROW, LookupTimes, NEWEST_BLOCK_OF_PART, Scope, count, count_settings,
+    deleted_after, deleted_settings, source, source_in_order, source_settings,
 };

@@ -152,6 +152,11 @@ pub(crate) fn source_settings(job: &BoundJob) -> Settings {
     Settings::read().with("max_threads", "1").with_all(&job.settings.source.0)
 }
 
+/// The settings of counts of the source: the server's threads.
+pub(crate) fn count_settings(job: &BoundJob) -> Settings {
+    Settings::read().with_all(&job.settings.source.0)
+}
+
 /// The key's columns, cast as in the join.
 pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
     lookup

@@ -4,6 +4,8 @@ mod disk;
 mod ends;
 mod limits;
 mod merges;
+mod policies;
+mod reads;
 mod replicas;
 mod rights;
 mod target;

@@ -25,7 +25,7 @@ use crate::clickhouse::Settings;
 use crate::engine::stream::{DEFAULT_BATCH_ROWS, RowFormat};
 use crate::job::{BoundJob, statements};
 use crate::load::new_id;
-use crate::preflight::{Findings, Verdict};
+use crate::preflight::{Findings, Verdict, hidden_rows};
 
 pub(crate) use file::planned_bounds;
 
@@ -56,16 +56,18 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     }
     if session.plan.chunks.is_empty() {
         show(arguments, &session, known, None, None)?;
-        return Ok(());
+        let hidden = hidden_rows(&session.servers, &session.job, session.plan.partition.id());
+        return hidden.await.map_or(Ok(()), |check| Err(blocked("run", &[&check])));
     }
     let session = &session;
-    let findings =
+    let mut findings =
         run_checks(session, &options, &preflight.skip_checks, faults.allow_duplicates).await;
     let estimate = if arguments.measure.is_zero() {
         None
     } else {
         Some(Box::pin(estimate(session, trial, arguments.measure)).await)
     };
+    findings.checks.extend(estimate.as_ref().and_then(Estimate::check));
     let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
     let blocking: Vec<_> =
         findings.checks.iter().filter(|check| check.verdict == Verdict::Blocked).collect();

@@ -10,11 +10,11 @@ use crate::cli::commands::session::{Resources, Session, fail_fast_options};
 use crate::cli::failure::Failure;
 use crate::clickhouse::ErrorClass;
 use crate::engine::stream::{
-    Counters, DedupError, DedupStrategy, Pipeline, PipelineOptions, Throttle, Trial,
+    Counters, DedupError, DedupStrategy, Pipeline, PipelineError, PipelineOptions, Throttle, Trial,
     find_dedup_strategy, trial,
 };
 use crate::job::BoundJob;
-use crate::preflight::{Check, Findings, INSERT, Preflight, REPEATS, in_order};
+use crate::preflight::{Check, DRY_RUN, Findings, INSERT, Preflight, REPEATS, in_order};
 use crate::progress::{count, duration};
 use crate::retry::{RetryPolicy, in_crowd};
 use crate::stop::Stop;
@@ -155,6 +155,13 @@ pub(crate) enum Estimate {
     Measured(Trial),
     /// Why there is no estimate.
     None(String),
+    /// The dry run failed.
+    Failed {
+        /// Why.
+        reason: String,
+        /// Whether a run would fail as well, whenever it starts.
+        permanent: bool,
+    },
 }
 
 impl Estimate {
@@ -162,7 +169,7 @@ impl Estimate {
     pub(super) fn reason(&self) -> Option<String> {
         match self {
             Self::Measured(_) => None,
-            Self::None(reason) => Some(reason.clone()),
+            Self::None(reason) | Self::Failed { reason, .. } => Some(reason.clone()),
         }
     }
 
@@ -175,8 +182,21 @@ impl Estimate {
     pub(super) fn text(&self, rows: u64) -> String {
         match self {
             Self::Measured(trial) => text(trial, rows),
-            Self::None(reason) => format!("\nestimate\n  none: {reason}\n"),
+            Self::None(reason) | Self::Failed { reason, .. } => {
+                format!("\nestimate\n  none: {reason}\n")
+            }
         }
+    }
+
+    /// The check that a failed dry run amounts to.
+    pub(super) fn check(&self) -> Option<Check> {
+        let Self::Failed { reason, permanent } = self else { return None };
+        Some(if *permanent {
+            let means = "correct the job, the rows or the setting that the server names";
+            Check::refused(DRY_RUN, reason.clone(), vec![means.to_owned()])
+        } else {
+            Check::passed(DRY_RUN, reason.clone(), true)
+        })
     }
 }
 
@@ -191,9 +211,19 @@ pub(crate) async fn estimate(
         Ok(None) => Estimate::None(
             "loading attributes takes longer than the measurement; raise --measure".to_owned(),
         ),
-        Err(error) => {
-            Estimate::None(format!("the dry run failed: {}", Failure::from(&error).one_line()))
-        }
+        Err(error) => Estimate::Failed {
+            reason: format!("the dry run failed: {}", Failure::from(&error).one_line()),
+            permanent: is_permanent(&error),
+        },
+    }
+}
+
+/// Whether a run would meet the same error.
+fn is_permanent(error: &PipelineError) -> bool {
+    let of_class = |class| matches!(class, ErrorClass::Fatal | ErrorClass::Rows);
+    match error {
+        PipelineError::Chunks { failed, .. } => failed.iter().any(|chunk| of_class(chunk.class)),
+        error => of_class(error.class()),
     }
 }
 

@@ -1,0 +1,186 @@
+//! Rows that the user does not see, because a row policy hides them: the rows of the parts are
+//! compared with those that a SELECT counts.
+//!
+//! Both count all versions, and rows that a lightweight DELETE has marked. Parts that come and go
+//! between the two are met by counting again.
+
+use serde::Deserialize;
+
+use super::check::{Check, ask, ask_one, ask_with, of_table};
+use crate::clickhouse::{Connection, Servers, Settings, TableName, TableSchema, quote_literal};
+use crate::job::BoundJob;
+use crate::units::count;
+
+pub(super) const ROW_POLICIES: &str = "row-policies";
+
+/// How often the rows are counted while parts change.
+const ATTEMPTS: u32 = 5;
+
+/// Checks that the user sees every row of the source's partition and of the lookup.
+pub(crate) async fn check_visible_reads(
+    servers: &Servers,
+    job: &BoundJob,
+    partition_id: &str,
+) -> Check {
+    let lookup = async {
+        match &job.lookup {
+            Some(lookup) => sight(&servers.source, &lookup.table, None).await,
+            None => Ok(Sight::Whole),
+        }
+    };
+    let (source, lookup) =
+        tokio::join!(sight(&servers.source, &job.source, Some(partition_id)), lookup);
+    judge([source, lookup])
+}
+
+/// Checks that the user sees every row of the target.
+pub(crate) async fn check_visible_target(target: &Connection, job: &BoundJob) -> Check {
+    judge([sight(target, &job.target, None).await])
+}
+
+fn judge(found: impl IntoIterator<Item = Result<Sight, String>>) -> Check {
+    let (mut hidden, mut unknown) = (Vec::new(), None);
+    for sight in found {
+        match sight {
+            Ok(Sight::Whole) => {}
+            Ok(Sight::Hidden(words, means)) => hidden.push((words, means)),
+            Err(reason) => unknown = unknown.or(Some(reason)),
+        }
+    }
+    if hidden.is_empty() {
+        return match unknown {
+            Some(reason) => Check::unknown(ROW_POLICIES, reason),
+            None => Check::ok(ROW_POLICIES, "no row policy hides rows from the user"),
+        };
+    }
+    let words: Vec<_> = hidden.iter().map(|(words, _)| words.as_str()).collect();
+    let check = Check::blocked(ROW_POLICIES, words.join("; "));
+    hidden.into_iter().fold(check, |check, (_, means)| check.lifted_by(means))
+}
+
+/// How much of a table the user sees.
+enum Sight {
+    Whole,
+    /// The finding, and what would lift it.
+    Hidden(String, String),
+}
+
+#[derive(Clone, Deserialize, PartialEq)]
+struct Parts {
+    rows: u64,
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    rows: u64,
+}
+
+async fn sight(
+    connection: &Connection,
+    table: &TableSchema,
+    partition_id: Option<&str>,
+) -> Result<Sight, String> {
+    // The rows of other tables are not known otherwise than by reading them.
+    if !table.is_merge_tree() {
+        return Ok(Sight::Whole);
+    }
+    let name = &table.name;
+    let of_partition = |column: &str| {
+        partition_id
+            .map(|id| format!("{column} = {}", quote_literal(id)))
+            .unwrap_or_else(|| "1".to_owned())
+    };
+    let parts = format!(
+        "SELECT sum(parts.rows) AS rows, toString(sum(cityHash64(name, parts.rows))) AS state FROM system.parts AS parts WHERE active AND {} AND {}",
+        of_table(name),
+        of_partition("partition_id")
+    );
+    let seen = format!(
+        "SELECT count() AS rows FROM {} WHERE {}",
+        name.quoted(),
+        of_partition("_partition_id")
+    );
+    let settings = Settings::common().with("apply_deleted_mask", "0");
+    let place =
+        partition_id.map_or_else(|| name.to_string(), |id| format!("partition {id} of {name}"));
+    for _ in 0..ATTEMPTS {
+        let before = match ask_one::<Parts>(connection, "system.parts", &parts).await {
+            Ok(parts) => parts,
+            Err(reason) => return without_parts(connection, name, &reason).await,
+        };
+        let rows = ask_with::<Rows>(connection, &name.to_string(), &seen, &settings).await?;
+        let seen = rows.into_iter().next().map_or(0, |row| row.rows);
+        if ask_one::<Parts>(connection, "system.parts", &parts).await? != before {
+            continue;
+        }
+        if seen >= before.rows {
+            return Ok(Sight::Whole);
+        }
+        let user = connection.endpoint().user();
+        let words = format!(
+            "the user {user} sees {} of {} rows in {place}: {}",
+            count(seen),
+            count(before.rows),
+            policies(connection, name).await
+        );
+        return Ok(Sight::Hidden(words, means(name)));
+    }
+    Err(format!("the parts of {place} changed while its rows were counted"))
+}
+
+/// Where `system.parts` may not be read, the plan of a SELECT tells whether a policy filters rows.
+async fn without_parts(
+    connection: &Connection,
+    name: &TableName,
+    reason: &str,
+) -> Result<Sight, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        explain: String,
+    }
+    let sql = format!("EXPLAIN actions = 1 SELECT * FROM {}", name.quoted());
+    let lines = ask::<Line>(connection, &name.to_string(), &sql).await?;
+    if !lines.iter().any(|line| line.explain.contains("Row level filter")) {
+        return Err(reason.to_owned());
+    }
+    let words = format!(
+        "{} for the rows that the user sees of {name}; {reason}",
+        policies(connection, name).await
+    );
+    Ok(Sight::Hidden(words, means(name)))
+}
+
+fn means(name: &TableName) -> String {
+    format!(
+        "use a user to whom no row policy of {name} applies; rows to leave out belong into an exclusion of the job"
+    )
+}
+
+/// The policies of a table in words.
+async fn policies(connection: &Connection, name: &TableName) -> String {
+    #[derive(Deserialize)]
+    struct Policy {
+        name: String,
+        filter: String,
+    }
+    // A policy of a whole database has no table.
+    let sql = format!(
+        "SELECT name, ifNull(select_filter, '') AS filter FROM system.row_policies WHERE database = {} AND table IN ({}, '') \
+         AND (apply_to_all AND NOT hasAny(apply_to_except, subjects) OR hasAny(apply_to_list, subjects)) ORDER BY name",
+        quote_literal(&name.database),
+        quote_literal(&name.table)
+    );
+    let subjects = "WITH arrayConcat([currentUser()], currentRoles()) AS subjects";
+    match ask::<Policy>(connection, "system.row_policies", &format!("{subjects} {sql}")).await {
+        Ok(policies) if !policies.is_empty() => {
+            let named = |policy: &Policy| format!("{} ({})", policy.name, policy.filter);
+            let named: Vec<_> = policies.iter().map(named).collect();
+            let (noun, verb) =
+                if named.len() == 1 { ("policy", "applies") } else { ("policies", "apply") };
+            format!("the row {noun} {} {verb}", named.join(", "))
+        }
+        Ok(_) => "a row policy applies".to_owned(),
+        Err(reason) => format!("a row policy applies, whose name is unknown ({reason})"),
+    }
+}

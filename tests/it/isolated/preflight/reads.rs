@@ -1,0 +1,190 @@
+//! Users whose profiles or grants do not allow the statements that read: `plan`, `run` and `verify`
+//! agree, and no row moves.
+
+use crate::orders::{JOB, Orders, PARTITION};
+use crate::preflight::fixture::{look, tool, tool_with};
+use crate::support::{Binary, Server, ServerOptions, binary};
+
+/// A user, and what the profile sets and constrains.
+struct User {
+    name: &'static str,
+    profile: &'static str,
+    /// What the check says; empty where every statement is allowed.
+    words: &'static [&'static str],
+}
+
+const USERS: [User; 7] = [
+    User {
+        name: "fixed_threads",
+        profile: "<max_threads>4</max_threads><constraints><max_threads><const/></max_threads></constraints>",
+        words: &[
+            "refuses reading",
+            "Code: 452",
+            "max_threads",
+            "remove the constraint on the setting",
+        ],
+    },
+    User {
+        name: "few_read",
+        profile: "<max_rows_to_read>1000</max_rows_to_read>",
+        words: &["Code: 158", "[settings.source]"],
+    },
+    User {
+        name: "few_given",
+        profile: "<max_result_rows>500</max_result_rows>",
+        words: &[
+            "reading",
+            "gives more rows than max_result_rows, 500,",
+            "max_result_rows = 0 under [settings.source]",
+        ],
+    },
+    User { name: "by_key", profile: "<force_primary_key>1</force_primary_key>", words: &[] },
+    User { name: "by_date", profile: "<force_index_by_date>1</force_index_by_date>", words: &[] },
+    User {
+        name: "small_tree",
+        profile: "<max_temporary_columns>3</max_temporary_columns>",
+        words: &["Code: 165"],
+    },
+    User { name: "plain", profile: "", words: &[] },
+];
+
+/// A user who may read neither the cities of customers nor anything about policies.
+const GRANTS: [&str; 10] = [
+    "SELECT ON default.orders",
+    "SELECT(id, tags, version, is_deleted, letter) ON default.customers",
+    "SELECT, INSERT ON default.shipments",
+    "CREATE TABLE, SELECT, INSERT ON default.load_state",
+    "CREATE TABLE, SELECT, INSERT ON default.load_state_chunks",
+    "CREATE TABLE, SELECT, INSERT ON default.load_claims",
+    "CREATE TABLE, SELECT, INSERT ON default.load_samples",
+    "CREATE TEMPORARY TABLE ON *.*",
+    "TABLE ENGINE ON *",
+    "SHOW COLUMNS ON default.customers",
+];
+
+fn users_xml() -> String {
+    let profiles =
+        USERS.map(|User { name, profile, .. }| format!("<p_{name}>{profile}</p_{name}>")).concat();
+    let user = |name: &str, profile: &str, more: &str| {
+        format!(
+            "<{name}><password></password><networks><ip>::/0</ip></networks><profile>{profile}</profile><quota>default</quota>{more}</{name}>"
+        )
+    };
+    let grants = GRANTS.map(|grant| format!("<query>GRANT {grant}</query>")).concat();
+    let users = USERS.map(|User { name, .. }| user(name, &format!("p_{name}"), "")).concat();
+    let blind = user("blind", "default", &format!("<grants>{grants}</grants>"));
+    let reader = user("reader", "p_reader", "");
+    let fixed_size = user("fixed_size", "p_fixed_size", "");
+    let narrow = user("narrow", "p_narrow", "");
+    format!(
+        "<clickhouse><profiles>{profiles}<p_reader><readonly>2</readonly></p_reader>\
+         <p_fixed_size><constraints><max_query_size><max>1000</max></max_query_size></constraints></p_fixed_size>\
+         <p_narrow><max_columns_to_read>7</max_columns_to_read></p_narrow></profiles><users>{users}{blind}{reader}{fixed_size}{narrow}</users></clickhouse>"
+    )
+}
+
+fn orders() -> Orders {
+    let options = ServerOptions { users_xml: Some(users_xml()), ..Default::default() };
+    Orders::on(Server::isolated_with(options), 4_000)
+}
+
+fn verify(orders: &Orders, user: &str) -> Binary {
+    let tool = binary().file("job.toml", JOB).envs(&orders.server.environment());
+    tool.env("CLICKHOUSE_USER", user).args(&[
+        "verify",
+        "--job",
+        "job.toml",
+        "--partition",
+        PARTITION,
+    ])
+}
+
+#[test]
+fn plan_and_run_agree_on_what_a_profile_forbids() {
+    let orders = orders();
+    for User { name, words, .. } in USERS {
+        let code = if words.is_empty() { 0 } else { 3 };
+        let looked = look(tool(&orders).env("CLICKHOUSE_USER", name), code);
+        let verdict = if words.is_empty() { "ok" } else { "blocked" };
+        looked.assert("reads", verdict, words);
+        orders.server.query("TRUNCATE TABLE shipments");
+        let run = orders.tool().env("CLICKHOUSE_USER", name).run().expect(code);
+        for part in words {
+            assert!(run.stderr.contains(part), "{name}: {part}\n{run}");
+        }
+        if words.is_empty() {
+            orders.assert_complete();
+            verify(&orders, name).run().expect(0);
+        } else {
+            assert_eq!(orders.target_rows(), 0, "{name}: no row moves");
+        }
+    }
+    // Nine columns of the source.
+    orders.server.query("ALTER TABLE orders ADD COLUMN one String, ADD COLUMN two String");
+    let job = JOB.replace("concat(source.note,", "concat(source.note, source.one, source.two,");
+    let narrow = |tool: Binary| tool.file("job.toml", &job).env("CLICKHOUSE_USER", "narrow");
+    let words = ["refuses reading default.orders", "Code: 161", "[settings.source]"];
+    look(narrow(tool_with(&orders, &job)), 3).assert("reads", "blocked", &words);
+    orders.server.query("TRUNCATE TABLE shipments");
+    let run = narrow(orders.tool()).run().expect(3);
+    assert!(words.iter().all(|part| run.stderr.contains(part)), "{run}");
+    assert_eq!(orders.target_rows(), 0, "no row moves");
+    // What the hint says lifts it.
+    let job = format!("{JOB}\n[settings.source]\nmax_result_rows = 0\n");
+    let lifted = |tool: Binary| tool.file("job.toml", &job).env("CLICKHOUSE_USER", "few_given");
+    look(lifted(tool_with(&orders, &job)), 0).assert("reads", "ok", &[]);
+    lifted(orders.tool()).run().expect(0);
+    orders.assert_complete();
+    let job = format!("{JOB}\n[settings.source]\nmax_rows_to_read = 0\n");
+    let lifted = |tool: Binary| tool.file("job.toml", &job).env("CLICKHOUSE_USER", "few_read");
+    look(lifted(tool_with(&orders, &job)), 0).assert("reads", "ok", &[]);
+    lifted(orders.tool()).run().expect(0);
+    orders.assert_complete();
+}
+
+#[test]
+fn what_cannot_be_planned_for_good_is_refused_by_plan_and_run() {
+    let orders = orders();
+    for tool in [tool(&orders), orders.tool()] {
+        let output = tool.env("CLICKHOUSE_USER", "fixed_size").run().expect(3);
+        for part in ["counting the attributes of the table default.customers failed", "Code: 452"] {
+            assert!(output.stderr.contains(part), "{part}\n{output}");
+        }
+        assert!(!output.stderr.contains("run the same command again"), "{output}");
+    }
+}
+
+#[test]
+fn a_user_who_may_only_read_reads_for_another_who_writes() {
+    let orders = orders();
+    let apart = |tool: Binary| {
+        tool.env("SOURCE_URL", orders.server.url())
+            .env("SOURCE_USER", "reader")
+            .env("SOURCE_PASSWORD", "")
+    };
+    look(apart(tool(&orders)), 0).assert("reads", "ok", &[]);
+    apart(orders.tool()).run().expect(0);
+    orders.assert_complete();
+    // The same user as a writer: both say so.
+    orders.server.query("TRUNCATE TABLE shipments");
+    let alone = |tool: Binary| tool.env("CLICKHOUSE_USER", "reader");
+    look(alone(tool(&orders)), 3).assert("insert", "blocked", &["readonly"]);
+    alone(orders.tool()).run().expect(3);
+    assert_eq!(orders.target_rows(), 0);
+}
+
+#[test]
+fn a_missing_grant_on_a_column_of_the_lookup_stops_plan_run_and_verify() {
+    let orders = orders();
+    for tool in [
+        tool(&orders).env("CLICKHOUSE_USER", "blind"),
+        orders.tool().env("CLICKHOUSE_USER", "blind"),
+        verify(&orders, "blind"),
+    ] {
+        let output = tool.run().expect(3);
+        for part in ["default.customers", "city"] {
+            assert!(output.stderr.contains(part), "{part}\n{output}");
+        }
+    }
+    assert_eq!(orders.target_rows(), 0, "no row moves");
+}
