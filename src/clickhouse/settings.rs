@@ -71,6 +71,8 @@ impl Settings {
             .with("use_structure_from_insertion_table_in_table_functions", "0")
             .with("insert_null_as_default", "0")
             .with("async_insert", "0")
+            // A Distributed table answers when its shards have the rows, not when they wait in files.
+            .with("distributed_foreground_insert", "1")
             .with("optimize_on_insert", "0")
             // Blocks are deduplicated by their token, in the target and in the tables of its views.
             .with("insert_deduplicate", "1")

@@ -8,6 +8,7 @@
 
 mod activity;
 mod check;
+mod delivery;
 mod expiry;
 mod limits;
 mod partitions;
@@ -21,6 +22,7 @@ use activity::{
     check_views,
 };
 pub(crate) use check::{Check, Verdict};
+use delivery::{DELIVERY, check_delivery};
 use expiry::{TTL, check_ttl};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
@@ -48,12 +50,13 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 20] = [
     VERSION,
     READS,
     ROW_POLICIES,
     INSERT,
     REPEATS,
+    DELIVERY,
     VIEWS,
     PARTITIONS,
     PARTS,
@@ -123,6 +126,7 @@ impl Preflight<'_> {
             tokio::join!(
                 check_views(target, job),
                 check_partitions(servers, job, plan, pipeline),
+                check_delivery(target, job, pipeline),
                 check_parts(target, job, parts),
                 check_merges(target, job),
                 check_disk(servers, job, plan, share),
@@ -143,7 +147,16 @@ impl Preflight<'_> {
             )
         });
         let (
-            (views, partitions, parts_check, merges, (disk_check, disk), (cluster, topology), ttl),
+            (
+                views,
+                partitions,
+                delivery,
+                parts_check,
+                merges,
+                (disk_check, disk),
+                (cluster, topology),
+                ttl,
+            ),
             (mutations, memory, limits, replicas, live, zones, reads, policies),
         ) = tokio::join!(of_writing, of_both);
         let version = check_version(self.server_version, self.source_version);
@@ -151,7 +164,7 @@ impl Preflight<'_> {
             vec![version, reads, policies, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
             checks.extend([views, partitions, parts_check, merges, disk_check, cluster]);
-            checks.extend(ttl);
+            checks.extend(ttl.into_iter().chain(delivery));
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
         Findings { checks, topology, disk, parts }

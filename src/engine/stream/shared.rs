@@ -115,7 +115,7 @@ impl PipelineOptions {
     }
 
     /// The settings of the source query of this job.
-    pub fn source_settings(&self, job: &BoundJob) -> Settings {
+    pub(crate) fn source_settings(&self, job: &BoundJob) -> Settings {
         let settings = statements::source_settings(job);
         match self.stream_block_rows {
             Some(rows) => settings.with("max_block_size", &rows.to_string()),

@@ -1,5 +1,6 @@
 //! Checks of what a server is set up to be.
 
+mod delivery;
 mod disk;
 mod ends;
 mod limits;

@@ -49,3 +49,20 @@ fn views_that_fire_are_named() {
     let dry = orders.tool().arg("--dry-run").run().expect(0);
     assert!(!dry.stderr.contains("note: views"), "a dry run fires none\n{dry}");
 }
+
+#[test]
+fn a_buffer_that_keeps_rows_in_memory_is_refused() {
+    let orders = Orders::on(Server::shared(), 100);
+    let server = &orders.server;
+    server.query(&format!(
+        "CREATE TABLE buffered AS shipments ENGINE = Buffer({}, shipments, 1, 100, 1000, 1000000, 10000000, 100000000, 1000000000)",
+        server.database()
+    ));
+    let into = ["--target-table", "buffered", "--allow-duplicates"];
+    let words =
+        ["(Buffer) acknowledges rows that are only in memory", "--target-table names the table"];
+    look(tool(&orders).args(&into), 3).assert("delivery", "blocked", &words);
+    let run = orders.tool().args(&into).run().expect(3);
+    assert!(words.iter().all(|part| run.stderr.contains(part)), "{run}");
+    assert_eq!(orders.target_rows(), 0);
+}

@@ -13,7 +13,7 @@ struct User {
     words: &'static [&'static str],
 }
 
-const USERS: [User; 7] = [
+const USERS: [User; 6] = [
     User {
         name: "fixed_threads",
         profile: "<max_threads>4</max_threads><constraints><max_threads><const/></max_threads></constraints>",
@@ -40,11 +40,6 @@ const USERS: [User; 7] = [
     },
     User { name: "by_key", profile: "<force_primary_key>1</force_primary_key>", words: &[] },
     User { name: "by_date", profile: "<force_index_by_date>1</force_index_by_date>", words: &[] },
-    User {
-        name: "small_tree",
-        profile: "<max_temporary_columns>3</max_temporary_columns>",
-        words: &["Code: 165"],
-    },
     User { name: "plain", profile: "", words: &[] },
 ];
 
