@@ -242,7 +242,7 @@ impl PassedOn {
     }
 }
 
-fn text_of<'a>(token: &Token<'a>) -> String {
+fn text_of(token: &Token<'_>) -> String {
     match token {
         Token::Word(text) | Token::QuotedName(text) | Token::Text(text) => (*text).to_owned(),
         Token::Sign(',') => ", ".to_owned(),

@@ -87,9 +87,8 @@ async fn sight(
     }
     let name = &table.name;
     let of_partition = |column: &str| {
-        partition_id
-            .map(|id| format!("{column} = {}", quote_literal(id)))
-            .unwrap_or_else(|| "1".to_owned())
+        let of = |id| format!("{column} = {}", quote_literal(id));
+        partition_id.map_or_else(|| "1".to_owned(), of)
     };
     let parts = format!(
         "SELECT sum(parts.rows) AS rows, toString(sum(cityHash64(name, parts.rows))) AS state FROM system.parts AS parts WHERE active AND {} AND {}",
