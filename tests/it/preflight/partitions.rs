@@ -1,5 +1,8 @@
 //! A batch whose rows go into more partitions of the target than the server takes in one insert.
 
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used)]
+
 use super::fixture::{look, tool, tool_with};
 use crate::orders::{JOB, Orders};
 use crate::support::{Binary, Server};
