@@ -21,6 +21,7 @@ mod proxy;
 mod report;
 mod rowbinary;
 mod screen;
+mod server_engine;
 mod snapshots;
 mod status;
 mod support;

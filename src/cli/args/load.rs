@@ -12,6 +12,7 @@ use super::dotenv::Environment;
 use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::cli::failure::Failure;
 use crate::control::{DailyWindow, MaxParts, Rules, RuntimeOverrides, parse_max_parts};
+use crate::engine::Engine;
 use crate::engine::stream::DEFAULT_BATCH_ROWS;
 use crate::ledger::{LedgerLocation, WorkerPart};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
@@ -169,18 +170,25 @@ pub(crate) struct RecordingArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Throughput")]
 pub(crate) struct ThroughputArguments {
+    /// What evaluates the job: `stream` sends rows through this process, `server` lets the server
+    /// join, one chunk a statement.
+    ///
+    /// `server` needs source and target on one server, and a target that collapses repeated rows.
+    #[arg(long, value_name = "ENGINE", env = "ENGINE", default_value = "stream")]
+    pub engine: EngineChoice,
     /// Maximum memory of this process, such as 4GiB [default: half of the free memory].
     ///
     /// A partition whose attributes need more memory is filled in several waves.
     #[arg(long, value_name = "SIZE", env = "MEMORY", value_parser = parse_memory_size)]
     pub memory: Option<u64>,
-    /// Approximate number of rows per chunk, the unit of retry and resume.
+    /// Approximate number of rows per chunk, the unit of retry and resume, such as 500000 [default:
+    /// 1000000, or 100000 with `--engine server`].
     ///
     /// By default, a chunk has at least 16 granules of each part of the partition, because each
     /// boundary between chunks costs one or two extra granules per part. A load that has started
     /// keeps its chunks.
-    #[arg(long, value_name = "ROWS", env = "CHUNK_ROWS", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = parse_rows)]
-    pub chunk_rows: u64,
+    #[arg(long, value_name = "ROWS", env = "CHUNK_ROWS", value_parser = parse_rows)]
+    pub chunk_rows: Option<u64>,
     /// Maximum number of rows per insert.
     ///
     /// Each insert creates a part, and many small parts cost the server many merges.
@@ -211,6 +219,38 @@ pub(crate) struct ThroughputArguments {
     /// Compression of rows on the network.
     #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto")]
     pub compression: CompressionChoice,
+}
+
+impl ThroughputArguments {
+    /// The aimed number of rows per chunk.
+    pub(crate) fn chunk_rows(&self) -> u64 {
+        self.chunk_rows.unwrap_or(match self.engine {
+            EngineChoice::Stream => DEFAULT_CHUNK_ROWS,
+            EngineChoice::Server => SERVER_CHUNK_ROWS,
+        })
+    }
+}
+
+/// Rows of a chunk that the server joins at once: twice as many need half as much memory again and
+/// are no faster.
+const SERVER_CHUNK_ROWS: u64 = 100_000;
+
+/// What evaluates the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineChoice {
+    /// Rows pass through this process, which holds the attributes of a wave in memory.
+    Stream,
+    /// The server runs one INSERT … SELECT for each chunk.
+    Server,
+}
+
+impl From<EngineChoice> for Engine {
+    fn from(choice: EngineChoice) -> Self {
+        match choice {
+            EngineChoice::Stream => Self::Stream,
+            EngineChoice::Server => Self::Server,
+        }
+    }
 }
 
 /// The format of inserts.

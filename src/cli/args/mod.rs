@@ -17,8 +17,9 @@ use crate::cli::failure::Failure;
 
 pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_mark};
 pub(crate) use load::{
-    CompressionChoice, FaultArguments, FormatChoice, LedgerArguments, LedgerStatusArguments, Order,
-    PartitionsArguments, RecordingArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
+    CompressionChoice, EngineChoice, FaultArguments, FormatChoice, LedgerArguments,
+    LedgerStatusArguments, Order, PartitionsArguments, RecordingArguments, ThrottleArguments,
+    ThroughputArguments, WhatArguments,
 };
 pub use reference::references;
 pub(crate) use reference::variable_names;

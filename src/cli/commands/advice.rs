@@ -308,6 +308,9 @@ impl From<DedupError> for Failure {
             )
         };
         let failure = match &error {
+            DedupError::ServerEngine { .. } => {
+                return failure.hint("--engine stream sends blocks that the target recognizes");
+            }
             DedupError::Again { target, .. } => {
                 return failure
                     .hint("without --restart, `run` continues the version that was started, with the same tokens")

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cli::args::{AtOnce, FaultArguments, FormatChoice, ThroughputArguments};
+use crate::cli::args::{AtOnce, EngineChoice, FaultArguments, FormatChoice, ThroughputArguments};
 use crate::cli::config::{RunConfig, SessionConfig};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::wrap_block;
 use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers};
+use crate::engine::Engine;
 use crate::engine::stream::{
     Concurrency, ConcurrencyBounds, PipelineOptions, RowFormat, Throttle, insert_memory_bytes,
 };
@@ -67,6 +68,12 @@ impl SessionConfig {
     async fn bind(&self, id: &str, retry: &StartupRetry) -> Result<BoundSession, Failure> {
         let job = load(&self.job.reference)?;
         let servers = self.servers.connect(self.throughput.compression, id)?;
+        if self.throughput.engine == EngineChoice::Server && !servers.is_one_server() {
+            return Err(Failure::usage(
+                "--engine server needs source and target on one server, and they are on two",
+            )
+            .hint("--engine stream reads from one server and inserts into the other"));
+        }
         // An error in the first answer is a configuration error, so only outages are retried.
         let first = &retry.clone().without_retries();
         let greet = |connection: Connection, end: End| async move {
@@ -94,7 +101,7 @@ impl SessionConfig {
             source_version,
             job: Arc::new(job),
             resources,
-            chunk_rows: self.throughput.chunk_rows,
+            chunk_rows: self.throughput.chunk_rows(),
         })
     }
 }
@@ -188,6 +195,7 @@ pub(crate) fn fail_fast_options(
     let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
     let Resources { readers, inserters, memory, .. } = *resources;
     Ok(PipelineOptions {
+        engine: throughput.engine.into(),
         format: row_format(throughput.insert_format, job)?,
         batch_rows: batch_size,
         stream_block_rows: stream_block_size,
@@ -389,10 +397,24 @@ pub(crate) fn configuration(
     for left_out in &job.left_out {
         line(&mut text, "left out", &format!("{}: {}", left_out.name, left_out.reason));
     }
-    line(&mut text, "batches", &batches(options));
-    let memory = &session.plan.memory;
-    let (total, attributes) = (bytes(memory.total), bytes(memory.attributes));
-    line(&mut text, "memory", &format!("at most {total}, of which {attributes} for attributes"));
+    match options.engine {
+        Engine::Stream => {
+            line(&mut text, "batches", &batches(options));
+            let memory = &session.plan.memory;
+            let (total, attributes) = (bytes(memory.total), bytes(memory.attributes));
+            let memory = format!("at most {total}, of which {attributes} for attributes");
+            line(&mut text, "memory", &memory);
+        }
+        Engine::Server => {
+            let (inserters, retries) = (
+                concurrency(options.inserters, "insert"),
+                counted(u64::from(options.retry.max_retries), "retry"),
+            );
+            let engine =
+                format!("server: one INSERT … SELECT a chunk; {inserters} at once, {retries}");
+            line(&mut text, "engine", &engine);
+        }
+    }
     if let Some(place) = load.and_then(Load::recorded_in) {
         line(&mut text, "ledger", &place);
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::args::{
-    CompareArguments, FaultArguments, LedgerArguments, LedgerStatusArguments, Order,
+    CompareArguments, EngineChoice, FaultArguments, LedgerArguments, LedgerStatusArguments, Order,
     OutputArguments, PartitionsArguments, RecordingArguments, RunArguments, ServerArguments,
     ThrottleArguments, ThroughputArguments, WhatArguments,
 };
@@ -86,6 +86,10 @@ impl RunConfig {
             SessionConfig::resolve(&arguments.what, &arguments.server, &arguments.throughput)?;
         let recording =
             recording(&arguments.ledger, &arguments.faults, session.servers.target_database())?;
+        if arguments.sample > 0 && arguments.throughput.engine == EngineChoice::Server {
+            let message = "--sample shows rows that pass through this process, and with --engine server none do";
+            return Err(Failure::usage(message).hint("a dry run with --engine stream shows them"));
+        }
         Ok(Self {
             partitions,
             session,

@@ -59,14 +59,14 @@ const MIN_PERIOD: Duration = Duration::from_secs(3);
 
 /// Issues permits to a changing number of tasks.
 #[derive(Debug)]
-pub(super) struct ConcurrencyLimiter {
+pub(in crate::engine) struct ConcurrencyLimiter {
     permits: Arc<Semaphore>,
     controller: Mutex<AimdController>,
 }
 
 /// The right to work, returned when it is dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(in crate::engine) struct Permit {
     permit: Option<OwnedSemaphorePermit>,
     limiter: Arc<ConcurrencyLimiter>,
 }
@@ -79,7 +79,7 @@ impl ConcurrencyLimiter {
     }
 
     /// Waits for a permit.
-    pub(super) async fn permit(self: &Arc<Self>) -> Permit {
+    pub(in crate::engine) async fn permit(self: &Arc<Self>) -> Permit {
         // The semaphore is never closed. If it were, the work would go on without a limit.
         let permit = self.permits.clone().acquire_owned().await.ok();
         Permit { permit, limiter: self.clone() }
@@ -92,13 +92,13 @@ impl ConcurrencyLimiter {
 
     /// Notes that a piece of work of this many bytes is finished. `saturated`: there was more work
     /// than tasks.
-    pub(super) fn finished(&self, bytes: u64, saturated: bool) {
+    pub(in crate::engine) fn finished(&self, bytes: u64, saturated: bool) {
         let now = Instant::now();
         self.apply(|level| level.finished(now, bytes, saturated));
     }
 
     /// Notes that the server refused a piece of work.
-    pub(super) fn refused(&self) {
+    pub(in crate::engine) fn refused(&self) {
         let now = Instant::now();
         self.apply(|level| level.refused(now));
     }

@@ -12,6 +12,7 @@ use crate::clickhouse::{
     Connection, Deduplication, Error as ServerError, TableName, deduplication,
     deduplication_disabled_by,
 };
+use crate::engine::Engine;
 use crate::job::BoundJob;
 use crate::plan::Plan;
 
@@ -94,6 +95,16 @@ pub enum DedupError {
         /// The setting that gives it a window.
         setting: &'static str,
     },
+    /// The server engine cannot repeat a chunk.
+    #[error(
+        "--engine server repeats a chunk as a whole, which only a target that collapses rows takes once, and the target table {target} has the engine {engine}"
+    )]
+    ServerEngine {
+        /// Which table.
+        target: TableName,
+        /// Its engine.
+        engine: String,
+    },
     /// An earlier version of the load filled the target with other tokens.
     #[error(
         "{target} has rows, of which run {run_id} may have inserted some; it recognizes repeated blocks by the tokens of their run, and another version of the load has others: those rows would be there twice"
@@ -147,7 +158,14 @@ pub(crate) async fn find_dedup_strategy(
             table.window = 0;
         }
     }
-    decide(job, &tables, switched_off, &BlockCounts::of(plan, options), allowed)
+    let plan = decide(job, &tables, switched_off, &BlockCounts::of(plan, options), allowed)?;
+    match plan.strategy {
+        DedupStrategy::Recognized { .. } if options.engine == Engine::Server => {
+            let (target, engine) = (name.clone(), job.target.engine.clone());
+            Err(DedupError::ServerEngine { target, engine })
+        }
+        _ => Ok(plan),
+    }
 }
 
 /// An estimate of the rows of a batch, from the sizes of rows in the source.

@@ -53,6 +53,19 @@ pub enum PipelineError {
         #[source]
         source: Box<ServerError>,
     },
+    /// A chunk could not be filled by the server.
+    #[error("filling chunk {chunk} of {table} failed after {}", counted((*attempts).into(), "attempt"))]
+    Fill {
+        /// The target table.
+        table: TableName,
+        /// The chunk's number, from 1.
+        chunk: usize,
+        /// How often it was tried.
+        attempts: u32,
+        /// The server's words.
+        #[source]
+        source: Box<ServerError>,
+    },
     /// Some chunks could not be done. The others were, if there are any, unless more failed than
     /// are allowed.
     #[error("{} of {} failed{}", failed.len(), counted(*chunks as u64, "chunk"), if *.gave_up { ", more than are allowed: the run was stopped" } else { others(failed.len(), *chunks) })]
@@ -181,6 +194,7 @@ impl PipelineError {
             | Self::Read { source, .. }
             | Self::Deletions { source, .. } => source.server_error(),
             Self::Insert { source, .. }
+            | Self::Fill { source, .. }
             | Self::Query { source, .. }
             | Self::Lost { source, .. } => Some(source),
             Self::Chunks { .. } | Self::DividedKeys { .. } | Self::Count { .. } | Self::Task(_) => {
@@ -194,7 +208,9 @@ impl PipelineError {
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Read { source, .. } => FailureKind::from(&**source).class == ErrorClass::Fatal,
-            Self::Insert { source, .. } => source.class() == ErrorClass::Fatal,
+            Self::Insert { source, .. } | Self::Fill { source, .. } => {
+                source.class() == ErrorClass::Fatal
+            }
             _ => true,
         }
     }

@@ -10,8 +10,8 @@
 //! [`Counters`] and in `tracing` events.
 
 mod batch;
-mod concurrency;
-mod counters;
+pub(super) mod concurrency;
+pub(super) mod counters;
 mod dedup;
 mod deferred_lookup;
 mod deferred_rows;
@@ -20,9 +20,9 @@ pub(crate) mod error;
 mod inserter;
 mod pipeline;
 mod rate_limit;
-mod reader;
-mod report;
-mod shared;
+pub(super) mod reader;
+pub(super) mod report;
+pub(super) mod shared;
 mod sweep;
 mod throttle;
 mod timings;

@@ -15,6 +15,7 @@ use super::sweep::sweep;
 use super::throttle::Throttle;
 use super::wave::{NextWave, WaveContext};
 use crate::clickhouse::{Connection, Servers};
+use crate::engine::{Engine, server};
 use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
 use crate::plan::Plan;
@@ -93,8 +94,12 @@ impl Pipeline {
     /// The server's error.
     pub(crate) async fn preflight(&self) -> Result<(), crate::clickhouse::Error> {
         let Shared { servers, insert_sql, insert_settings, .. } = &*self.shared;
-        let insert =
-            async || servers.target.insert("preflight", insert_sql, insert_settings, &[]).await;
+        let insert = async || match self.shared.options.engine {
+            Engine::Stream => {
+                servers.target.insert("preflight", insert_sql, insert_settings, &[]).await
+            }
+            Engine::Server => server::try_statement(&self.shared).await,
+        };
         self.shared
             .at_target()
             .ask("trying the insert without rows", insert)
@@ -127,7 +132,13 @@ impl Pipeline {
             }
             Ok(Some(rows))
         };
-        let running = async { tokio::join!(counting, self.run_waves(plan, work, book.clone())) };
+        let filling = async {
+            match shared.options.engine {
+                Engine::Stream => Box::pin(self.run_waves(plan, work, book.clone())).await,
+                Engine::Server => Box::pin(server::fill_chunks(shared, plan, work, &book)).await,
+            }
+        };
+        let running = async { tokio::join!(counting, filling) };
         let (counted, is_complete) = self.drained(running).await;
         let is_complete = is_complete?;
         shared.counters.enter(Phase::Done);

@@ -20,21 +20,21 @@ use crate::plan::Chunk;
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
 /// The chunks of a wave, taken one by one.
-pub(super) struct ChunkList {
+pub(in crate::engine) struct ChunkList {
     chunks: Vec<Chunk>,
     next: AtomicUsize,
 }
 
 impl ChunkList {
-    pub(super) fn new(chunks: Vec<Chunk>) -> Arc<Self> {
+    pub(in crate::engine) fn new(chunks: Vec<Chunk>) -> Arc<Self> {
         Arc::new(Self { chunks, next: AtomicUsize::new(0) })
     }
 
-    fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.next.load(Ordering::Relaxed) >= self.chunks.len()
     }
 
-    fn take(&self) -> Option<&Chunk> {
+    pub(in crate::engine) fn take(&self) -> Option<&Chunk> {
         self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed))
     }
 }

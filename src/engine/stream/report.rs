@@ -92,20 +92,20 @@ impl AddAssign for ChunkFigures {
 /// A part of a chunk's keys as a share of all of them. The parts are disjoint, and their number is a
 /// power of two, so that shares add up exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyShare(u64);
+pub(in crate::engine) struct KeyShare(u64);
 
 impl KeyShare {
     const WHOLE: u64 = 1 << 32;
 
     /// The share of this part; `None` is all keys.
-    pub(super) fn of(bucket: Option<Bucket>) -> Self {
+    pub(in crate::engine) fn of(bucket: Option<Bucket>) -> Self {
         Self(bucket.map_or(Self::WHOLE, |bucket| Self::WHOLE / u64::from(bucket.count.max(1))))
     }
 }
 
 /// The chunks of a run. Adds up the parts of each chunk, and reports it when it is complete.
 #[derive(Debug)]
-pub(super) struct ChunkBook {
+pub(in crate::engine) struct ChunkBook {
     chunks: Mutex<HashMap<usize, ChunkAccount>>,
     failed: Mutex<Vec<FailedChunk>>,
     reports: Option<UnboundedSender<ChunkReport>>,
@@ -161,7 +161,7 @@ impl ChunkBook {
     }
 
     /// Whether the chunk failed.
-    pub(super) fn is_failed(&self, chunk: usize) -> bool {
+    pub(in crate::engine) fn is_failed(&self, chunk: usize) -> bool {
         self.chunks().get(&chunk).is_some_and(|account| account.failed)
     }
 
@@ -212,7 +212,7 @@ impl ChunkBook {
 
 /// An attempt to stream a chunk, or a part of its keys. Shared by its reader and its batches.
 #[derive(Debug)]
-pub(super) struct ChunkAttempt {
+pub(in crate::engine) struct ChunkAttempt {
     /// The chunk's number in the plan, from 0.
     pub chunk: usize,
     share: KeyShare,
@@ -231,7 +231,7 @@ struct AttemptProgress {
 
 /// What one piece of a stream contributed, or one lookup of deferred rows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ReadTally {
+pub(in crate::engine) struct ReadTally {
     pub rows: u64,
     pub bytes: u64,
     pub matched: Matched,
@@ -239,7 +239,7 @@ pub(super) struct ReadTally {
 
 /// How many rows found attributes. A deferred row is in none of these until it was looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Matched {
+pub(in crate::engine) struct Matched {
     /// In the lookup's window.
     pub in_window: u64,
     /// Outside of it.
@@ -257,7 +257,7 @@ impl AddAssign for Matched {
 }
 
 impl ChunkAttempt {
-    pub(super) fn begin(
+    pub(in crate::engine) fn begin(
         chunk: usize,
         share: KeyShare,
         book: Arc<ChunkBook>,
@@ -272,7 +272,7 @@ impl ChunkAttempt {
     }
 
     /// Adds rows that were read, or deferred rows that were looked up.
-    pub(super) fn read(&self, tally: ReadTally) {
+    pub(in crate::engine) fn read(&self, tally: ReadTally) {
         let mut progress = self.progress();
         if progress.given_up {
             return;
@@ -291,12 +291,12 @@ impl ChunkAttempt {
     }
 
     /// Notes that a batch is queued.
-    pub(super) fn batch_queued(&self) {
+    pub(in crate::engine) fn batch_queued(&self) {
         self.progress().batches_open += 1;
     }
 
     /// Notes that a batch was acknowledged; `hash` is the sum of its rows' hashes.
-    pub(super) fn batch_acknowledged(&self, rows: u64, bytes: u64, hash: u128) {
+    pub(in crate::engine) fn batch_acknowledged(&self, rows: u64, bytes: u64, hash: u128) {
         let mut progress = self.progress();
         progress.batches_open -= 1;
         self.counters.batches.add(1);
@@ -338,14 +338,14 @@ impl ChunkAttempt {
     }
 
     /// Notes that the stream ended cleanly and all of its batches are queued.
-    pub(super) fn stream_ended(&self) {
+    pub(in crate::engine) fn stream_ended(&self) {
         let mut progress = self.progress();
         progress.stream_ended = true;
         self.complete_if_done(&progress);
     }
 
     /// Gives the attempt up: its counts are subtracted.
-    pub(super) fn give_up(&self) {
+    pub(in crate::engine) fn give_up(&self) {
         let mut progress = self.progress();
         if std::mem::replace(&mut progress.given_up, true) {
             return;

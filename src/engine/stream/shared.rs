@@ -13,6 +13,7 @@ use super::error::PipelineError;
 use super::report::{ChunkAttempt, ChunkReport};
 use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
+use crate::engine::Engine;
 use crate::job::{BoundJob, BoundLookup, statements};
 use crate::plan::{DeferredMemory, MemoryPlan, Plan};
 use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
@@ -21,6 +22,8 @@ use crate::stop::Stop;
 /// How a pipeline works.
 #[derive(Clone, Debug)]
 pub(crate) struct PipelineOptions {
+    /// What evaluates the job.
+    pub engine: Engine,
     /// Whether the target is replaced by one that keeps nothing.
     pub dry_run: bool,
     /// Whether the rows of a chunk are read in the same order every time, so that its batches have
@@ -86,6 +89,7 @@ impl PipelineOptions {
         inserters: Concurrency,
     ) -> Self {
         Self {
+            engine: Engine::default(),
             dry_run: false,
             ordered: false,
             batch_rows: DEFAULT_BATCH_ROWS,
@@ -163,13 +167,13 @@ impl Work {
     }
 
     /// Whether the chunk of this number is pending.
-    pub(super) fn is_pending(&self, chunk: usize) -> bool {
+    pub(in crate::engine) fn is_pending(&self, chunk: usize) -> bool {
         self.pending.get(chunk).copied().unwrap_or_default()
     }
 }
 
 /// What all tasks of a pipeline share.
-pub(super) struct Shared {
+pub(in crate::engine) struct Shared {
     pub servers: Servers,
     pub job: Arc<BoundJob>,
     pub options: PipelineOptions,
@@ -191,7 +195,7 @@ impl Shared {
     }
 
     /// The attempts of a statement on the server of the target.
-    pub(super) fn at_target(&self) -> Attempts<'_> {
+    pub(in crate::engine) fn at_target(&self) -> Attempts<'_> {
         self.attempts(&self.target_guard)
     }
 
@@ -202,7 +206,7 @@ impl Shared {
     }
 
     /// The error of a server that was away for longer than is allowed.
-    pub(super) fn lost(&self, source: ServerError) -> PipelineError {
+    pub(in crate::engine) fn lost(&self, source: ServerError) -> PipelineError {
         PipelineError::Lost { seconds: self.options.outage_wait.as_secs(), source: source.into() }
     }
 
@@ -211,7 +215,7 @@ impl Shared {
     /// # Errors
     /// The run cannot go on: `error` itself where other chunks would fail alike,
     /// [`PipelineError::Chunks`] where more chunks failed than are allowed.
-    pub(super) fn fail_chunk(
+    pub(in crate::engine) fn fail_chunk(
         &self,
         attempt: &ChunkAttempt,
         error: PipelineError,
@@ -238,7 +242,7 @@ impl Shared {
 
 /// A warning, once per run, where most rows find their attributes outside of the lookup's window.
 #[derive(Debug, Default)]
-pub(super) struct WindowAdvice {
+pub(in crate::engine) struct WindowAdvice {
     given: AtomicBool,
 }
 

@@ -20,8 +20,8 @@ pub(super) const MOST_INSERTERS: usize = 64;
 /// What holds a run back.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    pub(super) reading: Arc<ConcurrencyLimiter>,
-    pub(super) inserting: Arc<ConcurrencyLimiter>,
+    pub(in crate::engine) reading: Arc<ConcurrencyLimiter>,
+    pub(in crate::engine) inserting: Arc<ConcurrencyLimiter>,
     gate: ThrottleGate,
     rate: RateLimit,
     bounds: ConcurrencyBounds,
@@ -141,7 +141,7 @@ impl Throttle {
     }
 
     /// Waits until there is no reason to wait.
-    pub(super) async fn opened(&self) {
+    pub(in crate::engine) async fn opened(&self) {
         self.gate.opened().await;
     }
 
@@ -153,7 +153,7 @@ impl Throttle {
     }
 
     /// Notes that rows were read, and waits until the limit of rows per second allows more.
-    pub(super) async fn rows_read(&self, rows: u64, bytes: u64) {
+    pub(in crate::engine) async fn rows_read(&self, rows: u64, bytes: u64) {
         if let Some(readers) = self.rate.worthwhile_readers(rows, bytes) {
             self.reading.cap(readers);
         }

@@ -44,7 +44,7 @@ pub(crate) struct LatencySnapshot {
 }
 
 impl Latency {
-    pub(super) fn note(&self, time: Duration) {
+    pub(in crate::engine) fn note(&self, time: Duration) {
         let place = BOUNDS.iter().position(|bound| time <= *bound);
         let count = place.and_then(|place| self.counts.get(place)).unwrap_or(&self.larger);
         count.fetch_add(1, Ordering::Relaxed);
@@ -86,7 +86,7 @@ pub(crate) struct Percentiles {
 }
 
 impl RecentTimes {
-    pub(super) fn note(&self, time: Duration) {
+    pub(in crate::engine) fn note(&self, time: Duration) {
         let mut times = self.times.lock();
         if times.len() < KEPT {
             times.push(time);
@@ -137,7 +137,7 @@ pub(crate) struct Activity {
 }
 
 /// A task is in this activity until this is dropped.
-pub(super) struct Busy<'a> {
+pub(in crate::engine) struct Busy<'a> {
     activity: &'a Activity,
     began: Instant,
 }
@@ -153,7 +153,7 @@ impl Activity {
         Duration::from_micros(self.microseconds.load(Ordering::Relaxed))
     }
 
-    pub(super) fn begin(&self) -> Busy<'_> {
+    pub(in crate::engine) fn begin(&self) -> Busy<'_> {
         self.tasks.fetch_add(1, Ordering::Relaxed);
         Busy { activity: self, began: Instant::now() }
     }

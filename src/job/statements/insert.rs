@@ -41,24 +41,33 @@ fn target_columns(job: &BoundJob) -> String {
 
 /// Inserts a batch that is sent as a Native block, or as RowBinary.
 pub(crate) fn insert(job: &BoundJob, native: bool) -> String {
-    into(job, &format!("INSERT INTO {}", job.target.name.quoted()), native)
+    of_batch(job, &into_target(job), native)
 }
 
 /// The same into a table that keeps nothing: every row is parsed, every expression evaluated and
 /// converted to the target's type. Materialized columns, constraints and views of the target are
 /// not exercised.
 pub(crate) fn dry_run(job: &BoundJob, native: bool) -> String {
+    of_batch(job, &into_null(job), native)
+}
+
+/// The beginning of an insert.
+pub(super) fn into_target(job: &BoundJob) -> String {
+    format!("INSERT INTO {} {}", job.target.name.quoted(), target_columns(job))
+}
+
+/// The beginning of an insert that keeps nothing.
+pub(super) fn into_null(job: &BoundJob) -> String {
     let columns = structure(
         job.columns.iter().map(|column| (column.name.as_str(), column.type_name.as_str())),
     );
-    into(job, &format!("INSERT INTO FUNCTION null({columns})"), native)
+    format!("INSERT INTO FUNCTION null({columns}) {}", target_columns(job))
 }
 
-fn into(job: &BoundJob, insert: &str, native: bool) -> String {
+fn of_batch(job: &BoundJob, into: &str, native: bool) -> String {
     let format = if native { "Native" } else { "RowBinary" };
     format!(
-        "{insert} {}\nSELECT {}\nFROM input({})\nFORMAT {format}",
-        target_columns(job),
+        "{into}\nSELECT {}\nFROM input({})\nFORMAT {format}",
         select_list(job),
         input_structure(job)
     )
@@ -70,6 +79,15 @@ pub(crate) fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> 
         .with_all(job.deduplication_settings.iter())
         .with_all(&job.settings.insert.0);
     if native { settings.with_all(INSERT_SETTINGS) } else { settings }
+}
+
+/// The settings of an insert whose rows the server reads itself: in one thread, since several such
+/// inserts run at once, and in blocks of at most these rows and about these bytes.
+pub(crate) fn insert_join_settings(job: &BoundJob, rows: u64, bytes: u64) -> Settings {
+    insert_settings(job, rows, false)
+        .with("max_threads", "1")
+        .with("max_insert_threads", "1")
+        .with("min_insert_block_size_bytes", &bytes.to_string())
 }
 
 /// Selects the finished values of these RowBinary rows, converted to the target's types and under

@@ -1,10 +1,10 @@
 //! The equivalent join: the same expressions over the tables themselves. It says what is right.
 
-use super::insert::select_list;
-use super::lookup::newest;
+use super::insert::{into_null, into_target, select_list};
+use super::lookup::{MATCH, newest, newest_matches};
 use super::source::{self, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
-use crate::job::bound::BoundJob;
+use crate::job::bound::{BoundJob, BoundLookup};
 
 /// One row for each row that the backfill writes, with the expressions' values in the order of the
 /// target's columns.
@@ -36,18 +36,50 @@ pub(super) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
     let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
     let sql = format!("SELECT {list}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source");
     let Some(lookup) = &job.lookup else { return sql };
-    let on = lookup.keys.iter().map(|key| {
+    format!("{sql}\nLEFT ANY JOIN {} AS lookup\nON {}", newest(job, lookup, scope), on(lookup))
+}
+
+/// The condition of the join.
+fn on(lookup: &BoundLookup) -> String {
+    let equal = lookup.keys.iter().map(|key| {
         format!(
             "source.{} = lookup.{}",
             quote_identifier(&key.source),
             quote_identifier(&key.lookup)
         )
     });
+    equal.collect::<Vec<_>>().join(" AND ")
+}
+
+/// Counts the rows of the join by what they find: `rows` of them, `matched` in the lookup's window,
+/// `matched_late` outside of it. Reads keys alone.
+pub(crate) fn count_matches(job: &BoundJob, scope: &Scope) -> String {
+    let Some(lookup) = &job.lookup else {
+        let source = source::from(job, scope);
+        return format!(
+            "SELECT count() AS rows, toUInt64(0) AS matched, toUInt64(0) AS matched_late\n{source}"
+        );
+    };
+    let mut keys: Vec<_> = lookup
+        .keys
+        .iter()
+        .map(|key| format!("source.{0} AS {0}", quote_identifier(&key.source)))
+        .collect();
+    keys.dedup();
     format!(
-        "{sql}\nLEFT ANY JOIN {} AS lookup\nON {}",
-        newest(job, lookup, scope),
-        on.collect::<Vec<_>>().join(" AND ")
+        "SELECT count() AS rows, countIf({MATCH} = 1) AS matched, countIf({MATCH} = 2) AS matched_late\n\
+         FROM (\n  SELECT {}\n  {}\n) AS source\nLEFT ANY JOIN {} AS lookup\nON {}",
+        keys.join(", "),
+        source::from(job, scope).replace('\n', "\n  "),
+        newest_matches(job, lookup, scope),
+        on(lookup)
     )
+}
+
+/// Inserts the rows of the scope, evaluated by the server: the target, and the join.
+pub(crate) fn insert_join(job: &BoundJob, scope: &Scope, dry_run: bool) -> String {
+    let into = if dry_run { into_null(job) } else { into_target(job) };
+    format!("{into}\n{}", join(job, scope))
 }
 
 /// The settings under which the join gives what the backfill writes.

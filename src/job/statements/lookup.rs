@@ -96,6 +96,48 @@ pub(super) fn newest(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> Str
     )
 }
 
+/// The name of the column of [`newest_matches`] that says where a row lies: 1 in the window, 2
+/// outside of it.
+pub(super) const MATCH: &str = "`match of a key`";
+
+/// The keys of [`newest`] with the column [`MATCH`], and nothing else.
+pub(super) fn newest_matches(job: &BoundJob, lookup: &BoundLookup, scope: &Scope) -> String {
+    let keys: Vec<_> = raw_keys(lookup).collect();
+    let inside = scope.window.and_then(|window| window.predicate(lookup));
+    let kind =
+        inside.map_or_else(|| "1".to_owned(), |inside| format!("if(ifNull({inside}, 0), 1, 2)"));
+    let only = key_of_a_row(job, lookup, scope).replace('\n', "\n    ");
+    let mut order: Vec<_> = newest_first(lookup, scope.window).collect();
+    let deleted = lookup.deleted.as_deref().map(quote_identifier);
+    let live =
+        deleted.as_ref().map_or_else(String::new, |deleted| format!("\n  WHERE NOT {deleted}"));
+    let more = deleted.map_or_else(String::new, |deleted| {
+        order.push(format!("toBool({deleted}) DESC"));
+        format!(", {deleted}")
+    });
+    let order = if order.is_empty() {
+        String::new()
+    } else {
+        format!("\n    ORDER BY {}", order.join(", "))
+    };
+    format!(
+        "(\n  SELECT {keys}, {MATCH}\n  FROM (\n    SELECT {keys}{more}, {kind} AS {MATCH}\n    FROM {}\n    WHERE {only}{order}\n    LIMIT 1 BY {keys}\n  ){live}\n)",
+        lookup.table.name.quoted(),
+        keys = keys.join(", ")
+    )
+}
+
+/// The order by window and version.
+fn newest_first(lookup: &BoundLookup, window: Option<LookupTimes>) -> impl Iterator<Item = String> {
+    // A time that is NULL lies in no window.
+    let inside = window
+        .and_then(|window| window.predicate(lookup))
+        .map(|inside| format!("ifNull({inside}, 0) DESC"));
+    let version =
+        lookup.version.as_ref().map(|version| format!("{} DESC", quote_identifier(&version.name)));
+    inside.into_iter().chain(version)
+}
+
 /// The newest rows of these keys, without those that are deleted, as the join would find them: key
 /// columns, cast as the join would, the columns that the expressions read, and the end of the row.
 ///
@@ -118,16 +160,7 @@ fn select(
     let columns: Vec<_> = columns(lookup).collect();
     let mut inner = keys.clone();
     inner.extend(columns.iter().filter(|column| !keys.contains(column)).cloned());
-    let mut order = Vec::new();
-    // A time that is NULL lies in no window.
-    order.extend(
-        window
-            .and_then(|window| window.predicate(lookup))
-            .map(|inside| format!("ifNull({inside}, 0) DESC")),
-    );
-    order.extend(
-        lookup.version.iter().map(|version| format!("{} DESC", quote_identifier(&version.name))),
-    );
+    let mut order: Vec<_> = newest_first(lookup, window).collect();
     let mut live = String::new();
     if let Some(deleted) = &lookup.deleted {
         let deleted = quote_identifier(deleted).to_string();

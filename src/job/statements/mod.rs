@@ -13,9 +13,10 @@ mod source;
 
 pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
 pub(crate) use insert::{
-    dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_settings,
+    dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_join_settings,
+    insert_settings,
 };
-pub(crate) use join::{finished, join, join_settings};
+pub(crate) use join::{count_matches, finished, insert_join, join, join_settings};
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{
     Bucket, END_OF_ROW, LookupTimes, NEWEST_BLOCK_OF_PART, Scope, count, count_settings,

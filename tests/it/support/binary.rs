@@ -20,7 +20,7 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 }
 
 /// The tool, ready to be given arguments. Of the environment it has PATH and HOME only, so that a
-/// developer's own `CLICKHOUSE_URL` or `.env` changes no test.
+/// developer's own `CLICKHOUSE_URL` or `.env` changes no test; and the engine of `TEST_ENGINE`.
 pub fn binary() -> Binary {
     let folder = TempDir::with_prefix("clickhouse-backfill-").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
@@ -29,6 +29,9 @@ pub fn binary() -> Binary {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
+    }
+    if let Some(engine) = std::env::var_os("TEST_ENGINE") {
+        command.env("ENGINE", engine);
     }
     Binary { command, folder, limit: LIMIT }
 }

@@ -22,7 +22,8 @@ use crate::cli::config::{LedgerConfig, SessionConfig};
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, print_document};
 use crate::clickhouse::Settings;
-use crate::engine::stream::{DEFAULT_BATCH_ROWS, RowFormat};
+use crate::engine::Engine;
+use crate::engine::stream::{DEFAULT_BATCH_ROWS, PipelineOptions, RowFormat};
 use crate::job::{BoundJob, statements};
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict, hidden_rows};
@@ -52,7 +53,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let known = ledger::known(&ledger, claim_timeout, &opened, &which.partition, &options).await;
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
-        return print_document(&sql(&session, matches!(options.format, RowFormat::Native(_))));
+        return print_document(&sql(&session, &options));
     }
     if session.plan.chunks.is_empty() {
         show(arguments, &session, known, None, None)?;
@@ -101,9 +102,9 @@ fn show(
     Ok(document)
 }
 
-/// The four statements, for the whole partition; the source query of a run is limited to one
-/// chunk's range at a time.
-fn sql(session: &Session, native: bool) -> String {
+/// The statements, for the whole partition; those of a run are limited to one chunk's range at a time.
+fn sql(session: &Session, options: &PipelineOptions) -> String {
+    let native = matches!(options.format, RowFormat::Native(_));
     let (job, scope) = (&*session.job, &session.plan.scope);
     let (from, to) = if session.servers.is_one_server() {
         ("", "")
@@ -160,6 +161,13 @@ fn sql(session: &Session, native: bool) -> String {
         &statements::join_settings(job),
         "",
     );
+    if options.engine == Engine::Server {
+        let title = format!("insert of chunk 1 of {}", session.plan.chunks.len().max(1));
+        let settings =
+            statements::insert_join_settings(job, options.batch_rows, options.batch_bytes);
+        let sql = statements::insert_join(job, &chunk, options.dry_run);
+        statement(&mut text, &title, &sql, &settings, "");
+    }
     text
 }
 

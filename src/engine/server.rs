@@ -1,0 +1,287 @@
+//! The server engine: the server fills each chunk by one `INSERT … SELECT` of the equivalent join, and
+//! no row passes through the client.
+//!
+//! ```text
+//! chunks ─► permit ─► INSERT … SELECT <join of the chunk> ─► count of its rows ─► report
+//! ```
+//!
+//! Such an insert goes on when its client is gone. So an attempt that follows one of unknown outcome
+//! first kills it, by the prefix of its id: an insert that ends late would bring back attributes that
+//! were replaced in the meantime.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::stream::{FuturesUnordered, TryStreamExt};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::stream::concurrency::Permit;
+use super::stream::counters::Phase;
+use super::stream::error::PipelineError;
+use super::stream::reader::ChunkList;
+use super::stream::report::{ChunkAttempt, ChunkBook, KeyShare, Matched, ReadTally};
+use super::stream::shared::{Shared, Work};
+use crate::clickhouse::{Connection, Error as ServerError, Settings, quote_literal};
+use crate::job::statements::{self, Scope};
+use crate::plan::{Chunk, Plan};
+use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
+
+/// How long the server may take to end an insert that is killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same when the run stops.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Tries the statement of a chunk on no rows: missing grants, and types or settings that do not fit,
+/// are found before a row moves.
+///
+/// # Errors
+/// The server's error.
+pub(super) async fn try_statement(shared: &Shared) -> Result<(), ServerError> {
+    // No partition has this id.
+    let scope = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
+    let sql = statements::insert_join(&shared.job, &scope, shared.options.dry_run);
+    shared.servers.target.insert("preflight", &sql, &settings(shared), &[]).await
+}
+
+/// Fills the pending chunks of the plan. Returns whether all of them were filled; those that failed
+/// are in the book.
+///
+/// # Errors
+/// [`PipelineError`]: the run cannot go on.
+pub(super) async fn fill_chunks(
+    shared: &Arc<Shared>,
+    plan: &Plan,
+    work: &Work,
+    book: &Arc<ChunkBook>,
+) -> Result<bool, PipelineError> {
+    shared.counters.enter(Phase::Stream);
+    let pending = plan.chunks.iter().filter(|chunk| work.is_pending(chunk.number));
+    let chunks = ChunkList::new(pending.cloned().collect());
+    let filler = ChunkFiller { shared, scope: &plan.scope, book, settings: settings(shared) };
+    // The number of inserters may be raised during the run. Those without a permit wait.
+    let fillers: FuturesUnordered<_> =
+        (0..shared.throttle.limits().inserters_most).map(|_| filler.fill(&chunks)).collect();
+    let complete = fillers.try_fold(true, async |all, one| Ok(all && one)).await;
+    complete.inspect_err(|_| shared.stop.fail())
+}
+
+fn settings(shared: &Shared) -> Settings {
+    let options = &shared.options;
+    statements::insert_join_settings(&shared.job, options.batch_rows, options.batch_bytes)
+}
+
+/// What the chunks of a run have in common.
+struct ChunkFiller<'a> {
+    shared: &'a Arc<Shared>,
+    scope: &'a Scope,
+    book: &'a Arc<ChunkBook>,
+    settings: Settings,
+}
+
+/// How the filling of a chunk ended.
+enum FillEnd {
+    Filled { rows: u64 },
+    Failed,
+    Stopped,
+}
+
+impl ChunkFiller<'_> {
+    /// Fills one chunk after another. Returns whether none was left.
+    async fn fill(&self, chunks: &ChunkList) -> Result<bool, PipelineError> {
+        let Self { shared, book, .. } = *self;
+        loop {
+            // Waiting must not keep a run from ending that has no chunk left.
+            if chunks.is_empty() {
+                return Ok(true);
+            }
+            let permit = tokio::select! {
+                permit = self.permit() => permit,
+                () = shared.stop.reading_ends() => return Ok(chunks.is_empty()),
+            };
+            if shared.throttle.waits() {
+                continue;
+            }
+            let Some(chunk) = chunks.take() else { return Ok(true) };
+            if book.is_failed(chunk.number) {
+                continue;
+            }
+            match self.fill_unless_abandoned(chunk, permit).await? {
+                FillEnd::Filled { rows } => {
+                    // The rows stand for the work, since the server does not tell the bytes.
+                    shared.throttle.inserting.finished(rows, !chunks.is_empty());
+                    shared.throttle.rows_read(rows, 0).await;
+                }
+                FillEnd::Failed => {}
+                FillEnd::Stopped => return Ok(false),
+            }
+        }
+    }
+
+    async fn permit(&self) -> Permit {
+        self.shared.throttle.opened().await;
+        self.shared.throttle.inserting.permit().await
+    }
+
+    async fn fill_unless_abandoned(
+        &self,
+        chunk: &Chunk,
+        permit: Permit,
+    ) -> Result<FillEnd, PipelineError> {
+        let Self { shared, .. } = *self;
+        let _busy = shared.counters.activities.inserting.begin();
+        shared.counters.inserts_in_flight.add(1);
+        let label = format!("chunk{}", chunk.number + 1);
+        let end = tokio::select! {
+            end = self.fill_with_retries(chunk, &label, permit) => end,
+            () = shared.stop.abandoning() => {
+                kill(&shared.servers.target, &label, ABANDON_TIMEOUT).await;
+                Ok(FillEnd::Stopped)
+            }
+        };
+        shared.counters.inserts_in_flight.take(1);
+        end
+    }
+
+    async fn fill_with_retries(
+        &self,
+        chunk: &Chunk,
+        label: &str,
+        permit: Permit,
+    ) -> Result<FillEnd, PipelineError> {
+        let Self { shared, .. } = *self;
+        let scope = self.scope.within(chunk.range.as_deref());
+        let mut task = ChunkFill {
+            filler: self,
+            chunk,
+            label,
+            sql: statements::insert_join(&shared.job, &scope, shared.options.dry_run),
+            count: statements::count_matches(&shared.job, &scope),
+            permit: Some(permit),
+            attempt: None,
+            left_behind: false,
+        };
+        match shared.at_target().run(&mut task).await {
+            Ok(rows) => Ok(FillEnd::Filled { rows }),
+            Err(RetryError::GaveUp { attempts, error }) => {
+                let (table, number) = (shared.job.target.name.clone(), chunk.number + 1);
+                let source = error.into();
+                let error = PipelineError::Fill { table, chunk: number, attempts, source };
+                let Some(attempt) = &task.attempt else { return Err(error) };
+                shared.fail_chunk(attempt, error)?;
+                Ok(FillEnd::Failed)
+            }
+            Err(RetryError::Lost { outage, .. }) => Err(shared.lost(outage)),
+            Err(RetryError::Interrupted { .. }) => Ok(FillEnd::Stopped),
+        }
+    }
+}
+
+/// The filling of one chunk.
+struct ChunkFill<'a> {
+    filler: &'a ChunkFiller<'a>,
+    chunk: &'a Chunk,
+    /// Of its queries' ids.
+    label: &'a str,
+    sql: String,
+    count: String,
+    /// `None` between attempts.
+    permit: Option<Permit>,
+    /// The last attempt.
+    attempt: Option<Arc<ChunkAttempt>>,
+    /// Whether an insert of an earlier attempt may still run.
+    left_behind: bool,
+}
+
+impl Retryable for ChunkFill<'_> {
+    type Output = u64;
+    type Error = ServerError;
+
+    async fn attempt(&mut self) -> Result<u64, ServerError> {
+        let ChunkFiller { shared, book, settings, .. } = self.filler;
+        if self.permit.is_none() {
+            self.permit = Some(self.filler.permit().await);
+        }
+        let share = KeyShare::of(None);
+        let attempt = ChunkAttempt::begin(
+            self.chunk.number,
+            share,
+            Arc::clone(book),
+            shared.counters.clone(),
+        );
+        self.attempt = Some(attempt.clone());
+        let filled = async {
+            let target = &shared.servers.target;
+            if self.left_behind {
+                end_query(target, self.label).await?;
+            }
+            let sent = Instant::now();
+            target.insert(self.label, &self.sql, settings, &[]).await?;
+            shared.counters.insert_latency.note(sent.elapsed());
+            shared.counters.recent_inserts.note(sent.elapsed());
+            target.row::<Matches>("count", &self.count).await
+        };
+        let found = filled.await.inspect_err(|_| attempt.give_up())?;
+        attempt.batch_queued();
+        attempt.read(found.tally());
+        attempt.batch_acknowledged(found.rows, 0, 0);
+        attempt.stream_ended();
+        Ok(found.rows)
+    }
+
+    async fn diagnose(&mut self, error: &ServerError) -> FailureKind {
+        self.left_behind |= error.may_have_inserted();
+        error.into()
+    }
+
+    fn before_retry(&mut self, failed: FailedAttempt<'_, ServerError>) {
+        let FailedAttempt { number, error, pause, .. } = failed;
+        self.filler.shared.throttle.inserting.refused();
+        self.permit = None;
+        let chunk = self.chunk.number + 1;
+        tracing::warn!(chunk, attempt = number, pause_ms = milliseconds(pause), %error, "filling a chunk failed, it is filled again");
+    }
+}
+
+/// The rows of a chunk by what they found.
+#[derive(Deserialize)]
+struct Matches {
+    rows: u64,
+    matched: u64,
+    matched_late: u64,
+}
+
+impl Matches {
+    fn tally(&self) -> ReadTally {
+        let Self { rows, matched: in_window, matched_late: late } = *self;
+        let not = rows.saturating_sub(in_window + late);
+        ReadTally { rows, bytes: 0, matched: Matched { in_window, late, not } }
+    }
+}
+
+/// Kills the inserts of this label that still run, and waits until they have ended.
+///
+/// # Errors
+/// The server's error, or that it did not end them in time.
+async fn end_query(target: &Connection, label: &str) -> Result<(), ServerError> {
+    let prefix = format!("{}-{label}-", target.queries().as_str());
+    // See https://clickhouse.com/docs/sql-reference/statements/kill#kill-query.
+    let sql = format!("KILL QUERY WHERE startsWith(query_id, {}) SYNC", quote_literal(&prefix));
+    let settings = Settings::common();
+    let killed = timeout(KILL_TIMEOUT, target.execute("kill", &sql, &settings)).await;
+    let late = ServerError::Timeout { what: "ending an insert", after: KILL_TIMEOUT };
+    killed.unwrap_or(Err(late))
+}
+
+/// Kills the inserts of this label, as far as the server does so in time.
+async fn kill(target: &Connection, label: &str, longest: Duration) {
+    match timeout(longest, end_query(target, label)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(label, %error, "the insert of a chunk cannot be killed; it ends by itself");
+        }
+        Err(_) => {
+            tracing::warn!(label, "the insert of a chunk was killed and has not ended yet");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The server engine: the server joins, one chunk a statement.
+// Failing loudly is what the helpers of a test are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use crate::faults::fixture::{Behind, SOON};
+use crate::orders::Orders;
+use crate::support::{Binary, process};
+
+fn by_the_server(tool: Binary) -> Binary {
+    tool.args(&["--engine", "server", "--chunk-rows", "3000"])
+}
+
+/// Inserts of chunks that run on the server.
+fn running_inserts(orders: &Orders) -> String {
+    orders.server.text(
+        "SELECT count() FROM system.processes WHERE query_id LIKE 'clickhouse-backfill-%-chunk%' AND current_database = currentDatabase()",
+    )
+}
+
+/// Lets each row that is inserted take time: a fifth of a millisecond.
+fn slow_inserts(orders: &Orders) {
+    orders.server.script(
+        "CREATE TABLE slow (order_id UInt64) ENGINE = Null
+        --;;
+        CREATE MATERIALIZED VIEW slowly TO slow AS SELECT order_id FROM shipments WHERE NOT ignore(sleepEachRow(0.0002))",
+    );
+}
+
+#[test]
+fn it_gives_the_join_and_counts_what_the_rows_found() {
+    let orders = Orders::start(20_000);
+    let output = by_the_server(orders.tool()).run().expect(0);
+    orders.assert_complete();
+    let found = orders.server.text(
+        "SELECT count(), countIf(customer IN (SELECT id FROM customers FINAL))
+        FROM orders FINAL WHERE toYYYYMM(placed) = 202506 FORMAT TSV",
+    );
+    let (rows, matched) = found.trim().split_once('\t').unwrap();
+    let (rows, matched): (u64, u64) = (rows.parse().unwrap(), matched.parse().unwrap());
+    assert_eq!(orders.figure("source_rows"), rows, "{output}");
+    assert_eq!(orders.figure("inserted_rows"), rows, "{output}");
+    assert_eq!(orders.figure("matched_rows"), matched, "{output}");
+    assert_eq!(orders.figure("unmatched_rows"), rows - matched, "{output}");
+    assert_eq!(orders.target_rows(), rows, "each row once, without FINAL");
+    assert!(orders.figure("chunks") > 3, "{output}");
+    let recorded = orders.server.text(
+        "SELECT countIf(status = 'completed') = count(), sum(rows_inserted) FROM load_state_chunks FINAL",
+    );
+    assert_eq!(recorded.trim(), format!("1\t{rows}"));
+}
+
+#[test]
+fn a_dry_run_evaluates_everything_and_writes_nothing() {
+    let orders = Orders::start(5_000);
+    by_the_server(orders.tool()).arg("--dry-run").run().expect(0);
+    assert_eq!(orders.target_rows(), 0);
+    assert!(orders.figure("inserted_rows") > 4_000);
+}
+
+#[test]
+fn an_insert_whose_connection_is_lost_is_ended_before_the_chunk_is_filled_again() {
+    let behind = Behind::start();
+    let orders = &behind.orders;
+    slow_inserts(orders);
+    let running = by_the_server(behind.tool()).args(&["--inserters", "1"]).spawn();
+    assert!(process::wait_until(SOON, || running_inserts(orders).trim() != "0"));
+    behind.proxy.reset_all();
+    let output = running.wait().expect(0);
+    assert!(orders.figure("retries") >= 1, "{output}");
+    orders.assert_complete();
+    assert_eq!(running_inserts(orders).trim(), "0");
+    // Neither attempt ran while the other did.
+    orders.server.query("SYSTEM FLUSH LOGS");
+    let attempts = orders.server.text(
+        "SELECT count(), countIf(began < ended_before)
+        FROM (
+            SELECT query_start_time_microseconds AS began,
+                lagInFrame(event_time_microseconds) OVER (ORDER BY query_start_time_microseconds) AS ended_before
+            FROM system.query_log
+            WHERE type != 'QueryStart' AND query_id LIKE 'clickhouse-backfill-%-chunk1-%' AND current_database = currentDatabase()
+        )",
+    );
+    assert_eq!(attempts.trim(), "2\t0", "{output}");
+}
+
+#[test]
+fn a_stop_that_does_not_wait_kills_the_inserts_and_the_next_run_continues() {
+    let behind = Behind::start();
+    slow_inserts(&behind.orders);
+    let tool = || {
+        by_the_server(behind.orders.resuming_tool_at(behind.orders.server.url()))
+            .args(&["--inserters", "2"])
+    };
+    let running = tool().args(&["--drain-timeout", "0s"]).spawn();
+    assert!(process::wait_until(SOON, || running_inserts(&behind.orders).trim() != "0"));
+    running.signal("INT");
+    let output = running.wait().expect(130);
+    assert!(
+        process::wait_until(SOON, || running_inserts(&behind.orders).trim() == "0"),
+        "an insert goes on\n{output}"
+    );
+    behind.orders.server.query("DROP TABLE slowly");
+    tool().run().expect(0);
+    behind.orders.assert_complete();
+}
+
+#[test]
+fn a_killed_run_is_continued_with_the_chunks_that_are_left() {
+    let orders = Orders::start(20_000);
+    slow_inserts(&orders);
+    let tool = || by_the_server(orders.resuming_tool_at(orders.server.url()));
+    let running = tool().args(&["--inserters", "1"]).spawn();
+    let completed = "SELECT countIf(status = 'completed') FROM load_state_chunks FINAL";
+    assert!(process::wait_until(SOON, || {
+        orders.server.try_query(completed).is_ok_and(|rows| rows != b"0\n")
+    }));
+    running.signal("KILL");
+    running.wait();
+    orders.server.query("DROP TABLE slowly");
+    tool().run().expect(0);
+    orders.assert_complete();
+    assert!(orders.figure("chunks_before") >= 1);
+    assert_eq!(
+        orders.figure("chunks_before") + orders.figure("chunks_now"),
+        orders.figure("chunks")
+    );
+}
+
+#[test]
+fn a_target_that_recognizes_blocks_is_refused_before_a_row_moves() {
+    let orders = Orders::start(1_000);
+    orders.server.query(
+        "CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY (customer, order_id) SETTINGS non_replicated_deduplication_window = 1000",
+    );
+    let output = by_the_server(orders.tool()).args(&["--target-table", "plain"]).run().expect(3);
+    assert!(output.stderr.contains("--engine server repeats a chunk as a whole"), "{output}");
+    assert!(output.stderr.contains("hint: --engine stream"), "{output}");
+    assert_eq!(orders.server.text("SELECT count() FROM plain").trim(), "0");
+}
+
+#[test]
+fn an_expression_that_fails_on_a_row_fails_the_chunk_alone() {
+    let behind = Behind::start();
+    let job = crate::orders::JOB.replace(
+        "order_id = \"source.id\"",
+        "order_id = \"if(throwIf(source.id = 77, 'not this one') = 0, source.id, 0)\"",
+    );
+    let tool = by_the_server(behind.orders.tool()).file("job.toml", &job);
+    let output = tool.args(&["--max-retries", "1"]).run().expect(1);
+    assert!(output.stderr.contains("not this one"), "{output}");
+    assert!(output.stderr.contains("1 of "), "{output}");
+    let missing = behind.orders.server.text(
+        "SELECT count() FROM orders FINAL WHERE toYYYYMM(placed) = 202506 AND id NOT IN (SELECT order_id FROM shipments)",
+    );
+    let missing: u64 = missing.trim().parse().unwrap();
+    assert!((1..=6_000).contains(&missing), "only the failed chunk's rows are missing: {missing}");
+}
+
+#[test]
+fn two_servers_and_a_sample_are_refused() {
+    let orders = Orders::start(10);
+    let output =
+        by_the_server(orders.tool()).args(&["--source-url", "http://localhost:1/"]).run().expect(2);
+    assert!(output.stderr.contains("needs source and target on one server"), "{output}");
+    let output = by_the_server(orders.tool()).args(&["--sample", "3"]).run().expect(2);
+    assert!(output.stderr.contains("--sample shows rows that pass through"), "{output}");
+}
