@@ -46,6 +46,7 @@
 #![allow(rustdoc::private_intra_doc_links, reason = "the rooms are read in the source")]
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
+mod allocator;
 mod backfill;
 mod causes;
 pub mod cli;

@@ -65,8 +65,9 @@ impl Connection {
         let request = request.build(&self.endpoint, Either::Left(StreamBody::new(frames)))?;
         let mut answer = self.bulk.request(request);
         let statement = Bytes::from(format!("{sql}\n"));
-        for piece in std::iter::once(&statement).chain(body) {
-            let piece = compress(piece, compression)?;
+        let parts = std::iter::once(&statement).chain(body);
+        for part in parts.flat_map(|piece| parts_of(piece, compression)) {
+            let piece = compress(&part, compression)?;
             let sent = tokio::select! {
                 biased;
                 // An answer before the end is a refusal, or a connection that could not be made.
@@ -120,4 +121,16 @@ impl Connection {
         }
         Err(answer.refusal(&words, &self.endpoint))
     }
+}
+
+/// The largest block that is compressed, in bytes: the server has as much of it in memory.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// A piece in the parts that are compressed by themselves.
+fn parts_of(piece: &Bytes, compression: WireCompression) -> impl Iterator<Item = Bytes> {
+    let step = if compression == WireCompression::None { usize::MAX } else { BLOCK_BYTES };
+    let piece = piece.clone();
+    (0..piece.len())
+        .step_by(step)
+        .map(move |begin| piece.slice(begin..begin.saturating_add(step).min(piece.len())))
 }

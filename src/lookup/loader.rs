@@ -36,6 +36,8 @@ pub(crate) struct Loader {
     /// The ends of the attribute columns of each row of a group, from the first attribute.
     attribute_ends: Vec<usize>,
     rows: u64,
+    /// The bytes of the longest row, since the loader was made.
+    longest: usize,
 }
 
 impl Loader {
@@ -46,7 +48,16 @@ impl Loader {
             attribute_columns: shape.attribute_columns,
         });
         let framer = RowFramer::new(layout.clone(), max_row_bytes);
-        Self { layout, framer, shape, max_row_bytes, map, attribute_ends: Vec::new(), rows: 0 }
+        Self {
+            layout,
+            framer,
+            shape,
+            max_row_bytes,
+            map,
+            attribute_ends: Vec::new(),
+            rows: 0,
+            longest: 0,
+        }
     }
 
     /// Takes the next piece of the stream, cut anywhere. Returns the number of rows it completed.
@@ -57,10 +68,12 @@ impl Loader {
         &mut self,
         piece: &[u8],
     ) -> Result<u64, E> {
-        let Self { framer, shape, map, attribute_ends, .. } = self;
+        let Self { framer, shape, map, attribute_ends, longest, .. } = self;
         let mut rows = 0;
         framer.push(piece, &mut |group| {
             rows += group.len() as u64;
+            // A long row is a group by itself.
+            *longest = (*longest).max(group.bytes().len() / group.len().max(1));
             Ok::<(), E>(shape.insert(group, attribute_ends, map)?)
         })?;
         self.rows += rows;
@@ -85,6 +98,16 @@ impl Loader {
     /// The number of rows since the stream started.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// The bytes of the longest row, or of one that has not arrived whole.
+    pub(crate) fn longest_row_bytes(&self) -> usize {
+        self.longest.max(self.incomplete_row_bytes())
+    }
+
+    /// The bytes of a row that has not arrived whole, at least.
+    pub(crate) fn incomplete_row_bytes(&self) -> usize {
+        self.framer.buffered_row_bytes()
     }
 
     /// The number of keys in the map.

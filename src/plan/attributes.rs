@@ -5,7 +5,9 @@ use serde::Deserialize;
 
 use super::chunk::ChunkBounds;
 use super::key::KeyColumn;
-use crate::clickhouse::{Connection, Error as ServerError, Settings, quote_identifier};
+use crate::clickhouse::{
+    Connection, Error as ServerError, Settings, quote_identifier, quote_literal,
+};
 use crate::formats::rowbinary::DataType;
 use crate::job::statements::{LookupTimes, lookup_from};
 use crate::job::{BoundJob, BoundLookup};
@@ -73,6 +75,82 @@ pub(super) async fn statistics(
         connection.row::<Length>("plan", &sql).await?.bytes.unwrap_or_default()
     };
     Ok(AttributeStatistics { slots, bytes_per_row: KEY_BYTES + attributes })
+}
+
+/// The longest attributes of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct LongestAttributes {
+    /// Their bytes in memory, about as many as in RowBinary.
+    pub bytes: u64,
+    /// The key, as the server writes it.
+    pub key: String,
+}
+
+/// No value has more bytes in RowBinary.
+const LARGEST_VALUE: u64 = 1 << 30;
+
+/// How long the server may search for the longest attributes. A run that meets longer ones than fit
+/// fails.
+const SEARCH_SECONDS: &str = "30";
+
+/// The longest attributes of the window; `None` where none can have `threshold` bytes, or the search
+/// takes too long.
+pub(super) async fn longest(
+    connection: &Connection,
+    lookup: &BoundLookup,
+    window: Option<LookupTimes>,
+    threshold: u64,
+) -> Result<Option<LongestAttributes>, ServerError> {
+    let names: Vec<_> = lookup.columns.iter().map(|column| column.name.as_str()).collect();
+    if names.is_empty()
+        || threshold > LARGEST_VALUE
+        || stored_bytes(connection, lookup, &names).await < threshold
+    {
+        return Ok(None);
+    }
+    let quoted = |names: &[&str]| {
+        names.iter().map(|name| quote_identifier(name).to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let keys: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
+    let sql = format!(
+        "SELECT max(`bytes of a row`) AS bytes, \
+         substringUTF8(toValidUTF8(toString(argMax(`key of a row`, `bytes of a row`))), 1, 200) AS key \
+         FROM (SELECT toUInt64(byteSize({})) AS `bytes of a row`, tuple({}) AS `key of a row` {})",
+        quoted(&names),
+        quoted(&keys),
+        lookup_from(lookup, window, None)
+    );
+    let settings = Settings::common().with("max_execution_time", SEARCH_SECONDS);
+    match connection.rows_with::<LongestAttributes>("plan", &sql, &settings).await {
+        Ok(rows) => Ok(rows.into_iter().next().filter(|longest| longest.bytes >= threshold)),
+        Err(error) if error.code() == Some(TIMEOUT_EXCEEDED) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `TIMEOUT_EXCEEDED`
+const TIMEOUT_EXCEEDED: u32 = 159;
+
+/// The bytes that these columns have in the whole table; the greatest number where the server does
+/// not tell.
+async fn stored_bytes(connection: &Connection, lookup: &BoundLookup, names: &[&str]) -> u64 {
+    #[derive(Deserialize)]
+    struct Stored {
+        parts: u64,
+        bytes: u64,
+    }
+    let columns: Vec<_> = names.iter().map(|name| quote_literal(name).to_string()).collect();
+    let sql = format!(
+        "SELECT count() AS parts, sum(column_data_uncompressed_bytes) AS bytes FROM system.parts_columns \
+         WHERE active AND database = {} AND table = {} AND column IN ({})",
+        quote_literal(&lookup.table.name.database),
+        quote_literal(&lookup.table.name.table),
+        columns.join(", ")
+    );
+    match connection.row::<Stored>("plan", &sql).await {
+        Ok(Stored { parts, bytes }) if parts > 0 => bytes,
+        _ => u64::MAX,
+    }
 }
 
 /// Counts rows by slot. Slot 2k lies between the leading values k - 1 and k, slot 2k + 1 is the value

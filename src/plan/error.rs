@@ -2,6 +2,7 @@
 
 use super::partition::PartitionError;
 use crate::clickhouse::{Error as ServerError, TableName};
+use crate::units::bytes;
 
 /// A plan that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,27 @@ pub enum PlanError {
         /// The table's key columns, with their types.
         key: String,
     },
+    /// The attributes of one key do not fit the memory.
+    #[error(
+        "the attributes of one key of the lookup table {table} have {}, and {} of memory leave {} for those of one key: {key}",
+        bytes(*longest),
+        bytes(*total),
+        bytes(*limit)
+    )]
+    LongAttributes {
+        /// The lookup table.
+        table: TableName,
+        /// The key's columns and values.
+        key: String,
+        /// The bytes of the attributes.
+        longest: u64,
+        /// The memory of the run.
+        total: u64,
+        /// The most bytes that fit.
+        limit: u64,
+        /// The memory with which they fit.
+        needed: u64,
+    },
     /// A query failed.
     #[error("{what} of the table {table} failed")]
     Server {
@@ -51,6 +73,7 @@ impl PlanError {
             Self::Partition(_) => None,
             Self::PartitionedOtherwise { table, .. }
             | Self::OtherKey { table, .. }
+            | Self::LongAttributes { table, .. }
             | Self::Server { table, .. } => Some(table),
         }
     }

@@ -21,7 +21,7 @@ const SMALLEST_ATTRIBUTES_BYTES: u64 = 8 << 20;
 const ALLOCATOR_PERCENT: u64 = 8;
 
 /// What a run needs memory for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryDemand {
     /// The ceiling for the whole process, in bytes.
     pub total: u64,
@@ -52,6 +52,7 @@ pub struct MemoryPlan {
     pub attributes: u64,
     /// Bytes of a batch; fewer than wanted if memory is short.
     pub batch_bytes: u64,
+    demand: MemoryDemand,
 }
 
 /// Memory for deferred rows, in bytes.
@@ -133,12 +134,32 @@ impl MemoryPlan {
             deferred,
             attributes: left.saturating_sub(deferred.total),
             batch_bytes,
+            demand,
         })
     }
 
     /// The most that the attributes of one wave may take while the next wave's are being loaded.
     pub fn wave(&self) -> u64 {
         self.attributes / 2
+    }
+
+    /// The most bytes that the attributes of one key may have: they are received beside those of
+    /// their wave.
+    pub(super) fn longest_attributes(&self) -> u64 {
+        self.wave() / 2
+    }
+
+    /// A ceiling under which one key may have attributes of so many bytes.
+    pub fn total_for(&self, longest: u64) -> u64 {
+        let mut total = self.total;
+        let suffices = |total| {
+            Self::divide(MemoryDemand { total, ..self.demand })
+                .is_ok_and(|plan| plan.longest_attributes() >= longest)
+        };
+        while !suffices(total) && total < u64::MAX / 2 {
+            total = (total + total / 8).next_multiple_of(1 << 20);
+        }
+        total
     }
 }
 
@@ -184,6 +205,25 @@ mod tests {
                     assert!(plan.attributes >= SMALLEST_ATTRIBUTES_BYTES, "{plan:?}");
                     assert_eq!(deferred, plan.deferred != DeferredMemory::default(), "{plan:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_ceiling_for_long_attributes_is_enough_for_them() {
+        for total in [110 * MIB, 300 * MIB, 2000 * MIB] {
+            let demand = MemoryDemand {
+                total,
+                readers: 2,
+                inserters: 3,
+                batch_bytes: 128 * MIB,
+                deferred: true,
+            };
+            let plan = MemoryPlan::divide(demand).unwrap();
+            for longest in [5 * MIB, 50 * MIB, 500 * MIB] {
+                let total = plan.total_for(longest);
+                let larger = MemoryPlan::divide(MemoryDemand { total, ..demand }).unwrap();
+                assert!(larger.longest_attributes() >= longest, "{plan:?} {larger:?}");
             }
         }
     }

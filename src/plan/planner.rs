@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::attributes::{AttributeStatistics, LeadingColumn, statistics};
+use super::attributes::{AttributeStatistics, LeadingColumn, longest, statistics};
 use super::boundaries::{Stored, boundaries, check_bounds, stored};
 use super::chunk::{Chunk, ChunkBounds};
 use super::error::PlanError;
@@ -86,7 +86,7 @@ pub async fn plan(
         window(connection, job, partition).await.map_err(failed("asking for the times"))?;
     let scope =
         Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
-    let Division { bounds, waves } = match options.bounds {
+    let Division { bounds, mut waves } = match options.bounds {
         Some(bounds) => {
             check_bounds(connection, table, &bounds).await?;
             let leading = LeadingColumn::find(job, &bounds);
@@ -101,6 +101,9 @@ pub async fn plan(
         }
     };
     let chunks = if waves.has_chunks() { bounds.chunks() } else { Vec::new() };
+    if !chunks.is_empty() {
+        waves.reserve(longest_that_fits(connection, job, window, &options.memory).await?);
+    }
     Ok(Plan {
         partition: partition.clone(),
         stored_rows: stored.rows,
@@ -221,6 +224,39 @@ async fn attributes(
         source,
     };
     found.map(Some).map_err(failed)
+}
+
+/// The bytes of the longest attributes, or 0 where they are short.
+///
+/// # Errors
+/// [`PlanError::LongAttributes`] where they do not fit the memory.
+async fn longest_that_fits(
+    connection: &Connection,
+    job: &BoundJob,
+    window: Option<LookupTimes>,
+    memory: &MemoryPlan,
+) -> Result<u64, PlanError> {
+    let Some(lookup) = &job.lookup else { return Ok(0) };
+    let table = &lookup.table.name;
+    let found = longest(connection, lookup, window, memory.longest_attributes() / 16).await;
+    let found = found.map_err(|source| PlanError::Server {
+        what: "measuring the attributes",
+        table: table.clone(),
+        source,
+    })?;
+    let Some(longest) = found else { return Ok(0) };
+    if longest.bytes <= memory.longest_attributes() {
+        return Ok(longest.bytes);
+    }
+    let columns: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
+    Err(PlanError::LongAttributes {
+        table: table.clone(),
+        key: format!("{} = {}", columns.join(", "), longest.key),
+        longest: longest.bytes,
+        total: memory.total,
+        limit: memory.longest_attributes(),
+        needed: memory.total_for(longest.bytes),
+    })
 }
 
 /// The lookup's window around the times of the partition's rows of all versions.

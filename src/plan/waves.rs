@@ -31,6 +31,9 @@ pub struct Wave {
     pub limit_bytes: u64,
 }
 
+/// The most buckets of keys.
+const MOST_BUCKETS: u32 = 1 << 20;
+
 /// Yields the waves of a plan one by one.
 #[derive(Clone, Debug)]
 pub struct WavePlanner {
@@ -141,8 +144,12 @@ impl WavePlanner {
     }
 
     /// Takes back the last wave, because its map outgrew the limit after `loaded_rows` rows; the
-    /// following waves are smaller.
-    pub fn take_back(&mut self, wave: &Wave, loaded_rows: u64) {
+    /// following waves are smaller. Returns whether it could be divided.
+    #[must_use]
+    pub fn take_back(&mut self, wave: &Wave, loaded_rows: u64) -> bool {
+        if wave.bucket.is_some_and(|bucket| bucket.count >= MOST_BUCKETS) {
+            return false;
+        }
         self.next_number = wave.number;
         let observed = wave.limit_bytes as f64 / loaded_rows.max(1) as f64;
         self.bytes_per_row = self.bytes_per_row.max(observed * 1.1);
@@ -164,6 +171,14 @@ impl WavePlanner {
                 );
             }
         }
+        true
+    }
+
+    /// Leaves room for the longest attributes beside those of the waves: they are received before
+    /// they are stored.
+    pub(super) fn reserve(&mut self, longest_bytes: u64) {
+        self.attributes_bytes =
+            self.attributes_bytes.saturating_sub(longest_bytes.saturating_mul(2));
     }
 
     /// Replaces the estimated bytes of a row by those of a loaded wave.
@@ -176,7 +191,7 @@ impl WavePlanner {
     /// Splits a run of chunks into at least two buckets; the first is on top of the stack.
     fn split(&mut self, chunks: Range<usize>, parts: f64) {
         let mut count: u32 = 2;
-        while f64::from(count) < parts && count < 1 << 20 {
+        while f64::from(count) < parts && count < MOST_BUCKETS {
             count *= 2;
         }
         self.buckets
@@ -325,7 +340,7 @@ mod tests {
         let mut planner = planner([1, 2, 3, 4, 5, 6, 7], 400);
         let whole = planner.next_wave().unwrap();
         assert_eq!(whole.chunks, 0..5);
-        planner.take_back(&whole, 10);
+        assert!(planner.take_back(&whole, 10));
         let smaller = planner.next_wave().unwrap();
         assert!(
             smaller.number == 0 && smaller.chunks.start == 0 && smaller.chunks.len() <= 2,
@@ -333,12 +348,12 @@ mod tests {
         );
         let mut single = smaller.clone();
         while single.bucket.is_none() {
-            planner.take_back(&single, 1);
+            assert!(planner.take_back(&single, 1));
             single = planner.next_wave().unwrap();
         }
         assert_eq!(single.chunks, 0..1);
         let before = single.bucket.unwrap();
-        planner.take_back(&single, 1);
+        assert!(planner.take_back(&single, 1));
         let after = planner.next_wave().unwrap().bucket.unwrap();
         assert_eq!((after.index, after.count), (before.index, before.count * 2));
     }
@@ -371,11 +386,40 @@ mod tests {
             planner([1, 2, 3, 4, 5, 6, 7], 400).only(&[true, false, false, false, true]);
         let whole = planner.next_wave().unwrap();
         assert_eq!(whole.chunks, 0..5);
-        planner.take_back(&whole, 10);
+        assert!(planner.take_back(&whole, 10));
         assert_eq!(
             waves(&mut planner).iter().map(|wave| wave.0.clone()).collect::<Vec<_>>().first(),
             Some(&(0..1))
         );
+    }
+
+    #[test]
+    fn attributes_that_never_fit_end_the_division() {
+        for attributes_bytes in [0, 1, 40, 280] {
+            let mut planner = planner([1, 2, 3, 4, 5, 6, 7], attributes_bytes);
+            let mut wave = planner.next_wave().unwrap();
+            let mut steps = 0;
+            while planner.take_back(&wave, 1) {
+                wave = planner.next_wave().unwrap();
+                let Bucket { index, count } = wave.bucket.unwrap_or(Bucket { index: 0, count: 1 });
+                assert!(index < count && count <= MOST_BUCKETS, "{wave:?}");
+                steps += 1;
+                assert!(steps < 100, "{wave:?}");
+            }
+            assert_eq!(wave.bucket.map(|bucket| bucket.count), Some(MOST_BUCKETS));
+        }
+    }
+
+    #[test]
+    fn huge_attributes_leave_room_for_the_one_that_is_received() {
+        let attributes = |longest| {
+            let mut planner = planner([0, 6, 0, 6, 0, 0, 0], 1000);
+            planner.reserve(longest);
+            planner.next_wave().unwrap()
+        };
+        assert_eq!((attributes(0).limit_bytes, attributes(0).chunks), (1000, 0..5));
+        assert_eq!(attributes(460).limit_bytes, 40);
+        assert_eq!(attributes(u64::MAX).limit_bytes, 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod chunk_ranges;
 pub mod fixture;
+mod huge;
 mod keys;
 mod late;
 mod many_chunks;

@@ -195,6 +195,7 @@ pub(crate) fn pipeline_failure(error: &PipelineError, continuation: &Continuatio
             "raise --memory; --allow-duplicates divides the keys, if repeated rows do no harm"
                 .to_owned()
         }
+        PipelineError::LongAttributes { .. } => "raise --memory".to_owned(),
         PipelineError::Chunks { failed, .. } => {
             // Permanent errors are more important: a retry does not help against them.
             let permanent = failed
@@ -275,7 +276,7 @@ impl From<PlanError> for Failure {
             PlanError::Partition(_) | PlanError::PartitionedOtherwise { .. } => {
                 Self::misuse(&error)
             }
-            PlanError::OtherKey { .. } => Self::refusal(&error),
+            PlanError::OtherKey { .. } | PlanError::LongAttributes { .. } => Self::refusal(&error),
             PlanError::Server { source, .. }
                 if source.code().is_some() && source.class() == ErrorClass::Fatal =>
             {
@@ -290,6 +291,9 @@ impl From<PlanError> for Failure {
                 quote_literal(&table.database),
                 quote_literal(&table.table)
             )),
+            PlanError::LongAttributes { needed, .. } => {
+                failure.hint(format!("--memory {}MiB is enough for them", needed >> 20))
+            }
             _ => failure,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::allocator::return_freed_memory;
 use crate::cli::args::{AtOnce, EngineChoice, FaultArguments, FormatChoice, ThroughputArguments};
 use crate::cli::config::{RunConfig, SessionConfig};
 use crate::cli::failure::{End, Failure, connecting};
@@ -299,6 +300,7 @@ pub(crate) async fn resources(
             Failure::usage(error.to_string())
                 .hint("raise --memory, or lower --readers and --inserters")
         })?;
+    return_freed_memory(total);
     let levels = ConcurrencyBounds::of(readers, inserters);
     let levels = ConcurrencyBounds {
         readers_found: settle(AtOnce::Auto, arguments.inserters)

@@ -35,7 +35,15 @@ pub(super) struct Batch {
     pub digest: u128,
     /// The sum of its rows' hashes.
     pub hash: u128,
+    /// Returned with the batch, where it ends with a large row.
+    _large: Option<LargeRowPermit>,
 }
+
+/// The permit for the one large row that is in memory: see [`BatchBuilder::needs_permit`].
+pub(super) type LargeRowPermit = OwnedSemaphorePermit;
+
+/// A row of at least this many bytes may be large.
+pub(super) const LARGE_ROW_BYTES: u64 = 4 << 20;
 
 /// When a batch is full.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +62,7 @@ pub(super) struct BatchBuilder {
     rows: u64,
     bytes: u64,
     full: Vec<Batch>,
+    permit: Option<LargeRowPermit>,
 }
 
 impl BatchBuilder {
@@ -66,7 +75,28 @@ impl BatchBuilder {
             rows: 0,
             bytes: 0,
             full: Vec::new(),
+            permit: None,
         }
+    }
+
+    /// Whether a row of so many bytes needs a permit that is not there.
+    ///
+    /// The division of the memory knows batches, and rows that are much smaller. A row that is a
+    /// batch by itself would be in memory many times: received by each reader, in its batch, and
+    /// in the queue. So all readers share one permit for such a row, which goes along with its batch
+    /// until that is acknowledged.
+    pub(super) fn needs_permit(&self, row_bytes: u64) -> bool {
+        self.permit.is_none() && self.is_large(row_bytes)
+    }
+
+    /// Whether a row of so many bytes is large.
+    pub(super) fn is_large(&self, row_bytes: u64) -> bool {
+        row_bytes >= self.limits.bytes.max(LARGE_ROW_BYTES)
+    }
+
+    /// The permit for the next large row; `None` returns it.
+    pub(super) fn set_permit(&mut self, permit: Option<LargeRowPermit>) {
+        self.permit = permit;
     }
 
     /// Appends a row: the source's columns, then the lookup's, both in RowBinary.
@@ -74,13 +104,15 @@ impl BatchBuilder {
     /// # Errors
     /// [`MalformedRow`] where the bytes are not exactly one row.
     pub(super) fn push(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
-        if self.rows >= self.limits.rows || self.bytes >= self.limits.bytes {
-            self.seal()?;
-        }
         self.building.append(source, lookup)?;
         self.hashes.push(row_hash(source, lookup));
         self.rows += 1;
-        self.bytes += (source.len() + lookup.len()) as u64;
+        let row_bytes = (source.len() + lookup.len()) as u64;
+        self.bytes += row_bytes;
+        if self.rows >= self.limits.rows || self.bytes >= self.limits.bytes {
+            let permit = if self.is_large(row_bytes) { self.permit.take() } else { None };
+            self.seal(permit)?;
+        }
         Ok(())
     }
 
@@ -99,11 +131,11 @@ impl BatchBuilder {
     /// # Errors
     /// [`MalformedRow`] where a row was refused before.
     pub(super) fn take_all(&mut self) -> Result<Vec<Batch>, MalformedRow> {
-        self.seal()?;
+        self.seal(None)?;
         Ok(self.take_full())
     }
 
-    fn seal(&mut self) -> Result<(), MalformedRow> {
+    fn seal(&mut self, permit: Option<LargeRowPermit>) -> Result<(), MalformedRow> {
         if self.rows > 0 {
             let pieces = self.building.take()?;
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -116,6 +148,7 @@ impl BatchBuilder {
                 bytes,
                 digest,
                 hash,
+                _large: permit,
             });
         }
         (self.rows, self.bytes) = (0, 0);

@@ -1,16 +1,17 @@
 //! Enriching: each row gets the attributes of its key, or those of a miss, and goes into a batch. A
 //! sampler keeps the first rows as they are sent.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
-use super::batch::BatchBuilder;
+use super::batch::{BatchBuilder, LARGE_ROW_BYTES};
 use super::counters::MapMemory;
 use super::deferred_rows::DeferredRows;
 use super::error::ReadError;
-use super::report::{Matched, ReadTally};
+use super::report::ReadTally;
 use crate::formats::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
 use crate::lookup::{FrozenLookupMap, LookupHit};
 use crate::sync::{Mutex, MutexGuard};
@@ -29,6 +30,39 @@ struct LookupSide {
     miss: Vec<u8>,
     /// Positions of key columns that can be NULL.
     nullable_keys: Vec<usize>,
+    /// Whether attributes may be so long that they are counted before they are copied.
+    counts_bytes: bool,
+}
+
+/// What became of a group of rows.
+#[derive(Debug, Default)]
+pub(super) struct Enriched {
+    /// The rows that were taken.
+    pub tally: ReadTally,
+    /// Whether the next row needs a permit: see [`BatchBuilder::needs_permit`].
+    pub needs_permit: bool,
+    /// Whether a batch is full.
+    has_full: bool,
+}
+
+impl Enriched {
+    /// Whether to go on after a group of so many rows, or how many of them were taken.
+    pub(super) fn flow(&self, rows: usize) -> ControlFlow<usize> {
+        let taken = usize::try_from(self.tally.rows).unwrap_or(usize::MAX).min(rows);
+        if taken < rows || self.has_full {
+            ControlFlow::Break(taken)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+/// What a row gets.
+#[derive(Clone, Copy)]
+enum Attributes<'a> {
+    Found(&'a LookupSide, LookupHit),
+    Miss(&'a [u8]),
+    Deferred,
 }
 
 impl Enricher {
@@ -38,15 +72,18 @@ impl Enricher {
     }
 
     /// `miss` are the attributes of a miss; `nullable_keys` the positions of key columns that can be
-    /// NULL.
+    /// NULL; `longest` the bytes of the longest row of the map.
     pub(super) fn new(
         map: Arc<FrozenLookupMap>,
         memory: MapMemory,
+        longest: usize,
         miss: Vec<u8>,
         nullable_keys: Vec<usize>,
         sampler: Option<Arc<RowSampler>>,
     ) -> Self {
-        Self { lookup: Some(LookupSide { map, _memory: memory, miss, nullable_keys }), sampler }
+        let counts_bytes = longest as u64 >= LARGE_ROW_BYTES / 4;
+        let side = LookupSide { map, _memory: memory, miss, nullable_keys, counts_bytes };
+        Self { lookup: Some(side), sampler }
     }
 
     /// Appends a deferred row with what its key found.
@@ -63,8 +100,9 @@ impl Enricher {
         self.append(columns, found.unwrap_or_else(miss), batch)
     }
 
-    /// Appends the enriched rows of a group to the batch. Misses are deferred where `deferred` is
-    /// given. `attributes` is a buffer for the attributes of one row.
+    /// Appends the enriched rows of a group to the batch, until a batch is full or a row needs a
+    /// permit. Misses are deferred where `deferred` is given. `attributes` is a buffer for the
+    /// attributes of one row.
     ///
     /// # Errors
     /// [`ReadError::Row`] where a row does not fit the schema, and [`ReadError::Lookup`] where the
@@ -75,44 +113,60 @@ impl Enricher {
         attributes: &mut Vec<u8>,
         batch: &mut BatchBuilder,
         mut deferred: Option<&mut DeferredRows>,
-    ) -> Result<ReadTally, ReadError> {
-        let mut tally = ReadTally {
-            rows: group.len() as u64,
-            bytes: group.bytes().len() as u64,
-            matched: Matched::default(),
-        };
-        let Some(side) = &self.lookup else {
-            tally.matched.not = tally.rows;
-            for row in group {
-                self.append(columns(&row), &[], batch)?;
-            }
-            return Ok(tally);
-        };
-        let mut keys: [&[u8]; ROWS_PER_GROUP] = [&[]; ROWS_PER_GROUP];
-        for (key, row) in keys.iter_mut().zip(group) {
-            *key = row.marked_columns();
-        }
+    ) -> Result<Enriched, ReadError> {
+        let mut enriched = Enriched::default();
         let mut found: [Option<LookupHit>; ROWS_PER_GROUP] = [None; ROWS_PER_GROUP];
-        let rows = group.len().min(ROWS_PER_GROUP);
-        side.map.find_group(keys.get(..rows).unwrap_or_default(), &mut found);
-        side.map.prefetch_attributes(&found);
+        if let Some(side) = &self.lookup {
+            side.find(group, &mut found);
+        }
         for (row, found) in group.into_iter().zip(found) {
-            let null_key = side.has_null_key(&row);
-            match (found, &mut deferred) {
-                (Some(found), _) if !null_key => {
+            let columns = columns(&row);
+            let gets = self.attributes_of(&row, found, deferred.is_some());
+            if batch.needs_permit((columns.len() + gets.bytes()?) as u64) {
+                enriched.needs_permit = true;
+                break;
+            }
+            let Enriched { tally, .. } = &mut enriched;
+            tally.rows += 1;
+            tally.bytes += row.bytes().len() as u64;
+            match (gets, &mut deferred) {
+                (Attributes::Found(side, found), _) => {
                     tally.matched.in_window += 1;
                     attributes.clear();
                     side.map.append_to(found, attributes)?;
-                    self.append(columns(&row), attributes, batch)?;
+                    self.append(columns, attributes, batch)?;
+                    if attributes.capacity() as u64 > LARGE_ROW_BYTES {
+                        *attributes = Vec::new();
+                    }
                 }
-                (None, Some(deferred)) if !null_key => deferred.push(&row, columns(&row)),
-                _ => {
+                (Attributes::Miss(miss), _) => {
                     tally.matched.not += 1;
-                    self.append(columns(&row), &side.miss, batch)?;
+                    self.append(columns, miss, batch)?;
                 }
+                (Attributes::Deferred, Some(deferred)) => deferred.push(&row, columns),
+                (Attributes::Deferred, None) => {}
+            }
+            if batch.has_full() {
+                enriched.has_full = true;
+                break;
             }
         }
-        Ok(tally)
+        Ok(enriched)
+    }
+
+    fn attributes_of(
+        &self,
+        row: &Row<'_>,
+        found: Option<LookupHit>,
+        defers: bool,
+    ) -> Attributes<'_> {
+        let Some(side) = &self.lookup else { return Attributes::Miss(&[]) };
+        match found {
+            _ if side.has_null_key(row) => Attributes::Miss(&side.miss),
+            Some(found) => Attributes::Found(side, found),
+            None if defers => Attributes::Deferred,
+            None => Attributes::Miss(&side.miss),
+        }
     }
 
     fn append(
@@ -136,7 +190,28 @@ pub(super) fn columns<'a>(row: &Row<'a>) -> &'a [u8] {
     row.payload().split_last().map_or(&[], |(_, columns)| columns)
 }
 
+impl Attributes<'_> {
+    /// Their bytes, as far as they may matter. Counting takes as long as copying short ones.
+    fn bytes(self) -> Result<usize, ReadError> {
+        Ok(match self {
+            Self::Found(side, found) if side.counts_bytes => side.map.attribute_bytes_len(found)?,
+            Self::Found(..) | Self::Deferred => 0,
+            Self::Miss(miss) => miss.len(),
+        })
+    }
+}
+
 impl LookupSide {
+    fn find(&self, group: RowGroup<'_>, found: &mut [Option<LookupHit>; ROWS_PER_GROUP]) {
+        let mut keys: [&[u8]; ROWS_PER_GROUP] = [&[]; ROWS_PER_GROUP];
+        for (key, row) in keys.iter_mut().zip(group) {
+            *key = row.marked_columns();
+        }
+        let rows = group.len().min(ROWS_PER_GROUP);
+        self.map.find_group(keys.get(..rows).unwrap_or_default(), found);
+        self.map.prefetch_attributes(found);
+    }
+
     /// In SQL, NULL equals nothing. In RowBinary, NULL is the byte 1 without a value.
     fn has_null_key(&self, row: &Row<'_>) -> bool {
         self.nullable_keys.iter().any(|&position| row.marked_column(position).first() == Some(&1))

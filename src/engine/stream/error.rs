@@ -86,6 +86,20 @@ pub enum PipelineError {
         /// The target table.
         table: TableName,
     },
+    /// The attributes of a single key do not fit the memory.
+    #[error(
+        "the attributes of one key of {table} have {} or more, and --memory leaves {} for attributes that are in memory at once",
+        size(*bytes),
+        size(*limit)
+    )]
+    LongAttributes {
+        /// The lookup table.
+        table: TableName,
+        /// The bytes of the attributes, as far as they were read.
+        bytes: u64,
+        /// The most bytes of a wave's attributes.
+        limit: u64,
+    },
     /// A server stayed away.
     #[error("the server could not be reached for {seconds} s")]
     Lost {
@@ -173,7 +187,7 @@ impl PipelineError {
     pub fn class(&self) -> ErrorClass {
         match (self, self.server_error()) {
             (_, Some(error)) => error.class(),
-            (Self::DividedKeys { .. }, None) => ErrorClass::Fatal,
+            (Self::DividedKeys { .. } | Self::LongAttributes { .. }, None) => ErrorClass::Fatal,
             (Self::Read { source, .. } | Self::Lookup { source, .. }, None)
                 if matches!(**source, ReadError::Lookup(_)) =>
             {
@@ -197,9 +211,11 @@ impl PipelineError {
             | Self::Fill { source, .. }
             | Self::Query { source, .. }
             | Self::Lost { source, .. } => Some(source),
-            Self::Chunks { .. } | Self::DividedKeys { .. } | Self::Count { .. } | Self::Task(_) => {
-                None
-            }
+            Self::Chunks { .. }
+            | Self::DividedKeys { .. }
+            | Self::LongAttributes { .. }
+            | Self::Count { .. }
+            | Self::Task(_) => None,
         }
     }
 

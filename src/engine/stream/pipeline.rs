@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::counters::{Counters, Phase};
@@ -77,6 +78,7 @@ impl Pipeline {
             source_guard,
             target_guard,
             window_advice: WindowAdvice::default(),
+            large_rows: Arc::new(Semaphore::new(1)),
         };
         Self { shared: Arc::new(shared), sampler }
     }

@@ -1,6 +1,5 @@
 //! Readers: each task reads one chunk after another, enriches its rows and fills batches.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -258,10 +257,16 @@ impl<'a> ChunkStream<'a> {
 
     /// Enriches the rows of a piece and queues the batches that they fill. Returns whether to go on.
     async fn piece(&mut self, framer: &mut RowFramer, piece: &[u8]) -> Result<bool, ReadError> {
-        let Self { shared, enricher, builder, deferral, attributes, .. } = self;
+        let shared = self.shared;
         let at = &shared.counters.activities;
         let mut rest = piece;
-        while !rest.is_empty() {
+        let mut needs_permit = self.builder.needs_permit(framer.buffered_row_bytes() as u64);
+        while !rest.is_empty() || framer.holds_row() {
+            if needs_permit && !self.permit_large_row().await? {
+                return Ok(false);
+            }
+            needs_permit = false;
+            let Self { enricher, builder, deferral, attributes, .. } = self;
             let mut tally = ReadTally::default();
             let enriching = at.enriching.begin();
             // A piece of short rows with long attributes fills many batches. Each is queued before
@@ -269,14 +274,11 @@ impl<'a> ChunkStream<'a> {
             rest = framer.push_until(rest, &mut |group| {
                 let deferred = deferral.as_mut().map(|deferral| &mut deferral.rows);
                 let part = enricher.enrich(group, attributes, builder, deferred)?;
-                tally.rows += part.rows;
-                tally.bytes += part.bytes;
-                tally.matched += part.matched;
-                Ok::<_, ReadError>(if builder.has_full() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                })
+                tally.rows += part.tally.rows;
+                tally.bytes += part.tally.bytes;
+                tally.matched += part.tally.matched;
+                needs_permit |= part.needs_permit;
+                Ok::<_, ReadError>(part.flow(group.len()))
             })?;
             drop(enriching);
             self.attempt.read(tally);
@@ -288,13 +290,27 @@ impl<'a> ChunkStream<'a> {
             if !self.stall.during(due).await? {
                 return Ok(false);
             }
-            for batch in builder.take_full() {
+            for batch in self.builder.take_full() {
                 if !self.stall.during(queued(shared, self.queue, batch)).await {
                     return Ok(false);
                 }
             }
         }
+        if !self.builder.is_large(framer.buffered_row_bytes() as u64) {
+            self.builder.set_permit(None);
+        }
         Ok(true)
+    }
+
+    /// Waits until no other large row is in memory. Returns whether to go on.
+    async fn permit_large_row(&mut self) -> Result<bool, ReadError> {
+        let permit = self.shared.large_rows.clone().acquire_owned();
+        let permit = async {
+            let permit = permit.await.map_err(|error| ReadError::Task(error.to_string()))?;
+            self.builder.set_permit(Some(permit));
+            Ok(true)
+        };
+        self.stall.during(unless_stopped(self.shared, permit)).await
     }
 
     /// Starts the lookup of deferred rows that fill a buffer. Returns whether to go on.

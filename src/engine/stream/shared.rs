@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::batch::{BatchLimits, RowFormat};
@@ -64,8 +65,11 @@ pub(crate) struct PipelineOptions {
 
 /// The default of [`PipelineOptions::batch_rows`].
 pub(crate) const DEFAULT_BATCH_ROWS: u64 = 100_000;
-/// The default of [`PipelineOptions::max_row_bytes`]: a longer row means a broken stream.
-const MAX_ROW_BYTES: usize = 1 << 30;
+/// The default of [`PipelineOptions::max_row_bytes`]: a longer row means a broken stream. It is less
+/// where the run has less memory, but never less than [`LEAST_ROW_BYTES`].
+const MAX_ROW_BYTES: u64 = 1 << 30;
+/// Rows up to this length pass with any memory.
+const LEAST_ROW_BYTES: u64 = 64 << 20;
 
 /// The server's memory for an insert, as measured (`docs/dev/performance.md`): 2.7 times the bytes
 /// of its batch, and for a [wide] part the buffers of its files, which are about 8 MiB per column
@@ -103,7 +107,8 @@ impl PipelineOptions {
             inserters,
             queue_bytes: memory.queue,
             deferred: memory.deferred,
-            max_row_bytes: MAX_ROW_BYTES,
+            max_row_bytes: usize::try_from(memory.total.clamp(LEAST_ROW_BYTES, MAX_ROW_BYTES))
+                .unwrap_or(usize::MAX),
             retry: RetryPolicy::default(),
             outage_wait: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(60),
@@ -186,6 +191,8 @@ pub(in crate::engine) struct Shared {
     pub source_guard: Arc<OutageGuard>,
     pub target_guard: Arc<OutageGuard>,
     pub window_advice: WindowAdvice,
+    /// The permit for a large row in memory.
+    pub large_rows: Arc<Semaphore>,
 }
 
 impl Shared {

@@ -75,14 +75,21 @@ impl WaveContext<'_> {
                     tracing::debug!(wave = wave.number + 1, chunks = ?wave.chunks, rows = loaded.rows, bytes = loaded.peak_bytes, "attributes are loaded");
                     return Ok(NextWave::Ready(self.ready(wave, lookup, loaded)));
                 }
-                LoadEnd::TooLarge { rows } => {
+                LoadEnd::TooLarge { rows, longest } => {
                     tracing::info!(
                         wave = wave.number + 1,
                         rows,
                         limit_bytes = wave.limit_bytes,
                         "the attributes need more memory than estimated, the wave is made smaller"
                     );
-                    planner.take_back(&wave, rows);
+                    // One row cannot be divided.
+                    if longest > wave.limit_bytes || !planner.take_back(&wave, rows) {
+                        return Err(PipelineError::LongAttributes {
+                            table: lookup.table.name.clone(),
+                            bytes: longest,
+                            limit: wave.limit_bytes,
+                        });
+                    }
                 }
                 LoadEnd::Stopped => return Ok(NextWave::Stopped),
             }
@@ -94,6 +101,7 @@ impl WaveContext<'_> {
         let enricher = Enricher::new(
             loaded.map,
             loaded.memory,
+            loaded.longest,
             self.miss.clone(),
             lookup.nullable_keys(),
             self.sampler.clone(),
@@ -150,8 +158,9 @@ impl WaveContext<'_> {
 enum LoadEnd {
     /// All rows are in the map.
     Map(LoadedMap),
-    /// The map exceeded the wave's limit after this many rows, and was dropped.
-    TooLarge { rows: u64 },
+    /// The map exceeded the wave's limit after this many rows, and was dropped. `longest`: the bytes
+    /// of the longest row.
+    TooLarge { rows: u64, longest: u64 },
     /// The run stops.
     Stopped,
 }
@@ -164,6 +173,8 @@ struct LoadedMap {
     rows: u64,
     /// The most bytes that the map took.
     peak_bytes: u64,
+    /// The bytes of the longest row.
+    longest: usize,
 }
 
 /// Loads all versions of the wave's lookup rows. The map keeps the newest version of each key.
@@ -194,7 +205,11 @@ async fn load_attributes(
         Ok(Fit::Fits) => {}
         Ok(Fit::TooLarge) => {
             load.tally.take_back();
-            return Ok(LoadEnd::TooLarge { rows: load.loader.rows() });
+            let loader = &load.loader;
+            return Ok(LoadEnd::TooLarge {
+                rows: loader.rows(),
+                longest: loader.longest_row_bytes() as u64,
+            });
         }
         Err(RetryError::GaveUp { attempts, error }) => {
             shared.counters.errors.add(1);
@@ -259,6 +274,7 @@ impl<'a> AttributeLoad<'a> {
 
     /// Freezes the map, which takes seconds for many millions of keys.
     async fn finish(mut self) -> Result<LoadedMap, FreezeError> {
+        let longest = self.loader.longest_row_bytes();
         let (rows, loader) = (self.loader.rows(), self.loader);
         let frozen = tokio::task::spawn_blocking(move || loader.finish()).await;
         let map = frozen
@@ -266,7 +282,8 @@ impl<'a> AttributeLoad<'a> {
             .map_err(FreezeError::Lookup)?;
         self.tally.set_keys(map.len() as u64);
         self.memory.set(map.memory_bytes() as u64);
-        Ok(LoadedMap { map: Arc::new(map), memory: self.memory, rows, peak_bytes: self.peak_bytes })
+        let (map, memory, peak_bytes) = (Arc::new(map), self.memory, self.peak_bytes);
+        Ok(LoadedMap { map, memory, rows, peak_bytes, longest })
     }
 }
 
@@ -277,13 +294,17 @@ impl Retryable for AttributeLoad<'_> {
     async fn attempt(&mut self) -> Result<Fit, ReadError> {
         let settings = statements::lookup_settings(&self.shared.job);
         let mut stream = self.shared.servers.source.stream("lookup", &self.sql, &settings)?;
-        let mut next_check = 0;
+        let (mut next_check, mut unchecked_bytes) = (0, 0);
         while let Some(piece) = stream.next().await? {
             let rows = self.loader.push::<ReadError>(&piece)?;
             self.tally.add(rows, piece.len() as u64, self.loader.keys() as u64);
-            if self.loader.rows() >= next_check {
+            unchecked_bytes += piece.len() as u64;
+            if self.loader.rows() >= next_check || unchecked_bytes >= self.limit_bytes / 8 {
                 next_check = self.loader.rows() + ROWS_PER_MEMORY_CHECK;
-                if self.note_memory() > self.limit_bytes {
+                unchecked_bytes = 0;
+                // A row that will not fit is not received first.
+                let coming = self.loader.incomplete_row_bytes() as u64;
+                if self.note_memory().saturating_add(coming) > self.limit_bytes {
                     return Ok(Fit::TooLarge);
                 }
             }

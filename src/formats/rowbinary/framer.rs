@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -36,6 +35,8 @@ pub struct RowFramer {
     walk: Walk,
     /// The minimum length of the incomplete row.
     at_least: usize,
+    /// Whether the row in the buffer is complete, and was not taken yet.
+    is_held: bool,
     /// The ends of the rows of the current group.
     row_ends: Vec<usize>,
     /// The ends of the marked columns of each row of a group. The incomplete row uses the first
@@ -101,6 +102,7 @@ impl RowFramer {
             partial: Vec::new(),
             walk: Walk::default(),
             at_least: 0,
+            is_held: false,
             rows: 0,
             bytes: 0,
             failed: false,
@@ -122,8 +124,12 @@ impl RowFramer {
         self.push_until(piece, &mut |group| on_rows(group).map(ControlFlow::Continue)).map(drop)
     }
 
-    /// Takes the next piece of the stream as [`push`](Self::push) does, until `on_rows` breaks.
-    /// Returns the rest of the piece, which must be pushed next.
+    /// Takes the next piece of the stream as [`push`](Self::push) does, until `on_rows` breaks with
+    /// the number of rows that it has taken of its group. Returns the rest of the piece, which must
+    /// be pushed next. It begins with the first row that was not taken.
+    ///
+    /// A row that was cut may remain in the framer although the rest is empty: see
+    /// [`holds_row`](Self::holds_row).
     ///
     /// # Errors
     ///
@@ -131,23 +137,36 @@ impl RowFramer {
     pub fn push_until<'p, E: From<FramingError>>(
         &mut self,
         piece: &'p [u8],
-        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<ControlFlow<()>, E>,
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<ControlFlow<usize>, E>,
     ) -> Result<&'p [u8], E> {
         if self.failed {
             return Err(FramingError::FailedBefore.into());
         }
         // Reset on success only, so it also holds if `on_rows` panics.
         self.failed = true;
-        let (mut rest, flow) = (piece, Cell::new(ControlFlow::Continue(())));
-        let mut on_group = |group: RowGroup<'_>| on_rows(group).map(|next| flow.set(next));
-        if !self.partial.is_empty() {
-            rest = self.complete_partial_row(rest, &mut on_group)?;
+        let (mut rest, mut flow) = (piece, ControlFlow::Continue(()));
+        if self.is_held {
+            flow = self.yield_buffered_row(on_rows)?;
+        } else if !self.partial.is_empty() {
+            (rest, flow) = self.complete_partial_row(rest, on_rows)?;
         }
-        while !rest.is_empty() && flow.get().is_continue() {
-            rest = self.next_group(rest, &mut on_group)?;
+        while !rest.is_empty() && flow.is_continue() {
+            (rest, flow) = self.next_group(rest, on_rows)?;
         }
         self.failed = false;
         Ok(rest)
+    }
+
+    /// Whether a complete row waits to be taken by the next push, which may be of an empty piece.
+    #[must_use]
+    pub fn holds_row(&self) -> bool {
+        self.is_held
+    }
+
+    /// The minimum length of the row whose beginning is in the buffer, in bytes; 0 if there is none.
+    #[must_use]
+    pub fn buffered_row_bytes(&self) -> usize {
+        if self.partial.is_empty() { 0 } else { self.at_least.max(self.partial.len()) }
     }
 
     /// Ends the stream.
@@ -183,30 +202,25 @@ impl RowFramer {
     }
 
     /// Copies from the piece what the incomplete row needs, and yields the row once it is complete.
-    /// Returns the rest of the piece.
+    /// Returns the rest of the piece, and whether to go on.
     fn complete_partial_row<'p, E: From<FramingError>>(
         &mut self,
         mut piece: &'p [u8],
-        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
-    ) -> Result<&'p [u8], E> {
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<ControlFlow<usize>, E>,
+    ) -> Result<(&'p [u8], ControlFlow<()>), E> {
         while !piece.is_empty() {
             let before = self.partial.len();
             let room = self.max_row_bytes.saturating_sub(before);
             let wanted = self.at_least.saturating_sub(before).max(LOOK_AHEAD_BYTES).min(room);
             let (copied, _) = piece.split_at(wanted.min(piece.len()));
+            self.make_room(copied.len());
             self.partial.extend_from_slice(copied);
             match self.layout.advance(&mut self.walk, &self.partial, &mut self.column_ends) {
                 Progress::Complete(length) => {
                     self.partial.truncate(length);
-                    self.row_ends.clear();
-                    self.row_ends.push(length);
-                    let mut row = std::mem::take(&mut self.partial);
-                    self.yield_rows(&row, on_rows)?;
-                    row.clear();
-                    if row.capacity() <= KEPT_BYTES {
-                        self.partial = row;
-                    }
-                    return Ok(piece.get(length.saturating_sub(before)..).unwrap_or_default());
+                    let flow = self.yield_buffered_row(on_rows)?;
+                    let rest = piece.get(length.saturating_sub(before)..).unwrap_or_default();
+                    return Ok((rest, flow));
                 }
                 Progress::Incomplete { at_least } => {
                     self.keep_waiting(at_least)?;
@@ -217,16 +231,47 @@ impl RowFramer {
                 }
             }
         }
-        Ok(piece)
+        Ok((piece, ControlFlow::Continue(())))
     }
 
-    /// Yields the next rows of a piece that begins with a row. Returns the rest of the piece; an
-    /// incomplete row at its end is buffered instead.
+    /// Makes room for more bytes of the incomplete row: for the whole row, as far as its length is
+    /// known. The usual doubling would take twice the memory of a long row.
+    fn make_room(&mut self, more: usize) {
+        let length = self.partial.len();
+        if self.partial.capacity() - length < more {
+            let wanted = self.at_least.max(length + more).max(length + length / 4);
+            self.partial.reserve_exact(wanted.min(self.max_row_bytes).saturating_sub(length));
+        }
+    }
+
+    /// Yields the complete row in the buffer. It stays there if it is not taken.
+    fn yield_buffered_row<E>(
+        &mut self,
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<ControlFlow<usize>, E>,
+    ) -> Result<ControlFlow<()>, E> {
+        let mut row = std::mem::take(&mut self.partial);
+        self.row_ends.clear();
+        self.row_ends.push(row.len());
+        let flow = self.yield_rows(&row, on_rows)?;
+        self.is_held = flow == ControlFlow::Break(0);
+        if self.is_held {
+            self.partial = row;
+        } else {
+            row.clear();
+            if row.capacity() <= KEPT_BYTES {
+                self.partial = row;
+            }
+        }
+        Ok(flow.map_break(drop))
+    }
+
+    /// Yields the next rows of a piece that begins with a row. Returns the rest of the piece, and
+    /// whether to go on; an incomplete row at the end of the piece is buffered instead.
     fn next_group<'p, E: From<FramingError>>(
         &mut self,
         piece: &'p [u8],
-        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
-    ) -> Result<&'p [u8], E> {
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<ControlFlow<usize>, E>,
+    ) -> Result<(&'p [u8], ControlFlow<()>), E> {
         let marked = self.layout.marked();
         let mut rest = piece;
         let mut last = Progress::Complete(0);
@@ -242,34 +287,54 @@ impl RowFramer {
             rest = rest.get(length..).unwrap_or_default();
             self.row_ends.push(piece.len() - rest.len());
         }
-        let marks_of_next = self.row_ends.len() * marked;
-        if !self.row_ends.is_empty() {
+        let rows = self.row_ends.len();
+        let mut flow = ControlFlow::Continue(());
+        if rows > 0 {
             let complete = piece.get(..piece.len() - rest.len()).unwrap_or_default();
-            self.yield_rows(complete, on_rows)?;
+            let taken = self.yield_rows(complete, on_rows)?;
+            flow = taken.map_break(drop);
+            if let ControlFlow::Break(taken) = taken
+                && taken < rows
+            {
+                // The rows that were not taken are walked over once more.
+                self.walk = Walk::default();
+                let end = taken.checked_sub(1).and_then(|last| self.row_ends.get(last));
+                return Ok((piece.get(end.copied().unwrap_or(0)..).unwrap_or_default(), flow));
+            }
         }
         match last {
-            Progress::Complete(_) => Ok(rest),
+            Progress::Complete(_) => Ok((rest, flow)),
             Progress::Incomplete { at_least } => {
                 self.keep_waiting(at_least)?;
+                self.make_room(rest.len());
                 self.partial.extend_from_slice(rest);
                 // The walk does not revisit columns: their ends move to the first entries.
+                let marks_of_next = rows * marked;
                 let end = self.column_ends.len().min(marks_of_next + marked);
                 self.column_ends.copy_within(marks_of_next..end, 0);
-                Ok(&[])
+                Ok((&[], flow))
             }
             Progress::Malformed { step, kind } => Err(self.malformed(step, kind).into()),
         }
     }
 
-    /// Yields the rows whose ends are in `row_ends`.
+    /// Yields the rows whose ends are in `row_ends`. Breaks with the number of rows that were taken.
     fn yield_rows<E>(
         &mut self,
         bytes: &[u8],
-        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.rows += self.row_ends.len() as u64;
-        self.bytes += bytes.len() as u64;
-        on_rows(RowGroup::new(bytes, &self.row_ends, &self.column_ends, self.layout.marked()))
+        on_rows: &mut impl FnMut(RowGroup<'_>) -> Result<ControlFlow<usize>, E>,
+    ) -> Result<ControlFlow<usize>, E> {
+        let rows = self.row_ends.len();
+        let group = RowGroup::new(bytes, &self.row_ends, &self.column_ends, self.layout.marked());
+        let flow = on_rows(group)?.map_break(|taken| taken.min(rows));
+        let taken = match flow {
+            ControlFlow::Continue(()) => rows,
+            ControlFlow::Break(taken) => taken,
+        };
+        self.rows += taken as u64;
+        let end = taken.checked_sub(1).and_then(|last| self.row_ends.get(last));
+        self.bytes += end.map_or(0, |&end| end as u64);
+        Ok(flow)
     }
 
     /// Sets the minimum length of the incomplete row, unless it exceeds the limit.

@@ -56,7 +56,7 @@ fn a_piece_is_taken_group_by_group_where_that_is_wanted() {
                     .push_until(rest, &mut |group| {
                         handed_out.extend_from_slice(group.bytes());
                         groups += 1;
-                        Ok::<_, FramingError>(ControlFlow::Break(()))
+                        Ok::<_, FramingError>(ControlFlow::Break(group.len()))
                     })
                     .unwrap();
                 assert!(
@@ -71,6 +71,36 @@ fn a_piece_is_taken_group_by_group_where_that_is_wanted() {
             "cut at {cut}"
         );
         assert!(groups >= 4, "{groups}");
+    }
+}
+
+/// As rows are taken one by one, or not at once.
+#[test]
+fn rows_that_were_not_taken_come_again() {
+    let layout = layout(&["UInt8", "String"], 1);
+    let stream: Vec<u8> = (0..50).flat_map(|row| [row, 3, b'a', b'b', b'c']).collect();
+    for most in 0..4 {
+        for cut in 0..stream.len() {
+            let mut framer = RowFramer::new(layout.clone(), 100);
+            let (mut keys, mut refused) = (Vec::new(), false);
+            for piece in [&stream[..cut], &stream[cut..]] {
+                let mut rest = piece;
+                while !rest.is_empty() || framer.holds_row() {
+                    rest = framer
+                        .push_until(rest, &mut |group| {
+                            // Every second time none is taken.
+                            refused = !refused;
+                            let take = if refused { 0 } else { most.max(1).min(group.len()) };
+                            let rows = group.iter().take(take);
+                            keys.extend(rows.map(|row| row.marked_column(0)[0]));
+                            Ok::<_, FramingError>(ControlFlow::Break(take))
+                        })
+                        .unwrap();
+                }
+            }
+            assert_eq!(keys, (0..50).collect::<Vec<u8>>(), "{most} cut at {cut}");
+            assert_eq!((framer.rows(), framer.bytes(), framer.finish()), (50, 250, Ok(())));
+        }
     }
 }
 

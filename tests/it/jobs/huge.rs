@@ -1,0 +1,135 @@
+//! Rows and attributes of megabytes: the result is the same, the memory keeps its bound, and what
+//! cannot fit is refused before the first row.
+
+use serde_json::Value;
+
+use super::fixture::JobFile;
+use crate::support::{Comparison, Server};
+
+const MIB: u64 = 1 << 20;
+
+const JOB: &str = "name = \"huge\"
+[source]
+table = \"orders\"
+join_key = [\"customer\"]
+[lookup]
+table = \"customers\"
+join_key = [\"id\"]
+version = \"version\"
+[target]
+table = \"shipments\"
+[columns]
+id = \"source.id\"
+item = \"source.item\"
+name = \"lookup.name\"
+";
+
+/// By hashes, since the values are long.
+const FOUND: &str =
+    "SELECT id, sipHash64(item) AS item, sipHash64(name) AS name FROM shipments FINAL";
+const EXPECTED: &str = "SELECT orders.id AS id, orders.item AS item, customers.name AS name \
+    FROM (SELECT id, customer, sipHash64(item) AS item FROM orders) AS orders \
+    LEFT JOIN (SELECT id, sipHash64(name) AS name FROM customers) AS customers ON orders.customer = customers.id";
+
+/// So many orders of as many customers, with items and names of these lengths. No two values are
+/// equal, and none can be compressed.
+fn tables(server: &Server, orders: u64, item: &str, customers: u64, name: &str) {
+    server.query("CREATE TABLE orders (id UInt64, customer UInt64, item String) ENGINE = MergeTree ORDER BY id");
+    server.query("CREATE TABLE customers (id UInt64, name String, version UInt32) ENGINE = ReplacingMergeTree(version) ORDER BY id");
+    server.query("CREATE TABLE shipments (id UInt64, item String, name String) ENGINE = ReplacingMergeTree ORDER BY id");
+    let blocks = [("max_block_size", "1"), ("max_threads", "1")];
+    server.query_with(
+        &format!("INSERT INTO customers SELECT number, randomPrintableASCII({name}), 1 FROM numbers({customers})"),
+        &blocks,
+    );
+    server.query_with(
+        &format!("INSERT INTO orders SELECT number, number % {customers}, randomPrintableASCII({item}) FROM numbers({orders})"),
+        &blocks,
+    );
+}
+
+/// Runs with this much memory, compares by hashes, and returns the summary.
+fn run(server: &Server, memory: u64, arguments: &[&str]) -> Value {
+    let (file, folder) = (JobFile::new(JOB), tempfile::tempdir().unwrap());
+    let summary = folder.path().join("summary.json");
+    let tool = file.tool(server, "run").args(arguments).arg("--memory").arg(memory.to_string());
+    let output = tool.arg("--summary-json").arg(&summary).run().expect(0);
+    server.query("CREATE TABLE hashes (id UInt64, item UInt64, name UInt64) ENGINE = Memory");
+    Comparison::of_table(server, "hashes", &["id"]).assert_same("the run", FOUND, EXPECTED);
+    let summary: Value = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
+    assert!(summary["peak_memory_bytes"].is_u64(), "{output}\n{summary}");
+    summary
+}
+
+/// What a run may take above its limit: a row that is received while it is copied, and the
+/// allocator's share.
+const ABOVE: u64 = 24 * MIB;
+
+#[track_caller]
+fn assert_peak(summary: &Value, memory: u64, longest: u64) {
+    let peak = summary["peak_memory_bytes"].as_u64().unwrap();
+    let bound = memory + memory / 10 + ABOVE.max(longest);
+    assert!(peak <= bound, "{} MiB of {} MiB\n{summary}", peak / MIB, memory / MIB);
+}
+
+#[test]
+fn attributes_of_four_megabytes_keep_a_limit_of_120_mib() {
+    let server = Server::shared();
+    tables(&server, 120, "10", 12, "4000000");
+    let summary = run(&server, 120 * MIB, &[]);
+    assert_peak(&summary, 120 * MIB, 0);
+}
+
+#[test]
+#[ignore = "slow: 600 MB of attributes"]
+fn attributes_of_fifty_megabytes_keep_a_limit_of_512_mib() {
+    let server = Server::shared();
+    tables(&server, 24, "10", 12, "50000000");
+    let summary = run(&server, 512 * MIB, &[]);
+    assert_peak(&summary, 512 * MIB, 0);
+}
+
+#[test]
+#[ignore = "slow: 700 MB of rows"]
+fn rows_of_five_to_forty_six_megabytes_keep_a_limit_of_96_mib() {
+    let server = Server::shared();
+    tables(&server, 28, "5000000 + number % 14 * 3150000", 12, "100");
+    let summary = run(&server, 96 * MIB, &["--readers", "2", "--inserters", "2"]);
+    assert_peak(&summary, 96 * MIB, 46 * MIB);
+}
+
+/// Rows that are shorter than a batch and rows that are longer, with and without attributes.
+#[test]
+fn rows_around_the_size_of_a_batch_arrive_once_each() {
+    let server = Server::shared();
+    tables(
+        &server,
+        60,
+        "if(number % 3 = 0, 6000000, number % 7 * 400000)",
+        20,
+        "if(number % 5 = 0, 5000000, 100)",
+    );
+    let summary =
+        run(&server, 256 * MIB, &["--batch-bytes", "1MiB", "--readers", "3", "--inserters", "3"]);
+    assert_eq!(summary["inserted_rows"].as_u64(), Some(60), "{summary}");
+    assert_peak(&summary, 256 * MIB, 0);
+}
+
+#[test]
+fn attributes_that_cannot_fit_are_refused_and_named() {
+    let server = Server::shared();
+    tables(&server, 10, "10", 5, "if(number = 3, 30000000, 100)");
+    let tool =
+        |memory: &str| JobFile::new(JOB).tool(&server, "run").args(&["--memory", memory]).run();
+    let output = tool("100MiB").expect(3);
+    for words in ["customers have 28.6 MiB", "id = (3)"] {
+        assert!(output.stderr.contains(words), "{words}\n{output}");
+    }
+    assert!(!output.stderr.contains("panicked"), "{output}");
+    assert_eq!(server.text("SELECT count() FROM shipments"), "0");
+    // What the hint says is enough.
+    let (_, hint) = output.stderr.split_once("hint: --memory ").expect("a hint");
+    let memory = hint.split_whitespace().next().unwrap();
+    tool(memory).expect(0);
+    assert_eq!(server.text("SELECT count() FROM shipments"), "10");
+}
