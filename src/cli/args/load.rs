@@ -181,8 +181,8 @@ pub(crate) struct ThroughputArguments {
     /// A partition whose attributes need more memory is filled in several waves.
     #[arg(long, value_name = "SIZE", env = "MEMORY", value_parser = parse_memory_size)]
     pub memory: Option<u64>,
-    /// Approximate number of rows per chunk, the unit of retry and resume, such as 500000 [default:
-    /// 1000000, or 100000 with `--engine server`].
+    /// Approximate number of rows per chunk, the unit of retry and resume [default: 1000000, or
+    /// 100000 with `--engine server`].
     ///
     /// By default, a chunk has at least 16 granules of each part of the partition, because each
     /// boundary between chunks costs one or two extra granules per part. A load that has started

@@ -26,8 +26,9 @@ const GROUPS: [&str; 14] = [
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.
-const EXAMPLES: [(&str, &str); 32] = [
+const EXAMPLES: [(&str, &str); 33] = [
     ("CA_CERT", "/etc/clickhouse/ca.pem"),
+    ("CHUNK_ROWS", "500000"),
     ("CLICKHOUSE_PASSWORD", "pa$$ #1"),
     ("CLICKHOUSE_PASSWORD_FILE", "/run/secrets/clickhouse-password"),
     ("CLICKHOUSE_USER", "default"),
