@@ -33,7 +33,7 @@ def figures(variant, rounds, rows):
 def ratios(measured):
     """Speed against speed, compared within each round, so that what slowed a whole round down cancels out."""
     found = {}
-    for ours, apart in (("run", ("run", "dry_run")), ("dry_run", ("dry_run",))):
+    for ours, apart in (("run", ("run", "run_server", "dry_run")), ("run_server", ("run_server", "dry_run")), ("dry_run", ("dry_run", "run_server"))):
         for theirs in measured:
             if ours in measured and theirs not in apart:
                 pairs = zip(measured[ours]["rounds"], measured[theirs]["rounds"])

@@ -40,6 +40,12 @@ class Run(Variant):
         }
 
 
+class ServerRun(Run):
+    name = "run_server"
+    label = "clickhouse-backfill run --engine server"
+    flags = ("--engine", "server")
+
+
 class DryRun(Run):
     name = "dry_run"
     label = "clickhouse-backfill run --dry-run"
@@ -90,4 +96,4 @@ class Copy(Join):
         return self.oracle.without_join()
 
 
-ALL = (Run, DryRun, Join, TunedJoin, MergeJoin, Copy)
+ALL = (Run, ServerRun, DryRun, Join, TunedJoin, MergeJoin, Copy)
