@@ -63,9 +63,11 @@ impl BulkClient {
     }
 }
 
-/// What the server parses of a statement, in bytes, unless it is longer
-/// ([max_query_size](https://clickhouse.com/docs/operations/settings/settings#max_query_size)).
-const QUERY_BYTES: usize = 262_144;
+/// What the server may read behind a statement before it parses it, in bytes
+/// ([max_query_size](https://clickhouse.com/docs/operations/settings/settings#max_query_size)). By
+/// default that is 256 KiB, and an insert whose rows stop coming before is not in
+/// `system.processes`: it could not be killed, and yet go on later.
+const AHEAD_BYTES: usize = 16_384;
 
 /// A statement that is sent as the beginning of a body.
 pub(super) struct BulkRequest<'a> {
@@ -88,8 +90,9 @@ impl BulkRequest<'_> {
             query.append_pair("database", endpoint.database());
             query.append_pair("query_id", self.query_id);
             query.extend_pairs(self.parameters);
-            if self.sql.len() >= QUERY_BYTES && self.settings.get("max_query_size").is_none() {
-                query.append_pair("max_query_size", &(self.sql.len() + 1).to_string());
+            if self.settings.get("max_query_size").is_none() {
+                let most = self.sql.len() + AHEAD_BYTES;
+                query.append_pair("max_query_size", &most.to_string());
             }
             query.extend_pairs(self.settings.iter());
         }

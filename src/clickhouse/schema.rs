@@ -114,6 +114,9 @@ impl Column {
 pub struct TableSchema {
     /// The table's name.
     pub name: TableName,
+    /// The server's identity of the table, which another table of its name does not have; empty where
+    /// the database's engine gives none.
+    pub uuid: String,
     /// The engine's name, such as `ReplacingMergeTree`.
     pub engine: String,
     /// The sorting key as the server writes it.
@@ -141,6 +144,75 @@ impl TableSchema {
     }
 }
 
+/// The uuid of a row of `system.tables` as text.
+const TABLE_UUID: &str =
+    "if(uuid = toUUID('00000000-0000-0000-0000-000000000000'), '', toString(uuid))";
+
+/// Reads the uuids and columns of several tables of one server, with a single query. Tables that do
+/// not exist are left out.
+///
+/// # Errors
+/// Those of the query.
+pub(crate) async fn table_identities(
+    connection: &Connection,
+    names: &[TableName],
+) -> Result<Vec<TableIdentity>, Error> {
+    /// A column; or, where the name is empty, the table with its uuid.
+    #[derive(Deserialize)]
+    struct Row {
+        database: String,
+        table: String,
+        name: String,
+        #[serde(rename = "type")]
+        type_name: String,
+        default_kind: String,
+    }
+    let any_of = |column: &str| {
+        let one = |name: &TableName| {
+            let (database, table) = (quote_literal(&name.database), quote_literal(&name.table));
+            format!("database = {database} AND {column} = {table}")
+        };
+        names.iter().map(one).collect::<Vec<_>>().join(" OR ")
+    };
+    let sql = format!(
+        "SELECT database, system.tables.name AS table, '' AS name, {TABLE_UUID} AS type, '' AS default_kind FROM system.tables WHERE {} \
+         UNION ALL SELECT database, table, name, type, toString(default_kind) FROM system.columns WHERE {}",
+        any_of("system.tables.name"),
+        any_of("table")
+    );
+    let rows: Vec<Row> = connection.rows("schema", &sql).await?;
+    let (tables, columns): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.name.is_empty());
+    let mut found: Vec<_> = tables
+        .into_iter()
+        .map(|row| TableIdentity {
+            name: TableName { database: row.database, table: row.table },
+            uuid: row.type_name,
+            columns: Vec::new(),
+        })
+        .collect();
+    for row in columns {
+        let of_table = |table: &&mut TableIdentity| {
+            table.name.database == row.database && table.name.table == row.table
+        };
+        if let Some(table) = found.iter_mut().find(of_table) {
+            let Row { name, type_name, default_kind, .. } = row;
+            table.columns.push(Column { name, type_name, default_kind });
+        }
+    }
+    Ok(found)
+}
+
+/// What makes a table the one that a job was held against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TableIdentity {
+    /// Its name.
+    pub name: TableName,
+    /// See [`TableSchema::uuid`].
+    pub uuid: String,
+    /// Its columns.
+    pub columns: Vec<Column>,
+}
+
 /// Reads the schema of a table; `None` if it does not exist.
 ///
 /// # Errors
@@ -151,6 +223,7 @@ pub(crate) async fn table_schema(
 ) -> Result<Option<TableSchema>, Error> {
     #[derive(Deserialize)]
     struct Table {
+        table_uuid: String,
         engine: String,
         sorting_key: String,
         partition_key: String,
@@ -159,7 +232,7 @@ pub(crate) async fn table_schema(
     let found = connection
         .rows::<Table>(
             "schema",
-            &format!("SELECT engine, sorting_key, partition_key FROM system.tables WHERE database = {database} AND name = {table}"),
+            &format!("SELECT {TABLE_UUID} AS table_uuid, engine, sorting_key, partition_key FROM system.tables WHERE database = {database} AND name = {table}"),
         )
         .await?;
     let Some(found) = found.into_iter().next() else { return Ok(None) };
@@ -173,6 +246,7 @@ pub(crate) async fn table_schema(
         .await?;
     Ok(Some(TableSchema {
         name: name.clone(),
+        uuid: found.table_uuid,
         engine: found.engine,
         sorting_key: found.sorting_key,
         partition_key: found.partition_key,

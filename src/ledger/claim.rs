@@ -9,6 +9,11 @@
 //! then have won without having seen an older claim. So a claim whose writing took longer than
 //! others wait gives way to every other one. If neither of two claims took so long, each is seen by
 //! whoever judges after the other, and the rule above holds.
+//!
+//! A claim that has won counts for as long as its lease lasts (`lease`), from the moment at which its
+//! process began to write it. Within the lease, everybody who judges sees a living claim. After it, a
+//! process that takes its own claim for dead gives way to every living one: another may have won
+//! while its own heartbeats were under way.
 #![allow(
     clippy::doc_markdown,
     reason = "a field's documentation is its column's comment, which is plain text"
@@ -117,6 +122,12 @@ record! {
 }
 
 impl Claim {
+    /// How long nobody takes it over after a heartbeat: however short a time others allow, three
+    /// heartbeats must be missing.
+    pub(super) fn untouched(&self) -> Duration {
+        Duration::from_secs(3 * u64::from(self.heartbeat_seconds))
+    }
+
     fn rank(&self) -> (Timestamp, &str) {
         (self.claimed_at.unwrap_or(Timestamp(i64::MAX)), &self.claim_id)
     }
@@ -131,6 +142,9 @@ pub struct LiveClaim {
     pub heartbeat_at: Timestamp,
     /// How long ago that was.
     pub age: Duration,
+    /// How far it lies in the future, by the clock of this machine; `None` where the ledger has a
+    /// clock of its own.
+    pub ahead: Option<Duration>,
 }
 
 /// A claim as it is kept.
@@ -152,28 +166,29 @@ impl StoredClaim {
     /// By the clock of the ledger.
     pub(super) fn into_live(self) -> LiveClaim {
         let age = Duration::from_micros(u64::try_from(self.age_us).unwrap_or_default());
-        LiveClaim { claim: self.claim, heartbeat_at: self.heartbeat_at, age }
+        LiveClaim { claim: self.claim, heartbeat_at: self.heartbeat_at, age, ahead: None }
     }
 
     /// By the clock of this machine.
     pub(super) fn into_live_at(self, now: Timestamp) -> LiveClaim {
-        let age = self.heartbeat_at.age_at(now);
-        LiveClaim { claim: self.claim, heartbeat_at: self.heartbeat_at, age }
+        let Self { claim, heartbeat_at, .. } = self;
+        let (age, ahead) = (heartbeat_at.age_at(now), Some(now.age_at(heartbeat_at)));
+        LiveClaim { claim, heartbeat_at, age, ahead }
     }
 }
 
 impl LiveClaim {
-    /// Whether its process may still be at work.
+    /// Whether its process may still be at work. A heartbeat far in the future says nothing.
     pub fn is_alive(&self, timeout: Duration, here: &ProcessIdentity) -> bool {
         self.claim.status == ClaimStatus::Held
             && !self.has_expired(timeout)
+            && self.ahead.is_none_or(|ahead| ahead <= timeout.max(self.claim.untouched()))
             && !self.claim.process.is_gone(here)
     }
 
-    /// Whether its heartbeats have stopped for too long. However short a time others allow, three
-    /// of them must be missing.
+    /// Whether its heartbeats have stopped for too long.
     pub fn has_expired(&self, timeout: Duration) -> bool {
-        self.age > timeout.max(Duration::from_secs(3 * u64::from(self.claim.heartbeat_seconds)))
+        self.age > timeout.max(self.claim.untouched())
     }
 }
 
@@ -198,6 +213,9 @@ pub(super) enum ClaimPhase {
     NewAndSlow,
     /// It had won.
     Settled,
+    /// It had won, and was not confirmed for so long that another process may have taken it for dead
+    /// and has won since.
+    Lapsed,
 }
 
 /// Judges the claim of this id among all of its load.
@@ -224,7 +242,7 @@ pub(super) fn judge(
         // meanwhile.
         _ if own.has_expired(timeout) => true,
         ClaimPhase::New => is_older(other),
-        ClaimPhase::NewAndSlow => true,
+        ClaimPhase::NewAndSlow | ClaimPhase::Lapsed => true,
         // One that was slow may be there for a moment, and gives way; it does not work on any run.
         ClaimPhase::Settled => is_older(other) && !other.claim.run_id.is_empty(),
     };
@@ -261,13 +279,18 @@ fn conflicting<'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::columns::FORMAT_VERSION;
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    fn claim(id: &str, part: (u32, u32), claimed_at: i64, age: u64) -> LiveClaim {
+    pub(in crate::ledger) fn claim(
+        id: &str,
+        part: (u32, u32),
+        claimed_at: i64,
+        age: u64,
+    ) -> LiveClaim {
         let text = String::new;
         let key = LoadKey {
             job: text(),
@@ -286,7 +309,8 @@ mod tests {
             heartbeat_seconds: 10,
             claimed_at: Some(Timestamp(claimed_at)),
         };
-        LiveClaim { claim, heartbeat_at: Timestamp(claimed_at), age: Duration::from_secs(age) }
+        let age = Duration::from_secs(age);
+        LiveClaim { claim, heartbeat_at: Timestamp(claimed_at), age, ahead: None }
     }
 
     fn judged(own: &str, all: &[LiveClaim]) -> Result<Vec<String>, String> {
@@ -383,5 +407,13 @@ mod tests {
         all[0].claim.run_id = "r".to_owned();
         assert_eq!(judged_as("b", ClaimPhase::Settled, &all), Err("slow".to_owned()));
         assert_eq!(judged_as("slow", ClaimPhase::Settled, &all), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_claim_that_was_not_confirmed_in_time_gives_way_to_a_younger_one() {
+        let all = [claim("lapsed", (1, 1), 1, 0), claim("b", (1, 1), 2, 0)];
+        assert_eq!(judged_as("lapsed", ClaimPhase::Settled, &all), Ok(vec![]));
+        assert_eq!(judged_as("lapsed", ClaimPhase::Lapsed, &all), Err("b".to_owned()));
+        assert_eq!(judged_as("lapsed", ClaimPhase::Lapsed, &all[..1]), Ok(vec![]));
     }
 }

@@ -6,6 +6,8 @@ use tokio::time::sleep;
 
 use super::claim::{ClaimPhase, ClaimVerdict, holder, judge};
 use super::columns::FORMAT_VERSION;
+use super::lease::{Lease, Moment};
+use super::watched::Watched;
 use super::{
     Claim, ClaimStatus, Ledger, LedgerError, LiveClaim, LoadKey, ProcessIdentity, WorkerPart, ask,
 };
@@ -25,6 +27,9 @@ pub struct ClaimOptions {
 /// Between two heartbeats, unless the timeout is so short that it must be less.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// Between two looks at the claim of a process that may be dead.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Where the ledger is slow, so many claims are made while others are at the same; one of them is
 /// left over in the end.
 const TRIES: u32 = 8;
@@ -35,6 +40,8 @@ pub struct HeldClaim {
     claim: Claim,
     run_id: Mutex<String>,
     timeout: Duration,
+    lease: Lease,
+    watched: Watched,
     /// Others that had claimed the same, and whose processes are dead.
     dead: Vec<LiveClaim>,
 }
@@ -91,7 +98,8 @@ impl Ledger {
     ) -> Result<Tried, LedgerError> {
         let ClaimOptions { part, timeout, patience } = options;
         let process = ProcessIdentity::current();
-        let all = ask(patience, || self.claims(key, &claim_id)).await?;
+        let watched = Watched::default();
+        let all = self.watch(&watched, key, &claim_id, options).await?;
         if let Some(other) = holder(part, &all, timeout, &process) {
             return Err(LedgerError::Held { claim: Box::new(other.clone()) });
         }
@@ -108,7 +116,12 @@ impl Ledger {
                 .max(1),
             claimed_at: None,
         };
-        let began = Instant::now();
+        let (began, confirmed_at) = (Instant::now(), Moment::now());
+        // Where the ledger may write a claim twice, the second row must not make it younger.
+        claim.claimed_at = match self.settling() {
+            Some(_) => Some(ask(patience, || self.now()).await?),
+            None => None,
+        };
         ask(patience, || self.write_claim(&claim)).await?;
         let (took, settling) = (began.elapsed(), self.settling());
         let phase = if settling.is_some_and(|settling| took > settling) {
@@ -119,7 +132,8 @@ impl Ledger {
         if let Some(settling) = settling {
             sleep(settling).await;
         }
-        let all = ask(patience, || self.claims(key, &claim.claim_id)).await?;
+        let mut all = ask(patience, || self.claims(key, &claim.claim_id)).await?;
+        watched.look(&mut all, timeout, &process);
         // Heartbeats repeat the time that the ledger's clock gave.
         claim.claimed_at = all
             .iter()
@@ -131,20 +145,45 @@ impl Ledger {
                 ask(patience, || self.write_claim(&claim)).await?;
                 Ok(Tried::Lost { other, phase, took })
             }
-            ClaimVerdict::Gone => Err(LedgerError::ClaimLost { by: None }),
-            ClaimVerdict::Won(dead) => {
-                for other in &dead {
-                    let other = Claim { status: ClaimStatus::TakenOver, ..other.claim.clone() };
-                    ask(patience, || self.write_claim(&other)).await?;
-                }
-                Ok(Tried::Won(Box::new(HeldClaim {
-                    ledger: self.clone(),
-                    claim,
-                    run_id: Mutex::default(),
-                    timeout,
-                    dead,
-                })))
+            ClaimVerdict::Gone => Err(LedgerError::ClaimLost { by: None, silence: None }),
+            ClaimVerdict::Won(dead) => Ok(Tried::Won(Box::new(HeldClaim {
+                ledger: self.clone(),
+                lease: Lease::new(confirmed_at, claim.untouched()),
+                claim,
+                run_id: Mutex::default(),
+                timeout,
+                watched,
+                dead,
+            }))),
+        }
+    }
+}
+
+impl Ledger {
+    /// The claims on a load, once it is known whether those live that are in the way.
+    async fn watch(
+        &self,
+        watched: &Watched,
+        key: &LoadKey,
+        claim_id: &str,
+        options: ClaimOptions,
+    ) -> Result<Vec<LiveClaim>, LedgerError> {
+        let ClaimOptions { part, timeout, patience } = options;
+        let process = ProcessIdentity::current();
+        let mut is_said = false;
+        loop {
+            let mut all = ask(patience, || self.claims(key, claim_id)).await?;
+            let mut unknown = watched.look(&mut all, timeout, &process);
+            unknown.retain(|claim| claim.claim.part.conflicts_with(part));
+            let Some(first) = unknown.first() else { return Ok(all) };
+            if !is_said {
+                let LiveClaim { claim, heartbeat_at, .. } = first;
+                let wait_seconds = timeout.max(claim.untouched()).as_secs();
+                tracing::warn!(host = claim.process.host, pid = claim.process.pid, %heartbeat_at, wait_seconds,
+                    "the heartbeat of another process does not fit this machine's clock: waiting to see whether it changes");
+                is_said = true;
             }
+            sleep(LOOK).await;
         }
     }
 }
@@ -153,6 +192,21 @@ impl HeldClaim {
     /// The ids of the claims that this one took over from; their processes are dead.
     pub fn dead_claims(&self) -> Vec<String> {
         self.dead.iter().map(|dead| dead.claim.claim_id.clone()).collect()
+    }
+
+    /// Ends the claims that this one took over from. Until then, whoever takes over from this process
+    /// finds them as well, and what they left on the server.
+    pub async fn end_dead_claims(&self, patience: Duration) -> Result<(), LedgerError> {
+        for dead in &self.dead {
+            let dead = Claim { status: ClaimStatus::TakenOver, ..dead.claim.clone() };
+            ask(patience, || self.ledger.write_claim(&dead)).await?;
+        }
+        Ok(())
+    }
+
+    /// Until when this process may send inserts.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// Its own id.
@@ -185,28 +239,52 @@ impl HeldClaim {
         Claim { run_id: self.run_id.lock().clone(), ..self.claim.clone() }
     }
 
-    /// Says that its process lives, unless another has taken over.
+    /// Says that its process lives, and extends the lease, unless another process has taken over.
     ///
     /// # Errors
     /// [`LedgerError::ClaimLost`]: this process has to stop. Any other error says nothing about
     /// the claim.
     pub async fn beat(&self) -> Result<(), LedgerError> {
-        let all = self.ledger.claims(&self.claim.key, &self.claim.claim_id).await?;
-        match judge(
-            &self.claim.claim_id,
-            ClaimPhase::Settled,
-            self.claim.part,
-            &all,
-            self.timeout,
-            &self.claim.process,
-        ) {
-            ClaimVerdict::Won(_) => self.ledger.write_claim(&self.as_it_is()).await,
-            ClaimVerdict::Lost(by) => Err(LedgerError::ClaimLost { by: Some(by) }),
-            ClaimVerdict::Gone => {
-                let by = holder(self.claim.part, &all, self.timeout, &self.claim.process);
-                Err(LedgerError::ClaimLost { by: by.cloned().map(Box::new) })
-            }
+        if self.lease.has_lapsed() {
+            // A heartbeat must not bring the claim back before another one was looked for.
+            self.check().await?;
         }
+        let sent_at = Moment::now();
+        self.ledger.write_claim(&self.as_it_is()).await?;
+        self.check().await?;
+        self.lease.confirm(sent_at);
+        Ok(())
+    }
+
+    /// The same, where the lease is over.
+    ///
+    /// # Errors
+    /// See [`beat`](Self::beat).
+    pub async fn ensure(&self) -> Result<(), LedgerError> {
+        if self.lease.has_lapsed() { self.beat().await } else { Ok(()) }
+    }
+
+    /// Looks whether another process has taken over.
+    async fn check(&self) -> Result<(), LedgerError> {
+        let Claim { key, claim_id, part, process, .. } = &self.claim;
+        let mut all = self.ledger.claims(key, claim_id).await?;
+        self.watched.look(&mut all, self.timeout, process);
+        // Looked at after the answer: within the lease, everybody has judged this claim to be alive
+        // until now.
+        let lapsed = self.lease.has_lapsed();
+        let silence = lapsed.then(|| self.lease.since_confirmed());
+        let phase = if lapsed { ClaimPhase::Lapsed } else { ClaimPhase::Settled };
+        let by = match judge(claim_id, phase, *part, &all, self.timeout, process) {
+            ClaimVerdict::Won(_) => return Ok(()),
+            ClaimVerdict::Lost(by) => Some(by),
+            ClaimVerdict::Gone => match holder(*part, &all, self.timeout, process) {
+                Some(by) => Some(Box::new(by.clone())),
+                // It may have ended since.
+                None => self.ledger.last_claim(key, claim_id).await.unwrap_or_default(),
+            },
+        };
+        self.lease.lose();
+        Err(LedgerError::ClaimLost { by, silence })
     }
 
     /// Whether processes of other parts are at work, by their claims.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::LiveClaim;
 use crate::clickhouse::{Error as ServerError, ErrorClass};
+use crate::units::{counted, duration};
 
 /// A ledger that did not do what it was asked, or that forbids something.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +65,31 @@ pub enum LedgerError {
         claim: Box<LiveClaim>,
     },
     /// Somebody else has taken over.
-    #[error("{}", superseded(by.as_deref()))]
+    #[error("{}", superseded(by.as_deref(), *silence))]
     ClaimLost {
         /// Who, where that is known.
         by: Option<Box<LiveClaim>>,
+        /// How long no heartbeat was confirmed, where that is why.
+        silence: Option<Duration>,
+    },
+    /// The claim could not be confirmed for too long.
+    #[error("no heartbeat of this process was confirmed for {}, so no insert may begin", duration(*silence))]
+    LeaseOver {
+        /// How long.
+        silence: Duration,
+        /// What the last heartbeat met.
+        source: Box<LedgerError>,
+    },
+    /// The server cannot be asked for inserts of a process that was taken for dead.
+    #[error("asking for the inserts of a process that was taken for dead failed")]
+    Processes(#[source] Box<ServerError>),
+    /// Inserts of a process that was taken for dead do not end.
+    #[error("{} of a process that was taken for dead did not end within {}: {}", counted(queries.len() as u64, "insert"), duration(*after), queries.join(", "))]
+    Leftovers {
+        /// Their query ids.
+        queries: Vec<String>,
+        /// How long they were waited for.
+        after: Duration,
     },
     /// Nothing was heard of it for too long.
     #[error("the ledger did not answer within {} s", after.as_secs())]
@@ -83,12 +105,12 @@ pub enum LedgerError {
 impl LedgerError {
     /// Whether the user lacks a right.
     pub fn is_access_denied(&self) -> bool {
-        matches!(self, Self::Server { source, .. } if source.is_access_denied())
+        matches!(self, Self::Server { source, .. } | Self::Processes(source) if source.is_access_denied())
     }
 
     /// Whether the server answered, and said no.
     pub fn is_answer(&self) -> bool {
-        matches!(self, Self::Server { source, .. } if source.code().is_some())
+        matches!(self, Self::Server { source, .. } | Self::Processes(source) if source.code().is_some())
     }
 
     /// Whether something was to be written.
@@ -104,8 +126,9 @@ impl LedgerError {
     /// What may be done after it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Server { source, .. } => source.class(),
-            Self::Silent { .. } => ErrorClass::Retry,
+            Self::Server { source, .. } | Self::Processes(source) => source.class(),
+            Self::LeaseOver { source, .. } => source.class(),
+            Self::Silent { .. } | Self::Leftovers { .. } => ErrorClass::Retry,
             _ => ErrorClass::Fatal,
         }
     }
@@ -130,13 +153,17 @@ fn held(claim: &LiveClaim) -> String {
     format!("{} is being filled by {}", claim.claim.key, who(claim))
 }
 
-fn superseded(by: Option<&LiveClaim>) -> String {
+fn superseded(by: Option<&LiveClaim>, silence: Option<Duration>) -> String {
+    let after = silence.map_or_else(String::new, |silence| {
+        format!(" after {} without a confirmed heartbeat", duration(silence))
+    });
     match by {
         Some(other) => format!(
-            "this process was taken for dead, and its work was taken over by {}",
+            "this process was taken for dead{after}, and its work was taken over by {}",
             who(other)
         ),
-        None => "this process was taken for dead: its claim on the load is gone from the ledger"
-            .to_owned(),
+        None => format!(
+            "this process was taken for dead{after}: its claim on the load is gone from the ledger"
+        ),
     }
 }

@@ -101,19 +101,11 @@ impl FileStore {
             .try_for_each(|chunk| write(&folder.join(format!("{:06}.json", chunk.chunk)), chunk))
     }
 
-    pub(super) fn claims(
-        &self,
-        key: &LoadKey,
-        own_id: &str,
-    ) -> Result<Vec<LiveClaim>, LedgerError> {
+    pub(super) fn claims(&self, key: &LoadKey) -> Result<Vec<LiveClaim>, LedgerError> {
         let folder = self.folder.join("claims");
         let all = self.while_nobody_writes(|| read_all::<StoredClaim>(&folder))?;
         let now = Timestamp::now();
-        let concerned = |file: &StoredClaim| {
-            file.claim.key == *key
-                && (file.claim.status == ClaimStatus::Held || file.claim.claim_id == own_id)
-        };
-        let claims = all.into_iter().filter(concerned);
+        let claims = all.into_iter().filter(|file| file.claim.key == *key);
         Ok(claims.map(|file| file.into_live_at(now)).collect())
     }
 

@@ -19,6 +19,7 @@ mod error;
 mod files;
 #[doc(hidden)]
 pub(crate) mod fuzzing;
+mod lease;
 mod parts;
 mod persist;
 mod process;
@@ -31,6 +32,7 @@ mod tables;
 mod timestamp;
 mod v0_1;
 mod versions;
+mod watched;
 
 pub use claim::WorkerPart;
 pub(crate) use claim::{Claim, ClaimStatus, LiveClaim};
@@ -39,9 +41,10 @@ pub(crate) use claiming::HeldClaim;
 pub(crate) use columns::FORMAT_VERSION;
 pub(crate) use definition::LoadDefinition;
 pub use error::LedgerError;
+pub(crate) use lease::Lease;
 pub(crate) use parts::{Difference, Parts};
 pub(crate) use persist::{SILENCE, ask, in_time, persist};
-pub(crate) use process::{ProcessIdentity, kill_leftovers};
+pub(crate) use process::{ProcessIdentity, end_leftovers};
 pub use record::{ChunkRecord, ChunkStatus, LoadKey, LoadRecord};
 pub(crate) use record::{LoadSample, Verification};
 pub use recorded::Definition;

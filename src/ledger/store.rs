@@ -11,8 +11,8 @@ use super::columns::FORMAT_VERSION;
 use super::files::FileStore;
 use super::tables::TableStore;
 use super::{
-    ChunkRecord, Claim, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadSample, LoadVersions,
-    ProcessIdentity, Timestamp, Verification,
+    ChunkRecord, Claim, ClaimStatus, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadSample,
+    LoadVersions, ProcessIdentity, Timestamp, Verification,
 };
 use crate::clickhouse::Connection;
 
@@ -250,11 +250,30 @@ impl Ledger {
         key: &LoadKey,
         own_id: &str,
     ) -> Result<Vec<LiveClaim>, LedgerError> {
+        let mut claims = self.all_claims(key).await?;
+        claims.retain(|claim| {
+            claim.claim.status == ClaimStatus::Held || claim.claim.claim_id == own_id
+        });
+        Ok(claims)
+    }
+
+    /// The newest claim on a load but the one of this id, whatever became of it.
+    pub(super) async fn last_claim(
+        &self,
+        key: &LoadKey,
+        but: &str,
+    ) -> Result<Option<Box<LiveClaim>>, LedgerError> {
+        let mut claims = self.all_claims(key).await?;
+        claims.retain(|claim| claim.claim.claim_id != but);
+        Ok(claims.into_iter().max_by_key(|claim| claim.claim.claimed_at).map(Box::new))
+    }
+
+    async fn all_claims(&self, key: &LoadKey) -> Result<Vec<LiveClaim>, LedgerError> {
         match &self.store {
-            Store::Tables(tables) => tables.claims(key, own_id).await,
+            Store::Tables(tables) => tables.claims(key).await,
             Store::Files(files) => {
-                let (key, own_id) = (key.clone(), own_id.to_owned());
-                in_background(files, move |files| files.claims(&key, &own_id)).await
+                let key = key.clone();
+                in_background(files, move |files| files.claims(&key)).await
             }
         }
     }

@@ -152,21 +152,12 @@ impl TableStore {
         self.select(&CHUNKS, "", &format!("{} ORDER BY chunk", of_run(run_id))).await
     }
 
-    pub(super) async fn claims(
-        &self,
-        key: &LoadKey,
-        own_id: &str,
-    ) -> Result<Vec<LiveClaim>, LedgerError> {
+    pub(super) async fn claims(&self, key: &LoadKey) -> Result<Vec<LiveClaim>, LedgerError> {
         let age = format!(
             ", toUnixTimestamp64Micro(now64(6, 'UTC')) - toUnixTimestamp64Micro({}.heartbeat_at) AS age_us",
             quote_identifier(CLAIMS.name)
         );
-        let condition = format!(
-            "{} AND (status = 'held' OR claim_id = {})",
-            of_load(key),
-            quote_literal(own_id)
-        );
-        let claims: Vec<StoredClaim> = self.select(&CLAIMS, &age, &condition).await?;
+        let claims: Vec<StoredClaim> = self.select(&CLAIMS, &age, &of_load(key)).await?;
         Ok(claims.into_iter().map(StoredClaim::into_live).collect())
     }
 

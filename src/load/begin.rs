@@ -96,6 +96,7 @@ impl Load {
 
     async fn write_beginning(&mut self) -> Result<(), LoadError> {
         let Some(record) = &mut self.record else { return Ok(()) };
+        persist(record.options.patience, || record.claim.ensure()).await?;
         if record.load.started_at.is_some() {
             // It is resumed. Its chunks say what is done; here it is only said that somebody is at
             // it again.
@@ -127,7 +128,7 @@ impl Load {
             sleep(SETTLING).await;
         }
         let newest = persist(patience, || record.ledger.newest_load(&record.load.key)).await?;
-        let newest = newest.ok_or(LedgerError::ClaimLost { by: None })?;
+        let newest = newest.ok_or(LedgerError::ClaimLost { by: None, silence: None })?;
         if newest.run_id == record.load.run_id {
             record.load = newest;
             return Ok(());

@@ -1,5 +1,7 @@
 //! Why a load does not begin, or stops.
 
+use super::recorder::RecordingError;
+use super::tables::TablesError;
 use crate::clickhouse::Error as ServerError;
 use crate::engine::stream::{DedupError, PipelineError};
 use crate::ledger::{Difference, LedgerError, LoadRecord};
@@ -45,8 +47,11 @@ pub enum LoadError {
         /// How many chunks nobody will know to be completed.
         chunks: u64,
         /// Why.
-        source: LedgerError,
+        source: RecordingError,
     },
+    /// A table of the job is not what it was, or cannot be asked for.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
     /// Some chunks failed; the others are done.
     #[error("{failed} of {} failed; the first of them, chunk {}, with: {reason}", counted(*chunks, "chunk"), first + 1)]
     Chunks {

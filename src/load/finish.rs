@@ -5,6 +5,7 @@ use super::prepare::give_back;
 use super::record::Record;
 use super::run::{Done, Load};
 use crate::causes::error_chain;
+use crate::engine::stream::Ran;
 use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadRecord, SILENCE, in_time, persist};
 use crate::state::{LoadState, RunOutcome};
 
@@ -14,6 +15,11 @@ impl Load {
     pub(super) async fn finish(&mut self, done: Done) -> Result<RunOutcome, LoadError> {
         let ended = self.judge(done).await;
         let Some(record) = &mut self.record else { return ended };
+        // What failed may have failed because another process has taken over.
+        let ended = match in_time(SILENCE, record.claim.ensure()).await {
+            Err(lost @ LedgerError::ClaimLost { .. }) => Err(lost.into()),
+            _ => ended,
+        };
         if let Err(LoadError::Ledger(LedgerError::ClaimLost { .. })) = &ended {
             // The record and the claim are another's now.
             return ended;
@@ -32,10 +38,15 @@ impl Load {
     }
 
     async fn judge(&mut self, done: Done) -> Result<RunOutcome, LoadError> {
+        let tables = self.tables();
         let Some(record) = &mut self.record else { return Ok(RunOutcome::Interrupted) };
         let Done { ran, tally, recording } = done;
         if let Some(loss) = record.heartbeat.take_loss() {
             return Err(loss.into());
+        }
+        if recording.is_err() || !matches!(ran, Ok(None | Some(Ran { is_complete: true, .. }))) {
+            // It may have ended because a table was changed.
+            tables.check_briefly().await?;
         }
         if let Err(source) = recording {
             // Where only failures are not in the ledger, nothing is lost by that.
@@ -95,6 +106,7 @@ impl Load {
             None => self.pipeline().count(&self.plan).await?,
         };
         self.pipeline().check_count(&self.plan, expected, streamed).await?;
+        self.tables().check().await?;
         let Some(record) = &mut self.record else { return Ok(RunOutcome::Completed) };
         record.load.rows_expected = Some(expected);
         // Nobody completes a load that was taken from them.

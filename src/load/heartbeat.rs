@@ -1,13 +1,18 @@
 //! Keeping a claim alive, and noticing that it was lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::sleep;
 
 use crate::ledger::{HeldClaim, LedgerError, SILENCE, in_time};
 use crate::stop::Stop;
 use crate::sync::Mutex;
+use crate::units::duration;
+
+/// The most time between two heartbeats while inserts wait for one.
+const SOON: Duration = Duration::from_secs(1);
 
 /// The task that says that this process lives. It ends when this is dropped.
 pub(super) struct Heartbeat {
@@ -16,16 +21,19 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Starts it. When the claim is lost, the pipeline is asked to stop.
-    pub(super) fn start(claim: Arc<HeldClaim>, stop: Stop) -> Self {
+    /// Starts it. When the claim is lost, or was not confirmed for `patience` beyond its lease, the
+    /// pipeline is stopped: what is queued is dropped, and inserts in flight are abandoned.
+    pub(super) fn start(claim: Arc<HeldClaim>, patience: Duration, stop: Stop) -> Self {
         let lost = Arc::new(Mutex::new(None));
         let task = tokio::spawn({
             let lost = lost.clone();
             async move {
-                let error = beat_until_lost(&claim).await;
+                let error = beat_until_lost(&claim, patience).await;
                 tracing::error!(%error, "stopping");
                 *lost.lock() = Some(error);
-                stop.request();
+                claim.lease().lose();
+                stop.abandon();
+                stop.fail();
             }
         });
         Self { task, lost }
@@ -43,16 +51,29 @@ impl Drop for Heartbeat {
     }
 }
 
-async fn beat_until_lost(claim: &HeldClaim) -> LedgerError {
-    let mut ticks = interval_at(Instant::now() + claim.interval(), claim.interval());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn beat_until_lost(claim: &HeldClaim, patience: Duration) -> LedgerError {
+    let lease = claim.lease();
+    let mut failed = false;
     loop {
-        ticks.tick().await;
+        let pause = if failed {
+            claim.interval().min(SOON)
+        } else {
+            claim.interval().saturating_sub(lease.since_confirmed())
+        };
+        sleep(pause).await;
         match in_time(SILENCE, claim.beat()).await {
-            Ok(()) => {}
+            Ok(()) => failed = false,
             Err(error @ LedgerError::ClaimLost { .. }) => return error,
             Err(error) => {
-                tracing::warn!(%error, cause = error.cause(), "a heartbeat cannot be written, the next one may");
+                let silence = lease.since_confirmed();
+                // Where the server of both is away, its own outage ends first.
+                if silence > patience + 3 * claim.interval() {
+                    return LedgerError::LeaseOver { silence, source: Box::new(error) };
+                }
+                let wait =
+                    if lease.has_lapsed() { "inserts wait for it" } else { "the next one may" };
+                tracing::warn!(%error, cause = error.cause(), silence = duration(silence), "a heartbeat cannot be written, {wait}");
+                failed = true;
             }
         }
     }

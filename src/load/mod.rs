@@ -21,9 +21,11 @@ mod request;
 mod run;
 mod sampling;
 mod settings;
+mod tables;
 
 pub(crate) use definition::{definition, job_definition, load_key};
 pub(crate) use error::LoadError;
 pub(crate) use prepare::{Prepared, changed, prepare};
 pub(crate) use request::{HostStats, LoadRequest, Observe, Recording, new_id};
 pub(crate) use run::{ChunkCounts, Load};
+pub(crate) use tables::TablesError;

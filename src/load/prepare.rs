@@ -1,6 +1,7 @@
 //! Deciding what a request means: what is left of the load, and whether this process may do it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::LoadError;
 use super::definition::{definition, load_key};
@@ -9,9 +10,10 @@ use super::record::Record;
 use super::request::{LoadRequest, Recording, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
+use crate::engine::stream::PipelineOptions;
 use crate::ledger::{
     ClaimOptions, Definition, Difference, HeldClaim, Ledger, LedgerError, LoadDefinition, LoadKey,
-    LoadRecord, SILENCE, ask, in_time, kill_leftovers,
+    LoadRecord, SILENCE, ask, end_leftovers, in_time,
 };
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
 use crate::preflight::{hidden_rows, room_for_parts};
@@ -70,16 +72,29 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
         // A claim that may have been written is that of a process that is gone.
         () = request.stop.reading_ends() => return Err(LoadError::Stopped),
     };
-    let heartbeat = Heartbeat::start(claim.clone(), request.stop.clone());
-    for connection in request.servers.each() {
-        kill_leftovers(connection, &claim.dead_claims()).await;
-    }
-    let prepared =
-        claimed(request, recording, ledger, key, definition, claim.clone(), heartbeat).await;
+    let heartbeat = Heartbeat::start(claim.clone(), recording.patience, request.stop.clone());
+    let prepared = match take_over(&request, &claim, recording.patience).await {
+        Ok(()) => {
+            claimed(request, recording, ledger, key, definition, claim.clone(), heartbeat).await
+        }
+        Err(error) => Err(error.into()),
+    };
     if !matches!(prepared, Ok(Prepared::Ready(_))) {
         give_back(&claim).await;
     }
     prepared
+}
+
+/// Sees to it that processes that were taken for dead write nothing any more.
+async fn take_over(
+    request: &LoadRequest,
+    claim: &HeldClaim,
+    patience: Duration,
+) -> Result<(), LedgerError> {
+    for connection in request.servers.each() {
+        end_leftovers(connection, &claim.dead_claims(), patience).await?;
+    }
+    claim.end_dead_claims(patience).await
 }
 
 /// Sends an insert without rows, so that what does not fit is found before anything else is done.
@@ -165,7 +180,10 @@ fn ready(request: LoadRequest, plan: Plan, run_id: String, record: Option<Record
         None => QueryPrefix::new(&run_id),
     };
     let servers = request.servers.clone().with_queries(&queries);
-    Prepared::Ready(Box::new(Load::new(LoadRequest { servers, ..request }, plan, run_id, record)))
+    let lease = record.as_ref().map(|record| record.claim.lease().clone()).unwrap_or_default();
+    let pipeline = PipelineOptions { lease, ..request.pipeline.clone() };
+    let request = LoadRequest { servers, pipeline, ..request };
+    Prepared::Ready(Box::new(Load::new(request, plan, run_id, record)))
 }
 
 /// A claim that is not given back would be in the way of the next run until it expires.

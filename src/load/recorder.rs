@@ -5,13 +5,32 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout_at;
 
+use super::tables::{JobTables, TablesError};
 use crate::engine::stream::{ChunkOutcome, ChunkReport};
-use crate::ledger::{ChunkRecord, ChunkStatus, Ledger, LedgerError, Timestamp, persist};
+use crate::ledger::{ChunkRecord, ChunkStatus, Lease, Ledger, LedgerError, Timestamp, persist};
 use crate::plan::Chunk;
 use crate::stop::Stop;
 
 /// Chunks that end within so long of each other are written together.
 const TOGETHER: Duration = Duration::from_millis(500);
+
+/// Why completed chunks are not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Rows of these chunks may have been read or written under another definition of a table.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+}
+
+impl RecordingError {
+    /// What it was caused by, for log lines.
+    pub fn cause(&self) -> String {
+        std::error::Error::source(self).map(ToString::to_string).unwrap_or_default()
+    }
+}
 
 /// Turns reports of the pipeline into records of the ledger.
 pub(super) struct Recorder {
@@ -20,6 +39,9 @@ pub(super) struct Recorder {
     /// Who works, for people: worker, host and process.
     pub worker: String,
     pub chunks: Vec<Chunk>,
+    pub tables: JobTables,
+    /// Until when this process may write.
+    pub lease: Lease,
     /// How long a ledger that cannot be reached is tried again.
     pub patience: Duration,
     /// Asked to stop when the ledger is given up.
@@ -41,7 +63,7 @@ impl Recorder {
     pub(super) async fn record(
         self,
         mut reports: UnboundedReceiver<ChunkReport>,
-    ) -> (Tally, Result<(), LedgerError>) {
+    ) -> (Tally, Result<(), RecordingError>) {
         let (mut recorded, mut failure) = (Tally::default(), None);
         while let Some(first) = reports.recv().await {
             let mut group = vec![first];
@@ -54,6 +76,10 @@ impl Recorder {
                 records.iter().filter(|record| record.status == ChunkStatus::Completed).count()
                     as u64;
             let failed = records.len() as u64 - completed;
+            if self.lease.held().await.is_err() {
+                // Another process records what becomes of them.
+                continue;
+            }
             if failure.is_none() {
                 failure = self.write(records).await.err();
             }
@@ -62,14 +88,20 @@ impl Recorder {
                 recorded.failed += failed;
             } else {
                 recorded.lost += completed;
-                self.stop.request();
+                if matches!(failure, Some(RecordingError::Tables(TablesError::Changed(_)))) {
+                    self.stop.fail();
+                } else {
+                    self.stop.request();
+                }
             }
         }
         (recorded, failure.map_or(Ok(()), Err))
     }
 
-    async fn write(&self, records: Vec<ChunkRecord>) -> Result<(), LedgerError> {
-        persist(self.patience, || self.ledger.write_chunks(records.clone())).await
+    async fn write(&self, records: Vec<ChunkRecord>) -> Result<(), RecordingError> {
+        self.tables.check().await?;
+        persist(self.patience, || self.ledger.write_chunks(records.clone())).await?;
+        Ok(())
     }
 
     fn record_of(&self, report: ChunkReport) -> ChunkRecord {

@@ -5,13 +5,13 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::LoadError;
 use super::expected::Expected;
 use super::record::Record;
-use super::recorder::{Recorder, Tally};
+use super::recorder::{Recorder, RecordingError, Tally};
 use super::request::LoadRequest;
 use super::sampling::Sampling;
 use super::settings::settings;
+use super::tables::JobTables;
 use crate::clickhouse::QUERY_ID_PREFIX;
 use crate::engine::stream::{Pipeline, PipelineError, PipelineOptions, Ran, Work};
-use crate::ledger::LedgerError;
 use crate::plan::Plan;
 use crate::state::RunOutcome;
 
@@ -42,7 +42,7 @@ pub(crate) struct ChunkCounts {
 pub(super) struct Done {
     pub ran: Result<Option<Ran>, PipelineError>,
     pub tally: Tally,
-    pub recording: Result<(), LedgerError>,
+    pub recording: Result<(), RecordingError>,
 }
 
 impl Load {
@@ -88,6 +88,12 @@ impl Load {
         &self.pipeline
     }
 
+    /// The job's tables, as it was held against them.
+    pub(super) fn tables(&self) -> JobTables {
+        let LoadRequest { job, servers, pipeline, .. } = &self.request;
+        JobTables::new(job, servers, pipeline.outage_wait)
+    }
+
     pub(super) fn rebuild_pipeline(&mut self) {
         self.pipeline = pipeline(&self.request, &self.run_id);
     }
@@ -99,12 +105,16 @@ impl Load {
     pub(crate) async fn run(&mut self) -> Result<RunOutcome, LoadError> {
         let Some(record) = &self.record else { return self.run_unrecorded().await };
         let pending = record.pending(self.plan.chunks.len());
+        let tables = self.tables();
+        tables.check().await?;
         let (sender, reports) = unbounded_channel();
         let writer = Recorder {
             ledger: record.ledger.clone(),
             run_id: self.run_id.clone(),
             worker: record.worker(),
             chunks: self.plan.chunks.clone(),
+            tables: tables.clone(),
+            lease: record.claim.lease().clone(),
             patience: record.options.patience,
             stop: self.request.stop.clone(),
         };
@@ -132,7 +142,9 @@ impl Load {
             let noting = tokio::spawn(expected.note(heard));
             let work =
                 Work { pending, count, rows_before, reports: Some(sender), counted: Some(counted) };
+            let watching = tokio::spawn(tables.watch(self.request.stop.clone()));
             let ran = self.pipeline.run(&self.plan, &work).await.map(Some);
+            watching.abort();
             drop(work);
             // What is written of the load at its end comes after this.
             let _ = noting.await;
@@ -154,6 +166,7 @@ impl Load {
         if !ran.is_complete {
             return Ok(RunOutcome::Interrupted);
         }
+        self.tables().check().await?;
         self.pipeline.sweep(&self.plan).await;
         if let Some(counted) = ran.counted {
             self.pipeline

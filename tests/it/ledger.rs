@@ -5,9 +5,11 @@
 
 mod changes;
 mod claims;
+mod definitions;
 mod documents;
 pub mod files;
 pub mod fixture;
+mod lease;
 mod records;
 mod resume;
 mod slow_claims;

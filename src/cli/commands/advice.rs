@@ -12,7 +12,7 @@ use crate::clickhouse::{
 use crate::engine::stream::{DedupError, PipelineError};
 use crate::job::{BoundJob, JobError};
 use crate::ledger::LedgerError;
-use crate::load::LoadError;
+use crate::load::{LoadError, TablesError};
 use crate::plan::PlanError;
 use crate::preflight::{Check, SKIPPABLE};
 use crate::stop::Stop;
@@ -141,6 +141,16 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
                 format!("{}; chunks that are not recorded are read again", continuation.hint());
             Failure::stopped(&error).hint(hint)
         }
+        LoadError::Tables(error @ TablesError::Changed(_)) => {
+            Failure::stopped(&error).hint(format!("{NEW_VERSION}, as the tables are now")).hint(
+                "undo the change to continue with the version that was started; chunks that were \
+                 recorded before the change are complete, the others are read again",
+            )
+        }
+        LoadError::Tables(error) => {
+            let hint = continuation.after_server_error(&error);
+            Failure::stopped(&error).hint(hint)
+        }
         LoadError::Chunks { ref reason, .. } => {
             let hint = match code_in(reason) {
                 Some(code) => {
@@ -168,8 +178,13 @@ fn ledger_failure(error: &LedgerError, continuation: &Continuation) -> Failure {
         LedgerError::Held { .. } => Failure::refusal(error)
             .hint("wait for the other process, or stop it")
             .hint("--worker I/N shares a load among several processes"),
-        LedgerError::ClaimLost { .. } => Failure::stopped(error)
-            .hint("the other process does the rest; chunks that this process recorded are kept"),
+        LedgerError::ClaimLost { .. } => Failure::stopped(error).hint(
+            "the other process does the rest; this process dropped the rows that it had queued, and \
+             chunks that it recorded are kept",
+        ),
+        LedgerError::Leftovers { .. } => Failure::stopped(error)
+            .hint("nothing was written; run the same command again when they have ended")
+            .hint("KILL QUERY WHERE query_id = '…' ends an insert, if the user may do so"),
         LedgerError::MayNotCreate { .. } => no_ledger_right(error),
         LedgerError::MayNotUpgrade { statement, .. } => {
             Failure::refusal(error).hint(format!("a user with the right runs `{statement}`"))

@@ -112,9 +112,9 @@ impl Retryable for Insertion<'_> {
     type Error = ServerError;
 
     async fn attempt(&mut self) -> Result<(), ServerError> {
-        let Shared { servers, insert_sql, counters, .. } = self.shared;
+        let counters = &self.shared.counters;
         let sent = Instant::now();
-        servers.target.insert("insert", insert_sql, &self.settings, &self.batch.pieces).await?;
+        self.shared.insert(&self.settings, &self.batch.pieces).await?;
         let took = sent.elapsed();
         counters.insert_latency.note(took);
         counters.recent_inserts.note(took);

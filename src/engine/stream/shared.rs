@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -16,6 +17,7 @@ use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
 use crate::job::{BoundJob, BoundLookup, statements};
+use crate::ledger::Lease;
 use crate::plan::{DeferredMemory, MemoryPlan, Plan};
 use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
 use crate::stop::Stop;
@@ -61,6 +63,8 @@ pub(crate) struct PipelineOptions {
     /// The beginning of deduplication tokens: the identity of the load, the same in every run that
     /// resumes it.
     pub token_prefix: String,
+    /// Until when inserts may begin.
+    pub(crate) lease: Lease,
 }
 
 /// The default of [`PipelineOptions::batch_rows`].
@@ -115,6 +119,7 @@ impl PipelineOptions {
             max_failed_chunks: 10,
             // The load sets it.
             token_prefix: String::new(),
+            lease: Lease::default(),
         }
     }
 
@@ -210,6 +215,21 @@ impl Shared {
         Attempts::new(self.options.retry, OutageHandling::Guarded(guard))
             .observed_by(&*self.counters)
             .until(self.stop.failed())
+    }
+
+    /// Sends an insert, as soon as the claim on the load is confirmed. Where it is lost, nothing is
+    /// sent, and the run stops.
+    pub(super) async fn insert(
+        &self,
+        settings: &Settings,
+        pieces: &[Bytes],
+    ) -> Result<(), ServerError> {
+        if self.options.lease.held().await.is_err() {
+            self.stop.abandoning().await;
+            let (what, after) = ("confirming the claim on the load", Duration::ZERO);
+            return Err(ServerError::Timeout { what, after });
+        }
+        self.servers.target.insert("insert", &self.insert_sql, settings, pieces).await
     }
 
     /// The error of a server that was away for longer than is allowed.

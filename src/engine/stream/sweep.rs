@@ -150,9 +150,8 @@ async fn insert(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
     let token = format!("{}-deleted-{:032x}", shared.options.token_prefix, batch.digest);
     let settings: Settings =
         shared.insert_settings.clone().with("insert_deduplication_token", &token);
-    let (what, target) = ("inserting deletions", &shared.servers.target);
-    let insert =
-        async || target.insert("insert", &shared.insert_sql, &settings, &batch.pieces).await;
+    let what = "inserting deletions";
+    let insert = async || shared.insert(&settings, &batch.pieces).await;
     shared.at_target().ask(what, insert).await.map_err(|error| PipelineError::Query {
         what,
         table: shared.job.target.name.clone(),

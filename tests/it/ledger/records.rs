@@ -321,7 +321,8 @@ fn the_claim_of_a_dead_process_is_taken_over_at_once_and_that_of_another_host_wh
         child.wait().unwrap();
         let second = tables.claim(&key(), "second", part(1, 1)).await.unwrap();
         assert_eq!(second.dead_claims(), ["own"]);
-        assert!(matches!(own.beat().await, Err(LedgerError::ClaimLost { by: Some(by) }) if by.claim.claim_id == "second"));
+        second.end_dead_claims(TIMEOUT).await.unwrap();
+        assert!(matches!(own.beat().await, Err(LedgerError::ClaimLost { by: Some(by), .. }) if by.claim.claim_id == "second"));
         second.release().await.unwrap();
 
         let far = tables.claim(&key(), "far", part(1, 1)).await.unwrap();
@@ -338,7 +339,9 @@ fn the_claim_of_a_dead_process_is_taken_over_at_once_and_that_of_another_host_wh
             fifth = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(tables.claim(&key(), "fifth", soon))).ok();
             fifth.is_some()
         });
-        assert!(expired && fifth.unwrap().dead_claims() == ["far"]);
+        let fifth = fifth.unwrap();
+        assert!(expired && fifth.dead_claims() == ["far"]);
+        fifth.end_dead_claims(TIMEOUT).await.unwrap();
         assert!(matches!(far.beat().await, Err(LedgerError::ClaimLost { .. })));
     });
 }

@@ -18,7 +18,7 @@ const OPTIONS: ClaimOptions =
 /// On a machine that is slower than the slow claim, the race is not what is meant.
 const ROUNDS: u32 = 4;
 
-fn ledger(server: &Server) -> Ledger {
+pub fn ledger(server: &Server) -> Ledger {
     let endpoint = Endpoint::new(
         server.url(),
         Some(server.user()),
@@ -36,14 +36,14 @@ fn ledger(server: &Server) -> Ledger {
     Ledger::new(&LedgerLocation::Tables, &connection, server.database())
 }
 
-fn key(partition: u32) -> LoadKey {
+pub fn key(partition: u32) -> LoadKey {
     let [job, source_table, target_table] = ["job", "source", "target"].map(str::to_owned);
     LoadKey { job, source_table, target_table, partition_id: partition.to_string() }
 }
 
 /// Rows of claims that are written from now on get their time at once, and are there so many
 /// seconds later.
-fn delay(server: &Server, seconds: &str) {
+pub fn delay(server: &Server, seconds: &str) {
     server.query(&format!("ALTER TABLE load_claims MODIFY COLUMN slow UInt8 DEFAULT {seconds}"));
 }
 

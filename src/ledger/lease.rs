@@ -1,0 +1,164 @@
+//! The lease of a claim: until when its process may send inserts.
+//!
+//! Another process may take a claim over once three heartbeats are missing. The lease ends a margin
+//! before that, counted from the moment before the last confirmed heartbeat was sent, so no insert
+//! begins that a successor does not see. It is measured by a clock that also counts the time during
+//! which the process was stopped or the machine was suspended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// The share of the time that others wait by which the lease is shorter.
+const MARGIN: u32 = 6;
+
+/// A moment by a clock that nobody sets, and that counts the time of a suspended machine as well
+/// ([`CLOCK_BOOTTIME`](https://man7.org/linux/man-pages/man2/clock_gettime.2.html)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(Duration);
+
+impl Moment {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
+        Self(Duration::new(seconds, nanoseconds))
+    }
+
+    /// Elsewhere the time of a suspended machine may not count.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn now() -> Self {
+        use std::sync::OnceLock;
+        use std::time::Instant;
+        static START: OnceLock<Instant> = OnceLock::new();
+        Self(START.get_or_init(Instant::now).elapsed())
+    }
+
+    /// How long ago it was.
+    pub(crate) fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+/// The time for which the ledger has confirmed a claim. Cheap to clone. The default is that of a
+/// process without a claim: it never ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lease(Option<Arc<Term>>);
+
+#[derive(Debug)]
+struct Term {
+    lasts: Duration,
+    state: watch::Sender<LeaseState>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum LeaseState {
+    ConfirmedAt(Moment),
+    Lost,
+}
+
+/// The claim of the lease was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeaseLost;
+
+impl Lease {
+    /// The lease of a claim that was confirmed at this moment, and that no other process takes over
+    /// before `untouched` is over.
+    pub(super) fn new(confirmed_at: Moment, untouched: Duration) -> Self {
+        let (state, _) = watch::channel(LeaseState::ConfirmedAt(confirmed_at));
+        Self(Some(Arc::new(Term { lasts: untouched - untouched / MARGIN, state })))
+    }
+
+    /// Extends it: a heartbeat that was sent after this moment is known to count.
+    pub(super) fn confirm(&self, at: Moment) {
+        let Some(term) = &self.0 else { return };
+        term.state.send_modify(|state| {
+            if let LeaseState::ConfirmedAt(before) = state {
+                *before = at.max(*before);
+            }
+        });
+    }
+
+    /// Ends it: nothing confirms it again.
+    pub(crate) fn lose(&self) {
+        if let Some(term) = &self.0 {
+            term.state.send_replace(LeaseState::Lost);
+        }
+    }
+
+    /// How long ago the last confirmed heartbeat was sent.
+    pub(crate) fn since_confirmed(&self) -> Duration {
+        match self.0.as_ref().map(|term| *term.state.borrow()) {
+            Some(LeaseState::ConfirmedAt(at)) => at.elapsed(),
+            Some(LeaseState::Lost) => Duration::MAX,
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Whether it is over, so that another process may have taken over.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.0.as_ref().is_some_and(|term| self.since_confirmed() >= term.lasts)
+    }
+
+    /// Waits until the claim is confirmed. What follows must begin at once.
+    ///
+    /// # Errors
+    /// [`LeaseLost`]: another process may do the work now.
+    pub(crate) async fn held(&self) -> Result<(), LeaseLost> {
+        let Some(term) = &self.0 else { return Ok(()) };
+        let mut state = term.state.subscribe();
+        loop {
+            match *state.borrow_and_update() {
+                LeaseState::Lost => return Err(LeaseLost),
+                LeaseState::ConfirmedAt(at) if at.elapsed() < term.lasts => return Ok(()),
+                LeaseState::ConfirmedAt(_) => {}
+            }
+            state.changed().await.map_err(|_| LeaseLost)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn before(seconds: u64) -> Moment {
+        Moment(Moment::now().0.saturating_sub(Duration::from_secs(seconds)))
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_between_the_end_of_a_lease_and_the_next_confirmation() {
+        let lease = Lease::new(before(26), Duration::from_secs(30));
+        assert!(lease.has_lapsed(), "it ends 5 s before others may take over");
+        let waiting = tokio::spawn({
+            let lease = lease.clone();
+            async move { lease.held().await }
+        });
+        tokio::task::yield_now().await;
+        // A confirmation that is older than the lease is long changes nothing.
+        lease.confirm(before(25));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        lease.confirm(before(24));
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        assert!(!lease.has_lapsed());
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_is_never_confirmed_again() {
+        let lease = Lease::new(before(0), Duration::from_secs(30));
+        assert_eq!(lease.held().await, Ok(()));
+        lease.lose();
+        lease.confirm(Moment::now());
+        assert_eq!(lease.held().await, Err(LeaseLost));
+        assert!(lease.has_lapsed());
+    }
+
+    #[tokio::test]
+    async fn without_a_claim_there_is_nothing_to_wait_for() {
+        assert_eq!(Lease::default().held().await, Ok(()));
+        assert!(!Lease::default().has_lapsed());
+    }
+}
