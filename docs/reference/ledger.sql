@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS load_state (
     rows_expected Nullable(UInt64) COMMENT 'Rows of the source by an independent count when the load began',
     rows_read UInt64 COMMENT 'Rows read, over all completed chunks',
     rows_inserted UInt64 COMMENT 'Rows inserted, over all completed chunks',
+    is_untouched Bool DEFAULT 0 COMMENT '1 where it is certain that no row of it was inserted',
     matched UInt64 COMMENT 'Rows with attributes inside the lookup window',
     matched_late UInt64 COMMENT 'Rows with attributes outside of it',
     unmatched UInt64 COMMENT 'Rows without attributes',

@@ -179,6 +179,18 @@ impl Error {
         matches!(self, Self::Unreachable { message, .. } if message.starts_with("dns error") || message.contains(": dns error"))
     }
 
+    /// Whether a disk of the server is full (`NOT_ENOUGH_SPACE`).
+    pub fn is_out_of_space(&self) -> bool {
+        const NOT_ENOUGH_SPACE: u32 = 243;
+        match self {
+            Self::Server { code: Some(NOT_ENOUGH_SPACE), .. } => true,
+            Self::Server { code: Some(_), message, mid_stream: false } => {
+                message.contains("No space left on device")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether [the user lacks a right](https://clickhouse.com/docs/operations/access-rights)
     /// (`ACCESS_DENIED`).
     pub fn is_access_denied(&self) -> bool {

@@ -40,8 +40,8 @@ pub(crate) use handshake::TlsProblem;
 pub use password::Password;
 pub(crate) use profile::ProfileSetting;
 pub(crate) use schema::{
-    Column, TableIdentity, TableName, TableSchema, functions_not_deterministic, merge_tree_setting,
-    replacing_columns, table_identities, table_schema,
+    Column, Disk, TableIdentity, TableName, TableSchema, disks_of, functions_not_deterministic,
+    merge_tree_setting, replacing_columns, table_identities, table_schema,
 };
 pub use settings::Settings;
 pub(crate) use sql::{

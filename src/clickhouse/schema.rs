@@ -202,6 +202,37 @@ pub(crate) async fn table_identities(
     Ok(found)
 }
 
+/// A disk of the server.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub(crate) struct Disk {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub path: String,
+    /// Bytes that can still be written.
+    pub free: u64,
+    /// All of its bytes.
+    pub total: u64,
+}
+
+/// The disks on which a table is stored.
+///
+/// # Errors
+/// Those of the query.
+pub(crate) async fn disks_of(
+    connection: &Connection,
+    table: &TableName,
+) -> Result<Vec<Disk>, Error> {
+    let sql = format!(
+        "SELECT name, path, toUInt64(least(free_space, unreserved_space)) AS free, toUInt64(total_space) AS total FROM system.disks \
+         WHERE name IN (SELECT arrayJoin(disks) FROM system.storage_policies WHERE policy_name = \
+         (SELECT any(storage_policy) FROM system.tables WHERE database = {} AND name = {}))",
+        quote_literal(&table.database),
+        quote_literal(&table.table)
+    );
+    connection.rows("disks", &sql).await
+}
+
 /// What makes a table the one that a job was held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableIdentity {

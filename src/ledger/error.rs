@@ -50,6 +50,18 @@ pub enum LedgerError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A file cannot be read, or is not what it should be.
+    #[error("the ledger's file {} is damaged: {message}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+        /// What is safe, and what can be done.
+        advice: &'static str,
+        /// Whether a living process may be about to write it anew.
+        may_pass: bool,
+    },
     /// A record is not what it should be.
     #[error("the ledger's {what} cannot be understood: {message}")]
     Malformed {
@@ -108,6 +120,11 @@ impl LedgerError {
         matches!(self, Self::Server { source, .. } | Self::Processes(source) if source.is_access_denied())
     }
 
+    /// Whether a disk of the server is full.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Server { source, .. } if source.is_out_of_space())
+    }
+
     /// Whether the server answered, and said no.
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Server { source, .. } | Self::Processes(source) if source.code().is_some())
@@ -128,7 +145,9 @@ impl LedgerError {
         match self {
             Self::Server { source, .. } | Self::Processes(source) => source.class(),
             Self::LeaseOver { source, .. } => source.class(),
-            Self::Silent { .. } | Self::Leftovers { .. } => ErrorClass::Retry,
+            Self::Silent { .. } | Self::Leftovers { .. } | Self::Damaged { may_pass: true, .. } => {
+                ErrorClass::Retry
+            }
             _ => ErrorClass::Fatal,
         }
     }

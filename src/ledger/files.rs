@@ -10,12 +10,13 @@
 //! DIR/lock                            held while claims are read or written
 //! ```
 //!
-//! Processes on several machines can share the folder where its file system keeps locks and the
-//! machines' clocks agree.
+//! Processes on several machines can share the folder where its file system keeps locks.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,15 +28,18 @@ use super::{
 };
 use crate::files;
 use crate::state::LoadState;
+use crate::sync::Mutex;
 
 /// The folder of a ledger.
 pub(super) struct FileStore {
     folder: PathBuf,
+    /// Damaged files that were named.
+    named: Mutex<HashSet<PathBuf>>,
 }
 
 impl FileStore {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, named: Mutex::default() }
     }
 
     pub(super) fn describe(&self) -> String {
@@ -54,16 +58,44 @@ impl FileStore {
         self.locked(|| Ok(()))
     }
 
+    /// A damaged file stops only the load to which it belongs; what the others are is known.
     pub(super) fn loads(&self, key: Option<&LoadKey>) -> Result<Vec<LoadRecord>, LedgerError> {
-        let mut all = read_all::<LoadRecord>(&self.folder.join("loads"))?;
-        all.retain(|load| key.is_none_or(|key| load.key == *key));
-        Ok(all)
+        let mut loads = Vec::new();
+        for (path, load) in read_each::<LoadRecord>(&self.folder.join("loads"), "", LOADS)? {
+            match load {
+                Ok(load) => loads.push(load),
+                Err(error) => match key {
+                    Some(key) if self.may_belong_to(&path, key)? => return Err(error),
+                    _ => self.warn(&path, &error),
+                },
+            }
+        }
+        loads.retain(|load| key.is_none_or(|key| load.key == *key));
+        Ok(loads)
+    }
+
+    /// Whether a file of a load may be that of this key: the claims of its processes have the run id
+    /// that is its name.
+    fn may_belong_to(&self, path: &Path, key: &LoadKey) -> Result<bool, LedgerError> {
+        let run_id = path.file_stem().unwrap_or_default();
+        let claims = read_each::<StoredClaim>(&self.folder.join("claims"), "", CLAIMS)?;
+        let mut claims = claims.into_iter().filter_map(|(_, claim)| claim.ok());
+        let of_run = claims.find(|claim| run_id == claim.claim.run_id.as_str());
+        Ok(of_run.is_none_or(|claim| claim.claim.key == *key))
+    }
+
+    /// Names a damaged file once.
+    fn warn(&self, path: &Path, error: &LedgerError) {
+        if self.named.lock().insert(path.to_owned()) {
+            tracing::warn!(%error, "a file of the ledger is left out");
+        }
     }
 
     pub(super) fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
         let folder = self.folder.join("chunks").join(run_id);
-        let mut chunks: Vec<ChunkRecord> = read(&folder.join(PENDING))?.unwrap_or_default();
-        for done in read_all_but::<ChunkRecord>(&folder, PENDING)? {
+        let mut chunks: Vec<ChunkRecord> = read(&folder.join(PENDING), CHUNKS)?.unwrap_or_default();
+        for (_, done) in read_each::<ChunkRecord>(&folder, PENDING, CHUNKS)? {
+            let done = done?;
             match chunks.iter_mut().find(|chunk| chunk.chunk == done.chunk) {
                 Some(chunk) => *chunk = done,
                 None => chunks.push(done),
@@ -103,9 +135,21 @@ impl FileStore {
 
     pub(super) fn claims(&self, key: &LoadKey) -> Result<Vec<LiveClaim>, LedgerError> {
         let folder = self.folder.join("claims");
-        let all = self.while_nobody_writes(|| read_all::<StoredClaim>(&folder))?;
+        let all = self.while_nobody_writes(|| read_each::<StoredClaim>(&folder, "", CLAIMS))?;
+        let mut claims = Vec::new();
+        for (path, claim) in all {
+            match claim {
+                Ok(claim) => claims.push(claim),
+                // A living process would have written it anew.
+                Err(error) if is_older_than(&path, REWRITTEN) => self.warn(&path, &error),
+                Err(LedgerError::Damaged { path, message, advice, .. }) => {
+                    return Err(LedgerError::Damaged { path, message, advice, may_pass: true });
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let now = Timestamp::now();
-        let claims = all.into_iter().filter(|file| file.claim.key == *key);
+        let claims = claims.into_iter().filter(|file| file.claim.key == *key);
         Ok(claims.map(|file| file.into_live_at(now)).collect())
     }
 
@@ -115,8 +159,12 @@ impl FileStore {
             // The time is taken under the lock: who reads later sees every earlier claim.
             let heartbeat_at = Timestamp::now();
             // A heartbeat that was under way when its claim ended is nothing any more.
-            let ended = read::<StoredClaim>(&path)?
-                .is_some_and(|known| known.claim.status != ClaimStatus::Held);
+            // A damaged file is written anew.
+            let known = match read::<StoredClaim>(&path, CLAIMS) {
+                Err(LedgerError::Damaged { .. }) => None,
+                known => known?,
+            };
+            let ended = known.is_some_and(|known| known.claim.status != ClaimStatus::Held);
             if ended && claim.status == ClaimStatus::Held {
                 return Ok(());
             }
@@ -139,7 +187,8 @@ impl FileStore {
         let mut samples: Vec<LoadSample> = Vec::new();
         for entry in entries {
             let path = entry.map_err(failed("reading", &folder))?.path();
-            let text = fs::read_to_string(&path).map_err(failed("reading", &path))?;
+            let text = fs::read(&path).map_err(failed("reading", &path))?;
+            let text = String::from_utf8_lossy(&text);
             samples.extend(text.lines().filter_map(|line| serde_json::from_str(line).ok()));
         }
         samples.sort_by(|one, other| {
@@ -168,7 +217,14 @@ impl FileStore {
     }
 
     pub(super) fn verifications(&self, run_id: &str) -> Result<Vec<Verification>, LedgerError> {
-        let mut all: Vec<Verification> = read_all(&self.folder.join("verifications").join(run_id))?;
+        let folder = self.folder.join("verifications").join(run_id);
+        let mut all: Vec<Verification> = Vec::new();
+        for (path, verification) in read_each(&folder, "", CHUNKS)? {
+            match verification {
+                Ok(verification) => all.push(verification),
+                Err(error) => self.warn(&path, &error),
+            }
+        }
         all.sort_by_key(|verification| verification.verified_at);
         Ok(all)
     }
@@ -232,23 +288,50 @@ fn write(path: &Path, value: &impl Serialize) -> Result<(), LedgerError> {
     files::replace_durably(path, &text).map_err(failed("writing", path))
 }
 
-/// A file that is not there is `None`.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
+/// What can be done about a damaged file of a load, of its chunks, and of a claim.
+const LOADS: &str = "nothing was written; put the file back from a backup, or move it away: then the load starts from its beginning";
+const CHUNKS: &str =
+    "inserted rows stay; move the file away, and the chunks that it records are read again";
+const CLAIMS: &str = "nothing was written; move the file away if no process works on its load";
+
+/// A living process has written its claim anew within this time.
+const REWRITTEN: Duration = Duration::from_secs(25);
+
+/// Whether a file was not written for so long, in whichever direction clocks differ.
+fn is_older_than(path: &Path, age: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| {
+        let now = SystemTime::now();
+        now.duration_since(modified)
+            .or_else(|_| modified.duration_since(now))
+            .is_ok_and(|apart| apart > age)
+    })
+}
+
+/// A file that is not there is `None`. `advice` goes with one that is damaged.
+fn read<T: DeserializeOwned>(path: &Path, advice: &'static str) -> Result<Option<T>, LedgerError> {
+    let damaged = |message: String| LedgerError::Damaged {
+        path: path.to_owned(),
+        message,
+        advice,
+        may_pass: false,
+    };
     match fs::read(path) {
         Ok(text) => {
-            serde_json::from_slice(&text).map(Some).map_err(|error| malformed(path, &error))
+            serde_json::from_slice(&text).map(Some).map_err(|error| damaged(error.to_string()))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("reading", path)(error)),
+        Err(error) => Err(damaged(error.to_string())),
     }
 }
 
-fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>, LedgerError> {
-    read_all_but(folder, "")
-}
-
-/// Every record of a folder, but for the file of this name. A folder that is not there has none.
-fn read_all_but<T: DeserializeOwned>(folder: &Path, but: &str) -> Result<Vec<T>, LedgerError> {
+/// Every record of a folder with its path, but for the file of this name. A folder that is not there
+/// has none.
+fn read_each<T: DeserializeOwned>(
+    folder: &Path,
+    but: &str,
+    advice: &'static str,
+) -> Result<Vec<(PathBuf, Result<T, LedgerError>)>, LedgerError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -259,7 +342,10 @@ fn read_all_but<T: DeserializeOwned>(folder: &Path, but: &str) -> Result<Vec<T>,
         let path = entry.map_err(failed("reading", folder))?.path();
         let name = path.file_name().unwrap_or_default();
         if path.extension().is_some_and(|extension| extension == "json") && name != but {
-            found.extend(read(&path)?);
+            // It may have been moved away since.
+            if let Some(record) = read(&path, advice).transpose() {
+                found.push((path, record));
+            }
         }
     }
     Ok(found)

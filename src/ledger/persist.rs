@@ -98,7 +98,11 @@ where
     async fn diagnose(&mut self, error: &LedgerError) -> FailureKind {
         let class = error.class();
         let is_lasting = matches!(class, ErrorClass::Fatal | ErrorClass::Rows);
-        FailureKind { is_no_response: !is_lasting && !error.is_answer(), ..FailureKind::of(class) }
+        FailureKind {
+            is_no_response: !is_lasting && !error.is_answer(),
+            is_out_of_space: error.is_out_of_space(),
+            ..FailureKind::of(class)
+        }
     }
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, LedgerError>) {

@@ -58,6 +58,8 @@ record! {
         rows_expected: Option<u64> => Sql::of("Nullable(UInt64)"), "Rows of the source by an independent count when the load began";
         rows_read: u64 => Sql::of("UInt64"), "Rows read, over all completed chunks";
         rows_inserted: u64 => Sql::of("UInt64"), "Rows inserted, over all completed chunks";
+        #[serde(default)]
+        is_untouched: bool => Sql::of("Bool").added("0"), "1 where it is certain that no row of it was inserted";
         matched: u64 => Sql::of("UInt64"), "Rows with attributes inside the lookup window";
         matched_late: u64 => Sql::of("UInt64"), "Rows with attributes outside of it";
         unmatched: u64 => Sql::of("UInt64"), "Rows without attributes";
@@ -88,6 +90,7 @@ impl LoadRecord {
             rows_expected: None,
             rows_read: 0,
             rows_inserted: 0,
+            is_untouched: false,
             matched: 0,
             matched_late: 0,
             unmatched: 0,

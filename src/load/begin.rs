@@ -57,7 +57,9 @@ impl Load {
         };
         let mut found =
             startup.ask("asking what becomes of rows that are sent twice", asking).await?;
-        if let Some(before) = self.record.as_ref().and_then(|record| record.replaces.as_ref()) {
+        if let Some(before) = self.record.as_ref().and_then(|record| record.replaces.as_ref())
+            && !before.is_untouched
+        {
             found = found.anew(&job.target.name, &before.run_id, *allow_duplicates)?;
         }
         pipeline.ordered = matches!(found.strategy, DedupStrategy::Recognized { .. });
@@ -100,7 +102,8 @@ impl Load {
         if record.load.started_at.is_some() {
             // It is resumed. Its chunks say what is done; here it is only said that somebody is at
             // it again.
-            if record.load.status != LoadState::Started {
+            if record.load.status != LoadState::Started || record.load.is_untouched {
+                record.load.is_untouched = false;
                 let chunks = record.chunks.clone();
                 record.write(LoadState::Started, "", &chunks).await?;
             }

@@ -6,7 +6,9 @@ use super::record::Record;
 use super::run::{Done, Load};
 use crate::causes::error_chain;
 use crate::engine::stream::Ran;
-use crate::ledger::{ChunkRecord, ChunkStatus, LedgerError, LoadRecord, SILENCE, in_time, persist};
+use crate::ledger::{
+    ChunkRecord, ChunkStatus, LedgerError, LoadRecord, SILENCE, WorkerPart, in_time, persist,
+};
 use crate::state::{LoadState, RunOutcome};
 
 impl Load {
@@ -24,6 +26,13 @@ impl Load {
             // The record and the claim are another's now.
             return ended;
         }
+        let counters = &self.request.counters;
+        let sent = [&counters.batches, &counters.uncertain_inserts, &counters.inserted_rows];
+        // Others may have inserted rows that this process does not know of.
+        let is_untouched = record.part() == WorkerPart::WHOLE
+            && record.was_untouched
+            && sent.iter().all(|counter| counter.get() == 0);
+        record.load.is_untouched = is_untouched;
         let noted = match &ended {
             // Of a load that goes on, its chunks say how far it is.
             Ok(RunOutcome::Interrupted) => note(record, LoadState::Interrupted, "").await,

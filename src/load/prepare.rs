@@ -162,7 +162,17 @@ async fn claimed(
     }
     claim.set_run(&load.run_id);
     let run_id = load.run_id.clone();
-    let record = Record { ledger, claim, heartbeat, options: recording, load, chunks, replaces };
+    let was_untouched = load.started_at.is_none() || load.is_untouched;
+    let record = Record {
+        ledger,
+        claim,
+        heartbeat,
+        options: recording,
+        was_untouched,
+        load,
+        chunks,
+        replaces,
+    };
     Ok(ready(request, plan, run_id, Some(record)))
 }
 
@@ -224,6 +234,10 @@ fn judge(
         load.definition.differences_to(definition).into_iter().partition(|difference| {
             difference.is_of_server() || (completed && difference.is_of_batches())
         });
+    if !differences.is_empty() && load.is_untouched && !completed {
+        tracing::info!(run = %load.run_id, "the job has changed, and no row was inserted before: a new version of the load starts");
+        return Ok(Found::Nothing(Some(load)));
+    }
     if !differences.is_empty() {
         return Err(LoadError::Changed { load, differences });
     }

@@ -16,6 +16,8 @@ pub(super) struct Record {
     pub claim: Arc<HeldClaim>,
     pub heartbeat: Heartbeat,
     pub options: Recording,
+    /// Whether no row of the load had been inserted when this process came.
+    pub was_untouched: bool,
     /// The load as it is, or is to be written.
     pub load: LoadRecord,
     /// Its chunks as this process found them.

@@ -129,6 +129,7 @@ impl<'a> Attempts<'a> {
     ) -> Result<R::Output, RetryError<R::Error>> {
         let (mut history, began) = (RetryHistory::START, Instant::now());
         let mut sent = began;
+        let mut full_since = None;
         loop {
             let error = match task.attempt().await {
                 Ok(output) => return Ok(output),
@@ -136,6 +137,11 @@ impl<'a> Attempts<'a> {
             };
             let judging = async {
                 let failure = task.diagnose(&error).await;
+                full_since = failure.is_out_of_space.then(|| full_since.unwrap_or(sent));
+                if let Some(pause) = full_since.and_then(|since| self.pause_for_space(since)) {
+                    let again = RetryDecision::RetryAfter(pause, RetryCause::OutOfSpace);
+                    return (failure, Ok(again));
+                }
                 (failure, self.decide(failure, history, began, sent).await)
             };
             // A decision that needs no waiting stands, whatever the signal.
@@ -183,6 +189,20 @@ impl<'a> Attempts<'a> {
         for<'e> FailureKind: From<&'e E>,
     {
         self.run(&mut RepeatedQuestion { what, question }).await
+    }
+
+    /// The pause before a statement is sent again to a server whose disk is full since this moment;
+    /// `None` where that has taken too long.
+    fn pause_for_space(&self, since: Instant) -> Option<Duration> {
+        let longest = match self.outages {
+            OutageHandling::Counted => return None,
+            OutageHandling::WaitFor(longest) => longest,
+            OutageHandling::Guarded(guard) => guard.longest(),
+        };
+        let probes = RetryPolicy::PROBES;
+        let waited = since.elapsed();
+        let left = longest.checked_sub(waited).filter(|left| !left.is_zero())?;
+        Some(probes.jittered(waited.clamp(probes.first_pause, probes.longest_pause)).min(left))
     }
 
     /// The decision with its final pause; the error of the last probe where the server is lost.
@@ -434,6 +454,32 @@ mod tests {
     const SILENT: FailureKind =
         FailureKind { is_no_response: true, ..FailureKind::of(ErrorClass::Ambiguous) };
     const EXCUSED: FailureKind = FailureKind { excuse: Some("own doing"), ..SILENT };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_is_waited_for_and_uses_up_no_attempt() {
+        const FULL: FailureKind =
+            FailureKind { is_out_of_space: true, ..FailureKind::of(ErrorClass::Retry) };
+        let once = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
+        let attempts = || Attempts::new(once, OutageHandling::WaitFor(MINUTE));
+        let mut script = Script::new(&[FULL; 8]);
+        assert!(matches!(attempts().run(&mut script).await, Ok(9)));
+        assert!(
+            script
+                .log
+                .iter()
+                .all(|&(number, cause)| (number, cause) == (1, RetryCause::OutOfSpace))
+        );
+
+        let began = Instant::now();
+        let mut script = Script::new(&[FULL; 1000]);
+        let ended = attempts().run(&mut script).await;
+        assert!(matches!(ended, Err(RetryError::GaveUp { attempts: 1, .. })), "{ended:?}");
+        assert_eq!(began.elapsed(), MINUTE);
+        // Where nothing is waited for, it is a refusal like any other.
+        let mut script = Script::new(&[FULL; 8]);
+        let ended = Attempts::new(once, OutageHandling::Counted).run(&mut script).await;
+        assert!(matches!(ended, Err(RetryError::GaveUp { attempts: 1, .. })), "{ended:?}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_are_repeated_until_one_succeeds() {

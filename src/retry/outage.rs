@@ -152,6 +152,11 @@ impl OutageGuard {
         Self { url, probe, observer, longest, ended: tokio::sync::Mutex::default() }
     }
 
+    /// How long the server is waited for.
+    pub(super) fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// Probes the server after a statement that was sent at `sent` failed in silence, and waits
     /// until it answers.
     pub(crate) async fn await_server(&self, sent: Instant) -> Reachability {

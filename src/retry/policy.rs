@@ -47,6 +47,8 @@ pub(crate) struct FailureKind {
     pub class: ErrorClass,
     /// Whether nothing came from the server: it may be gone.
     pub is_no_response: bool,
+    /// Whether a disk of the server is full: it is waited for like a server that is away.
+    pub is_out_of_space: bool,
     /// Why this attempt does not count: the program itself made it fail.
     pub excuse: Option<&'static str>,
 }
@@ -54,13 +56,18 @@ pub(crate) struct FailureKind {
 impl FailureKind {
     /// A failure that is no outage.
     pub(crate) const fn of(class: ErrorClass) -> Self {
-        Self { class, is_no_response: false, excuse: None }
+        Self { class, is_no_response: false, is_out_of_space: false, excuse: None }
     }
 }
 
 impl From<&ServerError> for FailureKind {
     fn from(error: &ServerError) -> Self {
-        Self { class: error.class(), is_no_response: error.is_no_response(), excuse: None }
+        Self {
+            class: error.class(),
+            is_no_response: error.is_no_response(),
+            is_out_of_space: error.is_out_of_space(),
+            excuse: None,
+        }
     }
 }
 
@@ -73,6 +80,8 @@ pub(crate) enum RetryCause {
     Ambiguous,
     /// The server could not be reached.
     Outage,
+    /// A disk of the server is full.
+    OutOfSpace,
     /// The program itself made the attempt fail.
     Excused,
 }
@@ -107,6 +116,8 @@ impl RetryHistory {
         match cause {
             RetryCause::Refused | RetryCause::Ambiguous => self.attempt += 1,
             RetryCause::Outage => self.outages += 1,
+            // This is limited by time.
+            RetryCause::OutOfSpace => {}
             RetryCause::Excused => self.excuses += 1,
         }
     }

@@ -185,6 +185,9 @@ fn ledger_failure(error: &LedgerError, continuation: &Continuation) -> Failure {
         LedgerError::Leftovers { .. } => Failure::stopped(error)
             .hint("nothing was written; run the same command again when they have ended")
             .hint("KILL QUERY WHERE query_id = '…' ends an insert, if the user may do so"),
+        LedgerError::Damaged { advice, .. } => Failure::refusal(error).hint(*advice),
+        LedgerError::Malformed { .. } => Failure::refusal(error)
+            .hint("--restart starts a new version of the load, with all rows; inserted rows stay"),
         LedgerError::MayNotCreate { .. } => no_ledger_right(error),
         LedgerError::MayNotUpgrade { statement, .. } => {
             Failure::refusal(error).hint(format!("a user with the right runs `{statement}`"))

@@ -125,6 +125,7 @@ fn failure(error: &LedgerError) -> Failure {
         LedgerError::Server { source, .. } if source.code().is_some() => {
             connecting(source, End::Target)
         }
+        LedgerError::Damaged { advice, .. } => Failure::stopped(error).hint(*advice),
         LedgerError::File { .. } => Failure::misuse(error)
             .hint("--ledger names the folder; this user must be able to read it"),
         _ => Failure::stopped(error),

@@ -109,6 +109,8 @@ counters! {
     repeated_rows,
     /// Acknowledged batches.
     batches,
+    /// Inserts of which it is not known whether their rows arrived.
+    uncertain_inserts,
     /// Inserts in flight.
     inserts_in_flight,
     /// Bytes of batches in the queue and in flight.
@@ -228,7 +230,7 @@ impl RetryObserver for Counters {
     fn retrying(&self, cause: RetryCause, reason: String, pause: Duration) {
         self.retries.add(1);
         let of_cause = match cause {
-            RetryCause::Refused => &self.retries_refused,
+            RetryCause::Refused | RetryCause::OutOfSpace => &self.retries_refused,
             RetryCause::Ambiguous => &self.retries_ambiguous,
             RetryCause::Outage => &self.retries_outage,
             RetryCause::Excused => &self.retries_stalled,

@@ -6,8 +6,9 @@ use std::time::Instant;
 use super::batch::{Batch, QueueReceiver};
 use super::error::PipelineError;
 use super::shared::Shared;
-use crate::clickhouse::{Error as ServerError, Settings};
+use crate::clickhouse::{Disk, Error as ServerError, Settings, disks_of};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
+use crate::units::{bytes, duration};
 
 /// Inserts batches until the queue has ended, the run stops or the server is lost. Returns whether
 /// the queue has ended.
@@ -68,7 +69,10 @@ async fn insert_unless_abandoned(shared: &Shared, batch: &Batch) -> InsertEnd {
         end = insert_with_retries(shared, batch) => end,
         // The connection is closed. A block that the server has not received completely leaves
         // nothing.
-        () = shared.stop.abandoning() => InsertEnd::Stopped,
+        () = shared.stop.abandoning() => {
+            shared.counters.uncertain_inserts.add(1);
+            InsertEnd::Stopped
+        }
     };
     shared.counters.inserts_in_flight.take(1);
     end
@@ -84,7 +88,11 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> InsertEnd {
         let token = format!("{}-{chunk}-{:032x}", shared.options.token_prefix, batch.digest);
         settings = settings.with("insert_deduplication_token", &token);
     }
-    match shared.at_target().run(&mut Insertion { shared, batch, settings }).await {
+    match shared
+        .at_target()
+        .run(&mut Insertion { shared, batch, settings, has_named_disks: false })
+        .await
+    {
         Ok(()) => InsertEnd::Acknowledged,
         Err(RetryError::GaveUp { attempts, error }) => InsertEnd::Failed(PipelineError::Insert {
             table: shared.job.target.name.clone(),
@@ -105,6 +113,22 @@ struct Insertion<'a> {
     shared: &'a Shared,
     batch: &'a Batch,
     settings: Settings,
+    has_named_disks: bool,
+}
+
+/// Says on which disks there is no space; the server's error does not name them.
+async fn name_full_disks(shared: &Shared) {
+    let table = &shared.job.target.name;
+    let wait = duration(shared.options.outage_wait);
+    let disks = disks_of(&shared.servers.target, table).await.unwrap_or_default();
+    let disks: Vec<_> = disks
+        .iter()
+        .map(|Disk { name, path, free, total }| {
+            format!("{name} ({path}): {} of {} free", bytes(*free), bytes(*total))
+        })
+        .collect();
+    let disks = if disks.is_empty() { "unknown".to_owned() } else { disks.join(", ") };
+    tracing::warn!(%table, disks, "the disk of the target is full, waiting up to {wait} for space");
 }
 
 impl Retryable for Insertion<'_> {
@@ -122,6 +146,12 @@ impl Retryable for Insertion<'_> {
     }
 
     async fn diagnose(&mut self, error: &ServerError) -> FailureKind {
+        if error.is_out_of_space() && !std::mem::replace(&mut self.has_named_disks, true) {
+            name_full_disks(self.shared).await;
+        }
+        if error.may_have_inserted() {
+            self.shared.counters.uncertain_inserts.add(1);
+        }
         error.into()
     }
 

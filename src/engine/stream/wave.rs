@@ -323,7 +323,8 @@ impl Retryable for AttributeLoad<'_> {
     fn before_retry(&mut self, failed: FailedAttempt<'_, ReadError>) {
         let FailedAttempt { number, error, pause, cause } = failed;
         tracing::warn!(table = %self.lookup.table.name, attempt = number, pause_ms = milliseconds(pause), %error, "loading attributes broke off, trying again");
-        self.attempts = number + u32::from(cause != RetryCause::Outage);
+        self.attempts =
+            number + u32::from(!matches!(cause, RetryCause::Outage | RetryCause::OutOfSpace));
         self.loader.rewind();
         self.tally.take_back();
     }

@@ -125,3 +125,30 @@ fn a_dry_run_leaves_nothing() {
     chunked.tool().arg("--dry-run").run().expect(0);
     assert!(chunked.orders.figure("source_rows") > 0);
 }
+
+/// Of a load of which nothing was inserted, nothing can be mixed.
+#[test]
+fn a_corrected_job_needs_no_restart_where_no_row_was_inserted() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let wrong = JOB.replace("source.amount * 2", "toDecimal64(source.note, 2)");
+    let failed = chunked.tool().file("job.toml", &wrong).run().expect(1);
+    assert!(!failed.stderr.contains("run the same command again"), "{failed}");
+    let load =
+        "SELECT status, is_untouched FROM load_state FINAL ORDER BY load_version DESC LIMIT 1";
+    assert_eq!(server.text(load), "failed\ttrue");
+    assert_eq!(chunked.orders.target_rows(), 0);
+    chunked.tool().run().expect(0);
+    chunked.orders.assert_complete();
+    assert_eq!(server.text(load), "completed\tfalse");
+
+    // Where a row may be there, it does.
+    server.query("TRUNCATE TABLE load_state");
+    server.query("TRUNCATE TABLE shipments");
+    let last = "if(source.id = 59999, toDecimal64(source.note, 2), source.amount * 2)";
+    let wrong = JOB.replace("source.amount * 2", last);
+    chunked.tool().file("job.toml", &wrong).run().expect(1);
+    assert_eq!(server.text(load), "failed\tfalse");
+    let refused = chunked.tool().run().expect(3);
+    assert!(refused.stderr.contains("hint: --restart"), "{refused}");
+}

@@ -132,3 +132,122 @@ fn claims_in_files_are_written_one_after_another() {
     running.wait().expect(0);
     chunked.orders.assert_complete();
 }
+
+/// Writes a file of the ledger that no program understands, as if that had been a while ago.
+fn damage(path: &Path) {
+    std::fs::write(path, "{\"format_version\": 2, \"job\": \"shi").unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(300)).unwrap();
+}
+
+/// The files of a ledger's folder.
+fn paths(folder: &Path) -> Vec<std::path::PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_damaged_file_stops_only_its_own_load() {
+    let chunked = Chunked::start();
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().display());
+    let run = || chunked.tool().args(&["--ledger", &place]);
+    run().run().expect(0);
+    let load = paths(&folder.path().join("loads")).remove(0);
+    let before = std::fs::read(&load).unwrap();
+
+    damage(&load);
+    let refused = run().run().expect(3);
+    for words in [
+        &format!("error: the ledger's file {} is damaged: ", load.display()),
+        "hint: nothing was written; put the file back from a backup, or move it away",
+    ] {
+        assert!(refused.stderr.contains(words), "{words}\n{refused}");
+    }
+    assert!(!refused.stderr.contains("run the same command again"), "{refused}");
+
+    // Other loads are not stopped by it, nor by a claim that nobody writes any more.
+    let claim = folder.path().join("claims").join("damaged.json");
+    damage(&claim);
+    chunked.server().query("CREATE TABLE elsewhere AS shipments");
+    let other = run().args(&["--target-table", "elsewhere"]).run().expect(0);
+    for path in [&load, &claim] {
+        assert!(other.stderr.contains(&path.display().to_string()), "{}\n{other}", path.display());
+    }
+    let rows = |table: &str| chunked.server().text(&format!("SELECT count() FROM {table} FINAL"));
+    assert_eq!(rows("elsewhere"), rows("shipments"));
+
+    std::fs::write(&load, before).unwrap();
+    assert!(run().run().expect(0).stderr.contains("was completed at"));
+}
+
+#[test]
+fn a_damaged_file_of_a_chunk_is_named_with_what_is_safe() {
+    let chunked = Chunked::start();
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().display());
+    let ranges = chunked.ranges();
+    let running = chunked.stalled_at(&ranges[4], |tool| tool.args(&["--ledger", &place]));
+    let chunks = || {
+        let runs = paths(&folder.path().join("chunks"));
+        let files = runs.iter().flat_map(|run| paths(run));
+        files.filter(|path| !path.ends_with("pending.json")).collect::<Vec<_>>()
+    };
+    assert!(process::wait_until(SOON, || !chunks().is_empty()), "no chunk is completed");
+    running.signal("KILL");
+    running.wait();
+    chunked.proxy.pass();
+    let chunk = chunks().remove(0);
+    damage(&chunk);
+    let refused = chunked.tool().args(&["--ledger", &place]).run().expect(3);
+    let words = format!("error: the ledger's file {} is damaged: ", chunk.display());
+    assert!(
+        refused.stderr.contains(&words) && refused.stderr.contains("move the file away"),
+        "{refused}"
+    );
+    std::fs::remove_file(&chunk).unwrap();
+    chunked.tool().args(&["--ledger", &place]).run().expect(0);
+    chunked.orders.assert_complete();
+}
+
+/// A dead host whose clock is an hour ahead.
+#[test]
+fn a_claim_from_the_future_ends_when_its_heartbeat_does_not_change() {
+    let chunked = Chunked::start();
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", folder.path().display());
+    let tool = || chunked.tool().args(&["--ledger", &place, "--claim-timeout", "3s"]);
+    let ranges = chunked.ranges();
+    let running = chunked
+        .stalled_at(&ranges[2], |tool| tool.args(&["--ledger", &place, "--claim-timeout", "3s"]));
+    running.signal("KILL");
+    running.wait();
+    chunked.proxy.pass();
+    let claim = paths(&folder.path().join("claims")).remove(0);
+    let rewrite = |heartbeat: &str| {
+        let mut record = read(&claim);
+        for (field, value) in
+            [("host", "elsewhere"), ("machine", "another"), ("heartbeat_at", heartbeat)]
+        {
+            record[field] = value.into();
+        }
+        std::fs::write(&claim, record.to_string()).unwrap();
+    };
+    // A process whose clock is ahead, and that lives.
+    rewrite("2100-01-01T00:00:00.000000Z");
+    let mut waiting = tool().spawn();
+    let mut beats = 0;
+    assert!(
+        process::wait_until(SOON, || {
+            beats += 1;
+            rewrite(&format!("2100-01-01T00:00:00.{beats:06}Z"));
+            !waiting.is_running()
+        }),
+        "it waits for ever"
+    );
+    let refused = waiting.wait().expect(3);
+    assert!(refused.stderr.contains("is being filled by process "), "{refused}");
+    // It is dead.
+    let output = tool().run().expect(0);
+    assert!(output.stderr.contains("waiting to see whether it changes"), "{output}");
+    chunked.orders.assert_complete();
+}

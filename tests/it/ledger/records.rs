@@ -94,6 +94,7 @@ fn load(run_id: &str) -> LoadRecord {
         rows_expected: Some(u64::MAX),
         rows_read: 5,
         rows_inserted: 4,
+        is_untouched: true,
         matched: 3,
         matched_late: 2,
         unmatched: 1,

@@ -70,12 +70,9 @@ fn a_run_waits_until_there_is_room_again() {
         (Filler::of_files, "No space left on device"),
     ] {
         behind.begin_again();
-        let running = behind.half_way_with(behind.tool().args(&[
-            "--max-retries",
-            "20",
-            "--log-file",
-            "run.log",
-        ]));
+        // The wait uses up no attempt.
+        let tool = behind.tool().args(&["--max-retries", "0", "--log-file", "run.log"]);
+        let running = behind.half_way_with(tool);
         let log = running.folder().join("run.log");
         let full = fill(server);
         behind.proxy.pass();
@@ -88,6 +85,9 @@ fn a_run_waits_until_there_is_room_again() {
         drop(full);
         let output = running.wait().expect(0);
         assert!(behind.orders.figure("retries") >= 1 && output.stderr.contains(words), "{output}");
+        for part in ["the disk of the target is full, waiting up to ", "default (", " MiB free"] {
+            assert!(output.stderr.contains(part), "{part}\n{output}");
+        }
         behind.orders.assert_complete();
     }
 }
@@ -99,7 +99,7 @@ fn a_run_that_has_waited_long_enough_says_what_is_safe() {
     let folder = tempfile::tempdir().unwrap();
     let place = format!("file:{}", folder.path().display());
     let tool = || behind.tool().env("RESTART", "false").args(&["--ledger", &place]);
-    let running = behind.half_way_with(tool().args(&["--max-retries", "1"]));
+    let running = behind.half_way_with(tool().args(&["--max-retries", "1", "--outage-wait", "2s"]));
     let full = Filler::of_bytes(&behind.orders.server);
     behind.proxy.pass();
     let output = running.wait().expect(1);
