@@ -215,6 +215,9 @@ impl Retryable for ChunkFill<'_> {
             if self.left_behind {
                 end_query(target, self.label).await?;
             }
+            shared.confirm_claim().await?;
+            // One that fails may have inserted some of its blocks.
+            shared.counters.uncertain_inserts.add(1);
             let sent = Instant::now();
             target.insert(self.label, &self.sql, settings, &[]).await?;
             shared.counters.insert_latency.note(sent.elapsed());

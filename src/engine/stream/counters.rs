@@ -42,6 +42,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
+            /// Inserts of which it is not known whether their rows arrived.
+            pub uncertain_inserts: Counter,
             /// How long acknowledged inserts took.
             pub insert_latency: Latency,
             /// The same since it was last taken.
@@ -109,8 +111,6 @@ counters! {
     repeated_rows,
     /// Acknowledged batches.
     batches,
-    /// Inserts of which it is not known whether their rows arrived.
-    uncertain_inserts,
     /// Inserts in flight.
     inserts_in_flight,
     /// Bytes of batches in the queue and in flight.

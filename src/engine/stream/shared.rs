@@ -217,18 +217,26 @@ impl Shared {
             .until(self.stop.failed())
     }
 
-    /// Sends an insert, as soon as the claim on the load is confirmed. Where it is lost, nothing is
-    /// sent, and the run stops.
+    /// Waits until the claim on the load is confirmed; an insert that follows must begin at once.
+    ///
+    /// # Errors
+    /// The claim was lost, and the run stops.
+    pub(in crate::engine) async fn confirm_claim(&self) -> Result<(), ServerError> {
+        if self.options.lease.held().await.is_ok() {
+            return Ok(());
+        }
+        self.stop.abandoning().await;
+        let (what, after) = ("confirming the claim on the load", Duration::ZERO);
+        Err(ServerError::Timeout { what, after })
+    }
+
+    /// Sends an insert, as soon as the claim on the load is confirmed.
     pub(super) async fn insert(
         &self,
         settings: &Settings,
         pieces: &[Bytes],
     ) -> Result<(), ServerError> {
-        if self.options.lease.held().await.is_err() {
-            self.stop.abandoning().await;
-            let (what, after) = ("confirming the claim on the load", Duration::ZERO);
-            return Err(ServerError::Timeout { what, after });
-        }
+        self.confirm_claim().await?;
         self.servers.target.insert("insert", &self.insert_sql, settings, pieces).await
     }
 
