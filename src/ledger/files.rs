@@ -325,13 +325,16 @@ fn read<T: DeserializeOwned>(path: &Path, advice: &'static str) -> Result<Option
     }
 }
 
+/// A file, and the record in it.
+type ReadFile<T> = (PathBuf, Result<T, LedgerError>);
+
 /// Every record of a folder with its path, but for the file of this name. A folder that is not there
 /// has none.
 fn read_each<T: DeserializeOwned>(
     folder: &Path,
     but: &str,
     advice: &'static str,
-) -> Result<Vec<(PathBuf, Result<T, LedgerError>)>, LedgerError> {
+) -> Result<Vec<ReadFile<T>>, LedgerError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -68,7 +68,8 @@ impl Lease {
     /// before `untouched` is over.
     pub(super) fn new(confirmed_at: Moment, untouched: Duration) -> Self {
         let (state, _) = watch::channel(LeaseState::ConfirmedAt(confirmed_at));
-        Self(Some(Arc::new(Term { lasts: untouched - untouched / MARGIN, state })))
+        let lasts = untouched.saturating_sub(untouched / MARGIN);
+        Self(Some(Arc::new(Term { lasts, state })))
     }
 
     /// Extends it: a heartbeat that was sent after this moment is known to count.

@@ -471,7 +471,7 @@ mod tests {
         );
 
         let began = Instant::now();
-        let mut script = Script::new(&[FULL; 1000]);
+        let mut script = Script::new(&vec![FULL; 1000]);
         let ended = attempts().run(&mut script).await;
         assert!(matches!(ended, Err(RetryError::GaveUp { attempts: 1, .. })), "{ended:?}");
         assert_eq!(began.elapsed(), MINUTE);
