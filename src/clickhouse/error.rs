@@ -360,6 +360,7 @@ const RETRY: &[u32] = &[
     384,  // PART_IS_TEMPORARILY_LOCKED
     394,  // QUERY_WAS_CANCELLED
     425,  // SYSTEM_ERROR
+    432,  // UNKNOWN_CODEC: the request was damaged
     439,  // CANNOT_SCHEDULE_TASK
     473,  // DEADLOCK_AVOIDED
     499,  // S3_ERROR

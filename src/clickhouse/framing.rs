@@ -57,6 +57,9 @@ fn checksum(block: &[u8]) -> [u8; CHECKSUM_BYTES] {
     cityhash_rs::cityhash_102_128(block).rotate_left(64).to_le_bytes()
 }
 
+/// The parameter of a request whose body is in compressed blocks.
+pub(super) const DECOMPRESS: (&str, &str) = ("decompress", "1");
+
 /// The largest block of an answer, in bytes without compression; the server's have 1 MiB.
 const LARGEST_BLOCK: usize = 64 << 20;
 /// What a stream in Zstandard is decompressed to at once.

@@ -19,7 +19,7 @@ use super::client_error::from_http;
 use super::connection::Connection;
 use super::endpoint::WireCompression;
 use super::error::Error;
-use super::framing::compress;
+use super::framing::{DECOMPRESS, compress};
 use super::settings::Settings;
 
 /// An answer to an insert is empty, or an error's text. No more than this is read of it.
@@ -58,7 +58,7 @@ impl Connection {
         let compression = self.bulk.compression;
         let parameters: &[_] = match compression {
             WireCompression::None => &[],
-            WireCompression::Lz4 | WireCompression::Zstd => &[("decompress", "1")],
+            WireCompression::Lz4 | WireCompression::Zstd => &[DECOMPRESS],
         };
         let settings = self.effective(settings);
         let request = BulkRequest { query_id: &query_id, sql, settings, parameters, accept: None };

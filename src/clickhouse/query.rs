@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::endpoint::WireCompression;
 use super::error::Error;
 use super::settings::Settings;
+use super::stream::BlockStream;
 
 /// The most bytes of rows that are read as a whole.
 const ROWS_BYTES: usize = 256 << 20;
@@ -22,33 +23,19 @@ impl Connection {
         format: &'static str,
         settings: &Settings,
     ) -> Result<Vec<u8>, Error> {
-        self.collect(format, ANSWER_BYTES, label, sql, settings).await
+        let stream = self.stream_as(format, WireCompression::None, label, sql, settings)?;
+        collect(stream, ANSWER_BYTES, label).await
     }
 
-    /// Runs a query and returns its rows in RowBinary; there may be many.
+    /// Runs a query and returns its rows in RowBinary, compressed on the way if configured; there may
+    /// be many.
     pub async fn fetch_rows(
         &self,
         label: &str,
         sql: &str,
         settings: &Settings,
     ) -> Result<Vec<u8>, Error> {
-        self.collect("RowBinary", ROWS_BYTES, label, sql, settings).await
-    }
-
-    async fn collect(
-        &self,
-        format: &'static str,
-        limit: usize,
-        label: &str,
-        sql: &str,
-        settings: &Settings,
-    ) -> Result<Vec<u8>, Error> {
-        let mut stream = self.stream_as(format, WireCompression::None, label, sql, settings)?;
-        let mut answer = Vec::new();
-        while let Some(piece) = stream.next().await? {
-            append(&mut answer, &piece, limit, label)?;
-        }
-        Ok(answer)
+        collect(self.stream(label, sql, settings)?, ROWS_BYTES, label).await
     }
 
     /// Runs a statement without a result, such as `CREATE TABLE` or `KILL QUERY`.
@@ -152,6 +139,14 @@ impl Connection {
             }),
         }
     }
+}
+
+async fn collect(mut stream: BlockStream, limit: usize, label: &str) -> Result<Vec<u8>, Error> {
+    let mut answer = Vec::new();
+    while let Some(piece) = stream.next().await? {
+        append(&mut answer, &piece, limit, label)?;
+    }
+    Ok(answer)
 }
 
 /// Appends a piece to an answer, unless it grows too long.

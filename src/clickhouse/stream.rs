@@ -22,7 +22,7 @@ use super::connection::Connection;
 use super::endpoint::{Endpoint, Timeouts, WireCompression};
 use super::error::Error;
 use super::exception;
-use super::framing::{Damaged, Encoding};
+use super::framing::{DECOMPRESS, Damaged, Encoding, compress};
 use super::settings::Settings;
 
 /// More than the longest exception in a body: 16 KiB since 25.11
@@ -54,12 +54,15 @@ impl Connection {
         let format = ("default_format", format);
         let (parameters, accept): (&[_], _) = match compression {
             WireCompression::None => (&[format], None),
-            WireCompression::Lz4 => (&[format, ("compress", "1")], None),
-            WireCompression::Zstd => (&[format, ("enable_http_compression", "1")], Some("zstd")),
+            WireCompression::Lz4 => (&[format, DECOMPRESS, ("compress", "1")], None),
+            WireCompression::Zstd => {
+                (&[format, DECOMPRESS, ("enable_http_compression", "1")], Some("zstd"))
+            }
         };
         let settings = self.effective(settings);
         let request = BulkRequest { query_id: &query_id, sql, settings, parameters, accept };
-        let statement = Either::Right(Full::from(sql.to_owned()));
+        let statement = compress(&Bytes::from(sql.to_owned()), compression)?;
+        let statement = Either::Right(Full::from(statement));
         let answer = self.bulk.request(request.build(&self.endpoint, statement)?);
         Ok(BlockStream {
             state: State::Waiting(answer),

@@ -8,6 +8,7 @@
 mod answered;
 mod cut_inserts;
 mod cut_responses;
+mod damaged;
 mod death_of_the_run;
 mod endless;
 pub mod errors_that_pass;

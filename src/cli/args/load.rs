@@ -217,6 +217,10 @@ pub(crate) struct ThroughputArguments {
     #[arg(long, value_name = "FORMAT", env = "INSERT_FORMAT", default_value = "auto")]
     pub insert_format: FormatChoice,
     /// Compression of rows on the network.
+    ///
+    /// `lz4` and `zstd` also carry checksums, so a bit that flips on the way is detected and the
+    /// statement is sent again. `none` relies on the checksums of TCP, which miss some errors, or of
+    /// TLS with an https URL.
     #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto")]
     pub compression: CompressionChoice,
 }

@@ -47,9 +47,8 @@ fn a_response_that_is_cut_at_a_row_boundary_is_read_again() {
     }
 }
 
-/// Checked are bytes of HTTP itself: the protocol's name and the status of a response. No protocol
-/// on top of TCP could tell a changed byte of a value from the value; TCP's own checksum is what
-/// guards those, and TLS where it is used. (The server's LZ4 frames have no checksum.)
+/// Checked are bytes of HTTP itself: the protocol's name and the status of a response. Without
+/// compression a changed byte of a value cannot be told from the value; `damaged` has those with it.
 #[test]
 fn a_flipped_byte_of_the_protocol_is_noticed() {
     let behind = Behind::start();

@@ -25,7 +25,7 @@ const QUOTATIONS: [&str; 4] = [
 fn connection(server: &Server, compression: WireCompression) -> Connection {
     let database = server.text("SELECT currentDatabase()");
     let endpoint = Endpoint::new(server.url(), None, None, database.trim()).unwrap();
-    let queries = QueryPrefix::new(&format!("exceptions-{compression:?}"));
+    let queries = QueryPrefix::new(&format!("{}-{compression:?}", database.trim()));
     Connection::new(endpoint, compression, queries, Timeouts::default()).unwrap()
 }
 
@@ -145,7 +145,7 @@ fn a_killed_query_is_an_error_and_no_end() {
         let kill = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let sql = format!(
-                "KILL QUERY WHERE query_id LIKE 'clickhouse-backfill-exceptions-{compression:?}%' AND query LIKE '%sleepEachRow%' AND current_database = currentDatabase() SYNC"
+                "KILL QUERY WHERE query_id LIKE 'clickhouse-backfill-%-{compression:?}-%' AND query LIKE '%sleepEachRow%' AND current_database = currentDatabase() SYNC"
             );
             connection.execute("kill", &sql, &Settings::common()).await.unwrap();
         };

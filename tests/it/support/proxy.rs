@@ -109,7 +109,12 @@ impl Proxy {
 
     /// Inverts all bits of the byte at `offset`.
     pub fn flip_byte_at(&self, direction: Direction, offset: u64, times: usize) {
-        self.arm(Action::Flip, direction, offset, times);
+        self.arm(Action::Flip(u8::MAX), direction, offset, times);
+    }
+
+    /// Flips one bit of the byte at `offset`, once.
+    pub fn flip_bit_at(&self, direction: Direction, offset: u64, bit: u32) {
+        self.arm(Action::Flip(1 << (bit % 8)), direction, offset, 1);
     }
 
     /// Holds everything back behind `offset`, with connections left open, until [`Proxy::pass`].

@@ -144,8 +144,8 @@ impl Connection {
         while let Some(Happening { action, index, answer }) =
             self.next_fault(shared, direction, bytes.len())
         {
-            if action == Action::Flip {
-                bytes[index] = !bytes[index];
+            if let Action::Flip(bits) = action {
+                bytes[index] ^= bits;
                 // The byte itself passes as well, so that the fault does not find it again.
                 let (before, rest) = bytes.split_at_mut(index + 1);
                 self.write(shared, direction, before, to);
@@ -167,7 +167,7 @@ impl Connection {
                 }
                 Action::Answer => return self.answer(&answer),
                 Action::Endless => return self.answer_endlessly(&answer),
-                Action::Stall | Action::Flip => self.wait_while_stalled(shared, direction),
+                Action::Stall | Action::Flip(_) => self.wait_while_stalled(shared, direction),
             }
         }
         self.write(shared, direction, bytes, to);

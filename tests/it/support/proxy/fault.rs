@@ -15,7 +15,8 @@ pub enum Direction {
 pub(super) enum Action {
     Reset,
     Cut,
-    Flip,
+    /// Changes these bits of a byte.
+    Flip(u8),
     Stall,
     Answer,
     /// With an answer that goes on and on.
@@ -62,7 +63,8 @@ impl Fault {
         let start = if self.marker.is_some() { position.marked? } else { 0 };
         let at = start.checked_add(self.offset)?;
         let index = usize::try_from(at.checked_sub(position.passed)?).ok()?;
-        let happens = if self.action == Action::Flip { index < length } else { index <= length };
+        let happens =
+            if matches!(self.action, Action::Flip(_)) { index < length } else { index <= length };
         happens.then_some(index)
     }
 }
