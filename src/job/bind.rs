@@ -10,8 +10,10 @@ use super::error::{JobError, asking, suggestion};
 use super::file::Job;
 use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::inspect::{Inspection, common_key, inspect};
-use super::keys::{Lookup, StatementSettings};
+use super::keys::{EqualVersion, Expression, Lookup, StatementSettings};
+use super::live_rows::LiveRows;
 use super::statements::{self, END_OF_ROW, Scope};
+use super::target_key::TargetKey;
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
     deduplication_settings, table_schema,
@@ -68,7 +70,9 @@ async fn bind_visible(
     let used = used_columns(&over, &inspection);
     let bound_columns = fit_to_target(writing, job, &target, &columns, &inspection, &over).await?;
     let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
-    let owned = bind_owned(writing, job, &target).await?;
+    let owned = bind_rows(writing, job, &target, "owned", job.target.owned.as_ref()).await?;
+    let live = bind_rows(writing, job, &target, "live", job.target.live.as_ref()).await?;
+    let (owned, live) = owned_and_live(owned, live);
     let lookup = match (&job.lookup, lookup_table) {
         (Some(lookup), Some(table)) => {
             Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?)
@@ -92,6 +96,9 @@ async fn bind_visible(
         lookup,
         target,
         owned,
+        on_equal_version: job.target.on_equal_version,
+        live,
+        live_rows: None,
         columns: bound_columns,
         left_out,
         defaults,
@@ -101,6 +108,9 @@ async fn bind_visible(
         native_layout: Err(String::new()),
     };
     bound.native_layout = native_layout(&bound);
+    if bound.on_equal_version == EqualVersion::Live {
+        bound.live_rows = live_rows(servers, &bound).await?;
+    }
     check_exclusions(reading, &bound).await?;
     Ok(bound)
 }
@@ -158,28 +168,97 @@ fn source_layout(
     layout("source", &source.name, framed, keys.len()).map(Arc::new)
 }
 
-/// Checks the expression that selects the target's rows that belong to the job.
-async fn bind_owned(
+/// Which of the target's rows are the job's, and which are live writers'. Either is by default what the
+/// other is not, and no row is both.
+fn owned_and_live(owned: Option<Owned>, live: Option<Owned>) -> (Option<Owned>, Option<Owned>) {
+    // The expressions may end with a comment, hence the line breaks.
+    let is_true = |rows: &Owned| format!("ifNull(({}\n) != 0, 0)", rows.sql);
+    let not = |rows: &Owned| Owned {
+        sql: format!("NOT {}", is_true(rows)),
+        columns: rows.columns.clone(),
+    };
+    match (owned, live) {
+        (None, None) => (None, None),
+        (Some(owned), None) => {
+            let live = not(&owned);
+            (Some(owned), Some(live))
+        }
+        (None, Some(live)) => (Some(not(&live)), Some(live)),
+        (Some(owned), Some(live)) => {
+            let sql = format!("{} AND NOT {}", is_true(&live), is_true(&owned));
+            let live = Owned { sql, columns: [live.columns, owned.columns.clone()].concat() };
+            (Some(owned), Some(live))
+        }
+    }
+}
+
+/// Recognizes the source rows that are left out because of a live row of an equal version.
+///
+/// That takes a comparison of both tables, so they must be on one server, and the target's key must be
+/// known. Elsewhere the job is rejected if the target has live rows.
+async fn live_rows(servers: &Servers, job: &BoundJob) -> Result<Option<LiveRows>, JobError> {
+    let Some(live) = &job.live else { return Ok(None) };
+    let target = &servers.target;
+    let unfit = |message: String| {
+        let message = format!("[target] on_equal_version is live, but {message}");
+        JobError::Unfit { role: "target", table: job.target.name.clone(), message }
+    };
+    let is_elsewhere = servers.source.endpoint().url() != target.endpoint().url();
+    if is_elsewhere || !job.target.is_merge_tree() {
+        let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 1", job.target.name.quoted(), live.sql);
+        let found = target.fetch("live", &sql, "TSV", &Settings::common()).await;
+        let found = found.map_err(asking("looking for rows of live writers"))?;
+        let reason = if is_elsewhere {
+            "the source is on another server"
+        } else {
+            "the key of the target is not known"
+        };
+        return if found.is_empty() {
+            Ok(None)
+        } else {
+            Err(unfit(format!(
+                "{reason}, and the target has rows of live writers; on_equal_version = \"backfill\" replaces those of an equal version"
+            )))
+        };
+    }
+    if !job.target.is_replacing() {
+        return Ok(None);
+    }
+    let key = TargetKey::read(target, job, &job.columns, &[]).await;
+    let key = key.map_err(asking("asking the server for the keys of the target"))?;
+    key.live_rows(job, &live.sql).map(Some).map_err(unfit)
+}
+
+/// Checks an expression that selects some of the target's rows.
+async fn bind_rows(
     connection: &Connection,
     job: &Job,
     target: &TableSchema,
+    name: &str,
+    expression: Option<&Expression>,
 ) -> Result<Option<Owned>, JobError> {
-    let Some(owned) = &job.target.owned else { return Ok(None) };
+    let Some(owned) = expression else { return Ok(None) };
     let columns = target.columns.iter().filter(|column| column.is_selectable());
     let over: Vec<_> =
         columns.map(|column| (column.name.clone(), column.type_name.clone())).collect();
-    let name = "owned";
     let asked = [(name.to_owned(), owned.clone())];
     let inspection = inspect(connection, &inspecting(job), &job.origin, &asked, &over, &[]).await?;
-    match inspection.types.first().map(String::as_str) {
-        Some("UInt8" | "Bool") => {
+    let type_name = inspection.types.first().map(String::as_str);
+    let is_plain = matches!(type_name, Some("UInt8" | "Bool"));
+    match type_name {
+        Some("UInt8" | "Bool" | "LowCardinality(UInt8)" | "LowCardinality(Bool)") => {
             let columns = inspection
                 .used
                 .iter()
                 .filter_map(|&position| over.get(position))
                 .map(|(name, _)| name.clone())
                 .collect();
-            Ok(Some(Owned { sql: owned.sql.clone(), columns }))
+            let sql = if is_plain {
+                owned.sql.clone()
+            } else {
+                format!("CAST(({}\n) != 0 AS UInt8)", owned.sql)
+            };
+            Ok(Some(Owned { sql, columns }))
         }
         other => Err(JobError::Expression {
             origin: job.origin.clone(),
@@ -239,22 +318,35 @@ async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Checks the exclusions by planning a query with them: they may name tables that the user cannot
-/// read.
+/// Checks the exclusions, and the search for live rows, by planning a query with them: they may name
+/// tables that the user cannot read.
 async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(), JobError> {
-    if job.exclusions.is_empty() {
-        return Ok(());
-    }
     let nothing = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
-    let sql = format!("EXPLAIN {}", statements::count(job, &nothing));
-    match connection.fetch("exclusions", &sql, "TSV", &statements::source_settings(job)).await {
-        Ok(_) => Ok(()),
-        Err(ServerError::Server { message, .. }) => {
-            let message = format!("the server rejects the exclusion: {message}");
-            Err(JobError::Unfit { role: "source", table: job.source.name.clone(), message })
+    let without_live_rows = BoundJob { live_rows: None, ..job.clone() };
+    for (needed, job, role, table, what) in [
+        (
+            !job.exclusions.is_empty(),
+            &without_live_rows,
+            "source",
+            &job.source.name,
+            "the exclusion",
+        ),
+        (job.live_rows.is_some(), job, "target", &job.target.name, "the search for live rows"),
+    ] {
+        if !needed {
+            continue;
         }
-        Err(other) => Err(asking("checking the exclusions")(other)),
+        let sql = format!("EXPLAIN {}", statements::count(job, &nothing));
+        match connection.fetch("exclusions", &sql, "TSV", &statements::source_settings(job)).await {
+            Ok(_) => {}
+            Err(ServerError::Server { message, .. }) => {
+                let message = format!("the server rejects {what}: {message}");
+                return Err(JobError::Unfit { role, table: table.clone(), message });
+            }
+            Err(other) => return Err(asking("checking the exclusions")(other)),
+        }
     }
+    Ok(())
 }
 
 async fn existing(

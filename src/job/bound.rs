@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::keys::{LookupWindow, StatementSettings};
+use super::keys::{EqualVersion, LookupWindow, StatementSettings};
+use super::live_rows::LiveRows;
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::NativeLayout;
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};
@@ -32,6 +33,12 @@ pub struct BoundJob {
     pub target: TableSchema,
     /// Selects the target's rows that belong to the job; `None` for all.
     pub owned: Option<Owned>,
+    /// Which row is kept if a live writer's row has the key and the version of a row of the job.
+    pub on_equal_version: EqualVersion,
+    /// Selects the target's rows of live writers; `None` if the job does not say which these are.
+    pub live: Option<Owned>,
+    /// Recognizes the source rows that are left out because of a live row of an equal version.
+    pub(crate) live_rows: Option<LiveRows>,
     /// The columns that are written.
     pub columns: Vec<BoundColumn>,
     /// Columns of the job that are not written, with the reason.

@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::error::{JobError, suggested_key, unknown_key};
-use super::keys::{Expression, File, Lookup, Source, StatementSettings, Target};
+use super::keys::{EqualVersion, Expression, File, Lookup, Source, StatementSettings, Target};
 use super::schema::tables_with_key;
 
 /// A parsed job file, not yet bound to tables.
@@ -69,8 +69,8 @@ impl Job {
             })
             .collect();
         let mut target = file.target.into_inner();
-        if let Some(owned) = &mut target.owned {
-            owned.line = line_of(text, owned.line);
+        for expression in [&mut target.owned, &mut target.live].into_iter().flatten() {
+            expression.line = line_of(text, expression.line);
         }
         Ok(Self {
             name: file.name.into_inner(),
@@ -94,6 +94,14 @@ fn elsewhere(key: &str) -> Option<String> {
 /// A contradiction between parts of the file, with the offset of the part that it is in.
 fn contradiction(file: &File) -> Option<(usize, String)> {
     let (source, at_source) = (file.source.get_ref(), file.source.span().start);
+    let (target, at_target) = (file.target.get_ref(), file.target.span().start);
+    if target.on_equal_version == EqualVersion::Live
+        && target.owned.is_none()
+        && target.live.is_none()
+    {
+        let message = "on_equal_version is live, so [target] needs live or owned, which select the rows of live writers";
+        return Some((at_target, message.to_owned()));
+    }
     let Some(lookup) = &file.lookup else {
         let message = "[source] has a join_key, but there is no [lookup]".to_owned();
         return (!source.join_key.is_empty()).then_some((at_source, message));

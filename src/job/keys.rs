@@ -96,6 +96,25 @@ pub(crate) struct Target {
     #[serde(default, deserialize_with = "expression_at")]
     #[schemars(with = "Option<String>")]
     pub owned: Option<Expression>,
+    /// Which row is kept if a live writer's row has the key and the version of a row of the job. With
+    /// `backfill` the job's, because of equal versions a `ReplacingMergeTree` keeps the row inserted last.
+    /// With `live` every statement leaves out the source rows that have such a row in the target.
+    #[serde(default)]
+    pub on_equal_version: EqualVersion,
+    /// Expression over the target's columns that is true for the rows of live writers; by default the
+    /// rows that are not `owned`.
+    #[serde(default, deserialize_with = "expression_at")]
+    #[schemars(with = "Option<String>")]
+    pub live: Option<Expression>,
+}
+
+/// Which of two rows of an equal version is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EqualVersion {
+    Live,
+    #[default]
+    Backfill,
 }
 
 /// An expression whose `line` is its offset in the text, which [`Job::parse`] turns into the line.

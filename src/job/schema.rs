@@ -208,6 +208,10 @@ mod tests {
                     None => Ok(()),
                 }
             }
+            "enum" if !rule.as_array().unwrap().contains(value) => {
+                wrong("is none of the values".to_owned())
+            }
+            "enum" => Ok(()),
             "anyOf" => {
                 let mut alternatives = rule.as_array().unwrap().iter();
                 if alternatives.any(|one| check(one, value, path).is_ok()) {

@@ -138,6 +138,9 @@ pub struct TargetDefinition {
     pub table: TableDefinition,
     /// The columns that are written.
     pub columns: Vec<TargetColumn>,
+    /// Which rows are live writers', if those of an equal version are kept.
+    #[serde(default)]
+    pub live: Option<String>,
     /// The job's settings of inserts.
     pub settings: BTreeMap<String, String>,
 }
@@ -200,6 +203,7 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["batches", "late_bytes"] => "the memory for rows that are looked up late".to_owned(),
         ["target", "columns", column, part] => format!("the {part} of the column {column}"),
         [role, "columns", column, "type"] => format!("the type of {role}.{column}"),
+        ["target", "live"] => "which live rows of the target are kept".to_owned(),
         ["target", "settings", name] => format!("the setting {name} of inserts"),
         [role, "settings", name] => format!("the setting {name} of {role} queries"),
         ["source", "server"] => "the server of the source".to_owned(),

@@ -66,6 +66,7 @@ pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition
                     expression: column.expression.clone(),
                 })
                 .collect(),
+            live: job.live_rows.as_ref().map(|rows| rows.live.clone()),
             settings: job.settings.insert.0.clone(),
         },
     }

@@ -126,7 +126,8 @@ pub(super) async fn ask_with<T: DeserializeOwned>(
     sql: &str,
     settings: &Settings,
 ) -> Result<Vec<T>, String> {
-    match timeout(LIMIT, in_crowd(|| connection.rows_with("preflight", sql, settings))).await {
+    let settings = settings.clone().with("cancel_http_readonly_queries_on_client_close", "1");
+    match timeout(LIMIT, in_crowd(|| connection.rows_with("preflight", sql, &settings))).await {
         Ok(Ok(rows)) => Ok(rows),
         Ok(Err(error)) => Err(words(&error, table, connection.endpoint().user())),
         Err(_) => Err(late(table)),

@@ -9,6 +9,7 @@
 mod activity;
 mod check;
 mod delivery;
+mod equal_versions;
 mod expiry;
 mod limits;
 mod partitions;
@@ -23,6 +24,7 @@ use activity::{
 };
 pub(crate) use check::{Check, Verdict};
 use delivery::{DELIVERY, check_delivery};
+use equal_versions::{EQUAL_VERSIONS, check_equal_versions};
 use expiry::{TTL, check_ttl};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
@@ -50,7 +52,7 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 20] = [
+pub(crate) const NAMES: [&str; 21] = [
     VERSION,
     READS,
     ROW_POLICIES,
@@ -69,6 +71,7 @@ pub(crate) const NAMES: [&str; 20] = [
     REPLICAS,
     CLUSTER,
     LIVE_WRITES,
+    EQUAL_VERSIONS,
     TIME_ZONES,
     DRY_RUN,
 ];
@@ -132,6 +135,7 @@ impl Preflight<'_> {
                 check_disk(servers, job, plan, share),
                 check_cluster(target, job),
                 check_ttl(servers, job, plan),
+                check_equal_versions(servers, job, plan, share),
             )
         });
         let of_both = Box::pin(async {
@@ -156,6 +160,7 @@ impl Preflight<'_> {
                 (disk_check, disk),
                 (cluster, topology),
                 ttl,
+                equal_versions,
             ),
             (mutations, memory, limits, replicas, live, zones, reads, policies),
         ) = tokio::join!(of_writing, of_both);
@@ -164,7 +169,7 @@ impl Preflight<'_> {
             vec![version, reads, policies, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
             checks.extend([views, partitions, parts_check, merges, disk_check, cluster]);
-            checks.extend(ttl.into_iter().chain(delivery));
+            checks.extend(ttl.into_iter().chain(delivery).chain(equal_versions));
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
         Findings { checks, topology, disk, parts }

@@ -8,9 +8,9 @@
 use serde::Deserialize;
 
 use super::VerifyError;
-use super::target_key::{is_nullable, partition_id};
 use crate::clickhouse::{Error as ServerError, Servers, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
+use crate::job::target_key::{is_nullable, partition_id};
 use crate::job::{BoundColumn, BoundJob};
 
 /// How the source partition of a row of the target is known.

@@ -25,7 +25,6 @@ mod rows;
 mod runner;
 mod state;
 mod sums;
-mod target_key;
 mod verifier;
 
 pub(crate) use error::VerifyError;

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 
 use super::attribution::Attribution;
 use super::decode::{BLOCK, MARGIN, start_of};
-use super::target_key::{TableColumn, TargetKey};
 use crate::clickhouse::{Column, quote_identifier, quote_literal};
 use crate::formats::rowbinary::{DataType, Field};
 use crate::job::statements::{Scope, finished};
+use crate::job::target_key::{TableColumn, TargetKey};
 use crate::job::{BoundColumn, BoundJob};
 
 /// The alias of the key's hash.
@@ -47,6 +47,9 @@ pub(crate) enum Removal {
     Tombstone,
     /// By a lightweight DELETE.
     Delete,
+    /// By a lightweight DELETE if the target has a live row of the same version, which a deleted row
+    /// would hide; by a deleted row otherwise.
+    TombstoneOrDelete,
 }
 
 /// The requested blocks of values: by the position of the column and the hash of the row.
@@ -97,6 +100,7 @@ impl Queries {
         let mut job = self.job.clone();
         job.collapse = false;
         job.exclusions.clear();
+        job.live_rows = None;
         if let Some(column) = job.source_deleted.take()
             && deleted
         {
@@ -105,9 +109,10 @@ impl Queries {
         self.keys_of(job, scope)
     }
 
-    /// The key columns of the rows that the job makes of this part of the source.
+    /// The key columns of the rows that the job makes of this part of the source, or would make if the
+    /// target had no live row of an equal version.
     pub(super) fn expected_keys(&self, scope: &Scope) -> String {
-        self.keys_of(self.job.clone(), scope)
+        self.keys_of(BoundJob { live_rows: None, ..self.job.clone() }, scope)
     }
 
     fn keys_of(&self, mut job: BoundJob, scope: &Scope) -> String {
@@ -303,19 +308,44 @@ impl Queries {
 
     /// How rows are removed from the target.
     pub(super) fn removal(&self) -> Removal {
-        if self.key.deleted.is_some() { Removal::Tombstone } else { Removal::Delete }
+        match (&self.key.deleted, &self.job.live_rows) {
+            (None, _) => Removal::Delete,
+            (Some(_), None) => Removal::Tombstone,
+            (Some(_), Some(_)) => Removal::TombstoneOrDelete,
+        }
     }
 
-    /// A statement that removes the rows of these keys and versions from a part of the target.
+    /// The keys and versions of these rows of which a part of the target has a live row, in the form of
+    /// [`Queries::digests`]; `None` if no live rows are kept.
+    pub(super) fn with_live_row(
+        &self,
+        partition_id: &str,
+        range: Option<&str>,
+        rows: &[(u64, i128)],
+    ) -> Option<String> {
+        let live = &self.job.live_rows.as_ref()?.live;
+        let (target, hash) = (self.job.target.name.quoted(), self.key_hash());
+        let version = self.key.version_number();
+        let range = range.map_or_else(String::new, |range| format!(" AND ({range})"));
+        Some(format!(
+            "SELECT DISTINCT {hash}, toUInt8(0), {version}, toUInt64(0)\nFROM {target}\nWHERE _partition_id = {}{range} AND ({live}\n) AND ({hash}, {version}) IN ({})",
+            quote_literal(partition_id),
+            pairs(rows)
+        ))
+    }
+
+    /// A statement that removes the rows of these keys and versions from a part of the target: by
+    /// deleted rows where `by_tombstones` and the target has a mark for them.
     pub(super) fn remove(
         &self,
         partition_id: &str,
         range: Option<&str>,
         rows: &[(u64, i128)],
+        by_tombstones: bool,
     ) -> String {
         let target = self.job.target.name.quoted();
         let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
-        let Some(deleted) = &self.key.deleted else {
+        let Some(deleted) = self.key.deleted.as_ref().filter(|_| by_tombstones) else {
             let range = range.map_or_else(String::new, |range| format!(" AND ({range})"));
             let (hash, version) = (self.key_hash(), self.key.version_number());
             // Older versions of the row would become visible, newer ones are a live writer's.
@@ -326,22 +356,19 @@ impl Queries {
                 versions.collect::<Vec<_>>().join(", ")
             );
             return format!(
-                "DELETE FROM {target} WHERE _partition_id = {}{range} AND {hash} IN ({}) AND {version} <= {found}",
+                "DELETE FROM {target} WHERE _partition_id = {}{range} AND {hash} IN ({}) AND {version} <= {found} AND {}",
                 quote_literal(partition_id),
-                numbers(&keys)
+                numbers(&keys),
+                self.owned()
             );
         };
-        // Only the columns that identify the row and its version; the others keep their defaults.
         let columns: Vec<_> = self
-            .key
-            .own_columns
-            .iter()
+            .columns_of_tombstones()
+            .into_iter()
             .filter(|name| *name != deleted)
             .map(|name| quote_identifier(name).to_string())
             .collect();
         let list = columns.join(", ");
-        let pairs: Vec<_> =
-            rows.iter().map(|(key, version)| format!("({key}, toInt128('{version}'))")).collect();
         let conditions = format!(
             "_partition_id = {}{}",
             quote_literal(partition_id),
@@ -351,9 +378,27 @@ impl Queries {
             "INSERT INTO {target} ({list}, {deleted})\nWITH {} AS {KEY}\nSELECT {list}, 1\nFROM (SELECT * FROM {target} FINAL WHERE {conditions})\nWHERE ({KEY}, {}) IN ({})",
             self.key_hash(),
             self.key.version_number(),
-            pairs.join(", "),
+            pairs(rows),
             deleted = quote_identifier(deleted)
         )
+    }
+
+    /// The columns that a deleted row keeps: those that identify the row and its version, and those that
+    /// tell whose it is. The others get their defaults, unless the table computes a part of the key from
+    /// them.
+    fn columns_of_tombstones(&self) -> Vec<&String> {
+        let columns = &self.job.target.columns;
+        let whose = [&self.job.owned, &self.job.live].into_iter().flatten();
+        let whose: Vec<_> = whose.flat_map(|rows| &rows.columns).collect();
+        let is_kept = |name: &String| {
+            self.key.own_columns.contains(name) || whose.iter().any(|other| *other == name)
+        };
+        let is_insertable = |column: &&Column| column.is_insertable() && column.is_selectable();
+        let is_computed =
+            |name: &String| self.job.target.column(name).is_some_and(|own| !is_insertable(&own));
+        let keep_all = self.key.own_columns.iter().any(is_computed);
+        let kept = columns.iter().filter(is_insertable).map(|column| &column.name);
+        kept.filter(|name| keep_all || is_kept(name)).collect()
     }
 
     fn key_hash(&self) -> String {
@@ -416,6 +461,12 @@ fn with_defaults<'a>(rows: &str, defaults: impl Iterator<Item = &'a TableColumn>
     } else {
         format!("SELECT *, {}\nFROM (\n{rows}\n)", defaults.join(", "))
     }
+}
+
+/// A list of keys and versions for `IN`.
+fn pairs(rows: &[(u64, i128)]) -> String {
+    let pairs = rows.iter().map(|(key, version)| format!("({key}, toInt128('{version}'))"));
+    pairs.collect::<Vec<_>>().join(", ")
 }
 
 /// A list of numbers for `IN`. An empty list is a syntax error; NULL matches nothing.

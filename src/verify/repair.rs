@@ -3,14 +3,14 @@
 //! Filling a chunk again repairs missing and differing rows, including those of an equal version: of
 //! equal versions, a ReplacingMergeTree keeps the one inserted last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::VerifyError;
 use super::queries::Removal;
 use super::report::Report;
-use super::rows::{Difference, Kind};
+use super::rows::{Difference, Digest, Kind};
 use super::state::SideSums;
-use super::verifier::Verifier;
+use super::verifier::{Verifier, cannot_decode};
 use crate::clickhouse::Settings;
 use crate::units::counted;
 
@@ -57,7 +57,7 @@ impl Verifier {
     ///
     /// # Errors
     /// If the server refuses a statement. Earlier statements may have removed rows.
-    pub(crate) async fn remove_surplus(&self) -> Result<u64, VerifyError> {
+    pub(crate) async fn remove_surplus(&mut self) -> Result<u64, VerifyError> {
         let mut by_range = BTreeMap::<usize, Vec<(u64, i128)>>::new();
         for difference in self.surplus_rows() {
             if let Some(range) = difference.range {
@@ -69,21 +69,54 @@ impl Verifier {
         for (range, rows) in by_range {
             let Some((partition, range)) = ranges.get(range) else { continue };
             for rows in rows.chunks(ROWS_PER_STATEMENT) {
-                let sql = self.queries.remove(partition, range.as_deref(), rows);
-                let settings = Settings::common()
-                    .with("max_query_size", &(sql.len() + 4096).to_string())
-                    .with("lightweight_deletes_sync", "2");
-                let done = self.runner.target().execute("remove", &sql, &settings).await;
-                done.map_err(|source| VerifyError::Query {
-                    what: format!("removing {}", counted(rows.len() as u64, "row")),
-                    table: self.queries.job.target.name.clone(),
-                    attempts: 1,
-                    source: Box::new(source),
-                })?;
-                removed += rows.len() as u64;
+                let (deleted, marked) = self.by_removal(partition, range.as_deref(), rows).await?;
+                for (rows, by_tombstones) in [(deleted, false), (marked, true)] {
+                    if !rows.is_empty() {
+                        let range = range.as_deref();
+                        let sql = self.queries.remove(partition, range, &rows, by_tombstones);
+                        self.remove(&sql, rows.len()).await?;
+                        removed += rows.len() as u64;
+                    }
+                }
             }
         }
         Ok(removed)
+    }
+
+    /// These rows by how they are removed: by DELETE, and by deleted rows.
+    async fn by_removal(
+        &mut self,
+        partition: &str,
+        range: Option<&str>,
+        rows: &[(u64, i128)],
+    ) -> Result<(Vec<(u64, i128)>, Vec<(u64, i128)>), VerifyError> {
+        match self.queries.removal() {
+            Removal::Delete => return Ok((rows.to_vec(), Vec::new())),
+            Removal::Tombstone => return Ok((Vec::new(), rows.to_vec())),
+            Removal::TombstoneOrDelete => {}
+        }
+        let Some(sql) = self.queries.with_live_row(partition, range, rows) else {
+            return Ok((Vec::new(), rows.to_vec()));
+        };
+        let target = &self.queries.job.target.name;
+        let answer = self.runner.range(target, "looking for live rows", &sql).await?;
+        let found = Digest::decode_all(&answer).map_err(cannot_decode(target))?;
+        let found: HashSet<_> = found.into_iter().map(|row| (row.key, row.version)).collect();
+        Ok(rows.iter().copied().partition(|row| found.contains(row)))
+    }
+
+    /// Runs a statement that removes rows.
+    async fn remove(&self, sql: &str, rows: usize) -> Result<(), VerifyError> {
+        let settings = Settings::common()
+            .with("max_query_size", &(sql.len() + 4096).to_string())
+            .with("lightweight_deletes_sync", "2");
+        let done = self.runner.target().execute("remove", sql, &settings).await;
+        done.map_err(|source| VerifyError::Query {
+            what: format!("removing {}", counted(rows as u64, "row")),
+            table: self.queries.job.target.name.clone(),
+            attempts: 1,
+            source: Box::new(source),
+        })
     }
 
     /// Compares the differing buckets again.

@@ -17,9 +17,9 @@ use super::rows::Difference;
 use super::runner::QueryRunner;
 use super::state::{SavedState, StateFile, StateRead};
 use super::sums::Sums;
-use super::target_key::TargetKey;
-use crate::clickhouse::{Column, Servers, TableName};
+use crate::clickhouse::{Column, Error as ServerError, Servers, TableName};
 use crate::job::statements::{self, Scope};
+use crate::job::target_key::TargetKey;
 use crate::job::{BoundColumn, BoundJob, TableTtl, table_ttl};
 use crate::ledger::Parts;
 use crate::ledger::definition::JobDefinition;
@@ -116,14 +116,10 @@ impl Verifier {
         stop: Stop,
     ) -> Result<Self, VerifyError> {
         let ttl = table_ttl(&servers.target, &job.target).await;
-        let ttl = ttl.map_err(|source| VerifyError::Query {
-            what: "reading the TTL".to_owned(),
-            table: job.target.name.clone(),
-            attempts: 1,
-            source: Box::new(source),
-        })?;
+        let ttl = ttl.map_err(cannot_read(job, "reading the TTL"))?;
         let (compared, not_compared) = comparable(job, &ttl);
-        let key = TargetKey::read(&servers.target, job, &compared, &ttl).await?;
+        let key = TargetKey::read(&servers.target, job, &compared, &ttl.columns).await;
+        let key = key.map_err(cannot_read(job, "reading the keys"))?;
         let partition_id = &plan.scope.partition_id;
         let attribution = Attribution::read(&servers, job, &compared, partition_id).await?;
         let (job, expired) = (job.clone(), ttl.expired_by(0));
@@ -301,6 +297,19 @@ impl Verifier {
         }
         self.state.target_parts = parts;
         Ok(all)
+    }
+}
+
+/// The error of a query about the target's definition.
+fn cannot_read<'a>(
+    job: &'a BoundJob,
+    what: &'a str,
+) -> impl FnOnce(ServerError) -> VerifyError + 'a {
+    move |source| VerifyError::Query {
+        what: what.to_owned(),
+        table: job.target.name.clone(),
+        attempts: 1,
+        source: Box::new(source),
     }
 }
 

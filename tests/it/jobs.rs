@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod chunk_ranges;
+mod equal_versions;
 pub mod fixture;
 mod huge;
 mod keys;

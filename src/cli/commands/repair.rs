@@ -93,7 +93,7 @@ async fn repair_partition(
     }
     let surplus_rows: u64 = verifier.surplus().values().sum();
     let removed_rows =
-        if arguments.remove { removed(&verifier, &repairing.session.job).await? } else { 0 };
+        if arguments.remove { removed(&mut verifier, &repairing.session.job).await? } else { 0 };
     terminal.say(&surplus(&verifier, removed_rows));
     let not_removable = if arguments.remove { not_removable(&verifier) } else { None };
     if let Some(words) = &not_removable {
@@ -239,10 +239,11 @@ fn not_removable(verifier: &Verifier) -> Option<String> {
 }
 
 /// Removes surplus rows. Returns their number.
-async fn removed(verifier: &Verifier, job: &BoundJob) -> Result<u64, Failure> {
+async fn removed(verifier: &mut Verifier, job: &BoundJob) -> Result<u64, Failure> {
     let right = match verifier.removal() {
         Removal::Tombstone => "INSERT",
         Removal::Delete => "ALTER DELETE",
+        Removal::TombstoneOrDelete => "INSERT, ALTER DELETE",
     };
     let hint = || {
         format!(
@@ -319,6 +320,9 @@ fn surplus(verifier: &Verifier, removed: u64) -> String {
     let how = match verifier.removal() {
         Removal::Tombstone => "a row of the same version, marked as deleted",
         Removal::Delete => "DELETE",
+        Removal::TombstoneOrDelete => {
+            "a row of the same version, marked as deleted, or by DELETE if a live row has that version"
+        }
     };
     if removed > 0 {
         let _ = writeln!(text, "removed {}, each by {how}", counted(removed, "row"));

@@ -144,6 +144,16 @@ pub(crate) fn count(job: &BoundJob, scope: &Scope) -> String {
     format!("SELECT count() AS rows\n{}", from(job, scope))
 }
 
+/// How many rows of the scope meet a condition, which is made of `FROM … WHERE …` for all versions of
+/// these rows.
+pub(crate) fn count_where(
+    job: &BoundJob,
+    scope: &Scope,
+    condition: impl Fn(&str) -> String,
+) -> String {
+    format!("{}\n  AND {}", count(job, scope), condition(&any_version(job, scope)))
+}
+
 /// The settings of the source query.
 ///
 /// One thread a stream: several chunks are read at once anyway, and FINAL in several threads needs
@@ -179,10 +189,20 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
         .map(|deleted| format!("AND NOT source.{}", quote_identifier(deleted)));
     // The line break ends a comment at the end of the exclusion.
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
+    let of_live_writers = job
+        .live_rows
+        .iter()
+        .map(|rows| format!("AND NOT ({})", rows.predicate(&any_version(job, scope))));
     let bucket = scope.bucket.iter().flat_map(|bucket| {
         job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(keys(lookup))))
     });
-    std::iter::once(head).chain(live).chain(kept).chain(bucket).collect::<Vec<_>>().join("\n  ")
+    std::iter::once(head)
+        .chain(live)
+        .chain(kept)
+        .chain(of_live_writers)
+        .chain(bucket)
+        .collect::<Vec<_>>()
+        .join("\n  ")
 }
 
 /// `FROM … WHERE …` for all versions of the scope's rows, including excluded ones.

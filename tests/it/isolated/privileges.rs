@@ -153,6 +153,9 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
                 "the grant SELECT ON default.dataset_run_items_rmt",
             ],
         ),
+        "SELECT ON default.events" => {
+            (&["run"], 3, &["the server rejects the search for live rows", "ON default.events"])
+        }
         "SELECT ON system.parts" => {
             (&["run"], 0, &["GRANT SELECT ON system.parts", "unknown size"])
         }

@@ -50,11 +50,13 @@ fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
     assert_eq!(kinds(&found), expected.map(|(kind, span)| (kind.to_owned(), span.to_owned())));
 
     insert("'too many' AS span_id", 1);
-    // A row whose source column was corrupted is still the job's.
-    server.query(&format!(
-        "ALTER TABLE events UPDATE source = 'x' WHERE {} SETTINGS mutations_sync = 2",
-        of(4)
-    ));
+    // By its source a row of the version of the job's is a live writer's, which is kept.
+    for (update, number) in [("name = 'x'", 4), ("source = 'x'", 7)] {
+        server.query(&format!(
+            "ALTER TABLE events UPDATE {update} WHERE {} SETTINGS mutations_sync = 2",
+            of(number)
+        ));
+    }
     // A deletion of the same version is no live writer's.
     insert("1 AS is_deleted", 5);
     let found = verify(&server, 4);

@@ -3,16 +3,20 @@
 
 use serde::Deserialize;
 
-use super::VerifyError;
+use super::bound::{BoundColumn, BoundJob};
+use super::live_rows::LiveRows;
+use super::ttl::names_in;
 use crate::clickhouse::{
     Connection, Error as ServerError, quote_identifier, quote_literal, split_list,
 };
 use crate::formats::rowbinary::DataType;
-use crate::job::{BoundColumn, BoundJob, TableTtl, names_in};
+
+/// Elements of the sorting key whose columns narrow the search for live rows.
+const LEADING_ELEMENTS: usize = 2;
 
 /// The keys of the target.
 #[derive(Clone, Debug)]
-pub(super) struct TargetKey {
+pub(crate) struct TargetKey {
     /// The expressions of the sorting key; all columns if the table has none.
     pub expressions: Vec<String>,
     /// The columns of the sorting key with their types; they name a row in reports.
@@ -33,7 +37,7 @@ pub(super) struct TargetKey {
 
 /// A column that the table fills.
 #[derive(Clone, Debug)]
-pub(super) struct TableColumn {
+pub(crate) struct TableColumn {
     /// Its name.
     pub name: String,
     /// Its type.
@@ -63,30 +67,28 @@ struct Flags {
 }
 
 impl TargetKey {
-    /// Reads the keys from the server.
-    pub(super) async fn read(
+    /// Reads the keys from the server. `further_columns` are needed too, whether or not the job fills
+    /// them.
+    ///
+    /// # Errors
+    /// Those of the queries.
+    pub(crate) async fn read(
         connection: &Connection,
         job: &BoundJob,
         compared: &[BoundColumn],
-        ttl: &TableTtl,
-    ) -> Result<Self, VerifyError> {
+        further_columns: &[String],
+    ) -> Result<Self, ServerError> {
         let table = &job.target.name;
-        let failed = |source: ServerError| VerifyError::Query {
-            what: "reading the keys".to_owned(),
-            table: table.clone(),
-            attempts: 1,
-            source: Box::new(source),
-        };
         let (database, name) = (quote_literal(&table.database), quote_literal(&table.table));
         let sql = format!(
             "SELECT engine_full FROM system.tables WHERE database = {database} AND name = {name}"
         );
-        let engine = connection.row::<Engine>("verify", &sql).await.map_err(failed)?;
+        let engine = connection.row::<Engine>("keys", &sql).await?;
         let sql = format!(
             "SELECT name, type, default_kind, default_expression, is_in_sorting_key AS in_sorting_key, is_in_partition_key AS in_partition_key \
              FROM system.columns WHERE database = {database} AND table = {name} ORDER BY position"
         );
-        let flags = connection.rows::<Flags>("verify", &sql).await.map_err(failed)?;
+        let flags = connection.rows::<Flags>("keys", &sql).await?;
         let (version, deleted) = if job.target.is_replacing() {
             version_and_deleted(&engine.engine_full)
         } else {
@@ -135,7 +137,7 @@ impl TargetKey {
             job.owned.as_ref().is_some_and(|owned| owned.columns.contains(&column.name))
         };
         let needed =
-            |column: &Flags| own(column) || owned(column) || ttl.columns.contains(&column.name);
+            |column: &Flags| own(column) || owned(column) || further_columns.contains(&column.name);
         let filled_by_table = filled_by_table(&flags, job, needed);
         Ok(Self {
             expressions,
@@ -149,7 +151,7 @@ impl TargetKey {
     }
 
     /// SQL for the version as an `Int128` of the same order; 0 without a version column.
-    pub(super) fn version_number(&self) -> String {
+    pub(crate) fn version_number(&self) -> String {
         let Some((name, type_name)) = &self.version else { return "toInt128(0)".to_owned() };
         let name = quote_identifier(name);
         match DataType::parse(type_name) {
@@ -161,7 +163,7 @@ impl TargetKey {
 
     /// The version of a row that is written at this time, in microseconds since 1970, if versions
     /// are times.
-    pub(super) fn version_at(&self, microseconds: i64) -> Option<i128> {
+    pub(crate) fn version_at(&self, microseconds: i64) -> Option<i128> {
         let microseconds = i128::from(microseconds);
         match DataType::parse(&self.version.as_ref()?.1).ok()? {
             DataType::DateTime64 { precision, .. } => match u32::from(precision) {
@@ -173,8 +175,47 @@ impl TargetKey {
         }
     }
 
+    /// Recognizes rows of live writers that have the key and the version of a row that the job makes.
+    /// `live` is SQL over the target's columns that is true for rows of live writers. The error says
+    /// why they cannot be recognized.
+    pub(crate) fn live_rows(&self, job: &BoundJob, live: &str) -> Result<LiveRows, String> {
+        let mut names: Vec<_> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let mut values = self.expressions.clone();
+        if let Some((version, _)) = &self.version {
+            values.push(quote_identifier(version).to_string());
+            if !names.contains(&version.as_str()) {
+                names.push(version);
+            }
+        }
+        let columns = names.iter().map(|name| source_value(job, name));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let hash = format!("sipHash128(formatRow('RowBinary', {}))", values.join(", "));
+        let parameters: Vec<_> =
+            names.iter().map(|name| quote_identifier(name).to_string()).collect();
+        let arguments: Vec<_> = columns.iter().map(|(value, _)| format!("[{value}]")).collect();
+        let leading = self.expressions.iter().take(LEADING_ELEMENTS);
+        let leading: Vec<_> = leading.flat_map(|expression| names_in(expression)).collect();
+        let bounds = names.iter().zip(&columns).filter(|(name, (_, type_name))| {
+            leading.iter().any(|leading| leading == **name) && is_ordered(type_name)
+        });
+        Ok(LiveRows {
+            // The parameters of the lambda hide the source's columns of the same names.
+            made: format!(
+                "arrayMap(({}) -> {hash}, {})[1]",
+                parameters.join(", "),
+                arguments.join(", ")
+            ),
+            bounds: bounds
+                .map(|(name, (value, _))| (quote_identifier(name).to_string(), value.clone()))
+                .collect(),
+            found: hash,
+            live: live.to_owned(),
+            target: job.target.name.quoted(),
+        })
+    }
+
     /// SQL that is true for a row that is marked as deleted.
-    pub(super) fn is_deleted(&self) -> String {
+    pub(crate) fn is_deleted(&self) -> String {
         self.deleted
             .as_ref()
             .map_or_else(|| "0".to_owned(), |name| format!("{} != 0", quote_identifier(name)))
@@ -216,8 +257,41 @@ fn filled_by_table(
     filled
 }
 
+/// SQL over a source row for its value in this column of the target, with the type.
+fn source_value<'a>(job: &'a BoundJob, name: &str) -> Result<(String, &'a str), String> {
+    let is_it = |column: &&BoundColumn| column.name == name;
+    let Some(column) = job.columns.iter().find(is_it) else {
+        return Err(format!("the job does not fill {name}, a column of the target's key"));
+    };
+    if column.inputs.iter().any(|input| input.starts_with("lookup.")) {
+        return Err(format!("{name}, a column of the target's key, reads the lookup"));
+    }
+    let value = format!("CAST({}\n AS {})", column.expression, column.type_name);
+    Ok((value, &column.type_name))
+}
+
+/// Whether values of this type can be compared with `BETWEEN`.
+fn is_ordered(type_name: &str) -> bool {
+    let Ok(parsed) = DataType::parse(type_name) else { return false };
+    let bare = match &parsed {
+        DataType::LowCardinality(inner) => inner,
+        other => other,
+    };
+    !is_nullable(&parsed)
+        && matches!(
+            bare,
+            DataType::Integer { .. }
+                | DataType::String
+                | DataType::Date
+                | DataType::Date32
+                | DataType::DateTime(_)
+                | DataType::DateTime64 { .. }
+                | DataType::Uuid
+        )
+}
+
 /// Whether a column of this type can be NULL.
-pub(super) fn is_nullable(data_type: &DataType) -> bool {
+pub(crate) fn is_nullable(data_type: &DataType) -> bool {
     match data_type {
         DataType::Nullable(_) => true,
         DataType::LowCardinality(inner) => is_nullable(inner),
@@ -249,7 +323,7 @@ fn unquoted(name: &str) -> String {
 }
 
 /// SQL for a row's `_partition_id`. The elements of a tuple are arguments of their own.
-pub(super) fn partition_id(partition_key: &str) -> String {
+pub(crate) fn partition_id(partition_key: &str) -> String {
     let several = partition_key.starts_with('(') && split_list(partition_key).len() == 1 && {
         let inside = arguments_of(partition_key);
         inside.len() > 1
