@@ -362,20 +362,24 @@ impl Queries {
                 self.owned()
             );
         };
-        let columns: Vec<_> = self
-            .columns_of_tombstones()
-            .into_iter()
-            .filter(|name| *name != deleted)
-            .map(|name| quote_identifier(name).to_string())
-            .collect();
-        let list = columns.join(", ");
+        let mut names = self.columns_of_tombstones();
+        names.retain(|name| *name != deleted);
+        let joined = |names: &[&String]| {
+            let quoted: Vec<_> =
+                names.iter().map(|name| quote_identifier(name).to_string()).collect();
+            quoted.join(", ")
+        };
+        let list = joined(&names);
+        // An asterisk leaves out the columns that the table computes.
+        let computed = self.key.own_columns.iter().filter(|name| !names.contains(name));
+        let read = joined(&names.iter().copied().chain(computed).collect::<Vec<_>>());
         let conditions = format!(
             "_partition_id = {}{}",
             quote_literal(partition_id),
             range.map_or_else(String::new, |range| format!(" AND ({range})"))
         );
         format!(
-            "INSERT INTO {target} ({list}, {deleted})\nWITH {} AS {KEY}\nSELECT {list}, 1\nFROM (SELECT * FROM {target} FINAL WHERE {conditions})\nWHERE ({KEY}, {}) IN ({})",
+            "INSERT INTO {target} ({list}, {deleted})\nWITH {} AS {KEY}\nSELECT {list}, 1\nFROM (SELECT {read} FROM {target} FINAL WHERE {conditions})\nWHERE ({KEY}, {}) IN ({})",
             self.key_hash(),
             self.key.version_number(),
             pairs(rows),
@@ -390,9 +394,7 @@ impl Queries {
         let columns = &self.job.target.columns;
         let whose = [&self.job.owned, &self.job.live].into_iter().flatten();
         let whose: Vec<_> = whose.flat_map(|rows| &rows.columns).collect();
-        let is_kept = |name: &String| {
-            self.key.own_columns.contains(name) || whose.iter().any(|other| *other == name)
-        };
+        let is_kept = |name: &String| self.key.own_columns.contains(name) || whose.contains(&name);
         let is_insertable = |column: &&Column| column.is_insertable() && column.is_selectable();
         let is_computed =
             |name: &String| self.job.target.column(name).is_some_and(|own| !is_insertable(&own));
