@@ -1,4 +1,4 @@
-//! Framing rows against copying them: how much of the processor's time the engine adds to moving
+//! Framing rows, compared with copying them: the processor time that the engine adds to moving
 //! bytes.
 //!
 //! The rows are like those of an `observations` table: 36 columns, about 1.5 KB.
@@ -178,7 +178,7 @@ fn observations() -> Vec<u8> {
     encoder.0
 }
 
-/// The floor: the same bytes copied a row's length at a time into a buffer that is used again for
+/// The floor: the same bytes copied a row's length at a time into a buffer that is reused for
 /// each batch.
 #[divan::bench]
 fn copy(bencher: Bencher<'_, '_>) {

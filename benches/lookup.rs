@@ -71,7 +71,7 @@ fn frozen(traces: &Traces) -> FrozenLookupMap {
     load(&rows).freeze().expect("memory for a million traces")
 }
 
-/// The keys of traces in an order that has nothing to do with that of loading.
+/// The keys of traces, in an order unrelated to that of loading.
 fn shuffled_keys(traces: &Traces, count: usize) -> Vec<Vec<u8>> {
     let mut trace = Trace::default();
     (0..count)

@@ -1,5 +1,5 @@
-//! Building Native blocks against copying the same rows: what the client pays for what the server
-//! saves.
+//! Building Native blocks, compared with copying the same rows: the client's cost of a format that
+//! saves the server work.
 //!
 //! The rows are like those that the job `langfuse-events` inserts: 35 columns of an observation and
 //! 9 of its trace, about 1.5 KB.
@@ -21,32 +21,32 @@ use divan::counter::{BytesCount, ItemsCount};
 
 /// Enough rows to be larger than the processor's caches.
 const ROWS: usize = 20_000;
-/// As the pipeline's batches are kept.
+/// The number of batches that the pipeline keeps.
 const PIECE_BYTES: usize = 1024 * 1024;
 
 fn main() {
     divan::main();
 }
 
-/// What the values of a column are like.
+/// The values of a column.
 #[derive(Clone, Copy)]
 enum Like {
-    /// Texts of up to that many bytes.
+    /// Texts of at most N bytes.
     Text(usize),
     /// One of a few texts.
     Few(&'static [&'static str]),
-    /// Mostly NULL, or mostly texts of up to that many bytes.
+    /// Mostly NULL, or mostly texts of at most N bytes.
     Sometimes(usize),
     Mostly(usize),
-    /// Numbers of that many bytes.
+    /// Numbers of N bytes.
     Number(usize),
-    /// A number of that many bytes, or NULL in every other row.
+    /// A number of N bytes, or NULL in every other row.
     MaybeNumber(usize),
-    /// Up to four texts with texts of up to that many bytes.
+    /// A map of at most four texts to texts of at most N bytes.
     Metadata(usize),
     /// Three texts with numbers.
     Usage,
-    /// In every other row a text of up to that many bytes.
+    /// In every other row a text of at most N bytes.
     List(usize),
 }
 
@@ -195,7 +195,7 @@ impl Encoder {
     }
 }
 
-/// Rows, each as what comes from the source and what comes from the lookup.
+/// Rows, each as the part of the source and the part of the lookup.
 fn rows() -> Vec<[Vec<u8>; 2]> {
     let mut encoder = Encoder { bytes: Vec::new(), state: 1 };
     let mut part = |columns: &[(&str, &str, Like)]| {
@@ -211,7 +211,7 @@ fn bytes(rows: &[[Vec<u8>; 2]]) -> usize {
     rows.iter().flatten().map(Vec::len).sum()
 }
 
-/// What a batch of RowBinary is made by: the parts of each row, one after the other.
+/// A batch of RowBinary: the parts of each row, one after the other.
 #[divan::bench]
 fn copy(bencher: Bencher<'_, '_>) {
     let rows = rows();

@@ -12,7 +12,7 @@ const BATCH: usize = 8192;
 /// Lookups of each kind.
 const LOOKUPS: usize = 4_000_000;
 
-/// Loads and looks up with and without metadata, and prints what it took.
+/// Loads and looks up with and without metadata, and prints time and memory.
 pub fn print(count: usize) {
     for metadata in [Metadata::None, Metadata::Distinct, Metadata::Shared] {
         let traces = Traces::new(count, metadata);
@@ -120,7 +120,7 @@ fn look_up(map: &FrozenLookupMap, traces: &Traces) {
     }
 }
 
-/// The same with a standard map of strings, in a process of its own so that its memory can be told.
+/// The same with a standard map of strings, in a process of its own so that its memory can be measured.
 pub fn print_baseline(count: usize) {
     let traces = Traces::new(count, Metadata::None);
     println!("{count} traces in a HashMap<(String, String), (u64, Vec<Vec<u8>>)>, no metadata");
@@ -173,8 +173,7 @@ fn strings(trace: &Trace) -> (String, String) {
     (text(project), text(id))
 }
 
-/// Time that passed, and time that this thread had a processor: the difference is what other
-/// processes took.
+/// Elapsed time, and processor time of this thread; the difference went to other processes.
 #[derive(Default)]
 struct Stopwatch {
     wall: Duration,
@@ -182,7 +181,7 @@ struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Adds what `work` takes, and tells how much time passed.
+    /// Adds the times of `work`, and returns the elapsed time.
     fn measure(&mut self, work: impl FnOnce()) -> Duration {
         let (begin, processor) = (Instant::now(), processor_time());
         work();
@@ -203,7 +202,7 @@ impl Stopwatch {
     }
 }
 
-/// What this thread has had of a processor, zero where the system does not tell.
+/// Processor time of this thread; zero if the system does not report it.
 fn processor_time() -> Duration {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(
@@ -211,7 +210,7 @@ fn processor_time() -> Duration {
     )
 }
 
-/// The process's resident memory, zero where the system does not tell.
+/// The process's resident memory; zero if the system does not report it.
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();

@@ -9,9 +9,9 @@ use clickhouse_backfill::internals::lookup::{LookupRow, MapShape};
 pub enum Metadata {
     /// No metadata column.
     None,
-    /// Every trace its own.
+    /// A distinct map for each trace.
     Distinct,
-    /// A tenth as many different ones as traces.
+    /// One map for ten traces.
     Shared,
 }
 
@@ -189,7 +189,7 @@ fn string(out: &mut Vec<u8>, first: impl AsRef<[u8]>, second: impl AsRef<[u8]>) 
     out.extend_from_slice(second);
 }
 
-/// A 64-bit permutation whose results look random (splitmix64).
+/// A 64-bit permutation with random-looking results (splitmix64).
 pub fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

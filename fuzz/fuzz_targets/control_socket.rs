@@ -1,5 +1,4 @@
-//! Any lines, said to the control socket of a run, are answered, and those that are refused change
-//! nothing.
+//! Any lines, sent to the control socket of a run, are answered, and rejected ones change nothing.
 
 #![no_main]
 

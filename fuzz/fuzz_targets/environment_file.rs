@@ -1,4 +1,4 @@
-//! Any text, as a .env, is read, or one of its lines is named.
+//! Any text, read as a .env, is accepted, or the error names its line.
 
 #![no_main]
 

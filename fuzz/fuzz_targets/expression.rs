@@ -1,4 +1,4 @@
-//! Any text, as an expression, is cut into tokens, and what is accepted stays in its place.
+//! Any text, read as an expression, is split into tokens, and an accepted one stays in its place.
 
 #![no_main]
 

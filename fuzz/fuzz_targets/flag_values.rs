@@ -1,4 +1,4 @@
-//! Any text, as the value of a flag, is taken or refused.
+//! Any text, read as the value of a flag, is accepted or rejected.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text, as a job file, is read or refused by its line.
+//! Any text, read as a job file, is accepted, or the error names its line.
 
 #![no_main]
 

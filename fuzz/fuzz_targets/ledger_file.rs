@@ -1,4 +1,4 @@
-//! Any bytes, as a file of a ledger, are refused or mean the same when written again.
+//! Any bytes, read as a file of a ledger, are rejected or survive a round trip.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes, as rows to look up, are loaded as a plain model loads them.
+//! Any bytes, read as lookup rows, load like a simple model.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes, as a row of any columns, become part of a block or are refused.
+//! Any bytes, read as a row of any columns, become part of a block or are rejected.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes, quoted, stay within their quotes.
+//! Quoted bytes stay within their quotes.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes, as rows of any columns, are framed alike in one piece and in many.
+//! Any bytes, read as rows of any columns, are framed equally in one piece and in many.
 
 #![no_main]
 

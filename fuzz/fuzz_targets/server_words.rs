@@ -1,4 +1,4 @@
-//! Any words of a server are an error of some class, without the password.
+//! Any message of a server has an error class, and is shown without the password.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text, as a type name, is parsed or refused.
+//! Any text, read as a type name, is parsed or rejected.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text, as a URL, hides its password, also where it is malformed.
+//! Any text, read as a URL, never shows its password, malformed or not.
 
 #![no_main]
 

@@ -101,6 +101,11 @@ impl Failure {
         self.kind == Kind::Refused
     }
 
+    /// Whether the work failed, not its configuration or a check before it.
+    pub(super) fn is_stop(&self) -> bool {
+        self.kind == Kind::Stopped
+    }
+
     /// Whether it is an interruption.
     pub(super) fn is_interruption(&self) -> bool {
         self.kind == Kind::Interrupted

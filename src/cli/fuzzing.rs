@@ -8,8 +8,8 @@ use super::config::first_line;
 use crate::plan::Partition;
 use crate::units::parse_duration;
 
-/// Any text, as a value, is taken or refused with words; what is taken means the same when it is
-/// written again.
+/// Any text, read as a value, is accepted or rejected with a message; an accepted one survives a round
+/// trip.
 pub fn values(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(bytes) = parse_memory_size(&text) {

@@ -101,7 +101,7 @@ impl Tls {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| error.to_string())?;
+        .map_err(|_| "a certificate in it is incomplete or not in PEM".to_owned())?;
     if found.is_empty() {
         Err("it holds no certificate in PEM (BEGIN CERTIFICATE)".to_owned())
     } else {

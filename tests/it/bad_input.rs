@@ -1,7 +1,7 @@
 //! Errors are reported before a row moves, with the exit code of their kind: 2 for usage and
 //! configuration, 3 for a check that blocks the run. An error in a file names its line, a wrong
 //! variable its name.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod connection;

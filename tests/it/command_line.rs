@@ -1,6 +1,6 @@
 //! The command line as people and scripts meet it: what is printed where, what is read from where,
 //! and the documents about it.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod documents;

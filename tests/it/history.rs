@@ -1,5 +1,5 @@
 //! Several partitions: filling them one after another, and what is said of them afterwards.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod fixture;

@@ -1,5 +1,5 @@
 //! Commands that are run when something becomes of a run, and the last line on stdout.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod events;

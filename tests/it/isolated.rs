@@ -2,7 +2,7 @@
 //!
 //! At most two of them run at once (`.config/nextest.toml`, by this module's name). Everything else
 //! shares one server, each test in a database of its own.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bad_input;

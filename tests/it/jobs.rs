@@ -1,6 +1,6 @@
 //! Jobs of all kinds against the join that a person would write: names, types, keys, versions,
 //! misses, and partitions of several chunks.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod chunk_ranges;

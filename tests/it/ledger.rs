@@ -1,6 +1,6 @@
 //! What is recorded of a load: the records themselves, resuming, claims, workers, and ledgers that
 //! fail.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod changes;

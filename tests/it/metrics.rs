@@ -1,5 +1,5 @@
 //! What Prometheus is told of a run, and what it sees when things go wrong.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 // Counts are whole numbers, which values of Prometheus hold exactly.
 #![allow(clippy::float_cmp)]

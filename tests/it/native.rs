@@ -1,6 +1,6 @@
 //! Blocks built from rows that the server itself has written, inserted and compared with what the
 //! same rows give as RowBinary.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 // What was tried is shown where a test fails.
 #![allow(clippy::print_stdout, clippy::print_stderr)]

@@ -1,5 +1,5 @@
 //! Runs that wait, go slower, and are told what to do from another terminal.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod ctl;

@@ -1,6 +1,6 @@
 //! The built-in jobs against what they must produce: SELECTs that were written by hand from the
 //! rules, over data that is made to be got wrong.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod derived_join;

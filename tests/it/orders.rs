@@ -3,7 +3,7 @@
 //!
 //! There are several versions, deletions on both sides, orders whose customer is not there, and
 //! customers whose city is NULL.
-// Failing loudly is what the helpers of a test are for. No test uses all of it.
+// A test fails by a panic. No test uses all of the helpers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -55,8 +55,7 @@ letter = "lookup.letter"
 version = "source.version"
 "#;
 
-/// The tables. `note` and `letter` are the last columns that are read, so what they end with ends a
-/// row.
+/// The tables. `note` and `letter` are the last columns that are read, so their end is a row's end.
 const TABLES: &str = "
 CREATE TABLE orders (id UInt64, customer String, placed DateTime('UTC'), amount Decimal(18, 2), version UInt32, is_deleted UInt8, note String)
 ENGINE = ReplacingMergeTree(version, is_deleted) PARTITION BY toYYYYMM(placed) ORDER BY (customer, id)
@@ -71,14 +70,14 @@ ENGINE = ReplacingMergeTree(version) ORDER BY (customer, order_id) SETTINGS non_
 CREATE TABLE expected AS shipments ENGINE = Memory
 ";
 
-/// Orders and customers, and a folder for what runs leave behind.
+/// Orders and customers, and a folder for the files of runs.
 pub struct Orders {
     pub server: Server,
     folder: TempDir,
 }
 
 impl Orders {
-    /// So many orders of 600 bytes, in a database of the test's own.
+    /// This number of orders of 600 bytes, in a database of the test's own.
     pub fn start(rows: u64) -> Self {
         Self::on(Server::shared(), rows)
     }
@@ -110,8 +109,7 @@ impl Orders {
         self.resuming_tool_at(url).env("RESTART", "true")
     }
 
-    /// The same, but a run goes on with what others have left, and does nothing where nothing is
-    /// left.
+    /// The same, but a run continues the load of earlier runs, and does nothing if it is completed.
     pub fn resuming_tool_at(&self, url: &str) -> Binary {
         let summary = self.summary_file();
         let tool = binary()
@@ -124,7 +122,7 @@ impl Orders {
             .limit(Duration::from_secs(60))
     }
 
-    /// A file in the folder for what runs leave behind.
+    /// A file in the folder for the files of runs.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -1,6 +1,6 @@
 //! The proxy of the tests: a fault that does not happen, or happens elsewhere, would make other
 //! tests prove nothing.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{ErrorKind, Read, Write};
@@ -11,7 +11,7 @@ use crate::support::{Direction, Proxy, process};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server that sends back what it gets, until the client has sent all.
+/// An echo server: sends back everything that it receives.
 fn echo() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

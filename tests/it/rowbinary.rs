@@ -3,7 +3,7 @@
 //! The oracle is the server: every row ends with the number of bytes that `formatRow` gives for its
 //! columns, all together and one by one, and with its number. The types' names are the server's as
 //! well, from the header of the answer.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 // What was tried is shown where a test fails.
 #![allow(clippy::print_stdout, clippy::print_stderr)]

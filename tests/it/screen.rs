@@ -1,6 +1,6 @@
 //! What a person sees on a terminal: one screen for the whole run, log lines above it, the summary
 //! below.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod in_terminal;

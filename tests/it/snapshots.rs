@@ -2,7 +2,7 @@
 //! replaced: whoever changes a word sees it.
 //!
 //! `INSTA_UPDATE=always scripts/test snapshots` writes them anew; then look at the difference.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod comparisons;

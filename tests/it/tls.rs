@@ -1,11 +1,14 @@
 //! Encrypted connections: a whole run through a proxy that speaks TLS, and everything about
 //! certificates that can be wrong.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::path::Path;
+
 use crate::orders::Orders;
+use crate::support::shown::titled;
 use crate::support::tls::{Authority, TlsProxy};
-use crate::support::{Binary, Output, Server};
+use crate::support::{Binary, Server, assert_text_snapshot};
 
 const HOST: &[&str] = &["127.0.0.1"];
 
@@ -13,16 +16,13 @@ fn orders(rows: u64) -> Orders {
     Orders::on(Server::shared(), rows)
 }
 
-/// Runs, expects that nothing was written and that the configuration is blamed, in these words.
+/// Runs, and expects an error of the configuration and that nothing was written. Returns the error.
 #[track_caller]
-fn refuses(orders: &Orders, tool: Binary, parts: &[&str]) -> Output {
+fn refuses(orders: &Orders, tool: Binary) -> String {
     let output = tool.run().expect(2);
-    for part in parts {
-        assert!(output.stderr.contains(part), "{part:?} is not in the message\n{output}");
-    }
     assert!(!output.stderr.contains("PRIVATE KEY-"), "{output}");
     assert_eq!(orders.target_rows(), 0, "{output}");
-    output
+    output.failure()
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_whole_run_over_tls() {
     orders.assert_complete();
 }
 
-/// Which certificates the system trusts is said by `SSL_CERT_FILE`, here as for other programs.
+/// `SSL_CERT_FILE` names the certificates that the system trusts, as for other programs.
 #[test]
 fn the_systems_roots_are_trusted() {
     let orders = orders(100);
@@ -50,11 +50,14 @@ fn the_systems_roots_are_trusted() {
     let proxy = TlsProxy::start(orders.server.port(), &authority.server(HOST), None);
     orders.tool_at(&proxy.url()).env("SSL_CERT_FILE", authority.ca_file()).run().expect(0);
     orders.assert_complete();
-    // Those of the flag stand in their place.
+    // The flag's certificates replace them.
     let tool = orders.tool_at(&proxy.url()).env("SSL_CERT_FILE", authority.ca_file());
     let others = Authority::new();
-    let refused = tool.arg("--ca-cert").arg(others.ca_file()).run().expect(2);
-    assert!(refused.stderr.contains("not signed by a trusted authority"), "{refused}");
+    assert_text_snapshot!(tool.arg("--ca-cert").arg(others.ca_file()).run().failure(), @"
+    exit code 2
+    error: the connection to [HTTPS URL] failed: its certificate is not signed by a trusted authority ([WORDS OF THE SYSTEM])
+    hint: set --ca-cert or CA_CERT to a file with the certificate of the authority that signed the server's certificate
+    ");
 }
 
 #[test]
@@ -69,42 +72,55 @@ fn a_client_certificate() {
         authority.file("client.key", &client.key),
     );
 
-    let asks = [
-        "it requires a client certificate, or rejects the one that was sent",
-        "--client-cert and --client-key",
-    ];
-    refuses(&orders, tool(), &asks);
     let (their_cert, their_key) = (
         others.file("client.pem", &stranger.certificate),
         others.file("client.key", &stranger.key),
     );
-    refuses(&orders, tool().env("CLIENT_CERT", &their_cert).env("CLIENT_KEY", &their_key), &asks);
+    let pair = |cert: &Path, key: &Path| tool().env("CLIENT_CERT", cert).env("CLIENT_KEY", key);
+    assert_text_snapshot!(titled([
+        ("no certificate", refuses(&orders, tool())),
+        ("one of another authority", refuses(&orders, pair(&their_cert, &their_key))),
+        ("a certificate without a key", refuses(&orders, tool().arg("--client-cert").arg(&cert))),
+        ("a key without a certificate", refuses(&orders, tool().arg("--client-key").arg(&key))),
+        ("the key of another", refuses(&orders, pair(&cert, &their_key))),
+        ("a key as the certificate", refuses(&orders, pair(&key, &key))),
+        ("a certificate as the key", refuses(&orders, pair(&cert, &cert))),
+    ]), @"
+    # no certificate
+    exit code 2
+    error: the connection to [HTTPS URL] failed: it requires a client certificate, or rejects the one that was sent ([WORDS OF THE SYSTEM])
+    hint: set --client-cert and --client-key to a certificate that the server trusts
 
-    refuses(
-        &orders,
-        tool().arg("--client-cert").arg(&cert),
-        &["--client-cert and --client-key belong together"],
-    );
-    refuses(
-        &orders,
-        tool().arg("--client-key").arg(&key),
-        &["--client-cert and --client-key belong together"],
-    );
-    refuses(
-        &orders,
-        tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &their_key),
-        &["client.pem of --client-cert cannot be used"],
-    );
-    refuses(
-        &orders,
-        tool().env("CLIENT_CERT", &key).env("CLIENT_KEY", &key),
-        &["it holds no certificate in PEM"],
-    );
-    refuses(
-        &orders,
-        tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &cert),
-        &["no private key in PEM"],
-    );
+    # one of another authority
+    exit code 2
+    error: the connection to [HTTPS URL] failed: it requires a client certificate, or rejects the one that was sent ([WORDS OF THE SYSTEM])
+    hint: set --client-cert and --client-key to a certificate that the server trusts
+
+    # a certificate without a key
+    exit code 2
+    error: --client-cert and --client-key belong together
+    hint: give both, or neither
+
+    # a key without a certificate
+    exit code 2
+    error: --client-cert and --client-key belong together
+    hint: give both, or neither
+
+    # the key of another
+    exit code 2
+    error: the file [PATH] of --client-cert cannot be used: TLS cannot be set up: keys may not be consistent: KeyMismatch
+    hint: certificates and keys are in PEM form
+
+    # a key as the certificate
+    exit code 2
+    error: the file [PATH] of --client-cert cannot be used: it holds no certificate in PEM (BEGIN CERTIFICATE)
+    hint: certificates and keys are in PEM form
+
+    # a certificate as the key
+    exit code 2
+    error: the file [PATH] of --client-cert cannot be used: the key file holds no private key in PEM (BEGIN PRIVATE KEY), or one that is encrypted
+    hint: certificates and keys are in PEM form
+    ");
 
     tool().env("CLIENT_CERT", &cert).env("CLIENT_KEY", &key).run().expect(0);
     orders.assert_complete();
@@ -119,28 +135,43 @@ fn certificates_that_do_not_hold() {
     let with_ca = |proxy: &TlsProxy| orders.tool_at(&proxy.url()).env("CA_CERT", &ca);
 
     let unknown = proxy(others.server(HOST));
-    refuses(
-        &orders,
-        with_ca(&unknown),
-        &[&unknown.url(), "not signed by a trusted authority", "--ca-cert or CA_CERT"],
-    );
     let elsewhere = proxy(authority.server(&["clickhouse.example", "127.0.0.2"]));
-    refuses(
-        &orders,
-        with_ca(&elsewhere),
-        &["its certificate is not for the host in the URL", "--clickhouse-url or CLICKHOUSE_URL"],
-    );
     let expired = proxy(authority.expired(HOST));
-    refuses(&orders, with_ca(&expired), &["its certificate has expired", "renew"]);
     let for_clients = proxy(authority.client());
-    refuses(&orders, with_ca(&for_clients), &["its certificate "]);
-    // Of the source's server it is said as well.
-    let tool = orders.tool().env("CA_CERT", &ca).env("SOURCE_URL", unknown.url());
-    refuses(
-        &orders,
-        tool,
-        &["cannot use the source's server", &unknown.url(), "not signed by a trusted authority"],
-    );
+    let source = orders.tool().env("CA_CERT", &ca).env("SOURCE_URL", unknown.url());
+    assert_text_snapshot!(titled([
+        ("an unknown authority", refuses(&orders, with_ca(&unknown))),
+        ("another host", refuses(&orders, with_ca(&elsewhere))),
+        ("expired", refuses(&orders, with_ca(&expired))),
+        ("a client's certificate", refuses(&orders, with_ca(&for_clients))),
+        ("the source's server", refuses(&orders, source)),
+    ]), @"
+    # an unknown authority
+    exit code 2
+    error: the connection to [HTTPS URL] failed: its certificate is not signed by a trusted authority ([WORDS OF THE SYSTEM])
+    hint: set --ca-cert or CA_CERT to a file with the certificate of the authority that signed the server's certificate
+
+    # another host
+    exit code 2
+    error: the connection to [HTTPS URL] failed: its certificate is not for the host in the URL ([WORDS OF THE SYSTEM])
+    hint: set --clickhouse-url or CLICKHOUSE_URL to a host name that the server's certificate is for
+
+    # expired
+    exit code 2
+    error: the connection to [HTTPS URL] failed: its certificate has expired or is not yet valid ([WORDS OF THE SYSTEM])
+    hint: renew the server's certificate, or correct this machine's clock
+
+    # a client's certificate
+    exit code 2
+    error: the connection to [HTTPS URL] failed: its certificate is invalid ([WORDS OF THE SYSTEM])
+    hint: the server needs a server certificate, signed by an authority
+
+    # the source's server
+    exit code 2
+    error: cannot use the source's server
+      because: the connection to [HTTPS URL] failed: its certificate is not signed by a trusted authority ([WORDS OF THE SYSTEM])
+    hint: set --ca-cert or CA_CERT to a file with the certificate of the authority that signed the server's certificate
+    ");
 }
 
 #[test]
@@ -149,40 +180,72 @@ fn encrypted_and_plain_do_not_meet() {
     let authority = Authority::new();
     let proxy = TlsProxy::start(orders.server.port(), &authority.server(HOST), None);
     let plain_to_tls = orders.tool_at(&proxy.url().replace("https:", "http:"));
-    refuses(&orders, plain_to_tls, &["its response is not plain HTTP", "an https URL"]);
+    assert_text_snapshot!(refuses(&orders, plain_to_tls), @"
+    exit code 2
+    error: the connection to [URL] failed: its response is not plain HTTP ([WORDS OF THE SYSTEM])
+    hint: set --clickhouse-url or CLICKHOUSE_URL to an https URL if this is the server's https_port, else to its http_port, 8123 by default
+    ");
     let tls_to_plain = orders
         .tool_at(&orders.server.url().replace("http:", "https:"))
         .env("CA_CERT", authority.ca_file());
-    let said = refuses(&orders, tls_to_plain, &["its response is not TLS", "https_port, 8443"]);
-    assert!(!said.stderr.contains("http://"), "nobody is told to go without encryption\n{said}");
-    // Who names certificates wants encryption.
+    let said = refuses(&orders, tls_to_plain);
+    assert!(!said.contains("http://"), "no hint to do without encryption\n{said}");
+    assert_text_snapshot!(said, @"
+    exit code 2
+    error: the connection to [HTTPS URL] failed: its response is not TLS ([WORDS OF THE SYSTEM])
+    hint: set --clickhouse-url or CLICKHOUSE_URL to the server's https_port, 8443 by default; its http_port, 8123, is not encrypted
+    ");
+    // A certificate asks for encryption.
     let plain = orders.tool().env("CA_CERT", authority.ca_file());
-    refuses(
-        &orders,
-        plain,
-        &["a certificate is given", "the URL is http: nothing would be encrypted"],
-    );
+    assert_text_snapshot!(refuses(&orders, plain), @"
+    exit code 2
+    error: a certificate is given (CA_CERT, CLIENT_CERT), but the URL is http: nothing would be encrypted
+    hint: use an https URL; ClickHouse's https_port is 8443 by default
+    ");
 }
 
 #[test]
 fn files_that_are_no_certificates() {
     let orders = orders(100);
     let authority = Authority::new();
-    let tool = |file: &std::path::Path| orders.tool_at("https://127.0.0.1:1").env("CA_CERT", file);
+    let tool = |file: &Path| orders.tool_at("https://127.0.0.1:1").env("CA_CERT", file);
     let missing = authority.ca_file().with_file_name("missing.pem");
-    refuses(&orders, tool(&missing), &["missing.pem of --ca-cert cannot be read"]);
-    for text in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nnonsense\n"] {
-        refuses(
-            &orders,
-            tool(&authority.file("ca.pem", text)),
-            &["ca.pem of --ca-cert cannot be used: "],
-        );
-    }
-    refuses(
-        &orders,
-        tool(&authority.file("ca.pem", &authority.client().key)),
-        &["it holds no certificate in PEM"],
-    );
+    let failure = refuses(&orders, tool(&missing));
+    assert!(failure.contains("missing.pem of --ca-cert"), "{failure}");
+    assert_text_snapshot!(failure, @"
+    exit code 2
+    error: the file [PATH] of --ca-cert cannot be read: No such file or directory (os error 2)
+    hint: set --ca-cert to a file that this user can read
+    ");
+    let key = authority.client().key;
+    let texts = ["", "nonsense", "-----BEGIN CERTIFICATE-----\nnonsense\n", &key];
+    let failures = texts.map(|text| {
+        let title = if text == key { "a key" } else { text };
+        (title, refuses(&orders, tool(&authority.file("ca.pem", text))))
+    });
+    assert_text_snapshot!(titled(failures), @"
+    # 
+    exit code 2
+    error: the file [PATH] of --ca-cert cannot be used: it holds no certificate in PEM (BEGIN CERTIFICATE)
+    hint: certificates and keys are in PEM form
+
+    # nonsense
+    exit code 2
+    error: the file [PATH] of --ca-cert cannot be used: it holds no certificate in PEM (BEGIN CERTIFICATE)
+    hint: certificates and keys are in PEM form
+
+    # -----BEGIN CERTIFICATE-----
+    nonsense
+
+    exit code 2
+    error: the file [PATH] of --ca-cert cannot be used: a certificate in it is incomplete or not in PEM
+    hint: certificates and keys are in PEM form
+
+    # a key
+    exit code 2
+    error: the file [PATH] of --ca-cert cannot be used: it holds no certificate in PEM (BEGIN CERTIFICATE)
+    hint: certificates and keys are in PEM form
+    ");
 }
 
 #[test]
@@ -206,5 +269,9 @@ fn verification_cannot_be_switched_off() {
     ] {
         tool = tool.env(variable, "0");
     }
-    refuses(&orders, tool, &["not signed by a trusted authority"]);
+    assert_text_snapshot!(refuses(&orders, tool), @"
+    exit code 2
+    error: the connection to [HTTPS URL] failed: its certificate is not signed by a trusted authority ([WORDS OF THE SYSTEM])
+    hint: set --ca-cert or CA_CERT to a file with the certificate of the authority that signed the server's certificate
+    ");
 }

@@ -1,6 +1,6 @@
 //! `verify` and `repair`: every way in which a target can be wrong is found, named and mended, and
 //! what live writers did is told apart.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod differences;

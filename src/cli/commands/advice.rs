@@ -132,9 +132,13 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
             let hint = continuation.after_server_error(&*error);
             Failure::refused_because(message, &*error).hint(hint)
         }
-        LoadError::Pipeline(error @ PipelineError::Count { .. }) => Failure::from(&error)
-            .hint(continuation.hint())
-            .hint("--restart reads all chunks again, if the source was written to during the run"),
+        // All chunks are done: a run that continues would only count again.
+        LoadError::Pipeline(error @ PipelineError::Count { .. }) => {
+            Failure::from(&error).hint(format!(
+                "--restart reads all chunks again, for example after writes to the source during the run; {}",
+                continuation.safe
+            ))
+        }
         LoadError::Pipeline(error) => pipeline_failure(&error, continuation),
         error @ LoadError::Recording { .. } => {
             let hint =

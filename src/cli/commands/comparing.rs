@@ -202,6 +202,9 @@ pub(crate) fn report_unless_stopped(
         Err(error) => {
             let permanent = is_permanent(&error);
             let failure = verify_failure(error);
+            if !failure.is_stop() {
+                return Err(failure);
+            }
             Err(failure.hint(if permanent {
                 "correct what the server names first, a retry would fail again; nothing was changed"
             } else {

@@ -159,6 +159,7 @@ fn tls(arguments: &TlsArguments) -> Result<Tls, Failure> {
     let read = |(flag, path): &(&str, PathBuf)| {
         fs::read(path).map_err(|error| {
             Failure::usage(format!("the file {} of {flag} cannot be read: {error}", path.display()))
+                .hint(format!("set {flag} to a file that this user can read"))
         })
     };
     let refused = |(flag, path): &(&str, PathBuf), words: String| {

@@ -33,23 +33,8 @@ pub(crate) struct ChunkReport {
     pub outcome: ChunkOutcome,
     /// How many attempts it took, over all parts of its keys: 1 where no attempt failed.
     pub attempts: u32,
-    /// Rows that the source query returned.
-    pub rows_read: u64,
-    /// Rows of acknowledged batches. In a completed chunk, as many as were read.
-    pub rows_inserted: u64,
-    /// Rows that found attributes in the lookup's window.
-    pub matched: u64,
-    /// Rows that found attributes outside of it.
-    pub matched_late: u64,
-    /// Rows that found none.
-    pub unmatched: u64,
-    /// Bytes of acknowledged batches, in the format that was sent.
-    pub bytes_inserted: u64,
-    /// Acknowledged batches.
-    pub batches: u64,
-    /// The wrapping sum of the hashes of its inserted rows. It depends neither on their order nor on
-    /// their batches.
-    pub hash: u128,
+    /// What its attempts contributed.
+    pub figures: ChunkFigures,
     /// When its first attempt began.
     pub started_at: SystemTime,
     /// When its last batch was acknowledged, or when it failed.
@@ -66,14 +51,22 @@ pub(crate) enum ChunkOutcome {
 }
 
 /// What an attempt contributed, or several together.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ChunkFigures {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChunkFigures {
+    /// Rows that the source query returned.
     pub rows_read: u64,
+    /// Their bytes.
     pub bytes_read: u64,
+    /// How many of them found attributes.
     pub matched: Matched,
+    /// Rows of acknowledged batches. In a completed chunk, as many as were read.
     pub rows_inserted: u64,
+    /// Bytes of acknowledged batches, in the format that was sent.
     pub bytes_inserted: u64,
+    /// Acknowledged batches.
     pub batches: u64,
+    /// The wrapping sum of the hashes of the inserted rows. It depends neither on their order nor on
+    /// their batches.
     pub hash: u128,
 }
 
@@ -187,21 +180,11 @@ impl ChunkBook {
             return;
         }
         let Some(reports) = &self.reports else { return };
-        let ChunkFigures {
-            rows_read, matched, rows_inserted, bytes_inserted, batches, hash, ..
-        } = account.figures;
         let report = ChunkReport {
             chunk,
             outcome,
             attempts: account.attempts,
-            rows_read,
-            rows_inserted,
-            matched: matched.in_window,
-            matched_late: matched.late,
-            unmatched: matched.not,
-            bytes_inserted,
-            batches,
-            hash,
+            figures: account.figures,
             started_at: account.started_at,
             finished_at: SystemTime::now(),
         };
@@ -239,7 +222,7 @@ pub(in crate::engine) struct ReadTally {
 
 /// How many rows found attributes. A deferred row is in none of these until it was looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::engine) struct Matched {
+pub(crate) struct Matched {
     /// In the lookup's window.
     pub in_window: u64,
     /// Outside of it.
@@ -407,15 +390,15 @@ mod tests {
         );
         assert_eq!(
             (
-                report.rows_read,
-                report.rows_inserted,
-                report.matched,
-                report.unmatched,
-                report.batches
+                report.figures.rows_read,
+                report.figures.rows_inserted,
+                report.figures.matched.in_window,
+                report.figures.matched.not,
+                report.figures.batches
             ),
             (60, 60, 57, 3, 3)
         );
-        assert_eq!(report.hash, u128::MAX - 2, "sums wrap");
+        assert_eq!(report.figures.hash, u128::MAX - 2, "sums wrap");
         assert!(report.finished_at >= report.started_at);
 
         book.begin(9);
@@ -441,15 +424,11 @@ mod tests {
         let (counters, book) =
             (Arc::new(Counters::default()), Arc::new(ChunkBook::new(Some(sender))));
         let first = ChunkAttempt::begin(0, KeyShare::of(None), book.clone(), counters.clone());
-        first.read(ReadTally {
-            rows: 10,
-            bytes: 100,
-            matched: Matched { in_window: 6, late: 0, not: 1 },
-        });
-        first.read(ReadTally {
-            matched: Matched { in_window: 0, late: 2, not: 1 },
-            ..ReadTally::default()
-        });
+        let found = |in_window, late, not| Matched { in_window, late, not };
+        let read = |matched| ReadTally { rows: 10, bytes: 100, matched };
+        let looked_up = |matched| ReadTally { matched, ..ReadTally::default() };
+        first.read(read(found(6, 0, 1)));
+        first.read(looked_up(found(0, 2, 1)));
         let matched = || {
             (
                 counters.matched_rows.get(),
@@ -462,10 +441,7 @@ mod tests {
         first.batch_queued();
         first.batch_acknowledged(4, 40, 1);
         first.give_up();
-        first.read(ReadTally {
-            matched: Matched { in_window: 0, late: 1, not: 0 },
-            ..ReadTally::default()
-        });
+        first.read(looked_up(found(0, 1, 0)));
         first.batch_acknowledged(4, 40, 2);
         assert_eq!(
             (
@@ -478,11 +454,7 @@ mod tests {
         assert_eq!((matched(), counters.chunks_done.get()), ((0, 0, 0), 0));
 
         let second = ChunkAttempt::begin(0, KeyShare::of(None), book, counters.clone());
-        second.read(ReadTally {
-            rows: 10,
-            bytes: 100,
-            matched: Matched { in_window: 6, late: 1, not: 3 },
-        });
+        second.read(read(found(6, 1, 3)));
         second.batch_queued();
         second.batch_queued();
         second.batch_acknowledged(4, 40, 4);
@@ -493,9 +465,19 @@ mod tests {
         assert_eq!((counters.inserted_rows.get(), counters.chunks_done.get()), (10, 1));
         let report = reports.try_recv().unwrap();
         assert_eq!(
-            (report.attempts, report.rows_read, report.rows_inserted, report.hash),
-            (2, 10, 10, 12)
+            (report.attempts, report.figures),
+            (
+                2,
+                ChunkFigures {
+                    rows_read: 10,
+                    bytes_read: 100,
+                    matched: found(6, 1, 3),
+                    rows_inserted: 10,
+                    bytes_inserted: 100,
+                    batches: 2,
+                    hash: 12
+                }
+            )
         );
-        assert_eq!((report.matched, report.matched_late, report.unmatched), (6, 1, 3));
     }
 }

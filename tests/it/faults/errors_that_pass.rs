@@ -1,6 +1,6 @@
 //! Errors that a real server throws for a while, and what is said when they last longer than the
 //! retries.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! Errors of a real server that no retry mends: the run ends at once, in the server's words.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::fixture::Behind;

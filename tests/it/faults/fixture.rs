@@ -1,5 +1,5 @@
 //! The tests' orders behind a proxy, and what a server's exception looks like on the wire.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! A machine that gives the run too little.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::fixture::Behind;

@@ -1,5 +1,5 @@
 //! A server that cannot be reached is waited for by all together, without using up retries.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::fixture::{Behind, INSERT, SOON, SOURCE, exception, wait_for_fault};

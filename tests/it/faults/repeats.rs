@@ -1,6 +1,6 @@
 //! Targets whose rows do not collapse: a batch that is sent twice is there once, since the table
 //! recognizes its token. Rows are counted without FINAL.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::fixture::{Behind, INSERT, SOON, SOURCE, wait_for_fault};

@@ -1,5 +1,5 @@
 //! Being asked to end: what is in flight is finished, and the same command goes on.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::time::{Duration, Instant};

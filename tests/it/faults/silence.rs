@@ -1,5 +1,5 @@
 //! A server that takes connections and says nothing: each wait has its limit, and a flag.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{Read, Write};

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::orders::Orders;
-use crate::support::{Server, process};
+use crate::support::shown::titled;
+use crate::support::{Server, assert_text_snapshot, process};
 
 #[test]
 fn a_hook_has_no_say_in_how_the_run_ends() {
@@ -33,10 +34,24 @@ fn a_hook_has_no_say_in_how_the_run_ends() {
         "{} bytes",
         output.stderr.len()
     );
-    for wrong in ["finish=true", "on-finish", "on-finish="] {
-        let output = orders.tool().args(&["--hook", wrong]).run().expect(2);
-        assert!(output.stderr.contains("it must be on-start=CMD"), "{output}");
-    }
+    let failures = ["finish=true", "on-finish", "on-finish="]
+        .map(|wrong| (wrong, orders.tool().args(&["--hook", wrong]).run().failure()));
+    assert_text_snapshot!(titled(failures), @"
+    # finish=true
+    exit code 2
+    error: invalid value 'finish=true' for '--hook <EVENT=CMD>': it must be on-start=CMD, on-failure=CMD or on-finish=CMD
+    hint: `--help` behind the command explains its flags
+
+    # on-finish
+    exit code 2
+    error: invalid value 'on-finish' for '--hook <EVENT=CMD>': it must be on-start=CMD, on-failure=CMD or on-finish=CMD
+    hint: `--help` behind the command explains its flags
+
+    # on-finish=
+    exit code 2
+    error: invalid value 'on-finish=' for '--hook <EVENT=CMD>': it must be on-start=CMD, on-failure=CMD or on-finish=CMD
+    hint: `--help` behind the command explains its flags
+    ");
     orders.assert_complete();
 }
 

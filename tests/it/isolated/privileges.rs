@@ -1,5 +1,5 @@
 //! Users with exactly the rights that docs/reference/grants.md lists, and what is shown where one of them is missing.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;

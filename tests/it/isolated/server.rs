@@ -1,6 +1,6 @@
 //! The launcher and the harness themselves: other tests trust that they start, kill and restart
 //! what they say.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::net::TcpListener;

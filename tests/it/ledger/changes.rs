@@ -2,49 +2,63 @@
 
 use super::fixture::Chunked;
 use crate::orders::JOB;
+use crate::support::assert_text_snapshot;
 
 #[test]
 fn what_has_changed_is_named_and_refused() {
     let chunked = Chunked::start();
     chunked.killed_half_way();
-    let refused = |job: &str, arguments: &[&str], words: &str| {
-        let output = chunked.tool().file("job.toml", job).args(arguments).run().expect(3);
-        assert!(
-            output.stderr.contains(words) && output.stderr.contains("hint: --restart"),
-            "{words}\n{output}"
-        );
+    let refused = |job: &str, arguments: &[&str]| {
+        let output = chunked.tool().file("job.toml", job).args(arguments).run();
+        output.failure()
     };
     let job = JOB.replace("source.amount * 2", "source.amount * 3");
-    refused(
-        &job,
-        &[],
-        "the expression of the column amount was `source.amount * 2`, and is `source.amount * 3`",
-    );
-    refused(
-        &format!("{JOB}\n[settings.insert]\nlog_queries = 1\n"),
-        &[],
-        "the setting log_queries of inserts is new: `1`",
-    );
-    refused(
-        &JOB.replace("final = true", "final = false"),
-        &[],
-        "FINAL of the source was `true`, and is `false`",
-    );
-    refused(JOB, &["--chunk-rows", "9000"], "--chunk-rows was `8192`, and is `9000`");
+    assert_text_snapshot!(refused(&job, &[]), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is started as run [RUN], and not the same as it was:
+        the expression of the column amount was `source.amount * 2`, and is `source.amount * 3`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
+    assert_text_snapshot!(refused(&format!("{JOB}\n[settings.insert]\nlog_queries = 1\n"), &[]), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is started as run [RUN], and not the same as it was:
+        the setting log_queries of inserts is new: `1`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
+    assert_text_snapshot!(refused(&JOB.replace("final = true", "final = false"), &[]), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is started as run [RUN], and not the same as it was:
+        FINAL of the source was `true`, and is `false`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
+    assert_text_snapshot!(refused(JOB, &["--chunk-rows", "9000"]), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is started as run [RUN], and not the same as it was:
+        --chunk-rows was `8192`, and is `9000`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
     let server = chunked.server();
     server.query("ALTER TABLE shipments MODIFY COLUMN letter LowCardinality(String)");
-    refused(
-        JOB,
-        &[],
-        "the type of the column letter was `String`, and is `LowCardinality(String)`",
-    );
+    assert_text_snapshot!(refused(JOB, &[]), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is started as run [RUN], and not the same as it was:
+        the type of the column letter was `String`, and is `LowCardinality(String)`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
     server.query("ALTER TABLE shipments MODIFY COLUMN letter String");
     server.query("ALTER TABLE customers MODIFY COLUMN tags Array(LowCardinality(String))");
-    refused(
-        JOB,
-        &[],
-        "the type of lookup.tags was `Array(String)`, and is `Array(LowCardinality(String))`",
-    );
+    assert_text_snapshot!(refused(JOB, &[]), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is started as run [RUN], and not the same as it was:
+        the type of lookup.tags was `Array(String)`, and is `Array(LowCardinality(String))`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
     server.query("ALTER TABLE customers MODIFY COLUMN tags Array(String)");
     assert_eq!(
         server.text("SELECT count() FROM load_claims FINAL"),
@@ -64,7 +78,13 @@ fn what_has_changed_is_named_and_refused() {
         .run()
         .expect(0);
     chunked.assert_completed();
-    refused(&job, &[], "is completed as run ");
+    assert_text_snapshot!(refused(&job, &[]), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is completed as run [RUN], and not the same as it was:
+        the expression of the column amount was `source.amount * 2`, and is `source.amount * 3`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::fixture::{Chunked, SOON};
-use crate::support::{Direction, process};
+use crate::support::{Direction, assert_text_snapshot, process};
 
 /// As another process does that takes this one for dead.
 const TAKE_OVER: &str =
@@ -156,8 +156,12 @@ fn a_run_whose_claim_was_taken_over_stops() {
     let ranges = chunked.ranges();
     let running = chunked.stalled_at(&ranges[2], |tool| tool.args(&["--claim-timeout", "3s"]));
     server.query(TAKE_OVER);
-    let output = running.wait().expect(1);
-    assert!(output.stderr.contains("this process was taken for dead"), "{output}");
+    let output = running.wait();
+    assert_text_snapshot!(output.failure(), @"
+    exit code 1
+    error: this process was taken for dead: its claim on the load is gone from the ledger
+    hint: the other process does the rest; chunks that this process recorded are kept
+    ");
     assert_eq!(
         server.text("SELECT status FROM load_state FINAL"),
         "started",
@@ -177,8 +181,12 @@ fn nobody_completes_a_load_that_was_taken_over() {
     let running = chunked.stalled_at(&ranges[ranges.len() - 1], |tool| tool);
     server.query(TAKE_OVER);
     chunked.proxy.pass();
-    let output = running.wait().expect(1);
-    assert!(output.stderr.contains("this process was taken for dead"), "{output}");
+    let output = running.wait();
+    assert_text_snapshot!(output.failure(), @"
+    exit code 1
+    error: this process was taken for dead: its claim on the load is gone from the ledger
+    hint: the other process does the rest; chunks that this process recorded are kept
+    ");
     assert_eq!(
         server.text("SELECT status FROM load_state FINAL"),
         "started",

@@ -1,7 +1,7 @@
 //! Ledgers that cannot be written.
 
 use super::fixture::{Chunked, SOON};
-use crate::support::{Direction, process};
+use crate::support::{Direction, assert_text_snapshot, process};
 
 #[test]
 fn a_run_whose_ledger_is_gone_stops_and_says_what_is_safe() {
@@ -74,10 +74,11 @@ fn files_that_cannot_be_written_stop_the_run() {
     chunked.tool().args(&["--ledger", &place]).run().expect(0);
     chunked.orders.assert_complete();
 
-    let nowhere = chunked.tool().args(&["--ledger", "file:/proc/nowhere"]).run().expect(2);
-    assert!(
-        nowhere.stderr.contains("/proc/nowhere")
-            && nowhere.stderr.contains("hint: --ledger file:DIR names a directory"),
-        "{nowhere}"
-    );
+    let nowhere = chunked.tool().args(&["--ledger", "file:/proc/nowhere"]).run();
+    assert_text_snapshot!(nowhere.failure(), @"
+    exit code 2
+    error: creating the ledger's file /proc/nowhere failed
+      because: No such file or directory (os error 2)
+    hint: --ledger file:DIR names a directory that this user can write to
+    ");
 }

@@ -1,7 +1,7 @@
 //! One partition shared among processes.
 
 use super::fixture::{Chunked, SOON};
-use crate::support::process;
+use crate::support::{assert_text_snapshot, process};
 
 #[test]
 fn three_workers_fill_one_partition_although_one_is_killed() {
@@ -75,8 +75,12 @@ fn a_worker_of_another_division_is_refused() {
         let words = refused(part);
         assert!(words.contains("is being filled by worker 1/2, process "), "{part}: {words}");
     }
-    let both = chunked.tool().args(&["--worker", "1/2", "--restart"]).run().expect(2);
-    assert!(both.stderr.contains("--restart and --worker are both given"), "{both}");
+    let both = chunked.tool().args(&["--worker", "1/2", "--restart"]).run();
+    assert_text_snapshot!(both.failure(), @"
+    exit code 2
+    error: --restart and --worker are both given: each worker, and each that is started again, would start a new version of the load
+    hint: start the new version with --restart alone, interrupt it, and start the workers
+    ");
     chunked.tool().args(&["--worker", "2/2"]).run().expect(0);
     chunked.proxy.pass();
     running.wait().expect(0);

@@ -1,6 +1,6 @@
 //! Disk and memory of the server.
 
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used)]
 
 use super::fixture::{look, tool};

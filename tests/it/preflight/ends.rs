@@ -1,5 +1,5 @@
 //! What lies between the two ends: versions, time zones, and others who write.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;

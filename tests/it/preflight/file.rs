@@ -1,5 +1,5 @@
 //! `plan --out` and `run --plan`: what was looked at is done, or nothing.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::fixture::{look, more_parts, tool};
 use crate::orders::{JOB, Orders};
-use crate::support::{Binary, Server};
+use crate::support::shown::titled;
+use crate::support::{Binary, Server, assert_text_snapshot};
 
 /// The plan of these orders in a file of a folder, in chunks of 8,192 rows.
 fn planned(orders: &Orders, folder: &Path) -> Value {
@@ -133,38 +134,47 @@ fn a_file_that_is_no_plan_is_refused_and_a_forbidden_plan_is_not_written() {
     let folder = TempDir::with_prefix("plan-").unwrap();
     let path = folder.path().join("plan.json");
     let run = || orders.tool().arg("--plan").arg(&path);
-    for (text, words) in [
-        (None, "No such file"),
-        (Some("{"), "EOF"),
-        (
-            Some("{\"format\":\"x\",\"definition\":{},\"bounds\":{\"key\":[],\"bounds\":[]}}"),
-            "its format is \"x\"",
-        ),
-        (
-            Some("{\"format\":\"clickhouse-backfill plan\",\"format_version\":3}"),
-            "its format_version is 3, this version reads 2",
-        ),
-    ] {
-        if let Some(text) = text {
-            std::fs::write(&path, text).unwrap();
-        }
-        let output = run().run().expect(2);
-        assert!(
-            output.stderr.contains("error: cannot use the plan ") && output.stderr.contains(words),
-            "{words}\n{output}"
-        );
-    }
+    let missing = ("no file", run().run().failure());
+    let texts = [
+        "{",
+        "{\"format\":\"x\",\"definition\":{},\"bounds\":{\"key\":[],\"bounds\":[]}}",
+        "{\"format\":\"clickhouse-backfill plan\",\"format_version\":3}",
+    ];
+    let others = texts.map(|text| {
+        std::fs::write(&path, text).unwrap();
+        (text, run().run().failure())
+    });
+    assert_text_snapshot!(titled([missing].into_iter().chain(others)), @r#"
+    # no file
+    exit code 2
+    error: cannot use the plan [PATH]: No such file or directory (os error 2)
+    hint: `clickhouse-backfill plan --out FILE` writes one
+
+    # {
+    exit code 2
+    error: cannot use the plan [PATH]: EOF while parsing an object at line 1 column 1
+    hint: `clickhouse-backfill plan --out FILE` writes one
+
+    # {"format":"x","definition":{},"bounds":{"key":[],"bounds":[]}}
+    exit code 2
+    error: cannot use the plan [PATH]: its format is "x", this version reads "clickhouse-backfill plan"
+    hint: `clickhouse-backfill plan --out FILE` writes one
+
+    # {"format":"clickhouse-backfill plan","format_version":3}
+    exit code 2
+    error: cannot use the plan [PATH]: its format_version is 3, this version reads 2
+    hint: `clickhouse-backfill plan --out FILE` writes one
+    "#);
     std::fs::remove_file(&path).unwrap();
     orders.server.query("ALTER TABLE shipments MODIFY SETTING parts_to_throw_insert = 1");
     more_parts(&orders.server, 1);
     look(tool(&orders).arg("--out").arg(&path), 3);
     assert!(!path.exists());
-    let nowhere = tool(&orders)
-        .args(&["--skip-checks", "parts", "--out", "nowhere/plan.json"])
-        .run()
-        .expect(2);
-    assert!(
-        nowhere.stderr.contains("error: cannot write the plan to nowhere/plan.json"),
-        "{nowhere}"
-    );
+    let nowhere =
+        tool(&orders).args(&["--skip-checks", "parts", "--out", "nowhere/plan.json"]).run();
+    assert_text_snapshot!(nowhere.failure(), @"
+    exit code 2
+    error: cannot write the plan to nowhere/plan.json: No such file or directory (os error 2)
+    hint: set --out to a file in an existing directory that this user can write to
+    ");
 }

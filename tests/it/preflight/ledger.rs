@@ -1,5 +1,5 @@
 //! What `plan` says of the load that the ledger knows, and whether a run then does what it says.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use super::fixture::{look, tool, tool_with};
 use crate::orders::{JOB, Orders, PARTITION};
-use crate::support::Server;
+use crate::support::{Server, assert_text_snapshot};
 
 /// Where there is no Keeper, a replicated table can be attached, and is a replica that has lost its
 /// Keeper: it can only be read.
@@ -51,14 +51,16 @@ fn a_replica_that_can_only_be_read_forbids_the_run() {
             "--target-table",
             "replica",
         ])
-        .run()
-        .expect(3);
-    assert!(
-        repair.stderr.contains("the check replicas blocks the repair") && repair.stdout.is_empty(),
-        "{repair}"
-    );
-    let hint = format!("hint: SYSTEM RESTART REPLICA `{database}`.`replica`");
-    assert!(repair.stderr.contains(&hint), "{repair}");
+        .run();
+    assert_eq!(repair.stdout, "", "{repair}");
+    assert_text_snapshot!(repair.failure(), @"
+    exit code 3
+    error: the check replicas blocks the repair
+      because: replicas: the replica of default.replica on this server is read-only
+    hint: find out why: SELECT * FROM system.replicas WHERE database = 'default' AND table = 'replica'
+    hint: SYSTEM RESTART REPLICA `default`.`replica`, or use another replica as --clickhouse-url
+    hint: --skip-checks replicas downgrades this to a warning
+    ");
 }
 
 #[test]

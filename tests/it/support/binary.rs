@@ -19,8 +19,8 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     binary().args(arguments).envs(environment).run()
 }
 
-/// The tool, ready to be given arguments. Of the environment it has PATH and HOME only, so that a
-/// developer's own `CLICKHOUSE_URL` or `.env` changes no test; and the engine of `TEST_ENGINE`.
+/// The tool without arguments. Its environment has only PATH, HOME and the engine of `TEST_ENGINE`,
+/// so that a developer's `CLICKHOUSE_URL` or `.env` does not change a test.
 pub fn binary() -> Binary {
     let folder = TempDir::with_prefix("clickhouse-backfill-").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
@@ -36,7 +36,7 @@ pub fn binary() -> Binary {
     Binary { command, folder, limit: LIMIT }
 }
 
-/// A run to be.
+/// A run that has not started.
 #[derive(Debug)]
 pub struct Binary {
     command: Command,
@@ -70,8 +70,8 @@ impl Binary {
         self
     }
 
-    /// The working folder of the run, empty unless the test puts files into it; it is gone after
-    /// the run.
+    /// The working folder of the run, empty unless the test writes files into it; removed after the
+    /// run.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -82,13 +82,13 @@ impl Binary {
         self
     }
 
-    /// How long the run may take before it is killed and the test fails; 120 s unless said.
+    /// The time after which the run is killed and the test fails; by default 120 s.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The run may have so many files and connections open at once.
+    /// Limits the number of files and connections that the run has open at once.
     pub fn open_files(self, limit: u32) -> Self {
         self.after(&format!("ulimit -n {limit}"))
     }
@@ -109,7 +109,7 @@ impl Binary {
         self.spawn().wait()
     }
 
-    /// Starts the run; for tests that do something to it meanwhile.
+    /// Starts the run, for tests that act on it while it runs.
     pub fn spawn(mut self) -> Running {
         let mut child = self
             .command
@@ -123,7 +123,7 @@ impl Binary {
     }
 }
 
-/// A run under way. Dropping it kills it.
+/// A run in progress. Dropping it kills it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -152,8 +152,8 @@ impl Running {
         process::signal(self.process(), name);
     }
 
-    /// Waits until the run's log in `run.log`, for which it was given `--log-file run.log`, has
-    /// these words. Panics with the log if they do not come.
+    /// Waits until the run's log has these words; the run needs `--log-file run.log`. Panics with
+    /// the log if they do not appear.
     #[track_caller]
     pub fn wait_for_log(&self, words: &str) {
         let path = self.folder().join("run.log");
@@ -185,7 +185,7 @@ impl Drop for Running {
     }
 }
 
-/// How a run ended and what it printed.
+/// The exit code of a run and its output.
 #[derive(Debug)]
 pub struct Output {
     /// The exit code; None if a signal ended it.
@@ -195,8 +195,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// The same output if the run ended with this exit code; panics with all that was printed
-    /// otherwise.
+    /// The output itself if the exit code is this one; panics with the output otherwise.
     #[track_caller]
     pub fn expect(self, status: i32) -> Self {
         assert!(self.status == Some(status), "expected exit code {status}\n{self}");
@@ -218,7 +217,7 @@ impl fmt::Display for Output {
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read before a failure is still worth showing.
+        // The part that was read before a failure is shown.
         let _ = pipe.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })

@@ -7,7 +7,7 @@
 
 use super::Server;
 
-/// What the comparing queries need: the rows that are compared must not depend on a profile.
+/// Settings of the comparing queries: the compared rows must not depend on a profile.
 const SETTINGS: &[(&str, &str)] = &[
     ("join_use_nulls", "0"),
     ("output_format_binary_write_json_as_string", "1"),
@@ -26,7 +26,7 @@ pub struct Column {
     pub type_name: String,
 }
 
-/// How rows are compared.
+/// A comparison of rows.
 #[derive(Debug)]
 pub struct Comparison<'a> {
     server: &'a Server,
@@ -77,7 +77,7 @@ impl<'a> Comparison<'a> {
         &self.columns
     }
 
-    /// Whether both SELECTs give as many rows, and rows of the same bytes, in whatever order.
+    /// Whether both SELECTs give the same rows, byte by byte, in any order.
     pub fn is_same(&self, found: &str, expected: &str) -> bool {
         let sums = |select: &str| {
             self.ask(&format!("SELECT count(), sum(sipHash64({})) FROM ({select}\n)", self.row()))
@@ -103,7 +103,7 @@ impl<'a> Comparison<'a> {
         answer.split('\t').map(str::to_owned).collect()
     }
 
-    /// How many different rows only the first SELECT gives.
+    /// The number of distinct rows that only the first SELECT gives.
     pub fn only_in(&self, one: &str, other: &str) -> u64 {
         let (one, other) = (self.rows(one), self.rows(other));
         self.ask(&format!("SELECT count() FROM ({one} EXCEPT {other})")).parse().unwrap()

@@ -17,18 +17,18 @@ use super::process;
 const START_LIMIT: Duration = Duration::from_secs(900);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// What to start: paths are absolute, port 0 is any free port.
+/// The server to start: paths are absolute, port 0 is any free port.
 #[derive(Debug)]
 pub struct Launch<'a> {
     pub directory: &'a Path,
     pub port: u16,
     pub config: Option<&'a Path>,
     pub users: Option<&'a Path>,
-    /// A disk of the server's own, of so many MiB.
+    /// Size in MiB of a disk of the server's own.
     pub disk_mib: Option<u64>,
 }
 
-/// A running launcher and what it said about its server.
+/// A running launcher and its report on the server.
 #[derive(Debug)]
 pub struct Launcher {
     child: Child,
@@ -38,7 +38,7 @@ pub struct Launcher {
     pub server_process: u32,
 }
 
-/// Whether a server can have a disk of its own here; if not, that is said. Some containers allow no
+/// Whether a server can have a disk of its own here; if not, prints so. Some containers allow no
 /// mounts.
 pub fn disks_are_allowed() -> bool {
     let folder = tempfile::tempdir().unwrap();
@@ -54,15 +54,14 @@ pub fn disks_are_allowed() -> bool {
 }
 
 impl Launcher {
-    /// Starts a server and waits until it answers. The error is what the launcher wrote on its
-    /// standard error.
+    /// Starts a server and waits until it answers. The error has the launcher's standard error.
     pub fn start(launch: &Launch<'_>) -> Result<Self, String> {
         std::fs::create_dir_all(launch.directory).unwrap();
         let errors = launch.directory.join("serve.log");
         let mut command = match launch.disk_mib {
             None => Command::new("python3"),
             Some(mib) => {
-                // A mount that nobody else sees, and that is gone with the server.
+                // The mount is visible to the server only, and ends with it.
                 let mut command = Command::new("unshare");
                 let mount = format!(
                     "mount -t tmpfs -o size={mib}m,nr_inodes=100k server \"$0\" && exec python3 \"$@\""

@@ -1,10 +1,7 @@
-//! What the tests stand on: a real server each, the tool's own binary, and a network that fails on
-//! command.
+//! Helpers of the tests: a real server, the tool's binary, and a network that fails on command.
 //!
-//! Nothing here knows the tool's code; tables and data of the tests are elsewhere.
-//!
-//! The lints that keep failures out of the tool's code are for its users; a test wants to fail
-//! loudly.
+//! They do not use the tool's code; tables and data of the tests are elsewhere. The lints against
+//! panics are off: a test fails by a panic.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,7 +9,7 @@
     clippy::indexing_slicing,
     clippy::print_stderr
 )]
-// No test uses all of it.
+// No test uses all of the helpers.
 #![allow(dead_code, unused_imports)]
 
 mod binary;

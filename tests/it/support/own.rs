@@ -1,4 +1,4 @@
-//! A server that a test started itself: what is needed to kill it and to start it again.
+//! A server that a test started itself: killing it and starting it again.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 use super::launcher::{Launch, Launcher};
 
-/// A free port can be taken by somebody else before the server listens on it.
+/// Another process can take a free port before the server listens on it.
 const PORT_ATTEMPTS: u32 = 5;
 
-/// What only a server that the test started itself has.
+/// The parts that only a server of the test's own has.
 #[derive(Debug)]
 pub struct Own {
     /// None between `kill9` and `restart`.

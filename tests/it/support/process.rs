@@ -1,4 +1,4 @@
-//! Looking at and signalling processes by id, and waiting for something to become true.
+//! Inspecting and signalling processes by id, and waiting for a condition.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ pub fn is_alive(process: u32) -> bool {
     !matches!(state, Some('Z' | 'X'))
 }
 
-/// Waits until `condition` holds, at most `limit`; whether it came to hold. It is looked at ever
-/// less often, since a query of a server costs more than the time that it may save.
+/// Waits until `condition` holds, for at most `limit`, and returns whether it does. Checks become
+/// rarer with time, since a query to a server costs more than it may save.
 pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     let mut pause = Duration::from_millis(2);

@@ -1,7 +1,7 @@
-//! A TCP proxy on loopback that fails on command: what a network does to a tool, at the byte where
-//! a test wants it.
+//! A TCP proxy on loopback that fails on command: faults of a network, at a byte that the test
+//! chooses.
 //!
-//! It knows nothing of HTTP. Offsets count the bytes of one connection in one direction, from its
+//! It does not parse HTTP. Offsets count the bytes of one connection in one direction, from its
 //! beginning, or from the end of a marker in what the client sent ([`Proxy::after_request_with`]).
 //! One fault is armed at a time; a new one replaces it. A fault that has happened `times` times is
 //! spent, and everything passes again.
@@ -22,7 +22,7 @@ pub use deaf::Deaf;
 pub use fault::Direction;
 use fault::{Action, Fault};
 
-/// How often threads look whether they are to end.
+/// Interval at which threads check whether to end.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A proxy that runs until it is dropped.
@@ -35,7 +35,7 @@ pub struct Proxy {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// What the proxy's threads share.
+/// The state that the proxy's threads share.
 #[derive(Debug)]
 struct Shared {
     upstream: Mutex<SocketAddr>,
@@ -77,7 +77,7 @@ impl Proxy {
         self.port
     }
 
-    /// Where the tool is to connect to.
+    /// The URL to which the tool connects.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -101,8 +101,8 @@ impl Proxy {
         self.arm(Action::Reset, direction, offset, times);
     }
 
-    /// Closes both ends cleanly (FIN) once `offset` bytes have passed: the end of a response that
-    /// says no length.
+    /// Closes both ends cleanly (FIN) once `offset` bytes have passed: the end of a response without
+    /// a length.
     pub fn cut_at(&self, direction: Direction, offset: u64, times: usize) {
         self.arm(Action::Cut, direction, offset, times);
     }
@@ -122,9 +122,9 @@ impl Proxy {
         self.arm(Action::Stall, direction, offset, times);
     }
 
-    /// Answers requests that have the marker with these bytes, one after the other, in the server's
-    /// place: it gets no more of such a request than what stands before the marker's end. The
-    /// connection ends behind the answer, whether that is complete or not.
+    /// Answers requests that have the marker with these bytes, one after the other, instead of the
+    /// server, which receives such a request only up to the marker's end. The connection ends after
+    /// the answer, complete or not.
     pub fn answer(&self, answers: impl IntoIterator<Item = Vec<u8>>) {
         let answers: VecDeque<_> = answers.into_iter().collect();
         assert!(self.marker.lock().unwrap().is_some(), "which requests? after_request_with");
@@ -138,8 +138,8 @@ impl Proxy {
         self.arm_with(Action::Endless, Direction::ToServer, 0, answers.len(), answers);
     }
 
-    /// Refuses new connections, as a port does on which nobody listens, until [`Proxy::pass`]. Live
-    /// ones go on.
+    /// Refuses new connections, like a port without a listener, until [`Proxy::pass`]. Live ones
+    /// continue.
     pub fn refuse(&self) {
         self.shared.refusing.store(true, Ordering::SeqCst);
         while !self.shared.refuses.load(Ordering::SeqCst) {
@@ -147,8 +147,8 @@ impl Proxy {
         }
     }
 
-    /// Takes no new connections, as a machine that does not answer, until [`Proxy::pass`]. Live
-    /// ones go on.
+    /// Accepts no new connections, like a machine that does not answer, until [`Proxy::pass`]. Live
+    /// ones continue.
     pub fn ignore(&self) {
         self.refuse();
         *self.deaf.lock().unwrap() = Some(Deaf::on(self.port));
@@ -161,7 +161,7 @@ impl Proxy {
         }
     }
 
-    /// Lets everything pass: ends refusal and stalls, disarms the fault.
+    /// Forwards everything: ends refusal and stalls, disarms the fault.
     pub fn pass(&self) {
         *self.shared.fault.lock().unwrap() = None;
         for connection in self.shared.live() {
@@ -174,18 +174,18 @@ impl Proxy {
         }
     }
 
-    /// How many times a fault has happened. A test of a fault asserts this, or it may have tested
-    /// nothing.
+    /// The number of faults that have happened. A test of a fault asserts it; otherwise it may have
+    /// tested nothing.
     pub fn fired(&self) -> usize {
         self.shared.fired.load(Ordering::SeqCst)
     }
 
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many bytes were forwarded in the direction, over all connections.
+    /// The number of bytes forwarded in the direction, over all connections.
     pub fn bytes(&self, direction: Direction) -> u64 {
         self.shared.bytes[direction as usize].load(Ordering::SeqCst)
     }
@@ -243,7 +243,7 @@ fn accept(shared: &Arc<Shared>, listener: TcpListener, port: u16) {
             std::thread::sleep(POLL);
             continue;
         }
-        // The port was this proxy's; somebody else may have it for a moment.
+        // Another process may have the port for a moment.
         let Some(open) =
             listener.take().or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
         else {

@@ -8,7 +8,7 @@ use ureq::Agent;
 
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Where queries go, and as whom.
+/// The server and the user of queries.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     agent: Agent,
@@ -41,7 +41,7 @@ impl Endpoint {
         Self { user: user.to_owned(), password: password.to_owned(), ..self.clone() }
     }
 
-    /// The same without the connections that are kept: for a server that has reset them.
+    /// The same without kept connections, for a server that has reset them.
     pub fn anew(&self) -> Self {
         Self::new(&self.url, &self.user, &self.password, &self.database)
     }
@@ -57,8 +57,8 @@ impl Endpoint {
             .agent
             .post(&self.url)
             .query("database", &self.database)
-            // The server holds the answer back until the query has ended, so that one that fails
-            // late has an error status.
+            // The server holds the answer back until the query has ended, so a late failure has an
+            // error status.
             .query("wait_end_of_query", "1")
             .header("X-ClickHouse-User", &self.user)
             .header("X-ClickHouse-Key", &self.password);

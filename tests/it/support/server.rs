@@ -16,19 +16,19 @@ use super::shared;
 
 const LISTENER_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a server of a test's own is to be like.
+/// Options of a server of the test's own.
 #[derive(Debug, Default, Clone)]
 pub struct ServerOptions {
     /// A whole `<clickhouse>…</clickhouse>` document, merged into the server's configuration.
     pub config_xml: Option<String>,
     /// The same for `users.xml`: users, profiles, quotas, grants. The user `default` without a
-    /// password stays, unless the document changes it; a user that is to find tables without naming
-    /// a database wants `<default_database>default</default_database>`.
+    /// password stays, unless the document changes it. A user who does not name the database of tables
+    /// needs `<default_database>default</default_database>`.
     pub users_xml: Option<String>,
     /// Listen on a port that stays the same while the listener is closed and opened; see
     /// [`Server::stop_listening`].
     pub fixed_port: bool,
-    /// A disk of the server's own, of so many MiB, in memory; see
+    /// Size in MiB of a disk of the server's own, in memory; see
     /// [`disks_are_allowed`](super::disks_are_allowed).
     pub disk_mib: Option<u64>,
 }
@@ -46,9 +46,9 @@ impl Server {
     /// A fresh database on a server that many tests use at once: the one at `CLICKHOUSE_URL` if
     /// that is set, else the one of this run of the tests.
     ///
-    /// What a test looks at must be its own: its tables, and of `system.processes` and
-    /// `system.query_log` what has `current_database = currentDatabase()`. A test that looks at
-    /// anything of the whole server, configures it, or kills it starts its own.
+    /// A test reads only what is its own: its tables, and the rows of `system.processes` and
+    /// `system.query_log` with `current_database = currentDatabase()`. A test that reads figures of
+    /// the whole server, configures it or kills it starts its own.
     pub fn shared() -> Self {
         match std::env::var("CLICKHOUSE_URL") {
             Ok(url) if !url.is_empty() => Self::external(&url),
@@ -56,14 +56,14 @@ impl Server {
         }
     }
 
-    /// A fresh database on the server of this run of the tests, whatever `CLICKHOUSE_URL` says: for
-    /// tests that need it to be on this machine, without a Keeper, or in no cluster.
+    /// A fresh database on the server of this run of the tests, regardless of `CLICKHOUSE_URL`: for
+    /// tests that need a server on this machine, without a Keeper, or in no cluster.
     pub fn shared_here() -> Self {
         Self::database_of("default", "", shared::url())
     }
 
-    /// A server of the test's own, whatever `CLICKHOUSE_URL` says: for tests that kill or configure
-    /// it. They live in the module `isolated`, of which the runner starts few at once.
+    /// A server of the test's own, regardless of `CLICKHOUSE_URL`: for tests that kill or configure
+    /// it. They are in the module `isolated`, of which the runner starts few tests at once.
     #[track_caller]
     pub fn isolated() -> Self {
         Self::isolated_with(ServerOptions::default())
@@ -77,7 +77,7 @@ impl Server {
             .unwrap_or_else(|words| panic!("no server for the test: {words}"))
     }
 
-    /// As [`Server::isolated_with`]; the error is what the launcher said.
+    /// As [`Server::isolated_with`]; the error has the launcher's output.
     #[track_caller]
     pub fn try_isolated_with(options: ServerOptions) -> Result<Self, String> {
         // The test's thread has its name, unless all tests run in one thread.
@@ -180,9 +180,9 @@ impl Server {
         self.query_with(sql, &[])
     }
 
-    /// Makes the server hold so much memory, as rows, until it ends. What an idle server says that
-    /// it uses differs from machine to machine, for it corrects its own count by what the machine's
-    /// control groups say: 7 MB and 200 MB were seen.
+    /// Makes the server hold this much memory, as rows, until it ends. The memory that an idle server
+    /// reports differs between machines, because it corrects its count by that of the machine's
+    /// control groups: 7 MB and 200 MB were seen.
     pub fn hold_memory(&self, mebibytes: u64) {
         self.query("CREATE TABLE held (bytes String) ENGINE = Memory");
         self.query(&format!("INSERT INTO held SELECT randomString(1048576) FROM numbers({mebibytes}) SETTINGS max_block_size = 16"));
@@ -206,8 +206,7 @@ impl Server {
         answer.trim().to_owned()
     }
 
-    /// Inserts data that is ready in a format: `insert` is the statement up to and with `FORMAT
-    /// RowBinary` or another.
+    /// Inserts data in a format: `insert` is the statement up to and including its FORMAT clause.
     pub fn insert(&self, insert: &str, data: &[u8]) {
         let answer = self.endpoint.try_query_with(data, &[("query", insert)]);
         answer.unwrap_or_else(|words| panic!("{words}\nin the insert:\n{insert}"));
@@ -215,9 +214,8 @@ impl Server {
 
     /// Runs statements that are separated by lines of `--;;`.
     ///
-    /// Splitting at `;` would take a parser of ClickHouse's quotes and comments. To `clickhouse
-    /// client` the separator is a comment, so that it runs the same file if each statement ends in
-    /// a `;` as well.
+    /// Splitting at `;` would need a parser of ClickHouse's quotes and comments. For `clickhouse
+    /// client` the separator is a comment: it runs the same file if each statement also ends in `;`.
     pub fn script(&self, statements: &str) {
         let mut statement = String::new();
         for line in statements.lines().chain(["--;;"]) {
@@ -253,7 +251,7 @@ impl Server {
         self.own().directory()
     }
 
-    /// The same folder for somebody who does not see the disk of the server's own.
+    /// The same folder, as seen by processes that do not see the disk of the server's own.
     pub fn directory_on_its_disk(&self) -> PathBuf {
         let directory = self.directory();
         PathBuf::from(format!("/proc/{}/root", self.process()))
@@ -267,8 +265,8 @@ impl Server {
         assert!(launcher.wait(), "the launcher did not end after its server was killed");
     }
 
-    /// Starts the server again on the same folder and the same port, after [`Server::kill9`] or
-    /// from running.
+    /// Starts the server again on the same folder and the same port, whether it was killed by
+    /// [`Server::kill9`] or still runs.
     pub fn restart(&mut self) {
         let own = self.own_mut();
         own.launcher = None;
@@ -276,20 +274,19 @@ impl Server {
         self.endpoint = self.endpoint.anew();
     }
 
-    /// Stops the process without ending it: connections are accepted by the kernel, and never
-    /// answered.
+    /// Pauses the process: the kernel accepts connections, and nothing answers them.
     pub fn pause(&self) {
         process::signal(self.process(), "STOP");
     }
 
-    /// Lets the process go on after [`Server::pause`].
+    /// Continues the process after [`Server::pause`].
     pub fn resume(&self) {
         process::signal(self.process(), "CONT");
     }
 
     /// Closes the HTTP listener: live connections are reset, new ones refused. Needs `fixed_port`,
-    /// because the listener of a server that was given any free port would come back on another
-    /// one. Only where the library serves.
+    /// because a listener on any free port would return on another one. Only where the library
+    /// serves.
     pub fn stop_listening(&mut self) {
         self.set_listening("SYSTEM STOP LISTEN HTTP", false);
     }
@@ -339,8 +336,8 @@ impl Drop for Server {
     }
 }
 
-/// A name for a database, as wide as `default`, so that what is printed about it breaks its lines
-/// in the same places.
+/// A name for a database, as wide as `default`, so that lines with it are wrapped in the same
+/// places.
 fn random_name() -> String {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut random = rand::rng();

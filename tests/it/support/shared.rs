@@ -1,8 +1,8 @@
 //! The one server that all tests of a run share, each in a database of its own.
 //!
-//! The first test that needs it starts it, under a file lock. It ends with the test runner, however
-//! that ends: nextest runs each test in a process of its own, so the server's owner is their
-//! parent; `cargo test` runs all of them in one, which is the owner then.
+//! The first test that needs it starts it, under a file lock. It ends with the test runner, also
+//! if that is killed: with nextest, which runs each test in a process of its own, the server's owner
+//! is their parent; with `cargo test`, it is the one process of all tests.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;

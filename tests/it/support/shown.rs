@@ -9,6 +9,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\(ClickHouse [\d.]+\)", "(ClickHouse [VERSION])"),
     // Port 1 is written in tests: nothing listens there.
     (r"http://127\.0\.0\.1:\d{2,}/?", "[URL]"),
+    (r"https://127\.0\.0\.1:\d{2,}/?", "[HTTPS URL]"),
     // A test's database; as wide as the other name, so that columns stay where they are.
     (r"\bdb_[a-z0-9]{4}\b", "default"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]"),
@@ -41,6 +42,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"attributes loaded( +)([\d,]+) of [\d,]+ rows", "attributes loaded$1$2 of [N] rows"),
     // Connections break in several ways.
     (r#"failed: (?:network|client) error[^\n"]*"#, "failed: [WORDS OF THE SYSTEM]"),
+    (r"\(network error: [^\n]*\)", "([WORDS OF THE SYSTEM])"),
     // The server's messages change with its version; the names of its errors do not.
     (
         r"(Code: \d+\.) DB::Exception: [^\n]*\(([A-Z][A-Z_]+)\)[^\n]*",

@@ -93,7 +93,7 @@ pub struct TlsProxy {
 
 impl TlsProxy {
     /// Speaks TLS with this certificate on a free port of 127.0.0.1, and forwards to another port
-    /// of it. `clients` signs those who are let in; everybody is where it is not given.
+    /// of it. `clients` signs the clients that are accepted; without it, every client is.
     pub fn start(upstream_port: u16, certified: &Certified, clients: Option<&Authority>) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -160,7 +160,7 @@ async fn forward(acceptor: TlsAcceptor, client: TcpStream, upstream: SocketAddr)
         Ok(mut client) => {
             let Ok(mut server) = TcpStream::connect(upstream).await else { return };
             let _ = server.set_nodelay(true);
-            // Whoever breaks off ends both; the test looks at what the tool says.
+            // A side that closes ends both; the test reads the tool's output.
             let _ = copy_bidirectional(&mut client, &mut server).await;
         }
         // The reason was sent. With what the client sent meanwhile left unread, closing would reset

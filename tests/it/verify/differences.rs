@@ -2,6 +2,7 @@
 
 use super::fixture::{corrupt, filled, named, of_one_group, report, row, tool, verify};
 use crate::orders::Orders;
+use crate::support::assert_text_snapshot;
 
 #[test]
 fn an_equal_target_is_equal() {
@@ -24,8 +25,16 @@ fn an_equal_target_is_equal() {
         names.join(" "),
         "chunks columns columns_not_compared differences differing_groups equal expected_rows expired_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows tolerated"
     );
-    let text = tool(&orders, "verify").run().expect(0);
-    assert!(text.stdout.contains("equal: the target has the rows that the job makes"), "{text}");
+    assert_text_snapshot!(tool(&orders, "verify").run().expect(0).stdout, @"
+    target                              default.shipments
+    source                              default.orders, partition 202506, by shipments
+    chunks                              1, those of run [RUN]
+    expected rows                       1,960
+    target rows                         1,960
+    differing rows                      0
+
+    equal: the target has the rows that the job makes ([DURATION])
+    ");
 }
 
 #[test]
@@ -43,8 +52,23 @@ fn one_byte_of_one_column_of_one_row() {
         (Some(1), Some("note")),
         "{found:#}"
     );
-    let text = tool(&orders, "verify").run().expect(4);
-    assert!(text.stdout.contains("customer=c17 order_id=17  in note  (chunk 1)"), "{text}");
+    assert_text_snapshot!(tool(&orders, "verify").run().expect(4).stdout, @"
+    target                              default.shipments
+    source                              default.orders, partition 202506, by shipments
+    chunks                              1, those of run [RUN]
+    expected rows                       1,960
+    target rows                         1,960
+    differing rows                      1
+      differs                           1
+    columns with other sums             note
+
+    differs  customer=c17 order_id=17  in note  (chunk 1)
+        note
+          target    'note X7 and so on and so on and so on and so on and so on and so on and so on an…' (518 bytes)
+          expected  'note 17 and so on and so on and so on and so on and so on and so on and so on an…' (518 bytes); first difference at byte 6
+
+    different ([DURATION])
+    ");
 }
 
 #[test]

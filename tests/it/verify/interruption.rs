@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fixture::{corrupt, filled, named, report, row, tool};
 use crate::jobs::fixture::JobFile;
-use crate::support::{Binary, Direction, Proxy, Server, process};
+use crate::support::{Binary, Direction, Proxy, Server, assert_text_snapshot, process};
 
 #[test]
 fn what_was_compared_is_kept() {
@@ -39,8 +39,12 @@ fn what_was_compared_is_kept() {
     assert!(state.exists());
 
     // Another comparison must not go on with it.
-    let other = tool(orders.server.url()).args(&["--sample", "1/2"]).run().expect(2);
-    assert!(other.stderr.contains("belongs to another comparison"), "{other}");
+    let other = tool(orders.server.url()).args(&["--sample", "1/2"]).run();
+    assert_text_snapshot!(other.failure(), @"
+    exit code 2
+    error: the state file [PATH]: it belongs to another comparison, or the job or the tables have changed since; remove it to start over
+    hint: --state names another file; without a state, the comparison starts over
+    ");
 
     let asked = questions(&orders.server);
     let output = tool(orders.server.url()).arg("--json").run().expect(4);
@@ -73,8 +77,12 @@ fn a_failure_of_the_server_is_tried_again() {
     let nowhere =
         tool(&orders, "verify").args(&["--state", "/nowhere/state.json", "--max-retries", "0"]);
     proxy.after_request_with(b"-found-").reset_at(Direction::ToClient, 100, 9);
-    let output = nowhere.env("CLICKHOUSE_URL", proxy.url()).run().expect(2);
-    assert!(output.stderr.contains("/nowhere/state.json"), "{output}");
+    let output = nowhere.env("CLICKHOUSE_URL", proxy.url()).run();
+    assert_text_snapshot!(output.failure(), @"
+    exit code 2
+    error: the state file /nowhere/state.json: it cannot be written: No such file or directory (os error 2)
+    hint: --state names another file; without a state, the comparison starts over
+    ");
     assert!(!Path::new("/nowhere").exists());
 }
 

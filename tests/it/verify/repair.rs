@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fixture::{corrupt, filled, named, of_one_group, report, row, tool, verify};
 use crate::oracle::fixture::{DECEMBER, adversarial_but_small, assert_filled, oracle, run};
-use crate::support::Server;
+use crate::support::{Server, assert_text_snapshot};
 
 #[test]
 fn every_kind_of_wrong_row_is_mended() {
@@ -70,11 +70,16 @@ fn every_kind_of_wrong_row_is_mended() {
     );
     verify(&orders, 0);
     orders.assert_complete();
-    let output = tool(&orders, "repair").run().expect(0);
-    assert!(
-        output.stdout.contains("equal: the target has the rows that the job makes"),
-        "{output}"
-    );
+    assert_text_snapshot!(tool(&orders, "repair").run().expect(0).stdout, @"
+    target                              default.shipments
+    source                              default.orders, partition 202506, by shipments
+    chunks                              1, those of run [RUN]
+    expected rows                       1,960
+    target rows                         1,960
+    differing rows                      0
+
+    equal: the target has the rows that the job makes ([DURATION])
+    ");
 }
 
 #[test]
@@ -164,13 +169,26 @@ fn a_target_whose_rows_do_not_collapse_is_refused() {
     let job = crate::jobs::fixture::JobFile::new(
         "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nnumber = 'source.number'\n",
     );
-    let output = job.tool(&server, "repair").run().expect(3);
-    assert!(output.stderr.contains("has the engine MergeTree"), "{output}");
-    // Such a target can be verified all the same.
+    assert_text_snapshot!(job.tool(&server, "repair").run().failure(), @"
+    exit code 3
+    error: the target table default.copies has the engine MergeTree, which does not replace rows of the same key
+    hint: drop the partition of the target, then `clickhouse-backfill run --restart` fills it
+    ");
+    // Such a target can be verified nevertheless.
     let output = job.tool(&server, "verify").run().expect(4);
-    assert!(
-        output.stdout.contains("missing in the target   number=0")
-            && output.stdout.contains("repeated in the target  number=7"),
-        "{output}"
-    );
+    assert_text_snapshot!(output.stdout, @"
+    target                              default.copies
+    source                              default.stored, partition id:all, by copies
+    expected rows                       100
+    target rows                         100
+    differing rows                      2
+      missing in the target             1
+      repeated in the target            1
+    columns with other sums             number
+
+    missing in the target   number=0  (chunk 1)
+    repeated in the target  number=7  (chunk 1)
+
+    different ([DURATION])
+    ");
 }

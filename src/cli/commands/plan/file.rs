@@ -202,6 +202,7 @@ pub(crate) fn write(
 ) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::usage(format!("cannot write the plan to {}: {error}", path.display()))
+            .hint("set --out to a file in an existing directory that this user can write to")
     };
     let plan = WrittenPlan { format: FORMAT, format_version: FORMAT_VERSION, basis, bounds, plan };
     let text = serde_json::to_string_pretty(&plan).map_err(|error| failed(&error))?;

@@ -1,6 +1,6 @@
 //! A server that goes away and comes back: killed, stopped, or with its listener closed.
 
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::indexing_slicing)]
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A disk of the server that is full: the run tries again, waits, and says what is safe.
 //!
 //! The server's folder is a mount of its own, in memory, which the test fills.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs::{self, File};

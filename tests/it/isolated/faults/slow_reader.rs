@@ -1,5 +1,5 @@
 //! A server that gives up a reader that does not read.
-// Failing loudly is what the helpers of a test are for.
+// A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use crate::faults::fixture::{INSERT, SOON};

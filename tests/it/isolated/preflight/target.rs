@@ -2,7 +2,7 @@
 
 use crate::orders::Orders;
 use crate::preflight::fixture::{look, tool};
-use crate::support::{Server, ServerOptions};
+use crate::support::{Server, ServerOptions, assert_text_snapshot};
 
 /// May see all of it, and write nothing.
 const READER: &str = "<clickhouse><users><reader><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
@@ -24,9 +24,10 @@ fn a_target_that_may_not_be_written_to_forbids_it() {
         "blocked",
         &["Not enough privileges", "INSERT", "GRANT INSERT ON `default`.`shipments`"],
     );
-    assert!(
-        looked.output.stderr.contains("error: the check insert blocks the run"),
-        "{}",
-        looked.output
-    );
+    assert_text_snapshot!(looked.output.failure(), @"
+    exit code 3
+    error: the check insert blocks the run
+      because: insert: the server refuses the insert, tested without rows: Code: 497. [WORDS OF THE SERVER] (ACCESS_DENIED)
+    hint: correct what the server names, often GRANT INSERT ON `default`.`shipments`
+    ");
 }

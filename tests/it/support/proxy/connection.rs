@@ -22,7 +22,7 @@ pub(super) struct Connection {
     server: TcpStream,
     ended: AtomicBool,
     stalled: [AtomicBool; 2],
-    /// The client was answered in the server's place: what it still sends is read and dropped.
+    /// The client has its answer from the proxy: the rest of its request is read and dropped.
     answered: AtomicBool,
     positions: Mutex<[Position; 2]>,
     search: Mutex<Search>,
@@ -71,7 +71,7 @@ impl Connection {
         self.end();
     }
 
-    /// Lets go what a stall holds back.
+    /// Forwards the bytes that a stall holds back.
     pub fn release(&self) {
         for stalled in &self.stalled {
             stalled.store(false, Ordering::SeqCst);
@@ -218,7 +218,7 @@ impl Connection {
         let fault = armed.as_mut()?;
         let index = fault.index_in(direction, position, length)?;
         if fault.action == Action::Stall {
-            // Before the fault is counted, so that whoever sees the count can release it.
+            // Before the fault is counted, so that a test that reads the count can release it.
             if self.stalled[direction as usize].swap(true, Ordering::SeqCst) {
                 return None;
             }

@@ -37,7 +37,7 @@ pub(super) struct Fault {
     pub answers: VecDeque<Vec<u8>>,
 }
 
-/// Where one direction of one connection stands.
+/// The position of one direction of one connection.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Position {
     /// Bytes passed since the connection was accepted.
