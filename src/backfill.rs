@@ -336,7 +336,8 @@ impl Backfill {
         memory: MemoryPlan,
         bounds: Option<ChunkBounds>,
     ) -> Result<Plan, Error> {
-        let options = PlanOptions { chunk_rows: self.options.chunk_rows, memory, bounds };
+        let chunk_rows = self.options.chunk_rows;
+        let options = PlanOptions { chunk_rows, bounds, ..PlanOptions::new(memory) };
         Ok(plan(&self.servers.source, &self.job, partition, options).await?)
     }
 }

@@ -24,12 +24,14 @@ pub struct PlanOptions {
     pub memory: MemoryPlan,
     /// The bounds of an earlier plan, to rebuild exactly its chunks; `None` for new ones.
     pub bounds: Option<ChunkBounds>,
+    /// Whether attributes are held in the memory of this process, so that those of a key must fit.
+    pub holds_attributes: bool,
 }
 
 impl PlanOptions {
     /// New chunks of the usual size.
     pub fn new(memory: MemoryPlan) -> Self {
-        Self { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None }
+        Self { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None, holds_attributes: true }
     }
 }
 
@@ -101,7 +103,7 @@ pub async fn plan(
         }
     };
     let chunks = if waves.has_chunks() { bounds.chunks() } else { Vec::new() };
-    if !chunks.is_empty() {
+    if options.holds_attributes && !chunks.is_empty() {
         waves.reserve(longest_that_fits(connection, job, window, &options.memory).await?);
     }
     Ok(Plan {

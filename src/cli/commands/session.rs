@@ -36,6 +36,8 @@ pub(crate) struct BoundSession {
     pub resources: Resources,
     /// The aimed number of rows per chunk.
     pub chunk_rows: u64,
+    /// What evaluates the job.
+    engine: Engine,
 }
 
 /// A job with its plan.
@@ -103,6 +105,7 @@ impl SessionConfig {
             job: Arc::new(job),
             resources,
             chunk_rows: self.throughput.chunk_rows(),
+            engine: self.throughput.engine.into(),
         })
     }
 }
@@ -135,7 +138,11 @@ pub(crate) async fn greet(servers: &Servers) -> Result<(), Failure> {
 impl BoundSession {
     /// How a partition is divided into chunks if no plan exists.
     pub(crate) fn plan_options(&self) -> PlanOptions {
-        PlanOptions { chunk_rows: self.chunk_rows, memory: self.resources.memory, bounds: None }
+        PlanOptions {
+            chunk_rows: self.chunk_rows,
+            holds_attributes: self.engine == Engine::Stream,
+            ..PlanOptions::new(self.resources.memory)
+        }
     }
 
     /// Makes the plan. No row moves.

@@ -18,7 +18,7 @@ use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
 use crate::load::new_id;
-use crate::plan::{DEFAULT_CHUNK_ROWS, MemoryDemand, MemoryPlan, Plan, PlanOptions};
+use crate::plan::{MemoryDemand, MemoryPlan, Plan, PlanOptions};
 use crate::progress::{Terminal, counted};
 use crate::stop::Stop;
 use crate::verify::{Verifier, VerifyOptions, VerifyProgress};
@@ -116,7 +116,7 @@ async fn open(
     let memory = MemoryPlan::divide(demand).map_err(|error| Failure::stopped(&error))?;
     let partition = &arguments.which.partition;
     let load = recorded_load(config, &servers, &job, partition).await;
-    let options = PlanOptions { chunk_rows: DEFAULT_CHUNK_ROWS, memory, bounds: None };
+    let options = PlanOptions { holds_attributes: false, ..PlanOptions::new(memory) };
     let (plan, run_id) =
         plan_with_chunks_of(load.as_ref(), &servers, &job, partition, options).await?;
     Ok(Compared { servers, job, plan, load, run_id })

@@ -44,8 +44,11 @@ fn planned(server: &Server, job: &JobFile, bounds: Option<ChunkBounds>) -> Resul
             batch_bytes: 1 << 20,
             deferred: false,
         };
-        let options =
-            PlanOptions { chunk_rows: 1000, memory: MemoryPlan::divide(demand).unwrap(), bounds };
+        let options = PlanOptions {
+            chunk_rows: 1000,
+            bounds,
+            ..PlanOptions::new(MemoryPlan::divide(demand).unwrap())
+        };
         plan(&servers.source, &job, &Partition::Id("all".to_owned()), options).await
     })
 }
