@@ -1,8 +1,10 @@
-"""A TCP proxy on loopback whose connections can be reset, and which counts the bytes that pass."""
+"""A TCP proxy on loopback whose connections can be reset, that answers in the server's place or forwards slowly, and that counts the bytes
+that pass."""
 
 import socket
 import struct
 import threading
+import time
 
 BUFFER_BYTES = 256 * 1024
 # Closing such a socket sends RST instead of FIN.
@@ -19,6 +21,8 @@ class Proxy:
         self.lock = threading.Lock()
         self.pairs = set()
         self.bytes = 0
+        self.answer = None  # what new connections get instead of the server
+        self.pause_seconds = 0.0  # before each piece that goes to the server
         threading.Thread(target=self.accept, daemon=True).start()
 
     @property
@@ -31,6 +35,9 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return  # closed
+            if self.answer:
+                threading.Thread(target=answer, args=(client, self.answer), daemon=True).start()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.upstream_port))
             except OSError:
@@ -46,6 +53,8 @@ class Proxy:
     def forward(self, pair, source, target):
         try:
             while data := source.recv(BUFFER_BYTES):
+                if source is pair[0] and self.pause_seconds:
+                    time.sleep(self.pause_seconds)
                 target.sendall(data)
                 with self.lock:
                     self.bytes += len(data)
@@ -90,3 +99,15 @@ def reset(one):
     except OSError:
         pass
     one.close()
+
+
+def answer(client, response):
+    """Reads what comes at once, and answers as a gateway does that knows nothing of ClickHouse."""
+    try:
+        client.settimeout(1)
+        client.recv(BUFFER_BYTES)
+        client.sendall(response)
+        client.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    client.close()

@@ -8,18 +8,31 @@ import random
 from dataclasses import dataclass
 
 # How often each is chosen, of the sum.
-KINDS = {"kill the server": 3, "kill the run": 3, "reset connections": 3, "interrupt the run": 1, "pause the server": 1}
+KINDS = {
+    "kill the server": 3,
+    "kill the run": 3,
+    "reset connections": 3,
+    "interrupt the run": 1,
+    "pause the server": 1,
+    "stop the run": 2,
+    "slow inserts": 1,
+    "exchange the source": 1,
+    "answer 200": 1,
+    "answer 502": 1,
+}
+# Those that last.
+LASTING = ("kill the server", "pause the server", "slow inserts", "answer 200", "answer 502")
 
 
 @dataclass(frozen=True)
 class Fault:
     at: float  # progress: 1.0 is about the end of an undisturbed run
     kind: str
-    seconds: float  # how long the server is away
+    seconds: float  # how long it lasts
 
     def __str__(self):
-        away = f" for {self.seconds:.1f} s" if self.kind in ("kill the server", "pause the server") else ""
-        return f"{self.kind}{away} at {self.at:.0%}"
+        lasting = f" for {self.seconds:.1f} s" if self.kind in LASTING else ""
+        return f"{self.kind}{lasting} at {self.at:.0%}"
 
 
 def faults(seed, number):
