@@ -11,7 +11,6 @@
 mod begin;
 mod definition;
 mod error;
-mod expected;
 mod finish;
 mod heartbeat;
 mod prepare;
@@ -20,7 +19,6 @@ mod recorder;
 mod request;
 mod run;
 mod sampling;
-mod settings;
 mod tables;
 
 pub(crate) use definition::{definition, job_definition, load_key};

@@ -3,12 +3,10 @@
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::LoadError;
-use super::expected::Expected;
-use super::record::Record;
+use super::record::{Expected, Record};
 use super::recorder::{Recorder, RecordingError, Tally};
 use super::request::LoadRequest;
-use super::sampling::Sampling;
-use super::settings::settings;
+use super::sampling::{Sampling, settings};
 use super::tables::JobTables;
 use crate::clickhouse::QUERY_ID_PREFIX;
 use crate::engine::stream::{Pipeline, PipelineError, PipelineOptions, Ran, Work};
