@@ -2,8 +2,8 @@
 //! the job was held against them.
 //!
 //! A column whose type changes in mid-run can keep its width, so that neither the framing of rows nor
-//! the server notices. One query to `system.tables` and `system.columns` (2 ms) compares the tables'
-//! uuids and the columns that the job uses.
+//! the server notices. One query to `system.tables` and `system.columns`, which takes a few milliseconds,
+//! compares the tables' uuids and the columns that the job uses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
