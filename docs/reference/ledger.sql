@@ -37,9 +37,10 @@ COMMENT 'Loads of clickhouse-backfill, one row for each version; read it with FI
 CREATE TABLE IF NOT EXISTS load_state_chunks (
     format_version UInt16 DEFAULT 1 COMMENT 'Form of this row',
     run_id String COMMENT 'The load, as in load_state',
-    chunk UInt64 COMMENT 'Number of the chunk, from 0',
+    chunk UInt64 COMMENT 'Number of the chunk, from 0; of a part of a divided chunk, the chunk\'s in the lower 32 bits and the part\'s place above',
     range String COMMENT 'Its range as a predicate on the source; empty for the whole partition' CODEC(ZSTD),
-    status LowCardinality(String) COMMENT 'pending, completed or failed; completed only when its stream ended without an error and every row was acknowledged',
+    status LowCardinality(String) COMMENT 'pending, completed, failed or divided; completed only when its stream ended without an error and every row was acknowledged',
+    cuts String DEFAULT '' COMMENT 'Of a divided chunk, the bounds between its parts, as JSON' CODEC(ZSTD),
     worker String COMMENT 'Who wrote the row: worker, host and process; empty while it is pending',
     attempts UInt64 COMMENT 'Attempts of the last run',
     rows_read UInt64 COMMENT 'Rows read',

@@ -204,6 +204,23 @@ impl Error {
         self.code() == Some(202)
     }
 
+    /// Whether the server had no memory for the statement (`CANNOT_ALLOCATE_MEMORY`,
+    /// `MEMORY_LIMIT_EXCEEDED`).
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self.code(), Some(173 | 241))
+    }
+
+    /// Whether what it had no memory for is all statements together, of the server or of the user:
+    /// there may be memory when others have ended.
+    pub fn is_short_of_memory(&self) -> bool {
+        let shared = |message: &str| {
+            ["(total) memory limit", "(for user)", "User memory limit"]
+                .iter()
+                .any(|words| message.contains(words))
+        };
+        self.is_out_of_memory() && matches!(self, Self::Server { message, .. } if shared(message))
+    }
+
     /// ClickHouse's error code where the server gave one.
     pub fn code(&self) -> Option<u32> {
         match self {

@@ -48,5 +48,6 @@ pub(crate) use sql::{
     Quoted, find_outside, quote_identifier, quote_literal, quote_literal_bytes, split_list,
     structure,
 };
+pub(crate) use stream::BlockStream;
 pub(crate) use tls::Tls;
 pub(crate) use url::UrlError;

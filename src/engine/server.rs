@@ -56,8 +56,7 @@ pub(super) async fn fill_chunks(
     book: &Arc<ChunkBook>,
 ) -> Result<bool, PipelineError> {
     shared.counters.enter(Phase::Stream);
-    let pending = plan.chunks.iter().filter(|chunk| work.is_pending(chunk.number));
-    let chunks = ChunkList::new(pending.cloned().collect());
+    let chunks = ChunkList::new(work.left_of(&plan.chunks).cloned().collect());
     let filler = ChunkFiller { shared, scope: &plan.scope, book, settings: settings(shared) };
     // The number of inserters may be raised during the run. Those without a permit wait.
     let fillers: FuturesUnordered<_> =
@@ -103,10 +102,10 @@ impl ChunkFiller<'_> {
                 continue;
             }
             let Some(chunk) = chunks.take() else { return Ok(true) };
-            if book.is_failed(chunk.number) {
+            if book.is_failed(chunk.id) {
                 continue;
             }
-            match self.fill_unless_abandoned(chunk, permit).await? {
+            match self.fill_unless_abandoned(&chunk, permit).await? {
                 FillEnd::Filled { rows } => {
                     // The rows stand for the work, since the server does not tell the bytes.
                     shared.throttle.inserting.finished(rows, !chunks.is_empty());
@@ -131,7 +130,7 @@ impl ChunkFiller<'_> {
         let Self { shared, .. } = *self;
         let _busy = shared.counters.activities.inserting.begin();
         shared.counters.inserts_in_flight.add(1);
-        let label = format!("chunk{}", chunk.number + 1);
+        let label = format!("chunk{}", chunk.id);
         let end = tokio::select! {
             end = self.fill_with_retries(chunk, &label, permit) => end,
             () = shared.stop.abandoning() => {
@@ -164,9 +163,9 @@ impl ChunkFiller<'_> {
         match shared.at_target().run(&mut task).await {
             Ok(rows) => Ok(FillEnd::Filled { rows }),
             Err(RetryError::GaveUp { attempts, error }) => {
-                let (table, number) = (shared.job.target.name.clone(), chunk.number + 1);
+                let (table, chunk) = (shared.job.target.name.clone(), chunk.id);
                 let source = error.into();
-                let error = PipelineError::Fill { table, chunk: number, attempts, source };
+                let error = PipelineError::Fill { table, chunk, attempts, source };
                 let Some(attempt) = &task.attempt else { return Err(error) };
                 shared.fail_chunk(attempt, error)?;
                 Ok(FillEnd::Failed)
@@ -203,12 +202,8 @@ impl Retryable for ChunkFill<'_> {
             self.permit = Some(self.filler.permit().await);
         }
         let share = KeyShare::of(None);
-        let attempt = ChunkAttempt::begin(
-            self.chunk.number,
-            share,
-            Arc::clone(book),
-            shared.counters.clone(),
-        );
+        let attempt =
+            ChunkAttempt::begin(self.chunk.id, share, Arc::clone(book), shared.counters.clone());
         self.attempt = Some(attempt.clone());
         let filled = async {
             let target = &shared.servers.target;
@@ -241,8 +236,8 @@ impl Retryable for ChunkFill<'_> {
         let FailedAttempt { number, error, pause, .. } = failed;
         self.filler.shared.throttle.inserting.refused();
         self.permit = None;
-        let chunk = self.chunk.number + 1;
-        tracing::warn!(chunk, attempt = number, pause_ms = milliseconds(pause), %error, "filling a chunk failed, it is filled again");
+        let chunk = self.chunk.id;
+        tracing::warn!(%chunk, attempt = number, pause_ms = milliseconds(pause), %error, "filling a chunk failed, it is filled again");
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/loads/<run id>.json             a load
 //! DIR/chunks/<run id>/pending.json    its chunks as they were when it began
-//! DIR/chunks/<run id>/<number>.json   a chunk that was completed or failed
+//! DIR/chunks/<run id>/<number>.json   a chunk that was completed, failed or divided, or a part
 //! DIR/claims/<claim id>.json          a process that works on a load
 //! DIR/samples/<run id>/<claim id>.jsonl     how a process went, a line every ten seconds or so
 //! DIR/verifications/<run id>/<time>.json     what a comparison found
@@ -118,14 +118,15 @@ impl FileStore {
         Ok(())
     }
 
-    /// All pending chunks together in one file, any other in a file of its own, which no other
-    /// process writes at the same time.
+    /// All pending chunks of the plan together in one file, any other in a file of its own, which no
+    /// other process writes at the same time.
     pub(super) fn write_chunks(&self, chunks: &[ChunkRecord]) -> Result<(), LedgerError> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let folder = self.folder.join("chunks").join(&first.run_id);
         fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
-        let (pending, done): (Vec<_>, Vec<_>) =
-            chunks.iter().partition(|chunk| chunk.status == ChunkStatus::Pending);
+        let (pending, done): (Vec<_>, Vec<_>) = chunks.iter().partition(|chunk| {
+            chunk.status == ChunkStatus::Pending && chunk.id().whole().is_none()
+        });
         if !pending.is_empty() {
             write(&folder.join(PENDING), &pending)?;
         }

@@ -48,7 +48,7 @@ pub(crate) use parts::{Difference, Parts};
 pub(crate) use persist::{SILENCE, ask, in_time, persist};
 pub(crate) use process::ProcessIdentity;
 pub use record::{ChunkRecord, ChunkStatus, LoadKey, LoadRecord};
-pub(crate) use record::{LoadSample, Verification};
+pub(crate) use record::{LoadSample, Verification, undivided};
 pub use recorded::Definition;
 pub use store::{Ledger, LedgerLocation};
 pub use timestamp::Timestamp;

@@ -4,12 +4,14 @@
     reason = "a field's documentation is its column's comment, which is plain text"
 )]
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::columns::{FORMAT_VERSION, Row, Sql, record};
 use super::{Definition, Timestamp};
+use crate::plan::ChunkId;
 use crate::state::LoadState;
 
 /// The form of records that have no number: those of version 0.1.
@@ -113,6 +115,8 @@ impl LoadRecord {
     pub fn sum(&mut self, chunks: &[ChunkRecord]) {
         let completed = || chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed);
         let sum = |figure: fn(&ChunkRecord) -> u64| completed().map(figure).sum();
+        // There are more than planned where some were divided.
+        self.chunks = self.chunks.max(chunks.len() as u64);
         self.chunks_completed = completed().count() as u64;
         self.chunks_failed =
             chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Failed).count() as u64;
@@ -134,6 +138,8 @@ pub enum ChunkStatus {
     Completed,
     /// It failed in the last run; the next run retries it.
     Failed,
+    /// Its parts are chunks in its place.
+    Divided,
 }
 
 record! {
@@ -143,9 +149,11 @@ record! {
         #[serde(default = "first_form")]
         format_version: u32 => Sql::of("UInt16").added("1"), "Form of this row";
         run_id: String => Sql::of("String"), "The load, as in load_state";
-        chunk: u64 => Sql::of("UInt64"), "Number of the chunk, from 0";
+        chunk: u64 => Sql::of("UInt64"), "Number of the chunk, from 0; of a part of a divided chunk, the chunk's in the lower 32 bits and the part's place above";
         range: String => Sql::long(), "Its range as a predicate on the source; empty for the whole partition";
-        status: ChunkStatus => Sql::of("LowCardinality(String)"), "pending, completed or failed; completed only when its stream ended without an error and every row was acknowledged";
+        status: ChunkStatus => Sql::of("LowCardinality(String)"), "pending, completed, failed or divided; completed only when its stream ended without an error and every row was acknowledged";
+        #[serde(default)]
+        cuts: String => Sql::long().added("''"), "Of a divided chunk, the bounds between its parts, as JSON";
         worker: String => Sql::of("String"), "Who wrote the row: worker, host and process; empty while it is pending";
         attempts: u64 => Sql::of("UInt64"), "Attempts of the last run";
         rows_read: u64 => Sql::of("UInt64"), "Rows read";
@@ -164,6 +172,11 @@ record! {
 }
 
 impl ChunkRecord {
+    /// Which chunk of the load it is.
+    pub(crate) fn id(&self) -> ChunkId {
+        ChunkId::of_record(self.chunk)
+    }
+
     /// A chunk that was not begun.
     pub fn pending(run_id: &str, chunk: u64, range: &str) -> Self {
         Self {
@@ -172,6 +185,7 @@ impl ChunkRecord {
             chunk,
             range: range.to_owned(),
             status: ChunkStatus::Pending,
+            cuts: String::new(),
             worker: String::new(),
             attempts: 0,
             rows_read: 0,
@@ -187,6 +201,21 @@ impl ChunkRecord {
             completed_at: None,
         }
     }
+}
+
+/// What counts of these records: no chunk that was divided, but its parts. Parts of a chunk that is
+/// not recorded as divided are left over from a process that died, and do not count.
+pub(crate) fn undivided(records: &[ChunkRecord]) -> Vec<ChunkRecord> {
+    let divided: BTreeSet<_> = records
+        .iter()
+        .filter(|record| record.status == ChunkStatus::Divided)
+        .map(ChunkRecord::id)
+        .collect();
+    let counts = |record: &&ChunkRecord| {
+        let wholes = std::iter::successors(record.id().whole(), |id| id.whole());
+        record.status != ChunkStatus::Divided && wholes.into_iter().all(|id| divided.contains(&id))
+    };
+    records.iter().filter(counts).cloned().collect()
 }
 
 record! {

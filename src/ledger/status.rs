@@ -217,7 +217,7 @@ fn last_error(load: Option<&LoadRecord>, chunks: &[ChunkRecord]) -> Option<Strin
         .filter(|chunk| chunk.status == ChunkStatus::Failed && !chunk.error.is_empty());
     let of_chunk = failed
         .max_by_key(|chunk| chunk.completed_at)
-        .map(|chunk| format!("chunk {}: {}", chunk.chunk + 1, chunk.error));
+        .map(|chunk| format!("chunk {}: {}", chunk.id(), chunk.error));
     match (of_load, of_chunk) {
         (Some(of_load), Some(of_chunk)) => Some(format!("{of_load}; {of_chunk}")),
         (one, other) => one.or(other),

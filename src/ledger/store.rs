@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::columns::FORMAT_VERSION;
 use super::files::FileStore;
+use super::record::undivided;
 use super::tables::TableStore;
 use super::{
     ChunkRecord, Claim, ClaimStatus, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadSample,
@@ -148,8 +149,13 @@ impl Ledger {
         Ok(claims)
     }
 
-    /// The chunks of a load, by their numbers.
+    /// The chunks of a load, by their numbers; in the place of those that were divided, their parts.
     pub async fn chunks(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
+        Ok(undivided(&self.chunk_records(run_id).await?))
+    }
+
+    /// All records of chunks, of those that were divided as well.
+    pub async fn chunk_records(&self, run_id: &str) -> Result<Vec<ChunkRecord>, LedgerError> {
         match &self.store {
             Store::Tables(tables) => tables.chunks(run_id).await,
             Store::Files(files) => {

@@ -6,12 +6,12 @@ use tokio::time::sleep;
 
 use super::LoadError;
 use super::prepare::{give_back, planned};
-use super::record::Record;
+use super::record::{Record, recorded_cuts};
 use super::request::LoadRequest;
 use super::run::Load;
 use crate::clickhouse::QueryPrefix;
 use crate::engine::stream::{DedupStrategy, find_dedup_strategy};
-use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, persist};
+use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, persist, undivided};
 use crate::plan::PlanOptions;
 use crate::preflight::Preflight;
 use crate::state::LoadState;
@@ -80,7 +80,7 @@ impl Load {
         } = &self.request;
         let chunks = self.plan.chunks.len();
         let left = self.record.as_ref().map_or(chunks, |record| {
-            record.pending(chunks).into_iter().filter(|pending| *pending).count()
+            record.left(&self.plan).pending.into_iter().filter(|pending| *pending).count()
         });
         let share = left as f64 / chunks.max(1) as f64;
         let preflight = Preflight {
@@ -118,7 +118,7 @@ impl Load {
         let pending = |chunk: &crate::plan::Chunk| {
             ChunkRecord::pending(
                 &run_id,
-                chunk.number as u64,
+                chunk.id.record(),
                 chunk.range.as_deref().unwrap_or_default(),
             )
         };
@@ -150,8 +150,11 @@ impl Load {
         let bounds = serde_json::from_str(&current.chunk_bounds).map_err(|error| {
             LedgerError::Malformed { what: "chunk bounds".to_owned(), message: error.to_string() }
         })?;
-        record.chunks =
-            persist(record.options.patience, || record.ledger.chunks(&current.run_id)).await?;
+        let records =
+            persist(record.options.patience, || record.ledger.chunk_records(&current.run_id))
+                .await?;
+        record.cuts = recorded_cuts(&records, &bounds)?;
+        record.chunks = undivided(&records);
         record.claim.set_run(&current.run_id);
         let options = PlanOptions { bounds: Some(bounds), ..self.request.plan.clone() };
         self.plan = planned(&self.request, &options).await?;

@@ -5,6 +5,7 @@ use super::tables::TablesError;
 use crate::clickhouse::Error as ServerError;
 use crate::engine::stream::{DedupError, PipelineError};
 use crate::ledger::{Difference, LedgerError, LoadRecord};
+use crate::plan::ChunkId;
 use crate::plan::PlanError;
 use crate::preflight::Check;
 use crate::units::counted;
@@ -53,14 +54,14 @@ pub enum LoadError {
     #[error(transparent)]
     Tables(#[from] TablesError),
     /// Some chunks failed; the others are done.
-    #[error("{failed} of {} failed; the first of them, chunk {}, with: {reason}", counted(*chunks, "chunk"), first + 1)]
+    #[error("{failed} of {} failed; the first of them, chunk {}, with: {reason}", counted(*chunks, "chunk"), first)]
     Chunks {
         /// How many.
         failed: u64,
         /// Of how many.
         chunks: u64,
-        /// The first one's number, from 0.
-        first: u64,
+        /// The first one.
+        first: ChunkId,
         /// Its reason.
         reason: String,
     },

@@ -72,13 +72,13 @@ impl Load {
             return Ok(RunOutcome::Interrupted);
         }
         let chunks = record.chunks_now().await?;
-        let total = self.plan.chunks.len();
-        let part = record.part().range_of(total);
-        let left = total as u64
+        let planned = self.plan.chunks.len();
+        let part = record.part().range_of(planned);
+        let total = planned.max(chunks.len()) as u64;
+        self.counts.total = total;
+        let left = total
             - chunks.iter().filter(|chunk| chunk.status == ChunkStatus::Completed).count() as u64;
-        let own = |chunk: &&ChunkRecord| {
-            usize::try_from(chunk.chunk).is_ok_and(|number| part.contains(&number))
-        };
+        let own = |chunk: &&ChunkRecord| part.contains(&chunk.id().planned_number());
         let own_left: Vec<_> = chunks
             .iter()
             .filter(own)
@@ -91,12 +91,7 @@ impl Load {
                 first.error.clone()
             };
             let failed = own_left.len() as u64;
-            return Err(LoadError::Chunks {
-                failed,
-                chunks: total as u64,
-                first: first.chunk,
-                reason,
-            });
+            return Err(LoadError::Chunks { failed, chunks: total, first: first.id(), reason });
         }
         if left > 0 {
             return Ok(RunOutcome::PartCompleted { chunks_left: left });

@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::LoadError;
 use super::definition::{definition, load_key};
 use super::heartbeat::Heartbeat;
-use super::record::Record;
+use super::record::{Record, recorded_cuts};
 use super::request::{LoadRequest, Recording, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
 use crate::engine::stream::PipelineOptions;
 use crate::ledger::{
     ClaimOptions, Definition, Difference, HeldClaim, Ledger, LedgerError, LoadDefinition, LoadKey,
-    LoadRecord, SILENCE, ask, end_leftovers, in_time,
+    LoadRecord, SILENCE, ask, end_leftovers, in_time, undivided,
 };
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
 use crate::preflight::{hidden_rows, room_for_parts};
@@ -135,7 +135,7 @@ async fn claimed(
 ) -> Result<Prepared, LoadError> {
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
     let found = judge(current, &definition, recording.restart)?;
-    let (load, chunks, bounds, replaces) = match found {
+    let (load, records, bounds, replaces) = match found {
         Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
         Found::Unfinished(load) => {
             let bounds =
@@ -145,8 +145,8 @@ async fn claimed(
                         message: error.to_string(),
                     }
                 })?;
-            let chunks = ask(recording.patience, || ledger.chunks(&load.run_id)).await?;
-            (*load, chunks, Some(bounds), None)
+            let records = ask(recording.patience, || ledger.chunk_records(&load.run_id)).await?;
+            (*load, records, Some(bounds), None)
         }
         Found::Nothing(replaces) => (
             new_load(key, &request, definition, replaces.as_deref()),
@@ -163,6 +163,7 @@ async fn claimed(
     claim.set_run(&load.run_id);
     let run_id = load.run_id.clone();
     let was_untouched = load.started_at.is_none() || load.is_untouched;
+    let (chunks, cuts) = (undivided(&records), recorded_cuts(&records, &plan.bounds)?);
     let record = Record {
         ledger,
         claim,
@@ -171,6 +172,7 @@ async fn claimed(
         was_untouched,
         load,
         chunks,
+        cuts,
         replaces,
     };
     Ok(ready(request, plan, run_id, Some(record)))

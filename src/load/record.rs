@@ -1,6 +1,7 @@
 //! The part of a load that keeps the record: the ledger, this process's claim, and what was
 //! recorded before.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -11,6 +12,7 @@ use crate::ledger::{
     ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, SILENCE, WorkerPart,
     in_time, persist,
 };
+use crate::plan::{Bound, Chunk, ChunkBounds, ChunkId, Cuts, MOST_PARTS, Plan};
 use crate::state::LoadState;
 
 /// Keeps the record of a load on which this process holds a claim.
@@ -25,8 +27,47 @@ pub(super) struct Record {
     pub load: LoadRecord,
     /// Its chunks as this process found them.
     pub chunks: Vec<ChunkRecord>,
+    /// The cuts of those that were divided before.
+    pub cuts: BTreeMap<ChunkId, Vec<Bound>>,
     /// The version of the load that this one replaces.
     pub replaces: Option<LoadRecord>,
+}
+
+/// What is left of a load for one process.
+pub(super) struct LeftChunks {
+    /// For each chunk of the plan, whether something of it is left.
+    pub pending: Vec<bool>,
+    /// Of chunks that were divided before, the parts that are left.
+    pub parts: BTreeMap<usize, Vec<Chunk>>,
+}
+
+/// The cuts of the chunks that were divided.
+///
+/// # Errors
+/// [`LedgerError::Malformed`] where they do not fit the bounds of the load's chunks.
+pub(super) fn recorded_cuts(
+    records: &[ChunkRecord],
+    bounds: &ChunkBounds,
+) -> Result<BTreeMap<ChunkId, Vec<Bound>>, LedgerError> {
+    let malformed = |message: String| LedgerError::Malformed {
+        what: "cuts of a divided chunk".to_owned(),
+        message,
+    };
+    let divided = records.iter().filter(|record| record.status == ChunkStatus::Divided);
+    divided
+        .map(|record| {
+            let Cuts(cuts) =
+                serde_json::from_str(&record.cuts).map_err(|error| malformed(error.to_string()))?;
+            let fits = (1..MOST_PARTS).contains(&cuts.len())
+                && record.id().part(0).is_some()
+                && cuts.iter().all(|cut| cut.len() == bounds.key.len());
+            if fits {
+                Ok((record.id(), cuts))
+            } else {
+                Err(malformed(format!("those of chunk {} do not fit its load", record.id())))
+            }
+        })
+        .collect()
 }
 
 impl Record {
@@ -35,18 +76,35 @@ impl Record {
         self.options.part
     }
 
-    /// For each chunk, whether this process is to do it.
-    pub(super) fn pending(&self, chunks: usize) -> Vec<bool> {
-        let part = self.part().range_of(chunks);
-        let mut pending: Vec<_> = (0..chunks).map(|number| part.contains(&number)).collect();
-        for done in self.completed() {
-            if let Some(pending) =
-                usize::try_from(done.chunk).ok().and_then(|number| pending.get_mut(number))
-            {
-                *pending = false;
+    /// What this process is to do.
+    pub(super) fn left(&self, plan: &Plan) -> LeftChunks {
+        let part = self.part().range_of(plan.chunks.len());
+        let completed: BTreeSet<_> = self.completed().map(ChunkRecord::id).collect();
+        let mut left = LeftChunks { pending: Vec::new(), parts: BTreeMap::new() };
+        for (number, chunk) in plan.chunks.iter().enumerate() {
+            let of_chunk = if part.contains(&number) {
+                self.left_of(plan, chunk, &completed)
+            } else {
+                Vec::new()
+            };
+            left.pending.push(!of_chunk.is_empty());
+            if self.cuts.contains_key(&chunk.id) {
+                left.parts.insert(number, of_chunk);
             }
         }
-        pending
+        left
+    }
+
+    /// The chunk, unless it is completed; of one that was divided, the parts that are left.
+    fn left_of(&self, plan: &Plan, chunk: &Chunk, completed: &BTreeSet<ChunkId>) -> Vec<Chunk> {
+        match self.cuts.get(&chunk.id) {
+            Some(cuts) => {
+                let parts = plan.bounds.parts(chunk, cuts);
+                parts.iter().flat_map(|part| self.left_of(plan, part, completed)).collect()
+            }
+            None if completed.contains(&chunk.id) => Vec::new(),
+            None => vec![chunk.clone()],
+        }
     }
 
     /// The chunks that were completed when this process came.

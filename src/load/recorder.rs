@@ -1,5 +1,6 @@
 //! Writing down what becomes of each chunk, while the pipeline goes on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -8,7 +9,7 @@ use tokio::time::timeout_at;
 use super::tables::{JobTables, TablesError};
 use crate::engine::stream::{ChunkOutcome, ChunkReport};
 use crate::ledger::{ChunkRecord, ChunkStatus, Lease, Ledger, LedgerError, Timestamp, persist};
-use crate::plan::Chunk;
+use crate::plan::{Chunk, ChunkId, Cuts};
 use crate::stop::Stop;
 
 /// Chunks that end within so long of each other are written together.
@@ -38,7 +39,8 @@ pub(super) struct Recorder {
     pub run_id: String,
     /// Who works, for people: worker, host and process.
     pub worker: String,
-    pub chunks: Vec<Chunk>,
+    /// The ranges of the chunks.
+    pub ranges: BTreeMap<ChunkId, String>,
     pub tables: JobTables,
     /// Until when this process may write.
     pub lease: Lease,
@@ -61,7 +63,7 @@ impl Recorder {
     /// Records until the pipeline has ended. With an error comes how many completed chunks it
     /// concerns; they are all still read.
     pub(super) async fn record(
-        self,
+        mut self,
         mut reports: UnboundedReceiver<ChunkReport>,
     ) -> (Tally, Result<(), RecordingError>) {
         let (mut recorded, mut failure) = (Tally::default(), None);
@@ -71,11 +73,10 @@ impl Recorder {
             while let Ok(Some(report)) = timeout_at(until, reports.recv()).await {
                 group.push(report);
             }
-            let records: Vec<_> = group.into_iter().map(|report| self.record_of(report)).collect();
-            let completed =
-                records.iter().filter(|record| record.status == ChunkStatus::Completed).count()
-                    as u64;
-            let failed = records.len() as u64 - completed;
+            let records = self.records_of(group);
+            let with =
+                |status| records.iter().filter(|record| record.status == status).count() as u64;
+            let (completed, failed) = (with(ChunkStatus::Completed), with(ChunkStatus::Failed));
             if self.lease.held().await.is_err() {
                 // Another process records what becomes of them.
                 continue;
@@ -104,19 +105,42 @@ impl Recorder {
         Ok(())
     }
 
+    /// The last record of each chunk. Those of the parts of a divided chunk come with its own.
+    fn records_of(&mut self, reports: Vec<ChunkReport>) -> Vec<ChunkRecord> {
+        let mut records = BTreeMap::new();
+        for report in reports {
+            if let ChunkOutcome::Divided { parts, .. } = &report.outcome {
+                for part in parts {
+                    let range = part.range.clone().unwrap_or_default();
+                    let record = ChunkRecord::pending(&self.run_id, part.id.record(), &range);
+                    records.insert(part.id, record);
+                    self.ranges.insert(part.id, range);
+                }
+            }
+            records.insert(report.chunk, self.record_of(report));
+        }
+        records.into_values().collect()
+    }
+
     fn record_of(&self, report: ChunkReport) -> ChunkRecord {
-        let range = self
-            .chunks
-            .iter()
-            .find(|chunk| chunk.number == report.chunk)
-            .and_then(|chunk| chunk.range.as_deref());
-        let (status, error) = match report.outcome {
-            ChunkOutcome::Completed => (ChunkStatus::Completed, String::new()),
-            ChunkOutcome::Failed(reason) => (ChunkStatus::Failed, reason),
+        let range = self.ranges.get(&report.chunk).map(String::as_str);
+        let (mut error, mut cuts) = (String::new(), String::new());
+        let status = match report.outcome {
+            ChunkOutcome::Completed => ChunkStatus::Completed,
+            ChunkOutcome::Failed(reason) => {
+                error = reason;
+                ChunkStatus::Failed
+            }
+            ChunkOutcome::Divided { cuts: bounds, .. } => {
+                // Texts always have a JSON form.
+                cuts = serde_json::to_string(&Cuts(bounds)).unwrap_or_default();
+                ChunkStatus::Divided
+            }
         };
         let figures = report.figures;
         ChunkRecord {
             status,
+            cuts,
             worker: self.worker.clone(),
             attempts: u64::from(report.attempts),
             rows_read: figures.rows_read,
@@ -130,7 +154,16 @@ impl Recorder {
             error,
             started_at: Some(Timestamp::from(report.started_at)),
             completed_at: Some(Timestamp::from(report.finished_at)),
-            ..ChunkRecord::pending(&self.run_id, report.chunk as u64, range.unwrap_or_default())
+            ..ChunkRecord::pending(&self.run_id, report.chunk.record(), range.unwrap_or_default())
         }
     }
+}
+
+/// The ranges of these chunks and parts.
+pub(super) fn ranges(
+    chunks: &[Chunk],
+    parts: &BTreeMap<usize, Vec<Chunk>>,
+) -> BTreeMap<ChunkId, String> {
+    let range = |chunk: &Chunk| (chunk.id, chunk.range.clone().unwrap_or_default());
+    chunks.iter().chain(parts.values().flatten()).map(range).collect()
 }

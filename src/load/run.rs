@@ -3,8 +3,8 @@
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::LoadError;
-use super::record::{Expected, Record};
-use super::recorder::{Recorder, RecordingError, Tally};
+use super::record::{Expected, LeftChunks, Record};
+use super::recorder::{Recorder, RecordingError, Tally, ranges};
 use super::request::LoadRequest;
 use super::sampling::{Sampling, settings};
 use super::tables::JobTables;
@@ -52,8 +52,9 @@ impl Load {
     ) -> Self {
         let pipeline = pipeline(&request, &run_id);
         let before = record.as_ref().map_or(0, |record| record.completed().count() as u64);
-        let counts =
-            ChunkCounts { total: plan.chunks.len() as u64, before, ..ChunkCounts::default() };
+        let recorded = record.as_ref().map_or(0, |record| record.chunks.len());
+        let total = plan.chunks.len().max(recorded) as u64;
+        let counts = ChunkCounts { total, before, ..ChunkCounts::default() };
         Self { request, plan, run_id, record, counts, pipeline }
     }
 
@@ -102,7 +103,7 @@ impl Load {
     /// [`LoadError`]. What was recorded until then stays.
     pub(crate) async fn run(&mut self) -> Result<RunOutcome, LoadError> {
         let Some(record) = &self.record else { return self.run_unrecorded().await };
-        let pending = record.pending(self.plan.chunks.len());
+        let LeftChunks { pending, parts } = record.left(&self.plan);
         let tables = self.tables();
         tables.check().await?;
         let (sender, reports) = unbounded_channel();
@@ -110,7 +111,7 @@ impl Load {
             ledger: record.ledger.clone(),
             run_id: self.run_id.clone(),
             worker: record.worker(),
-            chunks: self.plan.chunks.clone(),
+            ranges: ranges(&self.plan.chunks, &parts),
             tables: tables.clone(),
             lease: record.claim.lease().clone(),
             patience: record.options.patience,
@@ -138,8 +139,8 @@ impl Load {
                 load: record.load.clone(),
             };
             let noting = tokio::spawn(expected.note(heard));
-            let work =
-                Work { pending, count, rows_before, reports: Some(sender), counted: Some(counted) };
+            let (reports, counted) = (Some(sender), Some(counted));
+            let work = Work { pending, parts, count, rows_before, reports, counted };
             let watching = tokio::spawn(tables.watch(self.request.stop.clone()));
             let ran = self.pipeline.run(&self.plan, &work).await.map(Some);
             watching.abort();
@@ -171,6 +172,7 @@ impl Load {
                 .check_count(&self.plan, counted, self.request.counters.source_rows.get())
                 .await?;
         }
+        self.counts.total = self.request.counters.chunks_pending.get();
         self.counts.now = self.counts.total;
         Ok(RunOutcome::Completed)
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::chunk::{Bound, ChunkBounds, decode_hex};
+use super::chunk::{Bound, Chunk, ChunkBounds, decode_hex, predicate};
 use super::error::PlanError;
 use super::key::{KeyColumn, bounding_prefix};
 use super::partition::Partition;
@@ -132,17 +132,11 @@ async fn from_index(
     if key.is_empty() {
         return Ok(ChunkBounds::default());
     }
-    let names: Vec<_> =
-        key.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
-    let list = names.join(", ");
-    let text = |(position, column): (usize, &KeyColumn)| {
-        format!("hex({})", column.text_of(&format!("tupleElement(first, {})", position + 1)))
-    };
-    let texts: Vec<_> = key.iter().enumerate().map(text).collect();
+    let (list, texts) = (names(&key), bound_texts(&key));
     // The granules of all parts in the key's order; each chunk begins behind the first granule that
     // reaches its share of the rows.
     let sql = format!(
-        "SELECT [{}] AS bound FROM (
+        "SELECT [{texts}] AS bound FROM (
             SELECT intDiv(rows_before, {chunk_rows}) AS chunk, min(tuple({list})) AS first FROM (
                 SELECT {list}, sum(rows_in_granule) OVER (ORDER BY {list} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - rows_in_granule AS rows_before
                 FROM {index}
@@ -150,15 +144,82 @@ async fn from_index(
                     AND rows_in_granule > 0
             ) GROUP BY chunk HAVING chunk > 0
         ) GROUP BY first ORDER BY first",
-        texts.join(", "),
         stored.names
     );
-    let rows = connection.rows_with::<Row>("plan", &sql, &Settings::common()).await?;
-    let bounds = rows
+    let bounds = bounds_of(connection, &sql).await?;
+    Ok(ChunkBounds { key, bounds, newest_block: None })
+}
+
+/// The columns of a key in the index, as a list.
+fn names(key: &[KeyColumn]) -> String {
+    let names: Vec<_> =
+        key.iter().map(|column| quote_identifier(&column.name).to_string()).collect();
+    names.join(", ")
+}
+
+/// The values of the tuple `first` as hexadecimal texts, as a list.
+fn bound_texts(key: &[KeyColumn]) -> String {
+    let text = |(position, column): (usize, &KeyColumn)| {
+        format!("hex({})", column.text_of(&format!("tupleElement(first, {})", position + 1)))
+    };
+    let texts: Vec<_> = key.iter().enumerate().map(text).collect();
+    texts.join(", ")
+}
+
+async fn bounds_of(connection: &Connection, sql: &str) -> Result<Vec<Bound>, ServerError> {
+    let rows = connection.rows_with::<Row>("plan", sql, &Settings::common()).await?;
+    Ok(rows
         .into_iter()
         .filter_map(|row| row.bound.iter().map(|text| decode_hex(text)).collect::<Option<Bound>>())
+        .collect())
+}
+
+/// Finds cuts that divide a chunk into about this many parts of equal size; none where it lies within
+/// one granule, or the primary index cannot be read.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn cuts(
+    connection: &Connection,
+    table: &TableSchema,
+    partition: &Partition,
+    key: &[KeyColumn],
+    chunk: &Chunk,
+    parts: usize,
+) -> Result<Vec<Bound>, ServerError> {
+    if key.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored = stored(connection, table, partition).await?;
+    // In the index, an expression of the key is a column.
+    let index_key: Vec<_> = key
+        .iter()
+        .map(|column| KeyColumn {
+            expression: quote_identifier(&column.name).to_string(),
+            ..column.clone()
+        })
         .collect();
-    Ok(ChunkBounds { key, bounds, newest_block: None })
+    let (above, until) = (chunk.limits.0.as_ref(), chunk.limits.1.as_ref());
+    let range = predicate(&index_key, above, until).unwrap_or_else(|| "1".to_owned());
+    let (list, texts) = (names(key), bound_texts(key));
+    let sql = format!(
+        "SELECT [{texts}] AS bound FROM (
+            SELECT intDiv(rows_before * {parts}, all_rows) AS part, min(tuple({list})) AS first FROM (
+                SELECT {list}, sum(rows_in_granule) OVER (ORDER BY {list} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - rows_in_granule AS rows_before,
+                    sum(rows_in_granule) OVER () AS all_rows
+                FROM {}
+                WHERE part_name IN ({})
+                    AND rows_in_granule > 0
+                    AND ({range})
+            ) GROUP BY part HAVING part > 0
+        ) GROUP BY first ORDER BY first",
+        index_of(table),
+        stored.names
+    );
+    let mut cuts = bounds_of(connection, &sql).await?;
+    // Nothing would lie above it.
+    cuts.retain(|cut| Some(cut) != until);
+    Ok(cuts)
 }
 
 /// The parts of a partition; versions and deletions are not collapsed.

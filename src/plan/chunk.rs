@@ -1,4 +1,5 @@
-//! A chunk: a range of the source's primary key, the unit of reading, of progress and of retries.
+//! A chunk: a range of the source's primary key, the unit of reading, of progress and of retries. One
+//! that turns out too slow is divided into parts, which are chunks like any other.
 //!
 //! The bounds of chunks can be stored: a run that resumes a load rebuilds exactly its chunks, even if
 //! merges have changed the primary index meanwhile.
@@ -7,15 +8,20 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::chunk_id::ChunkId;
 use super::key::KeyColumn;
 
 /// A range of the source's primary key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// Its number in the plan, from 0.
-    pub number: usize,
+    /// Which one of the load.
+    pub id: ChunkId,
     /// The range as a predicate; `None` for the whole partition.
     pub range: Option<String>,
+    /// The bounds of the range.
+    pub limits: Limits,
+    /// An estimate of its rows; 0 if unknown.
+    pub rows: u64,
 }
 
 /// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name",
@@ -42,13 +48,28 @@ impl ChunkBounds {
         self.bounds.len() + 1
     }
 
-    /// The chunks between the bounds.
-    pub(super) fn chunks(&self) -> Vec<Chunk> {
-        predicates(&self.key, &self.bounds)
+    /// The chunks between the bounds, of this many rows together.
+    pub(super) fn chunks(&self, rows: u64) -> Vec<Chunk> {
+        let rows = rows / self.chunk_count() as u64;
+        let ids = (0..).map(ChunkId::planned);
+        between(&self.key, &(None, None), &self.bounds)
+            .into_iter()
+            .zip(ids)
+            .map(|((range, limits), id)| Chunk { id, range, limits, rows })
+            .collect()
+    }
+
+    /// The parts of a chunk between these cuts; none where it cannot be divided further.
+    pub(crate) fn parts(&self, chunk: &Chunk, cuts: &[Bound]) -> Vec<Chunk> {
+        let rows = chunk.rows / (cuts.len() as u64 + 1);
+        between(&self.key, &chunk.limits, cuts)
             .into_iter()
             .enumerate()
-            .map(|(number, range)| Chunk { number, range })
-            .collect()
+            .map(|(place, (range, limits))| {
+                Some(Chunk { id: chunk.id.part(place)?, range, limits, rows })
+            })
+            .collect::<Option<Vec<_>>>()
+            .unwrap_or_default()
     }
 
     /// Whether every bound has a value for each key column; an edited file may not.
@@ -57,6 +78,10 @@ impl ChunkBounds {
             && (self.bounds.is_empty() || !self.key.is_empty())
     }
 }
+
+/// Cuts within a chunk, as they are stored: in the form of the bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cuts(#[serde(with = "texts")] pub Vec<Bound>);
 
 /// Values are written as text if they are UTF-8, so that people can read them.
 mod texts {
@@ -100,26 +125,43 @@ mod texts {
 
 /// A value of each key column, as text.
 pub(crate) type Bound = Vec<Vec<u8>>;
+/// The bounds of a range: the first excluded, the second included; `None` where it has no end.
+type Limits = (Option<Bound>, Option<Bound>);
 
-/// The predicates of the ranges between sorted bounds. A bound belongs to the range below it. Without
-/// bounds there is one range without a predicate.
+/// The predicates of the ranges between sorted cuts of a range with these limits. A cut belongs to the
+/// range below it. Without any there is one range without a predicate.
 ///
 /// Nested ORs use the primary index; a comparison of tuples does not (27 of 123 granules were read,
 /// against 123).
-fn predicates(key: &[KeyColumn], bounds: &[Bound]) -> Vec<Option<String>> {
-    let mut predicates = Vec::with_capacity(bounds.len() + 1);
-    let mut below: Option<&Bound> = None;
-    for bound in bounds.iter().map(Some).chain([None]) {
-        let above = below.map(|bound| beyond(key, bound, ">"));
-        let until = bound.map(|bound| beyond(key, bound, "<"));
-        predicates.push(match (above, until) {
-            (None, None) => None,
-            (Some(one), None) | (None, Some(one)) => Some(one),
-            (Some(above), Some(until)) => Some(format!("({above}) AND ({until})")),
-        });
-        below = bound;
+fn between(key: &[KeyColumn], limits: &Limits, cuts: &[Bound]) -> Vec<(Option<String>, Limits)> {
+    let ends: Vec<Option<&Bound>> = std::iter::once(limits.0.as_ref())
+        .chain(cuts.iter().map(Some))
+        .chain([limits.1.as_ref()])
+        .collect();
+    ends.windows(2)
+        .map(|ends| {
+            let (below, bound) = match ends {
+                [below, bound] => (*below, *bound),
+                _ => (None, None),
+            };
+            (predicate(key, below, bound), (below.cloned(), bound.cloned()))
+        })
+        .collect()
+}
+
+/// The range above the first bound, up to the second and including it.
+pub(super) fn predicate(
+    key: &[KeyColumn],
+    below: Option<&Bound>,
+    until: Option<&Bound>,
+) -> Option<String> {
+    let above = below.map(|bound| beyond(key, bound, ">"));
+    let until = until.map(|bound| beyond(key, bound, "<"));
+    match (above, until) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (Some(above), Some(until)) => Some(format!("({above}) AND ({until})")),
     }
-    predicates
 }
 
 /// `a > x OR (a = x AND (b > y OR (b = y AND c > z)))`; with `<`, the last comparison is inclusive.
@@ -181,7 +223,7 @@ mod tests {
             r#"{"key":[{"name":"project","expression":"`project`","type":"String"},{"name":"day","expression":"`day`","type":"Date"}],"bounds":[[{"hex":"702722ff00"},"2025-11-01"],["ü","2025-11-02"]],"newest_block":7}"#
         );
         assert_eq!(serde_json::from_str::<ChunkBounds>(&text).unwrap(), bounds);
-        assert_eq!(bounds.chunks().len(), bounds.chunk_count());
+        assert_eq!(bounds.chunks(30).len(), bounds.chunk_count());
         assert!(
             serde_json::from_str::<ChunkBounds>(r#"{"key":[],"bounds":[[{"hex":"0g"}]]}"#).is_err()
         );
@@ -194,6 +236,39 @@ mod tests {
             type_name: type_name.to_owned(),
         };
         vec![column("a", "String"), column("toDate(b)", "Date")]
+    }
+
+    #[test]
+    fn the_parts_of_a_chunk_cover_it() {
+        let bound = |a: &str, b: &str| vec![a.as_bytes().to_vec(), b.as_bytes().to_vec()];
+        let bounds = ChunkBounds {
+            key: key(),
+            bounds: vec![bound("p", "2025-11-01"), bound("t", "2025-11-02")],
+            newest_block: None,
+        };
+        let chunks = bounds.chunks(300);
+        let cuts = [bound("q", "2025-11-03"), bound("r", "2025-11-04")];
+        let parts = bounds.parts(&chunks[1], &cuts);
+        let as_bounds = ChunkBounds {
+            bounds: [&bounds.bounds[..1], &cuts, &bounds.bounds[1..]].concat(),
+            ..bounds.clone()
+        };
+        let expected: Vec<_> =
+            as_bounds.chunks(300)[1..4].iter().map(|chunk| chunk.range.clone()).collect();
+        let ranges: Vec<_> = parts.iter().map(|part| part.range.clone()).collect();
+        assert_eq!(ranges, expected);
+        assert_eq!(parts[2].id.to_string(), "2.3");
+        assert_eq!((parts[0].rows, &parts[0].limits.0), (33, &chunks[1].limits.0));
+        assert_eq!(parts[2].limits.1, chunks[1].limits.1);
+        // The last of them again: there is nothing above it.
+        let last = bounds.parts(&chunks[2], &cuts[..1]);
+        assert_eq!((last.len(), &last[1].limits.1), (2, &None));
+        let stored = serde_json::to_string(&Cuts(cuts.to_vec())).unwrap();
+        assert_eq!(serde_json::from_str::<Cuts>(&stored).unwrap().0, cuts);
+    }
+
+    fn predicates(key: &[KeyColumn], bounds: &[Bound]) -> Vec<Option<String>> {
+        between(key, &(None, None), bounds).into_iter().map(|(range, _)| range).collect()
     }
 
     #[test]

@@ -17,6 +17,9 @@ const ANSWERS_BYTES: u64 = 64 << 20;
 const SMALLEST_ANSWERS_BYTES: u64 = 2 << 20;
 /// With less than this for attributes there would be very many waves.
 const SMALLEST_ATTRIBUTES_BYTES: u64 = 8 << 20;
+/// Most bytes that a reader takes ahead of its turn, so that the server does not cut off its stream
+/// while it waits for inserters.
+const SIPS_BYTES: u64 = 16 << 20;
 /// Percentage of allocated bytes that the allocator loses to fragmentation.
 const ALLOCATOR_PERCENT: u64 = 8;
 
@@ -44,6 +47,8 @@ pub struct MemoryPlan {
     pub base: u64,
     /// Batches that are being filled, and what their readers have received.
     pub readers: u64,
+    /// Of `readers`: what each reader may receive ahead of its turn; 0 if memory is short.
+    pub sips: u64,
     /// Batches that wait or are in flight.
     pub queue: u64,
     /// Deferred rows and the cache of their look-ups; 0 if the lookup has no window.
@@ -126,13 +131,18 @@ impl MemoryPlan {
         } else {
             DeferredMemory::default()
         };
+        let attributes = left.saturating_sub(deferred.total);
+        let unused = attributes.saturating_sub(SMALLEST_ATTRIBUTES_BYTES) / 4;
+        let sips = (unused / readers.max(1)).min(SIPS_BYTES);
+        let all_sips = sips.saturating_mul(readers);
         Ok(Self {
             total,
             base: BASE_BYTES,
-            readers: reading,
+            readers: reading + all_sips,
+            sips,
             queue,
             deferred,
-            attributes: left.saturating_sub(deferred.total),
+            attributes: attributes - all_sips,
             batch_bytes,
             demand,
         })

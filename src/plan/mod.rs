@@ -7,6 +7,7 @@
 mod attributes;
 mod boundaries;
 mod chunk;
+mod chunk_id;
 mod error;
 mod key;
 mod memory;
@@ -14,8 +15,10 @@ mod partition;
 mod planner;
 mod waves;
 
-pub(crate) use chunk::Chunk;
+pub(crate) use boundaries::cuts;
 pub use chunk::ChunkBounds;
+pub(crate) use chunk::{Bound, Chunk, Cuts};
+pub(crate) use chunk_id::{ChunkId, MOST_PARTS};
 pub use error::PlanError;
 pub(crate) use memory::{DeferredMemory, MemoryTooSmall};
 pub use memory::{MemoryDemand, MemoryPlan};

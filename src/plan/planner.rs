@@ -35,6 +35,11 @@ impl PlanOptions {
     }
 }
 
+/// Bytes of a chunk, uncompressed, unless it would have too few granules.
+const CHUNK_BYTES: u64 = 256 << 20;
+/// Chunks are not made smaller than this many granules of each part for their bytes.
+const LEAST_GRANULES_A_PART: u64 = 8;
+
 /// Rows of a chunk, unless memory requires smaller ones.
 pub(crate) const DEFAULT_CHUNK_ROWS: u64 = 1_000_000;
 
@@ -65,6 +70,8 @@ pub struct Plan {
 /// each part keep that share small.
 const GRANULES_A_PART: u64 = 16;
 const GRANULE_ROWS: u64 = 8192;
+/// The default of `index_granularity_bytes`.
+const GRANULE_BYTES: u64 = 10 << 20;
 /// Chunks of a wave, if there are several waves.
 const CHUNKS_A_WAVE: f64 = 4.0;
 
@@ -102,7 +109,7 @@ pub async fn plan(
             divide(connection, job, &stored, window, options.chunk_rows, &options.memory).await?
         }
     };
-    let chunks = if waves.has_chunks() { bounds.chunks() } else { Vec::new() };
+    let chunks = if waves.has_chunks() { bounds.chunks(stored.rows) } else { Vec::new() };
     if options.holds_attributes && !chunks.is_empty() {
         waves.reserve(longest_that_fits(connection, job, window, &options.memory).await?);
     }
@@ -164,10 +171,10 @@ async fn divide(
     chunk_rows: u64,
     memory: &MemoryPlan,
 ) -> Result<Division, PlanError> {
-    let wanted = if chunk_rows < DEFAULT_CHUNK_ROWS {
-        chunk_rows
-    } else {
-        chunk_rows.max(GRANULES_A_PART * GRANULE_ROWS * stored.parts)
+    let wanted = match chunk_rows {
+        DEFAULT_CHUNK_ROWS => rows_of_bytes(stored, chunk_rows),
+        ..DEFAULT_CHUNK_ROWS => chunk_rows,
+        _ => chunk_rows.max(GRANULES_A_PART * GRANULE_ROWS * stored.parts),
     };
     let mut bounds = boundaries(connection, &job.source, stored, wanted).await?;
     let mut leading = LeadingColumn::find(job, &bounds);
@@ -192,6 +199,20 @@ async fn divide(
     Ok(Division::new(bounds, leading, attributes, memory))
 }
 
+/// The rows of a chunk for which none are asked: fewer where rows are large, since what a chunk has
+/// inserted is inserted again when its run is killed.
+fn rows_of_bytes(stored: &Stored, chunk_rows: u64) -> u64 {
+    let usual = chunk_rows.max(GRANULES_A_PART * GRANULE_ROWS * stored.parts);
+    let row_bytes = stored.bytes / stored.rows.max(1);
+    if row_bytes == 0 {
+        return usual;
+    }
+    // A granule ends at 8192 rows or at about 10 MiB.
+    let granule_rows = GRANULE_ROWS.min((GRANULE_BYTES / row_bytes).max(1));
+    let least = LEAST_GRANULES_A_PART * granule_rows * stored.parts;
+    usual.min((CHUNK_BYTES / row_bytes).max(least).max(1))
+}
+
 /// Predicates of primary-key ranges that together cover a partition, of about `rows` rows each
 /// (versions not collapsed); `None` is the whole partition. All versions of a row lie in one range.
 ///
@@ -208,7 +229,7 @@ pub(crate) async fn table_ranges(
     let stored =
         stored(connection, table, &Partition::Id(partition_id.to_owned())).await.map_err(failed)?;
     let found = boundaries(connection, table, &stored, rows).await?;
-    Ok(found.chunks().into_iter().map(|chunk| chunk.range).collect())
+    Ok(found.chunks(stored.rows).into_iter().map(|chunk| chunk.range).collect())
 }
 
 /// Counts and measures the rows that will be looked up; `None` for a job without a lookup.

@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::check::{Check, ask_one, ask_with};
 use crate::clickhouse::{Connection, Servers, Settings};
-use crate::engine::stream::{PipelineOptions, insert_memory_bytes};
+use crate::engine::stream::{PipelineOptions, insert_memory_bytes, read_memory_bytes};
 use crate::job::{BoundJob, statements};
 use crate::plan::Plan;
-use crate::units::{bytes, count, duration};
+use crate::units::{bytes, count, counted, duration};
 
 pub(super) const LIMITS: &str = "limits";
 
@@ -199,10 +199,13 @@ pub(super) async fn check_memory(
         ask_with::<MemoryLimits>(target, "the user's settings", limits, &settings),
         ask_one::<ServerMemory>(target, "system.metrics", server)
     );
+    let readers = options.readers.most();
     let takes = format!(
-        "one insert needs about {} of server memory, {inserters} at once {}",
+        "one insert needs about {} of server memory, {inserters} at once {}; each of {} about {}",
         bytes(one),
-        bytes(all)
+        bytes(all),
+        counted(readers as u64, "reader"),
+        bytes(read_memory_bytes(plan, job.source_columns.len(), job.collapse))
     );
     let smaller = "lower --batch-bytes or --inserters";
     let limits = limits.ok().and_then(|limits| limits.into_iter().next());

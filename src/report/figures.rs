@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::time_text;
 use super::timeline::TimelinePoint;
 use crate::ledger::{ChunkStatus, Definition, LoadRecord, LoadVersions, Timestamp};
+use crate::plan::ChunkId;
 use crate::progress::{count, counted};
 use crate::state::LoadState;
 
@@ -147,8 +148,8 @@ pub(crate) struct ProcessFigures {
 /// One chunk.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ChunkFigures {
-    /// Its number, from 1.
-    pub chunk: u64,
+    /// Its number, from 1; a text such as `8.2` for a part of a divided chunk.
+    pub chunk: ChunkId,
     /// Its state.
     pub status: ChunkStatus,
     /// Time from its first row to its last acknowledgement.

@@ -201,7 +201,7 @@ fn chunk(chunk: ChunkRecord) -> ChunkFigures {
         .zip(chunk.completed_at)
         .map(|(began, ended)| began.age_at(ended).as_secs_f64());
     ChunkFigures {
-        chunk: chunk.chunk + 1,
+        chunk: chunk.id(),
         status: chunk.status,
         seconds: took,
         retries: chunk.attempts.saturating_sub(1),

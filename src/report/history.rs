@@ -175,7 +175,7 @@ async fn partition_histories(
                 if let Some(failed) =
                     chunks.iter().find(|chunk| chunk.status == ChunkStatus::Failed)
                 {
-                    chunk_error = format!("chunk {}: {}", failed.chunk + 1, failed.error);
+                    chunk_error = format!("chunk {}: {}", failed.id(), failed.error);
                 }
                 claims = ledger.at_work(&load.key, claim_timeout).await?;
             }

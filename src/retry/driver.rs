@@ -235,7 +235,7 @@ impl<'a> Attempts<'a> {
                 }
                 OutageHandling::Guarded(guard) => match guard.await_server(sent).await {
                     Reachability::Reachable => {
-                        policy.decide_counted(failure.class, history.attempt, elapsed)
+                        policy.decide_counted(failure, history.attempt, elapsed)
                     }
                     Reachability::Restored => {
                         RetryDecision::RetryAfter(policy.pause(1), RetryCause::Outage)

@@ -40,6 +40,10 @@ impl Default for RetryPolicy {
 /// At most this many failures that the program caused itself are excused.
 const MAX_EXCUSES: u32 = 20;
 
+/// Retries beyond [`RetryPolicy::max_retries`] of a failure that takes long to pass: with the default
+/// pauses, two minutes.
+const SLOW_RETRIES: u32 = 6;
+
 /// What a failure means for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FailureKind {
@@ -51,12 +55,20 @@ pub(crate) struct FailureKind {
     pub is_out_of_space: bool,
     /// Why this attempt does not count: the program itself made it fail.
     pub excuse: Option<&'static str>,
+    /// Whether it takes long to pass, so that it is retried more often, after longer pauses.
+    pub is_slow_to_pass: bool,
 }
 
 impl FailureKind {
     /// A failure that is no outage.
     pub(crate) const fn of(class: ErrorClass) -> Self {
-        Self { class, is_no_response: false, is_out_of_space: false, excuse: None }
+        Self {
+            class,
+            is_no_response: false,
+            is_out_of_space: false,
+            excuse: None,
+            is_slow_to_pass: false,
+        }
     }
 }
 
@@ -67,6 +79,7 @@ impl From<&ServerError> for FailureKind {
             is_no_response: error.is_no_response(),
             is_out_of_space: error.is_out_of_space(),
             excuse: None,
+            is_slow_to_pass: error.is_short_of_memory(),
         }
     }
 }
@@ -160,17 +173,20 @@ impl RetryPolicy {
         if failure.is_no_response && history.outages < max_outages {
             return RetryDecision::AwaitServer;
         }
-        self.decide_counted(failure.class, history.attempt, elapsed)
+        self.decide_counted(failure, history.attempt, elapsed)
     }
 
     /// The same for a failure that counts as an attempt.
     pub(super) fn decide_counted(
         &self,
-        class: ErrorClass,
+        failure: FailureKind,
         attempt: u32,
         elapsed: Duration,
     ) -> RetryDecision {
-        let (most, cause) = match class {
+        let (most, cause) = match failure.class {
+            ErrorClass::Retry if failure.is_slow_to_pass && self.max_retries > 0 => {
+                (self.max_retries.saturating_add(SLOW_RETRIES), RetryCause::Refused)
+            }
             ErrorClass::Retry => (self.max_retries, RetryCause::Refused),
             ErrorClass::Ambiguous => (self.max_retries, RetryCause::Ambiguous),
             ErrorClass::Rows | ErrorClass::Fatal => (self.max_lasting_retries, RetryCause::Refused),
@@ -239,7 +255,10 @@ mod tests {
         for class in [ErrorClass::Fatal, ErrorClass::Rows] {
             assert!(!gives_up(class, 1) && gives_up(class, 2));
             let default = RetryPolicy::default();
-            assert_eq!(default.decide_counted(class, 1, NOW), RetryDecision::GiveUp);
+            assert_eq!(
+                default.decide_counted(FailureKind::of(class), 1, NOW),
+                RetryDecision::GiveUp
+            );
         }
     }
 
@@ -252,8 +271,13 @@ mod tests {
             longest_pause: Duration::from_secs(10),
             ..RetryPolicy::default()
         };
-        let after =
-            |seconds| policy.decide_counted(ErrorClass::Retry, 50, Duration::from_secs(seconds));
+        let after = |seconds| {
+            policy.decide_counted(
+                FailureKind::of(ErrorClass::Retry),
+                50,
+                Duration::from_secs(seconds),
+            )
+        };
         let pause =
             |seconds| RetryDecision::RetryAfter(Duration::from_secs(seconds), RetryCause::Refused);
         assert_eq!([after(5), after(28), after(30)], [pause(10), pause(2), RetryDecision::GiveUp]);

@@ -10,6 +10,7 @@ mod faults;
 mod history;
 mod hooks;
 mod ledger;
+mod memory;
 mod operate;
 mod oracle;
 mod preflight;

@@ -370,7 +370,7 @@ impl From<&PipelineError> for Failure {
         let mut failure = Self::stopped(error);
         if let PipelineError::Chunks { failed, .. } = error {
             for chunk in failed.iter().take(CHUNKS_NAMED) {
-                failure = failure.because(format!("chunk {}: {}", chunk.chunk + 1, chunk.reason));
+                failure = failure.because(format!("chunk {}: {}", chunk.chunk, chunk.reason));
             }
             if failed.len() > CHUNKS_NAMED {
                 failure = failure.because(format!("and {} more", failed.len() - CHUNKS_NAMED));
@@ -384,6 +384,7 @@ impl From<&PipelineError> for Failure {
 mod tests {
     use super::*;
     use crate::engine::stream::error::FailedChunk;
+    use crate::plan::ChunkId;
 
     fn continuation() -> Continuation {
         let next = "run the same command again to continue with the missing chunks";
@@ -394,7 +395,14 @@ mod tests {
         let message = format!("Code: {code}. DB::Exception: no");
         let source = Box::new(ServerError::Server { code: Some(code), message, mid_stream: false });
         let table = TableName { database: "d".to_owned(), table: "t".to_owned() };
-        PipelineError::Insert { table, chunk: 1, rows: 1, bytes: 1, attempts: 1, source }
+        PipelineError::Insert {
+            table,
+            chunk: ChunkId::planned(0),
+            rows: 1,
+            bytes: 1,
+            attempts: 1,
+            source,
+        }
     }
 
     fn last_hint(error: &PipelineError) -> String {
@@ -415,7 +423,7 @@ mod tests {
     #[test]
     fn a_recorded_reason_has_a_class() {
         let hint = |reason: &str| {
-            let (failed, chunks, first, reason) = (1, 4, 1, reason.to_owned());
+            let (failed, chunks, first, reason) = (1, 4, ChunkId::planned(1), reason.to_owned());
             let error = LoadError::Chunks { failed, chunks, first, reason };
             load_failure(error, &continuation()).hints().join("\n")
         };
@@ -434,7 +442,7 @@ mod tests {
         ] {
             let error = insert_failed(code);
             let chunk = |error| FailedChunk {
-                chunk: 0,
+                chunk: ChunkId::planned(0),
                 reason: String::new(),
                 class: PipelineError::class(error),
                 code: PipelineError::code(error),

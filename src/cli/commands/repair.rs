@@ -1,6 +1,7 @@
 //! `clickhouse-backfill repair`: fills the chunks again that hold differing rows, and removes rows
 //! that the job does not make.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -299,7 +300,14 @@ async fn fill(
         }
     })?;
     let pending = (0..session.plan.chunks.len()).map(|chunk| chunks.contains(&chunk)).collect();
-    let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
+    let work = Work {
+        pending,
+        parts: BTreeMap::new(),
+        count: false,
+        rows_before: 0,
+        reports: None,
+        counted: None,
+    };
     let ran = Box::pin(show(terminal, shown, pipeline.run(&session.plan, &work))).await;
     counters.enter(Phase::Done);
     let ran =

@@ -4,12 +4,14 @@
 //! from the moment it is queued until it is acknowledged or dropped, so the permits limit what
 //! waits and what is in flight together.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use twox_hash::XxHash3_128;
 
+use super::batch_size::BatchSize;
 use super::counters::Counters;
 use super::report::ChunkAttempt;
 use crate::formats::native::{BlockBuilder, MalformedRow, NativeLayout};
@@ -28,9 +30,11 @@ pub(crate) enum RowFormat {
 pub(super) struct Batch {
     /// The attempt that read them.
     pub attempt: Arc<ChunkAttempt>,
-    pub pieces: Vec<Bytes>,
+    pub body: BatchBody,
     pub rows: u64,
     pub bytes: u64,
+    /// Whether a limit ended it, and not the end of its chunk.
+    pub is_full: bool,
     /// The digest of its rows in their order, for the deduplication token.
     pub digest: u128,
     /// The sum of its rows' hashes.
@@ -44,11 +48,43 @@ pub(super) type LargeRowPermit = OwnedSemaphorePermit;
 
 /// A row of at least this many bytes may be large.
 pub(super) const LARGE_ROW_BYTES: u64 = 4 << 20;
+/// The bytes of a batch.
+#[derive(Debug, Default)]
+pub(super) struct BatchBody {
+    pub pieces: Vec<Bytes>,
+    /// The number of pieces before the end of each part. A part is whole blocks or rows, and can be
+    /// inserted alone.
+    ends: Vec<usize>,
+}
+
+impl BatchBody {
+    /// The number of parts.
+    pub(super) fn parts(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The pieces of these parts.
+    pub(super) fn of_parts(&self, parts: Range<usize>) -> &[Bytes] {
+        let end = |parts: usize| match parts.checked_sub(1) {
+            Some(last) => self.ends.get(last).copied().unwrap_or(self.pieces.len()),
+            None => 0,
+        };
+        self.pieces.get(end(parts.start)..end(parts.end)).unwrap_or_default()
+    }
+
+    fn push_part(&mut self, pieces: impl IntoIterator<Item = Bytes>) {
+        let before = self.pieces.len();
+        self.pieces.extend(pieces);
+        if self.pieces.len() > before {
+            self.ends.push(self.pieces.len());
+        }
+    }
+}
 
 /// When a batch is full.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct BatchLimits {
-    pub rows: u64,
+    pub rows: Arc<BatchSize>,
     /// In RowBinary. In the format that is sent, a batch may be somewhat larger or smaller.
     pub bytes: u64,
 }
@@ -109,9 +145,9 @@ impl BatchBuilder {
         self.rows += 1;
         let row_bytes = (source.len() + lookup.len()) as u64;
         self.bytes += row_bytes;
-        if self.rows >= self.limits.rows || self.bytes >= self.limits.bytes {
+        if self.rows >= self.limits.rows.rows() || self.bytes >= self.limits.bytes {
             let permit = if self.is_large(row_bytes) { self.permit.take() } else { None };
-            self.seal(permit)?;
+            self.seal(true, permit)?;
         }
         Ok(())
     }
@@ -131,21 +167,22 @@ impl BatchBuilder {
     /// # Errors
     /// [`MalformedRow`] where a row was refused before.
     pub(super) fn take_all(&mut self) -> Result<Vec<Batch>, MalformedRow> {
-        self.seal(None)?;
+        self.seal(false, None)?;
         Ok(self.take_full())
     }
 
-    fn seal(&mut self, permit: Option<LargeRowPermit>) -> Result<(), MalformedRow> {
+    fn seal(&mut self, is_full: bool, permit: Option<LargeRowPermit>) -> Result<(), MalformedRow> {
         if self.rows > 0 {
-            let pieces = self.building.take()?;
-            let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+            let body = self.building.take()?;
+            let bytes = body.pieces.iter().map(|piece| piece.len() as u64).sum();
             let hashes = std::mem::replace(&mut self.hashes, BatchHashes::new());
             let (digest, hash) = (hashes.digest(), hashes.sum());
             self.full.push(Batch {
                 attempt: self.attempt.clone(),
-                pieces,
+                body,
                 rows: self.rows,
                 bytes,
+                is_full,
                 digest,
                 hash,
                 _large: permit,
@@ -165,8 +202,9 @@ const PIECE_BYTES: usize = 1024 * 1024;
 /// (`min_insert_block_size_rows`). With one block per batch, an insert cost 6 % more processor time
 /// and read 20 % more pages of fresh memory.
 const BLOCK_ROWS: u64 = 8192;
-/// A block of this size gets no further row.
-const BLOCK_BYTES: u64 = 32 << 20;
+/// A block of this size gets no further row: inserted alone where the server is short of memory, it
+/// makes a compact part, which needs far less memory than a wide one (10 MiB and more).
+const BLOCK_BYTES: u64 = 8 << 20;
 
 /// The rows of one batch in the format that is sent.
 #[derive(Debug)]
@@ -180,7 +218,7 @@ impl BatchRows {
         match format {
             RowFormat::Native(layout) => Self::Native(RowBlocks {
                 building: BlockBuilder::new(layout.clone()),
-                full: Vec::new(),
+                full: BatchBody::default(),
             }),
             RowFormat::RowBinary => Self::RowBinary(RowPieces::default()),
         }
@@ -204,7 +242,7 @@ impl BatchRows {
     ///
     /// # Errors
     /// [`MalformedRow`] where one of them was refused before.
-    pub(super) fn take(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
+    pub(super) fn take(&mut self) -> Result<BatchBody, MalformedRow> {
         match self {
             Self::Native(blocks) => blocks.take(),
             Self::RowBinary(pieces) => Ok(pieces.take()),
@@ -216,20 +254,20 @@ impl BatchRows {
 #[derive(Debug)]
 pub(super) struct RowBlocks {
     building: BlockBuilder,
-    full: Vec<Bytes>,
+    full: BatchBody,
 }
 
 impl RowBlocks {
     fn append(&mut self, source: &[u8], lookup: &[u8]) -> Result<(), MalformedRow> {
         self.building.append([source, lookup])?;
         if self.building.rows() >= BLOCK_ROWS || self.building.bytes() >= BLOCK_BYTES {
-            self.full.extend(self.building.finish()?);
+            self.full.push_part(self.building.finish()?);
         }
         Ok(())
     }
 
-    fn take(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
-        self.full.extend(self.building.finish()?);
+    fn take(&mut self) -> Result<BatchBody, MalformedRow> {
+        self.full.push_part(self.building.finish()?);
         Ok(std::mem::take(&mut self.full))
     }
 }
@@ -237,7 +275,7 @@ impl RowBlocks {
 /// Rows in RowBinary, in pieces that are never copied.
 #[derive(Debug, Default)]
 pub(super) struct RowPieces {
-    full: Vec<Bytes>,
+    full: BatchBody,
     last: Vec<u8>,
 }
 
@@ -250,13 +288,13 @@ impl RowPieces {
         self.last.extend_from_slice(lookup);
         // Some room stays unused, so that an ordinary row does not make the buffer grow.
         if self.last.len() >= PIECE_BYTES - PIECE_BYTES / 16 {
-            self.full.push(Bytes::from(std::mem::take(&mut self.last)));
+            self.full.push_part([Bytes::from(std::mem::take(&mut self.last))]);
         }
     }
 
-    fn take(&mut self) -> Vec<Bytes> {
+    fn take(&mut self) -> BatchBody {
         if !self.last.is_empty() {
-            self.full.push(Bytes::from(std::mem::take(&mut self.last)));
+            self.full.push_part([Bytes::from(std::mem::take(&mut self.last))]);
         }
         std::mem::take(&mut self.full)
     }
@@ -392,6 +430,7 @@ impl QueueReceiver {
 mod tests {
     use super::*;
     use crate::engine::stream::report::{ChunkBook, KeyShare};
+    use crate::plan::ChunkId;
 
     type Row<'a> = (&'a [u8], &'a [u8]);
 
@@ -423,9 +462,13 @@ mod tests {
         }
     }
 
+    fn limits(rows: u64, bytes: u64) -> BatchLimits {
+        BatchLimits { rows: Arc::new(BatchSize::fixed(rows)), bytes }
+    }
+
     fn attempt() -> Arc<ChunkAttempt> {
         ChunkAttempt::begin(
-            0,
+            ChunkId::planned(0),
             KeyShare::of(None),
             Arc::new(ChunkBook::new(None)),
             Arc::new(Counters::default()),
@@ -443,34 +486,25 @@ mod tests {
         }
         let batches = builder.take_all().unwrap();
         let bytes: Vec<u8> =
-            batches.iter().flat_map(|batch| batch.pieces.iter().flatten().copied()).collect();
+            batches.iter().flat_map(|batch| batch.body.pieces.iter().flatten().copied()).collect();
         assert!(bytes == expected, "bytes are kept in order");
         batches.iter().map(|batch| (batch.rows, batch.bytes)).collect()
     }
 
     #[test]
     fn batches_are_full_by_rows_or_by_bytes() {
-        assert_eq!(
-            fill(BatchLimits { rows: 2, bytes: 1000 }, &[1, 1, 1, 1, 1]),
-            [(2, 2), (2, 2), (1, 1)]
-        );
-        assert_eq!(fill(BatchLimits { rows: 100, bytes: 10 }, &[6, 6, 6]), [(2, 12), (1, 6)]);
-        assert_eq!(fill(BatchLimits { rows: 1, bytes: 1 }, &[0, 0]), [(1, 0), (1, 0)]);
-        assert_eq!(
-            fill(BatchLimits { rows: 9, bytes: 1 << 40 }, &[3_000_000, 5, 1_048_576, 0, 7]),
-            [(5, 4_048_588)]
-        );
-        assert_eq!(fill(BatchLimits { rows: 9, bytes: 9 }, &[]), []);
+        assert_eq!(fill(limits(2, 1000), &[1, 1, 1, 1, 1]), [(2, 2), (2, 2), (1, 1)]);
+        assert_eq!(fill(limits(100, 10), &[6, 6, 6]), [(2, 12), (1, 6)]);
+        assert_eq!(fill(limits(1, 1), &[0, 0]), [(1, 0), (1, 0)]);
+        assert_eq!(fill(limits(9, 1 << 40), &[3_000_000, 5, 1_048_576, 0, 7]), [(5, 4_048_588)]);
+        assert_eq!(fill(limits(9, 9), &[]), []);
     }
 
     #[test]
     fn the_hash_of_rows_does_not_depend_on_batches_and_the_digest_on_nothing_but_rows() {
         let batches = |rows_a_batch: u64| {
-            let mut builder = BatchBuilder::new(
-                attempt(),
-                BatchLimits { rows: rows_a_batch, bytes: 1 << 30 },
-                &RowFormat::RowBinary,
-            );
+            let mut builder =
+                BatchBuilder::new(attempt(), limits(rows_a_batch, 1 << 30), &RowFormat::RowBinary);
             for row in [b"ab", b"cd", b"ef"] {
                 builder.push(row, b"lookup").unwrap();
             }

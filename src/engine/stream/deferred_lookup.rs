@@ -89,7 +89,7 @@ impl DeferredLookup {
     fn batch_limits(&self) -> BatchLimits {
         BatchLimits {
             bytes: (self.shared.options.deferred.reader / 4).max(1),
-            ..self.shared.options.batch_limits()
+            ..self.shared.batch_limits()
         }
     }
 

@@ -5,6 +5,7 @@ use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::formats::native::MalformedRow;
 use crate::formats::rowbinary::FramingError;
 use crate::lookup::LookupError;
+use crate::plan::ChunkId;
 use crate::retry::FailureKind;
 use crate::units::{bytes as size, counted};
 
@@ -28,8 +29,8 @@ pub enum PipelineError {
     Read {
         /// The source table.
         table: TableName,
-        /// The chunk's number, from 1.
-        chunk: usize,
+        /// Which chunk.
+        chunk: ChunkId,
         /// How often it was tried.
         attempts: u32,
         /// The last failure.
@@ -41,8 +42,8 @@ pub enum PipelineError {
     Insert {
         /// The target table.
         table: TableName,
-        /// The chunk's number, from 1.
-        chunk: usize,
+        /// Which chunk.
+        chunk: ChunkId,
         /// Rows of the batch.
         rows: u64,
         /// Its bytes.
@@ -58,8 +59,8 @@ pub enum PipelineError {
     Fill {
         /// The target table.
         table: TableName,
-        /// The chunk's number, from 1.
-        chunk: usize,
+        /// Which chunk.
+        chunk: ChunkId,
         /// How often it was tried.
         attempts: u32,
         /// The server's words.
@@ -151,8 +152,8 @@ pub enum PipelineError {
 /// A chunk that could not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedChunk {
-    /// Its number in the plan, from 0.
-    pub chunk: usize,
+    /// Which one.
+    pub chunk: ChunkId,
     /// Why, in one line.
     pub reason: String,
     /// The class of the error.
@@ -162,7 +163,7 @@ pub struct FailedChunk {
 }
 
 impl FailedChunk {
-    pub(super) fn of(chunk: usize, error: &PipelineError) -> Self {
+    pub(super) fn of(chunk: ChunkId, error: &PipelineError) -> Self {
         Self { chunk, reason: error.reason(), class: error.class(), code: error.code() }
     }
 }
@@ -308,7 +309,10 @@ mod tests {
     fn of_chunks_that_did_not_fail_is_said_that_they_are_done_where_there_are_any() {
         let words = |failed: usize, chunks: usize| {
             let failed = (0..failed)
-                .map(|chunk| FailedChunk::of(chunk, &PipelineError::Task(String::new())))
+                .map(|number| {
+                    let error = PipelineError::Task(String::new());
+                    FailedChunk::of(ChunkId::planned(number), &error)
+                })
                 .collect();
             PipelineError::Chunks { failed, chunks, gave_up: false }.to_string()
         };

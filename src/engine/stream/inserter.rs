@@ -1,14 +1,22 @@
 //! Inserters: each task inserts one batch after another.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
 
 use super::batch::{Batch, QueueReceiver};
 use super::error::PipelineError;
 use super::shared::Shared;
 use crate::clickhouse::{Disk, Error as ServerError, Settings, disks_of};
-use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
+use crate::retry::{
+    FailedAttempt, FailureKind, RetryCause, RetryError, RetryObserver, Retryable, milliseconds,
+};
 use crate::units::{bytes, duration};
+
+/// The pause before a batch is sent in parts.
+const DIVIDED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Inserts batches until the queue has ended, the run stops or the server is lost. Returns whether
 /// the queue has ended.
@@ -29,7 +37,8 @@ pub(super) async fn insert_batches(
         };
         let Some(queued) = queued else { return Ok(true) };
         let batch = &queued.batch;
-        if batch.attempt.chunk_failed() {
+        // The rows of an attempt that was given up are read again.
+        if batch.attempt.chunk_failed() || batch.attempt.is_given_up() {
             batch.attempt.batch_dropped();
             continue;
         }
@@ -79,20 +88,8 @@ async fn insert_unless_abandoned(shared: &Shared, batch: &Batch) -> InsertEnd {
 }
 
 async fn insert_with_retries(shared: &Shared, batch: &Batch) -> InsertEnd {
-    let chunk = batch.attempt.chunk + 1;
-    // Equal tokens mean equal rows: a table that deduplicates recognizes a repeated batch, and
-    // takes no other batch for it. The identity of the load is part of the token, so that a later
-    // load is not ignored after rows were removed.
-    let mut settings = shared.insert_settings.clone();
-    if !shared.options.dry_run {
-        let token = format!("{}-{chunk}-{:032x}", shared.options.token_prefix, batch.digest);
-        settings = settings.with("insert_deduplication_token", &token);
-    }
-    match shared
-        .at_target()
-        .run(&mut Insertion { shared, batch, settings, has_named_disks: false })
-        .await
-    {
+    let chunk = batch.attempt.chunk;
+    match shared.at_target().run(&mut Insertion::new(shared, batch)).await {
         Ok(()) => InsertEnd::Acknowledged,
         Err(RetryError::GaveUp { attempts, error }) => InsertEnd::Failed(PipelineError::Insert {
             table: shared.job.target.name.clone(),
@@ -109,10 +106,16 @@ async fn insert_with_retries(shared: &Shared, batch: &Batch) -> InsertEnd {
 
 /// The insert of one batch. Each attempt sends the same bytes with the same token, which is right
 /// whether or not an earlier one arrived.
+///
+/// Where the server has no memory for it, and rows that come twice collapse, the batch is sent in
+/// parts. A part that was acknowledged is not sent again.
 struct Insertion<'a> {
     shared: &'a Shared,
     batch: &'a Batch,
-    settings: Settings,
+    /// Parts that were acknowledged.
+    done: usize,
+    /// Parts that are sent together.
+    together: usize,
     has_named_disks: bool,
 }
 
@@ -131,17 +134,87 @@ async fn name_full_disks(shared: &Shared) {
     tracing::warn!(%table, disks, "the disk of the target is full, waiting up to {wait} for space");
 }
 
+impl<'a> Insertion<'a> {
+    fn new(shared: &'a Shared, batch: &'a Batch) -> Self {
+        Self { shared, batch, done: 0, together: batch.body.parts(), has_named_disks: false }
+    }
+
+    /// Equal tokens mean equal rows: a table that deduplicates recognizes a repeated batch, and
+    /// takes no other batch for it. The identity of the load is part of the token, so that a later
+    /// load is not ignored after rows were removed.
+    fn settings_of(&self, parts: &Range<usize>) -> Settings {
+        let settings = self.shared.insert_settings.clone();
+        let (options, batch) = (&self.shared.options, self.batch);
+        if options.dry_run {
+            return settings;
+        }
+        let chunk = batch.attempt.chunk;
+        let mut token = format!("{}-{chunk}-{:032x}", options.token_prefix, batch.digest);
+        if parts.len() < batch.body.parts() {
+            token = format!("{token}-{}-{}", parts.start, parts.end);
+        }
+        settings.with("insert_deduplication_token", &token)
+    }
+
+    async fn send(&self, parts: Range<usize>) -> Result<(), ServerError> {
+        let Shared { counters, batch_size, .. } = self.shared;
+        let (settings, body) = (self.settings_of(&parts), &self.batch.body);
+        let sent = Instant::now();
+        self.shared.insert(&settings, body.of_parts(parts.clone())).await?;
+        let took = sent.elapsed();
+        counters.insert_latency.note(took);
+        counters.recent_inserts.note(took);
+        if parts.len() == body.parts() {
+            batch_size.inserted(self.batch.rows, self.batch.is_full, took);
+        }
+        Ok(())
+    }
+
+    fn note_uncertain(&self, error: &ServerError) {
+        if error.may_have_inserted() {
+            self.shared.counters.uncertain_inserts.add(1);
+        }
+    }
+
+    /// Sends fewer parts together. Returns whether that is possible.
+    fn divide(&mut self) -> bool {
+        let rows = self.batch.rows * self.together as u64 / self.batch.body.parts().max(1) as u64;
+        self.shared.batch_size.refused(rows);
+        let divisible = self.together > 1 && !self.shared.options.ordered;
+        if divisible {
+            self.together = self.together.div_ceil(2);
+        }
+        divisible
+    }
+}
+
 impl Retryable for Insertion<'_> {
     type Output = ();
     type Error = ServerError;
 
     async fn attempt(&mut self) -> Result<(), ServerError> {
-        let counters = &self.shared.counters;
-        let sent = Instant::now();
-        self.shared.insert(&self.settings, &self.batch.pieces).await?;
-        let took = sent.elapsed();
-        counters.insert_latency.note(took);
-        counters.recent_inserts.note(took);
+        let parts = self.batch.body.parts();
+        while self.done < parts {
+            let next = self.done..parts.min(self.done + self.together);
+            let end = next.end;
+            match self.send(next).await {
+                Ok(()) => self.done = end,
+                Err(error) if error.is_out_of_memory() && self.divide() => {
+                    let (chunk, rows) = (self.batch.attempt.chunk, self.batch.rows);
+                    let parts = parts.div_ceil(self.together);
+                    self.shared.throttle.inserting.refused();
+                    self.note_uncertain(&error);
+                    self.shared.counters.retrying(
+                        RetryCause::Refused,
+                        error.to_string(),
+                        DIVIDED_PAUSE,
+                    );
+                    tracing::warn!(%chunk, rows, parts, %error, "the server has no memory for a batch, which is sent in parts");
+                    sleep(DIVIDED_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
@@ -149,9 +222,7 @@ impl Retryable for Insertion<'_> {
         if error.is_out_of_space() && !std::mem::replace(&mut self.has_named_disks, true) {
             name_full_disks(self.shared).await;
         }
-        if error.may_have_inserted() {
-            self.shared.counters.uncertain_inserts.add(1);
-        }
+        self.note_uncertain(error);
         error.into()
     }
 
@@ -165,7 +236,7 @@ impl Retryable for Insertion<'_> {
         } else {
             "no row was inserted"
         };
-        let (chunk, rows) = (self.batch.attempt.chunk + 1, self.batch.rows);
-        tracing::warn!(chunk, attempt = number, rows, pause_ms = milliseconds(pause), %error, outcome, "an insert failed, the same bytes are sent again");
+        let (chunk, rows) = (self.batch.attempt.chunk, self.batch.rows);
+        tracing::warn!(%chunk, attempt = number, rows, pause_ms = milliseconds(pause), %error, outcome, "an insert failed, the same bytes are sent again");
     }
 }

@@ -10,14 +10,18 @@
 //! [`Counters`] and in `tracing` events.
 
 mod batch;
+mod batch_size;
 pub(super) mod concurrency;
 pub(super) mod counters;
 mod dedup;
 mod deferred_lookup;
 mod deferred_rows;
+mod division;
 mod enrich;
 pub(crate) mod error;
 mod inserter;
+mod intake;
+mod pace;
 mod pipeline;
 mod rate_limit;
 pub(super) mod reader;
@@ -39,7 +43,9 @@ pub(crate) use enrich::RowSampler;
 pub(crate) use error::PipelineError;
 pub(crate) use pipeline::{Pipeline, Ran};
 pub(crate) use report::{ChunkOutcome, ChunkReport};
-pub(crate) use shared::{DEFAULT_BATCH_ROWS, PipelineOptions, Work, insert_memory_bytes};
+pub(crate) use shared::{
+    DEFAULT_BATCH_ROWS, PipelineOptions, Work, insert_memory_bytes, read_memory_bytes,
+};
 pub(crate) use throttle::{ConcurrencyBounds, ConcurrencyOutOfRange, Throttle, ThrottleLimits};
 pub(crate) use timings::{Activities, Activity};
 pub(crate) use trial::{Trial, trial};

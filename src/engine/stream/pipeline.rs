@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::sleep;
 
+use super::batch_size::BatchSize;
 use super::counters::{Counters, Phase};
 use super::enrich::RowSampler;
 use super::error::PipelineError;
+use super::pace::Pace;
 use super::report::ChunkBook;
 use super::shared::{PipelineOptions, Shared, WindowAdvice, Work};
 use super::sweep::sweep;
@@ -65,6 +67,12 @@ impl Pipeline {
         let target_guard = guard(&servers.target);
         let source_guard =
             if servers.is_one_server() { target_guard.clone() } else { guard(&servers.source) };
+        let batch_size = Arc::new(if options.ordered {
+            // A repeated batch is recognized only if it has the same rows.
+            BatchSize::fixed(options.batch_rows)
+        } else {
+            BatchSize::adaptive(options.batch_rows)
+        });
         let shared = Shared {
             servers,
             job,
@@ -79,6 +87,9 @@ impl Pipeline {
             target_guard,
             window_advice: WindowAdvice::default(),
             large_rows: Arc::new(Semaphore::new(1)),
+            pace: Pace::default(),
+            batch_size,
+            send_timeout: OnceCell::new(),
         };
         Self { shared: Arc::new(shared), sampler }
     }
@@ -115,7 +126,7 @@ impl Pipeline {
     /// [`PipelineError`]. All tasks have ended then.
     pub(crate) async fn run(&self, plan: &Plan, work: &Work) -> Result<Ran, PipelineError> {
         let shared = &self.shared;
-        let pending = plan.chunks.iter().filter(|chunk| work.is_pending(chunk.number)).count();
+        let pending = work.left_of(&plan.chunks).count();
         shared.counters.chunks.set(pending as u64);
         shared.counters.chunks_pending.set(pending as u64);
         let book = Arc::new(ChunkBook::new(work.reports.clone()));
@@ -146,7 +157,8 @@ impl Pipeline {
         shared.counters.enter(Phase::Done);
         let failed = book.failed();
         if is_complete && !failed.is_empty() {
-            return Err(PipelineError::Chunks { failed, chunks: pending, gave_up: false });
+            let chunks = usize::try_from(shared.counters.chunks_pending.get()).unwrap_or(pending);
+            return Err(PipelineError::Chunks { failed, chunks, gave_up: false });
         }
         let counted = if is_complete { counted? } else { counted.ok().flatten() };
         Ok(Ran { is_complete, counted })
@@ -258,8 +270,8 @@ impl Pipeline {
             shared.counters.waves.add(1);
             if current.wave.bucket.is_some_and(|bucket| bucket.index > 0) {
                 // The chunks of a wave with divided keys are read once for each part.
-                let again =
-                    current.wave.chunks.clone().filter(|&chunk| work.is_pending(chunk)).count();
+                let chunks = plan.chunks.get(current.wave.chunks.clone()).unwrap_or_default();
+                let again = work.left_of(chunks).count();
                 shared.counters.chunks.add(again as u64);
             }
             let loaded = AtomicBool::new(false);

@@ -1,42 +1,53 @@
 //! Readers: each task reads one chunk after another, enriches its rows and fills batches.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-use serde::Deserialize;
 
 use super::batch::{Batch, BatchBuilder, QueueSender};
 use super::concurrency::Permit;
 use super::deferred_lookup::{ChunkDeferral, DeferredLookup};
+use super::division::Division;
 use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
+use super::intake::{Intake, Stall};
 use super::report::{ChunkAttempt, ChunkBook, KeyShare, ReadTally};
 use super::shared::Shared;
 use crate::formats::rowbinary::RowFramer;
 use crate::job::statements::{self, Scope};
 use crate::plan::Chunk;
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
+use crate::sync::Mutex;
 
 /// The chunks of a wave, taken one by one.
-pub(in crate::engine) struct ChunkList {
-    chunks: Vec<Chunk>,
-    next: AtomicUsize,
-}
+pub(in crate::engine) struct ChunkList(Mutex<VecDeque<Chunk>>);
 
 impl ChunkList {
     pub(in crate::engine) fn new(chunks: Vec<Chunk>) -> Arc<Self> {
-        Arc::new(Self { chunks, next: AtomicUsize::new(0) })
+        Arc::new(Self(Mutex::new(chunks.into())))
     }
 
     pub(in crate::engine) fn is_empty(&self) -> bool {
-        self.next.load(Ordering::Relaxed) >= self.chunks.len()
+        self.0.lock().is_empty()
     }
 
-    pub(in crate::engine) fn take(&self) -> Option<&Chunk> {
-        self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed))
+    pub(in crate::engine) fn take(&self) -> Option<Chunk> {
+        self.0.lock().pop_front()
+    }
+
+    /// Puts the parts of a chunk where it was.
+    fn put_back(&self, parts: Vec<Chunk>) {
+        let mut chunks = self.0.lock();
+        for part in parts.into_iter().rev() {
+            chunks.push_front(part);
+        }
     }
 }
+
+/// A chunk whose attempt lasted this long is divided when it breaks off.
+const LONG: Duration = Duration::from_secs(30);
+/// Its parts.
+const PARTS: usize = 4;
 
 /// How the reading of a chunk ended.
 enum ReadEnd {
@@ -46,6 +57,8 @@ enum ReadEnd {
     Stopped,
     /// The chunk failed.
     Failed,
+    /// The chunk was divided into these parts.
+    Divided(Vec<Chunk>),
 }
 
 /// What the readers of a wave share, and their end of the queue.
@@ -56,6 +69,7 @@ pub(super) struct Reading {
     pub enricher: Arc<Enricher>,
     /// `None` where misses are not looked up once more.
     pub deferred_lookup: Option<Arc<DeferredLookup>>,
+    pub division: Arc<Division>,
     pub book: Arc<ChunkBook>,
     pub queue: QueueSender,
 }
@@ -83,14 +97,18 @@ pub(super) async fn read_chunks(
         if shared.stop.is_requested() {
             return Ok(false);
         }
-        if reading.book.is_failed(chunk.number) {
+        if reading.book.is_failed(chunk.id) {
             continue;
         }
-        let read = read_with_retries(&shared, chunk, &reading, permit).await;
+        let read = read_with_retries(&shared, &chunk, &reading, permit).await;
         let bytes = match read.inspect_err(|_| shared.stop.fail())? {
             ReadEnd::Clean(bytes) => bytes,
             ReadEnd::Stopped => return Ok(false),
             ReadEnd::Failed => continue,
+            ReadEnd::Divided(parts) => {
+                chunks.put_back(parts);
+                continue;
+            }
         };
         // More readers help only where inserters wait for batches.
         let starving = shared.counters.queued_bytes.get() < shared.options.queue_bytes / 4;
@@ -115,6 +133,8 @@ async fn read_with_retries(
         permit: Some(permit),
         attempt: None,
         stall: Stall::default(),
+        began: Instant::now(),
+        parts: reading.division.wanted(chunk),
     };
     match shared.at_source().until(shared.stop.requested()).run(&mut task).await {
         Ok(end) => Ok(end),
@@ -123,9 +143,9 @@ async fn read_with_retries(
             | RetryError::Lost { outage, .. },
         ) => Err(shared.lost(outage)),
         Err(RetryError::GaveUp { attempts, error }) => {
-            let (table, number) = (shared.job.source.name.clone(), chunk.number + 1);
+            let (table, chunk) = (shared.job.source.name.clone(), chunk.id);
             let source = error.into();
-            let error = PipelineError::Read { table, chunk: number, attempts, source };
+            let error = PipelineError::Read { table, chunk, attempts, source };
             let Some(attempt) = &task.attempt else { return Err(error) };
             shared.fail_chunk(attempt, error)?;
             Ok(ReadEnd::Failed)
@@ -145,6 +165,10 @@ struct ChunkRead<'a> {
     /// The last attempt.
     attempt: Option<Arc<ChunkAttempt>>,
     stall: Stall,
+    /// When that began.
+    began: Instant,
+    /// Into how many parts the chunk is to be divided before the next attempt.
+    parts: Option<usize>,
 }
 
 impl Retryable for ChunkRead<'_> {
@@ -160,13 +184,19 @@ impl Retryable for ChunkRead<'_> {
             };
         }
         let Reading { scope, book, .. } = reading;
+        if let Some(parts) = self.parts.take()
+            && let Some(parts) = reading.division.divide(chunk, parts, book).await
+        {
+            return Ok(ReadEnd::Divided(parts));
+        }
         let (share, counters) = (KeyShare::of(scope.bucket), shared.counters.clone());
-        let attempt = ChunkAttempt::begin(chunk.number, share, book.clone(), counters);
+        let attempt = ChunkAttempt::begin(chunk.id, share, book.clone(), counters);
         self.attempt = Some(attempt.clone());
-        self.stall = Stall::default();
-        let mut stream = ChunkStream::new(shared, reading, &attempt, &mut self.stall);
-        match stream.read(&self.sql).await {
+        (self.stall, self.began) = (Stall::default(), Instant::now());
+        let mut stream = ChunkStream::new(shared, reading, &attempt);
+        match stream.read(&self.sql, &mut self.stall).await {
             Ok(ReadEnd::Clean(bytes)) => {
+                shared.pace.read(attempt.rows_read(), self.began.elapsed());
                 attempt.stream_ended();
                 Ok(ReadEnd::Clean(bytes))
             }
@@ -181,6 +211,10 @@ impl Retryable for ChunkRead<'_> {
     async fn diagnose(&mut self, error: &ReadError) -> FailureKind {
         const STALLED: &str = "the server gave the stream up, since the reader waited for inserts";
         let excuse = self.stall.explains(self.shared, error).await.then_some(STALLED);
+        let no_memory = matches!(error, ReadError::Server(error) if error.is_out_of_memory());
+        if excuse.is_some() || no_memory || self.began.elapsed() >= LONG {
+            self.parts = Some(PARTS);
+        }
         FailureKind { excuse, ..error.into() }
     }
 
@@ -190,7 +224,7 @@ impl Retryable for ChunkRead<'_> {
         // The next attempt begins the chunk anew, so it needs a new permit: the run may have to
         // wait, or have fewer readers.
         self.permit = None;
-        tracing::warn!(chunk = self.chunk.number + 1, attempt = number, pause_ms = milliseconds(pause), %error, "reading broke off, the chunk is read again");
+        tracing::warn!(chunk = %self.chunk.id, attempt = number, pause_ms = milliseconds(pause), %error, "reading broke off, the chunk is read again");
     }
 }
 
@@ -200,7 +234,6 @@ struct ChunkStream<'a> {
     enricher: &'a Enricher,
     attempt: &'a Arc<ChunkAttempt>,
     queue: &'a QueueSender,
-    stall: &'a mut Stall,
     builder: BatchBuilder,
     deferral: Option<ChunkDeferral>,
     /// A buffer for the attributes of one row.
@@ -208,14 +241,9 @@ struct ChunkStream<'a> {
 }
 
 impl<'a> ChunkStream<'a> {
-    fn new(
-        shared: &'a Shared,
-        reading: &'a Reading,
-        attempt: &'a Arc<ChunkAttempt>,
-        stall: &'a mut Stall,
-    ) -> Self {
+    fn new(shared: &'a Shared, reading: &'a Reading, attempt: &'a Arc<ChunkAttempt>) -> Self {
         let Reading { enricher, deferred_lookup, queue, .. } = reading;
-        let (limits, format) = (shared.options.batch_limits(), &shared.options.format);
+        let (limits, format) = (shared.batch_limits(), &shared.options.format);
         let deferral = deferred_lookup
             .as_ref()
             .map(|lookup| ChunkDeferral::new(lookup, enricher, attempt, queue));
@@ -224,28 +252,30 @@ impl<'a> ChunkStream<'a> {
             enricher,
             attempt,
             queue,
-            stall,
             builder: BatchBuilder::new(attempt.clone(), limits, format),
             deferral,
             attributes: Vec::new(),
         }
     }
 
-    async fn read(&mut self, sql: &str) -> Result<ReadEnd, ReadError> {
+    async fn read(&mut self, sql: &str, stall: &mut Stall) -> Result<ReadEnd, ReadError> {
         let shared = self.shared;
-        let mut stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
+        let stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
+        let mut intake = Intake::new(shared, stream, stall);
         let mut framer =
             RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
         loop {
             let piece = tokio::select! {
-                piece = shared.counters.activities.reading.during(stream.next()) => piece?,
+                piece = shared.counters.activities.reading.during(intake.next()) => piece?,
                 () = shared.stop.reading_ends() => return Ok(ReadEnd::Stopped),
             };
             let Some(piece) = piece else { break };
             if self.attempt.chunk_failed() {
                 return Ok(ReadEnd::Failed);
             }
-            if !self.piece(&mut framer, &piece).await? || !self.advance_deferred().await? {
+            if !self.piece(&mut framer, &piece, &mut intake).await?
+                || !self.advance_deferred(&mut intake).await?
+            {
                 return Ok(ReadEnd::Stopped);
             }
             // Many pieces may be ready at once: other tasks must run as well.
@@ -256,13 +286,18 @@ impl<'a> ChunkStream<'a> {
     }
 
     /// Enriches the rows of a piece and queues the batches that they fill. Returns whether to go on.
-    async fn piece(&mut self, framer: &mut RowFramer, piece: &[u8]) -> Result<bool, ReadError> {
+    async fn piece(
+        &mut self,
+        framer: &mut RowFramer,
+        piece: &[u8],
+        intake: &mut Intake<'_>,
+    ) -> Result<bool, ReadError> {
         let shared = self.shared;
         let at = &shared.counters.activities;
         let mut rest = piece;
         let mut needs_permit = self.builder.needs_permit(framer.buffered_row_bytes() as u64);
         while !rest.is_empty() || framer.holds_row() {
-            if needs_permit && !self.permit_large_row().await? {
+            if needs_permit && !self.permit_large_row(intake).await? {
                 return Ok(false);
             }
             needs_permit = false;
@@ -287,11 +322,11 @@ impl<'a> ChunkStream<'a> {
                 Ok(true)
             };
             let due = at.throttling.during(unless_stopped(shared, due));
-            if !self.stall.during(due).await? {
+            if !intake.during(due).await? {
                 return Ok(false);
             }
             for batch in self.builder.take_full() {
-                if !self.stall.during(queued(shared, self.queue, batch)).await {
+                if !intake.during(queued(shared, self.queue, batch)).await {
                     return Ok(false);
                 }
             }
@@ -303,21 +338,21 @@ impl<'a> ChunkStream<'a> {
     }
 
     /// Waits until no other large row is in memory. Returns whether to go on.
-    async fn permit_large_row(&mut self) -> Result<bool, ReadError> {
+    async fn permit_large_row(&mut self, intake: &mut Intake<'_>) -> Result<bool, ReadError> {
         let permit = self.shared.large_rows.clone().acquire_owned();
         let permit = async {
             let permit = permit.await.map_err(|error| ReadError::Task(error.to_string()))?;
             self.builder.set_permit(Some(permit));
             Ok(true)
         };
-        self.stall.during(unless_stopped(self.shared, permit)).await
+        intake.during(unless_stopped(self.shared, permit)).await
     }
 
     /// Starts the lookup of deferred rows that fill a buffer. Returns whether to go on.
-    async fn advance_deferred(&mut self) -> Result<bool, ReadError> {
+    async fn advance_deferred(&mut self, intake: &mut Intake<'_>) -> Result<bool, ReadError> {
         let Some(deferral) = &mut self.deferral else { return Ok(true) };
         let _waiting = self.shared.counters.activities.looking_up.begin();
-        self.stall.during(unless_stopped(self.shared, deferral.advance())).await
+        intake.during(unless_stopped(self.shared, deferral.advance())).await
     }
 
     /// Looks up the remaining deferred rows and queues the last batches. Returns whether all rows
@@ -352,61 +387,5 @@ async fn unless_stopped(
     tokio::select! {
         on = waiting => on,
         () = shared.stop.reading_ends() => Ok(false),
-    }
-}
-
-/// The longest time for which a reader took nothing from its stream, because the queue was full or
-/// the rate was limited. The server closes such a stream.
-#[derive(Debug, Default)]
-struct Stall {
-    longest: Duration,
-}
-
-impl Stall {
-    /// Nothing is read during `waiting`.
-    async fn during<T>(&mut self, waiting: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let result = waiting.await;
-        self.longest = self.longest.max(began.elapsed());
-        result
-    }
-
-    /// Whether the stream broke because the server had waited for longer than its
-    /// [http_send_timeout](https://clickhouse.com/docs/operations/settings/settings#http_send_timeout).
-    /// That is part of the user's profile: a setting of the query takes effect too late.
-    async fn explains(&self, shared: &Shared, error: &ReadError) -> bool {
-        #[derive(Deserialize)]
-        struct SendTimeout {
-            seconds: f64,
-        }
-        /// The server's default.
-        const DEFAULT: Duration = Duration::from_secs(30);
-        let broke = match error {
-            ReadError::Server(error) => error.is_no_response() || error.is_mid_stream(),
-            ReadError::Framing(_) | ReadError::Row(_) => true,
-            ReadError::Lookup(_)
-            | ReadError::Late { .. }
-            | ReadError::Lost(_)
-            | ReadError::Task(_) => false,
-        };
-        // No server waits for a shorter time.
-        if !broke || self.longest < Duration::from_secs(1) {
-            return false;
-        }
-        let sql = "SELECT toFloat64(value) AS seconds FROM system.settings WHERE name = 'http_send_timeout'";
-        let limit = shared.servers.source.row::<SendTimeout>("stall", sql).await;
-        let limit = limit
-            .ok()
-            .and_then(|limit| Duration::try_from_secs_f64(limit.seconds).ok())
-            .unwrap_or(DEFAULT);
-        let explains = self.longest >= limit;
-        if explains {
-            tracing::warn!(
-                seconds = self.longest.as_secs_f64(),
-                http_send_timeout = limit.as_secs_f64(),
-                "the reader waited, for inserts or for its share of the rows a second, for longer than the server waits for a reader"
-            );
-        }
-        explains
     }
 }

@@ -6,7 +6,8 @@
 //!            └─────stream broke──► given up: its counts are subtracted, the next attempt streams the chunk again
 //!
 //! chunk:   pending ──all parts of its keys done──► Completed
-//!            └──────reading or an insert failed──► Failed
+//!            ├──────reading or an insert failed──► Failed
+//!            └───────────────────────too slow──► Divided: its parts are chunks in its place
 //! ```
 //!
 //! A chunk that is neither when the run stops is not reported.
@@ -22,13 +23,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::counters::Counters;
 use super::error::{FailedChunk, PipelineError};
 use crate::job::statements::Bucket;
+use crate::plan::{Bound, Chunk, ChunkId};
 use crate::sync::{Mutex, MutexGuard};
 
 /// A chunk that was completed or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkReport {
-    /// The chunk's number in the plan, from 0.
-    pub chunk: usize,
+    /// Which chunk.
+    pub chunk: ChunkId,
     /// How it ended.
     pub outcome: ChunkOutcome,
     /// How many attempts it took, over all parts of its keys: 1 where no attempt failed.
@@ -48,6 +50,13 @@ pub(crate) enum ChunkOutcome {
     Completed,
     /// It failed for this reason. Some of its rows may be in the target.
     Failed(String),
+    /// Its parts are read in its place. Some of its rows may be in the target.
+    Divided {
+        /// The bounds between the parts.
+        cuts: Vec<Bound>,
+        /// The parts.
+        parts: Vec<Chunk>,
+    },
 }
 
 /// What an attempt contributed, or several together.
@@ -99,7 +108,7 @@ impl KeyShare {
 /// The chunks of a run. Adds up the parts of each chunk, and reports it when it is complete.
 #[derive(Debug)]
 pub(in crate::engine) struct ChunkBook {
-    chunks: Mutex<HashMap<usize, ChunkAccount>>,
+    chunks: Mutex<HashMap<ChunkId, ChunkAccount>>,
     failed: Mutex<Vec<FailedChunk>>,
     reports: Option<UnboundedSender<ChunkReport>>,
 }
@@ -114,27 +123,41 @@ struct ChunkAccount {
     reported: bool,
 }
 
-impl ChunkBook {
-    /// `reports` receives a report of each chunk.
-    pub(super) fn new(reports: Option<UnboundedSender<ChunkReport>>) -> Self {
-        Self { chunks: Mutex::default(), failed: Mutex::default(), reports }
-    }
-
-    fn chunks(&self) -> MutexGuard<'_, HashMap<usize, ChunkAccount>> {
-        self.chunks.lock()
-    }
-
-    /// Notes that an attempt begins.
-    pub(super) fn begin(&self, chunk: usize) {
-        let account = || ChunkAccount {
+impl ChunkAccount {
+    fn new() -> Self {
+        Self {
             started_at: SystemTime::now(),
             attempts: 0,
             done: 0,
             figures: ChunkFigures::default(),
             failed: false,
             reported: false,
-        };
-        self.chunks().entry(chunk).or_insert_with(account).attempts += 1;
+        }
+    }
+}
+
+impl ChunkBook {
+    /// `reports` receives a report of each chunk.
+    pub(super) fn new(reports: Option<UnboundedSender<ChunkReport>>) -> Self {
+        Self { chunks: Mutex::default(), failed: Mutex::default(), reports }
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, HashMap<ChunkId, ChunkAccount>> {
+        self.chunks.lock()
+    }
+
+    /// Notes that an attempt begins.
+    pub(super) fn begin(&self, chunk: ChunkId) {
+        self.chunks().entry(chunk).or_insert_with(ChunkAccount::new).attempts += 1;
+    }
+
+    /// Notes that the parts of a chunk, between these cuts, are read in its place. What its attempts
+    /// inserted does not count.
+    pub(super) fn divide(&self, chunk: ChunkId, cuts: Vec<Bound>, parts: Vec<Chunk>) {
+        let mut chunks = self.chunks();
+        let account = chunks.entry(chunk).or_insert_with(ChunkAccount::new);
+        account.figures = ChunkFigures::default();
+        self.report(chunk, account, ChunkOutcome::Divided { cuts, parts });
     }
 
     /// Marks the chunk as failed; returns how many chunks failed.
@@ -154,7 +177,7 @@ impl ChunkBook {
     }
 
     /// Whether the chunk failed.
-    pub(in crate::engine) fn is_failed(&self, chunk: usize) -> bool {
+    pub(in crate::engine) fn is_failed(&self, chunk: ChunkId) -> bool {
         self.chunks().get(&chunk).is_some_and(|account| account.failed)
     }
 
@@ -164,7 +187,7 @@ impl ChunkBook {
     }
 
     /// Adds a part of the chunk's keys that is done.
-    pub(super) fn complete(&self, chunk: usize, share: KeyShare, figures: ChunkFigures) {
+    pub(super) fn complete(&self, chunk: ChunkId, share: KeyShare, figures: ChunkFigures) {
         let mut chunks = self.chunks();
         let Entry::Occupied(mut account) = chunks.entry(chunk) else { return };
         let account = account.get_mut();
@@ -175,7 +198,7 @@ impl ChunkBook {
         }
     }
 
-    fn report(&self, chunk: usize, account: &mut ChunkAccount, outcome: ChunkOutcome) {
+    fn report(&self, chunk: ChunkId, account: &mut ChunkAccount, outcome: ChunkOutcome) {
         if std::mem::replace(&mut account.reported, true) {
             return;
         }
@@ -196,8 +219,8 @@ impl ChunkBook {
 /// An attempt to stream a chunk, or a part of its keys. Shared by its reader and its batches.
 #[derive(Debug)]
 pub(in crate::engine) struct ChunkAttempt {
-    /// The chunk's number in the plan, from 0.
-    pub chunk: usize,
+    /// Which chunk.
+    pub chunk: ChunkId,
     share: KeyShare,
     book: Arc<ChunkBook>,
     counters: Arc<Counters>,
@@ -241,7 +264,7 @@ impl AddAssign for Matched {
 
 impl ChunkAttempt {
     pub(in crate::engine) fn begin(
-        chunk: usize,
+        chunk: ChunkId,
         share: KeyShare,
         book: Arc<ChunkBook>,
         counters: Arc<Counters>,
@@ -315,6 +338,16 @@ impl ChunkAttempt {
         self.book.fail(FailedChunk::of(self.chunk, error))
     }
 
+    /// Whether the attempt was given up: the next one reads its rows again.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.progress().given_up
+    }
+
+    /// Rows that it has read.
+    pub(super) fn rows_read(&self) -> u64 {
+        self.progress().figures.rows_read
+    }
+
     /// The chunks that failed.
     pub(super) fn failed_chunks(&self) -> Vec<FailedChunk> {
         self.book.failed()
@@ -377,16 +410,20 @@ mod tests {
         let parts = [(0, 2, 10), (1, 4, 20), (3, 4, 30)];
         for (index, count, rows) in parts {
             assert!(reports.try_recv().is_err(), "the chunk is not whole yet");
-            book.begin(7);
+            book.begin(ChunkId::planned(7));
             if index == 1 {
-                book.begin(7);
+                book.begin(ChunkId::planned(7));
             }
-            book.complete(7, KeyShare::of(Some(Bucket { index, count })), figures(rows));
+            book.complete(
+                ChunkId::planned(7),
+                KeyShare::of(Some(Bucket { index, count })),
+                figures(rows),
+            );
         }
         let report = reports.try_recv().unwrap();
         assert_eq!(
             (report.chunk, report.outcome, report.attempts),
-            (7, ChunkOutcome::Completed, 4)
+            (ChunkId::planned(7), ChunkOutcome::Completed, 4)
         );
         assert_eq!(
             (
@@ -401,20 +438,22 @@ mod tests {
         assert_eq!(report.figures.hash, u128::MAX - 2, "sums wrap");
         assert!(report.finished_at >= report.started_at);
 
-        book.begin(9);
-        let failed = |reason| FailedChunk::of(9, &PipelineError::Task(String::from(reason)));
+        book.begin(ChunkId::planned(9));
+        let failed = |reason| {
+            FailedChunk::of(ChunkId::planned(9), &PipelineError::Task(String::from(reason)))
+        };
         assert_eq!(book.fail(failed("for a reason")), 1);
-        assert!(book.is_failed(9) && !book.is_failed(7));
+        assert!(book.is_failed(ChunkId::planned(9)) && !book.is_failed(ChunkId::planned(7)));
         assert_eq!(book.fail(failed("for another reason")), 1, "a chunk fails once");
-        book.complete(9, KeyShare::of(None), figures(1));
+        book.complete(ChunkId::planned(9), KeyShare::of(None), figures(1));
         let report = reports.try_recv().unwrap();
         assert_eq!(
             (report.chunk, report.outcome),
-            (9, ChunkOutcome::Failed(failed("for a reason").reason))
+            (ChunkId::planned(9), ChunkOutcome::Failed(failed("for a reason").reason))
         );
-        book.begin(8);
-        book.complete(8, KeyShare::of(None), figures(1));
-        assert_eq!(reports.try_recv().unwrap().chunk, 8);
+        book.begin(ChunkId::planned(8));
+        book.complete(ChunkId::planned(8), KeyShare::of(None), figures(1));
+        assert_eq!(reports.try_recv().unwrap().chunk, ChunkId::planned(8));
         assert!(reports.try_recv().is_err(), "each chunk is reported once");
     }
 
@@ -423,7 +462,12 @@ mod tests {
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
         let (counters, book) =
             (Arc::new(Counters::default()), Arc::new(ChunkBook::new(Some(sender))));
-        let first = ChunkAttempt::begin(0, KeyShare::of(None), book.clone(), counters.clone());
+        let first = ChunkAttempt::begin(
+            ChunkId::planned(0),
+            KeyShare::of(None),
+            book.clone(),
+            counters.clone(),
+        );
         let found = |in_window, late, not| Matched { in_window, late, not };
         let read = |matched| ReadTally { rows: 10, bytes: 100, matched };
         let looked_up = |matched| ReadTally { matched, ..ReadTally::default() };
@@ -453,7 +497,8 @@ mod tests {
         );
         assert_eq!((matched(), counters.chunks_done.get()), ((0, 0, 0), 0));
 
-        let second = ChunkAttempt::begin(0, KeyShare::of(None), book, counters.clone());
+        let second =
+            ChunkAttempt::begin(ChunkId::planned(0), KeyShare::of(None), book, counters.clone());
         second.read(read(found(6, 1, 3)));
         second.batch_queued();
         second.batch_queued();

@@ -1,24 +1,27 @@
 //! What all tasks of a pipeline share: its options, its work, its connections and counters.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::batch::{BatchLimits, RowFormat};
+use super::batch_size::BatchSize;
 use super::concurrency::Concurrency;
 use super::counters::Counters;
 use super::error::PipelineError;
+use super::pace::Pace;
 use super::report::{ChunkAttempt, ChunkReport};
 use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
 use crate::job::{BoundJob, BoundLookup, statements};
 use crate::ledger::Lease;
-use crate::plan::{DeferredMemory, MemoryPlan, Plan};
+use crate::plan::{Chunk, DeferredMemory, MemoryPlan, Plan};
 use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
 use crate::stop::Stop;
 
@@ -47,6 +50,8 @@ pub(crate) struct PipelineOptions {
     pub inserters: Concurrency,
     /// Bytes of batches that wait or are in flight.
     pub queue_bytes: u64,
+    /// What a reader may receive ahead of its turn while it waits for inserters.
+    pub sip_bytes: u64,
     /// The memory of deferred lookups.
     pub deferred: DeferredMemory,
     /// A longer row is an error.
@@ -88,6 +93,16 @@ pub(crate) fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u6
     (batch_bytes.saturating_mul(27) / 10).saturating_add(buffers)
 }
 
+/// The server's memory for one stream of rows, as measured (`docs/dev/performance.md`): with FINAL, a
+/// decompressed block for each column of each part, but no more than the parts have.
+pub(crate) fn read_memory_bytes(plan: &Plan, source_columns: usize, is_final: bool) -> u64 {
+    /// The default of `max_compress_block_size`.
+    const BLOCK: u64 = 1 << 20;
+    let parts = if is_final { plan.parts.max(1) } else { 1 };
+    let blocks = BLOCK.saturating_mul(parts).saturating_mul(source_columns as u64);
+    if plan.stored_bytes > 0 { blocks.min(plan.stored_bytes) } else { blocks }
+}
+
 impl PipelineOptions {
     /// The defaults of a run: it writes, in the fastest format that the job's types allow.
     pub(crate) fn new(
@@ -110,6 +125,7 @@ impl PipelineOptions {
             readers,
             inserters,
             queue_bytes: memory.queue,
+            sip_bytes: memory.sips,
             deferred: memory.deferred,
             max_row_bytes: usize::try_from(memory.total.clamp(LEAST_ROW_BYTES, MAX_ROW_BYTES))
                 .unwrap_or(usize::MAX),
@@ -141,10 +157,6 @@ impl PipelineOptions {
     pub(crate) fn insert_settings(&self, job: &BoundJob) -> Settings {
         statements::insert_settings(job, self.batch_rows, self.native())
     }
-
-    pub(super) fn batch_limits(&self) -> BatchLimits {
-        BatchLimits { rows: self.batch_rows.max(1), bytes: self.batch_bytes.max(1) }
-    }
 }
 
 /// The part of a plan that a run does, and the receivers of its reports.
@@ -152,6 +164,8 @@ impl PipelineOptions {
 pub(crate) struct Work {
     /// For each chunk of the plan, whether it is pending.
     pub pending: Vec<bool>,
+    /// Of chunks that were divided before, the parts that are left, by the number of the chunk.
+    pub parts: BTreeMap<usize, Vec<Chunk>>,
     /// Whether the partition's rows are counted during the run, by a query that does not depend on
     /// chunks.
     pub count: bool,
@@ -169,6 +183,7 @@ impl Work {
     pub(crate) fn all(plan: &Plan) -> Self {
         Self {
             pending: vec![true; plan.chunks.len()],
+            parts: BTreeMap::new(),
             count: true,
             rows_before: 0,
             reports: None,
@@ -176,9 +191,18 @@ impl Work {
         }
     }
 
-    /// Whether the chunk of this number is pending.
-    pub(in crate::engine) fn is_pending(&self, chunk: usize) -> bool {
-        self.pending.get(chunk).copied().unwrap_or_default()
+    /// What is left of these chunks of a plan.
+    pub(in crate::engine) fn left_of<'a>(
+        &'a self,
+        chunks: &'a [Chunk],
+    ) -> impl Iterator<Item = &'a Chunk> {
+        chunks.iter().flat_map(|chunk| {
+            let number = chunk.id.planned_number();
+            if !self.pending.get(number).copied().unwrap_or_default() {
+                return &[][..];
+            }
+            self.parts.get(&number).map_or(std::slice::from_ref(chunk), Vec::as_slice)
+        })
     }
 }
 
@@ -198,6 +222,12 @@ pub(in crate::engine) struct Shared {
     pub window_advice: WindowAdvice,
     /// The permit for a large row in memory.
     pub large_rows: Arc<Semaphore>,
+    /// How fast chunks are read.
+    pub pace: Pace,
+    /// The rows of a batch now.
+    pub batch_size: Arc<BatchSize>,
+    /// How long the source's server waits for a reader, once that was asked for.
+    pub send_timeout: OnceCell<Duration>,
 }
 
 impl Shared {
@@ -209,6 +239,11 @@ impl Shared {
     /// The attempts of a statement on the server of the target.
     pub(in crate::engine) fn at_target(&self) -> Attempts<'_> {
         self.attempts(&self.target_guard)
+    }
+
+    /// When a batch is full.
+    pub(super) fn batch_limits(&self) -> BatchLimits {
+        BatchLimits { rows: self.batch_size.clone(), bytes: self.options.batch_bytes.max(1) }
     }
 
     fn attempts<'a>(&'a self, guard: &'a OutageGuard) -> Attempts<'a> {
@@ -262,15 +297,15 @@ impl Shared {
         if error.is_fatal() {
             return Err(error);
         }
-        let chunk = attempt.chunk + 1;
+        let chunk = attempt.chunk;
         let chunks = usize::try_from(self.counters.chunks_pending.get()).unwrap_or(usize::MAX);
         let allowed = self.options.max_failed_chunks;
         if failed <= allowed {
             let others = if failed < chunks { ", the others go on" } else { "" };
-            tracing::error!(chunk, reason, failed, "a chunk failed{others}");
+            tracing::error!(%chunk, reason, failed, "a chunk failed{others}");
             return Ok(());
         }
-        tracing::error!(chunk, reason, failed, allowed, "a chunk failed, and no more may");
+        tracing::error!(%chunk, reason, failed, allowed, "a chunk failed, and no more may");
         Err(PipelineError::Chunks { failed: attempt.failed_chunks(), chunks, gave_up: true })
     }
 }

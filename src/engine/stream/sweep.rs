@@ -17,7 +17,7 @@ use super::shared::Shared;
 use crate::clickhouse::{ErrorClass, Settings, replacing_columns};
 use crate::formats::rowbinary::RowFramer;
 use crate::job::{BoundJob, statements};
-use crate::plan::Plan;
+use crate::plan::{ChunkId, Plan};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
 /// Copies the deletions since the plan was made, and returns their number. Where the target does not
@@ -115,7 +115,7 @@ impl Retryable for Sweeping<'_> {
 async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u64, SweepError> {
     // These rows belong to no chunk, and are not counted.
     let attempt = ChunkAttempt::begin(
-        plan.chunks.len(),
+        ChunkId::planned(plan.chunks.len()),
         KeyShare::of(None),
         Arc::new(ChunkBook::new(None)),
         Arc::new(Counters::default()),
@@ -123,8 +123,7 @@ async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u6
     let mut stream =
         shared.servers.source.stream("deleted", sql, &statements::deleted_settings(&shared.job))?;
     let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
-    let mut builder =
-        BatchBuilder::new(attempt, shared.options.batch_limits(), &shared.options.format);
+    let mut builder = BatchBuilder::new(attempt, shared.batch_limits(), &shared.options.format);
     let mut rows = 0;
     while let Some(piece) = stream.next().await? {
         framer.push(&piece, &mut |group| {
@@ -151,7 +150,7 @@ async fn insert(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
     let settings: Settings =
         shared.insert_settings.clone().with("insert_deduplication_token", &token);
     let what = "inserting deletions";
-    let insert = async || shared.insert(&settings, &batch.pieces).await;
+    let insert = async || shared.insert(&settings, &batch.body.pieces).await;
     shared.at_target().ask(what, insert).await.map_err(|error| PipelineError::Query {
         what,
         table: shared.job.target.name.clone(),

@@ -3,6 +3,7 @@
 //! Like any dry run, it writes nothing. It measures how fast rows are read, enriched, parsed and
 //! evaluated, not how fast they are written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,7 +77,14 @@ pub(crate) async fn trial(
     );
     let chosen = middle(plan.chunks.len(), readers * CHUNKS_PER_READER);
     let pending = (0..plan.chunks.len()).map(|chunk| chosen.contains(&chunk)).collect();
-    let work = Work { pending, count: false, rows_before: 0, reports: None, counted: None };
+    let work = Work {
+        pending,
+        parts: BTreeMap::new(),
+        count: false,
+        rows_before: 0,
+        reports: None,
+        counted: None,
+    };
     let mut seen = TrialProgress::new();
     let watching = async {
         while !seen.note(counters.inserted_rows.get(), limit) {

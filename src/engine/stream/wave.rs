@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::batch::queue;
 use super::counters::{LoadTally, MapMemory};
 use super::deferred_lookup::DeferredLookup;
+use super::division::Division;
 use super::enrich::{Enricher, RowSampler};
 use super::error::{PipelineError, ReadError};
 use super::inserter::insert_batches;
@@ -120,14 +121,14 @@ impl WaveContext<'_> {
         let ReadyWave { wave, enricher, deferred_lookup } = ready;
         let shared = self.shared;
         let list = self.plan.chunks.get(wave.chunks.clone()).unwrap_or_default();
-        let list: Vec<_> =
-            list.iter().filter(|chunk| self.work.is_pending(chunk.number)).cloned().collect();
+        let list: Vec<_> = self.work.left_of(list).cloned().collect();
         let readers = shared.options.readers.most().min(list.len().max(1));
         let scope = self.plan.scope.in_bucket(wave.bucket);
         let chunks = ChunkList::new(list);
         let (sender, receiver) = queue(shared.options.queue_bytes, shared.counters.clone());
         let book = self.book.clone();
-        let reading = Reading { scope, enricher, deferred_lookup, book, queue: sender };
+        let division = Arc::new(Division::new(shared.clone(), self.plan, wave.bucket));
+        let reading = Reading { scope, enricher, deferred_lookup, division, book, queue: sender };
         let mut tasks = JoinSet::new();
         for _ in 0..readers {
             tasks.spawn(read_chunks(shared.clone(), chunks.clone(), reading.clone()));

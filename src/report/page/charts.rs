@@ -394,7 +394,7 @@ fn class(chunk: &ChunkFigures, shade: Option<usize>) -> String {
 fn tooltip(chunk: &ChunkFigures) -> String {
     let number = chunk.chunk;
     match chunk.status {
-        ChunkStatus::Pending => format!("chunk {number}: pending"),
+        ChunkStatus::Pending | ChunkStatus::Divided => format!("chunk {number}: pending"),
         ChunkStatus::Failed => format!("chunk {number}: failed\n{}", chunk.error),
         ChunkStatus::Completed => {
             let took = chunk.seconds.map(duration_text).unwrap_or_default();

@@ -199,7 +199,10 @@ pub(crate) fn document(
         chunks: plan
             .chunks
             .iter()
-            .map(|chunk| ChunkShown { chunk: chunk.number + 1, range: chunk.range.clone() })
+            .map(|chunk| ChunkShown {
+                chunk: chunk.id.planned_number() + 1,
+                range: chunk.range.clone(),
+            })
             .collect(),
         memory: memory(plan),
         new_parts: findings.map(|findings| findings.parts),

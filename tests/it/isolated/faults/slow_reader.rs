@@ -2,6 +2,8 @@
 // A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use crate::faults::fixture::{INSERT, SOON};
 use crate::orders::Orders;
 use crate::support::{Direction, Proxy, Server, ServerOptions, process};
@@ -11,12 +13,7 @@ use crate::support::{Direction, Proxy, Server, ServerOptions, process};
 #[test]
 #[ignore = "slow: waits until the server gives up"]
 fn a_chunk_that_the_server_gave_up_while_inserts_stood_still_is_read_again() {
-    let profile = "<clickhouse><profiles><default><http_send_timeout>3</http_send_timeout></default></profiles></clickhouse>";
-    let server = Server::isolated_with(ServerOptions {
-        users_xml: Some(profile.to_owned()),
-        ..ServerOptions::default()
-    });
-    let orders = Orders::on(server, 120_000);
+    let orders = Orders::on(impatient(), 120_000);
     let proxy = Proxy::start(orders.server.port());
     proxy.after_request_with(INSERT).stall_at(Direction::ToClient, 0, 50);
     let arguments = [
@@ -58,4 +55,44 @@ fn thrown(server: &Server, name: &str) -> u64 {
         .text(&format!("SELECT sum(value) FROM system.errors WHERE name = '{name}'"))
         .parse()
         .unwrap()
+}
+
+/// For two times as long as the server waits for a reader, a single insert is not acknowledged. The
+/// reader takes a little now and then, so the chunk is read once.
+#[test]
+fn a_reader_that_waits_for_inserts_keeps_its_stream_alive() {
+    let orders = Orders::on(impatient(), 200_000);
+    let proxy = Proxy::start(orders.server.port());
+    proxy.after_request_with(INSERT).stall_at(Direction::ToClient, 0, 1);
+    let arguments = [
+        "--batch-size",
+        "2000",
+        "--readers",
+        "1",
+        "--inserters",
+        "1",
+        "--batch-bytes",
+        "1MiB",
+        "--memory",
+        "256MiB",
+        "--max-retries",
+        "0",
+    ];
+    let running = orders.tool_at(&proxy.url()).args(&arguments).spawn();
+    assert!(process::wait_until(SOON, || proxy.fired() > 0), "a batch is inserted");
+    std::thread::sleep(Duration::from_secs(8));
+    proxy.pass();
+    let output = running.wait().expect(0);
+    assert_eq!(orders.figure("retries"), 0, "{output}");
+    assert_eq!(thrown(&orders.server, "SOCKET_TIMEOUT"), 0, "{output}");
+    orders.assert_complete();
+}
+
+/// A server that waits for a reader for three seconds.
+fn impatient() -> Server {
+    let profile = "<clickhouse><profiles><default><http_send_timeout>3</http_send_timeout></default></profiles></clickhouse>";
+    Server::isolated_with(ServerOptions {
+        users_xml: Some(profile.to_owned()),
+        ..ServerOptions::default()
+    })
 }

@@ -107,7 +107,11 @@ fn memory_that_inserts_would_not_have_is_said() {
         }),
         100_000,
     );
-    look(tool(&orders), 0).assert("memory", "ok", &["one insert needs about "]);
+    look(tool(&orders), 0).assert(
+        "memory",
+        "ok",
+        &["one insert needs about ", "; each of 2 readers about "],
+    );
     let words = ["max_memory_usage of the user is 57.2 MiB", "--batch-bytes", "[settings.insert]"];
     look(tool(&orders).env("CLICKHOUSE_USER", "cramped"), 0).assert("memory", "warning", &words);
     let small = tool(&orders).env("CLICKHOUSE_USER", "cramped").args(&["--batch-size", "10000"]);
