@@ -53,7 +53,7 @@ impl Drop for Heartbeat {
 
 async fn beat_until_lost(claim: &HeldClaim, patience: Duration) -> LedgerError {
     let lease = claim.lease();
-    let mut failed = false;
+    let (mut failed, mut is_said) = (false, false);
     loop {
         let pause = if failed {
             claim.interval().min(SOON)
@@ -62,7 +62,7 @@ async fn beat_until_lost(claim: &HeldClaim, patience: Duration) -> LedgerError {
         };
         sleep(pause).await;
         match in_time(SILENCE, claim.beat()).await {
-            Ok(()) => failed = false,
+            Ok(()) => (failed, is_said) = (false, false),
             Err(error @ LedgerError::ClaimLost { .. }) => return error,
             Err(error) => {
                 let silence = lease.since_confirmed();
@@ -70,9 +70,15 @@ async fn beat_until_lost(claim: &HeldClaim, patience: Duration) -> LedgerError {
                 if silence > patience + 3 * claim.interval() {
                     return LedgerError::LeaseOver { silence, source: Box::new(error) };
                 }
-                let wait =
-                    if lease.has_lapsed() { "inserts wait for it" } else { "the next one may" };
-                tracing::warn!(%error, cause = error.cause(), silence = duration(silence), "a heartbeat cannot be written, {wait}");
+                let (cause, silence) = (error.cause(), duration(silence));
+                if !failed {
+                    tracing::warn!(%error, cause, silence, "a heartbeat cannot be written, the next one may");
+                } else if lease.has_lapsed() && !is_said {
+                    tracing::warn!(%error, cause, silence, "no heartbeat can be written, inserts wait for one");
+                    is_said = true;
+                } else {
+                    tracing::debug!(%error, cause, silence, "a heartbeat cannot be written");
+                }
                 failed = true;
             }
         }

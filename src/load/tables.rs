@@ -141,7 +141,7 @@ impl JobTables {
     pub(super) async fn watch(self, stop: Stop) {
         loop {
             sleep(LOOK).await;
-            if let Err(TablesError::Changed(changes)) = self.check().await {
+            if let Err(TablesError::Changed(changes)) = self.check_briefly().await {
                 tracing::error!(?changes, "a table of the job has changed, stopping");
                 stop.fail();
                 return;
