@@ -164,7 +164,10 @@ impl<'a> Insertion<'a> {
         let took = sent.elapsed();
         counters.insert_latency.note(took);
         counters.recent_inserts.note(took);
-        if parts.len() == body.parts() {
+        if parts.len() < body.parts() {
+            // The batch counts when all of it is there, and some of its rows are.
+            counters.uncertain_inserts.add(1);
+        } else {
             batch_size.inserted(self.batch.rows, self.batch.is_full, took);
         }
         Ok(())
