@@ -148,6 +148,12 @@ pub struct LeftOut {
 }
 
 impl BoundJob {
+    /// Whether each row of the source has a sorting key of its own.
+    pub(crate) fn counts_keys(&self) -> bool {
+        let key = &self.source.sorting_key;
+        self.collapse && self.source.is_replacing() && !key.is_empty() && !key.contains(" DESC")
+    }
+
     /// Whether keys that are not in the lookup's window are looked up again without it.
     pub fn has_deferred_lookup(&self) -> bool {
         self.source_time.is_some()

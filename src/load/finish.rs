@@ -102,14 +102,14 @@ impl Load {
     /// Counts the source and completes the load. Two workers that finish at the same moment may
     /// both do so.
     async fn complete(&mut self, chunks: &[ChunkRecord]) -> Result<RunOutcome, LoadError> {
-        self.pipeline().sweep(&self.plan).await;
+        let deletions = self.pipeline().sweep(&self.plan).await;
         let streamed = chunks.iter().map(|chunk| chunk.rows_read).sum();
         let expected = self.record.as_ref().and_then(|record| record.load.rows_expected);
         let expected = match expected {
             Some(expected) => expected,
             None => self.pipeline().count(&self.plan).await?,
         };
-        self.pipeline().check_count(&self.plan, expected, streamed).await?;
+        self.pipeline().check_count(&self.plan, expected, streamed, deletions).await?;
         self.tables().check().await?;
         let Some(record) = &mut self.record else { return Ok(RunOutcome::Completed) };
         record.load.rows_expected = Some(expected);

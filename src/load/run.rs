@@ -166,11 +166,10 @@ impl Load {
             return Ok(RunOutcome::Interrupted);
         }
         self.tables().check().await?;
-        self.pipeline.sweep(&self.plan).await;
+        let deletions = self.pipeline.sweep(&self.plan).await;
         if let Some(counted) = ran.counted {
-            self.pipeline
-                .check_count(&self.plan, counted, self.request.counters.source_rows.get())
-                .await?;
+            let streamed = self.request.counters.source_rows.get();
+            self.pipeline.check_count(&self.plan, counted, streamed, deletions).await?;
         }
         self.counts.total = self.request.counters.chunks_pending.get();
         self.counts.now = self.counts.total;

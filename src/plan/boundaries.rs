@@ -10,7 +10,6 @@ use crate::clickhouse::{
     Connection, Error as ServerError, ErrorClass, Settings, TableSchema, quote_identifier,
     quote_literal,
 };
-use crate::job::statements::NEWEST_BLOCK_OF_PART;
 
 /// Finds bounds such that there are about `chunk_rows` rows, versions not collapsed, between each
 /// two.
@@ -229,11 +228,17 @@ pub(super) struct Stored {
     /// Uncompressed; 0 if unknown.
     pub bytes: u64,
     pub parts: u64,
-    /// The greatest block number; rows with a greater one were inserted later.
+    /// The greatest number of a block or of a mutation; rows with a greater one were written later.
     pub newest_block: u64,
     /// A SELECT of the parts' names.
     pub names: String,
 }
+
+/// SQL for the greatest number of a block or a mutation over rows of `system.parts`. Mutations take
+/// numbers of blocks.
+const NEWEST_CHANGE: &str = "toUInt64(max(greatest(toUInt64(max_block_number), data_version)))";
+/// The same for the name of the part that a row lies in.
+const NEWEST_CHANGE_OF_PART: &str = "greatest(toUInt64OrZero(splitByChar('_', _part)[3]), toUInt64OrZero(splitByChar('_', _part)[5]))";
 
 #[derive(Deserialize)]
 struct Figures {
@@ -257,7 +262,7 @@ pub(super) async fn stored(
         "FROM system.parts WHERE active AND database = {database} AND table = {name} AND partition_id = {partition}"
     );
     let sql = format!(
-        "SELECT sum(rows) AS rows, sum(data_uncompressed_bytes) AS bytes, count() AS parts, toUInt64(max(max_block_number)) AS newest_block {of_parts}"
+        "SELECT sum(rows) AS rows, sum(data_uncompressed_bytes) AS bytes, count() AS parts, {NEWEST_CHANGE} AS newest_block {of_parts}"
     );
     match connection.row::<Figures>("plan", &sql).await {
         Ok(Figures { rows, bytes, parts, newest_block }) => Ok(Stored {
@@ -274,7 +279,7 @@ pub(super) async fn stored(
             let of_table =
                 format!("FROM {} WHERE _partition_id = {partition}", table.name.quoted());
             let sql = format!(
-                "SELECT count() AS rows, toUInt64(0) AS bytes, uniqExact(_part) AS parts, max({NEWEST_BLOCK_OF_PART}) AS newest_block {of_table}"
+                "SELECT count() AS rows, toUInt64(0) AS bytes, uniqExact(_part) AS parts, max({NEWEST_CHANGE_OF_PART}) AS newest_block {of_table}"
             );
             let Figures { rows, bytes, parts, newest_block } = connection.row("plan", &sql).await?;
             Ok(Stored {

@@ -66,6 +66,33 @@ pub struct Plan {
     pub waves: WavePlanner,
 }
 
+/// How a partition has changed since its plan was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Whether rows were inserted, or changed or deleted by a mutation.
+    pub written: bool,
+    /// Whether it has fewer rows, superseded ones included: merges remove these too.
+    pub fewer_rows: bool,
+}
+
+impl Plan {
+    /// How the partition has changed since the plan was made.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub(crate) async fn changes(
+        &self,
+        connection: &Connection,
+        table: &TableSchema,
+    ) -> Result<Changes, ServerError> {
+        let now = stored(connection, table, &self.partition).await?;
+        Ok(Changes {
+            written: self.bounds.newest_block.is_none_or(|newest| now.newest_block > newest),
+            fewer_rows: now.rows < self.stored_rows,
+        })
+    }
+}
+
 /// Each cut reads one or two extra granules of each part. Chunks of at least this many granules of
 /// each part keep that share small.
 const GRANULES_A_PART: u64 = 16;

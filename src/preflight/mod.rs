@@ -8,6 +8,7 @@
 
 mod activity;
 mod check;
+mod deletions;
 mod delivery;
 mod equal_versions;
 mod expiry;
@@ -23,6 +24,7 @@ use activity::{
     check_views,
 };
 pub(crate) use check::{Check, Verdict};
+use deletions::{DELETIONS, check_deletions};
 use delivery::{DELIVERY, check_delivery};
 use equal_versions::{EQUAL_VERSIONS, check_equal_versions};
 use expiry::{TTL, check_ttl};
@@ -52,7 +54,7 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 21] = [
+pub(crate) const NAMES: [&str; 22] = [
     VERSION,
     READS,
     ROW_POLICIES,
@@ -71,6 +73,7 @@ pub(crate) const NAMES: [&str; 21] = [
     REPLICAS,
     CLUSTER,
     LIVE_WRITES,
+    DELETIONS,
     EQUAL_VERSIONS,
     TIME_ZONES,
     DRY_RUN,
@@ -136,6 +139,7 @@ impl Preflight<'_> {
                 check_cluster(target, job),
                 check_ttl(servers, job, plan),
                 check_equal_versions(servers, job, plan, share),
+                check_deletions(&servers.source, job),
             )
         });
         let of_both = Box::pin(async {
@@ -161,6 +165,7 @@ impl Preflight<'_> {
                 (cluster, topology),
                 ttl,
                 equal_versions,
+                deletions,
             ),
             (mutations, memory, limits, replicas, live, zones, reads, policies),
         ) = tokio::join!(of_writing, of_both);
@@ -169,7 +174,7 @@ impl Preflight<'_> {
             vec![version, reads, policies, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
             checks.extend([views, partitions, parts_check, merges, disk_check, cluster]);
-            checks.extend(ttl.into_iter().chain(delivery).chain(equal_versions));
+            checks.extend(ttl.into_iter().chain(delivery).chain(equal_versions).chain(deletions));
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
         Findings { checks, topology, disk, parts }

@@ -3,6 +3,7 @@
 // A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod changed_source;
 mod chunk_ranges;
 mod equal_versions;
 pub mod fixture;

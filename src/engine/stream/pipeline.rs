@@ -1,7 +1,7 @@
 //! The pipeline: runs a plan wave by wave, and checks the number of rows.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use tokio::sync::{OnceCell, Semaphore};
@@ -21,14 +21,24 @@ use crate::clickhouse::{Connection, Servers};
 use crate::engine::{Engine, server};
 use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
-use crate::plan::Plan;
+use crate::plan::{Changes, Plan};
 use crate::retry::{OutageGuard, RetryError};
 use crate::stop::Stop;
 
 /// A plan that is ready to run.
 pub(crate) struct Pipeline {
     shared: Arc<Shared>,
+    /// The count at the beginning of a run that reads all chunks.
+    first_count: OnceLock<SourceCount>,
     sampler: Option<Arc<RowSampler>>,
+}
+
+/// The rows of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+struct SourceCount {
+    rows: u64,
+    /// The sum of hashes of their sorting keys; 0 if rows have no key of their own.
+    keys: u64,
 }
 
 /// What a run gave that ended without an error.
@@ -91,7 +101,7 @@ impl Pipeline {
             batch_size,
             send_timeout: OnceCell::new(),
         };
-        Self { shared: Arc::new(shared), sampler }
+        Self { shared: Arc::new(shared), first_count: OnceLock::new(), sampler }
     }
 
     /// The numbers of readers and inserters now.
@@ -134,10 +144,15 @@ impl Pipeline {
             if !work.count {
                 return Ok(None);
             }
-            let rows = tokio::select! {
-                rows = self.count_scope(&plan.scope) => rows?,
+            let counted = tokio::select! {
+                counted = self.count_scope(&plan.scope) => counted?,
                 () = shared.stop.reading_ends() => return Ok(None),
             };
+            let rows = counted.rows;
+            // Chunks that were read earlier may have had other rows.
+            if pending == plan.chunks.len() {
+                let _ = self.first_count.set(counted);
+            }
             shared.counters.source_rows_expected.set(rows.saturating_sub(work.rows_before));
             if let Some(counted) = &work.counted {
                 // The receiver may be gone.
@@ -191,23 +206,21 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError::Query`].
     pub(crate) async fn count(&self, plan: &Plan) -> Result<u64, PipelineError> {
-        self.count_scope(&plan.scope).await
+        Ok(self.count_scope(&plan.scope).await?.rows)
     }
 
-    async fn count_scope(&self, scope: &Scope) -> Result<u64, PipelineError> {
-        #[derive(Deserialize)]
-        struct Count {
-            rows: u64,
-        }
+    async fn count_scope(&self, scope: &Scope) -> Result<SourceCount, PipelineError> {
         let (shared, what) = (&self.shared, "counting the rows");
-        let (sql, settings) =
-            (statements::count(&shared.job, scope), statements::count_settings(&shared.job));
+        let (sql, settings) = (
+            statements::count_with_keys(&shared.job, scope),
+            statements::count_settings(&shared.job),
+        );
         let source = &shared.servers.source;
         let counted = shared
             .at_source()
-            .ask(what, async || source.row_with::<Count>("count", &sql, &settings).await)
+            .ask(what, async || source.row_with::<SourceCount>("count", &sql, &settings).await)
             .await;
-        counted.map(|count| count.rows).map_err(|error| PipelineError::Query {
+        counted.map_err(|error| PipelineError::Query {
             what,
             table: shared.job.source.name.clone(),
             source: Box::new(error.into_error()),
@@ -216,8 +229,10 @@ impl Pipeline {
 
     /// Compares the rows that all chunks returned, in all runs of the load, with the count: ranges
     /// that overlap or leave a gap, and granules that the server skipped, make a difference.
-    /// `counted` is the count from the beginning. Where it differs, the rows are counted again: if
-    /// the source was written to meanwhile, both counts together bound what is right.
+    /// `counted` is the count from the beginning. If it differs, or the partition has changed since the
+    /// plan was made, the rows are counted again: both counts together bound what is right, and if they
+    /// or the keys of their rows differ, a warning says that the source was written to. `deletions` is
+    /// the result of [`Self::sweep`].
     ///
     /// # Errors
     /// [`PipelineError::Count`] where there are too few or too many rows.
@@ -226,24 +241,53 @@ impl Pipeline {
         plan: &Plan,
         counted: u64,
         streamed: u64,
+        deletions: Option<u64>,
     ) -> Result<(), PipelineError> {
-        let before = counted;
-        if streamed == before {
+        let (shared, before) = (&self.shared, counted);
+        let changes = self.changes(plan).await;
+        if streamed == before && !changes.written && !changes.fewer_rows {
             return Ok(());
         }
-        let after = self.count_scope(&plan.scope).await?;
-        if after != before && (before.min(after)..=before.max(after)).contains(&streamed) {
+        let now = self.count_scope(&plan.scope).await?;
+        let after = now.rows;
+        let bounded = (before.min(after)..=before.max(after)).contains(&streamed);
+        if streamed != before && (after == before || !bounded) {
+            shared.counters.errors.add(1);
+            let table = shared.job.source.name.clone();
+            return Err(PipelineError::Count { table, streamed, before, after });
+        }
+        let other_keys = || match self.first_count.get() {
+            Some(first) if shared.job.counts_keys() => first.keys != now.keys,
+            // Insertions and deletions may cancel out.
+            _ => !shared.job.counts_keys() && changes.written,
+        };
+        let is_copied = streamed == before
+            && deletions.is_some_and(|rows| rows > 0 && after.saturating_add(rows) == before);
+        if is_copied || (after == before && !other_keys()) {
+            return Ok(());
+        }
+        tracing::warn!(
+            before,
+            after,
+            streamed,
+            "the source was written to during the run; run it again when the partition is quiet"
+        );
+        if deletions.is_none() && !shared.options.dry_run {
             tracing::warn!(
-                before,
-                after,
-                streamed,
-                "the source was written to during the run; run it again when the partition is quiet"
+                "rows that were deleted from the source after they were read are still in the target, because the job does not copy deletions: \
+                 verify names them, and repair --remove removes them"
             );
-            return Ok(());
         }
-        self.shared.counters.errors.add(1);
-        let table = self.shared.job.source.name.clone();
-        Err(PipelineError::Count { table, streamed, before, after })
+        Ok(())
+    }
+
+    /// How the partition has changed since the plan was made. If that cannot be asked, it counts as
+    /// changed.
+    async fn changes(&self, plan: &Plan) -> Changes {
+        let (shared, what) = (&self.shared, "asking whether the partition has changed");
+        let (source, table) = (&shared.servers.source, &shared.job.source);
+        let changes = shared.at_source().ask(what, async || plan.changes(source, table).await);
+        changes.await.unwrap_or(Changes { written: false, fewer_rows: true })
     }
 
     /// Streams one wave after another, while the attributes of the next one are loaded. Returns
@@ -297,19 +341,20 @@ impl Pipeline {
     }
 
     /// Copies the deletions of source rows since the plan was made, once every chunk is done. Returns
-    /// how many there were.
+    /// how many there were, or `None` if they are not copied.
     ///
     /// A failure is logged, and the load is still complete: the server may never be able to do
     /// this.
-    pub(crate) async fn sweep(&self, plan: &Plan) -> u64 {
+    pub(crate) async fn sweep(&self, plan: &Plan) -> Option<u64> {
         let swept = async { sweep(&self.shared, plan, &self.miss().await?).await };
         match swept.await {
-            Ok(0) => 0,
             Ok(rows) => {
-                tracing::info!(
-                    rows,
-                    "rows that were deleted in the source while the load was on are deleted in the target as well"
-                );
+                if let Some(rows) = rows.filter(|rows| *rows > 0) {
+                    tracing::info!(
+                        rows,
+                        "rows that were deleted in the source while the load was on are deleted in the target as well"
+                    );
+                }
                 rows
             }
             Err(error) => {
@@ -318,7 +363,7 @@ impl Pipeline {
                     reason,
                     "rows that were deleted in the source while the load was on may be live in the target: verify finds them"
                 );
-                0
+                None
             }
         }
     }

@@ -20,17 +20,21 @@ use crate::job::{BoundJob, statements};
 use crate::plan::{ChunkId, Plan};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
-/// Copies the deletions since the plan was made, and returns their number. Where the target does not
-/// collapse by the source's version and deleted flag, nothing is done.
-pub(super) async fn sweep(shared: &Shared, plan: &Plan, miss: &[u8]) -> Result<u64, PipelineError> {
+/// Copies the deletions since the plan was made, and returns their number; `None` if the target does not
+/// collapse by the source's version and deleted flag, and nothing is done.
+pub(super) async fn sweep(
+    shared: &Shared,
+    plan: &Plan,
+    miss: &[u8],
+) -> Result<Option<u64>, PipelineError> {
     let after = |block| statements::deleted_after(&shared.job, &plan.scope.partition_id, block);
-    let Some(sql) = plan.bounds.newest_block.and_then(after) else { return Ok(0) };
+    let Some(sql) = plan.bounds.newest_block.and_then(after) else { return Ok(None) };
     if shared.options.dry_run || !takes_deletions(shared).await? {
-        return Ok(0);
+        return Ok(None);
     }
     let mut sweeping = Sweeping { shared, plan, sql, miss };
     let swept = shared.at_source().run(&mut sweeping).await;
-    swept.map_err(|error| match error {
+    swept.map(Some).map_err(|error| match error {
         RetryError::GaveUp { error, .. }
         | RetryError::Lost { error, .. }
         | RetryError::Interrupted { error } => match error {

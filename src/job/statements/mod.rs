@@ -19,6 +19,6 @@ pub(crate) use insert::{
 pub(crate) use join::{count_matches, finished, insert_join, join, join_settings};
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{
-    Bucket, END_OF_ROW, LookupTimes, NEWEST_BLOCK_OF_PART, Scope, count, count_settings,
-    count_where, deleted_after, deleted_settings, source, source_in_order, source_settings,
+    Bucket, END_OF_ROW, LookupTimes, Scope, count, count_settings, count_where, count_with_keys,
+    deleted_after, deleted_settings, source, source_in_order, source_settings,
 };

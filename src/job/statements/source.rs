@@ -144,6 +144,17 @@ pub(crate) fn count(job: &BoundJob, scope: &Scope) -> String {
     format!("SELECT count() AS rows\n{}", from(job, scope))
 }
 
+/// The same with a sum of hashes of the rows' sorting keys, `keys`, which tells whether other rows were
+/// counted; 0 if rows have no key of their own.
+pub(crate) fn count_with_keys(job: &BoundJob, scope: &Scope) -> String {
+    let keys = if job.counts_keys() {
+        format!("sum(cityHash64(tuple({})))", job.source.sorting_key)
+    } else {
+        "toUInt64(0)".to_owned()
+    };
+    format!("SELECT count() AS rows, {keys} AS keys\n{}", from(job, scope))
+}
+
 /// How many rows of the scope meet a condition, which is made of `FROM … WHERE …` for all versions of
 /// these rows.
 pub(crate) fn count_where(
@@ -222,7 +233,7 @@ pub(super) fn any_version(job: &BoundJob, scope: &Scope) -> String {
 
 /// SQL for the greatest block number of the part that a row lies in. A part is named
 /// `<partition id>_<least block>_<greatest block>_<level>`, and a partition's id has no `_`.
-pub(crate) const NEWEST_BLOCK_OF_PART: &str = "toUInt64OrZero(splitByChar('_', _part)[3])";
+const NEWEST_BLOCK_OF_PART: &str = "toUInt64OrZero(splitByChar('_', _part)[3])";
 
 /// The rows of the partition whose newest version is a deletion that lies in a part with a block
 /// after this one, in the form of the source query. `None` where the source has no deleted flag, or
