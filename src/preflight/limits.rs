@@ -24,6 +24,7 @@ const OTHERS: usize = 4;
 /// See [query complexity](https://clickhouse.com/docs/operations/settings/query-complexity).
 const QUESTION: &str = "SELECT toFloat64(getSetting('max_execution_time')) AS seconds, toFloat64(getSetting('http_send_timeout')) AS send, \
     toUInt64(getSetting('max_rows_to_read')) AS read, toUInt64(getSetting('max_result_rows')) AS result, \
+    toUInt64(getSetting('max_bytes_to_read')) AS read_bytes, toUInt64(getSetting('max_result_bytes')) AS result_bytes, \
     toUInt64(getSetting('max_concurrent_queries_for_user')) AS at_once";
 
 #[derive(Deserialize)]
@@ -32,6 +33,8 @@ struct StatementLimits {
     send: f64,
     read: u64,
     result: u64,
+    read_bytes: u64,
+    result_bytes: u64,
     at_once: u64,
 }
 
@@ -127,6 +130,17 @@ fn meets(
                 count(chunk)
             ),
         );
+    }
+    let all = if *rows > 0 { plan.stored_bytes } else { 0 };
+    let chunk = all / (plan.chunks.len().max(1) as u64);
+    for (setting, limit, size, what) in [
+        ("max_bytes_to_read", limits.read_bytes, all, "the partition"),
+        ("max_result_bytes", limits.result_bytes, chunk, "a chunk"),
+    ] {
+        if limit > 0 && limit < size {
+            let (limit, size) = (bytes(limit), bytes(size));
+            say(setting, format!("{setting} is {limit}, and {what} has about {size}"));
+        }
     }
     if *rows > 0 && limits.send > 0.0 && limits.send < SHORT {
         let words = format!(

@@ -12,6 +12,7 @@ use super::check::{Check, LIMIT, ask_with};
 use crate::clickhouse::{
     Connection, Error as ServerError, ErrorClass, Servers, Settings, TableName,
 };
+use crate::engine::Engine;
 use crate::engine::stream::PipelineOptions;
 use crate::job::statements::{self, KeyBytes};
 use crate::job::{BoundJob, BoundLookup};
@@ -56,9 +57,16 @@ pub(super) async fn check_reads(
     plan: &Plan,
     options: &PipelineOptions,
 ) -> Check {
-    let mut readings = of_source(job, plan, options);
-    if let Some(lookup) = &job.lookup {
-        readings.extend(of_lookup(job, lookup, plan));
+    let range = plan.chunks.first().and_then(|chunk| chunk.range.as_deref());
+    let mut readings = vec![of_count(job, plan)];
+    match options.engine {
+        Engine::Stream => {
+            readings.insert(0, of_source(job, plan, range, options));
+            if let Some(lookup) = &job.lookup {
+                readings.extend(of_lookup(job, lookup, plan));
+            }
+        }
+        Engine::Server => readings.push(of_join(job, plan, range, options)),
     }
     check(&servers.source, &readings, "the server accepts every read, tried without rows").await
 }
@@ -82,34 +90,56 @@ fn longer(settings: Settings, sql: &str) -> Settings {
     settings.with("max_query_size", &(sql.len() + 4096).to_string())
 }
 
-fn of_source<'a>(job: &'a BoundJob, plan: &Plan, options: &PipelineOptions) -> Vec<Reading<'a>> {
-    let table = &job.source.name;
+/// The statement that reads a chunk.
+fn of_source<'a>(
+    job: &'a BoundJob,
+    plan: &Plan,
+    range: Option<&str>,
+    options: &PipelineOptions,
+) -> Reading<'a> {
     let bucket = plan.waves.clone().next_wave().and_then(|wave| wave.bucket);
-    let range = plan.chunks.first().and_then(|chunk| chunk.range.as_deref());
     let scope = plan.scope.in_bucket(bucket).within(range);
-    let settings = options.source_settings(job);
     // Which of the two a run sends is only known when it has asked about repeated blocks.
     let in_order = !options.dry_run && !job.target.is_replacing();
     let read = if in_order { statements::source_in_order } else { statements::source };
-    let section = "source";
-    vec![
-        Reading {
-            what: "reading",
-            table,
-            sql: read(job, &scope),
-            settings,
-            section,
-            is_streamed: true,
-        },
-        Reading {
-            what: "counting",
-            table,
-            sql: statements::count(job, &plan.scope),
-            settings: statements::count_settings(job),
-            section,
-            is_streamed: false,
-        },
-    ]
+    Reading {
+        what: "reading",
+        table: &job.source.name,
+        sql: read(job, &scope),
+        settings: options.source_settings(job),
+        section: "source",
+        is_streamed: true,
+    }
+}
+
+fn of_count<'a>(job: &'a BoundJob, plan: &Plan) -> Reading<'a> {
+    Reading {
+        what: "counting",
+        table: &job.source.name,
+        sql: statements::count(job, &plan.scope),
+        settings: statements::count_settings(job),
+        section: "source",
+        is_streamed: false,
+    }
+}
+
+/// What the server engine inserts for a chunk.
+fn of_join<'a>(
+    job: &'a BoundJob,
+    plan: &Plan,
+    range: Option<&str>,
+    options: &PipelineOptions,
+) -> Reading<'a> {
+    let sql = statements::join(job, &plan.scope.within(range));
+    let settings = statements::insert_join_settings(job, options.batch_rows, options.batch_bytes);
+    Reading {
+        what: "joining",
+        table: &job.source.name,
+        settings: longer(settings, &sql),
+        sql,
+        section: "insert",
+        is_streamed: false,
+    }
 }
 
 fn of_lookup<'a>(job: &'a BoundJob, lookup: &'a BoundLookup, plan: &Plan) -> Vec<Reading<'a>> {

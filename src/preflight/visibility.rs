@@ -108,7 +108,10 @@ async fn sight(
             Ok(parts) => parts,
             Err(reason) => return without_parts(connection, name, &reason).await,
         };
-        let rows = ask_with::<Rows>(connection, &name.to_string(), &seen, &settings).await?;
+        let rows = match ask_with::<Rows>(connection, &name.to_string(), &seen, &settings).await {
+            Ok(rows) => rows,
+            Err(reason) => return without_parts(connection, name, &reason).await,
+        };
         let seen = rows.into_iter().next().map_or(0, |row| row.rows);
         if ask_one::<Parts>(connection, "system.parts", &parts).await? != before {
             continue;
@@ -125,10 +128,11 @@ async fn sight(
         );
         return Ok(Sight::Hidden(words, means(name)));
     }
-    Err(format!("the parts of {place} changed while its rows were counted"))
+    let reason = format!("the parts of {place} changed while its rows were counted");
+    without_parts(connection, name, &reason).await
 }
 
-/// Where `system.parts` may not be read, the plan of a SELECT tells whether a policy filters rows.
+/// Where rows and parts cannot be compared, the plan of a SELECT tells whether a policy filters rows.
 async fn without_parts(
     connection: &Connection,
     name: &TableName,
@@ -143,9 +147,10 @@ async fn without_parts(
     if !lines.iter().any(|line| line.explain.contains("Row level filter")) {
         return Err(reason.to_owned());
     }
+    let user = connection.endpoint().user();
+    let policies = policies(connection, name).await;
     let words = format!(
-        "{} for the rows that the user sees of {name}; {reason}",
-        policies(connection, name).await
+        "the rows of {name} that the user {user} sees cannot be compared with its parts ({reason}), and {policies}"
     );
     Ok(Sight::Hidden(words, means(name)))
 }

@@ -53,7 +53,7 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 
 /// Each byte of the blocks' heads: checksum, method, sizes; and the beginning of the data.
 #[test]
-fn no_damaged_block_of_a_request_is_taken_and_none_is_refused_for_good() {
+fn no_damaged_block_of_a_request_is_taken_and_each_is_retried() {
     let server = Server::shared();
     server.query("CREATE TABLE damaged (x UInt64) ENGINE = Memory");
     let proxy = Proxy::start(server.port());

@@ -42,7 +42,7 @@ fn final_on_a_table_that_does_not_replace_rows_blocks_plan_run_and_verify() {
 }
 
 #[test]
-fn a_measurement_that_fails_for_good_blocks_the_plan() {
+fn a_measurement_that_fails_permanently_blocks_the_plan() {
     let orders = Orders::on(Server::shared(), 1_000);
     // Half of the notes are no numbers, which only the rows tell.
     let job = JOB.replace("\"source.amount * 2\"", "\"toDecimal64(source.note, 2)\"");

@@ -9,6 +9,8 @@ fn users() -> String {
         ("hasty", "<max_execution_time>90</max_execution_time>"),
         ("reading", "<max_rows_to_read>1000</max_rows_to_read>"),
         ("short", "<max_result_rows>500</max_result_rows>"),
+        ("light", "<max_bytes_to_read>1000000</max_bytes_to_read>"),
+        ("small", "<max_result_bytes>100000</max_result_bytes>"),
         ("deaf", "<http_send_timeout>5</http_send_timeout>"),
         ("alone", "<max_concurrent_queries_for_user>3</max_concurrent_queries_for_user>"),
     ];
@@ -40,6 +42,8 @@ fn limits_that_statements_would_meet_are_named() {
         ),
         ("reading", &["max_rows_to_read is 1,000, and the count of the source reads 4,400 rows"]),
         ("short", &["max_result_rows is 500, and a chunk has about 4,400 rows"]),
+        ("light", &["max_bytes_to_read is 976.6 KiB, and the partition has about"]),
+        ("small", &["max_result_bytes is 97.7 KiB, and a chunk has about"]),
         ("deaf", &["http_send_timeout is 5.0 s"]),
         ("alone", &["max_concurrent_queries_for_user is 3"]),
     ] {

@@ -69,12 +69,12 @@ fn users_xml() -> String {
     let users = USERS.map(|User { name, .. }| user(name, &format!("p_{name}"), "")).concat();
     let blind = user("blind", "default", &format!("<grants>{grants}</grants>"));
     let reader = user("reader", "p_reader", "");
-    let fixed_size = user("fixed_size", "p_fixed_size", "");
+    let frugal = user("frugal", "p_frugal", "");
     let narrow = user("narrow", "p_narrow", "");
     format!(
         "<clickhouse><profiles>{profiles}<p_reader><readonly>2</readonly></p_reader>\
-         <p_fixed_size><constraints><max_query_size><max>1000</max></max_query_size></constraints></p_fixed_size>\
-         <p_narrow><max_columns_to_read>7</max_columns_to_read></p_narrow></profiles><users>{users}{blind}{reader}{fixed_size}{narrow}</users></clickhouse>"
+         <p_frugal><max_bytes_to_read>100000</max_bytes_to_read></p_frugal>\
+         <p_narrow><max_columns_to_read>7</max_columns_to_read></p_narrow></profiles><users>{users}{blind}{reader}{frugal}{narrow}</users></clickhouse>"
     )
 }
 
@@ -114,6 +114,13 @@ fn plan_and_run_agree_on_what_a_profile_forbids() {
             assert_eq!(orders.target_rows(), 0, "{name}: no row moves");
         }
     }
+    // The server engine has no result, but reads as many rows.
+    let by_server =
+        |tool: Binary, user: &str| tool.env("CLICKHOUSE_USER", user).args(&["--engine", "server"]);
+    look(by_server(tool(&orders), "few_given"), 0).assert("reads", "ok", &[]);
+    by_server(orders.tool(), "few_given").run().expect(0);
+    orders.assert_complete();
+    look(by_server(tool(&orders), "few_read"), 3).assert("reads", "blocked", &["Code: 158"]);
     // What the hint says lifts it.
     let job = format!("{JOB}\n[settings.source]\nmax_result_rows = 0\n");
     let lifted = |tool: Binary| tool.file("job.toml", &job).env("CLICKHOUSE_USER", "few_given");
@@ -128,15 +135,15 @@ fn plan_and_run_agree_on_what_a_profile_forbids() {
 }
 
 #[test]
-fn what_cannot_be_planned_for_good_is_refused_by_plan_and_run() {
+fn what_can_never_be_planned_is_refused_by_plan_and_run() {
     let orders = orders();
     for tool in [tool(&orders), orders.tool()] {
         let output = tool.env("CLICKHOUSE_USER", "narrow").run().expect(2);
         assert!(output.stderr.contains("Code: 161"), "{output}");
     }
     for tool in [tool(&orders), orders.tool()] {
-        let output = tool.env("CLICKHOUSE_USER", "fixed_size").run().expect(3);
-        for part in ["counting the attributes of the table default.customers failed", "Code: 452"] {
+        let output = tool.env("CLICKHOUSE_USER", "frugal").run().expect(3);
+        for part in ["counting the attributes of the table default.customers failed", "Code: 307"] {
             assert!(output.stderr.contains(part), "{part}\n{output}");
         }
         assert!(!output.stderr.contains("run the same command again"), "{output}");
