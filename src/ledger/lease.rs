@@ -56,7 +56,15 @@ struct Term {
 #[derive(Clone, Copy, Debug)]
 enum LeaseState {
     ConfirmedAt(Moment),
-    Lost,
+    /// The last confirmed heartbeat was sent at this moment.
+    Lost(Moment),
+}
+
+impl LeaseState {
+    fn confirmed_at(self) -> Moment {
+        let (Self::ConfirmedAt(at) | Self::Lost(at)) = self;
+        at
+    }
 }
 
 /// The claim of the lease was lost.
@@ -85,22 +93,22 @@ impl Lease {
     /// Ends it: nothing confirms it again.
     pub(crate) fn lose(&self) {
         if let Some(term) = &self.0 {
-            term.state.send_replace(LeaseState::Lost);
+            term.state.send_modify(|state| *state = LeaseState::Lost(state.confirmed_at()));
         }
     }
 
     /// How long ago the last confirmed heartbeat was sent.
     pub(crate) fn since_confirmed(&self) -> Duration {
-        match self.0.as_ref().map(|term| *term.state.borrow()) {
-            Some(LeaseState::ConfirmedAt(at)) => at.elapsed(),
-            Some(LeaseState::Lost) => Duration::MAX,
-            None => Duration::ZERO,
-        }
+        let state = self.0.as_ref().map(|term| *term.state.borrow());
+        state.map_or(Duration::ZERO, |state| state.confirmed_at().elapsed())
     }
 
     /// Whether it is over, so that another process may have taken over.
     pub(crate) fn has_lapsed(&self) -> bool {
-        self.0.as_ref().is_some_and(|term| self.since_confirmed() >= term.lasts)
+        self.0.as_ref().is_some_and(|term| match *term.state.borrow() {
+            LeaseState::ConfirmedAt(at) => at.elapsed() >= term.lasts,
+            LeaseState::Lost(_) => true,
+        })
     }
 
     /// Waits until the claim is confirmed. What follows must begin at once.
@@ -112,7 +120,7 @@ impl Lease {
         let mut state = term.state.subscribe();
         loop {
             match *state.borrow_and_update() {
-                LeaseState::Lost => return Err(LeaseLost),
+                LeaseState::Lost(_) => return Err(LeaseLost),
                 LeaseState::ConfirmedAt(at) if at.elapsed() < term.lasts => return Ok(()),
                 LeaseState::ConfirmedAt(_) => {}
             }
@@ -154,7 +162,7 @@ mod tests {
         lease.lose();
         lease.confirm(Moment::now());
         assert_eq!(lease.held().await, Err(LeaseLost));
-        assert!(lease.has_lapsed());
+        assert!(lease.has_lapsed() && lease.since_confirmed() < Duration::from_secs(30));
     }
 
     #[tokio::test]

@@ -18,9 +18,12 @@ impl Load {
         let ended = self.judge(done).await;
         let Some(record) = &mut self.record else { return ended };
         // What failed may have failed because another process has taken over.
-        let ended = match in_time(SILENCE, record.claim.ensure()).await {
-            Err(lost @ LedgerError::ClaimLost { .. }) => Err(lost.into()),
-            _ => ended,
+        let ended = match ended {
+            Err(lost @ LoadError::Ledger(LedgerError::ClaimLost { .. })) => Err(lost),
+            ended => match in_time(SILENCE, record.claim.ensure()).await {
+                Err(lost @ LedgerError::ClaimLost { .. }) => Err(lost.into()),
+                _ => ended,
+            },
         };
         if let Err(LoadError::Ledger(LedgerError::ClaimLost { .. })) = &ended {
             // The record and the claim are another's now.

@@ -160,7 +160,7 @@ fn a_run_whose_claim_was_taken_over_stops() {
     assert_text_snapshot!(output.failure(), @"
     exit code 1
     error: this process was taken for dead: its claim on the load is gone from the ledger
-    hint: the other process does the rest; chunks that this process recorded are kept
+    hint: the other process does the rest; this process dropped the rows that it had queued, and chunks that it recorded are kept
     ");
     assert_eq!(
         server.text("SELECT status FROM load_state FINAL"),
@@ -185,7 +185,7 @@ fn nobody_completes_a_load_that_was_taken_over() {
     assert_text_snapshot!(output.failure(), @"
     exit code 1
     error: this process was taken for dead: its claim on the load is gone from the ledger
-    hint: the other process does the rest; chunks that this process recorded are kept
+    hint: the other process does the rest; this process dropped the rows that it had queued, and chunks that it recorded are kept
     ");
     assert_eq!(
         server.text("SELECT status FROM load_state FINAL"),

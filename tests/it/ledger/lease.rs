@@ -41,7 +41,7 @@ fn resumed_too_late(place: &str) {
     let output = first.wait().expect(1);
     for words in [
         "this process was taken for dead after ",
-        " without a confirmed heartbeat, and its work was taken over by process ",
+        " s without a confirmed heartbeat, and its work was taken over by process ",
         "hint: the other process does the rest; this process dropped the rows that it had queued",
     ] {
         assert!(output.stderr.contains(words), "{place}: {words}\n{output}");
