@@ -42,12 +42,12 @@ def ratios(measured):
 
 
 def table(measured, found):
-    lines = [f"{'':34}{'krows/s':>9}{'(spread)':>14}{'server µs':>11}{'client µs':>11}{'server MiB':>12}{'client MiB':>12}{'parts':>7}"]
+    lines = [f"{'':42}{'krows/s':>9}{'(spread)':>14}{'server µs':>11}{'client µs':>11}{'server MiB':>12}{'client MiB':>12}{'parts':>7}"]
     for one in measured.values():
         speed = one["rows_per_second"]
         client = one.get("client_cpu_microseconds_per_row")
         lines.append(
-            f"{one['label']:34}{speed['median'] / 1000:9.1f}{speed['low'] / 1000:8.1f}–{speed['high'] / 1000:<5.1f}"
+            f"{one['label']:42}{speed['median'] / 1000:9.1f}{speed['low'] / 1000:8.1f}–{speed['high'] / 1000:<5.1f}"
             f"{one['server_cpu_microseconds_per_row']['median']:11.2f}"
             f"{client['median'] if client else 0:11.2f}{one['server_query_memory_bytes'] / MEBIBYTE:12.0f}"
             f"{one.get('client_peak_memory_bytes', 0) / MEBIBYTE:12.0f}{one['target_parts']:7}"
