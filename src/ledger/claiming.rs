@@ -272,7 +272,7 @@ impl HeldClaim {
         // Looked at after the answer: within the lease, everybody has judged this claim to be alive
         // until now.
         let lapsed = self.lease.has_lapsed();
-        let silence = lapsed.then(|| self.lease.since_confirmed());
+        let silence = self.lease.silence();
         let phase = if lapsed { ClaimPhase::Lapsed } else { ClaimPhase::Settled };
         let by = match judge(claim_id, phase, *part, &all, self.timeout, process) {
             ClaimVerdict::Won(_) => return Ok(()),

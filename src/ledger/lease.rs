@@ -103,6 +103,14 @@ impl Lease {
         state.map_or(Duration::ZERO, |state| state.confirmed_at().elapsed())
     }
 
+    /// The time since the last confirmed heartbeat was sent, where that is longer than the lease
+    /// lasts.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let term = self.0.as_ref()?;
+        let silence = term.state.borrow().confirmed_at().elapsed();
+        (silence >= term.lasts).then_some(silence)
+    }
+
     /// Whether it is over, so that another process may have taken over.
     pub(crate) fn has_lapsed(&self) -> bool {
         self.0.as_ref().is_some_and(|term| match *term.state.borrow() {

@@ -58,7 +58,13 @@ impl Load {
         }
         if recording.is_err() || !matches!(ran, Ok(None | Some(Ran { is_complete: true, .. }))) {
             // It may have ended because a table was changed.
-            tables.check_briefly().await?;
+            if let Err(changed) = tables.check_briefly().await {
+                if let Err(error) = &ran {
+                    let reason = error_chain(error);
+                    tracing::warn!(reason, "the run failed, and a table has changed");
+                }
+                return Err(changed.into());
+            }
         }
         if let Err(source) = recording {
             // Where only failures are not in the ledger, nothing is lost by that.

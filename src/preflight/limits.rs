@@ -144,7 +144,7 @@ fn meets(
     }
     if *rows > 0 && limits.send > 0.0 && limits.send < SHORT {
         let words = format!(
-            "http_send_timeout is {}: chunks whose inserts take longer are read again and again",
+            "http_send_timeout is {}: chunks whose inserts take longer may be cut off, divided and read again",
             seconds(limits.send)
         );
         say("http_send_timeout", words);

@@ -187,7 +187,7 @@ fn json_log_lines_are_one_object_each() {
                 "{what}: {line}"
             );
             warnings += usize::from(
-                event["level"] == "WARN" && event["chunk"] == 1 && event["attempt"] == 1,
+                event["level"] == "WARN" && event["chunk"] == "1" && event["attempt"] == 1,
             );
         }
         assert_eq!(warnings, 1, "{what} says that the chunk was read again\n{text}");

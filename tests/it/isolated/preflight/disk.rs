@@ -62,7 +62,7 @@ fn a_disk_without_room_forbids_plan_and_run() {
     assert!(insert.is_err_and(|words| words.contains("NOT_ENOUGH_SPACE")));
     let overruled = on_full(orders.tool())
         .env("SKIP_CHECKS", "parts,disk")
-        .args(&["--max-retries", "0"])
+        .args(&["--max-retries", "0", "--outage-wait", "2s"])
         .run()
         .expect(1);
     assert!(overruled.stderr.contains("NOT_ENOUGH_SPACE"), "{overruled}");
@@ -81,7 +81,10 @@ fn a_disk_without_room_forbids_plan_and_run() {
     hint: --skip-checks disk downgrades this to a warning
     ");
     assert!(refused.stdout.contains("missing in the target"), "{refused}");
-    let overruled = repair().args(&["--skip-checks", "disk", "--max-retries", "0"]).run().expect(1);
+    let overruled = repair()
+        .args(&["--skip-checks", "disk", "--max-retries", "0", "--outage-wait", "2s"])
+        .run()
+        .expect(1);
     assert!(
         overruled.stderr.contains("NOT_ENOUGH_SPACE")
             && overruled.stderr.contains("note: disk: the rows need about "),
