@@ -154,13 +154,6 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         job,
         native,
     );
-    statement(
-        &mut text,
-        &format!("equivalent join{from}"),
-        &statements::join(job, scope),
-        &statements::join_settings(job),
-        "",
-    );
     if options.engine == Engine::Server {
         let title = format!("insert of chunk 1 of {}", session.plan.chunks.len().max(1));
         let settings =
@@ -168,6 +161,13 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         let sql = statements::insert_join(job, &chunk, options.dry_run);
         statement(&mut text, &title, &sql, &settings, "");
     }
+    statement(
+        &mut text,
+        &format!("equivalent join{from}"),
+        &statements::join(job, scope),
+        &statements::join_settings(job),
+        "",
+    );
     text
 }
 
