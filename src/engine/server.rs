@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream::{FuturesUnordered, TryStreamExt};
+use futures::stream::FuturesUnordered;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -61,8 +61,8 @@ pub(super) async fn fill_chunks(
     // The number of inserters may be raised during the run. Those without a permit wait.
     let fillers: FuturesUnordered<_> =
         (0..shared.throttle.limits().inserters_most).map(|_| filler.fill(&chunks)).collect();
-    let complete = fillers.try_fold(true, async |all, one| Ok(all && one)).await;
-    complete.inspect_err(|_| shared.stop.fail())
+    // An insert whose future is dropped would go on at the server.
+    shared.all_ended(fillers).await
 }
 
 fn settings(shared: &Shared) -> Settings {
@@ -134,7 +134,7 @@ impl ChunkFiller<'_> {
         let end = tokio::select! {
             end = self.fill_with_retries(chunk, &label, permit) => end,
             () = shared.stop.abandoning() => {
-                kill(&shared.servers.target, &label, ABANDON_TIMEOUT).await;
+                abandon(&shared.servers.target, &label).await;
                 Ok(FillEnd::Stopped)
             }
         };
@@ -159,6 +159,7 @@ impl ChunkFiller<'_> {
             permit: Some(permit),
             attempt: None,
             left_behind: false,
+            is_inserted: false,
         };
         match shared.at_target().run(&mut task).await {
             Ok(rows) => Ok(FillEnd::Filled { rows }),
@@ -190,6 +191,8 @@ struct ChunkFill<'a> {
     attempt: Option<Arc<ChunkAttempt>>,
     /// Whether an insert of an earlier attempt may still run.
     left_behind: bool,
+    /// Whether an insert was acknowledged, so that only its rows are left to count.
+    is_inserted: bool,
 }
 
 impl Retryable for ChunkFill<'_> {
@@ -207,17 +210,20 @@ impl Retryable for ChunkFill<'_> {
         self.attempt = Some(attempt.clone());
         let filled = async {
             let target = &shared.servers.target;
-            if self.left_behind {
-                end_query(target, self.label).await?;
+            if !self.is_inserted {
+                if self.left_behind {
+                    end_query(target, self.label).await?;
+                }
+                shared.confirm_claim().await?;
+                // One that fails may have inserted some of its blocks.
+                shared.counters.uncertain_inserts.add(1);
+                let sent = Instant::now();
+                target.insert(self.label, &self.sql, settings, &[]).await?;
+                shared.counters.insert_latency.note(sent.elapsed());
+                shared.counters.recent_inserts.note(sent.elapsed());
+                self.is_inserted = true;
             }
-            shared.confirm_claim().await?;
-            // One that fails may have inserted some of its blocks.
-            shared.counters.uncertain_inserts.add(1);
-            let sent = Instant::now();
-            target.insert(self.label, &self.sql, settings, &[]).await?;
-            shared.counters.insert_latency.note(sent.elapsed());
-            shared.counters.recent_inserts.note(sent.elapsed());
-            target.row::<Matches>("count", &self.count).await
+            target.row::<Matches>("matches", &self.count).await
         };
         let found = filled.await.inspect_err(|_| attempt.give_up())?;
         attempt.batch_queued();
@@ -237,7 +243,9 @@ impl Retryable for ChunkFill<'_> {
         self.filler.shared.throttle.inserting.refused();
         self.permit = None;
         let chunk = self.chunk.id;
-        tracing::warn!(%chunk, attempt = number, pause_ms = milliseconds(pause), %error, "filling a chunk failed, it is filled again");
+        let next =
+            if self.is_inserted { "its rows are counted again" } else { "it is filled again" };
+        tracing::warn!(%chunk, attempt = number, pause_ms = milliseconds(pause), %error, "filling a chunk failed, {next}");
     }
 }
 
@@ -272,8 +280,8 @@ async fn end_query(target: &Connection, label: &str) -> Result<(), ServerError> 
 }
 
 /// Kills the inserts of this label, as far as the server does so in time.
-async fn kill(target: &Connection, label: &str, longest: Duration) {
-    match timeout(longest, end_query(target, label)).await {
+async fn abandon(target: &Connection, label: &str) {
+    match timeout(ABANDON_TIMEOUT, end_query(target, label)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(label, %error, "the insert of a chunk cannot be killed; it ends by itself");

@@ -4,7 +4,7 @@
 
 use crate::faults::fixture::{Behind, SOON};
 use crate::orders::Orders;
-use crate::support::{Binary, process};
+use crate::support::{Binary, Direction, process};
 
 fn by_the_server(tool: Binary) -> Binary {
     tool.args(&["--engine", "server", "--chunk-rows", "3000"])
@@ -17,12 +17,12 @@ fn running_inserts(orders: &Orders) -> String {
     )
 }
 
-/// Lets each row that is inserted take time: a fifth of a millisecond.
+/// Lets each row that is inserted take time: a third of a millisecond, and a block less than the 3 s that the server allows.
 fn slow_inserts(orders: &Orders) {
     orders.server.script(
         "CREATE TABLE slow (order_id UInt64) ENGINE = Null
         --;;
-        CREATE MATERIALIZED VIEW slowly TO slow AS SELECT order_id FROM shipments WHERE NOT ignore(sleepEachRow(0.0002))",
+        CREATE MATERIALIZED VIEW slowly TO slow AS SELECT order_id FROM shipments WHERE NOT ignore(sleepEachRow(0.00035))",
     );
 }
 
@@ -63,7 +63,10 @@ fn an_insert_whose_connection_is_lost_is_ended_before_the_chunk_is_filled_again(
     let orders = &behind.orders;
     slow_inserts(orders);
     let running = by_the_server(behind.tool()).args(&["--inserters", "1"]).spawn();
-    assert!(process::wait_until(SOON, || running_inserts(orders).trim() != "0"));
+    // Its view sleeps for more than a second.
+    let just_begun = "SELECT countIf(elapsed < 0.5) FROM system.processes
+        WHERE query_id LIKE 'clickhouse-backfill-%-chunk%' AND current_database = currentDatabase()";
+    assert!(process::wait_until(SOON, || orders.server.text(just_begun).trim() != "0"));
     behind.proxy.reset_all();
     let output = running.wait().expect(0);
     assert!(orders.figure("retries") >= 1, "{output}");
@@ -164,4 +167,37 @@ fn two_servers_and_a_sample_are_refused() {
     assert!(output.stderr.contains("needs source and target on one server"), "{output}");
     let output = by_the_server(orders.tool()).args(&["--sample", "3"]).run().expect(2);
     assert!(output.stderr.contains("--sample shows rows that pass through"), "{output}");
+}
+
+#[test]
+fn a_run_that_gives_up_leaves_no_insert_behind() {
+    let orders = Orders::start(20_000);
+    slow_inserts(&orders);
+    // The row lies in the third chunk, which fails at once while the second is being filled.
+    let job = crate::orders::JOB.replace(
+        "order_id = \"source.id\"",
+        "order_id = \"if(throwIf(source.id = 301, 'not this one') = 0, source.id, 0)\"",
+    );
+    let tool = by_the_server(orders.tool()).file("job.toml", &job);
+    let output = tool.args(&["--inserters", "2", "--max-failed-chunks", "0"]).run().expect(1);
+    assert_eq!(running_inserts(&orders).trim(), "0", "{output}");
+    assert!(output.stderr.contains("not this one"), "{output}");
+}
+
+#[test]
+fn a_count_that_fails_does_not_fill_the_chunk_again() {
+    let behind = Behind::start();
+    let orders = &behind.orders;
+    let before = behind.proxy.fired();
+    behind.proxy.after_request_with(b"-matches-").reset_at(Direction::ToClient, 0, 1);
+    let output = by_the_server(behind.tool()).run().expect(0);
+    assert_eq!(behind.proxy.fired(), before + 1, "{output}");
+    assert!(orders.figure("retries") >= 1, "{output}");
+    orders.assert_complete();
+    orders.server.query("SYSTEM FLUSH LOGS");
+    let inserts = orders.server.text(
+        "SELECT count() FROM system.query_log
+        WHERE type = 'QueryFinish' AND query_id LIKE 'clickhouse-backfill-%-chunk%' AND current_database = currentDatabase()",
+    );
+    assert_eq!(inserts.trim(), orders.figure("chunks").to_string(), "{output}");
 }

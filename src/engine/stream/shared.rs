@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -181,10 +182,15 @@ pub(crate) struct Work {
 impl Work {
     /// The whole plan, counted, without reports.
     pub(crate) fn all(plan: &Plan) -> Self {
+        Self { count: true, ..Self::only(vec![true; plan.chunks.len()]) }
+    }
+
+    /// The pending chunks, neither counted nor reported.
+    pub(crate) fn only(pending: Vec<bool>) -> Self {
         Self {
-            pending: vec![true; plan.chunks.len()],
+            pending,
             parts: BTreeMap::new(),
-            count: true,
+            count: false,
             rows_before: 0,
             reports: None,
             counted: None,
@@ -252,6 +258,28 @@ impl Shared {
             .until(self.stop.failed())
     }
 
+    /// Waits until all tasks have ended; the first error stops the others. Returns whether each of
+    /// them did all of its work.
+    ///
+    /// # Errors
+    /// The first one.
+    pub(in crate::engine) async fn all_ended(
+        &self,
+        mut tasks: impl Stream<Item = Result<bool, PipelineError>> + Unpin,
+    ) -> Result<bool, PipelineError> {
+        let (mut complete, mut first_error) = (true, None);
+        while let Some(ended) = tasks.next().await {
+            match ended {
+                Ok(ended) => complete &= ended,
+                Err(error) => {
+                    self.stop.fail();
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        first_error.map_or(Ok(complete), Err)
+    }
+
     /// Waits until the claim on the load is confirmed; an insert that follows must begin at once.
     ///
     /// # Errors
@@ -305,7 +333,7 @@ impl Shared {
             tracing::error!(%chunk, reason, failed, "a chunk failed{others}");
             return Ok(());
         }
-        tracing::error!(%chunk, reason, failed, allowed, "a chunk failed, and no more may");
+        tracing::error!(%chunk, reason, failed, allowed, "a chunk failed, and more have failed than are allowed");
         Err(PipelineError::Chunks { failed: attempt.failed_chunks(), chunks, gave_up: true })
     }
 }

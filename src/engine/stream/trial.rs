@@ -3,7 +3,6 @@
 //! Like any dry run, it writes nothing. It measures how fast rows are read, enriched, parsed and
 //! evaluated, not how fast they are written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,14 +76,7 @@ pub(crate) async fn trial(
     );
     let chosen = middle(plan.chunks.len(), readers * CHUNKS_PER_READER);
     let pending = (0..plan.chunks.len()).map(|chunk| chosen.contains(&chunk)).collect();
-    let work = Work {
-        pending,
-        parts: BTreeMap::new(),
-        count: false,
-        rows_before: 0,
-        reports: None,
-        counted: None,
-    };
+    let work = Work::only(pending);
     let mut seen = TrialProgress::new();
     let watching = async {
         while !seen.note(counters.inserted_rows.get(), limit) {

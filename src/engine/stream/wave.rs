@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::poll_fn;
 use tokio::task::JoinSet;
 
 use super::batch::queue;
@@ -141,17 +143,13 @@ impl WaveContext<'_> {
             tasks.spawn(insert_batches(shared.clone(), receiver.clone()));
         }
         drop(receiver);
-        let (mut complete, mut first_error) = (true, None);
-        while let Some(ended) = tasks.join_next().await {
-            match ended.unwrap_or_else(|error| Err(PipelineError::of_task(&error))) {
-                Ok(ended) => complete &= ended,
-                Err(error) => {
-                    shared.stop.fail();
-                    first_error.get_or_insert(error);
-                }
-            }
-        }
-        first_error.map_or(Ok(complete), Err)
+        let ended = poll_fn(|context| tasks.poll_join_next(context));
+        shared
+            .all_ended(
+                ended
+                    .map(|ended| ended.unwrap_or_else(|error| Err(PipelineError::of_task(&error)))),
+            )
+            .await
     }
 }
 
