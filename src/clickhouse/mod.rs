@@ -45,8 +45,8 @@ pub(crate) use schema::{
 };
 pub use settings::Settings;
 pub(crate) use sql::{
-    Quoted, find_outside, quote_identifier, quote_literal, quote_literal_bytes, split_list,
-    structure,
+    Place, Quoted, find_outside, places, quote_identifier, quote_literal, quote_literal_bytes,
+    split_list, structure, unquoted,
 };
 pub(crate) use stream::BlockStream;
 pub(crate) use tls::Tls;

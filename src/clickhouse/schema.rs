@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::connection::Connection;
 use super::error::Error;
-use super::sql::{Quoted, quote_identifier, quote_literal};
+use super::sql::{Quoted, quote_identifier, quote_literal, quoted_prefix};
 
 /// A table with its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl TableName {
     /// Reads `table` or `database.table`; without a database, it is `default_database`. A name in
     /// backquotes may contain dots.
     pub fn parse(text: &str, default_database: &str) -> Self {
-        let (database, table) = match backquoted(text) {
+        let (database, table) = match quoted_prefix(text, '`') {
             Some((table, "")) => (default_database.to_owned(), table),
             Some((database, rest)) if rest.starts_with('.') => {
                 (database, unquoted(rest.split_at(1).1))
@@ -56,28 +56,9 @@ fn shown(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// A name in backquotes at the start of a text, and the rest of the text.
-fn backquoted(text: &str) -> Option<(String, &str)> {
-    let mut rest = text.strip_prefix('`')?.chars();
-    let mut name = String::new();
-    loop {
-        match rest.next()? {
-            '\\' => name.push(rest.next()?),
-            '`' => match rest.as_str().strip_prefix('`') {
-                Some(behind) => {
-                    name.push('`');
-                    rest = behind.chars();
-                }
-                None => return Some((name, rest.as_str())),
-            },
-            character => name.push(character),
-        }
-    }
-}
-
 /// A name without the backquotes around it.
 fn unquoted(text: &str) -> String {
-    match backquoted(text) {
+    match quoted_prefix(text, '`') {
         Some((name, "")) => name,
         _ => text.to_owned(),
     }

@@ -95,56 +95,87 @@ pub(crate) fn structure<'a>(columns: impl IntoIterator<Item = (&'a str, &'a str)
     quote_literal(&text)
 }
 
-/// Splits SQL of the server at its outermost commas: the items of a list such as `a, f(b, c), 'd, e'`; none for an empty text.
-pub(crate) fn split_list(text: &str) -> Vec<String> {
-    let (mut items, mut item, mut depth) = (Vec::new(), String::new(), 0_u32);
-    let mut quote = None;
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match (quote, c) {
-            (Some(_), '\\') => {
-                item.push(c);
-                item.extend(characters.next());
-                continue;
-            }
-            (Some(open), _) if c == open => quote = None,
-            (None, '\'' | '`' | '"') => quote = Some(c),
+/// What stands in these quotes at the beginning of a text, without its escapes, and what follows.
+pub(super) fn quoted_prefix(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut rest = text.strip_prefix(quote)?.chars();
+    let mut inside = String::new();
+    loop {
+        match rest.next()? {
+            '\\' => inside.push(rest.next()?),
+            character if character == quote => match rest.as_str().strip_prefix(quote) {
+                Some(behind) => {
+                    inside.push(quote);
+                    rest = behind.chars();
+                }
+                None => return Some((inside, rest.as_str())),
+            },
+            character => inside.push(character),
+        }
+    }
+}
+
+/// A string or a name without its quotes and escapes; a bare word as it is.
+pub(crate) fn unquoted(text: &str) -> String {
+    let inside = ['`', '\'', '"'].into_iter().find_map(|quote| quoted_prefix(text, quote));
+    match inside {
+        Some((inside, "")) => inside,
+        _ => text.to_owned(),
+    }
+}
+
+/// A character of SQL of the server.
+pub(crate) struct Place {
+    /// Its position in bytes.
+    pub position: usize,
+    pub character: char,
+    /// Brackets that are open before it.
+    pub depth: u32,
+    /// Whether it lies within quotes, or ends them.
+    pub is_quoted: bool,
+}
+
+impl Place {
+    fn is_outside(&self) -> bool {
+        self.depth == 0 && !self.is_quoted
+    }
+}
+
+/// The characters of SQL of the server with what they lie in.
+pub(crate) fn places(text: &str) -> impl Iterator<Item = Place> {
+    let (mut depth, mut quote, mut is_escaped) = (0_u32, None, false);
+    text.char_indices().map(move |(position, character)| {
+        let place = Place { position, character, depth, is_quoted: quote.is_some() };
+        match (quote, character) {
+            _ if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(open), _) if character == open => quote = None,
+            (None, '\'' | '`' | '"') => quote = Some(character),
             (None, '(' | '[') => depth += 1,
             (None, ')' | ']') => depth = depth.saturating_sub(1),
-            (None, ',') if depth == 0 => {
-                items.push(std::mem::take(&mut item));
-                continue;
-            }
             _ => {}
         }
-        item.push(c);
-    }
-    items.push(item);
-    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+        place
+    })
+}
+
+/// Splits SQL of the server at its outermost commas: the items of a list such as `a, f(b, c), 'd, e'`; none for an empty text.
+pub(crate) fn split_list(text: &str) -> Vec<String> {
+    let commas = places(text).filter(|place| place.character == ',' && place.is_outside());
+    let ends = commas.map(|comma| comma.position).chain([text.len()]);
+    let mut begin = 0;
+    let items = ends.filter_map(|end| {
+        let item = text.get(begin..end)?.trim();
+        begin = end + 1;
+        (!item.is_empty()).then(|| item.to_owned())
+    });
+    items.collect()
 }
 
 /// The position of the first occurrence outside of quotes and brackets in SQL of the server.
 pub(crate) fn find_outside(text: &str, pattern: &str) -> Option<usize> {
-    let (mut depth, mut quote, mut escaped) = (0_u32, None, false);
-    for (position, c) in text.char_indices() {
-        let rest = text.get(position..).unwrap_or_default();
-        if quote.is_none() && depth == 0 && rest.starts_with(pattern) {
-            return Some(position);
-        }
-        if escaped {
-            escaped = false;
-            continue;
-        }
-        match (quote, c) {
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if c == open => quote = None,
-            (None, '\'' | '`' | '"') => quote = Some(c),
-            (None, '(' | '[') => depth += 1,
-            (None, ')' | ']') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    None
+    let begins = |at: usize| text.get(at..).is_some_and(|rest| rest.starts_with(pattern));
+    let found = places(text).find(|place| place.is_outside() && begins(place.position));
+    found.map(|place| place.position)
 }
 
 #[cfg(test)]

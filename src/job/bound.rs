@@ -147,7 +147,28 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl BoundColumn {
+    /// Whether its expression reads the lookup.
+    pub(crate) fn reads_lookup(&self) -> bool {
+        self.inputs.iter().any(|input| input.starts_with("lookup."))
+    }
+}
+
 impl BoundJob {
+    /// The job with only these columns of the target, and what they read.
+    pub(crate) fn narrowed_to(&self, keeps: impl Fn(&str) -> bool) -> Self {
+        let columns: Vec<_> =
+            self.columns.iter().filter(|column| keeps(&column.name)).cloned().collect();
+        let is_read = |used: &&UsedColumn| {
+            let qualified = format!("source.{}", used.name);
+            columns.iter().any(|column| column.inputs.contains(&qualified))
+        };
+        let source_columns = self.source_columns.iter().filter(is_read).cloned().collect();
+        let reads_lookup = columns.iter().any(BoundColumn::reads_lookup);
+        let lookup = self.lookup.clone().filter(|_| reads_lookup);
+        Self { source_columns, lookup, columns, ..self.clone() }
+    }
+
     /// Whether each row of the source has a sorting key of its own.
     pub(crate) fn counts_keys(&self) -> bool {
         let key = &self.source.sorting_key;

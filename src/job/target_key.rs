@@ -7,7 +7,8 @@ use super::bound::{BoundColumn, BoundJob};
 use super::live_rows::LiveRows;
 use super::ttl::names_in;
 use crate::clickhouse::{
-    Connection, Error as ServerError, quote_identifier, quote_literal, split_list,
+    Connection, Error as ServerError, Place, places, quote_identifier, quote_literal, split_list,
+    unquoted,
 };
 use crate::formats::rowbinary::DataType;
 
@@ -263,7 +264,7 @@ fn source_value<'a>(job: &'a BoundJob, name: &str) -> Result<(String, &'a str), 
     let Some(column) = job.columns.iter().find(is_it) else {
         return Err(format!("the job does not fill {name}, a column of the target's key"));
     };
-    if column.inputs.iter().any(|input| input.starts_with("lookup.")) {
+    if column.reads_lookup() {
         return Err(format!("{name}, a column of the target's key, reads the lookup"));
     }
     let value = format!("CAST({}\n AS {})", column.expression, column.type_name);
@@ -315,13 +316,6 @@ fn version_and_deleted(engine: &str) -> (Option<String>, Option<String>) {
     (names.next().map(|name| unquoted(&name)), names.next().map(|name| unquoted(&name)))
 }
 
-fn unquoted(name: &str) -> String {
-    match name.strip_prefix('`').and_then(|name| name.strip_suffix('`')) {
-        Some(inside) => inside.replace("\\`", "`").replace("\\\\", "\\"),
-        None => name.to_owned(),
-    }
-}
-
 /// SQL for a row's `_partition_id`. The elements of a tuple are arguments of their own.
 pub(crate) fn partition_id(partition_key: &str) -> String {
     let several = partition_key.starts_with('(') && split_list(partition_key).len() == 1 && {
@@ -352,23 +346,8 @@ fn arguments_of(text: &str) -> Vec<String> {
 
 /// The position of the parenthesis that closes the first one.
 fn closing(text: &str) -> Option<usize> {
-    let (mut depth, mut quote, mut escaped) = (0_u32, None, false);
-    for (position, c) in text.char_indices() {
-        if escaped {
-            escaped = false;
-            continue;
-        }
-        match (quote, c) {
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if c == open => quote = None,
-            (None, '\'' | '`' | '"') => quote = Some(c),
-            (None, '(') => depth += 1,
-            (None, ')') if depth == 1 => return Some(position),
-            (None, ')') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    None
+    let closes = |place: &Place| place.character == ')' && place.depth == 1 && !place.is_quoted;
+    places(text).find(closes).map(|place| place.position)
 }
 
 #[cfg(test)]

@@ -79,6 +79,35 @@ impl Check {
         Self { lifted_by, ..Self::blocked(name, detail) }
     }
 
+    /// The result of several findings, each with what would lift it: any of them blocks. Without one,
+    /// a question without an answer makes the check unknown.
+    pub(super) fn of_findings(
+        name: &'static str,
+        findings: impl IntoIterator<Item = Result<Option<Finding>, String>>,
+        passed: &str,
+    ) -> Self {
+        let (mut words, mut lifted_by, mut unknown) = (Vec::new(), Vec::new(), None);
+        for finding in findings {
+            match finding {
+                Ok(None) => {}
+                Ok(Some(Finding { detail, lifted_by: means })) => {
+                    words.push(detail);
+                    for means in means {
+                        if !lifted_by.contains(&means) {
+                            lifted_by.push(means);
+                        }
+                    }
+                }
+                Err(reason) => unknown = unknown.or(Some(reason)),
+            }
+        }
+        match unknown {
+            _ if !words.is_empty() => Self::refused(name, words.join("; "), lifted_by),
+            Some(reason) => Self::unknown(name, reason),
+            None => Self::ok(name, passed),
+        }
+    }
+
     /// Adds something that would make the check pass.
     #[must_use]
     pub(super) fn lifted_by(mut self, means: impl Into<String>) -> Self {
@@ -96,6 +125,12 @@ impl Check {
         }
         self
     }
+}
+
+/// What one of several questions of a check found to block the run.
+pub(super) struct Finding {
+    pub detail: String,
+    pub lifted_by: Vec<String>,
 }
 
 /// How long a question may take.
@@ -140,11 +175,18 @@ pub(super) async fn ask_one<T: DeserializeOwned>(
     table: &str,
     sql: &str,
 ) -> Result<T, String> {
-    ask(connection, table, sql)
-        .await?
-        .into_iter()
-        .next()
-        .ok_or_else(|| format!("{table} returned no row"))
+    ask_one_with(connection, table, sql, &Settings::common()).await
+}
+
+/// [`ask_one`] with these settings.
+pub(super) async fn ask_one_with<T: DeserializeOwned>(
+    connection: &Connection,
+    table: &str,
+    sql: &str,
+    settings: &Settings,
+) -> Result<T, String> {
+    let rows = ask_with(connection, table, sql, settings).await?;
+    rows.into_iter().next().ok_or_else(|| format!("{table} returned no row"))
 }
 
 /// Why a question was not answered.

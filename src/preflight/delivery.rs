@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::check::{Check, ask, ask_one, ask_with};
+use super::check::{Check, ask, ask_one, ask_one_with};
 use crate::clickhouse::{
-    Connection, TableName, functions_not_deterministic, quote_identifier, quote_literal,
+    Connection, TableName, functions_not_deterministic, quote_identifier, quote_literal, unquoted,
 };
 use crate::engine::stream::PipelineOptions;
 use crate::job::{BoundJob, Token, tokens};
-use crate::units::count;
+use crate::units::counted;
 
 pub(super) const DELIVERY: &str = "delivery";
 
@@ -63,10 +63,9 @@ async fn distributed(
     };
     let shards = shards(target, &passed_on).await?;
     let local = &passed_on.table;
-    let many = shards.len() as u64;
     let found = format!(
         "{name} (Distributed) passes rows to {local} on {} of the cluster {}",
-        if many == 1 { "1 shard".to_owned() } else { format!("{} shards", count(many)) },
+        counted(shards.len() as u64, "shard"),
         passed_on.cluster
     );
     if let Some(shard) = shards.iter().find(|shard| !shard.engine.ends_with("ReplacingMergeTree")) {
@@ -108,8 +107,8 @@ async fn is_foreground(
     }
     let sql = format!("SELECT toUInt64(getSetting('{FOREGROUND}')) AS waits");
     let settings = options.insert_settings(job);
-    let rows = ask_with::<Waits>(target, "the user's settings", &sql, &settings).await?;
-    Ok(rows.iter().all(|row| row.waits > 0))
+    let asked = ask_one_with::<Waits>(target, "the user's settings", &sql, &settings).await?;
+    Ok(asked.waits > 0)
 }
 
 async fn definition(target: &Connection, name: &TableName) -> Result<String, String> {
@@ -248,17 +247,6 @@ fn text_of(token: &Token<'_>) -> String {
         Token::Sign(',') => ", ".to_owned(),
         Token::Sign(sign) => sign.to_string(),
     }
-}
-
-/// A string or a name without its quotes.
-fn unquoted(text: &str) -> String {
-    let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
-    let mut plain = String::new();
-    let mut characters = inner.chars();
-    while let Some(character) = characters.next() {
-        if character == '\\' { plain.extend(characters.next()) } else { plain.push(character) }
-    }
-    plain
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::check::{Check, ask_with, words};
+use super::check::{Check, ask_one_with, words};
 use crate::clickhouse::{Servers, Settings, TableName};
 use crate::job::statements::{count_where, join_settings};
 use crate::job::target_key::TargetKey;
@@ -59,8 +59,7 @@ async fn replaced_rows(
     let all = BoundJob { live_rows: None, ..job.clone() };
     let sum = count_where(&all, &plan.scope, |scope| rows.predicate(scope));
     for (sql, settings) in [(sql, Settings::common()), (sum, join_settings(job))] {
-        let answer = ask_with::<Rows>(&servers.source, &name, &sql, &settings).await?;
-        found = answer.first().map_or(0, |row| row.rows);
+        found = ask_one_with::<Rows>(&servers.source, &name, &sql, &settings).await?.rows;
         if found == 0 {
             break;
         }

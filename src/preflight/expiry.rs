@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::check::{Check, ask_with, words};
+use super::check::{Check, ask_one_with, words};
 use crate::clickhouse::{Servers, TableName};
 use crate::job::statements::{finished, join_settings};
 use crate::job::{BoundJob, table_ttl};
@@ -28,8 +28,7 @@ pub(super) async fn check_ttl(servers: &Servers, job: &BoundJob, plan: &Plan) ->
         }
     };
     let condition = ttl.expired_by(ttl.now)?;
-    let mut narrow = job.clone();
-    narrow.columns.retain(|column| ttl.columns.contains(&column.name));
+    let mut narrow = job.narrowed_to(|name| ttl.columns.iter().any(|column| column == name));
     if let Some(name) =
         ttl.columns.iter().find(|name| narrow.columns.iter().all(|column| column.name != **name))
     {
@@ -40,18 +39,14 @@ pub(super) async fn check_ttl(servers: &Servers, job: &BoundJob, plan: &Plan) ->
     }
     // Superseded versions are counted too: collapsing them would cost more than the answer is worth.
     narrow.collapse = false;
-    if narrow.columns.iter().all(|column| !column.expression.contains("lookup")) {
-        narrow.lookup = None;
-    }
     let sql = format!(
         "SELECT countIf({condition}) AS expired, count() AS rows\nFROM (\n{}\n)",
         finished(&narrow, &plan.scope)
     );
     let source = job.source.name.to_string();
-    let answer = ask_with::<Expired>(&servers.source, &source, &sql, &join_settings(job)).await;
-    Some(match answer.map(|mut rows| rows.pop()) {
-        Ok(Some(Expired { expired, rows })) => judge(target, expired, rows),
-        Ok(None) => Check::unknown(TTL, "the server gave no answer"),
+    let answer = ask_one_with::<Expired>(&servers.source, &source, &sql, &join_settings(job)).await;
+    Some(match answer {
+        Ok(Expired { expired, rows }) => judge(target, expired, rows),
         Err(reason) => Check::unknown(TTL, reason),
     })
 }

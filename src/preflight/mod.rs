@@ -38,7 +38,6 @@ use servers::{
 pub(crate) use servers::{Cluster, Topology};
 pub(crate) use storage::Disk;
 use storage::{DISK, PARTS, check_disk, check_parts};
-
 use visibility::{ROW_POLICIES, check_visible_reads, check_visible_target};
 
 use crate::clickhouse::{Connection, Servers};
@@ -129,18 +128,14 @@ impl Preflight<'_> {
         let parts = (estimated_batches(plan, pipeline) as f64 * share).ceil() as u64;
         // On the heap: together they are large.
         let of_writing = Box::pin(async {
-            tokio::join!(
-                check_views(target, job),
-                check_partitions(servers, job, plan, pipeline),
-                check_delivery(target, job, pipeline),
-                check_parts(target, job, parts),
-                check_merges(target, job),
-                check_disk(servers, job, plan, share),
-                check_cluster(target, job),
-                check_ttl(servers, job, plan),
-                check_equal_versions(servers, job, plan, share),
-                check_deletions(&servers.source, job),
-            )
+            let others = async {
+                if pipeline.dry_run {
+                    Vec::new()
+                } else {
+                    Box::pin(self.checks_of_writing(parts)).await
+                }
+            };
+            tokio::join!(others, check_disk(servers, job, plan, share), check_cluster(target, job),)
         });
         let of_both = Box::pin(async {
             tokio::join!(
@@ -155,29 +150,38 @@ impl Preflight<'_> {
             )
         });
         let (
-            (
-                views,
-                partitions,
-                delivery,
-                parts_check,
-                merges,
-                (disk_check, disk),
-                (cluster, topology),
-                ttl,
-                equal_versions,
-                deletions,
-            ),
+            (of_writing, (disk_check, disk), (cluster, topology)),
             (mutations, memory, limits, replicas, live, zones, reads, policies),
         ) = tokio::join!(of_writing, of_both);
         let version = check_version(self.server_version, self.source_version);
         let mut checks =
             vec![version, reads, policies, mutations, memory, limits, replicas, live, zones];
         if !pipeline.dry_run {
-            checks.extend([views, partitions, parts_check, merges, disk_check, cluster]);
-            checks.extend(ttl.into_iter().chain(delivery).chain(equal_versions).chain(deletions));
+            checks.extend([disk_check, cluster].into_iter().chain(of_writing));
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
         Findings { checks, topology, disk, parts }
+    }
+
+    /// Makes the checks that only a run that writes needs; some of them read the partition.
+    async fn checks_of_writing(&self, parts: u64) -> Vec<Check> {
+        let Self { servers, job, plan, pipeline, share, .. } = *self;
+        let target = &servers.target;
+        let (views, partitions, delivery, parts, merges, ttl, equal_versions, deletions) = tokio::join!(
+            check_views(target, job),
+            check_partitions(servers, job, plan, pipeline),
+            check_delivery(target, job, pipeline),
+            check_parts(target, job, parts),
+            check_merges(target, job),
+            check_ttl(servers, job, plan),
+            check_equal_versions(servers, job, plan, share),
+            check_deletions(&servers.source, job),
+        );
+        let always = [views, partitions, parts, merges];
+        always
+            .into_iter()
+            .chain([delivery, ttl, equal_versions, deletions].into_iter().flatten())
+            .collect()
     }
 
     /// Makes the checks; returns the warnings, each as one line.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::check::{Check, ask, ask_with};
+use super::check::{Check, ask, ask_one_with};
 use crate::clickhouse::{Connection, Servers, quote_literal};
 use crate::engine::stream::{PipelineOptions, rows_of_a_batch};
 use crate::job::{BoundJob, statements};
 use crate::plan::Plan;
-use crate::units::count;
+use crate::units::{count, counted};
 
 pub(super) const PARTITIONS: &str = "partitions";
 
@@ -68,7 +68,7 @@ pub(super) async fn check_partitions(
         Ok(all) if all <= most => {
             let words = format!(
                 "the rows go into {} of {name}, and a batch may have {}",
-                in_words(all),
+                counted(all, "partition"),
                 count(most)
             );
             return Check::ok(PARTITIONS, words);
@@ -82,7 +82,7 @@ pub(super) async fn check_partitions(
             PARTITIONS,
             format!(
                 "the rows go into {} or more of {name}, at most {} in a batch of the chunks looked at, and a batch may have {}",
-                in_words(all),
+                counted(all, "partition"),
                 count(in_batch),
                 count(most)
             ),
@@ -92,19 +92,11 @@ pub(super) async fn check_partitions(
     }
 }
 
-fn in_words(partitions: u64) -> String {
-    if partitions == 1 {
-        "1 partition".to_owned()
-    } else {
-        format!("{} partitions", count(partitions))
-    }
-}
-
 fn blocked(job: &BoundJob, in_batch: u64, most: u64) -> Check {
     let name = &job.target.name;
     let words = format!(
         "a batch has rows of {} of {name} (PARTITION BY {}), and the server takes {} in one insert ({SETTING})",
-        in_words(in_batch),
+        counted(in_batch, "partition"),
         job.target.partition_key,
         count(most)
     );
@@ -127,10 +119,7 @@ async fn block_limit(
         "SELECT toUInt64(getSetting('{SETTING}')) AS most, toUInt64(getSetting('throw_on_{SETTING}')) AS throws"
     );
     let settings = options.insert_settings(job);
-    let rows = ask_with(target, "the user's settings", &sql, &settings).await?;
-    rows.into_iter()
-        .next()
-        .ok_or_else(|| "the server does not report the user's settings".to_owned())
+    ask_one_with(target, "the user's settings", &sql, &settings).await
 }
 
 /// The job with nothing but the columns of the target's partition key; `None` where that has none.
@@ -149,32 +138,20 @@ async fn narrowed(target: &Connection, job: &BoundJob) -> Result<Option<BoundJob
     if key.is_empty() {
         return Ok(None);
     }
-    let columns: Vec<_> =
-        job.columns.iter().filter(|column| key.contains(&column.name)).cloned().collect();
-    if columns.len() < key.len() {
+    let narrow = job.narrowed_to(|name| key.contains(name));
+    if narrow.columns.len() < key.len() {
         return Err(format!(
             "the partition key of {name} ({}) has a column that the job does not fill",
             job.target.partition_key
         ));
     }
-    let of_lookup = |input: &String| input.starts_with("lookup.");
-    if columns.iter().any(|column| column.inputs.iter().any(of_lookup)) {
+    if narrow.lookup.is_some() {
         return Err(format!(
             "the partition key of {name} ({}) depends on the lookup",
             job.target.partition_key
         ));
     }
-    let columns_of_source = job
-        .source_columns
-        .iter()
-        .filter(|used| {
-            let qualified = format!("source.{}", used.name);
-            columns.iter().any(|column| column.inputs.contains(&qualified))
-        })
-        .cloned()
-        .collect();
-    let source_columns = columns_of_source;
-    Ok(Some(BoundJob { columns, source_columns, lookup: None, ..job.clone() }))
+    Ok(Some(narrow))
 }
 
 /// Counting partitions over the rows of the source.
@@ -223,9 +200,8 @@ impl Counting<'_> {
         } else {
             statements::count_settings(self.job)
         };
-        let rows =
-            ask_with::<Counted>(self.source, &self.job.source.name.to_string(), sql, &settings)
-                .await?;
-        rows.into_iter().next().map(|row| row.partitions).ok_or_else(|| "no count came".to_owned())
+        let source = self.job.source.name.to_string();
+        let counted = ask_one_with::<Counted>(self.source, &source, sql, &settings).await?;
+        Ok(counted.partitions)
     }
 }

@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::check::{Check, LIMIT, ask_with};
+use super::check::{Check, Finding, LIMIT, ask_one_with};
 use crate::clickhouse::{
     Connection, Error as ServerError, ErrorClass, Servers, Settings, TableName,
 };
@@ -173,62 +173,39 @@ fn of_lookup<'a>(job: &'a BoundJob, lookup: &'a BoundLookup, plan: &Plan) -> Vec
 }
 
 async fn check(connection: &Connection, readings: &[Reading<'_>], accepted: &str) -> Check {
-    let (mut blocked, mut unknown) = (Vec::<(String, Vec<String>)>::new(), None);
+    let mut findings = Vec::new();
     for reading in readings {
-        match reading.attempt(connection).await {
-            Attempted::Accepted => {}
-            Attempted::Refused(words, means) => blocked.push((words, means)),
-            Attempted::Unknown(reason) => unknown = unknown.or(Some(reason)),
-        }
+        findings.push(reading.attempt(connection).await);
     }
-    if blocked.is_empty() {
-        return match unknown {
-            Some(reason) => Check::unknown(READS, reason),
-            None => Check::ok(READS, accepted),
-        };
-    }
-    let words: Vec<_> = blocked.iter().map(|(words, _)| words.as_str()).collect();
-    let mut check = Check::blocked(READS, words.join("; "));
-    for means in blocked.iter().flat_map(|(_, means)| means) {
-        if !check.lifted_by.contains(means) {
-            check = check.lifted_by(means);
-        }
-    }
-    check
+    Check::of_findings(READS, findings, accepted)
 }
 
-/// What became of a statement that was tried.
-enum Attempted {
-    Accepted,
-    /// The finding, and what would lift it.
-    Refused(String, Vec<String>),
-    Unknown(String),
-}
+/// What became of a statement that was tried: nothing, a refusal, or why it is not known.
+type Attempted = Result<Option<Finding>, String>;
 
 impl Reading<'_> {
     async fn attempt(&self, connection: &Connection) -> Attempted {
         let Self { what, table, sql, settings, is_streamed, .. } = self;
         let sql = format!("EXPLAIN PIPELINE {sql}");
         let asked = in_crowd(|| connection.fetch("preflight", &sql, "TSVRaw", settings));
-        let refused = match timeout(LIMIT, asked).await {
-            Err(_) => None,
+        let error = match timeout(LIMIT, asked).await {
+            Err(_) => {
+                let seconds = LIMIT.as_secs();
+                return Err(format!("{what} {table} was not answered within {seconds} s"));
+            }
             Ok(Ok(_)) if *is_streamed => return self.count_result(connection).await,
-            Ok(Ok(_)) => return Attempted::Accepted,
-            Ok(Err(error)) => Some(error),
-        };
-        let Some(error) = refused else {
-            return Attempted::Unknown(format!(
-                "{what} {table} was not answered within {} s",
-                LIMIT.as_secs()
-            ));
+            Ok(Ok(_)) => return Ok(None),
+            Ok(Err(error)) => error,
         };
         // Without rows, an error about values is one of the statement.
-        if error.code().is_some() && matches!(error.class(), ErrorClass::Fatal | ErrorClass::Rows) {
-            let means = self.means(&error, connection.endpoint().user());
-            Attempted::Refused(format!("the server refuses {what} {table}: {error}"), means)
-        } else {
-            Attempted::Unknown(format!("{what} {table} failed: {error}"))
+        if error.code().is_none() || !matches!(error.class(), ErrorClass::Fatal | ErrorClass::Rows)
+        {
+            return Err(format!("{what} {table} failed: {error}"));
         }
+        Ok(Some(Finding {
+            detail: format!("the server refuses {what} {table}: {error}"),
+            lifted_by: self.means(&error, connection.endpoint().user()),
+        }))
     }
 
     /// What would lift a refusal.
@@ -267,36 +244,29 @@ impl Reading<'_> {
         #[derive(Deserialize)]
         struct Rows {
             rows: u64,
-            most: u64,
         }
         let Self { what, table, sql, settings, section, .. } = self;
-        let limit = "SELECT toUInt64(getSetting('max_result_rows')) AS most, most AS rows";
-        let of_user = ask_with::<Rows>(connection, "the user's settings", limit, settings).await;
-        let most = match of_user.map(|rows| rows.into_iter().next()) {
-            Ok(Some(Rows { most, .. })) if most > 0 => most,
-            Ok(_) => return Attempted::Accepted,
-            Err(reason) => return Attempted::Unknown(reason),
-        };
-        let limited = most.saturating_add(1);
-        let counting = format!(
-            "SELECT count() AS rows, toUInt64({most}) AS most FROM (\n{sql}\nLIMIT {limited}\n)"
-        );
-        let counted = ask_with::<Rows>(connection, &table.to_string(), &counting, settings).await;
-        match counted.map(|rows| rows.into_iter().next()) {
-            Ok(Some(Rows { rows, .. })) if rows > most => Attempted::Refused(
-                format!(
-                    "{what} {table} gives more rows than max_result_rows, {}, allows for one statement",
-                    count(most)
-                ),
-                vec![
-                    format!(
-                        "max_result_rows = 0 under [settings.{section}] of the job, if the profile allows it"
-                    ),
-                    "raise the limit in the user's profile".to_owned(),
-                ],
-            ),
-            Ok(_) => Attempted::Accepted,
-            Err(reason) => Attempted::Unknown(reason),
+        let limit = "SELECT toUInt64(getSetting('max_result_rows')) AS rows";
+        let of_user = ask_one_with::<Rows>(connection, "the user's settings", limit, settings);
+        let most = of_user.await?.rows;
+        if most == 0 {
+            return Ok(None);
         }
+        let limited = most.saturating_add(1);
+        let counting = format!("SELECT count() AS rows FROM (\n{sql}\nLIMIT {limited}\n)");
+        let table_name = table.to_string();
+        let counted = ask_one_with::<Rows>(connection, &table_name, &counting, settings).await?;
+        Ok((counted.rows > most).then(|| Finding {
+            detail: format!(
+                "{what} {table} gives more rows than max_result_rows, {}, allows for one statement",
+                count(most)
+            ),
+            lifted_by: vec![
+                format!(
+                    "max_result_rows = 0 under [settings.{section}] of the job, if the profile allows it"
+                ),
+                "raise the limit in the user's profile".to_owned(),
+            ],
+        }))
     }
 }

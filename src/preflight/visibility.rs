@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::check::{Check, ask, ask_one, ask_with, of_table};
+use super::check::{Check, Finding, ask, ask_one, ask_one_with, of_table};
 use crate::clickhouse::{Connection, Servers, Settings, TableName, TableSchema, quote_literal};
 use crate::job::BoundJob;
 use crate::units::count;
@@ -25,7 +25,7 @@ pub(crate) async fn check_visible_reads(
     let lookup = async {
         match &job.lookup {
             Some(lookup) => sight(&servers.source, &lookup.table, None).await,
-            None => Ok(Sight::Whole),
+            None => Ok(None),
         }
     };
     let (source, lookup) =
@@ -38,32 +38,12 @@ pub(crate) async fn check_visible_target(target: &Connection, job: &BoundJob) ->
     judge([sight(target, &job.target, None).await])
 }
 
-fn judge(found: impl IntoIterator<Item = Result<Sight, String>>) -> Check {
-    let (mut hidden, mut unknown) = (Vec::new(), None);
-    for sight in found {
-        match sight {
-            Ok(Sight::Whole) => {}
-            Ok(Sight::Hidden(words, means)) => hidden.push((words, means)),
-            Err(reason) => unknown = unknown.or(Some(reason)),
-        }
-    }
-    if hidden.is_empty() {
-        return match unknown {
-            Some(reason) => Check::unknown(ROW_POLICIES, reason),
-            None => Check::ok(ROW_POLICIES, "no row policy hides rows from the user"),
-        };
-    }
-    let words: Vec<_> = hidden.iter().map(|(words, _)| words.as_str()).collect();
-    let check = Check::blocked(ROW_POLICIES, words.join("; "));
-    hidden.into_iter().fold(check, |check, (_, means)| check.lifted_by(means))
+fn judge(found: impl IntoIterator<Item = Sight>) -> Check {
+    Check::of_findings(ROW_POLICIES, found, "no row policy hides rows from the user")
 }
 
-/// How much of a table the user sees.
-enum Sight {
-    Whole,
-    /// The finding, and what would lift it.
-    Hidden(String, String),
-}
+/// What the user does not see of a table, or why that is not known.
+type Sight = Result<Option<Finding>, String>;
 
 #[derive(Clone, Deserialize, PartialEq)]
 struct Parts {
@@ -76,14 +56,10 @@ struct Rows {
     rows: u64,
 }
 
-async fn sight(
-    connection: &Connection,
-    table: &TableSchema,
-    partition_id: Option<&str>,
-) -> Result<Sight, String> {
+async fn sight(connection: &Connection, table: &TableSchema, partition_id: Option<&str>) -> Sight {
     // The rows of other tables are not known otherwise than by reading them.
     if !table.is_merge_tree() {
-        return Ok(Sight::Whole);
+        return Ok(None);
     }
     let name = &table.name;
     let of_partition = |column: &str| {
@@ -108,16 +84,16 @@ async fn sight(
             Ok(parts) => parts,
             Err(reason) => return without_parts(connection, name, &reason).await,
         };
-        let rows = match ask_with::<Rows>(connection, &name.to_string(), &seen, &settings).await {
-            Ok(rows) => rows,
+        let counted = ask_one_with::<Rows>(connection, &name.to_string(), &seen, &settings).await;
+        let seen = match counted {
+            Ok(counted) => counted.rows,
             Err(reason) => return without_parts(connection, name, &reason).await,
         };
-        let seen = rows.into_iter().next().map_or(0, |row| row.rows);
         if ask_one::<Parts>(connection, "system.parts", &parts).await? != before {
             continue;
         }
         if seen >= before.rows {
-            return Ok(Sight::Whole);
+            return Ok(None);
         }
         let user = connection.endpoint().user();
         let words = format!(
@@ -126,18 +102,14 @@ async fn sight(
             count(before.rows),
             policies(connection, name).await
         );
-        return Ok(Sight::Hidden(words, means(name)));
+        return Ok(Some(hidden(words, name)));
     }
     let reason = format!("the parts of {place} changed while its rows were counted");
     without_parts(connection, name, &reason).await
 }
 
 /// Where rows and parts cannot be compared, the plan of a SELECT tells whether a policy filters rows.
-async fn without_parts(
-    connection: &Connection,
-    name: &TableName,
-    reason: &str,
-) -> Result<Sight, String> {
+async fn without_parts(connection: &Connection, name: &TableName, reason: &str) -> Sight {
     #[derive(Deserialize)]
     struct Line {
         explain: String,
@@ -152,13 +124,14 @@ async fn without_parts(
     let words = format!(
         "the rows of {name} that the user {user} sees cannot be compared with its parts ({reason}), and {policies}"
     );
-    Ok(Sight::Hidden(words, means(name)))
+    Ok(Some(hidden(words, name)))
 }
 
-fn means(name: &TableName) -> String {
-    format!(
+fn hidden(detail: String, name: &TableName) -> Finding {
+    let means = format!(
         "use a user to whom no row policy of {name} applies; rows to leave out belong into an exclusion of the job"
-    )
+    );
+    Finding { detail, lifted_by: vec![means] }
 }
 
 /// The policies of a table in words.
