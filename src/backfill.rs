@@ -11,15 +11,16 @@ use crate::clickhouse::{
 use crate::engine::stream::{Concurrency, Counters, PipelineOptions};
 use crate::job::{BindOptions, BoundJob, Job, JobError, bind, load, statements};
 use crate::ledger::{Ledger, LedgerError};
-use crate::load::{LoadError, LoadRequest, Prepared, Recording, load_key, new_id, prepare};
+use crate::load::{LoadError, LoadRequest, Prepared, Recording, new_id, prepare};
 use crate::plan::{
-    ChunkBounds, DEFAULT_CHUNK_ROWS, MemoryDemand, MemoryPlan, MemoryTooSmall, Partition,
-    PartitionError, Plan, PlanError, PlanOptions, plan,
+    DEFAULT_CHUNK_ROWS, MemoryDemand, MemoryPlan, MemoryTooSmall, Partition, PartitionError,
+    PlanError, PlanOptions, plan,
 };
-use crate::retry::RetryPolicy;
 use crate::state::RunOutcome;
 use crate::stop::Stop;
-use crate::verify::{Report, Verifier, VerifyError, VerifyOptions, VerifyProgress};
+use crate::verify::{
+    RecordedLoad, Report, Verifier, VerifyError, VerifyOptions, VerifyProgress, plan_with_chunks_of,
+};
 
 /// Time between two events of a run.
 const EVENT_INTERVAL: Duration = Duration::from_millis(500);
@@ -230,7 +231,8 @@ impl Backfill {
     /// # Errors
     /// [`Error`]. Nothing is changed.
     pub async fn plan(&self, partition: &str) -> Result<PartitionPlan, Error> {
-        let plan = self.planned(&partition.parse()?, self.memory()?, None).await?;
+        let (source, partition) = (&self.servers.source, partition.parse()?);
+        let plan = plan(source, &self.job, &partition, self.plan_options()?).await?;
         Ok(PartitionPlan {
             stored_rows: plan.stored_rows,
             chunks: plan.chunks.len() as u64,
@@ -248,7 +250,8 @@ impl Backfill {
         partition: &str,
         mut on_progress: impl FnMut(Progress),
     ) -> Result<RunReport, Error> {
-        let (memory, (readers, inserters)) = (self.memory()?, self.concurrency());
+        let (plan, (readers, inserters)) = (self.plan_options()?, self.concurrency());
+        let pipeline = PipelineOptions::new(&self.job, &plan.memory, readers, inserters);
         let request = LoadRequest {
             source_version: self.source_version.clone(),
             recording: Some(Recording::in_tables(self.servers.target.endpoint().database())),
@@ -258,8 +261,8 @@ impl Backfill {
                 self.target_version.clone(),
                 self.job.clone(),
                 partition.parse()?,
-                PlanOptions { chunk_rows: self.options.chunk_rows, ..PlanOptions::new(memory) },
-                PipelineOptions::new(&self.job, &memory, readers, inserters),
+                plan,
+                pipeline,
             )
         };
         let counters = request.counters.clone();
@@ -291,20 +294,16 @@ impl Backfill {
         let target = &self.servers.target;
         let location = Recording::in_tables(target.endpoint().database()).location;
         let ledger = Ledger::new(&location, target, target.endpoint().database());
-        let load = ledger.newest_load(&load_key(&self.job, partition.id())).await?;
-        let bounds = load.as_ref().and_then(|load| serde_json::from_str(&load.chunk_bounds).ok());
-        let plan = self.planned(&partition, self.memory()?, bounds).await?;
+        let load = RecordedLoad::find(ledger, &self.job, &partition).await;
+        let options = PlanOptions { holds_attributes: false, ..self.plan_options()? };
+        let (plan, run_id) =
+            plan_with_chunks_of(load.as_ref(), &self.servers, &self.job, &partition, options)
+                .await?;
         let options = VerifyOptions {
-            share: None,
+            load_began: load.as_ref().and_then(RecordedLoad::began),
+            run_id,
             max_differences: 20,
-            find_all: false,
-            chunks_of_plan: false,
-            server_memory: None,
-            state: state_file(),
-            state_max_age: Duration::ZERO,
-            retry: RetryPolicy::default(),
-            load_began: load.as_ref().and_then(|load| load.started_at).map(|began| began.0),
-            run_id: load.map(|load| load.run_id),
+            ..VerifyOptions::new(state_file())
         };
         let (servers, progress) = (self.servers.clone(), Arc::<VerifyProgress>::default());
         let (job, stop) = (&self.job, self.stop.clone());
@@ -330,15 +329,9 @@ impl Backfill {
         })?)
     }
 
-    async fn planned(
-        &self,
-        partition: &Partition,
-        memory: MemoryPlan,
-        bounds: Option<ChunkBounds>,
-    ) -> Result<Plan, Error> {
+    fn plan_options(&self) -> Result<PlanOptions, Error> {
         let chunk_rows = self.options.chunk_rows;
-        let options = PlanOptions { chunk_rows, bounds, ..PlanOptions::new(memory) };
-        Ok(plan(&self.servers.source, &self.job, partition, options).await?)
+        Ok(PlanOptions { chunk_rows, ..PlanOptions::new(self.memory()?) })
     }
 }
 

@@ -15,7 +15,7 @@
 //! - `clickhouse`: the only room that talks to the server;
 //! - `control::monitor`: what the target's server is like while a run is on;
 //! - `job`: the job file and the statements derived from it;
-//! - `ledger`: what was done of a load, and who is at it;
+//! - `ledger`: what was done of a load, and which processes work on it;
 //! - `plan`: from a partition to waves and chunks;
 //! - `engine::stream`: the stages, the queue, retries, stopping;
 //! - `control`: deciding whether a run waits, and being told so from another terminal;

@@ -19,6 +19,7 @@ mod excerpt;
 mod naming;
 mod parts;
 mod queries;
+mod recorded;
 mod repair;
 mod report;
 mod rows;
@@ -29,6 +30,7 @@ mod verifier;
 
 pub(crate) use error::VerifyError;
 pub(crate) use queries::{Removal, Share};
+pub(crate) use recorded::{RecordedLoad, plan_with_chunks_of};
 pub(crate) use report::{DifferingRow, DifferingValue, Report, ShownValue};
 pub(crate) use rows::Kind;
 pub(crate) use verifier::{Verifier, VerifyOptions, VerifyProgress};

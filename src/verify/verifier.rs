@@ -62,6 +62,24 @@ pub(crate) struct VerifyOptions {
     pub run_id: Option<String>,
 }
 
+impl VerifyOptions {
+    /// A comparison of all keys that names no row.
+    pub(crate) fn new(state: PathBuf) -> Self {
+        Self {
+            share: None,
+            max_differences: 0,
+            find_all: false,
+            chunks_of_plan: false,
+            server_memory: None,
+            state,
+            state_max_age: Duration::ZERO,
+            retry: RetryPolicy::default(),
+            load_began: None,
+            run_id: None,
+        }
+    }
+}
+
 /// The progress of a comparison, shared with its display.
 #[derive(Debug, Default)]
 pub(crate) struct VerifyProgress {

@@ -7,15 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::advice::blocked;
-use crate::causes::error_chain;
 use crate::cli::config::CompareConfig;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Error as ServerError, ErrorClass, Servers};
 use crate::escape::escape_value;
 use crate::job::BoundJob;
-use crate::ledger::{FORMAT_VERSION, Ledger, LoadRecord, Verification};
-use crate::load::load_key;
-use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
+use crate::plan::Plan;
 use crate::preflight::blocked_comparison;
 use crate::progress::{Terminal, count, counted, duration};
 use crate::retry::RetryPolicy;
@@ -31,115 +28,14 @@ pub(crate) const DIFFERENT: u8 = 4;
 /// How often a progress line is written.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// The load that filled a partition, as the ledger has it.
-pub(crate) struct RecordedLoad {
-    ledger: Ledger,
-    load: LoadRecord,
-}
-
-/// The load that filled this partition; `None` if the ledger has none or cannot be read.
-pub(crate) async fn recorded_load(
-    config: &CompareConfig,
-    servers: &Servers,
-    job: &BoundJob,
-    partition: &Partition,
-) -> Option<RecordedLoad> {
-    let key = load_key(job, partition.id());
-    let ledger = config.ledger.open(&servers.target);
-    match ledger.newest_load(&key).await {
-        Ok(load) => Some(RecordedLoad { ledger, load: load? }),
-        Err(error) => {
-            tracing::warn!(
-                %error,
-                "the ledger cannot be read: chunks are not those of the load, and rows that live writers have added since it began count as extra"
-            );
-            None
-        }
-    }
-}
-
-impl RecordedLoad {
-    /// When the load began, in microseconds since 1970.
-    pub(super) fn began(&self) -> Option<i64> {
-        self.load.started_at.map(|began| began.0)
-    }
-
-    fn chunk_bounds(&self) -> Option<ChunkBounds> {
-        match serde_json::from_str(&self.load.chunk_bounds) {
-            Ok(bounds) => Some(bounds),
-            Err(error) => {
-                let run_id = &self.load.run_id;
-                tracing::warn!(run_id, %error, "the ledger's chunk bounds cannot be read, the comparison uses others");
-                None
-            }
-        }
-    }
-
-    /// Records a result in the ledger, for `report`. `part` names what was compared if that was not
-    /// everything. A failure is logged and does not affect the result.
-    pub(super) async fn record_result(&self, report: &Report, part: Option<&str>) {
-        let Self { ledger, load } = self;
-        let verification = Verification {
-            format_version: FORMAT_VERSION,
-            key: load.key.clone(),
-            run_id: load.run_id.clone(),
-            verified_at: None,
-            equal: report.equal,
-            expected_rows: report.expected_rows,
-            target_rows: report.target_rows,
-            differences: report.difference_count(),
-            sample: part.map(str::to_owned).or_else(|| report.sample.clone()).unwrap_or_default(),
-            seconds: report.seconds,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            // This structure always serializes.
-            report: serde_json::to_string(report).unwrap_or_default(),
-        };
-        if let Err(error) = ledger.write_verification(&verification).await {
-            let error = error_chain(&error);
-            tracing::warn!(
-                "the result is not in the ledger, so `report` will not show it: {error}"
-            );
-        }
-    }
-}
-
-/// A plan with the chunks of the load, so that chunk numbers match the ledger, and the load's run
-/// id; with chunks of its own if there is no load or its chunks cannot be rebuilt.
-pub(crate) async fn plan_with_chunks_of(
-    load: Option<&RecordedLoad>,
-    servers: &Servers,
-    job: &BoundJob,
-    partition: &Partition,
-    options: PlanOptions,
-) -> Result<(Plan, Option<String>), Failure> {
-    if let Some(load) = load
-        && let Some(bounds) = load.chunk_bounds()
-    {
-        let options = PlanOptions { bounds: Some(bounds), ..options.clone() };
-        match plan(&servers.source, job, partition, options).await {
-            Ok(plan) => return Ok((plan, Some(load.load.run_id.clone()))),
-            Err(error @ PlanError::OtherKey { .. }) => {
-                tracing::warn!(%error, "chunks are not those of the load");
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok((plan(&servers.source, job, partition, options).await?, None))
-}
-
 /// The options that both commands share.
 pub(crate) fn compare_options(config: &CompareConfig, state: PathBuf) -> VerifyOptions {
     VerifyOptions {
-        share: None,
         max_differences: config.max_differences,
-        find_all: false,
-        chunks_of_plan: false,
         server_memory: config.server_memory,
-        state,
         state_max_age: config.state_max_age,
         retry: RetryPolicy { max_retries: config.max_retries, ..RetryPolicy::default() },
-        load_began: None,
-        run_id: None,
+        ..VerifyOptions::new(state)
     }
 }
 

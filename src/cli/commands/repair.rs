@@ -1,7 +1,6 @@
 //! `clickhouse-backfill repair`: fills the chunks again that hold differing rows, and removes rows
 //! that the job does not make.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,9 +10,8 @@ use serde::Serialize;
 
 use super::advice::{Continuation, blocked, pipeline_failure};
 use super::comparing::{
-    DIFFERENT, KEEPING, RecordedLoad, compare_options, comparison_text, kind_words,
-    plan_with_chunks_of, recorded_load, report_unless_stopped, require_comparable,
-    say_if_not_resumed, state_file, verify_failure, with_progress,
+    DIFFERENT, KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
+    require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::session::{Session, startup_retry, write_options};
 use crate::cli::args::RepairArguments;
@@ -27,7 +25,9 @@ use crate::load::new_id;
 use crate::preflight::Preflight;
 use crate::progress::{Shown, Terminal, count, counted, show};
 use crate::stop::Stop;
-use crate::verify::{Removal, Report, Verifier, VerifyOptions, VerifyProgress};
+use crate::verify::{
+    RecordedLoad, Removal, Report, Verifier, VerifyOptions, VerifyProgress, plan_with_chunks_of,
+};
 
 /// The result of a repair. Field names are a contract.
 #[derive(Debug, Serialize)]
@@ -133,7 +133,9 @@ impl<'a> Repairing<'a> {
         let token_prefix = format!("clickhouse-backfill-{id}");
         let pipeline = PipelineOptions { token_prefix, ..options };
         let partition = &arguments.which.partition;
-        let load = recorded_load(&compare, &bound.servers, &bound.job, partition).await;
+        let load =
+            RecordedLoad::find(compare.ledger.open(&bound.servers.target), &bound.job, partition)
+                .await;
         let (plan, run_id) = plan_with_chunks_of(
             load.as_ref(),
             &bound.servers,
@@ -300,14 +302,7 @@ async fn fill(
         }
     })?;
     let pending = (0..session.plan.chunks.len()).map(|chunk| chunks.contains(&chunk)).collect();
-    let work = Work {
-        pending,
-        parts: BTreeMap::new(),
-        count: false,
-        rows_before: 0,
-        reports: None,
-        counted: None,
-    };
+    let work = Work::only(pending);
     let ran = Box::pin(show(terminal, shown, pipeline.run(&session.plan, &work))).await;
     counters.enter(Phase::Done);
     let ran =

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::comparing::{
-    DIFFERENT, KEEPING, RecordedLoad, compare_options, comparison_text, plan_with_chunks_of,
-    recorded_load, report_unless_stopped, require_comparable, say_if_not_resumed, state_file,
-    verify_failure, with_progress,
+    DIFFERENT, KEEPING, compare_options, comparison_text, report_unless_stopped,
+    require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::session::greet;
 use crate::cli::args::{CompressionChoice, VerifyArguments};
@@ -21,7 +20,7 @@ use crate::load::new_id;
 use crate::plan::{MemoryDemand, MemoryPlan, Plan, PlanOptions};
 use crate::progress::{Terminal, counted};
 use crate::stop::Stop;
-use crate::verify::{Verifier, VerifyOptions, VerifyProgress};
+use crate::verify::{RecordedLoad, Verifier, VerifyOptions, VerifyProgress, plan_with_chunks_of};
 
 /// Runs the command.
 pub(crate) fn verify(
@@ -115,7 +114,7 @@ async fn open(
     };
     let memory = MemoryPlan::divide(demand).map_err(|error| Failure::stopped(&error))?;
     let partition = &arguments.which.partition;
-    let load = recorded_load(config, &servers, &job, partition).await;
+    let load = RecordedLoad::find(config.ledger.open(&servers.target), &job, partition).await;
     let options = PlanOptions { holds_attributes: false, ..PlanOptions::new(memory) };
     let (plan, run_id) =
         plan_with_chunks_of(load.as_ref(), &servers, &job, partition, options).await?;
