@@ -43,8 +43,8 @@ impl WorkerPart {
     /// The whole load.
     pub const WHOLE: Self = Self { worker: 1, workers: 1 };
 
-    /// The contiguous part of so many chunks that is this worker's; all workers' parts together are
-    /// all of them.
+    /// The chunks of this worker, a contiguous range of this many. The ranges of all workers cover
+    /// them all.
     pub fn range_of(self, chunks: usize) -> Range<usize> {
         let edge = |worker: u32| {
             let edge = chunks as u128 * u128::from(worker) / u128::from(self.workers.max(1));
@@ -122,8 +122,8 @@ record! {
 }
 
 impl Claim {
-    /// How long nobody takes it over after a heartbeat: however short a time others allow, three
-    /// heartbeats must be missing.
+    /// The time after a heartbeat in which no process takes the claim over: three heartbeats must be
+    /// missing, even if another process has a shorter `--claim-timeout`.
     pub(super) fn untouched(&self) -> Duration {
         Duration::from_secs(3 * u64::from(self.heartbeat_seconds))
     }
@@ -213,8 +213,8 @@ pub(super) enum ClaimPhase {
     NewAndSlow,
     /// It had won.
     Settled,
-    /// It had won, and was not confirmed for so long that another process may have taken it for dead
-    /// and has won since.
+    /// It had won, but its last confirmation is so old that another process may have taken it for dead
+    /// and won since.
     Lapsed,
 }
 

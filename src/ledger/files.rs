@@ -241,8 +241,8 @@ impl FileStore {
         write(&path, &Verification { verified_at: Some(verified_at), ..verification.clone() })
     }
 
-    /// Reads while no other process writes. Who may not write, and so cannot be in the way of those
-    /// who do, reads all the same.
+    /// Reads while no other process writes. A user without the right to open the lock file reads
+    /// without it.
     fn while_nobody_writes<T>(
         &self,
         work: impl FnOnce() -> Result<T, LedgerError>,
@@ -266,7 +266,7 @@ impl FileStore {
         let path = self.folder.join("lock");
         let file = match File::options().create(true).truncate(false).write(true).open(&path) {
             Ok(file) => file,
-            // A ledger that nobody has made yet is only read.
+            // The folder of the ledger does not exist yet, so the work can only be reading.
             Err(error) if error.kind() == ErrorKind::NotFound => return work(),
             Err(error) => return Err(failed("opening", &path)(error)),
         };
@@ -298,7 +298,8 @@ const CLAIMS: &str = "nothing was written; move the file away if no process work
 /// A living process has written its claim anew within this time.
 const REWRITTEN: Duration = Duration::from_secs(25);
 
-/// Whether a file was not written for so long, in whichever direction clocks differ.
+/// Whether the last write to a file lies further away than `age`, before or after the present: clocks
+/// may differ.
 fn is_older_than(path: &Path, age: Duration) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// The share of the time that others wait by which the lease is shorter.
 const MARGIN: u32 = 6;
 
-/// A moment by a clock that nobody sets, and that counts the time of a suspended machine as well
+/// A moment by a clock that cannot be set, and that also counts the time of a suspended machine
 /// ([`CLOCK_BOOTTIME`](https://man7.org/linux/man-pages/man2/clock_gettime.2.html)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(Duration);

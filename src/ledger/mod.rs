@@ -1,4 +1,4 @@
-//! What was done of a load, and who is at it.
+//! What was done of a load, and which processes work on it.
 //!
 //! A *load* is one filling of one partition of a target by one job. It has a row of its own
 //! ([`LoadRecord`]) and one for each of its chunks ([`ChunkRecord`]); every process that works on

@@ -6,13 +6,13 @@ use super::{ChunkRecord, ChunkStatus, LoadSample, Timestamp};
 /// How far back is looked, in microseconds.
 pub(super) const SPAN: i64 = 5 * 60 * 1_000_000;
 
-/// So many chunks are looked at, where the last minutes had fewer.
+/// The least number of chunks to look at, where the last minutes had fewer.
 const FEWEST: usize = 3;
 
 /// A shorter time says nothing about speed, in microseconds.
 const SHORTEST: i64 = 500_000;
 
-/// A process that has kept no figures for so long says nothing about now, in microseconds.
+/// Figures of a process that are older than this say nothing about now, in microseconds.
 const STALE: i64 = 60 * 1_000_000;
 
 /// Rows a second that the processes with these claims inserted together, by their figures of the

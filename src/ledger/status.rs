@@ -99,8 +99,8 @@ struct Records {
 }
 
 impl LoadStatus {
-    /// Judges what was read `now`, by the ledger's clock. A claim without heartbeats for so long is
-    /// a dead process's; where `here` is its machine, that is known at once.
+    /// Judges what was read `now`, by the ledger's clock. A claim without heartbeats for
+    /// `claim_timeout` is a dead process's; where `here` is its machine, that is known at once.
     fn derive(
         key: &LoadKey,
         records: &Records,
@@ -159,7 +159,7 @@ impl LoadStatus {
         }
     }
 
-    /// Whether the load was called begun, although nobody is at it: the one moment in which a
+    /// Whether the load was called begun, although no process works on it: the one moment in which a
     /// process that has just come or gone is between its record and its claim looks the same.
     fn may_be_between(&self, records: &Records) -> bool {
         self.state == LoadState::Interrupted
@@ -266,8 +266,8 @@ async fn once(
     Ok((LoadStatus::derive(key, &records, now, claim_timeout, here), records))
 }
 
-/// How the processes went lately. They are kept beside the record; who may not read them knows
-/// less, and the rest all the same.
+/// The recent figures of the processes. They are kept beside the record; without the right to read
+/// them, everything else is still known.
 async fn recent_samples(ledger: &Ledger, run_id: &str, now: Timestamp) -> Vec<LoadSample> {
     match ledger.samples_since(run_id, Timestamp(now.0.saturating_sub(SPAN))).await {
         Ok(samples) => samples,

@@ -283,8 +283,7 @@ impl TableStore {
         }
     }
 
-    /// A user who may read and no more, not even choose settings (`readonly = 1`), reads with those
-    /// of the profile.
+    /// Reads with the settings of the profile where the user may not change settings (`readonly = 1`).
     async fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, ServerError> {
         match self.connection.rows_with("ledger", sql, &reading()).await {
             Err(error) if error.code() == Some(READONLY) => {

@@ -45,7 +45,7 @@ pub enum LoadError {
     /// What was done could not be written down, so that it was stopped.
     #[error("what was done could not be recorded: {} not in the ledger", if *chunks == 1 { "1 completed chunk is".to_owned() } else { format!("{} are", counted(*chunks, "completed chunk")) })]
     Recording {
-        /// How many chunks nobody will know to be completed.
+        /// The number of completed chunks that are not recorded as such.
         chunks: u64,
         /// Why.
         source: RecordingError,

@@ -123,7 +123,7 @@ pub(super) async fn planned(
         .await?)
 }
 
-/// What this process may rely on, now that nobody else does the same.
+/// What is left of the load, now that this process holds the claim.
 async fn claimed(
     request: LoadRequest,
     recording: Recording,

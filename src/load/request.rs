@@ -28,7 +28,7 @@ pub(crate) struct LoadRequest {
     /// How the pipeline works.
     pub pipeline: PipelineOptions,
     /// What is recorded, and where. `None`, as in a dry run, records nothing: the load begins from
-    /// the beginning and excludes nobody.
+    /// the beginning and claims nothing.
     pub recording: Option<Recording>,
     /// Whether rows that are sent twice may stay twice in the target.
     pub allow_duplicates: bool,
@@ -67,8 +67,8 @@ pub(crate) struct HostStats {
 }
 
 impl LoadRequest {
-    /// A load that nobody watches, that is not recorded and excludes nobody. The fields say what
-    /// else there is.
+    /// A load that is neither shown nor recorded, and claims nothing. The fields say what else there
+    /// is.
     pub(crate) fn new(
         servers: Servers,
         server_version: String,
@@ -116,7 +116,7 @@ pub(crate) struct Recording {
     pub database: String,
     /// Which part of the chunks this process works on.
     pub part: WorkerPart,
-    /// A claim without heartbeats for so long is taken for dead.
+    /// A claim without a heartbeat for this time is that of a dead process.
     pub claim_timeout: Duration,
     /// Whether a new version of the load begins, whatever became of the one before.
     pub restart: bool,

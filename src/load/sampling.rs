@@ -21,7 +21,7 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
 ];
-/// A ledger that is silent for so long gets no sample this time …
+/// A ledger that does not answer within this time gets no sample this time …
 const PATIENCE: Duration = Duration::from_secs(8);
 /// … and at a run's end is not waited for any longer than this.
 const LAST_PATIENCE: Duration = Duration::from_secs(3);

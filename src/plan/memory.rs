@@ -159,7 +159,7 @@ impl MemoryPlan {
         self.wave() / 2
     }
 
-    /// A ceiling under which one key may have attributes of so many bytes.
+    /// A memory limit that leaves room for attributes of this size for one key.
     pub fn total_for(&self, longest: u64) -> u64 {
         let mut total = self.total;
         let suffices = |total| {

@@ -115,7 +115,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Whether a row of so many bytes needs a permit that is not there.
+    /// Whether a row of this size needs a permit that the builder does not hold.
     ///
     /// The division of the memory knows batches, and rows that are much smaller. A row that is a
     /// batch by itself would be in memory many times: received by each reader, in its batch, and
@@ -125,7 +125,7 @@ impl BatchBuilder {
         self.permit.is_none() && self.is_large(row_bytes)
     }
 
-    /// Whether a row of so many bytes is large.
+    /// Whether a row of this size is large.
     pub(super) fn is_large(&self, row_bytes: u64) -> bool {
         row_bytes >= self.limits.bytes.max(LARGE_ROW_BYTES)
     }

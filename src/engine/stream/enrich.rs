@@ -46,7 +46,7 @@ pub(super) struct Enriched {
 }
 
 impl Enriched {
-    /// Whether to go on after a group of so many rows, or how many of them were taken.
+    /// Continues if all rows of a group of this many were taken, and breaks with the number of those that were.
     pub(super) fn flow(&self, rows: usize) -> ControlFlow<usize> {
         let taken = usize::try_from(self.tally.rows).unwrap_or(usize::MAX).min(rows);
         if taken < rows || self.has_full {

@@ -55,7 +55,7 @@ pub(crate) fn deferred_lookup(
     newest_rows(lookup, window, &hints.chain([exact]).collect::<Vec<_>>().join("\n    AND "))
 }
 
-/// The settings of the late query, for a statement of so many bytes.
+/// The settings of the deferred look-up, for a statement of this size in bytes.
 pub(crate) fn deferred_lookup_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
     let limit = statement_bytes.saturating_add(1024).to_string();
     lookup_settings(job).with("max_query_size", &limit)

@@ -112,7 +112,7 @@ pub(crate) fn evaluate_rows(job: &BoundJob, rows: &[u8]) -> String {
     )
 }
 
-/// The settings of the sample, for a statement of so many bytes.
+/// The settings of the sample, for a statement of this size in bytes.
 pub(crate) fn evaluate_rows_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
     let limit = statement_bytes.saturating_add(1024).to_string();
     Settings::common().with_all(&job.settings.insert.0).with("max_query_size", &limit)

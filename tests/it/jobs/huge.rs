@@ -31,7 +31,7 @@ const EXPECTED: &str = "SELECT orders.id AS id, orders.item AS item, customers.n
     FROM (SELECT id, customer, sipHash64(item) AS item FROM orders) AS orders \
     LEFT JOIN (SELECT id, sipHash64(name) AS name FROM customers) AS customers ON orders.customer = customers.id";
 
-/// So many orders of as many customers, with items and names of these lengths. No two values are
+/// This many orders of this many customers, with items and names of these lengths. No two values are
 /// equal, and none can be compressed.
 fn tables(server: &Server, orders: u64, item: &str, customers: u64, name: &str) {
     server.query("CREATE TABLE orders (id UInt64, customer UInt64, item String) ENGINE = MergeTree ORDER BY id");
@@ -88,7 +88,7 @@ fn attributes_of_fifty_megabytes_keep_a_limit_of_576_mib() {
     tables(&server, 36, "10", 3, "50000000");
     let summary = run(&server, 576 * MIB, &[]);
     assert_peak(&summary, 576 * MIB, 0);
-    // A little less is too little, and that is said before a row moves.
+    // With a smaller limit the run is refused before a row moves.
     let job = JobFile::new(JOB);
     let output =
         job.tool(&server, "run").args(&["--restart", "--memory", "512MiB"]).run().expect(3);

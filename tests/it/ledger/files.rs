@@ -170,7 +170,7 @@ fn a_damaged_file_stops_only_its_own_load() {
     }
     assert!(!refused.stderr.contains("run the same command again"), "{refused}");
 
-    // Other loads are not stopped by it, nor by a claim that nobody writes any more.
+    // Other loads are not stopped by it, nor by a claim that is no longer written.
     let claim = folder.path().join("claims").join("damaged.json");
     damage(&claim);
     chunked.server().query("CREATE TABLE elsewhere AS shipments");
