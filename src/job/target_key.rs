@@ -100,33 +100,7 @@ impl TargetKey {
         };
         let version = version.and_then(|name| type_of(&name).map(|type_name| (name, type_name)));
 
-        let mut expressions: Vec<_> =
-            split_list(&job.target.sorting_key).into_iter().map(without_direction).collect();
-        let mut columns: Vec<_> = flags
-            .iter()
-            .filter(|column| column.in_sorting_key != 0)
-            .map(|column| (column.name.clone(), column.type_name.clone()))
-            .collect();
-        if expressions.is_empty() {
-            // Without a sorting key, all values identify a row.
-            columns = compared
-                .iter()
-                .map(|column| (column.name.clone(), column.type_name.clone()))
-                .collect();
-            expressions =
-                columns.iter().map(|(name, _)| quote_identifier(name).to_string()).collect();
-        }
-        let in_partition_key = || flags.iter().filter(|column| column.in_partition_key != 0);
-        let is_null = |column: &Flags| {
-            DataType::parse(&column.type_name).is_ok_and(|parsed| is_nullable(&parsed))
-        };
-        let partition_id = if in_partition_key().next().is_none() {
-            Some("'all'".to_owned())
-        } else {
-            in_partition_key()
-                .all(|column| !is_null(column))
-                .then(|| partition_id(&job.target.partition_key))
-        };
+        let (expressions, columns) = sorting_key(job, &flags, compared);
         let own = |column: &Flags| {
             let by_name = version.as_ref().is_some_and(|(name, _)| *name == column.name)
                 || deleted.as_ref() == Some(&column.name);
@@ -145,7 +119,7 @@ impl TargetKey {
             columns,
             version,
             deleted,
-            partition_id,
+            partition_id: partition_id_of_rows(job, &flags),
             own_columns,
             filled_by_table,
         })
@@ -221,6 +195,41 @@ impl TargetKey {
             .as_ref()
             .map_or_else(|| "0".to_owned(), |name| format!("{} != 0", quote_identifier(name)))
     }
+}
+
+/// SQL of the expressions of the sorting key, and its columns with their types. Without a sorting key,
+/// all values identify a row.
+fn sorting_key(
+    job: &BoundJob,
+    flags: &[Flags],
+    compared: &[BoundColumn],
+) -> (Vec<String>, Vec<(String, String)>) {
+    let expressions: Vec<_> =
+        split_list(&job.target.sorting_key).into_iter().map(without_direction).collect();
+    if expressions.is_empty() {
+        let columns = compared.iter().map(|column| (column.name.clone(), column.type_name.clone()));
+        let quoted = compared.iter().map(|column| quote_identifier(&column.name).to_string());
+        return (quoted.collect(), columns.collect());
+    }
+    let columns = flags
+        .iter()
+        .filter(|column| column.in_sorting_key != 0)
+        .map(|column| (column.name.clone(), column.type_name.clone()));
+    (expressions, columns.collect())
+}
+
+/// SQL of the partition id of a row, from the columns of the target. `None` where a column of the
+/// partition key can be NULL, for which no function gives the server's id.
+fn partition_id_of_rows(job: &BoundJob, flags: &[Flags]) -> Option<String> {
+    let mut in_partition_key =
+        flags.iter().filter(|column| column.in_partition_key != 0).peekable();
+    if in_partition_key.peek().is_none() {
+        return Some("'all'".to_owned());
+    }
+    let is_null = |column: &Flags| {
+        DataType::parse(&column.type_name).is_ok_and(|parsed| is_nullable(&parsed))
+    };
+    in_partition_key.all(|column| !is_null(column)).then(|| partition_id(&job.target.partition_key))
 }
 
 /// The columns that the job does not fill, of those that are needed and those that their values read.

@@ -123,15 +123,8 @@ impl Ledger {
             None => None,
         };
         ask(patience, || self.write_claim(&claim)).await?;
-        let (took, settling) = (began.elapsed(), self.settling());
-        let phase = if settling.is_some_and(|settling| took > settling) {
-            ClaimPhase::NewAndSlow
-        } else {
-            ClaimPhase::New
-        };
-        if let Some(settling) = settling {
-            sleep(settling).await;
-        }
+        let took = began.elapsed();
+        let phase = self.settle(took).await;
         let mut all = ask(patience, || self.claims(key, &claim.claim_id)).await?;
         watched.look(&mut all, timeout, &process);
         // Heartbeats repeat the time that the ledger's clock gave.
@@ -160,6 +153,13 @@ impl Ledger {
 }
 
 impl Ledger {
+    /// Waits until another process that read the claims before this one was written has written its own.
+    async fn settle(&self, took: Duration) -> ClaimPhase {
+        let Some(settling) = self.settling() else { return ClaimPhase::New };
+        sleep(settling).await;
+        if took > settling { ClaimPhase::NewAndSlow } else { ClaimPhase::New }
+    }
+
     /// The claims on a load, once it is known whether those live that are in the way.
     async fn watch(
         &self,

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use super::{Loader, LoaderShape};
 use crate::formats::rowbinary::fuzzing::{Random, cut};
-use crate::formats::rowbinary::{DataType, RowFramer, RowLayout, VersionEncoding};
+use crate::formats::rowbinary::{
+    DataType, FramingError, RowFramer, RowGroup, RowLayout, VersionEncoding,
+};
 
 /// The choices of key columns; the version and the attribute columns have their own.
 const KEYS: [&[&str]; 4] = [
@@ -59,35 +61,8 @@ pub fn lookup_rows(data: &[u8]) {
         attribute_columns: attributes.len(),
     };
 
-    // The model: whole keys with their greatest row.
-    let mut model: BTreeMap<Vec<u8>, (u64, bool, Vec<u8>)> = BTreeMap::new();
-    let mut framer = RowFramer::new(layout.clone(), MOST);
-    let modelled = framer.push(&data, &mut |group: crate::formats::rowbinary::RowGroup<'_>| {
-        for row in group {
-            let column = |position: usize| row.marked_column(position);
-            if shape.nullable_keys.iter().any(|&key| column(key)[0] == 1) {
-                continue;
-            }
-            let mut at = keys.len();
-            let key: Vec<u8> = (0..at).flat_map(|position| column(position).to_vec()).collect();
-            let mut order = 0;
-            if let Some(encoding) = shape.version {
-                order = encoding.order(column(at)).expect("a version of its width");
-                at += 1;
-            }
-            let gone = deleted && column(at) != [0];
-            at += usize::from(deleted);
-            let values: Vec<u8> = (at..at + attributes.len())
-                .flat_map(|position| column(position).to_vec())
-                .collect();
-            let row = (order, gone, values);
-            let kept = model.entry(key).or_insert_with(|| row.clone());
-            if *kept < row {
-                *kept = row;
-            }
-        }
-        Ok::<(), crate::formats::rowbinary::FramingError>(())
-    });
+    let mut model = Model::new();
+    let modelled = model_of(&data, &layout, &shape, &mut model);
 
     let mut loader = Loader::new(layout, shape, MOST);
     let longest = [1, 5, 64][random.below(3)];
@@ -109,6 +84,44 @@ pub fn lookup_rows(data: &[u8]) {
         assert_eq!(found, (!gone).then(|| values.clone()), "{key:?}");
     }
     assert_eq!(map.live_len(), model.values().filter(|(_, gone, _)| !gone).count());
+}
+
+/// Whole keys with their greatest (version, deleted, attributes).
+type Model = BTreeMap<Vec<u8>, (u64, bool, Vec<u8>)>;
+
+/// Reads all rows into the model, in one piece.
+fn model_of(
+    data: &[u8],
+    layout: &Arc<RowLayout>,
+    shape: &LoaderShape,
+    model: &mut Model,
+) -> Result<(), FramingError> {
+    RowFramer::new(layout.clone(), MOST).push(data, &mut |group: RowGroup<'_>| {
+        for row in group {
+            let column = |position: usize| row.marked_column(position);
+            if shape.nullable_keys.iter().any(|&key| column(key)[0] == 1) {
+                continue;
+            }
+            let mut at = shape.key_columns;
+            let key: Vec<u8> = (0..at).flat_map(|position| column(position).to_vec()).collect();
+            let mut order = 0;
+            if let Some(encoding) = shape.version {
+                order = encoding.order(column(at)).expect("a version of its width");
+                at += 1;
+            }
+            let gone = shape.deleted && column(at) != [0];
+            at += usize::from(shape.deleted);
+            let values: Vec<u8> = (at..at + shape.attribute_columns)
+                .flat_map(|position| column(position).to_vec())
+                .collect();
+            let row = (order, gone, values);
+            let kept = model.entry(key).or_insert_with(|| row.clone());
+            if *kept < row {
+                *kept = row;
+            }
+        }
+        Ok::<(), FramingError>(())
+    })
 }
 
 /// The longest row, in bytes.

@@ -190,7 +190,7 @@ fn judge_parts(
     made: u64,
 ) -> Check {
     let name = &job.target.name;
-    let PartLimits { delay, throw, total, large } = *limits;
+    let PartLimits { delay, total, .. } = *limits;
     let all: u64 = partitions.iter().map(|partition| partition.parts).sum();
     if total > 0 && all >= total {
         let detail = format!(
@@ -201,49 +201,47 @@ fn judge_parts(
         return lifted(Check::blocked(PARTS, detail), job, "max_parts_in_total", total.max(all));
     }
     let will = format!("the run makes about {}", count(made));
-    let Some(most) = partitions.first() else {
-        return Check::ok(
-            PARTS,
-            format!(
-                "{name} is empty; inserts are delayed from {} parts of a partition on; {will}",
-                count(delay)
-            ),
-        );
-    };
-    let PartitionParts { id, parts, bytes: size } = most;
-    let has = format!("partition {id} of {name} has {} active parts", count(*parts));
-    if large > 0 && size / (*parts).max(1) > large {
-        return Check::ok(
-            PARTS,
-            format!(
-                "{has} of {} on average, too large for inserts to be delayed; {will}",
-                bytes(size / (*parts).max(1))
-            ),
-        );
+    if let Some(most) = partitions.first() {
+        return judge_partition(job, limits, most, &will);
     }
-    if throw > 0 && *parts >= throw {
-        let detail = format!(
-            "{has}; the server rejects inserts from {} on (parts_to_throw_insert)",
-            count(throw)
-        );
-        return lifted(
-            Check::blocked(PARTS, detail),
-            job,
-            "parts_to_throw_insert",
-            throw.max(*parts),
-        );
+    let detail = format!(
+        "{name} is empty; inserts are delayed from {} parts of a partition on; {will}",
+        count(delay)
+    );
+    Check::ok(PARTS, detail)
+}
+
+/// Judges the partition with the most parts. `will` says how many the run adds.
+fn judge_partition(
+    job: &BoundJob,
+    limits: &PartLimits,
+    partition: &PartitionParts,
+    will: &str,
+) -> Check {
+    let PartLimits { delay, throw, large, .. } = *limits;
+    let PartitionParts { id, parts, bytes: size } = partition;
+    let parts = *parts;
+    let has = format!("partition {id} of {} has {} active parts", job.target.name, count(parts));
+    let average = size / parts.max(1);
+    if large > 0 && average > large {
+        let average = bytes(average);
+        let detail =
+            format!("{has} of {average} on average, too large for inserts to be delayed; {will}");
+        return Check::ok(PARTS, detail);
     }
-    if delay > 0 && *parts >= delay {
-        let detail = format!(
-            "{has}; inserts are delayed from {} on (parts_to_delay_insert); {will}",
-            count(delay)
-        );
-        return lifted(
-            Check::warning(PARTS, detail),
-            job,
-            "parts_to_delay_insert",
-            delay.max(*parts),
-        );
+    if throw > 0 && parts >= throw {
+        let from = count(throw);
+        let detail =
+            format!("{has}; the server rejects inserts from {from} on (parts_to_throw_insert)");
+        let check = Check::blocked(PARTS, detail);
+        return lifted(check, job, "parts_to_throw_insert", throw.max(parts));
+    }
+    if delay > 0 && parts >= delay {
+        let from = count(delay);
+        let detail =
+            format!("{has}; inserts are delayed from {from} on (parts_to_delay_insert); {will}");
+        let check = Check::warning(PARTS, detail);
+        return lifted(check, job, "parts_to_delay_insert", delay.max(parts));
     }
     let limits = format!("delayed from {} on, rejected from {}", count(delay), count(throw));
     Check::ok(PARTS, format!("{has}; inserts are {limits}; {will}, which merges reduce meanwhile"))
