@@ -52,6 +52,10 @@ pub struct TableDefinition {
     pub sorting_key: String,
     /// Its partition key, as the server writes it.
     pub partition_key: String,
+    /// Its uuid. `None` in definitions of older versions, and for tables that have another one on
+    /// each replica.
+    #[serde(default)]
+    pub uuid: Option<String>,
 }
 
 /// A column that expressions read.
@@ -220,6 +224,7 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["batches", "columns", number] => format!("column {number} of a row"),
         [role, "database"] => format!("the database of the {role} table"),
         [role, "table"] => format!("the name of the {role} table"),
+        [role, "uuid"] => format!("the uuid of the {role} table"),
         [role, part @ ("engine" | "sorting_key" | "partition_key")] => {
             format!("the {} of the {role} table", part.replace('_', " "))
         }

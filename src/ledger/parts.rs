@@ -72,7 +72,8 @@ impl Parts {
             let (was, is) = (before.0.get(path), self.0.get(path));
             let same = match (was, is) {
                 (Some(was), Some(is)) => was == is || canonical(path, was) == canonical(path, is),
-                _ => false,
+                // A uuid that is not known on one side cannot be compared.
+                _ => path.last().is_some_and(|name| name == "uuid"),
             };
             if !same {
                 let names: Vec<_> = path.iter().map(String::as_str).collect();
@@ -214,6 +215,14 @@ mod tests {
             differences(&was, &of("f(source.a,'x  y')", "E ")),
             ["engine was `E`, and is `E`"]
         );
+    }
+
+    #[test]
+    fn a_uuid_counts_where_both_know_it() {
+        let of = |uuid: Option<&str>| json!({"source": {"table": "t", "uuid": uuid}});
+        let differ = |was, is| differences(&of(was), &of(is)).len();
+        assert_eq!((differ(None, Some("a")), differ(Some("a"), None)), (0, 0));
+        assert_eq!((differ(Some("a"), Some("a")), differ(Some("a"), Some("b"))), (0, 1));
     }
 
     #[test]

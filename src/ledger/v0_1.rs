@@ -199,6 +199,7 @@ mod tests {
             engine: text("MergeTree"),
             sorting_key: text("k"),
             partition_key: String::new(),
+            uuid: None,
         };
         LoadDefinition {
             format_version: FORMAT_VERSION,

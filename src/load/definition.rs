@@ -112,12 +112,15 @@ fn batches(job: &BoundJob, options: &PipelineOptions) -> BatchDefinition {
 }
 
 fn table(table: &TableSchema) -> TableDefinition {
+    // Each replica may have been created with a uuid of its own, and a run may go on at another one.
+    let is_one = !table.engine.starts_with("Replicated") && !table.uuid.is_empty();
     TableDefinition {
         database: table.name.database.clone(),
         table: table.name.table.clone(),
         engine: table.engine.clone(),
         sorting_key: table.sorting_key.clone(),
         partition_key: table.partition_key.clone(),
+        uuid: is_one.then(|| table.uuid.clone()),
     }
 }
 

@@ -87,6 +87,38 @@ fn what_has_changed_is_named_and_refused() {
     ");
 }
 
+/// Between two runs, no process watches the tables.
+#[test]
+fn another_table_of_the_same_name_is_refused() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    server.query("CREATE TABLE others AS orders");
+    server.query("INSERT INTO others SELECT * FROM orders");
+    chunked.killed_half_way();
+    let refused = || {
+        let output = chunked.tool().run().expect(3);
+        assert!(output.stderr.contains("hint: --restart"), "{output}");
+        output.stderr
+    };
+    server.query("CREATE TABLE other_customers AS customers");
+    let exchanges = [("source", "orders AND others"), ("lookup", "customers AND other_customers")];
+    for (role, tables) in exchanges {
+        server.query(&format!("EXCHANGE TABLES {tables}"));
+        let words = format!("the uuid of the {role} table was `");
+        assert!(refused().contains(&words), "{role}");
+        server.query(&format!("EXCHANGE TABLES {tables}"));
+    }
+    chunked.tool().run().expect(0);
+    chunked.assert_completed();
+
+    // A completed load is not in a table that was made anew.
+    server.query("CREATE TABLE empty AS shipments");
+    server.query("EXCHANGE TABLES empty AND shipments");
+    assert!(refused().contains("the uuid of the target table was `"));
+    chunked.tool().arg("--restart").run().expect(0);
+    chunked.orders.assert_complete();
+}
+
 #[test]
 fn another_version_of_clickhouse_is_said_and_not_refused() {
     let chunked = Chunked::start();
