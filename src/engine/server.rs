@@ -21,8 +21,9 @@ use super::stream::counters::Phase;
 use super::stream::error::PipelineError;
 use super::stream::reader::ChunkList;
 use super::stream::report::{ChunkAttempt, ChunkBook, KeyShare, Matched, ReadTally};
-use super::stream::shared::{Shared, Work};
+use super::stream::shared::{PipelineOptions, Shared, Work, insert_memory_bytes};
 use crate::clickhouse::{Connection, Error as ServerError, Settings, quote_literal};
+use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
 use crate::plan::{Chunk, Plan};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
@@ -37,11 +38,15 @@ const ABANDON_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The server's error.
-pub(super) async fn try_statement(shared: &Shared) -> Result<(), ServerError> {
+pub(crate) async fn try_statement(
+    target: &Connection,
+    job: &BoundJob,
+    options: &PipelineOptions,
+) -> Result<(), ServerError> {
     // No partition has this id.
     let scope = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
-    let sql = statements::insert_join(&shared.job, &scope, shared.options.dry_run);
-    shared.servers.target.insert("preflight", &sql, &settings(shared), &[]).await
+    let sql = statements::insert_join(job, &scope, options.dry_run);
+    target.insert("preflight", &sql, &settings(job, options), &[]).await
 }
 
 /// Fills the pending chunks of the plan. Returns whether all of them were filled; those that failed
@@ -57,7 +62,8 @@ pub(super) async fn fill_chunks(
 ) -> Result<bool, PipelineError> {
     shared.counters.enter(Phase::Stream);
     let chunks = ChunkList::new(work.left_of(&plan.chunks).cloned().collect());
-    let filler = ChunkFiller { shared, scope: &plan.scope, book, settings: settings(shared) };
+    let settings = settings(&shared.job, &shared.options);
+    let filler = ChunkFiller { shared, scope: &plan.scope, book, settings };
     // The number of inserters may be raised during the run. Those without a permit wait.
     let fillers: FuturesUnordered<_> =
         (0..shared.throttle.limits().inserters_most).map(|_| filler.fill(&chunks)).collect();
@@ -65,9 +71,14 @@ pub(super) async fn fill_chunks(
     shared.all_ended(fillers).await
 }
 
-fn settings(shared: &Shared) -> Settings {
-    let options = &shared.options;
-    statements::insert_join_settings(&shared.job, options.batch_rows, options.batch_bytes)
+fn settings(job: &BoundJob, options: &PipelineOptions) -> Settings {
+    statements::insert_join_settings(job, options.batch_rows, options.batch_bytes)
+}
+
+/// The server's memory for the insert of a chunk, estimated: that of a batch, and that of the read
+/// which feeds it. What is looked up is limited to the keys of the chunk.
+pub(crate) fn chunk_memory_bytes(batch_bytes: u64, target_columns: usize, read_bytes: u64) -> u64 {
+    insert_memory_bytes(batch_bytes, target_columns).saturating_add(read_bytes)
 }
 
 /// What the chunks of a run have in common.

@@ -187,6 +187,11 @@ impl Difference {
         matches!(self.names().as_slice(), ["server_version"])
     }
 
+    /// Whether it is only the wished-for size of chunks, which a load that has started keeps.
+    pub fn is_of_chunk_size(&self) -> bool {
+        matches!(self.names().as_slice(), ["chunk_rows"])
+    }
+
     /// Whether it decides only which rows lie in which batch.
     pub fn is_of_batches(&self) -> bool {
         matches!(self.names().as_slice(), ["batches", ..])

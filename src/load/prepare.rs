@@ -56,7 +56,8 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
     );
     // What needs no claim is said without one.
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
-    if let Some(complete) = judge(current, &definition, recording.restart)?.complete() {
+    let wish = Wish::of(&request, &recording);
+    if let Some(complete) = judge(current, &definition, wish)?.complete() {
         return Ok(Prepared::AlreadyComplete(Box::new(complete)));
     }
     preflight(&request).await?;
@@ -134,7 +135,7 @@ async fn claimed(
     heartbeat: Heartbeat,
 ) -> Result<Prepared, LoadError> {
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
-    let found = judge(current, &definition, recording.restart)?;
+    let found = judge(current, &definition, Wish::of(&request, &recording))?;
     let (load, records, bounds, replaces) = match found {
         Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
         Found::Unfinished(load) => {
@@ -221,20 +222,35 @@ impl Found {
     }
 }
 
+/// What a request says of a load that was started before.
+#[derive(Clone, Copy)]
+struct Wish {
+    restart: bool,
+    keeps_chunk_rows: bool,
+}
+
+impl Wish {
+    fn of(request: &LoadRequest, recording: &Recording) -> Self {
+        Self { restart: recording.restart, keeps_chunk_rows: request.keeps_chunk_rows }
+    }
+}
+
 /// What the current version of a load means for a request with this definition.
 fn judge(
     current: Option<LoadRecord>,
     definition: &LoadDefinition,
-    restart: bool,
+    wish: Wish,
 ) -> Result<Found, LoadError> {
     let Some(load) = current.map(Box::new) else { return Ok(Found::Nothing(None)) };
-    if restart {
+    if wish.restart {
         return Ok(Found::Nothing(Some(load)));
     }
     let completed = load.status == LoadState::Completed;
     let (tolerated, differences): (Vec<_>, Vec<_>) =
         load.definition.differences_to(definition).into_iter().partition(|difference| {
-            difference.is_of_server() || (completed && difference.is_of_batches())
+            difference.is_of_server()
+                || (completed && difference.is_of_batches())
+                || (wish.keeps_chunk_rows && difference.is_of_chunk_size())
         });
     if !differences.is_empty() && load.is_untouched && !completed {
         tracing::info!(run = %load.run_id, "the job has changed, and no row was inserted before: a new version of the load starts");
@@ -246,7 +262,7 @@ fn judge(
     if completed {
         return Ok(Found::Complete(load));
     }
-    for difference in tolerated {
+    for difference in tolerated.iter().filter(|difference| difference.is_of_server()) {
         tracing::warn!(
             "{difference}: the chunks that are left are filled by another server than those before"
         );
@@ -263,8 +279,10 @@ pub(crate) async fn changed(
     ledger: &Ledger,
     key: &LoadKey,
     definition: &LoadDefinition,
+    keeps_chunk_rows: bool,
 ) -> Result<Vec<Difference>, LedgerError> {
-    match judge(ledger.newest_load(key).await?, definition, false) {
+    let wish = Wish { restart: false, keeps_chunk_rows };
+    match judge(ledger.newest_load(key).await?, definition, wish) {
         Err(LoadError::Changed { differences, .. }) => Ok(differences),
         _ => Ok(Vec::new()),
     }

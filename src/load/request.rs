@@ -25,6 +25,8 @@ pub(crate) struct LoadRequest {
     pub partition: Partition,
     /// How it is cut, where it is not resumed.
     pub plan: PlanOptions,
+    /// Whether a load that was started with chunks of another size is continued with those.
+    pub keeps_chunk_rows: bool,
     /// How the pipeline works.
     pub pipeline: PipelineOptions,
     /// What is recorded, and where. `None`, as in a dry run, records nothing: the load begins from
@@ -85,6 +87,7 @@ impl LoadRequest {
             job,
             partition,
             plan,
+            keeps_chunk_rows: false,
             pipeline,
             recording: None,
             allow_duplicates: false,

@@ -223,7 +223,7 @@ pub(crate) async fn cuts(
 
 /// The parts of a partition; versions and deletions are not collapsed.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     pub rows: u64,
     /// Uncompressed; 0 if unknown.
     pub bytes: u64,
@@ -251,7 +251,7 @@ struct Figures {
 /// Reads the parts of a partition from
 /// [system.parts](https://clickhouse.com/docs/operations/system-tables/parts), or, without the right
 /// to it, from the table itself, which does not give the bytes.
-pub(super) async fn stored(
+pub(crate) async fn stored(
     connection: &Connection,
     table: &TableSchema,
     partition: &Partition,

@@ -15,7 +15,7 @@ mod partition;
 mod planner;
 mod waves;
 
-pub(crate) use boundaries::cuts;
+pub(crate) use boundaries::{Stored, cuts, stored};
 pub use chunk::ChunkBounds;
 pub(crate) use chunk::{Bound, Chunk, Cuts};
 pub(crate) use chunk_id::{ChunkId, MOST_PARTS};

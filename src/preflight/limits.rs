@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use super::check::{Check, ask_one, ask_with};
 use crate::clickhouse::{Connection, Servers, Settings};
+use crate::engine::Engine;
+use crate::engine::server::chunk_memory_bytes;
 use crate::engine::stream::{PipelineOptions, insert_memory_bytes, read_memory_bytes};
 use crate::job::{BoundJob, statements};
 use crate::plan::Plan;
@@ -203,7 +205,15 @@ pub(super) async fn check_memory(
         row.saturating_mul(options.batch_rows.min(plan.stored_rows)).min(options.batch_bytes);
     // A dry run writes no part.
     let columns = if options.dry_run { 0 } else { job.target.columns.len() };
-    let (one, inserters) = (insert_memory_bytes(batch, columns), options.inserters.most() as u64);
+    let read =
+        read_memory_bytes(plan.parts, plan.stored_bytes, job.source_columns.len(), job.collapse);
+    let (one, inserters) = (
+        match options.engine {
+            Engine::Stream => insert_memory_bytes(batch, columns),
+            Engine::Server => chunk_memory_bytes(batch, columns, read),
+        },
+        options.inserters.most() as u64,
+    );
     let all = one.saturating_mul(inserters);
     let settings = options.insert_settings(job);
     let limits = "SELECT toUInt64(getSetting('max_memory_usage')) AS query, toUInt64(getSetting('max_memory_usage_for_user')) AS user";
@@ -213,14 +223,16 @@ pub(super) async fn check_memory(
         ask_with::<MemoryLimits>(target, "the user's settings", limits, &settings),
         ask_one::<ServerMemory>(target, "system.metrics", server)
     );
-    let readers = options.readers.most();
-    let takes = format!(
-        "one insert needs about {} of server memory, {inserters} at once {}; each of {} about {}",
-        bytes(one),
-        bytes(all),
-        counted(readers as u64, "reader"),
-        bytes(read_memory_bytes(plan, job.source_columns.len(), job.collapse))
-    );
+    let at_once =
+        format!("about {} of server memory, {inserters} at once {}", bytes(one), bytes(all));
+    let takes = match options.engine {
+        Engine::Stream => format!(
+            "one insert needs {at_once}; each of {} about {}",
+            counted(options.readers.most() as u64, "reader"),
+            bytes(read)
+        ),
+        Engine::Server => format!("the insert of a chunk needs {at_once}"),
+    };
     let smaller = "lower --batch-bytes or --inserters";
     let limits = limits.ok().and_then(|limits| limits.into_iter().next());
     if let Some((name, limit)) = limits.and_then(|limits| limits.below(one, all)) {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod command_line;
+mod engine_choice;
 mod faults;
 mod history;
 mod hooks;

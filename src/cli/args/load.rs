@@ -171,9 +171,10 @@ pub(crate) struct RecordingArguments {
 #[command(next_help_heading = "Throughput")]
 pub(crate) struct ThroughputArguments {
     /// What evaluates the job: `stream` sends rows through this process, `server` lets the server
-    /// join, one chunk a statement.
+    /// join, one chunk a statement, `auto` chooses one of the two for each partition.
     ///
     /// `server` needs source and target on one server, and a target that collapses repeated rows.
+    /// `plan --engine auto` reports which engine would be used and why.
     #[arg(long, value_name = "ENGINE", env = "ENGINE", default_value = "stream")]
     pub engine: EngineChoice,
     /// Maximum memory of this process, such as 4GiB [default: half of the free memory].
@@ -226,11 +227,11 @@ pub(crate) struct ThroughputArguments {
 }
 
 impl ThroughputArguments {
-    /// The aimed number of rows per chunk.
-    pub(crate) fn chunk_rows(&self) -> u64 {
-        self.chunk_rows.unwrap_or(match self.engine {
-            EngineChoice::Stream => DEFAULT_CHUNK_ROWS,
-            EngineChoice::Server => SERVER_CHUNK_ROWS,
+    /// The aimed number of rows per chunk of this engine.
+    pub(crate) fn chunk_rows(&self, engine: Engine) -> u64 {
+        self.chunk_rows.unwrap_or(match engine {
+            Engine::Stream => DEFAULT_CHUNK_ROWS,
+            Engine::Server => SERVER_CHUNK_ROWS,
         })
     }
 }
@@ -246,15 +247,8 @@ pub(crate) enum EngineChoice {
     Stream,
     /// The server runs one INSERT … SELECT for each chunk.
     Server,
-}
-
-impl From<EngineChoice> for Engine {
-    fn from(choice: EngineChoice) -> Self {
-        match choice {
-            EngineChoice::Stream => Self::Stream,
-            EngineChoice::Server => Self::Server,
-        }
-    }
+    /// `server` where it is possible and its memory suffices, else `stream`.
+    Auto,
 }
 
 /// The format of inserts.

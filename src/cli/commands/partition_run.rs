@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::advice::{Continuation, before_the_first_row, load_failure};
 use super::ctl::{Operation, operate};
+use super::engine_choice::Filling;
 use super::notifier::RunContext;
 use super::plan::planned_bounds;
 use super::session::{BoundSession, Session, configuration, pipeline_options, startup_retry};
@@ -139,8 +140,13 @@ impl<'a> PartitionRun<'a> {
     async fn set_up(&self, id: &str) -> Result<(Setup, LoadRequest), Failure> {
         let config = self.context.config;
         let retry = startup_retry(&config.faults, &self.stop);
-        let session = config.session.open_with_retries(id, &retry).await?;
-        let options = pipeline_options(config, &session.job, &session.resources)?;
+        let filling = Filling {
+            partition: self.partition,
+            dry_run: config.dry_run,
+            samples: config.sample > 0,
+        };
+        let session = config.session.open_with_retries(id, Some(filling), &retry).await?;
+        let options = pipeline_options(config, &session)?;
         let bounds = planned_bounds(config, &session, self.partition, &options).await?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         let operation = operate(self.context, self.partition, &session, counters, stop).await?;
@@ -153,6 +159,7 @@ impl<'a> PartitionRun<'a> {
             job: session.job.clone(),
             partition: self.partition.clone(),
             plan: PlanOptions { bounds, ..session.plan_options() },
+            keeps_chunk_rows: session.keeps_chunk_rows(),
             pipeline: options.clone(),
             recording: (!options.dry_run).then(|| config.recording.clone()),
             allow_duplicates: config.faults.allow_duplicates,

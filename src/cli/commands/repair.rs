@@ -13,6 +13,7 @@ use super::comparing::{
     DIFFERENT, KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
     require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
+use super::engine_choice::Filling;
 use super::session::{Session, startup_retry, write_options};
 use crate::cli::args::RepairArguments;
 use crate::cli::config::{CompareConfig, SessionConfig};
@@ -128,11 +129,13 @@ impl<'a> Repairing<'a> {
             faults.retries.max_retries,
             config.servers.target_database(),
         );
-        let bound = config.open_with_retries(&id, &startup_retry(faults, &stop)).await?;
-        let options = write_options(throughput, faults, &bound.job, &bound.resources)?;
+        let partition = &arguments.which.partition;
+        let filling = Filling { partition, dry_run: false, samples: false };
+        let retry = startup_retry(faults, &stop);
+        let bound = config.open_with_retries(&id, Some(filling), &retry).await?;
+        let options = write_options(faults, &bound)?;
         let token_prefix = format!("clickhouse-backfill-{id}");
         let pipeline = PipelineOptions { token_prefix, ..options };
-        let partition = &arguments.which.partition;
         let load =
             RecordedLoad::find(compare.ledger.open(&bound.servers.target), &bound.job, partition)
                 .await;
@@ -179,7 +182,7 @@ impl<'a> Repairing<'a> {
 
     /// Runs the checks of a run for this share of the chunks. Returns their warnings.
     async fn run_preflight(&self, share: f64) -> Result<Vec<String>, Failure> {
-        let Session { servers, server_version, source_version, job, plan } = &self.session;
+        let Session { servers, server_version, source_version, job, plan, .. } = &self.session;
         let preflight = Preflight {
             servers,
             server_version,

@@ -108,7 +108,7 @@ async fn fill_sequence(
 ) -> Result<ExitCode, Failure> {
     let RunContext { config, terminal, .. } = context;
     let retry = startup_retry(&config.faults, &context.stop);
-    let session = config.session.open_with_retries(&new_id(), &retry).await?;
+    let session = config.session.open_with_retries(&new_id(), None, &retry).await?;
     let mut found = present(&session, months).await?;
     if order == Order::Newest {
         found.reverse();

@@ -5,23 +5,20 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::allocator::return_freed_memory;
-use crate::cli::args::{AtOnce, EngineChoice, FaultArguments, FormatChoice, ThroughputArguments};
+use super::engine_choice::{Choice, EngineDecision, Filling};
+use super::resources::{Resources, resources};
+use crate::cli::args::{EngineChoice, FaultArguments, FormatChoice, ThroughputArguments};
 use crate::cli::config::{RunConfig, SessionConfig};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::wrap_block;
 use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers};
 use crate::engine::Engine;
-use crate::engine::stream::{
-    Concurrency, ConcurrencyBounds, PipelineOptions, RowFormat, Throttle, insert_memory_bytes,
-};
+use crate::engine::stream::{Concurrency, PipelineOptions, RowFormat};
 use crate::job::{BoundJob, bind, load};
 use crate::ledger::WorkerPart;
 use crate::load::Load;
-use crate::plan::{MemoryDemand, MemoryPlan, Partition, Plan, PlanOptions, plan};
-use crate::progress::{available_memory_bytes, bytes, count, counted};
+use crate::plan::{Partition, Plan, PlanOptions, plan};
+use crate::progress::{bytes, count, counted};
 use crate::retry::{RetryPolicy, StartupRetry};
 use crate::stop::Stop;
 
@@ -34,10 +31,8 @@ pub(crate) struct BoundSession {
     pub source_version: String,
     pub job: Arc<BoundJob>,
     pub resources: Resources,
-    /// The aimed number of rows per chunk.
-    pub chunk_rows: u64,
-    /// What evaluates the job.
-    engine: Engine,
+    pub engine: EngineDecision,
+    throughput: ThroughputArguments,
 }
 
 /// A job with its plan.
@@ -47,28 +42,40 @@ pub(crate) struct Session {
     pub server_version: String,
     pub source_version: String,
     pub job: Arc<BoundJob>,
+    pub engine: EngineDecision,
     pub plan: Plan,
 }
 
 impl SessionConfig {
     /// Connects and binds, without waiting for servers that are unreachable. `id` becomes part of
     /// the query ids until the run id is known.
-    pub(crate) async fn open(&self, id: &str) -> Result<BoundSession, Failure> {
+    pub(crate) async fn open(
+        &self,
+        id: &str,
+        filling: Filling<'_>,
+    ) -> Result<BoundSession, Failure> {
         let retry = RetryPolicy::default();
         let once = StartupRetry { retry, outage_wait: Duration::ZERO, stop: Stop::new() };
-        self.open_with_retries(id, &once.without_retries()).await
+        self.open_with_retries(id, Some(filling), &once.without_retries()).await
     }
 
-    /// Connects and binds, with retries. A failure after a stop request is an interruption.
+    /// Connects and binds, with retries. A failure after a stop request is an interruption. Without a
+    /// partition to fill, `--engine auto` chooses nothing.
     pub(crate) async fn open_with_retries(
         &self,
         id: &str,
+        filling: Option<Filling<'_>>,
         retry: &StartupRetry,
     ) -> Result<BoundSession, Failure> {
-        self.bind(id, retry).await.map_err(|failure| failure.unless_stopped(&retry.stop))
+        self.bind(id, filling, retry).await.map_err(|failure| failure.unless_stopped(&retry.stop))
     }
 
-    async fn bind(&self, id: &str, retry: &StartupRetry) -> Result<BoundSession, Failure> {
+    async fn bind(
+        &self,
+        id: &str,
+        filling: Option<Filling<'_>>,
+        retry: &StartupRetry,
+    ) -> Result<BoundSession, Failure> {
         let job = load(&self.job.reference)?;
         let servers = self.servers.connect(self.throughput.compression, id)?;
         if self.throughput.engine == EngineChoice::Server && !servers.is_one_server() {
@@ -98,14 +105,26 @@ impl SessionConfig {
         });
         let job = bound.await?;
         let resources = resources(&self.throughput, &servers.target, &job).await?;
+        let engine = match (self.throughput.engine, filling) {
+            (EngineChoice::Server, _) => EngineDecision::given(Engine::Server),
+            (EngineChoice::Stream, _) | (EngineChoice::Auto, None) => {
+                EngineDecision::given(Engine::Stream)
+            }
+            (EngineChoice::Auto, Some(filling)) => {
+                let (servers, job, resources) = (&servers, &job, &resources);
+                let batch_rows = self.throughput.batch_size;
+                let choice = Choice { servers, job, resources, batch_rows, filling };
+                choice.decide(retry).await.map_err(|error| Failure::stopped(&error))?
+            }
+        };
         Ok(BoundSession {
             servers,
             server_version,
             source_version,
             job: Arc::new(job),
             resources,
-            chunk_rows: self.throughput.chunk_rows(),
-            engine: self.throughput.engine.into(),
+            engine,
+            throughput: self.throughput.clone(),
         })
     }
 }
@@ -136,11 +155,26 @@ pub(crate) async fn greet(servers: &Servers) -> Result<(), Failure> {
 }
 
 impl BoundSession {
+    /// The same with the stream engine.
+    pub(crate) fn streamed(&self) -> Self {
+        Self { engine: EngineDecision::given(Engine::Stream), ..self.clone() }
+    }
+
+    /// The aimed number of rows per chunk.
+    pub(crate) fn chunk_rows(&self) -> u64 {
+        self.throughput.chunk_rows(self.engine.engine)
+    }
+
+    /// Whether a load that was started with chunks of another size is continued with those.
+    pub(crate) fn keeps_chunk_rows(&self) -> bool {
+        self.throughput.chunk_rows.is_none()
+    }
+
     /// How a partition is divided into chunks if no plan exists.
     pub(crate) fn plan_options(&self) -> PlanOptions {
         PlanOptions {
-            chunk_rows: self.chunk_rows,
-            holds_attributes: self.engine == Engine::Stream,
+            chunk_rows: self.chunk_rows(),
+            holds_attributes: self.engine.engine == Engine::Stream,
             ..PlanOptions::new(self.resources.memory)
         }
     }
@@ -153,57 +187,41 @@ impl BoundSession {
 
     /// Adds a plan.
     pub(crate) fn with_plan(self, plan: Plan) -> Session {
-        let Self { servers, server_version, source_version, job, .. } = self;
-        Session { servers, server_version, source_version, job, plan }
+        let Self { servers, server_version, source_version, job, engine, .. } = self;
+        Session { servers, server_version, source_version, job, engine, plan }
     }
 }
-
-/// The memory limit where the machine's available memory is unknown.
-const MEMORY_UNKNOWN: u64 = 4 << 30;
-
-/// Concurrent readers at the start, with `--readers auto`.
-const READERS_FIRST: usize = 2;
-/// The most readers with `--readers auto`: more of them would only wait for inserters.
-const READERS_MOST: usize = 8;
-/// The most inserters with `--inserters auto`: more of them help only with many disks.
-const INSERTERS_MOST: usize = 16;
 
 /// The pipeline's options for `run`.
 pub(crate) fn pipeline_options(
     config: &RunConfig,
-    job: &BoundJob,
-    resources: &Resources,
+    session: &BoundSession,
 ) -> Result<PipelineOptions, Failure> {
-    let options = write_options(&config.session.throughput, &config.faults, job, resources)?;
+    let options = write_options(&config.faults, session)?;
     Ok(PipelineOptions { dry_run: config.dry_run, ..options })
 }
 
 /// The pipeline's options for a command that writes.
 pub(crate) fn write_options(
-    throughput: &ThroughputArguments,
     faults: &FaultArguments,
-    job: &BoundJob,
-    resources: &Resources,
+    session: &BoundSession,
 ) -> Result<PipelineOptions, Failure> {
     Ok(PipelineOptions {
         retry: retry(faults),
         outage_wait: faults.outage_wait,
         drain_timeout: faults.drain_timeout,
         max_failed_chunks: faults.max_failed_chunks,
-        ..fail_fast_options(throughput, job, resources)?
+        ..fail_fast_options(session)?
     })
 }
 
 /// The pipeline's options for a trial: no waiting in outages, and the first failed chunk ends it.
-pub(crate) fn fail_fast_options(
-    throughput: &ThroughputArguments,
-    job: &BoundJob,
-    resources: &Resources,
-) -> Result<PipelineOptions, Failure> {
+pub(crate) fn fail_fast_options(session: &BoundSession) -> Result<PipelineOptions, Failure> {
+    let BoundSession { job, resources, engine, throughput, .. } = session;
     let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
     let Resources { readers, inserters, memory, .. } = *resources;
     Ok(PipelineOptions {
-        engine: throughput.engine.into(),
+        engine: engine.engine,
         format: row_format(throughput.insert_format, job)?,
         batch_rows: batch_size,
         stream_block_rows: stream_block_size,
@@ -236,154 +254,6 @@ fn row_format(choice: FormatChoice, job: &BoundJob) -> Result<RowFormat, Failure
     }
 }
 
-/// The concurrency and memory of a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Resources {
-    /// Concurrent readers.
-    pub readers: Concurrency,
-    /// Concurrent inserters.
-    pub inserters: Concurrency,
-    /// How memory is divided.
-    pub memory: MemoryPlan,
-    /// The levels that `ctl set` may choose.
-    pub levels: ConcurrencyBounds,
-}
-
-impl Resources {
-    /// The throttle of a run with these resources. `replaces` says whether repeated rows collapse in
-    /// the target. If the target recognizes repeated blocks instead, the inserters stay within the
-    /// number that its deduplication window was checked for.
-    pub(crate) fn throttle(&self, replaces: bool) -> Arc<Throttle> {
-        let Self { readers, inserters, mut levels, .. } = *self;
-        if !replaces {
-            levels.inserters_most = inserters.most();
-        }
-        Throttle::within(readers, inserters, levels)
-    }
-}
-
-/// Resolves the concurrency, and divides the memory limit: the one given, or half of the available
-/// memory. `connection` is to the target's server.
-pub(crate) async fn resources(
-    arguments: &ThroughputArguments,
-    connection: &Connection,
-    job: &BoundJob,
-) -> Result<Resources, Failure> {
-    let total = arguments.memory.unwrap_or_else(|| {
-        available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2)
-    });
-    let server = ServerSize::ask(connection).await;
-    let (deferred, an_insert) = (
-        job.has_deferred_lookup(),
-        insert_memory_bytes(arguments.batch_bytes, job.target.columns.len()),
-    );
-    let settle = |asked_readers: AtOnce, asked_inserters: AtOnce| {
-        let divide = |readers: Concurrency, inserters: Concurrency| {
-            let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
-            let demand = MemoryDemand {
-                total,
-                readers: most_readers,
-                inserters: most_inserters,
-                batch_bytes: arguments.batch_bytes,
-                deferred,
-            };
-            MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
-        };
-        let most_inserters = server.inserters_most(an_insert);
-        // More concurrency is not worth smaller batches.
-        match divide(
-            readers(asked_readers, server.readers_most()),
-            inserters(asked_inserters, most_inserters),
-        ) {
-            Ok(generous) if generous.2.batch_bytes == arguments.batch_bytes => Ok(generous),
-            _ => divide(
-                readers(asked_readers, READERS_FIRST),
-                inserters(asked_inserters, server.inserters_first()),
-            ),
-        }
-    };
-    let (readers, inserters, memory) =
-        settle(arguments.readers, arguments.inserters).map_err(|error| {
-            Failure::usage(error.to_string())
-                .hint("raise --memory, or lower --readers and --inserters")
-        })?;
-    return_freed_memory(total);
-    let levels = ConcurrencyBounds::of(readers, inserters);
-    let levels = ConcurrencyBounds {
-        readers_found: settle(AtOnce::Auto, arguments.inserters)
-            .map_or(levels.readers_found, |(readers, ..)| readers.most()),
-        inserters_found: settle(arguments.readers, AtOnce::Auto)
-            .map_or(levels.inserters_found, |(_, inserters, _)| inserters.most()),
-        ..levels
-    };
-    Ok(Resources { readers, inserters, memory, levels })
-}
-
-fn readers(asked: AtOnce, most: usize) -> Concurrency {
-    match asked {
-        AtOnce::Fixed(number) => Concurrency::Fixed(usize::from(number)),
-        AtOnce::Auto => Concurrency::Auto { first: READERS_FIRST, most },
-    }
-}
-
-fn inserters(asked: AtOnce, most: usize) -> Concurrency {
-    match asked {
-        AtOnce::Fixed(number) => Concurrency::Fixed(usize::from(number)),
-        AtOnce::Auto => Concurrency::Auto { first: most.div_ceil(2), most },
-    }
-}
-
-/// The server's size.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct ServerSize {
-    cores: usize,
-    /// Memory that its queries may still allocate, in bytes.
-    memory: u64,
-}
-
-impl Default for ServerSize {
-    fn default() -> Self {
-        Self { cores: 2, memory: 8 << 30 }
-    }
-}
-
-impl ServerSize {
-    /// Asks the server; assumes a small one if it does not answer.
-    async fn ask(connection: &Connection) -> Self {
-        // `max_threads` defaults to the number of cores. `max_server_memory_usage` of 0 means no
-        // limit.
-        let sql = "SELECT toUInt64(getSetting('max_threads')) AS cores, \
-            (SELECT toUInt64(sum(toFloat64(value))) FROM system.asynchronous_metrics WHERE metric = 'OSMemoryAvailable') AS free, \
-            (SELECT toUInt64(sum(toFloat64(value))) FROM system.server_settings WHERE name = 'max_server_memory_usage') AS allowed, \
-            (SELECT toUInt64(greatest(sum(value), 0)) FROM system.metrics WHERE metric = 'MemoryTracking') AS used, \
-            toUInt64(if(allowed = 0, free, least(free, if(allowed > used, allowed - used, 0)))) AS memory";
-        connection.row("size", sql).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the size of the server is unknown");
-            Self::default()
-        })
-    }
-
-    /// One thread reads a stream, in about a quarter of the time that inserting its rows takes.
-    fn readers_most(self) -> usize {
-        self.cores.div_ceil(3).clamp(READERS_FIRST, READERS_MOST)
-    }
-
-    /// One inserter per core.
-    fn inserters_first(self) -> usize {
-        self.cores.clamp(1, INSERTERS_MOST)
-    }
-
-    /// Half as many more, which work while others wait for the network. A quarter of the server's
-    /// memory may go to inserts, each of which takes `an_insert` bytes.
-    fn inserters_most(self, an_insert: u64) -> usize {
-        let fit = self.memory / 4 / an_insert.max(1);
-        (self.cores + self.cores.div_ceil(2))
-            .clamp(1, INSERTERS_MOST)
-            .min(usize::try_from(fit).unwrap_or(usize::MAX))
-            .max(1)
-    }
-}
-
 /// The indentation of values.
 const VALUES: usize = 14;
 
@@ -405,6 +275,9 @@ pub(crate) fn configuration(
     }
     for left_out in &job.left_out {
         line(&mut text, "left out", &format!("{}: {}", left_out.name, left_out.reason));
+    }
+    if let Some(reason) = &session.engine.reason {
+        line(&mut text, "chosen", &format!("{}: {reason}", session.engine.engine.as_str()));
     }
     match options.engine {
         Engine::Stream => {
@@ -531,31 +404,4 @@ fn at(endpoint: &Endpoint, version: &str) -> String {
         endpoint.user(),
         endpoint.database()
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deduplication_window_bounds_the_inserters() {
-        let (readers, inserters) = (Concurrency::Fixed(2), Concurrency::Fixed(3));
-        let demand = MemoryDemand {
-            total: 4 << 30,
-            readers: 2,
-            inserters: 3,
-            batch_bytes: 16 << 20,
-            deferred: false,
-        };
-        let levels =
-            ConcurrencyBounds { inserters_found: 8, ..ConcurrencyBounds::of(readers, inserters) };
-        let resources =
-            Resources { readers, inserters, memory: MemoryPlan::divide(demand).unwrap(), levels };
-        let most = |replaces: bool| resources.throttle(replaces).limits().inserters_most;
-        assert_eq!((most(false), most(true)), (3, 64));
-        assert!(
-            resources.throttle(false).set_inserters(4).is_err()
-                && resources.throttle(true).set_inserters(4).is_ok()
-        );
-    }
 }

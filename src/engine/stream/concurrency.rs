@@ -42,7 +42,8 @@ impl Concurrency {
         }
     }
 
-    fn first(self) -> usize {
+    /// The tasks at the start.
+    pub(crate) fn first(self) -> usize {
         match self {
             Self::Fixed(level) => level.max(1),
             Self::Auto { first, .. } => first.clamp(1, self.most()),

@@ -121,7 +121,9 @@ impl Pipeline {
             Engine::Stream => {
                 servers.target.insert("preflight", insert_sql, insert_settings, &[]).await
             }
-            Engine::Server => server::try_statement(&self.shared).await,
+            Engine::Server => {
+                server::try_statement(&servers.target, &self.shared.job, &self.shared.options).await
+            }
         };
         self.shared
             .at_target()

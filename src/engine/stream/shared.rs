@@ -96,12 +96,17 @@ pub(crate) fn insert_memory_bytes(batch_bytes: u64, target_columns: usize) -> u6
 
 /// The server's memory for one stream of rows, as measured (`docs/dev/performance.md`): with FINAL, a
 /// decompressed block for each column of each part, but no more than the parts have.
-pub(crate) fn read_memory_bytes(plan: &Plan, source_columns: usize, is_final: bool) -> u64 {
+pub(crate) fn read_memory_bytes(
+    parts: u64,
+    stored_bytes: u64,
+    source_columns: usize,
+    is_final: bool,
+) -> u64 {
     /// The default of `max_compress_block_size`.
     const BLOCK: u64 = 1 << 20;
-    let parts = if is_final { plan.parts.max(1) } else { 1 };
+    let parts = if is_final { parts.max(1) } else { 1 };
     let blocks = BLOCK.saturating_mul(parts).saturating_mul(source_columns as u64);
-    if plan.stored_bytes > 0 { blocks.min(plan.stored_bytes) } else { blocks }
+    if stored_bytes > 0 { blocks.min(stored_bytes) } else { blocks }
 }
 
 impl PipelineOptions {

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::engine::EngineShown;
 use super::ledger::LedgerShown;
-use super::trial::Estimate;
+use super::trial::{Estimate, EstimateShown};
 use crate::cli::commands::session::Session;
 use crate::cli::output::{WIDTH, cut, wrap_block, wrapped};
 use crate::clickhouse::Connection;
@@ -31,6 +32,7 @@ pub(crate) struct Document {
     pub source: SourceShown,
     pub lookup: Option<LookupShown>,
     pub target: TargetShown,
+    pub engine: EngineShown,
     /// What fills the target's columns.
     pub mapping: Vec<ColumnShown>,
     /// Columns of the target that the job does not fill.
@@ -143,25 +145,15 @@ pub(crate) struct MemoryShown {
     pub batch_bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct EstimateShown {
-    pub measured_rows: u64,
-    pub measured_seconds: f64,
-    /// Of the dry run.
-    pub rows_per_second: f64,
-    /// How long a run of this partition would take, at best and at worst.
-    pub seconds_from: f64,
-    pub seconds_to: f64,
-}
-
 /// Puts together what was found. `findings` are none for a partition without rows.
 pub(crate) fn document(
     session: &Session,
     ledger: LedgerShown,
+    engine: EngineShown,
     findings: Option<&Findings>,
     estimate: Option<&Estimate>,
 ) -> Document {
-    let Session { servers, server_version, source_version, job, plan } = session;
+    let Session { servers, server_version, source_version, job, plan, .. } = session;
     let checks = findings.map(|findings| findings.checks.clone()).unwrap_or_default();
     Document {
         tool_version: env!("CARGO_PKG_VERSION"),
@@ -187,6 +179,7 @@ pub(crate) fn document(
             table: job.target.name.to_string(),
             engine: job.target.engine.clone(),
         },
+        engine,
         mapping: job.columns.iter().map(column).collect(),
         defaults: job.defaults.clone(),
         left_out: job
@@ -207,23 +200,11 @@ pub(crate) fn document(
         memory: memory(plan),
         new_parts: findings.map(|findings| findings.parts),
         disk: findings.map(|findings| findings.disk).unwrap_or_default(),
-        estimate: estimate.and_then(|estimate| measured(estimate, plan)),
+        estimate: estimate.and_then(|estimate| estimate.shown(plan.stored_rows)),
         estimate_none: estimate.and_then(Estimate::reason),
         runs: checks.iter().all(|check| check.verdict != Verdict::Blocked),
         checks,
     }
-}
-
-fn measured(estimate: &Estimate, plan: &Plan) -> Option<EstimateShown> {
-    let Estimate::Measured(trial) = estimate else { return None };
-    let [from, to] = Estimate::range(trial, plan.stored_rows as f64);
-    Some(EstimateShown {
-        measured_rows: trial.rows,
-        measured_seconds: trial.elapsed.as_secs_f64(),
-        rows_per_second: trial.rate(),
-        seconds_from: from.as_secs_f64(),
-        seconds_to: to.as_secs_f64(),
-    })
 }
 
 fn server(connection: &Connection, version: &str) -> ServerShown {
@@ -308,6 +289,7 @@ pub(crate) fn text(document: &Document, head: &str, estimate: &str) -> String {
     }
     text.push_str(&wrapped("  ledger      ", &document.ledger.words()));
     text.push_str(&mapping(document));
+    text.push_str(&document.engine.text());
     text.push_str(&memory_text(&document.memory));
     if let Some(parts) = document.new_parts {
         let size = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), self::bytes);

@@ -12,6 +12,7 @@ use crate::cli::commands::session::BoundSession;
 use crate::cli::config::{NextCommand, RunConfig};
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Connection, Endpoint, TableSchema, deduplication};
+use crate::engine::Engine;
 use crate::engine::stream::PipelineOptions;
 use crate::files;
 use crate::ledger::definition::{self, LoadDefinition};
@@ -87,7 +88,7 @@ impl PlanBasis {
         throughput: &ThroughputArguments,
         options: &PipelineOptions,
     ) -> Self {
-        let BoundSession { servers, server_version, source_version, job, chunk_rows, .. } = opened;
+        let BoundSession { servers, server_version, source_version, job, engine, .. } = opened;
         let is_read = |name: &str| job.source_columns.iter().any(|column| column.name == name);
         let is_written = |name: &str| job.columns.iter().any(|column| column.name == name);
         let lookup_columns = job.lookup.as_ref().map(|lookup| {
@@ -106,8 +107,8 @@ impl PlanBasis {
             ),
             lookup_columns: lookup_columns.unwrap_or_default(),
             view_targets: view_targets(&servers.target, &job.target).await,
-            flags: flags(throughput),
-            load: definition(job, options, *chunk_rows, servers, server_version),
+            flags: flags(throughput, engine.engine),
+            load: definition(job, options, opened.chunk_rows(), servers, server_version),
         }
     }
 
@@ -165,8 +166,9 @@ async fn view_targets(connection: &Connection, target: &TableSchema) -> Option<S
     Some(fed.join(", "))
 }
 
-/// The flags that decide how it is done, without those that were not given.
-fn flags(throughput: &ThroughputArguments) -> BTreeMap<String, String> {
+/// The flags that decide how it is done, without those that were not given, and the engine that was
+/// chosen.
+fn flags(throughput: &ThroughputArguments, engine: Engine) -> BTreeMap<String, String> {
     let ThroughputArguments {
         memory,
         batch_size,
@@ -182,6 +184,7 @@ fn flags(throughput: &ThroughputArguments) -> BTreeMap<String, String> {
         AtOnce::Fixed(number) => number.to_string(),
     };
     let flags = [
+        ("engine", Some(engine.as_str().to_owned())),
         ("memory", memory.map(|bytes| bytes.to_string())),
         ("batch_size", Some(batch_size.to_string())),
         ("batch_bytes", Some(batch_bytes.to_string())),

@@ -57,15 +57,18 @@ pub(crate) async fn known(
     partition: &Partition,
     options: &PipelineOptions,
 ) -> LedgerShown {
-    let BoundSession { servers, server_version, job, chunk_rows, .. } = opened;
+    let BoundSession { servers, server_version, job, .. } = opened;
     let ledger = config.open(&servers.target);
     let (key, definition) = (
         load_key(job, partition.id()),
-        definition(job, options, *chunk_rows, servers, server_version),
+        definition(job, options, opened.chunk_rows(), servers, server_version),
     );
     let reading = async {
         let standing = read(&ledger, &key, claim_timeout).await?;
-        Ok::<_, LedgerError>((standing, changed(&ledger, &key, &definition).await?))
+        Ok::<_, LedgerError>((
+            standing,
+            changed(&ledger, &key, &definition, opened.keeps_chunk_rows()).await?,
+        ))
     };
     let place = ledger.describe();
     match timeout(PATIENCE, reading).await.unwrap_or(Err(LedgerError::Silent { after: PATIENCE })) {

@@ -2,6 +2,7 @@
 //! statements that it would send, and the equivalent join. No row moves.
 
 mod document;
+mod engine;
 mod file;
 mod ledger;
 mod trial;
@@ -10,12 +11,14 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use document::Document;
+use engine::{EngineShown, engine_shown};
 use file::PlanBasis;
 use ledger::LedgerShown;
 use tokio::runtime::Runtime;
 use trial::{Estimate, estimate, run_checks, trial_options};
 
 use super::advice::blocked;
+use super::engine_choice::Filling;
 use super::session::{Session, servers_and_tables, write_options};
 use crate::cli::args::PlanArguments;
 use crate::cli::config::{LedgerConfig, SessionConfig};
@@ -40,9 +43,9 @@ pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
 async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let PlanArguments { which, what, throughput, faults, preflight, .. } = arguments;
     let config = SessionConfig::resolve(what, &arguments.server, throughput)?;
-    let opened = config.open(&new_id()).await?;
-    let trial = trial_options(throughput, &opened.job, &opened.resources)?;
-    let options = write_options(throughput, faults, &opened.job, &opened.resources)?;
+    let filling = Filling { partition: &which.partition, dry_run: false, samples: false };
+    let opened = config.open(&new_id(), filling).await?;
+    let (trial, options) = (trial_options(&opened)?, write_options(faults, &opened)?);
     let basis = if arguments.out.is_some() {
         Some(PlanBasis::now(&opened, &which.partition, throughput, &options).await)
     } else {
@@ -51,12 +54,16 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let ledger = LedgerConfig::resolve(&arguments.ledger.place, config.servers.target_database());
     let claim_timeout = arguments.ledger.claim_timeout;
     let known = ledger::known(&ledger, claim_timeout, &opened, &which.partition, &options).await;
+    let engine = opened.engine.clone();
+    let is_chosen = engine.engine == Engine::Server && engine.reason.is_some();
+    let streamed = is_chosen.then(|| opened.streamed());
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
         return print_document(&sql(&session, &options));
     }
     if session.plan.chunks.is_empty() {
-        show(arguments, &session, known, None, None)?;
+        let engine = engine_shown(engine, None, &which.partition, arguments.measure).await?;
+        show(arguments, &session, (known, engine), None, None)?;
         let hidden = hidden_rows(&session.servers, &session.job, session.plan.partition.id());
         return hidden.await.map_or(Ok(()), |check| Err(blocked("run", &[&check])));
     }
@@ -69,7 +76,8 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
         Some(Box::pin(estimate(session, trial, arguments.measure)).await)
     };
     findings.checks.extend(estimate.as_ref().and_then(Estimate::check));
-    let document = show(arguments, session, known, Some(&findings), estimate.as_ref())?;
+    let engine = engine_shown(engine, streamed, &which.partition, arguments.measure).await?;
+    let document = show(arguments, session, (known, engine), Some(&findings), estimate.as_ref())?;
     let blocking: Vec<_> =
         findings.checks.iter().filter(|check| check.verdict == Verdict::Blocked).collect();
     if !blocking.is_empty() {
@@ -84,11 +92,11 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
 fn show(
     arguments: &PlanArguments,
     session: &Session,
-    known: LedgerShown,
+    (known, engine): (LedgerShown, EngineShown),
     findings: Option<&Findings>,
     estimate: Option<&Estimate>,
 ) -> Result<Document, Failure> {
-    let document = document::document(session, known, findings, estimate);
+    let document = document::document(session, known, engine, findings, estimate);
     if arguments.json {
         let json =
             serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;

@@ -5,15 +5,15 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::args::ThroughputArguments;
-use crate::cli::commands::session::{Resources, Session, fail_fast_options};
+use serde::Serialize;
+
+use crate::cli::commands::session::{BoundSession, Session, fail_fast_options};
 use crate::cli::failure::Failure;
 use crate::clickhouse::ErrorClass;
 use crate::engine::stream::{
     Counters, DedupError, DedupStrategy, Pipeline, PipelineError, PipelineOptions, Throttle, Trial,
     find_dedup_strategy, trial,
 };
-use crate::job::BoundJob;
 use crate::preflight::{Check, DRY_RUN, Findings, INSERT, Preflight, REPEATS, in_order};
 use crate::progress::{count, duration};
 use crate::retry::{RetryPolicy, in_crowd};
@@ -134,17 +134,13 @@ const DRAIN: Duration = Duration::from_secs(10);
 const SIZES: [(&str, f64); 2] = [("0.5 billion rows", 0.5e9), ("2.5 billion rows", 2.5e9)];
 
 /// The options of the dry run, which ends at the first failure.
-pub(crate) fn trial_options(
-    arguments: &ThroughputArguments,
-    job: &BoundJob,
-    resources: &Resources,
-) -> Result<PipelineOptions, Failure> {
+pub(crate) fn trial_options(session: &BoundSession) -> Result<PipelineOptions, Failure> {
     let retry = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
     Ok(PipelineOptions {
         dry_run: true,
         retry,
         drain_timeout: DRAIN,
-        ..fail_fast_options(arguments, job, resources)?
+        ..fail_fast_options(session)?
     })
 }
 
@@ -164,6 +160,18 @@ pub(crate) enum Estimate {
     },
 }
 
+/// An estimate as data.
+#[derive(Debug, Serialize)]
+pub(crate) struct EstimateShown {
+    pub measured_rows: u64,
+    pub measured_seconds: f64,
+    /// Of the dry run.
+    pub rows_per_second: f64,
+    /// How long a run of this partition would take, at best and at worst.
+    pub seconds_from: f64,
+    pub seconds_to: f64,
+}
+
 impl Estimate {
     /// Why there is no estimate, if there is none.
     pub(super) fn reason(&self) -> Option<String> {
@@ -173,8 +181,21 @@ impl Estimate {
         }
     }
 
+    /// The measurement, and what follows from it for this number of rows.
+    pub(super) fn shown(&self, rows: u64) -> Option<EstimateShown> {
+        let Self::Measured(trial) = self else { return None };
+        let [from, to] = Self::range(trial, rows as f64);
+        Some(EstimateShown {
+            measured_rows: trial.rows,
+            measured_seconds: trial.elapsed.as_secs_f64(),
+            rows_per_second: trial.rate(),
+            seconds_from: from.as_secs_f64(),
+            seconds_to: to.as_secs_f64(),
+        })
+    }
+
     /// The shortest and the longest time for a number of rows.
-    pub(super) fn range(trial: &Trial, rows: f64) -> [Duration; 2] {
+    fn range(trial: &Trial, rows: f64) -> [Duration; 2] {
         WRITING.map(|times| trial.time_of(rows * times))
     }
 
