@@ -14,6 +14,7 @@
 //! - `lookup`: the arena-backed map;
 //! - `clickhouse`: the only room that talks to the server;
 //! - `control::monitor`: what the target's server is like while a run is on;
+//! - `packs`: tables, jobs and queries that belong together;
 //! - `job`: the job file and the statements derived from it;
 //! - `ledger`: what was done of a load, and which processes work on it;
 //! - `plan`: from a partition to waves and chunks;
@@ -65,6 +66,7 @@ mod ledger;
 mod load;
 mod lookup;
 mod metrics;
+mod packs;
 mod plan;
 mod preflight;
 mod progress;

@@ -67,6 +67,13 @@ impl Failure {
         failure
     }
 
+    /// The configuration causes this error; `message` says what was done.
+    pub(super) fn misuse_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
+        let mut failure = Self::misuse(error);
+        failure.causes.insert(0, message.to_owned());
+        failure
+    }
+
     fn of_kind(kind: Kind, error: &(dyn StdError + 'static)) -> Self {
         Self { kind, causes: causes(error), hints: Vec::new() }
     }

@@ -76,7 +76,7 @@ pub(super) struct BulkRequest<'a> {
     /// All settings of the statement.
     pub settings: Settings,
     /// Parameters of the request that are no settings of the statement.
-    pub parameters: &'a [(&'static str, &'static str)],
+    pub parameters: &'a [(&'a str, &'a str)],
     /// The encoding of HTTP that the answer may have.
     pub accept: Option<&'static str>,
 }

@@ -89,6 +89,14 @@ impl Connection {
         self
     }
 
+    /// The same connection with another database for names of tables without one.
+    #[must_use]
+    pub(crate) fn in_database(&self, database: &str) -> Self {
+        let client = self.client.clone().with_database(database);
+        let endpoint = Arc::new(self.endpoint().clone().with_database(database));
+        Self { client, endpoint, ..self.clone() }
+    }
+
     /// The prefix of its query ids.
     pub fn queries(&self) -> &QueryPrefix {
         &self.queries

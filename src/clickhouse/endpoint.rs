@@ -48,6 +48,13 @@ impl Endpoint {
         Self { tls, ..self }
     }
 
+    /// The same account in another database.
+    #[must_use]
+    pub(super) fn with_database(mut self, database: &str) -> Self {
+        database.clone_into(&mut self.database);
+        self
+    }
+
     pub(super) fn tls(&self) -> &Tls {
         &self.tls
     }

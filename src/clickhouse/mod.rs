@@ -46,7 +46,7 @@ pub(crate) use schema::{
 pub use settings::Settings;
 pub(crate) use sql::{
     Place, Quoted, find_outside, places, quote_identifier, quote_literal, quote_literal_bytes,
-    split_list, structure, unquoted,
+    quoted_prefix, split_list, structure, unquoted,
 };
 pub(crate) use stream::BlockStream;
 pub(crate) use tls::Tls;

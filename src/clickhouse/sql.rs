@@ -96,7 +96,7 @@ pub(crate) fn structure<'a>(columns: impl IntoIterator<Item = (&'a str, &'a str)
 }
 
 /// What stands in these quotes at the beginning of a text, without its escapes, and what follows.
-pub(super) fn quoted_prefix(text: &str, quote: char) -> Option<(String, &str)> {
+pub(crate) fn quoted_prefix(text: &str, quote: char) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix(quote)?.chars();
     let mut inside = String::new();
     loop {

@@ -42,9 +42,20 @@ impl Connection {
         self.stream_as("RowBinary", self.bulk.compression, label, sql, settings)
     }
 
+    /// Starts a query whose rows are read as a stream of any format, not compressed.
+    pub(crate) fn stream_format(
+        &self,
+        format: &str,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<BlockStream, Error> {
+        self.stream_as(format, WireCompression::None, label, sql, settings)
+    }
+
     pub(super) fn stream_as(
         &self,
-        format: &'static str,
+        format: &str,
         compression: WireCompression,
         label: &str,
         sql: &str,

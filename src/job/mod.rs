@@ -24,8 +24,8 @@ mod ttl;
 
 pub use bind::{BindOptions, bind};
 pub(crate) use bound::{BoundColumn, BoundJob, BoundLookup, UsedColumn};
-pub(crate) use builtin::BUILT_IN_JOBS;
 pub use builtin::load;
+pub(crate) use builtin::{BUILT_IN_JOBS, built_in_text};
 pub(crate) use error::{JobError, suggestion};
 pub use file::Job;
 pub(crate) use keys::EqualVersion;

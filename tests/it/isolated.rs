@@ -14,6 +14,7 @@ mod ledger;
 mod memory;
 mod operate;
 mod oracle;
+mod packs;
 mod preflight;
 mod privileges;
 mod server;

@@ -17,6 +17,7 @@ mod native;
 mod operate;
 mod oracle;
 mod orders;
+mod packs;
 mod preflight;
 mod proxy;
 mod report;

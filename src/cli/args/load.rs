@@ -9,6 +9,7 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
 use super::dotenv::Environment;
+use super::packs::PackFolders;
 use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
 use crate::cli::failure::Failure;
 use crate::control::{DailyWindow, MaxParts, Rules, RuntimeOverrides, parse_max_parts};
@@ -23,11 +24,13 @@ use crate::units::{parse_duration, parse_timeout};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct WhatArguments {
-    /// Built-in job, or path of a job file.
+    /// Built-in job, PACK/NAME of a pack's job, or path of a job file.
     ///
     /// `clickhouse-backfill job list` lists the built-in jobs.
     #[arg(long, value_name = "NAME|FILE", env = "JOB", default_value = "langfuse-events")]
     pub job: String,
+    #[command(flatten)]
+    pub packs: PackFolders,
     /// Write to this table instead of the job's target.
     #[arg(long, value_name = "TABLE", env = "TARGET_TABLE")]
     pub target_table: Option<String>,

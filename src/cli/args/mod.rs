@@ -3,6 +3,7 @@
 
 mod dotenv;
 mod load;
+mod packs;
 mod reference;
 mod server;
 mod subcommands;
@@ -21,6 +22,7 @@ pub(crate) use load::{
     LedgerStatusArguments, Order, PartitionsArguments, RecordingArguments, ThrottleArguments,
     ThroughputArguments, WhatArguments,
 };
+pub(crate) use packs::{ApplyArguments, PackArguments, PackCommand, PackFolders, QueryArguments};
 pub use reference::references;
 pub(crate) use reference::variable_names;
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
@@ -97,6 +99,19 @@ Exit codes: 0 the ledger was read, whatever the state of the load; else 1 or 2."
         after_help = "Examples:\n  clickhouse-backfill job list\n  clickhouse-backfill job show langfuse-events > my-job.toml"
     )]
     Job(JobArguments),
+    /// List packs, show one, or create its tables and views.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill pack list\n  clickhouse-backfill pack show optiinfra\n  clickhouse-backfill pack apply optiinfra --clickhouse-db metrics"
+    )]
+    Pack(PackArguments),
+    /// Run a query of a pack, with parameters, and print its rows.
+    ///
+    /// The rows are streamed to stdout in any output format of ClickHouse; nothing else goes there.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill query optiinfra/table-sizes --format PrettyCompact\n  clickhouse-backfill query optiinfra/cost-hourly --param customer_id=11111111-1111-1111-1111-111111111111 \\\n    --param from=2026-10-01 --param to=2026-11-01 --format CSVWithNames > cost.csv\n\n\
+Exit codes: 0 all rows were printed, 1 the query failed, 2 a parameter is missing, unknown or of another type."
+    )]
+    Query(Box<QueryArguments>),
     /// Print a script that completes commands, flags and values in a shell.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill completions bash > ~/.local/share/bash-completion/completions/clickhouse-backfill\n  clickhouse-backfill completions zsh > ~/.zfunc/_clickhouse-backfill\n  clickhouse-backfill completions fish > ~/.config/fish/completions/clickhouse-backfill.fish"
@@ -142,6 +157,8 @@ impl Command {
             Self::Status(arguments) => Some(&mut arguments.server),
             Self::Report(arguments) => Some(&mut arguments.server),
             Self::History(arguments) => Some(&mut arguments.server),
+            Self::Pack(arguments) => arguments.command.server(),
+            Self::Query(arguments) => Some(&mut arguments.server),
             Self::Job(_) | Self::Ctl(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
@@ -178,9 +195,11 @@ pub(crate) fn parse(environment: Result<&Environment, Failure>) -> Result<Parsed
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     let error = match parsed {
         Ok((mut cli, matches)) => {
-            if let Some((_, matches)) = matches.subcommand() {
-                cli.command.choose(matches, environment?)?;
+            let mut innermost = &matches;
+            while let Some((_, matches)) = innermost.subcommand() {
+                innermost = matches;
             }
+            cli.command.choose(innermost, environment?)?;
             return Ok(Parsed::Command(cli.command));
         }
         Err(error) => error,

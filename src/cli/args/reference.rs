@@ -26,7 +26,7 @@ const GROUPS: [&str; 14] = [
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.
-const EXAMPLES: [(&str, &str); 33] = [
+const EXAMPLES: [(&str, &str); 34] = [
     ("CA_CERT", "/etc/clickhouse/ca.pem"),
     ("CHUNK_ROWS", "500000"),
     ("CLICKHOUSE_PASSWORD", "pa$$ #1"),
@@ -47,6 +47,7 @@ const EXAMPLES: [(&str, &str); 33] = [
     ("MEMORY", "4GiB"),
     ("METRICS_FILE", "backfill.prom"),
     ("METRICS_LISTEN", "127.0.0.1:9464"),
+    ("PACK", "packs/mine"),
     ("PARTITION", "202511"),
     ("PARTITIONS", "202401..202512"),
     ("PLAN", "/var/lib/clickhouse-backfill/plan.json"),

@@ -10,7 +10,7 @@ use crate::cli::args::{CompletionsArguments, JobArguments, JobCommand, ManArgume
 use crate::cli::failure::Failure;
 use crate::cli::output::print_document;
 use crate::files;
-use crate::job::{BUILT_IN_JOBS, load, schema};
+use crate::job::{BUILT_IN_JOBS, built_in_text, load, schema};
 
 /// Prints the script that makes a shell complete commands, flags and their values.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
@@ -82,8 +82,8 @@ pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
             }
         }
         JobCommand::Show { name } => {
-            if let Some(job) = BUILT_IN_JOBS.iter().find(|job| job.name == name) {
-                text.push_str(job.text);
+            if let Some(built_in) = built_in_text(name) {
+                text.push_str(built_in);
             } else {
                 load(name)?;
                 text = std::fs::read_to_string(name).map_err(|error| {

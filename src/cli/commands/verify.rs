@@ -75,7 +75,7 @@ async fn compare(
     }
     let repair = NextCommand::new("repair")
         .servers(&servers_config)
-        .job(&JobConfig::from(&arguments.what))
+        .job(&JobConfig::resolve(&arguments.what)?)
         .ledger(&config.ledger, &servers_config)
         .partition(&arguments.which.partition)
         .text();
@@ -99,7 +99,7 @@ async fn open(
     servers: &ServerConfig,
     config: &CompareConfig,
 ) -> Result<Compared, Failure> {
-    let JobConfig { reference, options } = JobConfig::from(&arguments.what);
+    let JobConfig { reference, options } = JobConfig::resolve(&arguments.what)?;
     let job = load(&reference)?;
     let servers = servers.connect(CompressionChoice::None, &new_id())?;
     greet(&servers).await?;

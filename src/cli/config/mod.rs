@@ -19,6 +19,7 @@ use crate::clickhouse::Connection;
 use crate::job::BindOptions;
 use crate::ledger::{Ledger, LedgerLocation};
 use crate::load::Recording;
+use crate::packs::job_file;
 use crate::plan::{Months, Partition};
 
 pub(crate) use servers::{ServerConfig, first_line};
@@ -40,7 +41,7 @@ impl SessionConfig {
         throughput: &ThroughputArguments,
     ) -> Result<Self, Failure> {
         Ok(Self {
-            job: JobConfig::from(job),
+            job: JobConfig::resolve(job)?,
             servers: ServerConfig::resolve(servers)?,
             throughput: throughput.clone(),
         })
@@ -154,18 +155,21 @@ pub(crate) struct JobConfig {
     pub options: BindOptions,
 }
 
-impl From<&WhatArguments> for JobConfig {
-    fn from(arguments: &WhatArguments) -> Self {
-        let WhatArguments { job, target_table, exclude, exclude_dataset_items } = arguments;
+impl JobConfig {
+    /// # Errors
+    /// A folder of a pack that cannot be read.
+    pub(crate) fn resolve(arguments: &WhatArguments) -> Result<Self, Failure> {
+        let WhatArguments { job, packs, target_table, exclude, exclude_dataset_items } = arguments;
+        let of_pack = job_file(job, &packs.folders()).map_err(|error| Failure::misuse(&error))?;
         let alias = exclude_dataset_items.then(|| "dataset-items".to_owned());
         let mut exclusions: Vec<_> =
             exclude.iter().filter(|name| !name.is_empty()).cloned().chain(alias).collect();
         exclusions.sort_unstable();
         exclusions.dedup();
-        Self {
-            reference: job.clone(),
+        Ok(Self {
+            reference: of_pack.map_or_else(|| job.clone(), |path| path.display().to_string()),
             options: BindOptions { target_table: target_table.clone(), exclusions },
-        }
+        })
     }
 }
 
@@ -214,7 +218,7 @@ impl LoadConfig {
     ) -> Result<Self, Failure> {
         let servers = ServerConfig::resolve(servers)?;
         Ok(Self {
-            job: JobConfig::from(job),
+            job: JobConfig::resolve(job)?,
             partition: partition.clone(),
             ledger: LedgerConfig::resolve(&ledger.place, servers.target_database()),
             claim_timeout: ledger.claim_timeout,

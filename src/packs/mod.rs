@@ -1,0 +1,25 @@
+//! Packs: folders with tables, jobs and queries that belong together, built in or of the user's own.
+//!
+//! ```text
+//! pack.toml        name, description
+//! schema.sql       CREATE statements, separated by semicolons
+//! jobs/*.toml      job files
+//! queries/*.sql    one query each, with parameters of ClickHouse: {name:Type}
+//! ```
+
+mod apply;
+mod builtin;
+mod definition;
+mod error;
+mod folder;
+mod query;
+mod script;
+
+pub(crate) use apply::{Applied, ObjectState, apply};
+#[cfg(test)]
+pub(crate) use builtin::BUILT_IN_PACKS;
+pub(crate) use builtin::built_in;
+pub(crate) use error::PackError;
+pub(crate) use folder::{Pack, PackFile, job_file, open};
+pub(crate) use query::{bind_parameters, query_parameters};
+pub(crate) use script::object_names;
