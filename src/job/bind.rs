@@ -99,6 +99,7 @@ async fn bind_visible(
         on_equal_version: job.target.on_equal_version,
         live,
         live_rows: None,
+        removal: job.target.removal,
         columns: bound_columns,
         left_out,
         defaults,
@@ -171,10 +172,8 @@ fn source_layout(
 /// Which of the target's rows are the job's, and which are live writers'. Either is by default what the
 /// other is not, and no row is both.
 fn owned_and_live(owned: Option<Owned>, live: Option<Owned>) -> (Option<Owned>, Option<Owned>) {
-    // The expressions may end with a comment, hence the line breaks.
-    let is_true = |rows: &Owned| format!("ifNull(({}\n) != 0, 0)", rows.sql);
     let not = |rows: &Owned| Owned {
-        sql: format!("NOT {}", is_true(rows)),
+        sql: format!("NOT {}", rows.is_true()),
         columns: rows.columns.clone(),
     };
     match (owned, live) {
@@ -185,7 +184,7 @@ fn owned_and_live(owned: Option<Owned>, live: Option<Owned>) -> (Option<Owned>, 
         }
         (None, Some(live)) => (Some(not(&live)), Some(live)),
         (Some(owned), Some(live)) => {
-            let sql = format!("{} AND NOT {}", is_true(&live), is_true(&owned));
+            let sql = format!("{} AND NOT {}", live.is_true(), owned.is_true());
             let live = Owned { sql, columns: [live.columns, owned.columns.clone()].concat() };
             (Some(owned), Some(live))
         }

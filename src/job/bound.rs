@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::keys::{EqualVersion, LookupWindow, StatementSettings};
+use super::keys::{EqualVersion, LookupWindow, RemovalMethod, StatementSettings};
 use super::live_rows::LiveRows;
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::NativeLayout;
@@ -39,6 +39,8 @@ pub struct BoundJob {
     pub live: Option<Owned>,
     /// Recognizes the source rows that are left out because of a live row of an equal version.
     pub(crate) live_rows: Option<LiveRows>,
+    /// How rows are removed from the target.
+    pub(crate) removal: RemovalMethod,
     /// The columns that are written.
     pub columns: Vec<BoundColumn>,
     /// Columns of the job that are not written, with the reason.
@@ -147,6 +149,14 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl Owned {
+    /// SQL that is true for these rows and never NULL. The expression may end with a comment, hence the
+    /// line break.
+    pub(crate) fn is_true(&self) -> String {
+        format!("ifNull(({}\n) != 0, 0)", self.sql)
+    }
+}
+
 impl BoundColumn {
     /// Whether its expression reads the lookup.
     pub(crate) fn reads_lookup(&self) -> bool {
@@ -167,6 +177,11 @@ impl BoundJob {
         let reads_lookup = columns.iter().any(BoundColumn::reads_lookup);
         let lookup = self.lookup.clone().filter(|_| reads_lookup);
         Self { source_columns, lookup, columns, ..self.clone() }
+    }
+
+    /// SQL that is true for the target's rows that belong to the job.
+    pub(crate) fn is_owned(&self) -> String {
+        self.owned.as_ref().map_or_else(|| "1".to_owned(), Owned::is_true)
     }
 
     /// Whether each row of the source has a sorting key of its own.

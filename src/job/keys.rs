@@ -106,6 +106,21 @@ pub(crate) struct Target {
     #[serde(default, deserialize_with = "expression_at")]
     #[schemars(with = "Option<String>")]
     pub live: Option<Expression>,
+    /// How `repair --remove` removes rows, and a run those that were deleted from the source meanwhile.
+    /// With `tombstone` by a row that is marked as deleted, where the target has such a mark; readers
+    /// without `FINAL` see it. With `delete` by a lightweight `DELETE` from the target and from the
+    /// tables that its materialized views fill.
+    #[serde(default)]
+    pub removal: RemovalMethod,
+}
+
+/// How rows are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RemovalMethod {
+    #[default]
+    Tombstone,
+    Delete,
 }
 
 /// Which of two rows of an equal version is kept.

@@ -150,6 +150,27 @@ impl TargetKey {
         }
     }
 
+    /// SQL for a hash of the key.
+    pub(crate) fn hash(&self) -> String {
+        hash_of(&self.expressions)
+    }
+
+    /// SQL over a source row for the hash of the key, the version and the partition id of the row that
+    /// it becomes, as a tuple; an unknown partition id is empty. The error says why they cannot be
+    /// computed.
+    pub(crate) fn made_of_source(&self, job: &BoundJob) -> Result<String, String> {
+        let is_needed = |name: &&String| Some(*name) != self.deleted.as_ref();
+        let names: Vec<_> = self.own_columns.iter().filter(is_needed).map(String::as_str).collect();
+        let made = format!(
+            "tuple({}, toString({}), {})",
+            self.hash(),
+            self.version_number(),
+            self.partition_id.as_deref().unwrap_or("''")
+        );
+        let values = names.iter().map(|name| source_value(job, name).map(|(value, _)| value));
+        Ok(over_source(&names, &values.collect::<Result<Vec<_>, _>>()?, &made))
+    }
+
     /// Recognizes rows of live writers that have the key and the version of a row that the job makes.
     /// `live` is SQL over the target's columns that is true for rows of live writers. The error says
     /// why they cannot be recognized.
@@ -165,21 +186,14 @@ impl TargetKey {
         let columns = names.iter().map(|name| source_value(job, name));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let hash = format!("sipHash128(formatRow('RowBinary', {}))", values.join(", "));
-        let parameters: Vec<_> =
-            names.iter().map(|name| quote_identifier(name).to_string()).collect();
-        let arguments: Vec<_> = columns.iter().map(|(value, _)| format!("[{value}]")).collect();
+        let made: Vec<_> = columns.iter().map(|(value, _)| value.clone()).collect();
         let leading = self.expressions.iter().take(LEADING_ELEMENTS);
         let leading: Vec<_> = leading.flat_map(|expression| names_in(expression)).collect();
         let bounds = names.iter().zip(&columns).filter(|(name, (_, type_name))| {
             leading.iter().any(|leading| leading == **name) && is_ordered(type_name)
         });
         Ok(LiveRows {
-            // The parameters of the lambda hide the source's columns of the same names.
-            made: format!(
-                "arrayMap(({}) -> {hash}, {})[1]",
-                parameters.join(", "),
-                arguments.join(", ")
-            ),
+            made: over_source(&names, &made, &hash),
             bounds: bounds
                 .map(|(name, (value, _))| (quote_identifier(name).to_string(), value.clone()))
                 .collect(),
@@ -265,6 +279,22 @@ fn filled_by_table(
         });
     }
     filled
+}
+
+/// SQL for a hash of the bytes of these values.
+pub(crate) fn hash_of(values: &[String]) -> String {
+    if values.is_empty() {
+        return "toUInt64(0)".to_owned();
+    }
+    format!("sipHash64(formatRow({}, {}))", quote_literal("RowBinary"), values.join(", "))
+}
+
+/// SQL over the target's columns of these names as SQL over a source row that has these values.
+fn over_source(names: &[&str], values: &[String], sql: &str) -> String {
+    let parameters: Vec<_> = names.iter().map(|name| quote_identifier(name).to_string()).collect();
+    let arguments: Vec<_> = values.iter().map(|value| format!("[{value}]")).collect();
+    // The parameters of the lambda hide the source's columns of the same names.
+    format!("arrayMap(({}) -> {sql}, {})[1]", parameters.join(", "), arguments.join(", "))
 }
 
 /// SQL over a source row for its value in this column of the target, with the type.

@@ -15,6 +15,7 @@ mod expiry;
 mod limits;
 mod partitions;
 mod reads;
+mod removal;
 mod servers;
 mod storage;
 mod visibility;
@@ -31,6 +32,8 @@ use expiry::{TTL, check_ttl};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
 use reads::{READS, check_join, check_reads};
+pub(crate) use removal::blocked_removal;
+use removal::{REMOVAL, check_removal};
 use servers::{
     CLUSTER, REPLICAS, TIME_ZONES, VERSION, check_cluster, check_replicas, check_time_zones,
     check_version,
@@ -53,7 +56,7 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 22] = [
+pub(crate) const NAMES: [&str; 23] = [
     VERSION,
     READS,
     ROW_POLICIES,
@@ -73,6 +76,7 @@ pub(crate) const NAMES: [&str; 22] = [
     CLUSTER,
     LIVE_WRITES,
     DELETIONS,
+    REMOVAL,
     EQUAL_VERSIONS,
     TIME_ZONES,
     DRY_RUN,
@@ -167,7 +171,7 @@ impl Preflight<'_> {
     async fn checks_of_writing(&self, parts: u64) -> Vec<Check> {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
-        let (views, partitions, delivery, parts, merges, ttl, equal_versions, deletions) = tokio::join!(
+        let (views, partitions, delivery, parts, merges, ttl, equal_versions, deletions, removal) = tokio::join!(
             check_views(target, job),
             check_partitions(servers, job, plan, pipeline),
             check_delivery(target, job, pipeline),
@@ -176,11 +180,12 @@ impl Preflight<'_> {
             check_ttl(servers, job, plan),
             check_equal_versions(servers, job, plan, share),
             check_deletions(&servers.source, job),
+            check_removal(target, job),
         );
         let always = [views, partitions, parts, merges];
         always
             .into_iter()
-            .chain([delivery, ttl, equal_versions, deletions].into_iter().flatten())
+            .chain([delivery, ttl, equal_versions, deletions, removal].into_iter().flatten())
             .collect()
     }
 

@@ -14,8 +14,8 @@ use super::decode::{BLOCK, MARGIN, start_of};
 use crate::clickhouse::{Column, quote_identifier, quote_literal};
 use crate::formats::rowbinary::{DataType, Field};
 use crate::job::statements::{Scope, finished};
-use crate::job::target_key::{TableColumn, TargetKey};
-use crate::job::{BoundColumn, BoundJob};
+use crate::job::target_key::{TableColumn, TargetKey, hash_of};
+use crate::job::{BoundColumn, BoundJob, RemovalMethod};
 
 /// The alias of the key's hash.
 const KEY: &str = "`hash of the key`";
@@ -201,7 +201,7 @@ impl Queries {
         format!(
             "WITH {} AS {KEY}, {expired} AS {EXPIRED}, {} AND NOT {EXPIRED} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED} AND NOT {EXPIRED}), countIf({EXPIRED}), groupUniqArray({}){}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
             self.key_hash(),
-            self.owned(),
+            self.job.is_owned(),
             self.key.partition_id.as_deref().unwrap_or("''"),
             sums.concat(),
             conditions.join(" AND ")
@@ -217,14 +217,14 @@ impl Queries {
             RowFilter::All => {}
             RowFilter::Deleted => conditions.push(self.key.is_deleted()),
             RowFilter::NotOwned => {
-                conditions.push(format!("NOT ({})", self.owned()));
+                conditions.push(format!("NOT ({})", self.job.is_owned()));
                 conditions.extend(self.attribution.condition().map(str::to_owned));
             }
         }
         format!(
             "WITH {} AS {KEY}\nSELECT {KEY}, toUInt8(({}) + 2 * ({}) + 4 * ({})), {}, {}\nFROM (\n{rows}\n)\nWHERE {}",
             self.key_hash(),
-            self.owned(),
+            self.job.is_owned(),
             self.key.is_deleted(),
             self.attribution.condition().unwrap_or("1"),
             self.key.version_number(),
@@ -309,6 +309,7 @@ impl Queries {
     /// How rows are removed from the target.
     pub(super) fn removal(&self) -> Removal {
         match (&self.key.deleted, &self.job.live_rows) {
+            _ if self.job.removal == RemovalMethod::Delete => Removal::Delete,
             (None, _) => Removal::Delete,
             (Some(_), None) => Removal::Tombstone,
             (Some(_), Some(_)) => Removal::TombstoneOrDelete,
@@ -334,34 +335,16 @@ impl Queries {
         ))
     }
 
-    /// A statement that removes the rows of these keys and versions from a part of the target: by
-    /// deleted rows where `by_tombstones` and the target has a mark for them.
-    pub(super) fn remove(
+    /// A statement that removes the rows of these keys and versions from a part of the target by deleted
+    /// rows; `None` if the target has no mark for them.
+    pub(super) fn insert_tombstones(
         &self,
         partition_id: &str,
         range: Option<&str>,
         rows: &[(u64, i128)],
-        by_tombstones: bool,
-    ) -> String {
+    ) -> Option<String> {
         let target = self.job.target.name.quoted();
-        let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
-        let Some(deleted) = self.key.deleted.as_ref().filter(|_| by_tombstones) else {
-            let range = range.map_or_else(String::new, |range| format!(" AND ({range})"));
-            let (hash, version) = (self.key_hash(), self.key.version_number());
-            // Older versions of the row would become visible, newer ones are a live writer's.
-            let versions = rows.iter().map(|(_, version)| format!("'{version}'"));
-            let found = format!(
-                "toInt128(transform({hash}, [{}]::Array(UInt64), [{}], '0'))",
-                numbers(&keys),
-                versions.collect::<Vec<_>>().join(", ")
-            );
-            return format!(
-                "DELETE FROM {target} WHERE _partition_id = {}{range} AND {hash} IN ({}) AND {version} <= {found} AND {}",
-                quote_literal(partition_id),
-                numbers(&keys),
-                self.owned()
-            );
-        };
+        let deleted = self.key.deleted.as_ref()?;
         let mut names = self.columns_of_tombstones();
         names.retain(|name| *name != deleted);
         let joined = |names: &[&String]| {
@@ -378,13 +361,13 @@ impl Queries {
             quote_literal(partition_id),
             range.map_or_else(String::new, |range| format!(" AND ({range})"))
         );
-        format!(
+        Some(format!(
             "INSERT INTO {target} ({list}, {deleted})\nWITH {} AS {KEY}\nSELECT {list}, 1\nFROM (SELECT {read} FROM {target} FINAL WHERE {conditions})\nWHERE ({KEY}, {}) IN ({})",
             self.key_hash(),
             self.key.version_number(),
             pairs(rows),
             deleted = quote_identifier(deleted)
-        )
+        ))
     }
 
     /// The columns that a deleted row keeps: those that identify the row and its version, and those that
@@ -404,7 +387,7 @@ impl Queries {
     }
 
     fn key_hash(&self) -> String {
-        hash_of(&self.key.expressions)
+        self.key.hash()
     }
 
     fn not_expired(&self) -> Option<String> {
@@ -414,15 +397,6 @@ impl Queries {
     /// The ids of all partitions of the target.
     pub(super) fn partitions(&self) -> String {
         format!("SELECT DISTINCT _partition_id FROM {}", self.job.target.name.quoted())
-    }
-
-    /// SQL that is true for rows that the job owns. The expression may end with a comment, hence the
-    /// line break.
-    fn owned(&self) -> String {
-        self.job
-            .owned
-            .as_ref()
-            .map_or_else(|| "1".to_owned(), |owned| format!("ifNull(({}\n) != 0, 0)", owned.sql))
     }
 
     fn conditions(&self, only: Option<&Buckets>) -> Vec<String> {
@@ -536,14 +510,6 @@ fn fields_form(value: &str, fields: &[Field], depth: usize) -> Option<String> {
     let forms =
         forms.into_iter().enumerate().map(|(number, form)| form.unwrap_or_else(|| element(number)));
     Some(format!("tuple({})", forms.collect::<Vec<_>>().join(", ")))
-}
-
-/// SQL for a hash of the bytes of these values.
-fn hash_of(values: &[String]) -> String {
-    if values.is_empty() {
-        return "toUInt64(0)".to_owned();
-    }
-    format!("sipHash64(formatRow({}, {}))", quote_literal("RowBinary"), values.join(", "))
 }
 
 #[cfg(test)]

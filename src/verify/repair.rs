@@ -6,16 +6,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::VerifyError;
-use super::queries::Removal;
+use super::queries::{Queries, Removal};
 use super::report::Report;
 use super::rows::{Difference, Digest, Kind};
 use super::state::SideSums;
 use super::verifier::{Verifier, cannot_decode};
-use crate::clickhouse::Settings;
+use crate::clickhouse::TableName;
+use crate::job::RemovalMethod;
+use crate::job::removal::{DeleteTables, KeyedRows, ROWS_PER_STATEMENT, removal_settings};
 use crate::units::counted;
-
-/// Rows that one statement removes.
-const ROWS_PER_STATEMENT: usize = 1000;
 
 impl Verifier {
     /// The chunks of the plan with rows that filling repairs.
@@ -52,12 +51,34 @@ impl Verifier {
         self.queries.removal()
     }
 
+    /// The tables from which rows are deleted: the target and, where the job says so, what its views
+    /// fill.
+    ///
+    /// # Errors
+    /// If the server refuses to list the views.
+    pub(crate) async fn delete_tables(&self) -> Result<DeleteTables, VerifyError> {
+        let job = &self.queries.job;
+        if job.removal != RemovalMethod::Delete {
+            return Ok(DeleteTables::target(job));
+        }
+        let read = DeleteTables::read(self.runner.target(), job, &self.queries.key).await;
+        read.map_err(|source| VerifyError::Query {
+            what: "listing the views of the target".to_owned(),
+            table: job.target.name.clone(),
+            attempts: 1,
+            source: Box::new(source),
+        })
+    }
+
     /// Removes the surplus rows in the versions that were found; what a live writer has written since
     /// is kept.
     ///
     /// # Errors
     /// If the server refuses a statement. Earlier statements may have removed rows.
-    pub(crate) async fn remove_surplus(&mut self) -> Result<u64, VerifyError> {
+    pub(crate) async fn remove_surplus(
+        &mut self,
+        tables: &DeleteTables,
+    ) -> Result<u64, VerifyError> {
         let mut by_range = BTreeMap::<usize, Vec<(u64, i128)>>::new();
         for difference in self.surplus_rows() {
             if let Some(range) = difference.range {
@@ -68,16 +89,23 @@ impl Verifier {
         let mut removed = 0;
         for (range, rows) in by_range {
             let Some((partition, range)) = ranges.get(range) else { continue };
+            let range = range.as_deref();
             for rows in rows.chunks(ROWS_PER_STATEMENT) {
-                let (deleted, marked) = self.by_removal(partition, range.as_deref(), rows).await?;
-                for (rows, by_tombstones) in [(deleted, false), (marked, true)] {
-                    if !rows.is_empty() {
-                        let range = range.as_deref();
-                        let sql = self.queries.remove(partition, range, &rows, by_tombstones);
-                        self.remove(&sql, rows.len()).await?;
-                        removed += rows.len() as u64;
+                let (deleted, marked) = self.by_removal(partition, range, rows).await?;
+                if !deleted.is_empty() {
+                    let Queries { job, key, .. } = &self.queries;
+                    let partition_id = Some(partition.as_str());
+                    let rows = KeyedRows { partition_id, range, rows: &deleted };
+                    for (table, sql) in tables.statements(job, key, rows) {
+                        self.remove(table, &sql, deleted.len()).await?;
                     }
                 }
+                if !marked.is_empty()
+                    && let Some(sql) = self.queries.insert_tombstones(partition, range, &marked)
+                {
+                    self.remove(&self.queries.job.target.name, &sql, marked.len()).await?;
+                }
+                removed += rows.len() as u64;
             }
         }
         Ok(removed)
@@ -106,14 +134,11 @@ impl Verifier {
     }
 
     /// Runs a statement that removes rows.
-    async fn remove(&self, sql: &str, rows: usize) -> Result<(), VerifyError> {
-        let settings = Settings::common()
-            .with("max_query_size", &(sql.len() + 4096).to_string())
-            .with("lightweight_deletes_sync", "2");
-        let done = self.runner.target().execute("remove", sql, &settings).await;
+    async fn remove(&self, table: &TableName, sql: &str, rows: usize) -> Result<(), VerifyError> {
+        let done = self.runner.target().execute("remove", sql, &removal_settings(sql)).await;
         done.map_err(|source| VerifyError::Query {
             what: format!("removing {}", counted(rows as u64, "row")),
-            table: self.queries.job.target.name.clone(),
+            table: table.clone(),
             attempts: 1,
             source: Box::new(source),
         })

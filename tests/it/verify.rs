@@ -10,6 +10,7 @@ mod interruption;
 mod memory;
 mod owned;
 mod partitions;
+mod removal;
 mod repair;
 mod sample;
 mod ttl;

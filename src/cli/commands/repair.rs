@@ -23,11 +23,12 @@ use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
 use crate::load::new_id;
-use crate::preflight::Preflight;
+use crate::preflight::{Preflight, blocked_removal};
 use crate::progress::{Shown, Terminal, count, counted, show};
 use crate::stop::Stop;
 use crate::verify::{
-    RecordedLoad, Removal, Report, Verifier, VerifyOptions, VerifyProgress, plan_with_chunks_of,
+    RecordedLoad, Removal, Report, Verifier, VerifyError, VerifyOptions, VerifyProgress,
+    plan_with_chunks_of,
 };
 
 /// The result of a repair. Field names are a contract.
@@ -77,6 +78,11 @@ async fn repair_partition(
     repairing.run_preflight(0.0).await?;
     let Session { servers, job, plan, .. } = &repairing.session;
     require_comparable("repair", servers, job, plan).await?;
+    if arguments.remove
+        && let Some(check) = blocked_removal(&servers.target, job).await
+    {
+        return Err(blocked("repair --remove", &[&check]));
+    }
     let (mut verifier, state) = repairing.verifier(run_id).await?;
     say_if_not_resumed(terminal, &verifier);
     let ran = with_progress(terminal, &repairing.progress, verifier.run()).await;
@@ -94,8 +100,11 @@ async fn repair_partition(
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let surplus_rows: u64 = verifier.surplus().values().sum();
-    let removed_rows =
-        if arguments.remove { removed(&mut verifier, &repairing.session.job).await? } else { 0 };
+    let removed_rows = if arguments.remove {
+        removed(&mut verifier, &repairing.session.job, terminal).await?
+    } else {
+        0
+    };
     terminal.say(&surplus(&verifier, removed_rows));
     let not_removable = if arguments.remove { not_removable(&verifier) } else { None };
     if let Some(words) = &not_removable {
@@ -245,7 +254,11 @@ fn not_removable(verifier: &Verifier) -> Option<String> {
 }
 
 /// Removes surplus rows. Returns their number.
-async fn removed(verifier: &mut Verifier, job: &BoundJob) -> Result<u64, Failure> {
+async fn removed(
+    verifier: &mut Verifier,
+    job: &BoundJob,
+    terminal: &Terminal,
+) -> Result<u64, Failure> {
     let right = match verifier.removal() {
         Removal::Tombstone => "INSERT",
         Removal::Delete => "ALTER DELETE",
@@ -257,7 +270,12 @@ async fn removed(verifier: &mut Verifier, job: &BoundJob) -> Result<u64, Failure
             job.target.name
         )
     };
-    verifier.remove_surplus().await.map_err(|error| Failure::stopped(&error).hint(hint()))
+    let failed = |error: VerifyError| Failure::stopped(&error).hint(hint());
+    let tables = verifier.delete_tables().await.map_err(failed)?;
+    for table in &tables.unreachable {
+        terminal.say(&format!("note: removed rows stay in {}: {}", table.name, table.reason));
+    }
+    verifier.remove_surplus(&tables).await.map_err(failed)
 }
 
 /// Fills chunks through the pipeline, as a run does.

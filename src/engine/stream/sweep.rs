@@ -3,10 +3,12 @@
 //! `FINAL` hides a deleted row, so no chunk contains it. If a row is deleted after its chunk was
 //! read, it would be live in the target and gone from the source. So at the end of a load, the
 //! deletions among the rows that were inserted since are sent as well. Their versions are newer, and
-//! their flag hides the row in the target as it does in the source. A deletion that is sent twice
-//! changes nothing.
+//! their flag hides the row in the target as it does in the source. A job with `removal = "delete"`
+//! deletes the rows of these keys instead. A deletion that is sent twice changes nothing.
 
 use std::sync::Arc;
+
+use serde::Deserialize;
 
 use super::batch::{Batch, BatchBuilder};
 use super::counters::Counters;
@@ -14,22 +16,34 @@ use super::enrich::columns;
 use super::error::{PipelineError, ReadError};
 use super::report::{ChunkAttempt, ChunkBook, KeyShare};
 use super::shared::Shared;
-use crate::clickhouse::{ErrorClass, Settings, replacing_columns};
+use crate::clickhouse::{Error as ServerError, ErrorClass, Settings, TableName, replacing_columns};
 use crate::formats::rowbinary::RowFramer;
-use crate::job::{BoundJob, statements};
+use crate::job::removal::{DeleteTables, KeyedRows, in_batches, removal_settings};
+use crate::job::target_key::TargetKey;
+use crate::job::{BoundJob, RemovalMethod, statements};
 use crate::plan::{ChunkId, Plan};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
-/// Copies the deletions since the plan was made, and returns their number; `None` if the target does not
-/// collapse by the source's version and deleted flag, and nothing is done.
+/// Copies the deletions since the plan was made, and returns their number; `None` if nothing is done,
+/// because the target does not collapse by the source's version and deleted flag, or because rows are
+/// deleted by a key that the source alone does not give.
 pub(super) async fn sweep(
     shared: &Shared,
     plan: &Plan,
     miss: &[u8],
 ) -> Result<Option<u64>, PipelineError> {
-    let after = |block| statements::deleted_after(&shared.job, &plan.scope.partition_id, block);
-    let Some(sql) = plan.bounds.newest_block.and_then(after) else { return Ok(None) };
-    if shared.options.dry_run || !takes_deletions(shared).await? {
+    let Some(block) = plan.bounds.newest_block else { return Ok(None) };
+    if shared.options.dry_run {
+        return Ok(None);
+    }
+    let partition_id = &plan.scope.partition_id;
+    if shared.job.removal == RemovalMethod::Delete {
+        return delete_rows(shared, partition_id, block).await;
+    }
+    let Some(sql) = statements::deleted_after(&shared.job, partition_id, block) else {
+        return Ok(None);
+    };
+    if !takes_deletions(shared).await? {
         return Ok(None);
     }
     let mut sweeping = Sweeping { shared, plan, sql, miss };
@@ -50,13 +64,9 @@ pub(super) async fn sweep(
 /// Whether a deleted version of a source row hides the row's older versions in the target.
 async fn takes_deletions(shared: &Shared) -> Result<bool, PipelineError> {
     let (job, target) = (&shared.job, &shared.servers.target);
-    let (what, name) = ("asking for the engine", &job.target.name);
-    let found = shared.at_target().ask(what, async || replacing_columns(target, name).await).await;
-    let found = found.map_err(|error| PipelineError::Query {
-        what,
-        table: name.clone(),
-        source: Box::new(error.into_error()),
-    })?;
+    let name = &job.target.name;
+    let engine = async || replacing_columns(target, name).await;
+    let found = ask_target(shared, "asking for the engine", name, engine).await?;
     Ok(found.is_some_and(|(version, deleted)| {
         let copies_deleted =
             job.source_deleted.as_ref().is_some_and(|flag| copied(job, &deleted) == Some(flag));
@@ -153,11 +163,85 @@ async fn insert(shared: &Shared, batch: &Batch) -> Result<(), PipelineError> {
     let token = format!("{}-deleted-{:032x}", shared.options.token_prefix, batch.digest);
     let settings: Settings =
         shared.insert_settings.clone().with("insert_deduplication_token", &token);
-    let what = "inserting deletions";
     let insert = async || shared.insert(&settings, &batch.body.pieces).await;
-    shared.at_target().ask(what, insert).await.map_err(|error| PipelineError::Query {
+    ask_target(shared, "inserting deletions", &shared.job.target.name, insert).await
+}
+
+/// A statement on the server of the target, with retries.
+async fn ask_target<T>(
+    shared: &Shared,
+    what: &'static str,
+    table: &TableName,
+    statement: impl AsyncFn() -> Result<T, ServerError>,
+) -> Result<T, PipelineError> {
+    shared.at_target().ask(what, statement).await.map_err(|error| PipelineError::Query {
         what,
-        table: shared.job.target.name.clone(),
+        table: table.clone(),
         source: Box::new(error.into_error()),
     })
+}
+
+/// Deletes the rows of the target whose source rows were deleted since this block, in the target and in
+/// what its views fill.
+async fn delete_rows(
+    shared: &Shared,
+    partition_id: &str,
+    block: u64,
+) -> Result<Option<u64>, PipelineError> {
+    #[derive(Deserialize)]
+    struct Deleted {
+        row: (u64, String, String),
+    }
+    let (job, target) = (&shared.job, &shared.servers.target);
+    if job.source_deleted.is_none() || !job.target.is_merge_tree() {
+        return Ok(None);
+    }
+    let name = &job.target.name;
+    let read = async || TargetKey::read(target, job, &job.columns, &[]).await;
+    let key = ask_target(shared, "asking for the key", name, read).await?;
+    let made = match key.made_of_source(job) {
+        Ok(made) => made,
+        Err(reason) => {
+            tracing::debug!(reason, "the keys of deleted rows are unknown");
+            return Ok(None);
+        }
+    };
+    let list = format!("{made} AS row");
+    let Some(sql) = statements::deleted_rows_after(job, partition_id, block, &list) else {
+        return Ok(None);
+    };
+    let (what, source, settings) =
+        ("reading deletions", &shared.servers.source, statements::deleted_settings(job));
+    let read = async || source.rows_with::<Deleted>("deleted", &sql, &settings).await;
+    let found = shared.at_source().ask(what, read).await.map_err(|error| PipelineError::Query {
+        what,
+        table: job.source.name.clone(),
+        source: Box::new(error.into_error()),
+    })?;
+    if found.is_empty() {
+        return Ok(Some(0));
+    }
+    let tables = async || DeleteTables::read(target, job, &key).await;
+    let tables = ask_target(shared, "listing the views", name, tables).await?;
+    for table in &tables.unreachable {
+        let reason = &table.reason;
+        tracing::warn!(reason, "rows that were deleted in the source stay in {}", table.name);
+    }
+    let rows = found.into_iter().filter_map(|Deleted { row: (key, version, partition) }| {
+        Some((Some(partition).filter(|id| !id.is_empty()), key, version.parse().ok()?))
+    });
+    let mut deleted = 0;
+    for (partition, rows) in in_batches(rows) {
+        deleted += rows.len() as u64;
+        let rows = KeyedRows { partition_id: partition.as_deref(), range: None, rows: &rows };
+        for (table, sql) in tables.statements(job, &key, rows) {
+            let settings = removal_settings(&sql);
+            let delete = async || {
+                shared.confirm_claim().await?;
+                target.execute("delete", &sql, &settings).await
+            };
+            ask_target(shared, "deleting rows", table, delete).await?;
+        }
+    }
+    Ok(Some(deleted))
 }

@@ -241,6 +241,16 @@ const NEWEST_BLOCK_OF_PART: &str = "toUInt64OrZero(splitByChar('_', _part)[3])";
 ///
 /// A deletion that ties with a live version is none where the server does not take it for one.
 pub(crate) fn deleted_after(job: &BoundJob, partition_id: &str, block: u64) -> Option<String> {
+    deleted_rows_after(job, partition_id, block, &list(job))
+}
+
+/// The same rows with another select list.
+pub(crate) fn deleted_rows_after(
+    job: &BoundJob,
+    partition_id: &str,
+    block: u64,
+    list: &str,
+) -> Option<String> {
     let deleted = format!("source.{}", quote_identifier(job.source_deleted.as_ref()?));
     let key = &job.source.sorting_key;
     if key.is_empty() || key.contains(" DESC") {
@@ -254,8 +264,7 @@ pub(crate) fn deleted_after(job: &BoundJob, partition_id: &str, block: u64) -> O
         "SELECT tuple({key}) FROM {table} AS source FINAL\nWHERE _partition_id = {partition} AND NOT {deleted}"
     );
     Some(format!(
-        "SELECT {}\n{rows}\nAND tuple({key}) NOT IN (\n{live}\nAND tuple({key}) IN (\nSELECT tuple({key})\n{rows}))",
-        list(job)
+        "SELECT {list}\n{rows}\nAND tuple({key}) NOT IN (\n{live}\nAND tuple({key}) IN (\nSELECT tuple({key})\n{rows}))"
     ))
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::oracle::fixture::{DECEMBER, adversarial_on, assert_filled, number, oracle};
+use crate::oracle::fixture::{DECEMBER, YEAR_2026, adversarial_on, assert_filled, number, oracle};
 use crate::support::{Binary, Output, Server, ServerOptions, binary};
 
 const PARTITION: &str = "202511";
@@ -159,7 +159,7 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
         "SELECT ON system.parts" => {
             (&["run"], 0, &["GRANT SELECT ON system.parts", "unknown size"])
         }
-        "INSERT ON default.events" => (
+        "INSERT, ALTER DELETE ON default.events" => (
             &["run"],
             3,
             &[
@@ -258,7 +258,7 @@ const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
     ),
     (
         "repairer",
-        "INSERT ON default.events",
+        "INSERT, ALTER DELETE ON default.events",
         3,
         &["the server refuses the insert of a repair", "ACCESS_DENIED"],
     ),
@@ -334,6 +334,55 @@ fn removing_by_delete_needs_a_right_of_its_own() {
     let output = repair("writer").run().expect(0);
     assert!(output.stderr.contains("each by DELETE"), "{output}");
     assert_eq!(number(&server, "SELECT count() FROM copies"), 100);
+}
+
+/// What the rights to remove rows from a target and from the table behind its view are, and what is
+/// said where one is missing.
+#[test]
+fn removing_rows_behind_a_view_needs_rights_on_both() {
+    let all = [
+        "SELECT ON default.observations",
+        "SELECT ON default.traces",
+        "SELECT, INSERT ON default.events_full",
+        "ALTER DELETE ON default.events_full",
+        "SHOW TABLES ON default.events_core_view",
+        "SELECT, ALTER DELETE ON default.events_core",
+        "SELECT ON system.parts",
+    ];
+    let grants: Vec<_> =
+        all.iter().map(|grant| ("writer".to_owned(), (*grant).to_owned())).collect();
+    let options = ServerOptions {
+        config_xml: Some(CONFIG.to_owned()),
+        users_xml: Some(users(&grants)),
+        ..Default::default()
+    };
+    let server = adversarial_on(Server::isolated_with(options), YEAR_2026);
+    let tool = |user: &str, arguments: &[&str]| {
+        let ledger = ["--ledger", "file:ledger", "--target-table", "events_full"];
+        tool(&server, user, user, arguments).args(&ledger)
+    };
+    let run = tool("writer", &["run"]).run().expect(0);
+    assert!(!run.stderr.contains("removal: "), "{run}");
+    server.query("INSERT INTO events_full SELECT * REPLACE ('too many' AS span_id) FROM events_full WHERE span_id = 'null-observation-1'");
+    for (lacking, table, grant) in [
+        ("writer3", "events_full", "GRANT ALTER DELETE ON default.events_full TO writer3"),
+        ("writer4", "events_core_view", "GRANT SHOW TABLES ON default.events_core_view TO writer4"),
+        ("writer5", "events_core", "GRANT SELECT, ALTER DELETE ON default.events_core TO writer5"),
+    ] {
+        let run = tool(lacking, &["run"]).run().expect(0);
+        let words = format!(
+            "removal: rows that are removed or deleted in the source stay in default.{table} ("
+        );
+        assert!(run.stderr.contains(&words), "{words}\n{run}");
+        let output = tool(lacking, &["repair", "--remove"]).run().expect(3);
+        assert!(output.stderr.contains(grant), "{grant}\n{output}");
+    }
+    let seen = |table: &str| {
+        number(&server, &format!("SELECT count() FROM {table} WHERE span_id = 'too many'"))
+    };
+    assert_eq!((seen("events_full"), seen("events_core")), (1, 1));
+    tool("writer", &["repair", "--remove"]).run().expect(0);
+    assert_eq!((seen("events_full"), seen("events_core")), (0, 0));
 }
 
 /// Without the names of parts in `system.parts` the partition is cut in the same places.

@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use super::fixture::{corrupt, filled, named, of_one_group, report, row, tool, verify};
+use crate::jobs::fixture::JobFile;
 use crate::oracle::fixture::{DECEMBER, adversarial_but_small, assert_filled, oracle, run};
-use crate::support::{Server, assert_text_snapshot};
+use crate::support::{Server, assert_text_snapshot, binary};
 
 #[test]
 fn every_kind_of_wrong_row_is_mended() {
@@ -85,7 +86,11 @@ fn every_kind_of_wrong_row_is_mended() {
 #[test]
 fn rows_are_removed_by_tombstones_and_live_writers_win() {
     let server = adversarial_but_small(DECEMBER);
-    let partition = ["--partition", "202511"];
+    let shown = binary().args(&["job", "show", "langfuse-events"]).run().expect(0).stdout;
+    assert!(shown.contains("removal = \"delete\""), "{shown}");
+    let job = JobFile::new(&shown.replace("removal = \"delete\"", "removal = \"tombstone\""));
+    let path = job.path().display().to_string();
+    let partition = ["--partition", "202511", "--job", &path];
     run(&server, &partition);
     let of = |number: u64| format!("span_id = 'null-observation-{number}'");
     let insert = |replace: &str, number: u64| {
@@ -135,7 +140,7 @@ fn only_the_chunks_that_differ_are_filled_again() {
          --;;
          INSERT INTO copies SELECT * FROM stored WHERE number != 599999",
     );
-    let job = crate::jobs::fixture::JobFile::new(
+    let job = JobFile::new(
         "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\n[target]\ntable = 'copies'\n\
          [columns]\nnumber = 'source.number'\nversion = 'source.version'\n",
     );
@@ -166,7 +171,7 @@ fn a_target_whose_rows_do_not_collapse_is_refused() {
          --;;
          INSERT INTO copies VALUES (7)",
     );
-    let job = crate::jobs::fixture::JobFile::new(
+    let job = JobFile::new(
         "name = 'copies'\n[source]\ntable = 'stored'\n[target]\ntable = 'copies'\n[columns]\nnumber = 'source.number'\n",
     );
     assert_text_snapshot!(job.tool(&server, "repair").run().failure(), @"
