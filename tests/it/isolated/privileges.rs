@@ -159,13 +159,17 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
         "SELECT ON system.parts" => {
             (&["run"], 0, &["GRANT SELECT ON system.parts", "unknown size"])
         }
-        "INSERT, ALTER DELETE ON default.events" => (
+        "ALTER DELETE ON default.events" => (
+            &["run"],
+            0,
+            &[
+                "removal: rows that are removed or deleted in the source stay in default.events (the user ",
+            ],
+        ),
+        "INSERT ON default.events" => (
             &["run"],
             3,
-            &[
-                "the target table default.events does not exist, or the user has no right",
-                "needs INSERT ON default.events",
-            ],
+            &["the server refuses the insert of a run", "ACCESS_DENIED", "the grant INSERT("],
         ),
         "CREATE TEMPORARY TABLE ON *.*" => (
             &["run", "--dry-run"],
@@ -222,7 +226,7 @@ fn each_right_that_is_missing_is_named() {
 }
 
 /// The same for who compares and mends: kind and grant, the exit code, and the words.
-const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
+const WITHOUT: [(&str, &str, i32, &[&str]); 12] = [
     (
         "verifier",
         "CREATE TABLE, INSERT ON default.load_verifications",
@@ -258,9 +262,18 @@ const WITHOUT: [(&str, &str, i32, &[&str]); 11] = [
     ),
     (
         "repairer",
-        "INSERT, ALTER DELETE ON default.events",
+        "INSERT ON default.events",
         3,
         &["the server refuses the insert of a repair", "ACCESS_DENIED"],
+    ),
+    (
+        "repairer",
+        "ALTER DELETE ON default.events",
+        3,
+        &[
+            "the check removal blocks the repair --remove",
+            "hint: GRANT ALTER DELETE ON default.events TO repairer",
+        ],
     ),
     ("repairer", "SELECT ON default.load_state", 0, &["the ledger cannot be read"]),
 ];
@@ -363,7 +376,7 @@ fn removing_rows_behind_a_view_needs_rights_on_both() {
     };
     let run = tool("writer", &["run"]).run().expect(0);
     assert!(!run.stderr.contains("removal: "), "{run}");
-    server.query("INSERT INTO events_full SELECT * REPLACE ('too many' AS span_id) FROM events_full WHERE span_id = 'null-observation-1'");
+    server.query("INSERT INTO events_full SELECT * REPLACE ('too many' AS span_id) FROM (SELECT * FROM events_full WHERE span_id = 'null-observation-1')");
     for (lacking, table, grant) in [
         ("writer3", "events_full", "GRANT ALTER DELETE ON default.events_full TO writer3"),
         ("writer4", "events_core_view", "GRANT SHOW TABLES ON default.events_core_view TO writer4"),

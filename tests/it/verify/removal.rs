@@ -41,7 +41,7 @@ fn a_repair_removes_rows_from_the_target_and_what_its_views_fill() {
     // application has deleted, by a mark and by DELETE.
     let insert = |replace: &str, span: &str| {
         server.query(&format!(
-            "INSERT INTO events_full SELECT * REPLACE ({replace}) FROM events_full WHERE span_id = '{span}'"
+            "INSERT INTO events_full SELECT * REPLACE ({replace}) FROM (SELECT * FROM events_full WHERE span_id = '{span}')"
         ));
     };
     insert("'too many' AS span_id", "null-observation-1");
@@ -54,6 +54,7 @@ fn a_repair_removes_rows_from_the_target_and_what_its_views_fill() {
     server.query(
         "INSERT INTO observations SELECT * REPLACE (1 AS is_deleted, event_ts + 1 AS event_ts) FROM observations FINAL WHERE id IN ('null-observation-2', 'null-observation-3')",
     );
+    server.query("SYSTEM START MERGES observations");
     server.query("DELETE FROM observations WHERE id = 'null-observation-4'");
     let deleted = "span_id IN ('too many', 'null-observation-3', 'null-observation-4')";
     for table in TABLES {
