@@ -188,11 +188,14 @@ pub(crate) fn removal_settings(sql: &str) -> Settings {
         .with("lightweight_deletes_sync", "2")
 }
 
+/// Rows of one statement: the id of their partition, if known, and hashes of keys with versions.
+pub(crate) type RowBatch = (Option<String>, Vec<(u64, i128)>);
+
 /// Rows in batches of one statement each, by the partition that they lie in. Of several versions of a
 /// row the greatest counts.
 pub(crate) fn in_batches(
     rows: impl IntoIterator<Item = (Option<String>, u64, i128)>,
-) -> Vec<(Option<String>, Vec<(u64, i128)>)> {
+) -> Vec<RowBatch> {
     let mut by_partition = BTreeMap::<Option<String>, BTreeMap<u64, i128>>::new();
     for (partition, key, version) in rows {
         let known = by_partition.entry(partition).or_default().entry(key).or_insert(version);

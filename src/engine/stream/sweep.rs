@@ -18,7 +18,7 @@ use super::report::{ChunkAttempt, ChunkBook, KeyShare};
 use super::shared::Shared;
 use crate::clickhouse::{Error as ServerError, ErrorClass, Settings, TableName, replacing_columns};
 use crate::formats::rowbinary::RowFramer;
-use crate::job::removal::{DeleteTables, KeyedRows, in_batches, removal_settings};
+use crate::job::removal::{DeleteTables, KeyedRows, RowBatch, in_batches, removal_settings};
 use crate::job::target_key::TargetKey;
 use crate::job::{BoundJob, RemovalMethod, statements};
 use crate::plan::{ChunkId, Plan};
@@ -188,10 +188,6 @@ async fn delete_rows(
     partition_id: &str,
     block: u64,
 ) -> Result<Option<u64>, PipelineError> {
-    #[derive(Deserialize)]
-    struct Deleted {
-        row: (u64, String, String),
-    }
     let (job, target) = (&shared.job, &shared.servers.target);
     if job.source_deleted.is_none() || !job.target.is_merge_tree() {
         return Ok(None);
@@ -199,26 +195,10 @@ async fn delete_rows(
     let name = &job.target.name;
     let read = async || TargetKey::read(target, job, &job.columns, &[]).await;
     let key = ask_target(shared, "asking for the key", name, read).await?;
-    let made = match key.made_of_source(job) {
-        Ok(made) => made,
-        Err(reason) => {
-            tracing::debug!(reason, "the keys of deleted rows are unknown");
-            return Ok(None);
-        }
-    };
-    let list = format!("{made} AS row");
-    let Some(sql) = statements::deleted_rows_after(job, partition_id, block, &list) else {
+    let Some(batches) = deleted_batches(shared, &key, partition_id, block).await? else {
         return Ok(None);
     };
-    let (what, source, settings) =
-        ("reading deletions", &shared.servers.source, statements::deleted_settings(job));
-    let read = async || source.rows_with::<Deleted>("deleted", &sql, &settings).await;
-    let found = shared.at_source().ask(what, read).await.map_err(|error| PipelineError::Query {
-        what,
-        table: job.source.name.clone(),
-        source: Box::new(error.into_error()),
-    })?;
-    if found.is_empty() {
+    if batches.is_empty() {
         return Ok(Some(0));
     }
     let tables = async || DeleteTables::read(target, job, &key).await;
@@ -227,11 +207,8 @@ async fn delete_rows(
         let reason = &table.reason;
         tracing::warn!(reason, "rows that were deleted in the source stay in {}", table.name);
     }
-    let rows = found.into_iter().filter_map(|Deleted { row: (key, version, partition) }| {
-        Some((Some(partition).filter(|id| !id.is_empty()), key, version.parse().ok()?))
-    });
     let mut deleted = 0;
-    for (partition, rows) in in_batches(rows) {
+    for (partition, rows) in batches {
         deleted += rows.len() as u64;
         let rows = KeyedRows { partition_id: partition.as_deref(), range: None, rows: &rows };
         for (table, sql) in tables.statements(job, &key, rows) {
@@ -244,4 +221,41 @@ async fn delete_rows(
         }
     }
     Ok(Some(deleted))
+}
+
+/// The keys and versions of rows that were deleted in the source since this block; `None` if the source
+/// alone does not give the key.
+async fn deleted_batches(
+    shared: &Shared,
+    key: &TargetKey,
+    partition_id: &str,
+    block: u64,
+) -> Result<Option<Vec<RowBatch>>, PipelineError> {
+    #[derive(Deserialize)]
+    struct Deleted {
+        row: (u64, String, String),
+    }
+    let job = &shared.job;
+    let made = match key.made_of_source(job) {
+        Ok(made) => format!("{made} AS row"),
+        Err(reason) => {
+            tracing::debug!(reason, "the keys of deleted rows are unknown");
+            return Ok(None);
+        }
+    };
+    let Some(sql) = statements::deleted_rows_after(job, partition_id, block, &made) else {
+        return Ok(None);
+    };
+    let (what, source, settings) =
+        ("reading deletions", &shared.servers.source, statements::deleted_settings(job));
+    let read = async || source.rows_with::<Deleted>("deleted", &sql, &settings).await;
+    let found = shared.at_source().ask(what, read).await.map_err(|error| PipelineError::Query {
+        what,
+        table: job.source.name.clone(),
+        source: Box::new(error.into_error()),
+    })?;
+    let rows = found.into_iter().filter_map(|Deleted { row: (key, version, partition) }| {
+        Some((Some(partition).filter(|id| !id.is_empty()), key, version.parse().ok()?))
+    });
+    Ok(Some(in_batches(rows)))
 }
