@@ -2,9 +2,11 @@
 //!
 //! Errors in tables, columns, types, expressions and keys are found here, before a row moves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
+use super::cutoff::{Cutoff, Moment};
 use super::denied::or_denied_column;
 use super::error::{JobError, asking, suggestion};
 use super::file::Job;
@@ -28,6 +30,10 @@ pub struct BindOptions {
     pub target_table: Option<String>,
     /// The exclusions to apply, by name.
     pub exclusions: Vec<String>,
+    /// The filters to apply, by name.
+    pub filters: Vec<String>,
+    /// Only rows before this moment.
+    pub before: Option<Moment>,
 }
 
 /// Checks the job against its tables and resolves every type.
@@ -61,7 +67,10 @@ async fn bind_visible(
     for name in [&job.source.version, &job.source.deleted, &job.source.time].into_iter().flatten() {
         needed("source", &source, name)?;
     }
-    let exclusions = enabled_exclusions(job, options)?;
+    let exclusions =
+        predicates(job, "source.exclusions", &job.source.exclusions, &options.exclusions)?;
+    let filters = predicates(job, "source.filters", &job.source.filters, &options.filters)?;
+    let before = bind_cutoff(reading, job, &source, options.before).await?;
     let over = structure_of(&source, lookup_table.as_ref());
     let (columns, left_out) = columns_to_write(writing, job, &target, &over).await?;
     let settings = inspecting(job);
@@ -89,7 +98,9 @@ async fn bind_visible(
         collapse: job.source.collapse,
         source_deleted: job.source.deleted.clone(),
         source_time: job.source.time.clone(),
-        exclusions,
+        exclusions: exclusions.into_iter().map(|(_, predicate)| predicate).collect(),
+        filters,
+        before,
         remarks: remarks(&used.source, lookup.as_ref()),
         source_columns: used.source,
         source,
@@ -317,18 +328,18 @@ async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Checks the exclusions, and the search for live rows, by planning a query with them: they may name
+/// Checks the exclusions and filters, and the search for live rows, by planning a query with them: they may name
 /// tables that the user cannot read.
 async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(), JobError> {
     let nothing = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
     let without_live_rows = BoundJob { live_rows: None, ..job.clone() };
     for (needed, job, role, table, what) in [
         (
-            !job.exclusions.is_empty(),
+            !job.exclusions.is_empty() || !job.filters.is_empty(),
             &without_live_rows,
             "source",
             &job.source.name,
-            "the exclusion",
+            if job.filters.is_empty() { "the exclusion" } else { "the exclusion or the filter" },
         ),
         (job.live_rows.is_some(), job, "target", &job.target.name, "the search for live rows"),
     ] {
@@ -402,21 +413,47 @@ fn refuse_qualified_names(
     Err(JobError::Unfit { role: "source", table: table.name.clone(), message })
 }
 
-/// The predicates of the exclusions that the options name.
-fn enabled_exclusions(job: &Job, options: &BindOptions) -> Result<Vec<String>, JobError> {
-    let exclusions = &job.source.exclusions;
-    let unknown = |name: &str| JobError::UnknownExclusion {
-        origin: job.origin.clone(),
-        name: name.to_owned(),
-        known: exclusions.keys().cloned().collect(),
-        suggestion: suggestion(name, exclusions.keys().map(String::as_str)).map(str::to_owned),
-    };
-    // In the order of the job, whatever the order of the options.
-    if let Some(name) = options.exclusions.iter().find(|name| !exclusions.contains_key(*name)) {
-        return Err(unknown(name));
+/// The predicates of these names, with their names.
+fn predicates(
+    job: &Job,
+    table: &'static str,
+    known: &BTreeMap<String, String>,
+    names: &[String],
+) -> Result<Vec<(String, String)>, JobError> {
+    if let Some(name) = names.iter().find(|name| !known.contains_key(*name)) {
+        return Err(JobError::UnknownPredicate {
+            origin: job.origin.clone(),
+            table,
+            name: name.clone(),
+            known: known.keys().cloned().collect(),
+            suggestion: suggestion(name, known.keys().map(String::as_str)).map(str::to_owned),
+        });
     }
-    let enabled = exclusions.iter().filter(|(name, _)| options.exclusions.contains(name));
-    Ok(enabled.map(|(_, predicate)| predicate.clone()).collect())
+    // In the order of the job, whatever the order of the options.
+    let enabled = known.iter().filter(|(name, _)| names.contains(name));
+    Ok(enabled.map(|(name, predicate)| (name.clone(), predicate.clone())).collect())
+}
+
+/// Resolves the moment of `--before` for the job's column.
+async fn bind_cutoff(
+    connection: &Connection,
+    job: &Job,
+    source: &TableSchema,
+    moment: Option<Moment>,
+) -> Result<Option<Cutoff>, JobError> {
+    let column = match &job.source.before {
+        Some(name) => Some(needed("source", source, name)?),
+        None => None,
+    };
+    match (moment, column) {
+        (None, _) => Ok(None),
+        (Some(moment), Some(column)) => {
+            Cutoff::resolve(connection, source, column, moment).await.map(Some)
+        }
+        (Some(moment), None) => {
+            Err(JobError::NoCutoff { origin: job.origin.clone(), moment: moment.to_string() })
+        }
+    }
 }
 
 /// All columns of both tables under their qualified names.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cutoff::Cutoff;
 use super::keys::{EqualVersion, LookupWindow, RemovalMethod, StatementSettings};
 use super::live_rows::LiveRows;
 use crate::clickhouse::{Settings, TableSchema};
@@ -25,6 +26,10 @@ pub struct BoundJob {
     pub source_time: Option<String>,
     /// Predicates of the rows that are left out.
     pub exclusions: Vec<String>,
+    /// The filters of which all must be true, by name.
+    pub filters: Vec<(String, String)>,
+    /// Only rows before this moment.
+    pub(crate) before: Option<Cutoff>,
     /// The source columns that expressions read, in the order of the source query.
     pub source_columns: Vec<UsedColumn>,
     /// The lookup.

@@ -35,17 +35,27 @@ pub enum JobError {
         /// What is wrong.
         message: String,
     },
-    /// An exclusion that the job does not have.
-    #[error("{origin}: there is no {name:?} in [source.exclusions]{}", known_names(known))]
-    UnknownExclusion {
+    /// An exclusion or a filter that the job does not have.
+    #[error("{origin}: there is no {name:?} in [{table}]{}", known_names(known))]
+    UnknownPredicate {
         /// The file or the built-in job.
         origin: String,
+        /// The table of the file.
+        table: &'static str,
         /// The given name.
         name: String,
-        /// The names of the job's exclusions.
+        /// The names of the job's predicates.
         known: Vec<String>,
-        /// An exclusion with a similar name.
+        /// A predicate with a similar name.
         suggestion: Option<String>,
+    },
+    /// A moment for a job without a column for it.
+    #[error("{origin}: --before {moment} needs a column of times, and [source] has no before")]
+    NoCutoff {
+        /// The file or the built-in job.
+        origin: String,
+        /// The given moment.
+        moment: String,
     },
     /// An expression that the server or the engine rejects.
     #[error("{origin}, line {line}: the expression of column {column} {message}")]
@@ -149,7 +159,8 @@ impl JobError {
             Self::NotFound { .. }
                 | Self::Syntax { .. }
                 | Self::Invalid { .. }
-                | Self::UnknownExclusion { .. }
+                | Self::UnknownPredicate { .. }
+                | Self::NoCutoff { .. }
                 | Self::Expression { .. }
                 | Self::Settings { .. }
         )

@@ -42,6 +42,12 @@ pub(crate) struct Source {
     /// of that name is true.
     #[serde(default)]
     pub exclusions: BTreeMap<String, String>,
+    /// Named predicates over `source.x`. `--where NAME` keeps only the rows for which the predicate of
+    /// that name is true.
+    #[serde(default)]
+    pub filters: BTreeMap<String, String>,
+    /// Column with a date or time. `--before T` keeps only the rows in which it lies before T.
+    pub before: Option<String>,
 }
 
 /// Table with the attributes of each row. Optional: without it a job copies or reshapes rows.

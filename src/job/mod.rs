@@ -7,6 +7,7 @@
 mod bind;
 mod bound;
 mod builtin;
+mod cutoff;
 mod denied;
 mod error;
 mod file;
@@ -27,6 +28,7 @@ pub use bind::{BindOptions, bind};
 pub(crate) use bound::{BoundColumn, BoundJob, BoundLookup, UsedColumn};
 pub use builtin::load;
 pub(crate) use builtin::{BUILT_IN_JOBS, built_in_text};
+pub use cutoff::Moment;
 pub(crate) use error::{JobError, suggestion};
 pub use file::Job;
 pub(crate) use keys::{EqualVersion, RemovalMethod};

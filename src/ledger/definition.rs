@@ -85,10 +85,25 @@ pub struct SourceDefinition {
     pub time: Option<String>,
     /// Conditions of rows that are left out, as given.
     pub exclusions: Vec<String>,
+    /// Conditions of the rows that are kept, as given. Loads of older versions have none.
+    #[serde(default)]
+    pub filters: Vec<String>,
+    /// Only rows before a moment. Loads of older versions have none.
+    #[serde(default)]
+    pub before: Option<CutoffDefinition>,
     /// The columns that expressions read, in the order in which they are sent.
     pub columns: Vec<ColumnDefinition>,
     /// The job's settings of source queries.
     pub settings: BTreeMap<String, String>,
+}
+
+/// The rows before a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutoffDefinition {
+    /// The column.
+    pub column: String,
+    /// The moment, in UTC.
+    pub moment: String,
 }
 
 /// The lookup.
@@ -218,6 +233,9 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["source", "server"] => "the server of the source".to_owned(),
         ["source", "final"] => "FINAL of the source".to_owned(),
         ["source", "exclusions", number] => format!("exclusion {number} of the source"),
+        ["source", "filters", number] => format!("filter {number} of the source (--where)"),
+        ["source", "before", "column"] => "the column of --before".to_owned(),
+        ["source", "before", "moment"] => "--before".to_owned(),
         [role, part @ ("deleted" | "time")] => format!("the {part} column of the {role}"),
         ["lookup", "keys", number, part @ ("source" | "lookup")] => {
             format!("the {part}'s column {number} of the join")

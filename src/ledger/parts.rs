@@ -125,7 +125,7 @@ fn named(element: &Value) -> (Option<String>, Value) {
 /// What decides whether two values are the same: of SQL as a person wrote it, the tokens.
 fn canonical(path: &[String], value: &str) -> String {
     let is_sql = path.last().is_some_and(|name| matches!(name.as_str(), "expression" | "live"))
-        || path.iter().any(|name| name == "exclusions");
+        || path.iter().any(|name| matches!(name.as_str(), "exclusions" | "filters"));
     if is_sql { by_tokens(value) } else { value.to_owned() }
 }
 

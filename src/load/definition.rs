@@ -5,9 +5,9 @@ use crate::engine::stream::PipelineOptions;
 use crate::job::{BoundJob, BoundLookup, UsedColumn};
 use crate::ledger::LoadKey;
 use crate::ledger::definition::{
-    BatchDefinition, ColumnDefinition, FORMAT_VERSION, JobDefinition, KeyDefinition,
-    LoadDefinition, LookupDefinition, SourceDefinition, TableDefinition, TargetColumn,
-    TargetDefinition, WindowDefinition,
+    BatchDefinition, ColumnDefinition, CutoffDefinition, FORMAT_VERSION, JobDefinition,
+    KeyDefinition, LoadDefinition, LookupDefinition, SourceDefinition, TableDefinition,
+    TargetColumn, TargetDefinition, WindowDefinition,
 };
 
 /// By what the ledger knows the load of this partition.
@@ -51,6 +51,11 @@ pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition
             deleted: job.source_deleted.clone(),
             time: job.source_time.clone(),
             exclusions: job.exclusions.clone(),
+            filters: job.filters.iter().map(|(_, predicate)| predicate.clone()).collect(),
+            before: job.before.as_ref().map(|before| CutoffDefinition {
+                column: before.column.clone(),
+                moment: before.moment.clone(),
+            }),
             columns: columns(&job.source_columns),
             settings: job.settings.source.0.clone(),
         },

@@ -62,11 +62,12 @@ impl JobTables {
         let names = job.source_columns.iter().map(|column| &column.name);
         let names = names.chain(keys.map(|key| &key.source));
         let names = names.chain(&job.source_deleted).chain(&job.source_time);
+        let names = names.chain(job.before.as_ref().map(|before| &before.column));
         let mut source = vec![UsedTable {
-            columns: if job.exclusions.is_empty() {
+            columns: if job.exclusions.is_empty() && job.filters.is_empty() {
                 names.cloned().collect()
             } else {
-                // An exclusion may read any of them.
+                // An exclusion or a filter may read any of them.
                 job.source.columns.iter().map(|column| column.name.clone()).collect()
             },
             schema: job.source.clone(),

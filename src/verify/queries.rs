@@ -100,6 +100,8 @@ impl Queries {
         let mut job = self.job.clone();
         job.collapse = false;
         job.exclusions.clear();
+        job.filters.clear();
+        job.before = None;
         job.live_rows = None;
         if let Some(column) = job.source_deleted.take()
             && deleted

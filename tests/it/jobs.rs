@@ -6,6 +6,7 @@
 mod changed_source;
 mod chunk_ranges;
 mod equal_versions;
+mod filters;
 pub mod fixture;
 mod huge;
 mod keys;

@@ -10,11 +10,12 @@ use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
 use super::dotenv::Environment;
 use super::packs::PackFolders;
-use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_rows};
+use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_moment, parse_rows};
 use crate::cli::failure::Failure;
 use crate::control::{DailyWindow, MaxParts, Rules, RuntimeOverrides, parse_max_parts};
 use crate::engine::Engine;
 use crate::engine::stream::DEFAULT_BATCH_ROWS;
+use crate::job::Moment;
 use crate::ledger::{LedgerLocation, WorkerPart};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
 use crate::preflight::SKIPPABLE;
@@ -40,6 +41,17 @@ pub(crate) struct WhatArguments {
     /// prints them. In the variable, names are separated by commas.
     #[arg(long, value_name = "NAME", env = "EXCLUDE", value_delimiter = ',')]
     pub exclude: Vec<String>,
+    /// Keep only the rows of this filter of the job; with several, rows that pass all of them.
+    ///
+    /// A job names its filters under `[source.filters]`. In the variable, names are separated by commas.
+    #[arg(long = "where", value_name = "NAME", env = "WHERE", value_delimiter = ',')]
+    pub filters: Vec<String>,
+    /// Keep only rows that were created before this moment, in ISO 8601.
+    ///
+    /// The job names the column under `[source]` as `before`. A moment without an offset from UTC is in the
+    /// column's time zone; `plan` shows it in UTC.
+    #[arg(long, value_name = "T", env = "BEFORE", value_parser = parse_moment)]
+    pub before: Option<Moment>,
     /// The same as `--exclude dataset-items`, for the job `langfuse-events`: observations of traces
     /// that `dataset_run_items_rmt` references.
     #[arg(long, env = "EXCLUDE_DATASET_ITEMS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",

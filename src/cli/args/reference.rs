@@ -26,7 +26,7 @@ const GROUPS: [&str; 14] = [
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.
-const EXAMPLES: [(&str, &str); 34] = [
+const EXAMPLES: [(&str, &str); 36] = [
     ("CA_CERT", "/etc/clickhouse/ca.pem"),
     ("CHUNK_ROWS", "500000"),
     ("CLICKHOUSE_PASSWORD", "pa$$ #1"),
@@ -34,7 +34,9 @@ const EXAMPLES: [(&str, &str); 34] = [
     ("CLICKHOUSE_USER", "default"),
     ("CLIENT_CERT", "/etc/clickhouse/client.pem"),
     ("CLIENT_KEY", "/etc/clickhouse/client.key"),
+    ("BEFORE", "2026-07-01T00:00:00Z"),
     ("EXCLUDE", "dataset-items"),
+    ("WHERE", "paid"),
     ("CONTROL_SOCKET", "/run/user/1000/backfill.sock"),
     ("HOOK", "on-finish=cat > finished.json"),
     ("LEDGER_DB", "default"),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use crate::job::Moment;
 use crate::verify::Share;
 
 /// A number of concurrent tasks.
@@ -82,6 +83,11 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
         return Ok((Ipv4Addr::LOCALHOST, port).into());
     }
     text.parse().map_err(|_| wrong())
+}
+
+/// A moment as in ISO 8601.
+pub(crate) fn parse_moment(text: &str) -> Result<Moment, String> {
+    Moment::parse(text.trim())
 }
 
 /// A setting of `ctl set` and its value.

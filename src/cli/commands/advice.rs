@@ -265,6 +265,7 @@ impl From<JobError> for Failure {
                 failure.hint(format!("did you mean {suggestion}?"))
             }
             JobError::Syntax { suggestion: Some(suggestion), .. }
+            | JobError::UnknownPredicate { suggestion: Some(suggestion), .. }
             | JobError::MissingColumn { suggestion: Some(suggestion), .. } => {
                 failure.hint(format!("did you mean {suggestion}?"))
             }

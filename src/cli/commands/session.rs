@@ -363,6 +363,13 @@ pub(crate) fn servers_and_tables(session: &Session) -> String {
         counted(plan.chunks.len() as u64, "chunk")
     );
     line(&mut text, "source", &source);
+    if let Some(before) = &job.before {
+        line(&mut text, "before", &format!("{} < {}", before.column, before.moment));
+    }
+    if !job.filters.is_empty() {
+        let names: Vec<_> = job.filters.iter().map(|(name, _)| name.as_str()).collect();
+        line(&mut text, "where", &names.join(", "));
+    }
     if let Some(lookup) = &job.lookup {
         let keys: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
         line(&mut text, "lookup", &format!("{} by {}", lookup.table.name, keys.join(", ")));

@@ -6,6 +6,7 @@
 
 mod servers;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -159,16 +160,30 @@ impl JobConfig {
     /// # Errors
     /// A folder of a pack that cannot be read.
     pub(crate) fn resolve(arguments: &WhatArguments) -> Result<Self, Failure> {
-        let WhatArguments { job, packs, target_table, exclude, exclude_dataset_items } = arguments;
+        let WhatArguments {
+            job,
+            packs,
+            target_table,
+            exclude,
+            filters,
+            before,
+            exclude_dataset_items,
+        } = arguments;
         let of_pack = job_file(job, &packs.folders()).map_err(|error| Failure::misuse(&error))?;
         let alias = exclude_dataset_items.then(|| "dataset-items".to_owned());
-        let mut exclusions: Vec<_> =
-            exclude.iter().filter(|name| !name.is_empty()).cloned().chain(alias).collect();
-        exclusions.sort_unstable();
-        exclusions.dedup();
+        let names = |given: &[String], alias: Option<String>| {
+            let given = given.iter().filter(|name| !name.is_empty()).cloned();
+            let names: BTreeSet<_> = given.chain(alias).collect();
+            names.into_iter().collect()
+        };
         Ok(Self {
             reference: of_pack.map_or_else(|| job.clone(), |path| path.display().to_string()),
-            options: BindOptions { target_table: target_table.clone(), exclusions },
+            options: BindOptions {
+                target_table: target_table.clone(),
+                exclusions: names(exclude, alias),
+                filters: names(filters, None),
+                before: *before,
+            },
         })
     }
 }
@@ -285,7 +300,16 @@ impl NextCommand {
         if let Some(table) = &options.target_table {
             self = self.value("--target-table", table);
         }
-        options.exclusions.iter().fold(self, |command, name| command.value("--exclude", name))
+        for name in &options.exclusions {
+            self = self.value("--exclude", name);
+        }
+        for name in &options.filters {
+            self = self.value("--where", name);
+        }
+        match options.before {
+            Some(moment) => self.value("--before", &moment.to_string()),
+            None => self,
+        }
     }
 
     /// The ledger.

@@ -200,6 +200,8 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
         .map(|deleted| format!("AND NOT source.{}", quote_identifier(deleted)));
     // The line break ends a comment at the end of the exclusion.
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
+    let filters = job.filters.iter().map(|(_, filter)| format!("AND ({filter}\n)"));
+    let before = job.before.iter().map(|before| format!("AND {}", before.predicate));
     let of_live_writers = job
         .live_rows
         .iter()
@@ -210,6 +212,8 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     std::iter::once(head)
         .chain(live)
         .chain(kept)
+        .chain(filters)
+        .chain(before)
         .chain(of_live_writers)
         .chain(bucket)
         .collect::<Vec<_>>()

@@ -34,9 +34,7 @@ fn planned(server: &Server, job: &JobFile, bounds: Option<ChunkBounds>) -> Resul
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let job = load(job.path().to_str().unwrap()).unwrap();
-        let job = bind(&servers, &job, &BindOptions { target_table: None, exclusions: Vec::new() })
-            .await
-            .unwrap();
+        let job = bind(&servers, &job, &BindOptions::default()).await.unwrap();
         let demand = MemoryDemand {
             total: 1 << 30,
             readers: 1,

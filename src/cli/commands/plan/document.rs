@@ -78,6 +78,17 @@ pub(crate) struct SourceShown {
     /// Uncompressed; `null` where the server does not tell.
     pub stored_bytes: Option<u64>,
     pub parts: u64,
+    /// The column and the moment of `--before`.
+    pub before: Option<CutoffShown>,
+    /// The names of `--where`.
+    pub filters: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CutoffShown {
+    pub column: String,
+    /// RFC 3339 in UTC; a day for a column of days.
+    pub moment: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -173,6 +184,11 @@ pub(crate) fn document(
             stored_bytes: (plan.stored_bytes > 0 || plan.stored_rows == 0)
                 .then_some(plan.stored_bytes),
             parts: plan.parts,
+            before: job.before.as_ref().map(|before| CutoffShown {
+                column: before.column.clone(),
+                moment: before.moment.clone(),
+            }),
+            filters: job.filters.iter().map(|(name, _)| name.clone()).collect(),
         },
         lookup: job.lookup.as_ref().map(lookup),
         target: TargetShown {
