@@ -33,7 +33,7 @@ pub struct BindOptions {
     /// The filters to apply, by name.
     pub filters: Vec<String>,
     /// Only rows before this moment.
-    pub before: Option<Moment>,
+    pub(crate) before: Option<Moment>,
 }
 
 /// Checks the job against its tables and resolves every type.

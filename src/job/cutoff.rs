@@ -10,7 +10,7 @@ use crate::formats::rowbinary::DataType;
 
 /// A moment as the user gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// With an offset from UTC: microseconds since 1970.
     Instant(i64),
     /// Without one: in the zone of the column.

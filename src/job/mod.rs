@@ -28,7 +28,7 @@ pub use bind::{BindOptions, bind};
 pub(crate) use bound::{BoundColumn, BoundJob, BoundLookup, UsedColumn};
 pub use builtin::load;
 pub(crate) use builtin::{BUILT_IN_JOBS, built_in_text};
-pub use cutoff::Moment;
+pub(crate) use cutoff::Moment;
 pub(crate) use error::{JobError, suggestion};
 pub use file::Job;
 pub(crate) use keys::{EqualVersion, RemovalMethod};

@@ -7,7 +7,8 @@ use super::fixture::JobFile;
 use crate::oracle::fixture::{
     YEAR_2026, adversarial_but_small, assert_filled, number, oracle, run,
 };
-use crate::support::{Output, Server, assert_text_snapshot, titled};
+use crate::support::shown::titled;
+use crate::support::{Output, Server, assert_text_snapshot};
 
 const JOB: &str = "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\njoin_key = ['name']\nbefore = 'created'\n\
     [source.filters]\npaid = 'source.amount > 0'\nsmall = 'source.amount < 100 -- a comment'\n\
