@@ -64,7 +64,7 @@ fn only_rows_before_a_moment_that_pass_the_filters_are_filled() {
         let differing = |one: &str, other: &str| {
             number(&server, &format!("SELECT count() FROM (({one}) EXCEPT ({other}))"))
         };
-        let found = "SELECT id, amount, name, version FROM copies";
+        let found = "SELECT id, amount, name, version FROM copies FINAL";
         assert_eq!((differing(found, expected), differing(expected, found)), (0, 0), "{engine}");
         assert_eq!(json(&tool("verify").arg("--json").run().expect(0))["expected_rows"], 198);
 
@@ -125,7 +125,29 @@ fn what_is_wrong_with_a_moment_or_a_filter_is_named() {
         ("a job without the column", none.failure()),
         ("a time for a column of days", of_days.failure()),
         ("a column that is no time", of_text.failure()),
-    ]), @"");
+    ]), @r#"
+    # an unknown filter
+    exit code 2
+    error: [PATH]: there is no "pa1d" in [source.filters]; it has paid, small
+    hint: did you mean paid?
+
+    # not a moment
+    exit code 2
+    error: invalid value 'yesterday' for '--before <T>': it must be a moment as in ISO 8601, such as 2026-07-01, 2026-07-01T12:00:00 or [TIME]
+    hint: `--help` behind the command explains its flags
+
+    # a job without the column
+    exit code 2
+    error: [PATH]: --before 2026-07-01T00:00:00 needs a column of times, and [source] has no before
+
+    # a time for a column of days
+    exit code 3
+    error: the source table default.stored cannot be used: [source] before names created, a column of days (Date): --before must be a date, such as 2026-07-01
+
+    # a column that is no time
+    exit code 3
+    error: the source table default.stored cannot be used: [source] before names created, which is String; it must be a date or a time
+    "#);
 }
 
 #[test]
@@ -141,10 +163,25 @@ fn a_load_is_continued_only_with_the_same_moment_and_filters() {
     let without = JobFile::new(&without);
     without.tool(&server, "run").env("RESTART", "false").run().expect(0);
     assert_eq!(server.text("SELECT fingerprint FROM load_state FINAL"), first);
-    assert_text_snapshot!(run(&[&BEFORE[..], &WHERE].concat()).failure(), @"");
+    assert_text_snapshot!(run(&[&BEFORE[..], &WHERE].concat()).failure(), @"
+    exit code 3
+    error: partition all of default.stored into default.copies by copies is completed as run [RUN], and not the same as it was:
+        the column of --before is new: `created`
+        --before is new: `[TIME]`
+        filter 1 of the source (--where) is new: `source.amount > 0`
+        filter 2 of the source (--where) is new: `source.amount < 100 -- a comment`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
     run(&["--restart", "--before", "2026-07-01"]).expect(0);
     run(&["--before", "2026-06-30T22:00:00Z"]).expect(0);
-    assert_text_snapshot!(run(&["--before", "2026-07-01T00:00:00Z"]).failure(), @"");
+    assert_text_snapshot!(run(&["--before", "2026-07-01T00:00:00Z"]).failure(), @"
+    exit code 3
+    error: partition all of default.stored into default.copies by copies is completed as run [RUN], and not the same as it was:
+        --before was `[TIME]`, and is `[TIME]`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
 }
 
 /// Both built-in jobs on the real tables.
