@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::LoadError;
-use super::prepare::{give_back, planned};
+use super::claim::give_back;
+use super::prepare::planned;
 use super::record::{Record, recorded_cuts};
 use super::request::LoadRequest;
 use super::run::Load;

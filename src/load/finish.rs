@@ -1,7 +1,7 @@
 //! The end of a run: what its outcome means for the load, and the record of it.
 
 use super::LoadError;
-use super::prepare::give_back;
+use super::claim::give_back;
 use super::record::Record;
 use super::run::{Done, Load};
 use crate::causes::error_chain;

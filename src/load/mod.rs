@@ -9,6 +9,7 @@
 //! Upper rooms choose options and show what happens; nothing here prints.
 
 mod begin;
+mod claim;
 mod definition;
 mod error;
 mod finish;
@@ -21,6 +22,7 @@ mod run;
 mod sampling;
 mod tables;
 
+pub(crate) use claim::ExclusiveClaim;
 pub(crate) use definition::{definition, job_definition, load_key};
 pub(crate) use error::LoadError;
 pub(crate) use prepare::{Prepared, changed, prepare};

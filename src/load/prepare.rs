@@ -1,9 +1,9 @@
 //! Deciding what a request means: what is left of the load, and whether this process may do it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::LoadError;
+use super::claim::{give_back, take_over};
 use super::definition::{definition, load_key};
 use super::heartbeat::Heartbeat;
 use super::record::{Record, recorded_cuts};
@@ -13,7 +13,7 @@ use crate::clickhouse::QueryPrefix;
 use crate::engine::stream::PipelineOptions;
 use crate::ledger::{
     ClaimOptions, Definition, Difference, HeldClaim, Ledger, LedgerError, LoadDefinition, LoadKey,
-    LoadRecord, SILENCE, ask, end_leftovers, in_time, undivided,
+    LoadRecord, ask, undivided,
 };
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
 use crate::preflight::{hidden_rows, room_for_parts};
@@ -74,7 +74,7 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
         () = request.stop.reading_ends() => return Err(LoadError::Stopped),
     };
     let heartbeat = Heartbeat::start(claim.clone(), recording.patience, request.stop.clone());
-    let prepared = match take_over(&request, &claim, recording.patience).await {
+    let prepared = match take_over(&request.servers, &claim, recording.patience).await {
         Ok(()) => {
             claimed(request, recording, ledger, key, definition, claim.clone(), heartbeat).await
         }
@@ -84,18 +84,6 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
         give_back(&claim).await;
     }
     prepared
-}
-
-/// Sees to it that processes that were taken for dead write nothing any more.
-async fn take_over(
-    request: &LoadRequest,
-    claim: &HeldClaim,
-    patience: Duration,
-) -> Result<(), LedgerError> {
-    for connection in request.servers.each() {
-        end_leftovers(connection, &claim.dead_claims(), patience).await?;
-    }
-    claim.end_dead_claims(patience).await
 }
 
 /// Sends an insert without rows, so that what does not fit is found before anything else is done.
@@ -197,13 +185,6 @@ fn ready(request: LoadRequest, plan: Plan, run_id: String, record: Option<Record
     let pipeline = PipelineOptions { lease, ..request.pipeline.clone() };
     let request = LoadRequest { servers, pipeline, ..request };
     Prepared::Ready(Box::new(Load::new(request, plan, run_id, record)))
-}
-
-/// A claim that is not given back would be in the way of the next run until it expires.
-pub(super) async fn give_back(claim: &HeldClaim) {
-    if let Err(error) = in_time(SILENCE, claim.release()).await {
-        tracing::warn!(%error, "the claim on the load cannot be given back; another run may have to wait for it to expire");
-    }
 }
 
 enum Found {

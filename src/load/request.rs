@@ -110,6 +110,9 @@ impl LoadRequest {
     }
 }
 
+/// The age of a heartbeat that makes a claim a dead process's, unless `--claim-timeout` says otherwise.
+pub(super) const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What is recorded, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
@@ -134,7 +137,7 @@ impl Recording {
             location: LedgerLocation::Tables,
             database: database.to_owned(),
             part: WorkerPart::WHOLE,
-            claim_timeout: Duration::from_secs(60),
+            claim_timeout: CLAIM_TIMEOUT,
             restart: false,
             patience: Duration::from_secs(300),
         }

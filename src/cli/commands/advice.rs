@@ -54,6 +54,12 @@ impl Continuation {
         Self { next: "run the same command again", safe: "nothing was changed".to_owned() }
     }
 
+    /// The continuation of a repair.
+    pub(super) fn of_repair() -> Self {
+        let safe = "filled chunks and removals stay".to_owned();
+        Self { next: "run the same command again", safe }
+    }
+
     /// The hint after an error that may pass, or after a stop request.
     pub(super) fn hint(&self) -> String {
         format!("{}; {}", self.next, self.safe)
@@ -177,7 +183,7 @@ fn code_in(reason: &str) -> Option<u32> {
     code.parse().ok()
 }
 
-fn ledger_failure(error: &LedgerError, continuation: &Continuation) -> Failure {
+pub(super) fn ledger_failure(error: &LedgerError, continuation: &Continuation) -> Failure {
     match error {
         LedgerError::Held { .. } => Failure::refusal(error)
             .hint("wait for the other process, or stop it")

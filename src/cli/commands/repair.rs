@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::advice::{Continuation, blocked, pipeline_failure};
+use super::advice::{Continuation, blocked, ledger_failure, pipeline_failure};
 use super::comparing::{
     DIFFERENT, KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
     require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
@@ -22,7 +22,8 @@ use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::BoundJob;
-use crate::load::new_id;
+use crate::ledger::LedgerError;
+use crate::load::{ExclusiveClaim, new_id};
 use crate::preflight::{Preflight, blocked_removal};
 use crate::progress::{Shown, Terminal, count, counted, show};
 use crate::stop::Stop;
@@ -60,6 +61,8 @@ struct Repairing<'a> {
     compare: CompareConfig,
     terminal: &'a Terminal,
     stop: Stop,
+    /// Of this repair; its queries are named by it.
+    id: String,
     session: Session,
     pipeline: PipelineOptions,
     load: Option<RecordedLoad>,
@@ -73,7 +76,7 @@ async fn repair_partition(
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     check_summary_file(summary)?;
-    let (repairing, run_id) = Repairing::open(arguments, terminal, stop).await?;
+    let (mut repairing, run_id) = Repairing::open(arguments, terminal, stop).await?;
     // Checks that block the repair are reported before the comparison, which may take long.
     repairing.run_preflight(0.0).await?;
     let Session { servers, job, plan, .. } = &repairing.session;
@@ -83,44 +86,25 @@ async fn repair_partition(
     {
         return Err(blocked("repair --remove", &[&check]));
     }
-    let (mut verifier, state) = repairing.verifier(run_id).await?;
-    say_if_not_resumed(terminal, &verifier);
-    let ran = with_progress(terminal, &repairing.progress, verifier.run()).await;
-    let Some(before) = report_unless_stopped(ran, terminal, &state)? else {
-        return Ok(ExitCode::from(INTERRUPTED));
-    };
-    if !arguments.json {
-        terminal.suspended(|| print(&comparison_text(&before)))?;
+    let claim = repairing.claim().await?;
+    let ended = Box::pin(repairing.run(run_id)).await;
+    match claim {
+        Some(claim) => claim.end().await.map_err(|error| claim_failure(&error)).and(ended),
+        None => ended,
     }
-    let chunks = verifier.chunks_to_fill();
-    if !chunks.is_empty() && !repairing.fill(&chunks).await? {
-        terminal.insist(
-            "interrupted; filled chunks stay\nhint: run the same command again to continue",
-        );
-        return Ok(ExitCode::from(INTERRUPTED));
+}
+
+/// The load cannot be claimed, or the claim was lost.
+fn claim_failure(error: &LedgerError) -> Failure {
+    match error {
+        LedgerError::Held { .. } => Failure::refusal(error)
+            .hint("wait for the other process, or stop it: no two processes write the rows of a load at once"),
+        LedgerError::ClaimLost { .. } => Failure::stopped(error)
+            .hint("the rows that this process had queued were dropped; `clickhouse-backfill verify` compares the partition"),
+        error if error.is_access_denied() => Failure::refusal(error)
+            .hint("the user needs SELECT and INSERT on the ledger's table load_claims, so that no run works beside the repair"),
+        error => ledger_failure(error, &Continuation::of_repair()),
     }
-    let surplus_rows: u64 = verifier.surplus().values().sum();
-    let removed_rows = if arguments.remove {
-        removed(&mut verifier, &repairing.session.job, terminal).await?
-    } else {
-        0
-    };
-    terminal.say(&surplus(&verifier, removed_rows));
-    let not_removable = if arguments.remove { not_removable(&verifier) } else { None };
-    if let Some(words) = &not_removable {
-        terminal.insist(words);
-    }
-    let after = if chunks.is_empty() && removed_rows == 0 {
-        None
-    } else {
-        let ran = with_progress(terminal, &repairing.progress, verifier.run_again()).await;
-        Some(ran.map_err(verify_failure)?)
-    };
-    let filled_chunks = chunks.into_iter().map(|chunk| chunk + 1).collect();
-    let repair = Repair { before, filled_chunks, surplus_rows, removed_rows, after };
-    repairing.report(&repair).await?;
-    let equal = repair.after.as_ref().unwrap_or(&repair.before).equal && not_removable.is_none();
-    Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
 impl<'a> Repairing<'a> {
@@ -167,7 +151,68 @@ impl<'a> Repairing<'a> {
             );
         }
         let (session, progress) = (bound.with_plan(plan), Arc::default());
-        Ok((Self { arguments, compare, terminal, stop, session, pipeline, load, progress }, run_id))
+        let repairing =
+            Self { arguments, compare, terminal, stop, id, session, pipeline, load, progress };
+        Ok((repairing, run_id))
+    }
+
+    /// Claims the load of the partition, if the ledger has one.
+    async fn claim(&mut self) -> Result<Option<ExclusiveClaim>, Failure> {
+        let Some(load) = &self.load else { return Ok(None) };
+        let (servers, patience) = (&self.session.servers, self.pipeline.outage_wait);
+        let claim = load.claim(servers, patience, &self.stop).await;
+        let claim = claim.map_err(|error| claim_failure(&error))?;
+        self.pipeline.lease = claim.lease().clone();
+        self.session.servers = servers.clone().with_queries(&claim.queries(&self.id));
+        Ok(Some(claim))
+    }
+
+    /// Compares, fills, removes and compares again.
+    async fn run(&self, run_id: Option<String>) -> Result<ExitCode, Failure> {
+        let Self { arguments, terminal, progress, .. } = self;
+        let (mut verifier, state) = self.verifier(run_id).await?;
+        say_if_not_resumed(terminal, &verifier);
+        let ran = with_progress(terminal, progress, verifier.run()).await;
+        let Some(before) = report_unless_stopped(ran, terminal, &state)? else {
+            return Ok(ExitCode::from(INTERRUPTED));
+        };
+        if !arguments.json {
+            terminal.suspended(|| print(&comparison_text(&before)))?;
+        }
+        let chunks = verifier.chunks_to_fill();
+        if !chunks.is_empty() && !self.fill(&chunks).await? {
+            terminal.insist(
+                "interrupted; filled chunks stay\nhint: run the same command again to continue",
+            );
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        let surplus_rows: u64 = verifier.surplus().values().sum();
+        let removed_rows = if arguments.remove { self.remove(&mut verifier).await? } else { 0 };
+        terminal.say(&surplus(&verifier, removed_rows));
+        let not_removable = if arguments.remove { not_removable(&verifier) } else { None };
+        if let Some(words) = &not_removable {
+            terminal.insist(words);
+        }
+        let after = if chunks.is_empty() && removed_rows == 0 {
+            None
+        } else {
+            let ran = with_progress(terminal, progress, verifier.run_again()).await;
+            Some(ran.map_err(verify_failure)?)
+        };
+        let filled_chunks = chunks.into_iter().map(|chunk| chunk + 1).collect();
+        let repair = Repair { before, filled_chunks, surplus_rows, removed_rows, after };
+        self.report(&repair).await?;
+        let equal =
+            repair.after.as_ref().unwrap_or(&repair.before).equal && not_removable.is_none();
+        Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+    }
+
+    /// Removes surplus rows while the claim holds. Returns their number.
+    async fn remove(&self, verifier: &mut Verifier) -> Result<u64, Failure> {
+        if self.pipeline.lease.held().await.is_err() {
+            return Err(claim_failure(&LedgerError::ClaimLost { by: None, silence: None }));
+        }
+        removed(verifier, &self.session.job, self.terminal).await
     }
 
     /// The comparison, and the file that keeps its state.

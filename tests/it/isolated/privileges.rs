@@ -226,7 +226,7 @@ fn each_right_that_is_missing_is_named() {
 }
 
 /// The same for who compares and mends: kind and grant, the exit code, and the words.
-const WITHOUT: [(&str, &str, i32, &[&str]); 12] = [
+const WITHOUT: [(&str, &str, i32, &[&str]); 13] = [
     (
         "verifier",
         "CREATE TABLE, INSERT ON default.load_verifications",
@@ -276,6 +276,15 @@ const WITHOUT: [(&str, &str, i32, &[&str]); 12] = [
         ],
     ),
     ("repairer", "SELECT ON default.load_state", 0, &["the ledger cannot be read"]),
+    (
+        "repairer",
+        "SELECT, INSERT ON default.load_claims",
+        3,
+        &[
+            "ACCESS_DENIED",
+            "hint: the user needs SELECT and INSERT on the ledger's table load_claims",
+        ],
+    ),
 ];
 
 #[test]

@@ -195,3 +195,37 @@ fn nobody_completes_a_load_that_was_taken_over() {
     chunked.tool().run().expect(0);
     chunked.orders.assert_complete();
 }
+
+/// Both write the rows of the load: what one inserts from older attributes could come last.
+#[test]
+fn a_repair_and_a_run_do_not_work_on_a_load_at_once() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    let held = "by process ";
+    let (running, _) = chunked.stalled_half_way();
+    let refused = chunked.repair_at(server.url()).run().expect(3);
+    assert!(refused.stderr.contains(held), "{refused}");
+    assert!(
+        refused.stderr.contains("hint: wait for the other process, or stop it: no two processes"),
+        "{refused}"
+    );
+    chunked.proxy.pass();
+    running.wait().expect(0);
+    chunked.assert_completed();
+
+    server.query("DELETE FROM shipments WHERE order_id = 5");
+    let before = chunked.proxy.fired();
+    chunked.proxy.after_request_with(b"-insert-").stall_at(Direction::ToClient, 0, 1);
+    let repair = chunked.repair_at(&chunked.proxy.url()).spawn();
+    assert!(process::wait_until(SOON, || chunked.proxy.fired() > before), "it inserts nothing");
+    let refused = chunked.tool().arg("--restart").run().expect(3);
+    assert!(refused.stderr.contains(held), "{refused}");
+    let other = chunked.repair_at(server.url()).run().expect(3);
+    assert!(other.stderr.contains(held), "{other}");
+    chunked.proxy.pass();
+    repair.wait().expect(0);
+    chunked.assert_completed();
+    // It has given the load back.
+    chunked.tool().arg("--restart").run().expect(0);
+    chunked.assert_completed();
+}

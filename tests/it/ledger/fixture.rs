@@ -45,6 +45,13 @@ impl Chunked {
         plan.args(&["plan", "--job", "job.toml", "--partition", PARTITION, "--measure", "0s"])
     }
 
+    /// A repair through the server at this URL.
+    pub fn repair_at(&self, url: &str) -> Binary {
+        let repair = binary().file("job.toml", JOB).envs(&self.server().environment());
+        let repair = repair.env("CLICKHOUSE_URL", url).envs(&CHUNKS);
+        repair.args(&["repair", "--job", "job.toml", "--partition", PARTITION])
+    }
+
     /// A run through the proxy.
     pub fn stalling_tool(&self) -> Binary {
         self.orders.resuming_tool_at(&self.proxy.url()).envs(&CHUNKS)
