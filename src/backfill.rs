@@ -210,7 +210,13 @@ impl Backfill {
         } else {
             servers.source.hello().await?
         };
-        let job = Arc::new(bind(&servers, job, &BindOptions::default()).await?);
+        let job = bind(&servers, job, &BindOptions::default()).await?;
+        if job.group.is_some() {
+            let message = "it has [group], which the library does not fill; the command does";
+            let (role, table) = ("target", job.target.name);
+            return Err(JobError::Unfit { role, table, message: message.to_owned() }.into());
+        }
+        let job = Arc::new(job);
         let (options, stop) = (Options::default(), Stop::new());
         Ok(Self { servers, source_version, target_version, job, options, stop })
     }

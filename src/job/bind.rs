@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::bound::{BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
+use super::bound::{BoundGroup, BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
 use super::cutoff::{Cutoff, Moment};
 use super::denied::or_denied_column;
 use super::error::{JobError, asking, suggestion};
 use super::file::Job;
-use super::fit::{columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
-use super::inspect::{Inspection, common_key, inspect};
+use super::fit::{Fitting, columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
+use super::group::{Analyzed, analyze_groups, with_key_expressions};
+use super::inspect::{Inspection, Inspector, Over, common_key, inspect};
 use super::keys::{EqualVersion, Expression, Lookup, StatementSettings};
 use super::live_rows::LiveRows;
 use super::statements::{self, END_OF_ROW, Scope};
@@ -72,12 +73,13 @@ async fn bind_visible(
     let filters = predicates(job, "source.filters", &job.source.filters, &options.filters)?;
     let before = bind_cutoff(reading, job, &source, options.before).await?;
     let over = structure_of(&source, lookup_table.as_ref());
-    let (columns, left_out) = columns_to_write(writing, job, &target, &over).await?;
-    let settings = inspecting(job);
-    let allowed = &job.target.allow_functions;
-    let inspection = inspect(writing, &settings, &job.origin, &columns, &over, allowed).await?;
+    let Analyzed { columns, left_out, inspection, group } =
+        analyze(writing, job, &target, &over).await?;
     let used = used_columns(&over, &inspection);
-    let bound_columns = fit_to_target(writing, job, &target, &columns, &inspection, &over).await?;
+    let clause = group.as_ref().map(BoundGroup::clause).unwrap_or_default();
+    let fitting = Fitting { connection: writing, job, over: &over, clause: &clause };
+    let bound_columns = fit_to_target(fitting, &target, &columns, &inspection).await?;
+    let bound_columns = with_key_expressions(bound_columns, group.as_ref());
     let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
     let owned = bind_rows(writing, job, &target, "owned", job.target.owned.as_ref()).await?;
     let live = bind_rows(writing, job, &target, "live", job.target.live.as_ref()).await?;
@@ -111,6 +113,7 @@ async fn bind_visible(
         live,
         live_rows: None,
         removal: job.target.removal,
+        group,
         columns: bound_columns,
         left_out,
         defaults,
@@ -125,6 +128,29 @@ async fn bind_visible(
     }
     check_exclusions(reading, &bound).await?;
     Ok(bound)
+}
+
+/// Analyzes the expressions of the job's columns.
+async fn analyze(
+    connection: &Connection,
+    job: &Job,
+    target: &TableSchema,
+    over: &[(String, String)],
+) -> Result<Analyzed, JobError> {
+    if let Some(keys) = &job.group {
+        return analyze_groups(connection, job, keys, target, over).await;
+    }
+    let (columns, left_out) = columns_to_write(connection, job, target, over).await?;
+    let inspector = Inspector {
+        connection,
+        settings: &inspecting(job),
+        origin: &job.origin,
+        structure: over,
+        over: Over::Row,
+        allowed_functions: &job.target.allow_functions,
+    };
+    let inspection = inspect(inspector, &columns).await?;
+    Ok(Analyzed { columns, left_out, inspection, group: None })
 }
 
 /// The tables that a job names.
@@ -252,7 +278,15 @@ async fn bind_rows(
     let over: Vec<_> =
         columns.map(|column| (column.name.clone(), column.type_name.clone())).collect();
     let asked = [(name.to_owned(), owned.clone())];
-    let inspection = inspect(connection, &inspecting(job), &job.origin, &asked, &over, &[]).await?;
+    let inspector = Inspector {
+        connection,
+        settings: &inspecting(job),
+        origin: &job.origin,
+        structure: &over,
+        over: Over::Row,
+        allowed_functions: &[],
+    };
+    let inspection = inspect(inspector, &asked).await?;
     let type_name = inspection.types.first().map(String::as_str);
     let is_plain = matches!(type_name, Some("UInt8" | "Bool"));
     match type_name {

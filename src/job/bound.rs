@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cutoff::Cutoff;
 use super::keys::{EqualVersion, LookupWindow, RemovalMethod, StatementSettings};
 use super::live_rows::LiveRows;
+use super::merging::Combining;
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::NativeLayout;
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};
@@ -46,6 +47,8 @@ pub struct BoundJob {
     pub(crate) live_rows: Option<LiveRows>,
     /// How rows are removed from the target.
     pub(crate) removal: RemovalMethod,
+    /// How rows of the source are grouped; `None` for a job of rows.
+    pub group: Option<BoundGroup>,
     /// The columns that are written.
     pub columns: Vec<BoundColumn>,
     /// Columns of the job that are not written, with the reason.
@@ -63,6 +66,44 @@ pub struct BoundJob {
     pub native_layout: Result<Arc<NativeLayout>, String>,
     /// Remarks for the user.
     pub remarks: Vec<String>,
+}
+
+/// How a job groups the rows of its source.
+#[derive(Clone, Debug)]
+pub struct BoundGroup {
+    /// The keys: the leading columns of the job.
+    pub keys: Vec<String>,
+    /// SQL for each key over a row of the source.
+    pub(crate) expressions: Vec<String>,
+    /// What fills the other columns.
+    pub(crate) aggregates: Vec<Aggregate>,
+    /// Columns of the source that are keys themselves.
+    pub(crate) along: Vec<String>,
+    /// SQL for the partition id of a group over the target's columns.
+    pub(crate) partition_id: String,
+    /// The columns that it reads.
+    pub(crate) partition_columns: Vec<String>,
+}
+
+/// An aggregate of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Aggregate {
+    /// The aggregate function.
+    pub function: String,
+    /// How its values combine when rows of a group are merged.
+    pub combining: Combining,
+}
+
+impl BoundGroup {
+    /// Whether parts of a group may reach the target by themselves, since merges combine them.
+    pub(crate) fn is_mergeable(&self) -> bool {
+        self.aggregates.iter().all(|aggregate| aggregate.combining != Combining::Whole)
+    }
+
+    /// `GROUP BY` of the keys.
+    pub(crate) fn clause(&self) -> String {
+        format!("\nGROUP BY {}", self.expressions.join("\n, "))
+    }
 }
 
 /// A condition on the target's rows.
@@ -170,10 +211,12 @@ impl BoundColumn {
 }
 
 impl BoundJob {
-    /// The job with only these columns of the target, and what they read.
+    /// The job with only these columns of the target, and what they read. A job that groups keeps its
+    /// keys.
     pub(crate) fn narrowed_to(&self, keeps: impl Fn(&str) -> bool) -> Self {
-        let columns: Vec<_> =
-            self.columns.iter().filter(|column| keeps(&column.name)).cloned().collect();
+        let is_key = |name: &String| self.group.iter().any(|group| group.keys.contains(name));
+        let keeps = |column: &&BoundColumn| keeps(&column.name) || is_key(&column.name);
+        let columns: Vec<_> = self.columns.iter().filter(keeps).cloned().collect();
         let is_read = |used: &&UsedColumn| {
             let qualified = format!("source.{}", used.name);
             columns.iter().any(|column| column.inputs.contains(&qualified))

@@ -133,6 +133,17 @@ pub enum JobError {
         /// Why.
         message: String,
     },
+    /// A table in which the groups of a job would not stay what they are.
+    #[error(
+        "the target table {table} cannot hold the groups of the job exactly: {}",
+        sentences(findings)
+    )]
+    Inexact {
+        /// The target.
+        table: TableName,
+        /// What is wrong, all of it.
+        findings: Vec<Inexact>,
+    },
     /// A query failed.
     #[error("{what} failed")]
     Server {
@@ -142,6 +153,19 @@ pub enum JobError {
         #[source]
         source: ServerError,
     },
+}
+
+/// Why groups would not stay what they are in the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inexact {
+    /// What is wrong with the target.
+    pub what: String,
+    /// What makes it right.
+    pub remedy: String,
+}
+
+fn sentences(findings: &[Inexact]) -> String {
+    findings.iter().map(|finding| finding.what.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 fn fixed_settings(settings: &[ProfileSetting]) -> String {

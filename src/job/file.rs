@@ -3,7 +3,10 @@
 use toml::Spanned;
 
 use super::error::{JobError, suggested_key, unknown_key};
-use super::keys::{EqualVersion, Expression, File, Lookup, Source, StatementSettings, Target};
+use super::keys::{
+    EqualVersion, Expression, ExpressionTable, File, Lookup, Publish, Source, StatementSettings,
+    Target,
+};
 use super::schema::tables_with_key;
 
 /// A parsed job file, not yet bound to tables.
@@ -23,6 +26,8 @@ pub struct Job {
     pub(crate) target: Target,
     /// ClickHouse settings for each kind of statement.
     pub(crate) settings: StatementSettings,
+    /// The columns of the target to group by, with their expressions; `None` for a job of rows.
+    pub(crate) group: Option<Vec<(String, Expression)>>,
     /// The expression of each target column, in the file's order.
     pub(crate) columns: Vec<(String, Expression)>,
 }
@@ -44,9 +49,7 @@ impl Job {
             line: line_of(text, at),
             message,
         };
-        let mut columns: Vec<_> = file.columns.get_ref().iter().collect();
-        columns.sort_by_key(|(name, _)| name.span().start);
-        if columns.is_empty() {
+        if file.columns.get_ref().is_empty() {
             return Err(invalid(
                 file.columns.span().start,
                 "[columns] is empty: nothing would be written".to_owned(),
@@ -55,19 +58,10 @@ impl Job {
         if file.name.get_ref().trim().is_empty() {
             return Err(invalid(file.name.span().start, "the name is empty".to_owned()));
         }
-        if let Some((at, message)) = contradiction(&file) {
+        let found = contradiction_of_groups(&file).or_else(|| contradiction(&file));
+        if let Some((at, message)) = found {
             return Err(invalid(at, message));
         }
-        let columns = columns
-            .into_iter()
-            .map(|(name, sql)| {
-                let expression = Expression {
-                    sql: sql.get_ref().clone(),
-                    line: line_of(text, sql.span().start),
-                };
-                (name.get_ref().clone(), expression)
-            })
-            .collect();
         let mut target = file.target.into_inner();
         for expression in [&mut target.owned, &mut target.live].into_iter().flatten() {
             expression.line = line_of(text, expression.line);
@@ -80,9 +74,58 @@ impl Job {
             lookup: file.lookup.map(Spanned::into_inner),
             target,
             settings: file.settings,
-            columns,
+            group: file.group.map(|group| in_order(text, group.get_ref())),
+            columns: in_order(text, file.columns.get_ref()),
         })
     }
+}
+
+/// The expressions in the order of the file.
+fn in_order(text: &str, table: &ExpressionTable) -> Vec<(String, Expression)> {
+    let mut columns: Vec<_> = table.iter().collect();
+    columns.sort_by_key(|(name, _)| name.span().start);
+    let expression = |sql: &Spanned<String>| Expression {
+        sql: sql.get_ref().clone(),
+        line: line_of(text, sql.span().start),
+    };
+    columns.into_iter().map(|(name, sql)| (name.get_ref().clone(), expression(sql))).collect()
+}
+
+/// What contradicts `[group]`, with its offset.
+fn contradiction_of_groups(file: &File) -> Option<(usize, String)> {
+    let (target, at_target) = (file.target.get_ref(), file.target.span().start);
+    let Some(group) = &file.group else {
+        let message = "publish = \"replace\" needs [group]".to_owned();
+        return (target.publish == Publish::Replace).then_some((at_target, message));
+    };
+    let (keys, at_group) = (group.get_ref(), group.span().start);
+    if keys.is_empty() {
+        return Some((at_group, "[group] is empty: name the columns to group by".to_owned()));
+    }
+    let columns = file.columns.get_ref();
+    if let Some(name) = columns.keys().find(|name| keys.contains_key(*name)) {
+        let message = format!("{} is under [group] and under [columns]", name.get_ref());
+        return Some((name.span().start, message));
+    }
+    if let Some(lookup) = &file.lookup {
+        let message = "a job with [group] has no [lookup]: it groups the rows of its source";
+        return Some((lookup.span().start, message.to_owned()));
+    }
+    if file.source.get_ref().before.is_some() {
+        let message = "[source] has before, which takes a part of a partition; a job with [group] replaces whole partitions";
+        return Some((file.source.span().start, message.to_owned()));
+    }
+    if target.publish != Publish::Replace {
+        let message = "[group] needs publish = \"replace\" under [target]: groups that are inserted again would count twice";
+        return Some((at_target, message.to_owned()));
+    }
+    let of_rows = target.owned.is_some()
+        || target.live.is_some()
+        || target.on_equal_version == EqualVersion::Live;
+    of_rows.then(|| {
+        let message = "[target] has owned, live or on_equal_version, which tell single rows apart; a job with [group] replaces whole partitions";
+        (at_target, message.to_owned())
+    })
 }
 
 /// The tables in which an unknown key is known, as a suggestion.
@@ -181,6 +224,29 @@ mod tests {
             Job::parse("x.toml", &text).unwrap_err().to_string().starts_with("x.toml, line 4: "),
             "keys of other lengths"
         );
+    }
+
+    #[test]
+    fn groups_contradict_what_is_of_rows() {
+        let grouped = SMALL
+            .replace("table = 't'", "table = 't'\npublish = 'replace'")
+            .replace("[columns]", "[group]\nk = 'source.k'\n[columns]");
+        let job = Job::parse("x.toml", &grouped).unwrap();
+        let keys = job.group.unwrap();
+        assert_eq!((keys[0].0.as_str(), keys[0].1.line), ("k", 8));
+        assert!(Job::parse("x.toml", SMALL).unwrap().group.is_none());
+        for (from, to, message) in [
+            ("publish = 'replace'\n", "", "line 4: [group] needs publish"),
+            ("k = 'source.k'\n", "", "line 7: [group] is empty"),
+            ("k = 'source.k'", "a = 'source.k'", "a is under [group] and under [columns]"),
+            ("[target]", "[lookup]\ntable = 'l'\njoin_key = ['a']\n[target]", "has no [lookup]"),
+            ("publish", "owned = 'a = 1'\npublish", "tell single rows apart"),
+            ("[source]", "[source]\nbefore = 't'", "line 2: [source] has before"),
+            ("[group]\nk = 'source.k'\n", "", "publish = \"replace\" needs [group]"),
+        ] {
+            let error = Job::parse("x.toml", &grouped.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(message), "{message}: {error}");
+        }
     }
 
     #[test]

@@ -60,15 +60,24 @@ pub(super) fn inspecting(job: &Job) -> Settings {
     Settings::common().with_all(&job.settings.insert.0)
 }
 
+/// What conversions are analyzed over.
+#[derive(Clone, Copy)]
+pub(super) struct Fitting<'a> {
+    pub connection: &'a Connection,
+    pub job: &'a Job,
+    pub over: &'a [(String, String)],
+    /// `GROUP BY …`, or nothing.
+    pub clause: &'a str,
+}
+
 /// Checks that each expression's type can be written into its column.
 pub(super) async fn fit_to_target(
-    connection: &Connection,
-    job: &Job,
+    fitting: Fitting<'_>,
     target: &TableSchema,
     columns: &[(String, Expression)],
     inspection: &Inspection,
-    over: &[(String, String)],
 ) -> Result<Vec<BoundColumn>, JobError> {
+    let Fitting { job, over, .. } = fitting;
     let mut bound = Vec::with_capacity(columns.len());
     let found = inspection.types.iter().zip(&inspection.inputs);
     for ((name, expression), (expression_type, inputs)) in columns.iter().zip(found) {
@@ -97,10 +106,9 @@ pub(super) async fn fit_to_target(
         });
     }
     let casts: Vec<_> = bound.iter().map(cast).collect();
-    if convert(connection, job, &casts, over).await?.is_err() {
+    if convert(fitting, &casts).await?.is_err() {
         for (column, cast) in bound.iter().zip(&casts) {
-            if let Err(message) = convert(connection, job, std::slice::from_ref(cast), over).await?
-            {
+            if let Err(message) = convert(fitting, std::slice::from_ref(cast)).await? {
                 let BoundColumn { name, type_name, expression_type, .. } = column;
                 let message = format!(
                     "its column {name} is {type_name}, and {expression_type} cannot be converted into that: {message}"
@@ -121,15 +129,11 @@ fn cast(column: &BoundColumn) -> String {
 }
 
 /// Analyzes the conversions without running them; the inner error is the server's message.
-async fn convert(
-    connection: &Connection,
-    job: &Job,
-    casts: &[String],
-    over: &[(String, String)],
-) -> Result<Result<(), String>, JobError> {
+async fn convert(fitting: Fitting<'_>, casts: &[String]) -> Result<Result<(), String>, JobError> {
+    let Fitting { connection, job, over, clause } = fitting;
     let columns =
         structure(over.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())));
-    let sql = format!("DESCRIBE (SELECT {}\nFROM null({columns}))", casts.join("\n, "));
+    let sql = format!("DESCRIBE (SELECT {}\nFROM null({columns}){clause})", casts.join("\n, "));
     match connection.fetch("fit", &sql, "TSV", &inspecting(job)).await {
         Ok(_) => Ok(Ok(())),
         Err(ServerError::Server { message, .. }) => Ok(Err(message)),

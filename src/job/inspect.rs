@@ -33,27 +33,49 @@ pub(super) struct Inspection {
     pub used: BTreeSet<usize>,
     /// The same for each expression, as far as the server's query tree shows it.
     pub inputs: Vec<BTreeSet<usize>>,
+    /// The aggregate function that each expression is; `None` for any other expression.
+    pub aggregates: Vec<Option<String>>,
+}
+
+/// Options of `EXPLAIN QUERY TREE` for a query that is resolved and not optimized.
+pub(super) const RESOLVED: &str = "run_passes = 1, passes = 1";
+
+/// What expressions are evaluated over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The current row.
+    Row,
+    /// All rows of a group.
+    Group,
+}
+
+/// An inspection: who is asked, and about which rows.
+#[derive(Clone, Copy)]
+pub(super) struct Inspector<'a> {
+    pub connection: &'a Connection,
+    pub settings: &'a Settings,
+    /// The job's file.
+    pub origin: &'a str,
+    pub structure: &'a Structure,
+    pub over: Over,
+    /// Functions that need not be deterministic.
+    pub allowed_functions: &'a [String],
 }
 
 /// Inspects all expressions in a few queries; after an error one by one, so that the error names the
 /// right line.
 pub(super) async fn inspect(
-    connection: &Connection,
-    settings: &Settings,
-    origin: &str,
+    inspector: Inspector<'_>,
     columns: &[(String, Expression)],
-    over: &Structure,
-    allowed_functions: &[String],
 ) -> Result<Inspection, JobError> {
+    let Inspector { origin, .. } = inspector;
     let all: Vec<_> = columns.iter().map(|(_, expression)| expression.sql.as_str()).collect();
-    let fault = match inspect_list(connection, settings, &all, over, allowed_functions).await? {
+    let fault = match inspect_list(inspector, &all).await? {
         Ok(inspection) => return Ok(inspection),
         Err(fault) => fault,
     };
     for (column, expression) in columns {
-        if let Err(message) =
-            inspect_list(connection, settings, &[&expression.sql], over, allowed_functions).await?
-        {
+        if let Err(message) = inspect_list(inspector, &[&expression.sql]).await? {
             return Err(JobError::Expression {
                 origin: origin.to_owned(),
                 line: expression.line,
@@ -105,12 +127,10 @@ fn describe(expressions: &[&str], over: &Structure) -> String {
 
 /// The inner error says what is wrong with the expressions, the outer one that a query failed.
 async fn inspect_list(
-    connection: &Connection,
-    settings: &Settings,
+    inspector: Inspector<'_>,
     expressions: &[&str],
-    over: &Structure,
-    allowed_functions: &[String],
 ) -> Result<Result<Inspection, String>, JobError> {
+    let Inspector { connection, settings, structure: over, .. } = inspector;
     for sql in expressions {
         if let Err(message) = check_text(sql) {
             return Ok(Err(message));
@@ -131,35 +151,53 @@ async fn inspect_list(
         return Ok(Err(format!("gives {} columns instead of {}", types.len(), expressions.len())));
     }
     let select = from_nothing(expressions, over);
-    let explain = format!("EXPLAIN QUERY TREE run_passes = 1 {select}");
+    // Further passes would replace aggregates by others, such as two quantiles of a column by one.
+    let passes = match inspector.over {
+        Over::Row => "run_passes = 1",
+        Over::Group => RESOLVED,
+    };
+    let explain = format!("EXPLAIN QUERY TREE {passes} {select}");
     let tree = match connection.fetch("inspect", &explain, "TSVRaw", settings).await {
         Ok(tree) => String::from_utf8_lossy(&tree).into_owned(),
         Err(error) => return refused(error),
     };
-    if let Some(message) = refused_function(connection, &tree, allowed_functions).await? {
+    if let Some(message) = refused_function(inspector, &tree).await? {
         return Ok(Err(message));
+    }
+    let inputs = inputs_of(&tree, expressions.len(), over);
+    let aggregates = aggregates_of(&tree, expressions.len());
+    if inspector.over == Over::Group {
+        let used = inputs.iter().flatten().copied().collect();
+        return Ok(Ok(Inspection { types, used, inputs, aggregates }));
     }
     let explain = format!("EXPLAIN json = 1, header = 1, description = 0 {select}");
     let plan = match connection.fetch("inspect", &explain, "TSVRaw", settings).await {
         Ok(plan) => plan,
         Err(error) => return refused(error),
     };
-    let inputs = inputs_of(&tree, expressions.len(), over);
-    Ok(columns_read(&plan, over).map(|used| Inspection { types, used, inputs }))
+    Ok(columns_read(&plan, over).map(|used| Inspection { types, used, inputs, aggregates }))
 }
 
 /// Why a function of the query tree is not allowed: it needs several rows, makes several, or is not
 /// deterministic.
 async fn refused_function(
-    connection: &Connection,
+    inspector: Inspector<'_>,
     tree: &str,
-    allowed_functions: &[String],
 ) -> Result<Option<String>, JobError> {
+    let Inspector { connection, over, allowed_functions, .. } = inspector;
     let functions = functions_of(tree);
-    if let Some((name, kind)) = functions.iter().find(|(_, kind)| kind != "ordinary") {
+    let is_refused = |kind: &str| match over {
+        Over::Row => kind != "ordinary",
+        Over::Group => !matches!(kind, "ordinary" | "aggregate"),
+    };
+    if let Some((name, kind)) = functions.iter().find(|(_, kind)| is_refused(kind)) {
         let article = if kind == "aggregate" { "an" } else { "a" };
+        let usable = match over {
+            Over::Row => "the current row",
+            Over::Group => "the rows of a group",
+        };
         return Ok(Some(format!(
-            "uses {name}, which is {article} {kind} function; only the current row can be used"
+            "uses {name}, which is {article} {kind} function; only {usable} can be used"
         )));
     }
     if functions.iter().any(|(name, _)| name == "arrayJoin") {
@@ -200,35 +238,53 @@ fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
     functions
 }
 
-/// The columns that each expression names, from the same output: the projection is a list of
-/// indented trees.
-fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<usize>> {
+/// The trees of the expressions in the same output, each as its lines without the common indentation:
+/// the projection is a list of indented trees.
+pub(super) fn projection_of(tree: &str) -> Vec<Vec<&str>> {
     const PROJECTION: &str = "  PROJECTION";
     const EXPRESSION: usize = 6;
-    let mut inputs = vec![BTreeSet::new(); expressions];
-    let projection = tree.lines().skip_while(|line| line.trim_end() != PROJECTION).skip(2);
-    let mut position = None;
-    for line in projection {
+    let lines = tree.lines().skip_while(|line| line.trim_end() != PROJECTION).skip(2);
+    let mut trees: Vec<Vec<&str>> = Vec::new();
+    for line in lines {
         let indentation = line.len() - line.trim_start().len();
         if indentation < EXPRESSION {
             break;
         }
-        if indentation == EXPRESSION {
-            position = Some(position.map_or(0, |position: usize| position + 1));
-        }
-        let Some(rest) = line.trim_start().strip_prefix("COLUMN id: ") else { continue };
-        let name = rest
-            .split_once("column_name: ")
-            .and_then(|(_, rest)| rest.split_once(", result_type: "))
-            .map(|(name, _)| name);
-        let column = name.and_then(|name| position_of(name, over));
-        if let (Some(column), Some(inputs)) =
-            (column, position.and_then(|position| inputs.get_mut(position)))
-        {
-            inputs.insert(column);
+        let line = line.get(EXPRESSION..).unwrap_or_default();
+        match trees.last_mut() {
+            Some(last) if indentation > EXPRESSION => last.push(line),
+            _ => trees.push(vec![line]),
         }
     }
+    trees
+}
+
+/// The columns that each expression names.
+fn inputs_of(tree: &str, expressions: usize, over: &Structure) -> Vec<BTreeSet<usize>> {
+    let column_of = |line: &&str| {
+        let rest = line.trim_start().strip_prefix("COLUMN id: ")?;
+        let (_, rest) = rest.split_once("column_name: ")?;
+        let (name, _) = rest.split_once(", result_type: ")?;
+        position_of(name, over)
+    };
+    let trees = projection_of(tree);
+    let mut inputs: Vec<_> =
+        trees.iter().map(|lines| lines.iter().filter_map(column_of).collect()).collect();
+    inputs.resize(expressions, BTreeSet::new());
     inputs
+}
+
+/// The aggregate function that each expression is.
+fn aggregates_of(tree: &str, expressions: usize) -> Vec<Option<String>> {
+    let aggregate = |lines: &Vec<&str>| {
+        let root = lines.first()?;
+        let (_, rest) = root.split_once("function_name: ")?;
+        let (name, rest) = rest.split_once(", ")?;
+        rest.starts_with("function_type: aggregate").then(|| name.to_owned())
+    };
+    let mut aggregates: Vec<_> = projection_of(tree).iter().map(aggregate).collect();
+    aggregates.resize(expressions, None);
+    aggregates
 }
 
 /// The columns that the plan reads; an error for a plan with more than expressions over one read.

@@ -107,6 +107,11 @@ pub(crate) struct Target {
     /// With `live` every statement leaves out the source rows that have such a row in the target.
     #[serde(default)]
     pub on_equal_version: EqualVersion,
+    /// How rows get into the target. `in_place` inserts them into it. `replace` builds the partition
+    /// beside the target, verifies it, and replaces the target's partition in one step; it needs
+    /// `--engine server`.
+    #[serde(default)]
+    pub publish: Publish,
     /// Expression over the target's columns that is true for the rows of live writers; by default the
     /// rows that are not `owned`.
     #[serde(default, deserialize_with = "expression_at")]
@@ -136,6 +141,15 @@ pub enum EqualVersion {
     Live,
     #[default]
     Backfill,
+}
+
+/// How rows get into the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Publish {
+    #[default]
+    InPlace,
+    Replace,
 }
 
 /// An expression whose `line` is its offset in the text, which [`Job::parse`] turns into the line.
@@ -192,6 +206,9 @@ impl<'de> Deserialize<'de> for SettingMap {
     }
 }
 
+/// Columns and their expressions, with their places in the file.
+pub(super) type ExpressionTable = BTreeMap<Spanned<String>, Spanned<String>>;
+
 /// Job file of clickhouse-backfill: what a backfill reads, looks up and writes.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -210,8 +227,14 @@ pub(super) struct File {
     pub target: Spanned<Target>,
     #[serde(default)]
     pub settings: StatementSettings,
+    /// Columns of the target by which rows of the source are grouped: an expression over `source.x`
+    /// for each. With it, each expression of `[columns]` is an aggregate function of the group's rows.
+    /// Needs `publish = "replace"` and the server engine.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub group: Option<Spanned<ExpressionTable>>,
     /// ClickHouse expression for each column of the target, over `source.x` and `lookup.x`. Columns
     /// that the target lacks are left out.
     #[schemars(with = "BTreeMap<String, String>", extend("minProperties" = 1))]
-    pub columns: Spanned<BTreeMap<Spanned<String>, Spanned<String>>>,
+    pub columns: Spanned<ExpressionTable>,
 }

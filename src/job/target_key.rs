@@ -340,7 +340,7 @@ pub(crate) fn is_nullable(data_type: &DataType) -> bool {
 }
 
 /// The expression of a sorting key's element without its direction.
-fn without_direction(expression: String) -> String {
+pub(super) fn without_direction(expression: String) -> String {
     match expression.strip_suffix(" DESC").or_else(|| expression.strip_suffix(" ASC")) {
         Some(expression) => expression.to_owned(),
         None => expression,

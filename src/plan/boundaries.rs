@@ -16,13 +16,15 @@ use crate::clickhouse::{
 ///
 /// From [mergeTreeIndex](https://clickhouse.com/docs/sql-reference/table-functions/mergeTreeIndex),
 /// which reads no rows. A user without the right to it gets one chunk, which is correct but slower.
+/// `usable` gives the columns of the key that bounds may be in.
 pub(super) async fn boundaries(
     connection: &Connection,
     table: &TableSchema,
     stored: &Stored,
     chunk_rows: u64,
+    usable: impl FnOnce(Vec<KeyColumn>) -> Vec<KeyColumn>,
 ) -> Result<ChunkBounds, PlanError> {
-    match from_index(connection, table, stored, chunk_rows).await {
+    match from_index(connection, table, stored, chunk_rows, usable).await {
         Ok(boundaries) => Ok(boundaries),
         Err(error)
             if matches!(error, ServerError::Server { .. })
@@ -125,9 +127,10 @@ async fn from_index(
     table: &TableSchema,
     stored: &Stored,
     chunk_rows: u64,
+    usable: impl FnOnce(Vec<KeyColumn>) -> Vec<KeyColumn>,
 ) -> Result<ChunkBounds, ServerError> {
     let index = index_of(table);
-    let key = bounding_key(connection, table).await?;
+    let key = usable(bounding_key(connection, table).await?);
     if key.is_empty() {
         return Ok(ChunkBounds::default());
     }

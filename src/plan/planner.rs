@@ -6,6 +6,7 @@ use super::attributes::{AttributeStatistics, LeadingColumn, longest, statistics}
 use super::boundaries::{Stored, boundaries, check_bounds, stored};
 use super::chunk::{Chunk, ChunkBounds};
 use super::error::PlanError;
+use super::key::KeyColumn;
 use super::memory::MemoryPlan;
 use super::partition::Partition;
 use super::waves::WavePlanner;
@@ -203,7 +204,8 @@ async fn divide(
         ..DEFAULT_CHUNK_ROWS => chunk_rows,
         _ => chunk_rows.max(GRANULES_A_PART * GRANULE_ROWS * stored.parts),
     };
-    let mut bounds = boundaries(connection, &job.source, stored, wanted).await?;
+    let usable = |key| group_columns(job, key);
+    let mut bounds = boundaries(connection, &job.source, stored, wanted, usable).await?;
     let mut leading = LeadingColumn::find(job, &bounds);
     let mut attributes = attributes(connection, job, window, leading.as_ref()).await?;
     let needed = attributes.as_ref().map_or(0.0, AttributeStatistics::bytes);
@@ -218,12 +220,24 @@ async fn divide(
         )]
         let chunk_rows = (stored.rows as f64 / (waves * CHUNKS_A_WAVE)) as u64;
         let chunk_rows = chunk_rows.max(GRANULE_ROWS * stored.parts).min(wanted);
-        bounds = boundaries(connection, &job.source, stored, chunk_rows).await?;
+        bounds = boundaries(connection, &job.source, stored, chunk_rows, usable).await?;
         leading = LeadingColumn::find(job, &bounds);
         attributes = self::attributes(connection, job, window, leading.as_ref()).await?;
     }
     bounds.newest_block = Some(stored.newest_block);
     Ok(Division::new(bounds, leading, attributes, memory))
+}
+
+/// Of the source's key, the columns that the bounds of chunks may be in. The leading ones that a job groups
+/// by cut no group; where there are none, groups whose parts merge may be cut, and others lie in one
+/// chunk.
+fn group_columns(job: &BoundJob, key: Vec<KeyColumn>) -> Vec<KeyColumn> {
+    let Some(group) = &job.group else { return key };
+    let leading = key.iter().take_while(|column| group.along.contains(&column.name)).count();
+    match leading {
+        0 if group.is_mergeable() => key,
+        leading => key.into_iter().take(leading).collect(),
+    }
 }
 
 /// The rows of a chunk for which none are asked: fewer where rows are large, since what a chunk has
@@ -255,7 +269,7 @@ pub(crate) async fn table_ranges(
         |source| PlanError::Server { what: "counting the rows", table: table.name.clone(), source };
     let stored =
         stored(connection, table, &Partition::Id(partition_id.to_owned())).await.map_err(failed)?;
-    let found = boundaries(connection, table, &stored, rows).await?;
+    let found = boundaries(connection, table, &stored, rows, |key| key).await?;
     Ok(found.chunks(stored.rows).into_iter().map(|chunk| chunk.range).collect())
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn check_equal_versions(
     plan: &Plan,
     share: f64,
 ) -> Option<Check> {
-    if !job.target.is_replacing() || (job.live.is_none() && share < 1.0) {
+    if !job.target.is_replacing() || job.group.is_some() || (job.live.is_none() && share < 1.0) {
         return None;
     }
     let answer = replaced_rows(servers, job, plan).await;

@@ -12,6 +12,7 @@ mod deletions;
 mod delivery;
 mod equal_versions;
 mod expiry;
+mod groups;
 mod limits;
 mod partitions;
 mod reads;
@@ -29,6 +30,7 @@ use deletions::{DELETIONS, check_deletions};
 use delivery::{DELIVERY, check_delivery};
 use equal_versions::{EQUAL_VERSIONS, check_equal_versions};
 use expiry::{TTL, check_ttl};
+use groups::{GROUPS, VIEW_QUERY, check_groups, check_view_query};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
 use reads::{READS, check_join, check_reads};
@@ -56,7 +58,7 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 23] = [
+pub(crate) const NAMES: [&str; 25] = [
     VERSION,
     READS,
     ROW_POLICIES,
@@ -64,6 +66,8 @@ pub(crate) const NAMES: [&str; 23] = [
     REPEATS,
     DELIVERY,
     VIEWS,
+    VIEW_QUERY,
+    GROUPS,
     PARTITIONS,
     PARTS,
     MERGES,
@@ -186,7 +190,19 @@ impl Preflight<'_> {
         always
             .into_iter()
             .chain([delivery, ttl, equal_versions, deletions, removal].into_iter().flatten())
+            .chain(self.checks_of_groups().await)
             .collect()
+    }
+
+    /// Makes the checks of a job with groups.
+    async fn checks_of_groups(&self) -> Vec<Check> {
+        let Self { servers, job, plan, .. } = *self;
+        let Some(group) = &job.group else { return Vec::new() };
+        let (groups, view) = tokio::join!(
+            check_groups(servers, job, group, plan),
+            check_view_query(&servers.target, job, group),
+        );
+        vec![groups, view]
     }
 
     /// Makes the checks; returns the warnings, each as one line.
@@ -254,7 +270,11 @@ pub(crate) async fn blocked_comparison(
         check_visible_reads(servers, job, plan.partition.id()),
         check_visible_target(&servers.target, job),
     );
-    let checks = [join, reads, target].into_iter();
+    let groups = match &job.group {
+        Some(group) => Some(check_groups(servers, job, group, plan).await),
+        None => None,
+    };
+    let checks = [join, reads, target].into_iter().chain(groups);
     checks.filter(|check| check.verdict == Verdict::Blocked).collect()
 }
 

@@ -126,6 +126,7 @@ impl Verifier {
             groups: u64::from(self.state.buckets),
             differing_groups: 0,
             chunks: self.state.chunks.len() as u64,
+            tolerances: None,
             seconds: self.began.elapsed().as_secs_f64(),
         }
     }

@@ -52,8 +52,19 @@ pub(crate) struct Report {
     pub differing_groups: u64,
     /// Number of chunks of the source.
     pub chunks: u64,
+    /// How the values of groups were compared; `null` for a job of rows.
+    pub tolerances: Option<Tolerances>,
     /// Duration.
     pub seconds: f64,
+}
+
+/// How the values of groups are compared: all others exactly.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Tolerances {
+    /// Relative tolerance of floating-point values.
+    pub floats: f64,
+    /// Relative tolerance of estimates, such as quantiles.
+    pub estimates: f64,
 }
 
 /// A column whose sums differ.

@@ -21,6 +21,7 @@ mod packs;
 mod preflight;
 mod proxy;
 mod report;
+mod rollups;
 mod rowbinary;
 mod screen;
 mod server_engine;

@@ -259,8 +259,26 @@ pub(crate) fn blocked(command: &str, checks: &[&Check]) -> Failure {
     }
 }
 
+/// Refuses a job with groups in a command that knows rows only.
+pub(crate) fn require_rows(job: &BoundJob, command: &str) -> Result<(), Failure> {
+    if job.group.is_none() {
+        return Ok(());
+    }
+    let message = format!("{} has [group], and `{command}` does not take such jobs yet", job.name);
+    Err(Failure::refused(message)
+        .hint("`clickhouse-backfill plan --sql` prints the aggregation, `plan` checks the target"))
+}
+
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
+        if let JobError::Inexact { table, findings } = &error {
+            let headline =
+                format!("the target table {table} cannot hold the groups of the job exactly");
+            let failure = Self::refused(headline);
+            return findings.iter().fold(failure, |failure, finding| {
+                failure.because(finding.what.clone()).hint(finding.remedy.clone())
+            });
+        }
         let failure = match &error {
             error if error.is_configuration() => Self::misuse(error),
             JobError::Server { .. } => Self::stopped(&error),

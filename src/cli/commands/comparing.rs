@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,14 +12,15 @@ use crate::cli::config::CompareConfig;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Error as ServerError, ErrorClass, Servers};
 use crate::escape::escape_value;
-use crate::job::BoundJob;
+use crate::job::{BoundGroup, BoundJob};
 use crate::plan::Plan;
 use crate::preflight::blocked_comparison;
 use crate::progress::{Terminal, count, counted, duration};
 use crate::retry::RetryPolicy;
+use crate::stop::Stop;
 use crate::verify::{
-    DifferingRow, DifferingValue, Kind, Report, ShownValue, Verifier, VerifyError, VerifyOptions,
-    VerifyProgress,
+    DifferingRow, DifferingValue, GroupVerifier, Kind, Report, ShownValue, Tolerances, Verifier,
+    VerifyError, VerifyOptions, VerifyProgress, target_partitions,
 };
 
 /// What the first signal does.
@@ -54,6 +56,27 @@ pub(crate) async fn require_comparable(
         return Ok(());
     }
     Err(blocked(command, &checks.iter().collect::<Vec<_>>()))
+}
+
+/// Compares the groups of the target with the direct aggregation.
+pub(crate) async fn compare_groups(
+    terminal: &Terminal,
+    (servers, job, group, plan): (&Servers, &BoundJob, &BoundGroup, &Plan),
+    options: &VerifyOptions,
+    stop: Stop,
+) -> Result<Report, VerifyError> {
+    let progress = Arc::<VerifyProgress>::default();
+    let verifier = GroupVerifier {
+        servers,
+        job,
+        group,
+        plan,
+        target_partitions: target_partitions(servers, job, group, plan).await?,
+        options,
+        progress: progress.clone(),
+        stop,
+    };
+    with_progress(terminal, &progress, verifier.run()).await
 }
 
 /// Says why an interrupted comparison is not resumed, if there is one.
@@ -193,8 +216,12 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     if let Some(sample) = &report.sample {
         line("sample", &format!("{sample} of the keys"));
     }
-    line("expected rows", &count(report.expected_rows));
-    line("target rows", &count(report.target_rows));
+    let what = if report.tolerances.is_some() { "groups" } else { "rows" };
+    line(&format!("expected {what}"), &count(report.expected_rows));
+    line(&format!("target {what}"), &count(report.target_rows));
+    if let Some(tolerances) = report.tolerances {
+        line("compared", &tolerances_words(tolerances));
+    }
     if report.expired_rows > 0 {
         line("past the target's TTL", &format!("{} (not compared)", count(report.expired_rows)));
     }
@@ -207,7 +234,7 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     for (kind, rows) in &report.tolerated {
         line(kind_words(*kind), &format!("{} (not compared)", count(*rows)));
     }
-    line("differing rows", &count(report.difference_count()));
+    line(&format!("differing {what}"), &count(report.difference_count()));
     for (kind, rows) in &report.differences {
         line(&format!("  {}", kind_words(*kind)), &count(*rows));
     }
@@ -219,10 +246,18 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     }
     if !report.columns.is_empty() {
         let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
-        line("columns with other sums", &names.join(", "));
+        let differ = if report.tolerances.is_some() {
+            "columns that differ"
+        } else {
+            "columns with other sums"
+        };
+        line(differ, &names.join(", "));
     }
     text.push_str(&rows(report));
     let verdict = match (report.equal, &report.sample) {
+        (true, None) if report.tolerances.is_some() => {
+            "equal: the target has the groups that the job makes"
+        }
         (true, None) => "equal: the target has the rows that the job makes",
         (true, Some(_)) => "equal within the sample",
         (false, _) => "different",
@@ -230,6 +265,14 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     let took = duration(std::time::Duration::from_secs_f64(report.seconds));
     let _ = writeln!(text, "\n{verdict} ({took})");
     text
+}
+
+/// How the values of groups were compared.
+fn tolerances_words(tolerances: Tolerances) -> String {
+    let Tolerances { floats, estimates } = tolerances;
+    format!(
+        "counts, integers and texts exactly, floats within {floats:e}, estimates such as quantiles within {estimates} (relative)"
+    )
 }
 
 /// The rows that are named.

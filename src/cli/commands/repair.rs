@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::advice::{Continuation, blocked, ledger_failure, pipeline_failure};
+use super::advice::{Continuation, blocked, ledger_failure, pipeline_failure, require_rows};
 use super::comparing::{
     DIFFERENT, KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
     require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
@@ -140,6 +140,7 @@ impl<'a> Repairing<'a> {
             bound.plan_options(),
         )
         .await?;
+        require_rows(&bound.job, "repair")?;
         let target = &bound.job.target;
         if !target.is_replacing() {
             let message = format!(

@@ -104,9 +104,14 @@ impl SessionConfig {
             bind(&servers, &job, &self.job.options).await
         });
         let job = bound.await?;
+        require_server_for_groups(&job, self.throughput.engine, &servers)?;
         let resources = resources(&self.throughput, &servers.target, &job).await?;
         let engine = match (self.throughput.engine, filling) {
             (EngineChoice::Server, _) => EngineDecision::given(Engine::Server),
+            (EngineChoice::Auto, _) if job.group.is_some() => EngineDecision {
+                engine: Engine::Server,
+                reason: Some("the server makes the groups of a job".to_owned()),
+            },
             (EngineChoice::Stream, _) | (EngineChoice::Auto, None) => {
                 EngineDecision::given(Engine::Stream)
             }
@@ -127,6 +132,27 @@ impl SessionConfig {
             throughput: self.throughput.clone(),
         })
     }
+}
+
+/// Refuses a job with groups where rows would pass through this process.
+fn require_server_for_groups(
+    job: &BoundJob,
+    engine: EngineChoice,
+    servers: &Servers,
+) -> Result<(), Failure> {
+    if job.group.is_none() || (engine != EngineChoice::Stream && servers.is_one_server()) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has [group], and the server makes the groups, not rows that pass through this process",
+        job.name
+    );
+    let failure = Failure::refused(message);
+    Err(if servers.is_one_server() {
+        failure.hint("--engine server lets the server aggregate each chunk")
+    } else {
+        failure.hint("it needs source and target on one server, as one user")
+    })
 }
 
 /// An error of the first query.

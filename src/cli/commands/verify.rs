@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::comparing::{
-    DIFFERENT, KEEPING, compare_options, comparison_text, report_unless_stopped,
+    DIFFERENT, KEEPING, compare_groups, compare_options, comparison_text, report_unless_stopped,
     require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::session::greet;
@@ -20,7 +20,9 @@ use crate::load::new_id;
 use crate::plan::{MemoryDemand, MemoryPlan, Plan, PlanOptions};
 use crate::progress::{Terminal, counted};
 use crate::stop::Stop;
-use crate::verify::{RecordedLoad, Verifier, VerifyOptions, VerifyProgress, plan_with_chunks_of};
+use crate::verify::{
+    RecordedLoad, Report, Verifier, VerifyError, VerifyOptions, VerifyProgress, plan_with_chunks_of,
+};
 
 /// Runs the command.
 pub(crate) fn verify(
@@ -53,13 +55,17 @@ async fn compare(
         chunks_of_plan: run_id.is_some(),
         ..compare_options(&config, state.clone())
     };
-    let progress = Arc::new(VerifyProgress::default());
-    let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop)
-        .await
-        .map_err(verify_failure)?;
-    say_if_not_resumed(terminal, &verifier);
-    terminal.say(&introduction(&compared, verifier.resumed()));
-    let ran = with_progress(terminal, &progress, verifier.run()).await;
+    let ran = match &job.group {
+        Some(_) if arguments.sample.is_some() => {
+            return Err(Failure::usage("--sample compares rows, and the job has [group]")
+                .hint("without --sample all groups are compared"));
+        }
+        Some(group) => {
+            terminal.say(&introduction(&compared, (0, 0)));
+            Box::pin(compare_groups(terminal, (servers, job, group, plan), &options, stop)).await
+        }
+        None => Box::pin(compare_rows(terminal, &compared, options, stop)).await?,
+    };
     let Some(report) = report_unless_stopped(ran, terminal, &state)? else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
@@ -73,6 +79,9 @@ async fn compare(
     if report.equal {
         return Ok(ExitCode::SUCCESS);
     }
+    if job.group.is_some() {
+        return Ok(ExitCode::from(DIFFERENT));
+    }
     let repair = NextCommand::new("repair")
         .servers(&servers_config)
         .job(&JobConfig::resolve(&arguments.what)?)
@@ -81,6 +90,23 @@ async fn compare(
         .text();
     terminal.say(&format!("hint: `{repair}` fills the chunks with such rows again"));
     Ok(ExitCode::from(DIFFERENT))
+}
+
+/// Compares the rows of the target with the equivalent join.
+async fn compare_rows(
+    terminal: &Terminal,
+    compared: &Compared,
+    options: VerifyOptions,
+    stop: Stop,
+) -> Result<Result<Report, VerifyError>, Failure> {
+    let Compared { servers, job, plan, .. } = compared;
+    let progress = Arc::new(VerifyProgress::default());
+    let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop)
+        .await
+        .map_err(verify_failure)?;
+    say_if_not_resumed(terminal, &verifier);
+    terminal.say(&introduction(compared, verifier.resumed()));
+    Ok(with_progress(terminal, &progress, verifier.run()).await)
 }
 
 /// What is compared.

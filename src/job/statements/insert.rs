@@ -1,6 +1,7 @@
 //! The insert: the expressions over `input()`, whose columns have the names that expressions use; and
 //! evaluating the expressions over a few rows without an insert.
 
+use super::group::grouping;
 use crate::clickhouse::{Settings, quote_identifier, quote_literal_bytes, structure};
 use crate::formats::native::INSERT_SETTINGS;
 use crate::job::bound::{BoundJob, UsedColumn};
@@ -84,7 +85,7 @@ pub(crate) fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> 
 /// The settings of an insert whose rows the server reads itself: in one thread, since several such
 /// inserts run at once, and in blocks of at most these rows and about these bytes.
 pub(crate) fn insert_join_settings(job: &BoundJob, rows: u64, bytes: u64) -> Settings {
-    insert_settings(job, rows, false)
+    grouping(job, insert_settings(job, rows, false))
         .with("max_threads", "1")
         .with("max_insert_threads", "1")
         .with("min_insert_block_size_bytes", &bytes.to_string())

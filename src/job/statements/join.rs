@@ -1,13 +1,14 @@
 //! The equivalent join: the same expressions over the tables themselves. It says what is right.
 
+use super::group::grouping;
 use super::insert::{into_null, into_target, select_list};
 use super::lookup::{MATCH, newest, newest_matches};
 use super::source::{self, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
-use crate::job::bound::{BoundJob, BoundLookup};
+use crate::job::bound::{BoundGroup, BoundJob, BoundLookup};
 
 /// One row for each row that the backfill writes, with the expressions' values in the order of the
-/// target's columns.
+/// target's columns. For a job with groups it is the aggregation of the source.
 ///
 /// For a part of a partition, only the lookup rows with the keys of that part are read, so that it
 /// can be evaluated chunk by chunk.
@@ -19,7 +20,7 @@ pub(crate) fn join(job: &BoundJob, scope: &Scope) -> String {
 }
 
 /// The same with another select list over the same rows.
-pub(super) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
+pub(crate) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
     let mut columns: Vec<_> =
         job.source_columns.iter().map(|column| column.name.as_str()).collect();
     for key in job.lookup.iter().flat_map(|lookup| &lookup.keys) {
@@ -35,8 +36,17 @@ pub(super) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
     // A job may use no column of its source at all.
     let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
     let sql = format!("SELECT {list}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source");
+    if let Some(group) = &job.group {
+        return format!("{sql}{}", group.clause());
+    }
     let Some(lookup) = &job.lookup else { return sql };
     format!("{sql}\nLEFT ANY JOIN {} AS lookup\nON {}", newest(job, lookup, scope), on(lookup))
+}
+
+/// The aggregation of the whole source, whatever rows the job leaves out, to compare it with a view's.
+pub(crate) fn aggregation_of_all(job: &BoundJob) -> String {
+    let clause = job.group.as_ref().map(BoundGroup::clause).unwrap_or_default();
+    format!("SELECT {}\nFROM {} AS source{clause}", select_list(job), job.source.name.quoted())
 }
 
 /// The condition of the join.
@@ -84,7 +94,7 @@ pub(crate) fn insert_join(job: &BoundJob, scope: &Scope, dry_run: bool) -> Strin
 
 /// The settings under which the join gives what the backfill writes.
 pub(crate) fn join_settings(job: &BoundJob) -> Settings {
-    Settings::common().with_all(&job.settings.insert.0)
+    grouping(job, Settings::common()).with_all(&job.settings.insert.0)
 }
 
 /// One row for each row that the backfill writes, with the values as the target keeps them.

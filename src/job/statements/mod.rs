@@ -6,17 +6,21 @@
 //! insert, without the byte that ends each ([`END_OF_ROW`]).
 
 mod deferred;
+mod group;
 mod insert;
 mod join;
 mod lookup;
 mod source;
 
 pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
+pub(crate) use group::{estimated_groups, partitions_of_groups};
 pub(crate) use insert::{
     dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_join_settings,
     insert_settings,
 };
-pub(crate) use join::{count_matches, finished, insert_join, join, join_settings};
+pub(crate) use join::{
+    aggregation_of_all, count_matches, finished, insert_join, join, join_of, join_settings,
+};
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{
     Bucket, END_OF_ROW, LookupTimes, Scope, count, count_settings, count_where, count_with_keys,

@@ -186,14 +186,10 @@ pub(super) fn keys(lookup: &BoundLookup) -> impl Iterator<Item = String> + '_ {
         .map(|key| format!("CAST(source.{} AS {})", quote_identifier(&key.source), key.type_name))
 }
 
-/// `FROM … WHERE …`, the same for every statement that reads the source.
-pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
+/// The rows of the source that a job reads, among those that meet a condition: `FROM … WHERE …`.
+pub(super) fn from_where(job: &BoundJob, condition: &str) -> String {
     let collapse = if job.collapse { " FINAL" } else { "" };
-    let head = format!(
-        "FROM {} AS source{collapse}\nWHERE {}",
-        job.source.name.quoted(),
-        scope.predicate()
-    );
+    let head = format!("FROM {} AS source{collapse}\nWHERE {condition}", job.source.name.quoted());
     let live = job
         .source_deleted
         .iter()
@@ -202,6 +198,18 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
     let filters = job.filters.iter().map(|(_, filter)| format!("AND ({filter}\n)"));
     let before = job.before.iter().map(|before| format!("AND {}", before.predicate));
+    std::iter::once(head)
+        .chain(live)
+        .chain(kept)
+        .chain(filters)
+        .chain(before)
+        .collect::<Vec<_>>()
+        .join("\n  ")
+}
+
+/// `FROM … WHERE …`, the same for every statement that reads the source.
+pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
+    let head = from_where(job, &scope.predicate());
     let of_live_writers = job
         .live_rows
         .iter()
@@ -209,15 +217,7 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     let bucket = scope.bucket.iter().flat_map(|bucket| {
         job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(keys(lookup))))
     });
-    std::iter::once(head)
-        .chain(live)
-        .chain(kept)
-        .chain(filters)
-        .chain(before)
-        .chain(of_live_writers)
-        .chain(bucket)
-        .collect::<Vec<_>>()
-        .join("\n  ")
+    std::iter::once(head).chain(of_live_writers).chain(bucket).collect::<Vec<_>>().join("\n  ")
 }
 
 /// `FROM … WHERE …` for all versions of the scope's rows, including excluded ones.

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::engine::EngineShown;
+use super::groups::GroupsShown;
 use super::ledger::LedgerShown;
 use super::trial::{Estimate, EstimateShown};
 use crate::cli::commands::session::Session;
@@ -33,6 +34,8 @@ pub(crate) struct Document {
     pub lookup: Option<LookupShown>,
     pub target: TargetShown,
     pub engine: EngineShown,
+    /// `null` for a job of rows.
+    pub groups: Option<GroupsShown>,
     /// What fills the target's columns.
     pub mapping: Vec<ColumnShown>,
     /// Columns of the target that the job does not fill.
@@ -161,6 +164,7 @@ pub(crate) fn document(
     session: &Session,
     ledger: LedgerShown,
     engine: EngineShown,
+    groups: Option<GroupsShown>,
     findings: Option<&Findings>,
     estimate: Option<&Estimate>,
 ) -> Document {
@@ -196,6 +200,7 @@ pub(crate) fn document(
             engine: job.target.engine.clone(),
         },
         engine,
+        groups,
         mapping: job.columns.iter().map(column).collect(),
         defaults: job.defaults.clone(),
         left_out: job
@@ -306,6 +311,7 @@ pub(crate) fn text(document: &Document, head: &str, estimate: &str) -> String {
     text.push_str(&wrapped("  ledger      ", &document.ledger.words()));
     text.push_str(&mapping(document));
     text.push_str(&document.engine.text());
+    text.push_str(&document.groups.as_ref().map(GroupsShown::text).unwrap_or_default());
     text.push_str(&memory_text(&document.memory));
     if let Some(parts) = document.new_parts {
         let size = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), self::bytes);

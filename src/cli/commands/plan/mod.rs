@@ -4,6 +4,7 @@
 mod document;
 mod engine;
 mod file;
+mod groups;
 mod ledger;
 mod trial;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use document::Document;
 use engine::{EngineShown, engine_shown};
 use file::PlanBasis;
+use groups::GroupsShown;
 use ledger::LedgerShown;
 use tokio::runtime::Runtime;
 use trial::{Estimate, estimate, run_checks, trial_options};
@@ -55,7 +57,8 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let claim_timeout = arguments.ledger.claim_timeout;
     let known = ledger::known(&ledger, claim_timeout, &opened, &which.partition, &options).await;
     let engine = opened.engine.clone();
-    let is_chosen = engine.engine == Engine::Server && engine.reason.is_some();
+    let is_chosen =
+        engine.engine == Engine::Server && engine.reason.is_some() && opened.job.group.is_none();
     let streamed = is_chosen.then(|| opened.streamed());
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
@@ -63,7 +66,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     }
     if session.plan.chunks.is_empty() {
         let engine = engine_shown(engine, None, &which.partition, arguments.measure).await?;
-        show(arguments, &session, (known, engine), None, None)?;
+        show(arguments, &session, (known, engine, None), None, None)?;
         let hidden = hidden_rows(&session.servers, &session.job, session.plan.partition.id());
         return hidden.await.map_or(Ok(()), |check| Err(blocked("run", &[&check])));
     }
@@ -77,7 +80,9 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     };
     findings.checks.extend(estimate.as_ref().and_then(Estimate::check));
     let engine = engine_shown(engine, streamed, &which.partition, arguments.measure).await?;
-    let document = show(arguments, session, (known, engine), Some(&findings), estimate.as_ref())?;
+    let groups = groups::groups(session).await;
+    let document =
+        show(arguments, session, (known, engine, groups), Some(&findings), estimate.as_ref())?;
     let blocking: Vec<_> =
         findings.checks.iter().filter(|check| check.verdict == Verdict::Blocked).collect();
     if !blocking.is_empty() {
@@ -92,11 +97,11 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
 fn show(
     arguments: &PlanArguments,
     session: &Session,
-    (known, engine): (LedgerShown, EngineShown),
+    (known, engine, groups): (LedgerShown, EngineShown, Option<GroupsShown>),
     findings: Option<&Findings>,
     estimate: Option<&Estimate>,
 ) -> Result<Document, Failure> {
-    let document = document::document(session, known, engine, findings, estimate);
+    let document = document::document(session, known, engine, groups, findings, estimate);
     if arguments.json {
         let json =
             serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;
@@ -140,7 +145,17 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
     }
     let first = session.plan.chunks.first();
     let chunk = scope.within(first.and_then(|chunk| chunk.range.as_deref()));
-    let title = format!("source query of chunk 1 of {}{from}", session.plan.chunks.len().max(1));
+    let chunks = session.plan.chunks.len().max(1);
+    if job.group.is_some() {
+        let settings =
+            statements::insert_join_settings(job, options.batch_rows, options.batch_bytes);
+        let title = format!("groups of chunk 1 of {chunks}");
+        statement(&mut text, &title, &statements::join(job, &chunk), &settings, "");
+        let settings = statements::join_settings(job);
+        statement(&mut text, "direct aggregation", &statements::join(job, scope), &settings, "");
+        return text;
+    }
+    let title = format!("source query of chunk 1 of {chunks}{from}");
     statement(
         &mut text,
         &title,
@@ -163,7 +178,7 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         native,
     );
     if options.engine == Engine::Server {
-        let title = format!("insert of chunk 1 of {}", session.plan.chunks.len().max(1));
+        let title = format!("insert of chunk 1 of {chunks}");
         let settings =
             statements::insert_join_settings(job, options.batch_rows, options.batch_bytes);
         let sql = statements::insert_join(job, &chunk, options.dry_run);

@@ -84,6 +84,11 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
 
 async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates: bool) -> Check {
     let target = &session.job.target;
+    if session.job.group.is_some() {
+        let words =
+            format!("a partition of {} is replaced as a whole, so no row stays twice", target.name);
+        return Check::passed(REPEATS, words, false);
+    }
     match find_dedup_strategy(
         &session.servers.target,
         &session.job,

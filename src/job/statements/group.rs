@@ -1,0 +1,64 @@
+//! What is asked of the source about the groups of a job: how many there are, and in which partitions of
+//! the target they lie.
+
+use super::source::{self, Scope};
+use crate::clickhouse::{Settings, quote_identifier, quote_literal};
+use crate::job::bound::{BoundGroup, BoundJob};
+
+/// In `GROUP BY`, an expression that is a number is no position.
+pub(super) fn grouping(job: &BoundJob, settings: Settings) -> Settings {
+    if job.group.is_some() { settings.with("enable_positional_arguments", "0") } else { settings }
+}
+
+/// Counts the groups of a scope as `groups`, estimated with an error of about 1 %.
+pub(crate) fn estimated_groups(job: &BoundJob, group: &BoundGroup, scope: &Scope) -> String {
+    format!(
+        "SELECT uniqCombined({}) AS groups\n{}",
+        group.expressions.join("\n, "),
+        source::from(job, scope)
+    )
+}
+
+/// The partitions of the target in which the groups of the source's partition lie: their ids as
+/// `targets`, at most `most` and one; the rows of other partitions of the source that belong to groups
+/// there as `rows`, and the ids of these partitions as `sources`.
+pub(crate) fn partitions_of_groups(
+    job: &BoundJob,
+    group: &BoundGroup,
+    scope: &Scope,
+    most: usize,
+) -> String {
+    let partition = quote_literal(&scope.partition_id);
+    let key = &job.target.partition_key;
+    let own = keys_of_rows(job, group, &format!("_partition_id = {partition}"));
+    let targets = format!(
+        "SELECT groupUniqArray({})({}) AS targets FROM (\n{own}\n)",
+        most + 1,
+        group.partition_id
+    );
+    let others = keys_of_rows(job, group, &format!("_partition_id != {partition}"));
+    // The key itself, unlike its id, lets the server skip the parts of other times.
+    let among = if key.is_empty() {
+        String::new()
+    } else {
+        format!("\nWHERE {key} IN (SELECT DISTINCT {key} FROM (\n{own}\n))")
+    };
+    let others = format!(
+        "SELECT count() AS rows, arraySort(groupUniqArray(10)(`partition of a row`)) AS sources FROM (\n{others}\n){among}"
+    );
+    format!(
+        "SELECT targets, rows, sources FROM (\n{targets}\n) AS own\nCROSS JOIN (\n{others}\n) AS others"
+    )
+}
+
+/// The columns of the target's partition key, for each row of the source that meets a condition.
+fn keys_of_rows(job: &BoundJob, group: &BoundGroup, condition: &str) -> String {
+    let keys = group.keys.iter().zip(&group.expressions);
+    let columns = keys
+        .filter(|(name, _)| group.partition_columns.contains(name))
+        .map(|(name, expression)| format!("{expression}\n AS {}", quote_identifier(name)));
+    let columns: Vec<_> = std::iter::once("_partition_id AS `partition of a row`".to_owned())
+        .chain(columns)
+        .collect();
+    format!("SELECT {}\n{}", columns.join(", "), source::from_where(job, condition))
+}
