@@ -52,11 +52,11 @@ fn what_the_views_have_summed_up_is_equal_before_and_after_merges() {
 fn a_group_changed_by_one_row_is_named_with_its_hour_and_columns() {
     let server = filled(&COST);
     // One row more than the raw table has, in a group that there is.
-    server.query(&format!(
+    server.query(
         "INSERT INTO cost_metrics_hourly SELECT toDateTime('2026-10-01 00:00:00', 'UTC'), customer_id, cloud_provider, service_name, 1, avgState(toFloat32(200)), 1
         FROM (SELECT * FROM cost_metrics_ts WHERE timestamp >= '2026-10-01 00:00:00' AND timestamp < '2026-10-01 01:00:00' ORDER BY customer_id, cloud_provider, service_name LIMIT 1)
         GROUP BY ALL SETTINGS enable_positional_arguments = 0"
-    ));
+    );
     let (report, output) = verify(&server, &COST, 4);
     assert_eq!(report["differences"], json!({"differing": 1}), "{output}");
     let row = &report["rows"][0];
