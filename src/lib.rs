@@ -15,6 +15,7 @@
 //! - `clickhouse`: the only room that talks to the server;
 //! - `control::monitor`: what the target's server is like while a run is on;
 //! - `packs`: tables, jobs and queries that belong together;
+//! - `ingest`: rows from stdin into a table, in batches that count once;
 //! - `job`: the job file and the statements derived from it;
 //! - `ledger`: what was done of a load, and which processes work on it;
 //! - `plan`: from a partition to waves and chunks;
@@ -59,6 +60,7 @@ mod engine;
 mod escape;
 mod files;
 mod formats;
+mod ingest;
 #[doc(hidden)]
 pub mod internals;
 mod job;

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
-use commands::{ctl, documents, pack, plan, query, repair, report, run, status, verify};
+use commands::{ctl, documents, insert, pack, plan, query, repair, report, run, status, verify};
 use failure::Failure;
 
 /// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
@@ -77,6 +77,7 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Job(arguments) => documents::job(&arguments),
         Command::Pack(arguments) => pack::pack(&arguments),
         Command::Query(arguments) => query::query(&arguments),
+        Command::Insert(arguments) => insert::insert(&arguments, &terminal),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),
         Command::Ctl(arguments) => ctl::ctl(&arguments),

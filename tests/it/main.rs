@@ -8,6 +8,7 @@ mod engine_choice;
 mod faults;
 mod history;
 mod hooks;
+mod insert;
 mod isolated;
 mod jobs;
 mod ledger;

@@ -2,6 +2,7 @@
 //! commands with their descriptions and examples, parsing, and the parser's errors as failures.
 
 mod dotenv;
+mod insert;
 mod load;
 mod packs;
 mod reference;
@@ -17,6 +18,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::cli::failure::Failure;
 
 pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_mark};
+pub(crate) use insert::InsertArguments;
 pub(crate) use load::{
     CompressionChoice, EngineChoice, FaultArguments, FormatChoice, LedgerArguments,
     LedgerStatusArguments, Order, PartitionsArguments, RecordingArguments, ThrottleArguments,
@@ -112,6 +114,16 @@ Exit codes: 0 the ledger was read, whatever the state of the load; else 1 or 2."
 Exit codes: 0 all rows were printed, 1 the query failed, 2 a parameter is missing, unknown or of another type."
     )]
     Query(Box<QueryArguments>),
+    /// Insert rows from stdin into a table, in batches that count once.
+    ///
+    /// A batch is one block with a token, so a batch that is sent again after a failure counts once. With --load-id, the whole
+    /// input may be sent again. The table needs a deduplication window; where it has none, the message has the statement to
+    /// set it.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill insert --table cost_metrics_ts --format JSONEachRow < costs.jsonl\n  zcat costs.csv.gz | clickhouse-backfill insert --table cost_metrics_ts --format CSVWithNames --load-id costs-2026-10\n\n\
+Exit codes: 0 all rows are inserted, 1 a row or the server stopped it, 2 usage or configuration, 3 the table would keep repeated rows, 130 interrupted."
+    )]
+    Insert(Box<InsertArguments>),
     /// Print a script that completes commands, flags and values in a shell.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill completions bash > ~/.local/share/bash-completion/completions/clickhouse-backfill\n  clickhouse-backfill completions zsh > ~/.zfunc/_clickhouse-backfill\n  clickhouse-backfill completions fish > ~/.config/fish/completions/clickhouse-backfill.fish"
@@ -158,6 +170,7 @@ impl Command {
             Self::Report(arguments) => Some(&mut arguments.server),
             Self::History(arguments) => Some(&mut arguments.server),
             Self::Pack(arguments) => arguments.command.server(),
+            Self::Insert(arguments) => Some(&mut arguments.server),
             Self::Query(arguments) => Some(&mut arguments.server),
             Self::Job(_) | Self::Ctl(_) | Self::Completions(_) | Self::Man(_) => None,
         }

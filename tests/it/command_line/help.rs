@@ -53,6 +53,7 @@ fn the_version_is_that_of_the_crate() {
       job          List the built-in jobs, or print one of them
       pack         List packs, show one, or create its tables and views
       query        Run a query of a pack, with parameters, and print its rows
+      insert       Insert rows from stdin into a table, in batches that count once
       completions  Print a script that completes commands, flags and values in a shell
       man          Print the man page, or write a page for each command
       ctl          Inspect, pause, tune or stop a run from another terminal

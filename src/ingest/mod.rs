@@ -1,0 +1,13 @@
+//! Rows from outside of ClickHouse into a table, in batches that count once however often they are sent.
+//!
+//! A batch is one block, hence atomic, and has a token of the load's id, its number and its bytes. So a retry,
+//! or the same input under the same id, is recognized by a table that has a deduplication window.
+
+mod cutter;
+mod format;
+mod load;
+mod target;
+
+pub(crate) use cutter::{CutError, Limits};
+pub(crate) use load::{IngestError, IngestOptions, Ingested, PINNED, ingest};
+pub(crate) use target::{TargetError, check_target};
