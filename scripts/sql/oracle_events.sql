@@ -3,7 +3,7 @@
 -- that its target has. A JSON column is compared as the map that it is made from.
 --
 -- Parameters: ${partition} is the id of the partition. ${attributes} are the columns of traces that decide a tie between versions,
--- in the order of the table: those that the generation at hand uses (name only where the target has trace_name).
+-- in the order of the table.
 -- Needs join_use_nulls = 0.
 WITH
     -- The window follows the raw rows of the partition, deleted and replaced ones included.
@@ -14,8 +14,8 @@ SELECT
     observation.trace_id AS trace_id,
     observation.id AS span_id,
     multiIf(
-        observation.id = 't-' || observation.trace_id OR observation.id = observation.trace_id, '',
-        ifNull(observation.parent_observation_id, '') != '', assumeNotNull(observation.parent_observation_id),
+        observation.id = 't-' || observation.trace_id, '',
+        observation.parent_observation_id IS NOT NULL, assumeNotNull(observation.parent_observation_id),
         't-' || observation.trace_id) AS parent_span_id,
     CAST(observation.start_time, 'DateTime64(6)') AS start_time,
     CAST(observation.end_time, 'Nullable(DateTime64(6))') AS end_time,
@@ -55,13 +55,16 @@ SELECT
     mapValues(metadata) AS metadata_values,
     mapValues(metadata) AS metadata_raw_values,
     if(mapContains(observation.metadata, 'resourceAttributes'), 'otel-backfill', 'ingestion-api-backfill') AS source,
+    observation.bytes + byteSize(observation.project_id) + byteSize(observation.trace_id)
+        + byteSize(trace.name, trace.user_id, trace.session_id, trace.release, trace.version, trace.metadata, trace.public)
+        + byteSize(trace.bookmarked, trace.tags) AS event_bytes,
     CAST(observation.created_at, 'DateTime64(6)') AS created_at,
     CAST(observation.updated_at, 'DateTime64(6)') AS updated_at,
     CAST(observation.event_ts, 'DateTime64(6)') AS event_ts,
     observation.is_deleted AS is_deleted
 FROM
 (
-    SELECT * FROM observations FINAL WHERE _partition_id = '${partition}'
+    SELECT *, byteSize(*) AS bytes FROM observations FINAL WHERE _partition_id = '${partition}'
 ) AS observation
 LEFT ANY JOIN
 (

@@ -71,9 +71,7 @@ class Oracle:
             "SELECT name, type FROM system.columns WHERE database = currentDatabase() "
             f"AND table = {literal(table)} AND default_kind IN ('', 'DEFAULT') ORDER BY position"
         )
-        attributes = ["user_id", "session_id", "release", "version", "metadata", "public", "bookmarked", "tags"]
-        if any(name == "trace_name" for name, _ in target):
-            attributes.insert(0, "name")
+        attributes = ["name", "user_id", "session_id", "release", "version", "metadata", "public", "bookmarked", "tags"]
         template = statements((SQL / "oracle_events.sql").read_text(encoding="utf-8"))[0]
         self.select = string.Template(template).substitute(
             partition=partition.replace("\\", "\\\\").replace("'", "\\'"), attributes=", ".join(attributes)

@@ -98,7 +98,7 @@ fn the_listed_rights_are_enough() {
     assert_eq!(number(&server, "SELECT count() FROM events"), 0);
     let filled = run(&["run", "--sample", "1"]);
     assert!(filled.stdout.contains("span_id") && !filled.stderr.contains("WARN"), "{filled}");
-    assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
+    assert_filled(&server, "events", PARTITION, &oracle(PARTITION));
 
     let verified = tool(&server, "reader", "verifier", &["verify"]).run().expect(0);
     assert!(
@@ -112,7 +112,7 @@ fn the_listed_rights_are_enough() {
         repaired.stderr.contains("removed 1 row, ") && !repaired.stderr.contains("WARN"),
         "{repaired}"
     );
-    assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
+    assert_filled(&server, "events", PARTITION, &oracle(PARTITION));
 }
 
 /// A row that differs, and one that should not be there.
@@ -213,7 +213,7 @@ fn each_right_that_is_missing_is_named() {
             assert!(output.stderr.contains(part), "without {grant}: {part:?} is not in\n{output}");
         }
         if code == 0 {
-            assert_filled(&server, "events", PARTITION, &oracle(DECEMBER, PARTITION));
+            assert_filled(&server, "events", PARTITION, &oracle(PARTITION));
             server.query("TRUNCATE TABLE events");
         } else {
             assert_eq!(

@@ -36,7 +36,7 @@ impl Apart {
     /// table `expected`.
     fn bring_expected(&self, generation: Generation, partition: &str) {
         const SETTINGS: &[(&str, &str)] = &[("join_use_nulls", "0")];
-        let sql = oracle(generation, partition);
+        let sql = oracle(partition);
         let described =
             self.source.query_with(&format!("DESCRIBE ({sql}) FORMAT TSVRaw"), SETTINGS);
         let described = String::from_utf8(described).unwrap();

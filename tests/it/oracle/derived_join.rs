@@ -9,7 +9,7 @@ use crate::support::Server;
 pub fn assert_derived_join_is_the_oracle(server: &Server, generation: Generation, partition: &str) {
     let arguments = ["plan", "--sql", "--partition", partition, "--target-table", generation.table];
     execute_derived_join(server, &arguments, generation.table, "twin");
-    assert_filled(server, "twin", partition, &oracle(generation, partition));
+    assert_filled(server, "twin", partition, &oracle(partition));
     server.query("DROP TABLE twin SYNC");
 }
 

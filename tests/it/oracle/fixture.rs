@@ -20,16 +20,11 @@ pub const PARTITIONS: [&str; 2] = ["202511", "196912"];
 pub struct Generation {
     pub file: &'static str,
     pub table: &'static str,
-    /// Whether it has `trace_name`: then the trace's name is among what decides a tie.
-    pub trace_name: bool,
 }
 
-pub const NOVEMBER: Generation =
-    Generation { file: "events_2025_11.sql", table: "events", trace_name: false };
-pub const DECEMBER: Generation =
-    Generation { file: "events_2025_12.sql", table: "events", trace_name: true };
-pub const YEAR_2026: Generation =
-    Generation { file: "events_2026.sql", table: "events_full", trace_name: true };
+pub const NOVEMBER: Generation = Generation { file: "events_2025_11.sql", table: "events" };
+pub const DECEMBER: Generation = Generation { file: "events_2025_12.sql", table: "events" };
+pub const YEAR_2026: Generation = Generation { file: "events_2026.sql", table: "events_full" };
 
 /// A server with the source, the lookup and this target, empty.
 pub fn empty(generation: Generation) -> Server {
@@ -97,13 +92,12 @@ fn read_json(file: &Path) -> Value {
 }
 
 /// What the job langfuse-events must give for a partition: `scripts/sql/oracle_events.sql`.
-pub fn oracle(generation: Generation, partition: &str) -> String {
-    let name = if generation.trace_name { "name, " } else { "" };
+pub fn oracle(partition: &str) -> String {
     let attributes =
-        format!("{name}user_id, session_id, release, version, metadata, public, bookmarked, tags");
+        "name, user_id, session_id, release, version, metadata, public, bookmarked, tags";
     let statements = tables::statements(&tables::file("oracle_events.sql"));
     let [select] = statements.as_slice() else { panic!("the oracle is one statement") };
-    select.replace("${partition}", partition).replace("${attributes}", &attributes)
+    select.replace("${partition}", partition).replace("${attributes}", attributes)
 }
 
 /// The rows of a partition of a target, versions collapsed.

@@ -33,7 +33,7 @@ fn write(server: &Server, ids: &[&str], event_ts: &str, name: &str, is_deleted: 
 /// What the application itself writes into the target: the event of the observation as it is now,
 /// or its tombstone.
 fn write_event(server: &Server, id: &str, is_deleted: u8) {
-    let select = oracle(DECEMBER, PARTITION);
+    let select = oracle(PARTITION);
     let columns = "project_id, trace_id, span_id, parent_span_id, start_time, name, type, source, created_at, updated_at, event_ts";
     let select = if is_deleted == 0 {
         format!(

@@ -10,7 +10,7 @@ fn a_dry_run_writes_nothing_anywhere() {
     let server = adversarial_alone(YEAR_2026);
     // A merge would be a change that is not the tool's.
     server.query("SYSTEM STOP MERGES dataset_run_items_rmt");
-    let rows = number(&server, &format!("SELECT count() FROM ({})", oracle(YEAR_2026, "202511")));
+    let rows = number(&server, &format!("SELECT count() FROM ({})", oracle("202511")));
     let before = everything(&server);
     assert!(
         before.contains("events_core") && before.contains("observations"),
