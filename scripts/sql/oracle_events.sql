@@ -56,15 +56,23 @@ SELECT
     mapValues(metadata) AS metadata_raw_values,
     if(mapContains(observation.metadata, 'resourceAttributes'), 'otel-backfill', 'ingestion-api-backfill') AS source,
     observation.bytes + byteSize(observation.project_id) + byteSize(observation.trace_id)
-        + byteSize(trace.name, trace.user_id, trace.session_id, trace.release, trace.version, trace.metadata, trace.public)
-        + byteSize(trace.bookmarked, trace.tags) AS event_bytes,
+        + byteSize(trace.name, trace.metadata, trace.public, trace.bookmarked, trace.tags)
+        + length(ifNull(trace.user_id, '')) + length(ifNull(trace.session_id, '')) + length(ifNull(trace.release, ''))
+        + length(ifNull(trace.version, '')) + 4 * (byteSize('') + 1) AS event_bytes,
     CAST(observation.created_at, 'DateTime64(6)') AS created_at,
     CAST(observation.updated_at, 'DateTime64(6)') AS updated_at,
     CAST(observation.event_ts, 'DateTime64(6)') AS event_ts,
     observation.is_deleted AS is_deleted
 FROM
 (
-    SELECT *, byteSize(*) AS bytes FROM observations FINAL WHERE _partition_id = '${partition}'
+    -- A NULL counts as an empty string and the byte of its flag.
+    SELECT *,
+        byteSize(* EXCEPT (parent_observation_id, status_message, version, input, output, provided_model_name,
+            internal_model_id, model_parameters, prompt_id, prompt_name, usage_pricing_tier_id, usage_pricing_tier_name)) + 12 * (byteSize('') + 1)
+        + length(ifNull(parent_observation_id, '')) + length(ifNull(status_message, '')) + length(ifNull(version, '')) + length(ifNull(input, ''))
+        + length(ifNull(output, '')) + length(ifNull(provided_model_name, '')) + length(ifNull(internal_model_id, '')) + length(ifNull(model_parameters, ''))
+        + length(ifNull(prompt_id, '')) + length(ifNull(prompt_name, '')) + length(ifNull(usage_pricing_tier_id, '')) + length(ifNull(usage_pricing_tier_name, '')) AS bytes
+    FROM observations FINAL WHERE _partition_id = '${partition}'
 ) AS observation
 LEFT ANY JOIN
 (

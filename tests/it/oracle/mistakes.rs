@@ -50,7 +50,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "if(source.id = concat('t-', source.trace_id) OR source.id = source.trace_id, ''",
         "parent_span_id",
     ),
-    ("source.input, source.output,", "source.input,", "event_bytes"),
+    ("toNullable(ifNull(source.input, '')), ", "", "event_bytes"),
     (
         "if(coalesce(source.parent_observation_id, '') = '', lookup.bookmarked, false)",
         "lookup.bookmarked",
