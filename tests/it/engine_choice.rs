@@ -76,10 +76,6 @@ fn what_the_server_cannot_do_is_streamed_and_the_reason_is_given() {
     let two_servers = plan(&orders, JOB)
         .env("SOURCE_URL", &elsewhere)
         .args(&["--source-db", orders.server.database()]);
-    let live = JOB.replace(
-        "table = \"shipments\"",
-        "table = \"shipments\"\non_equal_version = \"live\"\nowned = \"letter = ''\"",
-    );
     let nested = format!("{JOB}\n[settings.insert]\nmax_subquery_depth = 1\n");
     for (tool, words) in [
         (two_servers, "source and target are on two servers, or of two users"),
@@ -87,7 +83,6 @@ fn what_the_server_cannot_do_is_streamed_and_the_reason_is_given() {
             plan(&orders, JOB).args(&["--target-table", "plain"]),
             ".plain (MergeTree) does not collapse rows, and the server repeats a chunk as a whole",
         ),
-        (plan(&orders, &live), "on_equal_version is live: "),
         (plan(&orders, &nested), "the server refuses the insert of a chunk: Code: 162"),
     ] {
         let engine = engine(tool);
@@ -102,6 +97,34 @@ fn what_the_server_cannot_do_is_streamed_and_the_reason_is_given() {
     assert!(output.stderr.contains("stream: the server refuses"), "{output}");
     orders.assert_complete();
     assert_eq!(filled_by_the_server(&orders), 0);
+}
+
+#[test]
+fn auto_leaves_the_search_for_live_rows_to_the_server_too() {
+    let orders = Orders::start(1_000);
+    let live = JOB.replace(
+        "table = \"shipments\"",
+        "table = \"shipments\"\non_equal_version = \"live\"\nowned = \"letter = ''\"",
+    );
+    assert_eq!(engine(plan(&orders, &live))["name"], "server");
+}
+
+#[test]
+fn the_server_fills_as_many_chunks_at_once_as_it_has_cores() {
+    let orders = Orders::start(1_000);
+    let cores = orders.server.text("SELECT getSetting('max_threads')");
+    let run = |arguments: &[&str]| {
+        let tool = orders.tool().args(&["--engine", "server", "--batch-bytes", "16MiB"]);
+        tool.args(arguments).run().expect(0)
+    };
+    let at_once = match cores.trim() {
+        "1" => "up to 1 insert at once".to_owned(),
+        cores => format!("up to {cores} inserts at once"),
+    };
+    let output = run(&[]);
+    assert!(output.stderr.contains(&at_once), "{at_once}: {output}");
+    let output = run(&["--inserters", "3"]);
+    assert!(output.stderr.contains("a chunk; 3 inserts at once"), "{output}");
 }
 
 #[test]

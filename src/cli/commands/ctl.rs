@@ -321,7 +321,7 @@ pub(crate) async fn operate(
         partition: partition.to_string(),
         dry_run: config.dry_run,
     };
-    let throttle = session.resources.throttle(job.target.is_replacing());
+    let throttle = session.resources().throttle(job.target.is_replacing());
     let overrides = context.overrides.clone();
     let control = Control::new(subject, counters, stop, throttle.clone(), overrides);
     let ThrottleArguments { throttle_query, control_socket, .. } = &config.throttle;

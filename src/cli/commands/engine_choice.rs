@@ -102,12 +102,6 @@ impl Choice<'_> {
                 "{name} ({engine}) does not collapse rows, and the server repeats a chunk as a whole"
             ));
         }
-        if job.live_rows.is_some() {
-            return Some(format!(
-                "on_equal_version is live: each of the server's small chunks would search {} for rows of live writers",
-                target.name
-            ));
-        }
         filling.samples.then(|| "--sample shows rows that pass through this process".to_owned())
     }
 

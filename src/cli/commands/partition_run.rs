@@ -283,7 +283,7 @@ impl<'a> PartitionRun<'a> {
             chunks,
             levels: (0, 0),
             planned: self.began.elapsed(),
-            memory_limit: setup.session.resources.memory.total,
+            memory_limit: setup.session.resources().memory.total,
         };
         self.summary = Some(self.summary_of(&setup.session.job, end));
     }

@@ -37,9 +37,27 @@ pub(crate) struct Resources {
     pub levels: ConcurrencyBounds,
     /// Memory that the server's queries may still allocate, in bytes.
     pub server_memory: u64,
+    /// The most chunks that the server engine fills at once.
+    pub chunks_most: usize,
 }
 
 impl Resources {
+    /// The same for the server engine: `--inserters` is the number of chunks that the server fills
+    /// at once. Each takes a core, from the first one on.
+    pub(crate) fn of_chunks(self, asked: AtOnce) -> Self {
+        let inserters = match asked {
+            AtOnce::Fixed(_) => self.inserters,
+            AtOnce::Auto => Concurrency::Auto { first: self.chunks_most, most: self.chunks_most },
+        };
+        let bounds = ConcurrencyBounds::of(self.readers, inserters);
+        let levels = ConcurrencyBounds {
+            readers_found: self.levels.readers_found,
+            inserters_found: self.chunks_most,
+            ..bounds
+        };
+        Self { inserters, levels, ..self }
+    }
+
     /// The throttle of a run with these resources. `replaces` says whether repeated rows collapse in
     /// the target. If the target recognizes repeated blocks instead, the inserters stay within the
     /// number that its deduplication window was checked for.
@@ -106,7 +124,14 @@ pub(crate) async fn resources(
             .map_or(levels.inserters_found, |(_, inserters, _)| inserters.most()),
         ..levels
     };
-    Ok(Resources { readers, inserters, memory, levels, server_memory: server.memory })
+    Ok(Resources {
+        readers,
+        inserters,
+        memory,
+        levels,
+        server_memory: server.memory,
+        chunks_most: server.chunks_most(an_insert),
+    })
 }
 
 fn readers(asked: AtOnce, most: usize) -> Concurrency {
@@ -195,6 +220,13 @@ impl ServerSize {
         self.cores.clamp(1, INSERTERS_MOST)
     }
 
+    /// One chunk per core, whose insert takes about as much memory as that of a batch. More of them
+    /// at once only take more memory.
+    fn chunks_most(self, an_insert: u64) -> usize {
+        let fit = self.memory / 2 / an_insert.max(1);
+        self.inserters_first().min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
+    }
+
     /// Half as many more, which work while others wait for the network. A quarter of the server's
     /// memory may go to inserts, each of which takes `an_insert` bytes.
     fn inserters_most(self, an_insert: u64) -> usize {
@@ -209,6 +241,14 @@ impl ServerSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_server_fills_one_chunk_per_core_at_once() {
+        let most = |cores, memory| ServerSize { cores, memory }.chunks_most(1 << 30);
+        assert_eq!((most(2, 64 << 30), most(12, 64 << 30)), (2, 12));
+        assert_eq!(most(12, 8 << 30), 4, "by half of its memory");
+        assert_eq!(most(12, 0), 1);
+    }
 
     #[test]
     fn a_server_has_the_memory_that_both_its_limit_and_its_machine_leave() {
@@ -237,7 +277,8 @@ mod tests {
         let levels =
             ConcurrencyBounds { inserters_found: 8, ..ConcurrencyBounds::of(readers, inserters) };
         let memory = MemoryPlan::divide(demand).unwrap();
-        let resources = Resources { readers, inserters, memory, levels, server_memory: 0 };
+        let resources =
+            Resources { readers, inserters, memory, levels, server_memory: 0, chunks_most: 5 };
         let most = |replaces: bool| resources.throttle(replaces).limits().inserters_most;
         assert_eq!((most(false), most(true)), (3, 64));
         assert!(

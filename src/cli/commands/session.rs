@@ -30,8 +30,8 @@ pub(crate) struct BoundSession {
     pub server_version: String,
     pub source_version: String,
     pub job: Arc<BoundJob>,
-    pub resources: Resources,
     pub engine: EngineDecision,
+    resources: Resources,
     throughput: ThroughputArguments,
 }
 
@@ -116,8 +116,8 @@ impl SessionConfig {
                 EngineDecision::given(Engine::Stream)
             }
             (EngineChoice::Auto, Some(filling)) => {
-                let (servers, job, resources) = (&servers, &job, &resources);
-                let batch_rows = self.throughput.batch_size;
+                let (servers, job, batch_rows) = (&servers, &job, self.throughput.batch_size);
+                let resources = &resources.of_chunks(self.throughput.inserters);
                 let choice = Choice { servers, job, resources, batch_rows, filling };
                 choice.decide(retry).await.map_err(|error| Failure::stopped(&error))?
             }
@@ -186,6 +186,14 @@ impl BoundSession {
         Self { engine: EngineDecision::given(Engine::Stream), ..self.clone() }
     }
 
+    /// The concurrency of its engine, and how memory is divided.
+    pub(crate) fn resources(&self) -> Resources {
+        match self.engine.engine {
+            Engine::Stream => self.resources,
+            Engine::Server => self.resources.of_chunks(self.throughput.inserters),
+        }
+    }
+
     /// The aimed number of rows per chunk.
     pub(crate) fn chunk_rows(&self) -> u64 {
         self.throughput.chunk_rows(self.engine.engine)
@@ -243,9 +251,9 @@ pub(crate) fn write_options(
 
 /// The pipeline's options for a trial: no waiting in outages, and the first failed chunk ends it.
 pub(crate) fn fail_fast_options(session: &BoundSession) -> Result<PipelineOptions, Failure> {
-    let BoundSession { job, resources, engine, throughput, .. } = session;
+    let BoundSession { job, engine, throughput, .. } = session;
     let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
-    let Resources { readers, inserters, memory, .. } = *resources;
+    let Resources { readers, inserters, memory, .. } = session.resources();
     Ok(PipelineOptions {
         engine: engine.engine,
         format: row_format(throughput.insert_format, job)?,

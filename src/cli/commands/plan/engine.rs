@@ -58,7 +58,7 @@ async fn stream_instead(
     partition: &Partition,
     measure: Duration,
 ) -> Result<OtherEngine, Failure> {
-    let memory_limit_bytes = session.resources.memory.total;
+    let memory_limit_bytes = session.resources().memory.total;
     let options = trial_options(&session)?;
     let found = if measure.is_zero() {
         None
