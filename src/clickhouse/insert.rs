@@ -10,7 +10,9 @@ use futures::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Either, Limited, StreamBody};
 use hyper::Response;
 use hyper::body::{Frame, Incoming};
+use hyper::header::HeaderMap;
 use hyper_util::client::legacy::Error as HttpError;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::answer::AnswerHead;
@@ -21,6 +23,32 @@ use super::endpoint::WireCompression;
 use super::error::Error;
 use super::framing::{DECOMPRESS, compress};
 use super::settings::Settings;
+
+/// What an acknowledgement says of its insert; 0 where it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InsertSummary {
+    /// Uncompressed bytes that it read, of all tables.
+    pub read_bytes: u64,
+    /// Uncompressed bytes that it wrote, to the target and by its views.
+    pub written_bytes: u64,
+}
+
+impl InsertSummary {
+    /// From the [header](https://clickhouse.com/docs/interfaces/http#response-headers), whose numbers
+    /// are strings.
+    fn of(headers: &HeaderMap) -> Self {
+        let text = headers.get("X-ClickHouse-Summary").and_then(|value| value.to_str().ok());
+        let summary: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
+        let number = |name: &str| {
+            let value = summary.as_ref()?.get(name)?;
+            value.as_u64().or_else(|| value.as_str()?.parse().ok())
+        };
+        Self {
+            read_bytes: number("read_bytes").unwrap_or_default(),
+            written_bytes: number("written_bytes").unwrap_or_default(),
+        }
+    }
+}
 
 /// An answer to an insert is empty, or an error's text. No more than this is read of it.
 const ANSWER_BYTES: usize = 256 * 1024;
@@ -42,7 +70,20 @@ impl Connection {
         body: &[Bytes],
     ) -> Result<(), Error> {
         // On the heap: an answer and its body are large.
-        Box::pin(self.send(label, sql, settings, body)).await
+        Box::pin(self.send(label, sql, settings, body)).await.map(drop)
+    }
+
+    /// Runs one `INSERT … SELECT` and waits for the acknowledgement; gives what the server says of it.
+    ///
+    /// # Errors
+    /// See [`insert`](Self::insert).
+    pub(crate) async fn insert_selected(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<InsertSummary, Error> {
+        Box::pin(self.send(label, sql, settings, &[])).await
     }
 
     async fn send(
@@ -51,7 +92,7 @@ impl Connection {
         sql: &str,
         settings: &Settings,
         body: &[Bytes],
-    ) -> Result<(), Error> {
+    ) -> Result<InsertSummary, Error> {
         let query_id = self.queries.next(label);
         let (mut pieces, receiver) = mpsc::channel(0);
         let frames: Pieces = receiver.map(|bytes| Ok(Frame::data(bytes)));
@@ -98,7 +139,7 @@ impl Connection {
         &self,
         answer: Result<Response<Incoming>, HttpError>,
         query_id: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<InsertSummary, Error> {
         let failed = |error| from_http(error, &self.endpoint, self.timeouts.connect);
         let (head, body) = answer.map_err(failed)?.into_parts();
         let read = Limited::new(body, ANSWER_BYTES).collect();
@@ -117,7 +158,7 @@ impl Connection {
         };
         let answer = AnswerHead::of(&head, query_id);
         if answer.is_success() && answer.is_ours && words.is_empty() {
-            return Ok(());
+            return Ok(InsertSummary::of(&head.headers));
         }
         Err(answer.refusal(&words, &self.endpoint))
     }

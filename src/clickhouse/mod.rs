@@ -37,6 +37,7 @@ pub(crate) use deduplication::{
 pub use endpoint::{Endpoint, Timeouts, WireCompression};
 pub use error::{Error, ErrorClass};
 pub(crate) use handshake::TlsProblem;
+pub(crate) use insert::InsertSummary;
 pub use password::Password;
 pub(crate) use profile::ProfileSetting;
 pub(crate) use schema::{

@@ -9,20 +9,24 @@
 //! first kills it, by the prefix of its id: an insert that ends late would bring back attributes that
 //! were replaced in the meantime.
 
+mod progress;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
+use progress::{LABEL, watched};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::stream::concurrency::Permit;
 use super::stream::counters::Phase;
+use super::stream::division::{Division, LONG, PARTS};
 use super::stream::error::PipelineError;
 use super::stream::reader::ChunkList;
 use super::stream::report::{ChunkAttempt, ChunkBook, KeyShare, Matched, ReadTally};
 use super::stream::shared::{PipelineOptions, Shared, Work, insert_memory_bytes};
-use crate::clickhouse::{Connection, Error as ServerError, Settings, quote_literal};
+use crate::clickhouse::{Connection, Error as ServerError, InsertSummary, Settings, quote_literal};
 use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
 use crate::plan::{Chunk, Plan};
@@ -63,12 +67,13 @@ pub(super) async fn fill_chunks(
     shared.counters.enter(Phase::Stream);
     let chunks = ChunkList::new(work.left_of(&plan.chunks).cloned().collect());
     let settings = settings(&shared.job, &shared.options);
-    let filler = ChunkFiller { shared, scope: &plan.scope, book, settings };
+    let division = Division::new(Arc::clone(shared), plan, None);
+    let filler = ChunkFiller { shared, scope: &plan.scope, book, settings, division };
     // The number of inserters may be raised during the run. Those without a permit wait.
     let fillers: FuturesUnordered<_> =
         (0..shared.throttle.limits().inserters_most).map(|_| filler.fill(&chunks)).collect();
     // An insert whose future is dropped would go on at the server.
-    shared.all_ended(fillers).await
+    watched(&shared.servers.target, &shared.counters, shared.all_ended(fillers)).await
 }
 
 fn settings(job: &BoundJob, options: &PipelineOptions) -> Settings {
@@ -87,13 +92,18 @@ struct ChunkFiller<'a> {
     scope: &'a Scope,
     book: &'a Arc<ChunkBook>,
     settings: Settings,
+    division: Division,
 }
 
 /// How the filling of a chunk ended.
 enum FillEnd {
-    Filled { rows: u64 },
+    Filled {
+        rows: u64,
+    },
     Failed,
     Stopped,
+    /// The chunk was divided into these parts.
+    Divided(Vec<Chunk>),
 }
 
 impl ChunkFiller<'_> {
@@ -118,11 +128,12 @@ impl ChunkFiller<'_> {
             }
             match self.fill_unless_abandoned(&chunk, permit).await? {
                 FillEnd::Filled { rows } => {
-                    // The rows stand for the work, since the server does not tell the bytes.
+                    // The rows stand for the work.
                     shared.throttle.inserting.finished(rows, !chunks.is_empty());
                     shared.throttle.rows_read(rows, 0).await;
                 }
                 FillEnd::Failed => {}
+                FillEnd::Divided(parts) => chunks.put_back(parts),
                 FillEnd::Stopped => return Ok(false),
             }
         }
@@ -141,7 +152,7 @@ impl ChunkFiller<'_> {
         let Self { shared, .. } = *self;
         let _busy = shared.counters.activities.inserting.begin();
         shared.counters.inserts_in_flight.add(1);
-        let label = format!("chunk{}", chunk.id);
+        let label = format!("{LABEL}{}", chunk.id);
         let end = tokio::select! {
             end = self.fill_with_retries(chunk, &label, permit) => end,
             () = shared.stop.abandoning() => {
@@ -170,10 +181,12 @@ impl ChunkFiller<'_> {
             permit: Some(permit),
             attempt: None,
             left_behind: false,
-            is_inserted: false,
+            inserted: None,
+            began: Instant::now(),
+            parts: self.division.wanted(chunk, shared.throttle.limits().inserters),
         };
         match shared.at_target().run(&mut task).await {
-            Ok(rows) => Ok(FillEnd::Filled { rows }),
+            Ok(end) => Ok(end),
             Err(RetryError::GaveUp { attempts, error }) => {
                 let (table, chunk) = (shared.job.target.name.clone(), chunk.id);
                 let source = error.into();
@@ -202,50 +215,84 @@ struct ChunkFill<'a> {
     attempt: Option<Arc<ChunkAttempt>>,
     /// Whether an insert of an earlier attempt may still run.
     left_behind: bool,
-    /// Whether an insert was acknowledged, so that only its rows are left to count.
-    is_inserted: bool,
+    /// The insert that was acknowledged, so that only its rows are left to count.
+    inserted: Option<InsertSummary>,
+    /// When the last attempt began.
+    began: Instant,
+    /// Into how many parts the chunk is to be divided before the next attempt.
+    parts: Option<usize>,
+}
+
+impl ChunkFill<'_> {
+    /// Divides the chunk if it is to be divided. Its parts, if it was.
+    async fn divide(&mut self) -> Result<Option<Vec<Chunk>>, ServerError> {
+        let ChunkFiller { shared, book, division, .. } = self.filler;
+        let Some(parts) = self.parts.filter(|_| self.inserted.is_none()) else { return Ok(None) };
+        if self.left_behind {
+            end_query(&shared.servers.target, self.label).await?;
+            self.left_behind = false;
+        }
+        self.parts = None;
+        Ok(division.divide(self.chunk, parts, book).await)
+    }
+
+    /// Fills the chunk, unless an earlier attempt has.
+    async fn insert(&mut self) -> Result<InsertSummary, ServerError> {
+        if let Some(inserted) = self.inserted {
+            return Ok(inserted);
+        }
+        let ChunkFiller { shared, settings, .. } = self.filler;
+        let target = &shared.servers.target;
+        if self.left_behind {
+            end_query(target, self.label).await?;
+        }
+        shared.confirm_claim().await?;
+        // One that fails may have inserted some of its blocks.
+        shared.counters.uncertain_inserts.add(1);
+        let sent = Instant::now();
+        let inserted = target.insert_selected(self.label, &self.sql, settings).await?;
+        shared.counters.insert_latency.note(sent.elapsed());
+        shared.counters.recent_inserts.note(sent.elapsed());
+        Ok(*self.inserted.insert(inserted))
+    }
 }
 
 impl Retryable for ChunkFill<'_> {
-    type Output = u64;
+    type Output = FillEnd;
     type Error = ServerError;
 
-    async fn attempt(&mut self) -> Result<u64, ServerError> {
-        let ChunkFiller { shared, book, settings, .. } = self.filler;
+    async fn attempt(&mut self) -> Result<FillEnd, ServerError> {
+        let ChunkFiller { shared, book, .. } = self.filler;
         if self.permit.is_none() {
             self.permit = Some(self.filler.permit().await);
         }
+        if let Some(parts) = self.divide().await? {
+            return Ok(FillEnd::Divided(parts));
+        }
+        self.began = Instant::now();
         let share = KeyShare::of(None);
         let attempt =
             ChunkAttempt::begin(self.chunk.id, share, Arc::clone(book), shared.counters.clone());
         self.attempt = Some(attempt.clone());
         let filled = async {
-            let target = &shared.servers.target;
-            if !self.is_inserted {
-                if self.left_behind {
-                    end_query(target, self.label).await?;
-                }
-                shared.confirm_claim().await?;
-                // One that fails may have inserted some of its blocks.
-                shared.counters.uncertain_inserts.add(1);
-                let sent = Instant::now();
-                target.insert(self.label, &self.sql, settings, &[]).await?;
-                shared.counters.insert_latency.note(sent.elapsed());
-                shared.counters.recent_inserts.note(sent.elapsed());
-                self.is_inserted = true;
-            }
-            target.row::<Matches>("matches", &self.count).await
+            let inserted = self.insert().await?;
+            let found = shared.servers.target.row::<Matches>("matches", &self.count).await?;
+            Ok::<_, ServerError>((inserted, found))
         };
-        let found = filled.await.inspect_err(|_| attempt.give_up())?;
+        let (inserted, found) = filled.await.inspect_err(|_| attempt.give_up())?;
         attempt.batch_queued();
-        attempt.read(found.tally());
-        attempt.batch_acknowledged(found.rows, 0, 0);
+        attempt.read(found.tally(inserted.read_bytes));
+        attempt.batch_acknowledged(found.rows, inserted.written_bytes, 0);
         attempt.stream_ended();
-        Ok(found.rows)
+        shared.pace.read(found.rows, self.began.elapsed());
+        Ok(FillEnd::Filled { rows: found.rows })
     }
 
     async fn diagnose(&mut self, error: &ServerError) -> FailureKind {
         self.left_behind |= error.may_have_inserted();
+        if error.is_out_of_memory() || self.began.elapsed() >= LONG {
+            self.parts = Some(PARTS);
+        }
         error.into()
     }
 
@@ -254,8 +301,11 @@ impl Retryable for ChunkFill<'_> {
         self.filler.shared.throttle.inserting.refused();
         self.permit = None;
         let chunk = self.chunk.id;
-        let next =
-            if self.is_inserted { "its rows are counted again" } else { "it is filled again" };
+        let next = if self.inserted.is_some() {
+            "its rows are counted again"
+        } else {
+            "it is filled again"
+        };
         tracing::warn!(%chunk, attempt = number, pause_ms = milliseconds(pause), %error, "filling a chunk failed, {next}");
     }
 }
@@ -269,10 +319,10 @@ struct Matches {
 }
 
 impl Matches {
-    fn tally(&self) -> ReadTally {
+    fn tally(&self, bytes: u64) -> ReadTally {
         let Self { rows, matched: in_window, matched_late: late } = *self;
         let not = rows.saturating_sub(in_window + late);
-        ReadTally { rows, bytes: 0, matched: Matched { in_window, late, not } }
+        ReadTally { rows, bytes, matched: Matched { in_window, late, not } }
     }
 }
 

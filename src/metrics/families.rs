@@ -200,6 +200,12 @@ fn memory(to: &mut Exposition, run: &ObservedRun, numbers: &Snapshot) {
     to.gauge("lookup_memory_bytes", "Memory used by attributes.", numbers.lookup_memory_bytes);
     let help = "Bytes of batches that are queued or being inserted.";
     to.gauge("queue_bytes", help, numbers.queued_bytes);
+    let help = "Server engine: memory of the server used by the inserts of chunks in flight.";
+    to.gauge("chunk_memory_bytes", help, numbers.chunk_memory_bytes);
+    let help = "Server engine: rows of all tables that the inserts of chunks in flight have read.";
+    to.gauge("chunk_read_rows", help, numbers.chunk_rows_read);
+    let help = "Server engine: rows that the inserts of chunks in flight have written.";
+    to.gauge("chunk_written_rows", help, numbers.chunk_rows_written);
 }
 
 fn server(to: &mut Exposition, run: &ObservedRun) {

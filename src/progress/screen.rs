@@ -44,6 +44,7 @@ pub(super) fn screen(figures: &Figures, size: Size) -> Vec<Line> {
     let mut lines = vec![(3, headline(figures)), (0, bar(figures, columns)), (2, pace(figures))];
     let ranks = [(Stage::Lookup, 7), (Stage::Read, 5), (Stage::Enrich, 8), (Stage::Insert, 4)];
     lines.extend(ranks.map(|(stage, rank)| (rank, stage_line(figures, stage, columns))));
+    lines.extend(chunks_in_flight(figures).map(|text| (6, named("chunks", &text))));
     lines.push((6, named("memory", &memory(figures))));
     lines.push((6, named("server", &server(&figures.server))));
     lines.extend(retries(figures).map(|text| (5, named("retries", &text))));
@@ -167,6 +168,16 @@ fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
         format!("{mark} {:<8}{rows:>14}{bytes:>14}  {}", stage.name(), details.join(", "))
     };
     Line { text, emphasis: if is_bottleneck { Emphasis::Strong } else { Emphasis::None } }
+}
+
+/// What the server engine's inserts have done so far.
+fn chunks_in_flight(figures: &Figures) -> Option<String> {
+    let numbers = &figures.numbers;
+    let (read, written) = (numbers.chunk_rows_read, numbers.chunk_rows_written);
+    (numbers.chunk_memory_bytes > 0).then(|| {
+        let (read, memory) = (counted(read, "row"), bytes(numbers.chunk_memory_bytes));
+        format!("in flight: {read} read, {} written, {memory} on the server", count(written))
+    })
 }
 
 fn memory(figures: &Figures) -> String {

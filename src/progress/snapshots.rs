@@ -67,6 +67,27 @@ fn streaming() -> Figures {
     }
 }
 
+/// By the server engine.
+fn filling() -> Figures {
+    let numbers = Snapshot {
+        source_rows: 8_400_000,
+        source_rows_expected: 100_200_000,
+        matched_rows: 8_300_000,
+        unmatched_rows: 100_000,
+        inserted_rows: 8_400_000,
+        inserts_in_flight: 2,
+        chunk_rows_read: 412_345,
+        chunk_rows_written: 84_000,
+        chunk_memory_bytes: 1_520 << 20,
+        chunks: 1_002,
+        chunks_done: 84,
+        ..Snapshot::default()
+    };
+    let tasks = Tasks { inserting: 2, ..Tasks::default() };
+    let rates = Rates { lookup_rows: None, ..streaming().rates };
+    Figures { numbers, tasks, rates, last_retry: None, ..streaming() }
+}
+
 fn loading() -> Figures {
     let numbers = Snapshot {
         lookup_rows: 120_000,
@@ -153,6 +174,7 @@ fn screens() {
     assert_shows("screen-wide", &streaming(), (120, 40));
     assert_shows("screen-low", &waiting(), (80, 6));
     assert_shows("screen-loading", &loading(), (80, 24));
+    assert_shows("screen-filling", &filling(), (80, 24));
     assert_shows("screen-waiting", &waiting(), (80, 24));
     assert_shows("screen-held-back", &held_back(), (80, 24));
     assert_shows("screen-stopping", &stopping(), (80, 24));

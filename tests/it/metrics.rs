@@ -6,7 +6,7 @@
 
 mod clients;
 mod documents;
-mod exposition;
+pub mod exposition;
 mod figures;
-mod fixture;
+pub mod fixture;
 mod refusals;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use crate::faults::fixture::{Behind, SOON};
+use crate::metrics::exposition::Exposition;
+use crate::metrics::fixture::{free_address, page, scraped};
 use crate::orders::Orders;
 use crate::support::{Binary, Direction, process};
 
@@ -84,6 +86,45 @@ fn an_insert_whose_connection_is_lost_is_ended_before_the_chunk_is_filled_again(
         )",
     );
     assert_eq!(attempts.trim(), "1\t0", "{output}");
+}
+
+#[test]
+fn what_running_inserts_have_done_is_exported() {
+    let orders = Orders::start(20_000);
+    slow_inserts(&orders);
+    let address = free_address();
+    let tool = by_the_server(orders.tool()).args(&["--inserters", "2"]);
+    let running = tool.args(&["--metrics-listen", &address.to_string()]).spawn();
+    scraped(address);
+    let mut seen = [0.0; 3];
+    let names = ["chunk_memory_bytes", "chunk_read_rows", "chunk_written_rows"];
+    assert!(process::wait_until(SOON, || {
+        // The page ends with the run.
+        let Ok((_, _, text)) = page(address, "/metrics") else { return true };
+        let metrics = Exposition::read(&text);
+        for (most, name) in seen.iter_mut().zip(names) {
+            *most = metrics.known(name, &[]).unwrap_or_default().max(*most);
+        }
+        seen[0] > 0.0 && seen[1] > 0.0
+    }));
+    let output = running.wait().expect(0);
+    // An insert reads at least its chunk, and needs more than its blocks.
+    assert!(seen[1] >= 3_000.0 && seen[0] > 1_000_000.0, "{seen:?} {output}");
+    orders.assert_complete();
+}
+
+#[test]
+fn bytes_are_those_of_the_inserts() {
+    let orders = Orders::start(20_000);
+    let output = by_the_server(orders.tool()).run().expect(0);
+    orders.server.query("SYSTEM FLUSH LOGS");
+    let bytes = orders.server.text(
+        "SELECT sum(read_bytes), sum(written_bytes) FROM system.query_log
+        WHERE type = 'QueryFinish' AND query_id LIKE 'clickhouse-backfill-%-chunk%' AND current_database = currentDatabase() FORMAT TSV",
+    );
+    let counted = format!("{}\t{}", orders.figure("bytes_read"), orders.figure("bytes_written"));
+    assert_eq!(bytes.trim(), counted, "{output}");
+    assert!(orders.figure("bytes_read") > 20_000 * 500, "{output}");
 }
 
 #[test]

@@ -113,6 +113,12 @@ counters! {
     batches,
     /// Inserts in flight.
     inserts_in_flight,
+    /// Rows that the inserts of chunks in flight have read, of all tables.
+    chunk_rows_read,
+    /// Rows that they have written, to all tables.
+    chunk_rows_written,
+    /// Bytes of the server's memory that they take.
+    chunk_memory_bytes,
     /// Bytes of batches in the queue and in flight.
     queued_bytes,
     /// Retries of statements.

@@ -9,14 +9,20 @@
 //! than those of the whole, some of which may be in the target.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::report::ChunkBook;
 use super::shared::Shared;
 use crate::job::statements::Bucket;
 use crate::plan::{Chunk, ChunkBounds, MOST_PARTS, Partition, Plan, cuts};
 
+/// A chunk whose attempt lasted this long is divided when it breaks off.
+pub(in crate::engine) const LONG: Duration = Duration::from_secs(30);
+/// Its parts.
+pub(in crate::engine) const PARTS: usize = 4;
+
 /// Divides the chunks of a wave.
-pub(super) struct Division {
+pub(in crate::engine) struct Division {
     shared: Arc<Shared>,
     partition: Partition,
     bounds: ChunkBounds,
@@ -26,20 +32,20 @@ pub(super) struct Division {
 
 impl Division {
     /// Chunks that are read once for each part of their keys are not divided: some parts may be done.
-    pub(super) fn new(shared: Arc<Shared>, plan: &Plan, bucket: Option<Bucket>) -> Self {
+    pub(in crate::engine) fn new(shared: Arc<Shared>, plan: &Plan, bucket: Option<Bucket>) -> Self {
         let allowed = !shared.options.ordered && bucket.is_none() && !plan.bounds.key.is_empty();
         Self { shared, partition: plan.partition.clone(), bounds: plan.bounds.clone(), allowed }
     }
 
-    /// Into how many parts a chunk that is not begun is to be divided.
-    pub(super) fn wanted(&self, chunk: &Chunk) -> Option<usize> {
-        let Shared { pace, counters, throttle, .. } = &*self.shared;
-        let readers = throttle.limits().readers;
-        pace.parts(chunk.rows, counters.inserted_rows.get(), readers).filter(|_| self.allowed)
+    /// Into how many parts a chunk that is not begun is to be divided, where this number of chunks is
+    /// done at once.
+    pub(in crate::engine) fn wanted(&self, chunk: &Chunk, at_once: usize) -> Option<usize> {
+        let Shared { pace, counters, .. } = &*self.shared;
+        pace.parts(chunk.rows, counters.inserted_rows.get(), at_once).filter(|_| self.allowed)
     }
 
     /// Divides a chunk into about this many parts; `None` where that is not possible.
-    pub(super) async fn divide(
+    pub(in crate::engine) async fn divide(
         &self,
         chunk: &Chunk,
         parts: usize,

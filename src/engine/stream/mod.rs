@@ -16,7 +16,7 @@ pub(super) mod counters;
 mod dedup;
 mod deferred_lookup;
 mod deferred_rows;
-mod division;
+pub(super) mod division;
 mod enrich;
 pub(crate) mod error;
 mod inserter;

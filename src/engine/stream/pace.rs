@@ -28,7 +28,7 @@ struct Measured {
 
 impl Pace {
     /// Notes that a chunk of this many rows was read.
-    pub(super) fn read(&self, rows: u64, took: Duration) {
+    pub(in crate::engine) fn read(&self, rows: u64, took: Duration) {
         if rows == 0 || took.is_zero() {
             return;
         }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::{Batch, BatchBuilder, QueueSender};
 use super::concurrency::Permit;
 use super::deferred_lookup::{ChunkDeferral, DeferredLookup};
-use super::division::Division;
+use super::division::{Division, LONG, PARTS};
 use super::enrich::Enricher;
 use super::error::{PipelineError, ReadError};
 use super::intake::{Intake, Stall};
@@ -36,18 +36,13 @@ impl ChunkList {
     }
 
     /// Puts the parts of a chunk where it was.
-    fn put_back(&self, parts: Vec<Chunk>) {
+    pub(in crate::engine) fn put_back(&self, parts: Vec<Chunk>) {
         let mut chunks = self.0.lock();
         for part in parts.into_iter().rev() {
             chunks.push_front(part);
         }
     }
 }
-
-/// A chunk whose attempt lasted this long is divided when it breaks off.
-const LONG: Duration = Duration::from_secs(30);
-/// Its parts.
-const PARTS: usize = 4;
 
 /// How the reading of a chunk ended.
 enum ReadEnd {
@@ -134,7 +129,7 @@ async fn read_with_retries(
         attempt: None,
         stall: Stall::default(),
         began: Instant::now(),
-        parts: reading.division.wanted(chunk),
+        parts: reading.division.wanted(chunk, shared.throttle.limits().readers),
     };
     match shared.at_source().until(shared.stop.requested()).run(&mut task).await {
         Ok(end) => Ok(end),

@@ -127,6 +127,20 @@ fn batches_become_smaller_until_the_server_has_memory_for_them() {
     assert_eq!(documents.figure("repeated_rows"), 0, "{output}");
 }
 
+/// The whole partition as one chunk needs more than the server has, and so does half of it.
+#[test]
+#[ignore = "slow: 200 MB of rows on a server with little memory"]
+fn the_server_engine_divides_a_chunk_for_which_there_is_no_memory() {
+    let documents = Documents::start();
+    let tool = documents.tool().args(&["--engine", "server", "--chunk-rows", "100000"]);
+    let output = tool.args(&["--inserters", "1", "--batch-bytes", "64MiB"]).run().expect(0);
+    documents.assert_complete();
+    assert!(output.stderr.contains("a slow chunk is divided"), "{output}");
+    assert_eq!(documents.figure("errors"), 0, "{output}");
+    let divided = "SELECT countIf(status = 'divided') > 0, sumIf(rows_inserted, status = 'completed') FROM load_state_chunks FINAL";
+    assert_eq!(documents.text(divided), format!("1\t{ROWS}"), "{output}");
+}
+
 /// Chunks of 18 MB, of which two are read at once.
 #[test]
 #[ignore = "slow: 200 MB of rows on a server with little memory"]
