@@ -10,10 +10,11 @@ use crate::formats::rowbinary::fuzzing::Random;
 type Body = fn(&[u8]);
 
 /// All targets with their bodies.
-const TARGETS: [(&str, Body); 13] = [
+const TARGETS: [(&str, Body); 14] = [
     ("row_framing", crate::formats::rowbinary::fuzzing::row_framing),
     ("type_name", crate::formats::rowbinary::fuzzing::type_name),
     ("native_block", crate::formats::native::fuzzing::native_block),
+    ("native_stream", crate::formats::native::fuzzing::native_stream),
     ("lookup_rows", crate::lookup::fuzzing::lookup_rows),
     ("job_file", crate::job::fuzzing::job_file),
     ("expression", crate::job::fuzzing::expression),

@@ -15,7 +15,10 @@ pub mod clickhouse {
 pub mod formats {
     /// Blocks of columns.
     pub mod native {
-        pub use crate::formats::native::{BlockBuilder, INSERT_SETTINGS, NativeLayout};
+        pub use crate::formats::native::{
+            BlockBuffers, BlockBuilder, BlockError, BlockExtender, BlockReader, ExtendError,
+            INSERT_SETTINGS, MalformedColumn, NativeLayout, SourceBlock, SourceLayout, SourceRows,
+        };
     }
     /// Rows.
     pub mod rowbinary {
@@ -60,7 +63,7 @@ pub mod fuzzing {
     pub use crate::cli::fuzzing::{environment_file, values};
     pub use crate::clickhouse::fuzzing::{quoting, server_words, url};
     pub use crate::control::fuzzing::control_socket;
-    pub use crate::formats::native::fuzzing::native_block;
+    pub use crate::formats::native::fuzzing::{native_block, native_stream};
     pub use crate::formats::rowbinary::fuzzing::{row_framing, type_name};
     pub use crate::job::fuzzing::{expression, job_file};
     pub use crate::ledger::fuzzing::ledger_file;

@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS load_state_chunks (
     unmatched UInt64 COMMENT 'Rows without attributes',
     bytes_inserted UInt64 COMMENT 'Bytes inserted',
     batches UInt64 COMMENT 'Batches acknowledged',
-    hash UInt128 COMMENT 'Sum, modulo 2^128, of the hashes of its inserted rows, the same in any order',
+    hash UInt128 COMMENT 'Sum, modulo 2^128, of the hashes of its inserted rows, the same in any order; of blocks that are passed on, the hash of each block',
     error String COMMENT 'Why it failed',
     started_at Nullable(DateTime64(6, 'UTC')) COMMENT 'When its reading began',
     completed_at Nullable(DateTime64(6, 'UTC')) COMMENT 'When its last batch was acknowledged, or it failed',

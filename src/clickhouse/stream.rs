@@ -53,6 +53,16 @@ impl Connection {
         self.stream_as(format, WireCompression::None, label, sql, settings)
     }
 
+    /// The same as [`stream`](Self::stream) in Native blocks.
+    pub fn stream_native(
+        &self,
+        label: &str,
+        sql: &str,
+        settings: &Settings,
+    ) -> Result<BlockStream, Error> {
+        self.stream_as("Native", self.bulk.compression, label, sql, settings)
+    }
+
     pub(super) fn stream_as(
         &self,
         format: &str,

@@ -21,7 +21,7 @@ use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
     deduplication_settings, table_schema,
 };
-use crate::formats::native::NativeLayout;
+use crate::formats::native::{NativeLayout, SourceLayout};
 use crate::formats::rowbinary::{DataType, RowLayout, VersionEncoding};
 
 /// What the command line changes of a job.
@@ -90,7 +90,8 @@ async fn bind_visible(
         }
         _ => None,
     };
-    let source_layout = source_layout(&source, &used.source, lookup.as_ref())?;
+    let SourceRow { rows: source_layout, blocks: source_blocks } =
+        source_row(&source, &used.source, lookup.as_ref())?;
     let deduplication_settings = deduplication_settings(writing)
         .await
         .map_err(asking("asking the server how it recognizes blocks"))?;
@@ -120,6 +121,7 @@ async fn bind_visible(
         settings: job.settings.clone(),
         deduplication_settings,
         source_layout,
+        source_blocks,
         native_layout: Err(String::new()),
     };
     bound.native_layout = native_layout(&bound);
@@ -190,20 +192,29 @@ async fn tables(servers: &Servers, job: &Job, options: &BindOptions) -> Result<T
     Ok(Tables { source, lookup, target })
 }
 
-/// The framing of a row of the source query: key columns, columns that expressions read, end of the
-/// row.
-fn source_layout(
+/// A row of the source query: key columns, columns that expressions read, end of the row.
+struct SourceRow {
+    /// As rows.
+    rows: Arc<RowLayout>,
+    /// As blocks, or the reason why they cannot be read.
+    blocks: Result<Arc<SourceLayout>, String>,
+}
+
+fn source_row(
     source: &TableSchema,
     used: &[UsedColumn],
     lookup: Option<&BoundLookup>,
-) -> Result<Arc<RowLayout>, JobError> {
+) -> Result<SourceRow, JobError> {
     let keys = lookup.map(|lookup| lookup.keys.as_slice()).unwrap_or_default();
     let framed = keys
         .iter()
         .map(|key| (key.source.as_str(), key.type_name.as_str()))
         .chain(used.iter().map(name_and_type))
         .chain([END_OF_ROW]);
-    layout("source", &source.name, framed, keys.len()).map(Arc::new)
+    let columns = parsed("source", &source.name, framed)?;
+    let rows = Arc::new(row_layout("source", &source.name, &columns, keys.len())?);
+    let blocks = SourceLayout::new(&columns, keys.len());
+    Ok(SourceRow { rows, blocks: blocks.map(Arc::new).map_err(|error| error.to_string()) })
 }
 
 /// Which of the target's rows are the job's, and which are live writers'. Either is by default what the
@@ -599,14 +610,35 @@ fn layout<'a>(
     columns: impl Iterator<Item = (&'a str, &'a str)>,
     marked: usize,
 ) -> Result<RowLayout, JobError> {
+    row_layout(role, table, &parsed(role, table, columns)?, marked)
+}
+
+/// These columns with their types.
+fn parsed<'a>(
+    role: &'static str,
+    table: &TableName,
+    columns: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<(String, DataType)>, JobError> {
     let unfit = |message: String| JobError::Unfit { role, table: table.clone(), message };
     let parse = |(name, type_name): (&str, &str)| {
         let parsed = DataType::parse(type_name)
             .map_err(|error| unfit(format!("its column {name} cannot be streamed: {error}")))?;
         Ok((name.to_owned(), parsed))
     };
-    let columns = columns.map(parse).collect::<Result<Vec<_>, JobError>>()?;
-    RowLayout::new(&columns, marked).map_err(|error| unfit(error.to_string()))
+    columns.map(parse).collect()
+}
+
+fn row_layout(
+    role: &'static str,
+    table: &TableName,
+    columns: &[(String, DataType)],
+    marked: usize,
+) -> Result<RowLayout, JobError> {
+    RowLayout::new(columns, marked).map_err(|error| JobError::Unfit {
+        role,
+        table: table.clone(),
+        message: error.to_string(),
+    })
 }
 
 fn remarks(source: &[UsedColumn], lookup: Option<&BoundLookup>) -> Vec<String> {

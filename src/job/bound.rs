@@ -7,7 +7,7 @@ use super::keys::{EqualVersion, LookupWindow, RemovalMethod, StatementSettings};
 use super::live_rows::LiveRows;
 use super::merging::Combining;
 use crate::clickhouse::{Settings, TableSchema};
-use crate::formats::native::NativeLayout;
+use crate::formats::native::{NativeLayout, SourceLayout};
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};
 
 /// A job whose tables, columns and types were checked.
@@ -62,6 +62,9 @@ pub struct BoundJob {
     pub deduplication_settings: Settings,
     /// The framing of a source row; the key columns are marked.
     pub source_layout: Arc<RowLayout>,
+    /// The layout of Native blocks that are read, with the same columns; or the reason why rows are read
+    /// as RowBinary.
+    pub source_blocks: Result<Arc<SourceLayout>, String>,
     /// The layout of Native blocks, or the reason why rows are inserted as RowBinary.
     pub native_layout: Result<Arc<NativeLayout>, String>,
     /// Remarks for the user.

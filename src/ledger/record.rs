@@ -164,7 +164,7 @@ record! {
         bytes_inserted: u64 => Sql::of("UInt64"), "Bytes inserted";
         batches: u64 => Sql::of("UInt64"), "Batches acknowledged";
         #[serde(with = "decimal")]
-        hash: u128 => Sql::of("UInt128"), "Sum, modulo 2^128, of the hashes of its inserted rows, the same in any order";
+        hash: u128 => Sql::of("UInt128"), "Sum, modulo 2^128, of the hashes of its inserted rows, the same in any order; of blocks that are passed on, the hash of each block";
         error: String => Sql::of("String"), "Why it failed";
         started_at: Option<Timestamp> => Sql::local_moment(), "When its reading began";
         completed_at: Option<Timestamp> => Sql::local_moment(), "When its last batch was acknowledged, or it failed";

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::request::{HostStats, LoadRequest, Observe};
-use crate::engine::stream::{Concurrency, Counters, RowFormat, Snapshot};
+use crate::engine::stream::{Concurrency, Counters, ReadFormat, RowFormat, Snapshot};
 use crate::ledger::{FORMAT_VERSION, Ledger, LedgerError, LoadSample, WorkerPart, in_time};
 
 /// Between two samples, from the beginning of a run on; the last one counts for all that follow. A
@@ -164,6 +164,10 @@ pub(super) fn settings(request: &LoadRequest, part: WorkerPart) -> String {
     };
     let format =
         if matches!(pipeline.format, RowFormat::Native(_)) { "native" } else { "rowbinary" };
+    let read_format = match pipeline.read_format {
+        ReadFormat::Native if !pipeline.ordered => "native",
+        _ => "rowbinary",
+    };
     let server = |connection: &crate::clickhouse::Connection| {
         let endpoint = connection.endpoint();
         format!("{} as {}", endpoint.url(), endpoint.user())
@@ -180,6 +184,7 @@ pub(super) fn settings(request: &LoadRequest, part: WorkerPart) -> String {
         ("readers", at_once(pipeline.readers)),
         ("inserters", at_once(pipeline.inserters)),
         ("insert_format", format.to_owned()),
+        ("read_format", read_format.to_owned()),
         ("rows_in_key_order", if pipeline.ordered { "yes" } else { "no" }.to_owned()),
         ("max_retries", pipeline.retry.max_retries.to_string()),
         ("max_failed_chunks", pipeline.max_failed_chunks.to_string()),

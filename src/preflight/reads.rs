@@ -13,7 +13,7 @@ use crate::clickhouse::{
     Connection, Error as ServerError, ErrorClass, Servers, Settings, TableName,
 };
 use crate::engine::Engine;
-use crate::engine::stream::PipelineOptions;
+use crate::engine::stream::{PipelineOptions, source_reading};
 use crate::job::statements::{self, KeyBytes};
 use crate::job::{BoundJob, BoundLookup};
 use crate::plan::Plan;
@@ -106,7 +106,7 @@ fn of_source<'a>(
         what: "reading",
         table: &job.source.name,
         sql: read(job, &scope),
-        settings: options.source_settings(job),
+        settings: source_reading(options, job, plan).0,
         section: "source",
         is_streamed: true,
     }

@@ -6,6 +6,7 @@
 //! happened.
 
 mod answered;
+mod blocks;
 mod cut_inserts;
 mod cut_responses;
 mod damaged;

@@ -229,6 +229,9 @@ pub(crate) struct ThroughputArguments {
     /// cores. Each insert needs about twice its bytes of memory on the server.
     #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
     pub inserters: AtOnce,
+    /// Format in which the source is read.
+    #[arg(long, value_name = "FORMAT", env = "READ_FORMAT", default_value = "auto")]
+    pub read_format: ReadFormatChoice,
     /// Format of inserts.
     #[arg(long, value_name = "FORMAT", env = "INSERT_FORMAT", default_value = "auto")]
     pub insert_format: FormatChoice,
@@ -272,6 +275,18 @@ pub(crate) enum FormatChoice {
     /// `native`, unless a column has a type without a native encoding.
     Auto,
     /// Blocks of columns, which the server parses in half the time of rows.
+    Native,
+    /// Rows in the format RowBinary.
+    Rowbinary,
+}
+
+/// The format in which the source is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReadFormatChoice {
+    /// `rowbinary`.
+    Auto,
+    /// Blocks of columns, which are passed on as they came, or rows where a type or the target does not
+    /// allow blocks.
     Native,
     /// Rows in the format RowBinary.
     Rowbinary,

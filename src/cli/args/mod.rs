@@ -21,8 +21,8 @@ pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_m
 pub(crate) use insert::InsertArguments;
 pub(crate) use load::{
     CompressionChoice, EngineChoice, FaultArguments, FormatChoice, LedgerArguments,
-    LedgerStatusArguments, Order, PartitionsArguments, RecordingArguments, ThrottleArguments,
-    ThroughputArguments, WhatArguments,
+    LedgerStatusArguments, Order, PartitionsArguments, ReadFormatChoice, RecordingArguments,
+    ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use packs::{ApplyArguments, PackArguments, PackCommand, PackFolders, QueryArguments};
 pub use reference::references;

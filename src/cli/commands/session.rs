@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use super::engine_choice::{Choice, EngineDecision, Filling};
 use super::resources::{Resources, resources};
-use crate::cli::args::{EngineChoice, FaultArguments, FormatChoice, ThroughputArguments};
+use crate::cli::args::{
+    EngineChoice, FaultArguments, FormatChoice, ReadFormatChoice, ThroughputArguments,
+};
 use crate::cli::config::{RunConfig, SessionConfig};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::wrap_block;
 use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers};
 use crate::engine::Engine;
-use crate::engine::stream::{Concurrency, PipelineOptions, RowFormat};
+use crate::engine::stream::{Concurrency, PipelineOptions, ReadFormat, RowFormat};
 use crate::job::{BoundJob, bind, load};
 use crate::ledger::WorkerPart;
 use crate::load::Load;
@@ -103,7 +105,7 @@ impl SessionConfig {
         let bound = retry.ask("binding the job to its tables", async || {
             bind(&servers, &job, &self.job.options).await
         });
-        let job = bound.await?;
+        let mut job = bound.await?;
         require_server_for_groups(&job, self.throughput.engine, &servers)?;
         let resources = resources(&self.throughput, &servers.target, &job).await?;
         let engine = match (self.throughput.engine, filling) {
@@ -122,6 +124,9 @@ impl SessionConfig {
                 choice.decide(retry).await.map_err(|error| Failure::stopped(&error))?
             }
         };
+        if engine.engine == Engine::Stream {
+            job.remarks.extend(read_remark(&self.throughput, &job));
+        }
         Ok(BoundSession {
             servers,
             server_version,
@@ -257,6 +262,10 @@ pub(crate) fn fail_fast_options(session: &BoundSession) -> Result<PipelineOption
     Ok(PipelineOptions {
         engine: engine.engine,
         format: row_format(throughput.insert_format, job)?,
+        read_format: match blocks_read(throughput, job) {
+            Ok(true) => ReadFormat::Native,
+            Ok(false) | Err(_) => ReadFormat::RowBinary,
+        },
         batch_rows: batch_size,
         stream_block_rows: stream_block_size,
         outage_wait: Duration::ZERO,
@@ -288,6 +297,31 @@ fn row_format(choice: FormatChoice, job: &BoundJob) -> Result<RowFormat, Failure
     }
 }
 
+/// Whether the source is read in blocks; or why not, where that was wanted.
+fn blocks_read(throughput: &ThroughputArguments, job: &BoundJob) -> Result<bool, String> {
+    if throughput.read_format != ReadFormatChoice::Native {
+        return Ok(false);
+    }
+    job.source_blocks.as_ref().map_err(String::clone)?;
+    job.native_layout.as_ref().map_err(String::clone)?;
+    if throughput.insert_format == FormatChoice::Rowbinary {
+        return Err("blocks are only passed on as blocks".to_owned());
+    }
+    if !job.target.is_replacing() {
+        let table = &job.target.name;
+        return Err(format!(
+            "{table} does not collapse repeated rows, so batches must repeat exactly"
+        ));
+    }
+    Ok(true)
+}
+
+/// The note where blocks were wanted and rows are read.
+fn read_remark(throughput: &ThroughputArguments, job: &BoundJob) -> Option<String> {
+    let reason = blocks_read(throughput, job).err()?;
+    Some(format!("the source is read as RowBinary: {reason}"))
+}
+
 /// The indentation of values.
 const VALUES: usize = 14;
 
@@ -315,6 +349,9 @@ pub(crate) fn configuration(
     }
     match options.engine {
         Engine::Stream => {
+            if options.read_format == ReadFormat::Native {
+                line(&mut text, "reads", "native blocks, whose columns are passed on");
+            }
             line(&mut text, "batches", &batches(options));
             let memory = &session.plan.memory;
             let (total, attributes) = (bytes(memory.total), bytes(memory.attributes));

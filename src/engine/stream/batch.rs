@@ -13,6 +13,7 @@ use twox_hash::XxHash3_128;
 
 use super::batch_size::BatchSize;
 use super::counters::Counters;
+use super::error::ReadError;
 use super::report::ChunkAttempt;
 use crate::formats::native::{BlockBuilder, MalformedRow, NativeLayout};
 
@@ -33,6 +34,8 @@ pub(super) struct Batch {
     pub body: BatchBody,
     pub rows: u64,
     pub bytes: u64,
+    /// The memory that it takes: its bytes, and what came along with its columns.
+    held_bytes: u64,
     /// Whether a limit ended it, and not the end of its chunk.
     pub is_full: bool,
     /// The digest of its rows in their order, for the deduplication token.
@@ -97,6 +100,8 @@ pub(super) struct BatchBuilder {
     hashes: BatchHashes,
     rows: u64,
     bytes: u64,
+    /// Memory that is held in addition to the bytes that are sent.
+    held_beside: u64,
     full: Vec<Batch>,
     permit: Option<LargeRowPermit>,
 }
@@ -110,6 +115,7 @@ impl BatchBuilder {
             hashes: BatchHashes::new(),
             rows: 0,
             bytes: 0,
+            held_beside: 0,
             full: Vec::new(),
             permit: None,
         }
@@ -152,6 +158,33 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Appends a block of rows, which takes this much memory.
+    ///
+    /// # Errors
+    /// [`ReadError::Row`] where a row was refused before.
+    pub(super) fn push_block(
+        &mut self,
+        pieces: Vec<Bytes>,
+        rows: u64,
+        held_bytes: u64,
+    ) -> Result<(), ReadError> {
+        let most_rows = self.limits.rows.rows();
+        if self.rows + rows > most_rows || self.bytes + held_bytes > self.limits.bytes {
+            self.seal(true, None)?;
+        }
+        let sent = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.hashes.push(block_hash(&pieces));
+        self.building.append_block(pieces)?;
+        self.rows += rows;
+        self.bytes += held_bytes;
+        self.held_beside += held_bytes.saturating_sub(sent);
+        // The block that comes next lies beside the batch, and is about as large.
+        if self.rows >= most_rows || self.bytes + held_bytes > self.limits.bytes {
+            self.seal(true, None)?;
+        }
+        Ok(())
+    }
+
     /// Whether a batch is full.
     pub(super) fn has_full(&self) -> bool {
         !self.full.is_empty()
@@ -182,13 +215,14 @@ impl BatchBuilder {
                 body,
                 rows: self.rows,
                 bytes,
+                held_bytes: bytes + self.held_beside,
                 is_full,
                 digest,
                 hash,
                 _large: permit,
             });
         }
-        (self.rows, self.bytes) = (0, 0);
+        (self.rows, self.bytes, self.held_beside) = (0, 0, 0);
         Ok(())
     }
 }
@@ -238,6 +272,18 @@ impl BatchRows {
         }
     }
 
+    /// Appends a block of rows.
+    ///
+    /// # Errors
+    /// [`ReadError::Row`] where a row before it was refused, and [`ReadError::Task`] where blocks are
+    /// not what is sent.
+    fn append_block(&mut self, pieces: Vec<Bytes>) -> Result<(), ReadError> {
+        match self {
+            Self::Native(blocks) => Ok(blocks.append_block(pieces)?),
+            Self::RowBinary(_) => Err(ReadError::Task("a block among rows".to_owned())),
+        }
+    }
+
     /// Takes all rows.
     ///
     /// # Errors
@@ -263,6 +309,12 @@ impl RowBlocks {
         if self.building.rows() >= BLOCK_ROWS || self.building.bytes() >= BLOCK_BYTES {
             self.full.push_part(self.building.finish()?);
         }
+        Ok(())
+    }
+
+    fn append_block(&mut self, pieces: Vec<Bytes>) -> Result<(), MalformedRow> {
+        self.full.push_part(self.building.finish()?);
+        self.full.push_part(pieces);
         Ok(())
     }
 
@@ -310,6 +362,15 @@ pub(super) fn row_hash(source: &[u8], lookup: &[u8]) -> u128 {
     let sides =
         [XxHash3_128::oneshot(source).to_le_bytes(), XxHash3_128::oneshot(lookup).to_le_bytes()];
     XxHash3_128::oneshot(sides.as_flattened())
+}
+
+/// The hash of the rows of a block. Other blocks of the same rows have another one.
+fn block_hash(pieces: &[Bytes]) -> u128 {
+    let mut hash = XxHash3_128::new();
+    for piece in pieces {
+        hash.write(piece);
+    }
+    hash.finish_128()
 }
 
 /// The hashes of the rows of one batch.
@@ -398,14 +459,14 @@ pub(super) fn queue(bytes: u64, counters: Arc<Counters>) -> (QueueSender, QueueR
 impl QueueSender {
     /// Queues a batch, and waits until there is room for it. Returns whether an inserter is left.
     pub(super) async fn send(&self, batch: Batch) -> bool {
-        let wanted = u32::try_from(batch.bytes.div_ceil(PERMIT_BYTES))
-            .unwrap_or(u32::MAX)
-            .clamp(1, self.capacity);
+        let held = batch.held_bytes;
+        let wanted =
+            u32::try_from(held.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.capacity);
         let Ok(permit) = self.permits.clone().acquire_many_owned(wanted).await else {
             return false;
         };
-        let counted = QueuedBytes { counters: self.counters.clone(), bytes: batch.bytes };
-        self.counters.queued_bytes.add(batch.bytes);
+        let counted = QueuedBytes { counters: self.counters.clone(), bytes: held };
+        self.counters.queued_bytes.add(held);
         batch.attempt.batch_queued();
         self.sender.send(Queued { batch, _held: (permit, counted) }).is_ok()
     }

@@ -1,7 +1,7 @@
 //! Enriching: each row gets the attributes of its key, or those of a miss, and goes into a batch. A
 //! sampler keeps the first rows as they are sent.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,8 @@ use super::batch::{BatchBuilder, LARGE_ROW_BYTES};
 use super::counters::MapMemory;
 use super::deferred_rows::DeferredRows;
 use super::error::ReadError;
-use super::report::ReadTally;
+use super::report::{Matched, ReadTally};
+use crate::formats::native::{BlockExtender, SourceBlock, SourceRows};
 use crate::formats::rowbinary::{ROWS_PER_GROUP, Row, RowGroup};
 use crate::lookup::{FrozenLookupMap, LookupHit};
 use crate::sync::{Mutex, MutexGuard};
@@ -54,6 +55,53 @@ impl Enriched {
         } else {
             ControlFlow::Continue(())
         }
+    }
+}
+
+/// What became of the rows of a block.
+#[derive(Debug, Default)]
+pub(super) struct EnrichedBlock {
+    /// How many of the rows that were not deferred found attributes.
+    pub matched: Matched,
+    /// The indexes of the rows that are deferred, ascending.
+    pub deferred: Vec<usize>,
+}
+
+impl EnrichedBlock {
+    /// The rows that were not deferred, of a block of this many.
+    pub(super) fn kept(&self, rows: usize) -> Vec<Range<usize>> {
+        let begins = std::iter::once(0).chain(self.deferred.iter().map(|row| row + 1));
+        let ends = self.deferred.iter().copied().chain([rows]);
+        begins.zip(ends).map(|(begin, end)| begin..end).filter(|range| !range.is_empty()).collect()
+    }
+}
+
+/// The keys of a group of rows, in one buffer.
+#[derive(Default)]
+struct KeyGroup {
+    bytes: Vec<u8>,
+    ends: [usize; ROWS_PER_GROUP],
+    rows: usize,
+}
+
+impl KeyGroup {
+    fn fill(&mut self, keys: &SourceRows<'_>, rows: Range<usize>) -> Result<(), ReadError> {
+        self.bytes.clear();
+        self.rows = rows.len();
+        for (end, row) in self.ends.iter_mut().zip(rows) {
+            keys.write_row(row, &mut self.bytes)?;
+            *end = self.bytes.len();
+        }
+        Ok(())
+    }
+
+    fn keys(&self) -> [&[u8]; ROWS_PER_GROUP] {
+        let (mut keys, mut begin) = ([&[][..]; ROWS_PER_GROUP], 0);
+        for (key, &end) in keys.iter_mut().zip(&self.ends).take(self.rows) {
+            *key = self.bytes.get(begin..end).unwrap_or_default();
+            begin = end;
+        }
+        keys
     }
 }
 
@@ -154,6 +202,64 @@ impl Enricher {
         Ok(enriched)
     }
 
+    /// Appends the attributes of the rows of a block to the extender, except for the rows that are
+    /// deferred. `None`, and nothing is appended, where the rows must be taken one by one: while
+    /// samples are wanted, and where attributes of the block may take more than `most_bytes`.
+    ///
+    /// # Errors
+    /// [`ReadError::Column`] and [`ReadError::Row`] where the block does not fit the schema, and
+    /// [`ReadError::Lookup`] where the map contradicts itself, which is a defect.
+    pub(super) fn enrich_block(
+        &self,
+        block: &SourceBlock,
+        extender: &mut BlockExtender,
+        attributes: &mut Vec<u8>,
+        defers: bool,
+        most_bytes: u64,
+    ) -> Result<Option<EnrichedBlock>, ReadError> {
+        let mut enriched = EnrichedBlock::default();
+        if self.sampler.as_ref().is_some_and(|sampler| sampler.is_wanted()) {
+            return Ok(None);
+        }
+        let Some(side) = &self.lookup else {
+            (0..block.rows()).try_for_each(|_| extender.append(&[]))?;
+            enriched.matched.not = block.rows() as u64;
+            return Ok(Some(enriched));
+        };
+        if side.counts_bytes {
+            return Ok(None);
+        }
+        let keys = block.keys()?;
+        let mut group = KeyGroup::default();
+        for begin in (0..block.rows()).step_by(ROWS_PER_GROUP) {
+            let rows = begin..block.rows().min(begin + ROWS_PER_GROUP);
+            group.fill(&keys, rows.clone())?;
+            let found = side.find_keys(&group);
+            for (row, found) in rows.zip(found) {
+                let is_null =
+                    side.nullable_keys.iter().any(|&position| keys.is_null(row, position));
+                match found {
+                    Some(found) if !is_null => {
+                        enriched.matched.in_window += 1;
+                        attributes.clear();
+                        side.map.append_to(found, attributes)?;
+                        extender.append(attributes)?;
+                    }
+                    None if !is_null && defers => enriched.deferred.push(row),
+                    _ => {
+                        enriched.matched.not += 1;
+                        extender.append(&side.miss)?;
+                    }
+                }
+            }
+            if extender.bytes() as u64 > most_bytes {
+                extender.clear();
+                return Ok(None);
+            }
+        }
+        Ok(Some(enriched))
+    }
+
     fn attributes_of(
         &self,
         row: &Row<'_>,
@@ -210,6 +316,13 @@ impl LookupSide {
         let rows = group.len().min(ROWS_PER_GROUP);
         self.map.find_group(keys.get(..rows).unwrap_or_default(), found);
         self.map.prefetch_attributes(found);
+    }
+
+    fn find_keys(&self, group: &KeyGroup) -> [Option<LookupHit>; ROWS_PER_GROUP] {
+        let mut found = [None; ROWS_PER_GROUP];
+        self.map.find_group(group.keys().get(..group.rows).unwrap_or_default(), &mut found);
+        self.map.prefetch_attributes(&found);
+        found
     }
 
     /// In SQL, NULL equals nothing. In RowBinary, NULL is the byte 1 without a value.

@@ -2,7 +2,7 @@
 
 use crate::causes::error_chain;
 use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
-use crate::formats::native::MalformedRow;
+use crate::formats::native::{BlockError, ExtendError, MalformedColumn, MalformedRow};
 use crate::formats::rowbinary::FramingError;
 use crate::lookup::LookupError;
 use crate::plan::ChunkId;
@@ -247,6 +247,12 @@ pub enum ReadError {
     /// The bytes are not the rows that the schema says.
     #[error(transparent)]
     Framing(#[from] FramingError),
+    /// The bytes are not blocks of the columns that the schema says, or a block is too large.
+    #[error(transparent)]
+    Blocks(#[from] BlockError),
+    /// A column of a block contradicts itself.
+    #[error(transparent)]
+    Column(#[from] MalformedColumn),
     /// A row could not be put into a block.
     #[error(transparent)]
     Row(#[from] MalformedRow),
@@ -277,7 +283,21 @@ impl ReadError {
         match self {
             Self::Server(error) | Self::Lost(error) => Some(error),
             Self::Late { source, .. } => source.server_error(),
-            Self::Framing(_) | Self::Row(_) | Self::Task(_) | Self::Lookup(_) => None,
+            Self::Framing(_)
+            | Self::Blocks(_)
+            | Self::Column(_)
+            | Self::Row(_)
+            | Self::Task(_)
+            | Self::Lookup(_) => None,
+        }
+    }
+}
+
+impl From<ExtendError> for ReadError {
+    fn from(error: ExtendError) -> Self {
+        match error {
+            ExtendError::Row(error) => error.into(),
+            ExtendError::Column(error) => error.into(),
         }
     }
 }
@@ -288,7 +308,10 @@ impl From<&ReadError> for FailureKind {
     fn from(error: &ReadError) -> Self {
         match error {
             ReadError::Server(error) => error.into(),
-            ReadError::Framing(_) | ReadError::Row(_) => Self::of(ErrorClass::Retry),
+            ReadError::Framing(_)
+            | ReadError::Blocks(_)
+            | ReadError::Column(_)
+            | ReadError::Row(_) => Self::of(ErrorClass::Retry),
             // It was retried already.
             ReadError::Late { source, .. } if Self::from(&**source).class != ErrorClass::Fatal => {
                 Self::of(ErrorClass::Rows)

@@ -157,7 +157,10 @@ impl Stall {
     pub(super) async fn explains(&self, shared: &Shared, error: &ReadError) -> bool {
         let broke = match error {
             ReadError::Server(error) => error.is_no_response() || error.is_mid_stream(),
-            ReadError::Framing(_) | ReadError::Row(_) => true,
+            ReadError::Framing(_)
+            | ReadError::Blocks(_)
+            | ReadError::Column(_)
+            | ReadError::Row(_) => true,
             ReadError::Lookup(_)
             | ReadError::Late { .. }
             | ReadError::Lost(_)

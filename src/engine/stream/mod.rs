@@ -11,6 +11,7 @@
 
 mod batch;
 mod batch_size;
+mod blocks;
 pub(super) mod concurrency;
 pub(super) mod counters;
 mod dedup;
@@ -34,6 +35,7 @@ mod trial;
 mod wave;
 
 pub(crate) use batch::RowFormat;
+pub(crate) use blocks::source_reading;
 pub(crate) use concurrency::Concurrency;
 pub(crate) use counters::{Counters, Phase, Snapshot};
 pub(crate) use dedup::{
@@ -44,7 +46,7 @@ pub(crate) use error::PipelineError;
 pub(crate) use pipeline::{Pipeline, Ran};
 pub(crate) use report::{ChunkOutcome, ChunkReport};
 pub(crate) use shared::{
-    DEFAULT_BATCH_ROWS, PipelineOptions, Work, insert_memory_bytes, read_memory_bytes,
+    DEFAULT_BATCH_ROWS, PipelineOptions, ReadFormat, Work, insert_memory_bytes, read_memory_bytes,
 };
 pub(crate) use throttle::{ConcurrencyBounds, ConcurrencyOutOfRange, Throttle, ThrottleLimits};
 pub(crate) use timings::{Activities, Activity};

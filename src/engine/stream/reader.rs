@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::{Batch, BatchBuilder, QueueSender};
+use super::blocks::BlockReading;
 use super::concurrency::Permit;
 use super::deferred_lookup::{ChunkDeferral, DeferredLookup};
 use super::division::{Division, LONG, PARTS};
@@ -13,6 +14,7 @@ use super::error::{PipelineError, ReadError};
 use super::intake::{Intake, Stall};
 use super::report::{ChunkAttempt, ChunkBook, KeyShare, ReadTally};
 use super::shared::Shared;
+use crate::formats::native::{BlockError, BlockExtender, SourceBlock, SourceRows};
 use crate::formats::rowbinary::RowFramer;
 use crate::job::statements::{self, Scope};
 use crate::plan::Chunk;
@@ -44,6 +46,9 @@ impl ChunkList {
     }
 }
 
+/// The size of the pieces in which rows of a block are taken one by one.
+const ROW_PIECE_BYTES: usize = 256 << 10;
+
 /// How the reading of a chunk ended.
 enum ReadEnd {
     /// All rows are queued. This many bytes were read.
@@ -65,6 +70,8 @@ pub(super) struct Reading {
     /// `None` where misses are not looked up once more.
     pub deferred_lookup: Option<Arc<DeferredLookup>>,
     pub division: Arc<Division>,
+    /// `None` where rows are read.
+    pub blocks: Option<Arc<BlockReading>>,
     pub book: Arc<ChunkBook>,
     pub queue: QueueSender,
 }
@@ -184,21 +191,33 @@ impl Retryable for ChunkRead<'_> {
         {
             return Ok(ReadEnd::Divided(parts));
         }
-        let (share, counters) = (KeyShare::of(scope.bucket), shared.counters.clone());
-        let attempt = ChunkAttempt::begin(chunk.id, share, book.clone(), counters);
-        self.attempt = Some(attempt.clone());
-        (self.stall, self.began) = (Stall::default(), Instant::now());
-        let mut stream = ChunkStream::new(shared, reading, &attempt);
-        match stream.read(&self.sql, &mut self.stall).await {
-            Ok(ReadEnd::Clean(bytes)) => {
-                shared.pace.read(attempt.rows_read(), self.began.elapsed());
-                attempt.stream_ended();
-                Ok(ReadEnd::Clean(bytes))
-            }
-            Ok(end) => Ok(end),
-            Err(error) => {
-                attempt.give_up();
-                Err(error)
+        loop {
+            let (share, counters) = (KeyShare::of(scope.bucket), shared.counters.clone());
+            let attempt = ChunkAttempt::begin(chunk.id, share, book.clone(), counters);
+            self.attempt = Some(attempt.clone());
+            (self.stall, self.began) = (Stall::default(), Instant::now());
+            let blocks = reading.blocks.as_deref().filter(|_| shared.reads_blocks());
+            let mut stream = ChunkStream::new(shared, reading, &attempt);
+            let read = match blocks {
+                Some(blocks) => stream.read_blocks(&self.sql, blocks, &mut self.stall).await,
+                None => stream.read(&self.sql, &mut self.stall).await,
+            };
+            match read {
+                Ok(ReadEnd::Clean(bytes)) => {
+                    shared.pace.read(attempt.rows_read(), self.began.elapsed());
+                    attempt.stream_ended();
+                    return Ok(ReadEnd::Clean(bytes));
+                }
+                Ok(end) => return Ok(end),
+                Err(error) => {
+                    attempt.give_up();
+                    match error {
+                        ReadError::Blocks(error @ BlockError::TooLarge { .. }) => {
+                            shared.read_rows_instead(chunk.id, &error);
+                        }
+                        error => return Err(error),
+                    }
+                }
             }
         }
     }
@@ -280,6 +299,110 @@ impl<'a> ChunkStream<'a> {
         if self.finish().await? { Ok(ReadEnd::Clean(framer.bytes())) } else { Ok(ReadEnd::Stopped) }
     }
 
+    async fn read_blocks(
+        &mut self,
+        sql: &str,
+        blocks: &BlockReading,
+        stall: &mut Stall,
+    ) -> Result<ReadEnd, ReadError> {
+        let shared = self.shared;
+        let stream = shared.servers.source.stream_native("source", sql, blocks.settings())?;
+        let mut intake = Intake::new(shared, stream, stall);
+        let mut reader = blocks.reader(&shared.block_buffers);
+        let mut extender = blocks.extender();
+        // For rows that are taken one by one.
+        let mut framer =
+            RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
+        loop {
+            let piece = tokio::select! {
+                piece = shared.counters.activities.reading.during(intake.next()) => piece?,
+                () = shared.stop.reading_ends() => return Ok(ReadEnd::Stopped),
+            };
+            let Some(piece) = piece else { break };
+            if self.attempt.chunk_failed() {
+                return Ok(ReadEnd::Failed);
+            }
+            reader.push(&piece);
+            drop(piece);
+            while let Some(block) = reader.next_block()? {
+                if !self.block(block, &mut extender, &mut framer, &mut intake).await?
+                    || !self.advance_deferred(&mut intake).await?
+                {
+                    return Ok(ReadEnd::Stopped);
+                }
+            }
+            tokio::task::consume_budget().await;
+        }
+        reader.finish()?;
+        if self.finish().await? { Ok(ReadEnd::Clean(reader.bytes())) } else { Ok(ReadEnd::Stopped) }
+    }
+
+    /// Passes on the columns of a block with the attributes of its rows. Rows that are deferred, or all
+    /// rows where the block must be taken row by row, go the way of rows. Returns whether to go on.
+    async fn block(
+        &mut self,
+        block: SourceBlock,
+        extender: &mut BlockExtender,
+        framer: &mut RowFramer,
+        intake: &mut Intake<'_>,
+    ) -> Result<bool, ReadError> {
+        let rows = block.rows();
+        let enriching = self.shared.counters.activities.enriching.begin();
+        let (defers, most_bytes) = (self.deferral.is_some(), self.shared.options.batch_bytes / 4);
+        // Batches of a few large blocks would differ much in size.
+        let fits = 2 * rows as u64 <= self.shared.batch_size.rows();
+        let enriched = if fits {
+            let Self { enricher, attributes, .. } = self;
+            enricher.enrich_block(&block, extender, attributes, defers, most_bytes)?
+        } else {
+            None
+        };
+        let Some(enriched) = enriched else {
+            let pieces = row_pieces(&block.all_columns()?, 0..rows)?;
+            drop((enriching, block));
+            return self.pieces(pieces, framer, intake).await;
+        };
+        let deferred = &enriched.deferred;
+        let all = if deferred.is_empty() { None } else { Some(block.all_columns()?) };
+        let kept_rows = (rows - deferred.len()) as u64;
+        if kept_rows > 0 {
+            let attribute_bytes = extender.bytes() as u64;
+            let kept = enriched.kept(rows);
+            let kept = all.as_ref().map(|all| (all, &kept[..]));
+            let pieces = extender.finish(&block, kept)?;
+            let held = match kept {
+                None => block.bytes() as u64 + attribute_bytes,
+                Some(_) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+            };
+            self.builder.push_block(pieces, kept_rows, held)?;
+        }
+        let pieces = match &all {
+            Some(all) => row_pieces(all, deferred.iter().copied())?,
+            None => Vec::new(),
+        };
+        drop((enriching, all));
+        let bytes = block.bytes() as u64 / rows.max(1) as u64 * kept_rows;
+        self.attempt.read(ReadTally { rows: kept_rows, bytes, matched: enriched.matched });
+        drop(block);
+        Ok(self.settle(kept_rows, bytes, intake).await?
+            && self.pieces(pieces, framer, intake).await?)
+    }
+
+    /// Takes the rows of these pieces. Returns whether to go on.
+    async fn pieces(
+        &mut self,
+        pieces: Vec<Vec<u8>>,
+        framer: &mut RowFramer,
+        intake: &mut Intake<'_>,
+    ) -> Result<bool, ReadError> {
+        for piece in pieces {
+            if !self.piece(framer, &piece, intake).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Enriches the rows of a piece and queues the batches that they fill. Returns whether to go on.
     async fn piece(
         &mut self,
@@ -312,22 +435,36 @@ impl<'a> ChunkStream<'a> {
             })?;
             drop(enriching);
             self.attempt.read(tally);
-            let due = async {
-                shared.throttle.rows_read(tally.rows, tally.bytes).await;
-                Ok(true)
-            };
-            let due = at.throttling.during(unless_stopped(shared, due));
-            if !intake.during(due).await? {
+            if !self.settle(tally.rows, tally.bytes, intake).await? {
                 return Ok(false);
-            }
-            for batch in self.builder.take_full() {
-                if !intake.during(queued(shared, self.queue, batch)).await {
-                    return Ok(false);
-                }
             }
         }
         if !self.builder.is_large(framer.buffered_row_bytes() as u64) {
             self.builder.set_permit(None);
+        }
+        Ok(true)
+    }
+
+    /// Waits for these rows' share of the rate, and queues full batches. Returns whether to go on.
+    async fn settle(
+        &mut self,
+        rows: u64,
+        bytes: u64,
+        intake: &mut Intake<'_>,
+    ) -> Result<bool, ReadError> {
+        let shared = self.shared;
+        let due = async {
+            shared.throttle.rows_read(rows, bytes).await;
+            Ok(true)
+        };
+        let due = shared.counters.activities.throttling.during(unless_stopped(shared, due));
+        if !intake.during(due).await? {
+            return Ok(false);
+        }
+        for batch in self.builder.take_full() {
+            if !intake.during(queued(shared, self.queue, batch)).await {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
@@ -367,6 +504,22 @@ impl<'a> ChunkStream<'a> {
         }
         Ok(true)
     }
+}
+
+/// These rows of a block in RowBinary, in pieces of whole rows.
+fn row_pieces(
+    columns: &SourceRows<'_>,
+    rows: impl Iterator<Item = usize>,
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    let (mut pieces, mut piece) = (Vec::new(), Vec::new());
+    for row in rows {
+        columns.write_row(row, &mut piece)?;
+        if piece.len() >= ROW_PIECE_BYTES {
+            pieces.push(std::mem::take(&mut piece));
+        }
+    }
+    pieces.push(piece);
+    Ok(pieces)
 }
 
 /// Queues a batch. Returns whether an inserter is left.

@@ -75,7 +75,7 @@ pub(crate) struct ChunkFigures {
     /// Acknowledged batches.
     pub batches: u64,
     /// The wrapping sum of the hashes of the inserted rows. It depends neither on their order nor on
-    /// their batches.
+    /// their batches. Blocks that are passed on have one hash each.
     pub hash: u128,
 }
 

@@ -20,11 +20,22 @@ use super::report::{ChunkAttempt, ChunkReport};
 use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
+use crate::formats::native::{BlockBuffers, BlockError};
 use crate::job::{BoundJob, BoundLookup, statements};
 use crate::ledger::Lease;
-use crate::plan::{Chunk, DeferredMemory, MemoryPlan, Plan};
+use crate::plan::{Chunk, ChunkId, DeferredMemory, MemoryPlan, Plan};
 use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
 use crate::stop::Stop;
+
+/// The format in which the source is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadFormat {
+    /// Blocks of columns, which are passed on as they came. Only where blocks are inserted, and where a
+    /// chunk's batches may differ from one attempt to the next.
+    Native,
+    /// Rows.
+    RowBinary,
+}
 
 /// How a pipeline works.
 #[derive(Clone, Debug)]
@@ -45,6 +56,8 @@ pub(crate) struct PipelineOptions {
     pub stream_block_rows: Option<u64>,
     /// The format of inserts.
     pub format: RowFormat,
+    /// The format in which the source is read.
+    pub read_format: ReadFormat,
     /// Chunks that are read at once.
     pub readers: Concurrency,
     /// Batches that are inserted at once.
@@ -128,6 +141,7 @@ impl PipelineOptions {
                 .native_layout
                 .as_ref()
                 .map_or(RowFormat::RowBinary, |layout| RowFormat::Native(layout.clone())),
+            read_format: ReadFormat::RowBinary,
             readers,
             inserters,
             queue_bytes: memory.queue,
@@ -239,6 +253,10 @@ pub(in crate::engine) struct Shared {
     pub batch_size: Arc<BatchSize>,
     /// How long the source's server waits for a reader, once that was asked for.
     pub send_timeout: OnceCell<Duration>,
+    /// The buffers of blocks that are read.
+    pub block_buffers: Arc<BlockBuffers>,
+    /// Whether blocks are too large to be read.
+    pub large_blocks: AtomicBool,
 }
 
 impl Shared {
@@ -255,6 +273,19 @@ impl Shared {
     /// When a batch is full.
     pub(super) fn batch_limits(&self) -> BatchLimits {
         BatchLimits { rows: self.batch_size.clone(), bytes: self.options.batch_bytes.max(1) }
+    }
+
+    /// Whether blocks are read where that is wanted.
+    pub(super) fn reads_blocks(&self) -> bool {
+        !self.large_blocks.load(Ordering::Relaxed)
+    }
+
+    /// Reads rows from now on, because a block of this chunk is too large.
+    pub(super) fn read_rows_instead(&self, chunk: ChunkId, error: &BlockError) {
+        if !self.large_blocks.swap(true, Ordering::Relaxed) {
+            self.block_buffers.close();
+            tracing::info!(%chunk, %error, "rows are too long to be read in blocks, they are read as RowBinary");
+        }
     }
 
     fn attempts<'a>(&'a self, guard: &'a OutageGuard) -> Attempts<'a> {

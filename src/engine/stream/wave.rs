@@ -7,6 +7,7 @@ use futures::stream::poll_fn;
 use tokio::task::JoinSet;
 
 use super::batch::queue;
+use super::blocks::BlockReading;
 use super::counters::{LoadTally, MapMemory};
 use super::deferred_lookup::DeferredLookup;
 use super::division::Division;
@@ -130,7 +131,9 @@ impl WaveContext<'_> {
         let (sender, receiver) = queue(shared.options.queue_bytes, shared.counters.clone());
         let book = self.book.clone();
         let division = Arc::new(Division::new(shared.clone(), self.plan, wave.bucket));
-        let reading = Reading { scope, enricher, deferred_lookup, division, book, queue: sender };
+        let blocks = BlockReading::of(&shared.options, &shared.job, self.plan).map(Arc::new);
+        let reading =
+            Reading { scope, enricher, deferred_lookup, division, blocks, book, queue: sender };
         let mut tasks = JoinSet::new();
         for _ in 0..readers {
             tasks.spawn(read_chunks(shared.clone(), chunks.clone(), reading.clone()));

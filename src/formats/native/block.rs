@@ -49,18 +49,18 @@ impl NativeLayout {
         Ok(Self { columns: columns.collect::<Result<_, _>>()? })
     }
 
-    /// All columns without values.
-    fn empty_columns(&self) -> Vec<Column> {
-        self.columns.iter().map(|column| column.empty.clone()).collect()
+    /// The columns after the first `skipped`, without values.
+    pub(super) fn empty_columns_from(&self, skipped: usize) -> Vec<Column> {
+        self.columns.iter().skip(skipped).map(|column| column.empty.clone()).collect()
     }
 
     /// What precedes the data of each column.
-    fn headers(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn headers(&self) -> impl Iterator<Item = &[u8]> {
         self.columns.iter().map(|column| &column.header[..])
     }
 
     /// The beginning of a block.
-    fn beginning(&self, rows: u64) -> Vec<u8> {
+    pub(super) fn beginning(&self, rows: u64) -> Vec<u8> {
         let mut beginning = Vec::new();
         varint::write(self.columns.len() as u64, &mut beginning);
         varint::write(rows, &mut beginning);
@@ -68,7 +68,7 @@ impl NativeLayout {
     }
 
     /// The error for a row that is malformed at a column.
-    fn malformed(&self, column: usize, kind: MalformedRowKind) -> MalformedRow {
+    pub(super) fn malformed(&self, column: usize, kind: MalformedRowKind) -> MalformedRow {
         let name = self.columns.get(column).map_or("", |column| &column.name);
         MalformedRow { column: name.to_owned(), kind }
     }
@@ -91,7 +91,7 @@ impl BlockBuilder {
     /// A builder without rows.
     #[must_use]
     pub fn new(layout: Arc<NativeLayout>) -> Self {
-        let columns = layout.empty_columns();
+        let columns = layout.empty_columns_from(0);
         Self { layout, columns, rows: 0, bytes: 0, malformed: None }
     }
 

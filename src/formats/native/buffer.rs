@@ -115,17 +115,33 @@ pub(super) struct BlockWriter {
 
 impl BlockWriter {
     /// Appends a copy of the bytes.
+    #[inline]
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.small.len() + bytes.len() > LARGEST_PIECE {
+            self.begin_piece(bytes.len());
+        }
         self.small.extend_from_slice(bytes);
+    }
+
+    /// Begins a new piece with room for `needed` bytes.
+    #[cold]
+    fn begin_piece(&mut self, needed: usize) {
+        self.flush();
+        self.small.reserve_exact(LARGEST_PIECE.max(needed));
     }
 
     /// Appends a piece, without a copy if it is large.
     pub(super) fn push_piece(&mut self, piece: Vec<u8>) {
+        self.push_shared(Bytes::from(piece));
+    }
+
+    /// Appends a piece, without a copy if it is large.
+    pub(super) fn push_shared(&mut self, piece: Bytes) {
         if piece.len() <= JOINED_BYTES {
             self.small.extend_from_slice(&piece);
         } else {
             self.flush();
-            self.pieces.push(Bytes::from(piece));
+            self.pieces.push(piece);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::buffer::{BlockWriter, ColumnBuffer};
 use super::dictionary::Dictionary;
 use super::read::{MalformedRowKind, Read, string_bytes, take_byte, take_null_flag, take_number};
+use super::{DICTIONARY_WITH_KEYS, JSON_AS_STRING, NULL_DISCRIMINATOR, PLAIN_DISCRIMINATORS};
 use crate::formats::rowbinary::{DataType, Field, MalformedKind};
 
 /// A column.
@@ -33,9 +34,6 @@ pub(super) enum Column {
     /// For each value the index of its type, and for each type its values.
     Variant { discriminators: ColumnBuffer, types: Box<[Column]> },
 }
-
-/// The discriminator of a NULL `Variant`, in both formats.
-const NULL_DISCRIMINATOR: u8 = 255;
 
 /// The widest NULL in a block, in bytes. A NULL takes one byte in a row; the limit keeps blocks of
 /// NULLs from growing far beyond their batch.
@@ -266,12 +264,6 @@ fn append_string(values: &mut ColumnBuffer, input: &mut &[u8]) -> Read<()> {
 
 /// What a block has for values without bytes, written in chunks of this size.
 const EMPTY_VALUES: [u8; 256] = [b'0'; 256];
-/// The version of a `JSON` serialization: values are strings.
-const JSON_AS_STRING: u64 = 1;
-/// The mode of `Variant` discriminators: one for each value.
-const PLAIN_DISCRIMINATORS: u64 = 0;
-/// The version of a `LowCardinality` serialization: the block has the distinct values.
-const DICTIONARY_WITH_KEYS: u64 = 1;
 
 impl Column {
     /// Writes the versions of the parts' serializations, which precede all values.

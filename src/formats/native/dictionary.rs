@@ -6,14 +6,10 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
+use super::DICTIONARY_FLAGS;
 use super::buffer::{BlockWriter, ColumnBuffer};
 use super::read::{MalformedRowKind, Read, string_bytes, take, take_null_flag};
 use crate::formats::rowbinary::DataType;
-
-/// A flag beside the index width: the distinct values follow.
-const HAS_KEYS: u64 = 1 << 9;
-/// A flag beside the index width: values of earlier blocks are not used.
-const IS_NEW: u64 = 1 << 10;
 
 /// The distinct values of a block, and for each value the index of one of them.
 #[derive(Debug, Clone)]
@@ -207,7 +203,7 @@ impl Dictionary {
     /// Moves everything to the block, which has nothing for a column without values.
     pub(super) fn finish(&mut self, output: &mut BlockWriter) {
         if self.values > 0 {
-            output.push(&(HAS_KEYS | IS_NEW | self.index_width.code()).to_le_bytes());
+            output.push(&(DICTIONARY_FLAGS | self.index_width.code()).to_le_bytes());
             output.push(&(self.entries.len() as u64).to_le_bytes());
             output.push(&self.keys);
             output.push(&self.values.to_le_bytes());

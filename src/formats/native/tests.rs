@@ -10,7 +10,7 @@ use super::*;
 use crate::formats::rowbinary::fuzzing::Random;
 use crate::formats::rowbinary::{DataType, Frame, MalformedKind, RowLayout};
 
-fn columns(types: &[&str]) -> Vec<(String, DataType)> {
+pub(super) fn columns(types: &[&str]) -> Vec<(String, DataType)> {
     types
         .iter()
         .enumerate()
@@ -187,7 +187,7 @@ fn data_type() -> impl Strategy<Value = String> {
     })
 }
 
-fn supported() -> impl Strategy<Value = Vec<(String, DataType)>> {
+pub(super) fn supported() -> impl Strategy<Value = Vec<(String, DataType)>> {
     prop::collection::vec(data_type(), 1..6)
         .prop_map(|types| columns(&types.iter().map(String::as_str).collect::<Vec<_>>()))
         .prop_filter("blocks can hold the columns", |columns| {

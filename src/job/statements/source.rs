@@ -2,6 +2,7 @@
 //! read; and the scope of statements.
 
 use crate::clickhouse::{Quoted, Settings, quote_identifier, quote_literal};
+use crate::formats::native::{READ_JSON_SETTING, READ_SETTINGS, SourceLayout};
 use crate::job::bound::{BoundJob, BoundLookup};
 
 /// The last column of every streamed row: one byte, always 0.
@@ -171,6 +172,25 @@ pub(crate) fn count_where(
 /// 1.6 times the memory and a tenth more processor time for the same rows.
 pub(crate) fn source_settings(job: &BoundJob) -> Settings {
     Settings::read().with("max_threads", "1").with_all(&job.settings.source.0)
+}
+
+/// The settings of the source query where it is read as Native blocks of about these rows and bytes.
+pub(crate) fn source_blocks_settings(
+    job: &BoundJob,
+    layout: &SourceLayout,
+    rows: u64,
+    bytes: u64,
+) -> Settings {
+    let settings = source_settings(job)
+        .with("max_block_size", &rows.to_string())
+        .with("preferred_block_size_bytes", &bytes.to_string())
+        .with_all(&job.settings.source.0)
+        .with_all(READ_SETTINGS);
+    if layout.contains_json() {
+        let (name, value) = READ_JSON_SETTING;
+        return settings.with(name, value);
+    }
+    settings
 }
 
 /// The settings of counts of the source: the server's threads.

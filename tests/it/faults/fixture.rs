@@ -52,10 +52,16 @@ impl Behind {
     /// the join.
     #[track_caller]
     pub fn survives(&self, arm: impl FnOnce(&Proxy)) -> Output {
+        self.survives_with(&[], arm)
+    }
+
+    /// The same for a run with further arguments.
+    #[track_caller]
+    pub fn survives_with(&self, arguments: &[&str], arm: impl FnOnce(&Proxy)) -> Output {
         self.begin_again();
         let before = self.proxy.fired();
         arm(&self.proxy);
-        let output = self.tool().run().expect(0);
+        let output = self.tool().args(arguments).run().expect(0);
         assert_eq!(self.proxy.fired(), before + 1, "the fault happened once\n{output}");
         assert!(self.orders.figure("retries") >= 1, "{output}");
         assert_eq!(self.orders.figure("errors"), 0, "{output}");
@@ -66,6 +72,11 @@ impl Behind {
     /// The bytes that the last run's statement of this label gives, with something behind it, such
     /// as a limit.
     pub fn rows_of(&self, marker: &[u8], behind: &str) -> Vec<u8> {
+        self.answer_of(marker, behind, "RowBinary")
+    }
+
+    /// The same in a format.
+    pub fn answer_of(&self, marker: &[u8], behind: &str, format: &str) -> Vec<u8> {
         let server = &self.orders.server;
         server.query("SYSTEM FLUSH LOGS");
         let label = std::str::from_utf8(marker).unwrap();
@@ -74,7 +85,7 @@ impl Behind {
             AND current_database = currentDatabase() ORDER BY event_time_microseconds DESC LIMIT 1 FORMAT TSVRaw"
         ));
         let query = query.trim_end().trim_end_matches("FORMAT RowBinary");
-        server.query(&format!("SELECT * FROM ({query}) {behind} FORMAT RowBinary"))
+        server.query(&format!("SELECT * FROM ({query}) {behind} FORMAT {format}"))
     }
 
     /// Starts a run and lets it insert some rows; then the source stops sending.

@@ -69,8 +69,21 @@ pub fn assert_fills(
     key: &[&str],
     expected: &str,
 ) -> Output {
+    assert_fills_with(server, job, &[], target, key, expected)
+}
+
+/// The same with more arguments for the run.
+#[track_caller]
+pub fn assert_fills_with(
+    server: &Server,
+    job: &str,
+    arguments: &[&str],
+    target: &str,
+    key: &[&str],
+    expected: &str,
+) -> Output {
     let file = JobFile::new(job);
-    let output = file.tool(server, "run").run().expect(0);
+    let output = file.tool(server, "run").args(arguments).run().expect(0);
     let comparison = Comparison::of_table(server, target, key).with_settings(UNUSUAL_TYPES);
     let (table, twin) = (quoted(target), quoted(&format!("{target}, twin")));
     comparison.assert_same("the run", &format!("SELECT * FROM {table} FINAL"), expected);

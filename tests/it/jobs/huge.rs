@@ -121,6 +121,20 @@ fn rows_around_the_size_of_a_batch_arrive_once_each() {
     assert_peak(&summary, 256 * MIB, 0);
 }
 
+/// A block is whole in memory, unlike a row.
+#[test]
+fn rows_too_long_for_blocks_are_read_as_rows() {
+    let server = Server::shared();
+    tables(&server, 60, "if(number % 3 = 0, 6000000, 400000)", 20, "100");
+    let blocks = ["--batch-bytes", "1MiB", "--read-format", "native"];
+    let summary = run(&server, 256 * MIB, &blocks);
+    assert_eq!(summary["inserted_rows"].as_u64(), Some(60), "{summary}");
+    assert_peak(&summary, 256 * MIB, 0);
+    let again = JobFile::new(JOB).tool(&server, "run").args(&blocks).run().expect(0);
+    let words = "rows are too long to be read in blocks, they are read as RowBinary";
+    assert!(again.stderr.contains(words), "{again}");
+}
+
 #[test]
 fn attributes_that_cannot_fit_are_refused_and_named() {
     let server = Server::shared();

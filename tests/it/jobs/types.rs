@@ -2,8 +2,8 @@
 //! or not. A miss gives what a join gives that finds nothing, which is not always what a table's
 //! default would be.
 
-use super::fixture::{UNUSUAL_TYPES, assert_fills};
-use crate::support::Server;
+use super::fixture::{UNUSUAL_TYPES, assert_fills_with, make};
+use crate::support::{Output, Server};
 
 /// Types that `generateRandom` can fill.
 const RANDOM: &[&str] = &[
@@ -97,9 +97,50 @@ const MADE: &[(&str, &str)] = &[
 
 #[test]
 fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
+    let output = assert_values_pass(MADE, &[]);
+    assert!(output.stderr.contains("JSON travels as text"), "{output}");
+}
+
+#[test]
+fn values_of_every_type_pass_in_blocks() {
+    // These have another form there.
+    let made: Vec<_> = MADE
+        .iter()
+        .copied()
+        .filter(|(name, _)| !["QBit(Float32, 8)", "Array(Tuple())"].contains(name))
+        .collect();
+    let output = assert_values_pass(&made, &["--read-format", "native"]);
+    let reads = "reads       native blocks, whose columns are passed on";
+    assert!(output.stderr.contains(reads), "{output}");
+}
+
+#[test]
+fn types_with_another_form_in_blocks_are_read_as_rows_and_the_run_says_so() {
+    let server = Server::shared();
+    make(
+        &server,
+        &[
+            "CREATE TABLE rows (id UInt64, value QBit(Float32, 8)) ENGINE = MergeTree ORDER BY id",
+            "CREATE TABLE copies (id UInt64, value QBit(Float32, 8)) ENGINE = ReplacingMergeTree ORDER BY id",
+            "INSERT INTO rows SELECT number, arrayMap(i -> toFloat32(i + number), range(8)) FROM numbers(100)",
+        ]
+        .map(str::to_owned),
+    );
+    let job = "name = 'x'\n[source]\ntable = 'rows'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\nvalue = 'source.value'\n";
+    let expected = "SELECT id, value FROM rows";
+    let native = ["--read-format", "native"];
+    let output = assert_fills_with(&server, job, &native, "copies", &["id"], expected);
+    let note = "note        the source is read as RowBinary: column `value` of type QBit(Float32, 8) cannot be sent in Native";
+    assert!(output.stderr.contains(note), "{output}");
+    assert!(!output.stderr.contains("reads       "), "{output}");
+}
+
+/// Runs a job over rows with a column of each type, `made` among them, with these arguments.
+#[track_caller]
+fn assert_values_pass(made: &[(&str, &str)], arguments: &[&str]) -> Output {
     let server = Server::shared();
     let types: Vec<&str> =
-        RANDOM.iter().copied().chain(MADE.iter().map(|(name, _)| *name)).collect();
+        RANDOM.iter().copied().chain(made.iter().map(|(name, _)| *name)).collect();
     let names: Vec<_> = (0..types.len()).map(|position| format!("c{position}")).collect();
     let columns = |prefix: &str| {
         names
@@ -120,7 +161,7 @@ fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
     let structure = structure
         .replace("Nested(x UInt8, y Array(String))", "Array(Tuple(x UInt8, y Array(String)))");
     let structure = structure.replace('\\', "\\\\").replace('\'', "\\'");
-    let made: Vec<_> = MADE.iter().map(|(_, expression)| *expression).collect();
+    let made: Vec<_> = made.iter().map(|(_, expression)| *expression).collect();
     let fill = |table: &str, seed: u32, rows: u32| {
         format!(
             "INSERT INTO {table} SELECT number, {}, {} FROM (SELECT rowNumberInAllBlocks() AS number, * FROM generateRandom('{structure}', {seed}, 30, 4) LIMIT {rows})",
@@ -166,12 +207,11 @@ fn values_of_every_type_pass_and_misses_are_those_of_the_join() {
         list("l_", "lookup")
     );
     assert_eq!(server.text(&format!("SELECT count() FROM ({expected})")), "400");
-    let output = assert_fills(&server, &job, "joined", &["id"], &expected);
-    assert!(output.stderr.contains("JSON travels as text"), "{output}");
+    assert_fills_with(&server, &job, arguments, "joined", &["id"], &expected);
 
     // A lookup that finds nothing at all.
     server.script("TRUNCATE TABLE joined SYNC\n--;;\nALTER TABLE attributes DELETE WHERE 1 SETTINGS mutations_sync = 2");
-    assert_fills(&server, &job, "joined", &["id"], &expected);
+    assert_fills_with(&server, &job, arguments, "joined", &["id"], &expected)
 }
 
 #[test]

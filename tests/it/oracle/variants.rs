@@ -60,6 +60,25 @@ fn rows_instead_of_blocks() {
     assert_filled(&server, "events", "202511", &expected);
 }
 
+#[test]
+fn blocks_that_are_passed_on() {
+    let server = adversarial(DECEMBER);
+    let native = ["--read-format", "native"];
+    // Blocks that are cut, passed on whole, several of them in a batch, and taken row by row.
+    for more in [
+        &[][..],
+        &["--stream-block-size", "77", "--batch-size", "200"],
+        &["--batch-size", "50"],
+        &["--batch-bytes", "64KiB"],
+        &["--compression", "lz4"],
+        &["--compression", "zstd"],
+    ] {
+        server.query("TRUNCATE TABLE events");
+        let again = [&native[..], more, &["--restart", "--chunk-rows", "300"]].concat();
+        fill(&server, &again);
+    }
+}
+
 /// Fills partition 202511, compares it with the oracle and gives the number of batches.
 fn fill(server: &Server, arguments: &[&str]) -> u64 {
     let (_, summary) = run(server, &[&["--partition", "202511"], arguments].concat());

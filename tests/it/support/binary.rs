@@ -19,8 +19,8 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     binary().args(arguments).envs(environment).run()
 }
 
-/// The tool without arguments. Its environment has only PATH, HOME and the engine of `TEST_ENGINE`,
-/// so that a developer's `CLICKHOUSE_URL` or `.env` does not change a test.
+/// The tool without arguments. Its environment has only PATH, HOME, the engine of `TEST_ENGINE` and the
+/// format of `TEST_READ_FORMAT`, so that a developer's `CLICKHOUSE_URL` or `.env` does not change a test.
 pub fn binary() -> Binary {
     let folder = TempDir::with_prefix("clickhouse-backfill-").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
@@ -30,8 +30,10 @@ pub fn binary() -> Binary {
             command.env(name, value);
         }
     }
-    if let Some(engine) = std::env::var_os("TEST_ENGINE") {
-        command.env("ENGINE", engine);
+    for (test, name) in [("TEST_ENGINE", "ENGINE"), ("TEST_READ_FORMAT", "READ_FORMAT")] {
+        if let Some(value) = std::env::var_os(test) {
+            command.env(name, value);
+        }
     }
     Binary { command, folder, limit: LIMIT }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::document::Document;
-use crate::cli::args::{AtOnce, ThroughputArguments};
+use crate::cli::args::{AtOnce, ReadFormatChoice, ThroughputArguments};
 use crate::cli::commands::session::BoundSession;
 use crate::cli::config::{NextCommand, RunConfig};
 use crate::cli::failure::Failure;
@@ -177,6 +177,7 @@ fn flags(throughput: &ThroughputArguments, engine: Engine) -> BTreeMap<String, S
         readers,
         inserters,
         insert_format,
+        read_format,
         ..
     } = throughput;
     let at_once = |level: &AtOnce| match level {
@@ -192,6 +193,13 @@ fn flags(throughput: &ThroughputArguments, engine: Engine) -> BTreeMap<String, S
         ("readers", Some(at_once(readers))),
         ("inserters", Some(at_once(inserters))),
         ("insert_format", Some(format!("{insert_format:?}").to_lowercase())),
+        // Plans of versions without the flag have none.
+        (
+            "read_format",
+            Some(*read_format)
+                .filter(|format| *format != ReadFormatChoice::Auto)
+                .map(|format| format!("{format:?}").to_lowercase()),
+        ),
     ];
     flags.into_iter().filter_map(|(flag, value)| Some((flag.to_owned(), value?))).collect()
 }

@@ -28,7 +28,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{print, print_document};
 use crate::clickhouse::Settings;
 use crate::engine::Engine;
-use crate::engine::stream::{DEFAULT_BATCH_ROWS, PipelineOptions, RowFormat};
+use crate::engine::stream::{DEFAULT_BATCH_ROWS, PipelineOptions, RowFormat, source_reading};
 use crate::job::{BoundJob, statements};
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict, hidden_rows};
@@ -156,13 +156,9 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         return text;
     }
     let title = format!("source query of chunk 1 of {chunks}{from}");
-    statement(
-        &mut text,
-        &title,
-        &statements::source(job, &chunk),
-        &statements::source_settings(job),
-        " FORMAT RowBinary",
-    );
+    let (settings, format) = source_reading(options, job, &session.plan);
+    let sql = statements::source(job, &chunk);
+    statement(&mut text, &title, &sql, &settings, &format!(" FORMAT {format}"));
     insert_statement(
         &mut text,
         &format!("insert of a batch{to}"),
