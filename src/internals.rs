@@ -41,7 +41,7 @@ pub mod ledger {
     };
     pub use crate::ledger::{
         ChunkRecord, ChunkStatus, ClaimOptions, Definition, Ledger, LedgerError, LedgerLocation,
-        LoadKey, LoadRecord, Timestamp, WorkerPart,
+        LoadKey, LoadRecord, Publication, PublicationStep, Timestamp, WorkerPart,
     };
     pub use crate::state::LoadState;
 }

@@ -72,6 +72,7 @@ mod packs;
 mod plan;
 mod preflight;
 mod progress;
+mod publish;
 mod report;
 mod retry;
 mod state;

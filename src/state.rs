@@ -19,14 +19,25 @@ pub enum LoadState {
     Interrupted,
     /// Some of it failed.
     Failed,
+    /// Its result is built beside the target and equals the equivalent join. It is not published.
+    Staged,
     /// All chunks are completed, and a count of the source agrees.
     Completed,
+    /// It was completed, and `rollback` put back what it had replaced.
+    Superseded,
 }
 
 impl LoadState {
     /// The states in which a load can be seen.
-    pub const ALL: [Self; 5] =
-        [Self::NotStarted, Self::Started, Self::Interrupted, Self::Failed, Self::Completed];
+    pub const ALL: [Self; 7] = [
+        Self::NotStarted,
+        Self::Started,
+        Self::Interrupted,
+        Self::Failed,
+        Self::Staged,
+        Self::Completed,
+        Self::Superseded,
+    ];
 
     /// The name for programs.
     pub fn name(self) -> &'static str {
@@ -35,7 +46,9 @@ impl LoadState {
             Self::Started => "started",
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
+            Self::Staged => "staged",
             Self::Completed => "completed",
+            Self::Superseded => "superseded",
         }
     }
 

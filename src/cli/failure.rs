@@ -10,6 +10,8 @@ use crate::stop::Stop;
 
 /// The exit code after an interruption, as shells use it for SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
+/// The exit code where differences were found.
+pub(crate) const DIFFERENT: u8 = 4;
 
 /// A failed command.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ enum Kind {
     Stopped,
     Usage,
     Refused,
+    Different,
     Interrupted,
 }
 
@@ -58,6 +61,11 @@ impl Failure {
     /// The work failed with this error.
     pub(super) fn stopped(error: &(dyn StdError + 'static)) -> Self {
         Self { kind: Kind::Stopped, causes: causes(error), hints: Vec::new() }
+    }
+
+    /// What was built is not what the job makes.
+    pub(super) fn different(error: &(dyn StdError + 'static)) -> Self {
+        Self::of_kind(Kind::Different, error)
     }
 
     /// The work failed with this error; `message` says what was done.
@@ -110,7 +118,7 @@ impl Failure {
 
     /// Whether the work failed, not its configuration or a check before it.
     pub(super) fn is_stop(&self) -> bool {
-        self.kind == Kind::Stopped
+        matches!(self.kind, Kind::Stopped | Kind::Different)
     }
 
     /// Whether it is an interruption.
@@ -177,6 +185,7 @@ impl Failure {
             Kind::Stopped => 1,
             Kind::Usage => 2,
             Kind::Refused => 3,
+            Kind::Different => DIFFERENT,
             Kind::Interrupted => INTERRUPTED,
         }
     }

@@ -9,11 +9,13 @@
 //! first kills it, by the prefix of its id: an insert that ends late would bring back attributes that
 //! were replaced in the meantime.
 
+mod chunk_insert;
 mod progress;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chunk_insert::ChunkInsert;
 use futures::stream::FuturesUnordered;
 use progress::{LABEL, watched};
 use serde::Deserialize;
@@ -22,13 +24,13 @@ use tokio::time::timeout;
 use super::stream::concurrency::Permit;
 use super::stream::counters::Phase;
 use super::stream::division::{Division, LONG, PARTS};
-use super::stream::error::PipelineError;
+use super::stream::error::{FillError, PipelineError};
 use super::stream::reader::ChunkList;
 use super::stream::report::{ChunkAttempt, ChunkBook, KeyShare, Matched, ReadTally};
 use super::stream::shared::{PipelineOptions, Shared, Work, insert_memory_bytes};
 use crate::clickhouse::{Connection, Error as ServerError, InsertSummary, Settings, quote_literal};
-use crate::job::BoundJob;
 use crate::job::statements::{self, Scope};
+use crate::job::{BoundJob, Publish};
 use crate::plan::{Chunk, Plan};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
 
@@ -49,7 +51,9 @@ pub(crate) async fn try_statement(
 ) -> Result<(), ServerError> {
     // No partition has this id.
     let scope = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
-    let sql = statements::insert_join(job, &scope, options.dry_run);
+    // The stage is not there yet.
+    let is_kept = !options.dry_run && job.publish == Publish::InPlace;
+    let sql = statements::insert_join(job, &scope, !is_kept);
     target.insert("preflight", &sql, &settings(job, options), &[]).await
 }
 
@@ -176,7 +180,7 @@ impl ChunkFiller<'_> {
             filler: self,
             chunk,
             label,
-            sql: statements::insert_join(&shared.job, &scope, shared.options.dry_run),
+            insert: ChunkInsert::of(&shared.job, &scope, &shared.options),
             count: statements::count_matches(&shared.job, &scope),
             permit: Some(permit),
             attempt: None,
@@ -189,7 +193,7 @@ impl ChunkFiller<'_> {
             Ok(end) => Ok(end),
             Err(RetryError::GaveUp { attempts, error }) => {
                 let (table, chunk) = (shared.job.target.name.clone(), chunk.id);
-                let source = error.into();
+                let source = Box::new(error);
                 let error = PipelineError::Fill { table, chunk, attempts, source };
                 let Some(attempt) = &task.attempt else { return Err(error) };
                 shared.fail_chunk(attempt, error)?;
@@ -207,7 +211,7 @@ struct ChunkFill<'a> {
     chunk: &'a Chunk,
     /// Of its queries' ids.
     label: &'a str,
-    sql: String,
+    insert: ChunkInsert,
     count: String,
     /// `None` between attempts.
     permit: Option<Permit>,
@@ -250,7 +254,8 @@ impl ChunkFill<'_> {
         // One that fails may have inserted some of its blocks.
         shared.counters.uncertain_inserts.add(1);
         let sent = Instant::now();
-        let inserted = target.insert_selected(self.label, &self.sql, settings).await?;
+        let sql = self.insert.next(self.chunk.id);
+        let inserted = target.insert_selected(self.label, &sql, settings).await?;
         shared.counters.insert_latency.note(sent.elapsed());
         shared.counters.recent_inserts.note(sent.elapsed());
         Ok(*self.inserted.insert(inserted))
@@ -259,9 +264,9 @@ impl ChunkFill<'_> {
 
 impl Retryable for ChunkFill<'_> {
     type Output = FillEnd;
-    type Error = ServerError;
+    type Error = FillError;
 
-    async fn attempt(&mut self) -> Result<FillEnd, ServerError> {
+    async fn attempt(&mut self) -> Result<FillEnd, FillError> {
         let ChunkFiller { shared, book, .. } = self.filler;
         if self.permit.is_none() {
             self.permit = Some(self.filler.permit().await);
@@ -276,10 +281,17 @@ impl Retryable for ChunkFill<'_> {
         self.attempt = Some(attempt.clone());
         let filled = async {
             let inserted = self.insert().await?;
-            let found = shared.servers.target.row::<Matches>("matches", &self.count).await?;
-            Ok::<_, ServerError>((inserted, found))
+            let target = &shared.servers.target;
+            let found = target.row::<Matches>("matches", &self.count).await?;
+            let checked = self.insert.check(target, found.rows).await;
+            if let Err(FillError::Staged { .. }) = &checked {
+                // The attempt does not count, whatever comes of it.
+                self.inserted = None;
+            }
+            checked.map(|()| (inserted, found))
         };
         let (inserted, found) = filled.await.inspect_err(|_| attempt.give_up())?;
+        attempt.staged(self.insert.stage_attempt());
         attempt.batch_queued();
         attempt.read(found.tally(inserted.read_bytes));
         attempt.batch_acknowledged(found.rows, inserted.written_bytes, 0);
@@ -288,7 +300,7 @@ impl Retryable for ChunkFill<'_> {
         Ok(FillEnd::Filled { rows: found.rows })
     }
 
-    async fn diagnose(&mut self, error: &ServerError) -> FailureKind {
+    async fn diagnose(&mut self, error: &FillError) -> FailureKind {
         self.left_behind |= error.may_have_inserted();
         if error.is_out_of_memory() || self.began.elapsed() >= LONG {
             self.parts = Some(PARTS);
@@ -296,7 +308,7 @@ impl Retryable for ChunkFill<'_> {
         error.into()
     }
 
-    fn before_retry(&mut self, failed: FailedAttempt<'_, ServerError>) {
+    fn before_retry(&mut self, failed: FailedAttempt<'_, FillError>) {
         let FailedAttempt { number, error, pause, .. } = failed;
         self.filler.shared.throttle.inserting.refused();
         self.permit = None;

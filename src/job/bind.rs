@@ -111,6 +111,8 @@ async fn bind_visible(
         target,
         owned,
         on_equal_version: job.target.on_equal_version,
+        publish: job.target.publish,
+        keep_versions: job.target.keep_versions,
         live,
         live_rows: None,
         removal: job.target.removal,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cutoff::Cutoff;
-use super::keys::{EqualVersion, LookupWindow, RemovalMethod, StatementSettings};
+use super::keys::{EqualVersion, LookupWindow, Publish, RemovalMethod, StatementSettings};
 use super::live_rows::LiveRows;
 use super::merging::Combining;
 use crate::clickhouse::{Settings, TableSchema};
@@ -41,6 +41,10 @@ pub struct BoundJob {
     pub owned: Option<Owned>,
     /// Which row is kept if a live writer's row has the key and the version of a row of the job.
     pub on_equal_version: EqualVersion,
+    /// How rows get into the target.
+    pub publish: Publish,
+    /// How many replaced versions of a partition are kept.
+    pub keep_versions: u32,
     /// Selects the target's rows of live writers; `None` if the job does not say which these are.
     pub live: Option<Owned>,
     /// Recognizes the source rows that are left out because of a live row of an equal version.

@@ -94,10 +94,7 @@ fn in_order(text: &str, table: &ExpressionTable) -> Vec<(String, Expression)> {
 /// What contradicts `[group]`, with its offset.
 fn contradiction_of_groups(file: &File) -> Option<(usize, String)> {
     let (target, at_target) = (file.target.get_ref(), file.target.span().start);
-    let Some(group) = &file.group else {
-        let message = "publish = \"replace\" needs [group]".to_owned();
-        return (target.publish == Publish::Replace).then_some((at_target, message));
-    };
+    let group = file.group.as_ref()?;
     let (keys, at_group) = (group.get_ref(), group.span().start);
     if keys.is_empty() {
         return Some((at_group, "[group] is empty: name the columns to group by".to_owned()));
@@ -145,6 +142,9 @@ fn contradiction(file: &File) -> Option<(usize, String)> {
         let message = "on_equal_version is live, so [target] needs live or owned, which select the rows of live writers";
         return Some((at_target, message.to_owned()));
     }
+    if let Some(message) = contradiction_of_publishing(target) {
+        return Some((at_target, message.to_owned()));
+    }
     let Some(lookup) = &file.lookup else {
         let message = "[source] has a join_key, but there is no [lookup]".to_owned();
         return (!source.join_key.is_empty()).then_some((at_source, message));
@@ -161,6 +161,22 @@ fn contradiction(file: &File) -> Option<(usize, String)> {
         return None;
     };
     Some((at_lookup, message))
+}
+
+/// A replaced partition has the rows of the job alone.
+fn contradiction_of_publishing(target: &Target) -> Option<&'static str> {
+    let tells_rows_apart = target.owned.is_some()
+        || target.live.is_some()
+        || target.on_equal_version == EqualVersion::Live;
+    match target.publish {
+        Publish::InPlace if target.keep_versions > 0 => {
+            Some("keep_versions needs publish = \"replace\": rows in place replace no version")
+        }
+        Publish::Replace if tells_rows_apart => Some(
+            "publish = \"replace\" replaces all rows of a partition, so owned, live and on_equal_version have no meaning",
+        ),
+        _ => None,
+    }
 }
 
 /// The line, counted from 1, in which the byte at this offset stands.
@@ -242,7 +258,6 @@ mod tests {
             ("[target]", "[lookup]\ntable = 'l'\njoin_key = ['a']\n[target]", "has no [lookup]"),
             ("publish", "owned = 'a = 1'\npublish", "tell single rows apart"),
             ("[source]", "[source]\nbefore = 't'", "line 2: [source] has before"),
-            ("[group]\nk = 'source.k'\n", "", "publish = \"replace\" needs [group]"),
         ] {
             let error = Job::parse("x.toml", &grouped.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(message), "{message}: {error}");

@@ -112,6 +112,10 @@ pub(crate) struct Target {
     /// `--engine server`.
     #[serde(default)]
     pub publish: Publish,
+    /// How many replaced versions of a partition are kept, each in a table beside the target, with
+    /// `publish = "replace"`.
+    #[serde(default)]
+    pub keep_versions: u32,
     /// Expression over the target's columns that is true for the rows of live writers; by default the
     /// rows that are not `owned`.
     #[serde(default, deserialize_with = "expression_at")]
@@ -146,7 +150,7 @@ pub enum EqualVersion {
 /// How rows get into the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Publish {
+pub enum Publish {
     #[default]
     InPlace,
     Replace,

@@ -160,6 +160,9 @@ pub struct TargetDefinition {
     /// Which rows are live writers', if those of an equal version are kept.
     #[serde(default)]
     pub live: Option<String>,
+    /// How rows are published, if not in place.
+    #[serde(default)]
+    pub publish: Option<String>,
     /// The job's settings of inserts.
     pub settings: BTreeMap<String, String>,
 }
@@ -227,6 +230,7 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["batches", "late_bytes"] => "the memory for rows that are looked up late".to_owned(),
         ["target", "columns", column, part] => format!("the {part} of the column {column}"),
         [role, "columns", column, "type"] => format!("the type of {role}.{column}"),
+        ["target", "publish"] => "how rows are published".to_owned(),
         ["target", "live"] => "which live rows of the target are kept".to_owned(),
         ["target", "settings", name] => format!("the setting {name} of inserts"),
         [role, "settings", name] => format!("the setting {name} of {role} queries"),

@@ -85,7 +85,7 @@ async fn inserts(connection: &Connection, condition: &str) -> Result<Vec<String>
         query_id: String,
     }
     let sql = format!(
-        "SELECT query_id FROM system.processes WHERE {condition} AND match(query_id, '-(insert|chunk[^-]+)-[0-9]+$')"
+        "SELECT query_id FROM system.processes WHERE {condition} AND match(query_id, '-(insert|replace|chunk[^-]+)-[0-9]+$')"
     );
     let found = connection.rows::<Query>("leftovers", &sql).await;
     let found = found.map_err(|error| LedgerError::Processes(Box::new(error)))?;

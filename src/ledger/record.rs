@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{FORMAT_VERSION, Row, Sql, record};
-use super::{Definition, Timestamp};
+use super::{Definition, Publication, Timestamp};
 use crate::plan::ChunkId;
 use crate::state::LoadState;
 
@@ -49,7 +49,7 @@ record! {
         #[serde(default)]
         load_version: u32 => Sql::of("UInt32").added("0"), "Number of this version of the load, from 1; 0 if another one counts that was begun at the same time";
         is_current: bool => Sql::of("UInt8"), "1 for the version that readers may trust: the newest one that is completed";
-        status: LoadState => Sql::of("LowCardinality(String)"), "started, completed, failed or interrupted";
+        status: LoadState => Sql::of("LowCardinality(String)"), "started, staged, completed, superseded, failed or interrupted";
         error: String => Sql::of("String"), "Why it failed";
         fingerprint: String => Sql::of("String"), "Hash of the definition";
         definition: Definition => Sql::json(), "What decides the result, as JSON: job, tables, types, keys, settings, server";
@@ -62,6 +62,8 @@ record! {
         rows_inserted: u64 => Sql::of("UInt64"), "Rows inserted, over all completed chunks";
         #[serde(default)]
         is_untouched: bool => Sql::of("Bool").added("0"), "1 where it is certain that no row of it was inserted";
+        #[serde(default)]
+        publication: Option<Publication> => Sql::json().added("'null'"), "What was built beside the target and published, as JSON; null where rows were inserted in place";
         matched: u64 => Sql::of("UInt64"), "Rows with attributes inside the lookup window";
         matched_late: u64 => Sql::of("UInt64"), "Rows with attributes outside of it";
         unmatched: u64 => Sql::of("UInt64"), "Rows without attributes";
@@ -93,6 +95,7 @@ impl LoadRecord {
             rows_read: 0,
             rows_inserted: 0,
             is_untouched: false,
+            publication: None,
             matched: 0,
             matched_late: 0,
             unmatched: 0,
@@ -165,6 +168,8 @@ record! {
         batches: u64 => Sql::of("UInt64"), "Batches acknowledged";
         #[serde(with = "decimal")]
         hash: u128 => Sql::of("UInt128"), "Sum, modulo 2^128, of the hashes of its inserted rows, the same in any order; of blocks that are passed on, the hash of each block";
+        #[serde(default)]
+        stage_attempt: u32 => Sql::of("UInt32").added("0"), "The attempt whose rows in the stage count; 0 without a stage";
         error: String => Sql::of("String"), "Why it failed";
         started_at: Option<Timestamp> => Sql::local_moment(), "When its reading began";
         completed_at: Option<Timestamp> => Sql::local_moment(), "When its last batch was acknowledged, or it failed";
@@ -196,6 +201,7 @@ impl ChunkRecord {
             bytes_inserted: 0,
             batches: 0,
             hash: 0,
+            stage_attempt: 0,
             error: String::new(),
             started_at: None,
             completed_at: None,

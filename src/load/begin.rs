@@ -12,6 +12,7 @@ use super::request::LoadRequest;
 use super::run::Load;
 use crate::clickhouse::QueryPrefix;
 use crate::engine::stream::{DedupStrategy, find_dedup_strategy};
+use crate::job::Publish;
 use crate::ledger::{ChunkRecord, LedgerError, LoadRecord, persist, undivided};
 use crate::plan::PlanOptions;
 use crate::preflight::Preflight;
@@ -38,7 +39,9 @@ impl Load {
     async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
         let mut remarks = self.settle_repeats().await?;
         remarks.extend(self.run_preflight().await?);
+        self.prepare_publication().await?;
         self.write_beginning().await?;
+        self.create_stage().await?;
         if let Some(record) = &self.record {
             // Planning may have taken long. From here on others see that this claim works on the
             // run, and rows move.
@@ -50,7 +53,7 @@ impl Load {
     async fn settle_repeats(&mut self) -> Result<Vec<String>, LoadError> {
         let startup = self.request.startup_retry();
         let LoadRequest { servers, job, pipeline, allow_duplicates, .. } = &mut self.request;
-        if pipeline.dry_run {
+        if pipeline.dry_run || job.publish == Publish::Replace {
             return Ok(Vec::new());
         }
         let asking = async || {

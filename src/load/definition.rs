@@ -1,24 +1,10 @@
-//! The definition of a load, from the job held against its tables and the options of the run.
+//! The definition of a load, from the job bound to its tables and the options of the run.
 
-use crate::clickhouse::{Servers, TableSchema};
+use crate::clickhouse::Servers;
 use crate::engine::stream::PipelineOptions;
-use crate::job::{BoundJob, BoundLookup, UsedColumn};
-use crate::ledger::LoadKey;
-use crate::ledger::definition::{
-    BatchDefinition, ColumnDefinition, CutoffDefinition, FORMAT_VERSION, JobDefinition,
-    KeyDefinition, LoadDefinition, LookupDefinition, SourceDefinition, TableDefinition,
-    TargetColumn, TargetDefinition, WindowDefinition,
-};
-
-/// By what the ledger knows the load of this partition.
-pub(crate) fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
-    LoadKey {
-        job: job.name.clone(),
-        source_table: job.source.name.to_string(),
-        target_table: job.target.name.to_string(),
-        partition_id: partition_id.to_owned(),
-    }
-}
+use crate::job::{BoundJob, Publish};
+use crate::ledger::definition::{BatchDefinition, FORMAT_VERSION};
+use crate::ledger::{LoadDefinition, job_definition};
 
 /// The definition of a load. Options that change only its speed are not in it.
 pub(crate) fn definition(
@@ -29,78 +15,14 @@ pub(crate) fn definition(
     server_version: &str,
 ) -> LoadDefinition {
     // A target of another engine recognizes a repeated batch only if it is cut at the same rows.
-    let batches = (!job.target.is_replacing()).then(|| batches(job, options));
+    let is_recognized = !job.target.is_replacing() && job.publish == Publish::InPlace;
+    let batches = is_recognized.then(|| batches(job, options));
     LoadDefinition {
         format_version: FORMAT_VERSION,
         server_version: server_version.to_owned(),
         chunk_rows,
         job: job_definition(job, servers),
         batches,
-    }
-}
-
-/// The definition of a job at these servers.
-pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition {
-    let source_url = servers.source.endpoint().url();
-    let is_elsewhere = source_url != servers.target.endpoint().url();
-    JobDefinition {
-        source: SourceDefinition {
-            table: table(&job.source),
-            server: is_elsewhere.then(|| source_url.to_string()),
-            collapse: job.collapse,
-            deleted: job.source_deleted.clone(),
-            time: job.source_time.clone(),
-            exclusions: job.exclusions.clone(),
-            filters: job.filters.iter().map(|(_, predicate)| predicate.clone()).collect(),
-            before: job.before.as_ref().map(|before| CutoffDefinition {
-                column: before.column.clone(),
-                moment: before.moment.clone(),
-            }),
-            columns: columns(&job.source_columns),
-            settings: job.settings.source.0.clone(),
-        },
-        lookup: job.lookup.as_ref().map(|lookup| self::lookup(job, lookup)),
-        target: TargetDefinition {
-            table: table(&job.target),
-            columns: job
-                .columns
-                .iter()
-                .map(|column| TargetColumn {
-                    name: column.name.clone(),
-                    type_name: column.type_name.clone(),
-                    expression: column.expression.clone(),
-                })
-                .collect(),
-            live: job.live_rows.as_ref().map(|rows| rows.live.clone()),
-            settings: job.settings.insert.0.clone(),
-        },
-    }
-}
-
-fn lookup(job: &BoundJob, lookup: &BoundLookup) -> LookupDefinition {
-    LookupDefinition {
-        table: table(&lookup.table),
-        keys: lookup
-            .keys
-            .iter()
-            .map(|key| KeyDefinition {
-                source: key.source.clone(),
-                lookup: key.lookup.clone(),
-                type_name: key.type_name.clone(),
-            })
-            .collect(),
-        version: lookup.version.as_ref().map(|version| ColumnDefinition {
-            name: version.name.clone(),
-            type_name: version.type_name.clone(),
-        }),
-        deleted: lookup.deleted.clone(),
-        window: lookup.window.as_ref().map(|window| WindowDefinition {
-            column: window.column.clone(),
-            days_before: window.days_before,
-            days_after: window.days_after,
-        }),
-        columns: columns(&lookup.columns),
-        settings: job.settings.lookup.0.clone(),
     }
 }
 
@@ -114,27 +36,4 @@ fn batches(job: &BoundJob, options: &PipelineOptions) -> BatchDefinition {
         late_bytes: job.has_deferred_lookup().then_some(options.deferred.reader),
         columns: source.chain(lookup).collect(),
     }
-}
-
-fn table(table: &TableSchema) -> TableDefinition {
-    // Each replica may have been created with a uuid of its own, and a run may go on at another one.
-    let is_one = !table.engine.starts_with("Replicated") && !table.uuid.is_empty();
-    TableDefinition {
-        database: table.name.database.clone(),
-        table: table.name.table.clone(),
-        engine: table.engine.clone(),
-        sorting_key: table.sorting_key.clone(),
-        partition_key: table.partition_key.clone(),
-        uuid: is_one.then(|| table.uuid.clone()),
-    }
-}
-
-fn columns(columns: &[UsedColumn]) -> Vec<ColumnDefinition> {
-    columns
-        .iter()
-        .map(|column| ColumnDefinition {
-            name: column.name.clone(),
-            type_name: column.type_name.clone(),
-        })
-        .collect()
 }

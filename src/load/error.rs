@@ -4,11 +4,13 @@ use super::recorder::RecordingError;
 use super::tables::TablesError;
 use crate::clickhouse::Error as ServerError;
 use crate::engine::stream::{DedupError, PipelineError};
-use crate::ledger::{Difference, LedgerError, LoadRecord};
+use crate::ledger::{Difference, LedgerError, LoadKey, LoadRecord};
 use crate::plan::ChunkId;
 use crate::plan::PlanError;
 use crate::preflight::Check;
+use crate::publish::PublishError;
 use crate::units::counted;
+use crate::verify::VerifyError;
 
 /// A load that does not begin, or stopped before it was complete.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,20 @@ pub enum LoadError {
         chunks: u64,
         /// Why.
         source: RecordingError,
+    },
+    /// What was built is not published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// What was built could not be compared with what the job makes.
+    #[error("comparing what was built with what the job makes failed; nothing is published")]
+    Verify(#[from] VerifyError),
+    /// It was rolled back.
+    #[error("{key} was completed as run {run_id} and rolled back")]
+    RolledBack {
+        /// Which load.
+        key: LoadKey,
+        /// Its run.
+        run_id: String,
     },
     /// A table of the job is not what it was, or cannot be asked for.
     #[error(transparent)]

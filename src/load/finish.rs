@@ -2,6 +2,7 @@
 
 use super::LoadError;
 use super::claim::give_back;
+use super::publishing::Published;
 use super::record::Record;
 use super::run::{Done, Load};
 use crate::causes::error_chain;
@@ -120,11 +121,15 @@ impl Load {
         };
         self.pipeline().check_count(&self.plan, expected, streamed, deletions).await?;
         self.tables().check().await?;
+        if Box::pin(self.publish(chunks)).await? == Published::Stopped {
+            return Ok(RunOutcome::Interrupted);
+        }
         let Some(record) = &mut self.record else { return Ok(RunOutcome::Completed) };
         record.load.rows_expected = Some(expected);
         // Nobody completes a load that was taken from them.
         persist(record.options.patience, || record.claim.beat()).await?;
         record.write(LoadState::Completed, "", chunks).await?;
+        self.drop_built().await;
         Ok(RunOutcome::Completed)
     }
 }

@@ -15,6 +15,7 @@ mod error;
 mod finish;
 mod heartbeat;
 mod prepare;
+mod publishing;
 mod record;
 mod recorder;
 mod request;
@@ -23,7 +24,7 @@ mod sampling;
 mod tables;
 
 pub(crate) use claim::ExclusiveClaim;
-pub(crate) use definition::{definition, job_definition, load_key};
+pub(crate) use definition::definition;
 pub(crate) use error::LoadError;
 pub(crate) use prepare::{Prepared, changed, prepare};
 pub(crate) use request::{HostStats, LoadRequest, Observe, Recording, new_id};

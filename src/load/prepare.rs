@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use super::LoadError;
 use super::claim::{give_back, take_over};
-use super::definition::{definition, load_key};
+use super::definition::definition;
 use super::heartbeat::Heartbeat;
+use super::publishing::drop_leftovers;
 use super::record::{Record, recorded_cuts};
 use super::request::{LoadRequest, Recording, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
 use crate::engine::stream::PipelineOptions;
+use crate::job::Publish;
 use crate::ledger::{
     ClaimOptions, Definition, Difference, HeldClaim, Ledger, LedgerError, LoadDefinition, LoadKey,
-    LoadRecord, ask, undivided,
+    LoadRecord, ask, load_key, undivided,
 };
 use crate::plan::{ChunkBounds, Plan, PlanOptions, plan};
 use crate::preflight::{hidden_rows, room_for_parts};
+use crate::publish::PublishError;
 use crate::state::LoadState;
 
 /// What a request means.
@@ -45,6 +48,7 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
             Ok(ready(request, plan, new_id(), None))
         };
     };
+    require_publishable(&request, &recording)?;
     let ledger = Ledger::new(&recording.location, &request.servers.target, &recording.database);
     let key = load_key(&request.job, request.partition.id());
     let definition = definition(
@@ -58,6 +62,8 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
     let wish = Wish::of(&request, &recording);
     if let Some(complete) = judge(current, &definition, wish)?.complete() {
+        // Those of a run that was killed when all but this was done.
+        drop_leftovers(&ledger, &key, &request.servers.target, None).await?;
         return Ok(Prepared::AlreadyComplete(Box::new(complete)));
     }
     preflight(&request).await?;
@@ -84,6 +90,27 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
         give_back(&claim).await;
     }
     prepared
+}
+
+/// Refuses what no load that replaces a partition can do: its last step is taken once, the server reads
+/// the source itself, and all rows of the partition are replaced.
+fn require_publishable(request: &LoadRequest, recording: &Recording) -> Result<(), LoadError> {
+    let LoadRequest { job, servers, .. } = request;
+    let message = if job.publish == Publish::InPlace {
+        return Ok(());
+    } else if recording.part.workers > 1 {
+        format!(
+            "process {} of several would publish it while others work on it; leave --worker out",
+            recording.part
+        )
+    } else if !servers.is_one_server() {
+        "source and target are on two servers, and the target's server builds it".to_owned()
+    } else if !job.filters.is_empty() || job.before.is_some() {
+        "--where and --before leave rows out, which it would lack afterwards".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(PublishError::Unfit { table: job.target.name.clone(), message }.into())
 }
 
 /// Sends an insert without rows, so that what does not fit is found before anything else is done.
@@ -225,6 +252,9 @@ fn judge(
     let Some(load) = current.map(Box::new) else { return Ok(Found::Nothing(None)) };
     if wish.restart {
         return Ok(Found::Nothing(Some(load)));
+    }
+    if load.status == LoadState::Superseded {
+        return Err(LoadError::RolledBack { key: load.key, run_id: load.run_id });
     }
     let completed = load.status == LoadState::Completed;
     let (tolerated, differences): (Vec<_>, Vec<_>) =

@@ -151,6 +151,7 @@ impl Recorder {
             bytes_inserted: figures.bytes_inserted,
             batches: figures.batches,
             hash: figures.hash,
+            stage_attempt: figures.stage_attempt,
             error,
             started_at: Some(Timestamp::from(report.started_at)),
             completed_at: Some(Timestamp::from(report.finished_at)),

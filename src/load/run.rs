@@ -1,5 +1,7 @@
 //! Running what is left of a load.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::LoadError;
@@ -11,6 +13,7 @@ use super::tables::JobTables;
 use crate::clickhouse::QUERY_ID_PREFIX;
 use crate::engine::stream::{Pipeline, PipelineError, PipelineOptions, Ran, Work};
 use crate::plan::Plan;
+use crate::publish::Stage;
 use crate::state::RunOutcome;
 
 /// A load of which something is left to do.
@@ -179,8 +182,11 @@ impl Load {
 
 pub(super) fn pipeline(request: &LoadRequest, run_id: &str) -> Pipeline {
     let LoadRequest { servers, job, pipeline, counters, stop, sampler, throttle, .. } = request;
-    let options =
-        PipelineOptions { token_prefix: format!("{QUERY_ID_PREFIX}{run_id}"), ..pipeline.clone() };
+    let options = PipelineOptions {
+        token_prefix: format!("{QUERY_ID_PREFIX}{run_id}"),
+        stage: Stage::of(job, run_id).filter(|_| !pipeline.dry_run).map(Arc::new),
+        ..pipeline.clone()
+    };
     Pipeline::new(
         servers.clone(),
         job.clone(),

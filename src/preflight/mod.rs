@@ -15,6 +15,7 @@ mod expiry;
 mod groups;
 mod limits;
 mod partitions;
+mod publishing;
 mod reads;
 mod removal;
 mod servers;
@@ -33,6 +34,7 @@ use expiry::{TTL, check_ttl};
 use groups::{GROUPS, VIEW_QUERY, check_groups, check_view_query};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
+use publishing::{PUBLISH, check_publish};
 use reads::{READS, check_join, check_reads};
 pub(crate) use removal::blocked_removal;
 use removal::{REMOVAL, check_removal};
@@ -58,12 +60,13 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 25] = [
+pub(crate) const NAMES: [&str; 26] = [
     VERSION,
     READS,
     ROW_POLICIES,
     INSERT,
     REPEATS,
+    PUBLISH,
     DELIVERY,
     VIEWS,
     VIEW_QUERY,
@@ -175,9 +178,21 @@ impl Preflight<'_> {
     async fn checks_of_writing(&self, parts: u64) -> Vec<Check> {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
-        let (views, partitions, delivery, parts, merges, ttl, equal_versions, deletions, removal) = tokio::join!(
+        let (
+            views,
+            partitions,
+            publish,
+            delivery,
+            parts,
+            merges,
+            ttl,
+            equal_versions,
+            deletions,
+            removal,
+        ) = tokio::join!(
             check_views(target, job),
             check_partitions(servers, job, plan, pipeline),
+            check_publish(servers, job, plan, pipeline),
             check_delivery(target, job, pipeline),
             check_parts(target, job, parts),
             check_merges(target, job),
@@ -189,7 +204,9 @@ impl Preflight<'_> {
         let always = [views, partitions, parts, merges];
         always
             .into_iter()
-            .chain([delivery, ttl, equal_versions, deletions, removal].into_iter().flatten())
+            .chain(
+                [publish, delivery, ttl, equal_versions, deletions, removal].into_iter().flatten(),
+            )
             .chain(self.checks_of_groups().await)
             .collect()
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, ask, ask_one, of_table};
 use crate::clickhouse::{Connection, Servers, merge_tree_setting, quote_literal};
-use crate::job::BoundJob;
+use crate::job::{BoundJob, Publish};
 use crate::plan::Plan;
 use crate::units::{bytes, count};
 
@@ -112,7 +112,9 @@ async fn disk_need(
         reason = "bytes of rows, never negative"
     )]
     let bytes = (row * plan.stored_rows as f64 * share) as u64;
-    Ok(DiskNeed { bytes, like })
+    // The stage and the table that is built of it.
+    let copies = if job.publish == Publish::Replace { 2 } else { 1 };
+    Ok(DiskNeed { bytes: bytes.saturating_mul(copies), like })
 }
 
 /// Free bytes; `None` for object storage.

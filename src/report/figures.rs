@@ -237,6 +237,15 @@ pub(super) fn assess(
         LoadState::Interrupted => {
             say(AssessmentLevel::Open, format!("Interrupted: {progress}"), RESUME)
         }
+        LoadState::Staged => {
+            let text = format!("Staged and verified, not published: {progress}");
+            say(AssessmentLevel::Open, text, RESUME)
+        }
+        LoadState::Superseded => say(
+            AssessmentLevel::Open,
+            "Rolled back: what it had replaced was put back.".to_owned(),
+            "",
+        ),
         LoadState::Started | LoadState::NotStarted => say(
             AssessmentLevel::Bad,
             format!("Interrupted: the process ended without recording a state; {progress}"),

@@ -8,7 +8,7 @@ use crate::units::counted;
 
 /// Why a comparison has no result.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum VerifyError {
+pub enum VerifyError {
     /// A stop was requested; the sums so far are in the state file.
     #[error("stopped before the comparison was complete")]
     Stopped,

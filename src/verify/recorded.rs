@@ -1,14 +1,10 @@
 //! The load that filled a partition: its chunks, and the result of comparing what it filled.
 
-use std::time::Duration;
-
 use crate::causes::error_chain;
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
-use crate::ledger::{FORMAT_VERSION, Ledger, LedgerError, LoadRecord, Verification};
-use crate::load::{ExclusiveClaim, load_key};
+use crate::ledger::{FORMAT_VERSION, Ledger, LoadRecord, Verification, load_key};
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
-use crate::stop::Stop;
 
 use super::report::Report;
 
@@ -37,17 +33,9 @@ impl RecordedLoad {
         }
     }
 
-    /// Claims the load, so that no run and no other repair writes its rows meanwhile.
-    ///
-    /// # Errors
-    /// See [`ExclusiveClaim::take`].
-    pub(crate) async fn claim(
-        &self,
-        servers: &Servers,
-        patience: Duration,
-        stop: &Stop,
-    ) -> Result<ExclusiveClaim, LedgerError> {
-        ExclusiveClaim::take(&self.ledger, &self.load, servers, patience, stop).await
+    /// The ledger, and the load as it is there.
+    pub(crate) fn recorded(&self) -> (&Ledger, &LoadRecord) {
+        (&self.ledger, &self.load)
     }
 
     /// When the load began, in microseconds since 1970.

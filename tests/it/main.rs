@@ -21,6 +21,7 @@ mod orders;
 mod packs;
 mod preflight;
 mod proxy;
+mod publish;
 mod report;
 mod rollups;
 mod rowbinary;

@@ -10,11 +10,12 @@ use crate::clickhouse::{
     Error as ServerError, ErrorClass, TableName, quote_identifier, quote_literal,
 };
 use crate::engine::stream::{DedupError, PipelineError};
-use crate::job::{BoundJob, JobError};
+use crate::job::{BoundJob, JobError, Publish};
 use crate::ledger::LedgerError;
 use crate::load::{LoadError, TablesError};
 use crate::plan::PlanError;
 use crate::preflight::{Check, SKIPPABLE};
+use crate::publish::PublishError;
 use crate::stop::Stop;
 
 /// How many failed chunks are named; the log has all of them.
@@ -36,6 +37,9 @@ impl Continuation {
         let target = &job.target.name;
         if dry_run {
             Self { next: "run the same command again", safe: "nothing was written".to_owned() }
+        } else if job.publish == Publish::Replace {
+            let safe = format!("{target} is as it was, and the chunks that were staged stay");
+            Self { next: NEXT, safe }
         } else if job.target.is_replacing() {
             let safe = format!(
                 "inserted rows stay, and rows inserted twice collapse in {target} by its sorting key"
@@ -151,6 +155,13 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
                 format!("{}; chunks that are not recorded are read again", continuation.hint());
             Failure::stopped(&error).hint(hint)
         }
+        LoadError::Publish(error) => publish_failure(&error, continuation),
+        LoadError::Verify(error) => {
+            let message = "what was built could not be compared with what the job makes, and is not published";
+            let hint = continuation.after_server_error(&error);
+            Failure::stopped_because(message, &error).hint(hint)
+        }
+        error @ LoadError::RolledBack { .. } => Failure::refusal(&error).hint(NEW_VERSION),
         LoadError::Tables(error @ TablesError::Changed(_)) => {
             Failure::stopped(&error).hint(format!("{NEW_VERSION}, as the tables are now")).hint(
                 "undo the change to continue with the version that was started; chunks that were \
@@ -172,6 +183,25 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
         }
         error @ (LoadError::Stopped | LoadError::Task(_)) => {
             Failure::stopped(&error).hint(continuation.hint())
+        }
+    }
+}
+
+/// A partition that was not replaced: the target is as it was.
+fn publish_failure(error: &PublishError, continuation: &Continuation) -> Failure {
+    const AGAIN: &str = "--restart builds everything again";
+    match error {
+        PublishError::Unfit { .. } => Failure::refusal(error),
+        PublishError::Differs { .. } => Failure::different(error)
+            .hint(format!("{AGAIN}, for example after writes to the source during the run"))
+            .hint("the target is as it was; the stage stays until the next version of the load"),
+        PublishError::Written { .. } => Failure::stopped(error).hint(format!(
+            "stop what writes into the partition, then {AGAIN}; the rows that were written stay until then"
+        )),
+        PublishError::Stage { .. } => Failure::stopped(error).hint(AGAIN),
+        PublishError::Stopped => Failure::stopped(error).hint(continuation.hint()),
+        PublishError::Server { .. } => {
+            Failure::stopped(error).hint(continuation.after_server_error(error))
         }
     }
 }
@@ -386,7 +416,9 @@ impl From<DedupError> for Failure {
             )),
             DedupError::Server { .. } => failure,
         };
-        failure.hint("--allow-duplicates fills it anyway; repeated rows then stay")
+        failure
+            .hint("publish = \"replace\" under [target] of the job and --engine server build the partition beside the target and replace it")
+            .hint("--allow-duplicates fills it anyway; repeated rows then stay")
     }
 }
 

@@ -25,8 +25,6 @@ use crate::verify::{
 
 /// What the first signal does.
 pub(crate) const KEEPING: &str = "saving the state of the comparison; a second signal ends at once";
-/// The exit code where differences were found.
-pub(crate) const DIFFERENT: u8 = 4;
 /// How often a progress line is written.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 

@@ -10,7 +10,7 @@ use crate::clickhouse::{Error as ServerError, ErrorClass, Servers};
 use crate::engine::Engine;
 use crate::engine::server::{chunk_memory_bytes, try_statement};
 use crate::engine::stream::{PipelineOptions, read_memory_bytes};
-use crate::job::BoundJob;
+use crate::job::{BoundJob, Publish};
 use crate::plan::{Partition, Stored, stored};
 use crate::progress::{bytes, counted};
 use crate::retry::StartupRetry;
@@ -65,6 +65,10 @@ impl Choice<'_> {
     /// # Errors
     /// The server could not be asked.
     pub(super) async fn decide(self, retry: &StartupRetry) -> Result<EngineDecision, ServerError> {
+        if self.job.publish == Publish::Replace && self.servers.is_one_server() {
+            let reason = "publish is replace, and the server builds partitions beside the target";
+            return Ok(EngineDecision { engine: Engine::Server, reason: Some(reason.to_owned()) });
+        }
         let streamed = |reason| Ok(EngineDecision { engine: Engine::Stream, reason: Some(reason) });
         if let Some(reason) = self.unfit() {
             return streamed(reason);

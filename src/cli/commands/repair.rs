@@ -10,18 +10,18 @@ use serde::Serialize;
 
 use super::advice::{Continuation, blocked, ledger_failure, pipeline_failure, require_rows};
 use super::comparing::{
-    DIFFERENT, KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
+    KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
     require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::engine_choice::Filling;
 use super::session::{Session, startup_retry, write_options};
 use crate::cli::args::RepairArguments;
 use crate::cli::config::{CompareConfig, SessionConfig};
-use crate::cli::failure::{Failure, INTERRUPTED};
+use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
-use crate::job::BoundJob;
+use crate::job::{BoundJob, Publish};
 use crate::ledger::LedgerError;
 use crate::load::{ExclusiveClaim, new_id};
 use crate::preflight::{Preflight, blocked_removal};
@@ -126,6 +126,11 @@ impl<'a> Repairing<'a> {
         let filling = Filling { partition, dry_run: false, samples: false };
         let retry = startup_retry(faults, &stop);
         let bound = config.open_with_retries(&id, Some(filling), &retry).await?;
+        if bound.job.publish == Publish::Replace {
+            let message = "the job has publish = \"replace\": repair would insert rows in place";
+            return Err(Failure::refused(message)
+                .hint("`run --restart` builds the partition again, compares it and replaces it"));
+        }
         let options = write_options(faults, &bound)?;
         let token_prefix = format!("clickhouse-backfill-{id}");
         let pipeline = PipelineOptions { token_prefix, ..options };
@@ -161,7 +166,9 @@ impl<'a> Repairing<'a> {
     async fn claim(&mut self) -> Result<Option<ExclusiveClaim>, Failure> {
         let Some(load) = &self.load else { return Ok(None) };
         let (servers, patience) = (&self.session.servers, self.pipeline.outage_wait);
-        let claim = load.claim(servers, patience, &self.stop).await;
+        let (ledger, load) = load.recorded();
+        // No run and no other repair writes its rows meanwhile.
+        let claim = ExclusiveClaim::take(ledger, load, servers, patience, &self.stop).await;
         let claim = claim.map_err(|error| claim_failure(&error))?;
         self.pipeline.lease = claim.lease().clone();
         self.session.servers = servers.clone().with_queries(&claim.queries(&self.id));

@@ -16,7 +16,7 @@ use crate::cli::output::wrap_block;
 use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers};
 use crate::engine::Engine;
 use crate::engine::stream::{Concurrency, PipelineOptions, ReadFormat, RowFormat};
-use crate::job::{BoundJob, bind, load};
+use crate::job::{BoundJob, Publish, bind, load};
 use crate::ledger::WorkerPart;
 use crate::load::Load;
 use crate::plan::{Partition, Plan, PlanOptions, plan};
@@ -259,6 +259,7 @@ pub(crate) fn fail_fast_options(session: &BoundSession) -> Result<PipelineOption
     let BoundSession { job, engine, throughput, .. } = session;
     let ThroughputArguments { batch_size, stream_block_size, .. } = *throughput;
     let Resources { readers, inserters, memory, .. } = session.resources();
+    require_server_engine(job, engine)?;
     Ok(PipelineOptions {
         engine: engine.engine,
         format: row_format(throughput.insert_format, job)?,
@@ -273,6 +274,20 @@ pub(crate) fn fail_fast_options(session: &BoundSession) -> Result<PipelineOption
         max_failed_chunks: 0,
         ..PipelineOptions::new(job, &memory, readers, inserters)
     })
+}
+
+/// The stage of a job that replaces a partition is filled by the server.
+fn require_server_engine(job: &BoundJob, engine: &EngineDecision) -> Result<(), Failure> {
+    if job.publish == Publish::InPlace || engine.engine == Engine::Server {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has publish = \"replace\", and only --engine server builds a partition beside the target",
+        job.origin
+    );
+    Err(Failure::usage(message)
+        .hint("--engine server")
+        .hint("publish = \"in_place\" inserts the rows into the target"))
 }
 
 /// How often statements are retried.

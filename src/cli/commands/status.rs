@@ -102,7 +102,11 @@ fn show(
 /// The command to run for a load in this state.
 fn next_command(config: &LoadConfig, state: LoadState) -> String {
     let command = match state {
-        LoadState::NotStarted | LoadState::Interrupted | LoadState::Failed => "run",
+        LoadState::NotStarted
+        | LoadState::Interrupted
+        | LoadState::Failed
+        | LoadState::Staged
+        | LoadState::Superseded => "run",
         LoadState::Started => "status",
         LoadState::Completed => "verify",
     };

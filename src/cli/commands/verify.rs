@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::comparing::{
-    DIFFERENT, KEEPING, compare_groups, compare_options, comparison_text, report_unless_stopped,
+    KEEPING, compare_groups, compare_options, comparison_text, report_unless_stopped,
     require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
 };
 use super::session::greet;
 use crate::cli::args::{CompressionChoice, VerifyArguments};
 use crate::cli::config::{CompareConfig, JobConfig, NextCommand, ServerConfig};
-use crate::cli::failure::{Failure, INTERRUPTED};
+use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::Servers;

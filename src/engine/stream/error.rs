@@ -63,9 +63,9 @@ pub enum PipelineError {
         chunk: ChunkId,
         /// How often it was tried.
         attempts: u32,
-        /// The server's words.
+        /// The last failure.
         #[source]
-        source: Box<ServerError>,
+        source: Box<FillError>,
     },
     /// Some chunks could not be done. The others were, if there are any, unless more failed than
     /// are allowed.
@@ -208,8 +208,8 @@ impl PipelineError {
             Self::Lookup { source, .. }
             | Self::Read { source, .. }
             | Self::Deletions { source, .. } => source.server_error(),
+            Self::Fill { source, .. } => source.server_error(),
             Self::Insert { source, .. }
-            | Self::Fill { source, .. }
             | Self::Query { source, .. }
             | Self::Lost { source, .. } => Some(source),
             Self::Chunks { .. }
@@ -225,9 +225,8 @@ impl PipelineError {
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Read { source, .. } => FailureKind::from(&**source).class == ErrorClass::Fatal,
-            Self::Insert { source, .. } | Self::Fill { source, .. } => {
-                source.class() == ErrorClass::Fatal
-            }
+            Self::Insert { source, .. } => source.class() == ErrorClass::Fatal,
+            Self::Fill { source, .. } => FailureKind::from(&**source).class == ErrorClass::Fatal,
             _ => true,
         }
     }
@@ -298,6 +297,56 @@ impl From<ExtendError> for ReadError {
         match error {
             ExtendError::Row(error) => error.into(),
             ExtendError::Column(error) => error.into(),
+        }
+    }
+}
+
+/// A chunk that the server did not fill.
+#[derive(Debug, thiserror::Error)]
+pub enum FillError {
+    /// The server or the connection.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The stage does not have the rows of the source, which may have been written to meanwhile.
+    #[error(
+        "the stage {table} got {} of the chunk, which has {} in the source",
+        counted(*staged, "row"),
+        counted(*expected, "row")
+    )]
+    Staged {
+        /// The stage.
+        table: TableName,
+        /// Rows that were staged.
+        staged: u64,
+        /// Rows that the source has.
+        expected: u64,
+    },
+}
+
+impl FillError {
+    fn server_error(&self) -> Option<&ServerError> {
+        match self {
+            Self::Server(error) => Some(error),
+            Self::Staged { .. } => None,
+        }
+    }
+
+    /// Whether an insert may still run, or have left rows.
+    pub(in crate::engine) fn may_have_inserted(&self) -> bool {
+        self.server_error().is_some_and(ServerError::may_have_inserted)
+    }
+
+    /// Whether the server had no memory for it.
+    pub(in crate::engine) fn is_out_of_memory(&self) -> bool {
+        self.server_error().is_some_and(ServerError::is_out_of_memory)
+    }
+}
+
+impl From<&FillError> for FailureKind {
+    fn from(error: &FillError) -> Self {
+        match error {
+            FillError::Server(error) => error.into(),
+            FillError::Staged { .. } => Self::of(ErrorClass::Retry),
         }
     }
 }

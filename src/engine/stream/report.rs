@@ -77,6 +77,8 @@ pub(crate) struct ChunkFigures {
     /// The wrapping sum of the hashes of the inserted rows. It depends neither on their order nor on
     /// their batches. Blocks that are passed on have one hash each.
     pub hash: u128,
+    /// The attempt whose rows in the stage count; 0 without a stage.
+    pub stage_attempt: u32,
 }
 
 impl AddAssign for ChunkFigures {
@@ -88,6 +90,8 @@ impl AddAssign for ChunkFigures {
         self.bytes_inserted += other.bytes_inserted;
         self.batches += other.batches;
         self.hash = self.hash.wrapping_add(other.hash);
+        // A chunk that is staged has one attempt that counts.
+        self.stage_attempt = self.stage_attempt.max(other.stage_attempt);
     }
 }
 
@@ -294,6 +298,11 @@ impl ChunkAttempt {
         self.counters.matched_rows.add(tally.matched.in_window);
         self.counters.matched_late_rows.add(tally.matched.late);
         self.counters.unmatched_rows.add(tally.matched.not);
+    }
+
+    /// Notes that its rows lie in the stage as this attempt.
+    pub(in crate::engine) fn staged(&self, stage_attempt: u32) {
+        self.progress().figures.stage_attempt = stage_attempt;
     }
 
     /// Notes that a batch is queued.
@@ -520,7 +529,8 @@ mod tests {
                     rows_inserted: 10,
                     bytes_inserted: 100,
                     batches: 2,
-                    hash: 12
+                    hash: 12,
+                    stage_attempt: 0,
                 }
             )
         );

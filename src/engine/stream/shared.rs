@@ -21,9 +21,10 @@ use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
 use crate::formats::native::{BlockBuffers, BlockError};
-use crate::job::{BoundJob, BoundLookup, statements};
+use crate::job::{BoundJob, BoundLookup, Publish, statements};
 use crate::ledger::Lease;
 use crate::plan::{Chunk, ChunkId, DeferredMemory, MemoryPlan, Plan};
+use crate::publish::Stage;
 use crate::retry::{Attempts, OutageGuard, OutageHandling, RetryPolicy};
 use crate::stop::Stop;
 
@@ -82,6 +83,8 @@ pub(crate) struct PipelineOptions {
     /// The beginning of deduplication tokens: the identity of the load, the same in every run that
     /// resumes it.
     pub token_prefix: String,
+    /// Where the rows of chunks are inserted in place of the target, if they are.
+    pub stage: Option<Arc<Stage>>,
     /// Until when inserts may begin.
     pub(crate) lease: Lease,
 }
@@ -131,7 +134,11 @@ impl PipelineOptions {
         inserters: Concurrency,
     ) -> Self {
         Self {
-            engine: Engine::default(),
+            engine: if job.publish == Publish::Replace {
+                Engine::Server
+            } else {
+                Engine::default()
+            },
             dry_run: false,
             ordered: false,
             batch_rows: DEFAULT_BATCH_ROWS,
@@ -155,6 +162,7 @@ impl PipelineOptions {
             max_failed_chunks: 10,
             // The load sets it.
             token_prefix: String::new(),
+            stage: None,
             lease: Lease::default(),
         }
     }

@@ -33,7 +33,8 @@ pub(super) async fn sweep(
     miss: &[u8],
 ) -> Result<Option<u64>, PipelineError> {
     let Some(block) = plan.bounds.newest_block else { return Ok(None) };
-    if shared.options.dry_run {
+    // Nothing is swept into a target whose partition is replaced.
+    if shared.options.dry_run || shared.options.stage.is_some() {
         return Ok(None);
     }
     let partition_id = &plan.scope.partition_id;

@@ -10,7 +10,7 @@ use clickhouse_backfill::internals::clickhouse::{
 use clickhouse_backfill::internals::ledger::LoadState;
 use clickhouse_backfill::internals::ledger::{
     ChunkRecord, ChunkStatus, ClaimOptions, Definition, Ledger, LedgerError, LedgerLocation,
-    LoadKey, LoadRecord, Timestamp, WorkerPart,
+    LoadKey, LoadRecord, Publication, PublicationStep, Timestamp, WorkerPart,
 };
 use clickhouse_backfill::internals::ledger::{
     JobDefinition, LoadDefinition, TargetColumn, TargetDefinition,
@@ -95,6 +95,17 @@ fn load(run_id: &str) -> LoadRecord {
         rows_read: 5,
         rows_inserted: 4,
         is_untouched: true,
+        publication: Some(Publication {
+            step: PublicationStep::Publishing,
+            partition_id: "20'25".to_owned(),
+            database: "d".to_owned(),
+            stage: "t_stage_1".to_owned(),
+            publish: "t_publish_1".to_owned(),
+            kept: None,
+            newest_block: i64::MAX,
+            rows_before: 7,
+            rows_published: Some(u64::MAX),
+        }),
         matched: 3,
         matched_late: 2,
         unmatched: 1,
@@ -123,6 +134,7 @@ fn chunk(run_id: &str, number: u64) -> ChunkRecord {
         bytes_inserted: 5,
         batches: 4,
         hash: u128::MAX - u128::from(number),
+        stage_attempt: u32::MAX,
         error: "Code: 1. 'x'".to_owned(),
         started_at: Some(Timestamp(started.0 - 7_000_000)),
         completed_at: Some(started),

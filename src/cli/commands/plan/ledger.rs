@@ -10,9 +10,9 @@ use crate::cli::commands::session::BoundSession;
 use crate::cli::commands::status::{process_words, to_the_second};
 use crate::cli::config::LedgerConfig;
 use crate::engine::stream::PipelineOptions;
-use crate::ledger::LedgerError;
 use crate::ledger::status::{LoadStatus, read};
-use crate::load::{changed, definition, load_key};
+use crate::ledger::{LedgerError, load_key};
+use crate::load::{changed, definition};
 use crate::plan::Partition;
 use crate::state::LoadState;
 use crate::units::{count, counted};
@@ -74,10 +74,10 @@ pub(crate) async fn known(
     match timeout(PATIENCE, reading).await.unwrap_or(Err(LedgerError::Silent { after: PATIENCE })) {
         Ok((standing, changed)) => {
             let run = match standing.state {
-                LoadState::Started => Would::Refuse,
+                LoadState::Started | LoadState::Superseded => Would::Refuse,
                 _ if !changed.is_empty() => Would::Refuse,
                 LoadState::NotStarted => Would::Begin,
-                LoadState::Interrupted | LoadState::Failed => Would::Resume,
+                LoadState::Interrupted | LoadState::Failed | LoadState::Staged => Would::Resume,
                 LoadState::Completed => Would::Nothing,
             };
             let changed = changed.iter().map(ToString::to_string).collect();

@@ -14,6 +14,7 @@ use crate::engine::stream::{
     Counters, DedupError, DedupStrategy, Pipeline, PipelineError, PipelineOptions, Throttle, Trial,
     find_dedup_strategy, trial,
 };
+use crate::job::Publish;
 use crate::preflight::{Check, DRY_RUN, Findings, INSERT, Preflight, REPEATS, in_order};
 use crate::progress::{count, duration};
 use crate::retry::{RetryPolicy, in_crowd};
@@ -84,9 +85,8 @@ async fn insert(session: &Session, options: &PipelineOptions) -> Check {
 
 async fn repeated(session: &Session, options: &PipelineOptions, allow_duplicates: bool) -> Check {
     let target = &session.job.target;
-    if session.job.group.is_some() {
-        let words =
-            format!("a partition of {} is replaced as a whole, so no row stays twice", target.name);
+    if session.job.publish == Publish::Replace {
+        let words = "attempts of a chunk are told apart in the stage, and one of them is published";
         return Check::passed(REPEATS, words, false);
     }
     match find_dedup_strategy(

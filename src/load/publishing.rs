@@ -1,0 +1,346 @@
+//! Publishing a load that is built beside its target, and recording each step of it.
+//!
+//! ```text
+//! staging ─► (build, compare) ─► staged ─► (keep) ─► publishing ─► REPLACE PARTITION ─► published ─► (drop) ─► done
+//! ```
+//!
+//! A step is recorded when it is done, `publishing` before the partition is replaced. A run that
+//! continues repeats the step that is not recorded; each can be repeated.
+
+use super::LoadError;
+use super::record::Record;
+use super::request::LoadRequest;
+use super::run::Load;
+use crate::clickhouse::{Connection, Settings, TableName, table_schema};
+use crate::engine::stream::PipelineOptions;
+use crate::job::{BoundJob, statements};
+use crate::ledger::{
+    ChunkRecord, Ledger, LoadKey, LoadRecord, Publication, PublicationStep, persist,
+};
+use crate::publish::{
+    Build, PublishError, PublishTables, Stage, StagedAttempt, kept_name, publish_name,
+    target_partition,
+};
+use crate::state::LoadState;
+use crate::units::counted;
+use crate::verify::{Kind, Report, Verifier, VerifyError, VerifyOptions};
+
+/// Rows that differ and are named.
+const NAMED: usize = 5;
+
+/// How far publishing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// The partition was replaced, or rows were inserted in place.
+    Yes,
+    /// Stopping was asked for.
+    Stopped,
+}
+
+impl Load {
+    /// Decides which partition is replaced, and notes what stands there. A load that is continued
+    /// keeps what was decided when it began.
+    pub(super) async fn prepare_publication(&mut self) -> Result<(), LoadError> {
+        let LoadRequest { servers, job, .. } = &self.request;
+        let Some(record) = &mut self.record else { return Ok(()) };
+        let Some(stage) = Stage::of(job, &self.run_id) else { return Ok(()) };
+        if record.load.publication.is_some() {
+            return Ok(());
+        }
+        let (startup, target) = (self.request.startup_retry(), &job.target.name);
+        let source_partition = &self.plan.scope.partition_id;
+        let partition_id = startup
+            .ask("asking for the partition that is replaced", async || {
+                target_partition(servers, job, source_partition).await
+            })
+            .await?;
+        let tables = PublishTables { connection: &servers.target, target };
+        let standing = startup
+            .ask("asking for the partition's parts", async || tables.state(&partition_id, 0).await)
+            .await?;
+        let keeps = job.keep_versions > 0 && standing.rows > 0;
+        record.load.publication = Some(Publication {
+            step: PublicationStep::Staging,
+            partition_id,
+            database: target.database.clone(),
+            stage: stage.table().table.clone(),
+            publish: publish_name(target, &self.run_id),
+            kept: keeps.then(|| kept_name(target, &self.run_id)),
+            newest_block: standing.newest_block,
+            rows_before: standing.rows,
+            rows_published: None,
+        });
+        Ok(())
+    }
+
+    /// Drops what earlier versions of the load left, and creates the stage, once the load is recorded.
+    pub(super) async fn create_stage(&self) -> Result<(), LoadError> {
+        let LoadRequest { servers, job, .. } = &self.request;
+        let Some(record) = &self.record else { return Ok(()) };
+        let key = &record.load.key;
+        drop_leftovers(&record.ledger, key, &servers.target, Some(&self.run_id)).await?;
+        let Some(stage) = Stage::of(job, &self.run_id) else { return Ok(()) };
+        let tables = PublishTables { connection: &servers.target, target: &job.target.name };
+        let creating = async || tables.create_stage(&stage).await;
+        Ok(self.request.startup_retry().ask("creating the stage", creating).await?)
+    }
+
+    /// Publishes what the chunks have staged.
+    pub(super) async fn publish(&mut self, chunks: &[ChunkRecord]) -> Result<Published, LoadError> {
+        match self.publish_steps(chunks).await {
+            Err(
+                LoadError::Publish(PublishError::Stopped) | LoadError::Verify(VerifyError::Stopped),
+            ) => Ok(Published::Stopped),
+            Err(error) => Err(error),
+            Ok(()) => Ok(Published::Yes),
+        }
+    }
+
+    async fn publish_steps(&mut self, chunks: &[ChunkRecord]) -> Result<(), LoadError> {
+        let Some(mut publication) = self.publication() else { return Ok(()) };
+        if publication.step == PublicationStep::Staging {
+            publication.rows_published = Some(self.build(&publication, chunks).await?);
+            publication.step = PublicationStep::Staged;
+            self.record_step(&publication, chunks).await?;
+        }
+        let target = self.request.job.target.name.clone();
+        let connection = self.request.servers.target.clone();
+        let tables = PublishTables { connection: &connection, target: &target };
+        let startup = self.request.startup_retry();
+        let published = tables.beside(&publication.publish);
+        let id = publication.partition_id.clone();
+        let is_replaced = publication.step == PublicationStep::Publishing
+            && startup
+                .ask("asking whether the partition was replaced", async || {
+                    tables.is_replaced(&publication).await
+                })
+                .await?;
+        if !is_replaced {
+            let unwritten = async || tables.require_unwritten(&publication).await;
+            startup.ask("asking for rows that were written meanwhile", unwritten).await?;
+            if publication.step == PublicationStep::Staged {
+                if let Some(kept) = &publication.kept {
+                    let kept = tables.beside(kept);
+                    startup
+                        .ask("keeping the partition", async || tables.keep(&id, &kept).await)
+                        .await?;
+                }
+                publication.step = PublicationStep::Publishing;
+                self.record_step(&publication, chunks).await?;
+            }
+            let replacing = async || tables.replace(&id, &published).await;
+            startup.ask("replacing the partition", replacing).await?;
+        }
+        publication.step = PublicationStep::Published;
+        if let Some(record) = &mut self.record {
+            record.load.publication = Some(publication);
+        }
+        Ok(())
+    }
+
+    fn publication(&self) -> Option<Publication> {
+        self.record.as_ref()?.load.publication.clone()
+    }
+
+    /// Records a step. Nobody publishes a load that was taken from them.
+    async fn record_step(
+        &mut self,
+        publication: &Publication,
+        chunks: &[ChunkRecord],
+    ) -> Result<(), LoadError> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        persist(record.options.patience, || record.claim.beat()).await?;
+        record.load.publication = Some(publication.clone());
+        Ok(record.write(LoadState::Staged, "", chunks).await?)
+    }
+
+    /// Builds the table that is published from the attempts that count, and compares it with what the
+    /// job makes of the source. Gives its rows.
+    async fn build(
+        &self,
+        publication: &Publication,
+        chunks: &[ChunkRecord],
+    ) -> Result<u64, LoadError> {
+        let LoadRequest { servers, job, pipeline, stop, .. } = &self.request;
+        let Some(stage) = Stage::of(job, &self.run_id) else { return Ok(0) };
+        let tables = PublishTables { connection: &servers.target, target: &job.target.name };
+        let published = tables.beside(&publication.publish);
+        let attempts: Vec<_> = chunks
+            .iter()
+            .map(|chunk| StagedAttempt { chunk: chunk.id(), attempt: chunk.stage_attempt })
+            .collect();
+        let build = Build {
+            stage: &stage,
+            attempts: &attempts,
+            rows: chunks.iter().map(|chunk| chunk.rows_read).sum(),
+            settings: &copy_settings(job, pipeline),
+        };
+        let startup = self.request.startup_retry();
+        let partition_id = &publication.partition_id;
+        let building =
+            async || tables.build(&published, partition_id, &build, || stop.is_requested()).await;
+        startup.ask("building the table that is published", building).await?;
+        self.compare(&published, publication).await?;
+        let counting = async || tables.rows_of(&published).await;
+        Ok(startup.ask("counting the rows that are published", counting).await?)
+    }
+
+    /// Compares the table that is published with the equivalent join, as `verify` compares a target.
+    async fn compare(
+        &self,
+        published: &TableName,
+        publication: &Publication,
+    ) -> Result<(), LoadError> {
+        let LoadRequest { servers, job, pipeline, stop, .. } = &self.request;
+        let reading = async || {
+            table_schema(&servers.target, published).await.map_err(|source| PublishError::Server {
+                what: "reading",
+                table: published.clone(),
+                source: Box::new(source),
+            })
+        };
+        let startup = self.request.startup_retry();
+        let Some(built) = startup.ask("reading the table that is published", reading).await? else {
+            let message = format!("{published} was dropped by someone else");
+            return Err(PublishError::Unfit { table: job.target.name.clone(), message }.into());
+        };
+        let built = BoundJob { target: built, ..(**job).clone() };
+        let state = std::env::temp_dir().join(format!("clickhouse-backfill-{}.json", self.run_id));
+        let options = VerifyOptions {
+            max_differences: NAMED,
+            retry: pipeline.retry,
+            run_id: Some(self.run_id.clone()),
+            ..VerifyOptions::new(state)
+        };
+        let (servers, progress) = (servers.clone(), std::sync::Arc::default());
+        let mut verifier =
+            Verifier::new(servers, &built, &self.plan, options, progress, stop.clone()).await?;
+        let report = verifier.run().await?;
+        if report.equal {
+            return Ok(());
+        }
+        Err(PublishError::Differs {
+            table: job.target.name.clone(),
+            partition: publication.partition_id.clone(),
+            differences: differences(&report),
+        }
+        .into())
+    }
+
+    /// Drops the tables of a load that was published, and the versions that are kept no longer. A
+    /// failure is logged: the next run drops them.
+    pub(super) async fn drop_built(&self) {
+        let LoadRequest { servers, job, .. } = &self.request;
+        let Some(Record { ledger, load, .. }) = &self.record else { return };
+        if load.publication.is_none() {
+            return;
+        }
+        let dropped = async {
+            drop_leftovers(ledger, &load.key, &servers.target, None).await?;
+            drop_old_versions(ledger, &load.key, &servers.target, job.keep_versions).await
+        };
+        if let Err(error) = dropped.await {
+            let error = crate::causes::error_chain(&error);
+            tracing::warn!(
+                error,
+                "tables of this load are left beside the target; the next run of the same load drops them"
+            );
+        }
+    }
+}
+
+/// The settings of the inserts that copy the stage: like those of chunks, but blocks of equal rows are
+/// all inserted, whatever the target's window.
+fn copy_settings(job: &BoundJob, options: &PipelineOptions) -> Settings {
+    let recognition = job.deduplication_settings.iter().map(|(name, _)| (name, "disable"));
+    statements::insert_join_settings(job, options.batch_rows, options.batch_bytes)
+        .with_all(recognition)
+        .with("insert_deduplicate", "0")
+}
+
+fn differences(report: &Report) -> String {
+    let kinds = report.differences.iter().filter(|(_, rows)| **rows > 0);
+    let mut words: Vec<_> = kinds
+        .map(|(kind, rows)| {
+            let differs = match kind {
+                Kind::Missing => "missing",
+                Kind::Differing | Kind::Stale => "with other values",
+                _ => "too many",
+            };
+            format!("{} {differs}", counted(*rows, "row"))
+        })
+        .collect();
+    if !report.columns.is_empty() {
+        let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
+        words.push(format!("in the columns {}", names.join(", ")));
+    }
+    let keys = report.rows.iter().map(|row| {
+        let parts: Vec<_> =
+            row.key.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        parts.join(", ")
+    });
+    let keys: Vec<_> = keys.map(|key| format!("({key})")).collect();
+    if !keys.is_empty() {
+        words.push(format!("among them {}", keys.join(", ")));
+    }
+    words.join("; ")
+}
+
+/// Drops the stages and the built tables of the versions of a load, but for those of one run.
+///
+/// # Errors
+/// The ledger or the server cannot be asked.
+pub(super) async fn drop_leftovers(
+    ledger: &Ledger,
+    key: &LoadKey,
+    connection: &Connection,
+    except: Option<&str>,
+) -> Result<(), LoadError> {
+    let versions = ledger.versions(key).await?.into_newest_first();
+    for load in versions.into_iter().filter(|load| Some(load.run_id.as_str()) != except) {
+        let Some(publication) = load.publication.as_ref().filter(|one| one.may_have_tables())
+        else {
+            continue;
+        };
+        let target = target_of(&load, publication);
+        let tables = PublishTables { connection, target: &target };
+        for table in publication.temporary() {
+            tables.drop_table(&tables.beside(table)).await?;
+        }
+        let step = match publication.step {
+            PublicationStep::Published => PublicationStep::Done,
+            _ => PublicationStep::Abandoned,
+        };
+        let publication = Some(Publication { step, ..publication.clone() });
+        ledger.write_load(&LoadRecord { publication, ..load }).await?;
+    }
+    Ok(())
+}
+
+/// Drops what was kept of versions beyond the newest ones.
+async fn drop_old_versions(
+    ledger: &Ledger,
+    key: &LoadKey,
+    connection: &Connection,
+    keep: u32,
+) -> Result<(), LoadError> {
+    let versions = ledger.versions(key).await?.into_newest_first();
+    let kept = versions.into_iter().filter(|load| {
+        load.publication.as_ref().is_some_and(|publication| publication.kept.is_some())
+    });
+    for load in kept.skip(usize::try_from(keep).unwrap_or(usize::MAX)) {
+        let Some(publication) = &load.publication else { continue };
+        let Some(kept) = &publication.kept else { continue };
+        let target = target_of(&load, publication);
+        let tables = PublishTables { connection, target: &target };
+        tables.drop_table(&tables.beside(kept)).await?;
+        let publication = Some(Publication { kept: None, ..publication.clone() });
+        ledger.write_load(&LoadRecord { publication, ..load }).await?;
+    }
+    Ok(())
+}
+
+/// The target of a load, in the database of its tables.
+fn target_of(load: &LoadRecord, publication: &Publication) -> TableName {
+    TableName::parse(&load.key.target_table, &publication.database)
+}

@@ -1,0 +1,125 @@
+//! Whether the target's partition can be replaced by what a run builds beside it.
+
+use serde::Deserialize;
+
+use super::check::{Check, Finding, ask_one, of_table, words};
+use crate::clickhouse::{Servers, TableName, quote_literal};
+use crate::engine::stream::PipelineOptions;
+use crate::job::{BoundJob, Publish};
+use crate::plan::Plan;
+use crate::publish::{PublishError, missing_rights, obstacles, target_partition};
+use crate::units::{bytes, counted};
+
+pub(super) const PUBLISH: &str = "publish";
+
+#[derive(Deserialize)]
+struct Stored {
+    rows: u64,
+    bytes: u64,
+}
+
+/// Looks for what keeps the partition from being replaced; `None` for a job that inserts in place.
+pub(super) async fn check_publish(
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+    pipeline: &PipelineOptions,
+) -> Option<Check> {
+    if job.publish == Publish::InPlace {
+        return None;
+    }
+    let names = tables(job, pipeline);
+    let findings = vec![views_and_engine(servers, job).await, rights(servers, job, &names).await];
+    let partition = target_partition(servers, job, &plan.scope.partition_id).await;
+    let (partition, found) = match partition {
+        Ok(partition) => (Some(partition), Ok(None)),
+        Err(PublishError::Server { source, .. }) => {
+            let user = servers.target.endpoint().user();
+            (None, Err(words(&source, &job.source.name.to_string(), user)))
+        }
+        Err(error) => (
+            None,
+            Ok(Some(Finding {
+                detail: error.to_string(),
+                lifted_by: vec![
+                    "publish = \"in_place\" inserts the rows into the target".to_owned(),
+                ],
+            })),
+        ),
+    };
+    let passed = match &partition {
+        Some(partition) => plan_of_publication(servers, job, &names, partition).await,
+        None => String::new(),
+    };
+    Some(Check::of_findings(PUBLISH, findings.into_iter().chain([found]), &passed))
+}
+
+/// The tables beside the target. A plan has no run yet.
+fn tables(job: &BoundJob, pipeline: &PipelineOptions) -> [TableName; 2] {
+    let TableName { database, table } = &job.target.name;
+    let run_id = pipeline.token_prefix.rsplit('-').next().filter(|id| !id.is_empty());
+    let run_id = run_id.unwrap_or("RUN");
+    ["stage", "publish"].map(|kind| TableName {
+        database: database.clone(),
+        table: format!("{table}_{kind}_{run_id}"),
+    })
+}
+
+async fn views_and_engine(servers: &Servers, job: &BoundJob) -> Result<Option<Finding>, String> {
+    let user = servers.target.endpoint().user();
+    let found = obstacles(&servers.target, &job.target).await;
+    let found = found.map_err(|error| words(&error, "system.tables", user))?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let reasons: Vec<_> = found.iter().map(|obstacle| obstacle.reason.clone()).collect();
+    Ok(Some(Finding {
+        detail: reasons.join("; "),
+        lifted_by: found.into_iter().map(|obstacle| obstacle.remedy).collect(),
+    }))
+}
+
+async fn rights(
+    servers: &Servers,
+    job: &BoundJob,
+    names: &[TableName],
+) -> Result<Option<Finding>, String> {
+    let user = servers.target.endpoint().user();
+    let missing = missing_rights(&servers.target, &job.target.name, names).await;
+    let missing = missing.map_err(|error| words(&error, "the user's rights", user))?;
+    Ok((!missing.is_empty()).then(|| Finding {
+        detail: format!("the user {user} lacks rights that replacing a partition needs"),
+        lifted_by: missing.into_iter().map(|right| format!("GRANT {right} TO {user}")).collect(),
+    }))
+}
+
+/// What a run would build and replace, in words.
+async fn plan_of_publication(
+    servers: &Servers,
+    job: &BoundJob,
+    [stage, publish]: &[TableName; 2],
+    partition: &str,
+) -> String {
+    let target = &job.target.name;
+    let sql = format!(
+        "SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {} AND partition_id = {}",
+        of_table(target),
+        quote_literal(partition)
+    );
+    let stands = match ask_one::<Stored>(&servers.target, "system.parts", &sql).await {
+        Ok(Stored { rows: 0, .. }) => "which has no rows".to_owned(),
+        Ok(Stored { rows, bytes: size }) => {
+            format!("which has {} of {}", counted(rows, "row"), bytes(size))
+        }
+        Err(reason) => format!("of which the size is unknown: {reason}"),
+    };
+    let kept = match job.keep_versions {
+        0 => "not kept".to_owned(),
+        versions => {
+            format!("kept in {target}_kept_RUN, {} at most", counted(versions.into(), "version"))
+        }
+    };
+    format!(
+        "the rows are built in {stage} and {publish}, which together need twice their disk, compared with the equivalent join, and replace partition {partition} of {target}, {stands} and is {kept}; no view writes into {target}"
+    )
+}

@@ -1,0 +1,22 @@
+//! Publishing by replacement: the result is built in tables beside the target, and one statement
+//! replaces the target's partition.
+//!
+//! ```text
+//! chunks ─► stage (every attempt of every chunk) ─► publish (the attempts that count) ─► REPLACE PARTITION
+//! ```
+//!
+//! The rows of a chunk are whatever a SELECT yields, so nothing here knows jobs of rows from jobs of
+//! groups. When a step is taken and what is recorded of it is `load`'s, and so is the comparison of
+//! what was built with what the job makes.
+
+mod error;
+mod mapping;
+mod stage;
+mod tables;
+mod writers;
+
+pub(crate) use error::PublishError;
+pub(crate) use mapping::target_partition;
+pub(crate) use stage::{STAGED_ROWS, Stage, StagedAttempt};
+pub(crate) use tables::{Build, PublishTables, kept_name, publish_name};
+pub(crate) use writers::{missing_rights, obstacles};

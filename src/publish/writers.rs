@@ -1,0 +1,132 @@
+//! What keeps a partition of a target from being replaced: its engine, views that write into it, and
+//! rights that the user lacks.
+
+use serde::Deserialize;
+
+use crate::clickhouse::{
+    Connection, Error as ServerError, TableName, TableSchema, quote_identifier, quote_literal,
+};
+
+/// A reason why a partition cannot be replaced, and what would remove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    /// The reason.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// The reasons why no partition of this table can be replaced.
+///
+/// # Errors
+/// The server cannot be asked for its views.
+pub(crate) async fn obstacles(
+    connection: &Connection,
+    target: &TableSchema,
+) -> Result<Vec<Obstacle>, ServerError> {
+    let name = &target.name;
+    if let Some(obstacle) = of_engine(target) {
+        return Ok(vec![obstacle]);
+    }
+    let views = views_into(connection, name).await?;
+    Ok(views
+        .into_iter()
+        .map(|view| Obstacle {
+            reason: format!(
+                "the view {view} writes into {name}: rows that it writes while the load is built would be lost"
+            ),
+            remedy: format!(
+                "DETACH TABLE {} while the load runs, ATTACH TABLE afterwards",
+                view.quoted()
+            ),
+        })
+        .collect())
+}
+
+fn of_engine(target: &TableSchema) -> Option<Obstacle> {
+    let TableSchema { name, engine, .. } = target;
+    let in_place = || "publish = \"in_place\" inserts the rows into the target".to_owned();
+    if !target.is_merge_tree() {
+        let reason = format!(
+            "{name} has the engine {engine}; only tables of the MergeTree family have partitions"
+        );
+        return Some(Obstacle { reason, remedy: in_place() });
+    }
+    if engine.starts_with("Replicated") || engine.starts_with("Shared") {
+        let reason = format!(
+            "{name} has the engine {engine}: a table beside it would need a path of its own in Keeper, which the program does not choose"
+        );
+        return Some(Obstacle { reason, remedy: in_place() });
+    }
+    None
+}
+
+/// The views that write into a table.
+async fn views_into(
+    connection: &Connection,
+    table: &TableName,
+) -> Result<Vec<TableName>, ServerError> {
+    #[derive(Deserialize)]
+    struct View {
+        database: String,
+        name: String,
+    }
+    // The column target_table is younger than the servers that the program supports.
+    let into = [
+        table.quoted(),
+        format!("{}.{}", table.database, table.table),
+        format!("{}.{}", table.database, quote_identifier(&table.table)),
+        format!("{}.{}", quote_identifier(&table.database), table.table),
+    ];
+    let into = into.map(|into| {
+        let (behind, before) = (format!(" TO {into} "), format!(" TO {into}\n"));
+        format!(
+            "position(create_table_query, {}) > 0 OR position(create_table_query, {}) > 0",
+            quote_literal(&behind),
+            quote_literal(&before)
+        )
+    });
+    let sql = format!(
+        "SELECT database, name FROM system.tables WHERE engine = 'MaterializedView' AND ({}) ORDER BY database, name",
+        into.join(" OR ")
+    );
+    let views = connection.rows::<View>("views", &sql).await?;
+    Ok(views
+        .into_iter()
+        .map(|View { database, name }| TableName { database, table: name })
+        .collect())
+}
+
+/// The rights for a publication that the user lacks, as they are granted. Servers without
+/// [CHECK GRANT](https://clickhouse.com/docs/sql-reference/statements/check-grant) tell none.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(crate) async fn missing_rights(
+    connection: &Connection,
+    target: &TableName,
+    tables: &[TableName],
+) -> Result<Vec<String>, ServerError> {
+    #[derive(Deserialize)]
+    struct Granted {
+        result: u8,
+    }
+    const SYNTAX_ERROR: u32 = 62;
+    let mut needed = vec![
+        format!("SELECT, INSERT, ALTER DELETE ON {}", target.quoted()),
+        "TABLE ENGINE ON MergeTree".to_owned(),
+    ];
+    needed.extend(tables.iter().map(|table| {
+        format!("CREATE TABLE, DROP TABLE, SELECT, INSERT, ALTER DELETE ON {}", table.quoted())
+    }));
+    let mut missing = Vec::new();
+    for right in needed {
+        match connection.rows::<Granted>("rights", &format!("CHECK GRANT {right}")).await {
+            Ok(rows) if rows.iter().any(|row| row.result == 0) => missing.push(right),
+            Ok(_) => {}
+            Err(error) if error.code() == Some(SYNTAX_ERROR) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(missing)
+}
