@@ -42,7 +42,7 @@ pub use password::Password;
 pub(crate) use profile::ProfileSetting;
 pub(crate) use schema::{
     Column, Disk, TableIdentity, TableName, TableSchema, disks_of, functions_not_deterministic,
-    merge_tree_setting, replacing_columns, table_identities, table_schema,
+    is_replicated, merge_tree_setting, replacing_columns, table_identities, table_schema,
 };
 pub use settings::Settings;
 pub(crate) use sql::{

@@ -367,7 +367,7 @@ pub(crate) fn merge_tree_setting(engine: &str, setting: &str) -> String {
 
 /// Whether tables of this engine are replicated: they have their own server-wide settings, and a
 /// Keeper holds their block ids.
-pub(super) fn is_replicated(engine: &str) -> bool {
+pub(crate) fn is_replicated(engine: &str) -> bool {
     engine.starts_with("Replicated") || engine.starts_with("Shared")
 }
 

@@ -4,7 +4,8 @@
 use serde::Deserialize;
 
 use crate::clickhouse::{
-    Connection, Error as ServerError, TableName, TableSchema, quote_identifier, quote_literal,
+    Connection, Error as ServerError, TableName, TableSchema, is_replicated, quote_identifier,
+    quote_literal,
 };
 
 /// A reason why a partition cannot be replaced, and what would remove it.
@@ -52,7 +53,7 @@ fn of_engine(target: &TableSchema) -> Option<Obstacle> {
         );
         return Some(Obstacle { reason, remedy: in_place() });
     }
-    if engine.starts_with("Replicated") || engine.starts_with("Shared") {
+    if is_replicated(engine) {
         let reason = format!(
             "{name} has the engine {engine}: a table beside it would need a path of its own in Keeper, which the program does not choose"
         );

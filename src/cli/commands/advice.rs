@@ -382,6 +382,11 @@ impl From<DedupError> for Failure {
             return Self::stopped(&error);
         }
         let failure = Self::refused(error.to_string());
+        let failure = if error.is_lifted_by_replacing() {
+            failure.hint("publish = \"replace\" under [target] of the job, with --engine server, builds the partition beside the target and replaces it")
+        } else {
+            failure
+        };
         let window = |table: &TableName, setting: &str, blocks: u64| {
             format!(
                 "ALTER TABLE {} MODIFY SETTING {setting} = {blocks} lets it recognize repeated blocks",
@@ -416,9 +421,7 @@ impl From<DedupError> for Failure {
             )),
             DedupError::Server { .. } => failure,
         };
-        failure
-            .hint("publish = \"replace\" under [target] of the job and --engine server build the partition beside the target and replace it")
-            .hint("--allow-duplicates fills it anyway; repeated rows then stay")
+        failure.hint("--allow-duplicates fills it anyway; repeated rows then stay")
     }
 }
 

@@ -10,7 +10,7 @@
 use super::shared::PipelineOptions;
 use crate::clickhouse::{
     Connection, Deduplication, Error as ServerError, TableName, deduplication,
-    deduplication_disabled_by,
+    deduplication_disabled_by, is_replicated,
 };
 use crate::engine::Engine;
 use crate::job::BoundJob;
@@ -124,6 +124,22 @@ pub enum DedupError {
         #[source]
         source: Box<ServerError>,
     },
+}
+
+impl DedupError {
+    /// Whether a partition of the target could be replaced as a whole.
+    pub(crate) fn is_lifted_by_replacing(&self) -> bool {
+        const OF_PLAIN_TABLES: &str = "non_replicated_deduplication_window";
+        match self {
+            Self::ServerEngine { engine, .. } => !is_replicated(engine),
+            Self::NoWindow { setting, .. } => *setting == Some(OF_PLAIN_TABLES),
+            Self::WindowTooSmall { setting, .. } => *setting == OF_PLAIN_TABLES,
+            Self::SwitchedOff { .. }
+            | Self::View { .. }
+            | Self::Again { .. }
+            | Self::Server { .. } => false,
+        }
+    }
 }
 
 /// Finds the strategy for the target and the tables that its views fill. `allowed`: duplicates may

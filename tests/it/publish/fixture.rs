@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use crate::support::{Binary, Proxy, Server, binary};
 
-/// How long a condition that must come may take on a machine that does much else.
-pub const SOON: Duration = Duration::from_secs(60);
 /// The partition that is replaced.
 pub const PARTITION: &str = "202506";
 

@@ -19,7 +19,7 @@ fn killed_at(target: &str, label: &str, direction: Direction, seen: Seen) -> Sal
     let proxy = sales.proxy();
     let before = proxy.fired();
     proxy.after_request_with(label.as_bytes()).stall_at(direction, 0, 1);
-    let running = sales.run_with(target).env("CLICKHOUSE_URL", &proxy.url()).spawn();
+    let running = sales.run_with(target).env("CLICKHOUSE_URL", proxy.url()).spawn();
     wait_for_fault(&proxy, before);
     match seen {
         Seen::Before => sales.assert_unchanged(),
@@ -97,7 +97,7 @@ fn a_new_version_drops_what_a_killed_one_left() {
     let proxy = sales.proxy();
     let before = proxy.fired();
     proxy.after_request_with(b"-replace-").stall_at(Direction::ToServer, 0, 1);
-    let running = sales.run().env("CLICKHOUSE_URL", &proxy.url()).spawn();
+    let running = sales.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
     wait_for_fault(&proxy, before);
     assert_eq!(sales.tables().lines().count(), 2, "{}", sales.tables());
     running.signal("KILL");
@@ -114,7 +114,7 @@ fn inserts_whose_answers_are_lost_are_staged_again_and_count_once() {
     let proxy = sales.proxy();
     let before = proxy.fired();
     proxy.after_request_with(b"-chunk").reset_at(Direction::ToClient, 0, 3);
-    let output = sales.run().env("CLICKHOUSE_URL", &proxy.url()).run().expect(0);
+    let output = sales.run().env("CLICKHOUSE_URL", proxy.url()).run().expect(0);
     assert_eq!(proxy.fired(), before + 3, "{output}");
     sales.assert_published();
     assert_eq!(sales.tables(), "");

@@ -74,7 +74,7 @@ fn rows_that_come_while_the_load_is_built_are_not_lost() {
     let proxy = sales.proxy();
     let before = proxy.fired();
     proxy.after_request_with(b"-published-").stall_at(crate::support::Direction::ToServer, 0, 1);
-    let running = sales.run().env("CLICKHOUSE_URL", &proxy.url()).spawn();
+    let running = sales.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
     crate::faults::fixture::wait_for_fault(&proxy, before);
     sales.server.query("INSERT INTO sales (id, customer, at, amount, city) SELECT number, 'late', '2025-06-20 00:00:00', 1, 'x' FROM numbers(7)");
     proxy.pass();
@@ -98,7 +98,7 @@ fn a_source_that_changes_while_it_is_built_is_found_before_anything_is_published
         0,
         1,
     );
-    let running = sales.run().env("CLICKHOUSE_URL", &proxy.url()).spawn();
+    let running = sales.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
     crate::faults::fixture::wait_for_fault(&proxy, before);
     sales.server.query(
         "ALTER TABLE raw UPDATE amount = amount + 1 WHERE id = 4711 SETTINGS mutations_sync = 2",
