@@ -12,4 +12,5 @@ mod mistakes;
 mod properties;
 mod sample;
 mod trace_roots;
+mod v3_to_v4;
 mod variants;

@@ -1,0 +1,214 @@
+//! docs/guide/langfuse-v3-to-v4.md: every command of the page, in its order, on the real tables.
+
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::fixture::{YEAR_2026, empty, number};
+use crate::support::{Server, binary, process};
+
+/// A fenced block of the page.
+struct Block {
+    language: String,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/langfuse-v3-to-v4.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (mut blocks, mut open) = (Vec::new(), None::<Block>);
+    for line in page.lines().map(str::trim) {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(_), Some(block)) => blocks.push(block),
+            (Some(language), None) => {
+                open = Some(Block { language: language.to_owned(), text: String::new() });
+            }
+            (None, Some(mut block)) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+                open = Some(block);
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+impl Block {
+    fn is_of_postgres(&self) -> bool {
+        self.language == "sql" && self.text.starts_with("-- PostgreSQL")
+    }
+}
+
+/// 90 traces and 900 observations of three months; of every tenth observation a live row of dual
+/// writing; and ten observations of the last month that were created after dual writing began.
+fn history() -> Server {
+    let server = empty(YEAR_2026);
+    server.script(
+        "INSERT INTO traces (id, timestamp, project_id, name, user_id, metadata, created_at, updated_at, event_ts)
+         SELECT 'trace-' || toString(number), toDateTime64('2025-10-02 10:00:00', 3) + toIntervalDay(number), 'p', 'a trace', 'ann',
+             map('k', toString(number)), timestamp, timestamp, timestamp FROM numbers(90)
+         --;;
+         INSERT INTO observations (id, trace_id, project_id, type, parent_observation_id, start_time, name, input, created_at, updated_at, event_ts)
+         SELECT 'span-' || toString(number), 'trace-' || toString(number % 90), 'p', ['SPAN', 'GENERATION'][1 + number % 2],
+             if(number % 3 = 0, NULL, 'span-' || toString(number - 1)), toDateTime64('2025-10-02 10:00:01', 3) + toIntervalDay(number % 90),
+             'a span', repeat('x', number), start_time, start_time, start_time FROM numbers(900)
+         --;;
+         INSERT INTO observations (id, trace_id, project_id, type, start_time, name, created_at, updated_at, event_ts)
+         SELECT 'late-' || toString(number), 'trace-89', 'p', 'SPAN', '2025-12-30 12:00:00', 'late', '2026-07-01 00:00:00', '2026-07-01 00:00:00',
+             '2026-07-01 00:00:00' FROM numbers(10)
+         --;;
+         INSERT INTO events_full (project_id, trace_id, span_id, start_time, name, type, source, event_ts)
+         SELECT project_id, trace_id, id, start_time, 'live', type, 'ingestion-api-dual-write', event_ts FROM observations WHERE startsWith(id, 'span-') AND toUInt32(substring(id, 6)) % 10 = 0",
+    );
+    server
+}
+
+#[test]
+fn the_page_is_followed_from_top_to_bottom() {
+    let server = history();
+    let blocks = blocks();
+    let environment = &blocks.iter().find(|block| block.language == "env").unwrap().text;
+    let backfilled = |table: &str| {
+        let rows = format!("SELECT count() FROM {table} FINAL WHERE endsWith(source, '-backfill')");
+        number(&server, &rows)
+    };
+    let mut commands = 0;
+    for block in blocks.iter().filter(|block| !block.is_of_postgres()) {
+        match &*block.language {
+            "sh" => {
+                for line in block.text.lines() {
+                    let arguments: Vec<_> = line.split(' ').skip(1).collect();
+                    assert!(line.starts_with("clickhouse-backfill "), "{line}");
+                    let tool = binary().file(".env", environment).envs(&server.environment());
+                    tool.args(&arguments).run().expect(0);
+                    commands += 1;
+                }
+            }
+            "sql" if block.text.starts_with("DELETE FROM events_full") => {
+                // All is filled, and no row of dual writing was touched or made again.
+                for table in ["events_full", "events_core"] {
+                    assert_eq!(backfilled(table), 90 + 810, "{table}");
+                    let live = format!("SELECT count() FROM {table} FINAL WHERE name = 'live'");
+                    assert_eq!(number(&server, &live), 90, "{table}");
+                }
+                server.query(&block.text);
+            }
+            "sql" => {
+                let found = server.text(&block.text);
+                if block.text.starts_with("SELECT count()") {
+                    assert_eq!(found, "0");
+                }
+            }
+            "env" => {}
+            other => panic!("a block of {other:?} on the page, which this test does not run"),
+        }
+    }
+    assert!(commands >= 10, "{commands} commands are on the page");
+    for table in ["events_full", "events_core"] {
+        assert_eq!(backfilled(table), 0, "{table}");
+        assert_eq!(number(&server, &format!("SELECT count() FROM {table} FINAL")), 90, "{table}");
+    }
+}
+
+/// A PostgreSQL of the test's own, reached by a socket in its folder.
+struct Postgres {
+    programs: PathBuf,
+    folder: TempDir,
+    server: Child,
+}
+
+/// The user who runs it where the test runs as root, whom PostgreSQL refuses.
+const NOBODY: u32 = 65534;
+
+impl Postgres {
+    fn start() -> Self {
+        let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let folders = installed.map(|version| version.path().join("bin"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = folders.chain(std::env::split_paths(&path));
+        let programs = folders.find(|folder| folder.join("initdb").exists());
+        let programs = programs.expect("PostgreSQL is not installed: initdb is not on PATH");
+        let folder = TempDir::with_prefix("postgres-").unwrap();
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| {
+            use std::os::unix::fs::MetadataExt;
+            own.uid() == 0
+        });
+        let command = |program: &str| {
+            let mut command = Command::new(programs.join(program));
+            command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+            if is_root {
+                command.uid(NOBODY).gid(NOBODY);
+            }
+            command
+        };
+        if is_root {
+            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let made = command("initdb").args(["-D", "data", "-U", "langfuse", "-A", "trust"]).status();
+        assert!(made.unwrap().success());
+        let mut server = command("postgres");
+        server.args(["-D", "data", "-c", "listen_addresses=", "-k"]).arg(folder.path());
+        let server = server.spawn().unwrap();
+        let postgres = Self { programs, folder, server };
+        let soon = Duration::from_secs(60);
+        assert!(process::wait_until(soon, || postgres.psql("SELECT 1").status.success()));
+        postgres
+    }
+
+    fn psql(&self, sql: &str) -> std::process::Output {
+        let mut command = Command::new(self.programs.join("psql"));
+        command.arg("-h").arg(self.folder.path()).args(["-U", "langfuse", "-d", "postgres"]);
+        command.args(["-v", "ON_ERROR_STOP=1", "-qAtc", sql]).output().unwrap()
+    }
+
+    #[track_caller]
+    fn text(&self, sql: &str) -> String {
+        let output = self.psql(sql);
+        assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The statements for Langfuse's PostgreSQL: steps 1 to 4 count as finished, and can be taken back.
+#[test]
+#[ignore = "slow: starts a PostgreSQL, which must be installed"]
+fn langfuse_takes_its_steps_for_finished_and_for_open_again() {
+    let postgres = Postgres::start();
+    postgres.text(
+        "CREATE TABLE background_migrations (id text PRIMARY KEY, name text NOT NULL UNIQUE, script text NOT NULL, args jsonb NOT NULL,
+             state jsonb NOT NULL DEFAULT '{}', finished_at timestamp(3), failed_at timestamp(3), failed_reason text, worker_id text, locked_at timestamp(3));
+         INSERT INTO background_migrations (id, name, script, args, finished_at) VALUES ('0', '20250101_an_older_one', 's', '{}', '2025-01-01');
+         INSERT INTO background_migrations (id, name, script, args, failed_at, failed_reason, locked_at, worker_id)
+         SELECT step::text, '20260701_v4_step_' || step || '_of_the_chain', 's', '{}', now(), 'memory', now(), 'w' FROM generate_series(1, 5) AS step",
+    );
+    let blocks = blocks();
+    let [finish, undo] = &*blocks.iter().filter(|block| block.is_of_postgres()).collect::<Vec<_>>()
+    else {
+        panic!("two statements for PostgreSQL are on the page")
+    };
+    // What its worker looks for: the first that is neither finished nor failed.
+    let open = "SELECT string_agg(id, ',' ORDER BY name) FROM background_migrations WHERE finished_at IS NULL";
+    assert_eq!(postgres.text(open), "1,2,3,4,5");
+    postgres.text(&finish.text);
+    assert_eq!(postgres.text(open), "5");
+    let clean = "SELECT count(*) FROM background_migrations WHERE name ~ 'v4_step_[1-4]' AND failed_at IS NULL AND failed_reason IS NULL
+        AND locked_at IS NULL AND worker_id IS NULL AND state->>'phase' = 'completed'";
+    assert_eq!(postgres.text(clean), "4");
+    postgres.text(&undo.text);
+    assert_eq!(postgres.text(open), "1,2,3,4,5");
+    let state =
+        "SELECT count(*) FROM background_migrations WHERE state = '{}' AND failed_at IS NULL";
+    assert_eq!(postgres.text(state), "5");
+}
