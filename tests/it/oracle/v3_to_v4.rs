@@ -1,7 +1,6 @@
 //! docs/guide/langfuse-v3-to-v4.md: every command of the page, in its order, on the real tables.
 
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -50,12 +49,12 @@ fn history() -> Server {
     let server = empty(YEAR_2026);
     server.script(
         "INSERT INTO traces (id, timestamp, project_id, name, user_id, metadata, created_at, updated_at, event_ts)
-         SELECT 'trace-' || toString(number), toDateTime64('2025-10-02 10:00:00', 3) + toIntervalDay(number), 'p', 'a trace', 'ann',
+         SELECT 'trace-' || toString(number), toDateTime64('2025-10-02 10:00:00', 3) + toIntervalDay(number) AS timestamp, 'p', 'a trace', 'ann',
              map('k', toString(number)), timestamp, timestamp, timestamp FROM numbers(90)
          --;;
          INSERT INTO observations (id, trace_id, project_id, type, parent_observation_id, start_time, name, input, created_at, updated_at, event_ts)
          SELECT 'span-' || toString(number), 'trace-' || toString(number % 90), 'p', ['SPAN', 'GENERATION'][1 + number % 2],
-             if(number % 3 = 0, NULL, 'span-' || toString(number - 1)), toDateTime64('2025-10-02 10:00:01', 3) + toIntervalDay(number % 90),
+             if(number % 3 = 0, NULL, 'span-' || toString(number - 1)), toDateTime64('2025-10-02 10:00:01', 3) + toIntervalDay(number % 90) AS start_time,
              'a span', repeat('x', number), start_time, start_time, start_time FROM numbers(900)
          --;;
          INSERT INTO observations (id, trace_id, project_id, type, start_time, name, created_at, updated_at, event_ts)
@@ -122,9 +121,6 @@ struct Postgres {
     server: Child,
 }
 
-/// The user who runs it where the test runs as root, whom PostgreSQL refuses.
-const NOBODY: u32 = 65534;
-
 impl Postgres {
     fn start() -> Self {
         let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -134,21 +130,17 @@ impl Postgres {
         let programs = folders.find(|folder| folder.join("initdb").exists());
         let programs = programs.expect("PostgreSQL is not installed: initdb is not on PATH");
         let folder = TempDir::with_prefix("postgres-").unwrap();
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| {
-            use std::os::unix::fs::MetadataExt;
-            own.uid() == 0
-        });
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        // PostgreSQL refuses to run as root, so it sees another number.
         let command = |program: &str| {
-            let mut command = Command::new(programs.join(program));
-            command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+            let program = programs.join(program);
+            let mut command = Command::new(if is_root { Path::new("unshare") } else { &program });
             if is_root {
-                command.uid(NOBODY).gid(NOBODY);
+                command.args(["--user", "--map-user=1000", "--map-group=1000"]).arg(&program);
             }
+            command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
             command
         };
-        if is_root {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
         let made = command("initdb").args(["-D", "data", "-U", "langfuse", "-A", "trust"]).status();
         assert!(made.unwrap().success());
         let mut server = command("postgres");
