@@ -114,7 +114,7 @@ fn the_page_is_followed_from_top_to_bottom() {
     }
 }
 
-/// A PostgreSQL of the test's own, reached by a socket in its folder.
+/// A `PostgreSQL` of the test's own, reached by a socket in its folder.
 struct Postgres {
     programs: PathBuf,
     folder: TempDir,
@@ -173,7 +173,7 @@ impl Drop for Postgres {
     }
 }
 
-/// The statements for Langfuse's PostgreSQL: steps 1 to 4 count as finished, and can be taken back.
+/// The statements for Langfuse's `PostgreSQL`: steps 1 to 4 count as finished, and can be taken back.
 #[test]
 #[ignore = "slow: starts a PostgreSQL, which must be installed"]
 fn langfuse_takes_its_steps_for_finished_and_for_open_again() {
