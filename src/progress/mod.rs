@@ -1,10 +1,12 @@
 //! The progress of a run: a screen or lines while it runs, a summary at its end.
 //!
-//! Reads the pipeline's [`Counters`](crate::engine::stream::Counters) and never changes them. All
+//! Reads the pipeline's [`Counters`](crate::engine::stream::Counters), or those of a comparison, and
+//! never changes them. All
 //! output goes to stderr through one [`Terminal`], so that log lines and the screen do not tear each
 //! other. Stdout is for data and belongs to the commands.
 
 mod bottleneck;
+mod comparison;
 mod figures;
 mod screen;
 #[cfg(test)]
@@ -13,6 +15,7 @@ mod summary;
 mod terminal;
 mod view;
 
+pub(crate) use comparison::show_comparison;
 pub(crate) use figures::{Shown, available_memory_bytes, memory_bytes, peak_memory_bytes};
 pub(crate) use summary::{Seconds, Summary};
 pub(crate) use terminal::{Terminal, TerminalOptions};

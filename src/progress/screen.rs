@@ -32,7 +32,7 @@ const UNKNOWN: &str = "–";
 /// Below this width the rates of the stages are not aligned in columns.
 const NARROW: usize = 72;
 /// The title's longest width; window managers cut longer ones off.
-const TITLE_COLUMNS: usize = 60;
+pub(super) const TITLE_COLUMNS: usize = 60;
 /// The bar's shortest and longest width.
 const BAR: std::ops::RangeInclusive<usize> = 8..=100;
 
@@ -64,7 +64,7 @@ pub(super) fn screen(figures: &Figures, size: Size) -> Vec<Line> {
     lines.into_iter().map(|(_, line)| Line { text: cut(&line.text, columns), ..line }).collect()
 }
 
-fn plain(text: String) -> Line {
+pub(super) fn plain(text: String) -> Line {
     Line { text, emphasis: Emphasis::None }
 }
 
@@ -95,6 +95,11 @@ fn bar(figures: &Figures, columns: usize) -> Line {
         ),
         _ => (0.0, format!("   {UNKNOWN} %  {rows} rows, counting the total")),
     };
+    bar_before(&text, share, columns)
+}
+
+/// A bar that leaves room for the text behind it.
+pub(super) fn bar_before(text: &str, share: f64, columns: usize) -> Line {
     let width = columns.saturating_sub(text.chars().count() + 2).clamp(*BAR.start(), *BAR.end());
     plain(format!("{}{text}", draw_bar(share, width)))
 }

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::bottleneck::Stage;
 use super::figures::{FigureSampler, Figures, Shown};
 use super::screen::{screen, server, title, waiting};
-use super::terminal::Terminal;
+use super::terminal::{Line, Terminal};
 use crate::engine::stream::Phase;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
@@ -18,7 +18,7 @@ const SCREEN_EVERY: Duration = Duration::from_millis(125);
 /// How often figures are sampled without a screen: often enough to find the bottleneck.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// How often a line is written without a screen.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs `work` and shows its progress: on a screen if stderr is a terminal, else as a line every
 /// `LINE_EVERY`.
@@ -26,13 +26,26 @@ pub(crate) async fn show<T>(terminal: &Terminal, shown: Shown, work: impl Future
     if !terminal.shows_progress() {
         return work.await;
     }
+    let mut sampler = FigureSampler::new(shown);
     let showing = async {
         if terminal.has_screen() {
-            draw_screen(terminal, FigureSampler::new(shown)).await;
+            let frame = || {
+                let figures = sampler.sample();
+                (screen(&figures, Terminal::size()), title(&figures))
+            };
+            draw_screen(terminal, frame).await;
         } else {
-            write_lines(terminal, FigureSampler::new(shown)).await;
+            write_lines(terminal, sampler).await;
         }
     };
+    until_done(work, showing).await
+}
+
+/// Runs `work`, and `showing` until it ends.
+pub(super) async fn until_done<T>(
+    work: impl Future<Output = T>,
+    showing: impl Future<Output = ()>,
+) -> T {
     tokio::select! {
         biased;
         result = work => result,
@@ -40,7 +53,11 @@ pub(crate) async fn show<T>(terminal: &Terminal, shown: Shown, work: impl Future
     }
 }
 
-async fn draw_screen(terminal: &Terminal, mut sampler: FigureSampler) {
+/// Draws the lines and the title that `frame` gives, again and again.
+pub(super) async fn draw_screen(
+    terminal: &Terminal,
+    mut frame: impl FnMut() -> (Vec<Line>, String),
+) {
     /// Also when the future is dropped.
     struct Clear<'a>(&'a Terminal);
     impl Drop for Clear<'_> {
@@ -58,8 +75,8 @@ async fn draw_screen(terminal: &Terminal, mut sampler: FigureSampler) {
             _ = ticks.tick() => {}
             Some(()) = async { resized.as_mut()?.recv().await } => {}
         }
-        let figures = sampler.sample();
-        terminal.draw(screen(&figures, Terminal::size()), title(&figures));
+        let (lines, title) = frame();
+        terminal.draw(lines, title);
     }
 }
 

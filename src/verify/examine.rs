@@ -1,6 +1,6 @@
 //! Finds the differing rows in the buckets that differ.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::VerifyError;
@@ -9,6 +9,7 @@ use super::report::{DifferingColumn, DifferingRow, Report};
 use super::rows::{Difference, Digest, Kind, RowComparison};
 use super::sums::{BucketPair, Sums};
 use super::verifier::{TTL_MARGIN, TargetRange, Verifier, cannot_decode};
+use crate::job::BoundColumn;
 
 /// Rows that are compared in memory at a time.
 const ROWS_AT_ONCE: u64 = 1_000_000;
@@ -41,7 +42,7 @@ impl Verifier {
         let moment = self.ttl.now.saturating_add(elapsed).saturating_add(TTL_MARGIN);
         self.queries.expired = self.ttl.expired_by(moment);
         let pairs = expected.differing(&found);
-        self.progress.groups_examined.store(pairs.len() as u64, Ordering::Relaxed);
+        self.progress.groups_in_doubt.store(pairs.len() as u64, Ordering::Relaxed);
         self.touched = Some(Buckets {
             count: self.state.buckets,
             numbers: pairs.iter().map(|pair| pair.number).collect(),
@@ -52,10 +53,12 @@ impl Verifier {
         report.expected_rows =
             expected.buckets.values().map(|bucket| bucket.rows + bucket.others).sum();
         report.expired_rows = expected.buckets.values().map(|bucket| bucket.expired).sum();
-        report.target_rows = found.rows() + examined.found_not_owned;
-        report.columns = self.differing_columns(&pairs);
-        report.differing_groups = pairs.len() as u64;
+        report.target_rows =
+            found.rows() + expected.agreeing_others(&found) + examined.found_not_owned;
+        report.columns = self.differing_columns(&pairs, &examined.differences, &report.rows);
+        report.differing_groups = self.differing_groups(&examined.differences);
         self.unattributed = examined.unattributed;
+        self.progress.restart();
         Ok((report, examined.differences))
     }
 
@@ -67,7 +70,9 @@ impl Verifier {
     ) -> Result<Examined, VerifyError> {
         let (doubtful, found_not_owned) = self.compare_rows_not_owned(pairs, ranges).await?;
         let mut examined = Examined { found_not_owned, ..Examined::default() };
-        for (only, rows) in self.bucket_groups(&doubtful, ranges).await? {
+        let groups = self.bucket_groups(&doubtful, ranges).await?;
+        self.progress.add_passes(groups.len());
+        for (only, rows) in groups {
             if !self.options.find_all && examined.faults > self.options.max_differences {
                 examined.not_examined_rows += rows;
                 continue;
@@ -131,7 +136,8 @@ impl Verifier {
         }
     }
 
-    /// In buckets whose sums agree, compares only the rows that the job makes and does not own.
+    /// In buckets whose sums over the owned rows agree, compares only the rows that the job makes and
+    /// does not own.
     /// Returns the buckets whose rows must all be compared, and the number of expected rows in the
     /// target's part of the others.
     ///
@@ -146,10 +152,12 @@ impl Verifier {
             pairs.iter().copied().partition(BucketPair::sums_agree);
         let (count, replacing) = (self.state.buckets, self.queries.job.target.is_replacing());
         let mut found_not_owned = 0;
-        for (only, _) in join_buckets(count, &doubtful, BucketPair::others) {
+        let groups = join_buckets(count, &doubtful, BucketPair::others);
+        self.progress.add_passes(groups.len());
+        for (only, _) in groups {
             let rows = self.fetch_rows(&only, ranges, RowFilter::NotOwned).await?;
             let attributed = self.queries.attribution.unknown_because().is_none();
-            let group = |key: u64| u32::try_from(key % u64::from(count)).unwrap_or_default();
+            let group = |key: u64| self.group(key);
             let different: HashSet<u32> = rows
                 .differences(replacing, attributed)
                 .iter()
@@ -162,17 +170,53 @@ impl Verifier {
         Ok((left, found_not_owned))
     }
 
-    fn differing_columns(&self, pairs: &[BucketPair<'_>]) -> Vec<DifferingColumn> {
-        let mut groups = vec![0; self.queries.compared.len()];
-        for position in pairs.iter().flat_map(BucketPair::differing_columns) {
-            if let Some(count) = groups.get_mut(position) {
-                *count += 1;
+    /// The number of groups with a row that is wrong. Sums of other groups may differ too, by rows of
+    /// live writers.
+    fn differing_groups(&self, differences: &[Difference]) -> u64 {
+        let wrong = differences.iter().filter(|difference| difference.kind.is_difference());
+        wrong.map(|difference| self.group(difference.key)).collect::<BTreeSet<_>>().len() as u64
+    }
+
+    /// The columns whose values differ: in the named rows, and by the sums of groups in which all
+    /// differing rows are on both sides. A row of one side, or of a live writer, changes all sums of
+    /// its group.
+    fn differing_columns(
+        &self,
+        pairs: &[BucketPair<'_>],
+        differences: &[Difference],
+        named: &[DifferingRow],
+    ) -> Vec<DifferingColumn> {
+        let has_both = |kind| matches!(kind, Kind::Differing | Kind::Stale);
+        let mut by_values = BTreeMap::<u32, bool>::new();
+        for difference in differences {
+            *by_values.entry(self.group(difference.key)).or_insert(true) &=
+                has_both(difference.kind);
+        }
+        let mut groups = vec![BTreeSet::new(); self.queries.compared.len()];
+        let of_sums = pairs.iter().filter(|pair| by_values.get(&pair.number) == Some(&true));
+        for pair in of_sums {
+            for position in pair.differing_columns() {
+                groups.get_mut(position).map(|groups| groups.insert(pair.number));
             }
         }
-        let columns = self.queries.compared.iter().zip(groups).filter(|(_, groups)| *groups > 0);
-        columns
-            .map(|(column, groups)| DifferingColumn { name: column.name.clone(), groups })
-            .collect()
+        for (difference, row) in differences.iter().zip(named) {
+            for (column, groups) in self.queries.compared.iter().zip(&mut groups) {
+                if has_both(row.kind) && row.columns.contains(&column.name) {
+                    groups.insert(self.group(difference.key));
+                }
+            }
+        }
+        let columns = self.queries.compared.iter().zip(groups);
+        let column = |(column, groups): (&BoundColumn, BTreeSet<u32>)| DifferingColumn {
+            name: column.name.clone(),
+            groups: groups.len() as u64,
+        };
+        columns.filter(|(_, groups)| !groups.is_empty()).map(column).collect()
+    }
+
+    /// The group of a key.
+    fn group(&self, key: u64) -> u32 {
+        u32::try_from(key % u64::from(self.state.buckets)).unwrap_or_default()
     }
 
     /// Groups of buckets whose rows fit into memory, each with an upper bound of its rows. If the
@@ -212,7 +256,11 @@ impl Verifier {
         let (source, target) = (&queries.job.source.name, &queries.job.target.name);
         for number in 0..self.state.chunks.len() {
             let scope = self.chunk(number);
-            let sql = |scope: &_| queries.digests(&queries.expected(scope), only, filter);
+            let made = |scope: &_| match filter {
+                RowFilter::NotOwned => queries.expected_not_owned(scope),
+                RowFilter::All | RowFilter::Deleted => queries.expected(scope),
+            };
+            let sql = |scope: &_| queries.digests(&made(scope), only, filter);
             for answer in self
                 .runner
                 .chunk(
@@ -226,13 +274,16 @@ impl Verifier {
             {
                 rows.expect(Digest::decode_all(&answer).map_err(cannot_decode(source))?, number);
             }
+            self.progress.chunks_done.store(number as u64 + 1, Ordering::Relaxed);
         }
         for (number, (partition, range)) in ranges.iter().enumerate() {
             let sql =
                 queries.digests(&queries.found(partition, range.as_deref(), true), only, filter);
             let answer = self.runner.range(target, "comparing rows of a range", &sql).await?;
             rows.find(Digest::decode_all(&answer).map_err(cannot_decode(target))?, number);
+            self.progress.parts_done.store(number as u64 + 1, Ordering::Relaxed);
         }
+        self.progress.end_pass();
         Ok(rows)
     }
 }

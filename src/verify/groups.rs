@@ -13,12 +13,13 @@ use super::group_queries::{
     DIFFERING, EXTRA, FLOAT_TOLERANCE, GroupQueries, KeyShare, MISSING, REPEATED, SKETCH_TOLERANCE,
     value_types,
 };
+use super::progress::VerifyProgress;
 use super::report::{
     DifferingColumn, DifferingRow, DifferingValue, Report, ShownValue, Tolerances,
 };
 use super::rows::Kind;
 use super::runner::QueryRunner;
-use super::verifier::{VerifyOptions, VerifyProgress};
+use super::verifier::VerifyOptions;
 use crate::clickhouse::{Error as ServerError, Servers};
 use crate::job::statements;
 use crate::job::{BoundGroup, BoundJob};
@@ -101,7 +102,7 @@ impl GroupVerifier<'_> {
             self.stop.clone(),
         );
         let (mut counted, mut rows) = (Counted::default(), Vec::new());
-        self.progress.chunks.store(count, Ordering::Relaxed);
+        self.progress.compare_shares(count);
         for index in 0..count {
             let share = KeyShare { index, count };
             let sql = queries.summary(share);
@@ -115,7 +116,7 @@ impl GroupVerifier<'_> {
                 rows.extend(self.decoded(self.differing_rows(&answer))?);
             }
             counted.add(of_share);
-            self.progress.chunks_done.fetch_add(1, Ordering::Relaxed);
+            self.progress.shares_done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(self.report(&counted, rows, began))
     }

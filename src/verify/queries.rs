@@ -1,18 +1,16 @@
 //! The SQL of a comparison: the same queries for both sides. One side is the equivalent join over a
 //! part of the source, the other a part of the target.
 //!
-//! Every hash includes the row's key; otherwise values that two rows have swapped would cancel out in
-//! a sum. A value is hashed as its [RowBinary](https://clickhouse.com/docs/interfaces/formats/RowBinary)
-//! bytes, which distinguish NULL from a default, exist for every type, and are the text of a JSON
-//! value. Two kinds of equal values have different bytes and are normalized first: the pairs of a Map
-//! are sorted by key, at any depth, and every NaN becomes the same one.
+//! Sums add up the cheap hashes of [`super::hashes`], single rows are compared by the exact ones.
 
 use std::collections::BTreeMap;
 
 use super::attribution::Attribution;
 use super::decode::{BLOCK, MARGIN, start_of};
+use super::hashes::{
+    JSON_AS_PATHS, JSON_AS_TEXT, needs_json_as_paths, normalized, summed, text_of,
+};
 use crate::clickhouse::{Column, quote_identifier, quote_literal};
-use crate::formats::rowbinary::{DataType, Field};
 use crate::job::statements::{Scope, finished};
 use crate::job::target_key::{TableColumn, TargetKey, hash_of};
 use crate::job::{BoundColumn, BoundJob, RemovalMethod};
@@ -23,6 +21,10 @@ const KEY: &str = "`hash of the key`";
 const EXPIRED: &str = "`past the TTL`";
 /// The alias of whether the job owns a row.
 const OWNED: &str = "`owned by the job`";
+/// The alias of whether the job owns a row, past the TTL or not.
+const OWNED_OR_EXPIRED: &str = "`owned, also past the TTL`";
+/// The alias of whether a row is neither the job's own nor past the TTL.
+const OTHER: &str = "`not owned by the job`";
 
 /// A share of all keys, such as 1/100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -92,6 +94,34 @@ impl Queries {
     /// The rows that the job makes of this part of the source.
     pub(super) fn expected(&self, scope: &Scope) -> String {
         self.with_defaults(&finished(&self.job, scope))
+    }
+
+    /// The same rows without those that the job owns, or with them where only the join tells whether it
+    /// does: then the query has to leave them out.
+    pub(super) fn expected_not_owned(&self, scope: &Scope) -> String {
+        let mut job = self.job.clone();
+        job.exclusions.extend(self.owned_by_source());
+        self.with_defaults(&finished(&job, scope))
+    }
+
+    /// SQL over a source row that is true if the job owns the row that it makes of it; `None` if the
+    /// columns that decide are not the source's alone.
+    fn owned_by_source(&self) -> Option<String> {
+        let names = &self.job.owned.as_ref().filter(|owned| !owned.columns.is_empty())?.columns;
+        let value = |name: &String| {
+            let column = self.job.columns.iter().find(|column| column.name == *name)?;
+            let BoundColumn { expression, type_name, .. } = column;
+            (!column.reads_lookup()).then(|| format!("[CAST({expression}\n AS {type_name})]"))
+        };
+        let values = names.iter().map(value).collect::<Option<Vec<_>>>()?;
+        let names: Vec<_> = names.iter().map(|name| quote_identifier(name).to_string()).collect();
+        // The parameters of the lambda hide the source's columns of the same names.
+        Some(format!(
+            "arrayMap(({}) -> {}, {})[1]",
+            names.join(", "),
+            self.job.is_owned(),
+            values.join(", ")
+        ))
     }
 
     /// The key columns of the rows that the job would make of all versions of this part of the
@@ -186,28 +216,46 @@ impl Queries {
         self.sums(rows, count, conditions)
     }
 
-    /// For each bucket: its number, the number of owned, other and expired rows, the ids of their
-    /// partitions, and a sum of hashes for each column over the owned rows. Keys are divided into
-    /// `count` buckets. Decoded by [`super::sums`].
+    /// For each bucket: its number, the number of owned, other and expired rows, a sum of hashes over
+    /// the other rows, the ids of their partitions, and a sum of hashes for each column over the owned
+    /// rows. Keys are divided into `count` buckets. Decoded by [`super::sums`].
     fn sums(&self, rows: &str, count: u32, mut conditions: Vec<String>) -> String {
-        let sums: Vec<_> = self
-            .compared
-            .iter()
-            .map(|column| {
-                let value = normalized(quote_identifier(&column.name).as_str(), &column.type_name);
-                format!("\n, sumIf(sipHash64({KEY}, {}), {OWNED})", hash_of(&[value]))
-            })
-            .collect();
+        let name = |number: usize| format!("`hash {number}`");
+        let hashes = self.compared.iter().enumerate().map(|(number, column)| {
+            let value = quote_identifier(&column.name);
+            format!(", {} AS {}\n", summed(KEY, value.as_str(), &column.type_name), name(number))
+        });
+        let hashes = hashes.collect::<Vec<_>>().concat();
+        let names: Vec<_> = (0..self.compared.len()).map(name).collect();
+        let others = match self.job.owned {
+            Some(_) => format!("sumIf(cityHash64({KEY}, {}), {OTHER})", names.join(", ")),
+            None => "toUInt64(0)".to_owned(),
+        };
+        let sums: Vec<_> = names.iter().map(|name| format!("\n, sumIf({name}, {OWNED})")).collect();
+        let sums = sums.concat();
         conditions.push(format!("NOT ({})", self.key.is_deleted()));
         let expired = self.expired.as_deref().unwrap_or("0");
+        let (inside, outside) = self.json_settings();
         format!(
-            "WITH {} AS {KEY}, {expired} AS {EXPIRED}, {} AND NOT {EXPIRED} AS {OWNED}\nSELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf(NOT {OWNED} AND NOT {EXPIRED}), countIf({EXPIRED}), groupUniqArray({}){}\nFROM (\n{rows}\n)\nWHERE {}\nGROUP BY `bucket of the key`",
+            "WITH {} AS {KEY}, {expired} AS {EXPIRED}, {} AS {OWNED_OR_EXPIRED}, {OWNED_OR_EXPIRED} AND NOT {EXPIRED} AS {OWNED}, NOT {OWNED_OR_EXPIRED} AND NOT {EXPIRED} AS {OTHER}\n{hashes}SELECT toUInt32({KEY} % {count}) AS `bucket of the key`, countIf({OWNED}), countIf({OTHER}), countIf({EXPIRED}), {others}, groupUniqArray({}){sums}\nFROM (\n{rows}{inside}\n)\nWHERE {}\nGROUP BY `bucket of the key`{outside}",
             self.key_hash(),
             self.job.is_owned(),
             self.key.partition_id.as_deref().unwrap_or("''"),
-            sums.concat(),
             conditions.join(" AND ")
         )
+    }
+
+    /// The clauses for the rows and for their sums where JSON is compared: the job's expressions see
+    /// its text, as they do when rows are inserted. Keys are hashed the same way by all queries.
+    fn json_settings(&self) -> (String, String) {
+        let mut columns = self.compared.iter().map(|column| &column.type_name);
+        let mut keys = self.key.columns.iter().map(|(_, type_name)| type_name);
+        if keys.any(|name| needs_json_as_paths(name))
+            || !columns.any(|name| needs_json_as_paths(name))
+        {
+            return (String::new(), String::new());
+        }
+        (format!("\nSETTINGS {JSON_AS_TEXT}"), format!("\nSETTINGS {JSON_AS_PATHS}"))
     }
 
     /// For each row: hash of the key, flags (1 owned, 2 deleted, 4 of the compared partition of the
@@ -422,12 +470,6 @@ impl Queries {
     }
 }
 
-/// SQL for the text of a value in `TabSeparatedRaw`, without the line break.
-fn text_of(value: &str) -> String {
-    let row = format!("formatRow('TabSeparatedRaw', {value})");
-    format!("substring({row}, 1, length({row}) - 1)")
-}
-
 fn with_defaults<'a>(rows: &str, defaults: impl Iterator<Item = &'a TableColumn>) -> String {
     let defaults: Vec<_> = defaults
         .map(|TableColumn { name, type_name, value, .. }| {
@@ -453,96 +495,5 @@ fn numbers<T: ToString>(numbers: &[T]) -> String {
         "NULL".to_owned()
     } else {
         numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// SQL for the normalized form of `value`, SQL of this type. Values of unknown types are not
-/// normalized.
-fn normalized(value: &str, type_name: &str) -> String {
-    DataType::parse(type_name)
-        .ok()
-        .and_then(|parsed| form(value, &parsed, 0))
-        .unwrap_or_else(|| value.to_owned())
-}
-
-/// `None` if the value needs no normalization.
-fn form(value: &str, data_type: &DataType, depth: usize) -> Option<String> {
-    match data_type {
-        DataType::Float32 | DataType::Float64 => {
-            Some(format!("if(isNaN({value}), CAST('nan' AS {data_type}), {value})"))
-        }
-        DataType::Nullable(inner) if matches!(**inner, DataType::Float32 | DataType::Float64) => {
-            Some(format!("if(ifNull(isNaN({value}), 0), CAST('nan' AS {data_type}), {value})"))
-        }
-        DataType::SimpleAggregateFunction { value: inner, .. } => form(value, inner, depth),
-        DataType::Array(inner) => {
-            let element = format!("x{depth}");
-            form(&element, inner, depth + 1)
-                .map(|form| format!("arrayMap({element} -> {form}, {value})"))
-        }
-        DataType::Map(_, inner) => {
-            let (key, element) = (format!("k{depth}"), format!("x{depth}"));
-            let inner = form(&element, inner, depth + 1);
-            let mapped = inner.map_or_else(
-                || value.to_owned(),
-                |form| format!("mapApply(({key}, {element}) -> ({key}, {form}), {value})"),
-            );
-            Some(format!("mapSort({mapped})"))
-        }
-        DataType::Tuple(fields) => fields_form(value, fields, depth),
-        DataType::Nested(fields) => {
-            let element = format!("x{depth}");
-            fields_form(&element, fields, depth + 1)
-                .map(|form| format!("arrayMap({element} -> {form}, {value})"))
-        }
-        _ => None,
-    }
-}
-
-fn fields_form(value: &str, fields: &[Field], depth: usize) -> Option<String> {
-    let element = |number: usize| format!("tupleElement({value}, {})", number + 1);
-    let forms: Vec<_> = fields
-        .iter()
-        .enumerate()
-        .map(|(number, field)| form(&element(number), &field.data_type, depth))
-        .collect();
-    if forms.iter().all(Option::is_none) {
-        return None;
-    }
-    let forms =
-        forms.into_iter().enumerate().map(|(number, form)| form.unwrap_or_else(|| element(number)));
-    Some(format!("tuple({})", forms.collect::<Vec<_>>().join(", ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn maps_are_sorted_at_any_depth() {
-        for (type_name, form) in [
-            ("Map(String, UInt8)", "mapSort(v)"),
-            ("Array(Map(String, UInt8))", "arrayMap(x0 -> mapSort(x0), v)"),
-            (
-                "Map(String, Array(Map(String, UInt8)))",
-                "mapSort(mapApply((k0, x0) -> (k0, arrayMap(x1 -> mapSort(x1), x0)), v))",
-            ),
-            (
-                "Tuple(a String, b Map(String, UInt8))",
-                "tuple(tupleElement(v, 1), mapSort(tupleElement(v, 2)))",
-            ),
-        ] {
-            assert_eq!(normalized("v", type_name), form);
-        }
-        for type_name in [
-            "String",
-            "Nullable(Decimal(9, 2))",
-            "LowCardinality(String)",
-            "JSON",
-            "Array(Tuple(String, Date))",
-            "Dynamic",
-        ] {
-            assert_eq!(normalized("v", type_name), "v", "{type_name}");
-        }
     }
 }

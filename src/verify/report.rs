@@ -39,7 +39,8 @@ pub(crate) struct Report {
     /// Number of rows that are neither wrong nor changed by live writers: rows whose key another
     /// partition of the source makes too, and rows of an unknown partition of the source.
     pub tolerated: BTreeMap<Kind, u64>,
-    /// Columns whose sums differ.
+    /// Columns whose values differ, by the named rows and by groups whose differing rows are on both
+    /// sides.
     pub columns: Vec<DifferingColumn>,
     /// The first differing rows, at most as many as requested.
     pub rows: Vec<DifferingRow>,
@@ -48,7 +49,7 @@ pub(crate) struct Report {
     pub not_examined_rows: u64,
     /// Number of groups of keys.
     pub groups: u64,
-    /// Number of groups that differ.
+    /// Number of groups with a wrong row, among those that were examined.
     pub differing_groups: u64,
     /// Number of chunks of the source.
     pub chunks: u64,
@@ -67,7 +68,7 @@ pub(crate) struct Tolerances {
     pub estimates: f64,
 }
 
-/// A column whose sums differ.
+/// A column whose values differ.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DifferingColumn {
     /// Its name.

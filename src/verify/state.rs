@@ -12,7 +12,7 @@ use crate::files;
 use crate::job::statements::LookupTimes;
 
 /// The version of the format. That of 0.1 had no such field.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 /// Least interval between two writes of the state.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -154,8 +154,8 @@ impl StateFile {
         if header.format_version != Some(FORMAT_VERSION) {
             let writer =
                 if header.format_version.is_none() { "version 0.1" } else { "another version" };
-            return Err(self.failed(&format!(
-                "it was written by {writer}, whose state this version does not read; remove it to start over"
+            return Ok(StateRead::Unusable(format!(
+                "its state was written by {writer} of the program, whose sums are others"
             )));
         }
         if header.identity != identity {

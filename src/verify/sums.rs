@@ -23,6 +23,8 @@ pub(super) struct Bucket {
     pub rows: u64,
     /// Other rows.
     pub others: u64,
+    /// The sum of hashes over the other rows, modulo 2^64.
+    pub others_sum: u64,
     /// Rows that the target's TTL may have removed; they are not compared.
     pub expired: u64,
     /// For each column the sum of its hashes over the owned rows, modulo 2^64.
@@ -46,12 +48,14 @@ impl Sums {
             let number = u32::from_le_bytes(take(&mut bytes)?);
             let mut number_of_rows = || take(&mut bytes).map(u64::from_le_bytes);
             let (rows, others, expired) = (number_of_rows()?, number_of_rows()?, number_of_rows()?);
+            let others_sum = u64::from_le_bytes(take(&mut bytes)?);
             for _ in 0..varuint(&mut bytes)? {
                 self.partitions.insert(text(&mut bytes)?);
             }
             let bucket = self.buckets.entry(number).or_default();
             bucket.rows += rows;
             bucket.others += others;
+            bucket.others_sum = bucket.others_sum.wrapping_add(others_sum);
             bucket.expired += expired;
             bucket.columns.resize(columns, 0);
             for sum in &mut bucket.columns {
@@ -66,23 +70,38 @@ impl Sums {
         self.buckets.values().map(|bucket| bucket.rows).sum()
     }
 
-    /// The buckets that differ, and those in which the job makes rows that it does not own, which
-    /// the sums do not cover.
+    /// Rows that the job makes and does not own, of the buckets that do not differ.
+    pub(super) fn agreeing_others(&self, found: &Self) -> u64 {
+        let pairs = self.buckets.keys().map(|&number| self.pair(number, found));
+        pairs.filter(BucketPair::agrees).map(|pair| pair.others()).sum()
+    }
+
+    /// The buckets that differ.
     pub(super) fn differing<'a>(&'a self, found: &'a Self) -> Vec<BucketPair<'a>> {
         let numbers: BTreeSet<u32> =
             self.buckets.keys().chain(found.buckets.keys()).copied().collect();
-        let pair = |number| BucketPair {
-            number,
-            expected: self.buckets.get(&number),
-            found: found.buckets.get(&number),
-        };
-        numbers.into_iter().map(pair).filter(|pair| !pair.agrees()).collect()
+        let pairs = numbers.into_iter().map(|number| self.pair(number, found));
+        pairs.filter(|pair| !pair.agrees()).collect()
+    }
+
+    fn pair<'a>(&'a self, number: u32, found: &'a Self) -> BucketPair<'a> {
+        let of = |sums: &'a Self| sums.buckets.get(&number);
+        BucketPair { number, expected: of(self), found: of(found) }
     }
 }
 
 impl BucketPair<'_> {
     fn agrees(&self) -> bool {
-        self.others() == 0 && self.sums_agree()
+        self.others_agree() && self.sums_agree()
+    }
+
+    /// Whether the target has the rows that the job makes and does not own, and no others that it does
+    /// not own. Such rows of live writers and of other jobs tell nothing where the job makes none.
+    fn others_agree(&self) -> bool {
+        let of = |bucket: Option<&Bucket>| {
+            bucket.map(|bucket| (bucket.others, bucket.others_sum)).unwrap_or_default()
+        };
+        self.others() == 0 || of(self.expected) == of(self.found)
     }
 
     /// Whether the sums over the owned rows are equal.
@@ -125,6 +144,7 @@ mod tests {
         bytes.extend(rows.to_le_bytes());
         bytes.extend(others.to_le_bytes());
         bytes.extend(0_u64.to_le_bytes());
+        bytes.extend((others * 10).to_le_bytes());
         bytes.extend(b"\x01\x06202511");
         bytes.extend(columns.iter().flat_map(|sum| sum.to_le_bytes()));
         bytes
@@ -156,16 +176,25 @@ mod tests {
             row(3, 1, 1, &[1, 1]),
             row(4, 1, 0, &[1, 1]),
             row(6, 1, 0, &[0, 0]),
+            row(8, 1, 2, &[1, 1]),
         ]);
-        let found = sums(&[
+        let mut found = sums(&[
             row(1, 1, 9, &[1, 1]),
             row(2, 1, 0, &[1, 2]),
             row(3, 1, 0, &[1, 1]),
             row(5, 1, 0, &[0, 0]),
             row(7, 0, 4, &[0, 0]),
+            row(8, 1, 2, &[1, 1]),
         ]);
         let pairs = expected.differing(&found);
         assert_eq!(pairs.iter().map(|pair| pair.number).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
         assert_eq!(pairs[0].differing_columns(), [1]);
+        assert_eq!(expected.agreeing_others(&found), 2);
+
+        found.buckets.get_mut(&8).unwrap().others_sum += 1;
+        let pairs = expected.differing(&found);
+        assert_eq!(pairs.iter().map(|pair| pair.number).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 8]);
+        assert!(pairs[5].sums_agree(), "only the rows that are not owned are compared");
+        assert_eq!(expected.agreeing_others(&found), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use super::VerifyError;
 use super::attribution::Attribution;
 use super::decode::texts;
 use super::parts::PartsSnapshot;
+use super::progress::VerifyProgress;
 use super::queries::{Buckets, Queries, Share};
 use super::report::Report;
 use super::rows::Difference;
@@ -77,21 +78,6 @@ impl VerifyOptions {
             run_id: None,
         }
     }
-}
-
-/// The progress of a comparison, shared with its display.
-#[derive(Debug, Default)]
-pub(crate) struct VerifyProgress {
-    /// Compared chunks of the source.
-    pub chunks_done: AtomicU64,
-    /// All chunks of the source.
-    pub chunks: AtomicU64,
-    /// Compared ranges of the target.
-    pub parts_done: AtomicU64,
-    /// All ranges of the target; 0 until known.
-    pub parts: AtomicU64,
-    /// Differing buckets whose rows are compared.
-    pub groups_examined: AtomicU64,
 }
 
 /// Compares one partition.
@@ -219,8 +205,8 @@ impl Verifier {
     async fn compare(&mut self) -> Result<(Report, Vec<Difference>), VerifyError> {
         let count = self.state.buckets;
         self.progress.chunks.store(self.state.chunks.len() as u64, Ordering::Relaxed);
+        self.progress.chunks_done.store(self.state.expected.done as u64, Ordering::Relaxed);
         while self.state.expected.done < self.state.chunks.len() {
-            self.progress.chunks_done.store(self.state.expected.done as u64, Ordering::Relaxed);
             let mut sums = std::mem::take(&mut self.state.expected.sums);
             let added = self.expected_sums(self.state.expected.done, count, None, &mut sums).await;
             self.state.expected.sums = sums;
@@ -228,15 +214,14 @@ impl Verifier {
             self.state.expected.done += 1;
             self.file.write_at_intervals(&mut self.state)?;
         }
-        self.progress.chunks_done.store(self.state.chunks.len() as u64, Ordering::Relaxed);
         let ranges = match &self.state.ranges {
             Some(ranges) => ranges.clone(),
             None => self.target_ranges().await?,
         };
         self.progress.parts.store(ranges.len() as u64, Ordering::Relaxed);
+        self.progress.parts_done.store(self.state.found.done as u64, Ordering::Relaxed);
         self.state.ranges = Some(ranges.clone());
         while let Some(range) = ranges.get(self.state.found.done) {
-            self.progress.parts_done.store(self.state.found.done as u64, Ordering::Relaxed);
             let mut sums = std::mem::take(&mut self.state.found.sums);
             let added = self.found_sums(range, count, None, &mut sums).await;
             self.state.found.sums = sums;
@@ -244,7 +229,6 @@ impl Verifier {
             self.state.found.done += 1;
             self.file.write_at_intervals(&mut self.state)?;
         }
-        self.progress.parts_done.store(ranges.len() as u64, Ordering::Relaxed);
         self.examine(&ranges).await
     }
 
@@ -263,7 +247,9 @@ impl Verifier {
         answers
             .iter()
             .try_for_each(|answer| sums.add(answer, queries.compared.len()))
-            .map_err(cannot_decode(table))
+            .map_err(cannot_decode(table))?;
+        self.progress.chunks_done.store(chunk as u64 + 1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Adds the sums of a range of the target.
@@ -279,7 +265,9 @@ impl Verifier {
         let sql =
             queries.found_sums(&queries.found(partition, range.as_deref(), true), count, only);
         let answer = self.runner.range(table, "comparing a range", &sql).await?;
-        sums.add(&answer, queries.compared.len()).map_err(cannot_decode(table))
+        sums.add(&answer, queries.compared.len()).map_err(cannot_decode(table))?;
+        self.progress.parts_done.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn chunk(&self, number: usize) -> Scope {

@@ -6,6 +6,7 @@
 mod differences;
 mod fixture;
 mod generations;
+mod hashes;
 mod interruption;
 mod memory;
 mod owned;

@@ -1,11 +1,8 @@
 //! What `verify` and `repair` share: the recorded load, options, progress, and how they end.
 
 use std::fmt::Write;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::advice::blocked;
 use crate::cli::config::CompareConfig;
@@ -15,7 +12,7 @@ use crate::escape::escape_value;
 use crate::job::{BoundGroup, BoundJob};
 use crate::plan::Plan;
 use crate::preflight::blocked_comparison;
-use crate::progress::{Terminal, count, counted, duration};
+use crate::progress::{Terminal, count, counted, duration, show_comparison};
 use crate::retry::RetryPolicy;
 use crate::stop::Stop;
 use crate::verify::{
@@ -25,8 +22,6 @@ use crate::verify::{
 
 /// What the first signal does.
 pub(crate) const KEEPING: &str = "saving the state of the comparison; a second signal ends at once";
-/// How often a progress line is written.
-const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// The options that both commands share.
 pub(crate) fn compare_options(config: &CompareConfig, state: PathBuf) -> VerifyOptions {
@@ -74,7 +69,8 @@ pub(crate) async fn compare_groups(
         progress: progress.clone(),
         stop,
     };
-    with_progress(terminal, &progress, verifier.run()).await
+    let name = format!("{} {}", job.name, plan.partition);
+    show_comparison(terminal, &name, &progress, Box::pin(verifier.run())).await
 }
 
 /// Says why an interrupted comparison is not resumed, if there is one.
@@ -152,50 +148,6 @@ pub(crate) fn verify_failure(error: VerifyError) -> Failure {
     }
 }
 
-/// Runs `work` and writes progress lines.
-pub(crate) async fn with_progress<T>(
-    terminal: &Terminal,
-    progress: &VerifyProgress,
-    work: impl Future<Output = T>,
-) -> T {
-    let lines = async {
-        let mut last = String::new();
-        loop {
-            tokio::time::sleep(PROGRESS_EVERY).await;
-            let now = line(progress);
-            if terminal.shows_progress() && now != last {
-                terminal.say(&now);
-                last = now;
-            }
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = lines => unreachable!("progress lines end with the work"),
-    }
-}
-
-fn line(progress: &VerifyProgress) -> String {
-    let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
-    let groups = of(&progress.groups_examined);
-    if groups > 0 {
-        return format!("examining the rows of {} in doubt", counted(groups, "group"));
-    }
-    let (parts, chunks) = (of(&progress.parts), of(&progress.chunks));
-    if parts > 0 {
-        return format!(
-            "compared {} of {} of the target",
-            count(of(&progress.parts_done)),
-            counted(parts, "range")
-        );
-    }
-    format!(
-        "compared {} of {} of the source",
-        count(of(&progress.chunks_done)),
-        counted(chunks, "chunk")
-    )
-}
-
 /// The comparison as text.
 pub(crate) fn comparison_text(report: &Report) -> String {
     let mut text = String::new();
@@ -244,12 +196,7 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     }
     if !report.columns.is_empty() {
         let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
-        let differ = if report.tolerances.is_some() {
-            "columns that differ"
-        } else {
-            "columns with other sums"
-        };
-        line(differ, &names.join(", "));
+        line("columns that differ", &names.join(", "));
     }
     text.push_str(&rows(report));
     let verdict = match (report.equal, &report.sample) {

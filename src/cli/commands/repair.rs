@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::advice::{Continuation, blocked, ledger_failure, pipeline_failure, require_rows};
 use super::comparing::{
     KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
-    require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
+    require_comparable, say_if_not_resumed, state_file, verify_failure,
 };
 use super::engine_choice::Filling;
 use super::session::{Session, startup_retry, write_options};
@@ -25,7 +25,7 @@ use crate::job::{BoundJob, Publish};
 use crate::ledger::LedgerError;
 use crate::load::{ExclusiveClaim, new_id};
 use crate::preflight::{Preflight, blocked_removal};
-use crate::progress::{Shown, Terminal, count, counted, show};
+use crate::progress::{Shown, Terminal, count, counted, show, show_comparison};
 use crate::stop::Stop;
 use crate::verify::{
     RecordedLoad, Removal, Report, Verifier, VerifyError, VerifyOptions, VerifyProgress,
@@ -180,7 +180,8 @@ impl<'a> Repairing<'a> {
         let Self { arguments, terminal, progress, .. } = self;
         let (mut verifier, state) = self.verifier(run_id).await?;
         say_if_not_resumed(terminal, &verifier);
-        let ran = with_progress(terminal, progress, verifier.run()).await;
+        let name = format!("{} {}", self.session.job.name, self.session.plan.partition);
+        let ran = show_comparison(terminal, &name, progress, Box::pin(verifier.run())).await;
         let Some(before) = report_unless_stopped(ran, terminal, &state)? else {
             return Ok(ExitCode::from(INTERRUPTED));
         };
@@ -204,7 +205,8 @@ impl<'a> Repairing<'a> {
         let after = if chunks.is_empty() && removed_rows == 0 {
             None
         } else {
-            let ran = with_progress(terminal, progress, verifier.run_again()).await;
+            let again = Box::pin(verifier.run_again());
+            let ran = show_comparison(terminal, &name, progress, again).await;
             Some(ran.map_err(verify_failure)?)
         };
         let filled_chunks = chunks.into_iter().map(|chunk| chunk + 1).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::comparing::{
     KEEPING, compare_groups, compare_options, comparison_text, report_unless_stopped,
-    require_comparable, say_if_not_resumed, state_file, verify_failure, with_progress,
+    require_comparable, say_if_not_resumed, state_file, verify_failure,
 };
 use super::session::greet;
 use crate::cli::args::{CompressionChoice, VerifyArguments};
@@ -18,7 +18,7 @@ use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
 use crate::load::new_id;
 use crate::plan::{MemoryDemand, MemoryPlan, Plan, PlanOptions};
-use crate::progress::{Terminal, counted};
+use crate::progress::{Terminal, counted, show_comparison};
 use crate::stop::Stop;
 use crate::verify::{
     RecordedLoad, Report, Verifier, VerifyError, VerifyOptions, VerifyProgress, plan_with_chunks_of,
@@ -106,7 +106,8 @@ async fn compare_rows(
         .map_err(verify_failure)?;
     say_if_not_resumed(terminal, &verifier);
     terminal.say(&introduction(compared, verifier.resumed()));
-    Ok(with_progress(terminal, &progress, verifier.run()).await)
+    let name = format!("{} {}", job.name, plan.partition);
+    Ok(show_comparison(terminal, &name, &progress, Box::pin(verifier.run())).await)
 }
 
 /// What is compared.

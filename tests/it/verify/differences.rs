@@ -60,7 +60,7 @@ fn one_byte_of_one_column_of_one_row() {
     target rows                         1,960
     differing rows                      1
       differs                           1
-    columns with other sums             note
+    columns that differ                 note
 
     differs  customer=c17 order_id=17  in note  (chunk 1)
         note
@@ -97,7 +97,23 @@ fn a_deleted_row_and_an_added_one() {
     let orders = filled(2_000);
     orders.server.query("DELETE FROM shipments WHERE order_id = 17");
     orders.server.query("INSERT INTO shipments SELECT * REPLACE (1000000 AS order_id) FROM (SELECT * FROM shipments WHERE order_id = 18)");
-    assert_eq!(named(&verify(&orders, 4)), [row("extra", 1_000_000, &[]), row("missing", 17, &[])]);
+    let found = verify(&orders, 4);
+    assert_eq!(named(&found), [row("extra", 1_000_000, &[]), row("missing", 17, &[])]);
+    // Their groups differ in the sums of all columns, but no value differs.
+    assert_eq!(found["columns"], serde_json::json!([]), "{found:#}");
+    assert_eq!(found["differing_groups"], 2, "{found:#}");
+}
+
+#[test]
+fn columns_differ_where_values_do_beside_rows_that_are_missing() {
+    let orders = filled(2_000);
+    let (one, other) = of_one_group(&orders);
+    corrupt(&orders, &format!("amount = amount + 1 WHERE order_id = {one}"));
+    orders.server.query(&format!("DELETE FROM shipments WHERE order_id = {other}"));
+    let found = verify(&orders, 4);
+    assert_eq!(named(&found), [row("differing", one, &["amount"]), row("missing", other, &[])]);
+    let amount = serde_json::json!([{"name": "amount", "groups": 1}]);
+    assert_eq!((&found["columns"], &found["differing_groups"]), (&amount, &1.into()), "{found:#}");
 }
 
 #[test]
@@ -139,6 +155,12 @@ fn a_newer_source_is_stale_and_a_newer_target_is_a_live_writer() {
         (Some(1), Some(true)),
         "{found:#}"
     );
+    // A group in doubt is no group that differs.
+    assert_eq!(
+        (&found["columns"], &found["differing_groups"]),
+        (&serde_json::json!([]), &0.into()),
+        "{found:#}"
+    );
     orders.server.query("INSERT INTO orders SELECT * REPLACE (version + 5 AS version, 'newer' AS note) FROM orders WHERE id = 18");
     let found = verify(&orders, 4);
     assert_eq!(
@@ -146,6 +168,9 @@ fn a_newer_source_is_stale_and_a_newer_target_is_a_live_writer() {
         [row("stale", 18, &["note", "version"]), row("written_since", 17, &["note", "version"])]
     );
     assert_eq!(found["differences"]["stale"], 1, "{found:#}");
+    assert_eq!(found["differing_groups"], 1, "{found:#}");
+    let columns: Vec<_> = found["columns"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+    assert_eq!(columns, ["note", "version"], "{found:#}");
 }
 
 #[test]

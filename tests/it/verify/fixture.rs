@@ -66,3 +66,10 @@ pub fn of_one_group(orders: &Orders) -> (u64, u64) {
     let ids: Vec<u64> = serde_json::from_str(&ids).unwrap();
     (ids[0], ids[1])
 }
+
+/// How many questions about the source the server has answered.
+pub fn questions(server: &Server) -> u64 {
+    server.query("SYSTEM FLUSH LOGS");
+    let sql = "SELECT count() FROM system.query_log WHERE type = 'QueryFinish' AND query_id LIKE '%-expected-%' AND current_database = currentDatabase()";
+    server.text(sql).parse().unwrap()
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::fixture::{corrupt, filled, named, report, row, tool};
+use super::fixture::{corrupt, filled, named, questions, report, row, tool};
 use crate::jobs::fixture::JobFile;
 use crate::support::{Binary, Direction, Proxy, Server, assert_text_snapshot, process};
 
@@ -56,13 +56,6 @@ fn what_was_compared_is_kept() {
     assert!(!state.exists(), "a comparison that is done leaves no state");
     // The chunk's sums were not asked for again; its rows and the differing one were.
     assert_eq!(questions(&orders.server) - asked, 2);
-}
-
-/// How many questions about the source the server has answered.
-fn questions(server: &crate::support::Server) -> u64 {
-    server.query("SYSTEM FLUSH LOGS");
-    let sql = "SELECT count() FROM system.query_log WHERE type = 'QueryFinish' AND query_id LIKE '%-expected-%' AND current_database = currentDatabase()";
-    server.text(sql).parse().unwrap()
 }
 
 #[test]
@@ -195,5 +188,21 @@ fn a_state_ends_with_its_load_and_its_age() {
     tables.interrupt();
     let output = tables.verify().args(&["--state-max-age", "1ms"]).run().expect(0);
     assert!(output.stderr.contains("not resumed: its state is older than"), "{output}");
+    assert!(!tables.state.exists());
+}
+
+/// Sums of another version of the program are other sums.
+#[test]
+fn a_state_of_another_format_is_begun_anew() {
+    let tables = TwoRanges::filled();
+    tables.interrupt();
+    let text = std::fs::read_to_string(&tables.state).unwrap();
+    let older = text.replace("\"format_version\":3", "\"format_version\":2");
+    assert_ne!(older, text, "{text}");
+    std::fs::write(&tables.state, older).unwrap();
+    let (said, found) = tables.resume(0);
+    let words = "note: the interrupted comparison is not resumed: its state was written by another version of the program, whose sums are others\n";
+    assert!(said.contains(words) && !said.contains(RESUMED), "{said}");
+    assert_eq!((&found["equal"], &found["target_rows"]), (&true.into(), &1000.into()), "{found:#}");
     assert!(!tables.state.exists());
 }

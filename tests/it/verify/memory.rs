@@ -9,15 +9,15 @@ fn chunks_that_do_not_fit_are_halved() {
     let orders = filled(150_000);
     // One part, so that the target's side fits.
     orders.server.query("OPTIMIZE TABLE shipments FINAL");
-    let limit = "100MiB";
+    let limit = "70MiB";
     let output = tool(&orders, "verify").args(&["--max-server-memory", limit]).run().expect(0);
     assert!(output.stderr.contains("halved"), "{output}");
     orders.server.query("SYSTEM FLUSH LOGS");
     let most = orders.server.text(
-        "SELECT count() > 0, max(memory_usage) <= 110 * 1048576, min(toUInt64(Settings['max_memory_usage'])), max(toUInt64(Settings['max_memory_usage']))
+        "SELECT count() > 0, max(memory_usage) <= 77 * 1048576, min(toUInt64(Settings['max_memory_usage'])), max(toUInt64(Settings['max_memory_usage']))
          FROM system.query_log WHERE type = 'QueryFinish' AND (query_id LIKE '%-expected-%' OR query_id LIKE '%-found-%') AND current_database = currentDatabase()",
     );
-    assert_eq!(most, "1\t1\t104857600\t104857600");
+    assert_eq!(most, "1\t1\t73400320\t73400320");
 }
 
 #[test]

@@ -189,7 +189,6 @@ fn a_target_whose_rows_do_not_collapse_is_refused() {
     differing rows                      2
       missing in the target             1
       repeated in the target            1
-    columns with other sums             number
 
     missing in the target   number=0  (chunk 1)
     repeated in the target  number=7  (chunk 1)

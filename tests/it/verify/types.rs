@@ -59,6 +59,7 @@ fn other_values_are_different() {
         ("map", "map = mapUpdate(map, map('a', 'other')) WHERE id = 5"),
         ("maps", "maps = [map(), map('y', 1, 'x', 2)] WHERE id = 6"),
         ("float", "float = 1 WHERE id = 5"),
+        ("float", "float = -0. WHERE id = 7"),
         ("floats", "floats = [nan, 0, 0] WHERE id = 7"),
         ("low", "low = '' WHERE id = 9"),
         ("json", "json = '{\"a\": \"8\"}' WHERE id = 8"),
