@@ -15,6 +15,7 @@ use super::group::{Analyzed, analyze_groups, with_key_expressions};
 use super::inspect::{Inspection, Inspector, Over, common_key, inspect};
 use super::keys::{EqualVersion, Expression, Lookup, StatementSettings};
 use super::live_rows::LiveRows;
+use super::narrow::is_read_narrow;
 use super::statements::{self, END_OF_ROW, Scope};
 use super::target_key::TargetKey;
 use crate::clickhouse::{
@@ -95,10 +96,15 @@ async fn bind_visible(
     let deduplication_settings = deduplication_settings(writing)
         .await
         .map_err(asking("asking the server how it recognizes blocks"))?;
+    let narrow = job.source.collapse
+        && is_read_narrow(reading, &source)
+            .await
+            .map_err(asking("asking the server how FINAL can read the source"))?;
     let mut bound = BoundJob {
         name: job.name.clone(),
         origin: job.origin.clone(),
         collapse: job.source.collapse,
+        narrow,
         source_deleted: job.source.deleted.clone(),
         source_time: job.source.time.clone(),
         exclusions: exclusions.into_iter().map(|(_, predicate)| predicate).collect(),

@@ -21,6 +21,8 @@ pub struct BoundJob {
     pub source: TableSchema,
     /// Whether the source is read FINAL.
     pub collapse: bool,
+    /// Whether chunks of the source are read by their winners first.
+    pub(crate) narrow: bool,
     /// The source's deleted flag.
     pub source_deleted: Option<String>,
     /// The source's time column.

@@ -78,7 +78,7 @@ pub(super) async fn check_join(servers: &Servers, job: &BoundJob, plan: &Plan) -
     let join = Reading {
         what: "evaluating the job over",
         table: &job.source.name,
-        settings: longer(statements::join_settings(job), &sql),
+        settings: longer(statements::finished_settings(job), &sql),
         sql,
         section: "insert",
         is_streamed: false,

@@ -18,7 +18,7 @@ use super::report::{
     DifferingColumn, DifferingRow, DifferingValue, Report, ShownValue, Tolerances,
 };
 use super::rows::Kind;
-use super::runner::QueryRunner;
+use super::runner::{QueryRunner, SideSettings};
 use super::verifier::VerifyOptions;
 use crate::clickhouse::{Error as ServerError, Servers};
 use crate::job::statements;
@@ -96,7 +96,7 @@ impl GroupVerifier<'_> {
         let count = self.estimated_groups().await?.div_ceil(GROUPS_AT_ONCE).max(1);
         let mut runner = QueryRunner::new(
             (*servers).clone(),
-            statements::join_settings(job),
+            SideSettings::both(statements::join_settings(job)),
             options.server_memory,
             options.retry,
             self.stop.clone(),

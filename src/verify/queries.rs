@@ -13,7 +13,7 @@ use super::hashes::{
 use crate::clickhouse::{Column, quote_identifier, quote_literal};
 use crate::job::statements::{Scope, finished};
 use crate::job::target_key::{TableColumn, TargetKey, hash_of};
-use crate::job::{BoundColumn, BoundJob, RemovalMethod};
+use crate::job::{BoundColumn, BoundJob, RemovalMethod, narrow};
 
 /// The alias of the key's hash.
 const KEY: &str = "`hash of the key`";
@@ -85,6 +85,8 @@ pub(super) struct Queries {
     pub compared: Vec<BoundColumn>,
     pub key: TargetKey,
     pub attribution: Attribution,
+    /// Whether ranges of the target are read by their winners first.
+    pub narrow: bool,
     /// SQL that is true for rows that the target's TTL may have removed.
     pub expired: Option<String>,
     pub share: Option<Share>,
@@ -191,16 +193,16 @@ impl Queries {
             conditions.push(format!("_partition_id = {}", quote_literal(partition_id)));
         }
         conditions.extend(range.map(|range| format!("({range})")));
-        let condition = if conditions.is_empty() {
-            String::new()
+        let (table, predicate) = (self.job.target.name.quoted(), conditions.join(" AND "));
+        let condition = if predicate.is_empty() {
+            collapse.to_owned()
+        } else if self.narrow && !collapse.is_empty() {
+            let winners = format!("FROM {table}{collapse}\nWHERE {predicate}");
+            format!("\n{}", narrow(&predicate, &winners))
         } else {
-            format!("\nWHERE {}", conditions.join(" AND "))
+            format!("{collapse}\nWHERE {predicate}")
         };
-        format!(
-            "SELECT {}\nFROM {}{collapse}{condition}",
-            columns.collect::<Vec<_>>().join(", "),
-            self.job.target.name.quoted()
-        )
+        format!("SELECT {}\nFROM {table}{condition}", columns.collect::<Vec<_>>().join(", "))
     }
 
     /// The sums of rows that the job makes.

@@ -23,10 +23,23 @@ const MAX_HALVINGS: u32 = 10;
 /// many steps.
 const MAX_REDUCTIONS: u32 = 5;
 
+/// The settings of the queries of each side.
+pub(super) struct SideSettings {
+    pub expected: Settings,
+    pub found: Settings,
+}
+
+impl SideSettings {
+    /// The same for both sides.
+    pub(super) fn both(settings: Settings) -> Self {
+        Self { expected: settings.clone(), found: settings }
+    }
+}
+
 /// Runs the queries of one comparison, one at a time.
 pub(super) struct QueryRunner {
     servers: Servers,
-    settings: Settings,
+    settings: SideSettings,
     retry: RetryPolicy,
     stop: Stop,
     /// How often chunks had to be halved; later chunks start with it.
@@ -55,12 +68,12 @@ impl QueryRunner {
     /// `server_memory`: the memory limit of a query on the server, in bytes.
     pub(super) fn new(
         servers: Servers,
-        settings: Settings,
+        settings: SideSettings,
         server_memory: Option<u64>,
         retry: RetryPolicy,
         stop: Stop,
     ) -> Self {
-        let settings = match server_memory {
+        let limited = |settings: Settings| match server_memory {
             None => settings,
             Some(bytes) => {
                 let half = (bytes / 2).to_string();
@@ -70,7 +83,10 @@ impl QueryRunner {
                     .with("max_bytes_before_external_sort", &half)
             }
         };
-        let settings = settings.with("cancel_http_readonly_queries_on_client_close", "1");
+        let side =
+            |settings| limited(settings).with("cancel_http_readonly_queries_on_client_close", "1");
+        let settings =
+            SideSettings { expected: side(settings.expected), found: side(settings.found) };
         Self { servers, settings, retry, stop, halvings: 0, reductions: 0 }
     }
 
@@ -96,7 +112,7 @@ impl QueryRunner {
         }
         'again: loop {
             let count = 1_u32 << self.halvings;
-            let settings = self.reduced(self.halvings);
+            let settings = self.reduced(target.label, self.halvings);
             let mut answers = Vec::new();
             for index in 0..count {
                 let piece = scope.in_bucket((count > 1).then_some(Bucket { index, count }));
@@ -133,7 +149,7 @@ impl QueryRunner {
     /// Runs a query that cannot be divided.
     async fn undivided(&mut self, target: &Target<'_>, sql: &str) -> Result<Vec<u8>, VerifyError> {
         loop {
-            let settings = self.reduced(self.reductions);
+            let settings = self.reduced(target.label, self.reductions);
             match self.run(target, sql, &settings, self.reductions < MAX_REDUCTIONS).await {
                 Ok(answer) => return Ok(answer),
                 Err(QueryFailure::Memory(error)) => {
@@ -149,8 +165,9 @@ impl QueryRunner {
     }
 
     /// The settings with one thread from step 1, and smaller blocks from step 2.
-    fn reduced(&self, level: u32) -> Settings {
-        let settings = self.settings.clone();
+    fn reduced(&self, label: &str, level: u32) -> Settings {
+        let SideSettings { expected, found } = &self.settings;
+        let settings = if label == EXPECTED { expected } else { found }.clone();
         let settings = if level > 0 { settings.with("max_threads", "1") } else { settings };
         if level > 1 {
             settings.with("max_block_size", &(65_536_u32 >> (2 * (level - 1)).min(8)).to_string())

@@ -15,13 +15,13 @@ use super::progress::VerifyProgress;
 use super::queries::{Buckets, Queries, Share};
 use super::report::Report;
 use super::rows::Difference;
-use super::runner::QueryRunner;
+use super::runner::{QueryRunner, SideSettings};
 use super::state::{SavedState, StateFile, StateRead};
 use super::sums::Sums;
 use crate::clickhouse::{Column, Error as ServerError, Servers, TableName};
 use crate::job::statements::{self, Scope};
 use crate::job::target_key::TargetKey;
-use crate::job::{BoundColumn, BoundJob, TableTtl, table_ttl};
+use crate::job::{BoundColumn, BoundJob, TableTtl, is_read_narrow, table_ttl};
 use crate::ledger::definition::JobDefinition;
 use crate::ledger::{Parts, job_definition};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
@@ -125,9 +125,11 @@ impl Verifier {
         let key = key.map_err(cannot_read(job, "reading the keys"))?;
         let partition_id = &plan.scope.partition_id;
         let attribution = Attribution::read(&servers, job, &compared, partition_id).await?;
+        let narrow = is_read_narrow(&servers.target, &job.target).await;
+        let narrow = narrow.map_err(cannot_read(job, "asking how FINAL can read it"))?;
         let (job, expired) = (job.clone(), ttl.expired_by(0));
         let mut queries =
-            Queries { job, compared, key, attribution, expired, share: options.share };
+            Queries { job, compared, key, attribution, narrow, expired, share: options.share };
         let identity = identity(&servers, &queries, &plan.scope);
         let job = &queries.job;
         let file = StateFile::new(options.state.clone());
@@ -146,7 +148,11 @@ impl Verifier {
                     (state, other.unusable_because())
                 }
             };
-        let settings = statements::join_settings(job);
+        let of_target = BoundJob { narrow, ..job.clone() };
+        let settings = SideSettings {
+            expected: statements::finished_settings(job),
+            found: statements::finished_settings(&of_target),
+        };
         let runner =
             QueryRunner::new(servers, settings, options.server_memory, options.retry, stop);
         queries.expired = ttl.expired_by(state.expired_by);

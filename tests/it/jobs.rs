@@ -13,6 +13,7 @@ mod keys;
 mod late;
 mod many_chunks;
 mod names;
+mod narrow;
 mod rebuilt_chunks;
 mod types;
 mod versions;

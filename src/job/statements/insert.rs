@@ -5,6 +5,7 @@ use super::group::grouping;
 use crate::clickhouse::{Settings, quote_identifier, quote_literal_bytes, structure};
 use crate::formats::native::INSERT_SETTINGS;
 use crate::job::bound::{BoundJob, UsedColumn};
+use crate::job::narrow::narrow_settings;
 
 /// The columns that the expressions are evaluated over, as (qualified name, type): what the source
 /// query sends, then the lookup's.
@@ -85,10 +86,11 @@ pub(crate) fn insert_settings(job: &BoundJob, batch_rows: u64, native: bool) -> 
 /// The settings of an insert whose rows the server reads itself: in one thread, since several such
 /// inserts run at once, and in blocks of at most these rows and about these bytes.
 pub(crate) fn insert_join_settings(job: &BoundJob, rows: u64, bytes: u64) -> Settings {
-    grouping(job, insert_settings(job, rows, false))
+    let settings = grouping(job, insert_settings(job, rows, false))
         .with("max_threads", "1")
         .with("max_insert_threads", "1")
-        .with("min_insert_block_size_bytes", &bytes.to_string())
+        .with("min_insert_block_size_bytes", &bytes.to_string());
+    if job.narrow { narrow_settings(settings) } else { settings }
 }
 
 /// Selects the finished values of these RowBinary rows, converted to the target's types and under

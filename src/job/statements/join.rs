@@ -6,6 +6,7 @@ use super::lookup::{MATCH, newest, newest_matches};
 use super::source::{self, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::bound::{BoundGroup, BoundJob, BoundLookup};
+use crate::job::narrow::narrow_settings;
 
 /// One row for each row that the backfill writes, with the expressions' values in the order of the
 /// target's columns. For a job with groups it is the aggregation of the source.
@@ -21,6 +22,11 @@ pub(crate) fn join(job: &BoundJob, scope: &Scope) -> String {
 
 /// The same with another select list over the same rows.
 pub(crate) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
+    join_over(job, scope, list, &source::from(job, scope))
+}
+
+/// The same over rows of the source that are made of this `FROM … WHERE …`.
+fn join_over(job: &BoundJob, scope: &Scope, list: &str, source: &str) -> String {
     let mut columns: Vec<_> =
         job.source_columns.iter().map(|column| column.name.as_str()).collect();
     for key in job.lookup.iter().flat_map(|lookup| &lookup.keys) {
@@ -32,7 +38,7 @@ pub(crate) fn join_of(job: &BoundJob, scope: &Scope, list: &str) -> String {
         .into_iter()
         .map(|name| format!("source.{0} AS {0}", quote_identifier(name)))
         .collect();
-    let source = source::from(job, scope).replace('\n', "\n  ");
+    let source = source.replace('\n', "\n  ");
     // A job may use no column of its source at all.
     let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
     let sql = format!("SELECT {list}\nFROM (\n  SELECT {columns}\n  {source}\n) AS source");
@@ -89,7 +95,8 @@ pub(crate) fn count_matches(job: &BoundJob, scope: &Scope) -> String {
 /// Inserts the rows of the scope, evaluated by the server: the target, and the join.
 pub(crate) fn insert_join(job: &BoundJob, scope: &Scope, dry_run: bool) -> String {
     let into = if dry_run { into_null(job) } else { into_target(job) };
-    format!("{into}\n{}", join(job, scope))
+    let join = join_over(job, scope, &select_list(job), &source::from_winners(job, scope));
+    format!("{into}\n{join}")
 }
 
 /// The settings under which the join gives what the backfill writes.
@@ -116,5 +123,13 @@ pub(crate) fn finished(job: &BoundJob, scope: &Scope) -> String {
         .enumerate()
         .map(|(number, column)| format!("`value {number}` AS {}", quote_identifier(&column.name)))
         .collect();
-    format!("SELECT {}\nFROM (\n{}\n)", names.join(", "), join_of(job, scope, &values.join("\n, ")))
+    let source = source::from_winners(job, scope);
+    let join = join_over(job, scope, &values.join("\n, "), &source);
+    format!("SELECT {}\nFROM (\n{join}\n)", names.join(", "))
+}
+
+/// The settings of [`finished`].
+pub(crate) fn finished_settings(job: &BoundJob) -> Settings {
+    let settings = join_settings(job);
+    if job.narrow { narrow_settings(settings) } else { settings }
 }

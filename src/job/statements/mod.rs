@@ -19,7 +19,8 @@ pub(crate) use insert::{
     insert_settings,
 };
 pub(crate) use join::{
-    aggregation_of_all, count_matches, finished, insert_join, join, join_of, join_settings,
+    aggregation_of_all, count_matches, finished, finished_settings, insert_join, join, join_of,
+    join_settings,
 };
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{
