@@ -23,7 +23,7 @@ fn an_equal_target_is_equal() {
     // A contract with scripts: whoever changes this line breaks them.
     assert_eq!(
         names.join(" "),
-        "chunks columns columns_not_compared differences differing_groups equal expected_rows expired_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows tolerated"
+        "chunks columns columns_not_compared differences differing_groups equal expected_rows expired_rows groups job live not_examined_rows partition rows run_id sample seconds source target target_rows tolerances tolerated"
     );
     assert_text_snapshot!(tool(&orders, "verify").run().expect(0).stdout, @"
     target                              default.shipments
