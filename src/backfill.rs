@@ -9,6 +9,7 @@ use crate::clickhouse::{
     Connection, Endpoint, Error as ServerError, QueryPrefix, Servers, Timeouts, WireCompression,
 };
 use crate::engine::stream::{Concurrency, Counters, PipelineOptions};
+use crate::ingest::TargetError;
 use crate::job::{BindOptions, BoundJob, Job, JobError, bind, load, statements};
 use crate::ledger::{Ledger, LedgerError};
 use crate::load::{LoadError, LoadRequest, Prepared, Recording, new_id, prepare};
@@ -165,6 +166,7 @@ errors! {
     LedgerError => Load,
     LoadError => Load,
     VerifyError => Verify,
+    TargetError => Invalid,
 }
 
 impl Job {
@@ -341,7 +343,7 @@ impl Backfill {
     }
 }
 
-fn connection(endpoint: Endpoint) -> Result<Connection, ServerError> {
+pub(crate) fn connection(endpoint: Endpoint) -> Result<Connection, ServerError> {
     let queries = QueryPrefix::new(&new_id());
     Connection::new(endpoint, WireCompression::None, queries, Timeouts::default())
 }

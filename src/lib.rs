@@ -25,6 +25,7 @@
 //! - `load`: one load from its beginning to its end: plan, claim, pipeline, record, count;
 //! - `ledger::status`: where a load stands, seen from its ledger alone;
 //! - `verify`: holding the target against the equivalent join, and mending what differs;
+//! - `optiinfra`: a typed client of the tables of the pack of that name;
 //! - `progress`: the screen, lines, the summary;
 //! - `report`: what was done, afterwards: of one run, and of all partitions;
 //! - `metrics`: a run's figures for Prometheus;
@@ -68,6 +69,7 @@ mod ledger;
 mod load;
 mod lookup;
 mod metrics;
+pub mod optiinfra;
 mod packs;
 mod plan;
 mod preflight;

@@ -25,6 +25,22 @@ pub(crate) const BUILT_IN_JOBS: &[BuiltInJob] = &[
         name: "langfuse-trace-roots",
         text: include_str!("../../packs/langfuse/jobs/trace-roots.toml"),
     },
+    BuiltInJob {
+        name: "optiinfra/cost-metrics-hourly",
+        text: include_str!("../../packs/optiinfra/jobs/cost-metrics-hourly.toml"),
+    },
+    BuiltInJob {
+        name: "optiinfra/performance-metrics-hourly",
+        text: include_str!("../../packs/optiinfra/jobs/performance-metrics-hourly.toml"),
+    },
+    BuiltInJob {
+        name: "optiinfra/quality-metrics-hourly",
+        text: include_str!("../../packs/optiinfra/jobs/quality-metrics-hourly.toml"),
+    },
+    BuiltInJob {
+        name: "optiinfra/resource-metrics-hourly",
+        text: include_str!("../../packs/optiinfra/jobs/resource-metrics-hourly.toml"),
+    },
 ];
 
 /// The text of the built-in job of this name, or of the job `PACK/NAME` of a built-in pack.
@@ -84,7 +100,9 @@ mod tests {
     fn every_built_in_job_reads_and_has_its_own_name() {
         for job in BUILT_IN_JOBS {
             let read = load(job.name).unwrap();
-            assert_eq!(read.name, job.name);
+            // In a pack, the name of the pack comes first.
+            let name = job.name.rsplit_once('/').map_or(job.name, |(_, name)| name);
+            assert_eq!(read.name, name);
             assert!(!read.description.is_empty(), "{}", job.name);
         }
     }

@@ -31,6 +31,10 @@ pub(crate) const BUILT_IN_PACKS: &[BuiltInPack] = &[
     pack!("optiinfra":
         "pack.toml",
         "schema.sql",
+        "jobs/cost-metrics-hourly.toml",
+        "jobs/performance-metrics-hourly.toml",
+        "jobs/quality-metrics-hourly.toml",
+        "jobs/resource-metrics-hourly.toml",
         "queries/cost-hourly.sql",
         "queries/freshness.sql",
         "queries/partitions.sql",

@@ -21,5 +21,5 @@ pub(crate) use builtin::BUILT_IN_PACKS;
 pub(crate) use builtin::built_in;
 pub(crate) use error::PackError;
 pub(crate) use folder::{Pack, PackFile, job_file, open};
-pub(crate) use query::{bind_parameters, query_parameters};
+pub(crate) use query::{bind_parameters, escaped, query_parameters};
 pub(crate) use script::object_names;

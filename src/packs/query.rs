@@ -25,19 +25,24 @@ impl Parameter {
         if is_composed || is_null {
             return value.to_owned();
         }
-        let mut encoded = String::with_capacity(value.len());
-        for character in value.chars() {
-            match character {
-                '\\' => encoded.push_str(r"\\"),
-                '\t' => encoded.push_str(r"\t"),
-                '\n' => encoded.push_str(r"\n"),
-                '\r' => encoded.push_str(r"\r"),
-                '\0' => encoded.push_str(r"\0"),
-                other => encoded.push(other),
-            }
-        }
-        encoded
+        escaped(value)
     }
+}
+
+/// A string as a parameter's value, with the escapes of TabSeparated.
+pub(crate) fn escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '\\' => escaped.push_str(r"\\"),
+            '\t' => escaped.push_str(r"\t"),
+            '\n' => escaped.push_str(r"\n"),
+            '\r' => escaped.push_str(r"\r"),
+            '\0' => escaped.push_str(r"\0"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 /// The parameters of a query, each once, in their order.

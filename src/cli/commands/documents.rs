@@ -76,9 +76,10 @@ pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
     let mut text = String::new();
     match &arguments.command {
         JobCommand::List => {
+            let width = BUILT_IN_JOBS.iter().map(|job| job.name.len()).max().unwrap_or(0) + 2;
             for job in BUILT_IN_JOBS {
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "{:<24}{}", job.name, load(job.name)?.description);
+                let _ = writeln!(text, "{:<width$}{}", job.name, load(job.name)?.description);
             }
         }
         JobCommand::Show { name } => {

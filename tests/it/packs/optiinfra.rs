@@ -114,6 +114,27 @@ fn the_pack_is_created_and_every_query_equals_the_raw_rows() {
     assert_eq!(rounded(&found), rounded(&direct));
     assert!(!direct.is_empty());
 
+    // What the views have made is what the jobs make.
+    let partition = day.replace('-', "");
+    for job in ["cost", "performance", "resource", "quality"] {
+        let run = |command: &str, more: &[&str]| {
+            let name = format!("optiinfra/{job}-metrics-hourly");
+            let all =
+                [command, "--engine", "server", "--partition", &partition[..6], "--job", &name];
+            let all: Vec<_> = all
+                .into_iter()
+                .filter(|word| command != "verify" || !["--engine", "server"].contains(word))
+                .collect();
+            binary().envs(&server.environment()).args(&all).args(more).run().expect(0).stdout
+        };
+        assert!(run("verify", &[]).contains("equal"), "{job}");
+        let plan = run("plan", &["--measure", "0s", "--json"]);
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        let view =
+            plan["checks"].as_array().unwrap().iter().find(|check| check["name"] == "view-query");
+        assert_eq!(view.unwrap()["verdict"], "ok", "{plan}");
+    }
+
     // Every group of every roll-up has the count of its raw rows, after merges as before.
     for (table, keys, counter) in [
         ("cost", "customer_id, cloud_provider, service_name", "sample_count"),
