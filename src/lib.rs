@@ -24,6 +24,7 @@
 //! - `preflight`: what is looked at before a run, and what it means;
 //! - `load`: one load from its beginning to its end: plan, claim, pipeline, record, count;
 //! - `ledger::status`: where a load stands, seen from its ledger alone;
+//! - `health`: what a server and its tables are like, and what is wrong with them;
 //! - `verify`: holding the target against the equivalent join, and mending what differs;
 //! - `optiinfra`: a typed client of the tables of the pack of that name;
 //! - `progress`: the screen, lines, the summary;
@@ -61,6 +62,7 @@ mod engine;
 mod escape;
 mod files;
 mod formats;
+mod health;
 mod ingest;
 #[doc(hidden)]
 pub mod internals;

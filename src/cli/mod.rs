@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
-use commands::{ctl, documents, insert, pack, plan, query, repair, report, run, status, verify};
+use commands::{
+    ctl, documents, health, insert, pack, plan, query, repair, report, run, status, verify,
+};
 use failure::Failure;
 
 /// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
@@ -78,6 +80,7 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Pack(arguments) => pack::pack(&arguments),
         Command::Query(arguments) => query::query(&arguments),
         Command::Insert(arguments) => insert::insert(&arguments, &terminal),
+        Command::Health(arguments) => health::health(&arguments),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),
         Command::Ctl(arguments) => ctl::ctl(&arguments),

@@ -6,6 +6,7 @@ mod bad_input;
 mod command_line;
 mod engine_choice;
 mod faults;
+mod health;
 mod history;
 mod hooks;
 mod insert;

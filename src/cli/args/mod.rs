@@ -24,7 +24,9 @@ pub(crate) use load::{
     LedgerStatusArguments, Order, PartitionsArguments, ReadFormatChoice, RecordingArguments,
     ThrottleArguments, ThroughputArguments, WhatArguments,
 };
-pub(crate) use packs::{ApplyArguments, PackArguments, PackCommand, PackFolders, QueryArguments};
+pub(crate) use packs::{
+    ApplyArguments, HealthArguments, PackArguments, PackCommand, PackFolders, QueryArguments,
+};
 pub use reference::references;
 pub(crate) use reference::variable_names;
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
@@ -124,6 +126,14 @@ Exit codes: 0 all rows were printed, 1 the query failed, 2 a parameter is missin
 Exit codes: 0 all rows are inserted, 1 a row or the server stopped it, 2 usage or configuration, 3 the table would keep repeated rows, 130 interrupted."
     )]
     Insert(Box<InsertArguments>),
+    /// Show the state of the server and of the tables of a database or a pack, and what is wrong.
+    ///
+    /// With a pack, the counts of its roll-ups are compared with those of their raw tables.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill health --clickhouse-db metrics\n  clickhouse-backfill health optiinfra --clickhouse-db metrics --json\n\n\
+Exit codes: 0 nothing is wrong, 1 something is wrong or the server cannot be asked, 2 usage or configuration."
+    )]
+    Health(Box<HealthArguments>),
     /// Print a script that completes commands, flags and values in a shell.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill completions bash > ~/.local/share/bash-completion/completions/clickhouse-backfill\n  clickhouse-backfill completions zsh > ~/.zfunc/_clickhouse-backfill\n  clickhouse-backfill completions fish > ~/.config/fish/completions/clickhouse-backfill.fish"
@@ -171,6 +181,7 @@ impl Command {
             Self::History(arguments) => Some(&mut arguments.server),
             Self::Pack(arguments) => arguments.command.server(),
             Self::Insert(arguments) => Some(&mut arguments.server),
+            Self::Health(arguments) => Some(&mut arguments.server),
             Self::Query(arguments) => Some(&mut arguments.server),
             Self::Job(_) | Self::Ctl(_) | Self::Completions(_) | Self::Man(_) => None,
         }

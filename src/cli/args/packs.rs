@@ -1,11 +1,13 @@
 //! Flags of the commands for packs. Pure: nothing here reads the environment or a file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::server::ServerArguments;
 use super::values::parse_pair;
+use crate::units::parse_duration;
 
 /// The user's own packs.
 #[derive(Args, Clone, Debug)]
@@ -99,6 +101,24 @@ pub(crate) struct QueryArguments {
     /// Output format of ClickHouse [default: `PrettyCompact` on a terminal, else `JSONEachRow`].
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
+    #[command(flatten)]
+    pub packs: PackFolders,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// `health`
+#[derive(Args, Debug)]
+pub(crate) struct HealthArguments {
+    /// Pack whose tables and roll-ups are looked at [default: all tables of the database].
+    #[arg(value_name = "PACK")]
+    pub name: Option<String>,
+    /// Age from which a mutation or a merge counts as stuck.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub stuck_after: Duration,
+    /// Print all figures as JSON.
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub packs: PackFolders,
     #[command(flatten)]

@@ -5,6 +5,7 @@ mod comparing;
 pub(crate) mod ctl;
 pub(crate) mod documents;
 mod engine_choice;
+pub(crate) mod health;
 pub(crate) mod insert;
 mod notifier;
 pub(crate) mod pack;

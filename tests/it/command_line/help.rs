@@ -54,6 +54,8 @@ fn the_version_is_that_of_the_crate() {
       pack         List packs, show one, or create its tables and views
       query        Run a query of a pack, with parameters, and print its rows
       insert       Insert rows from stdin into a table, in batches that count once
+      health       Show the state of the server and of the tables of a database or a pack, and what is
+                   wrong
       completions  Print a script that completes commands, flags and values in a shell
       man          Print the man page, or write a page for each command
       ctl          Inspect, pause, tune or stop a run from another terminal

@@ -151,7 +151,7 @@ async fn batches_of_which_the_answer_is_lost_count_once() {
     assert_eq!(server.text(counted), "250000\t250000\t250000");
     proxy.after_request_with(b"INSERT").answer([exception(252, "TOO_MANY_PARTS")]);
     client.insert_cost_metrics(&rows[..10]).await.unwrap();
-    assert_eq!((proxy.fired(), server.text(counted)), (1, "250010\t250000\t250010".to_owned()));
+    assert_eq!((proxy.fired(), server.text(counted)), (3, "250010\t250000\t250010".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
