@@ -164,7 +164,10 @@ pub struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Client").field("endpoint", self.connection.endpoint()).finish()
+        formatter
+            .debug_struct("Client")
+            .field("endpoint", self.connection.endpoint())
+            .finish_non_exhaustive()
     }
 }
 

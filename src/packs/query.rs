@@ -29,7 +29,7 @@ impl Parameter {
     }
 }
 
-/// A string as a parameter's value, with the escapes of TabSeparated.
+/// A string as a parameter's value, with the escapes of `TabSeparated`.
 pub(crate) fn escaped(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for character in value.chars() {

@@ -99,7 +99,7 @@ async fn every_metric_is_inserted_and_read_by_the_hour() {
     let resource = ResourceMetric {
         timestamp: now,
         customer_id: CUSTOMER,
-        instance_id: "it's \\ one".to_owned(),
+        instance_id: "it's \\name".to_owned(),
         instance_type: "a100".to_owned(),
         gpu_index: 3,
         gpu_utilization: 80.0,
@@ -113,7 +113,7 @@ async fn every_metric_is_inserted_and_read_by_the_hour() {
         network_tx_mbps: 4.0,
     };
     client.insert_resource_metrics(&[resource]).await.unwrap();
-    let hours = client.query_resource_utilization(CUSTOMER, "it's \\ one", from, to).await.unwrap();
+    let hours = client.query_resource_utilization(CUSTOMER, "it's \\name", from, to).await.unwrap();
     assert_eq!((hours.len(), hours[0].max_gpu_utilization, hours[0].samples), (1, 80.0, 1));
 
     let quality = QualityMetric {
@@ -144,7 +144,7 @@ async fn batches_of_which_the_answer_is_lost_count_once() {
     let client = client_at(&server, &proxy.url());
     let now = now(&server);
     let rows: Vec<_> = (0..250_000).map(|number| cost(now, number)).collect();
-    proxy.after_request_with(b"insert_deduplication_token").reset_at(Direction::ToClient, 0, 2);
+    proxy.after_request_with(b"INSERT").reset_at(Direction::ToClient, 0, 2);
     client.insert_cost_metrics(&rows).await.unwrap();
     assert_eq!(proxy.fired(), 2);
     let counted = "SELECT count(), uniqExact(instance_id), (SELECT sum(sample_count) FROM cost_metrics_hourly) FROM cost_metrics_ts";
