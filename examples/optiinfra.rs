@@ -33,7 +33,7 @@ pub async fn cost_of_a_fleet(
         timestamp: now,
         customer_id,
         cloud_provider: "aws".to_owned(),
-        service_name: ["inference", "training"][instance as usize % 2].to_owned(),
+        service_name: if instance.is_multiple_of(2) { "inference" } else { "training" }.to_owned(),
         instance_id: format!("i-{instance}"),
         instance_type: "p5.48xlarge".to_owned(),
         region: "eu-central-1".to_owned(),

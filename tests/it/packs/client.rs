@@ -52,7 +52,7 @@ fn cost(timestamp: u32, number: u32) -> CostMetric {
 async fn the_example_inserts_and_reads_its_hour() {
     let server = server();
     let client = client_at(&server, server.url());
-    assert!(client.ping().await.unwrap().starts_with("2"));
+    assert!(client.ping().await.unwrap().starts_with('2'));
     let hours = example::cost_of_a_fleet(&client, now(&server), 1000).await.unwrap();
     let found: Vec<_> =
         hours.iter().map(|hour| (hour.service_name.as_str(), hour.cost, hour.samples)).collect();
