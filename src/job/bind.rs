@@ -75,7 +75,7 @@ async fn bind_visible(
     let before = bind_cutoff(reading, job, &source, options.before).await?;
     let over = structure_of(&source, lookup_table.as_ref());
     let Analyzed { columns, left_out, inspection, group } =
-        analyze(writing, job, &target, &over).await?;
+        analyze(writing, job, (&source, &target), &over).await?;
     let used = used_columns(&over, &inspection);
     let clause = group.as_ref().map(BoundGroup::clause).unwrap_or_default();
     let fitting = Fitting { connection: writing, job, over: &over, clause: &clause };
@@ -144,11 +144,11 @@ async fn bind_visible(
 async fn analyze(
     connection: &Connection,
     job: &Job,
-    target: &TableSchema,
+    (source, target): (&TableSchema, &TableSchema),
     over: &[(String, String)],
 ) -> Result<Analyzed, JobError> {
     if let Some(keys) = &job.group {
-        return analyze_groups(connection, job, keys, target, over).await;
+        return analyze_groups(connection, job, keys, (source, target), over).await;
     }
     let (columns, left_out) = columns_to_write(connection, job, target, over).await?;
     let inspector = Inspector {

@@ -92,6 +92,19 @@ pub struct BoundGroup {
     pub(crate) partition_id: String,
     /// The columns that it reads.
     pub(crate) partition_columns: Vec<String>,
+    /// Groups that keep what the target has; `None` if the source loses no rows.
+    pub(crate) horizon: Option<Horizon>,
+}
+
+/// Which groups may have lost rows of the source to its TTL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Horizon {
+    /// Rows that the TTL removes by this moment count as lost, in seconds since 1970.
+    pub moment: i64,
+    /// SQL over a row of the source that is true if it belongs to such a group.
+    pub of_source: String,
+    /// SQL over the target's columns that is true for such a group.
+    pub of_target: String,
 }
 
 /// An aggregate of a group.

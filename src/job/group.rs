@@ -9,6 +9,7 @@ use super::bound::{Aggregate, BoundColumn, BoundGroup, LeftOut};
 use super::error::{Inexact, JobError, asking};
 use super::file::Job;
 use super::fit::{columns_to_write, inspecting};
+use super::horizon::find_horizon;
 use super::inspect::{Inspection, Inspector, Over, inspect};
 use super::keys::Expression;
 use super::lexer::{Token, tokens};
@@ -37,7 +38,7 @@ pub(super) async fn analyze_groups(
     connection: &Connection,
     job: &Job,
     keys: &[(String, Expression)],
-    target: &TableSchema,
+    (source, target): (&TableSchema, &TableSchema),
     structure: &[(String, String)],
 ) -> Result<Analyzed, JobError> {
     missing_keys(keys, target)?;
@@ -76,7 +77,10 @@ pub(super) async fn analyze_groups(
     if !findings.is_empty() {
         return Err(JobError::Inexact { table: target.name.clone(), findings });
     }
-    let group = bound_group(keys, &of_keys, found, target);
+    let mut group = bound_group(keys, &of_keys, found, target);
+    let expressions = &group.expressions;
+    group.horizon =
+        find_horizon(connection, source, keys, expressions, &of_keys, structure).await?;
     let mut inspection = of_keys;
     inspection.types.extend(of_aggregates.types);
     inspection.inputs.extend(of_aggregates.inputs);
@@ -108,12 +112,13 @@ fn bound_group(
     let along = typed()
         .filter(|((name, _), expression_type)| type_of(name) == Some(expression_type.as_str()));
     let names = names_in(&target.partition_key);
+    let is_one_partition = !target.columns.iter().any(|column| names.contains(&column.name));
     BoundGroup {
         keys: keys.iter().map(|(name, _)| name.clone()).collect(),
         expressions: expressions.collect(),
         along: along.filter_map(|((_, key), _)| source_column(&key.sql)).collect(),
         aggregates,
-        partition_id: if target.partition_key.is_empty() {
+        partition_id: if is_one_partition {
             "'all'".to_owned()
         } else {
             partition_id(&target.partition_key)
@@ -123,6 +128,7 @@ fn bound_group(
             .map(|(name, _)| name.clone())
             .filter(|name| names.contains(name))
             .collect(),
+        horizon: None,
     }
 }
 

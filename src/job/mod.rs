@@ -15,6 +15,7 @@ mod fit;
 #[doc(hidden)]
 pub(crate) mod fuzzing;
 mod group;
+mod horizon;
 mod inspect;
 mod keys;
 mod lexer;
@@ -29,7 +30,9 @@ pub(crate) mod target_key;
 mod ttl;
 
 pub use bind::{BindOptions, bind};
-pub(crate) use bound::{Aggregate, BoundColumn, BoundGroup, BoundJob, BoundLookup, UsedColumn};
+pub(crate) use bound::{
+    Aggregate, BoundColumn, BoundGroup, BoundJob, BoundLookup, Horizon, UsedColumn,
+};
 pub use builtin::load;
 pub(crate) use builtin::{BUILT_IN_JOBS, built_in_text};
 pub(crate) use cutoff::Moment;

@@ -36,6 +36,11 @@ impl TableTtl {
             self.removals.iter().map(|removal| removal.expired_by(moment)).collect();
         (!conditions.is_empty()).then(|| format!("ifNull({}, 0)", conditions.join(" OR ")))
     }
+
+    /// Whether the time alone decides which rows are removed.
+    pub(super) fn is_by_time_alone(&self) -> bool {
+        self.removals.iter().all(|removal| removal.filter.is_none())
+    }
 }
 
 impl Removal {

@@ -88,6 +88,9 @@ pub struct SourceDefinition {
     /// Conditions of the rows that are kept, as given. Loads of older versions have none.
     #[serde(default)]
     pub filters: Vec<String>,
+    /// Groups whose rows its TTL removes by this moment keep what the target has; seconds since 1970.
+    #[serde(default)]
+    pub horizon: Option<i64>,
     /// Only rows before a moment. Loads of older versions have none.
     #[serde(default)]
     pub before: Option<CutoffDefinition>,
@@ -210,6 +213,11 @@ impl Difference {
         matches!(self.names().as_slice(), ["chunk_rows"])
     }
 
+    /// Whether it is only how far the source's TTL has come, which moves from day to day.
+    pub fn is_of_horizon(&self) -> bool {
+        matches!(self.names().as_slice(), ["source", "horizon", ..])
+    }
+
     /// Whether it decides only which rows lie in which batch.
     pub fn is_of_batches(&self) -> bool {
         matches!(self.names().as_slice(), ["batches", ..])
@@ -235,6 +243,7 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["target", "settings", name] => format!("the setting {name} of inserts"),
         [role, "settings", name] => format!("the setting {name} of {role} queries"),
         ["source", "server"] => "the server of the source".to_owned(),
+        ["source", "horizon"] => "how far the source's TTL has come".to_owned(),
         ["source", "final"] => "FINAL of the source".to_owned(),
         ["source", "exclusions", number] => format!("exclusion {number} of the source"),
         ["source", "filters", number] => format!("filter {number} of the source (--where)"),

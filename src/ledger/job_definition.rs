@@ -35,6 +35,11 @@ pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition
                 column: before.column.clone(),
                 moment: before.moment.clone(),
             }),
+            horizon: job
+                .group
+                .as_ref()
+                .and_then(|group| group.horizon.as_ref())
+                .map(|horizon| horizon.moment),
             columns: columns(&job.source_columns),
             settings: job.settings.source.0.clone(),
         },

@@ -260,7 +260,7 @@ fn judge(
     let (tolerated, differences): (Vec<_>, Vec<_>) =
         load.definition.differences_to(definition).into_iter().partition(|difference| {
             difference.is_of_server()
-                || (completed && difference.is_of_batches())
+                || (completed && (difference.is_of_batches() || difference.is_of_horizon()))
                 || (wish.keeps_chunk_rows && difference.is_of_chunk_size())
         });
     if !differences.is_empty() && load.is_untouched && !completed {

@@ -23,7 +23,7 @@ use crate::publish::{
 };
 use crate::state::LoadState;
 use crate::units::counted;
-use crate::verify::{Kind, Report, Verifier, VerifyError, VerifyOptions};
+use crate::verify::{GroupVerifier, Kind, Report, Verifier, VerifyError, VerifyOptions};
 
 /// Rows that differ and are named.
 const NAMED: usize = 5;
@@ -173,6 +173,7 @@ impl Load {
             stage: &stage,
             attempts: &attempts,
             rows: chunks.iter().map(|chunk| chunk.rows_read).sum(),
+            kept: job.group.as_ref().and_then(|group| group.horizon.as_ref()),
             settings: &copy_settings(job, pipeline),
         };
         let startup = self.request.startup_retry();
@@ -205,6 +206,11 @@ impl Load {
             return Err(PublishError::Unfit { table: job.target.name.clone(), message }.into());
         };
         let built = BoundJob { target: built, ..(**job).clone() };
+        let differs = |report: &Report| PublishError::Differs {
+            table: job.target.name.clone(),
+            partition: publication.partition_id.clone(),
+            differences: differences(report),
+        };
         let state = std::env::temp_dir().join(format!("clickhouse-backfill-{}.json", self.run_id));
         let options = VerifyOptions {
             max_differences: NAMED,
@@ -213,18 +219,27 @@ impl Load {
             ..VerifyOptions::new(state)
         };
         let (servers, progress) = (servers.clone(), std::sync::Arc::default());
+        if let Some(group) = &built.group {
+            let verifier = GroupVerifier {
+                servers: &servers,
+                job: &built,
+                group,
+                plan: &self.plan,
+                target_partitions: vec![publication.partition_id.clone()],
+                options: &options,
+                progress,
+                stop: stop.clone(),
+            };
+            let report = Box::pin(verifier.run()).await?;
+            return if report.equal { Ok(()) } else { Err(differs(&report).into()) };
+        }
         let mut verifier =
             Verifier::new(servers, &built, &self.plan, options, progress, stop.clone()).await?;
         let report = verifier.run().await?;
         if report.equal {
             return Ok(());
         }
-        Err(PublishError::Differs {
-            table: job.target.name.clone(),
-            partition: publication.partition_id.clone(),
-            differences: differences(&report),
-        }
-        .into())
+        Err(differs(&report).into())
     }
 
     /// Drops the tables of a load that was published, and the versions that are kept no longer. A

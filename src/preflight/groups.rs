@@ -10,10 +10,11 @@ use crate::clickhouse::{
 use crate::job::query_tree::{QueryTree, query_tree};
 use crate::job::{BoundGroup, BoundJob, statements};
 use crate::plan::Plan;
-use crate::units::counted;
+use crate::units::{count, counted};
 
 pub(super) const GROUPS: &str = "groups";
 pub(super) const VIEW_QUERY: &str = "view-query";
+pub(super) const HORIZON: &str = "horizon";
 
 /// Partitions of the target that are named.
 const NAMED: usize = 10;
@@ -74,6 +75,48 @@ pub(super) async fn check_groups(
     )
     .lifted_by("group by a time that never crosses the partitions of the source: hours and days of the time zone in which it is partitioned, not weeks")
     .lifted_by("give the target a partition key whose partitions have groups of one partition of the source only")
+}
+
+#[derive(Deserialize)]
+struct BeforeHorizon {
+    /// Groups of the target.
+    kept: u64,
+    /// Groups that have rows in the source and are not in the target.
+    lacking: u64,
+}
+
+/// Counts the groups before the horizon of the source's TTL; `None` where it removes no rows.
+pub(super) async fn check_horizon(
+    servers: &Servers,
+    job: &BoundJob,
+    group: &BoundGroup,
+    plan: &Plan,
+) -> Option<Check> {
+    let horizon = group.horizon.as_ref()?;
+    let (source, target) = (&job.source.name, &job.target.name);
+    let sql = statements::groups_before_horizon(job, group, horizon, &plan.scope);
+    let settings = statements::count_settings(job);
+    let name = source.to_string();
+    let asked = ask_one_with::<BeforeHorizon>(&servers.source, &name, &sql, &settings).await;
+    let BeforeHorizon { kept, lacking } = match asked {
+        Ok(found) => found,
+        Err(reason) => return Some(Check::unknown(HORIZON, reason)),
+    };
+    let detail = format!(
+        "of groups whose rows the TTL of {source} removes within two days, {} of {target} stay as they are",
+        count(kept)
+    );
+    Some(if lacking == 0 {
+        Check::ok(HORIZON, detail)
+    } else {
+        Check::warning(
+            HORIZON,
+            format!(
+                "{detail}; {} with rows left in {source} are not in {target} and are not made, since rows of them may be gone",
+                counted(lacking, "group")
+            ),
+        )
+    })
 }
 
 #[derive(Deserialize)]

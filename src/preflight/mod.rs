@@ -31,7 +31,7 @@ use deletions::{DELETIONS, check_deletions};
 use delivery::{DELIVERY, check_delivery};
 use equal_versions::{EQUAL_VERSIONS, check_equal_versions};
 use expiry::{TTL, check_ttl};
-use groups::{GROUPS, VIEW_QUERY, check_groups, check_view_query};
+use groups::{GROUPS, HORIZON, VIEW_QUERY, check_groups, check_horizon, check_view_query};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
 use publishing::{PUBLISH, check_publish};
@@ -60,7 +60,7 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 26] = [
+pub(crate) const NAMES: [&str; 27] = [
     VERSION,
     READS,
     ROW_POLICIES,
@@ -71,6 +71,7 @@ pub(crate) const NAMES: [&str; 26] = [
     VIEWS,
     VIEW_QUERY,
     GROUPS,
+    HORIZON,
     PARTITIONS,
     PARTS,
     MERGES,
@@ -215,11 +216,12 @@ impl Preflight<'_> {
     async fn checks_of_groups(&self) -> Vec<Check> {
         let Self { servers, job, plan, .. } = *self;
         let Some(group) = &job.group else { return Vec::new() };
-        let (groups, view) = tokio::join!(
+        let (groups, horizon, view) = tokio::join!(
             check_groups(servers, job, group, plan),
+            check_horizon(servers, job, group, plan),
             check_view_query(&servers.target, job, group),
         );
-        vec![groups, view]
+        [groups, view].into_iter().chain(horizon).collect()
     }
 
     /// Makes the checks; returns the warnings, each as one line.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::PublishError;
 use super::stage::{Stage, StagedAttempt};
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableName, quote_literal};
+use crate::job::Horizon;
 use crate::ledger::Publication;
 
 /// Attempts that one statement copies.
@@ -49,6 +50,8 @@ pub(crate) struct Build<'a> {
     pub attempts: &'a [StagedAttempt],
     /// Rows that these chunks had in the source.
     pub rows: u64,
+    /// The groups that keep what the target has.
+    pub kept: Option<&'a Horizon>,
     /// Settings of its inserts.
     pub settings: &'a Settings,
 }
@@ -76,7 +79,7 @@ impl PublishTables<'_> {
         build: &Build<'_>,
         is_stopped: impl Fn() -> bool,
     ) -> Result<(), PublishError> {
-        let Build { stage, attempts, rows, settings } = *build;
+        let Build { stage, attempts, rows, kept, settings } = *build;
         self.end_inserts().await?;
         let counted: Counted = self
             .connection
@@ -96,6 +99,17 @@ impl PublishTables<'_> {
             let sql = stage.copy(publish, attempts);
             let copied = self.connection.insert("publish-insert", &sql, settings, &[]).await;
             copied.map_err(PublishError::of("filling", publish))?;
+        }
+        if let Some(kept) = kept {
+            let sql = format!(
+                "INSERT INTO {} SELECT * FROM {} WHERE _partition_id = {} AND {}",
+                publish.quoted(),
+                self.target.quoted(),
+                quote_literal(partition_id),
+                kept.of_target
+            );
+            let copied = self.connection.insert("publish-insert", &sql, settings, &[]).await;
+            copied.map_err(PublishError::of("keeping groups in", publish))?;
         }
         self.require_one_partition(publish, partition_id).await
     }

@@ -190,9 +190,13 @@ impl<'a> GroupQueries<'a> {
             })
             .collect();
         let values = values.concat();
+        // Groups before the horizon keep what the target has.
+        let horizon = group.horizon.as_ref();
+        let horizon = horizon.map(|horizon| format!("\n  AND NOT {}", horizon.of_target));
+        let horizon = horizon.unwrap_or_default();
         let collapse = if job.target.is_replacing() { " FINAL" } else { "" };
         format!(
-            "SELECT 1 AS side, count() AS rows, {}{values}\nFROM {}{collapse}\nWHERE _partition_id IN ({}){}\nGROUP BY {}",
+            "SELECT 1 AS side, count() AS rows, {}{values}\nFROM {}{collapse}\nWHERE _partition_id IN ({}){horizon}{}\nGROUP BY {}",
             keys.join(", "),
             job.target.name.quoted(),
             if partitions.is_empty() { "''".to_owned() } else { partitions.join(", ") },

@@ -4,4 +4,5 @@ mod fixture;
 mod partitions;
 mod plan;
 mod refusals;
+mod run;
 mod verify;

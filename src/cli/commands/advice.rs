@@ -289,16 +289,6 @@ pub(crate) fn blocked(command: &str, checks: &[&Check]) -> Failure {
     }
 }
 
-/// Refuses a job with groups in a command that knows rows only.
-pub(crate) fn require_rows(job: &BoundJob, command: &str) -> Result<(), Failure> {
-    if job.group.is_none() {
-        return Ok(());
-    }
-    let message = format!("{} has [group], and `{command}` does not take such jobs yet", job.name);
-    Err(Failure::refused(message)
-        .hint("`clickhouse-backfill plan --sql` prints the aggregation, `plan` checks the target"))
-}
-
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         if let JobError::Inexact { table, findings } = &error {

@@ -13,6 +13,7 @@ mod partition_run;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod repair;
+mod repair_groups;
 pub(crate) mod report;
 mod resources;
 pub(crate) mod run;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::advice::{Continuation, before_the_first_row, load_failure, require_rows};
+use super::advice::{Continuation, before_the_first_row, load_failure};
 use super::ctl::{Operation, operate};
 use super::engine_choice::Filling;
 use super::notifier::RunContext;
@@ -146,7 +146,6 @@ impl<'a> PartitionRun<'a> {
             samples: config.sample > 0,
         };
         let session = config.session.open_with_retries(id, Some(filling), &retry).await?;
-        require_rows(&session.job, "run")?;
         let options = pipeline_options(config, &session)?;
         let bounds = planned_bounds(config, &session, self.partition, &options).await?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());

@@ -8,20 +8,21 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::advice::{Continuation, blocked, ledger_failure, pipeline_failure, require_rows};
+use super::advice::{Continuation, blocked, ledger_failure, pipeline_failure};
 use super::comparing::{
     KEEPING, compare_options, comparison_text, kind_words, report_unless_stopped,
     require_comparable, say_if_not_resumed, state_file, verify_failure,
 };
 use super::engine_choice::Filling;
+use super::repair_groups::repair_groups;
 use super::session::{Session, startup_retry, write_options};
 use crate::cli::args::RepairArguments;
-use crate::cli::config::{CompareConfig, SessionConfig};
+use crate::cli::config::{CompareConfig, JobConfig, SessionConfig};
 use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
-use crate::job::{BoundJob, Publish};
+use crate::job::{BoundJob, Publish, load};
 use crate::ledger::LedgerError;
 use crate::load::{ExclusiveClaim, new_id};
 use crate::preflight::{Preflight, blocked_removal};
@@ -76,7 +77,10 @@ async fn repair_partition(
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     check_summary_file(summary)?;
-    let (mut repairing, run_id) = Repairing::open(arguments, terminal, stop).await?;
+    if load(&JobConfig::resolve(&arguments.what)?.reference)?.group.is_some() {
+        return Box::pin(repair_groups(arguments, terminal, stop)).await;
+    }
+    let (mut repairing, run_id) = Box::pin(Repairing::open(arguments, terminal, stop)).await?;
     // Checks that block the repair are reported before the comparison, which may take long.
     repairing.run_preflight(0.0).await?;
     let Session { servers, job, plan, .. } = &repairing.session;
@@ -145,7 +149,6 @@ impl<'a> Repairing<'a> {
             bound.plan_options(),
         )
         .await?;
-        require_rows(&bound.job, "repair")?;
         let target = &bound.job.target;
         if !target.is_replacing() {
             let message = format!(

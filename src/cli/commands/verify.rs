@@ -79,16 +79,17 @@ async fn compare(
     if report.equal {
         return Ok(ExitCode::SUCCESS);
     }
-    if job.group.is_some() {
-        return Ok(ExitCode::from(DIFFERENT));
-    }
     let repair = NextCommand::new("repair")
         .servers(&servers_config)
         .job(&JobConfig::resolve(&arguments.what)?)
         .ledger(&config.ledger, &servers_config)
         .partition(&arguments.which.partition)
         .text();
-    terminal.say(&format!("hint: `{repair}` fills the chunks with such rows again"));
+    terminal.say(&if job.group.is_some() {
+        format!("hint: `{repair} --engine server` builds the partition again and replaces it")
+    } else {
+        format!("hint: `{repair}` fills the chunks with such rows again")
+    });
     Ok(ExitCode::from(DIFFERENT))
 }
 

@@ -39,12 +39,13 @@ impl ChunkInsert {
         match &options.stage {
             None => Self::Direct(statements::insert_join(job, scope, options.dry_run)),
             Some(stage) => {
-                let rows = statements::finished(job, scope);
-                Self::Staged {
-                    stage: Arc::clone(stage),
-                    rows: format!("SELECT *, toUInt64(1) AS {STAGED_ROWS}\nFROM (\n{rows}\n)"),
-                    attempt: None,
-                }
+                let rows = if job.group.is_some() {
+                    statements::counted_groups(job, scope, STAGED_ROWS)
+                } else {
+                    let rows = statements::finished(job, scope);
+                    format!("SELECT *, toUInt64(1) AS {STAGED_ROWS}\nFROM (\n{rows}\n)")
+                };
+                Self::Staged { stage: Arc::clone(stage), rows, attempt: None }
             }
         }
     }

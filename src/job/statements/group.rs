@@ -3,7 +3,7 @@
 
 use super::source::{self, Scope};
 use crate::clickhouse::{Settings, quote_identifier, quote_literal};
-use crate::job::bound::{BoundGroup, BoundJob};
+use crate::job::bound::{BoundGroup, BoundJob, Horizon};
 
 /// In `GROUP BY`, an expression that is a number is no position.
 pub(super) fn grouping(job: &BoundJob, settings: Settings) -> Settings {
@@ -38,7 +38,7 @@ pub(crate) fn partitions_of_groups(
     );
     let others = keys_of_rows(job, group, &format!("_partition_id != {partition}"));
     // The key itself, unlike its id, lets the server skip the parts of other times.
-    let among = if key.is_empty() {
+    let among = if group.partition_columns.is_empty() {
         String::new()
     } else {
         format!("\nWHERE {key} IN (SELECT DISTINCT {key} FROM (\n{own}\n))")
@@ -48,6 +48,26 @@ pub(crate) fn partitions_of_groups(
     );
     format!(
         "SELECT targets, rows, sources FROM (\n{targets}\n) AS own\nCROSS JOIN (\n{others}\n) AS others"
+    )
+}
+
+/// The groups before the horizon: those of the target as `kept`, and those that have rows in the
+/// source's partition and are not in the target as `lacking`.
+pub(crate) fn groups_before_horizon(
+    job: &BoundJob,
+    group: &BoundGroup,
+    horizon: &Horizon,
+    scope: &Scope,
+) -> String {
+    let names: Vec<_> = group.keys.iter().map(|name| quote_identifier(name).to_string()).collect();
+    let (names, target) = (names.join(", "), job.target.name.quoted());
+    let kept = format!("SELECT DISTINCT {names} FROM {target} WHERE {}", horizon.of_target);
+    format!(
+        "SELECT (SELECT count() FROM (\n{kept}\n)) AS kept, (SELECT count() FROM (\nSELECT DISTINCT {}\nFROM {} AS source\nWHERE _partition_id = {} AND {}\nEXCEPT {kept}\n)) AS lacking",
+        group.expressions.join("\n, "),
+        job.source.name.quoted(),
+        quote_literal(&scope.partition_id),
+        horizon.of_source
     )
 }
 

@@ -109,20 +109,7 @@ pub(crate) fn join_settings(job: &BoundJob) -> Settings {
 /// The values get names inside that no expression can mean, since a column named `source` would
 /// hide the table of that name.
 pub(crate) fn finished(job: &BoundJob, scope: &Scope) -> String {
-    let values: Vec<_> = job
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(number, column)| {
-            format!("CAST({}\n AS {}) AS `value {number}`", column.expression, column.type_name)
-        })
-        .collect();
-    let names: Vec<_> = job
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(number, column)| format!("`value {number}` AS {}", quote_identifier(&column.name)))
-        .collect();
+    let (values, names) = (finished_values(job), finished_names(job));
     let source = source::from_winners(job, scope);
     let join = join_over(job, scope, &values.join("\n, "), &source);
     format!("SELECT {}\nFROM (\n{join}\n)", names.join(", "))
@@ -132,4 +119,31 @@ pub(crate) fn finished(job: &BoundJob, scope: &Scope) -> String {
 pub(crate) fn finished_settings(job: &BoundJob) -> Settings {
     let settings = join_settings(job);
     if job.narrow { narrow_settings(settings) } else { settings }
+}
+
+/// The groups of the scope with the values as the target keeps them, and with the number of their rows
+/// under this name.
+pub(crate) fn counted_groups(job: &BoundJob, scope: &Scope, rows: &str) -> String {
+    let (values, names) = (finished_values(job), finished_names(job));
+    format!(
+        "SELECT {}, `rows of a group` AS {}\nFROM (\n{}\n)",
+        names.join(", "),
+        quote_identifier(rows),
+        join_of(job, scope, &format!("{}\n, count() AS `rows of a group`", values.join("\n, ")))
+    )
+}
+
+fn finished_values(job: &BoundJob) -> Vec<String> {
+    let values = job.columns.iter().enumerate().map(|(number, column)| {
+        format!("CAST({}\n AS {}) AS `value {number}`", column.expression, column.type_name)
+    });
+    values.collect()
+}
+
+fn finished_names(job: &BoundJob) -> Vec<String> {
+    let names =
+        job.columns.iter().enumerate().map(|(number, column)| {
+            format!("`value {number}` AS {}", quote_identifier(&column.name))
+        });
+    names.collect()
 }

@@ -13,14 +13,14 @@ mod lookup;
 mod source;
 
 pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
-pub(crate) use group::{estimated_groups, partitions_of_groups};
+pub(crate) use group::{estimated_groups, groups_before_horizon, partitions_of_groups};
 pub(crate) use insert::{
     dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_join_settings,
     insert_settings,
 };
 pub(crate) use join::{
-    aggregation_of_all, count_matches, finished, finished_settings, insert_join, join, join_of,
-    join_settings,
+    aggregation_of_all, count_matches, counted_groups, finished, finished_settings, insert_join,
+    join, join_of, join_settings,
 };
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{

@@ -232,11 +232,14 @@ pub(super) fn from_where(job: &BoundJob, condition: &str) -> String {
     let kept = job.exclusions.iter().map(|exclusion| format!("AND NOT ({exclusion}\n)"));
     let filters = job.filters.iter().map(|(_, filter)| format!("AND ({filter}\n)"));
     let before = job.before.iter().map(|before| format!("AND {}", before.predicate));
+    let horizon = job.group.iter().flat_map(|group| &group.horizon);
+    let whole = horizon.map(|horizon| format!("AND NOT {}", horizon.of_source));
     std::iter::once(head)
         .chain(live)
         .chain(kept)
         .chain(filters)
         .chain(before)
+        .chain(whole)
         .collect::<Vec<_>>()
         .join("\n  ")
 }

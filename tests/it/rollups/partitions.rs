@@ -23,12 +23,18 @@ fn with(interval: &str, partition_key: &str) -> (Server, String) {
 
 #[test]
 fn hours_and_days_of_the_months_zone_are_whole() {
-    for (interval, key) in
-        [("toStartOfHour(t)", "toYYYYMM(p)"), ("toDate(t)", "toYYYYMM(p)"), ("toDate(t)", "p")]
-    {
-        let (server, job) = with(interval, &format!("PARTITION BY {key}"));
+    for interval in ["toStartOfHour(t)", "toDate(t)"] {
+        let (server, job) = with(interval, "PARTITION BY toYYYYMM(p)");
         look(plan(&server, &job), 0).assert("groups", "ok", &["with no row of another partition"]);
     }
+}
+
+#[test]
+fn one_statement_replaces_one_partition() {
+    let (server, job) = with("toDate(t)", "PARTITION BY p");
+    let looked = look(plan(&server, &job), 3);
+    looked.assert("groups", "ok", &["more than 10 partitions"]);
+    looked.assert("publish", "blocked", &["which no single statement replaces"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Targets that would not hold the groups exactly: each bug is named, with what mends it, and nothing is
 //! written.
 
-use super::fixture::{COST, PERFORMANCE, QUALITY, RESOURCE, Rollup, plan, tool};
+use super::fixture::{COST, PERFORMANCE, QUALITY, RESOURCE, Rollup, plan};
 use crate::support::{Output, Server, assert_text_snapshot};
 
 /// `plan` of the roll-up with this definition of its target.
@@ -223,21 +223,4 @@ fn an_expression_that_is_no_aggregate_names_its_line() {
     let job = COST.job_file().replace("toStartOfHour(source.timestamp)", "max(source.timestamp)");
     let output = plan(&server, &job).run().expect(2);
     assert!(output.stderr.contains("max, which is an aggregate function"), "{output}");
-}
-
-#[test]
-fn commands_that_know_rows_only_refuse_groups() {
-    let server = Server::shared();
-    COST.create_raw(&server);
-    COST.create_hourly(&server);
-    COST.insert(&server, 1, 100);
-    for command in ["run", "repair"] {
-        let tool = tool(&server, command, &COST.job_file());
-        let output = tool.args(&["--engine", "server"]).run().expect(3);
-        assert!(
-            output.stderr.contains(&format!("`{command}` does not take such jobs yet")),
-            "{output}"
-        );
-    }
-    assert_eq!(server.text("SELECT count() FROM cost_metrics_hourly"), "0");
 }
