@@ -183,11 +183,13 @@ pub(crate) fn source_blocks_settings(
     rows: u64,
     bytes: u64,
 ) -> Settings {
-    let settings = source_settings(job)
-        .with("max_block_size", &rows.to_string())
-        .with("preferred_block_size_bytes", &bytes.to_string())
-        .with_all(&job.settings.source.0)
-        .with_all(READ_SETTINGS);
+    let sizes = [("max_block_size", rows), ("preferred_block_size_bytes", bytes)];
+    // Those of the job prevail.
+    let sizes = sizes
+        .into_iter()
+        .filter(|(name, _)| !job.settings.source.0.contains_key(*name))
+        .map(|(name, value)| (name, value.to_string()));
+    let settings = source_settings(job).with_all(sizes).with_all(READ_SETTINGS);
     if layout.contains_json() {
         let (name, value) = READ_JSON_SETTING;
         return settings.with(name, value);
