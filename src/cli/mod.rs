@@ -19,7 +19,8 @@ use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
 use commands::{
-    ctl, documents, health, insert, pack, plan, query, repair, report, run, status, verify,
+    ctl, documents, health, insert, pack, plan, query, repair, report, rollback, run, status,
+    verify,
 };
 use failure::Failure;
 
@@ -73,6 +74,7 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments, &terminal),
         Command::Repair(arguments) => repair::repair(&arguments, &terminal),
+        Command::Rollback(arguments) => rollback::rollback(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::History(arguments) => report::history(&arguments),

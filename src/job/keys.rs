@@ -112,8 +112,8 @@ pub(crate) struct Target {
     /// `--engine server`.
     #[serde(default)]
     pub publish: Publish,
-    /// How many replaced versions of a partition are kept, each in a table beside the target, with
-    /// `publish = "replace"`.
+    /// How many replaced versions of a partition are kept for `rollback`, each in a table beside the
+    /// target, with `publish = "replace"`.
     #[serde(default)]
     pub keep_versions: u32,
     /// Expression over the target's columns that is true for the rows of live writers; by default the

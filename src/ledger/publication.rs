@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::counted;
+
 /// The record of a load's publication, in the load's row. Its tables exist only where the row names
 /// them: the row is written before they are created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,31 @@ impl Publication {
     /// Whether its tables, but for the one that is kept, may exist.
     pub(crate) fn may_have_tables(&self) -> bool {
         self.step < PublicationStep::Done
+    }
+
+    /// How far it is, in words.
+    pub(crate) fn words(&self) -> String {
+        let Self { partition_id, stage, publish, rows_before, .. } = self;
+        let built =
+            self.rows_published.map_or_else(|| "rows".to_owned(), |rows| counted(rows, "row"));
+        let kept = match &self.kept {
+            Some(kept) => format!("{} stood there, kept in {kept}", counted(*rows_before, "row")),
+            None if *rows_before == 0 => "none stood there".to_owned(),
+            None => format!("{} stood there, not kept", counted(*rows_before, "row")),
+        };
+        match self.step {
+            PublicationStep::Staging => format!("not yet: chunks are staged in {stage}"),
+            PublicationStep::Staged => {
+                format!("not yet: {built} are built in {publish} and equal the equivalent join")
+            }
+            PublicationStep::Publishing => {
+                format!("unknown: {built} of {publish} were to replace partition {partition_id}")
+            }
+            PublicationStep::Published | PublicationStep::Done => {
+                format!("{built} as partition {partition_id}; {kept}")
+            }
+            PublicationStep::Abandoned => "never: another version began before".to_owned(),
+        }
     }
 
     /// The tables that are dropped at its end.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::rate::{SPAN, by_chunks, by_samples};
 use super::{
     ChunkRecord, ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadSample,
-    ProcessIdentity, Timestamp,
+    ProcessIdentity, Publication, Timestamp,
 };
 use crate::state::LoadState;
 
@@ -60,6 +60,8 @@ pub(crate) struct LoadStatus {
     pub last_chunk_at: Option<Timestamp>,
     /// What went wrong last, in the ledger's words.
     pub last_error: Option<String>,
+    /// What was built beside the target and published; `null` where rows are inserted in place.
+    pub publication: Option<Publication>,
     /// Who works on it, and who died over it.
     pub processes: Vec<Process>,
 }
@@ -155,6 +157,7 @@ impl LoadStatus {
                 .filter_map(|chunk| chunk.completed_at)
                 .max(),
             last_error: last_error(load.as_ref(), chunks),
+            publication: load.as_ref().and_then(|load| load.publication.clone()),
             processes,
         }
     }

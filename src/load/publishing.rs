@@ -301,7 +301,8 @@ fn differences(report: &Report) -> String {
     words.join("; ")
 }
 
-/// Drops the stages and the built tables of the versions of a load, but for those of one run.
+/// Drops the stages and the built tables of the versions of a load, but for those of one run, and what
+/// was kept of versions that were rolled back.
 ///
 /// # Errors
 /// The ledger or the server cannot be asked.
@@ -313,12 +314,19 @@ pub(super) async fn drop_leftovers(
 ) -> Result<(), LoadError> {
     let versions = ledger.versions(key).await?.into_newest_first();
     for load in versions.into_iter().filter(|load| Some(load.run_id.as_str()) != except) {
-        let Some(publication) = load.publication.as_ref().filter(|one| one.may_have_tables())
-        else {
-            continue;
-        };
+        let Some(publication) = &load.publication else { continue };
         let target = target_of(&load, publication);
         let tables = PublishTables { connection, target: &target };
+        if let (LoadState::Superseded, Some(kept)) = (load.status, &publication.kept) {
+            // It was put back.
+            tables.drop_table(&tables.beside(kept)).await?;
+            let publication = Some(Publication { kept: None, ..publication.clone() });
+            ledger.write_load(&LoadRecord { publication, ..load }).await?;
+            continue;
+        }
+        if !publication.may_have_tables() {
+            continue;
+        }
         for table in publication.temporary() {
             tables.drop_table(&tables.beside(table)).await?;
         }
@@ -356,6 +364,6 @@ async fn drop_old_versions(
 }
 
 /// The target of a load, in the database of its tables.
-fn target_of(load: &LoadRecord, publication: &Publication) -> TableName {
+pub(super) fn target_of(load: &LoadRecord, publication: &Publication) -> TableName {
     TableName::parse(&load.key.target_table, &publication.database)
 }

@@ -14,6 +14,14 @@ pub enum PublishError {
         /// Why.
         message: String,
     },
+    /// There is nothing to put back.
+    #[error("nothing can be put back into {table}: {message}")]
+    Nothing {
+        /// The target.
+        table: TableName,
+        /// Why.
+        message: String,
+    },
     /// Rows came into the target's partition while the load was built.
     #[error(
         "{} into partition {partition} of {table} since the load began, and replacing the partition would remove {}: nothing is published",

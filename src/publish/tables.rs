@@ -237,6 +237,14 @@ impl PublishTables<'_> {
         replaced.map_err(PublishError::of("replacing the partition of", table))
     }
 
+    /// Removes all rows of the target's partition.
+    pub(crate) async fn drop_partition(&self, partition_id: &str) -> Result<(), PublishError> {
+        let (table, id) = (self.target.quoted(), quote_literal(partition_id));
+        let sql = format!("ALTER TABLE {table} DROP PARTITION ID {id}");
+        let dropped = self.dropping("replace", &sql).await;
+        dropped.map_err(PublishError::of("dropping the partition of", self.target))
+    }
+
     /// Drops a table, if it is there.
     pub(crate) async fn drop_table(&self, table: &TableName) -> Result<(), PublishError> {
         self.drop_as("drop", table).await

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::time_text;
 use super::timeline::TimelinePoint;
-use crate::ledger::{ChunkStatus, Definition, LoadRecord, LoadVersions, Timestamp};
+use crate::ledger::{ChunkStatus, Definition, LoadRecord, LoadVersions, Publication, Timestamp};
 use crate::plan::ChunkId;
 use crate::progress::{count, counted};
 use crate::state::LoadState;
@@ -82,6 +82,8 @@ pub(crate) struct LoadFigures {
     pub is_current: bool,
     /// Its state in the ledger.
     pub status: LoadState,
+    /// What was built beside the target and published; `null` where rows are inserted in place.
+    pub publication: Option<Publication>,
     /// Why it failed.
     pub error: String,
     /// Number of chunks.

@@ -143,6 +143,7 @@ fn figures(
         partition: load.key.partition_id.clone(),
         is_current: load.is_current,
         status: LoadState::observed(Some(load.status), at_work),
+        publication: load.publication.clone(),
         error: load.error.clone(),
         chunks: load.chunks,
         chunks_completed: load.chunks_completed,

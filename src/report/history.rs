@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::time_text;
 use crate::clickhouse::{Connection, TableName};
 use crate::ledger::{
-    ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadVersions, Timestamp,
+    ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadVersions, Publication,
+    Timestamp,
 };
 use crate::plan::{StoredPartition, partitions};
 use crate::progress::{count, duration};
@@ -73,6 +74,8 @@ pub(crate) struct LoadHistory {
     pub completed_at: Option<Timestamp>,
     /// Time from start to completion, including pauses.
     pub seconds: Option<f64>,
+    /// What was built beside the target and published; `null` where rows are inserted in place.
+    pub publication: Option<Publication>,
     /// Why it failed.
     pub error: String,
     /// Why its first failed chunk failed.
@@ -224,6 +227,7 @@ fn entry(load: &LoadRecord, claims: &[LiveClaim]) -> LoadHistory {
             .started_at
             .zip(load.completed_at)
             .map(|(began, ended)| began.age_at(ended).as_secs_f64()),
+        publication: load.publication.clone(),
         error: load.error.clone(),
         chunk_error: String::new(),
         at_work: claims.iter().map(who).collect(),
@@ -325,6 +329,7 @@ fn row(partition: &PartitionHistory, load: Option<(&LoadHistory, bool)>) -> [Str
         ];
     };
     let state = match (is_newest, partition.percent) {
+        _ if load.status == LoadState::Superseded => "rolled back".to_owned(),
         (false, _) if load.is_current => format!("{}, still current", load.status.text()),
         (false, _) => format!("{}, superseded", load.status.text()),
         (true, Some(percent)) if percent < 100 => {

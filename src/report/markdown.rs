@@ -78,6 +78,9 @@ fn overview(text: &mut String, report: &RunReport) {
     if let Some(expected) = load.rows_expected {
         figures.insert(4, ("rows of the source", count(expected)));
     }
+    if let Some(publication) = &load.publication {
+        figures.push(("published", plain(&publication.words())));
+    }
     table(text, &["", ""], figures.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
 }
 

@@ -6,3 +6,4 @@ mod fixture;
 mod kills;
 mod refusals;
 mod replacing;
+mod rollback;

@@ -33,8 +33,8 @@ pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
 pub(crate) use subcommands::{
     CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, HistoryArguments,
     HookArguments, JobArguments, JobCommand, LogFormat, ManArguments, OutputArguments,
-    PlanArguments, RepairArguments, ReportArguments, ReportFormat, RunArguments, StatusArguments,
-    VerifyArguments,
+    PlanArguments, RepairArguments, ReportArguments, ReportFormat, RollbackArguments, RunArguments,
+    StatusArguments, VerifyArguments,
 };
 pub(crate) use values::{AtOnce, Event, Hook, parse_at_once, parse_memory_size, parse_rows};
 
@@ -79,6 +79,14 @@ ReplacingMergeTree keeps the row that was inserted last. Rows that should not be
 Exit codes: 0 equal now, 4 still different, 130 interrupted (the same command resumes)."
     )]
     Repair(Box<RepairArguments>),
+    /// Put back what a load has replaced, with `publish = "replace"` and `keep_versions`.
+    ///
+    /// Without --yes it only shows what it would do.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill rollback --job sales.toml --partition 202511\n  clickhouse-backfill rollback --job sales.toml --partition 202511 --yes\n\n\
+Exit codes: 0 shown or put back, 3 nothing is kept, or another process works on the load."
+    )]
+    Rollback(Box<RollbackArguments>),
     /// Show the state of a partition's load.
     ///
     /// The state is read from the ledger alone, so the command works on any host and for every user
@@ -176,6 +184,7 @@ impl Command {
             Self::Plan(arguments) => Some(&mut arguments.server),
             Self::Verify(arguments) => Some(&mut arguments.server),
             Self::Repair(arguments) => Some(&mut arguments.server),
+            Self::Rollback(arguments) => Some(&mut arguments.server),
             Self::Status(arguments) => Some(&mut arguments.server),
             Self::Report(arguments) => Some(&mut arguments.server),
             Self::History(arguments) => Some(&mut arguments.server),

@@ -194,6 +194,25 @@ pub(crate) struct StatusArguments {
     pub server: ServerArguments,
 }
 
+/// `rollback`
+#[derive(Args, Debug)]
+pub(crate) struct RollbackArguments {
+    #[command(flatten)]
+    pub which: PartitionArguments,
+    #[command(flatten)]
+    pub what: WhatArguments,
+    /// Put the rows back. Without it the command only shows what it would do.
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub ledger: LedgerStatusArguments,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
 /// `history`
 #[derive(Args, Debug)]
 pub(crate) struct HistoryArguments {

@@ -192,6 +192,9 @@ fn publish_failure(error: &PublishError, continuation: &Continuation) -> Failure
     const AGAIN: &str = "--restart builds everything again";
     match error {
         PublishError::Unfit { .. } => Failure::refusal(error),
+        PublishError::Nothing { .. } => Failure::refusal(error).hint(
+            "`history` lists the versions; keep_versions under [target] of the job keeps what later ones replace",
+        ),
         PublishError::Differs { .. } => Failure::different(error)
             .hint(format!("{AGAIN}, for example after writes to the source during the run"))
             .hint("the target is as it was; the stage stays until the next version of the load"),

@@ -16,6 +16,7 @@ pub(crate) mod repair;
 mod repair_groups;
 pub(crate) mod report;
 mod resources;
+pub(crate) mod rollback;
 pub(crate) mod run;
 mod session;
 pub(crate) mod status;

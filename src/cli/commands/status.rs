@@ -115,7 +115,11 @@ fn next_command(config: &LoadConfig, state: LoadState) -> String {
         .job(&config.job)
         .ledger(&config.ledger, &config.servers)
         .partition(&config.partition);
-    if state == LoadState::Started { next.flag("--watch").text() } else { next.text() }
+    match state {
+        LoadState::Started => next.flag("--watch").text(),
+        LoadState::Superseded => next.flag("--restart").text(),
+        _ => next.text(),
+    }
 }
 
 fn failure(error: &LedgerError) -> Failure {
@@ -198,6 +202,9 @@ fn text(standing: &LoadStatus, ledger: &str, next: &str) -> String {
     }
     if let Some(error) = &standing.last_error {
         line("last error", &escape_line(error));
+    }
+    if let Some(publication) = &standing.publication {
+        line("published", &publication.words());
     }
     line("ledger", ledger);
     line("next", next);

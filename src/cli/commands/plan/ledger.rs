@@ -118,6 +118,9 @@ impl LedgerShown {
                 )
             }
             Some(Would::Nothing) => "`run` has nothing to do".to_owned(),
+            Some(Would::Refuse) if standing.state == LoadState::Superseded => {
+                "`run` is refused without --restart: it was rolled back".to_owned()
+            }
             Some(Would::Refuse) if self.changed.is_empty() => {
                 "`run` is refused until it ends".to_owned()
             }
