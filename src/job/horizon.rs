@@ -100,7 +100,11 @@ fn begins_the_group(sql: &str) -> bool {
                 }
                 depth >= 0
             });
-            let is_column = matches!(rest, [Token::Word("source"), Token::Sign('.'), ..]);
+            let is_column = matches!(
+                rest,
+                [Token::Word("source"), Token::Sign('.'), _]
+                    | [Token::Word("source"), Token::Sign('.'), _, Token::Sign(','), ..]
+            );
             let rounds_down =
                 function.starts_with("toStartOf") || matches!(*function, "toDate" | "toMonday");
             is_one_call && is_column && rounds_down

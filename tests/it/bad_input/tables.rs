@@ -138,13 +138,14 @@ fn engines_that_do_not_fit() {
     let server = &orders.server;
     server.query("CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY order_id");
     let plain = || orders.tool().args(&["--target-table", "plain"]);
-    assert_text_snapshot!(refuses(&orders, plain(), 3), @"
+    assert_text_snapshot!(refuses(&orders, plain(), 3), @r#"
     exit code 3
     error: the target table default.plain has the engine MergeTree and no window of blocks that it recognizes: rows that are sent twice would stay twice
+    hint: publish = "replace" under [target] of the job, with --engine server, builds the partition beside the target and replaces it
     hint: ALTER TABLE `default`.`plain` MODIFY SETTING non_replicated_deduplication_window = 10000 lets it recognize repeated blocks
     hint: a ReplacingMergeTree needs no window: repeated rows collapse by its sorting key
     hint: --allow-duplicates fills it anyway; repeated rows then stay
-    ");
+    "#);
     assert_eq!(server.text("SELECT count() FROM plain"), "0");
     plain().arg("--dry-run").run().expect(0);
     server.query("CREATE VIEW orders_view AS SELECT * FROM orders");
