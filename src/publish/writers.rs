@@ -37,7 +37,7 @@ pub(crate) async fn obstacles(
                 "the view {view} writes into {name}: rows that it writes while the load is built would be lost"
             ),
             remedy: format!(
-                "DETACH TABLE {} while the load runs, ATTACH TABLE afterwards",
+                "stop all writers, DETACH TABLE {}, run the load, ATTACH TABLE: rows that are inserted while it is detached never reach {name}",
                 view.quoted()
             ),
         })
