@@ -115,6 +115,7 @@ fn assert_untorn(screens: &[Screen], last: &Screen) {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn log_lines_scroll_above_the_screen() {
     let orders = Orders::start(20_000);
     let proxy = Proxy::start(orders.server.port());
@@ -168,6 +169,7 @@ fn log_lines_scroll_above_the_screen() {
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn a_terminal_that_is_resized_shows_one_screen() {
     let orders = Orders::start(20_000);
     let proxy = Proxy::start(orders.server.port());
@@ -236,6 +238,7 @@ fn sequences(bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "slow: about 14 s"]
 fn colors_title_and_screen_can_be_refused() {
     let orders = Orders::start(1_000);
     let url = orders.server.url();

@@ -79,6 +79,7 @@ fn an_insert_of_which_the_quorum_is_not_known_is_ambiguous() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn errors_of_reading_that_pass_are_tried_again_and_shown() {
     let behind = Behind::start();
     for marker in [LOOKUP, SOURCE] {
@@ -105,6 +106,7 @@ fn errors_of_reading_that_pass_are_tried_again_and_shown() {
 
 /// Something between the tool and the server speaks in its own words.
 #[test]
+#[ignore = "slow: about 16 s"]
 fn a_gateway_that_has_no_server_is_tried_again() {
     let behind = Behind::start();
     let page = "<html><body>502 Bad Gateway</body></html>";
@@ -122,6 +124,7 @@ fn a_gateway_that_has_no_server_is_tried_again() {
 
 /// It answers, and yet the server is not there: that uses up no retry.
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_gateway_that_has_no_server_for_a_while_is_an_outage() {
     let behind = Behind::start();
     let running = behind.half_way_with(behind.tool().args(&["--max-retries", "0"]));
@@ -141,6 +144,7 @@ fn a_gateway_that_has_no_server_for_a_while_is_an_outage() {
 }
 
 #[test]
+#[ignore = "slow: about 22 s"]
 fn errors_that_stay_end_the_run_at_once_in_the_servers_words() {
     let behind = Behind::start();
     for (number, (code, name)) in LASTING.into_iter().enumerate() {
@@ -186,6 +190,7 @@ fn impostors() -> [Vec<u8>; 2] {
 }
 
 #[test]
+#[ignore = "slow: about 24 s"]
 fn a_success_that_is_not_clickhouses_acknowledges_no_insert_and_answers_no_query() {
     let behind = Behind::start();
     for marker in [INSERT, LOOKUP, SOURCE] {
@@ -219,6 +224,7 @@ fn a_request_that_is_too_large_for_a_proxy_fails_at_once_and_says_what_helps() {
 
 /// From the very first question on, a gateway without a server is waited for.
 #[test]
+#[ignore = "slow: about 25 s"]
 fn a_gateway_that_has_no_server_when_the_run_starts_is_waited_for() {
     let behind = Behind::start();
     let answer =

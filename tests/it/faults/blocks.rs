@@ -6,6 +6,7 @@ use crate::support::Direction;
 const NATIVE: [&str; 2] = ["--read-format", "native"];
 
 #[test]
+#[ignore = "slow: about 26 s"]
 fn blocks_that_are_reset_or_cut_are_read_again() {
     let behind = Behind::start();
     for offset in [0, 1_000_000, 2_500_000] {
@@ -27,6 +28,7 @@ fn blocks_that_are_reset_or_cut_are_read_again() {
 /// Whole blocks, and then the beginning of an exception: nothing of it is taken for a block, and the
 /// blocks before it are not taken for the whole answer.
 #[test]
+#[ignore = "slow: about 7 s"]
 fn the_beginning_of_an_exception_is_no_block() {
     let behind = Behind::start();
     behind.tool().run().expect(0);

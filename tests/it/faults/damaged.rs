@@ -16,6 +16,7 @@ const END_OF_HEAD: &[u8] = b"transfer-encoding: chunked\r\n\r\n";
 const SIZE_LINE: u64 = 4;
 
 #[test]
+#[ignore = "slow: about 18 s"]
 fn a_bit_that_flips_in_compressed_rows_is_noticed_and_the_statement_sent_again() {
     let behind = Behind::start();
     for (number, (marker, direction, offset)) in (0_u32..).zip([

@@ -5,6 +5,7 @@
 use super::fixture::Behind;
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn a_target_that_changes_under_the_run_ends_it() {
     let behind = Behind::start();
     let server = &behind.orders.server;
@@ -47,6 +48,7 @@ fn a_target_that_changes_under_the_run_ends_it() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn a_source_that_changes_under_the_run_ends_it() {
     let behind = Behind::start();
     let running = behind.half_way();

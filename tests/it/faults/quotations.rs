@@ -26,6 +26,7 @@ fn values_that_quote_an_exception_are_values() {
 /// The text of an exception comes in pieces, of which the first ones are as good as any rows. None
 /// of them is taken for one.
 #[test]
+#[ignore = "slow: about 8 s"]
 fn the_beginning_of_an_exception_is_no_row() {
     let behind = Behind::start();
     behind.tool().run().expect(0);
@@ -60,6 +61,7 @@ const QUOTATION: &str = "Code: 60. DB::Exception: there is no such table. (UNKNO
 /// the last one too, so that any piece ends with any beginning of it. A server that marks
 /// exceptions, and one that does not.
 #[test]
+#[ignore = "slow: about 7 s"]
 fn pieces_that_end_anywhere_in_a_quotation_are_values() {
     let behind = Behind::start();
     let server = &behind.orders.server;

@@ -65,6 +65,7 @@ impl Plain {
 }
 
 #[test]
+#[ignore = "slow: about 11 s"]
 fn inserts_that_are_cut_and_reads_that_are_repeated_leave_not_one_row_too_many() {
     let plain = Plain::start();
     let output = plain
@@ -223,6 +224,7 @@ fn a_job_that_forbids_recognizing_blocks_is_refused() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn beginning_anew_over_rows_that_are_there_is_refused() {
     let plain = Plain::start();
     plain.tool().run().expect(0);

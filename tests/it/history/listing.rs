@@ -8,6 +8,7 @@ use crate::support::shown::narrowed;
 use crate::support::{assert_text_snapshot, binary};
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
     let months = Months::start();
     assert_eq!(months.line(), "202503–202506 not started");

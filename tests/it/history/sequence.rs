@@ -90,6 +90,7 @@ fn months_that_were_not_asked_for_are_left_alone() {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn the_first_failure_ends_it_unless_it_is_to_go_on() {
     let months = Months::start();
     let poisoned = JOB.replace(
@@ -136,6 +137,7 @@ fn the_first_failure_ends_it_unless_it_is_to_go_on() {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn a_signal_ends_the_sequence() {
     let months = Months::start();
     months.tool("run").args(&["--partition", "202503"]).run().expect(0);

@@ -6,6 +6,7 @@ use crate::ledger::v0_1;
 use crate::support::{Server, ServerOptions, assert_text_snapshot};
 
 #[test]
+#[ignore = "slow: about 13 s"]
 fn a_user_who_may_not_create_tables_is_told_of_files() {
     let grants = [
         "GRANT SELECT ON default.orders",
@@ -43,6 +44,7 @@ fn a_user_who_may_not_create_tables_is_told_of_files() {
 
 /// Tables that version 0.1 created get the columns that they lack from a user who may add them.
 #[test]
+#[ignore = "slow: about 8 s"]
 fn a_user_who_may_not_add_columns_is_told_the_statement() {
     let grants =
         ["GRANT SELECT ON default.*", "GRANT INSERT ON default.*", "GRANT SELECT ON system.*"];

@@ -6,6 +6,7 @@ use crate::operate::fixture::{SLOWLY, ctl, orders_on, socket, tool, wait_for, wa
 use crate::support::{Server, ServerOptions};
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_run_waits_for_the_memory_of_the_server() {
     let config =
         "<clickhouse><max_server_memory_usage>1000000000</max_server_memory_usage></clickhouse>";
@@ -30,6 +31,7 @@ fn a_run_waits_for_the_memory_of_the_server() {
 /// Figures that may not be read are not known, and disturb nothing; a limit on one of them is said
 /// to have no effect.
 #[test]
+#[ignore = "slow: about 9 s"]
 fn what_may_not_be_read_lets_nobody_wait() {
     let config = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
         </access_control_improvements></clickhouse>";
@@ -90,6 +92,7 @@ fn impatient() -> Server {
 }
 
 #[test]
+#[ignore = "slow: about 16 s"]
 fn a_run_that_is_paused_for_longer_than_the_server_waits_loses_nothing() {
     let orders = orders_on(impatient());
     let running = tool(&orders).envs(&[SLOWLY]).spawn();
@@ -121,6 +124,7 @@ fn a_run_that_is_paused_for_longer_than_the_server_waits_loses_nothing() {
 
 /// So slow that several readers would each stand still for longer than that: fewer read.
 #[test]
+#[ignore = "slow: about 11 s"]
 fn a_slow_run_keeps_its_readers_moving() {
     let orders = orders_on(impatient());
     let running = tool(&orders).args(&["--max-rows-per-second", "1000", "--readers", "6"]).spawn();

@@ -87,6 +87,7 @@ fn tool(server: &Server, reader: &str, writer: &str, arguments: &[&str]) -> Bina
 }
 
 #[test]
+#[ignore = "slow: about 17 s"]
 fn the_listed_rights_are_enough() {
     let grants = grants();
     let server = server(&grants);
@@ -195,6 +196,7 @@ fn without(grant: &str) -> (&'static [&'static str], i32, &'static [&'static str
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn each_right_that_is_missing_is_named() {
     let grants = grants();
     let server = server(&grants);
@@ -288,6 +290,7 @@ const WITHOUT: [(&str, &str, i32, &[&str]); 13] = [
 ];
 
 #[test]
+#[ignore = "slow: about 51 s"]
 fn each_right_that_is_missing_for_verify_and_repair_is_named() {
     let grants = grants();
     let server = server(&grants);
@@ -361,6 +364,7 @@ fn removing_by_delete_needs_a_right_of_its_own() {
 /// What the rights to remove rows from a target and from the table behind its view are, and what is
 /// said where one is missing.
 #[test]
+#[ignore = "slow: about 18 s"]
 fn removing_rows_behind_a_view_needs_rights_on_both() {
     let all = [
         "SELECT ON default.observations",

@@ -83,6 +83,7 @@ fn rows_that_would_be_replaced_are_counted() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn live_rows_are_kept_by_every_statement() {
     let tables = Tables::new("on_equal_version = 'live'\n");
     let server = &tables.server;
@@ -222,6 +223,7 @@ fn rows_that_any_job_would_replace_are_counted_before_it_begins() {
 /// Rows that the application's dual writing has made have the versions that the job makes, and more in
 /// them. Rows of the application's own backfill may be replaced.
 #[test]
+#[ignore = "slow: about 13 s"]
 fn rows_of_dual_writing_stay_as_they_are() {
     let partition = ["--partition", "202511"];
     let server = adversarial_but_small(DECEMBER);

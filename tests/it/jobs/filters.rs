@@ -42,6 +42,7 @@ const BEFORE: [&str; 2] = ["--before", "2026-07-01"];
 const WHERE: [&str; 4] = ["--where", "small", "--where", "paid"];
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn only_rows_before_a_moment_that_pass_the_filters_are_filled() {
     let expected = "SELECT id, amount, if(toUInt8(name) < 5, concat('name ', name), '') AS name, version FROM stored FINAL
         WHERE id < 252 AND amount BETWEEN 1 AND 99";
@@ -91,6 +92,7 @@ fn only_rows_before_a_moment_that_pass_the_filters_are_filled() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_moment_is_of_the_columns_type_and_zone() {
     for (created, before, shown, rows) in [
         ("DateTime('Asia/Tokyo')", "2026-07-01T00:00", "2026-06-30T15:00:00Z", 245),
@@ -186,6 +188,7 @@ fn a_load_is_continued_only_with_the_same_moment_and_filters() {
 
 /// Both built-in jobs on the real tables.
 #[test]
+#[ignore = "slow: about 8 s"]
 fn rows_that_dual_writing_has_written_are_left_out() {
     let server = adversarial_but_small(YEAR_2026);
     let all = number(&server, &format!("SELECT count() FROM ({})", oracle("202511")));

@@ -276,6 +276,7 @@ fn make(server: &Server, keys: &Keys) {
 const SAMPLE: usize = 6;
 
 #[test]
+#[ignore = "slow: about 13 s"]
 fn keys_are_compared_as_the_join_compares_them() {
     are_joined(JOINED.iter().step_by(SAMPLE));
 }
@@ -298,6 +299,7 @@ fn are_joined<'a>(pairs: impl IntoIterator<Item = &'a Keys>) {
 }
 
 #[test]
+#[ignore = "slow: about 14 s"]
 fn keys_are_compared_outside_of_the_window_as_the_join_compares_them() {
     are_joined_late(&JOINED.iter().step_by(SAMPLE).collect::<Vec<_>>());
 }
@@ -332,6 +334,7 @@ fn are_joined_late(pairs: &[&Keys]) {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn keys_that_differ_otherwise_than_by_their_bytes_are_refused_or_right() {
     are_refused_or_right(JOINED_OR_REFUSED.iter().step_by(SAMPLE));
 }

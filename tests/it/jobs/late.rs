@@ -164,6 +164,7 @@ fn attributes_outside_of_the_window_are_found_in_one_wave_and_in_many() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn rows_that_are_put_aside_keep_to_their_memory_however_many_and_however_large_their_attributes() {
     let late = Late::start(
         5_000,
@@ -190,6 +191,7 @@ fn rows_that_are_put_aside_keep_to_their_memory_however_many_and_however_large_t
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn a_late_query_that_breaks_is_sent_again() {
     let late = Late::start(3_000, 1_000, "repeat(toString(number), 300)");
     let proxy = Proxy::start(late.server.port());

@@ -4,6 +4,7 @@ use super::fixture::JobFile;
 use crate::support::{Comparison, Server};
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn every_row_of_every_chunk_once() {
     let server = Server::shared();
     let rows: u64 = 2_300_000;
@@ -36,6 +37,7 @@ fn every_row_of_every_chunk_once() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn tables_with_keys_of_every_kind() {
     let server = Server::shared();
     let kinds = [

@@ -5,6 +5,7 @@ use crate::orders::JOB;
 use crate::support::assert_text_snapshot;
 
 #[test]
+#[ignore = "slow: about 15 s"]
 fn what_has_changed_is_named_and_refused() {
     let chunked = Chunked::start();
     chunked.killed_half_way();
@@ -89,6 +90,7 @@ fn what_has_changed_is_named_and_refused() {
 
 /// Between two runs, no process watches the tables.
 #[test]
+#[ignore = "slow: about 14 s"]
 fn another_table_of_the_same_name_is_refused() {
     let chunked = Chunked::start();
     let server = chunked.server();
@@ -120,6 +122,7 @@ fn another_table_of_the_same_name_is_refused() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn another_version_of_clickhouse_is_said_and_not_refused() {
     let chunked = Chunked::start();
     chunked.killed_half_way();
@@ -132,6 +135,7 @@ fn another_version_of_clickhouse_is_said_and_not_refused() {
 }
 
 #[test]
+#[ignore = "slow: about 17 s"]
 fn restart_begins_a_new_version_and_keeps_the_old() {
     let chunked = Chunked::start();
     let server = chunked.server();
@@ -158,6 +162,7 @@ fn restart_begins_a_new_version_and_keeps_the_old() {
 }
 
 #[test]
+#[ignore = "slow: about 11 s"]
 fn a_dry_run_leaves_nothing() {
     let chunked = Chunked::start();
     chunked.tool().arg("--dry-run").run().expect(0);
@@ -180,6 +185,7 @@ fn a_dry_run_leaves_nothing() {
 
 /// Of a load of which nothing was inserted, nothing can be mixed.
 #[test]
+#[ignore = "slow: about 11 s"]
 fn a_corrected_job_needs_no_restart_where_no_row_was_inserted() {
     let chunked = Chunked::start();
     let server = chunked.server();

@@ -10,6 +10,7 @@ const TAKE_OVER: &str =
     "INSERT INTO load_claims SELECT * REPLACE ('superseded' AS status) FROM load_claims FINAL";
 
 #[test]
+#[ignore = "slow: about 11 s"]
 fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
@@ -41,6 +42,7 @@ fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
 
 /// In tables and in files.
 #[test]
+#[ignore = "slow: about 12 s"]
 fn of_runs_that_begin_at_the_same_moment_one_works() {
     let folder = tempfile::tempdir().unwrap();
     let files = format!("file:{}", folder.path().join("ledger").display());
@@ -73,6 +75,7 @@ fn of_runs_that_begin_at_the_same_moment_one_works() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_run_says_again_and_again_that_it_lives() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
@@ -94,6 +97,7 @@ fn a_run_says_again_and_again_that_it_lives() {
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn what_a_dead_run_left_is_killed() {
     let chunked = Chunked::start();
     let server = chunked.server();
@@ -124,6 +128,7 @@ fn what_a_dead_run_left_is_killed() {
 }
 
 #[test]
+#[ignore = "slow: about 12 s"]
 fn the_claim_of_another_host_expires() {
     let chunked = Chunked::start();
     let server = chunked.server();
@@ -150,6 +155,7 @@ fn the_claim_of_another_host_expires() {
 }
 
 #[test]
+#[ignore = "slow: about 13 s"]
 fn a_run_whose_claim_was_taken_over_stops() {
     let chunked = Chunked::start();
     let server = chunked.server();
@@ -173,6 +179,7 @@ fn a_run_whose_claim_was_taken_over_stops() {
 }
 
 #[test]
+#[ignore = "slow: about 14 s"]
 fn nobody_completes_a_load_that_was_taken_over() {
     let chunked = Chunked::start();
     let server = chunked.server();
@@ -198,6 +205,7 @@ fn nobody_completes_a_load_that_was_taken_over() {
 
 /// Both write the rows of the load: what one inserts from older attributes could come last.
 #[test]
+#[ignore = "slow: about 25 s"]
 fn a_repair_and_a_run_do_not_work_on_a_load_at_once() {
     let chunked = Chunked::start();
     let server = chunked.server();

@@ -32,6 +32,7 @@ fn queries() -> BTreeMap<String, String> {
 }
 
 #[test]
+#[ignore = "slow: about 13 s"]
 fn the_queries_of_the_readme_say_what_is_so() {
     let orders = Orders::on(Server::shared(), 20_000);
     let server = &orders.server;

@@ -24,6 +24,7 @@ pub fn records(folder: &Path) -> Vec<Value> {
 }
 
 #[test]
+#[ignore = "slow: about 14 s"]
 fn a_load_is_resumed_from_files() {
     let chunked = Chunked::start();
     let folder = tempfile::tempdir().unwrap();
@@ -115,6 +116,7 @@ fn workers_share_files() {
 
 /// While another process writes, a claim waits: what that one writes is older, and has to be seen.
 #[test]
+#[ignore = "slow: about 10 s"]
 fn claims_in_files_are_written_one_after_another() {
     let chunked = Chunked::start();
     let folder = tempfile::tempdir().unwrap();
@@ -151,6 +153,7 @@ fn paths(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn a_damaged_file_stops_only_its_own_load() {
     let chunked = Chunked::start();
     let folder = tempfile::tempdir().unwrap();
@@ -186,6 +189,7 @@ fn a_damaged_file_stops_only_its_own_load() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn a_damaged_file_of_a_chunk_is_named_with_what_is_safe() {
     let chunked = Chunked::start();
     let folder = tempfile::tempdir().unwrap();
@@ -216,6 +220,7 @@ fn a_damaged_file_of_a_chunk_is_named_with_what_is_safe() {
 
 /// A dead host whose clock is an hour ahead.
 #[test]
+#[ignore = "slow: about 13 s"]
 fn a_claim_from_the_future_ends_when_its_heartbeat_does_not_change() {
     let chunked = Chunked::start();
     let folder = tempfile::tempdir().unwrap();

@@ -53,6 +53,7 @@ fn resumed_too_late(place: &str) {
 }
 
 #[test]
+#[ignore = "slow: about 12 s"]
 fn a_run_that_was_stopped_beyond_its_claim_inserts_nothing_of_its_queue() {
     resumed_too_late("tables");
 }
@@ -89,6 +90,7 @@ fn an_insert_that_was_half_sent_is_killed_before_another_process_writes() {
 
 /// Within its claim, a run that was stopped goes on.
 #[test]
+#[ignore = "slow: about 11 s"]
 fn a_run_that_was_stopped_for_a_shorter_time_goes_on() {
     let chunked = Chunked::start();
     chunked.proxy.after_request_with(b"-insert-").stall_at(Direction::ToClient, 0, 1);

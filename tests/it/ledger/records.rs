@@ -287,6 +287,7 @@ fn of_many_at_once_one_wins() {
 
 /// A heartbeat may be under way when the claim is given back, and be written after that.
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_late_heartbeat_does_not_bring_a_claim_back() {
     let both = Both::start();
     runtime().block_on(async {

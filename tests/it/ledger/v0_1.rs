@@ -274,6 +274,7 @@ fn assert_verify_begun_anew(recorded: &Recorded) {
 }
 
 #[test]
+#[ignore = "slow: about 20 s"]
 fn loads_of_0_1_in_tables_are_shown_and_continued() {
     let recorded = Recorded::start(false);
     assert_shown(&recorded);
@@ -288,6 +289,7 @@ fn loads_of_0_1_in_tables_are_shown_and_continued() {
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn loads_of_0_1_in_files_are_shown_and_continued() {
     let recorded = Recorded::start(true);
     assert_plan_refused(&recorded);

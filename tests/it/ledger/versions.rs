@@ -72,17 +72,20 @@ fn assert_current_moves_at_completion(place: &str) {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_completed_version_stays_current_until_the_next_is_completed() {
     assert_current_moves_at_completion("tables");
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn a_completed_version_in_files_stays_current_until_the_next_is_completed() {
     let folder = tempfile::tempdir().unwrap();
     assert_current_moves_at_completion(&format!("file:{}", folder.path().display()));
 }
 
 #[test]
+#[ignore = "slow: about 13 s"]
 fn readers_of_the_table_always_find_one_trusted_version() {
     let chunked = Chunked::start();
     let server = chunked.server();

@@ -66,6 +66,7 @@ fn workers_that_begin_at_once_agree_on_one_load() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn a_worker_of_another_division_is_refused() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
@@ -89,6 +90,7 @@ fn a_worker_of_another_division_is_refused() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_worker_that_is_interrupted_says_so_of_the_load_if_nobody_else_is_at_work() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();

@@ -19,6 +19,7 @@ fn said(address: SocketAddr, request: &[u8]) -> String {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn clients_cannot_disturb_a_run() {
     let behind = Behind::start();
     let address = free_address();

@@ -70,6 +70,7 @@ fn the_limit_of_parts_can_be_chosen() {
 }
 
 #[test]
+#[ignore = "slow: about 12 s"]
 fn a_query_of_ones_own_decides() {
     let orders = orders();
     orders.server.script(

@@ -8,6 +8,7 @@ use super::fixture::{
 use crate::support::{Comparison, Server};
 
 #[test]
+#[ignore = "slow: about 13 s"]
 fn events_of_november_2025() {
     fills(&adversarial(NOVEMBER), NOVEMBER);
 }
@@ -18,6 +19,7 @@ fn events_of_december_2025() {
 }
 
 #[test]
+#[ignore = "slow: about 15 s"]
 fn events_of_2026_and_the_table_behind_the_view() {
     let server = adversarial(YEAR_2026);
     fills(&server, YEAR_2026);

@@ -12,6 +12,7 @@ use crate::support::{Comparison, Server, literal, quoted};
 type Row = HashMap<String, String>;
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn three_events_are_printed_as_the_oracle_has_them() {
     let server = adversarial(DECEMBER);
     for arguments in [&["--sample", "3", "--dry-run"][..], &["--sample", "3"]] {

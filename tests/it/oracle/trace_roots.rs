@@ -9,16 +9,19 @@ use crate::support::Server;
 const JOB: [&str; 2] = ["--job", "langfuse-trace-roots"];
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn roots_in_november_2025() {
     fills(&adversarial(NOVEMBER), NOVEMBER);
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn roots_in_december_2025() {
     fills(&adversarial(DECEMBER), DECEMBER);
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn roots_in_2026() {
     let server = adversarial(YEAR_2026);
     fills(&server, YEAR_2026);

@@ -17,6 +17,7 @@ fn batches_of_one_row() {
 }
 
 #[test]
+#[ignore = "slow: about 11 s"]
 fn batches_of_seven_rows() {
     let server = adversarial_but_small(DECEMBER);
     let batches = fill(&server, &["--batch-size", "7"]);
@@ -31,6 +32,7 @@ fn batches_of_64_kilobytes() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn small_batches_small_blocks_and_many_tasks() {
     let server = adversarial(DECEMBER);
     let batches = fill(
@@ -61,6 +63,7 @@ fn rows_instead_of_blocks() {
 }
 
 #[test]
+#[ignore = "slow: about 36 s"]
 fn blocks_that_are_passed_on() {
     let server = adversarial(DECEMBER);
     let native = ["--read-format", "native"];
@@ -96,6 +99,7 @@ fn source_rows(server: &Server) -> u64 {
 }
 
 #[test]
+#[ignore = "slow: about 12 s"]
 fn a_second_run_changes_nothing() {
     let server = adversarial_but_small(DECEMBER);
     for partition in PARTITIONS {
@@ -107,6 +111,7 @@ fn a_second_run_changes_nothing() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn a_partition_without_rows_is_done_and_says_so() {
     let server = adversarial(DECEMBER);
     for extra in [

@@ -5,6 +5,7 @@ use crate::orders::Orders;
 use crate::support::{Server, assert_text_snapshot};
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn too_many_parts_forbid_plan_and_run_until_they_are_merged() {
     let orders = Orders::on(Server::shared(), 1_000);
     let server = &orders.server;

@@ -37,6 +37,7 @@ const REPLACE: &str = "publish = \"replace\"";
 const KEEP: &str = "publish = \"replace\"\nkeep_versions = 1";
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn while_the_stage_is_created() {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let sales = killed_at(REPLACE, "-stage-", direction, Seen::Before);
@@ -45,6 +46,7 @@ fn while_the_stage_is_created() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn while_a_chunk_is_staged() {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let sales = killed_at(REPLACE, "-chunk2-", direction, Seen::Before);
@@ -53,6 +55,7 @@ fn while_a_chunk_is_staged() {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn while_the_table_that_is_published_is_built() {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let sales = killed_at(REPLACE, "-publish-insert-", direction, Seen::Before);
@@ -73,6 +76,7 @@ fn when_the_partition_is_replaced_and_nobody_knows() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn when_what_stood_there_is_kept() {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let sales = killed_at(KEEP, "-replace-", direction, Seen::Before);
@@ -84,6 +88,7 @@ fn when_what_stood_there_is_kept() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn while_the_tables_are_dropped() {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let sales = killed_at(REPLACE, "-drop-", direction, Seen::After);

@@ -69,6 +69,7 @@ fn several_workers_are_refused() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn rows_that_come_while_the_load_is_built_are_not_lost() {
     let sales = Sales::start();
     let proxy = sales.proxy();
@@ -89,6 +90,7 @@ fn rows_that_come_while_the_load_is_built_are_not_lost() {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn a_source_that_changes_while_it_is_built_is_found_before_anything_is_published() {
     let sales = Sales::start();
     let proxy = sales.proxy();

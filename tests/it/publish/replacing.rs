@@ -3,6 +3,7 @@
 use super::fixture::{Sales, job_with};
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn a_partition_is_replaced_by_the_rows_of_the_job() {
     let sales = Sales::start();
     let output = sales.run().run().expect(0);

@@ -7,6 +7,7 @@ use crate::support::assert_text_snapshot;
 use crate::support::shown::titled;
 
 #[test]
+#[ignore = "slow: about 14 s"]
 fn the_figures_are_those_of_the_ledger() {
     let told = Told::start();
     let server = &told.orders.server;

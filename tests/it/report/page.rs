@@ -6,6 +6,7 @@ use super::browser::{chromium, look};
 use super::fixture::{Told, timeless};
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn the_page_shows_the_figures_in_light_in_dark_and_on_paper() {
     let told = Told::start();
     let chromium = chromium();

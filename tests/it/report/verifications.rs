@@ -11,6 +11,7 @@ fn tool(orders: &Orders, command: &str) -> Binary {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn each_comparison_is_kept_with_the_load_that_it_was_of() {
     let orders = Orders::on(Server::shared(), 2000);
     let server = &orders.server;

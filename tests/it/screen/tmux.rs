@@ -63,6 +63,7 @@ impl Drop for Tmux {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn one_screen_in_tmux_whatever_its_size() {
     let orders = Orders::start(20_000);
     let proxy = Proxy::start(orders.server.port());

@@ -20,6 +20,7 @@ fn recorded(chunked: &Chunked) -> (u64, u64, u64) {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn from_nothing_to_all() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
@@ -216,6 +217,7 @@ fn of_a_load_that_failed_it_is_known_how_many_rows_there_are() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn each_worker_is_seen() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();

@@ -247,6 +247,7 @@ fn equal_values_have_equal_sums_wherever_they_come_from() {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn some_other_values_have_other_sums() {
     let changes: Vec<_> = all_changes().into_iter().skip(5).step_by(10).collect();
     Tables::filled().assert_each_found(&changes);

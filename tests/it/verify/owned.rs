@@ -29,6 +29,7 @@ fn kinds(report: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
+#[ignore = "slow: about 11 s"]
 fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
     let server = adversarial_but_small(DECEMBER);
     run(&server, &PARTITION);

@@ -147,6 +147,7 @@ fn weeks_in_a_target_by_year() {
 }
 
 #[test]
+#[ignore = "slow: about 22 s"]
 fn days_in_a_target_by_month() {
     assert_only_the_stray_row_is_removed(
         "toDate(placed)",
@@ -174,6 +175,7 @@ fn a_row_that_another_partition_makes_now() {
 
 /// Two partitions make a row of one key and one version: the target keeps either.
 #[test]
+#[ignore = "slow: about 8 s"]
 fn a_key_that_two_partitions_make() {
     for columns in ["placed = 'source.placed'\n", ""] {
         let tables = Tables::new("toYYYYMM(placed)", "", columns);
@@ -230,6 +232,7 @@ fn a_job_that_does_not_tell_the_partition() {
 
 /// The server's ids of such partitions are not what `partitionID` gives.
 #[test]
+#[ignore = "slow: about 20 s"]
 fn targets_without_columns_or_with_null_in_their_partition_key() {
     for key in ["tuple()", "region", "(region, toYYYYMM(placed))"] {
         let server = Server::shared();

@@ -43,6 +43,7 @@ fn a_server_that_is_killed_while_rows_are_read() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_server_that_is_killed_while_a_batch_arrives_or_before_it_is_acknowledged() {
     let mut behind = Behind::isolated();
     survives_death(&mut behind, INSERT, Direction::ToServer, 500_000);
@@ -71,6 +72,7 @@ fn a_listener_that_is_closed_and_opened_again() {
 }
 
 #[test]
+#[ignore = "slow: about 7 s"]
 fn a_server_that_pauses_is_waited_for() {
     let behind = Behind::isolated();
     behind.proxy.after_request_with(SOURCE).stall_at(Direction::ToClient, 3_000_000, 1);

@@ -62,6 +62,7 @@ impl Drop for Filler {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn a_run_waits_until_there_is_room_again() {
     let Some(behind) = start() else { return };
     let server = &behind.orders.server;
@@ -93,6 +94,7 @@ fn a_run_waits_until_there_is_room_again() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn a_run_that_has_waited_long_enough_says_what_is_safe() {
     let Some(behind) = start() else { return };
     // Records in tables would be waited for as well.

@@ -5,6 +5,7 @@ use crate::faults::repeats::Plain;
 use crate::support::{Direction, Output, Server, ServerOptions, process};
 
 #[test]
+#[ignore = "slow: about 16 s"]
 fn a_server_that_is_killed_during_an_insert_leaves_not_one_row_too_many() {
     let mut plain = Plain::isolated();
     for (direction, offset) in [(Direction::ToServer, 500_000), (Direction::ToClient, 0)] {
@@ -24,6 +25,7 @@ fn a_server_that_is_killed_during_an_insert_leaves_not_one_row_too_many() {
 /// Profiles in which blocks are not recognized. A block that the target has and one of its views
 /// has not is recognized by the one, and still goes to the other.
 #[test]
+#[ignore = "slow: about 13 s"]
 fn profiles_that_forget_blocks_are_not_followed() {
     let settings = ["insert_deduplicate", "deduplicate_blocks_in_dependent_materialized_views"];
     let settings: String = settings.map(|name| format!("<{name}>0</{name}>")).concat();

@@ -60,6 +60,7 @@ fn thrown(server: &Server, name: &str) -> u64 {
 /// For two times as long as the server waits for a reader, a single insert is not acknowledged. The
 /// reader takes a little now and then, so the chunk is read once.
 #[test]
+#[ignore = "slow: about 34 s"]
 fn a_reader_that_waits_for_inserts_keeps_its_stream_alive() {
     let orders = Orders::on(impatient(), 200_000);
     let proxy = Proxy::start(orders.server.port());

@@ -223,6 +223,7 @@ fn run_days(server: &Server, number: usize, command: &[&str]) -> Output {
 }
 
 #[test]
+#[ignore = "slow: about 38 s"]
 fn settings_of_a_profile_that_change_rows_are_overridden() {
     let server = days_on(OVERRIDDEN, "");
     // Under the profile, a statement that overrides nothing gives other rows.

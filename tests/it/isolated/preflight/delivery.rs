@@ -72,6 +72,7 @@ impl Cluster {
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn every_shard_has_its_rows_when_the_run_ends() {
     let mut cluster = Cluster::start(2_000);
     let server = &cluster.orders.server;
@@ -99,6 +100,7 @@ fn every_shard_has_its_rows_when_the_run_ends() {
 }
 
 #[test]
+#[ignore = "slow: about 11 s"]
 fn what_cannot_be_exact_over_shards_is_refused_by_name() {
     let cluster = Cluster::start(100);
     for (target, words) in [

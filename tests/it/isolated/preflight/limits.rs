@@ -25,6 +25,7 @@ fn users() -> String {
 }
 
 #[test]
+#[ignore = "slow: about 10 s"]
 fn limits_that_statements_would_meet_are_named() {
     let orders = Orders::on(
         Server::isolated_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),

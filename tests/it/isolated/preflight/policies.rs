@@ -52,6 +52,7 @@ fn verify(orders: &Orders) -> Binary {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn rows_that_a_policy_hides_block_plan_run_and_verify() {
     let orders = orders();
     // Versions and rows that are marked as deleted count on both sides.
@@ -85,6 +86,7 @@ fn rows_that_a_policy_hides_block_plan_run_and_verify() {
 }
 
 #[test]
+#[ignore = "slow: about 8 s"]
 fn a_policy_that_hides_nothing_is_ok() {
     let orders = orders();
     orders.server.query("DELETE FROM orders WHERE id = 17");

@@ -95,6 +95,7 @@ fn verify(orders: &Orders, user: &str) -> Binary {
 }
 
 #[test]
+#[ignore = "slow: about 23 s"]
 fn plan_and_run_agree_on_what_a_profile_forbids() {
     let orders = orders();
     for User { name, words, .. } in USERS {
