@@ -34,7 +34,7 @@ fn every_command_explains_itself_with_examples() {
 fn the_version_is_that_of_the_crate() {
     let output = binary().arg("--version").run().expect(0);
     assert_eq!(output.stdout, format!("clickhouse-backfill {}\n", env!("CARGO_PKG_VERSION")));
-    assert_text_snapshot!(binary().run().everything(), @"
+    assert_text_snapshot!(binary().run().everything(), @r#"
     exit code 2
     --- stderr
     Fill partitions of a ClickHouse table from another table, with attributes from a third
@@ -47,6 +47,7 @@ fn the_version_is_that_of_the_crate() {
       verify       Compare a partition of the target with the result of the job, without writing
       repair       Verify a partition, fill the chunks that contain different rows again, and verify
                    those rows
+      rollback     Put back what a load has replaced, with `publish = "replace"` and `keep_versions`
       status       Show the state of a partition's load
       report       Write a report on the run of a partition, as HTML, Markdown or JSON
       history      List the loads of all partitions, and the partitions missing between them
@@ -75,7 +76,7 @@ fn the_version_is_that_of_the_crate() {
 
     Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 blocked by a check before the
     first row, 4 differences found, 130 interrupted.
-    ");
+    "#);
 }
 
 /// The files of the built-in jobs.
