@@ -59,6 +59,7 @@ fn a_run_that_was_stopped_beyond_its_claim_inserts_nothing_of_its_queue() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn the_same_with_a_ledger_in_files() {
     let folder = tempfile::tempdir().unwrap();
     resumed_too_late(&format!("file:{}", folder.path().display()));

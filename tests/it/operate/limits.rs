@@ -29,6 +29,7 @@ fn crowded(orders: &Orders, parts: u64) {
 
 /// The default is half of what the table says itself, and the server merges on.
 #[test]
+#[ignore = "slow: about 10 s"]
 fn a_run_waits_until_parts_are_merged() {
     let orders = orders();
     let time_of_a_run = time_of_a_run(&orders);

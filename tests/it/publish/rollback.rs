@@ -11,6 +11,7 @@ fn rollback(sales: &Sales) -> Binary {
 }
 
 #[test]
+#[ignore = "slow: about 11 s"]
 fn what_stood_there_is_put_back() {
     let sales = Sales::start();
     sales.run_with(KEEP).run().expect(0);
@@ -47,6 +48,7 @@ fn what_stood_there_is_put_back() {
 }
 
 #[test]
+#[ignore = "slow: about 9 s"]
 fn the_version_before_is_current_again_and_only_so_many_are_kept() {
     let sales = Sales::start();
     sales.run_with(KEEP).run().expect(0);
@@ -84,6 +86,7 @@ fn a_partition_that_had_no_rows_is_emptied() {
 }
 
 #[test]
+#[ignore = "slow: about 16 s"]
 fn a_killed_rollback_is_carried_out_by_the_next() {
     for (label, direction) in [
         ("-replace-", Direction::ToServer),
