@@ -37,7 +37,7 @@ fn stored() -> Server {
 /// The statement of the first chunk, up to its settings, and these.
 fn source_query(server: &Server, job: &JobFile) -> (String, String) {
     let plan = job.tool_without_partition(server, "plan").args(&["--sql", "--partition", "202511"]);
-    let printed = plan.run().expect(0).stdout;
+    let printed = plan.args(&["--read-format", "rowbinary"]).run().expect(0).stdout;
     let (_, rest) = printed.split_once("-- source query of chunk 1").unwrap();
     let (_, statement) = rest.split_once('\n').unwrap();
     let (statement, rest) = statement.split_once("\nSETTINGS ").unwrap();
