@@ -98,7 +98,7 @@ fn a_killed_rollback_is_carried_out_by_the_next() {
         let proxy = sales.proxy();
         let before = proxy.fired();
         proxy.after_request_with(label.as_bytes()).stall_at(direction, 0, 1);
-        let running = rollback(&sales).arg("--yes").env("CLICKHOUSE_URL", &proxy.url()).spawn();
+        let running = rollback(&sales).arg("--yes").env("CLICKHOUSE_URL", proxy.url()).spawn();
         wait_for_fault(&proxy, before);
         running.signal("KILL");
         running.wait();
