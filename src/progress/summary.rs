@@ -103,12 +103,8 @@ impl Summary {
             (LoadState::Completed, true) => "dry run completed, nothing was written",
             (state, _) => state.text(),
         };
-        let mut text = format!("{headline}: {} into {}\n", self.job, self.target);
-        for (name, value) in self.row_lines().into_iter().chain(self.run_lines()) {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {name:<25}{value}");
-        }
-        text
+        let lines: Vec<_> = self.row_lines().into_iter().chain(self.run_lines()).collect();
+        format!("{headline}: {} into {}\n{}", self.job, self.target, aligned(&lines))
     }
 
     /// What became of the rows.
@@ -178,5 +174,32 @@ impl Summary {
             ("peak memory", format!("{peak} of {limit}, {waves}")),
         ]);
         lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// One line for each name and value. Values are aligned, also behind the long name of a table.
+fn aligned(lines: &[(String, String)]) -> String {
+    let longest = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let width = longest.max(24);
+    let mut text = String::new();
+    for (name, value) in lines {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<width$} {value}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::aligned;
+
+    #[test]
+    fn values_are_aligned_behind_long_names() {
+        let lines =
+            |name: &str| [(name.to_owned(), "1".to_owned()), ("time".to_owned(), "2 s".to_owned())];
+        let (short, long) =
+            (aligned(&lines("rows")), aligned(&lines("cost_metrics_hourly inserted")));
+        assert_eq!(short, format!("  {:<24} 1\n  {:<24} 2 s\n", "rows", "time"));
+        assert_eq!(long, format!("  cost_metrics_hourly inserted 1\n  {:<28} 2 s\n", "time"));
     }
 }
