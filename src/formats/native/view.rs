@@ -15,7 +15,9 @@ pub(super) enum View<'a> {
         bytes: &'a [u8],
     },
     /// Values without bytes in a row.
-    Empty,
+    Empty {
+        count: usize,
+    },
     String {
         bytes: &'a [u8],
         /// The end of each string.
@@ -146,7 +148,7 @@ impl<'a> View<'a> {
             }
             Node::Empty => {
                 input.take(count)?;
-                Self::Empty
+                Self::Empty { count }
             }
             Node::String => input.take_strings(count)?,
             &Node::Nullable(node) => Self::Nullable {
@@ -192,7 +194,7 @@ impl<'a> View<'a> {
     ) -> Option<Self> {
         let (mut width, mut key_count, mut key_bytes) = (1, 0, &[][..]);
         let mut indexes = &[][..];
-        let mut view = Self::Empty;
+        let mut view = Self::Empty { count: 0 };
         if count > 0 {
             width = match input.take_number()? ^ DICTIONARY_FLAGS {
                 code @ 0..=3 => 1 << code,
@@ -217,7 +219,8 @@ impl<'a> View<'a> {
                 let begin = index.checked_mul(*width)?;
                 out.extend_from_slice(bytes.get(begin..begin.checked_add(*width)?)?);
             }
-            Self::Empty => {}
+            // The ends of arrays may lead anywhere.
+            Self::Empty { count } => (index < *count).then_some(())?,
             Self::String { bytes, ends } => {
                 let range = ends.range(&(index..index.checked_add(1)?))?;
                 out.extend_from_slice(bytes.get(range)?);
@@ -283,7 +286,12 @@ impl<'a> View<'a> {
     pub(super) fn write_values(&self, kept: &[Range<usize>], out: &mut BlockWriter) -> Option<()> {
         match self {
             Self::Fixed { width, bytes } => write_ranges(bytes, *width, kept, out)?,
-            Self::Empty => kept.iter().cloned().flatten().for_each(|_| out.push(b"0")),
+            Self::Empty { count } => {
+                for range in kept {
+                    (range.end <= *count).then_some(())?;
+                    range.clone().for_each(|_| out.push(b"0"));
+                }
+            }
             Self::String { bytes, ends } => {
                 for range in kept {
                     out.push(bytes.get(ends.range(range)?)?);
