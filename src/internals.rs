@@ -15,10 +15,7 @@ pub mod clickhouse {
 pub mod formats {
     /// Blocks of columns.
     pub mod native {
-        pub use crate::formats::native::{
-            BlockBuffers, BlockBuilder, BlockError, BlockExtender, BlockReader, ExtendError,
-            INSERT_SETTINGS, MalformedColumn, NativeLayout, SourceBlock, SourceLayout, SourceRows,
-        };
+        pub use crate::formats::native::{BlockBuilder, INSERT_SETTINGS, NativeLayout};
     }
     /// Rows.
     pub mod rowbinary {

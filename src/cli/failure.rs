@@ -43,9 +43,7 @@ impl Failure {
 
     /// A refusal with the error that caused it.
     pub(super) fn refused_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
-        let mut failure = Self::of_kind(Kind::Refused, error);
-        failure.causes.insert(0, message.to_owned());
-        failure
+        Self::refusal(error).headed(message)
     }
 
     /// A check before the first row failed with this error.
@@ -60,7 +58,7 @@ impl Failure {
 
     /// The work failed with this error.
     pub(super) fn stopped(error: &(dyn StdError + 'static)) -> Self {
-        Self { kind: Kind::Stopped, causes: causes(error), hints: Vec::new() }
+        Self::of_kind(Kind::Stopped, error)
     }
 
     /// What was built is not what the job makes.
@@ -70,20 +68,22 @@ impl Failure {
 
     /// The work failed with this error; `message` says what was done.
     pub(super) fn stopped_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
-        let mut failure = Self::stopped(error);
-        failure.causes.insert(0, message.to_owned());
-        failure
+        Self::stopped(error).headed(message)
     }
 
     /// The configuration causes this error; `message` says what was done.
     pub(super) fn misuse_because(message: &str, error: &(dyn StdError + 'static)) -> Self {
-        let mut failure = Self::misuse(error);
-        failure.causes.insert(0, message.to_owned());
-        failure
+        Self::misuse(error).headed(message)
     }
 
     fn of_kind(kind: Kind, error: &(dyn StdError + 'static)) -> Self {
         Self { kind, causes: causes(error), hints: Vec::new() }
+    }
+
+    /// Adds a cause above the others.
+    fn headed(mut self, message: &str) -> Self {
+        self.causes.insert(0, message.to_owned());
+        self
     }
 
     /// Adds a cause below the others.
@@ -118,7 +118,7 @@ impl Failure {
 
     /// Whether the work failed, not its configuration or a check before it.
     pub(super) fn is_stop(&self) -> bool {
-        matches!(self.kind, Kind::Stopped | Kind::Different)
+        self.kind == Kind::Stopped
     }
 
     /// Whether it is an interruption.
@@ -249,6 +249,14 @@ fn tls_hint(problem: TlsProblem, end: End) -> String {
             "set {url} to an https URL if this is the server's https_port, else to its http_port, 8123 by default"
         ),
     }
+}
+
+/// Refuses what cannot be the name of a format.
+pub(crate) fn check_format(name: &str, hint: &str) -> Result<(), Failure> {
+    if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{name:?} is not the name of a format")).hint(hint))
 }
 
 /// A failure of the first query to a server, which is a configuration error.

@@ -44,6 +44,15 @@ where
     }
 }
 
+/// Runs `work` to its end. What is still in flight then, such as a query that has timed out, is
+/// abandoned.
+pub(crate) fn run_to_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
+    let ended = runtime.block_on(work);
+    runtime.shutdown_background();
+    ended
+}
+
 /// The signals that ask a process to end.
 struct Signals {
     interrupt: Signal,

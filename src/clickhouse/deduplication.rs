@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::schema::{TableName, is_replicated, merge_tree_setting};
 use super::settings::Settings;
-use super::sql::quote_literal;
+use super::sql::{literal_list, quote_literal};
 
 /// How a table deduplicates blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ const RECOGNITION: [(&str, &str); 2] = [
 /// # Errors
 /// Those of the query.
 pub(crate) async fn deduplication_settings(connection: &Connection) -> Result<Settings, Error> {
-    let names = RECOGNITION.map(|(name, _)| quote_literal(name).to_string()).join(", ");
+    let names = literal_list(RECOGNITION.map(|(name, _)| name));
     let known = connection
         .rows::<Named>(
             "schema",

@@ -191,6 +191,12 @@ impl Error {
         }
     }
 
+    /// Whether the server does not know the name of a format.
+    pub fn is_unknown_format(&self) -> bool {
+        const UNKNOWN_FORMAT: u32 = 73;
+        self.code() == Some(UNKNOWN_FORMAT)
+    }
+
     /// Whether [the user lacks a right](https://clickhouse.com/docs/operations/access-rights)
     /// (`ACCESS_DENIED`).
     pub fn is_access_denied(&self) -> bool {

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Error as HttpError;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::answer::AnswerHead;
+use super::answer::{AnswerHead, header};
 use super::bulk::{BulkRequest, Pieces};
 use super::client_error::from_http;
 use super::connection::Connection;
@@ -24,7 +24,7 @@ use super::error::Error;
 use super::framing::{DECOMPRESS, compress};
 use super::settings::Settings;
 
-/// What an acknowledgement says of its insert; 0 where it says nothing.
+/// The figures that the acknowledgement of an insert reports; 0 where it reports none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InsertSummary {
     /// Uncompressed bytes that it read, of all tables.
@@ -37,8 +37,8 @@ impl InsertSummary {
     /// From the [header](https://clickhouse.com/docs/interfaces/http#response-headers), whose numbers
     /// are strings.
     fn of(headers: &HeaderMap) -> Self {
-        let text = headers.get("X-ClickHouse-Summary").and_then(|value| value.to_str().ok());
-        let summary: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
+        let summary: Option<Value> = header(headers, "X-ClickHouse-Summary")
+            .and_then(|text| serde_json::from_str(text).ok());
         let number = |name: &str| {
             let value = summary.as_ref()?.get(name)?;
             value.as_u64().or_else(|| value.as_str()?.parse().ok())
@@ -73,7 +73,7 @@ impl Connection {
         Box::pin(self.send(label, sql, settings, body)).await.map(drop)
     }
 
-    /// Runs one `INSERT … SELECT` and waits for the acknowledgement; gives what the server says of it.
+    /// Runs one `INSERT … SELECT` and waits for the acknowledgement; returns its figures.
     ///
     /// # Errors
     /// See [`insert`](Self::insert).
@@ -83,7 +83,8 @@ impl Connection {
         sql: &str,
         settings: &Settings,
     ) -> Result<InsertSummary, Error> {
-        Box::pin(self.send(label, sql, settings, &[])).await
+        let headers = Box::pin(self.send(label, sql, settings, &[])).await?;
+        Ok(InsertSummary::of(&headers))
     }
 
     async fn send(
@@ -92,7 +93,7 @@ impl Connection {
         sql: &str,
         settings: &Settings,
         body: &[Bytes],
-    ) -> Result<InsertSummary, Error> {
+    ) -> Result<HeaderMap, Error> {
         let query_id = self.queries.next(label);
         let (mut pieces, receiver) = mpsc::channel(0);
         let frames: Pieces = receiver.map(|bytes| Ok(Frame::data(bytes)));
@@ -134,12 +135,12 @@ impl Connection {
         }
     }
 
-    /// What an answer means.
+    /// What an answer means: the headers of an acknowledgement, or why it is none.
     async fn acknowledged(
         &self,
         answer: Result<Response<Incoming>, HttpError>,
         query_id: &str,
-    ) -> Result<InsertSummary, Error> {
+    ) -> Result<HeaderMap, Error> {
         let failed = |error| from_http(error, &self.endpoint, self.timeouts.connect);
         let (head, body) = answer.map_err(failed)?.into_parts();
         let read = Limited::new(body, ANSWER_BYTES).collect();
@@ -158,7 +159,7 @@ impl Connection {
         };
         let answer = AnswerHead::of(&head, query_id);
         if answer.is_success() && answer.is_ours && words.is_empty() {
-            return Ok(InsertSummary::of(&head.headers));
+            return Ok(head.headers);
         }
         Err(answer.refusal(&words, &self.endpoint))
     }

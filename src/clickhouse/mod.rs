@@ -47,7 +47,7 @@ pub(crate) use schema::{
 };
 pub use settings::Settings;
 pub(crate) use sql::{
-    Place, Quoted, find_outside, places, quote_identifier, quote_literal, quote_literal_bytes,
+    Quoted, find_outside, literal_list, quote_identifier, quote_literal, quote_literal_bytes,
     quoted_prefix, split_list, structure, unquoted,
 };
 pub(crate) use stream::BlockStream;

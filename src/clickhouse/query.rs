@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::endpoint::WireCompression;
 use super::error::Error;
 use super::settings::Settings;
+use super::sql::quote_literal;
 use super::stream::BlockStream;
 
 /// The most bytes of rows that are read as a whole.
@@ -41,6 +42,14 @@ impl Connection {
     /// Runs a statement without a result, such as `CREATE TABLE` or `KILL QUERY`.
     pub async fn execute(&self, label: &str, sql: &str, settings: &Settings) -> Result<(), Error> {
         self.fetch(label, sql, "Null", settings).await.map(drop)
+    }
+
+    /// Kills the queries of this label that still run, and waits until they have ended
+    /// ([`KILL QUERY`](https://clickhouse.com/docs/sql-reference/statements/kill#kill-query)).
+    pub(crate) async fn end_queries(&self, label: &str) -> Result<(), Error> {
+        let prefix = format!("{}-{label}-", self.queries().as_str());
+        let sql = format!("KILL QUERY WHERE startsWith(query_id, {}) SYNC", quote_literal(&prefix));
+        self.execute("kill", &sql, &Settings::common()).await
     }
 
     /// Runs a query and deserializes each row by column name.

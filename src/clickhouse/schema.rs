@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::connection::Connection;
 use super::error::Error;
-use super::sql::{Quoted, quote_identifier, quote_literal, quoted_prefix};
+use super::sql::{Quoted, literal_list, quote_identifier, quote_literal, quoted_prefix};
 
 /// A table with its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -285,13 +285,8 @@ pub(crate) async fn functions_not_deterministic(
         .rows::<Name>("functions", "SELECT name FROM system.columns WHERE database = 'system' AND table = 'functions' AND name IN ('deterministic', 'is_deterministic')")
         .await?;
     let Some(column) = column.first() else { return Ok(Vec::new()) };
-    let list =
-        names.iter().map(|name| quote_literal(name).to_string()).collect::<Vec<_>>().join(", ");
-    let lower = names
-        .iter()
-        .map(|name| quote_literal(&name.to_lowercase()).to_string())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = literal_list(names);
+    let lower = literal_list(names.iter().map(|name| name.to_lowercase()));
     let flag: Quoted = quote_identifier(&column.name);
     let sql = format!(
         "SELECT name FROM system.functions WHERE {flag} = 0 AND (name IN ({list}) OR (case_insensitive AND lower(name) IN ({lower}))) ORDER BY name"

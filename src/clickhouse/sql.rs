@@ -123,15 +123,21 @@ pub(crate) fn unquoted(text: &str) -> String {
     }
 }
 
+/// String literals as the items of a list.
+pub(crate) fn literal_list<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
+    let literals = texts.into_iter().map(|text| quote_literal(text.as_ref()).to_string());
+    literals.collect::<Vec<_>>().join(", ")
+}
+
 /// A character of SQL of the server.
-pub(crate) struct Place {
+struct Place {
     /// Its position in bytes.
-    pub position: usize,
-    pub character: char,
+    position: usize,
+    character: char,
     /// Brackets that are open before it.
-    pub depth: u32,
+    depth: u32,
     /// Whether it lies within quotes, or ends them.
-    pub is_quoted: bool,
+    is_quoted: bool,
 }
 
 impl Place {
@@ -141,7 +147,7 @@ impl Place {
 }
 
 /// The characters of SQL of the server with what they lie in.
-pub(crate) fn places(text: &str) -> impl Iterator<Item = Place> {
+fn places(text: &str) -> impl Iterator<Item = Place> {
     let (mut depth, mut quote, mut is_escaped) = (0_u32, None, false);
     text.char_indices().map(move |(position, character)| {
         let place = Place { position, character, depth, is_quoted: quote.is_some() };

@@ -28,7 +28,7 @@ use super::stream::error::{FillError, PipelineError};
 use super::stream::reader::ChunkList;
 use super::stream::report::{ChunkAttempt, ChunkBook, KeyShare, Matched, ReadTally};
 use super::stream::shared::{PipelineOptions, Shared, Work, insert_memory_bytes};
-use crate::clickhouse::{Connection, Error as ServerError, InsertSummary, Settings, quote_literal};
+use crate::clickhouse::{Connection, Error as ServerError, InsertSummary, Settings};
 use crate::job::statements::{self, Scope};
 use crate::job::{BoundJob, Publish};
 use crate::plan::{Chunk, Plan};
@@ -343,11 +343,7 @@ impl Matches {
 /// # Errors
 /// The server's error, or that it did not end them in time.
 async fn end_query(target: &Connection, label: &str) -> Result<(), ServerError> {
-    let prefix = format!("{}-{label}-", target.queries().as_str());
-    // See https://clickhouse.com/docs/sql-reference/statements/kill#kill-query.
-    let sql = format!("KILL QUERY WHERE startsWith(query_id, {}) SYNC", quote_literal(&prefix));
-    let settings = Settings::common();
-    let killed = timeout(KILL_TIMEOUT, target.execute("kill", &sql, &settings)).await;
+    let killed = timeout(KILL_TIMEOUT, target.end_queries(label)).await;
     let late = ServerError::Timeout { what: "ending an insert", after: KILL_TIMEOUT };
     killed.unwrap_or(Err(late))
 }

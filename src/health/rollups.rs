@@ -106,9 +106,7 @@ async fn question(connection: &Connection, job: &Job) -> Result<Option<String>, 
         .zip(ttl.expired_by(ttl.now))
         .map(|(time, expired)| (quote_identifier(&time), format!(" AND NOT {expired}")));
     let (time, alive) = kept.unwrap_or_else(|| (quote_identifier("k"), String::new()));
-    let [source, target] = [source, target].map(|name| {
-        format!("{}.{}", quote_identifier(&name.database), quote_identifier(&name.table))
-    });
+    let [source, target] = [source.quoted(), target.quoted()];
     Ok(Some(format!(
         "SELECT sum(raw) AS source_rows, sum(rolled) AS rollup_rows, countIf(raw != rolled) AS different FROM (\
          SELECT k AS {time}, sum(r) AS raw, sum(n) AS rolled FROM (\

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::figures::{Health, HealthOptions, View};
 use super::problems::problems;
 use super::rollups::compare;
-use crate::clickhouse::{Connection, Error, quote_literal};
+use crate::clickhouse::{Connection, Error, literal_list, quote_literal};
 
 /// Looks at everything. Only questions about the server and its tables fail; what the user may not read
 /// is left out.
@@ -58,13 +58,9 @@ struct Scope {
 
 impl Scope {
     fn new(connection: &Connection, options: &HealthOptions) -> Self {
-        let list = |names: &Vec<String>| {
-            let names = names.iter().map(|name| quote_literal(name).to_string());
-            names.collect::<Vec<_>>().join(", ")
-        };
         Self {
             database: quote_literal(connection.endpoint().database()).to_string(),
-            tables: options.tables.as_ref().map(list),
+            tables: options.tables.as_ref().map(literal_list),
         }
     }
 

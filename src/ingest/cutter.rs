@@ -1,6 +1,6 @@
 //! Cutting an input into batches at the ends of rows.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::format::{Framing, Scanner, line_of_row};
 
@@ -71,7 +71,7 @@ pub(crate) struct Cutter {
     header_left: u8,
     header: Vec<u8>,
     /// Bytes since the last batch.
-    pending: Vec<u8>,
+    pending: BytesMut,
     /// Those of them that were scanned.
     scanned: usize,
     /// The row ends among those.
@@ -92,7 +92,7 @@ impl Cutter {
             scanner: Scanner::new(framing),
             header_left: framing.header(),
             header: Vec::new(),
-            pending: Vec::new(),
+            pending: BytesMut::new(),
             scanned: 0,
             rows: 0,
             row_begin: 0,
@@ -130,7 +130,7 @@ impl Cutter {
             }
             if ends.cut && self.header_left > 0 {
                 self.header_left -= 1;
-                self.header.extend(self.pending.drain(..self.scanned));
+                self.header.extend_from_slice(&self.pending.split_to(self.scanned));
                 self.begin_batch();
             } else if ends.cut
                 && (self.rows >= self.limits.rows || self.scanned >= self.limits.bytes)
@@ -153,13 +153,12 @@ impl Cutter {
             _ => !unfinished.is_empty(),
         };
         self.rows += u64::from(is_row);
-        let is_header = self.header_left > 0 && self.framing != Framing::Whole;
+        let is_header = self.header_left > 0;
         (self.rows > 0 && !is_header).then(|| self.batch(self.pending.len()))
     }
 
     fn batch(&mut self, length: usize) -> Batch {
-        let rest = self.pending.split_off(length);
-        let data = std::mem::replace(&mut self.pending, rest).into();
+        let data = self.pending.split_to(length).freeze();
         self.number += 1;
         let batch = Batch {
             number: self.number,

@@ -11,7 +11,7 @@ use super::cutter::{Batch, CutError, Cutter, Limits};
 use super::format::Framing;
 use super::target::Window;
 use crate::clickhouse::{
-    Connection, Error as ServerError, Settings, TableName, deduplication_settings, quote_identifier,
+    Connection, Error as ServerError, Settings, TableName, deduplication_settings,
 };
 use crate::retry::{Attempts, OutageHandling, RetryError, RetryPolicy};
 use crate::stop::Stop;
@@ -150,11 +150,7 @@ impl Load<'_> {
             let (table, inserts) = (table.clone(), *inserts);
             return Err(IngestError::Window { table, setting, inserts });
         }
-        let sql = format!(
-            "INSERT INTO {}.{} FORMAT {format}",
-            quote_identifier(&table.database),
-            quote_identifier(&table.table)
-        );
+        let sql = format!("INSERT INTO {} FORMAT {format}", table.quoted());
         let settings = self.settings(batch);
         let body = [batch.header.clone(), batch.data.clone()];
         let body = body.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();

@@ -1,55 +1,31 @@
 //! Built-in jobs, and loading a job by name or file.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::error::{JobError, suggestion};
 use super::file::Job;
 use crate::packs::built_in;
 
-/// A built-in job.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BuiltInJob {
-    /// Its name, as `--job` takes it.
-    pub name: &'static str,
-    /// Its job file.
-    pub text: &'static str,
-}
-
-/// All built-in jobs.
-pub(crate) const BUILT_IN_JOBS: &[BuiltInJob] = &[
-    BuiltInJob {
-        name: "langfuse-events",
-        text: include_str!("../../packs/langfuse/jobs/events.toml"),
-    },
-    BuiltInJob {
-        name: "langfuse-trace-roots",
-        text: include_str!("../../packs/langfuse/jobs/trace-roots.toml"),
-    },
-    BuiltInJob {
-        name: "optiinfra/cost-metrics-hourly",
-        text: include_str!("../../packs/optiinfra/jobs/cost-metrics-hourly.toml"),
-    },
-    BuiltInJob {
-        name: "optiinfra/performance-metrics-hourly",
-        text: include_str!("../../packs/optiinfra/jobs/performance-metrics-hourly.toml"),
-    },
-    BuiltInJob {
-        name: "optiinfra/quality-metrics-hourly",
-        text: include_str!("../../packs/optiinfra/jobs/quality-metrics-hourly.toml"),
-    },
-    BuiltInJob {
-        name: "optiinfra/resource-metrics-hourly",
-        text: include_str!("../../packs/optiinfra/jobs/resource-metrics-hourly.toml"),
-    },
+/// The names of all built-in jobs, as `--job` takes them.
+pub(crate) const BUILT_IN_JOBS: [&str; 6] = [
+    "langfuse-events",
+    "langfuse-trace-roots",
+    "optiinfra/cost-metrics-hourly",
+    "optiinfra/performance-metrics-hourly",
+    "optiinfra/quality-metrics-hourly",
+    "optiinfra/resource-metrics-hourly",
 ];
 
+/// The names of jobs that are older than their pack, with those in the pack.
+const OLDER_NAMES: [(&str, &str); 2] =
+    [("langfuse-events", "langfuse/events"), ("langfuse-trace-roots", "langfuse/trace-roots")];
+
 /// The text of the built-in job of this name, or of the job `PACK/NAME` of a built-in pack.
-pub(crate) fn built_in_text(name: &str) -> Option<&'static str> {
-    let of_pack = || {
-        let (pack, job) = name.split_once('/')?;
-        built_in(pack)?.file(&format!("jobs/{job}.toml"))
-    };
-    BUILT_IN_JOBS.iter().find(|job| job.name == name).map(|job| job.text).or_else(of_pack)
+fn built_in_text(name: &str) -> Option<&'static str> {
+    let older = OLDER_NAMES.iter().find(|(older, _)| *older == name);
+    let (pack, job) = older.map_or(name, |(_, name)| name).split_once('/')?;
+    built_in(pack)?.file(&format!("jobs/{job}.toml"))
 }
 
 /// Reads the built-in job of this name, the job `PACK/NAME` of a built-in pack, or else the file of this
@@ -58,14 +34,21 @@ pub(crate) fn built_in_text(name: &str) -> Option<&'static str> {
 /// # Errors
 /// [`JobError::NotFound`] if there is none of them, and errors in the job.
 pub fn load(name: &str) -> Result<Job, JobError> {
+    Job::parse(name, &job_text(name)?)
+}
+
+/// The text of the job that [`load`] reads by this name.
+///
+/// # Errors
+/// [`JobError::NotFound`] if there is none.
+pub(crate) fn job_text(name: &str) -> Result<Cow<'static, str>, JobError> {
     if let Some(text) = built_in_text(name) {
-        return Job::parse(name, text);
+        return Ok(text.into());
     }
-    let text = std::fs::read_to_string(file_of(name)).map_err(|error| {
-        let suggestion = suggestion(name, BUILT_IN_JOBS.iter().map(|job| job.name));
+    std::fs::read_to_string(file_of(name)).map(Cow::Owned).map_err(|error| {
+        let suggestion = suggestion(name, BUILT_IN_JOBS);
         JobError::NotFound { name: name.to_owned(), reason: error.to_string(), suggestion }
-    })?;
-    Job::parse(name, &text)
+    })
 }
 
 /// The file that a name means.
@@ -86,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_job_of_a_built_in_pack_is_listed_and_has_two_names_at_most() {
-        let texts: Vec<_> = BUILT_IN_JOBS.iter().map(|job| job.text).collect();
+        let texts = BUILT_IN_JOBS.map(|name| built_in_text(name).unwrap());
         for pack in BUILT_IN_PACKS {
             for (path, text) in pack.files.iter().filter(|(path, _)| path.starts_with("jobs/")) {
                 assert!(texts.contains(text), "{}/{path}", pack.name);
@@ -98,12 +81,12 @@ mod tests {
 
     #[test]
     fn every_built_in_job_reads_and_has_its_own_name() {
-        for job in BUILT_IN_JOBS {
-            let read = load(job.name).unwrap();
+        for listed in BUILT_IN_JOBS {
+            let read = load(listed).unwrap();
             // In a pack, the name of the pack comes first.
-            let name = job.name.rsplit_once('/').map_or(job.name, |(_, name)| name);
+            let name = listed.rsplit_once('/').map_or(listed, |(_, name)| name);
             assert_eq!(read.name, name);
-            assert!(!read.description.is_empty(), "{}", job.name);
+            assert!(!read.description.is_empty(), "{listed}");
         }
     }
 }

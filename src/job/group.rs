@@ -14,11 +14,10 @@ use super::inspect::{Inspection, Inspector, Over, inspect};
 use super::keys::Expression;
 use super::lexer::{Token, tokens};
 use super::merging::{Filled, MergeEngine};
-use super::target_key::{partition_id, without_direction};
+use super::target_key::{closing, partition_id, without_direction};
 use super::ttl::names_in;
 use crate::clickhouse::{
-    Column, Connection, Place, TableSchema, places, quote_identifier, quote_literal, split_list,
-    unquoted,
+    Column, Connection, TableSchema, quote_identifier, quote_literal, split_list, unquoted,
 };
 
 /// The columns of a job with their analysis.
@@ -274,9 +273,8 @@ fn filled<'a>(
 /// The parameters of an aggregate function in parentheses: `(0.95)` of `quantile(0.95)(source.x)`.
 fn parameters<'a>(sql: &'a str, function: &str) -> &'a str {
     let rest = sql.trim().strip_prefix(function).filter(|rest| rest.starts_with('('));
-    let closes = |place: &Place| place.character == ')' && place.depth == 1 && !place.is_quoted;
     let parameters = rest.and_then(|rest| {
-        let close = places(rest).find(closes)?.position;
+        let close = closing(rest)?;
         let (parameters, arguments) = rest.split_at_checked(close + 1)?;
         arguments.starts_with('(').then_some(parameters)
     });

@@ -9,6 +9,7 @@ use super::error::{JobError, asking};
 use super::inspect::Inspection;
 use super::keys::Expression;
 use super::lexer::{Token, tokens};
+use super::target_key::with_values;
 use super::ttl::table_ttl;
 use crate::clickhouse::{Connection, TableSchema, quote_identifier};
 use crate::formats::rowbinary::DataType;
@@ -65,8 +66,8 @@ pub(super) async fn find_horizon(
     };
     // The parameter of the lambda stands for the column that the TTL reads.
     let of = |time: &str| {
-        let parameter = quote_identifier(column);
-        format!("arrayMap(({parameter}) -> ({expired}), [CAST({time}\n AS {type_name})])[1]")
+        let value = format!("CAST({time}\n AS {type_name})");
+        with_values(&[column.as_str()], &[value], &format!("({expired})"))
     };
     Ok(Some(Horizon {
         moment,

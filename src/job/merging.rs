@@ -166,7 +166,8 @@ impl Filled<'_> {
         }
     }
 
-    /// Refuses a type that cuts what the parts of a group are before they are combined.
+    /// Refuses a column that cannot hold floating-point values where the aggregate gives them: the parts
+    /// of a group would be rounded before they are combined.
     fn lossless(&self, inner: &str, by: &str) -> Result<Combining, Inexact> {
         if is_float(self.expression_type) && !is_float(inner) {
             let what = format!(
@@ -194,12 +195,8 @@ impl Filled<'_> {
             self.column_type, self.line, self.expression_type
         );
         let state = arguments.split_first().map(|(function, types)| {
-            let (name, parameters) = match function.split_once('(') {
-                Some((name, rest)) => (name, format!("({rest}")),
-                None => (function.as_str(), String::new()),
-            };
             let values: Vec<_> = types.iter().map(|name| format!("CAST(… AS {name})")).collect();
-            format!("{name}State{parameters}({})", values.join(", "))
+            format!("{}({})", with_combinator(function, "State"), values.join(", "))
         });
         Inexact {
             what: format!("its column {} {what}", self.name),
@@ -246,8 +243,21 @@ fn summed_columns(engine_full: &str) -> Vec<String> {
     names.iter().map(|name| unquoted(name)).collect()
 }
 
+/// An aggregate function with a combinator: `quantileMerge(0.95)` of `quantile(0.95)`.
+pub(crate) fn with_combinator(function: &str, combinator: &str) -> String {
+    match function.split_once('(') {
+        Some((name, rest)) => format!("{name}{combinator}({rest}"),
+        None => format!("{function}{combinator}"),
+    }
+}
+
+/// The type of the values of a `SimpleAggregateFunction`; `None` for other types.
+pub(crate) fn simple_value_type(type_name: &str) -> Option<String> {
+    arguments_of(type_name, "SimpleAggregateFunction")?.into_iter().nth(1)
+}
+
 /// The arguments of a type `name(a, b)`.
-pub(crate) fn arguments_of(type_name: &str, name: &str) -> Option<Vec<String>> {
+fn arguments_of(type_name: &str, name: &str) -> Option<Vec<String>> {
     let inside = type_name.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')?;
     Some(split_list(inside))
 }

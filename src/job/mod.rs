@@ -34,14 +34,14 @@ pub(crate) use bound::{
     Aggregate, BoundColumn, BoundGroup, BoundJob, BoundLookup, Horizon, UsedColumn,
 };
 pub use builtin::load;
-pub(crate) use builtin::{BUILT_IN_JOBS, built_in_text};
+pub(crate) use builtin::{BUILT_IN_JOBS, job_text};
 pub(crate) use cutoff::Moment;
 pub(crate) use error::{JobError, suggestion};
 pub use file::Job;
 pub(crate) use keys::{EqualVersion, Publish, RemovalMethod};
 pub(crate) use lexer::{Token, tokens};
-pub(crate) use merging::{Combining, arguments_of};
-pub(crate) use narrow::{is_read_narrow, narrow};
+pub(crate) use merging::{Combining, simple_value_type, with_combinator};
+pub(crate) use narrow::{is_read_narrow, narrow, narrow_settings};
 pub use schema::reference;
 pub(crate) use schema::schema;
 pub(crate) use ttl::{TableTtl, names_in, table_ttl};

@@ -62,8 +62,11 @@ pub(crate) fn narrow(predicate: &str, winners: &str) -> String {
     )
 }
 
-/// The settings of a statement with a narrow read.
-pub(crate) fn narrow_settings(settings: Settings) -> Settings {
+/// The settings of a statement, with those of a narrow read if it has one.
+pub(crate) fn narrow_settings(settings: Settings, narrow: bool) -> Settings {
+    if !narrow {
+        return settings;
+    }
     // The cache would keep which granules an earlier set of positions lay in.
     settings.with(SHARED_SNAPSHOT, "1").with("use_query_condition_cache", "0")
 }

@@ -7,7 +7,7 @@ use super::bound::{BoundColumn, BoundJob};
 use super::live_rows::LiveRows;
 use super::ttl::names_in;
 use crate::clickhouse::{
-    Connection, Error as ServerError, Place, places, quote_identifier, quote_literal, split_list,
+    Connection, Error as ServerError, find_outside, quote_identifier, quote_literal, split_list,
     unquoted,
 };
 use crate::formats::rowbinary::DataType;
@@ -168,7 +168,7 @@ impl TargetKey {
             self.partition_id.as_deref().unwrap_or("''")
         );
         let values = names.iter().map(|name| source_value(job, name).map(|(value, _)| value));
-        Ok(over_source(&names, &values.collect::<Result<Vec<_>, _>>()?, &made))
+        Ok(with_values(&names, &values.collect::<Result<Vec<_>, _>>()?, &made))
     }
 
     /// Recognizes rows of live writers that have the key and the version of a row that the job makes.
@@ -193,7 +193,7 @@ impl TargetKey {
             leading.iter().any(|leading| leading == **name) && is_ordered(type_name)
         });
         Ok(LiveRows {
-            made: over_source(&names, &made, &hash),
+            made: with_values(&names, &made, &hash),
             bounds: bounds
                 .map(|(name, (value, _))| (quote_identifier(name).to_string(), value.clone()))
                 .collect(),
@@ -289,16 +289,16 @@ pub(crate) fn hash_of(values: &[String]) -> String {
     format!("sipHash64(formatRow({}, {}))", quote_literal("RowBinary"), values.join(", "))
 }
 
-/// SQL over the target's columns of these names as SQL over a source row that has these values.
-fn over_source(names: &[&str], values: &[String], sql: &str) -> String {
+/// SQL over columns of these names as SQL over other columns, in which these are their values.
+pub(crate) fn with_values(names: &[&str], values: &[String], sql: &str) -> String {
     let parameters: Vec<_> = names.iter().map(|name| quote_identifier(name).to_string()).collect();
     let arguments: Vec<_> = values.iter().map(|value| format!("[{value}]")).collect();
-    // The parameters of the lambda hide the source's columns of the same names.
+    // The parameters of the lambda hide columns of the same names.
     format!("arrayMap(({}) -> {sql}, {})[1]", parameters.join(", "), arguments.join(", "))
 }
 
 /// SQL over a source row for its value in this column of the target, with the type.
-fn source_value<'a>(job: &'a BoundJob, name: &str) -> Result<(String, &'a str), String> {
+pub(crate) fn source_value<'a>(job: &'a BoundJob, name: &str) -> Result<(String, &'a str), String> {
     let is_it = |column: &&BoundColumn| column.name == name;
     let Some(column) = job.columns.iter().find(is_it) else {
         return Err(format!("the job does not fill {name}, a column of the target's key"));
@@ -384,9 +384,8 @@ fn arguments_of(text: &str) -> Vec<String> {
 }
 
 /// The position of the parenthesis that closes the first one.
-fn closing(text: &str) -> Option<usize> {
-    let closes = |place: &Place| place.character == ')' && place.depth == 1 && !place.is_quoted;
-    places(text).find(closes).map(|place| place.position)
+pub(super) fn closing(text: &str) -> Option<usize> {
+    find_outside(text.get(1..)?, ")").map(|position| position + 1)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::definition::{
 use crate::clickhouse::{Servers, TableSchema};
 use crate::job::{BoundJob, BoundLookup, Publish, UsedColumn};
 
-/// By what the ledger knows the load of this partition.
+/// The ledger's key of the load of this partition.
 pub(crate) fn load_key(job: &BoundJob, partition_id: &str) -> LoadKey {
     LoadKey {
         job: job.name.clone(),

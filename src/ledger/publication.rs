@@ -49,7 +49,7 @@ pub enum PublicationStep {
 }
 
 impl Publication {
-    /// Whether its tables, but for the one that is kept, may exist.
+    /// Whether the stage or the table to publish may exist.
     pub(crate) fn may_have_tables(&self) -> bool {
         self.step < PublicationStep::Done
     }

@@ -38,8 +38,9 @@ impl Load {
 
     async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
         let mut remarks = self.settle_repeats().await?;
-        remarks.extend(self.run_preflight().await?);
-        self.prepare_publication().await?;
+        let (warnings, replaced_partition) = self.run_preflight().await?;
+        remarks.extend(warnings);
+        self.prepare_publication(replaced_partition).await?;
         self.write_beginning().await?;
         self.create_stage().await?;
         if let Some(record) = &self.record {
@@ -71,8 +72,9 @@ impl Load {
         Ok(found.remarks)
     }
 
-    /// Makes the checks of the preflight; gives what they warn of.
-    async fn run_preflight(&self) -> Result<Vec<String>, LoadError> {
+    /// Makes the checks of the preflight; returns their warnings, and the partition that is replaced,
+    /// where that is known.
+    async fn run_preflight(&self) -> Result<(Vec<String>, Option<String>), LoadError> {
         let LoadRequest {
             servers,
             server_version,

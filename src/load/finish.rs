@@ -126,7 +126,7 @@ impl Load {
         }
         let Some(record) = &mut self.record else { return Ok(RunOutcome::Completed) };
         record.load.rows_expected = Some(expected);
-        // Nobody completes a load that was taken from them.
+        // Confirms that this process still holds the claim.
         persist(record.options.patience, || record.claim.beat()).await?;
         record.write(LoadState::Completed, "", chunks).await?;
         self.drop_built().await;

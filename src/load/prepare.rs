@@ -62,8 +62,10 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
     let wish = Wish::of(&request, &recording);
     if let Some(complete) = judge(current, &definition, wish)?.complete() {
-        // Those of a run that was killed when all but this was done.
-        drop_leftovers(&ledger, &key, &request.servers.target, None).await?;
+        if request.job.publish == Publish::Replace {
+            // A run that was killed after it completed the load may have left its tables.
+            drop_leftovers(&ledger, &key, &request.servers.target, None).await?;
+        }
         return Ok(Prepared::AlreadyComplete(Box::new(complete)));
     }
     preflight(&request).await?;
@@ -230,7 +232,7 @@ impl Found {
     }
 }
 
-/// What a request says of a load that was started before.
+/// How a request treats a load that was started before.
 #[derive(Clone, Copy)]
 struct Wish {
     restart: bool,

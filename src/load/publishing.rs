@@ -38,9 +38,12 @@ pub(super) enum Published {
 }
 
 impl Load {
-    /// Decides which partition is replaced, and notes what stands there. A load that is continued
-    /// keeps what was decided when it began.
-    pub(super) async fn prepare_publication(&mut self) -> Result<(), LoadError> {
+    /// Decides which partition is replaced, unless that is `known`, and notes what stands there. A load
+    /// that is continued keeps what was decided when it began.
+    pub(super) async fn prepare_publication(
+        &mut self,
+        known: Option<String>,
+    ) -> Result<(), LoadError> {
         let LoadRequest { servers, job, .. } = &self.request;
         let Some(record) = &mut self.record else { return Ok(()) };
         let Some(stage) = Stage::of(job, &self.run_id) else { return Ok(()) };
@@ -49,11 +52,11 @@ impl Load {
         }
         let (startup, target) = (self.request.startup_retry(), &job.target.name);
         let source_partition = &self.plan.scope.partition_id;
-        let partition_id = startup
-            .ask("asking for the partition that is replaced", async || {
-                target_partition(servers, job, source_partition).await
-            })
-            .await?;
+        let asking = async || target_partition(servers, job, source_partition).await;
+        let partition_id = match known {
+            Some(known) => known,
+            None => startup.ask("asking for the partition that is replaced", asking).await?,
+        };
         let tables = PublishTables { connection: &servers.target, target };
         let standing = startup
             .ask("asking for the partition's parts", async || tables.state(&partition_id, 0).await)
@@ -142,7 +145,7 @@ impl Load {
         self.record.as_ref()?.load.publication.clone()
     }
 
-    /// Records a step. Nobody publishes a load that was taken from them.
+    /// Records a step, after confirming that this process still holds the claim.
     async fn record_step(
         &mut self,
         publication: &Publication,
@@ -181,7 +184,7 @@ impl Load {
         let building =
             async || tables.build(&published, partition_id, &build, || stop.is_requested()).await;
         startup.ask("building the table that is published", building).await?;
-        self.compare(&published, publication).await?;
+        Box::pin(self.compare(&published, publication)).await?;
         let counting = async || tables.rows_of(&published).await;
         Ok(startup.ask("counting the rows that are published", counting).await?)
     }
@@ -194,11 +197,8 @@ impl Load {
     ) -> Result<(), LoadError> {
         let LoadRequest { servers, job, pipeline, stop, .. } = &self.request;
         let reading = async || {
-            table_schema(&servers.target, published).await.map_err(|source| PublishError::Server {
-                what: "reading",
-                table: published.clone(),
-                source: Box::new(source),
-            })
+            let schema = table_schema(&servers.target, published).await;
+            schema.map_err(PublishError::of("reading", published))
         };
         let startup = self.request.startup_retry();
         let Some(built) = startup.ask("reading the table that is published", reading).await? else {
@@ -206,11 +206,6 @@ impl Load {
             return Err(PublishError::Unfit { table: job.target.name.clone(), message }.into());
         };
         let built = BoundJob { target: built, ..(**job).clone() };
-        let differs = |report: &Report| PublishError::Differs {
-            table: job.target.name.clone(),
-            partition: publication.partition_id.clone(),
-            differences: differences(report),
-        };
         let state = std::env::temp_dir().join(format!("clickhouse-backfill-{}.json", self.run_id));
         let options = VerifyOptions {
             max_differences: NAMED,
@@ -219,7 +214,7 @@ impl Load {
             ..VerifyOptions::new(state)
         };
         let (servers, progress) = (servers.clone(), std::sync::Arc::default());
-        if let Some(group) = &built.group {
+        let report = if let Some(group) = &built.group {
             let verifier = GroupVerifier {
                 servers: &servers,
                 job: &built,
@@ -230,16 +225,20 @@ impl Load {
                 progress,
                 stop: stop.clone(),
             };
-            let report = Box::pin(verifier.run()).await?;
-            return if report.equal { Ok(()) } else { Err(differs(&report).into()) };
-        }
-        let mut verifier =
-            Verifier::new(servers, &built, &self.plan, options, progress, stop.clone()).await?;
-        let report = verifier.run().await?;
+            Box::pin(verifier.run()).await?
+        } else {
+            let (plan, stop) = (&self.plan, stop.clone());
+            Verifier::new(servers, &built, plan, options, progress, stop).await?.run().await?
+        };
         if report.equal {
             return Ok(());
         }
-        Err(differs(&report).into())
+        Err(PublishError::Differs {
+            table: job.target.name.clone(),
+            partition: publication.partition_id.clone(),
+            differences: differences(&report),
+        }
+        .into())
     }
 
     /// Drops the tables of a load that was published, and the versions that are kept no longer. A
@@ -301,8 +300,8 @@ fn differences(report: &Report) -> String {
     words.join("; ")
 }
 
-/// Drops the stages and the built tables of the versions of a load, but for those of one run, and what
-/// was kept of versions that were rolled back.
+/// Drops the stages and the built tables of the versions of a load, except those of the run `except`,
+/// and what was kept of versions that were rolled back.
 ///
 /// # Errors
 /// The ledger or the server cannot be asked.
@@ -317,11 +316,9 @@ pub(super) async fn drop_leftovers(
         let Some(publication) = &load.publication else { continue };
         let target = target_of(&load, publication);
         let tables = PublishTables { connection, target: &target };
-        if let (LoadState::Superseded, Some(kept)) = (load.status, &publication.kept) {
-            // It was put back.
-            tables.drop_table(&tables.beside(kept)).await?;
-            let publication = Some(Publication { kept: None, ..publication.clone() });
-            ledger.write_load(&LoadRecord { publication, ..load }).await?;
+        if load.status == LoadState::Superseded && publication.kept.is_some() {
+            // The rollback has put its rows back.
+            drop_kept(ledger, connection, load).await?;
             continue;
         }
         if !publication.may_have_tables() {
@@ -352,14 +349,24 @@ async fn drop_old_versions(
         load.publication.as_ref().is_some_and(|publication| publication.kept.is_some())
     });
     for load in kept.skip(usize::try_from(keep).unwrap_or(usize::MAX)) {
-        let Some(publication) = &load.publication else { continue };
-        let Some(kept) = &publication.kept else { continue };
-        let target = target_of(&load, publication);
-        let tables = PublishTables { connection, target: &target };
-        tables.drop_table(&tables.beside(kept)).await?;
-        let publication = Some(Publication { kept: None, ..publication.clone() });
-        ledger.write_load(&LoadRecord { publication, ..load }).await?;
+        drop_kept(ledger, connection, load).await?;
     }
+    Ok(())
+}
+
+/// Drops what was kept of a version, if that is still there.
+async fn drop_kept(
+    ledger: &Ledger,
+    connection: &Connection,
+    load: LoadRecord,
+) -> Result<(), LoadError> {
+    let Some(publication) = &load.publication else { return Ok(()) };
+    let Some(kept) = &publication.kept else { return Ok(()) };
+    let target = target_of(&load, publication);
+    let tables = PublishTables { connection, target: &target };
+    tables.drop_table(&tables.beside(kept)).await?;
+    let publication = Some(Publication { kept: None, ..publication.clone() });
+    ledger.write_load(&LoadRecord { publication, ..load }).await?;
     Ok(())
 }
 

@@ -52,8 +52,11 @@ impl RollbackRequest<'_> {
     /// # Errors
     /// [`PublishError::Unfit`] where nothing is kept; those of the ledger and the server.
     pub(crate) async fn plan(&self) -> Result<Rollback, LoadError> {
-        let versions = self.ledger.versions(self.key).await?;
-        let (load, publication) = self.published(&versions)?;
+        self.plan_of(&self.ledger.versions(self.key).await?).await
+    }
+
+    async fn plan_of(&self, versions: &LoadVersions) -> Result<Rollback, LoadError> {
+        let (load, publication) = self.published(versions)?;
         let target = target_of(load, publication);
         let tables = PublishTables { connection: &self.servers.target, target: &target };
         let id = &publication.partition_id;
@@ -70,7 +73,7 @@ impl RollbackRequest<'_> {
             rows_now,
             rows_published: publication.rows_published,
             rows_kept,
-            current_run_id: before(&versions, load).map(|load| load.run_id.clone()),
+            current_run_id: before(versions, load).map(|load| load.run_id.clone()),
             done: false,
         })
     }
@@ -93,10 +96,10 @@ impl RollbackRequest<'_> {
 
     async fn put_back(&self) -> Result<Rollback, LoadError> {
         let connection = &self.servers.target;
-        // Those of a rollback that was killed, so that it is not taken for one that is asked for.
+        // Finishes a rollback that was killed: otherwise its kept table would remain.
         drop_leftovers(self.ledger, self.key, connection, None).await?;
-        let rollback = self.plan().await?;
         let versions = self.ledger.versions(self.key).await?;
+        let rollback = self.plan_of(&versions).await?;
         let (load, publication) = self.published(&versions)?;
         let target = target_of(load, publication);
         let tables = PublishTables { connection, target: &target };

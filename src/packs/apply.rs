@@ -13,7 +13,7 @@ use super::error::PackError;
 use super::folder::PackFile;
 use super::script::{Statement, statements};
 use crate::clickhouse::{
-    Connection, Error as ServerError, Settings, quote_identifier, quote_literal,
+    Connection, Error as ServerError, Settings, literal_list, quote_identifier, quote_literal,
 };
 
 /// What the schema's names of the databases for the moment begin with.
@@ -64,8 +64,7 @@ pub(crate) async fn apply(
     let expected = expected?;
     dropped?;
 
-    let names: Vec<_> = statements.iter().map(|statement| statement.object.as_str()).collect();
-    let before = read(connection, &names).await?;
+    let before = read(connection, &statements).await?;
     let mut applied = Vec::new();
     for statement in &statements {
         let (mut differences, mut filled_sources) = (Vec::new(), Vec::new());
@@ -93,8 +92,7 @@ async fn definitions_of(
     for statement in statements {
         create(scratch, schema, statement, "trying to create").await?;
     }
-    let names: Vec<_> = statements.iter().map(|statement| statement.object.as_str()).collect();
-    let mut definitions = read(scratch, &names).await?;
+    let mut definitions = read(scratch, statements).await?;
     for Statement { object, sql, .. } in statements {
         if let Some(definition) = definitions.get_mut(object) {
             definition.keep_settings_of(sql);
@@ -133,17 +131,16 @@ struct Table {
 /// The definitions of those objects that exist.
 async fn read(
     connection: &Connection,
-    names: &[&str],
+    statements: &[Statement],
 ) -> Result<BTreeMap<String, Definition>, PackError> {
     let database = connection.endpoint().database();
-    let names = names.iter().map(|name| quote_literal(name).to_string()).collect::<Vec<_>>();
-    if names.is_empty() {
+    if statements.is_empty() {
         return Ok(BTreeMap::new());
     }
     let sql = format!(
         "SELECT name, create_table_query, as_select FROM system.tables WHERE database = {} AND name IN ({})",
         quote_literal(database),
-        names.join(", ")
+        literal_list(statements.iter().map(|statement| &statement.object))
     );
     let found = connection.rows::<Table>("pack", &sql).await;
     let found = found.map_err(asking("reading the definitions of tables"))?;

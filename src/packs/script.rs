@@ -23,21 +23,13 @@ pub(super) fn mask(text: &str) -> Vec<u8> {
     let at = |position: usize| bytes.get(position).copied().unwrap_or_default();
     while let Some(&byte) = bytes.get(mask.len()) {
         let begin = mask.len();
-        let length = match (byte, at(begin + 1)) {
-            (b'-', b'-') => find(bytes, begin, b"\n"),
-            (b'/', b'*') => find(bytes, begin + 2, b"*/") + 4,
-            (b'\'' | b'"' | b'`', _) => quoted_length(bytes, begin, byte),
-            _ => {
-                mask.push(byte);
-                continue;
-            }
+        let (length, filler) = match (byte, at(begin + 1)) {
+            (b'-', b'-') => (find(bytes, begin, b"\n"), b' '),
+            (b'/', b'*') => (find(bytes, begin + 2, b"*/") + 4, b' '),
+            (b'\'' | b'"' | b'`', _) => (quoted_length(bytes, begin, byte), QUOTED),
+            _ => (1, byte),
         };
-        let filler = if byte == b'-' || byte == b'/' { b' ' } else { QUOTED };
-        let end = (begin + length).min(bytes.len());
-        let hidden = bytes.get(begin..end).unwrap_or_default().iter();
-        mask.extend(
-            hidden.map(|&byte| if byte == b'\n' && filler == b' ' { b'\n' } else { filler }),
-        );
+        mask.resize((begin + length).min(bytes.len()), filler);
     }
     mask
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::chunk::ChunkBounds;
 use super::key::KeyColumn;
 use crate::clickhouse::{
-    Connection, Error as ServerError, Settings, quote_identifier, quote_literal,
+    Connection, Error as ServerError, Settings, literal_list, quote_identifier, quote_literal,
 };
 use crate::formats::rowbinary::DataType;
 use crate::job::statements::{LookupTimes, lookup_from};
@@ -139,13 +139,12 @@ async fn stored_bytes(connection: &Connection, lookup: &BoundLookup, names: &[&s
         parts: u64,
         bytes: u64,
     }
-    let columns: Vec<_> = names.iter().map(|name| quote_literal(name).to_string()).collect();
     let sql = format!(
         "SELECT count() AS parts, sum(column_data_uncompressed_bytes) AS bytes FROM system.parts_columns \
          WHERE active AND database = {} AND table = {} AND column IN ({})",
         quote_literal(&lookup.table.name.database),
         quote_literal(&lookup.table.name.table),
-        columns.join(", ")
+        literal_list(names)
     );
     match connection.row::<Stored>("plan", &sql).await {
         Ok(Stored { parts, bytes }) if parts > 0 => bytes,

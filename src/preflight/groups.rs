@@ -4,12 +4,11 @@
 use serde::Deserialize;
 
 use super::check::{Check, ask, ask_one_with, words};
-use crate::clickhouse::{
-    Connection, Servers, TableName, find_outside, quote_literal, split_list, unquoted,
-};
+use crate::clickhouse::{Connection, Servers, find_outside, split_list, unquoted};
 use crate::job::query_tree::{QueryTree, query_tree};
 use crate::job::{BoundGroup, BoundJob, statements};
 use crate::plan::Plan;
+use crate::publish::{View, views_into};
 use crate::units::{count, counted};
 
 pub(super) const GROUPS: &str = "groups";
@@ -119,13 +118,6 @@ pub(super) async fn check_horizon(
     })
 }
 
-#[derive(Deserialize)]
-struct View {
-    database: String,
-    name: String,
-    as_select: String,
-}
-
 /// Compares the materialized views that write into the target with the job, as the server resolves
 /// both queries.
 pub(super) async fn check_view_query(
@@ -134,12 +126,7 @@ pub(super) async fn check_view_query(
     group: &BoundGroup,
 ) -> Check {
     let name = &job.target.name;
-    let sql = format!(
-        "SELECT database, name, as_select FROM system.tables WHERE engine = 'MaterializedView' AND target_database = {} AND target_table = {} ORDER BY database, name",
-        quote_literal(&name.database),
-        quote_literal(&name.table)
-    );
-    let views = match ask::<View>(target, "system.tables", &sql).await {
+    let views = match ask::<View>(target, "system.tables", &views_into(name)).await {
         Ok(views) => views,
         Err(reason) => return Check::unknown(VIEW_QUERY, reason),
     };
@@ -154,7 +141,7 @@ pub(super) async fn check_view_query(
     };
     let (mut same, mut differing) = (Vec::new(), Vec::new());
     for view in &views {
-        let shown = TableName { database: view.database.clone(), table: view.name.clone() };
+        let shown = view.table_name();
         let tree = match tree_of(target, &view.as_select, job).await {
             Ok(tree) => tree,
             Err(reason) => return Check::unknown(VIEW_QUERY, reason),

@@ -125,6 +125,8 @@ pub(crate) struct Findings {
     pub disk: Disk,
     /// About how many parts the run will make.
     pub parts: u64,
+    /// The id of the target's partition that the run replaces, where that is known.
+    pub replaced_partition: Option<String>,
 }
 
 impl Preflight<'_> {
@@ -142,7 +144,7 @@ impl Preflight<'_> {
         let of_writing = Box::pin(async {
             let others = async {
                 if pipeline.dry_run {
-                    Vec::new()
+                    Default::default()
                 } else {
                     Box::pin(self.checks_of_writing(parts)).await
                 }
@@ -162,7 +164,7 @@ impl Preflight<'_> {
             )
         });
         let (
-            (of_writing, (disk_check, disk), (cluster, topology)),
+            ((of_writing, replaced_partition), (disk_check, disk), (cluster, topology)),
             (mutations, memory, limits, replicas, live, zones, reads, policies),
         ) = tokio::join!(of_writing, of_both);
         let version = check_version(self.server_version, self.source_version);
@@ -172,11 +174,12 @@ impl Preflight<'_> {
             checks.extend([disk_check, cluster].into_iter().chain(of_writing));
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
-        Findings { checks, topology, disk, parts }
+        Findings { checks, topology, disk, parts, replaced_partition }
     }
 
-    /// Makes the checks that only a run that writes needs; some of them read the partition.
-    async fn checks_of_writing(&self, parts: u64) -> Vec<Check> {
+    /// Makes the checks that only a run that writes needs; some of them read the partition. Also gives
+    /// the partition that is replaced.
+    async fn checks_of_writing(&self, parts: u64) -> (Vec<Check>, Option<String>) {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
         let (
@@ -193,7 +196,7 @@ impl Preflight<'_> {
         ) = tokio::join!(
             check_views(target, job),
             check_partitions(servers, job, plan, pipeline),
-            check_publish(servers, job, plan, pipeline),
+            check_publish(servers, job, plan),
             check_delivery(target, job, pipeline),
             check_parts(target, job, parts),
             check_merges(target, job),
@@ -202,14 +205,15 @@ impl Preflight<'_> {
             check_deletions(&servers.source, job),
             check_removal(target, job),
         );
+        let (publish, replaced_partition) = publish.unzip();
         let always = [views, partitions, parts, merges];
-        always
+        let checks = always
             .into_iter()
             .chain(
                 [publish, delivery, ttl, equal_versions, deletions, removal].into_iter().flatten(),
             )
-            .chain(self.checks_of_groups().await)
-            .collect()
+            .chain(self.checks_of_groups().await);
+        (checks.collect(), replaced_partition.flatten())
     }
 
     /// Makes the checks of a job with groups.
@@ -224,13 +228,17 @@ impl Preflight<'_> {
         [groups, view].into_iter().chain(horizon).collect()
     }
 
-    /// Makes the checks; returns the warnings, each as one line.
+    /// Makes the checks; returns the warnings, each as one line, and the partition that is replaced,
+    /// where that is known.
     ///
     /// # Errors
     /// The checks that block the run.
-    pub(crate) async fn require_runnable(&self) -> Result<Vec<String>, Vec<Check>> {
+    pub(crate) async fn require_runnable(
+        &self,
+    ) -> Result<(Vec<String>, Option<String>), Vec<Check>> {
         let (mut warnings, mut blocked) = (Vec::new(), Vec::new());
-        for check in self.run().await.checks {
+        let Findings { checks, replaced_partition, .. } = self.run().await;
+        for check in checks {
             match check.verdict {
                 Verdict::Ok => {}
                 Verdict::Warning => warnings.push(format!("{}: {}", check.name, check.detail)),
@@ -240,7 +248,7 @@ impl Preflight<'_> {
                 Verdict::Blocked => blocked.push(check),
             }
         }
-        if blocked.is_empty() { Ok(warnings) } else { Err(blocked) }
+        if blocked.is_empty() { Ok((warnings, replaced_partition)) } else { Err(blocked) }
     }
 
     /// A check as it counts: a skipped one is at most a warning.

@@ -4,10 +4,11 @@ use serde::Deserialize;
 
 use super::check::{Check, Finding, ask_one, of_table, words};
 use crate::clickhouse::{Servers, TableName, quote_literal};
-use crate::engine::stream::PipelineOptions;
 use crate::job::{BoundJob, Publish};
 use crate::plan::Plan;
-use crate::publish::{PublishError, missing_rights, obstacles, target_partition};
+use crate::publish::{
+    PublishError, kept_name, missing_rights, obstacles, publish_name, stage_name, target_partition,
+};
 use crate::units::{bytes, counted};
 
 pub(super) const PUBLISH: &str = "publish";
@@ -18,17 +19,22 @@ struct Stored {
     bytes: u64,
 }
 
-/// Looks for what keeps the partition from being replaced; `None` for a job that inserts in place.
+/// Stands for the id of the run, which there is not yet.
+const RUN: &str = "RUN";
+
+/// Looks for what keeps the partition from being replaced, whose id is the other value, where that is
+/// known; `None` for a job that inserts in place.
 pub(super) async fn check_publish(
     servers: &Servers,
     job: &BoundJob,
     plan: &Plan,
-    pipeline: &PipelineOptions,
-) -> Option<Check> {
+) -> Option<(Check, Option<String>)> {
     if job.publish == Publish::InPlace {
         return None;
     }
-    let names = tables(job, pipeline);
+    let target = &job.target.name;
+    let beside = |table| TableName { database: target.database.clone(), table };
+    let names = [beside(stage_name(target, RUN)), beside(publish_name(target, RUN))];
     let findings = vec![views_and_engine(servers, job).await, rights(servers, job, &names).await];
     let partition = target_partition(servers, job, &plan.scope.partition_id).await;
     let (partition, found) = match partition {
@@ -51,18 +57,8 @@ pub(super) async fn check_publish(
         Some(partition) => plan_of_publication(servers, job, &names, partition).await,
         None => String::new(),
     };
-    Some(Check::of_findings(PUBLISH, findings.into_iter().chain([found]), &passed))
-}
-
-/// The tables beside the target. A plan has no run yet.
-fn tables(job: &BoundJob, pipeline: &PipelineOptions) -> [TableName; 2] {
-    let TableName { database, table } = &job.target.name;
-    let run_id = pipeline.token_prefix.rsplit('-').next().filter(|id| !id.is_empty());
-    let run_id = run_id.unwrap_or("RUN");
-    ["stage", "publish"].map(|kind| TableName {
-        database: database.clone(),
-        table: format!("{table}_{kind}_{run_id}"),
-    })
+    let check = Check::of_findings(PUBLISH, findings.into_iter().chain([found]), &passed);
+    Some((check, partition))
 }
 
 async fn views_and_engine(servers: &Servers, job: &BoundJob) -> Result<Option<Finding>, String> {
@@ -116,7 +112,9 @@ async fn plan_of_publication(
     let kept = match job.keep_versions {
         0 => "not kept".to_owned(),
         versions => {
-            format!("kept in {target}_kept_RUN, {} at most", counted(versions.into(), "version"))
+            let (database, table) = (target.database.clone(), kept_name(target, RUN));
+            let kept = TableName { database, table };
+            format!("kept in {kept}, {} at most", counted(versions.into(), "version"))
         }
     };
     format!(

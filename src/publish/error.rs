@@ -79,7 +79,7 @@ pub enum PublishError {
 
 impl PublishError {
     /// Adds to a server's error what the statement was for.
-    pub(super) fn of(what: &'static str, table: &TableName) -> impl FnOnce(ServerError) -> Self {
+    pub(crate) fn of(what: &'static str, table: &TableName) -> impl FnOnce(ServerError) -> Self {
         let table = table.clone();
         move |source| Self::Server { what, table, source: Box::new(source) }
     }

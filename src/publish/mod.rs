@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The rows of a chunk are whatever a SELECT yields, so nothing here knows jobs of rows from jobs of
-//! groups. When a step is taken and what is recorded of it is `load`'s, and so is the comparison of
-//! what was built with what the job makes.
+//! groups. `load` decides when a step is taken, records it, and compares what was built with what the
+//! job makes.
 
 mod error;
 mod mapping;
@@ -17,6 +17,6 @@ mod writers;
 
 pub(crate) use error::PublishError;
 pub(crate) use mapping::target_partition;
-pub(crate) use stage::{STAGED_ROWS, Stage, StagedAttempt};
+pub(crate) use stage::{STAGED_ROWS, Stage, StagedAttempt, stage_name};
 pub(crate) use tables::{Build, PublishTables, kept_name, publish_name};
-pub(crate) use writers::{missing_rights, obstacles};
+pub(crate) use writers::{View, missing_rights, obstacles, views_into};

@@ -6,7 +6,7 @@
 
 use crate::clickhouse::{TableName, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
-use crate::job::{BoundJob, Publish};
+use crate::job::{BoundJob, Publish, simple_value_type};
 use crate::plan::ChunkId;
 
 /// The columns of the stage before those of the target.
@@ -16,13 +16,17 @@ const ATTEMPT: &str = "_attempt";
 /// for.
 pub(crate) const STAGED_ROWS: &str = "_rows";
 
+/// The name of the stage of a run.
+pub(crate) fn stage_name(target: &TableName, run_id: &str) -> String {
+    format!("{}_stage_{run_id}", target.table)
+}
+
 /// An attempt of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StagedAttempt {
     /// The chunk.
     pub chunk: ChunkId,
-    /// The number of the attempt. It is drawn by lot, so that no process needs to know those of the
-    /// others.
+    /// The number of the attempt. It is random, so processes need not agree on numbers.
     pub attempt: u32,
 }
 
@@ -63,7 +67,7 @@ impl Stage {
         Self {
             table: TableName {
                 database: target.database.clone(),
-                table: format!("{}_stage_{run_id}", target.table),
+                table: stage_name(target, run_id),
             },
             columns: columns.map(|(name, of_target)| (name.to_owned(), plain(of_target))).collect(),
         }
@@ -139,11 +143,9 @@ fn among(attempts: &[StagedAttempt]) -> String {
 /// The type in the stage: that of the values of a `SimpleAggregateFunction`, which a merge of the stage
 /// must not aggregate.
 fn plain(type_name: &str) -> String {
-    let values = type_name
-        .strip_prefix("SimpleAggregateFunction(")
-        .and_then(|rest| rest.strip_suffix(')'))
-        .and_then(|arguments| crate::clickhouse::split_list(arguments).into_iter().nth(1));
-    values.filter(|values| DataType::parse(values).is_ok()).unwrap_or_else(|| type_name.to_owned())
+    simple_value_type(type_name)
+        .filter(|values| DataType::parse(values).is_ok())
+        .unwrap_or_else(|| type_name.to_owned())
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use crate::clickhouse::{Connection, Error as ServerError, Settings, TableName, q
 use crate::job::Horizon;
 use crate::ledger::Publication;
 
+/// The label of the inserts into the tables beside the target.
+const INSERT: &str = "publish-insert";
 /// Attempts that one statement copies.
 const COPIED_AT_ONCE: usize = 16;
 /// The code of a table or a partition that is larger than may be dropped.
@@ -97,7 +99,7 @@ impl PublishTables<'_> {
                 return Err(PublishError::Stopped);
             }
             let sql = stage.copy(publish, attempts);
-            let copied = self.connection.insert("publish-insert", &sql, settings, &[]).await;
+            let copied = self.connection.insert(INSERT, &sql, settings, &[]).await;
             copied.map_err(PublishError::of("filling", publish))?;
         }
         if let Some(kept) = kept {
@@ -108,7 +110,7 @@ impl PublishTables<'_> {
                 quote_literal(partition_id),
                 kept.of_target
             );
-            let copied = self.connection.insert("publish-insert", &sql, settings, &[]).await;
+            let copied = self.connection.insert(INSERT, &sql, settings, &[]).await;
             copied.map_err(PublishError::of("keeping groups in", publish))?;
         }
         self.require_one_partition(publish, partition_id).await
@@ -145,9 +147,7 @@ impl PublishTables<'_> {
 
     /// Ends the copies of this process whose connections were lost.
     async fn end_inserts(&self) -> Result<(), PublishError> {
-        let prefix = format!("{}-publish-insert-", self.connection.queries().as_str());
-        let sql = format!("KILL QUERY WHERE startsWith(query_id, {}) SYNC", quote_literal(&prefix));
-        let ended = self.connection.execute("kill", &sql, &Settings::common()).await;
+        let ended = self.connection.end_queries(INSERT).await;
         ended.map_err(PublishError::of("ending inserts beside", self.target))
     }
 

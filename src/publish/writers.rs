@@ -29,9 +29,10 @@ pub(crate) async fn obstacles(
     if let Some(obstacle) = of_engine(target) {
         return Ok(vec![obstacle]);
     }
-    let views = views_into(connection, name).await?;
+    let views = connection.rows::<View>("views", &views_into(name)).await?;
     Ok(views
-        .into_iter()
+        .iter()
+        .map(View::table_name)
         .map(|view| Obstacle {
             reason: format!(
                 "the view {view} writes into {name}: rows that it writes while the load is built would be lost"
@@ -62,16 +63,26 @@ fn of_engine(target: &TableSchema) -> Option<Obstacle> {
     None
 }
 
-/// The views that write into a table.
-async fn views_into(
-    connection: &Connection,
-    table: &TableName,
-) -> Result<Vec<TableName>, ServerError> {
-    #[derive(Deserialize)]
-    struct View {
-        database: String,
-        name: String,
+/// A materialized view.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct View {
+    /// Its database.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+    /// Its query.
+    pub as_select: String,
+}
+
+impl View {
+    /// Its name with its database.
+    pub(crate) fn table_name(&self) -> TableName {
+        TableName { database: self.database.clone(), table: self.name.clone() }
     }
+}
+
+/// Selects the materialized views, each a [`View`], that write into a table.
+pub(crate) fn views_into(table: &TableName) -> String {
     // The column target_table is younger than the servers that the program supports.
     let into = [
         table.quoted(),
@@ -87,15 +98,10 @@ async fn views_into(
             quote_literal(&before)
         )
     });
-    let sql = format!(
-        "SELECT database, name FROM system.tables WHERE engine = 'MaterializedView' AND ({}) ORDER BY database, name",
+    format!(
+        "SELECT database, name, as_select FROM system.tables WHERE engine = 'MaterializedView' AND ({}) ORDER BY database, name",
         into.join(" OR ")
-    );
-    let views = connection.rows::<View>("views", &sql).await?;
-    Ok(views
-        .into_iter()
-        .map(|View { database, name }| TableName { database, table: name })
-        .collect())
+    )
 }
 
 /// The rights for a publication that the user lacks, as they are granted. Servers without

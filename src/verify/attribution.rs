@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::VerifyError;
 use crate::clickhouse::{Error as ServerError, Servers, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
-use crate::job::target_key::{is_nullable, partition_id};
+use crate::job::target_key::{is_nullable, partition_id, with_values};
 use crate::job::{BoundColumn, BoundJob};
 
 /// How the source partition of a row of the target is known.
@@ -90,8 +90,8 @@ fn by_columns(
     for column in key_columns {
         match value_in_target(column, job_columns) {
             Ok((value, condition)) => {
-                names.push(quote_identifier(&column.name).to_string());
-                values.push(format!("[{value}]"));
+                names.push(column.name.as_str());
+                values.push(value);
                 conditions.extend(condition);
             }
             Err(reason) => {
@@ -101,14 +101,8 @@ fn by_columns(
             }
         }
     }
-    // The parameters of a lambda hide the target's columns of the same names.
-    conditions.push(format!(
-        "arrayMap(({}) -> {}, {})[1] = {}",
-        names.join(", "),
-        partition_id(partition_key),
-        values.join(", "),
-        quote_literal(partition)
-    ));
+    let partition_id = with_values(&names, &values, &partition_id(partition_key));
+    conditions.push(format!("{partition_id} = {}", quote_literal(partition)));
     Attribution::Condition(format!("({})", conditions.join(" AND ")))
 }
 

@@ -5,9 +5,12 @@
 //! differ only in how they were built are equal. Both sides lie below each other and are grouped by the
 //! keys again, which is a full join in which NULL equals NULL.
 
-use crate::clickhouse::{quote_identifier, quote_literal};
-use crate::job::statements::{self, Scope};
-use crate::job::{Aggregate, BoundColumn, BoundGroup, BoundJob, Combining};
+use super::rows::Kind;
+use crate::clickhouse::{literal_list, quote_identifier};
+use crate::job::statements::{self, Bucket, Scope};
+use crate::job::{
+    Aggregate, BoundColumn, BoundGroup, BoundJob, Combining, simple_value_type, with_combinator,
+};
 
 /// The relative tolerance of floating-point values, whose sums depend on the order of the rows.
 pub(super) const FLOAT_TOLERANCE: f64 = 1e-9;
@@ -80,13 +83,6 @@ pub(super) struct GroupQueries<'a> {
     comparing: Vec<Comparing>,
 }
 
-/// The groups whose keys have this remainder, of how many.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KeyShare {
-    pub index: u64,
-    pub count: u64,
-}
-
 impl<'a> GroupQueries<'a> {
     /// `types` are those of [`value_types`].
     pub(super) fn new(
@@ -103,9 +99,9 @@ impl<'a> GroupQueries<'a> {
         Self { job, group, scope, target_partitions, comparing }
     }
 
-    /// Seven numbers: groups that the job makes, groups of the target, groups that are missing, extra,
-    /// repeated and different, and the groups in which each column differs.
-    pub(super) fn summary(&self, share: KeyShare) -> String {
+    /// Six numbers: groups that the job makes, groups of the target, groups that are missing, extra,
+    /// repeated and different; then for each column the number of groups in which it differs.
+    pub(super) fn summary(&self, share: Bucket) -> String {
         let columns: Vec<_> =
             (0..self.comparing.len()).map(|n| format!(", countIf(`differs {n}`)")).collect();
         let columns = columns.concat();
@@ -118,7 +114,7 @@ impl<'a> GroupQueries<'a> {
 
     /// The first groups that differ, as texts: the kind, the keys, then for each other column whether it
     /// differs, what was found and what was expected.
-    pub(super) fn differing(&self, share: KeyShare, most: usize) -> String {
+    pub(super) fn differing(&self, share: Bucket, most: usize) -> String {
         let keys = (0..self.group.keys.len()).map(|n| shown(&format!("`key {n}`")));
         let columns = (0..self.comparing.len()).flat_map(|n| {
             let differs = format!("kind = {DIFFERING} AND `differs {n}`");
@@ -140,7 +136,7 @@ impl<'a> GroupQueries<'a> {
     }
 
     /// One row for each group of either side.
-    fn compared(&self, share: KeyShare) -> String {
+    fn compared(&self, share: Bucket) -> String {
         let keys: Vec<_> = (0..self.group.keys.len()).map(|n| format!("`key {n}`")).collect();
         let keys = keys.join(", ");
         let values: Vec<_> = (0..self.comparing.len())
@@ -174,10 +170,9 @@ impl<'a> GroupQueries<'a> {
     }
 
     /// The groups of the target.
-    fn found(&self, share: KeyShare) -> String {
+    fn found(&self, share: Bucket) -> String {
         let Self { job, group, target_partitions, .. } = self;
-        let partitions: Vec<_> =
-            target_partitions.iter().map(|id| quote_literal(id).to_string()).collect();
+        let partitions = literal_list(*target_partitions);
         let names: Vec<_> =
             group.keys.iter().map(|name| quote_identifier(name).to_string()).collect();
         let keys: Vec<_> =
@@ -199,20 +194,20 @@ impl<'a> GroupQueries<'a> {
             "SELECT 1 AS side, count() AS rows, {}{values}\nFROM {}{collapse}\nWHERE _partition_id IN ({}){horizon}{}\nGROUP BY {}",
             keys.join(", "),
             job.target.name.quoted(),
-            if partitions.is_empty() { "''".to_owned() } else { partitions.join(", ") },
-            share.condition(&names, " AND "),
+            if partitions.is_empty() { "''" } else { &partitions },
+            of_share(share, &names, " AND "),
             names.join(", ")
         )
     }
 
     /// The groups that the job makes.
-    fn expected(&self, share: KeyShare) -> String {
+    fn expected(&self, share: Bucket) -> String {
         let Self { job, group, scope, .. } = self;
         let keys: Vec<_> = (0..group.keys.len()).map(|n| format!("`key {n}`")).collect();
         format!(
             "SELECT 2 AS side, toUInt64(1) AS rows, *\nFROM (\n{}\n){}",
             statements::join_of(job, scope, &expected_list(job, group)),
-            share.condition(&keys, "\nWHERE ")
+            of_share(share, &keys, "\nWHERE ")
         )
     }
 }
@@ -231,7 +226,9 @@ fn expected_list(job: &BoundJob, group: &BoundGroup) -> String {
         let value = match &aggregate.combining {
             Combining::States(_) => format!("finalizeAggregation({}\n)", column.expression),
             Combining::Values(_) | Combining::Whole => {
-                format!("CAST({}\n AS {})", column.expression, plain_type(&column.type_name))
+                let values = simple_value_type(&column.type_name);
+                let type_name = values.unwrap_or_else(|| column.type_name.clone());
+                format!("CAST({}\n AS {type_name})", column.expression)
             }
         };
         format!("{} AS `value {n}`", sorted(aggregate, value))
@@ -242,13 +239,7 @@ fn expected_list(job: &BoundJob, group: &BoundGroup) -> String {
 /// The value of several rows of a group.
 fn merged(aggregate: &Aggregate, name: &str) -> String {
     let value = match &aggregate.combining {
-        Combining::States(function) => {
-            let (function, parameters) = match function.split_once('(') {
-                Some((function, rest)) => (function, format!("({rest}")),
-                None => (function.as_str(), String::new()),
-            };
-            format!("{function}Merge{parameters}({name})")
-        }
+        Combining::States(function) => format!("{}({name})", with_combinator(function, "Merge")),
         Combining::Values(function) => format!("{function}({name})"),
         Combining::Whole => format!("any({name})"),
     };
@@ -271,33 +262,26 @@ fn aggregated<'a>(
     job.columns.iter().skip(group.keys.len()).zip(&group.aggregates)
 }
 
-/// The type of the values of a `SimpleAggregateFunction`.
-fn plain_type(type_name: &str) -> String {
-    let arguments = crate::job::arguments_of(type_name, "SimpleAggregateFunction");
-    arguments
-        .and_then(|arguments| arguments.into_iter().nth(1))
-        .unwrap_or_else(|| type_name.to_owned())
-}
-
 fn shown(value: &str) -> String {
     format!("ifNull(toString({value}), 'NULL')")
 }
 
-impl KeyShare {
-    /// A condition on the keys after a word; empty for all groups.
-    fn condition(self, keys: &[String], word: &str) -> String {
-        if self.count == 1 {
-            return String::new();
-        }
-        format!("{word}cityHash64(tuple({})) % {} = {}", keys.join(", "), self.count, self.index)
+/// A condition on the keys after a word; empty for all groups.
+fn of_share(share: Bucket, keys: &[String], word: &str) -> String {
+    if share.count == 1 {
+        return String::new();
     }
+    format!("{word}{}", share.predicate(keys.iter().cloned()))
 }
 
 /// Numbers of kinds in the queries; 0 is no difference.
-pub(super) const MISSING: u8 = 1;
-pub(super) const EXTRA: u8 = 2;
-pub(super) const REPEATED: u8 = 3;
-pub(super) const DIFFERING: u8 = 4;
+const MISSING: u8 = 1;
+const EXTRA: u8 = 2;
+const REPEATED: u8 = 3;
+const DIFFERING: u8 = 4;
+
+/// The kinds in the order of their numbers, from 1.
+pub(super) const KINDS: [Kind; 4] = [Kind::Missing, Kind::Extra, Kind::Repeated, Kind::Differing];
 
 #[cfg(test)]
 mod tests {

@@ -9,19 +9,16 @@ use serde::Deserialize;
 
 use super::VerifyError;
 use super::decode::{take, texts};
-use super::group_queries::{
-    DIFFERING, EXTRA, FLOAT_TOLERANCE, GroupQueries, KeyShare, MISSING, REPEATED, SKETCH_TOLERANCE,
-    value_types,
-};
+use super::group_queries::{FLOAT_TOLERANCE, GroupQueries, KINDS, SKETCH_TOLERANCE, value_types};
 use super::progress::VerifyProgress;
 use super::report::{
     DifferingColumn, DifferingRow, DifferingValue, Report, ShownValue, Tolerances,
 };
 use super::rows::Kind;
 use super::runner::{QueryRunner, SideSettings};
-use super::verifier::VerifyOptions;
-use crate::clickhouse::{Error as ServerError, Servers};
-use crate::job::statements;
+use super::verifier::{VerifyOptions, cannot_decode, cannot_read};
+use crate::clickhouse::Servers;
+use crate::job::statements::{self, Bucket};
 use crate::job::{BoundGroup, BoundJob};
 use crate::plan::Plan;
 use crate::stop::Stop;
@@ -60,17 +57,11 @@ pub(crate) async fn target_partitions(
     struct Partitions {
         targets: Vec<String>,
     }
-    let sql = statements::partitions_of_groups(job, group, &plan.scope, PARTITIONS);
+    let sql = statements::targets_of_groups(job, group, &plan.scope, PARTITIONS);
     let settings = statements::count_settings(job);
     let found = servers.source.row_with::<Partitions>("expected", &sql, &settings).await;
-    Ok(found
-        .map_err(|error| failed(job, "asking for the partitions of the groups", error))?
-        .targets)
-}
-
-fn failed(job: &BoundJob, what: &str, error: ServerError) -> VerifyError {
-    let (what, table, source) = (what.to_owned(), job.source.name.clone(), Box::new(error));
-    VerifyError::Query { what, table, attempts: 1, source }
+    let what = "asking for the partitions of the groups";
+    Ok(found.map_err(cannot_read(&job.source.name, what))?.targets)
 }
 
 /// What was counted.
@@ -94,6 +85,7 @@ impl GroupVerifier<'_> {
         let types = self.value_types().await?;
         let queries = GroupQueries::new(job, group, &plan.scope, &self.target_partitions, &types);
         let count = self.estimated_groups().await?.div_ceil(GROUPS_AT_ONCE).max(1);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         let mut runner = QueryRunner::new(
             (*servers).clone(),
             SideSettings::both(statements::join_settings(job)),
@@ -102,18 +94,20 @@ impl GroupVerifier<'_> {
             self.stop.clone(),
         );
         let (mut counted, mut rows) = (Counted::default(), Vec::new());
-        self.progress.compare_shares(count);
+        self.progress.compare_shares(count.into());
         for index in 0..count {
-            let share = KeyShare { index, count };
+            let share = Bucket { index, count };
             let sql = queries.summary(share);
             let answer = runner.range(&job.target.name, "comparing the groups", &sql).await?;
-            let of_share = self.decoded(Counted::decode(&answer, types.len()))?;
+            let of_share =
+                Counted::decode(&answer, types.len()).map_err(cannot_decode(&job.target.name))?;
             let left = options.max_differences.saturating_sub(rows.len());
             if of_share.differences() > 0 && left > 0 {
                 let sql = queries.differing(share, left);
                 let what = "reading the groups that differ";
                 let answer = runner.range(&job.target.name, what, &sql).await?;
-                rows.extend(self.decoded(self.differing_rows(&answer))?);
+                let decoded = self.differing_rows(&answer);
+                rows.extend(decoded.map_err(cannot_decode(&job.target.name))?);
             }
             counted.add(of_share);
             self.progress.shares_done.fetch_add(1, Ordering::Relaxed);
@@ -123,9 +117,8 @@ impl GroupVerifier<'_> {
 
     fn report(&self, counted: &Counted, rows: Vec<DifferingRow>, began: Instant) -> Report {
         let Self { job, group, plan, options, .. } = self;
-        let kinds = [Kind::Missing, Kind::Extra, Kind::Repeated, Kind::Differing];
         let differences: BTreeMap<_, _> =
-            kinds.into_iter().zip(counted.kinds).filter(|(_, groups)| *groups > 0).collect();
+            KINDS.into_iter().zip(counted.kinds).filter(|(_, groups)| *groups > 0).collect();
         let names = job.columns.iter().skip(group.keys.len()).map(|column| column.name.clone());
         let columns = names
             .zip(&counted.columns)
@@ -168,7 +161,7 @@ impl GroupVerifier<'_> {
         let sql = value_types(job, group, &plan.scope);
         let settings = statements::join_settings(job);
         let described = servers.source.rows_with::<Described>("expected", &sql, &settings).await;
-        let described = described.map_err(|error| failed(job, "analyzing the groups", error))?;
+        let described = described.map_err(cannot_read(&job.source.name, "analyzing the groups"))?;
         let values = described.into_iter().skip(group.keys.len());
         Ok(values.map(|column| column.type_name).collect())
     }
@@ -182,12 +175,7 @@ impl GroupVerifier<'_> {
         let sql = statements::estimated_groups(job, group, &plan.scope);
         let settings = statements::count_settings(job);
         let estimated = servers.source.row_with::<Estimated>("expected", &sql, &settings).await;
-        Ok(estimated.map_err(|error| failed(job, "counting the groups", error))?.groups)
-    }
-
-    fn decoded<T>(&self, decoded: Result<T, String>) -> Result<T, VerifyError> {
-        let table = || self.job.target.name.clone();
-        decoded.map_err(|message| VerifyError::Answer { table: table(), message })
+        Ok(estimated.map_err(cannot_read(&job.source.name, "counting the groups"))?.groups)
     }
 
     /// Decodes an answer of [`GroupQueries::differing`].
@@ -222,13 +210,7 @@ impl GroupVerifier<'_> {
 }
 
 fn kind_of(number: &str) -> Option<Kind> {
-    Some(match number.parse().ok()? {
-        MISSING => Kind::Missing,
-        EXTRA => Kind::Extra,
-        REPEATED => Kind::Repeated,
-        DIFFERING => Kind::Differing,
-        _ => return None,
-    })
+    KINDS.get(number.parse::<usize>().ok()?.checked_sub(1)?).copied()
 }
 
 fn shown(text: &str) -> ShownValue {

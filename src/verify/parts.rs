@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clickhouse::{Connection, TableSchema, quote_literal};
+use crate::clickhouse::{Connection, TableSchema, literal_list, quote_literal};
 
 /// The active parts of some partitions of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,12 +50,11 @@ impl PartsSnapshot {
             "SELECT toString(uuid) AS uuid, create_table_query ILIKE '% TTL %' AS has_ttl FROM system.tables WHERE database = {database} AND name = {name}"
         );
         let properties = connection.row::<Table>("verify", &sql).await.ok()?;
-        let ids: Vec<_> = partitions.iter().map(|id| quote_literal(id).to_string()).collect();
         // Lightweight updates are kept in parts of partitions of their own.
         let sql = format!(
             "SELECT name, rows FROM system.parts WHERE active AND database = {database} AND table = {name} \
              AND (partition_id IN ({}) OR startsWith(partition_id, 'patch-'))",
-            ids.join(", ")
+            literal_list(partitions)
         );
         let rows = connection.rows::<PartRow>("verify", &sql).await.ok()?;
         let plain = table.engine.trim_start_matches("Replicated").trim_start_matches("Shared");

@@ -12,7 +12,7 @@ use super::hashes::{
 };
 use crate::clickhouse::{Column, quote_identifier, quote_literal};
 use crate::job::statements::{Scope, finished};
-use crate::job::target_key::{TableColumn, TargetKey, hash_of};
+use crate::job::target_key::{TableColumn, TargetKey, hash_of, source_value, with_values};
 use crate::job::{BoundColumn, BoundJob, RemovalMethod, narrow};
 
 /// The alias of the key's hash.
@@ -109,21 +109,11 @@ impl Queries {
     /// SQL over a source row that is true if the job owns the row that it makes of it; `None` if the
     /// columns that decide are not the source's alone.
     fn owned_by_source(&self) -> Option<String> {
-        let names = &self.job.owned.as_ref().filter(|owned| !owned.columns.is_empty())?.columns;
-        let value = |name: &String| {
-            let column = self.job.columns.iter().find(|column| column.name == *name)?;
-            let BoundColumn { expression, type_name, .. } = column;
-            (!column.reads_lookup()).then(|| format!("[CAST({expression}\n AS {type_name})]"))
-        };
-        let values = names.iter().map(value).collect::<Option<Vec<_>>>()?;
-        let names: Vec<_> = names.iter().map(|name| quote_identifier(name).to_string()).collect();
-        // The parameters of the lambda hide the source's columns of the same names.
-        Some(format!(
-            "arrayMap(({}) -> {}, {})[1]",
-            names.join(", "),
-            self.job.is_owned(),
-            values.join(", ")
-        ))
+        let owned = self.job.owned.as_ref().filter(|owned| !owned.columns.is_empty())?;
+        let names: Vec<_> = owned.columns.iter().map(String::as_str).collect();
+        let values = names.iter().map(|name| source_value(&self.job, name).ok());
+        let values = values.map(|value| value.map(|(value, _)| value));
+        Some(with_values(&names, &values.collect::<Option<Vec<_>>>()?, &self.job.is_owned()))
     }
 
     /// The key columns of the rows that the job would make of all versions of this part of the

@@ -10,7 +10,7 @@ use super::queries::{Queries, Removal};
 use super::report::Report;
 use super::rows::{Difference, Digest, Kind};
 use super::state::SideSums;
-use super::verifier::{Verifier, cannot_decode};
+use super::verifier::{Verifier, cannot_decode, cannot_read};
 use crate::clickhouse::TableName;
 use crate::job::RemovalMethod;
 use crate::job::removal::{DeleteTables, KeyedRows, ROWS_PER_STATEMENT, removal_settings};
@@ -62,12 +62,7 @@ impl Verifier {
             return Ok(DeleteTables::target(job));
         }
         let read = DeleteTables::read(self.runner.target(), job, &self.queries.key).await;
-        read.map_err(|source| VerifyError::Query {
-            what: "listing the views of the target".to_owned(),
-            table: job.target.name.clone(),
-            attempts: 1,
-            source: Box::new(source),
-        })
+        read.map_err(cannot_read(&job.target.name, "listing the views of the target"))
     }
 
     /// Removes the surplus rows in the versions that were found; what a live writer has written since

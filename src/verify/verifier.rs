@@ -21,7 +21,7 @@ use super::sums::Sums;
 use crate::clickhouse::{Column, Error as ServerError, Servers, TableName};
 use crate::job::statements::{self, Scope};
 use crate::job::target_key::TargetKey;
-use crate::job::{BoundColumn, BoundJob, TableTtl, is_read_narrow, table_ttl};
+use crate::job::{BoundColumn, BoundJob, TableTtl, is_read_narrow, narrow_settings, table_ttl};
 use crate::ledger::definition::JobDefinition;
 use crate::ledger::{Parts, job_definition};
 use crate::plan::{DEFAULT_CHUNK_ROWS, Plan, table_ranges};
@@ -119,14 +119,15 @@ impl Verifier {
         stop: Stop,
     ) -> Result<Self, VerifyError> {
         let ttl = table_ttl(&servers.target, &job.target).await;
-        let ttl = ttl.map_err(cannot_read(job, "reading the TTL"))?;
+        let ttl = ttl.map_err(cannot_read(&job.target.name, "reading the TTL"))?;
         let (compared, not_compared) = comparable(job, &ttl);
         let key = TargetKey::read(&servers.target, job, &compared, &ttl.columns).await;
-        let key = key.map_err(cannot_read(job, "reading the keys"))?;
+        let key = key.map_err(cannot_read(&job.target.name, "reading the keys"))?;
         let partition_id = &plan.scope.partition_id;
         let attribution = Attribution::read(&servers, job, &compared, partition_id).await?;
         let narrow = is_read_narrow(&servers.target, &job.target).await;
-        let narrow = narrow.map_err(cannot_read(job, "asking how FINAL can read it"))?;
+        let narrow =
+            narrow.map_err(cannot_read(&job.target.name, "asking how FINAL can read it"))?;
         let (job, expired) = (job.clone(), ttl.expired_by(0));
         let mut queries =
             Queries { job, compared, key, attribution, narrow, expired, share: options.share };
@@ -148,10 +149,9 @@ impl Verifier {
                     (state, other.unusable_because())
                 }
             };
-        let of_target = BoundJob { narrow, ..job.clone() };
         let settings = SideSettings {
             expected: statements::finished_settings(job),
-            found: statements::finished_settings(&of_target),
+            found: narrow_settings(statements::join_settings(job), narrow),
         };
         let runner =
             QueryRunner::new(servers, settings, options.server_memory, options.retry, stop);
@@ -311,14 +311,14 @@ impl Verifier {
     }
 }
 
-/// The error of a query about the target's definition.
-fn cannot_read<'a>(
-    job: &'a BoundJob,
+/// The error of a query that is not retried.
+pub(super) fn cannot_read<'a>(
+    table: &'a TableName,
     what: &'a str,
 ) -> impl FnOnce(ServerError) -> VerifyError + 'a {
     move |source| VerifyError::Query {
         what: what.to_owned(),
-        table: job.target.name.clone(),
+        table: table.clone(),
         attempts: 1,
         source: Box::new(source),
     }

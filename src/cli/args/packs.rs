@@ -64,7 +64,7 @@ Exit codes: 0 all tables and views are as in the pack, 4 some differ, 1 the serv
 }
 
 impl PackCommand {
-    /// The server's flags of those that have a server.
+    /// The server flags of the subcommand, if it connects to a server.
     pub(super) fn server(&mut self) -> Option<&mut ServerArguments> {
         match self {
             Self::Apply(arguments) => Some(&mut arguments.server),

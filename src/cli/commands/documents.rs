@@ -10,7 +10,7 @@ use crate::cli::args::{CompletionsArguments, JobArguments, JobCommand, ManArgume
 use crate::cli::failure::Failure;
 use crate::cli::output::print_document;
 use crate::files;
-use crate::job::{BUILT_IN_JOBS, built_in_text, load, schema};
+use crate::job::{BUILT_IN_JOBS, Job, job_text, load, schema};
 
 /// Prints the script that makes a shell complete commands, flags and their values.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
@@ -76,21 +76,16 @@ pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
     let mut text = String::new();
     match &arguments.command {
         JobCommand::List => {
-            let width = BUILT_IN_JOBS.iter().map(|job| job.name.len()).max().unwrap_or(0) + 2;
-            for job in BUILT_IN_JOBS {
+            let width = BUILT_IN_JOBS.iter().map(|name| name.len()).max().unwrap_or(0) + 2;
+            for name in BUILT_IN_JOBS {
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "{:<width$}{}", job.name, load(job.name)?.description);
+                let _ = writeln!(text, "{name:<width$}{}", load(name)?.description);
             }
         }
         JobCommand::Show { name } => {
-            if let Some(built_in) = built_in_text(name) {
-                text.push_str(built_in);
-            } else {
-                load(name)?;
-                text = std::fs::read_to_string(name).map_err(|error| {
-                    Failure::usage(format!("the file {name} cannot be read: {error}"))
-                })?;
-            }
+            let found = job_text(name)?;
+            Job::parse(name, &found)?;
+            text.push_str(&found);
         }
         JobCommand::Schema => {
             let _ = writeln!(text, "{:#}", schema());

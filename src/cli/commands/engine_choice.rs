@@ -28,9 +28,21 @@ impl EngineDecision {
     pub(crate) fn given(engine: Engine) -> Self {
         Self { engine, reason: None }
     }
+
+    /// The server engine, where the job leaves `--engine auto` no choice.
+    pub(crate) fn forced(job: &BoundJob, servers: &Servers) -> Option<Self> {
+        let reason = if job.group.is_some() {
+            "the server makes the groups of a job"
+        } else if job.publish == Publish::Replace && servers.is_one_server() {
+            "publish is replace, and the server builds partitions beside the target"
+        } else {
+            return None;
+        };
+        Some(Self { engine: Engine::Server, reason: Some(reason.to_owned()) })
+    }
 }
 
-/// What is filled, as far as it decides the engine.
+/// The properties of a run that the choice of the engine depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filling<'a> {
     pub partition: &'a Partition,
@@ -65,10 +77,6 @@ impl Choice<'_> {
     /// # Errors
     /// The server could not be asked.
     pub(super) async fn decide(self, retry: &StartupRetry) -> Result<EngineDecision, ServerError> {
-        if self.job.publish == Publish::Replace && self.servers.is_one_server() {
-            let reason = "publish is replace, and the server builds partitions beside the target";
-            return Ok(EngineDecision { engine: Engine::Server, reason: Some(reason.to_owned()) });
-        }
         let streamed = |reason| Ok(EngineDecision { engine: Engine::Stream, reason: Some(reason) });
         if let Some(reason) = self.unfit() {
             return streamed(reason);

@@ -4,25 +4,20 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
-
 use super::pack::{failure, find};
+use super::session::open_target;
 use crate::cli::args::{CompressionChoice, HealthArguments};
-use crate::cli::config::ServerConfig;
-use crate::cli::failure::{End, Failure, connecting};
+use crate::cli::failure::Failure;
 use crate::cli::output::{json, print};
+use crate::cli::runtime::run_to_end;
 use crate::health::{Health, HealthOptions, RollupJob, examine};
 use crate::job::Job;
-use crate::load::new_id;
 use crate::packs::{Pack, PackFile, object_names};
 use crate::units::{bytes, count, counted, duration};
 
 /// Runs the command.
 pub(crate) fn health(arguments: &HealthArguments) -> Result<ExitCode, Failure> {
-    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    let health = runtime.block_on(look(arguments));
-    runtime.shutdown_background();
-    let health = health?;
+    let health = run_to_end(look(arguments))?;
     print(&if arguments.json { json(&health) } else { text(&health) })?;
     Ok(if health.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -34,9 +29,7 @@ async fn look(arguments: &HealthArguments) -> Result<Health, Failure> {
         rollups: pack.as_ref().map_or_else(|| Ok(Vec::new()), rollups_of)?,
         stuck_after: arguments.stuck_after,
     };
-    let config = ServerConfig::resolve(&arguments.server)?;
-    let connection = config.connect(CompressionChoice::None, &new_id())?.target;
-    let version = connection.hello().await.map_err(|error| connecting(&error, End::Target))?;
+    let (connection, version) = open_target(&arguments.server, CompressionChoice::None).await?;
     let health = examine(&connection, version, &options).await;
     health.map_err(|error| Failure::stopped_because("the tables cannot be looked at", &error))
 }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::session::open_target;
 use crate::cli::args::{CompressionChoice, InsertArguments};
-use crate::cli::config::ServerConfig;
-use crate::cli::failure::{End, Failure, INTERRUPTED, connecting};
+use crate::cli::failure::{Failure, INTERRUPTED, check_format};
 use crate::cli::output::{json, print};
 use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
@@ -23,12 +23,15 @@ use crate::load::new_id;
 use crate::progress::Terminal;
 use crate::retry::RetryPolicy;
 use crate::stop::Stop;
-use crate::units::{bytes, count, counted};
+use crate::units::{bytes, counted};
 
 /// The most bytes of a batch, but for its last row.
 const BATCH_BYTES: usize = 64 << 20;
 /// The bytes that are read of stdin at once.
 const PIECE_BYTES: usize = 1 << 20;
+/// What helps where a format is unknown.
+const FORMATS: &str =
+    "set --format to an input format of ClickHouse, such as JSONEachRow or CSVWithNames";
 /// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -51,9 +54,7 @@ async fn insert_rows(
         return Err(Failure::usage("the rows are read from stdin, which is a terminal")
             .hint("add `< FILE`, or a pipe before the command"));
     }
-    let config = ServerConfig::resolve(&arguments.server)?;
-    let connection = config.connect(CompressionChoice::Auto, &new_id())?.target;
-    connection.hello().await.map_err(|error| connecting(&error, End::Target))?;
+    let (connection, _) = open_target(&arguments.server, CompressionChoice::Auto).await?;
     let table = TableName::parse(&arguments.table, connection.endpoint().database());
     let window = check_target(&connection, &table).await.map_err(|error| unfit(&error))?;
     let options = IngestOptions {
@@ -84,11 +85,7 @@ async fn insert_rows(
 }
 
 fn check_arguments(arguments: &InsertArguments) -> Result<(), Failure> {
-    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric());
-    if !is_name(&arguments.format) {
-        return Err(Failure::usage(format!("{:?} is not the name of a format", arguments.format))
-            .hint("set --format to an input format of ClickHouse, such as JSONEachRow or CSVWithNames"));
-    }
+    check_format(&arguments.format, FORMATS)?;
     if arguments.load_id.as_deref() == Some("") {
         return Err(Failure::usage("--load-id is empty"));
     }
@@ -168,8 +165,7 @@ fn report(
 /// Rows, bytes and batches.
 fn amount(inserted: &Ingested) -> String {
     let Ingested { batches, rows, bytes: size, .. } = *inserted;
-    let batches =
-        if batches == 1 { "1 batch".to_owned() } else { format!("{} batches", count(batches)) };
+    let batches = counted(batches, "batch");
     let rows = rows.map_or_else(|| "rows of one file".to_owned(), |rows| counted(rows, "row"));
     format!("{rows} ({}) in {batches}", bytes(size))
 }
@@ -193,7 +189,6 @@ fn failure(
     options: &IngestOptions,
     inserted: &Ingested,
 ) -> Failure {
-    const UNKNOWN_FORMAT: u32 = 73;
     let failure = match error {
         IngestError::Cut(CutError::Array) => {
             Failure::misuse(error).hint("write one object a line, as `jq -c '.[]'` does")
@@ -206,9 +201,8 @@ fn failure(
                 .hint(format!("ALTER TABLE {table} MODIFY SETTING {setting} = {more}"))
         }
         IngestError::Row { .. } => Failure::stopped(error).hint("correct the line"),
-        IngestError::Batch { source, .. } if source.code() == Some(UNKNOWN_FORMAT) => {
-            Failure::misuse(error)
-                .hint("set --format to an input format of ClickHouse, such as JSONEachRow or CSVWithNames")
+        IngestError::Batch { source, .. } if source.is_unknown_format() => {
+            Failure::misuse(error).hint(FORMATS)
         }
         IngestError::Cut(CutError::Endless { .. })
         | IngestError::Input(_)

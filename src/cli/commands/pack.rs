@@ -3,24 +3,19 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use tokio::runtime::Runtime;
-
+use super::session::open_target;
 use crate::cli::args::{
     ApplyArguments, CompressionChoice, PackArguments, PackCommand, PackFolders,
 };
-use crate::cli::config::ServerConfig;
-use crate::cli::failure::{End, Failure, connecting};
+use crate::cli::failure::{DIFFERENT, Failure};
 use crate::cli::output::{json, print, print_document};
+use crate::cli::runtime::run_to_end;
 use crate::clickhouse::Connection;
 use crate::job::{Job, JobError};
-use crate::load::new_id;
 use crate::packs::{
     Applied, ObjectState, Pack, PackError, PackFile, apply, object_names, open, query_parameters,
 };
 use crate::units::counted;
-
-/// The exit code where tables differ from the pack.
-const DIFFERENT: u8 = 4;
 
 /// Runs the command.
 pub(crate) fn pack(arguments: &PackArguments) -> Result<ExitCode, Failure> {
@@ -38,12 +33,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<ExitCode, Failure> {
             print_document(&shown(&find(name, packs)?)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        PackCommand::Apply(arguments) => {
-            let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-            let code = runtime.block_on(apply_pack(arguments));
-            runtime.shutdown_background();
-            code
-        }
+        PackCommand::Apply(arguments) => run_to_end(apply_pack(arguments)),
     }
 }
 
@@ -105,9 +95,7 @@ async fn apply_pack(arguments: &ApplyArguments) -> Result<ExitCode, Failure> {
         let message = format!("the pack {} has no schema.sql: it creates no tables", pack.name);
         return Err(Failure::usage(message));
     };
-    let config = ServerConfig::resolve(&arguments.server)?;
-    let connection = config.connect(CompressionChoice::None, &new_id())?.target;
-    connection.hello().await.map_err(|error| connecting(&error, End::Target))?;
+    let (connection, _) = open_target(&arguments.server, CompressionChoice::None).await?;
     let applied = apply(&connection, schema).await.map_err(|error| failure(&error))?;
     if arguments.json {
         print(&json(&applied))?;

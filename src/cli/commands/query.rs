@@ -3,22 +3,21 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use tokio::runtime::Runtime;
-
 use super::pack::{failure, find};
 use crate::cli::args::{CompressionChoice, QueryArguments};
 use crate::cli::config::ServerConfig;
-use crate::cli::failure::{End, Failure, connecting};
+use crate::cli::failure::{End, Failure, check_format, connecting};
+use crate::cli::runtime::run_to_end;
 use crate::clickhouse::{BlockStream, Error as ServerError, Settings};
 use crate::load::new_id;
 use crate::packs::{PackError, bind_parameters};
 
+/// What helps where a format is unknown.
+const FORMATS: &str = "set --format to an output format of ClickHouse, such as JSONEachRow or CSV";
+
 /// Runs the command.
 pub(crate) fn query(arguments: &QueryArguments) -> Result<ExitCode, Failure> {
-    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    let ended = runtime.block_on(run(arguments));
-    runtime.shutdown_background();
-    ended.map(|()| ExitCode::SUCCESS)
+    run_to_end(run(arguments)).map(|()| ExitCode::SUCCESS)
 }
 
 async fn run(arguments: &QueryArguments) -> Result<(), Failure> {
@@ -48,11 +47,7 @@ async fn run(arguments: &QueryArguments) -> Result<(), Failure> {
 /// The name of the output format.
 fn format(given: Option<&str>) -> Result<&str, Failure> {
     match given {
-        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric()) => {
-            Ok(name)
-        }
-        Some(name) => Err(Failure::usage(format!("{name:?} is not the name of a format"))
-            .hint("set --format to an output format of ClickHouse, such as JSONEachRow or CSV")),
+        Some(name) => check_format(name, FORMATS).map(|()| name),
         None if io::stdout().is_terminal() => Ok("PrettyCompact"),
         None => Ok("JSONEachRow"),
     }
@@ -82,7 +77,6 @@ async fn print_all(stream: &mut BlockStream, printed: &mut usize) -> Result<(), 
 /// The failure of the query.
 fn refused(reference: &str, error: &ServerError, printed: usize) -> Failure {
     const UNKNOWN_TABLE: u32 = 60;
-    const UNKNOWN_FORMAT: u32 = 73;
     let message = format!("the query {reference} failed");
     let is_parameter = matches!(error, ServerError::Server { message, .. }
         if message.contains("for query parameter") || message.contains("BAD_QUERY_PARAMETER"));
@@ -90,9 +84,8 @@ fn refused(reference: &str, error: &ServerError, printed: usize) -> Failure {
         return Failure::misuse_because(&message, error)
             .hint("correct the value of --param that the server names");
     }
-    if error.code() == Some(UNKNOWN_FORMAT) {
-        return Failure::misuse_because(&message, error)
-            .hint("set --format to an output format of ClickHouse, such as JSONEachRow or CSV");
+    if error.is_unknown_format() {
+        return Failure::misuse_because(&message, error).hint(FORMATS);
     }
     let failure = Failure::stopped_because(&message, error);
     match error.code() {

@@ -15,14 +15,14 @@ use super::comparing::{
 };
 use super::engine_choice::Filling;
 use super::repair_groups::repair_groups;
-use super::session::{Session, startup_retry, write_options};
+use super::session::{BoundSession, Session, startup_retry, write_options};
 use crate::cli::args::RepairArguments;
-use crate::cli::config::{CompareConfig, JobConfig, SessionConfig};
+use crate::cli::config::{CompareConfig, SessionConfig};
 use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
-use crate::job::{BoundJob, Publish, load};
+use crate::job::{BoundJob, Publish};
 use crate::ledger::LedgerError;
 use crate::load::{ExclusiveClaim, new_id};
 use crate::preflight::{Preflight, blocked_removal};
@@ -77,10 +77,20 @@ async fn repair_partition(
 ) -> Result<ExitCode, Failure> {
     let summary = arguments.output.summary_json.as_deref();
     check_summary_file(summary)?;
-    if load(&JobConfig::resolve(&arguments.what)?.reference)?.group.is_some() {
-        return Box::pin(repair_groups(arguments, terminal, stop)).await;
+    let RepairArguments { which, what, server, throughput, faults, .. } = arguments;
+    let id = new_id();
+    let config = SessionConfig::resolve(what, server, throughput)?;
+    let max_retries = faults.retries.max_retries;
+    let compare =
+        CompareConfig::resolve(&arguments.compare, max_retries, config.servers.target_database());
+    let filling = Filling { partition: &which.partition, dry_run: false, samples: false };
+    let retry = startup_retry(faults, &stop);
+    let bound = Box::pin(config.open_with_retries(&id, Some(filling), &retry)).await?;
+    if let Some(group) = &bound.job.group {
+        return Box::pin(repair_groups(arguments, compare, terminal, stop, &bound, group)).await;
     }
-    let (mut repairing, run_id) = Box::pin(Repairing::open(arguments, terminal, stop)).await?;
+    let opened = Repairing::open(arguments, compare, terminal, stop, id, bound);
+    let (mut repairing, run_id) = Box::pin(opened).await?;
     // Checks that block the repair are reported before the comparison, which may take long.
     repairing.run_preflight(0.0).await?;
     let Session { servers, job, plan, .. } = &repairing.session;
@@ -112,30 +122,22 @@ fn claim_failure(error: &LedgerError) -> Failure {
 }
 
 impl<'a> Repairing<'a> {
-    /// Connects, binds and plans; also gives the run id of the load whose chunks the plan has.
+    /// Plans the repair; also gives the run id of the load whose chunks the plan has.
     async fn open(
         arguments: &'a RepairArguments,
+        compare: CompareConfig,
         terminal: &'a Terminal,
         stop: Stop,
+        id: String,
+        bound: BoundSession,
     ) -> Result<(Self, Option<String>), Failure> {
-        let RepairArguments { server, what, throughput, faults, .. } = arguments;
-        let id = new_id();
-        let config = SessionConfig::resolve(what, server, throughput)?;
-        let compare = CompareConfig::resolve(
-            &arguments.compare,
-            faults.retries.max_retries,
-            config.servers.target_database(),
-        );
         let partition = &arguments.which.partition;
-        let filling = Filling { partition, dry_run: false, samples: false };
-        let retry = startup_retry(faults, &stop);
-        let bound = config.open_with_retries(&id, Some(filling), &retry).await?;
         if bound.job.publish == Publish::Replace {
             let message = "the job has publish = \"replace\": repair would insert rows in place";
             return Err(Failure::refused(message)
                 .hint("`run --restart` builds the partition again, compares it and replaces it"));
         }
-        let options = write_options(faults, &bound)?;
+        let options = write_options(&arguments.faults, &bound)?;
         let token_prefix = format!("clickhouse-backfill-{id}");
         let pipeline = PipelineOptions { token_prefix, ..options };
         let load =
@@ -260,7 +262,7 @@ impl<'a> Repairing<'a> {
             share,
             skipped_checks: &self.arguments.preflight.skip_checks,
         };
-        let passed = preflight.require_runnable().await;
+        let passed = preflight.require_runnable().await.map(|(warnings, _)| warnings);
         passed.map_err(|checks| blocked("repair", &checks.iter().collect::<Vec<_>>()))
     }
 

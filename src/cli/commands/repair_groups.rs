@@ -10,14 +10,13 @@ use super::comparing::{
     compare_groups, compare_options, comparison_text, report_unless_stopped, require_comparable,
     state_file,
 };
-use super::engine_choice::Filling;
-use super::session::{BoundSession, startup_retry, write_options};
+use super::session::{BoundSession, write_options};
 use crate::cli::args::RepairArguments;
-use crate::cli::config::{CompareConfig, SessionConfig};
+use crate::cli::config::CompareConfig;
 use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{json, print, write_summary};
 use crate::job::BoundGroup;
-use crate::load::{LoadRequest, Prepared, Recording, new_id, prepare};
+use crate::load::{LoadRequest, Prepared, Recording, prepare};
 use crate::plan::Plan;
 use crate::progress::Terminal;
 use crate::state::RunOutcome;
@@ -39,24 +38,20 @@ struct RepairingGroups<'a> {
     compare: CompareConfig,
     terminal: &'a Terminal,
     stop: Stop,
-    session: BoundSession,
+    session: &'a BoundSession,
+    group: &'a BoundGroup,
 }
 
-/// Runs the command.
+/// Runs the command, once the job is bound to its tables.
 pub(super) async fn repair_groups(
     arguments: &RepairArguments,
+    compare: CompareConfig,
     terminal: &Terminal,
     stop: Stop,
+    session: &BoundSession,
+    group: &BoundGroup,
 ) -> Result<ExitCode, Failure> {
-    let RepairArguments { which, what, server, throughput, faults, .. } = arguments;
-    let config = SessionConfig::resolve(what, server, throughput)?;
-    let max_retries = faults.retries.max_retries;
-    let database = config.servers.target_database();
-    let compare = CompareConfig::resolve(&arguments.compare, max_retries, database);
-    let filling = Filling { partition: &which.partition, dry_run: false, samples: false };
-    let retry = startup_retry(faults, &stop);
-    let session = config.open_with_retries(&new_id(), Some(filling), &retry).await?;
-    let repairing = RepairingGroups { arguments, compare, terminal, stop, session };
+    let repairing = RepairingGroups { arguments, compare, terminal, stop, session, group };
     let Some(repair) = Box::pin(repairing.repair()).await? else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
@@ -72,12 +67,9 @@ impl RepairingGroups<'_> {
     /// interruption.
     async fn repair(&self) -> Result<Option<GroupRepair>, Failure> {
         let Self { arguments, terminal, session, .. } = self;
-        let Some(group) = &session.job.group else {
-            return Err(Failure::usage(format!("{} has no [group]", session.job.name)));
-        };
-        let planned = session.clone().plan(&arguments.which.partition).await?;
+        let planned = BoundSession::clone(session).plan(&arguments.which.partition).await?;
         require_comparable("repair", &session.servers, &session.job, &planned.plan).await?;
-        let Some(before) = self.compared(group, &planned.plan).await? else { return Ok(None) };
+        let Some(before) = self.compared(&planned.plan).await? else { return Ok(None) };
         if before.equal {
             return Ok(Some(GroupRepair { before, after: None }));
         }
@@ -89,12 +81,12 @@ impl RepairingGroups<'_> {
             terminal.insist("interrupted; nothing is replaced before all of it is built\nhint: run the same command again");
             return Ok(None);
         }
-        let after = self.compared(group, &planned.plan).await?;
+        let after = self.compared(&planned.plan).await?;
         Ok(after.map(|after| GroupRepair { before, after: Some(after) }))
     }
 
-    async fn compared(&self, group: &BoundGroup, plan: &Plan) -> Result<Option<Report>, Failure> {
-        let Self { compare, terminal, stop, session, .. } = self;
+    async fn compared(&self, plan: &Plan) -> Result<Option<Report>, Failure> {
+        let Self { compare, terminal, stop, session, group, .. } = self;
         let BoundSession { servers, job, .. } = session;
         let state = state_file(compare, "repair", job, plan);
         let options = compare_options(compare, state.clone());

@@ -162,7 +162,7 @@ impl Default for ServerSize {
     }
 }
 
-/// What the server says of its size; 0 for what it does not know.
+/// The size that the server reports; 0 where a figure is unknown.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct ServerFigures {
     cores: usize,

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use super::advice::{Continuation, load_failure};
 use super::status::key;
 use crate::cli::args::{CompressionChoice, RollbackArguments};
-use crate::cli::config::{LoadConfig, NextCommand};
+use crate::cli::config::LoadConfig;
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 use crate::load::{Rollback, RollbackRequest, new_id};
@@ -34,17 +34,7 @@ async fn put_back(arguments: &RollbackArguments) -> Result<(), Failure> {
         let text = serde_json::to_string(&rollback).unwrap_or_default();
         return print(&format!("{text}\n"));
     }
-    print(&text(&rollback, &next_command(&config)))
-}
-
-fn next_command(config: &LoadConfig) -> String {
-    NextCommand::new("rollback")
-        .servers(&config.servers)
-        .job(&config.job)
-        .ledger(&config.ledger, &config.servers)
-        .partition(&config.partition)
-        .flag("--yes")
-        .text()
+    print(&text(&rollback, &config.next("rollback").flag("--yes").text()))
 }
 
 fn text(rollback: &Rollback, next: &str) -> String {

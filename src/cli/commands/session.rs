@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::engine_choice::{Choice, EngineDecision, Filling};
 use super::resources::{Resources, resources};
 use crate::cli::args::{
-    EngineChoice, FaultArguments, FormatChoice, ReadFormatChoice, ThroughputArguments,
+    CompressionChoice, EngineChoice, FaultArguments, FormatChoice, ReadFormatChoice,
+    ServerArguments, ThroughputArguments,
 };
-use crate::cli::config::{RunConfig, SessionConfig};
+use crate::cli::config::{RunConfig, ServerConfig, SessionConfig};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::wrap_block;
 use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers};
@@ -18,7 +19,7 @@ use crate::engine::Engine;
 use crate::engine::stream::{Concurrency, PipelineOptions, ReadFormat, RowFormat};
 use crate::job::{BoundJob, Publish, bind, load};
 use crate::ledger::WorkerPart;
-use crate::load::Load;
+use crate::load::{Load, new_id};
 use crate::plan::{Partition, Plan, PlanOptions, plan};
 use crate::progress::{bytes, count, counted};
 use crate::retry::{RetryPolicy, StartupRetry};
@@ -108,16 +109,14 @@ impl SessionConfig {
         let mut job = bound.await?;
         require_server_for_groups(&job, self.throughput.engine, &servers)?;
         let resources = resources(&self.throughput, &servers.target, &job).await?;
-        let engine = match (self.throughput.engine, filling) {
-            (EngineChoice::Server, _) => EngineDecision::given(Engine::Server),
-            (EngineChoice::Auto, _) if job.group.is_some() => EngineDecision {
-                engine: Engine::Server,
-                reason: Some("the server makes the groups of a job".to_owned()),
-            },
-            (EngineChoice::Stream, _) | (EngineChoice::Auto, None) => {
+        let forced = EngineDecision::forced(&job, &servers);
+        let engine = match (self.throughput.engine, forced, filling) {
+            (EngineChoice::Server, _, _) => EngineDecision::given(Engine::Server),
+            (EngineChoice::Stream, _, _) | (EngineChoice::Auto, None, None) => {
                 EngineDecision::given(Engine::Stream)
             }
-            (EngineChoice::Auto, Some(filling)) => {
+            (EngineChoice::Auto, Some(forced), _) => forced,
+            (EngineChoice::Auto, None, Some(filling)) => {
                 let (servers, job, batch_rows) = (&servers, &job, self.throughput.batch_size);
                 let resources = &resources.of_chunks(self.throughput.inserters);
                 let choice = Choice { servers, job, resources, batch_rows, filling };
@@ -174,6 +173,16 @@ impl GreetingError {
     fn of(error: ServerError) -> Self {
         if error.is_unresolved_host() { Self::Unresolved(error) } else { Self::Failed(error) }
     }
+}
+
+/// Connects to the target's server and sends the first query. Also gives the server's version.
+pub(crate) async fn open_target(
+    arguments: &ServerArguments,
+    compression: CompressionChoice,
+) -> Result<(Connection, String), Failure> {
+    let target = ServerConfig::resolve(arguments)?.connect(compression, &new_id())?.target;
+    let version = target.hello().await.map_err(|error| connecting(&error, End::Target))?;
+    Ok((target, version))
 }
 
 /// Sends the first query to each server.

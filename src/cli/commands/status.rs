@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::args::{CompressionChoice, StatusArguments};
-use crate::cli::config::{LoadConfig, NextCommand};
+use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::{print, print_raw};
+use crate::cli::runtime::run_to_end;
 use crate::clickhouse::{Servers, TableName};
 use crate::escape::{escape, escape_line};
 use crate::job::load;
@@ -28,11 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub(crate) fn status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
-    let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    runtime.block_on(look(arguments))?;
-    // A query that has timed out may still be in flight.
-    runtime.shutdown_background();
-    Ok(ExitCode::SUCCESS)
+    run_to_end(look(arguments)).map(|()| ExitCode::SUCCESS)
 }
 
 async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
@@ -110,11 +106,7 @@ fn next_command(config: &LoadConfig, state: LoadState) -> String {
         LoadState::Started => "status",
         LoadState::Completed => "verify",
     };
-    let next = NextCommand::new(command)
-        .servers(&config.servers)
-        .job(&config.job)
-        .ledger(&config.ledger, &config.servers)
-        .partition(&config.partition);
+    let next = config.next(command);
     match state {
         LoadState::Started => next.flag("--watch").text(),
         LoadState::Superseded => next.flag("--restart").text(),

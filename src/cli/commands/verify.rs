@@ -40,10 +40,11 @@ async fn compare(
     let summary = arguments.output.summary_json.as_deref();
     check_summary_file(summary)?;
     let servers_config = ServerConfig::resolve(&arguments.server)?;
+    let job_config = JobConfig::resolve(&arguments.what)?;
     let max_retries = arguments.retries.max_retries;
     let config =
         CompareConfig::resolve(&arguments.compare, max_retries, servers_config.target_database());
-    let compared = open(arguments, &servers_config, &config).await?;
+    let compared = open(arguments, &servers_config, &job_config, &config).await?;
     let Compared { servers, job, plan, load, run_id } = &compared;
     require_comparable("verify", servers, job, plan).await?;
     let state = state_file(&config, "verify", job, plan);
@@ -81,16 +82,21 @@ async fn compare(
     }
     let repair = NextCommand::new("repair")
         .servers(&servers_config)
-        .job(&JobConfig::resolve(&arguments.what)?)
+        .job(&job_config)
         .ledger(&config.ledger, &servers_config)
         .partition(&arguments.which.partition)
         .text();
-    terminal.say(&if job.group.is_some() {
+    terminal.say(&repair_hint(&repair, job));
+    Ok(ExitCode::from(DIFFERENT))
+}
+
+/// What the command that repairs would do.
+fn repair_hint(repair: &str, job: &BoundJob) -> String {
+    if job.group.is_some() {
         format!("hint: `{repair} --engine server` builds the partition again and replaces it")
     } else {
         format!("hint: `{repair}` fills the chunks with such rows again")
-    });
-    Ok(ExitCode::from(DIFFERENT))
+    }
 }
 
 /// Compares the rows of the target with the equivalent join.
@@ -125,13 +131,14 @@ struct Compared {
 async fn open(
     arguments: &VerifyArguments,
     servers: &ServerConfig,
+    job: &JobConfig,
     config: &CompareConfig,
 ) -> Result<Compared, Failure> {
-    let JobConfig { reference, options } = JobConfig::resolve(&arguments.what)?;
-    let job = load(&reference)?;
+    let JobConfig { reference, options } = job;
+    let job = load(reference)?;
     let servers = servers.connect(CompressionChoice::None, &new_id())?;
     greet(&servers).await?;
-    let job = bind(&servers, &job, &options).await?;
+    let job = bind(&servers, &job, options).await?;
     // Rows do not pass through this process, so memory does not limit the chunks.
     let demand = MemoryDemand {
         total: 1 << 50,

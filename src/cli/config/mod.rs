@@ -240,6 +240,15 @@ impl LoadConfig {
             servers,
         })
     }
+
+    /// A next command for this load.
+    pub(crate) fn next(&self, command: &str) -> NextCommand {
+        NextCommand::new(command)
+            .servers(&self.servers)
+            .job(&self.job)
+            .ledger(&self.ledger, &self.servers)
+            .partition(&self.partition)
+    }
 }
 
 /// How `verify` and `repair` compare.
@@ -359,12 +368,7 @@ mod tests {
         };
         let StatusArguments { which, what, server, ledger, .. } = &*parsed;
         let config = LoadConfig::resolve(what, &which.partition, server, ledger).unwrap();
-        NextCommand::new("run")
-            .servers(&config.servers)
-            .job(&config.job)
-            .ledger(&config.ledger, &config.servers)
-            .partition(&config.partition)
-            .text()
+        config.next("run").text()
     }
 
     #[test]

@@ -163,13 +163,13 @@ impl Enricher {
         mut deferred: Option<&mut DeferredRows>,
     ) -> Result<Enriched, ReadError> {
         let mut enriched = Enriched::default();
-        let mut found: [Option<LookupHit>; ROWS_PER_GROUP] = [None; ROWS_PER_GROUP];
-        if let Some(side) = &self.lookup {
-            side.find(group, &mut found);
-        }
+        let side = self.lookup.as_ref();
+        let found = side.map_or([None; ROWS_PER_GROUP], |side| side.find_rows(group));
         for (row, found) in group.into_iter().zip(found) {
             let columns = columns(&row);
-            let gets = self.attributes_of(&row, found, deferred.is_some());
+            let gets = side.map_or(Attributes::Miss(&[]), |side| {
+                side.attributes_of(side.has_null_key(&row), found, deferred.is_some())
+            });
             if batch.needs_permit((columns.len() + gets.bytes()?) as u64) {
                 enriched.needs_permit = true;
                 break;
@@ -234,45 +234,30 @@ impl Enricher {
         for begin in (0..block.rows()).step_by(ROWS_PER_GROUP) {
             let rows = begin..block.rows().min(begin + ROWS_PER_GROUP);
             group.fill(&keys, rows.clone())?;
-            let found = side.find_keys(&group);
+            let found = side.find(group.keys().get(..group.rows).unwrap_or_default());
             for (row, found) in rows.zip(found) {
                 let is_null =
                     side.nullable_keys.iter().any(|&position| keys.is_null(row, position));
-                match found {
-                    Some(found) if !is_null => {
+                match side.attributes_of(is_null, found, defers) {
+                    Attributes::Found(side, found) => {
                         enriched.matched.in_window += 1;
                         attributes.clear();
                         side.map.append_to(found, attributes)?;
                         extender.append(attributes)?;
                     }
-                    None if !is_null && defers => enriched.deferred.push(row),
-                    _ => {
+                    Attributes::Deferred => enriched.deferred.push(row),
+                    Attributes::Miss(miss) => {
                         enriched.matched.not += 1;
-                        extender.append(&side.miss)?;
+                        extender.append(miss)?;
                     }
                 }
             }
-            if extender.bytes() as u64 > most_bytes {
+            if extender.bytes() > most_bytes {
                 extender.clear();
                 return Ok(None);
             }
         }
         Ok(Some(enriched))
-    }
-
-    fn attributes_of(
-        &self,
-        row: &Row<'_>,
-        found: Option<LookupHit>,
-        defers: bool,
-    ) -> Attributes<'_> {
-        let Some(side) = &self.lookup else { return Attributes::Miss(&[]) };
-        match found {
-            _ if side.has_null_key(row) => Attributes::Miss(&side.miss),
-            Some(found) => Attributes::Found(side, found),
-            None if defers => Attributes::Deferred,
-            None => Attributes::Miss(&side.miss),
-        }
     }
 
     fn append(
@@ -308,21 +293,34 @@ impl Attributes<'_> {
 }
 
 impl LookupSide {
-    fn find(&self, group: RowGroup<'_>, found: &mut [Option<LookupHit>; ROWS_PER_GROUP]) {
+    /// What a row gets, where its key was `found` or has a NULL.
+    fn attributes_of(
+        &self,
+        is_null: bool,
+        found: Option<LookupHit>,
+        defers: bool,
+    ) -> Attributes<'_> {
+        match found {
+            _ if is_null => Attributes::Miss(&self.miss),
+            Some(found) => Attributes::Found(self, found),
+            None if defers => Attributes::Deferred,
+            None => Attributes::Miss(&self.miss),
+        }
+    }
+
+    fn find(&self, keys: &[&[u8]]) -> [Option<LookupHit>; ROWS_PER_GROUP] {
+        let mut found = [None; ROWS_PER_GROUP];
+        self.map.find_group(keys, &mut found);
+        self.map.prefetch_attributes(&found);
+        found
+    }
+
+    fn find_rows(&self, group: RowGroup<'_>) -> [Option<LookupHit>; ROWS_PER_GROUP] {
         let mut keys: [&[u8]; ROWS_PER_GROUP] = [&[]; ROWS_PER_GROUP];
         for (key, row) in keys.iter_mut().zip(group) {
             *key = row.marked_columns();
         }
-        let rows = group.len().min(ROWS_PER_GROUP);
-        self.map.find_group(keys.get(..rows).unwrap_or_default(), found);
-        self.map.prefetch_attributes(found);
-    }
-
-    fn find_keys(&self, group: &KeyGroup) -> [Option<LookupHit>; ROWS_PER_GROUP] {
-        let mut found = [None; ROWS_PER_GROUP];
-        self.map.find_group(group.keys().get(..group.rows).unwrap_or_default(), &mut found);
-        self.map.prefetch_attributes(&found);
-        found
+        self.find(keys.get(..group.len().min(ROWS_PER_GROUP)).unwrap_or_default())
     }
 
     /// In SQL, NULL equals nothing. In RowBinary, NULL is the byte 1 without a value.

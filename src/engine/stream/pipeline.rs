@@ -101,7 +101,6 @@ impl Pipeline {
             batch_size,
             send_timeout: OnceCell::new(),
             block_buffers: Arc::default(),
-            large_blocks: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared), first_count: OnceLock::new(), sampler }
     }

@@ -1,8 +1,11 @@
 //! Readers: each task reads one chunk after another, enriches its rows and fills batches.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::batch::{Batch, BatchBuilder, QueueSender};
 use super::blocks::BlockReading;
@@ -173,6 +176,33 @@ struct ChunkRead<'a> {
     parts: Option<usize>,
 }
 
+impl ChunkRead<'_> {
+    /// Reads the chunk once, in blocks where that is wanted.
+    async fn read(&mut self) -> Result<ReadEnd, ReadError> {
+        let Self { shared, chunk, reading, .. } = *self;
+        let Reading { scope, book, .. } = reading;
+        let (share, counters) = (KeyShare::of(scope.bucket), shared.counters.clone());
+        let attempt = ChunkAttempt::begin(chunk.id, share, book.clone(), counters);
+        self.attempt = Some(attempt.clone());
+        (self.stall, self.began) = (Stall::default(), Instant::now());
+        let blocks = reading.blocks.as_deref().filter(|_| shared.reads_blocks());
+        let mut stream = ChunkStream::new(shared, reading, &attempt);
+        let read = match blocks {
+            Some(blocks) => stream.read_blocks(&self.sql, blocks, &mut self.stall).await,
+            None => stream.read(&self.sql, &mut self.stall).await,
+        };
+        match &read {
+            Ok(ReadEnd::Clean(_)) => {
+                shared.pace.read(attempt.rows_read(), self.began.elapsed());
+                attempt.stream_ended();
+            }
+            Ok(_) => {}
+            Err(_) => attempt.give_up(),
+        }
+        read
+    }
+}
+
 impl Retryable for ChunkRead<'_> {
     type Output = ReadEnd;
     type Error = ReadError;
@@ -185,40 +215,17 @@ impl Retryable for ChunkRead<'_> {
                 () = shared.stop.reading_ends() => return Ok(ReadEnd::Stopped),
             };
         }
-        let Reading { scope, book, .. } = reading;
         if let Some(parts) = self.parts.take()
-            && let Some(parts) = reading.division.divide(chunk, parts, book).await
+            && let Some(parts) = reading.division.divide(chunk, parts, &reading.book).await
         {
             return Ok(ReadEnd::Divided(parts));
         }
-        loop {
-            let (share, counters) = (KeyShare::of(scope.bucket), shared.counters.clone());
-            let attempt = ChunkAttempt::begin(chunk.id, share, book.clone(), counters);
-            self.attempt = Some(attempt.clone());
-            (self.stall, self.began) = (Stall::default(), Instant::now());
-            let blocks = reading.blocks.as_deref().filter(|_| shared.reads_blocks());
-            let mut stream = ChunkStream::new(shared, reading, &attempt);
-            let read = match blocks {
-                Some(blocks) => stream.read_blocks(&self.sql, blocks, &mut self.stall).await,
-                None => stream.read(&self.sql, &mut self.stall).await,
-            };
-            match read {
-                Ok(ReadEnd::Clean(bytes)) => {
-                    shared.pace.read(attempt.rows_read(), self.began.elapsed());
-                    attempt.stream_ended();
-                    return Ok(ReadEnd::Clean(bytes));
-                }
-                Ok(end) => return Ok(end),
-                Err(error) => {
-                    attempt.give_up();
-                    match error {
-                        ReadError::Blocks(error @ BlockError::TooLarge { .. }) => {
-                            shared.read_rows_instead(chunk.id, &error);
-                        }
-                        error => return Err(error),
-                    }
-                }
+        match self.read().await {
+            Err(ReadError::Blocks(error @ BlockError::TooLarge { .. })) => {
+                shared.read_rows_instead(chunk.id, &error);
+                self.read().await
             }
+            read => read,
         }
     }
 
@@ -276,17 +283,13 @@ impl<'a> ChunkStream<'a> {
         let shared = self.shared;
         let stream = shared.servers.source.stream("source", sql, &shared.source_settings)?;
         let mut intake = Intake::new(shared, stream, stall);
-        let mut framer =
-            RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
+        let mut framer = shared.source_framer();
         loop {
-            let piece = tokio::select! {
-                piece = shared.counters.activities.reading.during(intake.next()) => piece?,
-                () = shared.stop.reading_ends() => return Ok(ReadEnd::Stopped),
+            let piece = match self.next_piece(&mut intake).await? {
+                ControlFlow::Continue(Some(piece)) => piece,
+                ControlFlow::Continue(None) => break,
+                ControlFlow::Break(end) => return Ok(end),
             };
-            let Some(piece) = piece else { break };
-            if self.attempt.chunk_failed() {
-                return Ok(ReadEnd::Failed);
-            }
             if !self.piece(&mut framer, &piece, &mut intake).await?
                 || !self.advance_deferred(&mut intake).await?
             {
@@ -296,7 +299,23 @@ impl<'a> ChunkStream<'a> {
             tokio::task::consume_budget().await;
         }
         framer.finish()?;
-        if self.finish().await? { Ok(ReadEnd::Clean(framer.bytes())) } else { Ok(ReadEnd::Stopped) }
+        self.finish(framer.bytes()).await
+    }
+
+    /// The next piece of the stream, `None` at its end; or how the reading ends before it.
+    async fn next_piece(
+        &self,
+        intake: &mut Intake<'_>,
+    ) -> Result<ControlFlow<ReadEnd, Option<Bytes>>, ReadError> {
+        let shared = self.shared;
+        let piece = tokio::select! {
+            piece = shared.counters.activities.reading.during(intake.next()) => piece?,
+            () = shared.stop.reading_ends() => return Ok(ControlFlow::Break(ReadEnd::Stopped)),
+        };
+        if piece.is_some() && self.attempt.chunk_failed() {
+            return Ok(ControlFlow::Break(ReadEnd::Failed));
+        }
+        Ok(ControlFlow::Continue(piece))
     }
 
     async fn read_blocks(
@@ -311,17 +330,13 @@ impl<'a> ChunkStream<'a> {
         let mut reader = blocks.reader(&shared.block_buffers);
         let mut extender = blocks.extender();
         // For rows that are taken one by one.
-        let mut framer =
-            RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
+        let mut framer = shared.source_framer();
         loop {
-            let piece = tokio::select! {
-                piece = shared.counters.activities.reading.during(intake.next()) => piece?,
-                () = shared.stop.reading_ends() => return Ok(ReadEnd::Stopped),
+            let piece = match self.next_piece(&mut intake).await? {
+                ControlFlow::Continue(Some(piece)) => piece,
+                ControlFlow::Continue(None) => break,
+                ControlFlow::Break(end) => return Ok(end),
             };
-            let Some(piece) = piece else { break };
-            if self.attempt.chunk_failed() {
-                return Ok(ReadEnd::Failed);
-            }
             reader.push(&piece);
             drop(piece);
             while let Some(block) = reader.next_block()? {
@@ -331,10 +346,11 @@ impl<'a> ChunkStream<'a> {
                     return Ok(ReadEnd::Stopped);
                 }
             }
+            // Many pieces may be ready at once: other tasks must run as well.
             tokio::task::consume_budget().await;
         }
         reader.finish()?;
-        if self.finish().await? { Ok(ReadEnd::Clean(reader.bytes())) } else { Ok(ReadEnd::Stopped) }
+        self.finish(reader.bytes()).await
     }
 
     /// Passes on the columns of a block with the attributes of its rows. Rows that are deferred, or all
@@ -366,7 +382,7 @@ impl<'a> ChunkStream<'a> {
         let all = if deferred.is_empty() { None } else { Some(block.all_columns()?) };
         let kept_rows = (rows - deferred.len()) as u64;
         if kept_rows > 0 {
-            let attribute_bytes = extender.bytes() as u64;
+            let attribute_bytes = extender.bytes();
             let kept = enriched.kept(rows);
             let kept = all.as_ref().map(|all| (all, &kept[..]));
             let pieces = extender.finish(&block, kept)?;
@@ -489,20 +505,20 @@ impl<'a> ChunkStream<'a> {
 
     /// Looks up the remaining deferred rows and queues the last batches. Returns whether all rows
     /// are queued.
-    async fn finish(&mut self) -> Result<bool, ReadError> {
+    async fn finish(&mut self, bytes: u64) -> Result<ReadEnd, ReadError> {
         let shared = self.shared;
         if let Some(deferral) = self.deferral.take() {
             let _waiting = shared.counters.activities.looking_up.begin();
             if !unless_stopped(shared, deferral.finish(&mut self.builder)).await? {
-                return Ok(false);
+                return Ok(ReadEnd::Stopped);
             }
         }
         for batch in self.builder.take_all()? {
             if !queued(shared, self.queue, batch).await {
-                return Ok(false);
+                return Ok(ReadEnd::Stopped);
             }
         }
-        Ok(true)
+        Ok(ReadEnd::Clean(bytes))
     }
 }
 

@@ -21,6 +21,7 @@ use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
 use crate::formats::native::{BlockBuffers, BlockError};
+use crate::formats::rowbinary::RowFramer;
 use crate::job::{BoundJob, BoundLookup, Publish, statements};
 use crate::ledger::Lease;
 use crate::plan::{Chunk, ChunkId, DeferredMemory, MemoryPlan, Plan};
@@ -261,10 +262,8 @@ pub(in crate::engine) struct Shared {
     pub batch_size: Arc<BatchSize>,
     /// How long the source's server waits for a reader, once that was asked for.
     pub send_timeout: OnceCell<Duration>,
-    /// The buffers of blocks that are read.
+    /// The buffers of blocks that are read; closed where blocks are too large to be read.
     pub block_buffers: Arc<BlockBuffers>,
-    /// Whether blocks are too large to be read.
-    pub large_blocks: AtomicBool,
 }
 
 impl Shared {
@@ -283,15 +282,19 @@ impl Shared {
         BatchLimits { rows: self.batch_size.clone(), bytes: self.options.batch_bytes.max(1) }
     }
 
+    /// A framer of the rows that the source sends.
+    pub(super) fn source_framer(&self) -> RowFramer {
+        RowFramer::new(self.job.source_layout.clone(), self.options.max_row_bytes)
+    }
+
     /// Whether blocks are read where that is wanted.
     pub(super) fn reads_blocks(&self) -> bool {
-        !self.large_blocks.load(Ordering::Relaxed)
+        !self.block_buffers.is_closed()
     }
 
     /// Reads rows from now on, because a block of this chunk is too large.
     pub(super) fn read_rows_instead(&self, chunk: ChunkId, error: &BlockError) {
-        if !self.large_blocks.swap(true, Ordering::Relaxed) {
-            self.block_buffers.close();
+        if self.block_buffers.close() {
             tracing::info!(%chunk, %error, "rows are too long to be read in blocks, they are read as RowBinary");
         }
     }

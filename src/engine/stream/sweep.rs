@@ -17,7 +17,6 @@ use super::error::{PipelineError, ReadError};
 use super::report::{ChunkAttempt, ChunkBook, KeyShare};
 use super::shared::Shared;
 use crate::clickhouse::{Error as ServerError, ErrorClass, Settings, TableName, replacing_columns};
-use crate::formats::rowbinary::RowFramer;
 use crate::job::removal::{DeleteTables, KeyedRows, RowBatch, in_batches, removal_settings};
 use crate::job::target_key::TargetKey;
 use crate::job::{BoundJob, RemovalMethod, statements};
@@ -137,7 +136,7 @@ async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u6
     );
     let mut stream =
         shared.servers.source.stream("deleted", sql, &statements::deleted_settings(&shared.job))?;
-    let mut framer = RowFramer::new(shared.job.source_layout.clone(), shared.options.max_row_bytes);
+    let mut framer = shared.source_framer();
     let mut builder = BatchBuilder::new(attempt, shared.batch_limits(), &shared.options.format);
     let mut rows = 0;
     while let Some(piece) = stream.next().await? {

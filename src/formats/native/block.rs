@@ -50,7 +50,7 @@ impl NativeLayout {
     }
 
     /// The columns after the first `skipped`, without values.
-    pub(super) fn empty_columns_from(&self, skipped: usize) -> Vec<Column> {
+    fn empty_columns_from(&self, skipped: usize) -> Vec<Column> {
         self.columns.iter().skip(skipped).map(|column| column.empty.clone()).collect()
     }
 
@@ -60,7 +60,7 @@ impl NativeLayout {
     }
 
     /// The beginning of a block.
-    pub(super) fn beginning(&self, rows: u64) -> Vec<u8> {
+    fn beginning(&self, rows: u64) -> Vec<u8> {
         let mut beginning = Vec::new();
         varint::write(self.columns.len() as u64, &mut beginning);
         varint::write(rows, &mut beginning);
@@ -68,7 +68,7 @@ impl NativeLayout {
     }
 
     /// The error for a row that is malformed at a column.
-    pub(super) fn malformed(&self, column: usize, kind: MalformedRowKind) -> MalformedRow {
+    fn malformed(&self, column: usize, kind: MalformedRowKind) -> MalformedRow {
         let name = self.columns.get(column).map_or("", |column| &column.name);
         MalformedRow { column: name.to_owned(), kind }
     }
@@ -80,6 +80,8 @@ impl NativeLayout {
 #[derive(Debug)]
 pub struct BlockBuilder {
     layout: Arc<NativeLayout>,
+    /// The number of columns before those that it builds.
+    passed: usize,
     columns: Vec<Column>,
     rows: u64,
     bytes: u64,
@@ -91,8 +93,22 @@ impl BlockBuilder {
     /// A builder without rows.
     #[must_use]
     pub fn new(layout: Arc<NativeLayout>) -> Self {
-        let columns = layout.empty_columns_from(0);
-        Self { layout, columns, rows: 0, bytes: 0, malformed: None }
+        Self::after(layout, 0)
+    }
+
+    /// A builder, without rows, of the columns after the first `passed`.
+    pub(super) fn after(layout: Arc<NativeLayout>, passed: usize) -> Self {
+        let columns = layout.empty_columns_from(passed);
+        Self { layout, passed, columns, rows: 0, bytes: 0, malformed: None }
+    }
+
+    pub(super) fn layout(&self) -> &NativeLayout {
+        &self.layout
+    }
+
+    /// Drops all rows.
+    pub(super) fn clear(&mut self) {
+        *self = Self::after(Arc::clone(&self.layout), self.passed);
     }
 
     /// The number of rows in the block.
@@ -154,25 +170,38 @@ impl BlockBuilder {
     ///
     /// If a row was malformed.
     pub fn finish(&mut self) -> Result<Vec<Bytes>, MalformedRow> {
+        let output = self.begin()?;
+        Ok(if self.is_empty() { Vec::new() } else { self.end(output) })
+    }
+
+    /// The beginning of a block of these rows.
+    ///
+    /// # Errors
+    ///
+    /// If a row was malformed.
+    pub(super) fn begin(&self) -> Result<BlockWriter, MalformedRow> {
         if let Some(malformed) = &self.malformed {
             return Err(malformed.clone());
         }
         let mut output = BlockWriter::default();
-        if !self.is_empty() {
-            output.push(&self.layout.beginning(self.rows));
-            for (header, column) in self.layout.headers().zip(&mut self.columns) {
-                output.push(header);
-                column.write_prefix(&mut output);
-                column.finish(&mut output);
-            }
+        output.push(&self.layout.beginning(self.rows));
+        Ok(output)
+    }
+
+    /// Ends a block with the columns that were built, and empties the builder.
+    pub(super) fn end(&mut self, mut output: BlockWriter) -> Vec<Bytes> {
+        for (header, column) in self.layout.headers().skip(self.passed).zip(&mut self.columns) {
+            output.push(header);
+            column.write_prefix(&mut output);
+            column.finish(&mut output);
         }
         (self.rows, self.bytes) = (0, 0);
-        Ok(output.finish())
+        output.finish()
     }
 
     #[cold]
     fn poison(&mut self, column: usize, kind: MalformedRowKind) -> MalformedRow {
-        let malformed = self.layout.malformed(column, kind);
+        let malformed = self.layout.malformed(self.passed + column, kind);
         self.malformed = Some(malformed.clone());
         malformed
     }

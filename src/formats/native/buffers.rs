@@ -1,5 +1,5 @@
-//! Buffers of blocks, which are used again when a block was sent: the kernel needs more time to give
-//! out fresh pages than all that is done with a block.
+//! Buffers of blocks, reused once their block was sent: getting fresh pages from the kernel takes longer
+//! than all the work on a block.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::sync::Mutex;
 
 /// Buffers that are not in use. There are never more buffers than were in use at once.
 #[derive(Debug, Default)]
-pub struct BlockBuffers {
+pub(crate) struct BlockBuffers {
     free: Mutex<FreeBuffers>,
 }
 
@@ -20,11 +20,16 @@ struct FreeBuffers {
 }
 
 impl BlockBuffers {
-    /// Frees all buffers, and keeps none from now on.
-    pub fn close(&self) {
+    /// Frees all buffers, and keeps none from now on. Returns whether it kept them until now.
+    pub(crate) fn close(&self) -> bool {
         let mut free = self.free.lock();
-        free.closed = true;
         free.buffers = Vec::new();
+        !std::mem::replace(&mut free.closed, true)
+    }
+
+    /// Whether buffers are no longer kept.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.free.lock().closed
     }
 
     /// An empty buffer, of this capacity if it is new.
@@ -81,7 +86,7 @@ mod tests {
         drop(part);
         let again = buffers.take(1);
         assert_eq!((again.len(), again.capacity()), (0, 1000));
-        buffers.close();
+        assert!(buffers.close() && !buffers.close());
         drop(buffers.share(again));
         assert_eq!(buffers.take(1).capacity(), 1);
     }

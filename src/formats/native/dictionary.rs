@@ -61,6 +61,14 @@ impl IndexWidth {
     }
 }
 
+/// The bytes of an index, from the flags of a dictionary in a block. `None` if its values lie elsewhere.
+pub(super) fn index_width(flags: u64) -> Option<usize> {
+    match flags ^ DICTIONARY_FLAGS {
+        code @ 0..=3 => Some(1 << code),
+        _ => None,
+    }
+}
+
 impl Dictionary {
     /// A dictionary without values. `None` for a type that cannot be in a `LowCardinality`.
     pub(super) fn new(inner: &DataType) -> Option<Self> {

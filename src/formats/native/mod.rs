@@ -37,10 +37,10 @@ mod view;
 
 pub(crate) use block::MalformedRow;
 pub use block::{BlockBuilder, NativeLayout};
-pub use buffers::BlockBuffers;
-pub use extend::{BlockExtender, ExtendError};
-pub use scan::{BlockError, BlockReader};
-pub use source::{MalformedColumn, SourceBlock, SourceLayout, SourceRows};
+pub(crate) use buffers::BlockBuffers;
+pub(crate) use extend::{BlockExtender, ExtendError};
+pub(crate) use scan::{BlockError, BlockReader};
+pub(crate) use source::{MalformedColumn, SourceBlock, SourceLayout, SourceRows};
 
 /// The version of a `JSON` serialization: values are strings.
 const JSON_AS_STRING: u64 = 1;

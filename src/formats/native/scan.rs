@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::DICTIONARY_FLAGS;
 use super::buffers::BlockBuffers;
+use super::dictionary::index_width;
 use super::shape::{Node, Shape};
 use super::source::{BlockColumns, SourceBlock, SourceColumn, SourceLayout};
 use super::view::keeps_ends;
@@ -19,7 +19,7 @@ use crate::formats::varint::{self, VarintError};
 /// The bytes of a block are gathered in one buffer, which the block takes over: its columns can be
 /// passed on without another copy.
 #[derive(Debug)]
-pub struct BlockReader {
+pub(crate) struct BlockReader {
     layout: Arc<SourceLayout>,
     max_block_bytes: usize,
     buffers: Arc<BlockBuffers>,
@@ -151,7 +151,7 @@ impl BlockReader {
     /// A reader at the beginning of a stream. A block of more than `max_block_bytes` bytes is an
     /// error.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         layout: Arc<SourceLayout>,
         max_block_bytes: usize,
         buffers: Arc<BlockBuffers>,
@@ -170,7 +170,7 @@ impl BlockReader {
     }
 
     /// Takes the next piece of the stream.
-    pub fn push(&mut self, piece: &[u8]) {
+    pub(crate) fn push(&mut self, piece: &[u8]) {
         self.buffer.extend_from_slice(piece);
     }
 
@@ -179,7 +179,7 @@ impl BlockReader {
     /// # Errors
     /// If the stream does not consist of blocks of the layout. After an error, every further use is
     /// an error.
-    pub fn next_block(&mut self) -> Result<Option<SourceBlock>, BlockError> {
+    pub(crate) fn next_block(&mut self) -> Result<Option<SourceBlock>, BlockError> {
         if self.failed {
             return Err(BlockError::FailedBefore);
         }
@@ -213,7 +213,7 @@ impl BlockReader {
     ///
     /// # Errors
     /// If the stream ends within a block, or the reader was used after an error.
-    pub fn finish(&self) -> Result<(), BlockError> {
+    pub(crate) fn finish(&self) -> Result<(), BlockError> {
         match self.buffer.len() {
             _ if self.failed => Err(BlockError::FailedBefore),
             0 => Ok(()),
@@ -223,7 +223,7 @@ impl BlockReader {
 
     /// The number of bytes of the blocks so far.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
@@ -361,10 +361,8 @@ impl Walk {
                     bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
                 };
                 let (flags, values) = (number(flags), number(values));
-                let width = match flags ^ DICTIONARY_FLAGS {
-                    code @ 0..=3 => 1 << code,
-                    _ => return Err(Stop::Malformed("its dictionary lies elsewhere")),
-                };
+                let elsewhere = Stop::Malformed("its dictionary lies elsewhere");
+                let width = index_width(flags).ok_or(elsewhere)?;
                 let values = usize::try_from(values).map_err(|_| TOO_LONG)?;
                 self.tasks.push(Task::Indexes { width, count });
                 self.tasks.push(Task::Values { node: keys, count: values });

@@ -58,7 +58,7 @@ impl SourceLayout {
 
 /// A block that has come completely.
 #[derive(Debug, Clone)]
-pub struct SourceBlock {
+pub(crate) struct SourceBlock {
     layout: Arc<SourceLayout>,
     bytes: Bytes,
     rows: usize,
@@ -96,13 +96,13 @@ impl SourceBlock {
 
     /// The number of rows, at least 1.
     #[must_use]
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// The size of the block.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
@@ -110,7 +110,7 @@ impl SourceBlock {
     ///
     /// # Errors
     /// If a key column contradicts itself.
-    pub fn keys(&self) -> Result<SourceRows<'_>, MalformedColumn> {
+    pub(crate) fn keys(&self) -> Result<SourceRows<'_>, MalformedColumn> {
         self.some_columns(0..self.layout.keys)
     }
 
@@ -118,7 +118,7 @@ impl SourceBlock {
     ///
     /// # Errors
     /// If a column contradicts itself.
-    pub fn all_columns(&self) -> Result<SourceRows<'_>, MalformedColumn> {
+    pub(crate) fn all_columns(&self) -> Result<SourceRows<'_>, MalformedColumn> {
         self.some_columns(0..self.columns.bytes.len())
     }
 
@@ -165,7 +165,7 @@ impl SourceBlock {
 
 /// The keys of all rows of a block, or all of their columns.
 #[derive(Debug)]
-pub struct SourceRows<'a> {
+pub(crate) struct SourceRows<'a> {
     block: &'a SourceBlock,
     views: Vec<View<'a>>,
 }
@@ -175,7 +175,7 @@ impl SourceRows<'_> {
     ///
     /// # Errors
     /// If a column contradicts itself.
-    pub fn write_row(&self, row: usize, out: &mut Vec<u8>) -> Result<(), MalformedColumn> {
+    pub(crate) fn write_row(&self, row: usize, out: &mut Vec<u8>) -> Result<(), MalformedColumn> {
         for (column, view) in self.views.iter().enumerate() {
             view.write_row(row, out).ok_or_else(|| self.block.malformed(column))?;
         }
@@ -203,7 +203,7 @@ impl SourceRows<'_> {
 
     /// Whether a column of a row, of a nullable type, is NULL.
     #[must_use]
-    pub fn is_null(&self, row: usize, column: usize) -> bool {
+    pub(crate) fn is_null(&self, row: usize, column: usize) -> bool {
         self.views.get(column).is_some_and(|view| view.is_null(row))
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::buffer::BlockWriter;
+use super::dictionary::index_width;
 use super::shape::{Node, Shape};
 use super::{DICTIONARY_FLAGS, NULL_DISCRIMINATOR};
 use crate::formats::varint;
@@ -16,7 +17,7 @@ pub(super) enum View<'a> {
     },
     /// Values without bytes in a row.
     Empty {
-        count: usize,
+        bytes: &'a [u8],
     },
     String {
         bytes: &'a [u8],
@@ -146,10 +147,7 @@ impl<'a> View<'a> {
             &Node::Fixed(width) => {
                 Self::Fixed { width, bytes: input.take(count.checked_mul(width)?)? }
             }
-            Node::Empty => {
-                input.take(count)?;
-                Self::Empty { count }
-            }
+            Node::Empty => Self::Empty { bytes: input.take(count)? },
             Node::String => input.take_strings(count)?,
             &Node::Nullable(node) => Self::Nullable {
                 flags: input.take(count)?,
@@ -194,12 +192,9 @@ impl<'a> View<'a> {
     ) -> Option<Self> {
         let (mut width, mut key_count, mut key_bytes) = (1, 0, &[][..]);
         let mut indexes = &[][..];
-        let mut view = Self::Empty { count: 0 };
+        let mut view = Self::Empty { bytes: &[] };
         if count > 0 {
-            width = match input.take_number()? ^ DICTIONARY_FLAGS {
-                code @ 0..=3 => 1 << code,
-                _ => return None,
-            };
+            width = index_width(input.take_number()?)?;
             key_count = usize::try_from(input.take_number()?).ok()?;
             let begin = input.bytes;
             view = Self::take(shape, keys, key_count, input)?;
@@ -220,7 +215,9 @@ impl<'a> View<'a> {
                 out.extend_from_slice(bytes.get(begin..begin.checked_add(*width)?)?);
             }
             // The ends of arrays may lead anywhere.
-            Self::Empty { count } => (index < *count).then_some(())?,
+            Self::Empty { bytes } => {
+                bytes.get(index)?;
+            }
             Self::String { bytes, ends } => {
                 let range = ends.range(&(index..index.checked_add(1)?))?;
                 out.extend_from_slice(bytes.get(range)?);
@@ -286,12 +283,7 @@ impl<'a> View<'a> {
     pub(super) fn write_values(&self, kept: &[Range<usize>], out: &mut BlockWriter) -> Option<()> {
         match self {
             Self::Fixed { width, bytes } => write_ranges(bytes, *width, kept, out)?,
-            Self::Empty { count } => {
-                for range in kept {
-                    (range.end <= *count).then_some(())?;
-                    range.clone().for_each(|_| out.push(b"0"));
-                }
-            }
+            Self::Empty { bytes } => write_ranges(bytes, 1, kept, out)?,
             Self::String { bytes, ends } => {
                 for range in kept {
                     out.push(bytes.get(ends.range(range)?)?);
@@ -334,19 +326,18 @@ impl<'a> View<'a> {
             }
             Self::Variant { discriminators, positions, types } => {
                 write_ranges(discriminators, 1, kept, out)?;
-                for (number, values) in types.iter().enumerate() {
-                    let mut of_type: Vec<Range<usize>> = Vec::new();
-                    for index in kept.iter().cloned().flatten() {
-                        if usize::from(*discriminators.get(index)?) != number {
-                            continue;
-                        }
-                        let position = *positions.get(index)?;
-                        match of_type.last_mut() {
-                            Some(last) if last.end == position => last.end += 1,
-                            _ => of_type.push(position..position.checked_add(1)?),
-                        }
+                let mut of_types = vec![Vec::<Range<usize>>::new(); types.len()];
+                for index in kept.iter().cloned().flatten() {
+                    let discriminator = usize::from(*discriminators.get(index)?);
+                    let Some(of_type) = of_types.get_mut(discriminator) else { continue };
+                    let position = *positions.get(index)?;
+                    match of_type.last_mut() {
+                        Some(last) if last.end == position => last.end += 1,
+                        _ => of_type.push(position..position.checked_add(1)?),
                     }
-                    values.write_values(&of_type, out)?;
+                }
+                for (values, of_type) in types.iter().zip(&of_types) {
+                    values.write_values(of_type, out)?;
                 }
             }
         }

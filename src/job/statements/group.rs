@@ -5,7 +5,7 @@ use super::source::{self, Scope};
 use crate::clickhouse::{Settings, quote_identifier, quote_literal};
 use crate::job::bound::{BoundGroup, BoundJob, Horizon};
 
-/// In `GROUP BY`, an expression that is a number is no position.
+/// Makes the server take a number in `GROUP BY` as an expression, not as the position of a column.
 pub(super) fn grouping(job: &BoundJob, settings: Settings) -> Settings {
     if job.group.is_some() { settings.with("enable_positional_arguments", "0") } else { settings }
 }
@@ -20,8 +20,24 @@ pub(crate) fn estimated_groups(job: &BoundJob, group: &BoundGroup, scope: &Scope
 }
 
 /// The partitions of the target in which the groups of the source's partition lie: their ids as
-/// `targets`, at most `most` and one; the rows of other partitions of the source that belong to groups
-/// there as `rows`, and the ids of these partitions as `sources`.
+/// `targets`, at most `most + 1`.
+pub(crate) fn targets_of_groups(
+    job: &BoundJob,
+    group: &BoundGroup,
+    scope: &Scope,
+    most: usize,
+) -> String {
+    let partition = quote_literal(&scope.partition_id);
+    let own = keys_of_rows(job, group, &format!("_partition_id = {partition}"));
+    format!(
+        "SELECT groupUniqArray({})({}) AS targets FROM (\n{own}\n)",
+        most + 1,
+        group.partition_id
+    )
+}
+
+/// The same, with the rows of other partitions of the source that belong to groups there as `rows`, and
+/// the ids of these partitions as `sources`.
 pub(crate) fn partitions_of_groups(
     job: &BoundJob,
     group: &BoundGroup,
@@ -31,11 +47,7 @@ pub(crate) fn partitions_of_groups(
     let partition = quote_literal(&scope.partition_id);
     let key = &job.target.partition_key;
     let own = keys_of_rows(job, group, &format!("_partition_id = {partition}"));
-    let targets = format!(
-        "SELECT groupUniqArray({})({}) AS targets FROM (\n{own}\n)",
-        most + 1,
-        group.partition_id
-    );
+    let targets = targets_of_groups(job, group, scope, most);
     let others = keys_of_rows(job, group, &format!("_partition_id != {partition}"));
     // The key itself, unlike its id, lets the server skip the parts of other times.
     let among = if group.partition_columns.is_empty() {

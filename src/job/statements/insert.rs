@@ -90,7 +90,7 @@ pub(crate) fn insert_join_settings(job: &BoundJob, rows: u64, bytes: u64) -> Set
         .with("max_threads", "1")
         .with("max_insert_threads", "1")
         .with("min_insert_block_size_bytes", &bytes.to_string());
-    if job.narrow { narrow_settings(settings) } else { settings }
+    narrow_settings(settings, job.narrow)
 }
 
 /// Selects the finished values of these RowBinary rows, converted to the target's types and under

@@ -117,8 +117,7 @@ pub(crate) fn finished(job: &BoundJob, scope: &Scope) -> String {
 
 /// The settings of [`finished`].
 pub(crate) fn finished_settings(job: &BoundJob) -> Settings {
-    let settings = join_settings(job);
-    if job.narrow { narrow_settings(settings) } else { settings }
+    narrow_settings(join_settings(job), job.narrow)
 }
 
 /// The groups of the scope with the values as the target keeps them, and with the number of their rows

@@ -13,7 +13,9 @@ mod lookup;
 mod source;
 
 pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
-pub(crate) use group::{estimated_groups, groups_before_horizon, partitions_of_groups};
+pub(crate) use group::{
+    estimated_groups, groups_before_horizon, partitions_of_groups, targets_of_groups,
+};
 pub(crate) use insert::{
     dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_join_settings,
     insert_settings,

@@ -41,7 +41,7 @@ pub struct Bucket {
 impl Bucket {
     /// The predicate over the key's columns, given as SQL. In a tuple NULL has a hash, so rows without
     /// a key belong to a bucket too.
-    pub(super) fn predicate(self, keys: impl Iterator<Item = String>) -> String {
+    pub(crate) fn predicate(self, keys: impl Iterator<Item = String>) -> String {
         format!(
             "cityHash64(tuple({})) % {} = {}",
             keys.collect::<Vec<_>>().join(", "),
@@ -173,7 +173,7 @@ pub(crate) fn count_where(
 /// 1.6 times the memory and a tenth more processor time for the same rows.
 pub(crate) fn source_settings(job: &BoundJob) -> Settings {
     let settings = Settings::read().with("max_threads", "1").with_all(&job.settings.source.0);
-    if job.narrow { narrow_settings(settings) } else { settings }
+    narrow_settings(settings, job.narrow)
 }
 
 /// The settings of the source query where it is read as Native blocks of about these rows and bytes.

@@ -158,6 +158,9 @@ fn a_job_of_a_pack_is_found_by_its_name_or_its_folder() {
     };
     assert!(plan("shop/shipments").contains("shipments"));
     assert!(plan("mine/shipments").contains("shipments"));
+    let shown =
+        tool(&orders.server).args(&["job", "show", "mine/shipments"]).run().expect(0).stdout;
+    assert!(shown.contains("name = \"shipments\""), "{shown}");
     let status = tool(&orders.server)
         .args(&["status", "--partition", PARTITION, "--job", "shop/shipments"])
         .run()

@@ -73,3 +73,13 @@ fn a_plan_says_what_is_built_and_replaced() {
         assert!(shown.contains(words), "{words}\n{output}");
     }
 }
+
+/// The engine is no choice, so that `plan` has no other one to measure.
+#[test]
+fn auto_plans_a_replacement_with_the_server_engine() {
+    let sales = Sales::start();
+    let output = sales.command("plan").args(&["--engine", "auto"]).run().expect(0);
+    let words = "server: publish is replace, and the server builds partitions beside the target";
+    let shown = output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains(words), "{output}");
+}

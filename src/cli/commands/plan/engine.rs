@@ -29,13 +29,13 @@ pub(crate) struct OtherEngine {
     pub name: Engine,
     /// The limit on the memory of this process.
     pub memory_limit_bytes: u64,
-    /// `null` where nothing was measured; `estimate_none` says why, where it was to be.
+    /// `null` if nothing was measured; if a measurement was asked for, `estimate_none` gives the reason.
     pub estimate: Option<EstimateShown>,
     pub estimate_none: Option<String>,
 }
 
-/// The engine of this session, and what the stream would take in place of a server engine that was
-/// chosen: a dry run of this duration, unless it is zero.
+/// The chosen engine. If `streamed` is given, also what that session would take, measured by a dry run
+/// of `measure` unless that is zero.
 ///
 /// # Errors
 /// The stream cannot be planned.

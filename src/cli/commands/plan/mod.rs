@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use trial::{Estimate, estimate, run_checks, trial_options};
 
 use super::advice::blocked;
-use super::engine_choice::Filling;
+use super::engine_choice::{EngineDecision, Filling};
 use super::session::{Session, servers_and_tables, write_options};
 use crate::cli::args::PlanArguments;
 use crate::cli::config::{LedgerConfig, SessionConfig};
@@ -57,8 +57,9 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     let claim_timeout = arguments.ledger.claim_timeout;
     let known = ledger::known(&ledger, claim_timeout, &opened, &which.partition, &options).await;
     let engine = opened.engine.clone();
-    let is_chosen =
-        engine.engine == Engine::Server && engine.reason.is_some() && opened.job.group.is_none();
+    let is_chosen = engine.engine == Engine::Server
+        && engine.reason.is_some()
+        && EngineDecision::forced(&opened.job, &opened.servers).is_none();
     let streamed = is_chosen.then(|| opened.streamed());
     let session = opened.plan(&which.partition).await?;
     if arguments.sql {
