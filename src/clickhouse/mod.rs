@@ -27,7 +27,6 @@ mod settings;
 mod sql;
 mod stream;
 mod tls;
-mod typed;
 mod url;
 
 pub(crate) use connection::QUERY_ID_PREFIX;

@@ -10,10 +10,8 @@
 
 mod begin;
 mod claim;
-mod definition;
 mod error;
 mod finish;
-mod heartbeat;
 mod prepare;
 mod publishing;
 mod record;
@@ -25,10 +23,9 @@ mod sampling;
 mod tables;
 
 pub(crate) use claim::ExclusiveClaim;
-pub(crate) use definition::definition;
 pub(crate) use error::LoadError;
 pub(crate) use prepare::{Prepared, changed, prepare};
-pub(crate) use request::{HostStats, LoadRequest, Observe, Recording, new_id};
+pub(crate) use request::{HostStats, LoadRequest, Observe, Recording, definition, new_id};
 pub(crate) use rollback::{Rollback, RollbackRequest};
 pub(crate) use run::{ChunkCounts, Load};
 pub(crate) use tables::TablesError;

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::LoadError;
-use super::claim::{give_back, take_over};
-use super::definition::definition;
-use super::heartbeat::Heartbeat;
+use super::claim::{Heartbeat, give_back, take_over};
 use super::publishing::drop_leftovers;
 use super::record::{Record, recorded_cuts};
-use super::request::{LoadRequest, Recording, new_id};
+use super::request::{LoadRequest, Recording, definition, new_id};
 use super::run::{Load, pipeline};
 use crate::clickhouse::QueryPrefix;
 use crate::engine::stream::PipelineOptions;

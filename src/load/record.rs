@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::heartbeat::Heartbeat;
+use super::claim::Heartbeat;
 use super::request::Recording;
 use crate::ledger::{
     ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, SILENCE, WorkerPart,

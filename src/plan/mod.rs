@@ -7,7 +7,6 @@
 mod attributes;
 mod boundaries;
 mod chunk;
-mod chunk_id;
 mod error;
 mod key;
 mod memory;
@@ -17,8 +16,7 @@ mod waves;
 
 pub(crate) use boundaries::{Stored, cuts, stored};
 pub use chunk::ChunkBounds;
-pub(crate) use chunk::{Bound, Chunk, Cuts};
-pub(crate) use chunk_id::{ChunkId, MOST_PARTS};
+pub(crate) use chunk::{Bound, Chunk, ChunkId, Cuts, MOST_PARTS};
 pub use error::PlanError;
 pub(crate) use memory::{DeferredMemory, MemoryTooSmall};
 pub use memory::{MemoryDemand, MemoryPlan};

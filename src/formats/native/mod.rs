@@ -17,10 +17,8 @@
 
 mod block;
 mod buffer;
-mod buffers;
 mod column;
 mod dictionary;
-mod extend;
 #[doc(hidden)]
 pub(crate) mod fuzzing;
 mod read;
@@ -37,10 +35,11 @@ mod view;
 
 pub(crate) use block::MalformedRow;
 pub use block::{BlockBuilder, NativeLayout};
-pub(crate) use buffers::BlockBuffers;
-pub(crate) use extend::{BlockExtender, ExtendError};
+pub(crate) use buffer::BlockBuffers;
 pub(crate) use scan::{BlockError, BlockReader};
-pub(crate) use source::{MalformedColumn, SourceBlock, SourceLayout, SourceRows};
+pub(crate) use source::{
+    BlockExtender, ExtendError, MalformedColumn, SourceBlock, SourceLayout, SourceRows,
+};
 
 /// The version of a `JSON` serialization: values are strings.
 const JSON_AS_STRING: u64 = 1;

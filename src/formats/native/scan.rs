@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::buffers::BlockBuffers;
+use super::buffer::BlockBuffers;
 use super::dictionary::index_width;
 use super::shape::{Node, Shape};
 use super::source::{BlockColumns, SourceBlock, SourceColumn, SourceLayout};

@@ -282,16 +282,17 @@ impl<'a> View<'a> {
     /// `None` if the column contradicts itself.
     pub(super) fn write_values(&self, kept: &[Range<usize>], out: &mut BlockWriter) -> Option<()> {
         match self {
-            Self::Fixed { width, bytes } => write_ranges(bytes, *width, kept, out)?,
-            Self::Empty { bytes } => write_ranges(bytes, 1, kept, out)?,
+            Self::Fixed { width, bytes } => write_ranges(bytes, *width, kept, out),
+            Self::Empty { bytes } => write_ranges(bytes, 1, kept, out),
             Self::String { bytes, ends } => {
                 for range in kept {
                     out.push(bytes.get(ends.range(range)?)?);
                 }
+                Some(())
             }
             Self::Nullable { flags, values } => {
                 write_ranges(flags, 1, kept, out)?;
-                values.write_values(kept, out)?;
+                values.write_values(kept, out)
             }
             Self::LowCardinality { key_count, key_bytes, width, indexes, .. } => {
                 let count: usize = kept.iter().map(Range::len).sum();
@@ -303,46 +304,63 @@ impl<'a> View<'a> {
                     out.push(&(count as u64).to_le_bytes());
                     write_ranges(indexes, *width, kept, out)?;
                 }
+                Some(())
             }
             Self::Array { ends, element } => {
-                let mut all = Vec::with_capacity(kept.len());
-                let mut written = 0_u64;
-                for range in kept {
-                    let elements = elements(ends, range)?;
-                    for index in range.clone() {
-                        let end = number_at(ends, Some(index))?;
-                        let end = end.checked_sub(elements.start as u64)?;
-                        out.push(&written.checked_add(end)?.to_le_bytes());
-                    }
-                    written = written.checked_add(elements.len() as u64)?;
-                    all.push(elements);
-                }
-                element.write_values(&all, out)?;
+                element.write_values(&write_ends(ends, kept, out)?, out)
             }
             Self::Tuple(fields) => {
-                for field in fields {
-                    field.write_values(kept, out)?;
-                }
+                fields.iter().try_for_each(|field| field.write_values(kept, out))
             }
             Self::Variant { discriminators, positions, types } => {
                 write_ranges(discriminators, 1, kept, out)?;
-                let mut of_types = vec![Vec::<Range<usize>>::new(); types.len()];
-                for index in kept.iter().cloned().flatten() {
-                    let discriminator = usize::from(*discriminators.get(index)?);
-                    let Some(of_type) = of_types.get_mut(discriminator) else { continue };
-                    let position = *positions.get(index)?;
-                    match of_type.last_mut() {
-                        Some(last) if last.end == position => last.end += 1,
-                        _ => of_type.push(position..position.checked_add(1)?),
-                    }
-                }
-                for (values, of_type) in types.iter().zip(&of_types) {
-                    values.write_values(of_type, out)?;
-                }
+                let kept = kept_of_types(discriminators, positions, types.len(), kept)?;
+                let mut types = types.iter().zip(&kept);
+                types.try_for_each(|(values, kept)| values.write_values(kept, out))
             }
         }
-        Some(())
     }
+}
+
+/// Writes the ends of these arrays, counted from the first of them. Returns the indexes of their
+/// elements.
+fn write_ends(
+    ends: &[u8],
+    kept: &[Range<usize>],
+    out: &mut BlockWriter,
+) -> Option<Vec<Range<usize>>> {
+    let mut all = Vec::with_capacity(kept.len());
+    let mut written = 0_u64;
+    for range in kept {
+        let elements = elements(ends, range)?;
+        for index in range.clone() {
+            let end = number_at(ends, Some(index))?.checked_sub(elements.start as u64)?;
+            out.push(&written.checked_add(end)?.to_le_bytes());
+        }
+        written = written.checked_add(elements.len() as u64)?;
+        all.push(elements);
+    }
+    Some(all)
+}
+
+/// For each type of a variant, the indexes of the kept values among those of the type.
+fn kept_of_types(
+    discriminators: &[u8],
+    positions: &[usize],
+    types: usize,
+    kept: &[Range<usize>],
+) -> Option<Vec<Vec<Range<usize>>>> {
+    let mut of_types = vec![Vec::<Range<usize>>::new(); types];
+    for index in kept.iter().cloned().flatten() {
+        let discriminator = usize::from(*discriminators.get(index)?);
+        let Some(of_type) = of_types.get_mut(discriminator) else { continue };
+        let position = *positions.get(index)?;
+        match of_type.last_mut() {
+            Some(last) if last.end == position => last.end += 1,
+            _ => of_type.push(position..position.checked_add(1)?),
+        }
+    }
+    Some(of_types)
 }
 
 fn write_ranges(

@@ -13,9 +13,6 @@ use std::sync::Arc;
 
 use super::{DataType, Field, Frame, FramingError, RowFramer, RowGroup, RowLayout};
 
-#[cfg(test)]
-mod tests;
-
 /// Column types for rows: at least one for each kind of framing, and nested ones.
 pub(crate) const TYPES: [&str; 32] = [
     "UInt8",
@@ -289,4 +286,76 @@ fn number(mut bytes: &[u8]) -> Result<(u64, &[u8]), Reference> {
         }
     }
     Err(Reference::Malformed)
+}
+
+// What the fuzzer would make up, in ordinary tests.
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn random_bytes_are_framed_alike(data in prop::collection::vec(prop_oneof![0_u8..6, any::<u8>()], 0..300)) {
+            row_framing(&data);
+        }
+
+        #[test]
+        fn random_bytes_are_no_trouble_as_type_names(data: Vec<u8>) {
+            type_name(&data);
+        }
+
+        #[test]
+        fn random_words_are_no_trouble_as_type_names(words in prop::collection::vec(prop::sample::select(WORDS), 0..30)) {
+            type_name(words.concat().as_bytes());
+        }
+    }
+
+    /// What type names are made of.
+    const WORDS: &[&str] = &[
+        "Array",
+        "Tuple",
+        "Map",
+        "Nullable",
+        "Variant",
+        "Nested",
+        "String",
+        "UInt8",
+        "Enum8",
+        "JSON",
+        "Decimal",
+        "DateTime64",
+        "SimpleAggregateFunction",
+        "AggregateFunction",
+        "QBit",
+        "FixedString",
+        "(",
+        "(",
+        "(",
+        ")",
+        ")",
+        ")",
+        ",",
+        ", ",
+        " ",
+        "\n",
+        "=",
+        "-",
+        "1",
+        "300",
+        "99999999999999999999",
+        "'a'",
+        "'",
+        "\\",
+        "`b c`",
+        "`",
+        "\"",
+        "name",
+        "é",
+        "max(1)",
+        ".",
+    ];
 }
