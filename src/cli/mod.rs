@@ -19,8 +19,7 @@ use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
 use commands::{
-    ctl, documents, health, insert, pack, plan, query, repair, report, rollback, run, status,
-    verify,
+    ctl, documents, health, insert, pack, plan, repair, report, rollback, run, status, verify,
 };
 use failure::Failure;
 
@@ -80,7 +79,7 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::History(arguments) => report::history(&arguments),
         Command::Job(arguments) => documents::job(&arguments),
         Command::Pack(arguments) => pack::pack(&arguments),
-        Command::Query(arguments) => query::query(&arguments),
+        Command::Query(arguments) => pack::query(&arguments),
         Command::Insert(arguments) => insert::insert(&arguments, &terminal),
         Command::Health(arguments) => health::health(&arguments),
         Command::Completions(arguments) => documents::completions(&arguments),

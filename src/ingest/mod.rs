@@ -6,8 +6,8 @@
 mod cutter;
 mod format;
 mod load;
-mod target;
 
 pub(crate) use cutter::{CutError, Limits};
-pub(crate) use load::{IngestError, IngestOptions, Ingested, PINNED, ingest};
-pub(crate) use target::{TargetError, check_target};
+pub(crate) use load::{
+    IngestError, IngestOptions, Ingested, PINNED, TargetError, check_target, ingest,
+};

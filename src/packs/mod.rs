@@ -8,7 +8,6 @@
 //! ```
 
 mod apply;
-mod builtin;
 mod definition;
 mod error;
 mod folder;
@@ -16,10 +15,9 @@ mod query;
 mod script;
 
 pub(crate) use apply::{Applied, ObjectState, apply};
-#[cfg(test)]
-pub(crate) use builtin::BUILT_IN_PACKS;
-pub(crate) use builtin::built_in;
 pub(crate) use error::PackError;
-pub(crate) use folder::{Pack, PackFile, job_file, open};
+#[cfg(test)]
+pub(crate) use folder::BUILT_IN_PACKS;
+pub(crate) use folder::{Pack, PackFile, built_in, job_file, open};
 pub(crate) use query::{bind_parameters, escaped, query_parameters};
 pub(crate) use script::object_names;

@@ -2,7 +2,6 @@
 //! commands with their descriptions and examples, parsing, and the parser's errors as failures.
 
 mod dotenv;
-mod insert;
 mod load;
 mod packs;
 mod reference;
@@ -18,14 +17,14 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::cli::failure::Failure;
 
 pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_mark};
-pub(crate) use insert::InsertArguments;
 pub(crate) use load::{
     CompressionChoice, EngineChoice, FaultArguments, FormatChoice, LedgerArguments,
     LedgerStatusArguments, Order, PartitionsArguments, ReadFormatChoice, RecordingArguments,
     ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use packs::{
-    ApplyArguments, HealthArguments, PackArguments, PackCommand, PackFolders, QueryArguments,
+    ApplyArguments, HealthArguments, InsertArguments, PackArguments, PackCommand, PackFolders,
+    QueryArguments,
 };
 pub use reference::references;
 pub(crate) use reference::variable_names;

@@ -5,8 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::engine::EngineShown;
-use super::groups::GroupsShown;
+use super::engine::{EngineShown, GroupsShown};
 use super::ledger::LedgerShown;
 use super::trial::{Estimate, EstimateShown};
 use crate::cli::commands::session::Session;

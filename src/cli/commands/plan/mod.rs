@@ -4,7 +4,6 @@
 mod document;
 mod engine;
 mod file;
-mod groups;
 mod ledger;
 mod trial;
 
@@ -12,9 +11,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use document::Document;
-use engine::{EngineShown, engine_shown};
+use engine::{EngineShown, GroupsShown, engine_shown, groups};
 use file::PlanBasis;
-use groups::GroupsShown;
 use ledger::LedgerShown;
 use tokio::runtime::Runtime;
 use trial::{Estimate, estimate, run_checks, trial_options};
@@ -81,7 +79,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     };
     findings.checks.extend(estimate.as_ref().and_then(Estimate::check));
     let engine = engine_shown(engine, streamed, &which.partition, arguments.measure).await?;
-    let groups = groups::groups(session).await;
+    let groups = self::groups(session).await;
     let document =
         show(arguments, session, (known, engine, groups), Some(&findings), estimate.as_ref())?;
     let blocking: Vec<_> =
