@@ -189,6 +189,48 @@ struct ServerMemory {
     used: u64,
 }
 
+/// The memory of the server that a run takes.
+struct MemoryNeed {
+    /// One insert, or the insert of a chunk.
+    one: u64,
+    /// All at once.
+    all: u64,
+    words: String,
+}
+
+impl MemoryNeed {
+    fn of(job: &BoundJob, plan: &Plan, options: &PipelineOptions) -> Self {
+        let row = if plan.stored_bytes == 0 {
+            options.batch_bytes
+        } else {
+            plan.stored_bytes / plan.stored_rows.max(1)
+        };
+        let batch =
+            row.saturating_mul(options.batch_rows.min(plan.stored_rows)).min(options.batch_bytes);
+        // A dry run writes no part.
+        let columns = if options.dry_run { 0 } else { job.target.columns.len() };
+        let source_columns = job.source_columns.len();
+        let read = read_memory_bytes(plan.parts, plan.stored_bytes, source_columns, job.collapse);
+        let one = match options.engine {
+            Engine::Stream => insert_memory_bytes(batch, columns),
+            Engine::Server => chunk_memory_bytes(batch, columns, read),
+        };
+        let inserters = options.inserters.most() as u64;
+        let all = one.saturating_mul(inserters);
+        let at_once =
+            format!("about {} of server memory, {inserters} at once {}", bytes(one), bytes(all));
+        let words = match options.engine {
+            Engine::Stream => format!(
+                "one insert needs {at_once}; each of {} about {}",
+                counted(options.readers.most() as u64, "reader"),
+                bytes(read)
+            ),
+            Engine::Server => format!("the insert of a chunk needs {at_once}"),
+        };
+        Self { one, all, words }
+    }
+}
+
 /// Compares the memory that inserts need with the limits of the user and of the server.
 pub(super) async fn check_memory(
     target: &Connection,
@@ -196,25 +238,7 @@ pub(super) async fn check_memory(
     plan: &Plan,
     options: &PipelineOptions,
 ) -> Check {
-    let row = if plan.stored_bytes == 0 {
-        options.batch_bytes
-    } else {
-        plan.stored_bytes / plan.stored_rows.max(1)
-    };
-    let batch =
-        row.saturating_mul(options.batch_rows.min(plan.stored_rows)).min(options.batch_bytes);
-    // A dry run writes no part.
-    let columns = if options.dry_run { 0 } else { job.target.columns.len() };
-    let read =
-        read_memory_bytes(plan.parts, plan.stored_bytes, job.source_columns.len(), job.collapse);
-    let (one, inserters) = (
-        match options.engine {
-            Engine::Stream => insert_memory_bytes(batch, columns),
-            Engine::Server => chunk_memory_bytes(batch, columns, read),
-        },
-        options.inserters.most() as u64,
-    );
-    let all = one.saturating_mul(inserters);
+    let MemoryNeed { one, all, words: takes } = MemoryNeed::of(job, plan, options);
     let settings = options.insert_settings(job);
     let limits = "SELECT toUInt64(getSetting('max_memory_usage')) AS query, toUInt64(getSetting('max_memory_usage_for_user')) AS user";
     let server = "SELECT (SELECT toUInt64(sum(toFloat64(value))) FROM system.server_settings WHERE name = 'max_server_memory_usage') AS allowed, \
@@ -223,16 +247,6 @@ pub(super) async fn check_memory(
         ask_with::<MemoryLimits>(target, "the user's settings", limits, &settings),
         ask_one::<ServerMemory>(target, "system.metrics", server)
     );
-    let at_once =
-        format!("about {} of server memory, {inserters} at once {}", bytes(one), bytes(all));
-    let takes = match options.engine {
-        Engine::Stream => format!(
-            "one insert needs {at_once}; each of {} about {}",
-            counted(options.readers.most() as u64, "reader"),
-            bytes(read)
-        ),
-        Engine::Server => format!("the insert of a chunk needs {at_once}"),
-    };
     let smaller = "lower --batch-bytes or --inserters";
     let limits = limits.ok().and_then(|limits| limits.into_iter().next());
     if let Some((name, limit)) = limits.and_then(|limits| limits.below(one, all)) {

@@ -23,17 +23,16 @@ pub(crate) use load::{
     ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use packs::{
-    ApplyArguments, HealthArguments, InsertArguments, PackArguments, PackCommand, PackFolders,
-    QueryArguments,
+    ApplyArguments, HealthArguments, PackArguments, PackCommand, PackFolders, QueryArguments,
 };
 pub use reference::references;
 pub(crate) use reference::variable_names;
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
 pub(crate) use subcommands::{
     CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, HistoryArguments,
-    HookArguments, JobArguments, JobCommand, LogFormat, ManArguments, OutputArguments,
-    PlanArguments, RepairArguments, ReportArguments, ReportFormat, RollbackArguments, RunArguments,
-    StatusArguments, VerifyArguments,
+    HookArguments, InsertArguments, JobArguments, JobCommand, LogFormat, ManArguments,
+    OutputArguments, PlanArguments, RepairArguments, ReportArguments, ReportFormat,
+    RollbackArguments, RunArguments, StatusArguments, VerifyArguments,
 };
 pub(crate) use values::{AtOnce, Event, Hook, parse_at_once, parse_memory_size, parse_rows};
 

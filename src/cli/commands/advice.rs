@@ -119,9 +119,11 @@ pub(crate) fn before_the_first_row(
     if is_claim_lost { failure } else { failure.unless_stopped(stop) }
 }
 
+/// What helps where a version of a load cannot be continued.
+const NEW_VERSION: &str = "--restart starts a new version of the load, with all rows";
+
 /// A load that did not start, or stopped.
 pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Failure {
-    const NEW_VERSION: &str = "--restart starts a new version of the load, with all rows";
     match error {
         LoadError::Ledger(error) => ledger_failure(&error, continuation),
         error @ LoadError::Changed { .. } => Failure::refusal(&error)
@@ -133,15 +135,7 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
         LoadError::Plan(error) => error.into(),
         LoadError::Repeats(error) => error.into(),
         LoadError::Blocked { checks } => blocked("run", &checks.iter().collect::<Vec<_>>()),
-        LoadError::Preflight(error) if error.code().is_none() => {
-            let message = "could not test the insert of a run without rows";
-            Failure::stopped_because(message, &*error).hint(continuation.hint())
-        }
-        LoadError::Preflight(error) => {
-            let message = "the server refuses the insert of a run, tested without rows";
-            let hint = continuation.after_server_error(&*error);
-            Failure::refused_because(message, &*error).hint(hint)
-        }
+        LoadError::Preflight(error) => tested_insert_failure(&error, continuation),
         // All chunks are done: a run that continues would only count again.
         LoadError::Pipeline(error @ PipelineError::Count { .. }) => {
             Failure::from(&error).hint(format!(
@@ -162,16 +156,7 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
             Failure::stopped_because(message, &error).hint(hint)
         }
         error @ LoadError::RolledBack { .. } => Failure::refusal(&error).hint(NEW_VERSION),
-        LoadError::Tables(error @ TablesError::Changed(_)) => {
-            Failure::stopped(&error).hint(format!("{NEW_VERSION}, as the tables are now")).hint(
-                "undo the change to continue with the version that was started; chunks that were \
-                 recorded before the change are complete, the others are read again",
-            )
-        }
-        LoadError::Tables(error) => {
-            let hint = continuation.after_server_error(&error);
-            Failure::stopped(&error).hint(hint)
-        }
+        LoadError::Tables(error) => tables_failure(&error, continuation),
         LoadError::Chunks { ref reason, .. } => {
             let hint = match code_in(reason) {
                 Some(code) => {
@@ -185,6 +170,28 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
             Failure::stopped(&error).hint(continuation.hint())
         }
     }
+}
+
+/// The insert of a run, tested without rows, did not succeed.
+fn tested_insert_failure(error: &ServerError, continuation: &Continuation) -> Failure {
+    if error.code().is_none() {
+        let message = "could not test the insert of a run without rows";
+        return Failure::stopped_because(message, error).hint(continuation.hint());
+    }
+    let message = "the server refuses the insert of a run, tested without rows";
+    Failure::refused_because(message, error).hint(continuation.after_server_error(error))
+}
+
+/// The tables of a load have changed while it was in progress, or cannot be compared with those before.
+fn tables_failure(error: &TablesError, continuation: &Continuation) -> Failure {
+    let failure = Failure::stopped(error);
+    if !matches!(error, TablesError::Changed(_)) {
+        return failure.hint(continuation.after_server_error(error));
+    }
+    failure.hint(format!("{NEW_VERSION}, as the tables are now")).hint(
+        "undo the change to continue with the version that was started; chunks that were \
+         recorded before the change are complete, the others are read again",
+    )
 }
 
 /// A partition that was not replaced: the target is as it was.

@@ -148,13 +148,16 @@ pub(crate) fn verify_failure(error: VerifyError) -> Failure {
     }
 }
 
+/// A figure of the comparison.
+fn figure(text: &mut String, name: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{name:<36}{value}");
+}
+
 /// The comparison as text.
 pub(crate) fn comparison_text(report: &Report) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<36}{value}");
-    };
+    let mut line = |name: &str, value: &str| figure(&mut text, name, value);
     line("target", &report.target);
     line(
         "source",
@@ -178,6 +181,25 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     if !report.columns_not_compared.is_empty() {
         line("columns not compared", &report.columns_not_compared.join(", "));
     }
+    text.push_str(&differences(report, what));
+    text.push_str(&rows(report));
+    let verdict = match (report.equal, &report.sample) {
+        (true, None) if report.tolerances.is_some() => {
+            "equal: the target has the groups that the job makes"
+        }
+        (true, None) => "equal: the target has the rows that the job makes",
+        (true, Some(_)) => "equal within the sample",
+        (false, _) => "different",
+    };
+    let took = duration(std::time::Duration::from_secs_f64(report.seconds));
+    let _ = writeln!(text, "\n{verdict} ({took})");
+    text
+}
+
+/// How many rows, or groups, differ, by kind. `what` is the noun.
+fn differences(report: &Report, what: &str) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| figure(&mut text, name, value);
     for (kind, rows) in &report.live {
         line(kind_words(*kind), &format!("{} (no difference)", count(*rows)));
     }
@@ -198,17 +220,6 @@ pub(crate) fn comparison_text(report: &Report) -> String {
         let names: Vec<_> = report.columns.iter().map(|column| column.name.as_str()).collect();
         line("columns that differ", &names.join(", "));
     }
-    text.push_str(&rows(report));
-    let verdict = match (report.equal, &report.sample) {
-        (true, None) if report.tolerances.is_some() => {
-            "equal: the target has the groups that the job makes"
-        }
-        (true, None) => "equal: the target has the rows that the job makes",
-        (true, Some(_)) => "equal within the sample",
-        (false, _) => "different",
-    };
-    let took = duration(std::time::Duration::from_secs_f64(report.seconds));
-    let _ = writeln!(text, "\n{verdict} ({took})");
     text
 }
 

@@ -64,8 +64,25 @@ fn text(health: &Health) -> String {
         open(health.merges.as_ref().map(Vec::len), "merge"),
         open(health.replicas.as_ref().map(Vec::len), "replicated table"),
     );
-    let _ = writeln!(text, "\ntables");
     let width = health.tables.iter().map(|table| table.name.chars().count()).max().unwrap_or(0);
+    text.push_str(&tables(health, width));
+    text.push_str(&rollups(health, width));
+    text.push('\n');
+    for problem in &health.problems {
+        let _ = writeln!(text, "problem: {}: {}", problem.subject, problem.message.trim_end());
+        let _ = writeln!(text, "  hint: {}", problem.advice);
+    }
+    let _ = match health.problems.len() {
+        0 => writeln!(text, "healthy: nothing is wrong"),
+        problems => writeln!(text, "{} found", counted(problems as u64, "problem")),
+    };
+    text
+}
+
+/// The tables, whose names take `width` columns.
+fn tables(health: &Health, width: usize) -> String {
+    let mut text = "\ntables\n".to_owned();
+    // Writing to a string cannot fail.
     for table in &health.tables {
         let Some(rows) = table.rows else {
             let _ = writeln!(text, "  {:<width$}  {}", table.name, table.engine);
@@ -89,6 +106,13 @@ fn text(health: &Health) -> String {
             range.unwrap_or_default(),
         );
     }
+    text
+}
+
+/// The roll-ups, whose names take `width` columns.
+fn rollups(health: &Health, width: usize) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
     if !health.rollups.is_empty() {
         let _ = writeln!(text, "\nroll-ups");
     }
@@ -101,14 +125,5 @@ fn text(health: &Health) -> String {
         };
         let _ = writeln!(text, "  {:<width$}  {words}", rollup.rollup);
     }
-    text.push('\n');
-    for problem in &health.problems {
-        let _ = writeln!(text, "problem: {}: {}", problem.subject, problem.message.trim_end());
-        let _ = writeln!(text, "  hint: {}", problem.advice);
-    }
-    let _ = match health.problems.len() {
-        0 => writeln!(text, "healthy: nothing is wrong"),
-        problems => writeln!(text, "{} found", counted(problems as u64, "problem")),
-    };
     text
 }

@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::clickhouse::Connection;
 use crate::engine::stream::{Concurrency, ConcurrencyBounds, Throttle, insert_memory_bytes};
 use crate::job::BoundJob;
-use crate::plan::{MemoryDemand, MemoryPlan};
+use crate::plan::{MemoryDemand, MemoryPlan, MemoryTooSmall};
 use crate::progress::available_memory_bytes;
 
 /// The memory limit where the machine's available memory is unknown.
@@ -81,46 +81,27 @@ pub(crate) async fn resources(
         available_memory_bytes().map_or(MEMORY_UNKNOWN, |available| available / 2)
     });
     let server = ServerSize::ask(connection).await;
-    let (deferred, an_insert) = (
-        job.has_deferred_lookup(),
-        insert_memory_bytes(arguments.batch_bytes, job.target.columns.len()),
-    );
-    let settle = |asked_readers: AtOnce, asked_inserters: AtOnce| {
-        let divide = |readers: Concurrency, inserters: Concurrency| {
-            let (most_readers, most_inserters) = (readers.most() as u64, inserters.most() as u64);
-            let demand = MemoryDemand {
-                total,
-                readers: most_readers,
-                inserters: most_inserters,
-                batch_bytes: arguments.batch_bytes,
-                deferred,
-            };
-            MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
-        };
-        let most_inserters = server.inserters_most(an_insert);
-        // More concurrency is not worth smaller batches.
-        match divide(
-            readers(asked_readers, server.readers_most()),
-            inserters(asked_inserters, most_inserters),
-        ) {
-            Ok(generous) if generous.2.batch_bytes == arguments.batch_bytes => Ok(generous),
-            _ => divide(
-                readers(asked_readers, READERS_FIRST),
-                inserters(asked_inserters, server.inserters_first()),
-            ),
-        }
+    let an_insert = insert_memory_bytes(arguments.batch_bytes, job.target.columns.len());
+    let division = Division {
+        total,
+        batch_bytes: arguments.batch_bytes,
+        deferred: job.has_deferred_lookup(),
+        server,
+        an_insert,
     };
     let (readers, inserters, memory) =
-        settle(arguments.readers, arguments.inserters).map_err(|error| {
+        division.settle(arguments.readers, arguments.inserters).map_err(|error| {
             Failure::usage(error.to_string())
                 .hint("raise --memory, or lower --readers and --inserters")
         })?;
     return_freed_memory(total);
     let levels = ConcurrencyBounds::of(readers, inserters);
     let levels = ConcurrencyBounds {
-        readers_found: settle(AtOnce::Auto, arguments.inserters)
+        readers_found: division
+            .settle(AtOnce::Auto, arguments.inserters)
             .map_or(levels.readers_found, |(readers, ..)| readers.most()),
-        inserters_found: settle(arguments.readers, AtOnce::Auto)
+        inserters_found: division
+            .settle(arguments.readers, AtOnce::Auto)
             .map_or(levels.inserters_found, |(_, inserters, _)| inserters.most()),
         ..levels
     };
@@ -132,6 +113,55 @@ pub(crate) async fn resources(
         server_memory: server.memory,
         chunks_most: server.chunks_most(an_insert),
     })
+}
+
+/// What memory is divided among.
+struct Division {
+    /// The memory limit.
+    total: u64,
+    batch_bytes: u64,
+    /// Whether rows may wait for a lookup of their own.
+    deferred: bool,
+    server: ServerSize,
+    /// The server's memory that one insert takes.
+    an_insert: u64,
+}
+
+impl Division {
+    /// The concurrency that was asked for, and the memory that it leaves to each use.
+    fn settle(
+        &self,
+        asked_readers: AtOnce,
+        asked_inserters: AtOnce,
+    ) -> Result<(Concurrency, Concurrency, MemoryPlan), MemoryTooSmall> {
+        let generous = self.divide(
+            readers(asked_readers, self.server.readers_most()),
+            inserters(asked_inserters, self.server.inserters_most(self.an_insert)),
+        );
+        match generous {
+            Ok(generous) if generous.2.batch_bytes == self.batch_bytes => Ok(generous),
+            // More concurrency is not worth smaller batches.
+            _ => self.divide(
+                readers(asked_readers, READERS_FIRST),
+                inserters(asked_inserters, self.server.inserters_first()),
+            ),
+        }
+    }
+
+    fn divide(
+        &self,
+        readers: Concurrency,
+        inserters: Concurrency,
+    ) -> Result<(Concurrency, Concurrency, MemoryPlan), MemoryTooSmall> {
+        let demand = MemoryDemand {
+            total: self.total,
+            readers: readers.most() as u64,
+            inserters: inserters.most() as u64,
+            batch_bytes: self.batch_bytes,
+            deferred: self.deferred,
+        };
+        MemoryPlan::divide(demand).map(|memory| (readers, inserters, memory))
+    }
 }
 
 fn readers(asked: AtOnce, most: usize) -> Concurrency {

@@ -87,42 +87,14 @@ impl SessionConfig {
             )
             .hint("--engine stream reads from one server and inserts into the other"));
         }
-        // An error in the first answer is a configuration error, so only outages are retried.
-        let first = &retry.clone().without_retries();
-        let greet = |connection: Connection, end: End| async move {
-            let greeting = async || connection.hello().await.map_err(GreetingError::of);
-            first.ask("the first query", greeting).await.map_err(|error| match error {
-                GreetingError::Failed(error) | GreetingError::Unresolved(error) => {
-                    connecting(&error, end)
-                }
-            })
-        };
-        let server_version = greet(servers.target.clone(), End::Target).await?;
-        let source_version = if servers.is_one_server() {
-            server_version.clone()
-        } else {
-            greet(servers.source.clone(), End::Source).await?
-        };
+        let (server_version, source_version) = versions(&servers, retry).await?;
         let bound = retry.ask("binding the job to its tables", async || {
             bind(&servers, &job, &self.job.options).await
         });
         let mut job = bound.await?;
         require_server_for_groups(&job, self.throughput.engine, &servers)?;
         let resources = resources(&self.throughput, &servers.target, &job).await?;
-        let forced = EngineDecision::forced(&job, &servers);
-        let engine = match (self.throughput.engine, forced, filling) {
-            (EngineChoice::Server, _, _) => EngineDecision::given(Engine::Server),
-            (EngineChoice::Stream, _, _) | (EngineChoice::Auto, None, None) => {
-                EngineDecision::given(Engine::Stream)
-            }
-            (EngineChoice::Auto, Some(forced), _) => forced,
-            (EngineChoice::Auto, None, Some(filling)) => {
-                let (servers, job, batch_rows) = (&servers, &job, self.throughput.batch_size);
-                let resources = &resources.of_chunks(self.throughput.inserters);
-                let choice = Choice { servers, job, resources, batch_rows, filling };
-                choice.decide(retry).await.map_err(|error| Failure::stopped(&error))?
-            }
-        };
+        let engine = self.engine(&servers, &job, &resources, filling, retry).await?;
         if engine.engine == Engine::Stream {
             job.remarks.extend(read_remark(&self.throughput, &job));
         }
@@ -136,6 +108,51 @@ impl SessionConfig {
             throughput: self.throughput.clone(),
         })
     }
+
+    /// The engine that the flag names, or the one that is chosen for the partition to fill.
+    async fn engine(
+        &self,
+        servers: &Servers,
+        job: &BoundJob,
+        resources: &Resources,
+        filling: Option<Filling<'_>>,
+        retry: &StartupRetry,
+    ) -> Result<EngineDecision, Failure> {
+        match (self.throughput.engine, EngineDecision::forced(job, servers), filling) {
+            (EngineChoice::Server, _, _) => Ok(EngineDecision::given(Engine::Server)),
+            (EngineChoice::Stream, _, _) | (EngineChoice::Auto, None, None) => {
+                Ok(EngineDecision::given(Engine::Stream))
+            }
+            (EngineChoice::Auto, Some(forced), _) => Ok(forced),
+            (EngineChoice::Auto, None, Some(filling)) => {
+                let resources = &resources.of_chunks(self.throughput.inserters);
+                let batch_rows = self.throughput.batch_size;
+                let choice = Choice { servers, job, resources, batch_rows, filling };
+                choice.decide(retry).await.map_err(|error| Failure::stopped(&error))
+            }
+        }
+    }
+}
+
+/// The versions of the target's and of the source's server.
+async fn versions(servers: &Servers, retry: &StartupRetry) -> Result<(String, String), Failure> {
+    // An error in the first answer is a configuration error, so only outages are retried.
+    let first = &retry.clone().without_retries();
+    let greet = |connection: Connection, end: End| async move {
+        let greeting = async || connection.hello().await.map_err(GreetingError::of);
+        first.ask("the first query", greeting).await.map_err(|error| match error {
+            GreetingError::Failed(error) | GreetingError::Unresolved(error) => {
+                connecting(&error, end)
+            }
+        })
+    };
+    let target = greet(servers.target.clone(), End::Target).await?;
+    let source = if servers.is_one_server() {
+        target.clone()
+    } else {
+        greet(servers.source.clone(), End::Source).await?
+    };
+    Ok((target, source))
 }
 
 /// Refuses a job with groups where rows would pass through this process.

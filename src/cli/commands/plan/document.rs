@@ -11,8 +11,8 @@ use super::trial::{Estimate, EstimateShown};
 use crate::cli::commands::session::Session;
 use crate::cli::output::{WIDTH, cut, wrap_block, wrapped};
 use crate::clickhouse::Connection;
-use crate::job::{BoundColumn, BoundLookup};
-use crate::plan::Plan;
+use crate::job::{BoundColumn, BoundJob, BoundLookup};
+use crate::plan::{Chunk, Plan};
 use crate::preflight::{Check, Cluster, Disk, Findings, Topology, Verdict};
 use crate::units::{bytes, count, counted};
 
@@ -158,6 +158,36 @@ pub(crate) struct MemoryShown {
     pub batch_bytes: u64,
 }
 
+fn source(job: &BoundJob, plan: &Plan) -> SourceShown {
+    let is_size_known = plan.stored_bytes > 0 || plan.stored_rows == 0;
+    let before = job
+        .before
+        .as_ref()
+        .map(|before| CutoffShown { column: before.column.clone(), moment: before.moment.clone() });
+    SourceShown {
+        table: job.source.name.to_string(),
+        stored_rows: plan.stored_rows,
+        stored_bytes: is_size_known.then_some(plan.stored_bytes),
+        parts: plan.parts,
+        before,
+        filters: job.filters.iter().map(|(name, _)| name.clone()).collect(),
+    }
+}
+
+fn left_out(job: &BoundJob) -> Vec<LeftOutShown> {
+    let left = job.left_out.iter();
+    left.map(|left| LeftOutShown { column: left.name.clone(), reason: left.reason.clone() })
+        .collect()
+}
+
+fn chunks(plan: &Plan) -> Vec<ChunkShown> {
+    let shown = |chunk: &Chunk| ChunkShown {
+        chunk: chunk.id.planned_number() + 1,
+        range: chunk.range.clone(),
+    };
+    plan.chunks.iter().map(shown).collect()
+}
+
 /// Puts together what was found. `findings` are none for a partition without rows.
 pub(crate) fn document(
     session: &Session,
@@ -181,18 +211,7 @@ pub(crate) fn document(
         },
         topology: findings.map(|findings| findings.topology.clone()),
         ledger,
-        source: SourceShown {
-            table: job.source.name.to_string(),
-            stored_rows: plan.stored_rows,
-            stored_bytes: (plan.stored_bytes > 0 || plan.stored_rows == 0)
-                .then_some(plan.stored_bytes),
-            parts: plan.parts,
-            before: job.before.as_ref().map(|before| CutoffShown {
-                column: before.column.clone(),
-                moment: before.moment.clone(),
-            }),
-            filters: job.filters.iter().map(|(name, _)| name.clone()).collect(),
-        },
+        source: source(job, plan),
         lookup: job.lookup.as_ref().map(lookup),
         target: TargetShown {
             table: job.target.name.to_string(),
@@ -202,21 +221,10 @@ pub(crate) fn document(
         groups,
         mapping: job.columns.iter().map(column).collect(),
         defaults: job.defaults.clone(),
-        left_out: job
-            .left_out
-            .iter()
-            .map(|left| LeftOutShown { column: left.name.clone(), reason: left.reason.clone() })
-            .collect(),
+        left_out: left_out(job),
         remarks: job.remarks.clone(),
         waves: waves(plan),
-        chunks: plan
-            .chunks
-            .iter()
-            .map(|chunk| ChunkShown {
-                chunk: chunk.id.planned_number() + 1,
-                range: chunk.range.clone(),
-            })
-            .collect(),
+        chunks: chunks(plan),
         memory: memory(plan),
         new_parts: findings.map(|findings| findings.parts),
         disk: findings.map(|findings| findings.disk).unwrap_or_default(),

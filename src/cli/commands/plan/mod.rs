@@ -123,25 +123,7 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
     } else {
         (", where the source is", ", where the target is")
     };
-    let mut text = String::new();
-    if let Some(lookup) = &job.lookup {
-        statement(
-            &mut text,
-            &format!("lookup query{from}"),
-            &statements::lookup(lookup, scope.window, None, None),
-            &statements::lookup_settings(job),
-            " FORMAT RowBinary",
-        );
-        if !lookup.columns.is_empty() {
-            statement(
-                &mut text,
-                &format!("what a row gets that finds nothing{from}"),
-                &statements::miss(lookup),
-                &statements::lookup_settings(job),
-                " FORMAT RowBinary",
-            );
-        }
-    }
+    let mut text = lookup_statements(session, from);
     let first = session.plan.chunks.first();
     let chunk = scope.within(first.and_then(|chunk| chunk.range.as_deref()));
     let chunks = session.plan.chunks.len().max(1);
@@ -186,6 +168,22 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         &statements::join_settings(job),
         "",
     );
+    text
+}
+
+/// What the attributes are looked up with; empty for a job without a lookup.
+fn lookup_statements(session: &Session, from: &str) -> String {
+    let (job, scope) = (&*session.job, &session.plan.scope);
+    let mut text = String::new();
+    let Some(lookup) = &job.lookup else { return text };
+    let settings = statements::lookup_settings(job);
+    let mut ask = |title: &str, sql: &str| {
+        statement(&mut text, &format!("{title}{from}"), sql, &settings, " FORMAT RowBinary");
+    };
+    ask("lookup query", &statements::lookup(lookup, scope.window, None, None));
+    if !lookup.columns.is_empty() {
+        ask("what a row gets that finds nothing", &statements::miss(lookup));
+    }
     text
 }
 
