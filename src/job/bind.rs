@@ -5,22 +5,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::bound::{BoundGroup, BoundJob, BoundKey, BoundLookup, BoundVersion, Owned, UsedColumn};
+use super::bound::{
+    BoundColumn, BoundGroup, BoundJob, BoundKey, BoundLookup, BoundVersion, LeftOut, LiveRows,
+    Owned, UsedColumn,
+};
 use super::cutoff::{Cutoff, Moment};
-use super::denied::or_denied_column;
 use super::error::{JobError, asking, suggestion};
 use super::file::Job;
 use super::fit::{Fitting, columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::group::{Analyzed, analyze_groups, with_key_expressions};
 use super::inspect::{Inspection, Inspector, Over, common_key, inspect};
 use super::keys::{EqualVersion, Expression, Lookup, StatementSettings};
-use super::live_rows::LiveRows;
-use super::narrow::is_read_narrow;
-use super::statements::{self, END_OF_ROW, Scope};
+use super::statements::{self, END_OF_ROW, Scope, is_read_narrow};
+use super::tables::{Tables, needed, or_denied_column, structure_of, tables};
 use super::target_key::TargetKey;
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
-    deduplication_settings, table_schema,
+    deduplication_settings,
 };
 use crate::formats::native::{NativeLayout, SourceLayout};
 use crate::formats::rowbinary::{DataType, RowLayout, VersionEncoding};
@@ -50,7 +51,7 @@ pub async fn bind(
     job: &Job,
     options: &BindOptions,
 ) -> Result<BoundJob, JobError> {
-    match bind_visible(servers, job, options).await {
+    match Box::pin(bind_visible(servers, job, options)).await {
         Err(error) => Err(or_denied_column(servers, job, error).await),
         bound => bound,
     }
@@ -65,27 +66,14 @@ async fn bind_visible(
     check_profiles(servers)?;
     check_settings(servers, job).await?;
     let Servers { source: reading, target: writing } = servers;
-    let Tables { source, lookup: lookup_table, target } = tables(servers, job, options).await?;
-    for name in [&job.source.version, &job.source.deleted, &job.source.time].into_iter().flatten() {
-        needed("source", &source, name)?;
-    }
-    let exclusions =
-        predicates(job, "source.exclusions", &job.source.exclusions, &options.exclusions)?;
-    let filters = predicates(job, "source.filters", &job.source.filters, &options.filters)?;
-    let before = bind_cutoff(reading, job, &source, options.before).await?;
-    let over = structure_of(&source, lookup_table.as_ref());
-    let Analyzed { columns, left_out, inspection, group } =
-        analyze(writing, job, (&source, &target), &over).await?;
-    let used = used_columns(&over, &inspection);
-    let clause = group.as_ref().map(BoundGroup::clause).unwrap_or_default();
-    let fitting = Fitting { connection: writing, job, over: &over, clause: &clause };
-    let bound_columns = fit_to_target(fitting, &target, &columns, &inspection).await?;
-    let bound_columns = with_key_expressions(bound_columns, group.as_ref());
-    let defaults = columns_left_to_defaults(job, &target, &bound_columns)?;
-    let owned = bind_rows(writing, job, &target, "owned", job.target.owned.as_ref()).await?;
-    let live = bind_rows(writing, job, &target, "live", job.target.live.as_ref()).await?;
-    let (owned, live) = owned_and_live(owned, live);
-    let lookup = match (&job.lookup, lookup_table) {
+    let tables = tables(servers, job, options.target_table.as_ref()).await?;
+    let Selection { exclusions, filters, before } =
+        bind_selection(reading, job, &tables.source, options).await?;
+    let Mapping { columns, left_out, defaults, group, used } =
+        bind_mapping(writing, job, &tables).await?;
+    let (owned, live) = bind_owners(writing, job, &tables.target).await?;
+    let Tables { source, lookup, target } = tables;
+    let lookup = match (&job.lookup, lookup) {
         (Some(lookup), Some(table)) => {
             Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?)
         }
@@ -93,21 +81,17 @@ async fn bind_visible(
     };
     let SourceRow { rows: source_layout, blocks: source_blocks } =
         source_row(&source, &used.source, lookup.as_ref())?;
-    let deduplication_settings = deduplication_settings(writing)
-        .await
-        .map_err(asking("asking the server how it recognizes blocks"))?;
-    let narrow = job.source.collapse
-        && is_read_narrow(reading, &source)
-            .await
-            .map_err(asking("asking the server how FINAL can read the source"))?;
-    let mut bound = BoundJob {
+    let recognizing = "asking the server how it recognizes blocks";
+    let deduplication_settings =
+        deduplication_settings(writing).await.map_err(asking(recognizing))?;
+    let bound = BoundJob {
         name: job.name.clone(),
         origin: job.origin.clone(),
         collapse: job.source.collapse,
-        narrow,
+        narrow: reads_narrow(reading, job, &source).await?,
         source_deleted: job.source.deleted.clone(),
         source_time: job.source.time.clone(),
-        exclusions: exclusions.into_iter().map(|(_, predicate)| predicate).collect(),
+        exclusions,
         filters,
         before,
         remarks: remarks(&used.source, lookup.as_ref()),
@@ -123,7 +107,7 @@ async fn bind_visible(
         live_rows: None,
         removal: job.target.removal,
         group,
-        columns: bound_columns,
+        columns,
         left_out,
         defaults,
         settings: job.settings.clone(),
@@ -132,12 +116,91 @@ async fn bind_visible(
         source_blocks,
         native_layout: Err(String::new()),
     };
+    complete(servers, bound).await
+}
+
+/// Adds what follows from the rest of a bound job, and checks its predicates.
+async fn complete(servers: &Servers, mut bound: BoundJob) -> Result<BoundJob, JobError> {
     bound.native_layout = native_layout(&bound);
     if bound.on_equal_version == EqualVersion::Live {
         bound.live_rows = live_rows(servers, &bound).await?;
     }
-    check_exclusions(reading, &bound).await?;
+    check_exclusions(&servers.source, &bound).await?;
     Ok(bound)
+}
+
+/// Which rows of the source the job takes.
+struct Selection {
+    exclusions: Vec<String>,
+    filters: Vec<(String, String)>,
+    before: Option<Cutoff>,
+}
+
+async fn bind_selection(
+    connection: &Connection,
+    job: &Job,
+    source: &TableSchema,
+    options: &BindOptions,
+) -> Result<Selection, JobError> {
+    for name in [&job.source.version, &job.source.deleted, &job.source.time].into_iter().flatten() {
+        needed("source", source, name)?;
+    }
+    let exclusions =
+        predicates(job, "source.exclusions", &job.source.exclusions, &options.exclusions)?;
+    let filters = predicates(job, "source.filters", &job.source.filters, &options.filters)?;
+    Ok(Selection {
+        exclusions: exclusions.into_iter().map(|(_, predicate)| predicate).collect(),
+        filters,
+        before: bind_cutoff(connection, job, source, options.before).await?,
+    })
+}
+
+/// What fills the target's columns.
+struct Mapping {
+    columns: Vec<BoundColumn>,
+    left_out: Vec<LeftOut>,
+    defaults: Vec<String>,
+    group: Option<BoundGroup>,
+    used: Used,
+}
+
+async fn bind_mapping(
+    connection: &Connection,
+    job: &Job,
+    Tables { source, lookup, target }: &Tables,
+) -> Result<Mapping, JobError> {
+    let over = structure_of(source, lookup.as_ref());
+    let Analyzed { columns, left_out, inspection, group } =
+        analyze(connection, job, (source, target), &over).await?;
+    let clause = group.as_ref().map(BoundGroup::clause).unwrap_or_default();
+    let fitting = Fitting { connection, job, over: &over, clause: &clause };
+    let columns = fit_to_target(fitting, target, &columns, &inspection).await?;
+    let columns = with_key_expressions(columns, group.as_ref());
+    let defaults = columns_left_to_defaults(job, target, &columns)?;
+    Ok(Mapping { columns, left_out, defaults, group, used: used_columns(&over, &inspection) })
+}
+
+/// Whether FINAL of the source is replaced by a narrow read.
+async fn reads_narrow(
+    connection: &Connection,
+    job: &Job,
+    source: &TableSchema,
+) -> Result<bool, JobError> {
+    Ok(job.source.collapse
+        && is_read_narrow(connection, source)
+            .await
+            .map_err(asking("asking the server how FINAL can read the source"))?)
+}
+
+/// Which of the target's rows are the job's, and which are live writers'.
+async fn bind_owners(
+    connection: &Connection,
+    job: &Job,
+    target: &TableSchema,
+) -> Result<(Option<Owned>, Option<Owned>), JobError> {
+    let owned = bind_rows(connection, job, target, "owned", job.target.owned.as_ref()).await?;
+    let live = bind_rows(connection, job, target, "live", job.target.live.as_ref()).await?;
+    Ok(owned_and_live(owned, live))
 }
 
 /// Analyzes the expressions of the job's columns.
@@ -161,43 +224,6 @@ async fn analyze(
     };
     let inspection = inspect(inspector, &columns).await?;
     Ok(Analyzed { columns, left_out, inspection, group: None })
-}
-
-/// The tables that a job names.
-struct Tables {
-    source: TableSchema,
-    lookup: Option<TableSchema>,
-    target: TableSchema,
-}
-
-/// Reads the schemas of the job's tables, and rejects unsuitable ones.
-async fn tables(servers: &Servers, job: &Job, options: &BindOptions) -> Result<Tables, JobError> {
-    let Servers { source: reading, target: writing } = servers;
-    let database = reading.endpoint().database();
-    let source =
-        existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;
-    if !source.is_merge_tree() {
-        let message = format!(
-            "its engine is {}; only tables of the MergeTree family have partitions",
-            source.engine
-        );
-        return Err(JobError::Unfit { role: "source", table: source.name, message });
-    }
-    let lookup = match &job.lookup {
-        Some(lookup) => {
-            Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?)
-        }
-        None => None,
-    };
-    let target = options.target_table.as_ref().unwrap_or(&job.target.table);
-    let target = TableName::parse(target, writing.endpoint().database());
-    let target = existing(writing, "target", &target).await?;
-    refuse_qualified_names("source", &source, &source)?;
-    if let Some(lookup) = &lookup {
-        refuse_qualified_names("lookup", &source, lookup)?;
-        refuse_qualified_names("lookup", lookup, lookup)?;
-    }
-    Ok(Tables { source, lookup, target })
 }
 
 /// A row of the source query: key columns, columns that expressions read, end of the row.
@@ -412,60 +438,6 @@ async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(),
     Ok(())
 }
 
-async fn existing(
-    connection: &Connection,
-    role: &'static str,
-    name: &TableName,
-) -> Result<TableSchema, JobError> {
-    let found =
-        table_schema(connection, name).await.map_err(asking("asking the server for its tables"))?;
-    found.ok_or_else(|| JobError::MissingTable { role, table: name.clone() })
-}
-
-fn needed<'a>(
-    role: &'static str,
-    table: &'a TableSchema,
-    name: &str,
-) -> Result<&'a Column, JobError> {
-    let found = table.column(name).filter(|column| column.is_selectable());
-    found.ok_or_else(|| {
-        let columns = table
-            .columns
-            .iter()
-            .filter(|column| column.is_selectable())
-            .map(|column| column.name.as_str());
-        let suggestion = suggestion(name, columns).map(str::to_owned);
-        JobError::MissingColumn {
-            role,
-            table: table.name.clone(),
-            column: name.to_owned(),
-            suggestion,
-        }
-    })
-}
-
-/// Rejects a table with a column that is literally named `source.x` if the source has a column `x`:
-/// the server would confuse them.
-fn refuse_qualified_names(
-    qualifier: &'static str,
-    table: &TableSchema,
-    owner: &TableSchema,
-) -> Result<(), JobError> {
-    let ambiguous = |column: &&Column| {
-        column
-            .name
-            .strip_prefix(qualifier)
-            .and_then(|rest| rest.strip_prefix('.'))
-            .is_some_and(|name| owner.column(name).is_some())
-    };
-    let Some(column) = table.columns.iter().find(ambiguous) else { return Ok(()) };
-    let message = format!(
-        "its column {0} is ambiguous, because jobs use {0} for another column",
-        column.name
-    );
-    Err(JobError::Unfit { role: "source", table: table.name.clone(), message })
-}
-
 /// The predicates of these names, with their names.
 fn predicates(
     job: &Job,
@@ -507,19 +479,6 @@ async fn bind_cutoff(
             Err(JobError::NoCutoff { origin: job.origin.clone(), moment: moment.to_string() })
         }
     }
-}
-
-/// All columns of both tables under their qualified names.
-fn structure_of(source: &TableSchema, lookup: Option<&TableSchema>) -> Vec<(String, String)> {
-    let qualified = |qualifier: &'static str, table: &TableSchema| {
-        let columns = table.columns.iter().filter(|column| column.is_selectable());
-        columns
-            .map(move |column| (format!("{qualifier}.{}", column.name), column.type_name.clone()))
-            .collect::<Vec<_>>()
-    };
-    let mut structure = qualified("source", source);
-    structure.extend(lookup.map(|table| qualified("lookup", table)).unwrap_or_default());
-    structure
 }
 
 struct Used {

@@ -3,8 +3,7 @@
 
 use serde::Deserialize;
 
-use super::bound::{BoundColumn, BoundJob};
-use super::live_rows::LiveRows;
+use super::bound::{BoundColumn, BoundJob, LiveRows};
 use super::ttl::names_in;
 use crate::clickhouse::{
     Connection, Error as ServerError, find_outside, quote_identifier, quote_literal, split_list,

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::check::{Check, ask, ask_one_with, words};
 use crate::clickhouse::{Connection, Servers, find_outside, split_list, unquoted};
-use crate::job::query_tree::{QueryTree, query_tree};
 use crate::job::{BoundGroup, BoundJob, statements};
+use crate::job::{QueryTree, query_tree};
 use crate::plan::Plan;
 use crate::publish::{View, views_into};
 use crate::units::{count, counted};

@@ -8,16 +8,13 @@
 
 mod activity;
 mod check;
-mod deletions;
 mod delivery;
-mod equal_versions;
-mod expiry;
 mod groups;
 mod limits;
 mod partitions;
 mod publishing;
 mod reads;
-mod removal;
+mod rows;
 mod servers;
 mod storage;
 mod visibility;
@@ -27,17 +24,17 @@ use activity::{
     check_views,
 };
 pub(crate) use check::{Check, Verdict};
-use deletions::{DELETIONS, check_deletions};
 use delivery::{DELIVERY, check_delivery};
-use equal_versions::{EQUAL_VERSIONS, check_equal_versions};
-use expiry::{TTL, check_ttl};
 use groups::{GROUPS, HORIZON, VIEW_QUERY, check_groups, check_horizon, check_view_query};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
 use publishing::{PUBLISH, check_publish};
 use reads::{READS, check_join, check_reads};
-pub(crate) use removal::blocked_removal;
-use removal::{REMOVAL, check_removal};
+pub(crate) use rows::blocked_removal;
+use rows::{
+    DELETIONS, EQUAL_VERSIONS, REMOVAL, TTL, check_deletions, check_equal_versions, check_removal,
+    check_ttl,
+};
 use servers::{
     CLUSTER, REPLICAS, TIME_ZONES, VERSION, check_cluster, check_replicas, check_time_zones,
     check_version,

@@ -20,7 +20,6 @@ mod group_queries;
 mod groups;
 mod hashes;
 mod naming;
-mod parts;
 mod progress;
 mod queries;
 mod recorded;

@@ -10,13 +10,12 @@ use serde::Serialize;
 use super::VerifyError;
 use super::attribution::Attribution;
 use super::decode::texts;
-use super::parts::PartsSnapshot;
 use super::progress::VerifyProgress;
 use super::queries::{Buckets, Queries, Share};
 use super::report::Report;
 use super::rows::Difference;
 use super::runner::{QueryRunner, SideSettings};
-use super::state::{SavedState, StateFile, StateRead};
+use super::state::{PartsSnapshot, SavedState, StateFile, StateRead};
 use super::sums::Sums;
 use crate::clickhouse::{Column, Error as ServerError, Servers, TableName};
 use crate::job::statements::{self, Scope};
@@ -134,21 +133,8 @@ impl Verifier {
         let identity = identity(&servers, &queries, &plan.scope);
         let job = &queries.job;
         let file = StateFile::new(options.state.clone());
-        let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
         let (state, not_resumed_because) =
-            match usable_state(&file, &identity, &servers, job, plan, &chunks, &options).await? {
-                StateRead::State(state) => (*state, None),
-                other => {
-                    let buckets = (plan.stored_rows / ROWS_PER_BUCKET).clamp(16, MAX_BUCKETS);
-                    let buckets = u32::try_from(buckets).unwrap_or(u32::MAX);
-                    let (run_id, window) = (options.run_id.clone(), plan.scope.window);
-                    let expired_by = ttl.now.saturating_add(TTL_MARGIN);
-                    let mut state =
-                        SavedState::new(identity, run_id, chunks, window, expired_by, buckets);
-                    state.source_parts = source_parts(&servers, job, plan).await;
-                    (state, other.unusable_because())
-                }
-            };
+            begun(&file, identity, &servers, (job, plan), &options, ttl.now).await?;
         let settings = SideSettings {
             expected: statements::finished_settings(job),
             found: narrow_settings(statements::join_settings(job), narrow),
@@ -332,6 +318,29 @@ fn comparable(job: &BoundJob, ttl: &TableTtl) -> (Vec<BoundColumn>, Vec<String>)
         is_stored(&column.name) && !ttl.columns_with_ttl.contains(&column.name)
     });
     (compared, others.into_iter().map(|column| column.name).collect())
+}
+
+/// The state of an interrupted comparison, or a new one and the reason why there is no other.
+async fn begun(
+    file: &StateFile,
+    identity: String,
+    servers: &Servers,
+    (job, plan): (&BoundJob, &Plan),
+    options: &VerifyOptions,
+    now: i64,
+) -> Result<(SavedState, Option<String>), VerifyError> {
+    let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
+    let other = match usable_state(file, &identity, servers, job, plan, &chunks, options).await? {
+        StateRead::State(state) => return Ok((*state, None)),
+        other => other,
+    };
+    let buckets = (plan.stored_rows / ROWS_PER_BUCKET).clamp(16, MAX_BUCKETS);
+    let buckets = u32::try_from(buckets).unwrap_or(u32::MAX);
+    let (run_id, window) = (options.run_id.clone(), plan.scope.window);
+    let expired_by = now.saturating_add(TTL_MARGIN);
+    let mut state = SavedState::new(identity, run_id, chunks, window, expired_by, buckets);
+    state.source_parts = source_parts(servers, job, plan).await;
+    Ok((state, other.unusable_because()))
 }
 
 /// The state of an interrupted comparison, unless something has changed since.

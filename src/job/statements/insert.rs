@@ -2,10 +2,10 @@
 //! evaluating the expressions over a few rows without an insert.
 
 use super::group::grouping;
+use super::source::narrow_settings;
 use crate::clickhouse::{Settings, quote_identifier, quote_literal_bytes, structure};
 use crate::formats::native::INSERT_SETTINGS;
 use crate::job::bound::{BoundJob, UsedColumn};
-use crate::job::narrow::narrow_settings;
 
 /// The columns that the expressions are evaluated over, as (qualified name, type): what the source
 /// query sends, then the lookup's.

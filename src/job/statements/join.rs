@@ -3,10 +3,10 @@
 use super::group::grouping;
 use super::insert::{into_null, into_target, select_list};
 use super::lookup::{MATCH, newest, newest_matches};
+use super::source::narrow_settings;
 use super::source::{self, Scope};
 use crate::clickhouse::{Settings, quote_identifier};
 use crate::job::bound::{BoundGroup, BoundJob, BoundLookup};
-use crate::job::narrow::narrow_settings;
 
 /// One row for each row that the backfill writes, with the expressions' values in the order of the
 /// target's columns. For a job with groups it is the aggregation of the source.

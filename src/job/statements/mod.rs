@@ -27,6 +27,6 @@ pub(crate) use join::{
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{
     Bucket, END_OF_ROW, LookupTimes, Scope, count, count_settings, count_where, count_with_keys,
-    deleted_after, deleted_rows_after, deleted_settings, source, source_blocks_settings,
-    source_in_order, source_settings,
+    deleted_after, deleted_rows_after, deleted_settings, is_read_narrow, narrow, narrow_settings,
+    source, source_blocks_settings, source_in_order, source_settings,
 };

@@ -1,0 +1,187 @@
+//! The tables that a job names, and their columns.
+
+use super::error::{JobError, asking, suggestion};
+use super::file::Job;
+use crate::clickhouse::{
+    Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
+    quote_identifier, table_schema,
+};
+
+/// The tables that a job names.
+pub(super) struct Tables {
+    pub source: TableSchema,
+    pub lookup: Option<TableSchema>,
+    pub target: TableSchema,
+}
+
+/// Reads the schemas of the job's tables, and rejects unsuitable ones.
+pub(super) async fn tables(
+    servers: &Servers,
+    job: &Job,
+    target_table: Option<&String>,
+) -> Result<Tables, JobError> {
+    let Servers { source: reading, target: writing } = servers;
+    let database = reading.endpoint().database();
+    let source =
+        existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;
+    if !source.is_merge_tree() {
+        let message = format!(
+            "its engine is {}; only tables of the MergeTree family have partitions",
+            source.engine
+        );
+        return Err(JobError::Unfit { role: "source", table: source.name, message });
+    }
+    let lookup = match &job.lookup {
+        Some(lookup) => {
+            Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?)
+        }
+        None => None,
+    };
+    let target = target_table.unwrap_or(&job.target.table);
+    let target = TableName::parse(target, writing.endpoint().database());
+    let target = existing(writing, "target", &target).await?;
+    refuse_qualified_names("source", &source, &source)?;
+    if let Some(lookup) = &lookup {
+        refuse_qualified_names("lookup", &source, lookup)?;
+        refuse_qualified_names("lookup", lookup, lookup)?;
+    }
+    Ok(Tables { source, lookup, target })
+}
+
+async fn existing(
+    connection: &Connection,
+    role: &'static str,
+    name: &TableName,
+) -> Result<TableSchema, JobError> {
+    let found =
+        table_schema(connection, name).await.map_err(asking("asking the server for its tables"))?;
+    found.ok_or_else(|| JobError::MissingTable { role, table: name.clone() })
+}
+
+/// The column of this name, which expressions may read.
+pub(super) fn needed<'a>(
+    role: &'static str,
+    table: &'a TableSchema,
+    name: &str,
+) -> Result<&'a Column, JobError> {
+    let found = table.column(name).filter(|column| column.is_selectable());
+    found.ok_or_else(|| {
+        let columns = table
+            .columns
+            .iter()
+            .filter(|column| column.is_selectable())
+            .map(|column| column.name.as_str());
+        let suggestion = suggestion(name, columns).map(str::to_owned);
+        JobError::MissingColumn {
+            role,
+            table: table.name.clone(),
+            column: name.to_owned(),
+            suggestion,
+        }
+    })
+}
+
+/// Rejects a table with a column that is literally named `source.x` if the source has a column `x`:
+/// the server would confuse them.
+fn refuse_qualified_names(
+    qualifier: &'static str,
+    table: &TableSchema,
+    owner: &TableSchema,
+) -> Result<(), JobError> {
+    let ambiguous = |column: &&Column| {
+        column
+            .name
+            .strip_prefix(qualifier)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .is_some_and(|name| owner.column(name).is_some())
+    };
+    let Some(column) = table.columns.iter().find(ambiguous) else { return Ok(()) };
+    let message = format!(
+        "its column {0} is ambiguous, because jobs use {0} for another column",
+        column.name
+    );
+    Err(JobError::Unfit { role: "source", table: table.name.clone(), message })
+}
+
+/// All columns of both tables under their qualified names.
+pub(super) fn structure_of(
+    source: &TableSchema,
+    lookup: Option<&TableSchema>,
+) -> Vec<(String, String)> {
+    let qualified = |qualifier: &'static str, table: &TableSchema| {
+        let columns = table.columns.iter().filter(|column| column.is_selectable());
+        columns
+            .map(move |column| (format!("{qualifier}.{}", column.name), column.type_name.clone()))
+            .collect::<Vec<_>>()
+    };
+    let mut structure = qualified("source", source);
+    structure.extend(lookup.map(|table| qualified("lookup", table)).unwrap_or_default());
+    structure
+}
+
+/// The error, or one that names the missing right if that is the cause of a missing column:
+/// `system.columns` does not list columns that the user has no right to read.
+pub(super) async fn or_denied_column(servers: &Servers, job: &Job, error: JobError) -> JobError {
+    let Some((role, table, column)) = missing_column(servers, job, &error) else { return error };
+    let connection = if role == "target" { &servers.target } else { &servers.source };
+    if is_denied(connection, &table, &column).await {
+        JobError::DeniedColumn { role, table, column }
+    } else {
+        error
+    }
+}
+
+/// The column that is missing according to an error, with the role and the name of its table.
+fn missing_column(
+    servers: &Servers,
+    job: &Job,
+    error: &JobError,
+) -> Option<(&'static str, TableName, String)> {
+    match error {
+        JobError::MissingColumn { role, table, column, .. } => {
+            Some((role, table.clone(), column.clone()))
+        }
+        JobError::Expression { message, .. } => {
+            let (qualifier, column) = unknown_identifier(message)?.split_once('.')?;
+            let (role, table) = match qualifier {
+                "source" => ("source", &job.source.table),
+                "lookup" => ("lookup", &job.lookup.as_ref()?.table),
+                _ => return None,
+            };
+            let table = TableName::parse(table, servers.source.endpoint().database());
+            Some((role, table, column.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// The identifier in "Unknown expression identifier `source.x` in scope …".
+fn unknown_identifier(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("identifier")?;
+    let rest = rest.trim_start_matches([' ', ':', '\'', '`']);
+    rest.split(['`', '\'', ' ']).next().filter(|name| !name.is_empty())
+}
+
+/// Whether the server has the column, and refuses it to this user.
+async fn is_denied(connection: &Connection, table: &TableName, column: &str) -> bool {
+    let sql = format!("SELECT {} FROM {} LIMIT 0", quote_identifier(column), table.quoted());
+    let asked = connection.execute("grants", &sql, &Settings::default()).await;
+    asked.is_err_and(|error: ServerError| error.is_access_denied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_identifiers_are_found() {
+        for message in [
+            "Code: 47. DB::Exception: Unknown expression identifier `source.x` in scope SELECT 1",
+            "Code: 47. DB::Exception: Unknown expression or function identifier 'source.x' in scope",
+            "Missing columns: identifier: source.x while processing",
+        ] {
+            assert_eq!(unknown_identifier(message), Some("source.x"), "{message}");
+        }
+        assert_eq!(unknown_identifier("no such thing"), None);
+    }
+}
