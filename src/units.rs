@@ -16,6 +16,31 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// Parses a whole number such as `250000`, `250_000`, `250,000`, `250k`, `2M` or `1G`.
+pub(crate) fn parse_count(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at_checked(split)?;
+    let factor: u64 = match unit {
+        "" => 1,
+        "k" | "K" => 1_000,
+        "m" | "M" => 1_000_000,
+        "g" | "G" => 1_000_000_000,
+        _ => return None,
+    };
+    // The parser would accept a sign.
+    let digits = digits.replace(['_', ','], "");
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Parses a percentage from 1 to 100, such as `50%` or `50`.
+pub(crate) fn parse_percent(text: &str) -> Option<u8> {
+    let text = text.trim();
+    let percent = parse_count(text.strip_suffix('%').unwrap_or(text).trim_end())?;
+    u8::try_from(percent).ok().filter(|percent| (1..=100).contains(percent))
+}
+
 /// `1 chunk`, `1,960 rows`, `0 batches`, `2 retries`, `2 retries`
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let (stem, ending) = match noun {
@@ -145,6 +170,23 @@ mod tests {
             [counted(1, "chunk"), counted(0, "row"), counted(1960, "batch"), counted(2, "retry")],
             ["1 chunk", "0 rows", "1,960 batches", "2 retries"]
         );
+    }
+
+    #[test]
+    fn numbers_of_people() {
+        let counts = ["250000", "250_000", "250,000", "250k", "2M", " 1G "].map(parse_count);
+        let expected = [250_000, 250_000, 250_000, 250_000, 2_000_000, 1_000_000_000];
+        assert_eq!(counts, expected.map(Some));
+        for text in ["", "k", "-1", "+1", "1.5", "1.5k", "10x", "many", "99999999999999999999k"] {
+            assert_eq!(parse_count(text), None, "{text}");
+        }
+        assert_eq!(
+            ["50%", "50", "50 %", "1", "100%"].map(parse_percent),
+            [50, 50, 50, 1, 100].map(Some)
+        );
+        for text in ["", "%", "0", "101%", "-5%", "50%%", "0.5%"] {
+            assert_eq!(parse_percent(text), None, "{text}");
+        }
     }
 
     #[test]

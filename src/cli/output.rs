@@ -1,4 +1,4 @@
-//! What several commands print: data on stdout, wrapped text, the rows of `run --sample`, log lines, and
+//! What several commands print: data on stdout, wrapped text, the rows of `run --show-rows`, log lines, and
 //! files for programs.
 
 use std::fmt::Write as _;

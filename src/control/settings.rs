@@ -7,7 +7,7 @@ use super::rules::{MaxParts, Rules};
 use super::window::{DailyWindow, WindowError, local_now};
 use crate::engine::stream::{ConcurrencyOutOfRange, Throttle};
 use crate::sync::{Mutex, MutexGuard};
-use crate::units::parse_timeout;
+use crate::units::{parse_count, parse_percent, parse_timeout};
 
 /// The names of all settings, and the values that each takes.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
@@ -95,13 +95,13 @@ impl Setting {
         let setting = match name {
             "inserters" => level(value).map(Self::Inserters),
             "readers" => level(value).map(Self::Readers),
-            "max-rows-per-second" => or_none(value, at_least_one).ok().map(Self::MaxRowsPerSecond),
+            "max-rows-per-second" => {
+                or_none(value, count_at_least_one).ok().map(Self::MaxRowsPerSecond)
+            }
             "max-parts" => parse_max_parts(value).ok().map(Self::MaxParts),
             "max-merges" => or_none(value, number).ok().map(Self::MaxMerges),
             "max-server-memory-used" => {
-                or_none(value, |text| number(text).filter(|percent| (1..=100).contains(percent)))
-                    .ok()
-                    .map(Self::MaxServerMemoryUsed)
+                or_none(value, parse_percent).ok().map(Self::MaxServerMemoryUsed)
             }
             "max-replica-delay" => or_none(value, seconds_or_time).ok().map(Self::MaxReplicaDelay),
             _ => or_none(value, |text| text.parse().ok()).ok().map(Self::Window),
@@ -155,7 +155,7 @@ pub(crate) fn parse_max_parts(text: &str) -> Result<MaxParts, String> {
     match text {
         "auto" => Ok(MaxParts::Auto),
         "none" => Ok(MaxParts::None),
-        text => at_least_one(text)
+        text => count_at_least_one(text)
             .map(MaxParts::Limit)
             .ok_or_else(|| "give a number from 1, auto or none".to_owned()),
     }
@@ -181,6 +181,10 @@ fn or_none<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Optio
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     // The parser would accept a sign.
     if text.starts_with(|c: char| c.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+fn count_at_least_one(text: &str) -> Option<u64> {
+    parse_count(text).filter(|number| *number > 0)
 }
 
 fn at_least_one<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Option<T> {

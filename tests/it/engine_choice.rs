@@ -131,8 +131,8 @@ fn the_server_fills_as_many_chunks_at_once_as_it_has_cores() {
 fn auto_prints_samples_through_the_stream() {
     let orders = Orders::start(1_000);
     let output =
-        orders.tool().args(&["--engine", "auto", "--dry-run", "--sample", "2"]).run().expect(0);
-    assert!(output.stderr.contains("stream: --sample shows rows"), "{output}");
+        orders.tool().args(&["--engine", "auto", "--dry-run", "--show-rows", "2"]).run().expect(0);
+    assert!(output.stderr.contains("stream: --show-rows shows rows"), "{output}");
     assert!(output.stdout.contains("order_id"), "{output}");
     assert_eq!(orders.target_rows(), 0);
 }

@@ -222,8 +222,8 @@ fn two_servers_and_a_sample_are_refused() {
     let output =
         by_the_server(orders.tool()).args(&["--source-url", "http://localhost:1/"]).run().expect(2);
     assert!(output.stderr.contains("needs source and target on one server"), "{output}");
-    let output = by_the_server(orders.tool()).args(&["--sample", "3"]).run().expect(2);
-    assert!(output.stderr.contains("--sample shows rows that pass through"), "{output}");
+    let output = by_the_server(orders.tool()).args(&["--show-rows", "3"]).run().expect(2);
+    assert!(output.stderr.contains("--show-rows shows rows that pass through"), "{output}");
 }
 
 #[test]

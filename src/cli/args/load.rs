@@ -9,8 +9,11 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
 use super::dotenv::Environment;
+use super::help::EXPERT;
 use super::packs::PackFolders;
-use super::values::{AtOnce, parse_at_once, parse_memory_size, parse_moment, parse_rows};
+use super::values::{
+    AtOnce, parse_at_once, parse_memory_size, parse_moment, parse_percent, parse_rows,
+};
 use crate::cli::failure::Failure;
 use crate::control::{DailyWindow, MaxParts, Rules, RuntimeOverrides, parse_max_parts};
 use crate::engine::Engine;
@@ -216,7 +219,7 @@ pub(crate) struct ThroughputArguments {
     /// Number of rows per block that the server reads [default: the server's setting].
     ///
     /// Smaller blocks need less memory on the server if rows are very large.
-    #[arg(long, value_name = "ROWS", env = "STREAM_BLOCK_SIZE", value_parser = parse_rows)]
+    #[arg(long, value_name = "ROWS", env = "STREAM_BLOCK_SIZE", value_parser = parse_rows, help_heading = EXPERT)]
     pub stream_block_size: Option<u64>,
     /// Number of chunks to read at once, or `auto`.
     ///
@@ -230,17 +233,17 @@ pub(crate) struct ThroughputArguments {
     #[arg(long, value_name = "N|auto", env = "INSERTERS", default_value = "auto", value_parser = parse_at_once)]
     pub inserters: AtOnce,
     /// Format in which the source is read.
-    #[arg(long, value_name = "FORMAT", env = "READ_FORMAT", default_value = "auto")]
+    #[arg(long, value_name = "FORMAT", env = "READ_FORMAT", default_value = "auto", help_heading = EXPERT)]
     pub read_format: ReadFormatChoice,
     /// Format of inserts.
-    #[arg(long, value_name = "FORMAT", env = "INSERT_FORMAT", default_value = "auto")]
+    #[arg(long, value_name = "FORMAT", env = "INSERT_FORMAT", default_value = "auto", help_heading = EXPERT)]
     pub insert_format: FormatChoice,
     /// Compression of rows on the network.
     ///
     /// `lz4` and `zstd` also carry checksums, so a bit that flips on the way is detected and the
     /// statement is sent again. `none` relies on the checksums of TCP, which miss some errors, or of
     /// TLS with an https URL.
-    #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto")]
+    #[arg(long, value_name = "METHOD", env = "COMPRESSION", default_value = "auto", help_heading = EXPERT)]
     pub compression: CompressionChoice,
 }
 
@@ -324,7 +327,7 @@ pub(crate) struct ThrottleArguments {
     #[arg(long, value_name = "N", env = "MAX_MERGES")]
     pub max_merges: Option<u64>,
     /// Wait while the target's server uses more than this percentage of its memory limit.
-    #[arg(long, value_name = "PERCENT", env = "MAX_SERVER_MEMORY_USED", value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", env = "MAX_SERVER_MEMORY_USED", value_parser = parse_percent)]
     pub max_server_memory_used: Option<u8>,
     /// Wait while the target's replica on this server is further behind than this.
     #[arg(long, value_name = "TIME", env = "MAX_REPLICA_DELAY", value_parser = parse_timeout)]

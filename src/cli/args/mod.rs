@@ -2,6 +2,7 @@
 //! commands with their descriptions and examples, parsing, and the parser's errors as failures.
 
 mod dotenv;
+mod help;
 mod load;
 mod packs;
 mod reference;
@@ -34,7 +35,9 @@ pub(crate) use subcommands::{
     OutputArguments, PlanArguments, RepairArguments, ReportArguments, ReportFormat,
     RollbackArguments, RunArguments, StatusArguments, VerifyArguments,
 };
-pub(crate) use values::{AtOnce, Event, Hook, parse_at_once, parse_memory_size, parse_rows};
+pub(crate) use values::{
+    AtOnce, Event, Hook, ResultFormat, parse_at_once, parse_memory_size, parse_rows,
+};
 
 /// Fill partitions of a ClickHouse table from another table, with attributes from a third.
 #[derive(Debug, Parser)]
@@ -54,7 +57,7 @@ struct Cli {
 pub(crate) enum Command {
     /// Fill one partition of the target, or several in sequence.
     #[command(
-        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --sample 3\n  clickhouse-backfill run --partition 202511\n  clickhouse-backfill run --partitions 202401..202512 --order newest"
+        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --show-rows 3\n  clickhouse-backfill run --partition 202511\n  clickhouse-backfill run --partitions 202401..202512 --order newest"
     )]
     Run(Box<RunArguments>),
     /// Show what `run` would do, without moving data.
@@ -221,7 +224,7 @@ pub(crate) enum Parsed {
 /// Parses the process's arguments. `environment` is what was read from `.env`; its failure is
 /// returned only for commands that use the environment.
 pub(crate) fn parse(environment: Result<&Environment, Failure>) -> Result<Parsed, Failure> {
-    let parsed = command()
+    let parsed = help::arranged(command())
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     let error = match parsed {
@@ -242,7 +245,12 @@ pub(crate) fn parse(environment: Result<&Environment, Failure>) -> Result<Parsed
             Ok(Parsed::Printed)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Ok(Parsed::Missing(error.render().to_string()))
+            let is_bare = std::env::args_os().len() == 1;
+            Ok(Parsed::Missing(if is_bare {
+                help::FIRST_STEPS.to_owned()
+            } else {
+                error.render().to_string()
+            }))
         }
         _ => Err(usage(&environment?.explain(&error, &command()))),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::server::ServerArguments;
-use super::values::parse_pair;
+use super::values::{FormatArguments, parse_pair};
 use crate::units::parse_duration;
 
 /// The user's own packs.
@@ -78,9 +78,8 @@ impl PackCommand {
 pub(crate) struct ApplyArguments {
     /// Name of the pack.
     pub name: String,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     #[command(flatten)]
     pub packs: PackFolders,
     #[command(flatten)]
@@ -98,9 +97,13 @@ pub(crate) struct QueryArguments {
     /// `clickhouse-backfill pack show PACK` lists the parameters of each query with their types.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub param: Vec<(String, String)>,
-    /// Output format of ClickHouse [default: `PrettyCompact` on a terminal, else `JSONEachRow`].
+    /// Output format of ClickHouse, or `json` for JSON lines [default: `PrettyCompact` on a terminal, else
+    /// `json`].
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
+    /// Short for `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
     #[command(flatten)]
     pub packs: PackFolders,
     #[command(flatten)]
@@ -116,9 +119,8 @@ pub(crate) struct HealthArguments {
     /// Age from which a mutation or a merge counts as stuck.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     pub stuck_after: Duration,
-    /// Print all figures as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     #[command(flatten)]
     pub packs: PackFolders,
     #[command(flatten)]

@@ -6,23 +6,23 @@ use std::fmt::Write;
 use clap::{Arg, Command};
 
 use super::command;
+use super::help::EXPERT;
 
 /// Groups of flags in the order of the documents. Other groups follow.
-const GROUPS: [&str; 14] = [
+const GROUPS: [&str; 13] = [
     "ClickHouse",
     "Source on another server, or as another user",
-    "TLS, for https URLs",
     "Job",
     "Preflight",
     "Ledger",
     "Throughput",
     "Throttling",
     "Faults",
-    "Timeouts",
     "Metrics",
     "Hooks",
     "Output",
     "Comparison",
+    EXPERT,
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args};
 
 use super::dotenv::{Environment, ValueOrigin};
+use super::help::EXPERT;
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Password, Timeouts};
 use crate::units::parse_timeout;
@@ -75,7 +76,7 @@ pub(crate) struct SourceArguments {
 
 /// Certificates for `https` connections. Server certificates are always verified.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "TLS, for https URLs")]
+#[command(next_help_heading = EXPERT)]
 pub(crate) struct TlsArguments {
     /// Trust only the certificates in this PEM file [default: the system's root certificates].
     #[arg(long, value_name = "FILE", env = "CA_CERT")]
@@ -91,7 +92,7 @@ pub(crate) struct TlsArguments {
 /// The time after which a statement counts as lost.
 #[expect(clippy::struct_field_names, reason = "clap names the flags after the fields")]
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Timeouts")]
+#[command(next_help_heading = EXPERT)]
 pub(crate) struct TimeoutArguments {
     /// Maximum time to connect to a server.
     #[arg(long, value_name = "TIME", env = "CONNECT_TIMEOUT", default_value = "10s", value_parser = parse_timeout)]

@@ -15,7 +15,10 @@ use super::load::{
     ThroughputArguments, WhatArguments,
 };
 use super::server::ServerArguments;
-use super::values::{Hook, parse_address, parse_memory_size, parse_pair, parse_rows, parse_share};
+use super::values::{
+    FormatArguments, Hook, ResultFormat, parse_address, parse_memory_size, parse_pair, parse_rows,
+    parse_share,
+};
 use crate::units::{parse_duration, parse_timeout};
 use crate::verify::Share;
 
@@ -34,8 +37,8 @@ pub(crate) struct RunArguments {
         help_heading = "Job")]
     pub dry_run: bool,
     /// Print the first N finished rows on stdout, as names and values.
-    #[arg(long, value_name = "N", env = "SAMPLE", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
-    pub sample: u16,
+    #[arg(long, alias = "sample", value_name = "N", env = "SHOW_ROWS", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
+    pub show_rows: u16,
     /// Run exactly the plan in this file, which `plan --out` wrote.
     ///
     /// The run is refused if the server, the schema, the job or the settings have changed since.
@@ -57,9 +60,8 @@ pub(crate) struct RunArguments {
     pub metrics: MetricsArguments,
     #[command(flatten)]
     pub hooks: HookArguments,
-    /// Print the summary as JSON, as the last line on stdout.
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     #[command(flatten)]
     pub output: OutputArguments,
 }
@@ -72,15 +74,14 @@ pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub what: WhatArguments,
     /// Print the statements that a run would send, and the equivalent join.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "format"])]
     pub sql: bool,
     /// Time to measure a dry run of a few chunks for the estimate, such as 5s; 0s skips the
     /// estimate.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, conflicts_with = "sql")]
     pub measure: Duration,
-    /// Print the plan as JSON.
-    #[arg(long, conflicts_with = "sql")]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     /// Write the plan to this file, for `run --plan`.
     #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     pub out: Option<PathBuf>,
@@ -132,9 +133,8 @@ pub(crate) struct VerifyArguments {
     pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     /// Compare only a share of the keys, such as 1/100, chosen by hash.
     #[arg(long, value_name = "PARTS/OF", env = "VERIFY_SAMPLE", value_parser = parse_share, help_heading = "Comparison")]
     pub sample: Option<Share>,
@@ -158,9 +158,8 @@ pub(crate) struct RepairArguments {
     /// Remove rows that should not be in the target; without this flag they are only reported.
     #[arg(long)]
     pub remove: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     #[command(flatten)]
     pub compare: CompareArguments,
     #[command(flatten)]
@@ -220,9 +219,8 @@ pub(crate) struct StatusArguments {
     pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Print the state as one line of JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     /// Refresh every N seconds, 2 without a value, until the load completes.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub watch: Option<u64>,
@@ -242,9 +240,8 @@ pub(crate) struct RollbackArguments {
     /// Put the rows back. Without it the command only shows what it would do.
     #[arg(long)]
     pub yes: bool,
-    /// Print the result as one line of JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     #[command(flatten)]
     pub ledger: LedgerStatusArguments,
     #[command(flatten)]
@@ -260,9 +257,8 @@ pub(crate) struct HistoryArguments {
     /// Show only loads of this target table [default: all target tables in the ledger].
     #[arg(long, value_name = "TABLE", env = "TARGET_TABLE", help_heading = "Job")]
     pub target_table: Option<String>,
-    /// Print the history as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArguments,
     #[command(flatten)]
     pub ledger: LedgerStatusArguments,
     #[command(flatten)]
@@ -285,6 +281,9 @@ pub(crate) struct ReportArguments {
     /// Format of the report [default: by the file's extension; md on stdout].
     #[arg(long, value_name = "FORM", help_heading = "Report")]
     pub format: Option<ReportFormat>,
+    /// Short for `--format json`.
+    #[arg(long, conflicts_with = "format", help_heading = "Report")]
+    pub json: bool,
     #[command(flatten)]
     pub ledger: LedgerStatusArguments,
     #[command(flatten)]
@@ -353,8 +352,11 @@ pub(crate) struct CtlArguments {
     /// Log file of the run; its socket is in the same directory.
     #[arg(long, value_name = "FILE", env = "LOG_FILE", global = true)]
     pub log_file: Option<PathBuf>,
-    /// Print the full state of the run as JSON.
-    #[arg(long, global = true)]
+    /// Format of the result on stdout; JSON has the full state of the run.
+    #[arg(long, value_name = "FORM", default_value = "text", global = true)]
+    pub format: ResultFormat,
+    /// Short for `--format json`.
+    #[arg(long, conflicts_with = "format", global = true)]
     pub json: bool,
     #[command(subcommand)]
     pub command: CtlCommand,

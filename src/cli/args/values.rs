@@ -1,11 +1,42 @@
-//! Values of flags: rows, sizes, shares, addresses and hooks.
+//! Values of flags: formats of results, rows, sizes, shares, addresses and hooks.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use clap::{Args, ValueEnum};
+
 use crate::job::Moment;
+use crate::units::{self, parse_count};
 use crate::verify::Share;
+
+/// The format of a result.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct FormatArguments {
+    /// Format of the result on stdout.
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    format: ResultFormat,
+    /// Short for `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+impl FormatArguments {
+    /// Whether the result is printed as JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.json || self.format == ResultFormat::Json
+    }
+}
+
+/// The format of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ResultFormat {
+    /// Text for people.
+    Text,
+    /// JSON for programs.
+    Json,
+}
 
 /// A number of concurrent tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +58,19 @@ pub(crate) fn parse_at_once(text: &str) -> Result<AtOnce, String> {
     }
 }
 
-/// A number of rows, at least 1; `_` and `,` may separate digits.
+/// A number of rows, at least 1, such as `100000`, `100_000` or `100k`.
 pub(crate) fn parse_rows(text: &str) -> Result<u64, String> {
-    match text.replace(['_', ','], "").parse::<u64>() {
-        Ok(0) => Err("it must be at least 1".to_owned()),
-        Ok(rows) => Ok(rows),
-        Err(_) => Err("it must be a whole number of rows, such as 100000".to_owned()),
+    match parse_count(text) {
+        Some(0) => Err("it must be at least 1".to_owned()),
+        Some(rows) => Ok(rows),
+        None => Err("it must be a whole number of rows, such as 100000 or 100k".to_owned()),
     }
+}
+
+/// A percentage, such as `50%` or `50`.
+pub(crate) fn parse_percent(text: &str) -> Result<u8, String> {
+    units::parse_percent(text)
+        .ok_or_else(|| "it must be a percentage from 1% to 100%, such as 50%".to_owned())
 }
 
 /// A size in memory: a number with `B`, `KiB`, `MiB`, `GiB` or `TiB`; bytes without a unit. At
@@ -63,15 +100,33 @@ pub(crate) fn parse_memory_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// `1/100`
+/// `1/100`, `1%` or `0.5%`
 pub(crate) fn parse_share(text: &str) -> Result<Share, String> {
-    let wrong = || "it must be a share such as 1/100".to_owned();
-    let (parts, of) = text.split_once('/').ok_or_else(wrong)?;
-    let share = Share {
-        parts: parts.trim().parse().map_err(|_| wrong())?,
-        of: of.trim().parse().map_err(|_| wrong())?,
+    let wrong = || "it must be a share such as 1/100 or 1%".to_owned();
+    let (parts, of) = if let Some(percent) = text.trim().strip_suffix('%') {
+        hundredths(percent.trim_end()).ok_or_else(wrong)?
+    } else {
+        let (parts, of) = text.split_once('/').ok_or_else(wrong)?;
+        (parts.trim().parse().map_err(|_| wrong())?, of.trim().parse().map_err(|_| wrong())?)
     };
+    let share = Share { parts, of };
     if share.parts == 0 || share.parts > share.of { Err(wrong()) } else { Ok(share) }
+}
+
+/// A percentage as a fraction in lowest terms.
+fn hundredths(percent: &str) -> Option<(u32, u32)> {
+    let (whole, fraction) = percent.split_once('.').unwrap_or((percent, ""));
+    let digits = [whole, fraction].concat();
+    if whole.is_empty() || fraction.len() > 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let parts: u32 = digits.parse().ok()?;
+    let of = 100 * 10_u32.pow(u32::try_from(fraction.len()).ok()?);
+    let (mut divisor, mut rest) = (of, parts);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    Some((parts / divisor, of / divisor))
 }
 
 /// An address with a port, or a port alone, which then is for this machine only.
@@ -148,7 +203,7 @@ mod tests {
 
     #[test]
     fn rows() {
-        assert_eq!(parse_rows("100_000"), Ok(100_000));
+        assert_eq!(["100_000", "100k"].map(parse_rows), [Ok(100_000), Ok(100_000)]);
         for text in ["0", "", "-1", "1.5", "many"] {
             assert!(parse_rows(text).is_err(), "{text}");
         }
@@ -187,8 +242,15 @@ mod tests {
 
     #[test]
     fn shares() {
-        assert_eq!(parse_share("1/100"), Ok(Share { parts: 1, of: 100 }));
-        for text in ["", "1", "0/5", "6/5", "1/0", "a/b", "0.5"] {
+        for text in ["1/100", "1%", "1 %", "1.00%"] {
+            assert_eq!(parse_share(text), Ok(Share { parts: 1, of: 100 }), "{text}");
+        }
+        assert_eq!(parse_share("0.05%"), Ok(Share { parts: 1, of: 2000 }));
+        assert_eq!(parse_share("100%"), Ok(Share { parts: 1, of: 1 }));
+        for text in [
+            "", "1", "0%", "%", "101%", "-1%", "1.2.3%", ".5%", "0.00001%", "0/5", "6/5", "1/0",
+            "a/b", "0.5",
+        ] {
             assert!(parse_share(text).is_err(), "{text}");
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::notifier::RunContext;
 use super::session::BoundSession;
-use crate::cli::args::{CtlArguments, CtlCommand, ThrottleArguments};
+use crate::cli::args::{CtlArguments, CtlCommand, ResultFormat, ThrottleArguments};
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 use crate::control::monitor::{FullestPartition, MonitoredTable};
@@ -36,8 +36,11 @@ pub(crate) fn ctl(arguments: &CtlArguments) -> Result<ExitCode, Failure> {
         let response = send_request(&socket, &request).map_err(failure)?;
         status = response.status.unwrap_or_default();
     }
-    let text =
-        if arguments.json { format!("{status:#}\n") } else { words(&arguments.command, &status) };
+    let text = if arguments.json || arguments.format == ResultFormat::Json {
+        format!("{status:#}\n")
+    } else {
+        words(&arguments.command, &status)
+    };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -114,7 +114,7 @@ impl Choice<'_> {
                 "{name} ({engine}) does not collapse rows, and the server repeats a chunk as a whole"
             ));
         }
-        filling.samples.then(|| "--sample shows rows that pass through this process".to_owned())
+        filling.samples.then(|| "--show-rows shows rows that pass through this process".to_owned())
     }
 
     async fn memory(&self, retry: &StartupRetry) -> Result<MemoryNeed, ServerError> {

@@ -18,7 +18,7 @@ use crate::units::{bytes, count, counted, duration};
 /// Runs the command.
 pub(crate) fn health(arguments: &HealthArguments) -> Result<ExitCode, Failure> {
     let health = run_to_end(look(arguments))?;
-    print(&if arguments.json { json(&health) } else { text(&health) })?;
+    print(&if arguments.format.is_json() { json(&health) } else { text(&health) })?;
     Ok(if health.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

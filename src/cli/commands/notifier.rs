@@ -122,7 +122,7 @@ impl<'a> Notifier<'a> {
             self.run_end_hooks(event, true).await;
         }
         let line = self.last_line.take().or(failed.map(|event| event.json));
-        let Some(line) = line.filter(|_| self.arguments.json) else { return result };
+        let Some(line) = line.filter(|_| self.arguments.format.is_json()) else { return result };
         let printed = self.terminal.suspended(|| print(&format!("{line}\n")));
         // The failure of the run is more important than a failure to print.
         result.and_then(|code| printed.map(|()| code))

@@ -102,7 +102,7 @@ async fn apply_pack(arguments: &ApplyArguments) -> Result<ExitCode, Failure> {
     };
     let (connection, _) = open_target(&arguments.server, CompressionChoice::None).await?;
     let applied = apply(&connection, schema).await.map_err(|error| failure(&error))?;
-    if arguments.json {
+    if arguments.format.is_json() {
         print(&json(&applied))?;
     } else {
         print(&text(&pack, &connection, &applied))?;
@@ -172,7 +172,7 @@ async fn run(arguments: &QueryArguments) -> Result<(), Failure> {
     let query = pack.query(name).map_err(|error| failure(&error))?;
     let parameters = bind_parameters(&pack.name, query, &arguments.param)
         .map_err(|error| failure(&error).hint("give each parameter once, as --param NAME=VALUE"))?;
-    let format = format(arguments.format.as_deref())?;
+    let format = format(if arguments.json { Some("json") } else { arguments.format.as_deref() })?;
     let config = ServerConfig::resolve(&arguments.server)?;
     let connection = config.connect(CompressionChoice::None, &new_id())?.source;
     connection.hello().await.map_err(|error| connecting(&error, End::Target))?;
@@ -189,6 +189,7 @@ async fn run(arguments: &QueryArguments) -> Result<(), Failure> {
 /// The name of the output format.
 fn format(given: Option<&str>) -> Result<&str, Failure> {
     match given {
+        Some("json") => Ok("JSONEachRow"),
         Some(name) => check_format(name, FORMATS).map(|()| name),
         None if io::stdout().is_terminal() => Ok("PrettyCompact"),
         None => Ok("JSONEachRow"),

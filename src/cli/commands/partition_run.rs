@@ -43,7 +43,7 @@ struct Setup {
     options: PipelineOptions,
     operation: Operation,
     sampler: Arc<RowSampler>,
-    /// The rows of `--sample`.
+    /// The rows of `--show-rows`.
     sample_rows: oneshot::Receiver<Vec<u8>>,
     continuation: Continuation,
 }
@@ -258,7 +258,7 @@ impl<'a> PartitionRun<'a> {
         }
     }
 
-    /// Prints the rows of `--sample` as soon as they are complete.
+    /// Prints the rows of `--show-rows` as soon as they are complete.
     async fn print_sample(
         &self,
         session: &Session,

@@ -194,7 +194,7 @@ impl<'a> Repairing<'a> {
         let Some(before) = report_unless_stopped(ran, terminal, &state)? else {
             return Ok(ExitCode::from(INTERRUPTED));
         };
-        if !arguments.json {
+        if !arguments.format.is_json() {
             terminal.suspended(|| print(&comparison_text(&before)))?;
         }
         let chunks = verifier.chunks_to_fill();
@@ -296,7 +296,7 @@ impl<'a> Repairing<'a> {
         }
         write_summary(arguments.output.summary_json.as_deref(), repair)?;
         let text = match after {
-            _ if arguments.json => json(repair),
+            _ if arguments.format.is_json() => json(repair),
             Some(after) => format!(
                 "\nafter the repair, in the groups that differed\n{}",
                 comparison_text(after)
@@ -454,7 +454,7 @@ async fn repair_groups(
     };
     write_summary(arguments.output.summary_json.as_deref(), &repair)?;
     let last = repair.after.as_ref().unwrap_or(&repair.before);
-    let text = if arguments.json { json(&repair) } else { comparison_text(last) };
+    let text = if arguments.format.is_json() { json(&repair) } else { comparison_text(last) };
     terminal.suspended(|| print(&text))?;
     Ok(if last.equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
@@ -470,7 +470,7 @@ impl RepairingGroups<'_> {
         if before.equal {
             return Ok(Some(GroupRepair { before, after: None }));
         }
-        if !arguments.json {
+        if !arguments.format.is_json() {
             terminal.suspended(|| print(&comparison_text(&before)))?;
         }
         terminal.say("building the partition again beside the target");

@@ -31,7 +31,8 @@ pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
 }
 
 async fn make(arguments: &ReportArguments) -> Result<String, Failure> {
-    let format = arguments.format.map_or_else(|| by_name(arguments.out.as_deref()), Ok)?;
+    let given = if arguments.json { Some(ReportFormat::Json) } else { arguments.format };
+    let format = given.map_or_else(|| by_name(arguments.out.as_deref()), Ok)?;
     let ReportArguments { which, what, server, ledger, .. } = arguments;
     let config = LoadConfig::resolve(what, &which.partition, server, ledger)?;
     let servers = config.servers.connect(CompressionChoice::None, &new_id())?;
@@ -103,7 +104,7 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
         let target = TableName::parse(target, servers.target.endpoint().database()).to_string();
         histories.retain(|history| history.target == target);
     }
-    if arguments.json {
+    if arguments.format.is_json() {
         print(&json(&histories))?;
     } else if histories.is_empty() {
         print(&format!(

@@ -21,7 +21,7 @@ pub(crate) fn rollback(arguments: &RollbackArguments) -> Result<ExitCode, Failur
 }
 
 async fn put_back(arguments: &RollbackArguments) -> Result<(), Failure> {
-    let RollbackArguments { which, what, server, ledger, yes, json } = arguments;
+    let RollbackArguments { which, what, server, ledger, yes, format } = arguments;
     let config = LoadConfig::resolve(what, &which.partition, server, ledger)?;
     let servers = config.servers.connect(CompressionChoice::None, &new_id())?;
     let key = key(&config, &servers)?;
@@ -29,7 +29,7 @@ async fn put_back(arguments: &RollbackArguments) -> Result<(), Failure> {
     let request = RollbackRequest { ledger: &ledger, key: &key, servers: &servers };
     let found = if *yes { request.carry_out().await } else { request.plan().await };
     let rollback = found.map_err(|error| load_failure(error, &Continuation::of_read()))?;
-    if *json {
+    if format.is_json() {
         // This structure always serializes.
         let text = serde_json::to_string(&rollback).unwrap_or_default();
         return print(&format!("{text}\n"));

@@ -84,7 +84,7 @@ fn show(
     standing: &LoadStatus,
 ) -> Result<(), Failure> {
     let next = next_command(config, standing.state);
-    if arguments.json {
+    if arguments.format.is_json() {
         return print(&json(standing, &next));
     }
     let text = text(standing, &ledger.describe(), &next);

@@ -75,7 +75,7 @@ async fn compare(
     }
     write_summary(summary, &report)?;
     terminal.suspended(|| {
-        print(&if arguments.json { json(&report) } else { comparison_text(&report) })
+        print(&if arguments.format.is_json() { json(&report) } else { comparison_text(&report) })
     })?;
     if report.equal {
         return Ok(ExitCode::SUCCESS);

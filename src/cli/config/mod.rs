@@ -88,8 +88,8 @@ impl RunConfig {
             SessionConfig::resolve(&arguments.what, &arguments.server, &arguments.throughput)?;
         let recording =
             recording(&arguments.ledger, &arguments.faults, session.servers.target_database())?;
-        if arguments.sample > 0 && arguments.throughput.engine == EngineChoice::Server {
-            let message = "--sample shows rows that pass through this process, and with --engine server none do";
+        if arguments.show_rows > 0 && arguments.throughput.engine == EngineChoice::Server {
+            let message = "--show-rows shows rows that pass through this process, and with --engine server none do";
             return Err(Failure::usage(message).hint("a dry run with --engine stream shows them"));
         }
         Ok(Self {
@@ -102,7 +102,7 @@ impl RunConfig {
             skip_checks: arguments.preflight.skip_checks.clone(),
             plan: arguments.plan.clone(),
             dry_run: arguments.dry_run,
-            sample: usize::from(arguments.sample),
+            sample: usize::from(arguments.show_rows),
         })
     }
 }

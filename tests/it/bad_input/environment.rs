@@ -79,7 +79,7 @@ fn malformed_values_name_their_variable() {
         ("MEMORY", "lots"),
         ("COMPRESSION", "gzip"),
         ("MAX_RETRIES", "-1"),
-        ("SAMPLE", "x"),
+        ("SHOW_ROWS", "x"),
         ("DRY_RUN", "perhaps"),
         ("EXCLUDE_DATASET_ITEMS", "2"),
         ("NO_PROGRESS", ""),
@@ -105,7 +105,7 @@ fn malformed_values_name_their_variable() {
 
     # --batch-size=many
     exit code 2
-    error: invalid value 'many' for '--batch-size <ROWS>': it must be a whole number of rows, such as 100000
+    error: invalid value 'many' for '--batch-size <ROWS>': it must be a whole number of rows, such as 100000 or 100k
     hint: `--help` behind the command explains its flags
 
     # --batch-bytes=12 apples
@@ -115,7 +115,7 @@ fn malformed_values_name_their_variable() {
 
     # --stream-block-size=-5
     exit code 2
-    error: invalid value '-5' for '--stream-block-size <ROWS>': it must be a whole number of rows, such as 100000
+    error: invalid value '-5' for '--stream-block-size <ROWS>': it must be a whole number of rows, such as 100000 or 100k
     hint: `--help` behind the command explains its flags
 
     # --readers=0
@@ -144,9 +144,9 @@ fn malformed_values_name_their_variable() {
     error: invalid value '-1' for '--max-retries <N>': it must be a number from 0 to 1000
     hint: `--help` behind the command explains its flags
 
-    # --sample=x
+    # --show-rows=x
     exit code 2
-    error: invalid value 'x' for '--sample <N>': it must be a whole number
+    error: invalid value 'x' for '--show-rows <N>': it must be a whole number
     hint: `--help` behind the command explains its flags
 
     # --dry-run=perhaps

@@ -19,6 +19,15 @@ fn every_command_explains_itself_with_examples() {
             "`{}` has no examples\n{output}",
             arguments.join(" ")
         );
+        let place = |text: &str| output.stdout.find(text).unwrap_or(usize::MAX);
+        let first_flag = ["\nOptions:", "\nJob:", "\nOutput:", "\nArguments:"].map(place);
+        assert!(first_flag.into_iter().all(|flag| place("Examples:") < flag), "{output}");
+        if let Some(expert) = output.stdout.find("\nExpert: ") {
+            let after = output.stdout.get(expert + 1..).unwrap_or_default();
+            let groups = ["ClickHouse:", "Job:", "Throughput:", "Faults:", "Output:"];
+            let is_last = groups.iter().all(|group| !after.contains(&format!("\n{group}")));
+            assert!(is_last && after.contains("--ca-cert"), "experts' flags come last\n{output}");
+        }
         for sub in command.get_subcommands() {
             path.push(sub.get_name().to_owned());
             visit(sub, path);
@@ -34,49 +43,54 @@ fn every_command_explains_itself_with_examples() {
 fn the_version_is_that_of_the_crate() {
     let output = binary().arg("--version").run().expect(0);
     assert_eq!(output.stdout, format!("clickhouse-backfill {}\n", env!("CARGO_PKG_VERSION")));
-    assert_text_snapshot!(binary().run().everything(), @r#"
+    assert_text_snapshot!(binary().run().everything(), @"
     exit code 2
     --- stderr
-    Fill partitions of a ClickHouse table from another table, with attributes from a third
+    Fill partitions of a ClickHouse table from another table, with attributes from a third.
 
-    Usage: clickhouse-backfill <COMMAND>
+    First steps:
+      clickhouse-backfill job list                              List the built-in jobs.
+      clickhouse-backfill job show langfuse-events > job.toml   Begin a job of your own.
+      clickhouse-backfill plan --job job.toml --partition P     Show what a run would do.
+      clickhouse-backfill run --job job.toml --partition P      Fill the partition.
+      clickhouse-backfill verify --job job.toml --partition P   Compare the result with the job.
 
-    Commands:
-      run          Fill one partition of the target, or several in sequence
-      plan         Show what `run` would do, without moving data
-      verify       Compare a partition of the target with the result of the job, without writing
-      repair       Verify a partition, fill the chunks that contain different rows again, and verify
-                   those rows
-      rollback     Put back what a load has replaced, with `publish = "replace"` and `keep_versions`
-      status       Show the state of a partition's load
-      report       Write a report on the run of a partition, as HTML, Markdown or JSON
-      history      List the loads of all partitions, and the partitions missing between them
-      job          List the built-in jobs, or print one of them
-      pack         List packs, show one, or create its tables and views
-      query        Run a query of a pack, with parameters, and print its rows
-      insert       Insert rows from stdin into a table, in batches that count once
-      health       Show the state of the server and of the tables of a database or a pack, and what is
-                   wrong
-      completions  Print a script that completes commands, flags and values in a shell
-      man          Print the man page, or write a page for each command
-      ctl          Inspect, pause, tune or stop a run from another terminal
-      help         Print this message or the help of the given subcommand(s)
+    `clickhouse-backfill --help` lists all commands, and `-h` behind a command its common flags.
+    ");
+}
 
-    Options:
-      -h, --help     Print help
-      -V, --version  Print version
+/// The flags that a help lists.
+fn flags(help: &str) -> Vec<&str> {
+    let is_flag = |line: &&str| line.starts_with("      --") || line.starts_with("  -");
+    help.lines().filter(is_flag).collect()
+}
 
-    Examples:
-      clickhouse-backfill plan --partition 202511
-      clickhouse-backfill run --partition 202511 --dry-run
-      clickhouse-backfill run --partition 202511
+#[test]
+fn the_short_help_has_the_flags_that_most_calls_need() {
+    let help = |command: &str, flag: &str| binary().args(&[command, flag]).run().expect(0).stdout;
+    for command in ["run", "plan", "verify", "repair", "insert"] {
+        let (short, long) = (help(command, "-h"), help(command, "--help"));
+        let (shown, all) = (flags(&short), flags(&long));
+        assert!(shown.len() <= 24 && all.len() > shown.len(), "{command}\n{short}");
+        for flag in ["--clickhouse-url", "--clickhouse-password-file"] {
+            assert!(short.contains(flag), "{command} {flag}\n{short}");
+        }
+        for flag in ["--idle-timeout", "--ca-cert"] {
+            assert!(!short.contains(flag) && long.contains(flag), "{command} {flag}\n{short}");
+        }
+        assert!(short.lines().count() <= 90, "{short}");
+    }
+}
 
-    Most flags can also be set by an environment variable, or by a line of the file .env in the current
-    directory. A flag overrides the environment, and the environment overrides .env.
-
-    Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 blocked by a check before the
-    first row, 4 differences found, 130 interrupted.
-    "#);
+#[test]
+fn json_is_asked_for_in_one_way() {
+    fn visit(command: &Command) {
+        let has = |id: &str| command.get_arguments().any(|argument| argument.get_id() == id);
+        // The format of `insert` is that of its input.
+        assert_eq!(has("format"), has("json"), "{}", command.get_name());
+        command.get_subcommands().for_each(visit);
+    }
+    visit(&clickhouse_backfill::cli::command());
 }
 
 /// The files of the built-in jobs.

@@ -110,7 +110,7 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
 #[test]
 fn a_dry_run_and_a_sample_say_so_and_print_rows() {
     let orders = orders();
-    let output = orders.tool().args(&["--dry-run", "--sample", "2"]).run().expect(0);
+    let output = orders.tool().args(&["--dry-run", "--show-rows", "2"]).run().expect(0);
     assert_eq!(orders.target_rows(), 0);
     assert_eq!(
         (orders.summary()["dry_run"].clone(), orders.figure("inserted_rows")),
@@ -148,7 +148,7 @@ fn quiet_says_nothing_but_errors_and_data() {
     let output = orders.tool().arg("-q").run().expect(0);
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
     orders.assert_complete();
-    let output = orders.tool().args(&["-q", "--sample", "1"]).run().expect(0);
+    let output = orders.tool().args(&["-q", "--show-rows", "1"]).run().expect(0);
     assert!(output.stderr.is_empty() && output.stdout.contains("order_id"), "{output}");
     let output = orders.tool().args(&["-q", "--target-table", "nowhere"]).run();
     assert_text_snapshot!(output.everything(), @"

@@ -16,7 +16,7 @@ fn last_line(output: &Output) -> Value {
 #[test]
 fn the_last_line_is_the_summary() {
     let orders = Orders::on(Server::shared(), 1000);
-    let output = orders.tool().args(&["--json", "--sample", "2"]).run().expect(0);
+    let output = orders.tool().args(&["--json", "--show-rows", "2"]).run().expect(0);
     assert_eq!(last_line(&output), orders.summary());
     assert!(output.stdout.lines().count() > 1, "the sample comes before it\n{output}");
     let nothing = orders.tool().env("RESTART", "false").arg("--json").run().expect(0);

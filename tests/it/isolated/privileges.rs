@@ -94,10 +94,10 @@ fn the_listed_rights_are_enough() {
     let run = |arguments: &[&str]| tool(&server, "reader", "writer", arguments).run().expect(0);
     let plan = run(&["plan"]).stdout;
     assert!(plan.contains("user reader") && plan.contains("user writer"), "{plan}");
-    let rehearsed = run(&["run", "--dry-run", "--sample", "1", "--exclude-dataset-items"]);
+    let rehearsed = run(&["run", "--dry-run", "--show-rows", "1", "--exclude-dataset-items"]);
     assert!(rehearsed.stdout.contains("span_id"), "{rehearsed}");
     assert_eq!(number(&server, "SELECT count() FROM events"), 0);
-    let filled = run(&["run", "--sample", "1"]);
+    let filled = run(&["run", "--show-rows", "1"]);
     assert!(filled.stdout.contains("span_id") && !filled.stderr.contains("WARN"), "{filled}");
     assert_filled(&server, "events", PARTITION, &oracle(PARTITION));
 

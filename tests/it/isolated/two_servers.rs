@@ -71,7 +71,7 @@ fn the_built_in_job_fills_the_other_server() {
             ),
             0
         );
-        apart.tool("run", partition).args(&["--sample", "1"]).run().expect(0);
+        apart.tool("run", partition).args(&["--show-rows", "1"]).run().expect(0);
         apart.bring_expected(partition);
         assert_filled(&apart.target, "events", partition, "SELECT * FROM expected");
     }

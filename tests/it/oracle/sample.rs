@@ -1,4 +1,4 @@
-//! `--sample N` prints rows as they will be: each must be a row of the oracle, value by value.
+//! `--show-rows N` prints rows as they will be: each must be a row of the oracle, value by value.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -15,7 +15,7 @@ type Row = HashMap<String, String>;
 #[ignore = "slow: about 9 s"]
 fn three_events_are_printed_as_the_oracle_has_them() {
     let server = adversarial(DECEMBER);
-    for arguments in [&["--sample", "3", "--dry-run"][..], &["--sample", "3"]] {
+    for arguments in [&["--show-rows", "3", "--dry-run"][..], &["--show-rows", "3"]] {
         let (output, _) = run(&server, &[&["--partition", "202511"], arguments].concat());
         let rows = printed(&output.stdout);
         assert_eq!(rows.len(), 3, "{}", output.stdout);
@@ -28,7 +28,7 @@ fn every_row_can_be_printed() {
     let server = adversarial(DECEMBER);
     // Up to the longest sample that can be asked for: rows with invalid UTF-8, control characters
     // and long values are among them.
-    let (output, _) = run(&server, &["--partition", "202511", "--dry-run", "--sample", "1000"]);
+    let (output, _) = run(&server, &["--partition", "202511", "--dry-run", "--show-rows", "1000"]);
     let rows = printed(&output.stdout);
     assert!(rows.len() > 100, "{} rows", rows.len());
     assert_rows_of_the_oracle(&server, &rows);

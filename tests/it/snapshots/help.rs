@@ -34,3 +34,9 @@ fn help() {
         assert_shows(&name(&command), &binary().args(&arguments).run().expect(0).stdout);
     }
 }
+
+#[test]
+fn short_help() {
+    assert_shows("short-help-run", &binary().args(&["run", "-h"]).run().expect(0).stdout);
+    assert_shows("short-help-status", &binary().args(&["status", "-h"]).run().expect(0).stdout);
+}

@@ -9,7 +9,7 @@ use crate::support::binary;
 fn runs() {
     let orders = Orders::start(2_000);
     let tool = || orders.resuming_tool_at(orders.server.url());
-    assert_gives("run-dry", &tool().args(&["--dry-run", "--sample", "1"]).run());
+    assert_gives("run-dry", &tool().args(&["--dry-run", "--show-rows", "1"]).run());
     assert_gives("run", &tool().run());
     assert_gives("run-again", &tool().run());
     assert_gives(

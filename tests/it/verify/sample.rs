@@ -37,7 +37,7 @@ fn a_sample_compares_its_share_and_says_so() {
     let wrong = tool(&orders, "verify").args(&["--sample", "2/1"]).run();
     assert_text_snapshot!(wrong.failure(), @"
     exit code 2
-    error: invalid value '2/1' for '--sample <PARTS/OF>': it must be a share such as 1/100
+    error: invalid value '2/1' for '--sample <PARTS/OF>': it must be a share such as 1/100 or 1%
     hint: `--help` behind the command explains its flags
     ");
 }

@@ -101,7 +101,7 @@ fn show(
     estimate: Option<&Estimate>,
 ) -> Result<Document, Failure> {
     let document = document::document(session, known, engine, groups, findings, estimate);
-    if arguments.json {
+    if arguments.format.is_json() {
         let json =
             serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;
         print(&format!("{json}\n"))?;

@@ -26,7 +26,7 @@ fn a_dry_run_writes_nothing_anywhere() {
             "--target-table",
             "events_full",
             "--dry-run",
-            "--sample",
+            "--show-rows",
             "1",
         ])
         .spawn();
