@@ -52,8 +52,8 @@ fn run_command() -> Result<ExitCode, Failure> {
         }
         Err(failure) => (Environment::default(), args::parse(Err(failure))?),
     };
-    let command = match parsed {
-        Parsed::Command(command) => command,
+    let (command, given) = match parsed {
+        Parsed::Command(command, given) => (command, given),
         Parsed::Printed => return Ok(ExitCode::SUCCESS),
         Parsed::Missing(help) => {
             Terminal::new(TerminalOptions::default()).insist(&help);
@@ -69,8 +69,8 @@ fn run_command() -> Result<ExitCode, Failure> {
         terminal.say(&note);
     }
     match command {
-        Command::Run(arguments) => run::run(&arguments, &terminal),
-        Command::Plan(arguments) => plan::plan(&arguments),
+        Command::Run(arguments) => run::run(&arguments, &given, &terminal),
+        Command::Plan(arguments) => plan::plan(&arguments, &given),
         Command::Verify(arguments) => verify::verify(&arguments, &terminal),
         Command::Repair(arguments) => repair::repair(&arguments, &terminal),
         Command::Rollback(arguments) => rollback::rollback(&arguments),

@@ -48,12 +48,19 @@ pub(crate) fn print_raw(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The width of text on stdout; words longer than a line are not cut.
-pub(crate) const WIDTH: usize = 100;
+/// The width of text on stdout that is no terminal; words longer than a line are not cut.
+const WIDTH: usize = 100;
+
+/// The width of text on stdout: that of the terminal, if it is one.
+pub(crate) fn width() -> usize {
+    let stdout = io::stdout();
+    let size = if stdout.is_terminal() { terminal_size::terminal_size_of(stdout) } else { None };
+    size.map_or(WIDTH, |(columns, _)| usize::from(columns.0).clamp(60, 160))
+}
 
 /// Wraps a text: the first line follows `head`, the others are indented by its length.
 pub(crate) fn wrapped(head: &str, text: &str) -> String {
-    wrapped_to(WIDTH, head, text)
+    wrapped_to(width(), head, text)
 }
 
 fn wrapped_to(width: usize, head: &str, text: &str) -> String {

@@ -64,14 +64,9 @@ const LOG_LINES: [&str; 2] = [
 const LAST_SCREEN: &str = "\
 clickhouse-backfill N, run ID
   server      http://N:N/ (ClickHouse N), user default, database default
-  job         shipments (job.toml)
   source      default.orders, partition N: N stored rows in N parts, N MiB, N chunk
-  lookup      default.customers by id
-  target      default.shipments (ReplacingMergeTree), N columns
-  batches     N rows or N MiB as native blocks; up to N readers, up to N inserters, N retries
-  memory      at most N GiB, of which N GiB for attributes
-  ledger      load_state, load_state_chunks and load_claims in the database default
-  dry run     no
+  target      default.shipments (ReplacingMergeTree), N columns, by the job shipments (job.toml)
+  engine      stream; up to N readers, up to N inserters, at most N GiB of memory
 LOG LINES
 completed: shipments into default.shipments
   partition                N
@@ -85,7 +80,8 @@ completed: shipments into default.shipments
   read, written            N MiB, N MiB
   time                     N s (plan N s, attributes N s, streaming N s)
   throughput               N rows/s, at the end with N readers and N inserters
-  peak memory              N MiB of N GiB, N wave";
+  peak memory              N MiB of N GiB, N wave
+next: clickhouse-backfill verify --job job.toml --partition N";
 
 /// What the screen's first line begins with.
 const HEADLINE: &str = "shipments 202506: ";

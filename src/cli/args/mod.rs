@@ -2,6 +2,7 @@
 //! commands with their descriptions and examples, parsing, and the parser's errors as failures.
 
 mod dotenv;
+mod given;
 mod help;
 mod load;
 mod packs;
@@ -18,6 +19,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::cli::failure::Failure;
 
 pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_mark};
+pub(crate) use given::Given;
 pub(crate) use load::{
     CompressionChoice, EngineChoice, FaultArguments, FormatChoice, LedgerArguments,
     LedgerStatusArguments, Order, PartitionsArguments, ReadFormatChoice, RecordingArguments,
@@ -213,8 +215,8 @@ pub fn command() -> clap::Command {
 
 /// The result of parsing a command line.
 pub(crate) enum Parsed {
-    /// A command to run.
-    Command(Command),
+    /// A command to run, and its flags.
+    Command(Command, Given),
     /// Help or the version was printed.
     Printed,
     /// No command is given. This is the help to show.
@@ -234,7 +236,7 @@ pub(crate) fn parse(environment: Result<&Environment, Failure>) -> Result<Parsed
                 innermost = matches;
             }
             cli.command.choose(innermost, environment?)?;
-            return Ok(Parsed::Command(cli.command));
+            return Ok(Parsed::Command(cli.command, Given::of(&command(), &matches)));
         }
         Err(error) => error,
     };

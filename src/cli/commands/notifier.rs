@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::args::{Event, Hook, HookArguments, RunArguments};
+use crate::cli::args::{Event, Given, Hook, HookArguments, RunArguments};
 use crate::cli::config::RunConfig;
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::print;
@@ -364,6 +364,8 @@ async fn kill(child: &mut Child) {
 /// The context of one process, which may fill several partitions.
 pub(crate) struct RunContext<'a> {
     pub config: &'a RunConfig,
+    /// The flags of this call.
+    pub given: &'a Given,
     pub terminal: &'a Terminal,
     pub notifier: &'a Notifier<'a>,
     pub stop: Stop,

@@ -11,7 +11,8 @@ use super::ctl::{Operation, operate};
 use super::engine_choice::Filling;
 use super::notifier::RunContext;
 use super::plan::planned_bounds;
-use super::session::{BoundSession, Session, configuration, pipeline_options, startup_retry};
+use super::session::{BoundSession, Described, Session, pipeline_options, startup_retry};
+use crate::cli::config::{NextCommand, Partitions};
 use crate::cli::failure::Failure;
 use crate::cli::output::print_sample;
 use crate::control::Control;
@@ -228,10 +229,16 @@ impl<'a> PartitionRun<'a> {
         run_id: &str,
         load: Option<&Load>,
     ) {
-        let worker = self.context.config.recording.part;
-        let width = self.context.terminal.width();
-        let text = configuration(session, options, run_id, load, worker, width);
-        self.context.terminal.say(&text);
+        let RunContext { config, terminal, .. } = self.context;
+        let described = Described {
+            session,
+            options,
+            run_id,
+            load,
+            part: config.recording.part,
+            in_detail: config.output.verbose > 0,
+        };
+        terminal.say(&described.text(terminal.width()));
     }
 
     /// Reports the start to hooks and metrics.
@@ -352,7 +359,22 @@ impl<'a> PartitionRun<'a> {
         }
     }
 
-    /// Reports what is left if the partition is not complete.
+    /// Prints the command that follows, unless the next partition follows.
+    fn show_next(&self, command: &str) {
+        let config = self.context.config;
+        if matches!(config.partitions, Partitions::Months { .. }) {
+            return;
+        }
+        let mut but = vec!["dry-run", "show-rows", "restart", "partition", "partitions"];
+        if command != "run" {
+            // The next command must not replace the summary of this run.
+            but.extend(["summary-json", "json", "format"]);
+        }
+        let next = NextCommand::after(self.context.given, command, &but).partition(self.partition);
+        self.context.terminal.say(&format!("next: {}", next.text()));
+    }
+
+    /// Reports what is left if the partition is not complete, and what comes next.
     fn report_rest(&self, outcome: RunOutcome, continuation: &Continuation) {
         let terminal = self.context.terminal;
         match outcome {
@@ -365,7 +387,10 @@ impl<'a> PartitionRun<'a> {
             }
             RunOutcome::Interrupted => {
                 terminal.insist(&format!("hint: {}", continuation.hint()));
+                self.show_next("run");
             }
+            RunOutcome::Completed if self.context.config.dry_run => self.show_next("run"),
+            RunOutcome::Completed => self.show_next("verify"),
             _ => {}
         }
     }

@@ -11,7 +11,7 @@ use super::notifier::{Notifier, RunContext};
 use super::partition_run::PartitionRun;
 use super::session::{BoundSession, startup_retry};
 use crate::causes::error_chain;
-use crate::cli::args::{Order, RunArguments};
+use crate::cli::args::{Given, Order, RunArguments};
 use crate::cli::config::{Partitions, RunConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, write_summary};
@@ -25,13 +25,17 @@ use crate::state::{LoadState, RunOutcome};
 use crate::stop::Stop;
 
 /// Runs the command.
-pub(crate) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitCode, Failure> {
+pub(crate) fn run(
+    arguments: &RunArguments,
+    given: &Given,
+    terminal: &Terminal,
+) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let stopping = "finishing inserts in flight; a second signal ends at once";
     run_until_signalled(terminal, stopping, |stop| async move {
         let mut notifier = Notifier::new(arguments, terminal);
         let result = match notifier.start().await {
-            Ok(()) => fill(arguments, terminal, &notifier, stop, began).await,
+            Ok(()) => fill(arguments, given, (terminal, &notifier), stop, began).await,
             Err(failure) => Err(failure),
         };
         notifier.end(result).await
@@ -40,8 +44,8 @@ pub(crate) fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<ExitC
 
 async fn fill(
     arguments: &RunArguments,
-    terminal: &Terminal,
-    notifier: &Notifier<'_>,
+    given: &Given,
+    (terminal, notifier): (&Terminal, &Notifier<'_>),
     stop: Stop,
     began: Instant,
 ) -> Result<ExitCode, Failure> {
@@ -51,7 +55,7 @@ async fn fill(
     }
     let config = &RunConfig::resolve(arguments)?;
     let overrides = config.throttle.overrides();
-    let context = RunContext { config, terminal, notifier, stop, overrides, began };
+    let context = RunContext { config, given, terminal, notifier, stop, overrides, began };
     match &config.partitions {
         Partitions::One(partition) => fill_one(&context, partition).await,
         Partitions::Months { months, order, keep_going } => {

@@ -366,64 +366,93 @@ fn read_remark(throughput: &ThroughputArguments, job: &BoundJob) -> Option<Strin
 /// The indentation of values.
 const VALUES: usize = 14;
 
-/// The configuration of a run, wrapped to a width.
-pub(crate) fn configuration(
-    session: &Session,
-    options: &PipelineOptions,
-    run_id: &str,
-    load: Option<&Load>,
-    part: WorkerPart,
-    width: usize,
-) -> String {
-    let job = &session.job;
-    let mut text =
-        format!("{} {}, run {run_id}\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    text.push_str(&servers_and_tables(session));
-    if !job.defaults.is_empty() {
-        line(&mut text, "defaults", &job.defaults.join(", "));
+/// A run, as it is described before its first row.
+pub(crate) struct Described<'a> {
+    pub session: &'a Session,
+    pub options: &'a PipelineOptions,
+    pub run_id: &'a str,
+    pub load: Option<&'a Load>,
+    pub part: WorkerPart,
+    /// Whether everything is described, with `-v`.
+    pub in_detail: bool,
+}
+
+impl Described<'_> {
+    /// The text, wrapped to a width.
+    pub(crate) fn text(&self, width: usize) -> String {
+        let Self { session, options, run_id, .. } = self;
+        let mut text =
+            format!("{} {}, run {run_id}\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        text.push_str(&servers_and_tables(session, self.in_detail));
+        if self.in_detail {
+            text.push_str(&self.details());
+        } else {
+            line(&mut text, "engine", &engine(session, options));
+        }
+        if let Some(reason) = &session.engine.reason {
+            line(&mut text, "chosen", &format!("{}: {reason}", session.engine.engine.as_str()));
+        }
+        for left_out in &session.job.left_out {
+            line(&mut text, "left out", &format!("{}: {}", left_out.name, left_out.reason));
+        }
+        let chunks = self.load.map(Load::chunk_counts).unwrap_or_default();
+        if chunks.before > 0 {
+            let (before, total) = (count(chunks.before), counted(chunks.total, "chunk"));
+            line(&mut text, "resumed", &format!("{before} of {total} done by earlier runs"));
+        }
+        if self.part.workers > 1 {
+            let chunks = self.part.range_of(session.plan.chunks.len());
+            let chunks = format!("{}, chunks {} to {}", self.part, chunks.start + 1, chunks.end);
+            line(&mut text, "worker", &chunks);
+        }
+        if options.dry_run {
+            line(&mut text, "dry run", "yes, nothing is written");
+        }
+        wrap_block(&text, VALUES, width)
     }
-    for left_out in &job.left_out {
-        line(&mut text, "left out", &format!("{}: {}", left_out.name, left_out.reason));
-    }
-    if let Some(reason) = &session.engine.reason {
-        line(&mut text, "chosen", &format!("{}: {reason}", session.engine.engine.as_str()));
-    }
-    match options.engine {
-        Engine::Stream => {
-            if options.read_format == ReadFormat::Native {
-                line(&mut text, "reads", "native blocks, whose columns are passed on");
+
+    /// What the short description leaves out.
+    fn details(&self) -> String {
+        let Self { session, options, .. } = self;
+        let mut text = String::new();
+        if !session.job.defaults.is_empty() {
+            line(&mut text, "defaults", &session.job.defaults.join(", "));
+        }
+        match options.engine {
+            Engine::Stream => {
+                if options.read_format == ReadFormat::Native {
+                    line(&mut text, "reads", "native blocks, whose columns are passed on");
+                }
+                line(&mut text, "batches", &batches(options));
+                let memory = &session.plan.memory;
+                let (total, attributes) = (bytes(memory.total), bytes(memory.attributes));
+                let memory = format!("at most {total}, of which {attributes} for attributes");
+                line(&mut text, "memory", &memory);
             }
-            line(&mut text, "batches", &batches(options));
-            let memory = &session.plan.memory;
-            let (total, attributes) = (bytes(memory.total), bytes(memory.attributes));
-            let memory = format!("at most {total}, of which {attributes} for attributes");
-            line(&mut text, "memory", &memory);
+            Engine::Server => line(&mut text, "engine", &engine(session, options)),
         }
-        Engine::Server => {
-            let (inserters, retries) = (
-                concurrency(options.inserters, "insert"),
-                counted(u64::from(options.retry.max_retries), "retry"),
-            );
-            let engine =
-                format!("server: one INSERT … SELECT a chunk; {inserters} at once, {retries}");
-            line(&mut text, "engine", &engine);
+        if let Some(place) = self.load.and_then(Load::recorded_in) {
+            line(&mut text, "ledger", &place);
         }
+        text
     }
-    if let Some(place) = load.and_then(Load::recorded_in) {
-        line(&mut text, "ledger", &place);
+}
+
+/// The engine and its limits.
+fn engine(session: &Session, options: &PipelineOptions) -> String {
+    match options.engine {
+        Engine::Stream => format!(
+            "stream; {}, {}, at most {} of memory",
+            concurrency(options.readers, "reader"),
+            concurrency(options.inserters, "inserter"),
+            bytes(session.plan.memory.total)
+        ),
+        Engine::Server => format!(
+            "server: one INSERT … SELECT a chunk; {} at once, {}",
+            concurrency(options.inserters, "insert"),
+            counted(u64::from(options.retry.max_retries), "retry")
+        ),
     }
-    let chunks = load.map(Load::chunk_counts).unwrap_or_default();
-    if chunks.before > 0 {
-        let (before, total) = (count(chunks.before), counted(chunks.total, "chunk"));
-        line(&mut text, "resumed", &format!("{before} of {total} done by earlier runs"));
-    }
-    if part.workers > 1 {
-        let chunks = part.range_of(session.plan.chunks.len());
-        let chunks = format!("{part}, chunks {} to {}", chunks.start + 1, chunks.end);
-        line(&mut text, "worker", &chunks);
-    }
-    line(&mut text, "dry run", if options.dry_run { "yes, nothing is written" } else { "no" });
-    wrap_block(&text, VALUES, width)
 }
 
 fn line(text: &mut String, name: &str, value: &str) {
@@ -453,13 +482,16 @@ fn concurrency(number: Concurrency, who: &str) -> String {
 }
 
 /// The servers, the job and its tables.
-pub(crate) fn servers_and_tables(session: &Session) -> String {
+pub(crate) fn servers_and_tables(session: &Session, in_detail: bool) -> String {
     let mut text = servers(session);
     let Session { job, plan, .. } = session;
-    if job.name == job.origin {
-        line(&mut text, "job", &job.name);
+    let name = if job.name == job.origin {
+        job.name.clone()
     } else {
-        line(&mut text, "job", &format!("{} ({})", job.name, job.origin));
+        format!("{} ({})", job.name, job.origin)
+    };
+    if in_detail {
+        line(&mut text, "job", &name);
     }
     let size = if plan.stored_bytes == 0 && plan.stored_rows > 0 {
         "unknown size".to_owned()
@@ -482,12 +514,13 @@ pub(crate) fn servers_and_tables(session: &Session) -> String {
         let names: Vec<_> = job.filters.iter().map(|(name, _)| name.as_str()).collect();
         line(&mut text, "where", &names.join(", "));
     }
-    if let Some(lookup) = &job.lookup {
+    if let Some(lookup) = job.lookup.as_ref().filter(|_| in_detail) {
         let keys: Vec<_> = lookup.keys.iter().map(|key| key.lookup.as_str()).collect();
         line(&mut text, "lookup", &format!("{} by {}", lookup.table.name, keys.join(", ")));
     }
     let columns = counted(job.columns.len() as u64, "column");
-    let target = format!("{} ({}), {columns}", job.target.name, job.target.engine);
+    let by = if in_detail { String::new() } else { format!(", by the job {name}") };
+    let target = format!("{} ({}), {columns}{by}", job.target.name, job.target.engine);
     line(&mut text, "target", &target);
     for remark in &job.remarks {
         line(&mut text, "note", remark);

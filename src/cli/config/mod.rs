@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::args::{
-    CompareArguments, EngineChoice, FaultArguments, LedgerArguments, LedgerStatusArguments, Order,
-    OutputArguments, PartitionsArguments, RecordingArguments, RunArguments, ServerArguments,
-    ThrottleArguments, ThroughputArguments, WhatArguments,
+    self, CompareArguments, EngineChoice, FaultArguments, Given, LedgerArguments,
+    LedgerStatusArguments, Order, OutputArguments, PartitionsArguments, RecordingArguments,
+    RunArguments, ServerArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 use crate::cli::failure::{Failure, quoted};
 use crate::clickhouse::Connection;
@@ -293,6 +293,16 @@ impl NextCommand {
     /// A command, such as `run`.
     pub(crate) fn new(command: &str) -> Self {
         Self { words: vec!["clickhouse-backfill".to_owned(), command.to_owned()] }
+    }
+
+    /// A command with the flags of this call that it has as well, without passwords and but for the
+    /// ones named.
+    pub(crate) fn after(given: &Given, command: &str, but: &[&str]) -> Self {
+        let flags = given.shared_with(&args::command(), command, but);
+        flags.iter().fold(Self::new(command), |next, flag| match &*flag.values {
+            [] => next.flag(&flag.name),
+            values => values.iter().fold(next, |next, value| next.value(&flag.name, value)),
+        })
     }
 
     /// The servers, without passwords and without what the environment has.

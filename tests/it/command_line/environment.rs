@@ -155,7 +155,7 @@ fn help_names_every_variable_with_its_flag() {
 #[test]
 fn the_example_works_unchanged_and_with_every_line_taken() {
     let orders = Orders::on(Server::shared(), 100);
-    let run = orders.tool().file(".env", &example()).run().expect(0);
+    let run = orders.tool().arg("-v").file(".env", &example()).run().expect(0);
     assert!(
         run.stderr.contains("batches     100,000 rows or 128.0 MiB as native blocks; up to "),
         "{run}"
@@ -198,7 +198,8 @@ fn is_assignment(line: &str) -> bool {
 /// A dry run with its own idea of the partition and the batches, so that nothing but what a test
 /// adds says them.
 fn bare(server: &Server) -> Binary {
-    let tool = binary().args(&["run", "--dry-run"]).file("job.toml", JOB).env("JOB", "job.toml");
+    let tool =
+        binary().args(&["run", "-v", "--dry-run"]).file("job.toml", JOB).env("JOB", "job.toml");
     tool.envs(&server.environment())
 }
 

@@ -104,6 +104,7 @@ fn the_summary_has_its_stable_fields_and_right_figures() {
       time                     [DURATION] (plan [DURATION], attributes [DURATION], streaming [DURATION])
       throughput               [RATE], at the end with [N] readers and [N] inserters
       peak memory              [SIZE] of [SIZE], 1 wave
+    next: clickhouse-backfill verify --job job.toml --partition 202506
     ");
 }
 

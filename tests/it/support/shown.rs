@@ -28,7 +28,9 @@ const FILTERS: &[(&str, &str)] = &[
     ),
     // The results of the checks and the available memory, and hence where lines break, depend on the
     // machine and on the server's recent work.
-    (r"(?ms)^checks\n.*", "checks\n[CHECKS]"),
+    (r"(?ms)^checks\n.*?^(ready|blocked):", "checks\n[CHECKS]\n$1:"),
+    (r"would start, with \d+ warnings?", "would start, with [N] warnings"),
+    (r"would start\n", "would start, with [N] warnings\n"),
     (r"(?m)^  \[SIZE\] +", "  [SIZE]  "),
     (r"host [\w.-]+, in no cluster", "host [HOST], in no cluster"),
     (r"about [\d,]+ lookup rows", "about [N] lookup rows"),

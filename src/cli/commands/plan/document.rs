@@ -1,7 +1,8 @@
-//! The plan as data, for `--json`, whose field names are a contract, and as text in at most [`WIDTH`]
-//! columns.
+//! The plan as data, for `--json`, whose field names are a contract, and as text that fits the
+//! terminal.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -9,12 +10,12 @@ use super::engine::{EngineShown, GroupsShown};
 use super::ledger::LedgerShown;
 use super::trial::{Estimate, EstimateShown};
 use crate::cli::commands::session::Session;
-use crate::cli::output::{WIDTH, cut, wrap_block, wrapped};
+use crate::cli::output::{cut, width, wrap_block, wrapped};
 use crate::clickhouse::Connection;
 use crate::job::{BoundColumn, BoundJob, BoundLookup};
 use crate::plan::{Chunk, Plan};
 use crate::preflight::{Check, Cluster, Disk, Findings, Topology, Verdict};
-use crate::units::{bytes, count, counted};
+use crate::units::{bytes, count, counted, duration};
 
 /// Everything that `plan` reports.
 #[derive(Debug, Serialize)]
@@ -54,6 +55,8 @@ pub(crate) struct Document {
     pub checks: Vec<Check>,
     /// Whether a run would begin.
     pub runs: bool,
+    /// The command that follows: `run`, or `plan` again where a check blocks it.
+    pub next_command: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -191,11 +194,10 @@ fn chunks(plan: &Plan) -> Vec<ChunkShown> {
 /// Puts together what was found. `findings` are none for a partition without rows.
 pub(crate) fn document(
     session: &Session,
-    ledger: LedgerShown,
-    engine: EngineShown,
-    groups: Option<GroupsShown>,
+    (ledger, engine, groups): (LedgerShown, EngineShown, Option<GroupsShown>),
     findings: Option<&Findings>,
     estimate: Option<&Estimate>,
+    next_command: String,
 ) -> Document {
     let Session { servers, server_version, source_version, job, plan, .. } = session;
     let checks = findings.map(|findings| findings.checks.clone()).unwrap_or_default();
@@ -232,6 +234,7 @@ pub(crate) fn document(
         estimate_none: estimate.and_then(Estimate::reason),
         runs: checks.iter().all(|check| check.verdict != Verdict::Blocked),
         checks,
+        next_command,
     }
 }
 
@@ -311,7 +314,7 @@ const VALUES: usize = 14;
 
 /// The text. `head` describes the servers and tables, `estimate` the duration.
 pub(crate) fn text(document: &Document, head: &str, estimate: &str) -> String {
-    let mut text = wrap_block(head, VALUES, WIDTH);
+    let mut text = wrap_block(head, VALUES, width());
     if let Some(topology) = &document.topology {
         text.push_str(&wrapped("  topology    ", &around(topology, document.servers.one)));
     }
@@ -336,14 +339,47 @@ pub(crate) fn text(document: &Document, head: &str, estimate: &str) -> String {
         document.checks.iter().for_each(|check| text.push_str(&self::check(check)));
     }
     text.push_str(&verdict(document));
+    text.push_str(&summary(document));
     text
+}
+
+/// The figures that decide, and the command that follows.
+fn summary(document: &Document) -> String {
+    let mut text = String::new();
+    let Document { source, chunks, waves, engine, memory, .. } = document;
+    if waves.is_empty() {
+        return text;
+    }
+    let size = source.stored_bytes.map_or_else(|| "unknown size".to_owned(), bytes);
+    line(&mut text, "rows", &format!("{}, {size}", counted(source.stored_rows, "stored row")));
+    let (chunks, waves) = (chunks.len() as u64, waves.len() as u64);
+    line(&mut text, "chunks", &format!("{} in {}", count(chunks), counted(waves, "wave")));
+    line(&mut text, "time", &time(document));
+    line(&mut text, "memory", &format!("at most {} in this process", bytes(memory.total_bytes)));
+    line(&mut text, "engine", engine.name.as_str());
+    // A command line is not wrapped, so that it can be pasted.
+    let _ = writeln!(text, "  {:<12}{}", "next", document.next_command);
+    text
+}
+
+fn time(document: &Document) -> String {
+    match (&document.estimate, &document.estimate_none) {
+        (Some(estimate), _) => {
+            let [from, to] = [estimate.seconds_from, estimate.seconds_to]
+                .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+                .map(duration);
+            format!("{from} to {to}, by a dry run")
+        }
+        (None, Some(reason)) => format!("unknown: {reason}"),
+        (None, None) => "not measured, since --measure is 0s".to_owned(),
+    }
 }
 
 fn line(text: &mut String, name: &str, value: &str) {
     text.push_str(&wrapped(&format!("  {name:<12}"), value));
 }
 
-/// The last line: whether a run would start.
+/// Whether a run would start.
 fn verdict(document: &Document) -> String {
     if document.waves.is_empty() {
         return format!("\npartition {} has no rows: there is nothing to do\n", document.partition);
@@ -454,7 +490,11 @@ fn wave(document: &Document, wave: &WaveShown) -> String {
         if position < CHUNKS || position >= last {
             let head = format!("  chunk {:<4}", chunk.chunk);
             let range = chunk.range.as_deref().unwrap_or("the whole partition");
-            let _ = writeln!(text, "{head}{}", cut(range, WIDTH - head.chars().count()));
+            let _ = writeln!(
+                text,
+                "{head}{}",
+                cut(range, width().saturating_sub(head.chars().count()))
+            );
         }
     }
     text

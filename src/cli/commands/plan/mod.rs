@@ -20,8 +20,8 @@ use trial::{Estimate, estimate, run_checks, trial_options};
 use super::advice::blocked;
 use super::engine_choice::{EngineDecision, Filling};
 use super::session::{Session, servers_and_tables, write_options};
-use crate::cli::args::PlanArguments;
-use crate::cli::config::{LedgerConfig, SessionConfig};
+use crate::cli::args::{Given, PlanArguments};
+use crate::cli::config::{LedgerConfig, NextCommand, SessionConfig};
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, print_document};
 use crate::clickhouse::Settings;
@@ -34,13 +34,13 @@ use crate::preflight::{Findings, Verdict, hidden_rows};
 pub(crate) use file::planned_bounds;
 
 /// Prints the plan, or the statements; also a plan that a check blocks.
-pub(crate) fn plan(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn plan(arguments: &PlanArguments, given: &Given) -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;
-    runtime.block_on(prepare(arguments))?;
+    runtime.block_on(prepare(arguments, given))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
+async fn prepare(arguments: &PlanArguments, given: &Given) -> Result<(), Failure> {
     let PlanArguments { which, what, throughput, faults, preflight, .. } = arguments;
     let config = SessionConfig::resolve(what, &arguments.server, throughput)?;
     let filling = Filling { partition: &which.partition, dry_run: false, samples: false };
@@ -65,7 +65,7 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     }
     if session.plan.chunks.is_empty() {
         let engine = engine_shown(engine, None, &which.partition, arguments.measure).await?;
-        show(arguments, &session, (known, engine, None), None, None)?;
+        show((arguments, given), &session, (known, engine, None), None, None)?;
         let hidden = hidden_rows(&session.servers, &session.job, session.plan.partition.id());
         return hidden.await.map_or(Ok(()), |check| Err(blocked("run", &[&check])));
     }
@@ -80,8 +80,13 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
     findings.checks.extend(estimate.as_ref().and_then(Estimate::check));
     let engine = engine_shown(engine, streamed, &which.partition, arguments.measure).await?;
     let groups = self::groups(session).await;
-    let document =
-        show(arguments, session, (known, engine, groups), Some(&findings), estimate.as_ref())?;
+    let document = show(
+        (arguments, given),
+        session,
+        (known, engine, groups),
+        Some(&findings),
+        estimate.as_ref(),
+    )?;
     let blocking: Vec<_> =
         findings.checks.iter().filter(|check| check.verdict == Verdict::Blocked).collect();
     if !blocking.is_empty() {
@@ -94,13 +99,14 @@ async fn prepare(arguments: &PlanArguments) -> Result<(), Failure> {
 }
 
 fn show(
-    arguments: &PlanArguments,
+    (arguments, given): (&PlanArguments, &Given),
     session: &Session,
     (known, engine, groups): (LedgerShown, EngineShown, Option<GroupsShown>),
     findings: Option<&Findings>,
     estimate: Option<&Estimate>,
 ) -> Result<Document, Failure> {
-    let document = document::document(session, known, engine, groups, findings, estimate);
+    let next = next_command(arguments, given, findings);
+    let document = document::document(session, (known, engine, groups), findings, estimate, next);
     if arguments.format.is_json() {
         let json =
             serde_json::to_string_pretty(&document).map_err(|error| Failure::stopped(&error))?;
@@ -108,10 +114,23 @@ fn show(
         return Ok(document);
     }
     let estimate = estimate.map(|estimate| estimate.text(session.plan.stored_rows));
-    let head = servers_and_tables(session);
+    let head = servers_and_tables(session, true);
     let text = document::text(&document, &head, &estimate.unwrap_or_default());
     print(&text)?;
     Ok(document)
+}
+
+/// The command that follows the plan: `run`, or `plan` again where a check blocks it.
+fn next_command(arguments: &PlanArguments, given: &Given, findings: Option<&Findings>) -> String {
+    let is_blocked = findings
+        .is_some_and(|found| found.checks.iter().any(|check| check.verdict == Verdict::Blocked));
+    let command = if is_blocked { given.command() } else { "run" };
+    let but = ["json", "format", "partition"];
+    let next = NextCommand::after(given, command, &but).partition(&arguments.which.partition);
+    match &arguments.out {
+        Some(path) if !is_blocked => next.value("--plan", &path.to_string_lossy()).text(),
+        _ => next.text(),
+    }
 }
 
 /// The statements, for the whole partition; those of a run are limited to one chunk's range at a time.
