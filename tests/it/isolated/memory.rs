@@ -57,12 +57,18 @@ impl Documents {
             config_xml: Some(config),
             ..ServerOptions::default()
         });
-        server.script(TABLES);
-        server.query(&format!(
-            "INSERT INTO documents SELECT number, toDateTime('2025-06-01 00:00:00', 'UTC') + number, randomPrintableASCII(9000), 1
-            FROM numbers({ROWS}) SETTINGS max_block_size = 400, min_insert_block_size_rows = 400, min_insert_block_size_bytes = 1000000, max_insert_threads = 1, max_threads = 1"
-        ));
-        Self { server, folder: TempDir::with_prefix("documents-").unwrap() }
+        let documents = Self { server, folder: TempDir::with_prefix("documents-").unwrap() };
+        for statement in TABLES.split("--;;") {
+            documents.text(statement);
+        }
+        // A block at a time: a statement that finds no memory has inserted nothing.
+        for first in (0..ROWS).step_by(400) {
+            documents.text(&format!(
+                "INSERT INTO documents SELECT number, toDateTime('2025-06-01 00:00:00', 'UTC') + number, randomPrintableASCII(9000), 1
+                FROM numbers({first}, 400) SETTINGS max_insert_threads = 1, max_threads = 1"
+            ));
+        }
+        documents
     }
 
     fn tool(&self) -> Binary {
