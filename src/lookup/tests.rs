@@ -348,12 +348,12 @@ fn old_versions_leave_no_bytes_behind() {
         }
     };
     for version in 0..40 {
-        let rows: Vec<_> = (0..5_000).map(|id| version_of(id, version)).collect();
+        let rows: Vec<_> = (0..2_000).map(|id| version_of(id, version)).collect();
         insert_group(&mut map, &rows);
         let mut fresh = LookupMap::new(SHAPE);
         insert_group(&mut fresh, &rows);
         // Every shard may keep 8 KiB before it is worth a compaction, and how keys fall into shards
-        // differs from map to map. All versions together would take 20 MB.
+        // differs from map to map. All versions together would take 8 MB.
         let bound = fresh.memory_bytes() * 3 + (2 << 20);
         assert!(
             map.memory_bytes() < bound,
@@ -361,8 +361,8 @@ fn old_versions_leave_no_bytes_behind() {
             map.memory_bytes()
         );
     }
-    assert_eq!((map.len(), map.live_len()), (5_000, 0));
-    let rows: Vec<_> = (0..5_000).map(|id| version_of(id, 40)).collect();
+    assert_eq!((map.len(), map.live_len()), (2_000, 0));
+    let rows: Vec<_> = (0..2_000).map(|id| version_of(id, 40)).collect();
     insert_group(&mut map, &rows);
     let map = map.freeze().unwrap();
     for row in &rows {
