@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::faults::fixture::SOON;
 use crate::orders::{JOB, Orders, PARTITION};
-use crate::support::{Binary, binary, process};
+use crate::support::shown::titled;
+use crate::support::{Binary, assert_text_snapshot, binary, process};
 
 fn plan(orders: &Orders, job: &str) -> Binary {
     let tool = binary().envs(&orders.server.environment()).file("job.toml", job);
@@ -77,20 +78,26 @@ fn what_the_server_cannot_do_is_streamed_and_the_reason_is_given() {
         .env("SOURCE_URL", &elsewhere)
         .args(&["--source-db", orders.server.database()]);
     let nested = format!("{JOB}\n[settings.insert]\nmax_subquery_depth = 1\n");
-    for (tool, words) in [
-        (two_servers, "source and target are on two servers, or of two users"),
-        (
-            plan(&orders, JOB).args(&["--target-table", "plain"]),
-            ".plain (MergeTree) does not collapse rows, and the server repeats a chunk as a whole",
-        ),
-        (plan(&orders, &nested), "the server refuses the insert of a chunk: Code: 162"),
-    ] {
+    let cases = [
+        ("two servers", two_servers),
+        ("no collapsing", plan(&orders, JOB).args(&["--target-table", "plain"])),
+        ("refused", plan(&orders, &nested)),
+    ];
+    let reasons = cases.map(|(case, tool)| {
         let engine = engine(tool);
-        assert_eq!(engine["name"], "stream", "{words}");
-        let reason = engine["reason"].as_str().unwrap();
-        assert!(reason.contains(words), "{reason}");
-        assert_eq!(engine["other"], Value::Null, "{words}");
-    }
+        assert_eq!((&engine["name"], &engine["other"]), (&"stream".into(), &Value::Null), "{case}");
+        (case, engine["reason"].as_str().unwrap().to_owned())
+    });
+    assert_text_snapshot!(titled(reasons), @"
+    # two servers
+    source and target are on two servers, or of two users
+
+    # no collapsing
+    default.plain (MergeTree) does not collapse rows, and the server repeats a chunk as a whole
+
+    # refused
+    the server refuses the insert of a chunk: Code: 162. [WORDS OF THE SERVER] (TOO_DEEP_SUBQUERIES)
+    ");
     // All of these run.
     let streamed = orders.tool().file("job.toml", &nested).args(&["--engine", "auto"]);
     let output = streamed.run().expect(0);
@@ -165,7 +172,13 @@ fn another_engine_continues_a_load_with_the_chunks_that_it_has() {
     let output = tool("server").run().expect(0);
     assert!(output.stderr.contains("there is nothing to do"), "{output}");
     let output = tool("stream").args(&["--chunk-rows", "7000"]).run().expect(3);
-    assert!(output.stderr.contains("--chunk-rows was `100000`, and is `7000`"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is completed as run [RUN], and not the same as it was:
+        --chunk-rows was `100000`, and is `7000`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
 }
 
 #[test]
@@ -177,7 +190,13 @@ fn a_reviewed_plan_holds_the_engine() {
         orders.tool().args(&["--engine", engine, "--chunk-rows", "100000", "--plan"]).arg(&file)
     };
     let output = run("stream").run().expect(3);
-    assert!(output.stderr.contains("--engine was `server`, and is `stream`"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: the run differs from the plan [PATH]
+      because: --engine was `server`, and is `stream`
+    hint: `clickhouse-backfill plan --job job.toml --partition 202506 --out [PATH]` makes a new plan
+    hint: undo the changes to run this plan
+    ");
     run("auto").run().expect(0);
     orders.assert_complete();
 }

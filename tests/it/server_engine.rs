@@ -8,7 +8,7 @@ use crate::faults::fixture::{Behind, SOON};
 use crate::metrics::exposition::Exposition;
 use crate::metrics::fixture::{free_address, page, scraped};
 use crate::orders::Orders;
-use crate::support::{Binary, Direction, process};
+use crate::support::{Binary, Direction, assert_text_snapshot, process};
 
 fn by_the_server(tool: Binary) -> Binary {
     tool.args(&["--engine", "server", "--chunk-rows", "3000"])
@@ -193,8 +193,12 @@ fn a_target_that_recognizes_blocks_is_refused_before_a_row_moves() {
         "CREATE TABLE plain AS shipments ENGINE = MergeTree ORDER BY (customer, order_id) SETTINGS non_replicated_deduplication_window = 1000",
     );
     let output = by_the_server(orders.tool()).args(&["--target-table", "plain"]).run().expect(3);
-    assert!(output.stderr.contains("--engine server repeats a chunk as a whole"), "{output}");
-    assert!(output.stderr.contains("hint: --engine stream"), "{output}");
+    assert_text_snapshot!(output.failure(), @r#"
+    exit code 3
+    error: --engine server repeats a chunk as a whole, which only a target that collapses rows takes once, and the target table default.plain has the engine MergeTree
+    hint: publish = "replace" under [target] of the job, with --engine server, builds the partition beside the target and replaces it
+    hint: --engine stream sends blocks that the target recognizes
+    "#);
     assert_eq!(orders.server.text("SELECT count() FROM plain").trim(), "0");
 }
 
@@ -221,9 +225,17 @@ fn two_servers_and_a_sample_are_refused() {
     let orders = Orders::start(10);
     let output =
         by_the_server(orders.tool()).args(&["--source-url", "http://localhost:1/"]).run().expect(2);
-    assert!(output.stderr.contains("needs source and target on one server"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 2
+    error: --engine server needs source and target on one server, and they are on two
+    hint: --engine stream reads from one server and inserts into the other
+    ");
     let output = by_the_server(orders.tool()).args(&["--show-rows", "3"]).run().expect(2);
-    assert!(output.stderr.contains("--show-rows shows rows that pass through"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 2
+    error: --show-rows shows rows that pass through this process, and with --engine server none do
+    hint: a dry run with --engine stream shows them
+    ");
 }
 
 #[test]

@@ -5,7 +5,8 @@
 
 use super::fixture::{Behind, INSERT, SOON, SOURCE, wait_for_fault};
 use crate::orders::JOB;
-use crate::support::{Binary, Direction, Output, Proxy, Server, process};
+use crate::support::shown::titled;
+use crate::support::{Binary, Direction, Output, Proxy, Server, assert_text_snapshot, process};
 
 /// A run into `plain`, a MergeTree with a window of blocks.
 pub struct Plain {
@@ -157,14 +158,13 @@ fn targets_that_do_not_recognize_enough_are_refused() {
     let database = server.database();
     server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 2");
     let output = plain.tool().run().expect(3);
-    for part in [
-        "recognizes the last 2 blocks",
-        "would stay twice",
-        "MODIFY SETTING non_replicated_deduplication_window = ",
-        "--allow-duplicates",
-    ] {
-        assert!(output.stderr.contains(part), "{part}\n{output}");
-    }
+    assert_text_snapshot!(output.failure(), @r#"
+    exit code 3
+    error: the target table default.plain recognizes the last 2 blocks, and [N] may be inserted between a block and its repetition: rows that are sent twice would stay twice
+    hint: publish = "replace" under [target] of the job, with --engine server, builds the partition beside the target and replaces it
+    hint: ALTER TABLE `default`.`plain` MODIFY SETTING non_replicated_deduplication_window = [N] lets it recognize repeated blocks
+    hint: --allow-duplicates fills it anyway; repeated rows then stay
+    "#);
     server.query("ALTER TABLE plain MODIFY SETTING non_replicated_deduplication_window = 1000");
     server.script(
         "CREATE TABLE sums (customer String, orders UInt64) ENGINE = SummingMergeTree ORDER BY customer
@@ -172,14 +172,12 @@ fn targets_that_do_not_recognize_enough_are_refused() {
          CREATE MATERIALIZED VIEW adding TO sums AS SELECT customer, count() AS orders FROM plain GROUP BY customer",
     );
     let output = plain.tool().run().expect(3);
-    for part in [
-        &format!("the view {database}.adding fills {database}.sums"),
-        "SummingMergeTree",
-        &format!("ALTER TABLE `{database}`.`sums` MODIFY SETTING"),
-        "--allow-duplicates",
-    ] {
-        assert!(output.stderr.contains(part), "{part}\n{output}");
-    }
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: the view default.adding fills default.sums (SummingMergeTree), which has no window of blocks that it recognizes: what is sent twice would be there twice
+    hint: ALTER TABLE `default`.`sums` MODIFY SETTING non_replicated_deduplication_window = 10000 lets it recognize repeated blocks
+    hint: --allow-duplicates fills it anyway; repeated rows then stay
+    ");
     assert_eq!(plain.count("count()"), 0);
     // With a window of its own, the view's table counts every row once as well.
     server.query("ALTER TABLE sums MODIFY SETTING non_replicated_deduplication_window = 1000");
@@ -207,20 +205,28 @@ fn targets_that_do_not_recognize_enough_are_refused() {
 #[test]
 fn a_job_that_forbids_recognizing_blocks_is_refused() {
     let plain = Plain::start();
-    for setting in ["deduplicate_insert", "deduplicate_insert_select"] {
+    let cases = ["deduplicate_insert", "deduplicate_insert_select"].map(|setting| {
         let job = format!("{JOB}\n[settings.insert]\n{setting} = \"disable\"\n");
         let tool = || plain.behind.tool().file("job.toml", &job);
         let output = tool().args(&["--target-table", "plain"]).run().expect(3);
-        for part in [
-            format!("the job sets {setting} = 'disable'"),
-            format!("hint: remove {setting} under [settings.insert] of the job"),
-        ] {
-            assert!(output.stderr.contains(&part), "{part}\n{output}");
-        }
         assert_eq!(plain.count("count()"), 0);
         // A target that collapses rows needs no window.
         tool().run().expect(0);
-    }
+        (setting, output.failure())
+    });
+    assert_text_snapshot!(titled(cases), @"
+    # deduplicate_insert
+    exit code 3
+    error: the job sets deduplicate_insert = 'disable', so that no repeated block is recognized in default.plain: rows that are sent twice would stay twice
+    hint: remove deduplicate_insert under [settings.insert] of the job, then blocks are recognized
+    hint: --allow-duplicates fills it anyway; repeated rows then stay
+
+    # deduplicate_insert_select
+    exit code 3
+    error: the job sets deduplicate_insert_select = 'disable', so that no repeated block is recognized in default.plain: rows that are sent twice would stay twice
+    hint: remove deduplicate_insert_select under [settings.insert] of the job, then blocks are recognized
+    hint: --allow-duplicates fills it anyway; repeated rows then stay
+    ");
 }
 
 #[test]
@@ -230,15 +236,13 @@ fn beginning_anew_over_rows_that_are_there_is_refused() {
     plain.tool().run().expect(0);
     let rows = plain.count("count()");
     let output = plain.tool().run().expect(3);
-    let database = plain.behind.orders.server.database();
-    for part in [
-        &format!("{database}.plain has rows"),
-        "would be there twice",
-        &format!("hint: TRUNCATE TABLE `{database}`.`plain`"),
-        "hint: --allow-duplicates",
-    ] {
-        assert!(output.stderr.contains(part), "{part}\n{output}");
-    }
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: default.plain has rows, of which run [RUN] may have inserted some; it recognizes repeated blocks by the tokens of their run, and another version of the load has others: those rows would be there twice
+    hint: without --restart, `run` continues the version that was started, with the same tokens
+    hint: TRUNCATE TABLE `default`.`plain` removes the rows, then --restart is possible
+    hint: --allow-duplicates starts a new version; remove the other one's rows first
+    ");
     let server = &plain.behind.orders.server;
     assert_eq!(plain.count("count()"), rows);
     assert_eq!(
@@ -268,7 +272,13 @@ fn beginning_anew_over_rows_that_are_there_is_refused() {
     server.query("ALTER TABLE load_state UPDATE status = 'failed' WHERE is_current SETTINGS mutations_sync = 2");
     server.query("ALTER TABLE load_state_chunks UPDATE status = 'pending' WHERE 1 SETTINGS mutations_sync = 2");
     let output = plainly("3000").run().expect(3);
-    assert!(output.stderr.contains("the rows of a batch (--batch-size) was `2000`"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.plain by shipments is failed as run [RUN], and not the same as it was:
+        the rows of a batch (--batch-size) was `2000`, and is `3000`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
     let output = plainly("2000").run().expect(0);
     plain.assert_exactly_once(&output);
     // What makes room lifts it; so does saying that it is meant.

@@ -1,35 +1,52 @@
 //! What cannot be replaced exactly is refused, and the target stays as it was.
 
 use super::fixture::{Sales, job_with};
+use crate::support::assert_text_snapshot;
+use crate::support::shown::titled;
 
+/// What the run says, which leaves everything as it was.
 #[track_caller]
-fn refused(sales: &Sales, job: &str, words: &str) {
+fn refused(sales: &Sales, job: &str) -> String {
     let output = sales.run().file("job.toml", job).run().expect(3);
-    assert!(output.stderr.contains(words), "{output}");
     sales.assert_unchanged();
     assert_eq!(sales.tables(), "", "{output}");
+    output.failure()
 }
 
 #[test]
 fn the_stream_engine_is_refused_by_name() {
     let sales = Sales::start();
     let output = sales.command("run").run().expect(2);
-    assert!(output.stderr.contains("publish = \"replace\""), "{output}");
-    assert!(output.stderr.contains("hint: --engine server"), "{output}");
+    assert_text_snapshot!(output.failure(), @r#"
+    exit code 2
+    error: job.toml has publish = "replace", and only --engine server builds a partition beside the target
+    hint: --engine server
+    hint: publish = "in_place" inserts the rows into the target
+    "#);
     let output = sales.command("repair").run().expect(3);
-    assert!(output.stderr.contains("run --restart"), "{output}");
+    assert_text_snapshot!(output.failure(), @r#"
+    exit code 3
+    error: the job has publish = "replace": repair would insert rows in place
+    hint: `run --restart` builds the partition again, compares it and replaces it
+    "#);
 }
 
 #[test]
 fn contradictions_in_the_job_name_their_line() {
     let sales = Sales::start();
-    for (target, words) in [
-        ("keep_versions = 2", "keep_versions needs publish"),
-        ("publish = \"replace\"\nowned = \"amount > 0\"", "owned, live and on_equal_version"),
-    ] {
-        let output = sales.run_with(target).run().expect(2);
-        assert!(output.stderr.contains(words), "{output}");
-    }
+    let cases =
+        ["keep_versions = 2", "publish = \"replace\"\nowned = \"amount > 0\""].map(|target| {
+            (target.replace('\n', ", "), sales.run_with(target).run().expect(2).failure())
+        });
+    assert_text_snapshot!(titled(cases), @r#"
+    # keep_versions = 2
+    exit code 2
+    error: job.toml, line 11: keep_versions needs publish = "replace": rows in place replace no version
+
+    # publish = "replace", owned = "amount > 0"
+    exit code 2
+    error: job.toml, line 11: publish = "replace" replaces all rows of a partition, so owned, live and on_equal_version have no meaning
+    "#);
 }
 
 #[test]
@@ -38,7 +55,12 @@ fn a_view_that_writes_into_the_target_is_named() {
     sales.server.query(
         "CREATE MATERIALIZED VIEW live TO sales AS SELECT id, customer, at, amount, '' AS city FROM raw",
     );
-    refused(&sales, &job_with("publish = \"replace\""), "live writes into");
+    assert_text_snapshot!(refused(&sales, &job_with("publish = \"replace\"")), @"
+    exit code 3
+    error: the check publish blocks the run
+      because: publish: the view default.live writes into default.sales: rows that it writes while the load is built would be lost
+    hint: stop all writers, DETACH TABLE `default`.`live`, run the load, ATTACH TABLE: rows that are inserted while it is detached never reach default.sales
+    ");
 }
 
 #[test]
@@ -56,15 +78,30 @@ fn rows_of_other_partitions_are_not_removed() {
     let of = |table: &str| {
         job_with("publish = \"replace\"").replace("\"sales\"\np", &format!("\"{table}\"\np"))
     };
-    refused(&sales, &of("by_year"), "rows of other partitions of the source");
-    refused(&sales, &of("by_day"), "no single statement replaces");
+    let cases = ["by_year", "by_day"].map(|table| (table, refused(&sales, &of(table))));
+    assert_text_snapshot!(titled(cases), @r#"
+    # by_year
+    exit code 3
+    error: the check publish blocks the run
+      because: publish: the partition of default.by_year cannot be replaced: rows of other partitions of the source lie in its partition 2025 too, and replacing it would remove them
+    hint: publish = "in_place" inserts the rows into the target
+
+    # by_day
+    exit code 3
+    error: the check publish blocks the run
+      because: publish: the partition of default.by_day cannot be replaced: the rows lie in 28 of its partitions, 20250601 to 20250628, which no single statement replaces
+    hint: publish = "in_place" inserts the rows into the target
+    "#);
 }
 
 #[test]
 fn several_workers_are_refused() {
     let sales = Sales::start();
     let output = sales.run().args(&["--worker", "1/2"]).run().expect(3);
-    assert!(output.stderr.contains("leave --worker out"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: the partition of default.sales cannot be replaced: process [PID]/2 of several would publish it while others work on it; leave --worker out
+    ");
     sales.assert_unchanged();
 }
 
@@ -80,7 +117,11 @@ fn rows_that_come_while_the_load_is_built_are_not_lost() {
     sales.server.query("INSERT INTO sales (id, customer, at, amount, city) SELECT number, 'late', '2025-06-20 00:00:00', 1, 'x' FROM numbers(7)");
     proxy.pass();
     let output = running.wait().expect(1);
-    assert!(output.stderr.contains("7 rows were written into partition 202506"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 1
+    error: 7 rows were written into partition 202506 of default.sales since the load began, and replacing the partition would remove them: nothing is published
+    hint: stop what writes into the partition, then --restart builds everything again; the rows that were written stay until then
+    ");
     let rows = "SELECT countIf(customer = 'before'), countIf(customer = 'late') FROM sales WHERE toYYYYMM(at) = 202506 FORMAT TSV";
     assert_eq!(sales.text(rows), "300\t7");
     // Another version takes them as what stands there.
@@ -107,10 +148,12 @@ fn a_source_that_changes_while_it_is_built_is_found_before_anything_is_published
     );
     proxy.pass();
     let output = running.wait().expect(4);
-    assert!(output.stderr.contains("1 row with other values"), "{output}");
-    assert!(output.stderr.contains("in the columns amount"), "{output}");
-    assert!(output.stderr.contains("id = 4711"), "{output}");
-    assert!(output.stderr.contains("nothing is published"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 4
+    error: the rows that were built for partition 202506 of default.sales are not what the job makes of the source: 1 row with other values; in the columns amount; among them (customer = c11, id = 4711); nothing is published
+    hint: --restart builds everything again, for example after writes to the source during the run
+    hint: the target is as it was; the stage stays until the next version of the load
+    ");
     sales.assert_unchanged();
     sales.run().arg("--restart").run().expect(0);
     sales.assert_published();

@@ -2,7 +2,7 @@
 
 use super::fixture::{Sales, job_with};
 use crate::faults::fixture::wait_for_fault;
-use crate::support::{Binary, Direction};
+use crate::support::{Binary, Direction, assert_text_snapshot};
 
 const KEEP: &str = "publish = \"replace\"\nkeep_versions = 1";
 
@@ -34,12 +34,17 @@ fn what_stood_there_is_put_back() {
     assert_eq!(sales.tables(), "");
     // Nothing is left to put back, and a run needs to be told.
     let output = rollback(&sales).arg("--yes").run().expect(3);
-    assert!(output.stderr.contains("nothing can be put back"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: nothing can be put back into default.sales: the ledger has no completed version of this load
+    hint: `history` lists the versions; keep_versions under [target] of the job keeps what later ones replace
+    ");
     let output = sales.run_with(KEEP).run().expect(3);
-    assert!(
-        output.stderr.contains("rolled back") && output.stderr.contains("--restart"),
-        "{output}"
-    );
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: partition 202506 of default.raw into default.sales by sales was completed as run [RUN] and rolled back
+    hint: --restart starts a new version of the load, with all rows
+    ");
     let status = sales.command("status").run().expect(0);
     assert!(status.stdout.starts_with("superseded"), "{status}");
     sales.run_with(KEEP).arg("--restart").run().expect(0);
@@ -71,7 +76,11 @@ fn the_version_before_is_current_again_and_only_so_many_are_kept() {
     assert_eq!(sales.tables(), "");
     // What the first version replaced is not kept any more.
     let output = rollback(&sales).arg("--yes").run().expect(3);
-    assert!(output.stderr.contains("is not kept"), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: nothing can be put back into default.sales: what its current version replaced is not kept
+    hint: `history` lists the versions; keep_versions under [target] of the job keeps what later ones replace
+    ");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! written.
 
 use super::fixture::{COST, PERFORMANCE, QUALITY, RESOURCE, Rollup, plan};
+use crate::support::shown::titled;
 use crate::support::{Output, Server, assert_text_snapshot};
 
 /// `plan` of the roll-up with this definition of its target.
@@ -209,18 +210,37 @@ fn an_expression_that_is_no_aggregate_names_its_line() {
     let server = Server::shared();
     COST.create_raw(&server);
     COST.create_hourly(&server);
-    for (expression, words) in [
-        ("source.cost_per_hour", "NOT_AN_AGGREGATE"),
-        ("sum(source.cost_per_hour) / 2", "is not an aggregate function"),
-        ("sum(sum(source.cost_per_hour)) OVER ()", "window function"),
-        ("sum(source.cost_per_hour * rand())", "not deterministic"),
-    ] {
-        let job = COST.job_file().replace("sum(source.cost_per_hour)", expression);
-        let output = plan(&server, &job).run().expect(2);
-        assert!(output.stderr.contains("line 17: the expression of column total_cost"), "{output}");
-        assert!(output.stderr.contains(words), "{words}\n{output}");
-    }
-    let job = COST.job_file().replace("toStartOfHour(source.timestamp)", "max(source.timestamp)");
-    let output = plan(&server, &job).run().expect(2);
-    assert!(output.stderr.contains("max, which is an aggregate function"), "{output}");
+    let refused = |replaced: &str, expression: &str| {
+        let job = COST.job_file().replace(replaced, expression);
+        (expression.to_owned(), plan(&server, &job).run().expect(2).failure())
+    };
+    let cases = [
+        "source.cost_per_hour",
+        "sum(source.cost_per_hour) / 2",
+        "sum(sum(source.cost_per_hour)) OVER ()",
+        "sum(source.cost_per_hour * rand())",
+    ];
+    let cases = cases.map(|expression| refused("sum(source.cost_per_hour)", expression));
+    let key = refused("toStartOfHour(source.timestamp)", "max(source.timestamp)");
+    assert_text_snapshot!(titled(cases.into_iter().chain([key])), @"
+    # source.cost_per_hour
+    exit code 2
+    error: job.toml, line 17: the expression of column total_cost together with the others: is refused by the server: Code: 215. [WORDS OF THE SERVER] (NOT_AN_AGGREGATE)
+
+    # sum(source.cost_per_hour) / 2
+    exit code 2
+    error: job.toml, line 17: the expression of column total_cost is not an aggregate function; with [group] each column is one, such as sum(…), and a column to group by belongs under [group]
+
+    # sum(sum(source.cost_per_hour)) OVER ()
+    exit code 2
+    error: job.toml, line 17: the expression of column total_cost uses sum, which is a window function; only the rows of a group can be used
+
+    # sum(source.cost_per_hour * rand())
+    exit code 2
+    error: job.toml, line 17: the expression of column total_cost uses rand, which is not deterministic: it may give another result when a batch is sent again or verified; to allow it, list it in allow_functions under [target]
+
+    # max(source.timestamp)
+    exit code 2
+    error: job.toml, line 11: the expression of column hour uses max, which is an aggregate function; only the current row can be used
+    ");
 }

@@ -13,6 +13,7 @@ const FILTERS: &[(&str, &str)] = &[
     // A test's database; as wide as the other name, so that columns stay where they are.
     (r"\bdb_[a-z0-9]{4}\b", "default"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]"),
+    (r"its uuid was [0-9a-f-]{36}, and is [0-9a-f-]{36}", "its uuid was [UUID], and is [UUID]"),
     (r"\b[0-9a-f]{16}\b", "[RUN]"),
     (r"\bprocess \d+ on [\w.-]+", "process [PID] on [HOST]"),
     (r"\bprocess \d+\b", "process [PID]"),
@@ -22,6 +23,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"[\d.,]+ [kM]?rows/s", "[RATE]"),
     (r"[\d.,]+ ([KMGT]iB|B\b)", "[SIZE]"),
     (r"up to \d+ (readers|inserters)", "up to [N] $1"),
+    (r"and \d+ may be inserted between", "and [N] may be inserted between"),
+    (r"deduplication_window = \d\d lets", "deduplication_window = [N] lets"),
     (
         r"at the end with \d+ readers? and \d+ inserters?",
         "at the end with [N] readers and [N] inserters",
