@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::fixture::JobFile;
-use crate::oracle::fixture::{DECEMBER, adversarial_but_small, run, tool};
+use crate::oracle::fixture::{DECEMBER, adversarial_but_small, recorded_run, tool};
 use crate::support::{Output, Server};
 
 const JOB: &str = "name = 'copies'\n[source]\ntable = 'stored'\nfinal = true\nversion = 'version'\ndeleted = 'gone'\njoin_key = ['name']\n\
@@ -227,7 +227,7 @@ fn rows_that_any_job_would_replace_are_counted_before_it_begins() {
 fn rows_of_dual_writing_stay_as_they_are() {
     let partition = ["--partition", "202511"];
     let server = adversarial_but_small(DECEMBER);
-    run(&server, &partition);
+    recorded_run(&server, &partition);
     server.script(
         "CREATE TABLE made AS events ENGINE = MergeTree ORDER BY tuple()
          --;;
@@ -251,7 +251,7 @@ fn rows_of_dual_writing_stay_as_they_are() {
     let detail = check(&plan)["detail"].as_str().unwrap();
     assert!(detail.starts_with(&format!("{live} rows of live writers")), "{detail}");
     for _ in 0..2 {
-        run(&server, &partition);
+        recorded_run(&server, &partition);
         let differing = |rows: &str| {
             server.text(&format!(
                 "SELECT count() FROM (({rows}) EXCEPT (SELECT * FROM events FINAL))"

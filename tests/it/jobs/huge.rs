@@ -73,19 +73,19 @@ fn assert_peak(summary: &Value, memory: u64, longest: u64) {
 }
 
 #[test]
-#[ignore = "slow: inserts 1.6 GB"]
+#[ignore = "slow: inserts 600 MB"]
 fn attributes_of_four_megabytes_keep_a_limit_of_120_mib() {
     let server = Server::shared();
-    tables(&server, 400, "10", 12, "4000000");
+    tables(&server, 150, "10", 12, "4000000");
     let summary = run(&server, 120 * MIB, &[]);
     assert_peak(&summary, 120 * MIB, 0);
 }
 
 #[test]
-#[ignore = "slow: inserts 1.8 GB"]
+#[ignore = "slow: inserts 900 MB"]
 fn attributes_of_fifty_megabytes_keep_a_limit_of_576_mib() {
     let server = Server::shared();
-    tables(&server, 36, "10", 3, "50000000");
+    tables(&server, 18, "10", 3, "50000000");
     let summary = run(&server, 576 * MIB, &[]);
     assert_peak(&summary, 576 * MIB, 0);
     // With a smaller limit the run is refused before a row moves.
@@ -96,10 +96,10 @@ fn attributes_of_fifty_megabytes_keep_a_limit_of_576_mib() {
 }
 
 #[test]
-#[ignore = "slow: 700 MB of rows"]
+#[ignore = "slow: 350 MB of rows"]
 fn rows_of_five_to_forty_six_megabytes_keep_a_limit_of_96_mib() {
     let server = Server::shared();
-    tables(&server, 28, "5000000 + number % 14 * 3150000", 12, "100");
+    tables(&server, 14, "5000000 + number % 14 * 3150000", 12, "100");
     let summary = run(&server, 96 * MIB, &["--readers", "2", "--inserters", "2"]);
     assert_peak(&summary, 96 * MIB, 46 * MIB);
 }

@@ -272,24 +272,11 @@ fn make(server: &Server, keys: &Keys) {
     fixture::make(server, &statements);
 }
 
-/// So many pairs of types are passed over where every pair would be slow.
-const SAMPLE: usize = 6;
-
-#[test]
-#[ignore = "slow: about 13 s"]
-fn keys_are_compared_as_the_join_compares_them() {
-    are_joined(JOINED.iter().step_by(SAMPLE));
-}
-
 #[test]
 #[ignore = "slow: every pair of types"]
 fn keys_of_every_pair_of_types_are_compared_as_the_join_compares_them() {
-    are_joined(JOINED);
-}
-
-fn are_joined<'a>(pairs: impl IntoIterator<Item = &'a Keys>) {
     let server = server();
-    for keys in pairs {
+    for keys in JOINED {
         make(&server, keys);
         println!("{} and {}", keys.source, keys.lookup);
         let matched = server.text(&format!("SELECT countIf(text != '') FROM ({JOINED_BY_HAND})"));
@@ -299,18 +286,8 @@ fn are_joined<'a>(pairs: impl IntoIterator<Item = &'a Keys>) {
 }
 
 #[test]
-#[ignore = "slow: about 14 s"]
-fn keys_are_compared_outside_of_the_window_as_the_join_compares_them() {
-    are_joined_late(&JOINED.iter().step_by(SAMPLE).collect::<Vec<_>>());
-}
-
-#[test]
 #[ignore = "slow: every pair of types"]
 fn keys_of_every_pair_of_types_are_compared_outside_of_the_window() {
-    are_joined_late(&JOINED.iter().collect::<Vec<_>>());
-}
-
-fn are_joined_late(pairs: &[&Keys]) {
     let server = server();
     let job = JOB.replace("table = 'rows'", "table = 'rows'\ntime = 'time'");
     let job = job.replace(
@@ -318,7 +295,7 @@ fn are_joined_late(pairs: &[&Keys]) {
         "version = 'version'\nwindow = { column = 'time', days_before = 7, days_after = 1 }",
     );
     let mut found_late = 0;
-    for keys in pairs {
+    for keys in JOINED {
         make(&server, keys);
         println!("{} and {}", keys.source, keys.lookup);
         let output = assert_fills(&server, &job, "joined", &["id"], JOINED_BY_HAND_LATE);
@@ -330,24 +307,14 @@ fn are_joined_late(pairs: &[&Keys]) {
         found_late += usize::from(!figures.contains(", 0, "));
     }
     // Of the others, each key has a row in the window.
-    assert!(found_late + 4 > pairs.len(), "{found_late} of {}", pairs.len());
-}
-
-#[test]
-#[ignore = "slow: about 8 s"]
-fn keys_that_differ_otherwise_than_by_their_bytes_are_refused_or_right() {
-    are_refused_or_right(JOINED_OR_REFUSED.iter().step_by(SAMPLE));
+    assert!(found_late + 4 > JOINED.len(), "{found_late} of {}", JOINED.len());
 }
 
 #[test]
 #[ignore = "slow: every pair of types"]
 fn keys_of_every_pair_of_types_are_refused_or_right() {
-    are_refused_or_right(JOINED_OR_REFUSED);
-}
-
-fn are_refused_or_right<'a>(pairs: impl IntoIterator<Item = &'a Keys>) {
     let server = server();
-    for keys in pairs {
+    for keys in JOINED_OR_REFUSED {
         make(&server, keys);
         println!("{} and {}", keys.source, keys.lookup);
         let output = JobFile::new(JOB).tool(&server, "run").run();

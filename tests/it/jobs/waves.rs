@@ -12,6 +12,18 @@ const MIB: u64 = 1 << 20;
 
 /// Tables whose leading column `tenant` has these values; `key` orders the tables.
 fn tables(server: &Server, tenant: &str, orders_key: &str, customers_key: &str) {
+    tables_of(server, CUSTOMERS, ORDERS, tenant, orders_key, customers_key);
+}
+
+/// The same with these many customers and orders.
+fn tables_of(
+    server: &Server,
+    customers: u64,
+    orders: u64,
+    tenant: &str,
+    orders_key: &str,
+    customers_key: &str,
+) {
     server.query("DROP TABLE IF EXISTS orders");
     server.query("DROP TABLE IF EXISTS customers");
     server.query("DROP TABLE IF EXISTS shipments");
@@ -26,16 +38,16 @@ fn tables(server: &Server, tenant: &str, orders_key: &str, customers_key: &str) 
     );
     // Names that are all different, so that none can be stored once for several.
     server.query(&format!(
-        "INSERT INTO customers SELECT {tenant} AS tenant, number, concat(toString(cityHash64(number)), repeat('-', 100), toString(number)), 1 FROM numbers({CUSTOMERS})"
+        "INSERT INTO customers SELECT {tenant} AS tenant, number, concat(toString(cityHash64(number)), repeat('-', 100), toString(number)), 1 FROM numbers({customers})"
     ));
     server.query(&format!(
-        "INSERT INTO customers SELECT {tenant} AS tenant, number, 'newer', 2 FROM numbers({CUSTOMERS}) WHERE number % 9 = 0"
+        "INSERT INTO customers SELECT {tenant} AS tenant, number, 'newer', 2 FROM numbers({customers}) WHERE number % 9 = 0"
     ));
     // Some orders have a customer that does not exist.
-    let customers = CUSTOMERS + 1000;
+    let customers = customers + 1000;
     let tenant = tenant.replace("(number)", &format!("(number % {customers})"));
     server.query(&format!(
-        "INSERT INTO orders SELECT {tenant} AS tenant, number, number % {customers}, toString(number) FROM numbers({ORDERS})"
+        "INSERT INTO orders SELECT {tenant} AS tenant, number, number % {customers}, toString(number) FROM numbers({orders})"
     ));
 }
 
@@ -157,10 +169,10 @@ fn rows_that_grow_a_hundredfold_take_no_more_memory() {
 }
 
 #[test]
-#[ignore = "slow: runs over half a million rows with little memory"]
+#[ignore = "slow: about 9 s"]
 fn compressed_rows_are_the_same_rows_in_fewer_bytes() {
     let server = Server::shared();
-    tables(&server, "'a'", "(tenant, id)", "(tenant, id)");
+    tables_of(&server, 16_000, 48_000, "'a'", "(tenant, id)", "(tenant, id)");
     let file = JobFile::new(JOB);
     let sent = ["none", "auto", "lz4", "zstd"].map(|method| {
         server.query("TRUNCATE TABLE shipments");

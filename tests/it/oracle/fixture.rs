@@ -77,13 +77,24 @@ pub fn tool(server: &Server) -> Binary {
     binary().envs(&server.environment()).env("RESTART", "true")
 }
 
-/// Runs a job to its end and gives what it printed and its figures.
+/// Runs a job to its end and gives what it printed and its figures. The ledger is in files, which go
+/// with the run.
 #[track_caller]
 pub fn run(server: &Server, arguments: &[&str]) -> (Output, Value) {
+    run_to_its_end(tool(server).env("LEDGER", "file:ledger"), arguments)
+}
+
+/// The same with a ledger that later commands find.
+#[track_caller]
+pub fn recorded_run(server: &Server, arguments: &[&str]) -> (Output, Value) {
+    run_to_its_end(tool(server), arguments)
+}
+
+#[track_caller]
+fn run_to_its_end(tool: Binary, arguments: &[&str]) -> (Output, Value) {
     let folder = TempDir::with_prefix("summary-").unwrap();
     let file = folder.path().join("summary.json");
-    let output =
-        tool(server).arg("run").args(arguments).arg("--summary-json").arg(&file).run().expect(0);
+    let output = tool.arg("run").args(arguments).arg("--summary-json").arg(&file).run().expect(0);
     (output, read_json(&file))
 }
 

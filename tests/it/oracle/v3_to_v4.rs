@@ -68,6 +68,7 @@ fn history() -> Server {
 }
 
 #[test]
+#[ignore = "slow: about 20 s"]
 fn the_page_is_followed_from_top_to_bottom() {
     let server = history();
     let blocks = blocks();

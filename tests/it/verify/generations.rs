@@ -1,23 +1,25 @@
 //! The built-in jobs: what they fill is equal, on every generation of the target.
 
 use crate::oracle::fixture::{
-    DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial_but_small, run, tool,
+    DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial_but_small, recorded_run,
+    tool,
 };
 use crate::support::Server;
 
 #[test]
-#[ignore = "slow: all adversarial data; december_2025 is not slow"]
+#[ignore = "slow: about 25 s"]
 fn november_2025() {
     both_jobs_are_equal(NOVEMBER);
 }
 
 #[test]
+#[ignore = "slow: about 25 s"]
 fn december_2025() {
     both_jobs_are_equal(DECEMBER);
 }
 
 #[test]
-#[ignore = "slow: all adversarial data; december_2025 is not slow"]
+#[ignore = "slow: about 25 s"]
 fn year_2026() {
     both_jobs_are_equal(YEAR_2026);
 }
@@ -29,7 +31,7 @@ fn both_jobs_are_equal(generation: Generation) {
         for job in ["langfuse-events", "langfuse-trace-roots"] {
             let what = ["--partition", partition, "--target-table", generation.table, "--job", job];
             assert_different(&server, &what);
-            run(&server, &what);
+            recorded_run(&server, &what);
             let output = tool(&server).arg("verify").args(&what).run().expect(0);
             assert!(
                 output.stdout.contains("\ndiffering rows                      0\n"),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fixture::questions;
 use crate::jobs::fixture::JobFile;
-use crate::oracle::fixture::{DECEMBER, adversarial_but_small, run, tool};
+use crate::oracle::fixture::{DECEMBER, adversarial_but_small, recorded_run, tool};
 use crate::support::shown::titled;
 use crate::support::{Server, assert_text_snapshot};
 
@@ -32,7 +32,7 @@ fn kinds(report: &Value) -> Vec<(String, String)> {
 #[ignore = "slow: about 11 s"]
 fn rows_of_live_writers_are_theirs_and_a_backfilled_row_too_many_is_not() {
     let server = adversarial_but_small(DECEMBER);
-    run(&server, &PARTITION);
+    recorded_run(&server, &PARTITION);
     let of = |number: u64| format!("span_id = 'null-observation-{number}'");
     let insert = |replace: &str, number: u64| {
         let row =

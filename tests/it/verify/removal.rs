@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::jobs::fixture::JobFile;
-use crate::oracle::fixture::{YEAR_2026, adversarial_but_small, number, run, tool};
+use crate::oracle::fixture::{YEAR_2026, adversarial_but_small, number, recorded_run, tool};
 use crate::support::{Direction, Proxy, Server, process};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(60);
@@ -35,7 +35,7 @@ fn assert_gone(server: &Server, condition: &str) {
 #[ignore = "slow: about 11 s"]
 fn a_repair_removes_rows_from_the_target_and_what_its_views_fill() {
     let server = adversarial_but_small(YEAR_2026);
-    run(&server, &WHAT);
+    recorded_run(&server, &WHAT);
     let rows = seen(&server, "events_full", "1");
     assert_eq!(seen(&server, "events_core", "1"), rows);
     // Rows that the job does not make, one of them in two versions; and rows whose source rows the

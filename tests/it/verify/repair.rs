@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::fixture::{corrupt, filled, named, of_one_group, report, row, tool, verify};
 use crate::jobs::fixture::JobFile;
-use crate::oracle::fixture::{DECEMBER, adversarial_but_small, assert_filled, oracle, run};
+use crate::oracle::fixture::{
+    DECEMBER, adversarial_but_small, assert_filled, oracle, recorded_run,
+};
 use crate::support::{Server, assert_text_snapshot, binary};
 
 #[test]
@@ -92,7 +94,7 @@ fn rows_are_removed_by_tombstones_and_live_writers_win() {
     let job = JobFile::new(&shown.replace("removal = \"delete\"", "removal = \"tombstone\""));
     let path = job.path().display().to_string();
     let partition = ["--partition", "202511", "--job", &path];
-    run(&server, &partition);
+    recorded_run(&server, &partition);
     let of = |number: u64| format!("span_id = 'null-observation-{number}'");
     let insert = |replace: &str, number: u64| {
         let row =
