@@ -15,7 +15,7 @@ use super::file::Job;
 use super::fit::{Fitting, columns_left_to_defaults, columns_to_write, fit_to_target, inspecting};
 use super::group::{Analyzed, analyze_groups, with_key_expressions};
 use super::inspect::{Inspection, Inspector, Over, common_key, inspect};
-use super::keys::{EqualVersion, Expression, Lookup, StatementSettings};
+use super::keys::{EqualVersion, Expression, StatementSettings};
 use super::statements::{self, END_OF_ROW, Scope, is_read_narrow};
 use super::tables::{Tables, needed, or_denied_column, structure_of, tables};
 use super::target_key::TargetKey;
@@ -73,12 +73,7 @@ async fn bind_visible(
         bind_mapping(writing, job, &tables).await?;
     let (owned, live) = bind_owners(writing, job, &tables.target).await?;
     let Tables { source, lookup, target } = tables;
-    let lookup = match (&job.lookup, lookup) {
-        (Some(lookup), Some(table)) => {
-            Some(bind_lookup(reading, job, lookup, &source, table, used.lookup).await?)
-        }
-        _ => None,
-    };
+    let lookup = bind_lookup(reading, job, &source, lookup, used.lookup).await?;
     let SourceRow { rows: source_layout, blocks: source_blocks } =
         source_row(&source, &used.source, lookup.as_ref())?;
     let recognizing = "asking the server how it recognizes blocks";
@@ -106,6 +101,7 @@ async fn bind_visible(
         live,
         live_rows: None,
         removal: job.target.removal,
+        checks: job.checks.clone(),
         group,
         columns,
         left_out,
@@ -504,11 +500,11 @@ fn used_columns(over: &[(String, String)], inspection: &Inspection) -> Used {
 async fn bind_lookup(
     connection: &Connection,
     job: &Job,
-    lookup: &Lookup,
     source: &TableSchema,
-    table: TableSchema,
+    table: Option<TableSchema>,
     columns: Vec<UsedColumn>,
-) -> Result<BoundLookup, JobError> {
+) -> Result<Option<BoundLookup>, JobError> {
+    let (Some(lookup), Some(table)) = (&job.lookup, table) else { return Ok(None) };
     let mut keys: Vec<BoundKey> = Vec::new();
     for (ours, theirs) in job.source.join_key.iter().zip(&lookup.join_key) {
         let (ours, theirs) = (needed("source", source, ours)?, needed("lookup", &table, theirs)?);
@@ -540,7 +536,7 @@ async fn bind_lookup(
     let marked = framed.len();
     let layout = Arc::new(layout("lookup", &table.name, framed.into_iter(), marked)?);
     let (deleted, window) = (lookup.deleted.clone(), lookup.window.clone());
-    Ok(BoundLookup {
+    Ok(Some(BoundLookup {
         table,
         keys,
         version,
@@ -550,7 +546,7 @@ async fn bind_lookup(
         columns,
         layout,
         deferred_layout,
-    })
+    }))
 }
 
 fn bind_version(table: &TableSchema, column: &Column) -> Result<BoundVersion, JobError> {

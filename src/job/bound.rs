@@ -1,9 +1,12 @@
 //! A job bound to its tables: the input of its statements.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cutoff::Cutoff;
-use super::keys::{EqualVersion, LookupWindow, Publish, RemovalMethod, StatementSettings};
+use super::keys::{
+    Condition, EqualVersion, LookupWindow, Publish, RemovalMethod, StatementSettings,
+};
 use super::merging::Combining;
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::{NativeLayout, SourceLayout};
@@ -52,6 +55,8 @@ pub struct BoundJob {
     pub(crate) live_rows: Option<LiveRows>,
     /// How rows are removed from the target.
     pub(crate) removal: RemovalMethod,
+    /// The conditions that must not hold when a run starts, by name.
+    pub(crate) checks: BTreeMap<String, Condition>,
     /// How rows of the source are grouped; `None` for a job of rows.
     pub group: Option<BoundGroup>,
     /// The columns that are written.

@@ -1,11 +1,13 @@
 //! The job file: TOML of a few dozen lines. Unknown keys are errors that name the line.
 
+use std::collections::BTreeMap;
+
 use toml::Spanned;
 
 use super::error::{JobError, suggested_key, unknown_key};
 use super::keys::{
-    EqualVersion, Expression, ExpressionTable, File, Lookup, Publish, Source, StatementSettings,
-    Target,
+    Condition, EqualVersion, Expression, ExpressionTable, File, Lookup, Publish, Source,
+    StatementSettings, Target,
 };
 use super::schema::tables_with_key;
 
@@ -24,6 +26,8 @@ pub struct Job {
     pub(crate) lookup: Option<Lookup>,
     /// The table that is filled.
     pub(crate) target: Target,
+    /// The conditions that must not hold when a run starts, by name.
+    pub(crate) checks: BTreeMap<String, Condition>,
     /// ClickHouse settings for each kind of statement.
     pub(crate) settings: StatementSettings,
     /// The columns of the target to group by, with their expressions; `None` for a job of rows.
@@ -73,6 +77,7 @@ impl Job {
             source: file.source.into_inner(),
             lookup: file.lookup.map(Spanned::into_inner),
             target,
+            checks: file.checks,
             settings: file.settings,
             group: file.group.map(|group| in_order(text, group.get_ref())),
             columns: in_order(text, file.columns.get_ref()),

@@ -129,6 +129,25 @@ pub(crate) struct Target {
     pub removal: RemovalMethod,
 }
 
+/// Condition that the target's server is asked about before a run.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Condition {
+    /// Query that is sent to the target's server. Each row is a finding, and its first column names it.
+    pub query: String,
+    /// What the findings mean, in one line.
+    pub finding: String,
+    /// What makes the findings go away: advice, or a statement. It is shown and never executed.
+    pub lifted_by: Option<String>,
+    /// Whether a finding blocks a run. Otherwise it is a warning.
+    #[serde(default = "yes")]
+    pub blocks: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
 /// How rows are removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -229,6 +248,10 @@ pub(super) struct File {
     pub lookup: Option<Spanned<Lookup>>,
     #[schemars(with = "Target")]
     pub target: Spanned<Target>,
+    /// Named conditions that must not hold when a run starts, such as another tool that writes the same
+    /// rows.
+    #[serde(default)]
+    pub checks: BTreeMap<String, Condition>,
     #[serde(default)]
     pub settings: StatementSettings,
     /// Columns of the target by which rows of the source are grouped: an expression over `source.x`

@@ -36,7 +36,7 @@ pub(crate) use cutoff::Moment;
 pub(crate) use error::{JobError, suggestion};
 pub use file::Job;
 pub(crate) use inspect::{QueryTree, query_tree};
-pub(crate) use keys::{EqualVersion, Publish, RemovalMethod};
+pub(crate) use keys::{Condition, EqualVersion, Publish, RemovalMethod};
 pub(crate) use lexer::{Token, tokens};
 pub(crate) use merging::{Combining, simple_value_type, with_combinator};
 pub use schema::reference;

@@ -113,9 +113,11 @@ fn section(page: &mut String, path: &str, table: &Map<String, Value>) {
         );
     }
     for (name, key) in keys {
+        let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         if properties(key).next().is_some() {
-            let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             section(page, &inner, key);
+        } else if let Some(named) = named_tables(key) {
+            section(page, &format!("{inner}.NAME"), named);
         }
     }
 }
@@ -124,6 +126,12 @@ fn properties(table: &Map<String, Value>) -> impl Iterator<Item = (&String, &Map
     let properties = table.get("properties").and_then(Value::as_object);
     let keys = properties.into_iter().flatten();
     keys.filter_map(|(name, key)| key.as_object().map(|key| (name, key)))
+}
+
+/// The tables in a table whose keys are names of the user's.
+fn named_tables(table: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    let named = table.get("additionalProperties")?.as_object()?;
+    properties(named).next().map(|_| named)
 }
 
 /// A description in one line.
@@ -138,6 +146,7 @@ fn type_name(key: &Map<String, Value>) -> &'static str {
         (Some("object"), Some(values)) if values.get("type") == Some(&json!("string")) => {
             "table of strings"
         }
+        (Some("object"), Some(_)) if named_tables(key).is_some() => "table of tables",
         (Some("object"), Some(_)) => "table of values",
         (Some("object"), None) => "table",
         (Some("array"), _) => "array of strings",
@@ -156,6 +165,9 @@ pub(super) fn tables_with_key(name: &str) -> Vec<String> {
             }
             let inner_path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             find(&inner_path, inner, name, found);
+            if let Some(named) = named_tables(inner) {
+                find(&format!("{inner_path}.NAME"), named, name, found);
+            }
         }
     }
     let mut found = Vec::new();
@@ -286,6 +298,11 @@ defaults = ['x_*']
 optional = ['y']
 allow_functions = ['now']
 owned = 'z = 1'
+[checks.c]
+query = 'SELECT 1'
+finding = 'x'
+lifted_by = 'y'
+blocks = false
 [settings.source]
 a = 1
 b = true
@@ -338,6 +355,7 @@ a = 'source.a'
             ("/lookup", "[lookup]\n"),
             ("/lookup/window", "window = { "),
             ("/target", "[target]\n"),
+            ("/checks/NAME", "[checks.c]\n"),
             ("/settings", "[settings]\n"),
         ] {
             let unknown = if place.ends_with("{ ") { "zzz = 1, " } else { "zzz = 1\n" };
@@ -351,6 +369,7 @@ a = 'source.a'
             let mut expected: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
             expected.sort_unstable();
             let pointer = table.replace('/', "/properties/");
+            let pointer = pointer.replace("properties/NAME", "additionalProperties");
             let keys = schema.pointer(&pointer).unwrap()["properties"].as_object().unwrap();
             assert_eq!(keys.keys().collect::<Vec<_>>(), expected, "{table}");
         }
@@ -363,7 +382,7 @@ a = 'source.a'
             let cells: Vec<_> = line.split(" | ").collect();
             assert!(cells.len() == 4 && cells[3].trim_end_matches(" |").ends_with('.'), "{line}");
         }
-        for heading in ["source", "lookup", "lookup.window", "target", "settings"] {
+        for heading in ["source", "lookup", "lookup.window", "target", "checks.NAME", "settings"] {
             assert!(page.contains(&format!("\n## `[{heading}]`\n")), "{heading}\n{page}");
         }
         assert!(page.contains("| `exclusions` | table of strings | none |"), "{page}");
@@ -373,6 +392,7 @@ a = 'source.a'
     fn keys_are_found_in_other_tables() {
         assert_eq!(tables_with_key("days_before"), ["[lookup.window]"]);
         assert_eq!(tables_with_key("join_key"), ["[lookup]", "[source]"]);
+        assert_eq!(tables_with_key("finding"), ["[checks.NAME]"]);
         assert!(tables_with_key("name").is_empty());
     }
 }

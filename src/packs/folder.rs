@@ -187,7 +187,14 @@ macro_rules! pack {
 
 /// All of them.
 pub(crate) const BUILT_IN_PACKS: &[BuiltInPack] = &[
-    pack!("langfuse": "pack.toml", "jobs/events.toml", "jobs/trace-roots.toml"),
+    pack!("langfuse":
+        "pack.toml",
+        "jobs/events.toml",
+        "jobs/trace-roots.toml",
+        "queries/finish.sql",
+        "queries/repeated.sql",
+        "queries/undo.sql",
+    ),
     pack!("optiinfra":
         "pack.toml",
         "schema.sql",

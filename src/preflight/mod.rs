@@ -10,6 +10,7 @@ mod activity;
 mod check;
 mod delivery;
 mod groups;
+mod job_checks;
 mod limits;
 mod partitions;
 mod publishing;
@@ -26,6 +27,7 @@ use activity::{
 pub(crate) use check::{Check, Verdict};
 use delivery::{DELIVERY, check_delivery};
 use groups::{GROUPS, HORIZON, VIEW_QUERY, check_groups, check_horizon, check_view_query};
+use job_checks::{JOB_CHECKS, check_job};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
 use publishing::{PUBLISH, check_publish};
@@ -57,7 +59,7 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 27] = [
+pub(crate) const NAMES: [&str; 28] = [
     VERSION,
     READS,
     ROW_POLICIES,
@@ -83,6 +85,7 @@ pub(crate) const NAMES: [&str; 27] = [
     DELETIONS,
     REMOVAL,
     EQUAL_VERSIONS,
+    JOB_CHECKS,
     TIME_ZONES,
     DRY_RUN,
 ];
@@ -179,36 +182,31 @@ impl Preflight<'_> {
     async fn checks_of_writing(&self, parts: u64) -> (Vec<Check>, Option<String>) {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
-        let (
-            views,
-            partitions,
-            publish,
-            delivery,
-            parts,
-            merges,
-            ttl,
-            equal_versions,
-            deletions,
-            removal,
-        ) = tokio::join!(
+        // Those that some jobs need.
+        let of_some = async {
+            let checks = tokio::join!(
+                check_delivery(target, job, pipeline),
+                check_ttl(servers, job, plan),
+                check_equal_versions(servers, job, plan, share),
+                check_deletions(&servers.source, job),
+                check_removal(target, job),
+                check_job(target, job),
+            );
+            <[_; 6]>::from(checks)
+        };
+        let (views, partitions, publish, parts, merges, of_some) = tokio::join!(
             check_views(target, job),
             check_partitions(servers, job, plan, pipeline),
             check_publish(servers, job, plan),
-            check_delivery(target, job, pipeline),
             check_parts(target, job, parts),
             check_merges(target, job),
-            check_ttl(servers, job, plan),
-            check_equal_versions(servers, job, plan, share),
-            check_deletions(&servers.source, job),
-            check_removal(target, job),
+            of_some,
         );
         let (publish, replaced_partition) = publish.unzip();
         let always = [views, partitions, parts, merges];
         let checks = always
             .into_iter()
-            .chain(
-                [publish, delivery, ttl, equal_versions, deletions, removal].into_iter().flatten(),
-            )
+            .chain([publish].into_iter().chain(of_some).flatten())
             .chain(self.checks_of_groups().await);
         (checks.collect(), replaced_partition.flatten())
     }

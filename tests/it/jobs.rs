@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod changed_source;
+mod checks;
 mod chunk_ranges;
 mod equal_versions;
 mod filters;

@@ -1,4 +1,6 @@
-//! The built-in jobs under profiles of all kinds, and what a dry run leaves on a server.
+//! The built-in jobs under profiles of all kinds, what a dry run leaves on a server, and
+//! Langfuse's own migrations beside them.
 
 mod dry_run;
+mod migrations;
 mod profile;

@@ -31,7 +31,8 @@ pub fn empty(generation: Generation) -> Server {
     create_tables(Server::shared(), generation)
 }
 
-fn create_tables(server: Server, generation: Generation) -> Server {
+/// This server with these tables.
+pub fn create_tables(server: Server, generation: Generation) -> Server {
     for file in ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", generation.file] {
         tables::load(&server, file);
     }
