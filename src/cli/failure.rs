@@ -140,6 +140,13 @@ impl Failure {
         self
     }
 
+    /// Names the job of a set that failed.
+    #[must_use]
+    pub(super) fn of_job(mut self, job: &str) -> Self {
+        self.causes.insert(0, format!("job {job} failed"));
+        self
+    }
+
     /// Replaces the message, if the failure was reported before.
     #[must_use]
     pub(super) fn instead(self, message: String) -> Self {

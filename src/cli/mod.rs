@@ -18,9 +18,7 @@ use std::process::ExitCode;
 use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
-use commands::{
-    ctl, documents, health, insert, pack, plan, repair, report, rollback, run, status, verify,
-};
+use commands::{ctl, documents, health, insert, pack, report, rollback, run, sets};
 use failure::Failure;
 
 /// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
@@ -68,19 +66,20 @@ fn run_command() -> Result<ExitCode, Failure> {
     for note in environment.notes(&args::variable_names(&definition)) {
         terminal.say(&note);
     }
+    let terminal = &terminal;
     match command {
-        Command::Run(arguments) => run::run(&arguments, &given, &terminal),
-        Command::Plan(arguments) => plan::plan(&arguments, &given),
-        Command::Verify(arguments) => verify::verify(&arguments, &terminal),
-        Command::Repair(arguments) => repair::repair(&arguments, &terminal),
+        Command::Run(arguments) => run::run(&arguments, &given, terminal),
+        Command::Plan(arguments) => sets::plan(arguments, &given, terminal),
+        Command::Verify(arguments) => sets::verify(arguments, terminal),
+        Command::Repair(arguments) => sets::repair(arguments, terminal),
         Command::Rollback(arguments) => rollback::rollback(&arguments),
-        Command::Status(arguments) => status::status(&arguments),
-        Command::Report(arguments) => report::report(&arguments),
+        Command::Status(arguments) => sets::status(arguments, terminal),
+        Command::Report(arguments) => sets::report(arguments, terminal),
         Command::History(arguments) => report::history(&arguments),
         Command::Job(arguments) => documents::job(&arguments),
         Command::Pack(arguments) => pack::pack(&arguments),
         Command::Query(arguments) => pack::query(&arguments),
-        Command::Insert(arguments) => insert::insert(&arguments, &terminal),
+        Command::Insert(arguments) => insert::insert(&arguments, terminal),
         Command::Health(arguments) => health::health(&arguments),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),

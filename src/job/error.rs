@@ -15,6 +15,14 @@ pub enum JobError {
         /// A built-in job with a similar name.
         suggestion: Option<&'static str>,
     },
+    /// The name of a set where a single job is needed.
+    #[error("{name} is a set of jobs: {}", jobs.join(", "))]
+    IsSet {
+        /// The given name.
+        name: String,
+        /// Its jobs.
+        jobs: Vec<String>,
+    },
     /// The file is not TOML, or not a job. The message names and shows the line.
     #[error("the job file {origin} cannot be read:\n{message}")]
     Syntax {
@@ -181,6 +189,7 @@ impl JobError {
         matches!(
             self,
             Self::NotFound { .. }
+                | Self::IsSet { .. }
                 | Self::Syntax { .. }
                 | Self::Invalid { .. }
                 | Self::UnknownPredicate { .. }

@@ -31,7 +31,7 @@ pub(crate) use bound::{
     Aggregate, BoundColumn, BoundGroup, BoundJob, BoundLookup, Horizon, UsedColumn,
 };
 pub use builtin::load;
-pub(crate) use builtin::{BUILT_IN_JOBS, job_text};
+pub(crate) use builtin::{BUILT_IN_JOBS, BUILT_IN_SETS, JobSet, job_text};
 pub(crate) use cutoff::Moment;
 pub(crate) use error::{JobError, suggestion};
 pub use file::Job;

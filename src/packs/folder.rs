@@ -18,6 +18,8 @@ pub(crate) struct Pack {
     pub schema: Option<PackFile>,
     /// `jobs/*.toml`, by name.
     pub jobs: Vec<PackFile>,
+    /// `sets/*.toml`, by name: jobs that fill a partition in turn.
+    pub sets: Vec<PackFile>,
     /// `queries/*.sql`, by name.
     pub queries: Vec<PackFile>,
 }
@@ -57,19 +59,21 @@ impl Pack {
         let Head { name, description } = toml::from_str(&head.text).map_err(|error| {
             PackError::Syntax { path: head.path.clone(), message: error.to_string() }
         })?;
-        let mut pack =
-            Self { name, description, schema: None, jobs: Vec::new(), queries: Vec::new() };
+        let (jobs, sets, queries) = (Vec::new(), Vec::new(), Vec::new());
+        let mut pack = Self { name, description, schema: None, jobs, sets, queries };
         for (path, file) in files {
             let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
             let extension = path.extension().and_then(|extension| extension.to_str());
             match (folder, extension) {
                 ("", Some("sql")) if file.name == "schema" => pack.schema = Some(file),
                 ("jobs", Some("toml")) => pack.jobs.push(file),
+                ("sets", Some("toml")) => pack.sets.push(file),
                 ("queries", Some("sql")) => pack.queries.push(file),
                 _ => {}
             }
         }
         pack.jobs.sort_by(|a, b| a.name.cmp(&b.name));
+        pack.sets.sort_by(|a, b| a.name.cmp(&b.name));
         pack.queries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(pack)
     }
@@ -101,7 +105,7 @@ impl Pack {
         if folder.join(&schema).exists() {
             files.push(read(schema)?);
         }
-        for inside in ["jobs", "queries"] {
+        for inside in ["jobs", "sets", "queries"] {
             for path in files_of(folder, inside)? {
                 files.push(read(path)?);
             }
@@ -118,14 +122,14 @@ fn pack_file(path: &Path, shown: String, text: String) -> PackFile {
     PackFile { name, path: shown, text }
 }
 
-/// The paths of the job files or queries in a folder of a pack; none if it does not exist.
+/// The paths of the job files, sets or queries in a folder of a pack; none if it does not exist.
 fn files_of(folder: &Path, inside: &str) -> Result<Vec<PathBuf>, PackError> {
     let path = folder.join(inside);
     if !path.exists() {
         return Ok(Vec::new());
     }
     let failed = |source| PackError::Unreadable { path: path.display().to_string(), source };
-    let wanted = if inside == "jobs" { "toml" } else { "sql" };
+    let wanted = if inside == "queries" { "sql" } else { "toml" };
     let mut found = Vec::new();
     for entry in fs::read_dir(&path).map_err(failed)? {
         let name = PathBuf::from(entry.map_err(failed)?.file_name());
@@ -149,12 +153,14 @@ pub(crate) fn open(folders: &[PathBuf]) -> Result<Vec<Pack>, PackError> {
     Ok(packs)
 }
 
-/// The path of a job that is named `PACK/NAME` in one of these folders.
+/// The path of a job or of a set of jobs that is named `PACK/NAME` in one of these folders.
 pub(crate) fn job_file(reference: &str, folders: &[PathBuf]) -> Result<Option<PathBuf>, PackError> {
     let Some((name, job)) = reference.split_once('/') else { return Ok(None) };
     for folder in folders {
         if Pack::read(folder)?.name == name {
-            return Ok(Some(folder.join("jobs").join(format!("{job}.toml"))));
+            let file = |kind: &str| folder.join(kind).join(format!("{job}.toml"));
+            let (job, set) = (file("jobs"), file("sets"));
+            return Ok(Some(if !job.exists() && set.exists() { set } else { job }));
         }
     }
     Ok(None)
@@ -194,6 +200,7 @@ pub(crate) const BUILT_IN_PACKS: &[BuiltInPack] = &[
         "queries/finish.sql",
         "queries/repeated.sql",
         "queries/undo.sql",
+        "sets/v4.toml",
     ),
     pack!("optiinfra":
         "pack.toml",
@@ -229,8 +236,11 @@ mod tests {
         let names: Vec<_> = packs.iter().map(|pack| pack.name.as_str()).collect();
         assert_eq!(names, ["langfuse", "optiinfra"]);
         for (pack, built_in) in packs.iter().zip(BUILT_IN_PACKS) {
-            let files =
-                1 + usize::from(pack.schema.is_some()) + pack.jobs.len() + pack.queries.len();
+            let files = 1
+                + usize::from(pack.schema.is_some())
+                + pack.jobs.len()
+                + pack.sets.len()
+                + pack.queries.len();
             assert_eq!((built_in.name, built_in.files.len()), (&*pack.name, files));
         }
     }

@@ -4,6 +4,7 @@
 //! pack.toml        name, description
 //! schema.sql       CREATE statements, separated by semicolons
 //! jobs/*.toml      job files
+//! sets/*.toml      jobs that fill a partition in turn
 //! queries/*.sql    one query each, with parameters of ClickHouse: {name:Type}
 //! ```
 

@@ -11,6 +11,7 @@ mod live_writes;
 mod mistakes;
 mod properties;
 mod sample;
+mod sets;
 mod trace_roots;
 mod v3_to_v4;
 mod variants;

@@ -28,7 +28,7 @@ use crate::units::{parse_duration, parse_timeout};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct WhatArguments {
-    /// Built-in job, PACK/NAME of a pack's job, or path of a job file.
+    /// Built-in job, PACK/NAME of a pack's job or set of jobs, or path of a job file.
     ///
     /// `clickhouse-backfill job list` lists the built-in jobs.
     #[arg(long, value_name = "NAME|FILE", env = "JOB", default_value = "langfuse-events")]

@@ -323,6 +323,10 @@ impl From<JobError> for Failure {
             | JobError::MissingColumn { suggestion: Some(suggestion), .. } => {
                 failure.hint(format!("did you mean {suggestion}?"))
             }
+            JobError::IsSet { jobs, .. } => {
+                let such = jobs.iter().take(1).map(|job| format!(", such as {job}"));
+                failure.hint(format!("name one of its jobs{}", such.collect::<String>()))
+            }
             JobError::NotFound { .. } => {
                 failure.hint("`clickhouse-backfill job list` lists the built-in jobs")
             }

@@ -10,7 +10,7 @@ use crate::cli::args::{CompletionsArguments, JobArguments, JobCommand, ManArgume
 use crate::cli::failure::Failure;
 use crate::cli::output::print_document;
 use crate::files;
-use crate::job::{BUILT_IN_JOBS, Job, job_text, load, schema};
+use crate::job::{BUILT_IN_JOBS, BUILT_IN_SETS, JobSet, job_text, load, schema};
 
 /// Prints the script that makes a shell complete commands, flags and their values.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
@@ -77,15 +77,19 @@ pub(crate) fn job(arguments: &JobArguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
         JobCommand::List => {
             let width = BUILT_IN_JOBS.iter().map(|name| name.len()).max().unwrap_or(0) + 2;
+            let sets = BUILT_IN_SETS.iter().filter_map(|name| JobSet::find(name).transpose());
+            let sets = sets.collect::<Result<Vec<_>, _>>()?;
             for name in BUILT_IN_JOBS {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "{name:<width$}{}", load(name)?.description);
             }
+            for JobSet { reference, description, .. } in sets {
+                let _ = writeln!(text, "{reference:<width$}{description}");
+            }
         }
         JobCommand::Show { name } => {
-            let found = job_text(name)?;
-            Job::parse(name, &found)?;
-            text.push_str(&found);
+            load(name)?;
+            text.push_str(&job_text(name)?);
         }
         JobCommand::Schema => {
             let _ = writeln!(text, "{:#}", schema());

@@ -80,6 +80,7 @@ fn shown(pack: &Pack) -> Result<String, Failure> {
         Ok(format!("{}/{}: {}", pack.name, file.name, job.description))
     };
     block("jobs", pack.jobs.iter().map(job).collect::<Result<_, _>>()?);
+    block("sets", pack.sets.iter().map(|set| format!("{}/{}", pack.name, set.name)).collect());
     let query = |file: &PackFile| {
         let parameters = query_parameters(file)
             .iter()

@@ -13,7 +13,7 @@ use crate::cli::config::{LedgerConfig, LoadConfig, ServerConfig};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::{json, print, print_document, write_text_file};
 use crate::clickhouse::{Servers, TableName};
-use crate::job::load;
+use crate::job::{JobSet, load};
 use crate::ledger::LedgerLocation;
 use crate::load::new_id;
 use crate::report::history::{HistoryOptions, JobTables, gather as gather_history, text};
@@ -88,18 +88,25 @@ pub(crate) fn history(arguments: &HistoryArguments) -> Result<ExitCode, Failure>
 async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
     let config = ServerConfig::resolve(&arguments.server)?;
     let servers = config.connect(CompressionChoice::None, &new_id())?;
-    let only = arguments
-        .job
-        .as_deref()
-        .map(|job| filling(job, arguments.target_table.as_deref(), &servers))
-        .transpose()?;
+    let jobs = match arguments.job.as_deref() {
+        None => vec![None],
+        Some(job) => {
+            let jobs = JobSet::find(job)?.map_or_else(|| vec![job.to_owned()], |set| set.jobs);
+            let target = arguments.target_table.as_deref();
+            let only = jobs.iter().map(|job| filling(job, target, &servers).map(Some));
+            only.collect::<Result<_, _>>()?
+        }
+    };
     greet(&servers).await?;
     let ledger = LedgerConfig::resolve(&arguments.ledger.place, config.target_database())
         .open(&servers.target);
-    let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
-    let mut histories = gather_history(&ledger, &servers.source, &options)
-        .await
-        .map_err(|error| load_failure(error.into(), &Continuation::of_read()))?;
+    let mut histories = Vec::new();
+    for only in jobs {
+        let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
+        let found = gather_history(&ledger, &servers.source, &options).await;
+        histories
+            .extend(found.map_err(|error| load_failure(error.into(), &Continuation::of_read()))?);
+    }
     if let (None, Some(target)) = (&arguments.job, &arguments.target_table) {
         let target = TableName::parse(target, servers.target.endpoint().database()).to_string();
         histories.retain(|history| history.target == target);

@@ -1,6 +1,7 @@
 //! `clickhouse-backfill run`: fills one partition of the target, or with `--partitions A..B` several, one
-//! after another.
+//! after another; each by one job, or by the jobs of a set in turn.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, write_summary};
 use crate::cli::runtime::run_until_signalled;
 use crate::clickhouse::TableName;
+use crate::job::JobSet;
 use crate::ledger::{Ledger, load_key};
 use crate::load::{Recording, new_id};
 use crate::plan::{Months, Partition, partitions};
@@ -53,15 +55,44 @@ async fn fill(
     if let Some(path) = &arguments.output.log_file {
         terminal.say(&format!("log file: {}", path.display()));
     }
-    let config = &RunConfig::resolve(arguments)?;
+    let config = RunConfig::resolve(arguments)?;
     let overrides = config.throttle.overrides();
-    let context = RunContext { config, given, terminal, notifier, stop, overrides, began };
-    match &config.partitions {
-        Partitions::One(partition) => fill_one(&context, partition).await,
-        Partitions::Months { months, order, keep_going } => {
-            fill_sequence(&context, months, *order, *keep_going).await
-        }
+    let set = JobSet::find(&config.session.job.reference)?;
+    let configs = match &set {
+        None => vec![config],
+        Some(set) => configs_of(set, &config)?,
+    };
+    let context = |config| RunContext {
+        config,
+        given,
+        terminal,
+        notifier,
+        stop: stop.clone(),
+        overrides: overrides.clone(),
+        began,
+    };
+    let contexts: Vec<_> = configs.iter().map(context).collect();
+    match (&*contexts, &set) {
+        ([context], None) => match &context.config.partitions {
+            Partitions::One(partition) => fill_one(context, partition).await,
+            Partitions::Months { .. } => fill_sequence(&contexts, None).await,
+        },
+        _ => fill_sequence(&contexts, set.as_ref()).await,
     }
+}
+
+/// The configuration of each job of a set.
+fn configs_of(set: &JobSet, config: &RunConfig) -> Result<Vec<RunConfig>, Failure> {
+    if config.plan.is_some() {
+        let message = format!("--plan needs one job: {} is a set of jobs", set.reference);
+        return Err(Failure::usage(message).hint(format!("its jobs: {}", set.jobs.join(", "))));
+    }
+    let of_job = |job: &String| {
+        let mut config = config.clone();
+        config.session.job.reference.clone_from(job);
+        config
+    };
+    Ok(set.jobs.iter().map(of_job).collect())
 }
 
 async fn fill_one(context: &RunContext<'_>, partition: &Partition) -> Result<ExitCode, Failure> {
@@ -83,6 +114,9 @@ async fn fill_one(context: &RunContext<'_>, partition: &Partition) -> Result<Exi
 struct SequenceSummary {
     /// `completed` if nothing is left.
     status: LoadState,
+    /// The set of jobs, if `--job` names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set: Option<String>,
     /// In the order of filling.
     partitions: Vec<PartitionSummary>,
     /// Rows inserted, over all partitions.
@@ -91,10 +125,13 @@ struct SequenceSummary {
     seconds: f64,
 }
 
-/// The summary of one partition.
+/// The summary of one partition, of a set filled by one of its jobs.
 #[derive(Debug, Serialize)]
 struct PartitionSummary {
     partition: String,
+    /// The job, if it is one of a set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
     outcome: RunOutcome,
     /// The failure, if it failed.
     error: Option<String>,
@@ -102,43 +139,82 @@ struct PartitionSummary {
     summary: Option<Summary>,
 }
 
-/// Fills the months that the source has, one after another. Stops at the first failure, unless
-/// `--keep-going` is set.
+/// What one job fills next.
+struct Step {
+    /// The job's number.
+    job: usize,
+    partition: Partition,
+}
+
+/// Fills the months that the source has, one after another, each by the jobs in turn. Stops at the first
+/// failure, unless `--keep-going` is set.
 async fn fill_sequence(
-    context: &RunContext<'_>,
-    months: &Months,
-    order: Order,
-    keep_going: bool,
+    contexts: &[RunContext<'_>],
+    set: Option<&JobSet>,
 ) -> Result<ExitCode, Failure> {
-    let RunContext { config, terminal, .. } = context;
-    let retry = startup_retry(&config.faults, &context.stop);
-    let session = config.session.open_with_retries(&new_id(), None, &retry).await?;
-    let mut found = present(&session, months).await?;
-    if order == Order::Newest {
-        found.reverse();
+    let mut sessions = Vec::new();
+    for RunContext { config, stop, .. } in contexts {
+        let retry = startup_retry(&config.faults, stop);
+        sessions.push(config.session.open_with_retries(&new_id(), None, &retry).await?);
     }
-    terminal.say(&introduction(&session.job.source.name, months, &found));
+    let Some(RunContext { config, terminal, .. }) = contexts.first() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (steps, keep_going) = match &config.partitions {
+        Partitions::One(partition) => {
+            let step = |job| Step { job, partition: partition.clone() };
+            ((0..sessions.len()).map(step).collect(), false)
+        }
+        Partitions::Months { months, order, keep_going } => {
+            (steps(terminal, &sessions, months, *order).await?, *keep_going)
+        }
+    };
     let mut sequence = Sequence {
-        context,
-        session: &session,
+        contexts,
+        sessions: &sessions,
         keep_going,
         began: Instant::now(),
-        summary: SequenceSummary::new(&found),
+        summary: SequenceSummary::new(&steps, set),
         failure: None,
     };
-    for (number, id) in found.iter().enumerate() {
-        terminal.say(&format!("\npartition {id}, {} of {}", number + 1, found.len()));
-        if sequence.fill(number, id).await?.is_break() {
+    for (number, step) in steps.iter().enumerate() {
+        terminal.say(&format!("\n{}, {} of {}", sequence.named(number), number + 1, steps.len()));
+        if sequence.fill(number, step).await?.is_break() {
             break;
         }
     }
     sequence.end()
 }
 
+/// The months that the sources have, each with the jobs whose source has it, in the order of filling.
+async fn steps(
+    terminal: &Terminal,
+    sessions: &[BoundSession],
+    months: &Months,
+    order: Order,
+) -> Result<Vec<Step>, Failure> {
+    let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (job, session) in sessions.iter().enumerate() {
+        let present = present(session, months).await?;
+        terminal.say(&introduction(&session.job.source.name, months, &present));
+        for id in present {
+            found.entry(id).or_default().push(job);
+        }
+    }
+    let of_month = |(id, jobs): (String, Vec<usize>)| {
+        jobs.into_iter().map(move |job| Step { job, partition: Partition::Month(id.clone()) })
+    };
+    Ok(match order {
+        Order::Newest => found.into_iter().rev().flat_map(of_month).collect(),
+        Order::Oldest => found.into_iter().flat_map(of_month).collect(),
+    })
+}
+
 /// A sequence of partitions that is being filled.
 struct Sequence<'a> {
-    context: &'a RunContext<'a>,
-    session: &'a BoundSession,
+    /// One for each job.
+    contexts: &'a [RunContext<'a>],
+    sessions: &'a [BoundSession],
     keep_going: bool,
     began: Instant,
     summary: SequenceSummary,
@@ -147,17 +223,29 @@ struct Sequence<'a> {
 }
 
 impl Sequence<'_> {
+    /// A step in words.
+    fn named(&self, number: usize) -> String {
+        let entry = self.summary.partitions.get(number);
+        entry.map_or_else(String::new, |entry| match &entry.job {
+            Some(job) => format!("partition {}, {job}", entry.partition),
+            None => format!("partition {}", entry.partition),
+        })
+    }
+
     /// Fills one partition. Breaks if the next ones are not to be filled.
-    async fn fill(&mut self, number: usize, id: &str) -> Result<ControlFlow<()>, Failure> {
-        let RunContext { config, terminal, stop, .. } = self.context;
+    async fn fill(&mut self, number: usize, step: &Step) -> Result<ControlFlow<()>, Failure> {
+        let Step { job, partition } = step;
+        let Some((context, session)) = self.contexts.get(*job).zip(self.sessions.get(*job)) else {
+            return Ok(ControlFlow::Break(()));
+        };
+        let RunContext { config, terminal, stop, .. } = context;
         let skips_completed = config.dry_run && !config.recording.restart;
-        if skips_completed && was_completed(&config.recording, self.session, id).await {
+        if skips_completed && was_completed(&config.recording, session, partition.id()).await {
             terminal.say("already complete, skipped in a dry run");
             self.summary.set(number, RunOutcome::CompletedBefore, None, None);
             return Ok(ControlFlow::Continue(()));
         }
-        let partition = Partition::Month(id.to_owned());
-        let mut run = PartitionRun::new(self.context, &partition, stop.part(), Instant::now());
+        let mut run = PartitionRun::new(context, partition, stop.part(), Instant::now());
         let filled = run.fill().await;
         let summary = run.end(filled.as_ref().err()).await;
         let outcome = *filled.as_ref().unwrap_or(&RunOutcome::Failed);
@@ -169,7 +257,8 @@ impl Sequence<'_> {
             let goes_on = self.keep_going && !stop.is_requested();
             if goes_on {
                 terminal.insist(&format!(
-                    "partition {id} failed, continuing with the next\n{}",
+                    "{} failed, continuing with the next\n{}",
+                    self.named(number),
                     failure.text()
                 ));
             }
@@ -187,13 +276,17 @@ impl Sequence<'_> {
 
     /// Writes the summary for programs.
     fn write(&self) -> Result<(), Failure> {
-        let path = self.context.config.output.summary_json.as_deref();
+        let config = self.contexts.first().map(|context| context.config);
+        let path = config.and_then(|config| config.output.summary_json.as_deref());
         write_summary(path, &self.summary)
     }
 
     /// Reports the summary, and how the process ends.
     fn end(mut self) -> Result<ExitCode, Failure> {
-        let RunContext { config, terminal, notifier, stop, .. } = self.context;
+        let Some(RunContext { config, terminal, notifier, stop, .. }) = self.contexts.first()
+        else {
+            return Ok(ExitCode::SUCCESS);
+        };
         let summary = &mut self.summary;
         if stop.is_requested() && summary.status == LoadState::Completed && summary.is_left() {
             summary.status = LoadState::Interrupted;
@@ -201,7 +294,7 @@ impl Sequence<'_> {
         summary.seconds = self.began.elapsed().as_secs_f64();
         notifier.set_last_line(serde_json::to_string(&self.summary).unwrap_or_default());
         self.write()?;
-        terminal.say(&self.summary.text(self.session, config.dry_run));
+        terminal.say(&self.summary.text(self.sessions, config.dry_run));
         self.summary.exit(self.failure)
     }
 }
@@ -255,16 +348,18 @@ async fn was_completed(recording: &Recording, session: &BoundSession, id: &str) 
 }
 
 impl SequenceSummary {
-    fn new(partitions: &[String]) -> Self {
-        let entry = |id: &String| PartitionSummary {
-            partition: id.clone(),
+    fn new(steps: &[Step], set: Option<&JobSet>) -> Self {
+        let entry = |step: &Step| PartitionSummary {
+            partition: step.partition.to_string(),
+            job: set.and_then(|set| set.jobs.get(step.job).cloned()),
             outcome: RunOutcome::NotStarted,
             error: None,
             summary: None,
         };
         Self {
             status: LoadState::Completed,
-            partitions: partitions.iter().map(entry).collect(),
+            set: set.map(|set| set.reference.clone()),
+            partitions: steps.iter().map(entry).collect(),
             inserted_rows: 0,
             seconds: 0.0,
         }
@@ -291,6 +386,7 @@ impl SequenceSummary {
                 error,
                 summary,
                 partition: std::mem::take(&mut entry.partition),
+                job: entry.job.take(),
             };
         }
     }
@@ -302,12 +398,10 @@ impl SequenceSummary {
         let again = "run the same command again; completed partitions are skipped";
         match failure {
             Some(failure) if failed.len() == 1 => Err(failure
-                .of_partition(
-                    &failed.iter().map(|entry| entry.partition.as_str()).collect::<String>(),
-                )
+                .of_partition(&failed.iter().map(|entry| entry.named()).collect::<String>())
                 .hint(again)),
             Some(failure) => {
-                let names: Vec<_> = failed.iter().map(|entry| entry.partition.as_str()).collect();
+                let names: Vec<_> = failed.iter().map(|entry| entry.named()).collect();
                 let message = format!(
                     "{} of {} partitions failed: {}",
                     failed.len(),
@@ -326,7 +420,7 @@ impl SequenceSummary {
     }
 
     /// The text block.
-    fn text(&self, session: &BoundSession, dry_run: bool) -> String {
+    fn text(&self, sessions: &[BoundSession], dry_run: bool) -> String {
         let done = |outcome: RunOutcome| outcome.state() == LoadState::Completed;
         let headline = match (self.status, dry_run) {
             (LoadState::Completed, true) => "dry run completed, nothing was written",
@@ -336,11 +430,17 @@ impl SequenceSummary {
             self.partitions.iter().filter(|entry| done(entry.outcome)).count(),
             self.partitions.len(),
         );
-        let all = counted(all as u64, "partition");
+        let all = counted(all as u64, if self.set.is_some() { "load" } else { "partition" });
         let (rows, verb) =
             (counted(self.inserted_rows, "row"), if dry_run { "evaluated" } else { "inserted" });
         let took = duration(Duration::try_from_secs_f64(self.seconds).unwrap_or_default());
-        let (job, target) = (&session.job.name, &session.job.target.name);
+        let of_jobs = |name: &dyn Fn(&BoundSession) -> String| {
+            let mut names: Vec<_> = sessions.iter().map(name).collect();
+            names.dedup();
+            names.join(", ")
+        };
+        let target = of_jobs(&|session| session.job.target.name.to_string());
+        let job = self.set.clone().unwrap_or_else(|| of_jobs(&|session| session.job.name.clone()));
         let mut text = format!(
             "\n{headline}: {job} into {target}, {finished} of {all}, {rows} {verb} in {took}\n"
         );
@@ -352,6 +452,14 @@ impl SequenceSummary {
 }
 
 impl PartitionSummary {
+    /// The partition, and the job of a set.
+    fn named(&self) -> String {
+        match &self.job {
+            Some(job) => format!("{} ({job})", self.partition),
+            None => self.partition.clone(),
+        }
+    }
+
     fn line(&self) -> String {
         let figures = |summary: &Summary| {
             let took =
@@ -370,6 +478,7 @@ impl PartitionSummary {
             RunOutcome::Failed => format!("failed: {}", self.error.as_deref().unwrap_or_default()),
             RunOutcome::NotStarted => "not started".to_owned(),
         };
-        format!("  {}  {words}\n", self.partition)
+        let job = self.job.as_ref().map(|job| format!("  {job}")).unwrap_or_default();
+        format!("  {}{job}  {words}\n", self.partition)
     }
 }

@@ -68,7 +68,7 @@ fn typos_and_contradictions_point_at_the_line() {
        |
     12 | [lookups]
        |  ^^^^^^^
-    unknown field `lookups`, expected one of `name`, `description`, `source`, `lookup`, `target`, `settings`, `group`, `columns`
+    unknown field `lookups`, expected one of `name`, `description`, `source`, `lookup`, `target`, `checks`, `settings`, `group`, `columns`
     hint: did you mean lookup?
 
     # name = ""

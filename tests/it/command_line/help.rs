@@ -122,13 +122,17 @@ fn jobs_are_listed_and_shown_as_they_are() {
         (pack.to_owned(), file.file_stem().unwrap().to_str().unwrap().to_owned())
     };
     // The jobs for Langfuse have names that are older than packs.
+    let older = ["events", "trace-roots"];
+    let is_older = |pack: &str, job: &str| pack == "langfuse" && older.contains(&job);
     let listed: Vec<_> = files
         .iter()
         .map(of_pack)
-        .map(|(pack, job)| format!("{pack}{}{job}", if pack == "langfuse" { "-" } else { "/" }))
+        .map(|(pack, job)| format!("{pack}{}{job}", if is_older(&pack, &job) { "-" } else { "/" }))
         .collect();
+    let (names, sets) = names.split_at(files.len());
     assert_eq!(names, listed, "listed and there");
-    for (file, name) in files.iter().zip(names) {
+    assert_eq!(sets, ["langfuse/v4"]);
+    for (file, name) in files.iter().zip(names.iter().copied()) {
         let (pack, job) = of_pack(file);
         for name in [name, &format!("{pack}/{job}")] {
             let shown = binary().args(&["job", "show", name]).run().expect(0);

@@ -43,7 +43,12 @@ fn conditions_of_a_job_block_a_run_or_warn() {
     let found = check();
     assert_eq!(found["verdict"], "blocked", "{found}");
     assert_eq!(found["lifted_by"], serde_json::json!(["stop it"]), "{found}");
-    assert_text_snapshot!(job.tool(&server, "run").run().failure(), @"");
+    assert_text_snapshot!(job.tool(&server, "run").run().failure(), @"
+    exit code 3
+    error: the check job-checks blocks the run
+      because: job-checks: another tool fills copies: a, b, c and 2 others; another tool has filled copies: 2
+    hint: stop it
+    ");
     assert_eq!(server.text("SELECT count() FROM copies"), "0");
 
     // A dry run writes nothing, so nothing is in its way.

@@ -45,7 +45,7 @@ impl Block {
 
 /// 90 traces and 900 observations of three months; of every tenth observation a live row of dual
 /// writing; and ten observations of the last month that were created after dual writing began.
-fn history() -> Server {
+pub fn history() -> Server {
     let server = empty(YEAR_2026);
     server.script(
         "INSERT INTO traces (id, timestamp, project_id, name, user_id, metadata, created_at, updated_at, event_ts)
