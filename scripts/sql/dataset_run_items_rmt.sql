@@ -1,4 +1,4 @@
--- Which traces belong to dataset runs. With --exclude-dataset-items their observations are left out.
+-- Which traces and observations are items of dataset runs. With --exclude-dataset-items their observations are left out.
 CREATE TABLE dataset_run_items_rmt
 (
     id String,
@@ -11,6 +11,14 @@ CREATE TABLE dataset_run_items_rmt
     error Nullable(String),
     created_at DateTime64(3) DEFAULT now64(3),
     updated_at DateTime64(3) DEFAULT now64(3),
+    dataset_run_name String,
+    dataset_run_description Nullable(String),
+    dataset_run_metadata Map(LowCardinality(String), String),
+    dataset_run_created_at DateTime64(3) DEFAULT now64(3),
+    dataset_item_input Nullable(String) CODEC(ZSTD(3)),
+    dataset_item_expected_output Nullable(String) CODEC(ZSTD(3)),
+    dataset_item_metadata Map(LowCardinality(String), String),
+    dataset_item_version Nullable(DateTime64(3)),
     event_ts DateTime64(3),
     is_deleted UInt8
 )

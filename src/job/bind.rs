@@ -143,10 +143,11 @@ async fn bind_selection(
     }
     let exclusions =
         predicates(job, "source.exclusions", &job.source.exclusions, &options.exclusions)?;
-    let filters = predicates(job, "source.filters", &job.source.filters, &options.filters)?;
+    let only = job.source.only.iter().map(|only| ("where".to_owned(), only.clone()));
+    let named = predicates(job, "source.filters", &job.source.filters, &options.filters)?;
     Ok(Selection {
         exclusions: exclusions.into_iter().map(|(_, predicate)| predicate).collect(),
-        filters,
+        filters: only.chain(named).collect(),
         before: bind_cutoff(connection, job, source, options.before).await?,
     })
 }

@@ -38,6 +38,9 @@ pub(crate) struct Source {
     pub join_key: Vec<String>,
     /// Column with the time of a row. Required with `window` of `[lookup]`.
     pub time: Option<String>,
+    /// Predicate over `source.x`. Only the rows for which it is true belong to the job.
+    #[serde(rename = "where")]
+    pub only: Option<String>,
     /// Named predicates over `source.x`. `--exclude NAME` leaves out the rows for which the predicate
     /// of that name is true.
     #[serde(default)]

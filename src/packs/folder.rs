@@ -196,10 +196,14 @@ pub(crate) const BUILT_IN_PACKS: &[BuiltInPack] = &[
     pack!("langfuse":
         "pack.toml",
         "jobs/events.toml",
+        "jobs/experiment-roots.toml",
+        "jobs/experiments.toml",
         "jobs/trace-roots.toml",
+        "queries/experiments.sql",
         "queries/finish.sql",
         "queries/repeated.sql",
         "queries/undo.sql",
+        "sets/v4-without-experiments.toml",
         "sets/v4.toml",
     ),
     pack!("optiinfra":

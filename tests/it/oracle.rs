@@ -5,6 +5,7 @@
 
 mod derived_join;
 mod exclusion;
+mod experiments;
 pub mod fixture;
 mod generations;
 mod live_writes;

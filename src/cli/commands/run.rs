@@ -90,9 +90,13 @@ fn configs_of(set: &JobSet, config: &RunConfig) -> Result<Vec<RunConfig>, Failur
     let of_job = |job: &String| {
         let mut config = config.clone();
         config.session.job.reference.clone_from(job);
-        config
+        let exclusions = &mut config.session.job.options.exclusions;
+        exclusions.extend(set.exclusions_of(job)?);
+        exclusions.sort();
+        exclusions.dedup();
+        Ok(config)
     };
-    Ok(set.jobs.iter().map(of_job).collect())
+    set.jobs.iter().map(of_job).collect()
 }
 
 async fn fill_one(context: &RunContext<'_>, partition: &Partition) -> Result<ExitCode, Failure> {

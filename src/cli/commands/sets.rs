@@ -28,7 +28,7 @@ pub(crate) fn plan(
     let Some(set) = set_of(&arguments.what)? else { return plan::plan(&arguments, given) };
     refuse(&set, "--out", arguments.out.is_some())?;
     for_each(&set, terminal, None, |job| {
-        job.clone_into(&mut arguments.what.job);
+        name_job(&mut arguments.what, &set, job)?;
         plan::plan(&arguments, given)
     })
 }
@@ -42,7 +42,7 @@ pub(crate) fn verify(
     refuse(&set, "--state", arguments.compare.state.is_some())?;
     let summary = arguments.output.summary_json.clone();
     for_each(&set, terminal, summary.as_deref(), |job| {
-        job.clone_into(&mut arguments.what.job);
+        name_job(&mut arguments.what, &set, job)?;
         verify::verify(&arguments, terminal)
     })
 }
@@ -56,7 +56,7 @@ pub(crate) fn repair(
     refuse(&set, "--state", arguments.compare.state.is_some())?;
     let summary = arguments.output.summary_json.clone();
     for_each(&set, terminal, summary.as_deref(), |job| {
-        job.clone_into(&mut arguments.what.job);
+        name_job(&mut arguments.what, &set, job)?;
         repair::repair(&arguments, terminal)
     })
 }
@@ -68,7 +68,7 @@ pub(crate) fn status(
 ) -> Result<ExitCode, Failure> {
     let Some(set) = set_of(&arguments.what)? else { return status::status(&arguments) };
     for_each(&set, terminal, None, |job| {
-        job.clone_into(&mut arguments.what.job);
+        name_job(&mut arguments.what, &set, job)?;
         status::status(&arguments)
     })
 }
@@ -82,7 +82,7 @@ pub(crate) fn report(
     refuse(&set, "--out", arguments.out.is_some())?;
     refuse(&set, "--run", arguments.run.is_some())?;
     for_each(&set, terminal, None, |job| {
-        job.clone_into(&mut arguments.what.job);
+        name_job(&mut arguments.what, &set, job)?;
         report::report(&arguments)
     })
 }
@@ -90,6 +90,15 @@ pub(crate) fn report(
 /// The set that `--job` names; `None` if it names a job.
 fn set_of(what: &WhatArguments) -> Result<Option<JobSet>, Failure> {
     Ok(JobSet::find(&JobConfig::resolve(what)?.reference)?)
+}
+
+/// Names a job of the set in the arguments, with the exclusions that the set has for it.
+fn name_job(what: &mut WhatArguments, set: &JobSet, job: &str) -> Result<(), Failure> {
+    let of_previous = set.exclusions_of(&what.job).unwrap_or_default();
+    what.exclude.retain(|name| !of_previous.contains(name));
+    job.clone_into(&mut what.job);
+    what.exclude.extend(set.exclusions_of(job)?);
+    Ok(())
 }
 
 /// The flag, if it is given: it is for one job.

@@ -1,4 +1,4 @@
-//! `--job langfuse/v4`: a set of jobs, each with a load of its own, shown as one.
+//! `--job langfuse/v4-without-experiments`: a set of jobs, each with a load of its own, shown as one.
 
 use std::time::Duration;
 
@@ -12,7 +12,11 @@ const MONTHS: [&str; 3] = ["202512", "202511", "202510"];
 
 fn tool(server: &Server, command: &str) -> Binary {
     let tool = binary().envs(&server.environment()).env("TARGET_TABLE", "events_full");
-    tool.env("BEFORE", "2026-07-01T00:00:00Z").args(&[command, "--job", "langfuse/v4"])
+    tool.env("BEFORE", "2026-07-01T00:00:00Z").args(&[
+        command,
+        "--job",
+        "langfuse/v4-without-experiments",
+    ])
 }
 
 fn run(server: &Server) -> Binary {
@@ -60,7 +64,10 @@ fn a_set_fills_each_month_by_its_jobs_in_turn_and_is_resumed_after_a_kill() {
         (output, serde_json::from_slice(&std::fs::read(&summary).unwrap()).unwrap())
     };
     let (output, ran) = summary_of(run(&server), 0);
-    assert_eq!((&ran["set"], &ran["status"]), (&"langfuse/v4".into(), &"completed".into()));
+    assert_eq!(
+        (&ran["set"], &ran["status"]),
+        (&"langfuse/v4-without-experiments".into(), &"completed".into())
+    );
     let steps: Vec<_> = ran["partitions"].as_array().unwrap().iter().collect();
     let order: Vec<_> = steps
         .iter()
@@ -77,7 +84,7 @@ fn a_set_fills_each_month_by_its_jobs_in_turn_and_is_resumed_after_a_kill() {
     for after in &steps[4..] {
         assert_eq!(after["outcome"], "completed", "{after}");
     }
-    assert!(output.stderr.contains("completed: langfuse/v4 into "), "{output}");
+    assert!(output.stderr.contains("completed: langfuse/v4-without-experiments into "), "{output}");
     assert!(output.stderr.contains(", 6 of 6 loads, "), "{output}");
     for table in ["events_full", "events_core"] {
         assert_eq!(filled(&server, table), expected(&server), "{table}");
@@ -89,7 +96,7 @@ fn a_set_fills_each_month_by_its_jobs_in_turn_and_is_resumed_after_a_kill() {
         assert!(
             output
                 .stderr
-                .ends_with("langfuse/v4\n  langfuse/trace-roots  ok\n  langfuse/events  ok\n"),
+                .ends_with("langfuse/v4-without-experiments\n  langfuse/trace-roots  ok\n  langfuse/events  ok\n"),
             "{output}"
         );
         let jobs = compared["jobs"].as_array().unwrap();
@@ -130,22 +137,22 @@ fn what_is_for_one_job_is_refused_for_a_set() {
     };
     assert_text_snapshot!(failure("rollback", &[]), @"
     exit code 2
-    error: langfuse/v4 is a set of jobs: langfuse/trace-roots, langfuse/events
+    error: langfuse/v4-without-experiments is a set of jobs: langfuse/trace-roots, langfuse/events
     hint: name one of its jobs, such as langfuse/trace-roots
     ");
     assert_text_snapshot!(failure("plan", &["--out", "plan.json"]), @"
     exit code 2
-    error: --out is for one job, and langfuse/v4 is a set of jobs
+    error: --out is for one job, and langfuse/v4-without-experiments is a set of jobs
     hint: its jobs: langfuse/trace-roots, langfuse/events
     ");
     assert_text_snapshot!(failure("run", &["--plan", "plan.json"]), @"
     exit code 2
-    error: --plan needs one job: langfuse/v4 is a set of jobs
+    error: --plan needs one job: langfuse/v4-without-experiments is a set of jobs
     hint: its jobs: langfuse/trace-roots, langfuse/events
     ");
     assert_text_snapshot!(failure("verify", &["--state", "state"]), @"
     exit code 2
-    error: --state is for one job, and langfuse/v4 is a set of jobs
+    error: --state is for one job, and langfuse/v4-without-experiments is a set of jobs
     hint: its jobs: langfuse/trace-roots, langfuse/events
     ");
 }

@@ -44,7 +44,7 @@ impl Block {
 }
 
 /// 90 traces and 900 observations of three months; of every tenth observation a live row of dual
-/// writing; and ten observations of the last month that were created after dual writing began.
+/// writing; nine traces that are items of a dataset run; and ten observations of the last month that were created after dual writing began.
 pub fn history() -> Server {
     let server = empty(YEAR_2026);
     server.script(
@@ -60,6 +60,9 @@ pub fn history() -> Server {
          INSERT INTO observations (id, trace_id, project_id, type, start_time, name, created_at, updated_at, event_ts)
          SELECT 'late-' || toString(number), 'trace-89', 'p', 'SPAN', '2025-12-30 12:00:00', 'late', '2026-07-01 00:00:00', '2026-07-01 00:00:00',
              '2026-07-01 00:00:00' FROM numbers(10)
+         --;;
+         INSERT INTO dataset_run_items_rmt (id, project_id, dataset_id, dataset_run_id, dataset_item_id, trace_id, event_ts, is_deleted)
+         SELECT toString(number), 'p', 'set', 'run', 'item', concat('trace-', toString(number * 10 + 3)), '2025-12-31 00:00:00', 0 FROM numbers(9)
          --;;
          INSERT INTO events_full (project_id, trace_id, span_id, start_time, name, type, source, event_ts)
          SELECT project_id, trace_id, id, start_time, 'live', type, 'ingestion-api-dual-write', event_ts FROM observations WHERE startsWith(id, 'span-') AND toUInt32(substring(id, 6)) % 10 = 0",
@@ -99,17 +102,23 @@ fn the_page_is_followed_from_top_to_bottom() {
                     assert_eq!(backfilled(table), 90 + 810, "{table}");
                     let live = format!("SELECT count() FROM {table} FINAL WHERE name = 'live'");
                     assert_eq!(number(&server, &live), 90, "{table}");
+                    // Nine roots; below three of them ten observations without a parent.
+                    let experiments =
+                        format!("SELECT count() FROM {table} WHERE experiment_id = 'run'");
+                    assert_eq!(number(&server, &experiments), 39, "{table}");
                 }
                 server.query(&block.text);
             }
-            "sql" => drop(server.query(&block.text)),
+            "sql" => drop(server.query(block.text.trim_end().trim_end_matches(';'))),
             "env" => {}
             other => panic!("a block of {other:?} on the page, which this test does not run"),
         }
     }
     assert!(commands >= 10, "{commands} commands are on the page");
     // The page shows the statements that its queries print.
-    let shown = |block: &&Block| block.is_of_postgres() || block.text.starts_with("DELETE");
+    let shown = |block: &&Block| {
+        ["-- PostgreSQL", "DELETE", "CREATE"].iter().any(|word| block.text.starts_with(word))
+    };
     for block in blocks.iter().filter(shown) {
         assert!(printed.replace("  ", "").contains(&block.text), "{}\n{printed}", block.text);
     }
