@@ -21,6 +21,13 @@ def make(database, rows):
     database.recreate()
     langfuse.GENERATIONS["2026"].create(database)
     langfuse.make_data(database, max(rows // 3, 1))
+    # Runs of a dataset over every tenth trace as a whole.
+    database.execute(
+        "INSERT INTO dataset_run_items_rmt (id, project_id, dataset_id, dataset_run_id, dataset_item_id, trace_id, dataset_run_name, "
+        "dataset_run_metadata, created_at, event_ts, is_deleted) "
+        "SELECT concat('whole-', id), project_id, 'answers', 'run-1', concat('question-', id), id, 'first run', map('model', 'small'), "
+        f"created_at, event_ts, 0 FROM traces FINAL WHERE _partition_id = '{langfuse.PARTITION}' AND cityHash64(id) % 10 = 0"
+    )
     for months, suffix in ((1, "december"), (-1, "october")):
         copy_month(database, months, suffix)
     database.execute(
