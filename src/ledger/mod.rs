@@ -14,6 +14,7 @@
 mod claim;
 mod claiming;
 mod columns;
+mod cut;
 pub(crate) mod definition;
 mod error;
 mod files;
@@ -39,6 +40,7 @@ pub(crate) use claim::{Claim, ClaimStatus, LiveClaim};
 pub use claiming::ClaimOptions;
 pub(crate) use claiming::{HeldClaim, end_leftovers};
 pub(crate) use columns::FORMAT_VERSION;
+pub(crate) use cut::{LateRows, SourceCut};
 pub(crate) use definition::LoadDefinition;
 pub use error::LedgerError;
 pub(crate) use job_definition::{job_definition, load_key};

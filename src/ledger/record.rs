@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{FORMAT_VERSION, Row, Sql, record};
+use super::cut::SourceCut;
 use super::{Definition, Timestamp};
 use crate::plan::ChunkId;
 use crate::state::LoadState;
@@ -323,6 +324,10 @@ pub struct Publication {
     pub rows_before: u64,
     /// Rows in the table that is published.
     pub rows_published: Option<u64>,
+    /// The copy of the source's partition that is read in its place; `None` where the source itself is
+    /// read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<SourceCut>,
 }
 
 /// How far a publication is. Each step is recorded when it is done, but for `publishing`, which is
@@ -369,14 +374,19 @@ impl Publication {
                 format!("unknown: {built} of {publish} were to replace partition {partition_id}")
             }
             PublicationStep::Published | PublicationStep::Done => {
-                format!("{built} as partition {partition_id}; {kept}")
+                let late = self.cut.as_ref().map(|cut| format!("; {}", cut.late.words()));
+                format!("{built} as partition {partition_id}; {kept}{}", late.unwrap_or_default())
             }
             PublicationStep::Abandoned => "never: another version began before".to_owned(),
         }
     }
 
     /// The tables that are dropped at its end.
-    pub(crate) fn temporary(&self) -> [&str; 2] {
-        [&self.stage, &self.publish]
+    pub(crate) fn temporary(&self) -> Vec<String> {
+        let cut = self
+            .cut
+            .iter()
+            .flat_map(|cut| cut.late.tables().into_iter().chain([cut.snapshot.clone()]));
+        cut.chain([self.stage.clone(), self.publish.clone()]).collect()
     }
 }

@@ -12,6 +12,7 @@ mod begin;
 mod claim;
 mod error;
 mod finish;
+mod live;
 mod prepare;
 mod publishing;
 mod record;

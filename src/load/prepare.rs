@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::LoadError;
 use super::claim::{Heartbeat, give_back, take_over};
+use super::live::is_lost;
 use super::publishing::drop_leftovers;
 use super::record::{Record, recorded_cuts};
 use super::request::{LoadRequest, Recording, definition, new_id};
@@ -150,7 +151,14 @@ async fn claimed(
     heartbeat: Heartbeat,
 ) -> Result<Prepared, LoadError> {
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
-    let found = judge(current, &definition, Wish::of(&request, &recording))?;
+    let mut wish = Wish::of(&request, &recording);
+    if let Some(load) = &current
+        && is_lost(&request.servers.target, &request.job, load).await?
+    {
+        tracing::warn!(run = %load.run_id, "rows of live writers may be lost since this load was cut; a new version of it starts");
+        wish.restart = true;
+    }
+    let found = judge(current, &definition, wish)?;
     let (load, records, bounds, replaces) = match found {
         Found::Complete(load) => return Ok(Prepared::AlreadyComplete(load)),
         Found::Unfinished(load) => {

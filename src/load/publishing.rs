@@ -44,12 +44,12 @@ impl Load {
         &mut self,
         known: Option<String>,
     ) -> Result<(), LoadError> {
-        let LoadRequest { servers, job, .. } = &self.request;
-        let Some(record) = &mut self.record else { return Ok(()) };
-        let Some(stage) = Stage::of(job, &self.run_id) else { return Ok(()) };
-        if record.load.publication.is_some() {
+        let Some(stage) = Stage::of(&self.request.job, &self.run_id) else { return Ok(()) };
+        if self.record.is_none() || self.publication().is_some() {
             return Ok(());
         }
+        let cut = self.planned_cut().await?;
+        let LoadRequest { servers, job, .. } = &self.request;
         let (startup, target) = (self.request.startup_retry(), &job.target.name);
         let source_partition = &self.plan.scope.partition_id;
         let asking = async || target_partition(servers, job, source_partition).await;
@@ -62,6 +62,7 @@ impl Load {
             .ask("asking for the partition's parts", async || tables.state(&partition_id, 0).await)
             .await?;
         let keeps = job.keep_versions > 0 && standing.rows > 0;
+        let Some(record) = &mut self.record else { return Ok(()) };
         record.load.publication = Some(Publication {
             step: PublicationStep::Staging,
             partition_id,
@@ -72,6 +73,7 @@ impl Load {
             newest_block: standing.newest_block,
             rows_before: standing.rows,
             rows_published: None,
+            cut,
         });
         Ok(())
     }
@@ -104,7 +106,10 @@ impl Load {
         if publication.step == PublicationStep::Staging {
             publication.rows_published = Some(self.build(&publication, chunks).await?);
             publication.step = PublicationStep::Staged;
-            self.record_step(&publication, chunks).await?;
+            self.record_publication(publication.clone(), LoadState::Staged, Some(chunks)).await?;
+        }
+        if publication.cut.is_some() {
+            return self.publish_with_late_rows(chunks).await;
         }
         let target = self.request.job.target.name.clone();
         let connection = self.request.servers.target.clone();
@@ -129,7 +134,8 @@ impl Load {
                         .await?;
                 }
                 publication.step = PublicationStep::Publishing;
-                self.record_step(&publication, chunks).await?;
+                self.record_publication(publication.clone(), LoadState::Staged, Some(chunks))
+                    .await?;
             }
             let replacing = async || tables.replace(&id, &published).await;
             startup.ask("replacing the partition", replacing).await?;
@@ -141,20 +147,23 @@ impl Load {
         Ok(())
     }
 
-    fn publication(&self) -> Option<Publication> {
+    pub(super) fn publication(&self) -> Option<Publication> {
         self.record.as_ref()?.load.publication.clone()
     }
 
-    /// Records a step, after confirming that this process still holds the claim.
-    async fn record_step(
+    /// Records how far the publication is, after confirming that this process still holds the claim.
+    /// Without chunks they are as this process found them.
+    pub(super) async fn record_publication(
         &mut self,
-        publication: &Publication,
-        chunks: &[ChunkRecord],
+        publication: Publication,
+        state: LoadState,
+        chunks: Option<&[ChunkRecord]>,
     ) -> Result<(), LoadError> {
         let Some(record) = &mut self.record else { return Ok(()) };
         persist(record.options.patience, || record.claim.beat()).await?;
-        record.load.publication = Some(publication.clone());
-        Ok(record.write(LoadState::Staged, "", chunks).await?)
+        record.load.publication = Some(publication);
+        let found = record.chunks.clone();
+        Ok(record.write(state, "", chunks.unwrap_or(&found)).await?)
     }
 
     /// Builds the table that is published from the attempts that count, and compares it with what the
@@ -172,11 +181,13 @@ impl Load {
             .iter()
             .map(|chunk| StagedAttempt { chunk: chunk.id(), attempt: chunk.stage_attempt })
             .collect();
+        let horizon = job.group.as_ref().and_then(|group| group.horizon.as_ref());
+        let base = publication.cut.as_ref().map(|cut| tables.beside(&cut.late.base));
         let build = Build {
             stage: &stage,
             attempts: &attempts,
             rows: chunks.iter().map(|chunk| chunk.rows_read).sum(),
-            kept: job.group.as_ref().and_then(|group| group.horizon.as_ref()),
+            kept: horizon.map(|horizon| (horizon, base.as_ref().unwrap_or(&job.target.name))),
             settings: &copy_settings(job, pipeline),
         };
         let startup = self.request.startup_retry();
@@ -325,7 +336,7 @@ pub(super) async fn drop_leftovers(
             continue;
         }
         for table in publication.temporary() {
-            tables.drop_table(&tables.beside(table)).await?;
+            tables.drop_table(&tables.beside(&table)).await?;
         }
         let step = match publication.step {
             PublicationStep::Published => PublicationStep::Done,

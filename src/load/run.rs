@@ -12,6 +12,7 @@ use super::sampling::{Sampling, settings};
 use super::tables::JobTables;
 use crate::clickhouse::QUERY_ID_PREFIX;
 use crate::engine::stream::{Pipeline, PipelineError, PipelineOptions, Ran, Work};
+use crate::job::BoundJob;
 use crate::plan::Plan;
 use crate::publish::Stage;
 use crate::state::RunOutcome;
@@ -23,6 +24,8 @@ pub(crate) struct Load {
     pub(super) run_id: String,
     pub(super) record: Option<Record>,
     pub(super) counts: ChunkCounts,
+    /// The job with its own source, where chunks read a copy of that.
+    pub(super) live_job: Option<Arc<BoundJob>>,
     pipeline: Pipeline,
 }
 
@@ -58,7 +61,7 @@ impl Load {
         let recorded = record.as_ref().map_or(0, |record| record.chunks.len());
         let total = plan.chunks.len().max(recorded) as u64;
         let counts = ChunkCounts { total, before, ..ChunkCounts::default() };
-        Self { request, plan, run_id, record, counts, pipeline }
+        Self { request, plan, run_id, record, counts, live_job: None, pipeline }
     }
 
     /// The plan, of which some chunks may be done.

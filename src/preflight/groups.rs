@@ -3,10 +3,9 @@
 
 use serde::Deserialize;
 
-use super::check::{Check, ask, ask_one_with, words};
+use super::check::{Check, Verdict, ask, ask_one_with, words};
 use crate::clickhouse::{Connection, Servers, find_outside, split_list, unquoted};
-use crate::job::{BoundGroup, BoundJob, statements};
-use crate::job::{QueryTree, query_tree};
+use crate::job::{BoundGroup, BoundJob, Publish, QueryTree, query_tree, statements};
 use crate::plan::Plan;
 use crate::publish::{View, views_into};
 use crate::units::{count, counted};
@@ -120,11 +119,18 @@ pub(super) async fn check_horizon(
 
 /// Compares the materialized views that write into the target with the job, as the server resolves
 /// both queries.
-pub(super) async fn check_view_query(
-    target: &Connection,
-    job: &BoundJob,
-    group: &BoundGroup,
-) -> Check {
+///
+/// `None` for a job that inserts in place, and for one of rows whose target no view writes into.
+pub(super) async fn check_view_query(target: &Connection, job: &BoundJob) -> Option<Check> {
+    if job.publish == Publish::InPlace {
+        return None;
+    }
+    let check = Box::pin(view_query(target, job)).await;
+    let is_shown = job.group.is_some() || check.verdict != Verdict::Ok;
+    is_shown.then_some(check)
+}
+
+async fn view_query(target: &Connection, job: &BoundJob) -> Check {
     let name = &job.target.name;
     let views = match ask::<View>(target, "system.tables", &views_into(name)).await {
         Ok(views) => views,
@@ -134,10 +140,12 @@ pub(super) async fn check_view_query(
         let detail = format!("no materialized view that the user can see writes into {name}");
         return Check::ok(VIEW_QUERY, detail);
     }
-    let own = tree_of(target, &statements::aggregation_of_all(job), job).await;
-    let own = match own {
-        Ok(own) => own,
-        Err(reason) => return Check::unknown(VIEW_QUERY, reason),
+    let own = match &job.group {
+        Some(group) => match tree_of(target, &statements::aggregation_of_all(job), job).await {
+            Ok(own) => Some((group, own)),
+            Err(reason) => return Check::unknown(VIEW_QUERY, reason),
+        },
+        None => None,
     };
     let (mut same, mut differing) = (Vec::new(), Vec::new());
     for view in &views {
@@ -146,7 +154,10 @@ pub(super) async fn check_view_query(
             Ok(tree) => tree,
             Err(reason) => return Check::unknown(VIEW_QUERY, reason),
         };
-        let differences = differences(job, group, &own, view, &tree);
+        let differences = match &own {
+            Some((group, own)) => differences(job, group, own, view, &tree),
+            None => differences_of_rows(job, &tree),
+        };
         if differences.is_empty() {
             same.push(shown.to_string());
         } else {
@@ -157,16 +168,14 @@ pub(super) async fn check_view_query(
         let detail = format!("{} fills {name} as the job does", same.join(", "));
         return Check::ok(VIEW_QUERY, detail);
     }
-    Check::warning(
+    Check::blocked(
         VIEW_QUERY,
         format!(
             "a materialized view fills {name} otherwise than the job, {}",
             differing.join(", ")
         ),
     )
-    .lifted_by(
-        "correct the job or the view: groups that the view fills would not be those of the job",
-    )
+    .lifted_by("correct the job or the view: what the view writes meanwhile would not be what the job makes")
 }
 
 async fn tree_of(connection: &Connection, sql: &str, job: &BoundJob) -> Result<QueryTree, String> {
@@ -209,11 +218,32 @@ fn differences(
     if keys != tree.keys.iter().collect() {
         found.push(format!("it does not group by {}", group.keys.join(", ")));
     }
-    let leaves_out = !job.exclusions.is_empty() || !job.filters.is_empty();
-    if leaves_out || job.source_deleted.is_some() || job.collapse {
-        found.push("the job leaves out rows that the view reads".to_owned());
-    }
+    found.extend(left_out(job));
     found
+}
+
+/// What a view leaves out or adds beside the rows that a job of rows reads. Values may differ: those that a
+/// lookup gives are none of a view.
+fn differences_of_rows(job: &BoundJob, tree: &QueryTree) -> Vec<String> {
+    let mut found = Vec::new();
+    let source = job.source.name.to_string();
+    if tree.tables != [source] {
+        found.push(format!("it reads {}", tree.tables.join(", ")));
+    }
+    if tree.has_filter {
+        found.push("it has a WHERE, and the job has none".to_owned());
+    }
+    if !tree.keys.is_empty() {
+        found.push("it groups rows, and the job does not".to_owned());
+    }
+    found.extend(left_out(job));
+    found
+}
+
+fn left_out(job: &BoundJob) -> Option<String> {
+    let leaves_out = !job.exclusions.is_empty() || !job.filters.is_empty();
+    (leaves_out || job.source_deleted.is_some() || job.collapse)
+        .then(|| "the job leaves out rows that the view reads".to_owned())
 }
 
 /// The expression at this position of a SELECT that the server wrote, without its name.

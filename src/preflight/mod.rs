@@ -191,8 +191,9 @@ impl Preflight<'_> {
                 check_deletions(&servers.source, job),
                 check_removal(target, job),
                 check_job(target, job),
+                check_view_query(target, job),
             );
-            <[_; 6]>::from(checks)
+            <[_; 7]>::from(checks)
         };
         let (views, partitions, publish, parts, merges, of_some) = tokio::join!(
             check_views(target, job),
@@ -215,12 +216,11 @@ impl Preflight<'_> {
     async fn checks_of_groups(&self) -> Vec<Check> {
         let Self { servers, job, plan, .. } = *self;
         let Some(group) = &job.group else { return Vec::new() };
-        let (groups, horizon, view) = tokio::join!(
+        let (groups, horizon) = tokio::join!(
             check_groups(servers, job, group, plan),
             check_horizon(servers, job, group, plan),
-            check_view_query(&servers.target, job, group),
         );
-        [groups, view].into_iter().chain(horizon).collect()
+        [Some(groups), horizon].into_iter().flatten().collect()
     }
 
     /// Makes the checks; returns the warnings, each as one line, and the partition that is replaced,

@@ -5,9 +5,11 @@ use serde::Deserialize;
 use super::check::{Check, Finding, ask_one, of_table, words};
 use crate::clickhouse::{Servers, TableName, quote_literal};
 use crate::job::{BoundJob, Publish};
+use crate::ledger::LateRows;
 use crate::plan::Plan;
 use crate::publish::{
-    PublishError, kept_name, missing_rights, obstacles, publish_name, stage_name, target_partition,
+    LONGEST_PAUSE, PublishError, View, kept_name, missing_rights, obstacles, publish_name,
+    snapshot_name, stage_name, target_partition, views_into_table,
 };
 use crate::units::{bytes, counted};
 
@@ -35,7 +37,12 @@ pub(super) async fn check_publish(
     let target = &job.target.name;
     let beside = |table| TableName { database: target.database.clone(), table };
     let names = [beside(stage_name(target, RUN)), beside(publish_name(target, RUN))];
-    let findings = vec![views_and_engine(servers, job).await, rights(servers, job, &names).await];
+    let views = views(servers, job).await;
+    let writers = views.as_deref().unwrap_or_default();
+    let findings = vec![
+        views.as_ref().map(|views| views_and_engine(job, views)).map_err(String::clone),
+        rights(servers, job, &names, !writers.is_empty()).await,
+    ];
     let partition = target_partition(servers, job, &plan.scope.partition_id).await;
     let (partition, found) = match partition {
         Ok(partition) => (Some(partition), Ok(None)),
@@ -54,39 +61,72 @@ pub(super) async fn check_publish(
         ),
     };
     let passed = match &partition {
-        Some(partition) => plan_of_publication(servers, job, &names, partition).await,
+        Some(partition) => plan_of_publication(servers, job, &names, partition, writers).await,
         None => String::new(),
     };
     let check = Check::of_findings(PUBLISH, findings.into_iter().chain([found]), &passed);
     Some((check, partition))
 }
 
-async fn views_and_engine(servers: &Servers, job: &BoundJob) -> Result<Option<Finding>, String> {
+async fn views(servers: &Servers, job: &BoundJob) -> Result<Vec<View>, String> {
     let user = servers.target.endpoint().user();
-    let found = obstacles(&servers.target, &job.target).await;
-    let found = found.map_err(|error| words(&error, "system.tables", user))?;
-    if found.is_empty() {
-        return Ok(None);
-    }
+    let found = views_into_table(&servers.target, &job.target.name).await;
+    found.map_err(|error| match error {
+        PublishError::Server { source, .. } => words(&source, "system.tables", user),
+        error => error.to_string(),
+    })
+}
+
+fn views_and_engine(job: &BoundJob, views: &[View]) -> Option<Finding> {
+    let found = obstacles(job, views);
     let reasons: Vec<_> = found.iter().map(|obstacle| obstacle.reason.clone()).collect();
-    Ok(Some(Finding {
+    (!found.is_empty()).then(|| Finding {
         detail: reasons.join("; "),
         lifted_by: found.into_iter().map(|obstacle| obstacle.remedy).collect(),
-    }))
+    })
 }
 
 async fn rights(
     servers: &Servers,
     job: &BoundJob,
     names: &[TableName],
+    with_late_rows: bool,
 ) -> Result<Option<Finding>, String> {
     let user = servers.target.endpoint().user();
-    let missing = missing_rights(&servers.target, &job.target.name, names).await;
+    let target = &job.target.name;
+    let late = if with_late_rows { late_tables(job) } else { Vec::new() };
+    let missing = missing_rights(&servers.target, target, names, &job.source.name, &late).await;
     let missing = missing.map_err(|error| words(&error, "the user's rights", user))?;
     Ok((!missing.is_empty()).then(|| Finding {
         detail: format!("the user {user} lacks rights that replacing a partition needs"),
         lifted_by: missing.into_iter().map(|right| format!("GRANT {right} TO {user}")).collect(),
     }))
+}
+
+/// The tables and views that catch late rows.
+fn late_tables(job: &BoundJob) -> Vec<TableName> {
+    let TableName { database, table } = &job.target.name;
+    let mut tables = LateRows::new(table, RUN).tables();
+    tables.push(snapshot_name(&job.source.name, RUN));
+    let beside = |table| TableName { database: database.clone(), table };
+    tables.into_iter().map(beside).collect()
+}
+
+/// What becomes of the rows of live writers, in words.
+fn plan_of_late_rows(job: &BoundJob, views: &[View]) -> String {
+    let target = &job.target.name;
+    if views.is_empty() {
+        return format!("no view writes into {target}");
+    }
+    let names: Vec<_> = views.iter().map(|view| view.table_name().to_string()).collect();
+    let late = LateRows::new(&target.table, RUN).table;
+    let late = TableName { database: target.database.clone(), table: late };
+    format!(
+        "{} {} into {target}: chunks read a copy of the partition of {} by hard links, rows that come in meanwhile are caught in {late} and published with the others, and inserts into {target} are paused twice, for {LONGEST_PAUSE} s at most and usually less than one",
+        names.join(", "),
+        if names.len() == 1 { "writes" } else { "write" },
+        job.source.name
+    )
 }
 
 /// What a run would build and replace, in words.
@@ -95,6 +135,7 @@ async fn plan_of_publication(
     job: &BoundJob,
     [stage, publish]: &[TableName; 2],
     partition: &str,
+    views: &[View],
 ) -> String {
     let target = &job.target.name;
     let sql = format!(
@@ -118,6 +159,7 @@ async fn plan_of_publication(
         }
     };
     format!(
-        "the rows are built in {stage} and {publish}, which together need twice their disk, compared with the equivalent join, and replace partition {partition} of {target}, {stands} and is {kept}; no view writes into {target}"
+        "the rows are built in {stage} and {publish}, which together need twice their disk, compared with the equivalent join, and replace partition {partition} of {target}, {stands} and is {kept}; {}",
+        plan_of_late_rows(job, views)
     )
 }

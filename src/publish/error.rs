@@ -36,6 +36,44 @@ pub enum PublishError {
         /// How many.
         rows: u64,
     },
+    /// An insert that began before late rows are caught does not end.
+    #[error(
+        "the insert {query_id}{} has been under way for {seconds:.0} s: rows of live writers cannot be told apart until it ends",
+        table.as_ref().map(|table| format!(" into {table}")).unwrap_or_default()
+    )]
+    Inserting {
+        /// Its query id.
+        query_id: String,
+        /// The table that it names.
+        table: Option<String>,
+        /// Since when, in seconds.
+        seconds: f64,
+    },
+    /// Inserts were under way at every attempt.
+    #[error(
+        "inserts into {table} could not be paused: at each of {tries} attempts some had not ended after {seconds} s; {} came in meanwhile",
+        counted(*rows, "row")
+    )]
+    Busy {
+        /// The target.
+        table: TableName,
+        /// Attempts.
+        tries: u32,
+        /// How long each waited, in seconds.
+        seconds: u64,
+        /// Late rows until now.
+        rows: u64,
+    },
+    /// What catches late rows was interrupted.
+    #[error(
+        "rows that were written into {table} meanwhile may be lost: {message}; the partition has to be built again"
+    )]
+    Lost {
+        /// The target.
+        table: TableName,
+        /// Why.
+        message: String,
+    },
     /// The stage does not have the rows that its chunks had.
     #[error(
         "the stage {table} has {found} of the completed chunks, which had {expected}: nothing is published",

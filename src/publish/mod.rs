@@ -10,13 +10,17 @@
 //! job makes.
 
 mod error;
+mod late;
 mod mapping;
+mod pause;
 mod stage;
 mod tables;
 mod writers;
 
 pub(crate) use error::PublishError;
+pub(crate) use late::{Counts, LateTables, Replaced, counts, snapshot_name};
 pub(crate) use mapping::target_partition;
+pub(crate) use pause::{DRAIN_SECONDS, LONGEST_PAUSE};
 pub(crate) use stage::{STAGED_ROWS, Stage, StagedAttempt, stage_name};
 pub(crate) use tables::{Build, PublishTables, kept_name, publish_name};
-pub(crate) use writers::{View, missing_rights, obstacles, views_into};
+pub(crate) use writers::{View, missing_rights, obstacles, views_into, views_into_table};

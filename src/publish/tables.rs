@@ -52,8 +52,8 @@ pub(crate) struct Build<'a> {
     pub attempts: &'a [StagedAttempt],
     /// Rows that these chunks had in the source.
     pub rows: u64,
-    /// The groups that keep what the target has.
-    pub kept: Option<&'a Horizon>,
+    /// The groups that keep what the target has, and the table that has it.
+    pub kept: Option<(&'a Horizon, &'a TableName)>,
     /// Settings of its inserts.
     pub settings: &'a Settings,
 }
@@ -102,11 +102,11 @@ impl PublishTables<'_> {
             let copied = self.connection.insert(INSERT, &sql, settings, &[]).await;
             copied.map_err(PublishError::of("filling", publish))?;
         }
-        if let Some(kept) = kept {
+        if let Some((kept, from)) = kept {
             let sql = format!(
                 "INSERT INTO {} SELECT * FROM {} WHERE _partition_id = {} AND {}",
                 publish.quoted(),
-                self.target.quoted(),
+                from.quoted(),
                 quote_literal(partition_id),
                 kept.of_target
             );
@@ -138,7 +138,7 @@ impl PublishTables<'_> {
     }
 
     /// Creates a table with the target's structure.
-    async fn create_as_target(&self, table: &TableName) -> Result<(), PublishError> {
+    pub(super) async fn create_as_target(&self, table: &TableName) -> Result<(), PublishError> {
         let sql =
             format!("CREATE TABLE IF NOT EXISTS {} AS {}", table.quoted(), self.target.quoted());
         let created = self.connection.execute("publish", &sql, &Settings::common()).await;
@@ -219,6 +219,23 @@ impl PublishTables<'_> {
     ) -> Result<(), PublishError> {
         self.create_as_target(kept).await?;
         self.replace_in(kept, partition_id, self.target).await
+    }
+
+    /// Adds the partition of another table to that of a table, by hard links.
+    pub(super) async fn attach(
+        &self,
+        table: &TableName,
+        partition_id: &str,
+        from: &TableName,
+    ) -> Result<(), PublishError> {
+        let sql = format!(
+            "ALTER TABLE {} ATTACH PARTITION ID {} FROM {}",
+            table.quoted(),
+            quote_literal(partition_id),
+            from.quoted()
+        );
+        let attached = self.connection.execute("attach", &sql, &Settings::common()).await;
+        attached.map_err(PublishError::of("copying the partition to", table))
     }
 
     async fn replace_in(

@@ -3,10 +3,12 @@
 
 use serde::Deserialize;
 
+use super::PublishError;
 use crate::clickhouse::{
     Connection, Error as ServerError, TableName, TableSchema, is_replicated, quote_identifier,
     quote_literal,
 };
+use crate::job::BoundJob;
 
 /// A reason why a partition cannot be replaced, and what would remove it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,32 +19,57 @@ pub(crate) struct Obstacle {
     pub remedy: String,
 }
 
-/// The reasons why no partition of this table can be replaced.
-///
-/// # Errors
-/// The server cannot be asked for its views.
-pub(crate) async fn obstacles(
-    connection: &Connection,
-    target: &TableSchema,
-) -> Result<Vec<Obstacle>, ServerError> {
-    let name = &target.name;
-    if let Some(obstacle) = of_engine(target) {
-        return Ok(vec![obstacle]);
+/// The reasons why no partition of the job's target can be replaced exactly, while these views write into
+/// it.
+pub(crate) fn obstacles(job: &BoundJob, views: &[View]) -> Vec<Obstacle> {
+    if let Some(obstacle) = of_engine(&job.target) {
+        return vec![obstacle];
     }
-    let views = connection.rows::<View>("views", &views_into(name)).await?;
-    Ok(views
+    let (source, target) = (&job.source, &job.target.name);
+    let Some(why) = (if !source.is_merge_tree() || is_replicated(&source.engine) {
+        Some(format!(
+            "{} has the engine {}, of which no moment can be copied with the rows that views made of it",
+            source.name, source.engine
+        ))
+    } else if job.collapse {
+        Some(format!(
+            "the job reads the newest versions of {}, and a view writes all of them",
+            source.name
+        ))
+    } else if job.group.as_ref().is_some_and(|group| !group.is_mergeable()) {
+        Some(format!(
+            "{target} does not merge the rows of a group, and a view writes one for each insert"
+        ))
+    } else {
+        None
+    }) else {
+        return views
+            .iter()
+            .filter(|view| view.is_refreshed)
+            .map(|view| refreshed(view, target))
+            .collect();
+    };
+    views
         .iter()
         .map(View::table_name)
         .map(|view| Obstacle {
             reason: format!(
-                "the view {view} writes into {name}: rows that it writes while the load is built would be lost"
+                "the view {view} writes into {target}, and rows that it writes while the load is built would be lost: {why}"
             ),
             remedy: format!(
-                "stop all writers, DETACH TABLE {}, run the load, ATTACH TABLE: rows that are inserted while it is detached never reach {name}",
+                "stop all writers, DETACH TABLE {}, run the load, ATTACH TABLE: rows that are inserted while it is detached never reach {target}",
                 view.quoted()
             ),
         })
-        .collect())
+        .collect()
+}
+
+fn refreshed(view: &View, target: &TableName) -> Obstacle {
+    let name = view.table_name();
+    Obstacle {
+        reason: format!("the view {name} is refreshed: it replaces all rows of {target}"),
+        remedy: format!("DROP TABLE {}, run the load, create the view again", name.quoted()),
+    }
 }
 
 fn of_engine(target: &TableSchema) -> Option<Obstacle> {
@@ -72,6 +99,8 @@ pub(crate) struct View {
     pub name: String,
     /// Its query.
     pub as_select: String,
+    /// Whether it is refreshed at intervals, instead of by inserts.
+    pub is_refreshed: bool,
 }
 
 impl View {
@@ -98,13 +127,35 @@ pub(crate) fn views_into(table: &TableName) -> String {
             quote_literal(&before)
         )
     });
+    let of_inner = table.table.strip_prefix(".inner_id.").map_or_else(
+        || {
+            let view = table.table.strip_prefix(".inner.").unwrap_or_default();
+            format!("name = {}", quote_literal(view))
+        },
+        |uuid| format!("toString(uuid) = {}", quote_literal(uuid)),
+    );
     format!(
-        "SELECT database, name, as_select FROM system.tables WHERE engine = 'MaterializedView' AND ({}) ORDER BY database, name",
-        into.join(" OR ")
+        "SELECT database, name, as_select, CAST(match(create_table_query, ' REFRESH (EVERY|AFTER) ') AS Bool) AS is_refreshed \
+         FROM system.tables WHERE engine = 'MaterializedView' AND ({} OR (database = {} AND {of_inner})) ORDER BY database, name",
+        into.join(" OR "),
+        quote_literal(&table.database)
     )
 }
 
-/// The rights for a publication that the user lacks, as they are granted. Servers without
+/// The materialized views that write into a table.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(crate) async fn views_into_table(
+    connection: &Connection,
+    table: &TableName,
+) -> Result<Vec<View>, PublishError> {
+    let views = connection.rows("views", &views_into(table)).await;
+    views.map_err(PublishError::of("asking for views into", table))
+}
+
+/// The rights for a publication that the user lacks, as they are granted. `late` are the tables that catch
+/// rows of live writers, if there are such. Servers without
 /// [CHECK GRANT](https://clickhouse.com/docs/sql-reference/statements/check-grant) tell none.
 ///
 /// # Errors
@@ -113,6 +164,8 @@ pub(crate) async fn missing_rights(
     connection: &Connection,
     target: &TableName,
     tables: &[TableName],
+    source: &TableName,
+    late: &[TableName],
 ) -> Result<Vec<String>, ServerError> {
     #[derive(Deserialize)]
     struct Granted {
@@ -125,6 +178,16 @@ pub(crate) async fn missing_rights(
     ];
     needed.extend(tables.iter().map(|table| {
         format!("CREATE TABLE, DROP TABLE, SELECT, INSERT, ALTER DELETE ON {}", table.quoted())
+    }));
+    if !late.is_empty() {
+        needed.push(format!("SELECT ON {}", source.quoted()));
+        needed.push("TABLE ENGINE ON Memory".to_owned());
+    }
+    needed.extend(late.iter().map(|table| {
+        format!(
+            "CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, SELECT, INSERT, TRUNCATE, ALTER DELETE, ALTER TTL, SYSTEM MERGES ON {}",
+            table.quoted()
+        )
     }));
     let mut missing = Vec::new();
     for right in needed {

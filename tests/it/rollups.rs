@@ -1,8 +1,9 @@
 //! Jobs with groups: hourly roll-ups of four tables of metrics.
 
-mod fixture;
+pub mod fixture;
+pub mod live;
 mod partitions;
 mod plan;
 mod refusals;
-mod run;
+pub mod run;
 mod verify;

@@ -105,6 +105,7 @@ fn load(run_id: &str) -> LoadRecord {
             newest_block: i64::MAX,
             rows_before: 7,
             rows_published: Some(u64::MAX),
+            cut: None,
         }),
         matched: 3,
         matched_late: 2,

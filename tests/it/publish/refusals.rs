@@ -50,16 +50,51 @@ fn contradictions_in_the_job_name_their_line() {
 }
 
 #[test]
-fn a_view_that_writes_into_the_target_is_named() {
+fn views_that_write_other_rows_into_the_target_are_named() {
     let sales = Sales::start();
+    sales.server.query("CREATE TABLE other AS raw");
     sales.server.query(
-        "CREATE MATERIALIZED VIEW live TO sales AS SELECT id, customer, at, amount, '' AS city FROM raw",
+        "CREATE MATERIALIZED VIEW live TO sales AS SELECT id, customer, at, amount, '' AS city FROM other WHERE id > 5",
     );
-    assert_text_snapshot!(refused(&sales, &job_with("publish = \"replace\"")), @"
+    let replace = job_with("publish = \"replace\"");
+    assert_text_snapshot!(refused(&sales, &replace), @"
+    exit code 3
+    error: the check view-query blocks the run
+      because: view-query: a materialized view fills default.sales otherwise than the job, default.live: it reads default.other; it has a WHERE, and the job has none
+    hint: correct the job or the view: what the view writes meanwhile would not be what the job makes
+    ");
+    sales.server.query("DROP TABLE live");
+    sales.server.query(
+        "CREATE MATERIALIZED VIEW live REFRESH EVERY 1 DAY APPEND TO sales EMPTY AS SELECT id, customer, at, amount, '' AS city FROM raw",
+    );
+    assert_text_snapshot!(refused(&sales, &replace), @"
     exit code 3
     error: the check publish blocks the run
-      because: publish: the view default.live writes into default.sales: rows that it writes while the load is built would be lost
+      because: publish: the view default.live is refreshed: it replaces all rows of default.sales
+    hint: DROP TABLE `default`.`live`, run the load, create the view again
+    ");
+}
+
+#[test]
+fn newest_versions_are_not_read_while_a_view_writes_all_of_them() {
+    let sales = Sales::start();
+    sales.server.script(
+        "DROP TABLE raw
+        --;;
+        CREATE TABLE raw (id UInt64, customer String, at DateTime('UTC'), amount Int64) ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (customer, id)
+        --;;
+        INSERT INTO raw SELECT number, 'c1', '2025-06-01 00:00:00', 1 FROM numbers(100)
+        --;;
+        CREATE MATERIALIZED VIEW live TO sales AS SELECT id, customer, at, amount, '' AS city FROM raw",
+    );
+    let job = job_with("publish = \"replace\"").replace("[source]", "[source]\nfinal = true");
+    assert_text_snapshot!(refused(&sales, &job), @"
+    exit code 3
+    error: the checks publish, view-query block the run
+      because: publish: the view default.live writes into default.sales, and rows that it writes while the load is built would be lost: the job reads the newest versions of default.raw, and a view writes all of them
+      because: view-query: a materialized view fills default.sales otherwise than the job, default.live: the job leaves out rows that the view reads
     hint: stop all writers, DETACH TABLE `default`.`live`, run the load, ATTACH TABLE: rows that are inserted while it is detached never reach default.sales
+    hint: correct the job or the view: what the view writes meanwhile would not be what the job makes
     ");
 }
 

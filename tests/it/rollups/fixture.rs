@@ -244,6 +244,20 @@ impl Rollup {
         ));
     }
 
+    /// Inserts rows of this month, as a live writer does.
+    pub fn write(&self, server: &Server, month: u32, rows: u64) -> Result<Vec<u8>, String> {
+        server.try_query(&self.insert_of(month, rows))
+    }
+
+    /// An insert of rows of this month.
+    pub fn insert_of(&self, month: u32, rows: u64) -> String {
+        let Self { raw, values, .. } = self;
+        format!(
+            "INSERT INTO {raw} SELECT toDateTime('2026-{month:02}-03 00:00:00', 'UTC') + (r * 997) % 172800, {values}
+            FROM (SELECT number AS r FROM numbers({rows}))"
+        )
+    }
+
     /// The job, as a file.
     pub fn job_file(&self) -> String {
         self.job_into(self.hourly)
