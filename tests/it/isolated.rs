@@ -17,6 +17,7 @@ mod oracle;
 mod packs;
 mod preflight;
 mod privileges;
+mod rollups;
 mod server;
 mod status;
 mod two_servers;
