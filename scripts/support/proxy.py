@@ -47,7 +47,10 @@ class Proxy:
             with self.lock:
                 self.pairs.add(pair)
             for one, other in (pair, pair[::-1]):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                try:
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                except OSError:
+                    pass  # reset meanwhile: forwarding ends at once
                 threading.Thread(target=self.forward, args=(pair, one, other), daemon=True).start()
 
     def forward(self, pair, source, target):
