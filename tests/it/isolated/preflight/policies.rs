@@ -33,6 +33,18 @@ fn users_xml() -> String {
         user("some_customers", &filter("customers", "id LIKE '%1'")),
         user("some_shipments", &filter("shipments", "order_id % 2 = 0")),
         user("poor", &format!("{}<grants>{grants}</grants>", filter("orders", "id % 2 = 0"))),
+        user("poor_and_free", &format!("<grants>{grants}</grants>")),
+        user(
+            "nameless",
+            &format!(
+                "{}<grants>{grants}<query>GRANT SELECT ON system.parts</query></grants>",
+                filter("orders", "id % 2 = 0")
+            ),
+        ),
+        user(
+            "poor_reader",
+            &format!("{}<grants>{grants}</grants>", filter("shipments", "order_id % 2 = 0")),
+        ),
     ];
     format!("<clickhouse><users>{}</users></clickhouse>", users.concat())
 }
@@ -114,4 +126,43 @@ fn a_user_who_does_not_see_the_target_compares_nothing() {
     let repair = orders.tool().run().expect(0);
     assert!(!repair.stderr.contains("row policy"), "{repair}");
     verify(&orders).run().expect(0);
+}
+
+/// Without the right to read the parts, the plan of a SELECT tells whether a policy applies, and
+/// without the right to read the policies, its name is unknown.
+#[test]
+#[ignore = "slow: about 8 s"]
+fn what_cannot_be_compared_or_named_blocks_only_where_a_policy_applies() {
+    const UNNAMED: &str = "a row policy applies, whose name is unknown (";
+    let orders = orders();
+    let as_user = |tool: Binary, user: &str| tool.env("CLICKHOUSE_USER", user);
+    for (user, words) in [
+        (
+            "poor",
+            &[
+                "the rows of default.orders that the user poor sees cannot be compared with its parts (",
+                UNNAMED,
+            ][..],
+        ),
+        (
+            "nameless",
+            &[
+                "the user nameless sees 600 of 1,100 rows in partition 202506 of default.orders",
+                UNNAMED,
+            ],
+        ),
+    ] {
+        look(as_user(tool(&orders), user), 3).assert("row-policies", "blocked", words);
+        as_user(orders.tool(), user).run().expect(3);
+        assert_eq!(orders.target_rows(), 0, "{user}: no row moves");
+    }
+    let free = look(as_user(tool(&orders), "poor_and_free"), 0);
+    free.assert("row-policies", "unknown", &["GRANT SELECT"]);
+    as_user(orders.tool(), "poor_and_free").run().expect(0);
+    orders.assert_complete();
+    // The same for the target.
+    let output = as_user(verify(&orders), "poor_reader").run().expect(3);
+    let words = "the rows of default.shipments that the user poor_reader sees cannot be compared with its parts (";
+    assert!(output.stderr.contains(words) && output.stderr.contains(UNNAMED), "{output}");
+    as_user(verify(&orders), "poor_and_free").run().expect(0);
 }
