@@ -310,7 +310,7 @@ impl Retryable for ChunkFill<'_> {
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, FillError>) {
         let FailedAttempt { number, error, pause, .. } = failed;
-        self.filler.shared.throttle.inserting.refused();
+        self.filler.shared.throttle.inserting.refused(error.is_out_of_memory());
         self.permit = None;
         let chunk = self.chunk.id;
         let next = if self.inserted.is_some() {

@@ -60,6 +60,8 @@ record! {
         chunks_completed: u64 => Sql::of("UInt64"), "Completed chunks; live figures are in load_state_chunks";
         chunks_failed: u64 => Sql::of("UInt64"), "Failed chunks";
         rows_expected: Option<u64> => Sql::of("Nullable(UInt64)"), "Rows of the source by an independent count when the load began";
+        #[serde(default)]
+        keys_expected: Option<u64> => Sql::of("Nullable(UInt64)").added("NULL"), "Sum of the hashes of their sorting keys, to notice other rows at the end; NULL if unknown";
         rows_read: u64 => Sql::of("UInt64"), "Rows read, over all completed chunks";
         rows_inserted: u64 => Sql::of("UInt64"), "Rows inserted, over all completed chunks";
         #[serde(default)]
@@ -94,6 +96,7 @@ impl LoadRecord {
             chunks_completed: 0,
             chunks_failed: 0,
             rows_expected: None,
+            keys_expected: None,
             rows_read: 0,
             rows_inserted: 0,
             is_untouched: false,
@@ -106,6 +109,12 @@ impl LoadRecord {
             started_at: None,
             completed_at: None,
         }
+    }
+
+    /// The rows of the source when the load began, and the sum of the hashes of their keys; `None` until
+    /// they are counted.
+    pub fn counted(&self) -> Option<(u64, Option<u64>)> {
+        self.rows_expected.map(|rows| (rows, self.keys_expected))
     }
 
     /// Sums the figures of its chunks, unless it is completed: those of a load that has not ended are
@@ -171,6 +180,8 @@ record! {
         #[serde(with = "decimal")]
         hash: u128 => Sql::of("UInt128"), "Sum, modulo 2^128, of the hashes of its inserted rows, the same in any order; of blocks that are passed on, the hash of each block";
         #[serde(default)]
+        batch_rows: Option<u64> => Sql::of("Nullable(UInt64)").added("NULL"), "Rows of its batches, where the target recognizes repeated ones: written before the first is sent; 0 before that, NULL if unknown";
+        #[serde(default)]
         stage_attempt: u32 => Sql::of("UInt32").added("0"), "The attempt whose rows in the stage count; 0 without a stage";
         error: String => Sql::of("String"), "Why it failed";
         started_at: Option<Timestamp> => Sql::local_moment(), "When its reading began";
@@ -203,6 +214,7 @@ impl ChunkRecord {
             bytes_inserted: 0,
             batches: 0,
             hash: 0,
+            batch_rows: Some(0),
             stage_attempt: 0,
             error: String::new(),
             started_at: None,

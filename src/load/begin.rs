@@ -69,6 +69,7 @@ impl Load {
             found = found.anew(&job.target.name, &before.run_id, *allow_duplicates)?;
         }
         pipeline.ordered = matches!(found.strategy, DedupStrategy::Recognized { .. });
+        pipeline.least_batch_rows = found.least_batch_rows;
         self.rebuild_pipeline();
         Ok(found.remarks)
     }

@@ -6,7 +6,7 @@ use super::publishing::Published;
 use super::record::Record;
 use super::run::{Done, Load};
 use crate::causes::error_chain;
-use crate::engine::stream::Ran;
+use crate::engine::stream::{Ran, SourceCount};
 use crate::ledger::{
     ChunkRecord, ChunkStatus, LedgerError, LoadRecord, SILENCE, WorkerPart, in_time, persist,
 };
@@ -76,7 +76,7 @@ impl Load {
         }
         let ran = ran?;
         if let Some(counted) = ran.and_then(|ran| ran.counted) {
-            record.load.rows_expected.get_or_insert(counted);
+            record.note_count(counted);
         }
         if ran.is_some_and(|ran| !ran.is_complete) {
             return Ok(RunOutcome::Interrupted);
@@ -114,10 +114,11 @@ impl Load {
     async fn complete(&mut self, chunks: &[ChunkRecord]) -> Result<RunOutcome, LoadError> {
         let deletions = self.pipeline().sweep(&self.plan).await;
         let streamed = chunks.iter().map(|chunk| chunk.rows_read).sum();
-        let expected = self.record.as_ref().and_then(|record| record.load.rows_expected);
+        let expected = self.record.as_ref().and_then(|record| record.load.counted());
         let expected = match expected {
-            Some(expected) => expected,
-            None => self.pipeline().count(&self.plan).await?,
+            Some((rows, keys)) => SourceCount { rows, keys },
+            // Its chunks were read before.
+            None => SourceCount { rows: self.pipeline().count(&self.plan).await?, keys: None },
         };
         self.pipeline().check_count(&self.plan, expected, streamed, deletions).await?;
         self.tables().check().await?;
@@ -125,7 +126,7 @@ impl Load {
             return Ok(RunOutcome::Interrupted);
         }
         let Some(record) = &mut self.record else { return Ok(RunOutcome::Completed) };
-        record.load.rows_expected = Some(expected);
+        record.note_count(expected);
         // Confirms that this process still holds the claim.
         persist(record.options.patience, || record.claim.beat()).await?;
         record.write(LoadState::Completed, "", chunks).await?;
@@ -150,7 +151,9 @@ async fn note(record: &mut Record, status: LoadState, error: &str) -> Result<(),
         };
         let Some(newest) = newest.filter(own) else { return Ok(()) };
         // It was counted, though what came of it was a failure.
-        record.load.rows_expected = record.load.rows_expected.or(newest.rows_expected);
+        if let Some((rows, keys)) = newest.counted() {
+            record.note_count(SourceCount { rows, keys });
+        }
         let chunks = record.ledger.chunks(&record.load.run_id).await?;
         record.load.status = status;
         error.clone_into(&mut record.load.error);

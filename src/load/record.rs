@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::claim::Heartbeat;
 use super::request::Recording;
+use crate::engine::stream::{PipelineOptions, SourceCount};
 use crate::ledger::{
     ChunkRecord, ChunkStatus, HeldClaim, Ledger, LedgerError, LoadRecord, SILENCE, WorkerPart,
     in_time, persist,
@@ -95,6 +96,14 @@ impl Record {
         left
     }
 
+    /// The rows of the batches of chunks that were begun, where the target recognizes repeated ones.
+    /// Older versions always had those of the options, and did not record which chunks were begun.
+    pub(super) fn begun(&self, options: &PipelineOptions) -> BTreeMap<ChunkId, u64> {
+        let rows = |chunk: &ChunkRecord| chunk.batch_rows.unwrap_or(options.batch_rows);
+        let begun = self.chunks.iter().map(|chunk| (chunk.id(), rows(chunk)));
+        begun.filter(|(_, rows)| options.ordered && *rows > 0).collect()
+    }
+
     /// The chunk, unless it is completed; of one that was divided, the parts that are left.
     fn left_of(&self, plan: &Plan, chunk: &Chunk, completed: &BTreeSet<ChunkId>) -> Vec<Chunk> {
         match self.cuts.get(&chunk.id) {
@@ -131,6 +140,14 @@ impl Record {
         persist(self.options.patience, || self.ledger.write_load(&self.load)).await
     }
 
+    /// Notes how many rows there were at the beginning, unless that is known.
+    pub(super) fn note_count(&mut self, counted: SourceCount) {
+        if self.load.rows_expected.is_none() {
+            self.load.rows_expected = Some(counted.rows);
+            self.load.keys_expected = counted.keys;
+        }
+    }
+
     /// The chunks as they are now.
     pub(super) async fn chunks_now(&self) -> Result<Vec<ChunkRecord>, LedgerError> {
         persist(self.options.patience, || self.ledger.chunks(&self.load.run_id)).await
@@ -147,24 +164,26 @@ pub(super) struct Expected {
 
 impl Expected {
     /// Waits for the count, and writes it.
-    pub(super) async fn note(self, mut counted: UnboundedReceiver<u64>) {
-        let Some(rows) = counted.recv().await else { return };
+    pub(super) async fn note(self, mut counted: UnboundedReceiver<SourceCount>) {
+        let Some(counted) = counted.recv().await else { return };
         // What was counted when the load began stays what it was.
         if self.load.rows_expected.is_some() {
             return;
         }
-        if let Err(error) = in_time(SILENCE, self.write(rows)).await {
+        if let Err(error) = in_time(SILENCE, self.write(counted)).await {
             tracing::debug!(%error, cause = error.cause(), "how many rows there will be is not in the ledger yet");
         }
     }
 
-    async fn write(&self, rows: u64) -> Result<(), LedgerError> {
+    async fn write(&self, counted: SourceCount) -> Result<(), LedgerError> {
         // Who has lost the load writes nothing about it.
         self.claim.beat().await?;
         let Some(load) = self.ledger.newest_load(&self.load.key).await? else { return Ok(()) };
         if load.run_id != self.load.run_id || load.rows_expected.is_some() {
             return Ok(());
         }
-        self.ledger.write_load(&LoadRecord { rows_expected: Some(rows), ..load }).await
+        let SourceCount { rows, keys } = counted;
+        let load = LoadRecord { rows_expected: Some(rows), keys_expected: keys, ..load };
+        self.ledger.write_load(&load).await
     }
 }

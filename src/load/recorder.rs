@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::tables::{JobTables, TablesError};
-use crate::engine::stream::{ChunkOutcome, ChunkReport};
+use crate::engine::stream::{BegunChunk, ChunkEvent, ChunkOutcome, ChunkReport};
 use crate::ledger::{ChunkRecord, ChunkStatus, Lease, Ledger, LedgerError, Timestamp, persist};
 use crate::plan::{Chunk, ChunkId, Cuts};
 use crate::stop::Stop;
@@ -41,6 +42,8 @@ pub(super) struct Recorder {
     pub worker: String,
     /// The ranges of the chunks.
     pub ranges: BTreeMap<ChunkId, String>,
+    /// The rows of the batches of chunks that are begun, where repeated batches are recognized.
+    pub begun: BTreeMap<ChunkId, u64>,
     pub tables: JobTables,
     /// Until when this process may write.
     pub lease: Lease,
@@ -48,6 +51,12 @@ pub(super) struct Recorder {
     pub patience: Duration,
     /// Asked to stop when the ledger is given up.
     pub stop: Stop,
+}
+
+/// What is to be written down.
+enum Noted {
+    Begun(ChunkId),
+    Ended(ChunkReport),
 }
 
 /// What was written down.
@@ -64,14 +73,18 @@ impl Recorder {
     /// concerns; they are all still read.
     pub(super) async fn record(
         mut self,
-        mut reports: UnboundedReceiver<ChunkReport>,
+        mut events: UnboundedReceiver<ChunkEvent>,
     ) -> (Tally, Result<(), RecordingError>) {
         let (mut recorded, mut failure) = (Tally::default(), None);
-        while let Some(first) = reports.recv().await {
-            let mut group = vec![first];
+        while let Some(first) = events.recv().await {
+            let mut waiting = Vec::new();
+            let mut group = vec![self.noted(first, &mut waiting)];
             let until = tokio::time::Instant::now() + TOGETHER;
-            while let Ok(Some(report)) = timeout_at(until, reports.recv()).await {
-                group.push(report);
+            // A chunk that is begun waits for its record.
+            while waiting.is_empty()
+                && let Ok(Some(event)) = timeout_at(until, events.recv()).await
+            {
+                group.push(self.noted(event, &mut waiting));
             }
             let records = self.records_of(group);
             let with =
@@ -87,6 +100,10 @@ impl Recorder {
             if failure.is_none() {
                 recorded.completed += completed;
                 recorded.failed += failed;
+                for begun in waiting {
+                    // Its reader may be gone.
+                    let _ = begun.send(());
+                }
             } else {
                 recorded.lost += completed;
                 if matches!(failure, Some(RecordingError::Tables(TablesError::Changed(_)))) {
@@ -105,10 +122,29 @@ impl Recorder {
         Ok(())
     }
 
+    /// What is recorded of an event. `waiting` gets who waits for that.
+    fn noted(&mut self, event: ChunkEvent, waiting: &mut Vec<oneshot::Sender<()>>) -> Noted {
+        match event {
+            ChunkEvent::Begun(BegunChunk { chunk, batch_rows, recorded }) => {
+                self.begun.insert(chunk, batch_rows);
+                waiting.push(recorded);
+                Noted::Begun(chunk)
+            }
+            ChunkEvent::Ended(report) => Noted::Ended(report),
+        }
+    }
+
     /// The last record of each chunk. Those of the parts of a divided chunk come with its own.
-    fn records_of(&mut self, reports: Vec<ChunkReport>) -> Vec<ChunkRecord> {
+    fn records_of(&mut self, noted: Vec<Noted>) -> Vec<ChunkRecord> {
         let mut records = BTreeMap::new();
-        for report in reports {
+        for noted in noted {
+            let report = match noted {
+                Noted::Begun(chunk) => {
+                    records.insert(chunk, self.pending(chunk));
+                    continue;
+                }
+                Noted::Ended(report) => report,
+            };
             if let ChunkOutcome::Divided { parts, .. } = &report.outcome {
                 for part in parts {
                     let range = part.range.clone().unwrap_or_default();
@@ -122,8 +158,14 @@ impl Recorder {
         records.into_values().collect()
     }
 
+    /// A chunk of which nothing is known but the rows of its batches.
+    fn pending(&self, chunk: ChunkId) -> ChunkRecord {
+        let range = self.ranges.get(&chunk).map_or("", String::as_str);
+        let batch_rows = Some(self.begun.get(&chunk).copied().unwrap_or_default());
+        ChunkRecord { batch_rows, ..ChunkRecord::pending(&self.run_id, chunk.record(), range) }
+    }
+
     fn record_of(&self, report: ChunkReport) -> ChunkRecord {
-        let range = self.ranges.get(&report.chunk).map(String::as_str);
         let (mut error, mut cuts) = (String::new(), String::new());
         let status = match report.outcome {
             ChunkOutcome::Completed => ChunkStatus::Completed,
@@ -155,7 +197,7 @@ impl Recorder {
             error,
             started_at: Some(Timestamp::from(report.started_at)),
             completed_at: Some(Timestamp::from(report.finished_at)),
-            ..ChunkRecord::pending(&self.run_id, report.chunk.record(), range.unwrap_or_default())
+            ..self.pending(report.chunk)
         }
     }
 }

@@ -110,6 +110,7 @@ impl Load {
     pub(crate) async fn run(&mut self) -> Result<RunOutcome, LoadError> {
         let Some(record) = &self.record else { return self.run_unrecorded().await };
         let LeftChunks { pending, parts } = record.left(&self.plan);
+        let begun = record.begun(&self.request.pipeline);
         let tables = self.tables();
         tables.check().await?;
         let (sender, reports) = unbounded_channel();
@@ -118,6 +119,7 @@ impl Load {
             run_id: self.run_id.clone(),
             worker: record.worker(),
             ranges: ranges(&self.plan.chunks, &parts),
+            begun: begun.clone(),
             tables: tables.clone(),
             lease: record.claim.lease().clone(),
             patience: record.options.patience,
@@ -146,7 +148,7 @@ impl Load {
             };
             let noting = tokio::spawn(expected.note(heard));
             let (reports, counted) = (Some(sender), Some(counted));
-            let work = Work { pending, parts, count, rows_before, reports, counted };
+            let work = Work { pending, parts, count, begun, rows_before, reports, counted };
             let watching = tokio::spawn(tables.watch(self.request.stop.clone()));
             let ran = self.pipeline.run(&self.plan, &work).await.map(Some);
             watching.abort();

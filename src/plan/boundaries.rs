@@ -233,6 +233,8 @@ pub(crate) struct Stored {
     pub parts: u64,
     /// The greatest number of a block or of a mutation; rows with a greater one were written later.
     pub newest_block: u64,
+    /// The greatest number of a mutation or of a lightweight UPDATE; 0 if there is none.
+    pub newest_update: u64,
     /// A SELECT of the parts' names.
     pub names: String,
 }
@@ -243,12 +245,19 @@ const NEWEST_CHANGE: &str = "toUInt64(max(greatest(toUInt64(max_block_number), d
 /// The same for the name of the part that a row lies in.
 const NEWEST_CHANGE_OF_PART: &str = "greatest(toUInt64OrZero(splitByChar('_', _part)[3]), toUInt64OrZero(splitByChar('_', _part)[5]))";
 
+/// SQL for the number of the mutation or of the lightweight UPDATE over rows of `system.parts`; 0 for
+/// parts without one.
+const UPDATE: &str = "multiIf(startsWith(partition_id, 'patch-'), toUInt64(max_block_number), data_version > toUInt64(min_block_number), data_version, 0)";
+/// The same for the name of the part that a row lies in.
+const UPDATE_OF_PART: &str = "toUInt64OrZero(splitByChar('_', _part)[5])";
+
 #[derive(Deserialize)]
 struct Figures {
     rows: u64,
     bytes: u64,
     parts: u64,
     newest_block: u64,
+    newest_update: u64,
 }
 
 /// Reads the parts of a partition from
@@ -260,19 +269,28 @@ pub(crate) async fn stored(
     partition: &Partition,
 ) -> Result<Stored, ServerError> {
     let (database, name) = (quote_literal(&table.name.database), quote_literal(&table.name.table));
+    let of_table = format!(
+        "FROM system.parts AS part WHERE active AND database = {database} AND table = {name}"
+    );
+    // A lightweight UPDATE or DELETE leaves a part with the changed columns, in a partition of its own.
+    let patches = format!(
+        "startsWith(partition_id, 'patch-') AND endsWith(partition_id, {})",
+        quote_literal(&format!("-{}", partition.id()))
+    );
     let partition = quote_literal(partition.id());
-    let of_parts = format!(
-        "FROM system.parts WHERE active AND database = {database} AND table = {name} AND partition_id = {partition}"
-    );
+    let own = format!("partition_id = {partition}");
     let sql = format!(
-        "SELECT sum(rows) AS rows, sum(data_uncompressed_bytes) AS bytes, count() AS parts, {NEWEST_CHANGE} AS newest_block {of_parts}"
+        "SELECT sumIf(part.rows, {own}) AS rows, sumIf(data_uncompressed_bytes, {own}) AS bytes, countIf({own}) AS parts, \
+         {NEWEST_CHANGE} AS newest_block, toUInt64(max({UPDATE})) AS newest_update {of_table} AND ({own} OR {patches})"
     );
+    let of_parts = format!("{of_table} AND {own}");
     match connection.row::<Figures>("plan", &sql).await {
-        Ok(Figures { rows, bytes, parts, newest_block }) => Ok(Stored {
+        Ok(Figures { rows, bytes, parts, newest_block, newest_update }) => Ok(Stored {
             rows,
             bytes,
             parts,
             newest_block,
+            newest_update,
             names: format!("SELECT name {of_parts}"),
         }),
         Err(error) if error.is_access_denied() => {
@@ -282,14 +300,17 @@ pub(crate) async fn stored(
             let of_table =
                 format!("FROM {} WHERE _partition_id = {partition}", table.name.quoted());
             let sql = format!(
-                "SELECT count() AS rows, toUInt64(0) AS bytes, uniqExact(_part) AS parts, max({NEWEST_CHANGE_OF_PART}) AS newest_block {of_table}"
+                "SELECT count() AS rows, toUInt64(0) AS bytes, uniqExact(_part) AS parts, max({NEWEST_CHANGE_OF_PART}) AS newest_block, \
+                 max({UPDATE_OF_PART}) AS newest_update {of_table}"
             );
-            let Figures { rows, bytes, parts, newest_block } = connection.row("plan", &sql).await?;
+            let Figures { rows, bytes, parts, newest_block, newest_update } =
+                connection.row("plan", &sql).await?;
             Ok(Stored {
                 rows,
                 bytes,
                 parts,
                 newest_block,
+                newest_update,
                 names: format!("SELECT DISTINCT _part {of_table}"),
             })
         }

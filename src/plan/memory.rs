@@ -67,7 +67,10 @@ pub struct DeferredMemory {
     pub reader: u64,
     /// The cache of deferred look-ups.
     pub answers: u64,
-    /// Both together.
+    /// The most bytes of the attributes of one key. One reader at a time has attributes that are longer
+    /// than its share.
+    pub longest: u64,
+    /// All of it together.
     pub total: u64,
 }
 
@@ -179,7 +182,12 @@ impl DeferredMemory {
         let reader = batch_bytes.max(SMALLEST_DEFERRED_BYTES);
         let all = readers.saturating_mul(reader);
         let answers = (left.saturating_sub(all) / 16).clamp(SMALLEST_ANSWERS_BYTES, ANSWERS_BYTES);
-        Self { reader, answers, total: all.saturating_add(answers) }
+        let total = all.saturating_add(answers);
+        // They are received and copied, or copied into a batch: twice in memory, half of a reader's share
+        // among it.
+        let long = left.saturating_sub(total).saturating_sub(SMALLEST_ATTRIBUTES_BYTES) / 8;
+        let longest = long / 2 + reader / 4;
+        Self { reader, answers, longest, total: total.saturating_add(long) }
     }
 }
 

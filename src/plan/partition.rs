@@ -163,9 +163,11 @@ pub(crate) async fn partitions(
     table: &TableName,
 ) -> Result<Vec<StoredPartition>, ServerError> {
     let (database, name) = (quote_literal(&table.database), quote_literal(&table.table));
+    // What a lightweight UPDATE changed lies in partitions of its own.
     let sql = format!(
         "SELECT partition_id AS id, sum(rows) AS rows FROM system.parts
-         WHERE active AND database = {database} AND table = {name} GROUP BY id HAVING rows > 0 ORDER BY id"
+         WHERE active AND database = {database} AND table = {name} AND NOT startsWith(partition_id, 'patch-')
+         GROUP BY id HAVING rows > 0 ORDER BY id"
     );
     match connection.rows("plan", &sql).await {
         Err(error) if error.is_access_denied() => {

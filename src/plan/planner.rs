@@ -72,6 +72,8 @@ pub struct Plan {
 pub(crate) struct Changes {
     /// Whether rows were inserted, or changed or deleted by a mutation.
     pub written: bool,
+    /// Whether rows were changed in place: by a mutation, or by a lightweight UPDATE or DELETE.
+    pub updated: bool,
     /// Whether it has fewer rows, superseded ones included: merges remove these too.
     pub fewer_rows: bool,
 }
@@ -87,8 +89,10 @@ impl Plan {
         table: &TableSchema,
     ) -> Result<Changes, ServerError> {
         let now = stored(connection, table, &self.partition).await?;
+        let newest = self.bounds.newest_block;
         Ok(Changes {
-            written: self.bounds.newest_block.is_none_or(|newest| now.newest_block > newest),
+            written: newest.is_none_or(|newest| now.newest_block > newest),
+            updated: newest.is_some_and(|newest| now.newest_update > newest),
             fewer_rows: now.rows < self.stored_rows,
         })
     }

@@ -67,7 +67,8 @@ async fn sight(connection: &Connection, table: &TableSchema, partition_id: Optio
         partition_id.map_or_else(|| "1".to_owned(), of)
     };
     let parts = format!(
-        "SELECT sum(parts.rows) AS rows, toString(sum(cityHash64(name, parts.rows))) AS state FROM system.parts AS parts WHERE active AND {} AND {}",
+        "SELECT sum(parts.rows) AS rows, toString(sum(cityHash64(name, parts.rows))) AS state FROM system.parts AS parts \
+         WHERE active AND NOT startsWith(partition_id, 'patch-') AND {} AND {}",
         of_table(name),
         of_partition("partition_id")
     );

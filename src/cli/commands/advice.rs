@@ -271,7 +271,7 @@ pub(crate) fn pipeline_failure(error: &PipelineError, continuation: &Continuatio
             "raise --memory; --allow-duplicates divides the keys, if repeated rows do no harm"
                 .to_owned()
         }
-        PipelineError::LongAttributes { .. } => "raise --memory".to_owned(),
+        error if error.needs_memory() => "raise --memory".to_owned(),
         PipelineError::Chunks { failed, .. } => {
             // Permanent errors are more important: a retry does not help against them.
             let permanent = failed

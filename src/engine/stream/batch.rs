@@ -457,8 +457,11 @@ pub(super) fn queue(bytes: u64, counters: Arc<Counters>) -> (QueueSender, QueueR
 }
 
 impl QueueSender {
-    /// Queues a batch, and waits until there is room for it. Returns whether an inserter is left.
+    /// Queues a batch, and waits until there is room for it. Returns whether to go on.
     pub(super) async fn send(&self, batch: Batch) -> bool {
+        if !batch.attempt.may_send().await {
+            return false;
+        }
         let held = batch.held_bytes;
         let wanted =
             u32::try_from(held.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.capacity);
@@ -489,6 +492,8 @@ impl QueueReceiver {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::engine::stream::report::{ChunkBook, KeyShare};
     use crate::plan::ChunkId;
@@ -531,7 +536,7 @@ mod tests {
         ChunkAttempt::begin(
             ChunkId::planned(0),
             KeyShare::of(None),
-            Arc::new(ChunkBook::new(None)),
+            Arc::new(ChunkBook::new(None, BTreeMap::new())),
             Arc::new(Counters::default()),
         )
     }

@@ -3,7 +3,8 @@
 //! An insert that takes half a minute keeps its reader waiting until the server cuts off the stream,
 //! and one for which the server has no memory never succeeds. Smaller ones do.
 //!
-//! Where a repeated batch must have the same rows, the number is fixed.
+//! Where a repeated batch must have the same rows, all batches of a chunk have the number at which it
+//! was begun, and only later chunks have another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 /// What an insert should take at most.
 const AIM: Duration = Duration::from_secs(5);
 /// Smaller batches would make very many parts.
-const LEAST_ROWS: u64 = 1000;
+pub(super) const LEAST_BATCH_ROWS: u64 = 1000;
 /// The share of the configured rows by which batches grow again.
 const STEP: u64 = 20;
 
@@ -30,10 +31,10 @@ impl BatchSize {
         Self { rows: AtomicU64::new(most), most, least: most }
     }
 
-    /// At most this many.
-    pub(super) fn adaptive(rows: u64) -> Self {
+    /// At most this many, and no fewer than `least`.
+    pub(super) fn adaptive(rows: u64, least: u64) -> Self {
         let most = rows.max(1);
-        Self { rows: AtomicU64::new(most), most, least: most.min(LEAST_ROWS) }
+        Self { rows: AtomicU64::new(most), most, least: least.clamp(1, most) }
     }
 
     /// The most rows of the batch that is being filled.
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn slow_inserts_halve_and_fast_ones_add() {
-        let size = BatchSize::adaptive(100_000);
+        let size = BatchSize::adaptive(100_000, LEAST_BATCH_ROWS);
         size.inserted(100_000, true, SLOW);
         size.inserted(100_000, true, SLOW);
         assert_eq!(size.rows(), 50_000, "both were made before the first was slow");
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_fixed_size_and_a_small_one_stay() {
-        for size in [BatchSize::fixed(100_000), BatchSize::adaptive(500)] {
+        for size in [BatchSize::fixed(100_000), BatchSize::adaptive(500, LEAST_BATCH_ROWS)] {
             let rows = size.rows();
             size.inserted(rows, true, SLOW);
             size.refused(rows);

@@ -98,10 +98,11 @@ impl ConcurrencyLimiter {
         self.apply(|level| level.finished(now, bytes, saturated));
     }
 
-    /// Notes that the server refused a piece of work.
-    pub(in crate::engine) fn refused(&self) {
+    /// Notes that the server refused a piece of work. Where it had no memory for it, even a fixed
+    /// number is halved, and grows back while there is memory.
+    pub(in crate::engine) fn refused(&self, no_memory: bool) {
         let now = Instant::now();
-        self.apply(|level| level.refused(now));
+        self.apply(|level| level.refused(now, no_memory));
     }
 
     /// Fixes the number of tasks, within the cap.
@@ -166,7 +167,8 @@ impl Drop for Permit {
 #[derive(Debug)]
 struct AimdController {
     level: usize,
-    /// Whether the level adapts. If not, the bounds contain one level.
+    /// Whether the level adapts. If not, the bounds contain one level, or all below it since the server
+    /// had no memory.
     adapts: bool,
     bounds: RangeInclusive<usize>,
     /// A limit from outside.
@@ -215,6 +217,14 @@ impl AimdController {
         let throughput = self.period_bytes as f64 / elapsed.as_secs_f64();
         let saturated = self.saturated;
         self.begin_period(now);
+        if !self.adapts {
+            self.rest = self.rest.saturating_sub(1);
+            if self.rest == 0 && self.level < self.most() {
+                self.set(self.level + 1);
+                self.rest = REST_PERIODS;
+            }
+            return;
+        }
         if let Some(before) = self.before_increase.take()
             && throughput < before * MIN_GAIN
         {
@@ -228,7 +238,10 @@ impl AimdController {
         }
     }
 
-    fn refused(&mut self, now: Instant) {
+    fn refused(&mut self, now: Instant, no_memory: bool) {
+        if no_memory {
+            self.bounds = 1..=*self.bounds.end();
+        }
         self.before_increase = None;
         self.rest = REST_PERIODS;
         self.set(self.level / 2);
@@ -326,15 +339,34 @@ mod tests {
     fn a_refusal_halves_and_a_fixed_number_stays() {
         let mut level =
             AimdController::new(Concurrency::Auto { first: 8, most: 16 }, Instant::now());
-        level.refused(Instant::now());
+        level.refused(Instant::now(), false);
         assert_eq!(level.level, 4);
         for _ in 0..5 {
-            level.refused(Instant::now());
+            level.refused(Instant::now(), false);
         }
         assert_eq!(level.level, 1);
         let mut fixed = AimdController::new(Concurrency::Fixed(3), Instant::now());
-        fixed.refused(Instant::now());
+        fixed.refused(Instant::now(), false);
         assert_eq!(run(&mut fixed, 5, |level| level as u64 * 1_000_000, true), [3; 5]);
+    }
+
+    #[test]
+    fn a_fixed_number_is_lowered_while_the_server_has_no_memory() {
+        let now = Instant::now();
+        let mut fixed = AimdController::new(Concurrency::Fixed(4), now);
+        for level in [2, 1, 1] {
+            fixed.refused(now, true);
+            assert_eq!(fixed.level, level);
+        }
+        fixed.refused(now, false);
+        assert_eq!(fixed.level, 1, "another refusal does not raise it");
+        let rest = usize::try_from(REST_PERIODS).unwrap();
+        let levels = run(&mut fixed, 4 * rest, |level| level as u64 * 1_000_000, false);
+        assert_eq!(levels.get(rest - 2..=rest - 1), Some([1, 2].as_slice()), "{levels:?}");
+        assert_eq!(levels.last(), Some(&4), "it comes back: {levels:?}");
+        fixed.refused(now, true);
+        fixed.fix(3);
+        assert_eq!(fixed.level, 3, "whoever fixes it anew is obeyed");
     }
 
     #[test]
@@ -358,7 +390,7 @@ mod tests {
         let levels = run(&mut controller, 40, |level| 1_000_000 * level as u64, true);
         assert_eq!(levels.last(), Some(&16), "{levels:?}");
         controller.fix(3);
-        controller.refused(now);
+        controller.refused(now, false);
         assert_eq!(controller.level, 3);
     }
 
@@ -374,7 +406,7 @@ mod tests {
             (Some(&3), Some(&6)),
             "one more at a time, up to the bound: {levels:?}"
         );
-        controller.refused(controller.period_began);
+        controller.refused(controller.period_began, false);
         assert_eq!(controller.level, 3, "and half of it when the server refuses");
         controller.adapt(now, 6);
         assert_eq!(controller.rest, REST_PERIODS, "what was learned stays where nothing changes");
@@ -396,7 +428,7 @@ mod tests {
         let limiter = ConcurrencyLimiter::new(Concurrency::Auto { first: 2, most: 4 });
         let (one, two) = (limiter.permit().await, limiter.permit().await);
         assert_eq!(limiter.permits.available_permits(), 0);
-        limiter.refused();
+        limiter.refused(false);
         drop(one);
         assert_eq!(limiter.permits.available_permits(), 0, "this permit was withdrawn");
         drop(two);

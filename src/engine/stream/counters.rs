@@ -106,8 +106,8 @@ counters! {
     inserted_rows,
     /// Bytes of acknowledged inserts.
     inserted_bytes,
-    /// Rows inserted by an attempt that was given up, and inserted again by the next. They collapse
-    /// in the target.
+    /// Rows inserted by an attempt that was given up. The next one inserts them again where they
+    /// collapse in the target.
     repeated_rows,
     /// Acknowledged batches.
     batches,

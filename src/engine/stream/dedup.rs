@@ -7,6 +7,7 @@
 //! | another MergeTree with a deduplication window | are recognized by their token, if the batch has the same rows | in order, so that it has |
 //! | anything else | stay | not at all, unless duplicates are allowed |
 
+use super::batch_size::LEAST_BATCH_ROWS;
 use super::shared::PipelineOptions;
 use crate::clickhouse::{
     Connection, Deduplication, Error as ServerError, TableName, deduplication,
@@ -40,6 +41,9 @@ pub(crate) struct DedupPlan {
     pub remarks: Vec<String>,
     /// Whether the server reports the target as empty.
     pub target_is_empty: bool,
+    /// The rows below which batches must not shrink, so that no more blocks lie between a block and its
+    /// repetition than the target recognizes.
+    pub least_batch_rows: u64,
 }
 
 /// Why repeated rows would stay in the target.
@@ -226,6 +230,11 @@ struct BlockCounts {
     between: u64,
     /// In all.
     all: u64,
+    /// Rows of a chunk.
+    chunk_rows: u64,
+    readers: u64,
+    /// Blocks that are inserted at once, and those that others insert meanwhile.
+    inserts: u64,
 }
 
 impl BlockCounts {
@@ -233,13 +242,22 @@ impl BlockCounts {
     fn of(plan: &Plan, options: &PipelineOptions) -> Self {
         let batch_rows = rows_of_a_batch(plan, options);
         let all = plan.stored_rows.div_ceil(batch_rows).max(1);
-        let of_a_chunk = all.div_ceil(plan.chunks.len().max(1) as u64);
+        let chunks = plan.chunks.len().max(1) as u64;
+        let of_a_chunk = all.div_ceil(chunks);
+        let (readers, inserts) =
+            (options.readers.most() as u64, 3 * options.inserters.most() as u64);
         // A chunk that is read again repeats all of its blocks, and so do all chunks in progress
         // when a run is killed. Others go on meanwhile.
-        let between = of_a_chunk
-            .saturating_mul(options.readers.most() as u64)
-            .saturating_add(3 * options.inserters.most() as u64);
-        Self { between: between.min(all), all }
+        let between = of_a_chunk.saturating_mul(readers).saturating_add(inserts);
+        let chunk_rows = plan.stored_rows.div_ceil(chunks);
+        Self { between: between.min(all), all, chunk_rows, readers, inserts }
+    }
+
+    /// The fewest rows of a batch with which a window of this many blocks still recognizes a repeated
+    /// one.
+    fn least_rows(&self, window: u64) -> u64 {
+        let of_a_chunk = window.saturating_sub(self.inserts) / self.readers.max(1);
+        self.chunk_rows.div_ceil(of_a_chunk.max(1)).max(LEAST_BATCH_ROWS)
     }
 }
 
@@ -253,6 +271,12 @@ fn decide(
     let name = &job.target.name;
     let target = tables.iter().find(|table| table.name == *name);
     let target_is_empty = target.is_some_and(|target| target.rows == Some(0));
+    let plan_of = |strategy, least_batch_rows, remarks| DedupPlan {
+        strategy,
+        remarks,
+        target_is_empty,
+        least_batch_rows,
+    };
     let unsafe_views = tables.iter().filter(|table| {
         table.name != *name && !table.is_replacing() && table.window < blocks.between
     });
@@ -265,12 +289,12 @@ fn decide(
                 table.name, table.engine
             )
         }));
-        return Ok(DedupPlan { strategy: DedupStrategy::Collapse, remarks, target_is_empty });
+        return Ok(plan_of(DedupStrategy::Collapse, LEAST_BATCH_ROWS, remarks));
     }
     match refusal(job, target, unsafe_views, switched_off, blocks) {
         Some(refusal) if allowed => {
             remarks.push(format!("{refusal}; that is allowed"));
-            return Ok(DedupPlan { strategy: DedupStrategy::Stay, remarks, target_is_empty });
+            return Ok(plan_of(DedupStrategy::Stay, LEAST_BATCH_ROWS, remarks));
         }
         Some(refusal) => return Err(refusal),
         None => {}
@@ -282,7 +306,7 @@ fn decide(
             blocks.all
         ));
     }
-    Ok(DedupPlan { strategy: DedupStrategy::Recognized { window }, remarks, target_is_empty })
+    Ok(plan_of(DedupStrategy::Recognized { window }, blocks.least_rows(window), remarks))
 }
 
 fn refusal<'a>(

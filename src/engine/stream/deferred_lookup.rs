@@ -20,9 +20,10 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::batch::{BatchBuilder, BatchLimits, QueueSender};
+use super::batch::{BatchBuilder, BatchLimits, LargeRowPermit, QueueSender};
 use super::deferred_rows::{DeferredRows, RowBuffer};
 use super::enrich::Enricher;
 use super::error::ReadError;
@@ -85,12 +86,10 @@ impl DeferredLookup {
         size(self.shared.options.deferred.reader / 4)
     }
 
-    /// When a batch of deferred rows is full.
-    fn batch_limits(&self) -> BatchLimits {
-        BatchLimits {
-            bytes: (self.shared.options.deferred.reader / 4).max(1),
-            ..self.shared.batch_limits()
-        }
+    /// When a batch of deferred rows is full, of a chunk whose batches have these limits.
+    fn batch_limits(&self, of_chunk: &BatchLimits) -> BatchLimits {
+        let bytes = (self.shared.options.deferred.reader / 4).max(1);
+        BatchLimits { rows: of_chunk.rows.clone(), bytes }
     }
 
     fn answers(&self) -> MutexGuard<'_, AnswerCache> {
@@ -112,15 +111,22 @@ impl DeferredLookup {
         let (mut begin, mut most_keys) = (0, KEYS_PER_QUERY);
         while begin < rows.len() {
             let mut question = self.question(rows, begin, most_keys);
+            // Held until the rows of the question are in batches.
+            let mut _long = None;
             if !question.unknown.is_empty() {
-                match self.ask(lookup, &question.unknown).await? {
+                let mut end = self.ask(lookup, &question.unknown, self.answer_bytes()).await?;
+                if let (QueryEnd::TooLarge { .. }, [key]) = (&end, &*question.unknown) {
+                    _long = Some(self.permit(&self.shared.long_answers.0).await?);
+                    end = self.ask_for_long(lookup, *key).await?;
+                }
+                match end {
                     QueryEnd::Found { found, bytes } => {
                         self.learn(&mut question, &found);
                         if bytes < self.answer_bytes() / 4 {
                             most_keys = (most_keys * 2).min(KEYS_PER_QUERY);
                         }
                     }
-                    QueryEnd::TooLarge => {
+                    QueryEnd::TooLarge { .. } => {
                         most_keys = (question.unknown.len() / 2).max(1);
                         continue;
                     }
@@ -132,6 +138,12 @@ impl DeferredLookup {
                 let Some((key, columns)) = rows.row(number) else { continue };
                 let answer = question.answers.get(key.bytes).and_then(Option::as_deref);
                 *if answer.is_some() { &mut matched.late } else { &mut matched.not } += 1;
+                let row_bytes = columns.len() + answer.map_or(0, <[u8]>::len);
+                if sink.batches.needs_permit(row_bytes as u64) {
+                    // A batch that is such a row goes alone.
+                    let permit = self.permit(&self.shared.long_answers.1).await?;
+                    sink.batches.set_permit(Some(permit));
+                }
                 enricher.append_deferred(columns, answer, sink.batches)?;
                 if !sink.send_full().await {
                     return Ok(false);
@@ -182,7 +194,34 @@ impl DeferredLookup {
         }
     }
 
-    /// Asks the server for keys. The answer for a single key may have any size.
+    /// Waits for the only permit.
+    async fn permit(&self, permit: &Arc<Semaphore>) -> Result<LargeRowPermit, ReadError> {
+        let permit = permit.clone().acquire_owned().await;
+        permit.map_err(|error| ReadError::Task(error.to_string()))
+    }
+
+    /// Asks for a key whose attributes are long.
+    ///
+    /// # Errors
+    /// [`ReadError::LongAnswer`] where they do not fit the memory, and those of [`Self::ask`].
+    async fn ask_for_long(
+        &self,
+        lookup: &BoundLookup,
+        key: KeyBytes<'_>,
+    ) -> Result<QueryEnd, ReadError> {
+        let limit = self.shared.options.deferred.longest;
+        match self.ask(lookup, &[key], size(limit)).await? {
+            QueryEnd::TooLarge { bytes } => Err(ReadError::LongAnswer {
+                table: lookup.table.name.clone(),
+                key: statements::named_key(lookup, key),
+                bytes: bytes as u64,
+                limit,
+            }),
+            end => Ok(end),
+        }
+    }
+
+    /// Asks the server for keys.
     ///
     /// # Errors
     /// [`ReadError::Late`] after the last retry, [`ReadError::Lost`] where the server stays away.
@@ -190,11 +229,11 @@ impl DeferredLookup {
         &self,
         lookup: &BoundLookup,
         keys: &[KeyBytes<'_>],
+        limit_bytes: usize,
     ) -> Result<QueryEnd, ReadError> {
         let shared = &*self.shared;
         let sql = statements::deferred_lookup(lookup, self.window, keys);
         let settings = statements::deferred_lookup_settings(&shared.job, sql.len());
-        let limit_bytes = if keys.len() > 1 { self.answer_bytes() } else { usize::MAX };
         let mut query = KeyQuery { shared, lookup, keys: keys.len(), sql, settings, limit_bytes };
         match shared.at_source().run(&mut query).await {
             Ok(end) => Ok(end),
@@ -229,8 +268,8 @@ fn size(bytes: u64) -> usize {
 enum QueryEnd {
     /// With an answer of this many bytes.
     Found { found: FoundKeys, bytes: usize },
-    /// With a larger answer than allowed: it must ask for fewer keys.
-    TooLarge,
+    /// With a larger answer than allowed, of this many bytes so far: it must ask for fewer keys.
+    TooLarge { bytes: usize },
     /// The run stops.
     Stopped,
 }
@@ -267,8 +306,10 @@ impl Retryable for KeyQuery<'_> {
                 Ok::<(), ReadError>(())
             })?;
             bytes += piece.len();
+            // A row that does not fit is not received first.
+            let bytes = bytes.max(framer.buffered_row_bytes());
             if bytes > self.limit_bytes {
-                return Ok(QueryEnd::TooLarge);
+                return Ok(QueryEnd::TooLarge { bytes });
             }
             tokio::task::consume_budget().await;
         }
@@ -293,6 +334,7 @@ pub(super) struct ChunkDeferral {
     lookup: Arc<DeferredLookup>,
     enricher: Arc<Enricher>,
     attempt: Arc<ChunkAttempt>,
+    limits: BatchLimits,
     queue: QueueSender,
     /// The rows that the enricher defers.
     pub rows: DeferredRows,
@@ -307,9 +349,11 @@ impl ChunkDeferral {
         lookup: &Arc<DeferredLookup>,
         enricher: &Arc<Enricher>,
         attempt: &Arc<ChunkAttempt>,
+        limits: &BatchLimits,
         queue: &QueueSender,
     ) -> Self {
         Self {
+            limits: lookup.batch_limits(limits),
             lookup: lookup.clone(),
             enricher: enricher.clone(),
             attempt: attempt.clone(),
@@ -335,7 +379,7 @@ impl ChunkDeferral {
             let (attempt, queue) = (self.attempt.clone(), self.queue.clone());
             let mut batches = self.batches.take().unwrap_or_else(|| {
                 let format = &lookup.shared.options.format;
-                BatchBuilder::new(attempt.clone(), lookup.batch_limits(), format)
+                BatchBuilder::new(attempt.clone(), self.limits.clone(), format)
             });
             self.task.spawn(async move {
                 let mut sink = Sink { attempt: &attempt, batches: &mut batches, queue: &queue };

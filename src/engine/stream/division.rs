@@ -5,8 +5,8 @@
 //! when reading it was cut off after a while, or the server had no memory for it, since the next
 //! attempt reads all of it again.
 //!
-//! Chunks of targets that recognize repeated batches are not divided: the batches of a part are others
-//! than those of the whole, some of which may be in the target.
+//! Chunks of targets that recognize repeated batches are divided only before their first batch is sent:
+//! the batches of a part are others than those of the whole, some of which may be in the target.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(in crate::engine) struct Division {
 impl Division {
     /// Chunks that are read once for each part of their keys are not divided: some parts may be done.
     pub(in crate::engine) fn new(shared: Arc<Shared>, plan: &Plan, bucket: Option<Bucket>) -> Self {
-        let allowed = !shared.options.ordered && bucket.is_none() && !plan.bounds.key.is_empty();
+        let allowed = bucket.is_none() && !plan.bounds.key.is_empty();
         Self { shared, partition: plan.partition.clone(), bounds: plan.bounds.clone(), allowed }
     }
 
@@ -51,7 +51,7 @@ impl Division {
         parts: usize,
         book: &ChunkBook,
     ) -> Option<Vec<Chunk>> {
-        if !self.allowed {
+        if !self.allowed || book.batch_rows(chunk.id).is_some() {
             return None;
         }
         let Shared { servers, job, counters, .. } = &*self.shared;

@@ -190,11 +190,20 @@ impl PipelineError {
             (_, Some(error)) => error.class(),
             (Self::DividedKeys { .. } | Self::LongAttributes { .. }, None) => ErrorClass::Fatal,
             (Self::Read { source, .. } | Self::Lookup { source, .. }, None)
-                if matches!(**source, ReadError::Lookup(_)) =>
+                if matches!(**source, ReadError::Lookup(_) | ReadError::LongAnswer { .. }) =>
             {
                 ErrorClass::Fatal
             }
             (_, None) => ErrorClass::Retry,
+        }
+    }
+
+    /// Whether attributes do not fit the memory.
+    pub(crate) fn needs_memory(&self) -> bool {
+        match self {
+            Self::LongAttributes { .. } => true,
+            Self::Read { source, .. } => matches!(**source, ReadError::LongAnswer { .. }),
+            _ => false,
         }
     }
 
@@ -266,6 +275,22 @@ pub enum ReadError {
         #[source]
         source: Box<ReadError>,
     },
+    /// The attributes of a key outside of the window do not fit the memory.
+    #[error(
+        "the attributes of {table} with {key}, outside of the window, have {} or more, and --memory leaves {} for attributes that are looked up there",
+        size(*bytes),
+        size(*limit)
+    )]
+    LongAnswer {
+        /// The lookup table.
+        table: TableName,
+        /// The key.
+        key: String,
+        /// The bytes of the attributes, as far as they are known.
+        bytes: u64,
+        /// The most bytes that fit.
+        limit: u64,
+    },
     /// The server stayed away while keys were looked up.
     #[error("the server could not be reached")]
     Lost(#[source] ServerError),
@@ -287,6 +312,7 @@ impl ReadError {
             | Self::Column(_)
             | Self::Row(_)
             | Self::Task(_)
+            | Self::LongAnswer { .. }
             | Self::Lookup(_) => None,
         }
     }
@@ -367,6 +393,7 @@ impl From<&ReadError> for FailureKind {
             }
             ReadError::Lookup(_)
             | ReadError::Late { .. }
+            | ReadError::LongAnswer { .. }
             | ReadError::Lost(_)
             | ReadError::Task(_) => Self::of(ErrorClass::Fatal),
         }

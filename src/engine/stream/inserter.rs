@@ -42,8 +42,14 @@ pub(super) async fn insert_batches(
             batch.attempt.batch_dropped();
             continue;
         }
+        // The target would recognize it, but each attempt would take as long as the one before.
+        if batch.attempt.is_acknowledged(batch.digest) {
+            batch.attempt.batch_arrived(batch.rows, batch.bytes, batch.hash);
+            continue;
+        }
         match insert_unless_abandoned(&shared, batch).await {
             InsertEnd::Acknowledged => {
+                batch.attempt.remember(batch.digest);
                 batch.attempt.batch_acknowledged(batch.rows, batch.bytes, batch.hash);
                 drop(permit);
                 shared.throttle.inserting.finished(batch.bytes, queue.has_more());
@@ -205,7 +211,7 @@ impl Retryable for Insertion<'_> {
                 Err(error) if error.is_out_of_memory() && self.divide() => {
                     let (chunk, rows) = (self.batch.attempt.chunk, self.batch.rows);
                     let parts = parts.div_ceil(self.together);
-                    self.shared.throttle.inserting.refused();
+                    self.shared.throttle.inserting.refused(true);
                     self.note_uncertain(&error);
                     self.shared.counters.retrying(
                         RetryCause::Refused,
@@ -231,7 +237,7 @@ impl Retryable for Insertion<'_> {
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, ServerError>) {
         let FailedAttempt { number, error, pause, .. } = failed;
-        self.shared.throttle.inserting.refused();
+        self.shared.throttle.inserting.refused(error.is_out_of_memory());
         let outcome = if error.is_view_error() {
             "the rows may be in the target, of which a view failed"
         } else if error.may_have_inserted() {

@@ -163,6 +163,7 @@ impl Stall {
             | ReadError::Row(_) => true,
             ReadError::Lookup(_)
             | ReadError::Late { .. }
+            | ReadError::LongAnswer { .. }
             | ReadError::Lost(_)
             | ReadError::Task(_) => false,
         };

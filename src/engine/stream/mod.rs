@@ -44,9 +44,10 @@ pub(crate) use dedup::{
 pub(crate) use enrich::RowSampler;
 pub(crate) use error::PipelineError;
 pub(crate) use pipeline::{Pipeline, Ran};
-pub(crate) use report::{ChunkOutcome, ChunkReport};
+pub(crate) use report::{BegunChunk, ChunkEvent, ChunkOutcome, ChunkReport};
 pub(crate) use shared::{
-    DEFAULT_BATCH_ROWS, PipelineOptions, ReadFormat, Work, insert_memory_bytes, read_memory_bytes,
+    DEFAULT_BATCH_ROWS, PipelineOptions, ReadFormat, SourceCount, Work, insert_memory_bytes,
+    read_memory_bytes,
 };
 pub(crate) use throttle::{ConcurrencyBounds, ConcurrencyOutOfRange, Throttle, ThrottleLimits};
 pub(crate) use timings::{Activities, Activity};

@@ -1,9 +1,8 @@
 //! The pipeline: runs a plan wave by wave, and checks the number of rows.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use serde::Deserialize;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::sleep;
 
@@ -13,7 +12,7 @@ use super::enrich::RowSampler;
 use super::error::PipelineError;
 use super::pace::Pace;
 use super::report::ChunkBook;
-use super::shared::{PipelineOptions, Shared, WindowAdvice, Work};
+use super::shared::{PipelineOptions, Shared, SourceCount, WindowAdvice, Work};
 use super::sweep::sweep;
 use super::throttle::Throttle;
 use super::wave::{NextWave, WaveContext};
@@ -28,17 +27,7 @@ use crate::stop::Stop;
 /// A plan that is ready to run.
 pub(crate) struct Pipeline {
     shared: Arc<Shared>,
-    /// The count at the beginning of a run that reads all chunks.
-    first_count: OnceLock<SourceCount>,
     sampler: Option<Arc<RowSampler>>,
-}
-
-/// The rows of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-struct SourceCount {
-    rows: u64,
-    /// The sum of hashes of their sorting keys; 0 if rows have no key of their own.
-    keys: u64,
 }
 
 /// What a run gave that ended without an error.
@@ -47,9 +36,8 @@ pub(crate) struct Ran {
     /// Whether every pending chunk was streamed and acknowledged. A run that was stopped is not
     /// complete; what was acknowledged stays.
     pub is_complete: bool,
-    /// Rows of the whole partition, counted by a query that knows nothing of chunks; where that was
-    /// asked for, and not cut off by a stop.
-    pub counted: Option<u64>,
+    /// Rows of the whole partition; where that was asked for, and not cut off by a stop.
+    pub counted: Option<SourceCount>,
 }
 
 impl Pipeline {
@@ -77,12 +65,8 @@ impl Pipeline {
         let target_guard = guard(&servers.target);
         let source_guard =
             if servers.is_one_server() { target_guard.clone() } else { guard(&servers.source) };
-        let batch_size = Arc::new(if options.ordered {
-            // A repeated batch is recognized only if it has the same rows.
-            BatchSize::fixed(options.batch_rows)
-        } else {
-            BatchSize::adaptive(options.batch_rows)
-        });
+        let batch_size =
+            Arc::new(BatchSize::adaptive(options.batch_rows, options.least_batch_rows));
         let shared = Shared {
             servers,
             job,
@@ -97,12 +81,13 @@ impl Pipeline {
             target_guard,
             window_advice: WindowAdvice::default(),
             large_rows: Arc::new(Semaphore::new(1)),
+            long_answers: (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1))),
             pace: Pace::default(),
             batch_size,
             send_timeout: OnceCell::new(),
             block_buffers: Arc::default(),
         };
-        Self { shared: Arc::new(shared), first_count: OnceLock::new(), sampler }
+        Self { shared: Arc::new(shared), sampler }
     }
 
     /// The numbers of readers and inserters now.
@@ -142,26 +127,24 @@ impl Pipeline {
         let pending = work.left_of(&plan.chunks).count();
         shared.counters.chunks.set(pending as u64);
         shared.counters.chunks_pending.set(pending as u64);
-        let book = Arc::new(ChunkBook::new(work.reports.clone()));
+        let book = Arc::new(ChunkBook::new(work.reports.clone(), work.begun.clone()));
         let counting = async {
             if !work.count {
                 return Ok(None);
             }
-            let counted = tokio::select! {
+            let mut counted = tokio::select! {
                 counted = self.count_scope(&plan.scope) => counted?,
                 () = shared.stop.reading_ends() => return Ok(None),
             };
-            let rows = counted.rows;
             // Chunks that were read earlier may have had other rows.
-            if pending == plan.chunks.len() {
-                let _ = self.first_count.set(counted);
-            }
-            shared.counters.source_rows_expected.set(rows.saturating_sub(work.rows_before));
-            if let Some(counted) = &work.counted {
+            counted.keys = counted.keys.filter(|_| pending == plan.chunks.len());
+            let expected = counted.rows.saturating_sub(work.rows_before);
+            shared.counters.source_rows_expected.set(expected);
+            if let Some(receiver) = &work.counted {
                 // The receiver may be gone.
-                let _ = counted.send(rows);
+                let _ = receiver.send(counted);
             }
-            Ok(Some(rows))
+            Ok(Some(counted))
         };
         let filling = async {
             match shared.options.engine {
@@ -232,7 +215,7 @@ impl Pipeline {
 
     /// Compares the rows that all chunks returned, in all runs of the load, with the count: ranges
     /// that overlap or leave a gap, and granules that the server skipped, make a difference.
-    /// `counted` is the count from the beginning. If it differs, or the partition has changed since the
+    /// `counted` is the count from the beginning of the load. If it differs, or the partition has changed since the
     /// plan was made, the rows are counted again: both counts together bound what is right, and if they
     /// or the keys of their rows differ, a warning says that the source was written to. `deletions` is
     /// the result of [`Self::sweep`].
@@ -242,11 +225,11 @@ impl Pipeline {
     pub(crate) async fn check_count(
         &self,
         plan: &Plan,
-        counted: u64,
+        counted: SourceCount,
         streamed: u64,
         deletions: Option<u64>,
     ) -> Result<(), PipelineError> {
-        let (shared, before) = (&self.shared, counted);
+        let (shared, before) = (&self.shared, counted.rows);
         let changes = self.changes(plan).await;
         if streamed == before && !changes.written && !changes.fewer_rows {
             return Ok(());
@@ -259,14 +242,20 @@ impl Pipeline {
             let table = shared.job.source.name.clone();
             return Err(PipelineError::Count { table, streamed, before, after });
         }
-        let other_keys = || match self.first_count.get() {
-            Some(first) if shared.job.counts_keys() => first.keys != now.keys,
+        let other_keys = || match counted.keys {
+            Some(keys) if shared.job.counts_keys() => Some(keys) != now.keys,
             // Insertions and deletions may cancel out.
             _ => !shared.job.counts_keys() && changes.written,
         };
         let is_copied = streamed == before
             && deletions.is_some_and(|rows| rows > 0 && after.saturating_add(rows) == before);
         if is_copied || (after == before && !other_keys()) {
+            if changes.updated {
+                tracing::warn!(
+                    "rows of the source were updated in place during the run, by ALTER or UPDATE; those that were read before may have \
+                     their former values in the target: verify names them, and run --restart reads them again"
+                );
+            }
             return Ok(());
         }
         tracing::warn!(
@@ -290,7 +279,7 @@ impl Pipeline {
         let (shared, what) = (&self.shared, "asking whether the partition has changed");
         let (source, table) = (&shared.servers.source, &shared.job.source);
         let changes = shared.at_source().ask(what, async || plan.changes(source, table).await);
-        changes.await.unwrap_or(Changes { written: false, fewer_rows: true })
+        changes.await.unwrap_or(Changes { written: false, updated: false, fewer_rows: true })
     }
 
     /// Streams one wave after another, while the attributes of the next one are loaded. Returns

@@ -182,7 +182,12 @@ impl ChunkRead<'_> {
         let Self { shared, chunk, reading, .. } = *self;
         let Reading { scope, book, .. } = reading;
         let (share, counters) = (KeyShare::of(scope.bucket), shared.counters.clone());
-        let attempt = ChunkAttempt::begin(chunk.id, share, book.clone(), counters);
+        let attempt = if shared.options.ordered {
+            let rows = book.batch_rows(chunk.id).unwrap_or_else(|| shared.batch_size.rows());
+            ChunkAttempt::begin_repeatable(chunk.id, share, book.clone(), counters, rows)
+        } else {
+            ChunkAttempt::begin(chunk.id, share, book.clone(), counters)
+        };
         self.attempt = Some(attempt.clone());
         (self.stall, self.began) = (Stall::default(), Instant::now());
         let blocks = reading.blocks.as_deref().filter(|_| shared.reads_blocks());
@@ -232,8 +237,7 @@ impl Retryable for ChunkRead<'_> {
     async fn diagnose(&mut self, error: &ReadError) -> FailureKind {
         const STALLED: &str = "the server gave the stream up, since the reader waited for inserts";
         let excuse = self.stall.explains(self.shared, error).await.then_some(STALLED);
-        let no_memory = matches!(error, ReadError::Server(error) if error.is_out_of_memory());
-        if excuse.is_some() || no_memory || self.began.elapsed() >= LONG {
+        if excuse.is_some() || is_out_of_memory(error) || self.began.elapsed() >= LONG {
             self.parts = Some(PARTS);
         }
         FailureKind { excuse, ..error.into() }
@@ -241,7 +245,7 @@ impl Retryable for ChunkRead<'_> {
 
     fn before_retry(&mut self, failed: FailedAttempt<'_, ReadError>) {
         let FailedAttempt { number, error, pause, .. } = failed;
-        self.shared.throttle.reading.refused();
+        self.shared.throttle.reading.refused(is_out_of_memory(error));
         // The next attempt begins the chunk anew, so it needs a new permit: the run may have to
         // wait, or have fewer readers.
         self.permit = None;
@@ -264,10 +268,11 @@ struct ChunkStream<'a> {
 impl<'a> ChunkStream<'a> {
     fn new(shared: &'a Shared, reading: &'a Reading, attempt: &'a Arc<ChunkAttempt>) -> Self {
         let Reading { enricher, deferred_lookup, queue, .. } = reading;
-        let (limits, format) = (shared.batch_limits(), &shared.options.format);
+        let limits = shared.batch_limits(attempt.batch_rows());
+        let format = &shared.options.format;
         let deferral = deferred_lookup
             .as_ref()
-            .map(|lookup| ChunkDeferral::new(lookup, enricher, attempt, queue));
+            .map(|lookup| ChunkDeferral::new(lookup, enricher, attempt, &limits, queue));
         Self {
             shared,
             enricher,
@@ -520,6 +525,10 @@ impl<'a> ChunkStream<'a> {
         }
         Ok(ReadEnd::Clean(bytes))
     }
+}
+
+fn is_out_of_memory(error: &ReadError) -> bool {
+    matches!(error, ReadError::Server(error) if error.is_out_of_memory())
 }
 
 /// These rows of a block in RowBinary, in pieces of whole rows.

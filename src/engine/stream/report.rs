@@ -12,19 +12,40 @@
 //!
 //! A chunk that is neither when the run stops is not reported.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OnceCell, oneshot};
 
 use super::counters::Counters;
 use super::error::{FailedChunk, PipelineError};
 use crate::job::statements::Bucket;
 use crate::plan::{Bound, Chunk, ChunkId};
 use crate::sync::{Mutex, MutexGuard};
+
+/// What is to be recorded of a chunk.
+#[derive(Debug)]
+pub(crate) enum ChunkEvent {
+    /// It is begun.
+    Begun(BegunChunk),
+    /// It was completed, failed or divided.
+    Ended(ChunkReport),
+}
+
+/// A chunk whose batches must be the same rows each time, before its first batch is sent.
+#[derive(Debug)]
+pub(crate) struct BegunChunk {
+    /// Which chunk.
+    pub chunk: ChunkId,
+    /// The rows of its batches.
+    pub batch_rows: u64,
+    /// Answered when this is recorded.
+    pub recorded: oneshot::Sender<()>,
+}
 
 /// A chunk that was completed or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +135,9 @@ impl KeyShare {
 pub(in crate::engine) struct ChunkBook {
     chunks: Mutex<HashMap<ChunkId, ChunkAccount>>,
     failed: Mutex<Vec<FailedChunk>>,
-    reports: Option<UnboundedSender<ChunkReport>>,
+    /// The rows of the batches of chunks that were begun, where repeated batches are recognized.
+    begun: Mutex<BTreeMap<ChunkId, u64>>,
+    reports: Option<UnboundedSender<ChunkEvent>>,
 }
 
 #[derive(Debug)]
@@ -123,6 +146,8 @@ struct ChunkAccount {
     attempts: u32,
     done: u64,
     figures: ChunkFigures,
+    /// The digests of batches that were acknowledged, where repeated batches are recognized.
+    acknowledged: HashSet<u128>,
     failed: bool,
     reported: bool,
 }
@@ -134,6 +159,7 @@ impl ChunkAccount {
             attempts: 0,
             done: 0,
             figures: ChunkFigures::default(),
+            acknowledged: HashSet::new(),
             failed: false,
             reported: false,
         }
@@ -141,9 +167,41 @@ impl ChunkAccount {
 }
 
 impl ChunkBook {
-    /// `reports` receives a report of each chunk.
-    pub(super) fn new(reports: Option<UnboundedSender<ChunkReport>>) -> Self {
-        Self { chunks: Mutex::default(), failed: Mutex::default(), reports }
+    /// `reports` receives a report of each chunk; `begun` are the rows of the batches of chunks that
+    /// were begun before.
+    pub(super) fn new(
+        reports: Option<UnboundedSender<ChunkEvent>>,
+        begun: BTreeMap<ChunkId, u64>,
+    ) -> Self {
+        Self {
+            chunks: Mutex::default(),
+            failed: Mutex::default(),
+            begun: Mutex::new(begun),
+            reports,
+        }
+    }
+
+    /// The rows of the batches of a chunk whose batches must be the same each time; `None` while none
+    /// was sent.
+    pub(super) fn batch_rows(&self, chunk: ChunkId) -> Option<u64> {
+        self.begun.lock().get(&chunk).copied()
+    }
+
+    /// Records that the chunk is cut into batches of this many rows, before the first is sent. Returns
+    /// whether that is recorded.
+    async fn begin_batches(&self, chunk: ChunkId, batch_rows: u64) -> bool {
+        if self.batch_rows(chunk).is_some() {
+            return true;
+        }
+        if let Some(reports) = &self.reports {
+            let (recorded, answer) = oneshot::channel();
+            let begun = BegunChunk { chunk, batch_rows, recorded };
+            if reports.send(ChunkEvent::Begun(begun)).is_err() || answer.await.is_err() {
+                return false;
+            }
+        }
+        self.begun.lock().insert(chunk, batch_rows);
+        true
     }
 
     fn chunks(&self) -> MutexGuard<'_, HashMap<ChunkId, ChunkAccount>> {
@@ -216,7 +274,7 @@ impl ChunkBook {
             finished_at: SystemTime::now(),
         };
         // The receiver may be gone.
-        let _ = reports.send(report);
+        let _ = reports.send(ChunkEvent::Ended(report));
     }
 }
 
@@ -228,6 +286,10 @@ pub(in crate::engine) struct ChunkAttempt {
     share: KeyShare,
     book: Arc<ChunkBook>,
     counters: Arc<Counters>,
+    /// The rows of its batches, where they are the same in each attempt.
+    batch_rows: Option<u64>,
+    /// Whether that is recorded.
+    begun: OnceCell<bool>,
     progress: Mutex<AttemptProgress>,
 }
 
@@ -273,8 +335,43 @@ impl ChunkAttempt {
         book: Arc<ChunkBook>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
+        Self::begin_as(chunk, share, book, counters, None)
+    }
+
+    /// The same of a chunk whose batches have this many rows each time, because the target recognizes
+    /// those that it has.
+    pub(super) fn begin_repeatable(
+        chunk: ChunkId,
+        share: KeyShare,
+        book: Arc<ChunkBook>,
+        counters: Arc<Counters>,
+        batch_rows: u64,
+    ) -> Arc<Self> {
+        Self::begin_as(chunk, share, book, counters, Some(batch_rows))
+    }
+
+    fn begin_as(
+        chunk: ChunkId,
+        share: KeyShare,
+        book: Arc<ChunkBook>,
+        counters: Arc<Counters>,
+        batch_rows: Option<u64>,
+    ) -> Arc<Self> {
         book.begin(chunk);
-        Arc::new(Self { chunk, share, book, counters, progress: Mutex::default() })
+        let (begun, progress) = (OnceCell::new(), Mutex::default());
+        Arc::new(Self { chunk, share, book, counters, batch_rows, begun, progress })
+    }
+
+    /// The rows of its batches, where they are the same in each attempt.
+    pub(super) fn batch_rows(&self) -> Option<u64> {
+        self.batch_rows
+    }
+
+    /// Waits until it is recorded how the chunk is cut into batches, where that matters. Returns whether
+    /// batches may be sent.
+    pub(super) async fn may_send(&self) -> bool {
+        let Some(rows) = self.batch_rows else { return true };
+        *self.begun.get_or_init(|| self.book.begin_batches(self.chunk, rows)).await
     }
 
     fn progress(&self) -> MutexGuard<'_, AttemptProgress> {
@@ -312,10 +409,16 @@ impl ChunkAttempt {
 
     /// Notes that a batch was acknowledged; `hash` is the sum of its rows' hashes.
     pub(in crate::engine) fn batch_acknowledged(&self, rows: u64, bytes: u64, hash: u128) {
-        let mut progress = self.progress();
-        progress.batches_open -= 1;
         self.counters.batches.add(1);
         self.counters.inserted_bytes.add(bytes);
+        self.batch_arrived(rows, bytes, hash);
+    }
+
+    /// Notes that the rows of a batch are in the target: it was acknowledged now, or in an attempt
+    /// before.
+    pub(super) fn batch_arrived(&self, rows: u64, bytes: u64, hash: u128) {
+        let mut progress = self.progress();
+        progress.batches_open -= 1;
         if progress.given_up {
             self.counters.repeated_rows.add(rows);
         } else {
@@ -329,6 +432,22 @@ impl ChunkAttempt {
             self.counters.inserted_rows.add(rows);
             self.complete_if_done(&progress);
         }
+    }
+
+    /// Remembers a batch that was acknowledged, so that another attempt need not send it.
+    pub(super) fn remember(&self, digest: u128) {
+        if self.batch_rows.is_some()
+            && let Some(account) = self.book.chunks().get_mut(&self.chunk)
+        {
+            account.acknowledged.insert(digest);
+        }
+    }
+
+    /// Whether a batch with the same rows was acknowledged.
+    pub(super) fn is_acknowledged(&self, digest: u128) -> bool {
+        let chunks = self.book.chunks();
+        self.batch_rows.is_some()
+            && chunks.get(&self.chunk).is_some_and(|account| account.acknowledged.contains(&digest))
     }
 
     /// Notes that a batch is dropped, since its chunk failed.
@@ -397,7 +516,16 @@ impl ChunkAttempt {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc::UnboundedReceiver;
+
     use super::*;
+
+    fn ended(events: &mut UnboundedReceiver<ChunkEvent>) -> ChunkReport {
+        match events.try_recv().unwrap() {
+            ChunkEvent::Ended(report) => report,
+            ChunkEvent::Begun(begun) => panic!("{begun:?}"),
+        }
+    }
 
     fn figures(rows: u64) -> ChunkFigures {
         let matched = Matched { in_window: rows - 1, late: 0, not: 1 };
@@ -414,7 +542,7 @@ mod tests {
     #[test]
     fn a_chunk_is_completed_when_all_parts_of_its_keys_are() {
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-        let book = ChunkBook::new(Some(sender));
+        let book = ChunkBook::new(Some(sender), BTreeMap::new());
         // A half, and two quarters, of which one took two attempts.
         let parts = [(0, 2, 10), (1, 4, 20), (3, 4, 30)];
         for (index, count, rows) in parts {
@@ -429,7 +557,7 @@ mod tests {
                 figures(rows),
             );
         }
-        let report = reports.try_recv().unwrap();
+        let report = ended(&mut reports);
         assert_eq!(
             (report.chunk, report.outcome, report.attempts),
             (ChunkId::planned(7), ChunkOutcome::Completed, 4)
@@ -455,22 +583,24 @@ mod tests {
         assert!(book.is_failed(ChunkId::planned(9)) && !book.is_failed(ChunkId::planned(7)));
         assert_eq!(book.fail(failed("for another reason")), 1, "a chunk fails once");
         book.complete(ChunkId::planned(9), KeyShare::of(None), figures(1));
-        let report = reports.try_recv().unwrap();
+        let report = ended(&mut reports);
         assert_eq!(
             (report.chunk, report.outcome),
             (ChunkId::planned(9), ChunkOutcome::Failed(failed("for a reason").reason))
         );
         book.begin(ChunkId::planned(8));
         book.complete(ChunkId::planned(8), KeyShare::of(None), figures(1));
-        assert_eq!(reports.try_recv().unwrap().chunk, ChunkId::planned(8));
+        assert_eq!(ended(&mut reports).chunk, ChunkId::planned(8));
         assert!(reports.try_recv().is_err(), "each chunk is reported once");
     }
 
     #[test]
     fn what_is_given_up_does_not_count() {
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-        let (counters, book) =
-            (Arc::new(Counters::default()), Arc::new(ChunkBook::new(Some(sender))));
+        let (counters, book) = (
+            Arc::new(Counters::default()),
+            Arc::new(ChunkBook::new(Some(sender), BTreeMap::new())),
+        );
         let first = ChunkAttempt::begin(
             ChunkId::planned(0),
             KeyShare::of(None),
@@ -517,7 +647,7 @@ mod tests {
         assert!(reports.try_recv().is_err());
         second.batch_acknowledged(6, 60, 8);
         assert_eq!((counters.inserted_rows.get(), counters.chunks_done.get()), (10, 1));
-        let report = reports.try_recv().unwrap();
+        let report = ended(&mut reports);
         assert_eq!(
             (report.attempts, report.figures),
             (

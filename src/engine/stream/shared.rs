@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use serde::Deserialize;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::batch::{BatchLimits, RowFormat};
-use super::batch_size::BatchSize;
+use super::batch_size::{BatchSize, LEAST_BATCH_ROWS};
 use super::concurrency::Concurrency;
 use super::counters::Counters;
 use super::error::PipelineError;
 use super::pace::Pace;
-use super::report::{ChunkAttempt, ChunkReport};
+use super::report::{ChunkAttempt, ChunkEvent};
 use super::throttle::Throttle;
 use crate::clickhouse::{Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
@@ -52,6 +53,8 @@ pub(crate) struct PipelineOptions {
     pub ordered: bool,
     /// The most rows of a batch.
     pub batch_rows: u64,
+    /// The rows below which batches do not shrink while inserts are slow.
+    pub least_batch_rows: u64,
     /// The most bytes of a batch, except for the row that exceeds them.
     pub batch_bytes: u64,
     /// Rows of a block that the server reads and sends at once; `None` leaves it to the server.
@@ -143,6 +146,7 @@ impl PipelineOptions {
             dry_run: false,
             ordered: false,
             batch_rows: DEFAULT_BATCH_ROWS,
+            least_batch_rows: LEAST_BATCH_ROWS,
             batch_bytes: memory.batch_bytes,
             stream_block_rows: None,
             format: job
@@ -188,6 +192,16 @@ impl PipelineOptions {
     }
 }
 
+/// The rows of a partition, counted by a query that knows nothing of chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct SourceCount {
+    /// Their number.
+    pub rows: u64,
+    /// The sum of hashes of their sorting keys, 0 if rows have no key of their own. `None` where they
+    /// were counted after some of them had been read.
+    pub keys: Option<u64>,
+}
+
 /// The part of a plan that a run does, and the receivers of its reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
@@ -198,13 +212,15 @@ pub(crate) struct Work {
     /// Whether the partition's rows are counted during the run, by a query that does not depend on
     /// chunks.
     pub count: bool,
+    /// The rows of the batches of chunks that were begun before, where repeated batches are recognized.
+    pub begun: BTreeMap<ChunkId, u64>,
     /// Rows of the chunks that were completed before. They are part of the count, but not expected
     /// any more.
     pub rows_before: u64,
     /// Receives a report of each chunk that is completed or fails.
-    pub reports: Option<UnboundedSender<ChunkReport>>,
-    /// Receives the count, with the rows of all chunks.
-    pub counted: Option<UnboundedSender<u64>>,
+    pub reports: Option<UnboundedSender<ChunkEvent>>,
+    /// Receives the count of the rows of all chunks.
+    pub counted: Option<UnboundedSender<SourceCount>>,
 }
 
 impl Work {
@@ -218,6 +234,7 @@ impl Work {
         Self {
             pending,
             parts: BTreeMap::new(),
+            begun: BTreeMap::new(),
             count: false,
             rows_before: 0,
             reports: None,
@@ -256,6 +273,8 @@ pub(in crate::engine) struct Shared {
     pub window_advice: WindowAdvice,
     /// The permit for a large row in memory.
     pub large_rows: Arc<Semaphore>,
+    /// The permit for long attributes from outside of the lookup's window, and for a batch of them.
+    pub long_answers: (Arc<Semaphore>, Arc<Semaphore>),
     /// How fast chunks are read.
     pub pace: Pace,
     /// The rows of a batch now.
@@ -277,9 +296,13 @@ impl Shared {
         self.attempts(&self.target_guard)
     }
 
-    /// When a batch is full.
-    pub(super) fn batch_limits(&self) -> BatchLimits {
-        BatchLimits { rows: self.batch_size.clone(), bytes: self.options.batch_bytes.max(1) }
+    /// When a batch is full. `rows` are those of a chunk whose batches must be the same each time.
+    pub(super) fn batch_limits(&self, rows: Option<u64>) -> BatchLimits {
+        let rows = match rows {
+            Some(rows) => Arc::new(BatchSize::fixed(rows)),
+            None => self.batch_size.clone(),
+        };
+        BatchLimits { rows, bytes: self.options.batch_bytes.max(1) }
     }
 
     /// A framer of the rows that the source sends.

@@ -6,6 +6,7 @@
 //! their flag hides the row in the target as it does in the source. A job with `removal = "delete"`
 //! deletes the rows of these keys instead. A deletion that is sent twice changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -131,13 +132,13 @@ async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u6
     let attempt = ChunkAttempt::begin(
         ChunkId::planned(plan.chunks.len()),
         KeyShare::of(None),
-        Arc::new(ChunkBook::new(None)),
+        Arc::new(ChunkBook::new(None, BTreeMap::new())),
         Arc::new(Counters::default()),
     );
     let mut stream =
         shared.servers.source.stream("deleted", sql, &statements::deleted_settings(&shared.job))?;
     let mut framer = shared.source_framer();
-    let mut builder = BatchBuilder::new(attempt, shared.batch_limits(), &shared.options.format);
+    let mut builder = BatchBuilder::new(attempt, shared.batch_limits(None), &shared.options.format);
     let mut rows = 0;
     while let Some(piece) = stream.next().await? {
         framer.push(&piece, &mut |group| {

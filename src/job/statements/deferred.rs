@@ -55,6 +55,36 @@ pub(crate) fn deferred_lookup(
     newest_rows(lookup, window, &hints.chain([exact]).collect::<Vec<_>>().join("\n    AND "))
 }
 
+/// A key, for people.
+pub(crate) fn named_key(lookup: &BoundLookup, key: KeyBytes<'_>) -> String {
+    let named = lookup.keys.iter().enumerate().map(|(position, column)| {
+        let value = key.column(position).unwrap_or_default();
+        // What is not NULL has a zero in front.
+        let value = if column.nullable { value.get(1..).unwrap_or_default() } else { value };
+        format!("{} = {}", column.lookup, shown(&column.type_name, value))
+    });
+    named.collect::<Vec<_>>().join(" and ")
+}
+
+/// A value in RowBinary: a text, a number of at most 128 bits, or its bytes.
+fn shown(type_name: &str, value: &[u8]) -> String {
+    let number =
+        |value: &[u8]| value.iter().rev().fold(0, |all, byte| all << 8 | u128::from(*byte));
+    let parsed = DataType::parse(type_name).ok();
+    match parsed.as_ref().map(|parsed| parsed.strip_low_cardinality().strip_nullable()) {
+        Some(DataType::String) => quote_literal_bytes(text(value)).to_string(),
+        Some(&DataType::Integer { signed, bits: bits @ 8..=128 }) => {
+            let (number, unused) = (number(value), 128 - u32::from(bits));
+            if signed {
+                (number.cast_signed() << unused >> unused).to_string()
+            } else {
+                number.to_string()
+            }
+        }
+        _ => format!("{} in RowBinary", quote_literal_bytes(value)),
+    }
+}
+
 /// The settings of the deferred look-up, for a statement of this size in bytes.
 pub(crate) fn deferred_lookup_settings(job: &BoundJob, statement_bytes: usize) -> Settings {
     let limit = statement_bytes.saturating_add(1024).to_string();
@@ -116,6 +146,14 @@ fn text(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_shown_as_people_write_them() {
+        assert_eq!(shown("UInt64", &[3, 1, 0, 0, 0, 0, 0, 0]), "259");
+        assert_eq!(shown("Nullable(Int16)", &[0xFE, 0xFF]), "-2");
+        assert_eq!(shown("LowCardinality(String)", b"\x02it"), "'it'");
+        assert_eq!(shown("Date", b"ab"), "'ab' in RowBinary");
+    }
 
     #[test]
     fn columns_of_a_key_and_texts() {

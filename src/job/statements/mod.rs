@@ -12,7 +12,7 @@ mod join;
 mod lookup;
 mod source;
 
-pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings};
+pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings, named_key};
 pub(crate) use group::{
     estimated_groups, groups_before_horizon, partitions_of_groups, targets_of_groups,
 };

@@ -121,6 +121,78 @@ fn rows_around_the_size_of_a_batch_arrive_once_each() {
     assert_peak(&summary, 256 * MIB, 0);
 }
 
+const WINDOWED_JOB: &str = "name = \"huge\"
+[source]
+table = \"orders\"
+join_key = [\"customer\"]
+time = \"made\"
+[lookup]
+table = \"customers\"
+join_key = [\"id\"]
+version = \"version\"
+window = { column = \"joined\", days_before = 1, days_after = 1 }
+[target]
+table = \"shipments\"
+[columns]
+id = \"source.id\"
+item = \"source.item\"
+name = \"lookup.name\"
+";
+
+/// Half of the attributes lie outside of the window.
+fn windowed_tables(server: &Server, orders: u64, customers: u64, name: &str) {
+    tables(server, orders, "10", customers, name);
+    server
+        .query("ALTER TABLE orders ADD COLUMN made DateTime('UTC') DEFAULT '2025-06-15 12:00:00'");
+    server.query("ALTER TABLE customers ADD COLUMN joined DateTime('UTC') DEFAULT if(id % 2 = 0, '2025-06-15 00:00:00', '2024-01-01 00:00:00')");
+}
+
+/// Attributes of keys outside of the window are looked up one by one, and only one reader has long ones.
+#[test]
+#[ignore = "slow: about 8 s"]
+fn long_attributes_outside_of_the_window_keep_the_limit_or_are_named() {
+    let server = Server::shared();
+    windowed_tables(&server, 60, 12, "if(number % 2 = 0, 10, 4000000)");
+    let (file, folder) = (JobFile::new(WINDOWED_JOB), tempfile::tempdir().unwrap());
+    let summary_file = folder.path().join("summary.json");
+    let run = |memory: u64| {
+        let tool = file.tool(&server, "run").arg("--memory").arg(memory.to_string());
+        let tool = tool.args(&["--readers", "2", "--inserters", "3"]);
+        let output = tool.arg("--summary-json").arg(&summary_file).run();
+        let summary: Value =
+            serde_json::from_slice(&std::fs::read(&summary_file).unwrap()).unwrap();
+        (output, summary)
+    };
+    let (output, summary) = run(240 * MIB);
+    output.expect(0);
+    assert_peak(&summary, 240 * MIB, 0);
+    assert_eq!(summary["matched_late_rows"].as_u64(), Some(30), "{summary}");
+    server.query("CREATE TABLE hashes (id UInt64, item UInt64, name UInt64) ENGINE = Memory");
+    Comparison::of_table(&server, "hashes", &["id"]).assert_same("the run", FOUND, EXPECTED);
+
+    server.query(
+        "INSERT INTO customers SELECT 3, randomPrintableASCII(60000000), 2, '2024-01-01 00:00:00'",
+    );
+    let (output, summary) = run(240 * MIB);
+    let output = output.expect(1);
+    assert_peak(&summary, 240 * MIB, 0);
+    let words = "outside of the window, have 57.2 MiB or more, and --memory leaves";
+    assert!(
+        summary["peak_memory_bytes"].as_u64() < Some(140 * MIB),
+        "it is not received\n{summary}"
+    );
+    for words in
+        ["the attributes of ", ".customers with id = 3, outside", words, "hint: raise --memory"]
+    {
+        assert!(output.stderr.contains(words), "{words}\n{output}");
+    }
+    let (output, _) = run(2560 * MIB);
+    output.expect(0);
+    server.query("TRUNCATE TABLE hashes");
+    let expected = EXPECTED.replace("FROM customers)", "FROM customers FINAL)");
+    Comparison::of_table(&server, "hashes", &["id"]).assert_same("the run", FOUND, &expected);
+}
+
 /// A block is whole in memory, unlike a row.
 #[test]
 #[ignore = "slow: about 8 s"]

@@ -92,6 +92,7 @@ fn load(run_id: &str) -> LoadRecord {
         chunks_completed: 1,
         chunks_failed: 1,
         rows_expected: Some(u64::MAX),
+        keys_expected: Some(u64::MAX),
         rows_read: 5,
         rows_inserted: 4,
         is_untouched: true,
@@ -126,6 +127,7 @@ fn chunk(run_id: &str, number: u64) -> ChunkRecord {
     ChunkRecord {
         status: ChunkStatus::Completed,
         worker: "1/1 here 5".to_owned(),
+        batch_rows: None,
         attempts: 2,
         rows_read: 10,
         rows_inserted: 9,
