@@ -120,15 +120,33 @@ pub(super) fn structure_of(
 }
 
 /// The error, or one that names the missing right if that is the cause of a missing column:
-/// `system.columns` does not list columns that the user has no right to read.
+/// `system.columns` does not list columns that the user has no right to read. Otherwise an expression
+/// with an unknown column is told by that column, not by the statement that the server refused.
 pub(super) async fn or_denied_column(servers: &Servers, job: &Job, error: JobError) -> JobError {
-    let Some((role, table, column)) = missing_column(servers, job, &error) else { return error };
-    let connection = if role == "target" { &servers.target } else { &servers.source };
-    if is_denied(connection, &table, &column).await {
-        JobError::DeniedColumn { role, table, column }
-    } else {
-        error
+    if let Some((role, table, column)) = missing_column(servers, job, &error) {
+        let connection = if role == "target" { &servers.target } else { &servers.source };
+        if is_denied(connection, &table, &column).await {
+            return JobError::DeniedColumn { role, table, column };
+        }
     }
+    match error {
+        JobError::Expression { origin, line, column, message } => {
+            let message = unknown_column(&message).unwrap_or(message);
+            JobError::Expression { origin, line, column, message }
+        }
+        error => error,
+    }
+}
+
+/// The server's words about an unknown column of the source or the lookup, in one sentence.
+fn unknown_column(message: &str) -> Option<String> {
+    let is_column = |name: &&str| name.starts_with("source.") || name.starts_with("lookup.");
+    let name = unknown_identifier(message).filter(is_column)?;
+    let suggestion = message
+        .split_once("Maybe you meant: ['")
+        .and_then(|(_, rest)| rest.split_once('\''))
+        .map(|(name, _)| format!("; did you mean {name}?"));
+    Some(format!("names {name}, which is no column{}", suggestion.unwrap_or_default()))
 }
 
 /// The column that is missing according to an error, with the role and the name of its table.
@@ -183,5 +201,11 @@ mod tests {
             assert_eq!(unknown_identifier(message), Some("source.x"), "{message}");
         }
         assert_eq!(unknown_identifier("no such thing"), None);
+        let message = "is refused by the server: Code: 47. DB::Exception: Unknown expression identifier `lookup.nmae` in scope SELECT `lookup.nmae` FROM null('…'). Maybe you meant: ['lookup.name']. (UNKNOWN_IDENTIFIER)";
+        assert_eq!(
+            unknown_column(message).as_deref(),
+            Some("names lookup.nmae, which is no column; did you mean lookup.name?")
+        );
+        assert_eq!(unknown_column("Unknown expression identifier `amount` in scope"), None);
     }
 }

@@ -231,11 +231,11 @@ fn expressions_that_are_refused_point_at_the_line() {
 
     # source.amuont
     exit code 2
-    error: job.toml, line 25: the expression of column amount is refused by the server: Code: 47. [WORDS OF THE SERVER] (UNKNOWN_IDENTIFIER)
+    error: job.toml, line 25: the expression of column amount names source.amuont, which is no column; did you mean source.amount?
 
     # lookup.amount
     exit code 2
-    error: job.toml, line 25: the expression of column amount is refused by the server: Code: 47. [WORDS OF THE SERVER] (UNKNOWN_IDENTIFIER)
+    error: job.toml, line 25: the expression of column amount names lookup.amount, which is no column
 
     # amount
     exit code 2
