@@ -73,6 +73,7 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Verify(arguments) => sets::verify(arguments, terminal),
         Command::Repair(arguments) => sets::repair(arguments, terminal),
         Command::Rollback(arguments) => rollback::rollback(&arguments),
+        Command::Undo(arguments) => rollback::undo(&arguments),
         Command::Status(arguments) => sets::status(arguments, terminal),
         Command::Report(arguments) => sets::report(arguments, terminal),
         Command::History(arguments) => report::history(&arguments),

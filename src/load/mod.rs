@@ -22,6 +22,7 @@ mod rollback;
 mod run;
 mod sampling;
 mod tables;
+mod undo;
 
 pub(crate) use claim::ExclusiveClaim;
 pub(crate) use error::LoadError;
@@ -30,3 +31,4 @@ pub(crate) use request::{HostStats, LoadRequest, Observe, Recording, definition,
 pub(crate) use rollback::{Rollback, RollbackRequest};
 pub(crate) use run::{ChunkCounts, Load};
 pub(crate) use tables::TablesError;
+pub(crate) use undo::{Undo, UndoError, UndoRequest};

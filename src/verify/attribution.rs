@@ -77,6 +77,23 @@ impl Attribution {
     }
 }
 
+/// A condition on rows of the target that is true for those of this partition of the source; or why
+/// there is none.
+///
+/// # Errors
+/// The source cannot be asked.
+pub(crate) async fn rows_of_partition(
+    servers: &Servers,
+    job: &BoundJob,
+    partition: &str,
+) -> Result<Result<String, String>, VerifyError> {
+    Ok(match Attribution::read(servers, job, &job.columns, partition).await? {
+        Attribution::Single => Ok("1".to_owned()),
+        Attribution::Condition(condition) => Ok(condition),
+        Attribution::Unknown(reason) => Err(reason),
+    })
+}
+
 fn by_columns(
     partition_key: &str,
     key_columns: &[KeyColumn],

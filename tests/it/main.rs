@@ -32,4 +32,5 @@ mod snapshots;
 mod status;
 mod support;
 mod tls;
+mod undo;
 mod verify;

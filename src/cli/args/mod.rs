@@ -90,6 +90,15 @@ Exit codes: 0 equal now, 4 still different, 130 interrupted (the same command re
 Exit codes: 0 shown or put back, 3 nothing is kept, or another process works on the load."
     )]
     Rollback(Box<RollbackArguments>),
+    /// Remove what the loads of a partition have written.
+    ///
+    /// Removed are the rows that the job owns (`owned` under `[target]`); with `publish = "replace"`, the partition that the load
+    /// has replaced is put back. Without --yes the command only shows what it would do.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill undo --partition 202511\n  clickhouse-backfill undo --partition 202511 --yes\n\n\
+Exit codes: 0 shown or removed, 3 it is not known which rows to remove, or another process works on the load."
+    )]
+    Undo(Box<RollbackArguments>),
     /// Show the state of a partition's load.
     ///
     /// The state is read from the ledger alone, so the command works on any host and for every user
@@ -187,7 +196,7 @@ impl Command {
             Self::Plan(arguments) => Some(&mut arguments.server),
             Self::Verify(arguments) => Some(&mut arguments.server),
             Self::Repair(arguments) => Some(&mut arguments.server),
-            Self::Rollback(arguments) => Some(&mut arguments.server),
+            Self::Rollback(arguments) | Self::Undo(arguments) => Some(&mut arguments.server),
             Self::Status(arguments) => Some(&mut arguments.server),
             Self::Report(arguments) => Some(&mut arguments.server),
             Self::History(arguments) => Some(&mut arguments.server),
