@@ -3,20 +3,62 @@
 use std::any::Any;
 use std::panic;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, INTERRUPTED};
-use crate::progress::{Terminal, TerminalOptions};
+use crate::engine::stream::Counters;
+use crate::progress::{Terminal, TerminalOptions, counted};
 use crate::stop::Stop;
+use crate::sync::Mutex;
 
-/// Runs `work` until it ends or the second signal arrives. The first signal asks it to stop;
-/// `stopping` describes what happens then.
+/// What a command says when it is asked to stop.
+pub(crate) struct Stopping<'a> {
+    /// What happens after the first signal.
+    pub first: &'a str,
+    /// What is safe when the second has ended it, and how it is continued.
+    pub second: &'a dyn Fn() -> String,
+}
+
+/// How most commands are continued.
+pub(crate) fn run_again() -> String {
+    "run the same command again to continue".to_owned()
+}
+
+/// The counters of what a command does now.
+#[derive(Debug, Default)]
+pub(crate) struct Underway(Mutex<Option<Arc<Counters>>>);
+
+impl Underway {
+    /// Sets the counters of a partition that begins.
+    pub(crate) fn begin(&self, counters: Arc<Counters>) {
+        *self.0.lock() = Some(counters);
+    }
+
+    /// What is safe of the partition.
+    pub(crate) fn safe(&self) -> String {
+        let numbers =
+            self.0.lock().as_ref().map(|counters| counters.snapshot()).unwrap_or_default();
+        match numbers.chunks_done {
+            0 => {
+                "no chunk was done; rows that were inserted stay, and are inserted again".to_owned()
+            }
+            chunks => format!(
+                "safe: {} in {} done; chunks of the last seconds may be read again",
+                counted(numbers.rows_done, "row"),
+                counted(chunks, "chunk")
+            ),
+        }
+    }
+}
+
+/// Runs `work` until it ends or the second signal arrives. The first signal asks it to stop.
 pub(crate) fn run_until_signalled<Work>(
     terminal: &Terminal,
-    stopping: &str,
+    stopping: &Stopping<'_>,
     work: impl FnOnce(Stop) -> Work,
 ) -> Result<ExitCode, Failure>
 where
@@ -79,13 +121,17 @@ impl Signals {
 }
 
 /// Requests the stop at the first signal; returns at the second.
-async fn second_signal(stop: Stop, terminal: &Terminal, stopping: &str) -> std::io::Result<()> {
+async fn second_signal(
+    stop: Stop,
+    terminal: &Terminal,
+    stopping: &Stopping<'_>,
+) -> std::io::Result<()> {
     let mut signals = Signals::listen()?;
     let name = signals.next().await;
-    terminal.insist(&format!("{name}: {stopping}"));
+    terminal.insist(&format!("{name}: {}", stopping.first));
     stop.request();
     let name = signals.next().await;
-    terminal.insist(&format!("{name}: ended at once; run the same command again to continue"));
+    terminal.insist(&format!("{name}: ended at once; {}", (stopping.second)()));
     Ok(())
 }
 
@@ -119,10 +165,7 @@ fn panic_message(payload: &(dyn Any + Send), location: Option<&panic::Location<'
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::sync::Mutex;
 
     #[test]
     fn a_panic_message_has_no_values_of_the_program() {

@@ -232,6 +232,8 @@ pub(crate) struct RunStatus {
 pub(crate) struct RunProgress {
     /// Rows of acknowledged inserts.
     pub rows: u64,
+    /// Of these, rows of chunks that are done.
+    pub rows_done: u64,
     /// The number of rows to insert; unknown at first.
     pub rows_expected: Option<u64>,
     /// Rows read.
@@ -284,6 +286,7 @@ impl From<Snapshot> for RunProgress {
     fn from(numbers: Snapshot) -> Self {
         Self {
             rows: numbers.inserted_rows,
+            rows_done: numbers.rows_done,
             rows_expected: numbers.rows_expected(),
             rows_read: numbers.source_rows,
             lookup_rows: numbers.lookup_rows,

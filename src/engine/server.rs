@@ -155,6 +155,7 @@ impl ChunkFiller<'_> {
     ) -> Result<FillEnd, PipelineError> {
         let Self { shared, .. } = *self;
         let _busy = shared.counters.activities.inserting.begin();
+        let _flight = shared.counters.in_flight.begin();
         shared.counters.inserts_in_flight.add(1);
         let label = format!("{LABEL}{}", chunk.id);
         let end = tokio::select! {

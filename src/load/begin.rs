@@ -36,6 +36,13 @@ impl Load {
         begun
     }
 
+    /// Gives the claim back: the load is not begun.
+    pub(crate) async fn decline(self) {
+        if let Some(record) = &self.record {
+            give_back(&record.claim).await;
+        }
+    }
+
     async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
         let mut remarks = self.settle_repeats().await?;
         let (warnings, replaced_partition) = self.run_preflight().await?;

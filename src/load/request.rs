@@ -107,6 +107,7 @@ impl LoadRequest {
             retry: self.pipeline.retry,
             outage_wait: self.pipeline.outage_wait,
             stop: self.stop.clone(),
+            status: Arc::default(),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Shown {
     pub counters: Arc<Counters>,
     /// Whether it was asked to stop.
     pub stop: Stop,
+    /// How long inserts in flight are waited for then.
+    pub drain_timeout: Duration,
     /// The memory limit of the process, in bytes.
     pub memory_limit: u64,
     /// What may hold the run back.
@@ -43,11 +45,14 @@ pub(crate) struct Shown {
 pub(super) struct Figures {
     pub name: String,
     pub dry_run: bool,
-    pub stopping: bool,
+    /// While it stops: how long inserts in flight are still waited for.
+    pub stopping: Option<Duration>,
     pub phase: Phase,
     pub elapsed: Duration,
     pub numbers: Snapshot,
     pub tasks: Tasks,
+    /// The age of the oldest insert in flight.
+    pub oldest_insert: Option<Duration>,
     pub rates: Rates,
     /// The estimated remaining time.
     pub left: Option<Duration>,
@@ -77,7 +82,12 @@ pub(super) struct Rates {
 }
 
 impl Figures {
-    /// The share of rows that are done, in percent; below 100 until the run has ended.
+    /// Rows of unfinished chunks whose inserts are acknowledged.
+    pub(super) fn rows_in_unfinished_chunks(&self) -> u64 {
+        self.numbers.inserted_rows.saturating_sub(self.numbers.rows_done)
+    }
+
+    /// The share of rows that are inserted, in percent; below 100 until the run has ended.
     pub(super) fn percent(&self) -> Option<f64> {
         let expected = self.numbers.rows_expected()?;
         let percent = 100.0 * self.numbers.inserted_rows as f64 / expected as f64;
@@ -103,6 +113,8 @@ pub(super) struct FigureSampler {
     stages: StageSampler,
     idle: Idle,
     phase: Phase,
+    /// When the stop was seen first.
+    stopped_at: Option<Instant>,
 }
 
 impl FigureSampler {
@@ -115,6 +127,7 @@ impl FigureSampler {
             stages: StageSampler::default(),
             idle: Idle::since(now),
             phase: Phase::Plan,
+            stopped_at: None,
         }
     }
 
@@ -126,6 +139,9 @@ impl FigureSampler {
         if phase != self.phase {
             (self.phase, self.stages) = (phase, StageSampler::default());
         }
+        if self.shown.stop.is_requested() {
+            self.stopped_at.get_or_insert(now);
+        }
         self.stages.note(now, tasks);
         self.idle.note(now, &numbers);
         let rates = self.rates.sample(now, &numbers);
@@ -135,7 +151,9 @@ impl FigureSampler {
         Figures {
             name: self.shown.name.clone(),
             dry_run: self.shown.dry_run,
-            stopping: self.shown.stop.is_requested(),
+            stopping: self.stopped_at.map(|since| {
+                self.shown.drain_timeout.saturating_sub(now.saturating_duration_since(since))
+            }),
             phase,
             elapsed: now.duration_since(self.began),
             left: numbers.rows_expected().and_then(|rows| self.rates.progress.remaining(rows)),
@@ -159,6 +177,10 @@ impl FigureSampler {
                 .map_or_else(ServerStats::unknown, |samples| samples.borrow().clone()),
             last_retry: last_retry
                 .map(|retry| (now.saturating_duration_since(retry.failed_at), retry.reason)),
+            oldest_insert: counters
+                .in_flight
+                .oldest()
+                .map(|began| now.saturating_duration_since(began)),
             numbers,
             tasks,
             rates,

@@ -3,11 +3,11 @@
 //! ```text
 //! langfuse-events 202511: inserting, 12 min 20 s
 //! [===============>                       ]  37 %  37,412,000 of 100,200,000 rows
-//!   78.3 krows/s, 13 min 22 s left; wave 2, 12 of 48 chunks
+//!   78.3 krows/s, 13 min 22 s left; wave 2, 12 of 48 chunks done + 312,000 rows
 //!   lookup                                  1,234,567 keys, 312.4 MiB
 //!   read      78.3 krows/s   82.4 MiB/s  4 chunks, 3 wait for the queue
 //!   enrich    78.3 krows/s               98.2 % matched
-//! > insert    78.0 krows/s  101.2 MiB/s  6 batches; the bottleneck
+//! > insert    78.0 krows/s  101.2 MiB/s  6 in flight, the oldest 12.0 s
 //!   memory    1.2 GiB of 4.0 GiB, queue 512.0 MiB
 //!   server    262 parts in 202511, 3 merges, 12.3 GiB of 32.0 GiB
 //!   retries   2, the last 3 min 20 s ago: Code: 252. DB::Exception: Too many parts
@@ -16,6 +16,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
@@ -31,10 +32,14 @@ use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 const UNKNOWN: &str = "–";
 /// Below this width the rates of the stages are not aligned in columns.
 const NARROW: usize = 72;
+/// From this width the line of inserts has room for their age and the mark of a bottleneck in words.
+const WIDE: usize = 90;
 /// The title's longest width; window managers cut longer ones off.
 pub(super) const TITLE_COLUMNS: usize = 60;
 /// The bar's shortest and longest width.
-const BAR: std::ops::RangeInclusive<usize> = 8..=100;
+const BAR: std::ops::RangeInclusive<usize> = 8..=160;
+/// The age from which an insert in flight is worth a word.
+const OLD: Duration = Duration::from_secs(2);
 
 /// The lines for a terminal of this size. No line is wider than the terminal, and one row is left
 /// for the cursor. Where rows are short, less important lines are left out.
@@ -42,6 +47,7 @@ pub(super) fn screen(figures: &Figures, size: Size) -> Vec<Line> {
     // One less than the terminal has: some terminals wrap a full line.
     let columns = size.columns.saturating_sub(1).max(1);
     let mut lines = vec![(3, headline(figures)), (0, bar(figures, columns)), (2, pace(figures))];
+    lines.extend(safe(figures).map(|line| (4, line)));
     let ranks = [(Stage::Lookup, 7), (Stage::Read, 5), (Stage::Enrich, 8), (Stage::Insert, 4)];
     lines.extend(ranks.map(|(stage, rank)| (rank, stage_line(figures, stage, columns))));
     lines.extend(chunks_in_flight(figures).map(|text| (6, named("chunks", &text))));
@@ -73,17 +79,36 @@ fn named(name: &str, text: &str) -> Line {
 }
 
 fn headline(figures: &Figures) -> Line {
-    let in_flight = format!("stopping, {} in flight", counted(figures.tasks.inserting, "insert"));
     let doing = match (figures.stopping, figures.phase) {
-        (true, _) => &in_flight,
-        (false, Phase::Plan) => "preparing",
-        (false, Phase::Lookup) => "loading attributes",
-        (false, Phase::Stream) if figures.dry_run => "evaluating, nothing is written",
-        (false, Phase::Stream) => "inserting",
-        (false, Phase::Done) => "counting and recording",
+        (Some(left), _) => &stopping(figures, left),
+        (None, Phase::Plan) => "preparing",
+        (None, Phase::Lookup) => "loading attributes",
+        (None, Phase::Stream) if figures.dry_run => "evaluating, nothing is written",
+        (None, Phase::Stream) => "inserting",
+        (None, Phase::Done) => "counting and recording",
     };
     let dry_run = if figures.dry_run { "dry run of " } else { "" };
     plain(format!("{dry_run}{}: {doing}, {}", figures.name, duration(figures.elapsed)))
+}
+
+/// What a run waits for that was asked to stop.
+fn stopping(figures: &Figures, left: Duration) -> String {
+    match figures.tasks.inserting {
+        0 => "stopping".to_owned(),
+        inserts => format!(
+            "stopping, waiting at most {} for {}",
+            duration(left),
+            counted(inserts, "insert")
+        ),
+    }
+}
+
+/// What is safe of a run that stops.
+fn safe(figures: &Figures) -> Option<Line> {
+    figures.stopping.filter(|_| !figures.dry_run)?;
+    let done = count(figures.numbers.rows_done);
+    let words = format!("{done} rows in chunks done; the next run reads the others again");
+    Some(named("safe", &words))
 }
 
 fn bar(figures: &Figures, columns: usize) -> Line {
@@ -109,10 +134,15 @@ fn pace(figures: &Figures) -> Line {
     let mut parts: Vec<_> = figures.rates.inserted_rows.map(row_rate).into_iter().collect();
     parts.extend(figures.max_rows_per_second.map(|rows| format!("limit {} rows/s", count(rows))));
     // A run that stops does not reach the end.
-    let left = figures.left.filter(|_| !figures.stopping);
+    let left = figures.left.filter(|_| figures.stopping.is_none());
     parts.extend(left.map(|left| format!("{} left", duration(left))));
     let mut chunks =
-        format!("{} of {}", count(numbers.chunks_done), counted(numbers.chunks, "chunk"));
+        format!("{} of {} done", count(numbers.chunks_done), counted(numbers.chunks, "chunk"));
+    // Rows of unfinished chunks are read again by the next run, should this one end now.
+    let open = figures.rows_in_unfinished_chunks();
+    if open > 0 {
+        chunks = format!("{chunks} + {}", counted(open, "row"));
+    }
     if numbers.chunks_failed > 0 {
         chunks = format!("{chunks}, {} failed", count(numbers.chunks_failed));
     }
@@ -154,13 +184,9 @@ fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
                 (all > 0).then(|| format!("{:.1} % matched", 100.0 * found as f64 / all as f64));
             (rates.enriched_rows, None, share.into_iter().collect())
         }
-        Stage::Insert => (
-            rates.inserted_rows,
-            rates.inserted_bytes,
-            vec![format!("{} in flight", count(tasks.inserting))],
-        ),
+        Stage::Insert => (rates.inserted_rows, rates.inserted_bytes, vec![in_flight(figures)]),
     };
-    if is_bottleneck {
+    if is_bottleneck && !(stage == Stage::Insert && columns < WIDE && is_old(figures)) {
         details.push("the bottleneck".to_owned());
     }
     let mark = if is_bottleneck { ">" } else { " " };
@@ -173,6 +199,19 @@ fn stage_line(figures: &Figures, stage: Stage, columns: usize) -> Line {
         format!("{mark} {:<8}{rows:>14}{bytes:>14}  {}", stage.name(), details.join(", "))
     };
     Line { text, emphasis: if is_bottleneck { Emphasis::Strong } else { Emphasis::None } }
+}
+
+/// The inserts in flight, and how long the server has had the oldest.
+fn in_flight(figures: &Figures) -> String {
+    let inserts = count(figures.tasks.inserting);
+    match figures.oldest_insert.filter(|_| is_old(figures)) {
+        Some(age) => format!("{inserts} in flight, the oldest {}", duration(age)),
+        None => format!("{inserts} in flight"),
+    }
+}
+
+fn is_old(figures: &Figures) -> bool {
+    figures.oldest_insert.is_some_and(|age| age >= OLD)
 }
 
 /// What the server engine's inserts have done so far.

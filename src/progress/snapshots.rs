@@ -1,6 +1,6 @@
 //! Snapshots of the screen at several terminal sizes, and of the lines; see `tests/it/snapshots`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use unicode_width::UnicodeWidthStr;
 
@@ -8,15 +8,16 @@ use super::bottleneck::{Stage, Tasks};
 use super::figures::{Figures, Rates};
 use super::screen::{screen, title};
 use super::terminal::Size;
-use super::view::line;
+use super::view::{Stall, line, startup_lines};
 use crate::control::monitor::{FullestPartition, ServerStats};
 use crate::engine::stream::{Phase, Snapshot};
+use crate::retry::{Outage, RetryStatus};
 
 fn streaming() -> Figures {
     Figures {
         name: "langfuse-events 202511".to_owned(),
         dry_run: false,
-        stopping: false,
+        stopping: None,
         phase: Phase::Stream,
         elapsed: Duration::from_secs(740),
         numbers: Snapshot {
@@ -30,6 +31,7 @@ fn streaming() -> Figures {
             matched_late_rows: 200_000,
             unmatched_rows: 700_000,
             inserted_rows: 37_412_000,
+            rows_done: 37_100_000,
             inserts_in_flight: 6,
             queued_bytes: 512 << 20,
             retries: 2,
@@ -39,6 +41,7 @@ fn streaming() -> Figures {
             ..Snapshot::default()
         },
         tasks: Tasks { reading: 1, queueing: 3, inserting: 6, ..Tasks::default() },
+        oldest_insert: Some(Duration::from_secs(12)),
         rates: Rates {
             lookup_rows: Some(0.0),
             read_rows: Some(78_312.0),
@@ -75,6 +78,7 @@ fn filling() -> Figures {
         matched_rows: 8_300_000,
         unmatched_rows: 100_000,
         inserted_rows: 8_400_000,
+        rows_done: 8_400_000,
         inserts_in_flight: 2,
         chunk_rows_read: 412_345,
         chunk_rows_written: 84_000,
@@ -102,6 +106,7 @@ fn loading() -> Figures {
         elapsed: Duration::from_millis(1_400),
         numbers,
         tasks: Tasks::default(),
+        oldest_insert: None,
         rates: Rates { lookup_rows: Some(240_000.0), ..Rates::default() },
         left: None,
         bottleneck: Some(Stage::Lookup),
@@ -139,7 +144,7 @@ fn held_back() -> Figures {
 }
 
 fn stopping() -> Figures {
-    Figures { stopping: true, dry_run: true, ..streaming() }
+    Figures { stopping: Some(Duration::from_secs(48)), ..streaming() }
 }
 
 #[track_caller]
@@ -180,6 +185,46 @@ fn screens() {
     assert_shows("screen-stopping", &stopping(), (80, 24));
     assert_shows("screen-waiting-narrow", &waiting(), (60, 24));
     assert_eq!(screen(&streaming(), Size { columns: 1, rows: 1 }).len(), 1, "at least one line");
+}
+
+#[test]
+fn a_server_that_is_not_reached_is_waited_for_with_a_countdown() {
+    let status = RetryStatus::default();
+    status.retrying("the connection to http://db:8123/ failed".to_owned(), Duration::ZERO);
+    status.outage_began(&Outage {
+        url: "the first query".to_owned(),
+        since: Instant::now(),
+        longest: Duration::from_millis(299_990),
+    });
+    let text = |columns| {
+        let lines = startup_lines("langfuse-events 202511", &status, columns);
+        lines.into_iter().map(|line| line.text).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        text(80),
+        [
+            "langfuse-events 202511: connecting",
+            "  waiting: 4 min 59 s more for the first query",
+            "  because   the connection to http://db:8123/ failed",
+        ]
+    );
+    assert!(text(20).iter().all(|line| line.width() < 20));
+}
+
+#[test]
+fn a_stall_is_said_once() {
+    let (mut stall, mut figures) = (Stall::default(), streaming());
+    assert!(stall.note(&figures) && stall.note(&figures), "rows move");
+    figures.waiting = vec!["the server to acknowledge 1 insert, no answer for 34.0 s".to_owned()];
+    assert!(stall.note(&figures), "it begins");
+    figures.waiting = vec!["the server to acknowledge 1 insert, no answer for 44.0 s".to_owned()];
+    assert!(!stall.note(&figures), "the same");
+    figures.numbers.inserted_bytes += 1;
+    assert!(stall.note(&figures), "something moved");
+    figures.waiting = vec!["paused with ctl".to_owned()];
+    assert!(stall.note(&figures), "another reason");
+    figures.waiting.clear();
+    assert!(stall.note(&figures), "it ends");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::escape::{escape, escape_except_colors, is_unsafe};
+use crate::stop::Stop;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The shortest time between two redraws that log lines cause; more log lines within it leave the
@@ -162,6 +163,27 @@ impl Terminal {
         } else {
             self.write(&escape(text));
         }
+    }
+
+    /// Asks the person at the terminal; only `y` and `yes` are a yes. Nobody is asked where stdin or
+    /// stderr is no terminal: that is a yes too.
+    pub(crate) async fn confirm(&self, question: &str, stop: &Stop) -> bool {
+        if !self.interactive || self.options.json || !io::stdin().is_terminal() {
+            return true;
+        }
+        emit(format!("{} [y/N] ", escape(question)).as_bytes());
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).map(|_| line).unwrap_or_default()
+        });
+        let answer = tokio::select! {
+            answer = answer => answer.unwrap_or_default(),
+            () = stop.reading_ends() => {
+                emit(b"\n");
+                String::new()
+            }
+        };
+        matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 
     /// Whether every message is a JSON event.

@@ -8,9 +8,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::bottleneck::Stage;
 use super::figures::{FigureSampler, Figures, Shown};
-use super::screen::{screen, server, title, waiting};
-use super::terminal::{Line, Terminal};
+use super::screen::{plain, screen, server, title, waiting};
+use super::terminal::{Emphasis, Line, Terminal, cut};
 use crate::engine::stream::Phase;
+use crate::retry::RetryStatus;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
 /// How often the screen is drawn.
@@ -84,18 +85,79 @@ async fn write_lines(terminal: &Terminal, mut sampler: FigureSampler) {
     let mut ticks = interval(SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut written = Instant::now();
+    let mut stall = Stall::default();
     loop {
         ticks.tick().await;
         let figures = sampler.sample();
         if written.elapsed() >= LINE_EVERY {
             written = Instant::now();
+            let is_new = stall.note(&figures);
             if terminal.is_json() {
                 log_event(&figures);
-            } else if let Some(line) = line(&figures) {
+            } else if let Some(line) = line(&figures).filter(|_| is_new) {
                 terminal.say(&line);
             }
         }
     }
+}
+
+/// What the last line said of a run that moves nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Stall {
+    moved: [u64; 3],
+    /// The reasons without their figures, which change while the reason stays.
+    reasons: Vec<String>,
+}
+
+impl Stall {
+    /// Whether there is something new to say: a run that still waits for the same has said so.
+    pub(super) fn note(&mut self, figures: &Figures) -> bool {
+        let numbers = &figures.numbers;
+        let words = |reason: &String| reason.replace(|c: char| c.is_ascii_digit(), "");
+        let now = Self {
+            moved: [numbers.lookup_bytes, numbers.source_bytes, numbers.inserted_bytes],
+            reasons: figures.waiting.iter().map(words).collect(),
+        };
+        let is_new = now.reasons.is_empty() || now != *self;
+        *self = now;
+        is_new
+    }
+}
+
+/// Runs `work` before the first row. While a server cannot be reached, a screen shows for how long it
+/// is still waited for.
+pub(crate) async fn show_startup<T>(
+    terminal: &Terminal,
+    name: &str,
+    status: &RetryStatus,
+    work: impl Future<Output = T>,
+) -> T {
+    if !terminal.has_screen() {
+        return work.await;
+    }
+    let showing = async {
+        while status.outages().is_empty() {
+            tokio::time::sleep(SCREEN_EVERY).await;
+        }
+        let frame = || (startup_lines(name, status, Terminal::size().columns), name.to_owned());
+        draw_screen(terminal, frame).await;
+    };
+    until_done(work, showing).await
+}
+
+/// The servers that are waited for, each with what is left of its time.
+pub(super) fn startup_lines(name: &str, status: &RetryStatus, columns: usize) -> Vec<Line> {
+    let columns = columns.saturating_sub(1).max(1);
+    let mut lines = vec![plain(format!("{name}: connecting"))];
+    for outage in status.outages() {
+        let left = outage.longest.saturating_sub(outage.since.elapsed());
+        let text = format!("  waiting: {} more for {}", duration(left), outage.url);
+        lines.push(Line { text, emphasis: Emphasis::Warning });
+    }
+    if let Some(retry) = status.last_retry() {
+        lines.push(plain(format!("  because   {}", retry.reason)));
+    }
+    lines.into_iter().map(|line| Line { text: cut(&line.text, columns), ..line }).collect()
 }
 
 /// The progress line for people; `None` while there is nothing to report.
@@ -123,14 +185,19 @@ pub(super) fn line(figures: &Figures) -> Option<String> {
                 vec![format!("{done} {}{share}", counted(numbers.inserted_rows, "row"))];
             parts.extend(rates.inserted_rows.map(row_rate));
             parts.extend(rates.inserted_bytes.map(byte_rate));
-            let left = figures.left.filter(|_| !figures.stopping);
+            let left = figures.left.filter(|_| figures.stopping.is_none());
             parts.extend(left.map(|left| format!("{} left", duration(left))));
             parts.push(format!(
                 "{} of {}",
                 count(numbers.chunks_done),
                 counted(numbers.chunks, "chunk")
             ));
+            let open = figures.rows_in_unfinished_chunks();
+            if open > 0 {
+                parts.push(format!("{} in unfinished chunks", counted(open, "row")));
+            }
             parts.push(format!("{} in flight", counted(numbers.inserts_in_flight, "insert")));
+            parts.extend(figures.oldest_insert.map(|age| format!("the oldest {}", duration(age))));
             parts
         }
     };
@@ -157,6 +224,8 @@ fn log_event(figures: &Figures) {
         lookup_rows = numbers.lookup_rows,
         source_rows = numbers.source_rows,
         inserted_rows = numbers.inserted_rows,
+        rows_done = numbers.rows_done,
+        oldest_insert_seconds = figures.oldest_insert.map(|age| age.as_secs_f64()),
         expected_rows = figures.numbers.rows_expected(),
         percent = figures.percent(),
         seconds = figures.elapsed.as_secs_f64(),

@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant as WallInstant};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::outage::{OutageGuard, Reachability, RetryObserver};
+use super::outage::{Outage, OutageGuard, Reachability, RetryObserver, RetryStatus};
 use super::policy::{
     FailureKind, RetryCause, RetryDecision, RetryHistory, RetryPolicy, milliseconds,
 };
@@ -330,6 +331,8 @@ pub(crate) struct StartupRetry {
     pub outage_wait: Duration,
     /// Ends it.
     pub stop: Stop,
+    /// What is waited for, for who shows it.
+    pub status: Arc<RetryStatus>,
 }
 
 impl StartupRetry {
@@ -348,8 +351,7 @@ impl StartupRetry {
         what: &str,
         question: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut question =
-            StartupQuestion { what, question, outage_wait: self.outage_wait, waiting: None };
+        let mut question = StartupQuestion { what, question, retry: self, waiting: None };
         let answer = Attempts::new(self.retry, OutageHandling::WaitFor(self.outage_wait))
             .until(self.stop.requested())
             .run(&mut question)
@@ -360,8 +362,8 @@ impl StartupRetry {
             | RetryError::Lost { error, .. }
             | RetryError::Interrupted { error } => error,
         })?;
-        if let Some(since) = question.waiting {
-            let seconds = since.elapsed().as_secs_f64();
+        if let Some(outage) = &question.waiting {
+            let seconds = outage.since.elapsed().as_secs_f64();
             tracing::info!(seconds, "the server answers again");
         }
         Ok(answer)
@@ -371,9 +373,17 @@ impl StartupRetry {
 struct StartupQuestion<'a, Q> {
     what: &'a str,
     question: Q,
-    outage_wait: Duration,
-    /// Since when the server is waited for.
-    waiting: Option<Instant>,
+    retry: &'a StartupRetry,
+    /// The server that is waited for.
+    waiting: Option<Outage>,
+}
+
+impl<Q> Drop for StartupQuestion<'_, Q> {
+    fn drop(&mut self) {
+        if let Some(outage) = &self.waiting {
+            self.retry.status.outage_ended(outage);
+        }
+    }
 }
 
 impl<T, E: Error + 'static, Q: AsyncFn() -> Result<T, E>> Retryable for StartupQuestion<'_, Q> {
@@ -403,11 +413,17 @@ impl<T, E: Error + 'static, Q: AsyncFn() -> Result<T, E>> Retryable for StartupQ
     fn before_retry(&mut self, failed: FailedAttempt<'_, E>) {
         let what = self.what;
         let error = ServerError::within(failed.error).map(ToString::to_string).unwrap_or_default();
-        if failed.cause != RetryCause::Outage {
+        if failed.cause == RetryCause::Outage {
+            self.retry.status.retrying(error.clone(), failed.pause);
+        } else {
             log_repeated(what, failed.number, failed.pause, &error);
-        } else if self.waiting.is_none() {
-            self.waiting = Some(Instant::now());
-            let wait_seconds = self.outage_wait.as_secs();
+        }
+        if failed.cause == RetryCause::Outage && self.waiting.is_none() {
+            let longest = self.retry.outage_wait;
+            let outage = Outage { url: what.to_owned(), since: WallInstant::now(), longest };
+            self.retry.status.outage_began(&outage);
+            self.waiting = Some(outage);
+            let wait_seconds = longest.as_secs();
             tracing::warn!(what, %error, wait_seconds, "the server cannot be reached, waiting for it");
         }
     }

@@ -269,3 +269,23 @@ fn colors_title_and_screen_can_be_refused() {
     let quiet = run(&["-q"], &[]);
     assert_eq!(String::from_utf8_lossy(&quiet), "");
 }
+
+#[test]
+fn a_person_is_asked_before_rows_are_written() {
+    let orders = Orders::start(1_000);
+    let url = orders.server.url();
+    for (answer, code, rows) in [("n", 130, 0), ("", 130, 0), ("yes", 0, 980)] {
+        let running = InTerminal::start_asking(&orders, 100, url, &[], &[]);
+        running.wait_for_words(".shipments? [y/N] ");
+        assert_eq!(orders.target_rows(), 0, "{answer:?}");
+        running.answer(answer);
+        let (status, bytes) = running.wait_for_end();
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(status.code(), Some(code), "{answer:?}\n{text}");
+        assert_eq!(text.contains("nothing was written"), code != 0, "{text}");
+        assert_eq!(orders.target_rows(), rows, "{answer:?}\n{text}");
+    }
+    // Another run need not wait for the claim of one that was declined; no question is asked of nobody.
+    let output = orders.tool().run().expect(0);
+    assert!(!output.stderr.contains("[y/N]"), "{output}");
+}

@@ -58,7 +58,8 @@ fn rows_of_unknown_owners_stay() {
     error: the job shipments does not say which rows of default.shipments are its own
     hint: `owned` under [target] of the job is a condition on its rows, such as owned = "source = 'shipments'"
     "#);
-    let elsewhere = owning().replace("placed = \"source.placed\"", "placed = \"now()\"");
+    let elsewhere =
+        owning().replace("placed = \"source.placed\"", "placed = \"source.placed + 1\"");
     let failure = undo(&orders, &elsewhere).arg("--yes").run().failure();
     assert!(failure.contains("from this partition is not known"), "{failure}");
     assert_eq!(orders.target_rows(), rows);

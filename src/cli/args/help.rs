@@ -37,7 +37,6 @@ const COMMON: &[&str] = &[
     "engine",
     "memory",
     "max_rows_per_second",
-    "window",
     "socket",
     "format",
     "json",

@@ -39,6 +39,11 @@ pub(crate) struct RunArguments {
     /// Print the first N finished rows on stdout, as names and values.
     #[arg(long, alias = "sample", value_name = "N", env = "SHOW_ROWS", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
     pub show_rows: u16,
+    /// Do not ask before the first row is written.
+    ///
+    /// A run asks only where stdin and stderr are a terminal.
+    #[arg(long, help_heading = "Job")]
+    pub yes: bool,
     /// Run exactly the plan in this file, which `plan --out` wrote.
     ///
     /// The run is refused if the server, the schema, the job or the settings have changed since.
@@ -230,14 +235,14 @@ pub(crate) struct StatusArguments {
     pub server: ServerArguments,
 }
 
-/// `rollback`
+/// `rollback` and `undo`
 #[derive(Args, Debug)]
 pub(crate) struct RollbackArguments {
     #[command(flatten)]
     pub which: PartitionArguments,
     #[command(flatten)]
     pub what: WhatArguments,
-    /// Put the rows back. Without it the command only shows what it would do.
+    /// Change the target. Without it the command only shows what it would do.
     #[arg(long)]
     pub yes: bool,
     #[command(flatten)]

@@ -205,6 +205,9 @@ fn progress_lines(status: &Value) -> [(&'static str, String); 3] {
         format!(" of {} ({:.1} %)", count(expected), rows as f64 * 100.0 / expected as f64)
     });
     let inserts = number(&progress["inserts_in_flight"]);
+    let done = progress["rows_done"].as_u64().filter(|done| *done < rows);
+    let done =
+        done.map_or_else(String::new, |done| format!(", {} of them in chunks done", count(done)));
     let chunks = format!(
         "{} of {} done, {} failed; retries: {}",
         number(&progress["chunks_done"]),
@@ -214,7 +217,7 @@ fn progress_lines(status: &Value) -> [(&'static str, String); 3] {
     );
     [
         ("state", state),
-        ("rows", format!("{}{share}, inserts in flight: {inserts}", count(rows))),
+        ("rows", format!("{}{share}{done}, inserts in flight: {inserts}", count(rows))),
         ("chunks", chunks),
     ]
 }

@@ -13,7 +13,7 @@ use super::session::open_target;
 use crate::cli::args::{CompressionChoice, InsertArguments};
 use crate::cli::failure::{Failure, INTERRUPTED, check_format};
 use crate::cli::output::{json, print};
-use crate::cli::runtime::run_until_signalled;
+use crate::cli::runtime::{Stopping, run_again, run_until_signalled};
 use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::ingest::{
     CutError, IngestError, IngestOptions, Ingested, Limits, PINNED, TargetError, check_target,
@@ -40,8 +40,9 @@ pub(crate) fn insert(
     arguments: &InsertArguments,
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
-    let stopping = "stopping after the batch in flight";
-    run_until_signalled(terminal, stopping, |stop| insert_rows(arguments, terminal, stop))
+    let first = "stopping after the batch in flight";
+    let stopping = Stopping { first, second: &run_again };
+    run_until_signalled(terminal, &stopping, |stop| insert_rows(arguments, terminal, stop))
 }
 
 async fn insert_rows(

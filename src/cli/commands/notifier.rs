@@ -18,6 +18,7 @@ use crate::cli::args::{Event, Given, Hook, HookArguments, RunArguments};
 use crate::cli::config::RunConfig;
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::print;
+use crate::cli::runtime::Underway;
 use crate::control::RuntimeOverrides;
 use crate::metrics::{Exporter, MetricsError, ObservedRun};
 use crate::progress::{Summary, Terminal};
@@ -366,6 +367,8 @@ pub(crate) struct RunContext<'a> {
     pub config: &'a RunConfig,
     /// The flags of this call.
     pub given: &'a Given,
+    /// What is done now.
+    pub underway: &'a Underway,
     pub terminal: &'a Terminal,
     pub notifier: &'a Notifier<'a>,
     pub stop: Stop,

@@ -11,7 +11,9 @@ use super::ctl::{Operation, operate};
 use super::engine_choice::Filling;
 use super::notifier::RunContext;
 use super::plan::planned_bounds;
-use super::session::{BoundSession, Described, Session, pipeline_options, startup_retry};
+use super::session::{
+    BoundSession, Described, Session, partitions_with_rows, pipeline_options, startup_retry,
+};
 use crate::cli::config::{NextCommand, Partitions};
 use crate::cli::failure::Failure;
 use crate::cli::output::print_sample;
@@ -22,7 +24,9 @@ use crate::ledger::LoadRecord;
 use crate::load::{ChunkCounts, HostStats, Load, LoadRequest, Observe, Prepared, new_id, prepare};
 use crate::metrics::{ObservedRun, RunInfo};
 use crate::plan::{Partition, PlanOptions};
-use crate::progress::{Seconds, Shown, Summary, counted, memory_bytes, peak_memory_bytes, show};
+use crate::progress::{
+    Seconds, Shown, Summary, counted, memory_bytes, peak_memory_bytes, show, show_startup,
+};
 use crate::state::{LoadState, RunOutcome};
 use crate::stop::Stop;
 
@@ -69,12 +73,14 @@ impl<'a> PartitionRun<'a> {
         stop: Stop,
         began: Instant,
     ) -> Self {
+        let counters = Arc::<Counters>::default();
+        context.underway.begin(counters.clone());
         Self {
             context,
             partition,
             stop,
             began,
-            counters: Arc::default(),
+            counters,
             observed: None,
             start_hooks: None,
             summary: None,
@@ -118,8 +124,9 @@ impl<'a> PartitionRun<'a> {
                 let session = setup.session.clone().with_plan(*plan);
                 self.describe(&session, &setup.options, &id, None);
                 let (partition, source) = (self.partition, &session.job.source.name);
+                let others = partitions_with_rows(&session).await;
                 self.context.terminal.insist(&format!(
-                    "partition {partition} of {source} has no rows: there is nothing to do"
+                    "partition {partition} of {source} has no rows: there is nothing to do{others}"
                 ));
                 self.summarize_nothing(&setup, id, ChunkCounts::default());
                 Ok(RunOutcome::Empty)
@@ -146,7 +153,10 @@ impl<'a> PartitionRun<'a> {
             dry_run: config.dry_run,
             samples: config.sample > 0,
         };
-        let session = config.session.open_with_retries(id, Some(filling), &retry).await?;
+        let name = format!("partition {}", self.partition);
+        let opening = config.session.open_with_retries(id, Some(filling), &retry);
+        let session =
+            show_startup(self.context.terminal, &name, &retry.status, Box::pin(opening)).await?;
         let options = pipeline_options(config, &session)?;
         let bounds = planned_bounds(config, &session, self.partition, &options).await?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
@@ -181,6 +191,13 @@ impl<'a> PartitionRun<'a> {
         operation.control.set_run_id(load.run_id());
         let session = session.with_plan(load.plan().clone());
         self.describe(&session, &options, load.run_id(), Some(&load));
+        if !self.is_confirmed(&session).await {
+            load.decline().await;
+            let words = "nothing was written; --yes gives the answer in advance";
+            self.context.terminal.insist(words);
+            self.counters.enter(Phase::Done);
+            return Ok(RunOutcome::Interrupted);
+        }
         let begun = load.begin().await;
         for remark in
             begun.map_err(|error| before_the_first_row(error, &self.stop, &continuation))?
@@ -241,6 +258,22 @@ impl<'a> PartitionRun<'a> {
         terminal.say(&described.text(terminal.width()));
     }
 
+    /// Whether the person at the terminal, if there is one, wants the rows written.
+    async fn is_confirmed(&self, session: &Session) -> bool {
+        let RunContext { config, terminal, .. } = self.context;
+        if config.yes || config.dry_run || matches!(config.partitions, Partitions::Months { .. }) {
+            return true;
+        }
+        let Session { job, plan, .. } = session;
+        let question = format!(
+            "write {}, {}, into {}?",
+            counted(plan.stored_rows, "row"),
+            counted(plan.chunks.len() as u64, "chunk"),
+            job.target.name
+        );
+        terminal.confirm(&question, &self.stop).await
+    }
+
     /// Reports the start to hooks and metrics.
     fn notify_start(&mut self, session: &Session, operation: &Operation) {
         let info = RunInfo {
@@ -259,6 +292,7 @@ impl<'a> PartitionRun<'a> {
             dry_run: options.dry_run,
             counters: self.counters.clone(),
             stop: self.stop.clone(),
+            drain_timeout: options.drain_timeout,
             memory_limit: session.plan.memory.total,
             throttle: Some(operation.throttle.clone()),
             samples: Some(operation.control.subscribe()),
@@ -365,12 +399,17 @@ impl<'a> PartitionRun<'a> {
         if matches!(config.partitions, Partitions::Months { .. }) {
             return;
         }
+        // One job of a set has flags of its own.
+        let of_job = ["job", "target-table", "exclude", "exclude-dataset-items", "where", "before"];
         let mut but = vec!["dry-run", "show-rows", "restart", "partition", "partitions"];
+        but.extend(of_job);
         if command != "run" {
             // The next command must not replace the summary of this run.
             but.extend(["summary-json", "json", "format"]);
         }
-        let next = NextCommand::after(self.context.given, command, &but).partition(self.partition);
+        let next = NextCommand::after(self.context.given, command, &but)
+            .job(&config.session.job)
+            .partition(self.partition);
         self.context.terminal.say(&format!("next: {}", next.text()));
     }
 

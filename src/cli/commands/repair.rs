@@ -22,7 +22,7 @@ use crate::cli::args::RepairArguments;
 use crate::cli::config::{CompareConfig, SessionConfig};
 use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
-use crate::cli::runtime::run_until_signalled;
+use crate::cli::runtime::{Stopping, run_again, run_until_signalled};
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
 use crate::job::{BoundGroup, BoundJob, Publish};
 use crate::ledger::LedgerError;
@@ -57,7 +57,8 @@ pub(crate) fn repair(
     arguments: &RepairArguments,
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
-    run_until_signalled(terminal, KEEPING, |stop| repair_partition(arguments, terminal, stop))
+    let stopping = Stopping { first: KEEPING, second: &run_again };
+    run_until_signalled(terminal, &stopping, |stop| repair_partition(arguments, terminal, stop))
 }
 
 /// A partition that is being repaired.
@@ -361,6 +362,7 @@ async fn fill(
         dry_run: false,
         counters: counters.clone(),
         stop: stop.clone(),
+        drain_timeout: options.drain_timeout,
         memory_limit: session.plan.memory.total,
         throttle: None,
         samples: None,

@@ -13,10 +13,10 @@ use super::partition_run::PartitionRun;
 use super::session::{BoundSession, startup_retry};
 use crate::causes::error_chain;
 use crate::cli::args::{Given, Order, RunArguments};
-use crate::cli::config::{Partitions, RunConfig};
+use crate::cli::config::{NextCommand, Partitions, RunConfig};
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, write_summary};
-use crate::cli::runtime::run_until_signalled;
+use crate::cli::runtime::{Stopping, Underway, run_until_signalled};
 use crate::clickhouse::TableName;
 use crate::job::JobSet;
 use crate::ledger::{Ledger, load_key};
@@ -33,11 +33,21 @@ pub(crate) fn run(
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
     let began = Instant::now();
-    let stopping = "finishing inserts in flight; a second signal ends at once";
-    run_until_signalled(terminal, stopping, |stop| async move {
+    let underway = &Underway::default();
+    let again = NextCommand::after(given, "run", &["restart"]).text();
+    let second = || {
+        let safe =
+            if arguments.dry_run { "nothing was written".to_owned() } else { underway.safe() };
+        format!("{safe}\nnext: {again}")
+    };
+    let stopping = Stopping {
+        first: "finishing inserts in flight; a second signal ends at once",
+        second: &second,
+    };
+    run_until_signalled(terminal, &stopping, |stop| async move {
         let mut notifier = Notifier::new(arguments, terminal);
         let result = match notifier.start().await {
-            Ok(()) => fill(arguments, given, (terminal, &notifier), stop, began).await,
+            Ok(()) => fill(arguments, (given, underway), (terminal, &notifier), stop, began).await,
             Err(failure) => Err(failure),
         };
         notifier.end(result).await
@@ -46,7 +56,7 @@ pub(crate) fn run(
 
 async fn fill(
     arguments: &RunArguments,
-    given: &Given,
+    (given, underway): (&Given, &Underway),
     (terminal, notifier): (&Terminal, &Notifier<'_>),
     stop: Stop,
     began: Instant,
@@ -65,6 +75,7 @@ async fn fill(
     let context = |config| RunContext {
         config,
         given,
+        underway,
         terminal,
         notifier,
         stop: stop.clone(),
@@ -161,7 +172,7 @@ async fn fill_sequence(
         let retry = startup_retry(&config.faults, stop);
         sessions.push(config.session.open_with_retries(&new_id(), None, &retry).await?);
     }
-    let Some(RunContext { config, terminal, .. }) = contexts.first() else {
+    let Some(RunContext { config, terminal, stop, .. }) = contexts.first() else {
         return Ok(ExitCode::SUCCESS);
     };
     let (steps, keep_going) = match &config.partitions {
@@ -173,6 +184,13 @@ async fn fill_sequence(
             (steps(terminal, &sessions, months, *order).await?, *keep_going)
         }
     };
+    let question = format!("fill {}?", counted(steps.len() as u64, "partition"));
+    let is_asked = matches!(config.partitions, Partitions::Months { .. })
+        && !(config.yes || config.dry_run || steps.is_empty());
+    if is_asked && !terminal.confirm(&question, stop).await {
+        terminal.insist("nothing was written; --yes gives the answer in advance");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     let mut sequence = Sequence {
         contexts,
         sessions: &sessions,

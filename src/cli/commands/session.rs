@@ -20,7 +20,7 @@ use crate::engine::stream::{Concurrency, PipelineOptions, ReadFormat, RowFormat}
 use crate::job::{BoundJob, Publish, bind, load};
 use crate::ledger::WorkerPart;
 use crate::load::{Load, new_id};
-use crate::plan::{Partition, Plan, PlanOptions, plan};
+use crate::plan::{Partition, Plan, PlanOptions, partitions, plan};
 use crate::progress::{bytes, count, counted};
 use crate::retry::{RetryPolicy, StartupRetry};
 use crate::stop::Stop;
@@ -58,7 +58,12 @@ impl SessionConfig {
         filling: Filling<'_>,
     ) -> Result<BoundSession, Failure> {
         let retry = RetryPolicy::default();
-        let once = StartupRetry { retry, outage_wait: Duration::ZERO, stop: Stop::new() };
+        let once = StartupRetry {
+            retry,
+            outage_wait: Duration::ZERO,
+            stop: Stop::new(),
+            status: Arc::default(),
+        };
         self.open_with_retries(id, Some(filling), &once.without_retries()).await
     }
 
@@ -323,7 +328,12 @@ fn retry(faults: &FaultArguments) -> RetryPolicy {
 
 /// How long queries before the first row are retried.
 pub(crate) fn startup_retry(faults: &FaultArguments, stop: &Stop) -> StartupRetry {
-    StartupRetry { retry: retry(faults), outage_wait: faults.outage_wait, stop: stop.clone() }
+    StartupRetry {
+        retry: retry(faults),
+        outage_wait: faults.outage_wait,
+        stop: stop.clone(),
+        status: Arc::default(),
+    }
 }
 
 /// Resolves the format of inserts.
@@ -556,4 +566,21 @@ fn at(endpoint: &Endpoint, version: &str) -> String {
         endpoint.user(),
         endpoint.database()
     )
+}
+
+/// Which partitions of the source have rows, behind the words that this one has none; empty if that
+/// cannot be asked.
+pub(crate) async fn partitions_with_rows(session: &Session) -> String {
+    const SHOWN: usize = 6;
+    let found = partitions(&session.servers.source, &session.job.source.name).await;
+    let Ok(found) = found else { return String::new() };
+    let ids: Vec<_> = found.iter().map(|partition| partition.id.as_str()).collect();
+    match &*ids {
+        [] => "\nhint: the table has no rows at all".to_owned(),
+        few if few.len() <= SHOWN => format!("\nhint: there are rows in {}", few.join(", ")),
+        [first, .., last] => {
+            format!("\nhint: there are rows in {} partitions, {first} to {last}", ids.len())
+        }
+        [_] => String::new(),
+    }
 }

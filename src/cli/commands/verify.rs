@@ -13,7 +13,7 @@ use crate::cli::args::{CompressionChoice, VerifyArguments};
 use crate::cli::config::{CompareConfig, JobConfig, NextCommand, ServerConfig};
 use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
-use crate::cli::runtime::run_until_signalled;
+use crate::cli::runtime::{Stopping, run_again, run_until_signalled};
 use crate::clickhouse::Servers;
 use crate::job::{BoundJob, bind, load};
 use crate::load::new_id;
@@ -29,7 +29,8 @@ pub(crate) fn verify(
     arguments: &VerifyArguments,
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
-    run_until_signalled(terminal, KEEPING, |stop| compare(arguments, terminal, stop))
+    let stopping = Stopping { first: KEEPING, second: &run_again };
+    run_until_signalled(terminal, &stopping, |stop| compare(arguments, terminal, stop))
 }
 
 async fn compare(

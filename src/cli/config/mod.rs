@@ -75,6 +75,8 @@ pub(crate) struct RunConfig {
     /// A file that `plan --out` wrote.
     pub plan: Option<PathBuf>,
     pub dry_run: bool,
+    /// Whether the answer to the question before the first row is given.
+    pub yes: bool,
     /// How many finished rows to print.
     pub sample: usize,
 }
@@ -102,6 +104,7 @@ impl RunConfig {
             skip_checks: arguments.preflight.skip_checks.clone(),
             plan: arguments.plan.clone(),
             dry_run: arguments.dry_run,
+            yes: arguments.yes,
             sample: usize::from(arguments.show_rows),
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::timings::{Activities, Latency, RecentTimes};
+use super::timings::{Activities, InFlight, Latency, RecentTimes};
 use crate::retry::{Outage, RetryCause, RetryObserver, RetryStatus};
 use crate::sync::Mutex;
 
@@ -50,6 +50,8 @@ macro_rules! counters {
             pub recent_inserts: RecentTimes,
             /// What tasks do.
             pub activities: Activities,
+            /// The inserts in flight.
+            pub in_flight: InFlight,
             /// What blocks the run.
             pub retry_status: RetryStatus,
             phase: AtomicU8,
@@ -104,6 +106,8 @@ counters! {
     unmatched_rows,
     /// Rows whose insert was acknowledged (in a dry run: parsed and evaluated).
     inserted_rows,
+    /// Of these, rows of chunks whose rows are all acknowledged.
+    rows_done,
     /// Bytes of acknowledged inserts.
     inserted_bytes,
     /// Rows inserted by an attempt that was given up. The next one inserts them again where they

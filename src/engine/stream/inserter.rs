@@ -79,6 +79,7 @@ enum InsertEnd {
 
 async fn insert_unless_abandoned(shared: &Shared, batch: &Batch) -> InsertEnd {
     let _busy = shared.counters.activities.inserting.begin();
+    let _flight = shared.counters.in_flight.begin();
     shared.counters.inserts_in_flight.add(1);
     let end = tokio::select! {
         end = insert_with_retries(shared, batch) => end,

@@ -509,6 +509,7 @@ impl ChunkAttempt {
     fn complete_if_done(&self, progress: &AttemptProgress) {
         if progress.stream_ended && progress.batches_open == 0 && !progress.given_up {
             self.counters.chunks_done.add(1);
+            self.counters.rows_done.add(progress.figures.rows_inserted);
             self.book.complete(self.chunk, self.share, progress.figures);
         }
     }
@@ -647,6 +648,7 @@ mod tests {
         assert!(reports.try_recv().is_err());
         second.batch_acknowledged(6, 60, 8);
         assert_eq!((counters.inserted_rows.get(), counters.chunks_done.get()), (10, 1));
+        assert_eq!(counters.rows_done.get(), 10);
         let report = ended(&mut reports);
         assert_eq!(
             (report.attempts, report.figures),

@@ -129,6 +129,38 @@ pub(crate) struct Activities {
     pub inserting: Activity,
 }
 
+/// When each insert in flight began.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(Mutex<Vec<Instant>>);
+
+/// An insert is in flight until this is dropped.
+pub(in crate::engine) struct Flight<'a> {
+    of: &'a InFlight,
+    began: Instant,
+}
+
+impl InFlight {
+    /// When the oldest began; `None` if none is in flight.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.0.lock().iter().min().copied()
+    }
+
+    pub(in crate::engine) fn begin(&self) -> Flight<'_> {
+        let began = Instant::now();
+        self.0.lock().push(began);
+        Flight { of: self, began }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.of.0.lock();
+        if let Some(position) = flights.iter().position(|began| *began == self.began) {
+            flights.swap_remove(position);
+        }
+    }
+}
+
 /// One activity.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {

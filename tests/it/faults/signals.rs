@@ -60,7 +60,10 @@ fn a_second_signal_ends_at_once() {
     assert!(running.is_running(), "an insert is in flight, and is waited for");
     let began = Instant::now();
     running.signal("INT");
-    running.wait().expect(130);
+    let output = running.wait().expect(130);
+    let safe = "SIGINT: ended at once; no chunk was done; rows that were inserted stay";
+    assert!(output.stderr.contains(safe), "{output}");
+    assert!(output.stderr.contains("\nnext: clickhouse-backfill run --job job.toml"), "{output}");
     // Far less than the minute that inserts in flight are given.
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     behind.proxy.pass();

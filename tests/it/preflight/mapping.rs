@@ -215,5 +215,6 @@ fn an_empty_partition_has_nothing_to_check() {
       program     [SIZE]
 
     partition 202401 has no rows: there is nothing to do
+    hint: there are rows in 202506
     ");
 }

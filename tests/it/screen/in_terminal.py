@@ -2,7 +2,7 @@
 
     in_terminal.py COLUMNS ROWS COMMAND [ARGUMENT …]
 
-A line `COLUMNS ROWS` on standard input resizes the terminal. Where that happens in the output, the sequence `ESC [ 8 ; ROWS ; COLUMNS t` stands
+A line `> TEXT` on standard input is typed. A line `COLUMNS ROWS` resizes the terminal. Where that happens in the output, the sequence `ESC [ 8 ; ROWS ; COLUMNS t` stands
 in it; the command learns it a moment later, as it does in tmux. Exits with the command's exit code. The command gets the terminal as all three
 of its standard streams.
 """
@@ -47,7 +47,9 @@ while True:
         os.write(1, written)
     elif 0 in ready:
         line = sys.stdin.buffer.raw.readline()
-        if line:
+        if line.startswith(b"> "):
+            os.write(terminal, line[2:])
+        elif line:
             columns, rows = map(int, line.split())
             os.write(1, b"\x1b[8;%d;%dt" % (rows, columns))
             resizing = time.monotonic() + 0.3, (columns, rows)

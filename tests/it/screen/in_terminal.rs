@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +27,18 @@ pub struct InTerminal {
 
 impl InTerminal {
     pub fn start(
+        orders: &Orders,
+        columns: usize,
+        url: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let arguments = [arguments, &["--yes"]].concat();
+        Self::start_asking(orders, columns, url, &arguments, environment)
+    }
+
+    /// The same without `--yes`.
+    pub fn start_asking(
         orders: &Orders,
         columns: usize,
         url: &str,
@@ -75,6 +87,18 @@ impl InTerminal {
             .unwrap();
     }
 
+    /// Types a line.
+    pub fn answer(&self, line: &str) {
+        self.child.stdin.as_ref().unwrap().write_all(format!("> {line}\n").as_bytes()).unwrap();
+    }
+
+    /// Waits until the terminal got these words.
+    #[track_caller]
+    pub fn wait_for_words(&self, words: &str) {
+        let text = || String::from_utf8_lossy(&self.written.lock().unwrap()).into_owned();
+        assert!(process::wait_until(SOON, || text().contains(words)), "{words}\n{}", text());
+    }
+
     /// Waits until the screen, as it is after an update, is like this.
     #[track_caller]
     pub fn wait_for(&self, what: &str, condition: impl Fn(&Screen) -> bool) {
@@ -96,14 +120,20 @@ impl InTerminal {
     }
 
     /// Waits for the end; gives all bytes that the terminal got.
-    pub fn wait(mut self) -> Vec<u8> {
+    pub fn wait(self) -> Vec<u8> {
+        let (status, bytes) = self.wait_for_end();
+        assert!(status.success(), "{status}\n{}", String::from_utf8_lossy(&bytes));
+        bytes
+    }
+
+    /// Waits for the end, whatever it is.
+    pub fn wait_for_end(mut self) -> (ExitStatus, Vec<u8>) {
         let ended = process::wait_until(SOON, || self.child.try_wait().unwrap().is_some());
         assert!(ended, "the run did not end");
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         let bytes = std::mem::take(&mut *self.written.lock().unwrap());
-        assert!(status.success(), "{status}\n{}", String::from_utf8_lossy(&bytes));
-        bytes
+        (status, bytes)
     }
 }
 

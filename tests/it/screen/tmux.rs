@@ -79,7 +79,7 @@ fn one_screen_in_tmux_whatever_its_size() {
         .map(|(name, value)| format!("{name}='{value}'"))
         .collect();
     let command = format!(
-        "cd {} && env {} CLICKHOUSE_URL={} RESTART=true {} run --job job.toml --partition {PARTITION} --batch-size 2000 -v; echo ended with $?; sleep 600",
+        "cd {} && env {} CLICKHOUSE_URL={} RESTART=true {} run --job job.toml --partition {PARTITION} --batch-size 2000 -v --yes; echo ended with $?; sleep 600",
         folder.path().display(),
         variables.join(" "),
         proxy.url(),
@@ -118,12 +118,13 @@ fn one_screen_in_tmux_whatever_its_size() {
     let text = tmux.text();
     assert!(!text.contains("shipments 202506: "), "it is taken away\n{text}");
     let names = [
-        "clickhouse-backfill ",
+        "clickhouse-backfill 0.",
         "  server ",
         "  job ",
         "DEBUG attributes are loaded",
         "completed: shipments",
         "  peak memory ",
+        "next: clickhouse-backfill verify ",
     ];
     for name in names {
         assert_eq!(text.lines().filter(|line| line.contains(name)).count(), 1, "{name}\n{text}");

@@ -19,7 +19,7 @@ use trial::{Estimate, estimate, run_checks, trial_options};
 
 use super::advice::blocked;
 use super::engine_choice::{EngineDecision, Filling};
-use super::session::{Session, servers_and_tables, write_options};
+use super::session::{Session, partitions_with_rows, servers_and_tables, write_options};
 use crate::cli::args::{Given, PlanArguments};
 use crate::cli::config::{LedgerConfig, NextCommand, SessionConfig};
 use crate::cli::failure::Failure;
@@ -66,8 +66,7 @@ async fn prepare(arguments: &PlanArguments, given: &Given) -> Result<(), Failure
     if session.plan.chunks.is_empty() {
         let engine = engine_shown(engine, None, &which.partition, arguments.measure).await?;
         show((arguments, given), &session, (known, engine, None), None, None)?;
-        let hidden = hidden_rows(&session.servers, &session.job, session.plan.partition.id());
-        return hidden.await.map_or(Ok(()), |check| Err(blocked("run", &[&check])));
+        return nothing_to_do(arguments, &session).await;
     }
     let session = &session;
     let mut findings =
@@ -96,6 +95,16 @@ async fn prepare(arguments: &PlanArguments, given: &Given) -> Result<(), Failure
         (Some(path), Some(basis)) => file::write(path, basis, &session.plan.bounds, &document),
         _ => Ok(()),
     }
+}
+
+/// A partition without rows: the others, and whether rows may be hidden from this user.
+async fn nothing_to_do(arguments: &PlanArguments, session: &Session) -> Result<(), Failure> {
+    if !arguments.format.is_json() {
+        let others = partitions_with_rows(session).await;
+        print(&format!("{}\n", others.trim_start()))?;
+    }
+    let hidden = hidden_rows(&session.servers, &session.job, session.plan.partition.id());
+    hidden.await.map_or(Ok(()), |check| Err(blocked("run", &[&check])))
 }
 
 fn show(
