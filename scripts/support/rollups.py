@@ -21,7 +21,8 @@ LIMIT_SECONDS = 300
 
 ROWS = """
 INSERT INTO cost_metrics_ts
-SELECT toStartOfMonth(now('UTC')) + (number * 997) % greatest(3600, toUInt32(now('UTC') - toStartOfMonth(now('UTC')))),
+WITH toDateTime(toStartOfMonth(now('UTC')), 'UTC') AS begin
+SELECT begin + (number * 997) % greatest(3600, toUInt32(now('UTC')) - toUInt32(begin)),
     toUUID('11111111-1111-1111-1111-11111111111' || toString(number % 7)), ['aws', 'gcp', 'azure'][number % 3 + 1],
     's' || toString(number % 5), 'i-' || toString(number % 20), 'large', 'eu', number % 1000 / 7, number % 101, 0, 1
 FROM numbers({rows})
