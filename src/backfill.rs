@@ -202,7 +202,7 @@ impl Backfill {
     /// See [`connect`](Self::connect).
     pub async fn between(source: Endpoint, target: Endpoint, job: &Job) -> Result<Self, Error> {
         let (source, target) = (connection(source)?, connection(target)?);
-        Self::bind(Servers { source, target }, job).await
+        Self::bind(Servers::two(source, target, None), job).await
     }
 
     async fn bind(servers: Servers, job: &Job) -> Result<Self, Error> {

@@ -22,10 +22,10 @@ pub(super) fn from_client(
     mid_stream: bool,
 ) -> Error {
     let url = endpoint.url();
-    let words = |error: &dyn StdError| endpoint.password().hide_in(error_chain(error));
+    let words = |error: &dyn StdError| endpoint.hide_passwords(error_chain(error));
     match error {
         Client::BadResponse(message) => {
-            let message = endpoint.password().hide_in(message);
+            let message = endpoint.hide_passwords(message);
             match parse_code(&message) {
                 None if !mid_stream => proxy(&message, None, endpoint),
                 code => Error::Server { code, message: complete(message, query_id), mid_stream },
@@ -69,11 +69,7 @@ pub(super) fn lost(error: hyper::Error, endpoint: &Endpoint, connect: Duration) 
 /// An exception in the body of an answer.
 pub(super) fn from_exception(text: &[u8], mid_stream: bool, endpoint: &Endpoint) -> Error {
     let text = String::from_utf8_lossy(text).into_owned();
-    Error::Server {
-        code: parse_code(&text),
-        message: endpoint.password().hide_in(text),
-        mid_stream,
-    }
+    Error::Server { code: parse_code(&text), message: endpoint.hide_passwords(text), mid_stream }
 }
 
 /// What an answer's words mean that is no acknowledgement. `code`: of the answer's headers.
@@ -95,7 +91,7 @@ pub(super) fn from_words(
     let message = match (text.is_empty(), code) {
         (true, Some(code)) => format!("Code: {code}"),
         (true, None) => Status(status).to_string(),
-        (false, _) => endpoint.password().hide_in(text.to_owned()),
+        (false, _) => endpoint.hide_passwords(text.to_owned()),
     };
     Error::Server { code, message, mid_stream: false }
 }
@@ -119,7 +115,7 @@ fn proxy(words: &str, status: Option<u16>, endpoint: &Endpoint) -> Error {
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let status = status.or_else(|| message.get(..3)?.parse().ok());
     let status = Status(status.filter(|status| (100..600).contains(status)).unwrap_or(0));
-    let message = endpoint.password().hide_in(message).chars().take(SHOWN).collect();
+    let message = endpoint.hide_passwords(message).chars().take(SHOWN).collect();
     Error::Proxy { url: endpoint.url().to_string(), status, message }
 }
 

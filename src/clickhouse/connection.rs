@@ -15,6 +15,7 @@ use super::bulk::BulkClient;
 use super::endpoint::{Endpoint, Timeouts, WireCompression};
 use super::error::Error;
 use super::profile::{self, Profile};
+use super::remote::{NativeAddress, RemoteSource};
 use super::settings::Settings;
 use super::url::UrlError;
 
@@ -274,12 +275,32 @@ pub struct Servers {
     pub source: Connection,
     /// The server of the target: its schema, evaluating expressions, inserts, the ledger.
     pub target: Connection,
+    /// Where the target's server reads from the source's server itself, if it may.
+    native: Option<Arc<NativeAddress>>,
 }
 
 impl Servers {
     /// The same server for both.
     pub fn one(connection: Connection) -> Self {
-        Self { source: connection.clone(), target: connection }
+        Self { source: connection.clone(), target: connection, native: None }
+    }
+
+    /// A server for the source and one for the target. If there is an address, the target's server
+    /// reaches the source's server at it.
+    pub(crate) fn two(
+        source: Connection,
+        target: Connection,
+        native: Option<NativeAddress>,
+    ) -> Self {
+        let is_one = source.endpoint() == target.endpoint();
+        let native = native.filter(|_| !is_one).map(Arc::new);
+        let mut target = target;
+        if native.is_some() {
+            let password = source.endpoint().password().clone();
+            let endpoint = target.endpoint().clone().sends_password(password);
+            target.endpoint = Arc::new(endpoint);
+        }
+        Self { source, target, native }
     }
 
     /// Replaces the query ids; both connections share the numbering.
@@ -288,12 +309,45 @@ impl Servers {
         Self {
             source: self.source.with_queries(queries.clone()),
             target: self.target.with_queries(queries.clone()),
+            native: self.native,
         }
     }
 
     /// Whether both have the same URL, user, password and database.
     pub fn is_one_server(&self) -> bool {
         self.source.endpoint() == self.target.endpoint()
+    }
+
+    /// Whether the target's server can read the source: it is its own, or it reaches that server.
+    pub(crate) fn reads_at_target(&self) -> bool {
+        self.is_one_server() || self.native.is_some()
+    }
+
+    /// The source's server, if the target's server reads from it.
+    pub(crate) fn remote_source(&self) -> Option<RemoteSource<'_>> {
+        let address = self.native.as_deref()?;
+        Some(RemoteSource { address, endpoint: self.source.endpoint() })
+    }
+
+    /// Why the rows that the target's server reads from the source's server could be wrong: it sends
+    /// on only settings whose value it changes itself, so that it cannot reset what only the profile of
+    /// the source's user sets.
+    pub(crate) fn remote_obstacle(&self) -> Option<String> {
+        let remote = self.remote_source()?;
+        let names = |connection: &Connection| -> Vec<_> {
+            let settings = connection.profile().overridden().iter();
+            settings.map(|setting| setting.name.clone()).collect()
+        };
+        let sent_on = names(&self.target);
+        let set: Vec<_> =
+            names(&self.source).into_iter().filter(|name| !sent_on.contains(name)).collect();
+        (!set.is_empty()).then(|| {
+            format!(
+                "the profile of the source's user {} sets {}, which the target's server cannot reset there",
+                remote.endpoint.user(),
+                set.join(", ")
+            )
+        })
     }
 
     /// Each distinct account once.

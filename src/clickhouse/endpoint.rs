@@ -16,6 +16,8 @@ pub struct Endpoint {
     password: Password,
     database: String,
     tls: Tls,
+    /// Another password that statements contain.
+    sent_password: Password,
 }
 
 impl Endpoint {
@@ -39,7 +41,14 @@ impl Endpoint {
         let _ = url.set_username("");
         let _ = url.set_password(None);
         let user = if user.is_empty() { "default".to_owned() } else { user };
-        Ok(Self { url, user, password, database: database.to_owned(), tls: Tls::default() })
+        Ok(Self {
+            url,
+            user,
+            password,
+            database: database.to_owned(),
+            tls: Tls::default(),
+            sent_password: Password::default(),
+        })
     }
 
     /// Replaces the certificates of `https` connections.
@@ -77,6 +86,17 @@ impl Endpoint {
     /// The user's password.
     pub(super) fn password(&self) -> &Password {
         &self.password
+    }
+
+    /// The same, with a password that statements to this server contain, to hide it as well.
+    #[must_use]
+    pub(super) fn sends_password(self, password: Password) -> Self {
+        Self { sent_password: password, ..self }
+    }
+
+    /// Hides passwords in a text that may repeat them.
+    pub(super) fn hide_passwords(&self, text: String) -> String {
+        self.sent_password.hide_in(self.password.hide_in(text))
     }
 
     /// Whether both have the same user and URL.

@@ -374,6 +374,7 @@ const RETRY: &[u32] = &[
     254,  // NO_ACTIVE_REPLICAS
     271,  // CANNOT_DECOMPRESS: the request was damaged
     279,  // ALL_CONNECTION_TRIES_FAILED
+    519,  // NO_REMOTE_SHARD_AVAILABLE
     285,  // TOO_FEW_LIVE_REPLICAS
     286,  // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
     289,  // REPLICA_IS_NOT_IN_QUORUM
@@ -449,7 +450,7 @@ mod tests {
 
     #[test]
     fn classes_of_codes() {
-        for code in [33, 75, 159, 201, 202, 209, 210, 241, 242, 243, 252, 285, 439, 999] {
+        for code in [33, 75, 159, 201, 202, 209, 210, 241, 242, 243, 252, 285, 439, 519, 999] {
             assert_eq!(server(code, false).class(), ErrorClass::Retry, "{code}");
         }
         for code in [16, 47, 53, 60, 62, 81, 164, 218, 497, 516, 774] {

@@ -152,7 +152,7 @@ impl Connection {
             Ok(Ok(words)) => words.to_bytes(),
             // More than is read, or cut: the head tells enough of an error.
             Ok(Err(error)) if head.status.is_success() => {
-                let message = self.endpoint.password().hide_in(error.to_string());
+                let message = self.endpoint.hide_passwords(error.to_string());
                 return Err(Error::Network { url: self.endpoint.url().to_string(), message });
             }
             Ok(Err(_)) => Bytes::new(),

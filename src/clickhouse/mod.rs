@@ -22,6 +22,7 @@ mod insert;
 mod password;
 mod profile;
 mod query;
+mod remote;
 mod schema;
 mod settings;
 mod sql;
@@ -40,6 +41,7 @@ pub(crate) use handshake::TlsProblem;
 pub(crate) use insert::InsertSummary;
 pub use password::Password;
 pub(crate) use profile::ProfileSetting;
+pub(crate) use remote::NativeAddress;
 pub(crate) use schema::{
     Column, Disk, TableIdentity, TableName, TableSchema, disks_of, functions_not_deterministic,
     is_replicated, merge_tree_setting, replacing_columns, table_identities, table_schema,

@@ -15,7 +15,7 @@ mod progress;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chunk_insert::ChunkInsert;
+use chunk_insert::{ChunkInsert, direct};
 use futures::stream::FuturesUnordered;
 use progress::{LABEL, watched};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ use super::stream::error::{FillError, PipelineError};
 use super::stream::reader::ChunkList;
 use super::stream::report::{ChunkAttempt, ChunkBook, KeyShare, Matched, ReadTally};
 use super::stream::shared::{PipelineOptions, Shared, Work, insert_memory_bytes};
-use crate::clickhouse::{Connection, Error as ServerError, InsertSummary, Settings};
+use crate::clickhouse::{Connection, Error as ServerError, InsertSummary, Servers, Settings};
 use crate::job::statements::{self, Scope};
 use crate::job::{BoundJob, Publish};
 use crate::plan::{Chunk, Plan};
@@ -45,7 +45,7 @@ const ABANDON_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// The server's error.
 pub(crate) async fn try_statement(
-    target: &Connection,
+    servers: &Servers,
     job: &BoundJob,
     options: &PipelineOptions,
 ) -> Result<(), ServerError> {
@@ -53,8 +53,8 @@ pub(crate) async fn try_statement(
     let scope = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
     // The stage is not there yet.
     let is_kept = !options.dry_run && job.publish == Publish::InPlace;
-    let sql = statements::insert_join(job, &scope, !is_kept);
-    target.insert("preflight", &sql, &settings(job, options), &[]).await
+    let sql = direct(servers, job, &scope, !is_kept);
+    servers.target.insert("preflight", &sql, &settings(job, options), &[]).await
 }
 
 /// Fills the pending chunks of the plan. Returns whether all of them were filled; those that failed
@@ -181,7 +181,7 @@ impl ChunkFiller<'_> {
             filler: self,
             chunk,
             label,
-            insert: ChunkInsert::of(&shared.job, &scope, &shared.options),
+            insert: ChunkInsert::of(&shared.servers, &shared.job, &scope, &shared.options),
             count: statements::count_matches(&shared.job, &scope),
             permit: Some(permit),
             attempt: None,
@@ -189,9 +189,13 @@ impl ChunkFiller<'_> {
             inserted: None,
             began: Instant::now(),
             parts: self.division.wanted(chunk, shared.throttle.limits().inserters),
+            awaits_source: false,
         };
         match shared.at_target().run(&mut task).await {
             Ok(end) => Ok(end),
+            Err(RetryError::GaveUp { error: FillError::Lost(outage), .. }) => {
+                Err(shared.lost(outage))
+            }
             Err(RetryError::GaveUp { attempts, error }) => {
                 let (table, chunk) = (shared.job.target.name.clone(), chunk.id);
                 let source = Box::new(error);
@@ -226,6 +230,8 @@ struct ChunkFill<'a> {
     began: Instant,
     /// Into how many parts the chunk is to be divided before the next attempt.
     parts: Option<usize>,
+    /// Whether the source's server is waited for before the next attempt.
+    awaits_source: bool,
 }
 
 impl ChunkFill<'_> {
@@ -239,6 +245,21 @@ impl ChunkFill<'_> {
         }
         self.parts = None;
         Ok(division.divide(self.chunk, parts, book).await)
+    }
+
+    /// Waits until the source's server responds, if the target's server may have failed to reach it: the
+    /// target's own server is waited for elsewhere.
+    async fn await_source(&mut self) -> Result<(), FillError> {
+        if !std::mem::take(&mut self.awaits_source) {
+            return Ok(());
+        }
+        let ChunkFiller { shared, .. } = self.filler;
+        let source = &shared.servers.source;
+        let asked = shared.at_source().ask("reaching the source", async || source.ping().await);
+        asked.await.map_err(|error| match error {
+            RetryError::Lost { outage, .. } => FillError::Lost(outage),
+            other => other.into_error().into(),
+        })
     }
 
     /// Fills the chunk, unless an earlier attempt has.
@@ -272,6 +293,7 @@ impl Retryable for ChunkFill<'_> {
         if self.permit.is_none() {
             self.permit = Some(self.filler.permit().await);
         }
+        self.await_source().await?;
         if let Some(parts) = self.divide().await? {
             return Ok(FillEnd::Divided(parts));
         }
@@ -282,8 +304,8 @@ impl Retryable for ChunkFill<'_> {
         self.attempt = Some(attempt.clone());
         let filled = async {
             let inserted = self.insert().await?;
-            let target = &shared.servers.target;
-            let found = target.row::<Matches>("matches", &self.count).await?;
+            let Servers { source, target, .. } = &shared.servers;
+            let found = source.row::<Matches>("matches", &self.count).await?;
             let checked = self.insert.check(target, found.rows).await;
             if let Err(FillError::Staged { .. }) = &checked {
                 // The attempt does not count, whatever comes of it.
@@ -303,6 +325,7 @@ impl Retryable for ChunkFill<'_> {
 
     async fn diagnose(&mut self, error: &FillError) -> FailureKind {
         self.left_behind |= error.may_have_inserted();
+        self.awaits_source = self.filler.shared.servers.remote_source().is_some();
         if error.is_out_of_memory() || self.began.elapsed() >= LONG {
             self.parts = Some(PARTS);
         }

@@ -65,7 +65,7 @@ async fn bind_visible(
 ) -> Result<BoundJob, JobError> {
     check_profiles(servers)?;
     check_settings(servers, job).await?;
-    let Servers { source: reading, target: writing } = servers;
+    let Servers { source: reading, target: writing, .. } = servers;
     let tables = tables(servers, job, options.target_table.as_ref()).await?;
     let Selection { exclusions, filters, before } =
         bind_selection(reading, job, &tables.source, options).await?;
@@ -383,7 +383,7 @@ fn check_profiles(servers: &Servers) -> Result<(), JobError> {
 /// later.
 async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
     let StatementSettings { source, lookup, insert } = &job.settings;
-    let Servers { source: reading, target: writing } = servers;
+    let Servers { source: reading, target: writing, .. } = servers;
     for (statement, settings, connection) in
         [("source", source, reading), ("lookup", lookup, reading), ("insert", insert, writing)]
     {

@@ -20,7 +20,7 @@ pub(super) async fn tables(
     job: &Job,
     target_table: Option<&String>,
 ) -> Result<Tables, JobError> {
-    let Servers { source: reading, target: writing } = servers;
+    let Servers { source: reading, target: writing, .. } = servers;
     let database = reading.endpoint().database();
     let source =
         existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;

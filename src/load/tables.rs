@@ -94,7 +94,7 @@ impl JobTables {
     /// # Errors
     /// [`TablesError`].
     pub(super) async fn check(&self) -> Result<(), TablesError> {
-        let Servers { source, target } = &self.servers;
+        let Servers { source, target, .. } = &self.servers;
         let changes = if self.servers.is_one_server() {
             let all: Vec<_> = self.source.iter().chain(&self.target).collect();
             self.changes(target, &all).await?

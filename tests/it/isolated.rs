@@ -12,6 +12,7 @@ mod history;
 mod hooks;
 mod ledger;
 mod memory;
+mod native_source;
 mod operate;
 mod oracle;
 mod packs;

@@ -26,7 +26,7 @@ const GROUPS: [&str; 13] = [
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.
-const EXAMPLES: [(&str, &str); 36] = [
+const EXAMPLES: [(&str, &str); 37] = [
     ("CA_CERT", "/etc/clickhouse/ca.pem"),
     ("CHUNK_ROWS", "500000"),
     ("CLICKHOUSE_PASSWORD", "pa$$ #1"),
@@ -56,6 +56,7 @@ const EXAMPLES: [(&str, &str); 36] = [
     ("RUN_WINDOW", "22:00-06:00"),
     ("SKIP_CHECKS", "parts,disk"),
     ("SOURCE_DB", "default"),
+    ("SOURCE_NATIVE", "source.internal:9000"),
     ("SOURCE_PASSWORD", "pa$$ #1"),
     ("SOURCE_PASSWORD_FILE", "/run/secrets/source-password"),
     ("SOURCE_URL", "http://localhost:8123"),

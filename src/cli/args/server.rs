@@ -72,6 +72,12 @@ pub(crate) struct SourceArguments {
     /// Database that contains the source and the lookup [default: the target's database].
     #[arg(long, value_name = "NAME", env = "SOURCE_DB")]
     pub source_db: Option<String>,
+    /// Where the target's server reaches the source's server by the native protocol, so that
+    /// --engine server can fill from it: HOST:PORT, or tls://HOST:PORT.
+    ///
+    /// It reads as the source's user. ClickHouse hides the password in its logs.
+    #[arg(long, value_name = "HOST:PORT", env = "SOURCE_NATIVE")]
+    pub source_native: Option<String>,
 }
 
 /// Certificates for `https` connections. Server certificates are always verified.

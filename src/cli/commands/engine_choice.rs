@@ -88,16 +88,13 @@ impl Choice<'_> {
         if let Some(reason) = self.refusal(retry).await? {
             return streamed(reason);
         }
-        let tables = if self.job.lookup.is_some() {
-            "source, lookup and target are"
-        } else {
-            "source and target are"
+        let tables = match (self.servers.is_one_server(), self.job.lookup.is_some()) {
+            (true, true) => "source, lookup and target are on one server",
+            (true, false) => "source and target are on one server",
+            (false, _) => "the target's server reaches the source's",
         };
         let target = &self.job.target.name;
-        let reason = format!(
-            "{tables} on one server, {target} collapses repeated rows, and {}",
-            need.fits()
-        );
+        let reason = format!("{tables}, {target} collapses repeated rows, and {}", need.fits());
         Ok(EngineDecision { engine: Engine::Server, reason: Some(reason) })
     }
 
@@ -105,8 +102,12 @@ impl Choice<'_> {
     fn unfit(&self) -> Option<String> {
         let Self { servers, job, filling, .. } = self;
         let target = &job.target;
-        if !servers.is_one_server() {
-            return Some("source and target are on two servers, or of two users".to_owned());
+        if !servers.reads_at_target() {
+            let two = "source and target are on two servers, or of two users";
+            return Some(format!("{two}, and --source-native names no way between them"));
+        }
+        if let Some(obstacle) = servers.remote_obstacle() {
+            return Some(obstacle);
         }
         if !target.is_replacing() {
             let (name, engine) = (&target.name, &target.engine);
@@ -144,7 +145,7 @@ impl Choice<'_> {
             batch_rows: *batch_rows,
             ..PipelineOptions::new(job, memory, *readers, *inserters)
         };
-        let tried = async || try_statement(&servers.target, job, &options).await;
+        let tried = async || try_statement(servers, job, &options).await;
         match retry.ask("trying the insert of a chunk without rows", tried).await {
             Ok(()) => Ok(None),
             Err(error) if error.code().is_some() && error.class() == ErrorClass::Fatal => {

@@ -14,7 +14,7 @@ use crate::cli::args::{
 use crate::cli::config::{RunConfig, ServerConfig, SessionConfig};
 use crate::cli::failure::{End, Failure, connecting};
 use crate::cli::output::wrap_block;
-use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers};
+use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
 use crate::engine::stream::{Concurrency, PipelineOptions, ReadFormat, RowFormat};
 use crate::job::{BoundJob, Publish, bind, load};
@@ -86,13 +86,16 @@ impl SessionConfig {
     ) -> Result<BoundSession, Failure> {
         let job = load(&self.job.reference)?;
         let servers = self.servers.connect(self.throughput.compression, id)?;
-        if self.throughput.engine == EngineChoice::Server && !servers.is_one_server() {
+        if self.throughput.engine == EngineChoice::Server && !servers.reads_at_target() {
             return Err(Failure::usage(
                 "--engine server needs source and target on one server, and they are on two",
             )
-            .hint("--engine stream reads from one server and inserts into the other"));
+            .hint("--source-native HOST:PORT lets the target's server read from the source's; --engine stream reads from one server and inserts into the other"));
         }
         let (server_version, source_version) = versions(&servers, retry).await?;
+        if self.throughput.engine == EngineChoice::Server {
+            check_remote_source(&servers, retry).await?;
+        }
         let bound = retry.ask("binding the job to its tables", async || {
             bind(&servers, &job, &self.job.options).await
         });
@@ -205,6 +208,27 @@ pub(crate) async fn open_target(
     let target = ServerConfig::resolve(arguments)?.connect(compression, &new_id())?.target;
     let version = target.hello().await.map_err(|error| connecting(&error, End::Target))?;
     Ok((target, version))
+}
+
+/// Lets the target's server read from the source's, if it is to do so.
+async fn check_remote_source(servers: &Servers, retry: &StartupRetry) -> Result<(), Failure> {
+    if let Some(obstacle) = servers.remote_obstacle() {
+        return Err(Failure::refused(obstacle).hint(
+            "name a source user whose profile sets none of them, or leave the rows to --engine stream",
+        ));
+    }
+    let Some(remote) = servers.remote_source() else { return Ok(()) };
+    let (sql, target) = (remote.rows_of("SELECT 1"), &servers.target);
+    let reading = async || target.fetch("native", &sql, "TSV", &Settings::common()).await;
+    let retry = retry.clone().without_retries();
+    let tried = retry.ask("reading from the source's server", reading).await;
+    tried.map(drop).map_err(|error| {
+        let address = remote.address();
+        let message = format!("the target's server cannot read from the source's at {address}");
+        Failure::refused_because(&message, &error).hint(
+            "--source-native is the address of the source's native protocol, as the target's server reaches it; the target's user needs CREATE TEMPORARY TABLE and REMOTE",
+        )
+    })
 }
 
 /// Sends the first query to each server.
@@ -439,7 +463,14 @@ impl Described<'_> {
                 let memory = format!("at most {total}, of which {attributes} for attributes");
                 line(&mut text, "memory", &memory);
             }
-            Engine::Server => line(&mut text, "engine", &engine(session, options)),
+            Engine::Server => {
+                line(&mut text, "engine", &engine(session, options));
+                if let Some(remote) = session.servers.remote_source() {
+                    let address = remote.address();
+                    let reads = format!("the target's server reads the source at {address}");
+                    line(&mut text, "reads", &reads);
+                }
+            }
         }
         if let Some(place) = self.load.and_then(Load::recorded_in) {
             line(&mut text, "ledger", &place);
@@ -552,8 +583,14 @@ fn servers(session: &Session) -> String {
     line(&mut text, "from server", &source);
     line(&mut text, "to server", &target);
     if source_version != server_version {
-        let note = "the servers' versions differ; the target's server evaluates the expressions";
-        line(&mut text, "note", note);
+        let evaluates = match (session.engine.engine, servers.remote_source()) {
+            (Engine::Server, Some(_)) => "source's",
+            _ => "target's",
+        };
+        let note = format!(
+            "the servers' versions differ; the {evaluates} server evaluates the expressions"
+        );
+        line(&mut text, "note", &note);
     }
     text
 }

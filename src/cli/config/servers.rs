@@ -10,7 +10,8 @@ use crate::cli::args::{
 };
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{
-    Connection, Endpoint, Password, QueryPrefix, Servers, Timeouts, Tls, WireCompression,
+    Connection, Endpoint, NativeAddress, Password, QueryPrefix, Servers, Timeouts, Tls,
+    WireCompression,
 };
 
 /// The servers, ready to connect to.
@@ -19,6 +20,8 @@ pub(crate) struct ServerConfig {
     target: Endpoint,
     /// `None` if the source is on the target's server, for the same user and in the same database.
     source: Option<Endpoint>,
+    /// Where the target's server reaches the source's.
+    native: Option<NativeAddress>,
     timeouts: Timeouts,
     flags: Vec<(&'static str, String)>,
 }
@@ -40,6 +43,7 @@ impl ServerConfig {
         Ok(Self {
             target: target.with_tls(tls.clone()),
             source: source.map(|source| source.with_tls(tls)),
+            native: native(arguments)?,
             timeouts: Timeouts::from(&arguments.timeouts),
             flags: server_flags(arguments),
         })
@@ -69,7 +73,9 @@ impl ServerConfig {
         };
         let target = connection(&self.target, End::Target)?;
         match &self.source {
-            Some(source) => Ok(Servers { source: connection(source, End::Source)?, target }),
+            Some(source) => {
+                Ok(Servers::two(connection(source, End::Source)?, target, self.native.clone()))
+            }
             None => Ok(Servers::one(target)),
         }
     }
@@ -104,6 +110,7 @@ fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
         source_password,
         source_password_file,
         source_db,
+        source_native: _,
     } = &arguments.source;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (url, user, database) = (given(source_url), given(source_user), given(source_db));
@@ -130,6 +137,15 @@ fn source(arguments: &ServerArguments) -> Result<Option<Endpoint>, Failure> {
     Endpoint::new(url, name.as_deref(), password, &database)
         .map(Some)
         .map_err(|error| connecting(&error, End::Source))
+}
+
+fn native(arguments: &ServerArguments) -> Result<Option<NativeAddress>, Failure> {
+    let given = arguments.source.source_native.as_deref().filter(|text| !text.is_empty());
+    given.map(NativeAddress::parse).transpose().map_err(|problem| {
+        Failure::usage(format!("--source-native cannot be used: {problem}")).hint(
+            "it is where the target's server reaches the source's native protocol, as in source.internal:9000",
+        )
+    })
 }
 
 fn password(given: Option<&Password>, file: Option<&Path>) -> Result<Option<Password>, Failure> {
@@ -214,6 +230,7 @@ fn server_flags(arguments: &ServerArguments) -> Vec<(&'static str, String)> {
         ("--source-user", source.source_user.clone()),
         ("--source-password-file", file(&source.source_password_file)),
         ("--source-db", source.source_db.clone()),
+        ("--source-native", source.source_native.clone()),
         ("--ca-cert", file(&tls.ca_cert)),
         ("--client-cert", file(&tls.client_cert)),
         ("--client-key", file(&tls.client_key)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::clickhouse::Connection;
+use crate::clickhouse::{Connection, Servers};
 use crate::engine::stream::error::FillError;
 use crate::engine::stream::shared::PipelineOptions;
 use crate::job::BoundJob;
@@ -28,6 +28,17 @@ pub(super) enum ChunkInsert {
     },
 }
 
+/// The insert of this part of the source without a stage.
+pub(super) fn direct(servers: &Servers, job: &BoundJob, scope: &Scope, dry_run: bool) -> String {
+    match servers.remote_source() {
+        Some(remote) => {
+            let rows = |select: &str| remote.rows_of(select);
+            statements::insert_remote_join(job, scope, dry_run, rows)
+        }
+        None => statements::insert_join(job, scope, dry_run),
+    }
+}
+
 #[derive(Deserialize)]
 struct Staged {
     rows: u64,
@@ -35,9 +46,14 @@ struct Staged {
 
 impl ChunkInsert {
     /// The insert of this part of the source.
-    pub(super) fn of(job: &BoundJob, scope: &Scope, options: &PipelineOptions) -> Self {
+    pub(super) fn of(
+        servers: &Servers,
+        job: &BoundJob,
+        scope: &Scope,
+        options: &PipelineOptions,
+    ) -> Self {
         match &options.stage {
-            None => Self::Direct(statements::insert_join(job, scope, options.dry_run)),
+            None => Self::Direct(direct(servers, job, scope, options.dry_run)),
             Some(stage) => {
                 let rows = if job.group.is_some() {
                     statements::counted_groups(job, scope, STAGED_ROWS)

@@ -333,6 +333,9 @@ pub enum FillError {
     /// The server or the connection.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The source's server, which the target's reads from, stayed away for too long.
+    #[error(transparent)]
+    Lost(ServerError),
     /// The stage does not have the rows of the source, which may have been written to meanwhile.
     #[error(
         "the stage {table} got {} of the chunk, which has {} in the source",
@@ -353,7 +356,7 @@ impl FillError {
     fn server_error(&self) -> Option<&ServerError> {
         match self {
             Self::Server(error) => Some(error),
-            Self::Staged { .. } => None,
+            Self::Lost(_) | Self::Staged { .. } => None,
         }
     }
 
@@ -372,6 +375,7 @@ impl From<&FillError> for FailureKind {
     fn from(error: &FillError) -> Self {
         match error {
             FillError::Server(error) => error.into(),
+            FillError::Lost(_) => Self::of(ErrorClass::Fatal),
             FillError::Staged { .. } => Self::of(ErrorClass::Retry),
         }
     }

@@ -108,7 +108,7 @@ impl Pipeline {
                 servers.target.insert("preflight", insert_sql, insert_settings, &[]).await
             }
             Engine::Server => {
-                server::try_statement(&servers.target, &self.shared.job, &self.shared.options).await
+                server::try_statement(servers, &self.shared.job, &self.shared.options).await
             }
         };
         self.shared

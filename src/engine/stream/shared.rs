@@ -287,7 +287,7 @@ pub(in crate::engine) struct Shared {
 
 impl Shared {
     /// The attempts of a statement on the server of the source.
-    pub(super) fn at_source(&self) -> Attempts<'_> {
+    pub(in crate::engine) fn at_source(&self) -> Attempts<'_> {
         self.attempts(&self.source_guard)
     }
 

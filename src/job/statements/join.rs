@@ -99,6 +99,18 @@ pub(crate) fn insert_join(job: &BoundJob, scope: &Scope, dry_run: bool) -> Strin
     format!("{into}\n{join}")
 }
 
+/// The same where another server evaluates the rows: `remote` makes a query of the SELECT that is sent
+/// to that server.
+pub(crate) fn insert_remote_join(
+    job: &BoundJob,
+    scope: &Scope,
+    dry_run: bool,
+    remote: impl Fn(&str) -> String,
+) -> String {
+    let into = if dry_run { into_null(job) } else { into_target(job) };
+    format!("{into}\n{}", remote(&finished(job, scope)))
+}
+
 /// The settings under which the join gives what the backfill writes.
 pub(crate) fn join_settings(job: &BoundJob) -> Settings {
     grouping(job, Settings::common()).with_all(&job.settings.insert.0)

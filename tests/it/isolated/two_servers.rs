@@ -10,13 +10,13 @@ use crate::support::{Binary, Server, ServerOptions, assert_text_snapshot, binary
 
 /// Two servers with the built-in job's tables, each with those of its own end alone, and the
 /// adversarial data.
-struct Apart {
-    source: Server,
-    target: Server,
+pub struct Apart {
+    pub source: Server,
+    pub target: Server,
 }
 
 impl Apart {
-    fn start(generation: Generation) -> Self {
+    pub fn start(generation: Generation) -> Self {
         let (source, target) = (Server::isolated(), Server::isolated());
         for file in
             ["observations.sql", "traces.sql", "dataset_run_items_rmt.sql", "adversarial_data.sql"]
@@ -27,14 +27,14 @@ impl Apart {
         Self { source, target }
     }
 
-    fn tool(&self, command: &str, partition: &str) -> Binary {
+    pub fn tool(&self, command: &str, partition: &str) -> Binary {
         let tool = binary().envs(&self.target.environment()).env("SOURCE_URL", self.source.url());
         tool.args(&[command, "--partition", partition])
     }
 
     /// Evaluates the oracle where its tables are, and brings its rows to the target's server as the
     /// table `expected`.
-    fn bring_expected(&self, partition: &str) {
+    pub fn bring_expected(&self, partition: &str) {
         const SETTINGS: &[(&str, &str)] = &[("join_use_nulls", "0")];
         let sql = oracle(partition);
         let described =
@@ -140,22 +140,24 @@ fn the_other_server_is_compared_and_mended() {
     );
 }
 
+/// The profile of `traveller` would move dates.
 fn users() -> String {
-    let user = |name: &str, password: &str| {
+    let user = |name: &str, password: &str, profile: &str| {
         format!(
-            "<{name}><password>{password}</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></{name}>"
+            "<{name}><password>{password}</password><networks><ip>::/0</ip></networks><profile>{profile}</profile><quota>default</quota></{name}>"
         )
     };
     format!(
-        "<clickhouse><users>{}{}</users></clickhouse>",
-        user("reader", "reading"),
-        user("writer", "writing")
+        "<clickhouse><profiles><default/><east><session_timezone>Asia/Tokyo</session_timezone></east></profiles><users>{}{}{}</users></clickhouse>",
+        user("reader", "reading", "default"),
+        user("traveller", "reading", "east"),
+        user("writer", "writing", "default")
     )
 }
 
 /// Orders on a server that lets a reader in by password, in a database of another name; shipments
 /// on a server of their own.
-fn orders_apart() -> (Orders, Server) {
+pub fn orders_apart() -> (Orders, Server) {
     let source = Orders::on(
         Server::isolated_with(ServerOptions { users_xml: Some(users()), ..Default::default() }),
         3_000,
@@ -172,9 +174,9 @@ fn orders_apart() -> (Orders, Server) {
     (source, target)
 }
 
-fn tool(source: &Orders, target: &Server) -> Binary {
+pub fn tool(source: &Orders, target: &Server) -> Binary {
     let tool = binary()
-        .file("job.toml", JOB)
+        .file("job.toml", &job())
         .envs(&target.environment())
         .env("PARTITION", PARTITION)
         .env("SOURCE_URL", source.server.url());
@@ -190,6 +192,16 @@ fn another_user_another_database_and_quotes_in_keys() {
         .args(&["run", "--job", "job.toml", "--batch-size", "500"])
         .run()
         .expect(0);
+    assert_filled_with_orders(&source, &target);
+}
+
+/// The job of orders, with the zone of the session in its notes.
+fn job() -> String {
+    JOB.replace("concat(source.note,", "concat(toString(toDateTime(0)), source.note,")
+}
+
+/// Compares the shipments with the join, both on the source's server.
+pub fn assert_filled_with_orders(source: &Orders, target: &Server) {
     let rows = target.query("SELECT * FROM shipments FINAL ORDER BY customer, order_id FORMAT RowBinaryWithNamesAndTypes");
     source.server.query(
         "CREATE TABLE found (order_id UInt64, customer String, placed DateTime64(3, 'UTC'), amount Decimal(18, 2), note String, tags Array(String),
@@ -197,7 +209,7 @@ fn another_user_another_database_and_quotes_in_keys() {
     );
     source.server.insert("INSERT INTO found FORMAT RowBinaryWithNamesAndTypes", &rows);
     source.server.query(
-        "INSERT INTO expected SELECT o.id, o.customer, o.placed, o.amount * 2, concat(o.note, ' to ', coalesce(c.city, 'nowhere')), c.tags, c.letter, o.version
+        "INSERT INTO expected SELECT o.id, o.customer, o.placed, o.amount * 2, concat(toString(toDateTime(0)), o.note, ' to ', coalesce(c.city, 'nowhere')), c.tags, c.letter, o.version
         FROM (SELECT * FROM `the shop's`.orders FINAL) AS o LEFT ANY JOIN (SELECT * FROM `the shop's`.customers FINAL) AS c ON o.customer = c.id
         SETTINGS join_use_nulls = 0",
     );

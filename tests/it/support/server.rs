@@ -241,6 +241,11 @@ impl Server {
         self.own().launcher().server_process
     }
 
+    /// The port of the native protocol.
+    pub fn native_port(&self) -> u16 {
+        self.own().launcher().tcp_port
+    }
+
     /// The launcher's process id, which is the server's parent.
     pub fn launcher_process(&self) -> u32 {
         self.own().launcher().process()

@@ -27,7 +27,8 @@ use crate::cli::output::{print, print_document};
 use crate::clickhouse::Settings;
 use crate::engine::Engine;
 use crate::engine::stream::{DEFAULT_BATCH_ROWS, PipelineOptions, RowFormat, source_reading};
-use crate::job::{BoundJob, statements};
+use crate::job::BoundJob;
+use crate::job::statements::{self, Scope};
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict, hidden_rows};
 
@@ -186,7 +187,7 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         let title = format!("insert of chunk 1 of {chunks}");
         let settings =
             statements::insert_join_settings(job, options.batch_rows, options.batch_bytes);
-        let sql = statements::insert_join(job, &chunk, options.dry_run);
+        let sql = insert_of_chunk(session, &chunk, options.dry_run);
         statement(&mut text, &title, &sql, &settings, "");
     }
     statement(
@@ -213,6 +214,18 @@ fn lookup_statements(session: &Session, from: &str) -> String {
         ask("what a row gets that finds nothing", &statements::miss(lookup));
     }
     text
+}
+
+/// What the server engine sends for a chunk, without the password.
+fn insert_of_chunk(session: &Session, chunk: &Scope, dry_run: bool) -> String {
+    let job = &session.job;
+    match session.servers.remote_source() {
+        Some(remote) => {
+            let rows = |select: &str| remote.shown_rows_of(select);
+            statements::insert_remote_join(job, chunk, dry_run, rows)
+        }
+        None => statements::insert_join(job, chunk, dry_run),
+    }
 }
 
 fn statement(text: &mut String, title: &str, sql: &str, settings: &Settings, format: &str) {
