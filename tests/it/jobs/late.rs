@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fixture::JobFile;
-use crate::support::{Comparison, Direction, Output, Proxy, Server, process};
+use crate::support::{Comparison, Direction, Output, Proxy, Server, assert_text_snapshot, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -289,8 +289,14 @@ fn the_memory_for_late_rows_may_not_change_where_batches_must_come_again_as_they
         "ALTER TABLE load_state UPDATE status = 'failed' WHERE 1 SETTINGS mutations_sync = 2",
     );
     let refused = tool("16MiB").run().expect(3);
-    let words = "the memory for rows that are looked up late was `8388608`, and is `16777216`";
-    assert!(refused.stderr.contains(words), "{refused}");
+    assert_text_snapshot!(refused.failure(), @"
+    exit code 3
+    error: partition all of default.rows into default.joined by late is failed as run [RUN], and not the same as it was:
+        the bytes of a batch (--batch-bytes, --memory) was `8388608`, and is `16777216`
+        the memory for rows that are looked up late was `8388608`, and is `16777216`
+    hint: --restart starts a new version of the load, with all rows
+    hint: undo the changes to continue with the version that was started
+    ");
     tool("8MiB").run().expect(0);
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::fixture::{Chunked, SOON};
+use crate::support::shown::titled;
 use crate::support::{Direction, assert_text_snapshot, process};
 
 /// As another process does that takes this one for dead.
@@ -16,6 +17,7 @@ fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
     let ranges = chunked.ranges();
     let first = chunked.stalled_at(&ranges[2], |tool| tool);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let mut refused = Vec::new();
     for extra in [&[][..], &["--worker", "1/2"], &["--restart"]] {
         let second = chunked.tool().args(extra).run().expect(3);
         let who = format!(
@@ -24,7 +26,27 @@ fn the_second_of_two_runs_is_refused_and_told_of_the_first() {
             host.trim()
         );
         assert!(second.stderr.contains(&who), "{extra:?}\n{second}");
+        refused.push(([&["run"], extra].concat().join(" "), second.failure()));
     }
+    assert_text_snapshot!(titled(refused), @"
+    # run
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it
+    hint: --worker I/N shares a load among several processes
+
+    # run --worker 1/2
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it
+    hint: --worker I/N shares a load among several processes
+
+    # run --restart
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it
+    hint: --worker I/N shares a load among several processes
+    ");
     // Whoever looks sees what it works on.
     let run = "SELECT run_id = (SELECT run_id FROM load_state FINAL) FROM load_claims FINAL WHERE status = 'held'";
     assert_eq!(chunked.server().text(run), "1");
@@ -209,14 +231,13 @@ fn nobody_completes_a_load_that_was_taken_over() {
 fn a_repair_and_a_run_do_not_work_on_a_load_at_once() {
     let chunked = Chunked::start();
     let server = chunked.server();
-    let held = "by process ";
     let (running, _) = chunked.stalled_half_way();
     let refused = chunked.repair_at(server.url()).run().expect(3);
-    assert!(refused.stderr.contains(held), "{refused}");
-    assert!(
-        refused.stderr.contains("hint: wait for the other process, or stop it: no two processes"),
-        "{refused}"
-    );
+    assert_text_snapshot!(refused.failure(), @"
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it: no two processes write the rows of a load at once
+    ");
     chunked.proxy.pass();
     running.wait().expect(0);
     chunked.assert_completed();
@@ -227,9 +248,21 @@ fn a_repair_and_a_run_do_not_work_on_a_load_at_once() {
     let repair = chunked.repair_at(&chunked.proxy.url()).spawn();
     assert!(process::wait_until(SOON, || chunked.proxy.fired() > before), "it inserts nothing");
     let refused = chunked.tool().arg("--restart").run().expect(3);
-    assert!(refused.stderr.contains(held), "{refused}");
     let other = chunked.repair_at(server.url()).run().expect(3);
-    assert!(other.stderr.contains(held), "{other}");
+    let cases = [("run", refused), ("repair", other)];
+    let cases = cases.map(|(case, output)| (case, output.failure()));
+    assert_text_snapshot!(titled(cases), @"
+    # run
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it
+    hint: --worker I/N shares a load among several processes
+
+    # repair
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it: no two processes write the rows of a load at once
+    ");
     chunked.proxy.pass();
     repair.wait().expect(0);
     chunked.assert_completed();

@@ -1,6 +1,7 @@
 //! One partition shared among processes.
 
 use super::fixture::{Chunked, SOON};
+use crate::support::shown::titled;
 use crate::support::{assert_text_snapshot, process};
 
 #[test]
@@ -71,11 +72,27 @@ fn a_worker_of_another_division_is_refused() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();
     let running = chunked.stalled_at(&ranges[1], |tool| tool.args(&["--worker", "1/2"]));
-    let refused = |part: &str| chunked.tool().args(&["--worker", part]).run().expect(3).stderr;
-    for part in ["1/2", "2/3", "1/1"] {
-        let words = refused(part);
-        assert!(words.contains("is being filled by worker 1/2, process "), "{part}: {words}");
-    }
+    let refused = |part: &str| chunked.tool().args(&["--worker", part]).run().expect(3).failure();
+    let cases = ["1/2", "2/3", "1/1"].map(|part| (part, refused(part)));
+    assert_text_snapshot!(titled(cases), @"
+    # 1/2
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by worker 1/2, process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it
+    hint: --worker I/N shares a load among several processes
+
+    # 2/3
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by worker 1/2, process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it
+    hint: --worker I/N shares a load among several processes
+
+    # 1/1
+    exit code 3
+    error: partition 202506 of default.orders into default.shipments by shipments is being filled by worker 1/2, process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: wait for the other process, or stop it
+    hint: --worker I/N shares a load among several processes
+    ");
     let both = chunked.tool().args(&["--worker", "1/2", "--restart"]).run();
     assert_text_snapshot!(both.failure(), @"
     exit code 2

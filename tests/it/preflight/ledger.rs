@@ -29,6 +29,7 @@ fn ledger(chunked: &Chunked, job: &str) -> Value {
 }
 
 #[test]
+#[ignore = "slow: about 17 s"]
 fn a_plan_says_what_a_run_would_do_with_the_load() {
     let chunked = Chunked::start();
     let ranges = chunked.ranges();

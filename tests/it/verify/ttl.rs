@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fixture::report;
 use crate::jobs::fixture::JobFile;
-use crate::support::{Output, Server};
+use crate::support::{Output, Server, assert_text_snapshot};
 
 /// A source with ten rows of each of the last 60 days, and a target that keeps 30 days.
 struct Tables {
@@ -93,7 +93,13 @@ fn a_partition_that_is_past_the_ttl_is_not_filled() {
     let tables = Tables::new();
     tables.server.query("ALTER TABLE copies MODIFY TTL placed + INTERVAL 1 HOUR");
     let output = tables.tool("run", &[]).expect(3);
-    assert!(output.stderr.contains("all 600 rows are past the TTL of "), "{output}");
+    assert_text_snapshot!(output.failure(), @"
+    exit code 3
+    error: the check ttl blocks the run
+      because: ttl: all 600 rows are past the TTL of default.copies, and its merges remove them
+    hint: ALTER TABLE default.copies MODIFY TTL … keeps them longer
+    hint: --skip-checks ttl downgrades this to a warning
+    ");
     tables.tool("run", &["--skip-checks", "ttl"]).expect(0);
     // A TTL that moves rows, and one whose condition no row meets, remove nothing.
     for ttl in ["placed TO VOLUME 'default'", "placed DELETE WHERE id > 1000"] {

@@ -2,7 +2,8 @@
 //! need, and where a limit makes a run impossible it fails. No profile may make it wrong.
 
 use crate::oracle::fixture::{DECEMBER, KEY, adversarial_on, assert_filled, oracle, rows_of};
-use crate::support::{Comparison, Output, Server, ServerOptions, binary};
+use crate::support::shown::titled;
+use crate::support::{Comparison, Output, Server, ServerOptions, assert_text_snapshot, binary};
 
 type Profile = &'static [(&'static str, &'static str)];
 
@@ -268,16 +269,20 @@ fn a_profile_that_fixes_what_changes_rows_is_refused() {
         "<session_timezone><const/></session_timezone><max_threads><const/></max_threads>";
     let server =
         days_on(&[&[("session_timezone", "America/Chicago"), ("max_threads", "2")]], constraints);
-    for command in [["plan", "--partition", "202511"], ["run", "--partition", "202511"]] {
+    let commands = [["plan", "--partition", "202511"], ["run", "--partition", "202511"]];
+    let cases = commands.map(|command| {
         let output = run_days(&server, 0, &command).expect(3);
-        assert!(
-            output.stderr.contains(
-                "the profile of the user user_0 fixes session_timezone = 'America/Chicago'"
-            ),
-            "{}",
-            output.stderr
-        );
-    }
+        (command[0], output.failure())
+    });
+    assert_text_snapshot!(titled(cases), @"
+    # plan
+    exit code 3
+    error: the profile of the user user_0 fixes session_timezone = 'America/Chicago', under which rows, types or errors would not be those of the equivalent join
+
+    # run
+    exit code 3
+    error: the profile of the user user_0 fixes session_timezone = 'America/Chicago', under which rows, types or errors would not be those of the equivalent join
+    ");
     assert_eq!(server.text("SELECT count() FROM days"), "0");
 }
 

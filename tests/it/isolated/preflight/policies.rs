@@ -2,7 +2,8 @@
 
 use crate::orders::{JOB, Orders, PARTITION};
 use crate::preflight::fixture::{look, tool};
-use crate::support::{Binary, Server, ServerOptions, binary};
+use crate::support::shown::titled;
+use crate::support::{Binary, Server, ServerOptions, assert_text_snapshot, binary};
 
 const CONFIG: &str = "<clickhouse><access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
     </access_control_improvements></clickhouse>";
@@ -69,6 +70,7 @@ fn rows_that_a_policy_hides_block_plan_run_and_verify() {
     let orders = orders();
     // Versions and rows that are marked as deleted count on both sides.
     orders.server.query("DELETE FROM orders WHERE id = 17");
+    let mut cases = Vec::new();
     for (user, words) in [
         (
             "half",
@@ -87,14 +89,59 @@ fn rows_that_a_policy_hides_block_plan_run_and_verify() {
         let run = as_user(orders.tool()).run().expect(3);
         let verified = as_user(verify(&orders)).run().expect(3);
         for (output, verb) in [(run, "run"), (verified, "verify")] {
-            let head = format!("the check row-policies blocks the {verb}");
-            for part in words.iter().chain([&head.as_str(), &"use a user to whom no row policy of"])
-            {
-                assert!(output.stderr.contains(part), "{user}: {part}\n{output}");
-            }
+            cases.push((format!("{user}, {verb}"), output.failure()));
         }
         assert_eq!(orders.target_rows(), 0, "{user}: no row moves");
     }
+    assert_text_snapshot!(titled(cases), @"
+    # half, run
+    exit code 3
+    error: the check row-policies blocks the run
+      because: row-policies: the user half sees 600 of 1,100 rows in partition 202506 of default.orders: the row policy half ON default.orders (id % 2 = 0) applies
+    hint: use a user to whom no row policy of default.orders applies; rows to leave out belong into an exclusion of the job
+
+    # half, verify
+    exit code 3
+    error: the check row-policies blocks the verify
+      because: row-policies: the user half sees 600 of 1,100 rows in partition 202506 of default.orders: the row policy half ON default.orders (id % 2 = 0) applies
+    hint: use a user to whom no row policy of default.orders applies; rows to leave out belong into an exclusion of the job
+
+    # none, run
+    exit code 3
+    error: the check row-policies blocks the run
+      because: row-policies: the user none sees 0 of 1,100 rows in partition 202506 of default.orders: the row policy none ON default.orders (0) applies
+    hint: use a user to whom no row policy of default.orders applies; rows to leave out belong into an exclusion of the job
+
+    # none, verify
+    exit code 3
+    error: the check row-policies blocks the verify
+      because: row-policies: the user none sees 0 of 1,100 rows in partition 202506 of default.orders: the row policy none ON default.orders (0) applies
+    hint: use a user to whom no row policy of default.orders applies; rows to leave out belong into an exclusion of the job
+
+    # some_customers, run
+    exit code 3
+    error: the check row-policies blocks the run
+      because: row-policies: the user some_customers sees 80 of 480 rows in default.customers: the row policy some_customers ON default.customers (id LIKE '%1') applies
+    hint: use a user to whom no row policy of default.customers applies; rows to leave out belong into an exclusion of the job
+
+    # some_customers, verify
+    exit code 3
+    error: the check row-policies blocks the verify
+      because: row-policies: the user some_customers sees 80 of 480 rows in default.customers: the row policy some_customers ON default.customers (id LIKE '%1') applies
+    hint: use a user to whom no row policy of default.customers applies; rows to leave out belong into an exclusion of the job
+
+    # poor, run
+    exit code 3
+    error: the check row-policies blocks the run
+      because: row-policies: the rows of default.orders that the user poor sees cannot be compared with its parts (the user poor lacks a grant: GRANT SELECT ON system.parts TO poor), and a row policy applies, whose name is unknown (the user poor lacks a grant: GRANT SELECT ON system.row_policies TO poor)
+    hint: use a user to whom no row policy of default.orders applies; rows to leave out belong into an exclusion of the job
+
+    # poor, verify
+    exit code 3
+    error: the check row-policies blocks the verify
+      because: row-policies: the rows of default.orders that the user poor sees cannot be compared with its parts (the user poor lacks a grant: GRANT SELECT ON system.parts TO poor), and a row policy applies, whose name is unknown (the user poor lacks a grant: GRANT SELECT ON system.row_policies TO poor)
+    hint: use a user to whom no row policy of default.orders applies; rows to leave out belong into an exclusion of the job
+    ");
 }
 
 #[test]

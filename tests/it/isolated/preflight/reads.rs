@@ -3,7 +3,8 @@
 
 use crate::orders::{JOB, Orders, PARTITION};
 use crate::preflight::fixture::{look, tool, tool_with};
-use crate::support::{Binary, Server, ServerOptions, binary};
+use crate::support::shown::titled;
+use crate::support::{Binary, Server, ServerOptions, assert_text_snapshot, binary};
 
 /// A user, and what the profile sets and constrains.
 struct User {
@@ -138,17 +139,32 @@ fn plan_and_run_agree_on_what_a_profile_forbids() {
 #[test]
 fn what_can_never_be_planned_is_refused_by_plan_and_run() {
     let orders = orders();
-    for tool in [tool(&orders), orders.tool()] {
-        let output = tool.env("CLICKHOUSE_USER", "narrow").run().expect(2);
-        assert!(output.stderr.contains("Code: 161"), "{output}");
-    }
-    for tool in [tool(&orders), orders.tool()] {
-        let output = tool.env("CLICKHOUSE_USER", "frugal").run().expect(3);
-        for part in ["counting the attributes of the table default.customers failed", "Code: 307"] {
-            assert!(output.stderr.contains(part), "{part}\n{output}");
+    let mut cases = Vec::new();
+    for (user, code) in [("narrow", 2), ("frugal", 3)] {
+        for (command, tool) in [("plan", tool(&orders)), ("run", orders.tool())] {
+            let output = tool.env("CLICKHOUSE_USER", user).run().expect(code);
+            cases.push((format!("{user}, {command}"), output.failure()));
         }
-        assert!(!output.stderr.contains("run the same command again"), "{output}");
     }
+    assert_text_snapshot!(titled(cases), @"
+    # narrow, plan
+    exit code 2
+    error: job.toml, line 22: the expression of column order_id together with the others: is refused by the server: Code: 161. [WORDS OF THE SERVER] (TOO_MANY_COLUMNS)
+
+    # narrow, run
+    exit code 2
+    error: job.toml, line 22: the expression of column order_id together with the others: is refused by the server: Code: 161. [WORDS OF THE SERVER] (TOO_MANY_COLUMNS)
+
+    # frugal, plan
+    exit code 3
+    error: counting the attributes of the table default.customers failed
+      because: Code: 307. [WORDS OF THE SERVER] (TOO_MANY_BYTES)
+
+    # frugal, run
+    exit code 3
+    error: counting the attributes of the table default.customers failed
+      because: Code: 307. [WORDS OF THE SERVER] (TOO_MANY_BYTES)
+    ");
 }
 
 #[test]
@@ -173,15 +189,31 @@ fn a_user_who_may_only_read_reads_for_another_who_writes() {
 #[test]
 fn a_missing_grant_on_a_column_of_the_lookup_stops_plan_run_and_verify() {
     let orders = orders();
-    for tool in [
-        tool(&orders).env("CLICKHOUSE_USER", "blind"),
-        orders.tool().env("CLICKHOUSE_USER", "blind"),
-        verify(&orders, "blind"),
-    ] {
+    let cases = [
+        ("plan", tool(&orders).env("CLICKHOUSE_USER", "blind")),
+        ("run", orders.tool().env("CLICKHOUSE_USER", "blind")),
+        ("verify", verify(&orders, "blind")),
+    ];
+    let cases = cases.map(|(command, tool)| {
         let output = tool.run().expect(3);
-        for part in ["default.customers", "city"] {
-            assert!(output.stderr.contains(part), "{part}\n{output}");
-        }
-    }
+        assert!(output.stderr.contains("city"), "the server's words\n{output}");
+        (command, output.failure())
+    });
+    assert_text_snapshot!(titled(cases), @"
+    # plan
+    exit code 3
+    error: counting the attributes of the table default.customers failed
+      because: Code: 497. [WORDS OF THE SERVER] (ACCESS_DENIED)
+
+    # run
+    exit code 3
+    error: counting the attributes of the table default.customers failed
+      because: Code: 497. [WORDS OF THE SERVER] (ACCESS_DENIED)
+
+    # verify
+    exit code 3
+    error: counting the attributes of the table default.customers failed
+      because: Code: 497. [WORDS OF THE SERVER] (ACCESS_DENIED)
+    ");
     assert_eq!(orders.target_rows(), 0, "no row moves");
 }
