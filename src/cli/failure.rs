@@ -98,6 +98,12 @@ impl Failure {
         &self.hints
     }
 
+    /// The person at the terminal did not want the rows written.
+    pub(super) fn declined() -> Self {
+        let cause = "the question was not answered with yes".to_owned();
+        Self { kind: Kind::Interrupted, causes: vec![cause], hints: Vec::new() }
+    }
+
     /// Becomes an interruption before the first row if a stop was requested.
     pub(super) fn unless_stopped(self, stop: &Stop) -> Self {
         if !stop.is_requested() {

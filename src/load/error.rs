@@ -59,7 +59,7 @@ pub enum LoadError {
     #[error("comparing what was built with what the job makes failed; nothing is published")]
     Verify(#[from] VerifyError),
     /// It was rolled back.
-    #[error("{key} was completed as run {run_id} and rolled back")]
+    #[error("{key} was filled by run {run_id}, which was rolled back or undone")]
     RolledBack {
         /// Which load.
         key: LoadKey,

@@ -136,6 +136,7 @@ impl Load {
             let counting = async || late.caught(&job).await;
             (replacements, paused, startup.ask("counting the late rows", counting).await?)
         };
+        self.require_alive(&publication, &cut).await?;
         cut.late.replacements += replacements;
         cut.late.caught = caught;
         cut.late.paused_ms += milliseconds(paused);
@@ -168,12 +169,23 @@ impl Load {
                     paused += pause;
                 }
                 Replaced::Not => {}
+                Replaced::Lost => return Ok((replacements, paused)),
             }
             tries += 1;
-            if tries >= if replacements > 0 { TRIES_AFTER } else { TRIES } {
-                return Err(busy(&job.target.name, late.caught(job).await?).into());
+            let rows = async || late.caught(job).await;
+            if replacements == 0 {
+                if tries >= TRIES {
+                    return Err(busy(&job.target.name, rows().await?).into());
+                }
+                self.wait_between().await?;
+                continue;
             }
-            self.wait_between().await?;
+            // The partition lacks rows that came in between until the next attempt: a stop waits.
+            if tries >= TRIES_AFTER {
+                let (table, rows) = (job.target.name.clone(), rows().await?);
+                return Err(PublishError::Behind { table, rows }.into());
+            }
+            sleep(BETWEEN).await;
         }
     }
 
@@ -274,7 +286,8 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whether late rows of an unfinished load may be lost, so that another version has to begin.
+/// Whether late rows of an unfinished load may be lost, or its tables are gone, so that another version
+/// has to begin.
 ///
 /// # Errors
 /// The server cannot be asked.
@@ -284,6 +297,11 @@ pub(super) async fn is_lost(
     load: &LoadRecord,
 ) -> Result<bool, PublishError> {
     let Some(publication) = &load.publication else { return Ok(false) };
+    // A rollback has dropped the tables of an unfinished version.
+    let is_over = matches!(load.status, LoadState::Completed | LoadState::Superseded);
+    if publication.step == PublicationStep::Abandoned && !is_over {
+        return Ok(true);
+    }
     let Some(cut) = publication.cut.as_ref().filter(|cut| cut.is_made) else { return Ok(false) };
     if load.status == LoadState::Completed || publication.step >= PublicationStep::Published {
         return Ok(false);

@@ -155,7 +155,7 @@ async fn claimed(
     if let Some(load) = &current
         && is_lost(&request.servers.target, &request.job, load).await?
     {
-        tracing::warn!(run = %load.run_id, "rows of live writers may be lost since this load was cut; a new version of it starts");
+        tracing::warn!(run = %load.run_id, "this version cannot be published any more: its tables are gone, or rows of live writers may be lost; a new version starts");
         wish.restart = true;
     }
     let found = judge(current, &definition, wish)?;

@@ -96,6 +96,13 @@ impl RollbackRequest<'_> {
 
     async fn put_back(&self) -> Result<Rollback, LoadError> {
         let connection = &self.servers.target;
+        let versions = self.ledger.versions(self.key).await?;
+        let is_over =
+            |load: &LoadRecord| matches!(load.status, LoadState::Completed | LoadState::Superseded);
+        if !versions.newest().is_none_or(is_over) {
+            // An unfinished version keeps its tables where nothing can be put back.
+            self.published(&versions)?;
+        }
         // Finishes a rollback that was killed: otherwise its kept table would remain.
         drop_leftovers(self.ledger, self.key, connection, None).await?;
         let versions = self.ledger.versions(self.key).await?;

@@ -12,7 +12,7 @@ use super::claim::ExclusiveClaim;
 use crate::clickhouse::{Error as ServerError, Servers, Settings, TableName, deduplication};
 use crate::job::BoundJob;
 use crate::job::removal::removal_settings;
-use crate::ledger::{Ledger, LedgerError, LoadKey, LoadRecord};
+use crate::ledger::{Lease, Ledger, LedgerError, LoadKey, LoadRecord};
 use crate::state::LoadState;
 use crate::stop::Stop;
 use crate::verify::{VerifyError, rows_of_partition};
@@ -44,6 +44,19 @@ pub(crate) enum UndoError {
     /// The ledger has no load of the partition.
     #[error("the ledger has no load of {0}: nothing is known to be written")]
     NoLoad(LoadKey),
+    /// The load replaced the partition.
+    #[error(
+        "the load of {0} was published by replacing its partition, which the job no longer says"
+    )]
+    Published(LoadKey),
+    /// Rows cannot be removed from the target.
+    #[error("rows cannot be removed from {target}: {reason}")]
+    NotRemovable {
+        /// The target table.
+        target: TableName,
+        /// Why.
+        reason: String,
+    },
     /// The job does not say which rows are its own.
     #[error("the job {job} does not say which rows of {target} are its own")]
     NoOwner {
@@ -97,7 +110,8 @@ impl UndoRequest<'_> {
     ///
     /// # Errors
     /// [`UndoError::NoLoad`], [`UndoError::NoOwner`] and [`UndoError::Unattributed`] where it is not
-    /// known what to remove; those of the ledger and the servers.
+    /// known what to remove; [`UndoError::Published`] and [`UndoError::NotRemovable`]; those of the
+    /// ledger and the servers.
     pub(crate) async fn plan(&self) -> Result<Undo, UndoError> {
         let newest = self.ledger.newest_load(self.key).await?;
         let newest = newest.ok_or_else(|| UndoError::NoLoad(self.key.clone()))?;
@@ -106,7 +120,11 @@ impl UndoRequest<'_> {
 
     async fn plan_of(&self, newest: &LoadRecord) -> Result<Undo, UndoError> {
         let target = &self.job.target.name;
+        if newest.publication.is_some() {
+            return Err(UndoError::Published(self.key.clone()));
+        }
         let (partition, owned) = self.conditions().await?;
+        self.require_deletion().await?;
         let sql = format!(
             "SELECT countIf({owned}) AS own, countIf(NOT ({owned})) AS other FROM {} WHERE {partition}",
             target.quoted()
@@ -134,32 +152,59 @@ impl UndoRequest<'_> {
     /// # Errors
     /// Those of [`Self::plan`]; another process works on the load.
     pub(crate) async fn carry_out(&self) -> Result<Undo, UndoError> {
-        let versions = self.ledger.versions(self.key).await?;
-        let newest = versions.newest().cloned();
+        let newest = self.ledger.newest_load(self.key).await?;
         let newest = newest.ok_or_else(|| UndoError::NoLoad(self.key.clone()))?;
         let (ledger, servers, stop) = (self.ledger, self.servers, Stop::new());
         let claim = ExclusiveClaim::take(ledger, &newest, servers, Duration::ZERO, &stop).await?;
-        let undone = self.remove(&newest, versions.into_newest_first()).await;
+        // Whoever takes the claim over finds the statements by their ids, and ends them.
+        let servers = servers.clone().with_queries(&claim.queries(&newest.run_id));
+        let undone = UndoRequest { servers: &servers, ..*self }.remove(claim.lease()).await;
         claim.end().await?;
         undone
     }
 
-    async fn remove(
-        &self,
-        newest: &LoadRecord,
-        versions: Vec<LoadRecord>,
-    ) -> Result<Undo, UndoError> {
+    async fn remove(&self, lease: &Lease) -> Result<Undo, UndoError> {
+        // Under the claim: no version begins from here on.
+        let versions = self.ledger.versions(self.key).await?;
+        let newest = versions.newest();
+        let newest = newest.ok_or_else(|| UndoError::NoLoad(self.key.clone()))?;
         let undo = self.plan_of(newest).await?;
-        for load in versions {
+        let (partition, owned) = self.conditions().await?;
+        let held = async || {
+            let lost = |_| LedgerError::ClaimLost { by: None, silence: None };
+            lease.held().await.map_err(lost)
+        };
+        for load in versions.into_newest_first() {
+            held().await?;
             let load = LoadRecord { status: LoadState::Superseded, ..load };
             self.ledger.write_load(&load).await?;
         }
-        let (partition, owned) = self.conditions().await?;
+        held().await?;
         let target = &self.job.target.name;
         let sql = format!("DELETE FROM {} WHERE {partition} AND {owned}", target.quoted());
         let removed = self.servers.target.execute("undo", &sql, &removal_settings(&sql)).await;
         removed.map_err(self.failed("removing rows"))?;
         Ok(Undo { done: true, ..undo })
+    }
+
+    /// Refuses where the server would refuse to remove rows. A server that does not know the question
+    /// is not asked again.
+    async fn require_deletion(&self) -> Result<(), UndoError> {
+        #[derive(Deserialize)]
+        struct Granted {
+            result: u8,
+        }
+        let target = &self.job.target;
+        let reason = if target.is_merge_tree() {
+            let sql = format!("CHECK GRANT ALTER DELETE ON {}", target.name.quoted());
+            match self.servers.target.row::<Granted>("undo", &sql).await {
+                Ok(Granted { result: 0 }) => "this user lacks ALTER DELETE on it".to_owned(),
+                _ => return Ok(()),
+            }
+        } else {
+            format!("its engine is {}", target.engine)
+        };
+        Err(UndoError::NotRemovable { target: target.name.clone(), reason })
     }
 
     /// SQL over the target that is true for rows of this partition of the source, and for those that

@@ -64,6 +64,17 @@ pub enum PublishError {
         /// Late rows until now.
         rows: u64,
     },
+    /// The partition was replaced, and rows came in between each time.
+    #[error(
+        "the partition of {table} was replaced, and rows came in between each time: it lacks some of {} that came in meanwhile until the next run adds them",
+        counted(*rows, "row")
+    )]
+    Behind {
+        /// The target.
+        table: TableName,
+        /// Late rows until now.
+        rows: u64,
+    },
     /// What catches late rows was interrupted.
     #[error(
         "rows that were written into {table} meanwhile may be lost: {message}; the partition has to be built again"

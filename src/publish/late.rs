@@ -49,6 +49,8 @@ pub(crate) enum Replaced {
     InBetween(Duration),
     /// Inserts could not be paused, and the target is as it was.
     Not,
+    /// The server was restarted since the cut: late rows may be missing, and the target is as it was.
+    Lost,
 }
 
 #[derive(Deserialize)]
@@ -220,24 +222,34 @@ impl LateTables<'_> {
         };
         let replaced = self.replace_while(&pause, &ready).await;
         let paused = pause.open().await;
-        Ok(if replaced? { Replaced::Exactly(paused) } else { Replaced::InBetween(paused) })
+        Ok(match replaced? {
+            Some(true) => Replaced::Exactly(paused),
+            Some(false) => Replaced::InBetween(paused),
+            None => Replaced::Lost,
+        })
     }
 
-    /// Replaces the partition while inserts are paused. Returns whether they were until the end.
+    /// Replaces the partition while inserts are paused. Returns whether they were until the end; `None`
+    /// if late rows may be missing, since a restart may have come right before.
     async fn replace_while(
         &self,
         pause: &Pause<'_>,
         ready: &TableName,
-    ) -> Result<bool, PublishError> {
+    ) -> Result<Option<bool>, PublishError> {
         let newest = self.newest_block().await?;
         if newest > 0 {
             let late = self.named(&self.late().table);
             self.tables.attach(ready, self.partition_id, &late).await?;
         }
+        if !self.is_alive().await? {
+            return Ok(None);
+        }
         self.tables.replace(self.partition_id, ready).await?;
-        Ok(pause.is_closed().await?
-            && pause.is_drained().await?
-            && self.newest_block().await? == newest)
+        Ok(Some(
+            pause.is_closed().await?
+                && pause.is_drained().await?
+                && self.newest_block().await? == newest,
+        ))
     }
 
     /// The newest block of the late table; 0 if it has no rows. Merges keep it.

@@ -101,7 +101,14 @@ fn by_columns(
     partition: &str,
 ) -> Attribution {
     if key_columns.is_empty() {
-        return Attribution::Single;
+        // A user with rights on some columns sees no others, in whatever key they are.
+        return if matches!(partition_key, "" | "tuple()") {
+            Attribution::Single
+        } else {
+            Attribution::Unknown(format!(
+                "the source is partitioned by {partition_key}, whose columns this user cannot see"
+            ))
+        };
     }
     let (mut names, mut values, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
     for column in key_columns {

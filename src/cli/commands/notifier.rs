@@ -105,7 +105,9 @@ impl<'a> Notifier<'a> {
             (None, Some(failure)) => {
                 HookEvent::failed(failure, &self.arguments.what.job, partition)
             }
-            (None, None) => HookEvent::default(),
+            (None, None) => {
+                HookEvent::failed(&Failure::declined(), &self.arguments.what.job, partition)
+            }
         };
         self.run_end_hooks(&event, failure.is_some()).await;
         self.set_last_line(event.json);
@@ -365,6 +367,8 @@ async fn kill(child: &mut Child) {
 /// The context of one process, which may fill several partitions.
 pub(crate) struct RunContext<'a> {
     pub config: &'a RunConfig,
+    /// Whether it is one of several runs of this call, which are asked about and reported together.
+    pub is_one_of_several: bool,
     /// The flags of this call.
     pub given: &'a Given,
     /// What is done now.

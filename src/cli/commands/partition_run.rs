@@ -14,7 +14,7 @@ use super::plan::planned_bounds;
 use super::session::{
     BoundSession, Described, Session, partitions_with_rows, pipeline_options, startup_retry,
 };
-use crate::cli::config::{NextCommand, Partitions};
+use crate::cli::config::NextCommand;
 use crate::cli::failure::Failure;
 use crate::cli::output::print_sample;
 use crate::control::Control;
@@ -260,8 +260,8 @@ impl<'a> PartitionRun<'a> {
 
     /// Whether the person at the terminal, if there is one, wants the rows written.
     async fn is_confirmed(&self, session: &Session) -> bool {
-        let RunContext { config, terminal, .. } = self.context;
-        if config.yes || config.dry_run || matches!(config.partitions, Partitions::Months { .. }) {
+        let RunContext { config, terminal, is_one_of_several, .. } = self.context;
+        if config.yes || config.dry_run || *is_one_of_several {
             return true;
         }
         let Session { job, plan, .. } = session;
@@ -396,7 +396,7 @@ impl<'a> PartitionRun<'a> {
     /// Prints the command that follows, unless the next partition follows.
     fn show_next(&self, command: &str) {
         let config = self.context.config;
-        if matches!(config.partitions, Partitions::Months { .. }) {
+        if self.context.is_one_of_several {
             return;
         }
         // One job of a set has flags of its own.

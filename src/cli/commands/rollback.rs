@@ -85,8 +85,11 @@ fn undo_failure(error: &UndoError, job: &str) -> Failure {
         UndoError::Unattributed { .. } => Failure::refusal(error)
             .hint("remove the rows by hand, then `run --restart` fills the partition again"),
         UndoError::Ledger(error) => ledger_failure(error, &Continuation::of_read()),
-        UndoError::Server { source, .. } if source.is_access_denied() => Failure::refusal(error)
-            .hint("grant ALTER DELETE on the target to this user; nothing was removed"),
+        UndoError::Published(_) => Failure::refusal(error)
+            .hint("set publish = \"replace\" under [target] of the job again and use `rollback`"),
+        UndoError::NotRemovable { .. } => Failure::refusal(error).hint(
+            "grant ALTER DELETE on the target to this user; the engine must be a MergeTree. Nothing was changed",
+        ),
         error => Failure::stopped(error).hint("run the same command again; it removes what is left"),
     }
 }

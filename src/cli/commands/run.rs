@@ -72,8 +72,11 @@ async fn fill(
         None => vec![config],
         Some(set) => configs_of(set, &config)?,
     };
+    let is_one_of_several = set.is_some()
+        || configs.iter().any(|config| matches!(config.partitions, Partitions::Months { .. }));
     let context = |config| RunContext {
         config,
+        is_one_of_several,
         given,
         underway,
         terminal,
@@ -184,9 +187,9 @@ async fn fill_sequence(
             (steps(terminal, &sessions, months, *order).await?, *keep_going)
         }
     };
-    let question = format!("fill {}?", counted(steps.len() as u64, "partition"));
-    let is_asked = matches!(config.partitions, Partitions::Months { .. })
-        && !(config.yes || config.dry_run || steps.is_empty());
+    let loads = if set.is_some() { "load" } else { "partition" };
+    let question = format!("fill {}?", counted(steps.len() as u64, loads));
+    let is_asked = !(config.yes || config.dry_run || steps.is_empty());
     if is_asked && !terminal.confirm(&question, stop).await {
         terminal.insist("nothing was written; --yes gives the answer in advance");
         return Ok(ExitCode::from(INTERRUPTED));

@@ -143,6 +143,10 @@ fn for_each(
             set.jobs.len(),
             set.reference
         ));
+        // What another job or an earlier call has written is not this job's.
+        if let Some(path) = summary.filter(|path| path.is_file()) {
+            let _ = std::fs::remove_file(path);
+        }
         let words = match command(job) {
             Ok(code) if code == interrupted => return Ok(code),
             Err(failure) if failure.is_interruption() => return Err(failure),

@@ -42,7 +42,7 @@ fn what_stood_there_is_put_back() {
     let output = sales.run_with(KEEP).run().expect(3);
     assert_text_snapshot!(output.failure(), @"
     exit code 3
-    error: partition 202506 of default.raw into default.sales by sales was completed as run [RUN] and rolled back
+    error: partition 202506 of default.raw into default.sales by sales was filled by run [RUN], which was rolled back or undone
     hint: --restart starts a new version of the load, with all rows
     ");
     let status = sales.command("status").run().expect(0);
