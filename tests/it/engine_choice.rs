@@ -90,7 +90,7 @@ fn what_the_server_cannot_do_is_streamed_and_the_reason_is_given() {
     });
     assert_text_snapshot!(titled(reasons), @"
     # two servers
-    source and target are on two servers, or of two users
+    source and target are on two servers, or of two users, and --source-native names no way between them
 
     # no collapsing
     default.plain (MergeTree) does not collapse rows, and the server repeats a chunk as a whole

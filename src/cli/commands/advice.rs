@@ -211,14 +211,15 @@ fn publish_failure(error: &PublishError, continuation: &Continuation) -> Failure
         PublishError::Busy { .. } => Failure::stopped(error)
             .hint(format!("{}, when fewer long inserts are under way", continuation.hint()))
             .hint("SELECT query_id, elapsed, query FROM system.processes WHERE query_kind = 'Insert' lists them"),
-        PublishError::Behind { .. } => Failure::stopped(error).hint(continuation.hint()),
         PublishError::Inserting { query_id, .. } => Failure::stopped(error).hint(format!(
             "{}, when it has ended; KILL QUERY WHERE query_id = '{query_id}' ends it", continuation.hint()
         )),
         PublishError::Lost { .. } => Failure::stopped(error)
             .hint("run the same command again: it builds a new version of the load from the source"),
         PublishError::Stage { .. } => Failure::stopped(error).hint(AGAIN),
-        PublishError::Stopped => Failure::stopped(error).hint(continuation.hint()),
+        PublishError::Behind { .. } | PublishError::Stopped => {
+            Failure::stopped(error).hint(continuation.hint())
+        }
         PublishError::Server { .. } => {
             Failure::stopped(error).hint(continuation.after_server_error(error))
         }

@@ -235,7 +235,7 @@ fn expressions_that_are_refused_point_at_the_line() {
 
     # lookup.amount
     exit code 2
-    error: job.toml, line 25: the expression of column amount names lookup.amount, which is no column
+    error: job.toml, line 25: the expression of column amount names lookup.amount, which is no column; did you mean source.amount?
 
     # amount
     exit code 2

@@ -171,7 +171,8 @@ fn engines_that_do_not_fit() {
     hint: --partition id:ID names a partition by its id; SELECT DISTINCT partition, partition_id FROM system.parts WHERE active AND database = 'default' AND table = 'orders_by_day' lists them
     ");
     let empty = orders.tool().args(&["--partition", "202507"]).run().expect(0);
-    assert_text_snapshot!(from_line(&empty.stderr, "partition 202507 of"), @"partition 202507 of default.orders has no rows: there is nothing to do");
+    assert_text_snapshot!(from_line(&empty.stderr, "partition 202507 of"), @"partition 202507 of default.orders has no rows: there is nothing to do
+hint: there are rows in 202506");
     assert_eq!(orders.summary()["status"], "completed");
     assert_eq!(orders.target_rows(), 0);
 }

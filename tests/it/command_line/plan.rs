@@ -116,6 +116,13 @@ fn the_plan_shows_tables_columns_and_chunks_and_moves_nothing() {
 
     checks
     [CHECKS]
+    ready: a run would start, with [N] warnings
+      rows        1,100 stored rows, [SIZE]
+      chunks      1 in 1 wave
+      time        not measured, since --measure is 0s
+      memory      at most [SIZE] in this process
+      engine      stream
+      next        clickhouse-backfill run --job job.toml --partition 202506
     ");
     assert_eq!(orders.target_rows(), 0);
 }

@@ -3,7 +3,7 @@
 use super::fixture::{Behind, SOON, SOURCE};
 use crate::support::Direction;
 
-const NATIVE: [&str; 2] = ["--read-format", "native"];
+const NATIVE: [&str; 3] = ["--read-format", "native", "-v"];
 
 #[test]
 #[ignore = "slow: about 26 s"]

@@ -109,7 +109,8 @@ fn values_of_every_type_pass_in_blocks() {
         .copied()
         .filter(|(name, _)| !["QBit(Float32, 8)", "Array(Tuple())"].contains(name))
         .collect();
-    let output = assert_values_pass(&made, &["--engine", "stream", "--read-format", "native"]);
+    let output =
+        assert_values_pass(&made, &["--engine", "stream", "--read-format", "native", "-v"]);
     let reads = "reads       native blocks, whose columns are passed on";
     assert!(output.stderr.contains(reads), "{output}");
 }
@@ -128,7 +129,7 @@ fn types_with_another_form_in_blocks_are_read_as_rows_and_the_run_says_so() {
     );
     let job = "name = 'x'\n[source]\ntable = 'rows'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\nvalue = 'source.value'\n";
     let expected = "SELECT id, value FROM rows";
-    let native = ["--engine", "stream", "--read-format", "native"];
+    let native = ["--engine", "stream", "--read-format", "native", "-v"];
     let output = assert_fills_with(&server, job, &native, "copies", &["id"], expected);
     let note = "note        the source is read as RowBinary: column `value` of type QBit(Float32, 8) cannot be sent in Native";
     assert!(output.stderr.contains(note), "{output}");

@@ -58,7 +58,8 @@ fn small_batches_small_blocks_and_many_tasks() {
 fn rows_instead_of_blocks() {
     let server = adversarial_but_small(DECEMBER);
     let expected = oracle("202511");
-    let (output, _) = run(&server, &["--partition", "202511", "--insert-format", "rowbinary"]);
+    let (output, _) =
+        run(&server, &["--partition", "202511", "--insert-format", "rowbinary", "-v"]);
     assert!(output.stderr.contains(" as RowBinary; "), "{output}");
     assert_filled(&server, "events", "202511", &expected);
 }
