@@ -228,7 +228,7 @@ fn two_servers_and_a_sample_are_refused() {
     assert_text_snapshot!(output.failure(), @"
     exit code 2
     error: --engine server needs source and target on one server, and they are on two
-    hint: --engine stream reads from one server and inserts into the other
+    hint: --source-native HOST:PORT lets the target's server read from the source's; --engine stream reads from one server and inserts into the other
     ");
     let output = by_the_server(orders.tool()).args(&["--show-rows", "3"]).run().expect(2);
     assert_text_snapshot!(output.failure(), @"
