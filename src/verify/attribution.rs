@@ -283,6 +283,8 @@ mod tests {
             because("the column day (Date) does not keep every value of source.t (DateTime64(3))")
         );
         assert_eq!(by_columns("tuple()", &[], &[], "all"), Attribution::Single);
+        // A user with rights on other columns does not see those of the key.
+        assert!(matches!(by_columns("toYYYYMM(t)", &[], &[], "202511"), Attribution::Unknown(_)));
         let nullable = key("t", "Nullable(Date)");
         let found = by_columns("t", &[nullable], &[column("t", "Nullable(Date)", "source.t")], "x");
         assert!(found.unknown_because().is_some(), "{found:?}");

@@ -114,14 +114,40 @@ fn a_run_that_is_killed_when_the_partition_is_replaced_replaces_it_again() {
 }
 
 #[test]
-#[ignore = "slow: about 25 s"]
-fn a_run_that_is_killed_between_its_other_statements_ends_right() {
-    for label in ["-create-", "-pause-close-", "-pause-drain-", "-alive-", "-chunk2-", "-replace-"]
-    {
+#[ignore = "slow: about 22 s"]
+fn a_run_that_is_killed_before_its_chunks_ends_right() {
+    for label in ["-create-", "-pause-close-", "-pause-drain-", "-alive-"] {
         killed_at(label, Direction::ToServer);
     }
-    killed_at("-counts-", Direction::ToClient);
-    killed_at("-drop-", Direction::ToClient);
+}
+
+#[test]
+#[ignore = "slow: about 22 s"]
+fn a_run_that_is_killed_after_its_first_chunk_ends_right() {
+    for label in ["-chunk2-", "-replace-"] {
+        killed_at(label, Direction::ToServer);
+    }
+    for label in ["-counts-", "-drop-"] {
+        killed_at(label, Direction::ToClient);
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_after_a_rollback_that_has_nothing_to_put_back() {
+    let server = prepared(&COST, 500);
+    let proxy = Proxy::start(server.port());
+    let before = proxy.fired();
+    proxy.after_request_with(b"-replace-").stall_at(Direction::ToServer, 0, 1);
+    let running = run(&server, &COST).env("CLICKHOUSE_URL", proxy.url()).spawn();
+    wait_for_fault(&proxy, before);
+    running.signal("KILL");
+    running.wait();
+    let refused = tool(&server, "rollback", &COST.job_file()).arg("--yes").run().expect(3);
+    assert!(refused.stderr.contains("`history` lists the versions"), "{refused}");
+    let output = run(&server, &COST).run().expect(0);
+    assert!(output.stderr.contains("resumed     "), "{output}");
+    assert_eq!(COST.differences(&server), [0; 3], "{output}");
+    assert_eq!(left_behind(&server, &COST), "[]", "{output}");
 }
 
 #[test]
