@@ -133,7 +133,7 @@ def demonstrate(binary, database, rows, step, table):
         table.add("second run", f"{time.monotonic() - began:.1f} s")
         time.sleep(0.5)
     problems = [f"an insert of a writer failed: {error}" for error in writers.errors]
-    table.add("writers", f"{writers.inserts:,} inserts of {BATCH} rows, none failed, the longest {writers.longest:.2f} s")
+    table.add("writers", f"{writers.inserts:,} inserts of {BATCH} rows, {len(writers.errors)} failed, the longest {writers.longest:.2f} s")
     step("comparing")
     tool.run("verify", "--job", JOB, "--partition", month)
     raw = int(database.value("SELECT count() FROM cost_metrics_ts"))

@@ -10,7 +10,7 @@ use super::advice::{Continuation, ledger_failure, load_failure};
 use super::session::greet;
 use super::status::key;
 use crate::cli::args::{CompressionChoice, RollbackArguments};
-use crate::cli::config::LoadConfig;
+use crate::cli::config::{JobConfig, LoadConfig};
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 use crate::job::{Publish, bind, load};
@@ -43,7 +43,8 @@ async fn put_back(arguments: &RollbackArguments) -> Result<(), Failure> {
 
 /// Runs the command `undo`.
 pub(crate) fn undo(arguments: &RollbackArguments) -> Result<ExitCode, Failure> {
-    if load(&arguments.what.job)?.target.publish == Publish::Replace {
+    let reference = JobConfig::resolve(&arguments.what)?.reference;
+    if load(&reference)?.target.publish == Publish::Replace {
         return rollback(arguments);
     }
     let runtime = Runtime::new().map_err(|error| Failure::stopped(&error))?;

@@ -27,8 +27,9 @@ pub(crate) fn plan(
 ) -> Result<ExitCode, Failure> {
     let Some(set) = set_of(&arguments.what)? else { return plan::plan(&arguments, given) };
     refuse(&set, "--out", arguments.out.is_some())?;
+    let what = arguments.what.clone();
     for_each(&set, terminal, None, |job| {
-        name_job(&mut arguments.what, &set, job)?;
+        arguments.what = for_job(&what, &set, job)?;
         plan::plan(&arguments, given)
     })
 }
@@ -41,8 +42,9 @@ pub(crate) fn verify(
     let Some(set) = set_of(&arguments.what)? else { return verify::verify(&arguments, terminal) };
     refuse(&set, "--state", arguments.compare.state.is_some())?;
     let summary = arguments.output.summary_json.clone();
+    let what = arguments.what.clone();
     for_each(&set, terminal, summary.as_deref(), |job| {
-        name_job(&mut arguments.what, &set, job)?;
+        arguments.what = for_job(&what, &set, job)?;
         verify::verify(&arguments, terminal)
     })
 }
@@ -55,8 +57,9 @@ pub(crate) fn repair(
     let Some(set) = set_of(&arguments.what)? else { return repair::repair(&arguments, terminal) };
     refuse(&set, "--state", arguments.compare.state.is_some())?;
     let summary = arguments.output.summary_json.clone();
+    let what = arguments.what.clone();
     for_each(&set, terminal, summary.as_deref(), |job| {
-        name_job(&mut arguments.what, &set, job)?;
+        arguments.what = for_job(&what, &set, job)?;
         repair::repair(&arguments, terminal)
     })
 }
@@ -67,8 +70,9 @@ pub(crate) fn status(
     terminal: &Terminal,
 ) -> Result<ExitCode, Failure> {
     let Some(set) = set_of(&arguments.what)? else { return status::status(&arguments) };
+    let what = arguments.what.clone();
     for_each(&set, terminal, None, |job| {
-        name_job(&mut arguments.what, &set, job)?;
+        arguments.what = for_job(&what, &set, job)?;
         status::status(&arguments)
     })
 }
@@ -81,8 +85,9 @@ pub(crate) fn report(
     let Some(set) = set_of(&arguments.what)? else { return report::report(&arguments) };
     refuse(&set, "--out", arguments.out.is_some())?;
     refuse(&set, "--run", arguments.run.is_some())?;
+    let what = arguments.what.clone();
     for_each(&set, terminal, None, |job| {
-        name_job(&mut arguments.what, &set, job)?;
+        arguments.what = for_job(&what, &set, job)?;
         report::report(&arguments)
     })
 }
@@ -92,13 +97,11 @@ fn set_of(what: &WhatArguments) -> Result<Option<JobSet>, Failure> {
     Ok(JobSet::find(&JobConfig::resolve(what)?.reference)?)
 }
 
-/// Names a job of the set in the arguments, with the exclusions that the set has for it.
-fn name_job(what: &mut WhatArguments, set: &JobSet, job: &str) -> Result<(), Failure> {
-    let of_previous = set.exclusions_of(&what.job).unwrap_or_default();
-    what.exclude.retain(|name| !of_previous.contains(name));
-    job.clone_into(&mut what.job);
+/// The arguments for a job of the set, with the exclusions that the set has for it.
+fn for_job(what: &WhatArguments, set: &JobSet, job: &str) -> Result<WhatArguments, Failure> {
+    let mut what = WhatArguments { job: job.to_owned(), ..what.clone() };
     what.exclude.extend(set.exclusions_of(job)?);
-    Ok(())
+    Ok(what)
 }
 
 /// The flag, if it is given: it is for one job.
