@@ -285,8 +285,6 @@ impl BoundLookup {
 
 /// Recognizes source rows of which the target has a live row of the same key and version.
 ///
-/// Rows of live writers that have the key and the version of a row that the job makes.
-///
 /// Of equal versions, a ReplacingMergeTree keeps the row that was inserted last, so a backfill replaces
 /// such rows; without a version column, all versions are equal. A job says with `[target]
 /// on_equal_version` which row is kept. For `live`, the rows in question are left out of the source by

@@ -122,14 +122,7 @@ impl Load {
         let published = tables.beside(&publication.publish);
         let startup = self.request.startup_retry();
         self.require_alive(&publication, &cut).await?;
-        if publication.step == PublicationStep::Staged {
-            if let Some(kept) = &publication.kept {
-                let (id, kept) = (&publication.partition_id, tables.beside(kept));
-                startup.ask("keeping the partition", async || tables.keep(id, &kept).await).await?;
-            }
-            publication.step = PublicationStep::Publishing;
-            self.record_publication(publication.clone(), LoadState::Staged, Some(chunks)).await?;
-        }
+        self.begin_replacing(&mut publication, chunks).await?;
         let (replacements, paused, caught) = {
             let late = late_tables(&connection, &job, &publication, &cut);
             let (replacements, paused) = self.replace_until_exact(&late, &published).await?;

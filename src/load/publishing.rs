@@ -126,17 +126,7 @@ impl Load {
         if !is_replaced {
             let unwritten = async || tables.require_unwritten(&publication).await;
             startup.ask("asking for rows that were written meanwhile", unwritten).await?;
-            if publication.step == PublicationStep::Staged {
-                if let Some(kept) = &publication.kept {
-                    let kept = tables.beside(kept);
-                    startup
-                        .ask("keeping the partition", async || tables.keep(&id, &kept).await)
-                        .await?;
-                }
-                publication.step = PublicationStep::Publishing;
-                self.record_publication(publication.clone(), LoadState::Staged, Some(chunks))
-                    .await?;
-            }
+            self.begin_replacing(&mut publication, chunks).await?;
             let replacing = async || tables.replace(&id, &published).await;
             startup.ask("replacing the partition", replacing).await?;
         }
@@ -145,6 +135,27 @@ impl Load {
             record.load.publication = Some(publication);
         }
         Ok(())
+    }
+
+    /// Keeps what stands in the partition, if it is to be kept, and records that the partition may be
+    /// replaced from now on.
+    pub(super) async fn begin_replacing(
+        &mut self,
+        publication: &mut Publication,
+        chunks: &[ChunkRecord],
+    ) -> Result<(), LoadError> {
+        if publication.step != PublicationStep::Staged {
+            return Ok(());
+        }
+        if let Some(kept) = &publication.kept {
+            let LoadRequest { servers, job, .. } = &self.request;
+            let tables = PublishTables { connection: &servers.target, target: &job.target.name };
+            let (id, kept) = (&publication.partition_id, tables.beside(kept));
+            let keeping = async || tables.keep(id, &kept).await;
+            self.request.startup_retry().ask("keeping the partition", keeping).await?;
+        }
+        publication.step = PublicationStep::Publishing;
+        self.record_publication(publication.clone(), LoadState::Staged, Some(chunks)).await
     }
 
     pub(super) fn publication(&self) -> Option<Publication> {

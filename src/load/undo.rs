@@ -115,10 +115,11 @@ impl UndoRequest<'_> {
     pub(crate) async fn plan(&self) -> Result<Undo, UndoError> {
         let newest = self.ledger.newest_load(self.key).await?;
         let newest = newest.ok_or_else(|| UndoError::NoLoad(self.key.clone()))?;
-        self.plan_of(&newest).await
+        Ok(self.plan_of(&newest).await?.0)
     }
 
-    async fn plan_of(&self, newest: &LoadRecord) -> Result<Undo, UndoError> {
+    /// What is removed, and SQL over the target that is true for its rows.
+    async fn plan_of(&self, newest: &LoadRecord) -> Result<(Undo, String), UndoError> {
         let target = &self.job.target.name;
         if newest.publication.is_some() {
             return Err(UndoError::Published(self.key.clone()));
@@ -135,7 +136,7 @@ impl UndoRequest<'_> {
         let filled = deduplication(connection, target).await;
         let filled = filled.map_err(self.failed("listing the views"))?;
         let of_views = filled.into_iter().filter(|table| table.view.is_some());
-        Ok(Undo {
+        let undo = Undo {
             target: target.to_string(),
             partition: self.key.partition_id.clone(),
             run_id: newest.run_id.clone(),
@@ -144,7 +145,8 @@ impl UndoRequest<'_> {
             other_rows: counts.other,
             views: of_views.map(|table| table.name.to_string()).collect(),
             done: false,
-        })
+        };
+        Ok((undo, format!("{partition} AND {owned}")))
     }
 
     /// Removes the rows.
@@ -168,8 +170,7 @@ impl UndoRequest<'_> {
         let versions = self.ledger.versions(self.key).await?;
         let newest = versions.newest();
         let newest = newest.ok_or_else(|| UndoError::NoLoad(self.key.clone()))?;
-        let undo = self.plan_of(newest).await?;
-        let (partition, owned) = self.conditions().await?;
+        let (undo, condition) = self.plan_of(newest).await?;
         let held = async || {
             let lost = |_| LedgerError::ClaimLost { by: None, silence: None };
             lease.held().await.map_err(lost)
@@ -181,7 +182,7 @@ impl UndoRequest<'_> {
         }
         held().await?;
         let target = &self.job.target.name;
-        let sql = format!("DELETE FROM {} WHERE {partition} AND {owned}", target.quoted());
+        let sql = format!("DELETE FROM {} WHERE {condition}", target.quoted());
         let removed = self.servers.target.execute("undo", &sql, &removal_settings(&sql)).await;
         removed.map_err(self.failed("removing rows"))?;
         Ok(Undo { done: true, ..undo })

@@ -165,8 +165,8 @@ impl Terminal {
         }
     }
 
-    /// Asks the person at the terminal; only `y` and `yes` are a yes. Nobody is asked where stdin or
-    /// stderr is no terminal: that is a yes too.
+    /// Asks a question at the terminal. Returns whether the answer is `y` or `yes`; `true` without a
+    /// question if stdin or stderr is not a terminal.
     pub(crate) async fn confirm(&self, question: &str, stop: &Stop) -> bool {
         if !self.interactive || self.options.json || !io::stdin().is_terminal() {
             return true;

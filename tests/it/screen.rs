@@ -285,7 +285,7 @@ fn a_person_is_asked_before_rows_are_written() {
         assert_eq!(text.contains("nothing was written"), code != 0, "{text}");
         assert_eq!(orders.target_rows(), rows, "{answer:?}\n{text}");
     }
-    // Another run need not wait for the claim of one that was declined; no question is asked of nobody.
+    // A declined run has given its claim back, and a run without a terminal asks no question.
     let output = orders.tool().run().expect(0);
     assert!(!output.stderr.contains("[y/N]"), "{output}");
 }

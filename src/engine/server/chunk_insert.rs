@@ -30,13 +30,8 @@ pub(super) enum ChunkInsert {
 
 /// The insert of this part of the source without a stage.
 pub(super) fn direct(servers: &Servers, job: &BoundJob, scope: &Scope, dry_run: bool) -> String {
-    match servers.remote_source() {
-        Some(remote) => {
-            let rows = |select: &str| remote.rows_of(select);
-            statements::insert_remote_join(job, scope, dry_run, rows)
-        }
-        None => statements::insert_join(job, scope, dry_run),
-    }
+    let remote = servers.remote_source().map(|remote| move |select: &str| remote.rows_of(select));
+    statements::insert_join(job, scope, dry_run, remote)
 }
 
 #[derive(Deserialize)]

@@ -27,8 +27,7 @@ pub(crate) fn targets_of_groups(
     scope: &Scope,
     most: usize,
 ) -> String {
-    let partition = quote_literal(&scope.partition_id);
-    let own = keys_of_rows(job, group, &format!("_partition_id = {partition}"));
+    let own = keys_of_rows(job, group, scope, "=");
     format!(
         "SELECT groupUniqArray({})({}) AS targets FROM (\n{own}\n)",
         most + 1,
@@ -44,15 +43,14 @@ pub(crate) fn partitions_of_groups(
     scope: &Scope,
     most: usize,
 ) -> String {
-    let partition = quote_literal(&scope.partition_id);
     let key = &job.target.partition_key;
-    let own = keys_of_rows(job, group, &format!("_partition_id = {partition}"));
     let targets = targets_of_groups(job, group, scope, most);
-    let others = keys_of_rows(job, group, &format!("_partition_id != {partition}"));
+    let others = keys_of_rows(job, group, scope, "!=");
     // The key itself, unlike its id, lets the server skip the parts of other times.
     let among = if group.partition_columns.is_empty() {
         String::new()
     } else {
+        let own = keys_of_rows(job, group, scope, "=");
         format!("\nWHERE {key} IN (SELECT DISTINCT {key} FROM (\n{own}\n))")
     };
     let others = format!(
@@ -83,8 +81,10 @@ pub(crate) fn groups_before_horizon(
     )
 }
 
-/// The columns of the target's partition key, for each row of the source that meets a condition.
-fn keys_of_rows(job: &BoundJob, group: &BoundGroup, condition: &str) -> String {
+/// The columns of the target's partition key, for each row of the source's partition, or with `!=` for
+/// those of all others.
+fn keys_of_rows(job: &BoundJob, group: &BoundGroup, scope: &Scope, comparison: &str) -> String {
+    let condition = format!("_partition_id {comparison} {}", quote_literal(&scope.partition_id));
     let keys = group.keys.iter().zip(&group.expressions);
     let columns = keys
         .filter(|(name, _)| group.partition_columns.contains(name))
@@ -92,5 +92,5 @@ fn keys_of_rows(job: &BoundJob, group: &BoundGroup, condition: &str) -> String {
     let columns: Vec<_> = std::iter::once("_partition_id AS `partition of a row`".to_owned())
         .chain(columns)
         .collect();
-    format!("SELECT {}\n{}", columns.join(", "), source::from_where(job, condition))
+    format!("SELECT {}\n{}", columns.join(", "), source::from_where(job, &condition))
 }

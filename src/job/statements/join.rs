@@ -92,23 +92,20 @@ pub(crate) fn count_matches(job: &BoundJob, scope: &Scope) -> String {
     )
 }
 
-/// Inserts the rows of the scope, evaluated by the server: the target, and the join.
-pub(crate) fn insert_join(job: &BoundJob, scope: &Scope, dry_run: bool) -> String {
-    let into = if dry_run { into_null(job) } else { into_target(job) };
-    let join = join_over(job, scope, &select_list(job), &source::from_winners(job, scope));
-    format!("{into}\n{join}")
-}
-
-/// The same where another server evaluates the rows: `remote` makes a query of the SELECT that is sent
-/// to that server.
-pub(crate) fn insert_remote_join(
+/// Inserts the rows of the scope, evaluated by the server: the target, and the join. Where another server
+/// evaluates the rows, `remote` makes a query of the SELECT that is sent to that server.
+pub(crate) fn insert_join(
     job: &BoundJob,
     scope: &Scope,
     dry_run: bool,
-    remote: impl Fn(&str) -> String,
+    remote: Option<impl Fn(&str) -> String>,
 ) -> String {
     let into = if dry_run { into_null(job) } else { into_target(job) };
-    format!("{into}\n{}", remote(&finished(job, scope)))
+    let rows = match remote {
+        Some(remote) => remote(&finished(job, scope)),
+        None => join_over(job, scope, &select_list(job), &source::from_winners(job, scope)),
+    };
+    format!("{into}\n{rows}")
 }
 
 /// The settings under which the join gives what the backfill writes.

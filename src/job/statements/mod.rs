@@ -22,7 +22,7 @@ pub(crate) use insert::{
 };
 pub(crate) use join::{
     aggregation_of_all, count_matches, counted_groups, finished, finished_settings, insert_join,
-    insert_remote_join, join, join_of, join_settings,
+    join, join_of, join_settings,
 };
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
 pub(crate) use source::{

@@ -207,7 +207,7 @@ fn langfuse_takes_its_steps_for_finished_and_for_open_again() {
     // What its worker looks for: the first that is neither finished nor failed.
     let open = "SELECT string_agg(id, ',' ORDER BY name) FROM background_migrations WHERE finished_at IS NULL";
     assert_eq!(postgres.text(open), "1,2,3,4,5");
-    // A worker is at it.
+    // A worker has locked the step, so nothing changes.
     postgres.text(&finish.text);
     assert_eq!(postgres.text(open), "1,2,3,4,5");
     postgres.text("UPDATE background_migrations SET locked_at = locked_at - INTERVAL '61 seconds'");

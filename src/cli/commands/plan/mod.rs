@@ -28,7 +28,7 @@ use crate::clickhouse::Settings;
 use crate::engine::Engine;
 use crate::engine::stream::{DEFAULT_BATCH_ROWS, PipelineOptions, RowFormat, source_reading};
 use crate::job::BoundJob;
-use crate::job::statements::{self, Scope};
+use crate::job::statements;
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict, hidden_rows};
 
@@ -187,7 +187,10 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         let title = format!("insert of chunk 1 of {chunks}");
         let settings =
             statements::insert_join_settings(job, options.batch_rows, options.batch_bytes);
-        let sql = insert_of_chunk(session, &chunk, options.dry_run);
+        // Without the password.
+        let remote = session.servers.remote_source();
+        let shown = remote.map(|remote| move |select: &str| remote.shown_rows_of(select));
+        let sql = statements::insert_join(job, &chunk, options.dry_run, shown);
         statement(&mut text, &title, &sql, &settings, "");
     }
     statement(
@@ -214,18 +217,6 @@ fn lookup_statements(session: &Session, from: &str) -> String {
         ask("what a row gets that finds nothing", &statements::miss(lookup));
     }
     text
-}
-
-/// What the server engine sends for a chunk, without the password.
-fn insert_of_chunk(session: &Session, chunk: &Scope, dry_run: bool) -> String {
-    let job = &session.job;
-    match session.servers.remote_source() {
-        Some(remote) => {
-            let rows = |select: &str| remote.shown_rows_of(select);
-            statements::insert_remote_join(job, chunk, dry_run, rows)
-        }
-        None => statements::insert_join(job, chunk, dry_run),
-    }
 }
 
 fn statement(text: &mut String, title: &str, sql: &str, settings: &Settings, format: &str) {
