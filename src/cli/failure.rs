@@ -98,23 +98,16 @@ impl Failure {
         &self.hints
     }
 
-    /// The person at the terminal did not want the rows written.
-    pub(super) fn declined() -> Self {
-        let cause = "the question was not answered with yes".to_owned();
-        Self { kind: Kind::Interrupted, causes: vec![cause], hints: Vec::new() }
+    /// Interrupted before the first row.
+    pub(super) fn interrupted() -> Self {
+        let cause = "interrupted before the first row".to_owned();
+        let hints = vec!["run the same command again".to_owned()];
+        Self { kind: Kind::Interrupted, causes: vec![cause], hints }
     }
 
     /// Becomes an interruption before the first row if a stop was requested.
     pub(super) fn unless_stopped(self, stop: &Stop) -> Self {
-        if !stop.is_requested() {
-            return self;
-        }
-        let cause = "interrupted before the first row".to_owned();
-        Self {
-            kind: Kind::Interrupted,
-            causes: vec![cause],
-            hints: vec!["run the same command again".to_owned()],
-        }
+        if stop.is_requested() { Self::interrupted() } else { self }
     }
 
     /// Whether a check before the first row refused it.

@@ -106,7 +106,7 @@ impl<'a> Notifier<'a> {
                 HookEvent::failed(failure, &self.arguments.what.job, partition)
             }
             (None, None) => {
-                HookEvent::failed(&Failure::declined(), &self.arguments.what.job, partition)
+                HookEvent::failed(&Failure::interrupted(), &self.arguments.what.job, partition)
             }
         };
         self.run_end_hooks(&event, failure.is_some()).await;
@@ -155,7 +155,7 @@ const SHOWN_BYTES: u64 = 4096;
 const OUTPUT_WITHIN: Duration = Duration::from_secs(1);
 
 /// What hooks receive: `CLICKHOUSE_BACKFILL_STATUS` and other variables, and a JSON object on stdin.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct HookEvent {
     /// `started`, `completed`, `failed`, `interrupted` or `refused`.
     pub status: String,
