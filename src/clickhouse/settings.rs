@@ -65,6 +65,8 @@ impl Settings {
     ///
     /// A batch of several blocks can fail half way (of ten blocks, eight stayed). See
     /// [min_insert_block_size_rows](https://clickhouse.com/docs/operations/settings/settings#min_insert_block_size_rows).
+    /// `min_insert_block_size_bytes` is off, not large: a server with little memory lowers any other
+    /// value (to 35 MB or less where it may use 260 MB) and makes several blocks of a batch.
     pub fn insert(batch_rows: u64) -> Self {
         let rows = batch_rows.max(1).to_string();
         Self::common()
@@ -79,7 +81,7 @@ impl Settings {
             .with("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with("max_insert_block_size", &rows)
             .with("min_insert_block_size_rows", &rows)
-            .with("min_insert_block_size_bytes", "1099511627776")
+            .with("min_insert_block_size_bytes", "0")
             .with("max_insert_block_size_bytes", "0")
             .with("input_format_max_block_size_bytes", "0")
     }

@@ -49,8 +49,10 @@ pub(crate) async fn try_statement(
     job: &BoundJob,
     options: &PipelineOptions,
 ) -> Result<(), ServerError> {
-    // No partition has this id.
-    let scope = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
+    // No partition has this id. With a range, the look-up is limited to the keys of no row as well:
+    // its whole table would be read otherwise.
+    let range = Some("1".to_owned());
+    let scope = Scope { partition_id: String::new(), range, window: None, bucket: None };
     // The stage is not there yet.
     let is_kept = !options.dry_run && job.publish == Publish::InPlace;
     let sql = direct(servers, job, &scope, !is_kept);

@@ -186,9 +186,12 @@ impl PipelineOptions {
         }
     }
 
-    /// The settings of the inserts of this job.
+    /// The settings of the inserts of this job. Where rows that come twice collapse, a server with
+    /// little memory may make several blocks of a batch: it needs a fraction of the memory then.
     pub(crate) fn insert_settings(&self, job: &BoundJob) -> Settings {
-        statements::insert_settings(job, self.batch_rows, self.native())
+        const TIB: &str = "1099511627776";
+        let settings = statements::insert_settings(job, self.batch_rows, self.native());
+        if self.ordered { settings } else { settings.with("min_insert_block_size_bytes", TIB) }
     }
 }
 

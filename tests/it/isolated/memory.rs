@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use crate::support::{Binary, Server, ServerOptions, binary, process};
 
 const JOB: &str = r#"name = "copies"
-description = "copies of documents"
 
 [source]
 table = "documents"
@@ -39,10 +38,39 @@ ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(made) ORDER BY id
 ";
 
 const ROWS: u64 = 24_000;
+/// Of the server that has little memory.
 const LIMIT_BYTES: u64 = 260_000_000;
+/// Of an insert. It needs as much as its rows, whatever else the server does.
+const LIMIT_OF_AN_INSERT: &str = "\n[settings]\ninsert = { max_memory_usage = \"200000000\" }\n";
 const SOON: Duration = Duration::from_secs(60);
 
-/// Documents of 9 KB on a server that has memory for less than two batches of them.
+/// A chunk's look-up rows are in the server's memory while it is filled.
+const JOB_WITH_LOOKUP: &str = r#"name = "copies"
+
+[source]
+table = "documents"
+final = true
+version = "version"
+join_key = ["id"]
+
+[lookup]
+table = "documents"
+join_key = ["id"]
+version = "version"
+
+[target]
+table = "copies"
+
+[columns]
+id = "source.id"
+made = "source.made"
+text = "concat(lookup.text, '!')"
+loud = "upper(lookup.text)"
+quiet = "lower(lookup.text)"
+version = "source.version"
+"#;
+
+/// Documents of 9 KB, 27 KB in the target.
 struct Documents {
     server: Server,
     folder: TempDir,
@@ -50,13 +78,21 @@ struct Documents {
 
 impl Documents {
     fn start() -> Self {
+        Self::fill(Server::isolated())
+    }
+
+    /// On a server that has memory for a third of what the target will have.
+    fn start_with_little_memory() -> Self {
         let config = format!(
             "<clickhouse><max_server_memory_usage>{LIMIT_BYTES}</max_server_memory_usage></clickhouse>"
         );
-        let server = Server::isolated_with(ServerOptions {
+        Self::fill(Server::isolated_with(ServerOptions {
             config_xml: Some(config),
             ..ServerOptions::default()
-        });
+        }))
+    }
+
+    fn fill(server: Server) -> Self {
         let documents = Self { server, folder: TempDir::with_prefix("documents-").unwrap() };
         for statement in TABLES.split("--;;") {
             documents.text(statement);
@@ -121,24 +157,27 @@ impl Documents {
     }
 }
 
-/// Two batches of 128 MiB at once need more than the server has, and so does half of one.
+/// A batch of 128 MiB makes 400 MB in the target, half of it 200 MB.
 #[test]
-#[ignore = "slow: 200 MB of rows on a server with little memory"]
-fn batches_become_smaller_until_the_server_has_memory_for_them() {
+#[ignore = "slow: 200 MB of rows"]
+fn batches_become_smaller_until_there_is_memory_for_them() {
     let documents = Documents::start();
-    let output = documents.tool().run().expect(0);
+    let job = format!("{JOB}{LIMIT_OF_AN_INSERT}");
+    let output = documents.tool().file("job.toml", &job).run().expect(0);
     documents.assert_complete();
     assert!(output.stderr.contains("which is sent in parts"), "{output}");
     assert_eq!(documents.figure("errors"), 0, "{output}");
     assert_eq!(documents.figure("repeated_rows"), 0, "{output}");
 }
 
-/// The whole partition as one chunk needs more than the server has, and so does half of it.
+/// The attributes of the whole partition need more than an insert may use.
 #[test]
-#[ignore = "slow: 200 MB of rows on a server with little memory"]
+#[ignore = "slow: 200 MB of rows"]
 fn the_server_engine_divides_a_chunk_for_which_there_is_no_memory() {
     let documents = Documents::start();
-    let tool = documents.tool().args(&["--engine", "server", "--chunk-rows", "100000"]);
+    let job = format!("{JOB_WITH_LOOKUP}{LIMIT_OF_AN_INSERT}");
+    let tool = documents.tool().file("job.toml", &job);
+    let tool = tool.args(&["--engine", "server", "--chunk-rows", "100000"]);
     let output = tool.args(&["--inserters", "1", "--batch-bytes", "64MiB"]).run().expect(0);
     documents.assert_complete();
     assert!(output.stderr.contains("a slow chunk is divided"), "{output}");
@@ -151,7 +190,7 @@ fn the_server_engine_divides_a_chunk_for_which_there_is_no_memory() {
 #[test]
 #[ignore = "slow: 200 MB of rows on a server with little memory"]
 fn a_run_that_is_killed_in_the_middle_repeats_little() {
-    let documents = Documents::start();
+    let documents = Documents::start_with_little_memory();
     let server = &documents.server;
     server.query("SYSTEM STOP MERGES copies");
     let tool = || documents.tool().args(&["--chunk-rows", "1000"]);
@@ -174,4 +213,28 @@ fn a_run_that_is_killed_in_the_middle_repeats_little() {
     let sent = number("SELECT count() FROM copies");
     assert!(sent < ROWS + ROWS / 5, "{sent} rows were inserted for {ROWS}\n{output}");
     assert!(documents.figure("inserted_rows") < ROWS * 4 / 5, "{output}");
+}
+
+/// A server with little memory lowers `min_insert_block_size_bytes`, to less than these batches have.
+#[test]
+#[ignore = "slow: 200 MB of rows on a server with little memory"]
+fn a_batch_that_is_recognized_stays_one_block_where_memory_is_little() {
+    let documents = Documents::start_with_little_memory();
+    documents.server.query(
+        "CREATE TABLE exact AS copies ENGINE = MergeTree PARTITION BY toYYYYMM(made) ORDER BY id
+        SETTINGS non_replicated_deduplication_window = 1000",
+    );
+    documents.server.query("SYSTEM STOP MERGES exact");
+    let tool = documents.tool().args(&["--target-table", "exact", "--batch-size", "2000"]);
+    let tool = tool.args(&["--chunk-rows", "2000"]);
+    let output = tool.args(&["--readers", "1", "--inserters", "1"]).run().expect(0);
+    let found = documents
+        .text("SELECT sum(rows), count() FROM system.parts WHERE active AND table = 'exact'");
+    let (rows, parts) = found.split_once('\t').unwrap();
+    assert_eq!(rows, ROWS.to_string(), "{output}");
+    let batches = documents.figure("batches");
+    assert!(
+        parts.parse::<u64>().unwrap() <= batches,
+        "{parts} parts of {batches} batches\n{output}"
+    );
 }
