@@ -90,6 +90,13 @@ pub enum RunOutcome {
         /// The chunks of other workers that are not completed.
         chunks_left: u64,
     },
+    /// The run filled some chunks, whose rows are equal.
+    CanaryEqual {
+        /// The chunks that are not completed.
+        chunks_left: u64,
+    },
+    /// The run filled some chunks, whose rows differ.
+    CanaryDifferent,
     /// The run was stopped. Completed chunks stay completed.
     Interrupted,
     /// The run failed. Completed chunks stay completed.
@@ -105,6 +112,8 @@ impl RunOutcome {
             Self::CompletedBefore => "completed_before",
             Self::Empty => "empty",
             Self::PartCompleted { .. } => "part_completed",
+            Self::CanaryEqual { .. } => "canary_equal",
+            Self::CanaryDifferent => "canary_different",
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
         }
@@ -114,9 +123,12 @@ impl RunOutcome {
     pub fn state(self) -> LoadState {
         match self {
             Self::NotStarted => LoadState::NotStarted,
-            Self::Completed | Self::CompletedBefore | Self::Empty | Self::PartCompleted { .. } => {
-                LoadState::Completed
-            }
+            Self::Completed
+            | Self::CompletedBefore
+            | Self::Empty
+            | Self::PartCompleted { .. }
+            | Self::CanaryEqual { .. }
+            | Self::CanaryDifferent => LoadState::Completed,
             Self::Interrupted => LoadState::Interrupted,
             Self::Failed => LoadState::Failed,
         }

@@ -17,7 +17,7 @@ mod group;
 mod horizon;
 mod inspect;
 mod keys;
-mod lexer;
+pub(crate) mod lexer;
 mod merging;
 pub(crate) mod removal;
 mod schema;

@@ -83,7 +83,7 @@ impl Load {
         }
         let chunks = record.chunks_now().await?;
         let planned = self.plan.chunks.len();
-        let part = record.part().range_of(planned);
+        let part = record.own(planned);
         let total = planned.max(chunks.len()) as u64;
         self.counts.total = total;
         let left = total

@@ -77,9 +77,22 @@ impl Record {
         self.options.part
     }
 
+    /// The numbers of the chunks that this process works on, of this many in the plan.
+    pub(super) fn own(&self, chunks: usize) -> BTreeSet<usize> {
+        match self.options.canary {
+            Some(share) => share.spread(chunks),
+            None => self.part().range_of(chunks).collect(),
+        }
+    }
+
+    /// Whether this process works on all chunks.
+    pub(super) fn is_whole(&self) -> bool {
+        self.part() == WorkerPart::WHOLE && self.options.canary.is_none()
+    }
+
     /// What this process is to do.
     pub(super) fn left(&self, plan: &Plan) -> LeftChunks {
-        let part = self.part().range_of(plan.chunks.len());
+        let part = self.own(plan.chunks.len());
         let completed: BTreeSet<_> = self.completed().map(ChunkRecord::id).collect();
         let mut left = LeftChunks { pending: Vec::new(), parts: BTreeMap::new() };
         for (number, chunk) in plan.chunks.iter().enumerate() {

@@ -11,6 +11,7 @@ use crate::ledger::{LedgerLocation, LoadDefinition, WorkerPart, job_definition};
 use crate::plan::{Partition, PlanOptions};
 use crate::retry::StartupRetry;
 use crate::stop::Stop;
+use crate::verify::Share;
 
 /// What is filled, and how.
 pub(crate) struct LoadRequest {
@@ -124,6 +125,8 @@ pub(crate) struct Recording {
     pub database: String,
     /// Which part of the chunks this process works on.
     pub part: WorkerPart,
+    /// The share of the chunks to fill, spread over the partition; `None` for all of them.
+    pub canary: Option<Share>,
     /// A claim without a heartbeat for this time is that of a dead process.
     pub claim_timeout: Duration,
     /// Whether a new version of the load begins, whatever became of the one before.
@@ -139,6 +142,7 @@ impl Recording {
             location: LedgerLocation::Tables,
             database: database.to_owned(),
             part: WorkerPart::WHOLE,
+            canary: None,
             claim_timeout: CLAIM_TIMEOUT,
             restart: false,
             patience: Duration::from_secs(300),

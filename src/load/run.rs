@@ -74,6 +74,13 @@ impl Load {
         &self.run_id
     }
 
+    /// The numbers of the chunks that this process works on, from 0.
+    pub(crate) fn own_chunks(&self) -> Vec<usize> {
+        let all = self.plan.chunks.len();
+        let own = self.record.as_ref().map(|record| record.own(all).into_iter().collect());
+        own.unwrap_or_else(|| (0..all).collect())
+    }
+
     /// How many chunks there are, and how many are done.
     pub(crate) fn chunk_counts(&self) -> ChunkCounts {
         self.counts
@@ -137,8 +144,8 @@ impl Load {
         };
         let samples = samples.start();
         let ran = if pending.contains(&true) {
-            // Of several workers none knows how many rows are its own.
-            let count = record.part().workers == 1;
+            // It is not known how many of the rows are in a part of the chunks.
+            let count = record.is_whole();
             let rows_before = record.completed().map(|chunk| chunk.rows_read).sum();
             let (counted, heard) = unbounded_channel();
             let expected = Expected {

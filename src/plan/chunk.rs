@@ -153,6 +153,17 @@ impl ChunkBounds {
             .unwrap_or_default()
     }
 
+    /// The range of a chunk as a predicate over these expressions, one for each key column; `None` for
+    /// the whole partition.
+    pub(crate) fn range_over(&self, expressions: &[String], chunk: &Chunk) -> Option<String> {
+        let over = |(column, expression): (&KeyColumn, &String)| KeyColumn {
+            expression: expression.clone(),
+            ..column.clone()
+        };
+        let key: Vec<_> = self.key.iter().zip(expressions).map(over).collect();
+        predicate(&key, chunk.limits.0.as_ref(), chunk.limits.1.as_ref())
+    }
+
     /// Whether every bound has a value for each key column; an edited file may not.
     pub(super) fn is_whole(&self) -> bool {
         self.bounds.iter().all(|bound| bound.len() == self.key.len())

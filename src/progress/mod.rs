@@ -17,7 +17,7 @@ mod view;
 
 pub(crate) use comparison::show_comparison;
 pub(crate) use figures::{Shown, available_memory_bytes, memory_bytes, peak_memory_bytes};
-pub(crate) use summary::{Seconds, Summary};
+pub(crate) use summary::{Canary, Seconds, Summary};
 pub(crate) use terminal::{Terminal, TerminalOptions};
 pub(crate) use view::{show, show_startup};
 

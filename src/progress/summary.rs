@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::state::LoadState;
 use crate::units::{bytes, count, counted, duration, row_rate};
+use crate::verify::Report;
 
 /// Time spent in each phase, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -94,6 +95,36 @@ pub(crate) struct Summary {
     pub inserters: u64,
     /// Time of each phase.
     pub seconds: Seconds,
+    /// What `--canary` chose and found; absent without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+}
+
+/// The chunks of a canary, and their comparison. Field names are a contract.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Canary {
+    /// The share that was asked for.
+    pub share: String,
+    /// The numbers of the chunks, from 1.
+    pub chunks: Vec<usize>,
+    /// The chunks of the partition.
+    pub of: usize,
+    /// The comparison of their rows; `null` if it was not made.
+    pub comparison: Option<Report>,
+}
+
+impl Canary {
+    /// `2 of 300 chunks: 76, 226`
+    pub(crate) fn text(&self) -> String {
+        const NAMED: usize = 10;
+        let mut numbers: Vec<_> =
+            self.chunks.iter().take(NAMED).map(|number| count(*number as u64)).collect();
+        if self.chunks.len() > NAMED {
+            numbers.push("…".to_owned());
+        }
+        let (number, of) = (count(self.chunks.len() as u64), counted(self.of as u64, "chunk"));
+        format!("{number} of {of}: {}", numbers.join(", "))
+    }
 }
 
 impl Summary {
@@ -101,6 +132,7 @@ impl Summary {
     pub(crate) fn text(&self) -> String {
         let headline = match (self.status, self.dry_run) {
             (LoadState::Completed, true) => "dry run completed, nothing was written",
+            (LoadState::Completed, false) if self.canary.is_some() => "canary filled",
             (state, _) => state.text(),
         };
         let lines: Vec<_> = self.row_lines().into_iter().chain(self.run_lines()).collect();

@@ -3,15 +3,18 @@
 //! Source and target may be partitioned differently, so the partitions of the target that a load
 //! writes to can also have rows of other loads. A row belongs to the load of the partition that the
 //! source's partition key gives for the source row. That partition can be computed from the target if
-//! the job copies every column of the partition key in a form that can be converted back.
+//! the job copies every column of the partition key in a form that can be converted back. In the same
+//! way, the columns of the primary key give the chunk of the source.
 
 use serde::Deserialize;
 
 use super::VerifyError;
-use crate::clickhouse::{Error as ServerError, Servers, quote_identifier, quote_literal};
+use crate::clickhouse::{Column, Error as ServerError, Servers, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
+use crate::job::lexer::{Token, tokens};
 use crate::job::target_key::{is_nullable, partition_id, with_values};
 use crate::job::{BoundColumn, BoundJob};
+use crate::plan::Plan;
 
 /// How the source partition of a row of the target is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,22 +44,10 @@ impl Attribution {
         compared: &[BoundColumn],
         partition: &str,
     ) -> Result<Self, VerifyError> {
-        let table = &job.source.name;
         if job.source.partition_key.is_empty() {
             return Ok(Self::Single);
         }
-        let sql = format!(
-            "SELECT name, type, serverTimezone() AS time_zone FROM system.columns WHERE database = {} AND table = {} AND is_in_partition_key",
-            quote_literal(&table.database),
-            quote_literal(&table.table)
-        );
-        let columns = servers.source.rows::<KeyColumn>("verify", &sql).await;
-        let columns = columns.map_err(|source: ServerError| VerifyError::Query {
-            what: "reading the partition key".to_owned(),
-            table: table.clone(),
-            attempts: 1,
-            source: Box::new(source),
-        })?;
+        let columns = key_columns(servers, job, "partition").await?;
         Ok(by_columns(&job.source.partition_key, &columns, compared, partition))
     }
 
@@ -92,6 +83,101 @@ pub(crate) async fn rows_of_partition(
         Attribution::Condition(condition) => Ok(condition),
         Attribution::Unknown(reason) => Err(reason),
     })
+}
+
+/// The columns of the source's `partition` or `primary` key.
+async fn key_columns(
+    servers: &Servers,
+    job: &BoundJob,
+    key: &str,
+) -> Result<Vec<KeyColumn>, VerifyError> {
+    let table = &job.source.name;
+    let sql = format!(
+        "SELECT name, type, serverTimezone() AS time_zone FROM system.columns WHERE database = {} AND table = {} AND is_in_{key}_key",
+        quote_literal(&table.database),
+        quote_literal(&table.table)
+    );
+    let columns = servers.source.rows::<KeyColumn>("verify", &sql).await;
+    columns.map_err(|source: ServerError| VerifyError::Query {
+        what: format!("reading the {key} key"),
+        table: table.clone(),
+        attempts: 1,
+        source: Box::new(source),
+    })
+}
+
+/// Chunks of a plan to compare, without the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SelectedChunks {
+    /// Their numbers in the plan, from 0.
+    pub numbers: Vec<usize>,
+    /// SQL that is true for rows of the target that came from them; `None` if only their keys, which the
+    /// server has to compute from the source, tell which ones did.
+    pub(super) condition: Option<String>,
+}
+
+impl SelectedChunks {
+    /// Finds out how rows of these chunks are recognized in the target; or why they cannot be.
+    ///
+    /// # Errors
+    /// The source cannot be asked.
+    pub(crate) async fn find(
+        servers: &Servers,
+        job: &BoundJob,
+        plan: &Plan,
+        numbers: Vec<usize>,
+    ) -> Result<Result<Self, String>, VerifyError> {
+        let columns = key_columns(servers, job, "primary").await?;
+        let is_stored = |name: &str| job.target.column(name).is_none_or(Column::is_selectable);
+        let stored: Vec<_> =
+            job.columns.iter().filter(|column| is_stored(&column.name)).cloned().collect();
+        let condition = match of_chunks(plan, &numbers, &columns, &stored) {
+            Ok(condition) => Some(condition),
+            Err(_) if servers.is_one_server() => None,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(Ok(Self { numbers, condition }))
+    }
+}
+
+/// A condition on rows of the target that is true for those of these chunks of the source; or why there
+/// is none.
+fn of_chunks(
+    plan: &Plan,
+    numbers: &[usize],
+    key_columns: &[KeyColumn],
+    job_columns: &[BoundColumn],
+) -> Result<String, String> {
+    let (mut expressions, mut conditions) = (Vec::new(), Vec::new());
+    for key in &plan.bounds.key {
+        let words = tokens(&key.expression).map_err(|error| format!("{key:?} {error}"))?;
+        let reads = |column: &&KeyColumn| {
+            words.iter().any(|word| match word {
+                Token::Word(word) => *word == column.name,
+                Token::QuotedName(name) => name.trim_matches(['`', '"']) == column.name,
+                Token::Text(_) | Token::Sign(_) => false,
+            })
+        };
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for column in key_columns.iter().filter(reads) {
+            let (value, condition) = value_in_target(column, job_columns)?;
+            names.push(column.name.as_str());
+            values.push(value);
+            conditions.extend(condition);
+        }
+        expressions.push(match (&*names, &*values) {
+            ([], _) => return Err(format!("the columns of {} are not known", key.name)),
+            ([name], [value]) if *name == key.name => value.clone(),
+            _ => with_values(&names, &values, &key.expression),
+        });
+    }
+    let chunks = numbers.iter().filter_map(|number| plan.chunks.get(*number));
+    let ranges = chunks.map(|chunk| plan.bounds.range_over(&expressions, chunk));
+    // A chunk without a range is the whole partition.
+    let ranges: Vec<_> =
+        ranges.map(|range| format!("({})", range.as_deref().unwrap_or("1"))).collect();
+    conditions.push(format!("({})", ranges.join(" OR ")));
+    Ok(conditions.join(" AND "))
 }
 
 fn by_columns(

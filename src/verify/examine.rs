@@ -131,6 +131,11 @@ impl Verifier {
             groups: u64::from(self.state.buckets),
             differing_groups: 0,
             chunks: self.state.chunks.len() as u64,
+            compared_chunks: self
+                .options
+                .chunks
+                .as_ref()
+                .map(|chunks| chunks.numbers.iter().map(|number| number + 1).collect()),
             tolerances: None,
             seconds: self.began.elapsed().as_secs_f64(),
         }

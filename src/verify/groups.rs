@@ -145,6 +145,7 @@ impl GroupVerifier<'_> {
             differing_groups: differences.values().sum(),
             differences,
             chunks: plan.chunks.len() as u64,
+            compared_chunks: None,
             tolerances: Some(Tolerances { floats: FLOAT_TOLERANCE, estimates: SKETCH_TOLERANCE }),
             seconds: began.elapsed().as_secs_f64(),
         }

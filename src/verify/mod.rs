@@ -31,7 +31,7 @@ mod state;
 mod sums;
 mod verifier;
 
-pub(crate) use attribution::rows_of_partition;
+pub(crate) use attribution::{SelectedChunks, rows_of_partition};
 pub(crate) use error::VerifyError;
 pub(crate) use groups::{GroupVerifier, target_partitions};
 pub(crate) use progress::VerifyProgress;

@@ -67,7 +67,7 @@ impl Verifier {
                 key: key_columns.zip(key).collect(),
                 columns: columns.iter().map(|&position| self.column(position)).collect(),
                 values: values.unwrap_or_default(),
-                chunk: difference.chunk.map(|chunk| chunk + 1),
+                chunk: difference.chunk.map(|chunk| self.planned_number(chunk)),
             }
         });
         Ok(rows.collect())

@@ -3,7 +3,7 @@
 //!
 //! Sums add up the cheap hashes of [`super::hashes`], single rows are compared by the exact ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::Attribution;
 use super::decode::{BLOCK, MARGIN, start_of};
@@ -39,6 +39,27 @@ impl Share {
     /// `1/100`
     pub(super) fn text(self) -> String {
         format!("{}/{}", self.parts, self.of)
+    }
+
+    /// `1%`, or `1/3` where a percentage needs more than two digits after its point.
+    pub(crate) fn percentage(self) -> String {
+        let (parts, of) = (u64::from(self.parts) * 10_000, u64::from(self.of.max(1)));
+        if parts % of != 0 {
+            return self.text();
+        }
+        let (whole, rest) = (parts / of / 100, parts / of % 100);
+        let text = format!("{whole}.{rest:02}");
+        format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+
+    /// This share of things in a row, spread evenly over them: their numbers from 0. At least one; the
+    /// same for the same count.
+    pub(crate) fn spread(self, count: usize) -> BTreeSet<usize> {
+        let (all, parts, of) = (count as u128, u128::from(self.parts), u128::from(self.of.max(1)));
+        let chosen = (all * parts).div_ceil(of).clamp(1, all.max(1));
+        let middle = |place: u128| usize::try_from((2 * place + 1) * all / (2 * chosen));
+        let numbers = (0..chosen).filter_map(|place| middle(place).ok());
+        numbers.filter(|number| *number < count).collect()
     }
 }
 
@@ -90,6 +111,8 @@ pub(super) struct Queries {
     /// SQL that is true for rows that the target's TTL may have removed.
     pub expired: Option<String>,
     pub share: Option<Share>,
+    /// SQL that is true for rows of the target that are compared, where not all chunks are.
+    pub of_chunks: Option<String>,
 }
 
 impl Queries {
@@ -192,7 +215,23 @@ impl Queries {
         } else {
             format!("{collapse}\nWHERE {predicate}")
         };
-        format!("SELECT {}\nFROM {table}{condition}", columns.collect::<Vec<_>>().join(", "))
+        let rows =
+            format!("SELECT {}\nFROM {table}{condition}", columns.collect::<Vec<_>>().join(", "));
+        match &self.of_chunks {
+            // Outside, so that it does not choose between versions.
+            Some(of_chunks) => format!("SELECT *\nFROM (\n{rows}\n)\nWHERE {of_chunks}"),
+            None => rows,
+        }
+    }
+
+    /// SQL that is true for rows of the target whose key the job makes of one of these parts of the
+    /// source, on the same server.
+    pub(super) fn has_key_of(&self, scopes: &[Scope]) -> String {
+        let hash = self.key_hash();
+        let keys = scopes
+            .iter()
+            .map(|scope| format!("SELECT {hash}\nFROM (\n{}\n)", self.expected_keys(scope)));
+        format!("{hash} IN (\n{}\n)", keys.collect::<Vec<_>>().join("\nUNION ALL\n"))
     }
 
     /// The sums of rows that the job makes.
@@ -487,5 +526,31 @@ fn numbers<T: ToString>(numbers: &[T]) -> String {
         "NULL".to_owned()
     } else {
         numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_spread_over_all() {
+        let spread = |parts, of, count| -> Vec<usize> {
+            Share { parts, of }.spread(count).into_iter().collect()
+        };
+        assert_eq!(spread(1, 100, 300), [50, 150, 250]);
+        assert_eq!(spread(1, 100, 8), [4]);
+        assert_eq!(spread(1, 2, 3), [0, 2]);
+        assert_eq!(spread(1, 100, 1), [0]);
+        assert_eq!(spread(1, 100, 0), [0; 0]);
+        assert_eq!(spread(1, 1, 5), [0, 1, 2, 3, 4]);
+        assert_eq!(spread(99, 100, 1000).len(), 990);
+    }
+
+    #[test]
+    fn a_share_is_a_percentage_where_two_digits_suffice() {
+        let text = |parts, of| Share { parts, of }.percentage();
+        assert_eq!([text(1, 100), text(1, 200), text(1, 1)], ["1%", "0.5%", "100%"]);
+        assert_eq!([text(1, 3), text(25, 10_000)], ["1/3", "0.25%"]);
     }
 }

@@ -51,8 +51,11 @@ pub(crate) struct Report {
     pub groups: u64,
     /// Number of groups with a wrong row, among those that were examined.
     pub differing_groups: u64,
-    /// Number of chunks of the source.
+    /// Number of chunks of the source that were compared.
     pub chunks: u64,
+    /// The numbers of these chunks in the plan, from 1, if not all were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared_chunks: Option<Vec<usize>>,
     /// How the values of groups were compared; `null` for a job of rows.
     pub tolerances: Option<Tolerances>,
     /// Duration.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::VerifyError;
-use super::attribution::Attribution;
+use super::attribution::{Attribution, SelectedChunks};
 use super::decode::texts;
 use super::progress::VerifyProgress;
 use super::queries::{Buckets, Queries, Share};
@@ -41,6 +41,8 @@ pub(super) const TTL_MARGIN: i64 = 3600;
 pub(crate) struct VerifyOptions {
     /// The share of the keys to compare; `None` for all.
     pub share: Option<Share>,
+    /// The chunks of the plan to compare; `None` for all.
+    pub chunks: Option<SelectedChunks>,
     /// Number of differing rows to name.
     pub max_differences: usize,
     /// Whether to find every differing row, beyond those that are named.
@@ -66,6 +68,7 @@ impl VerifyOptions {
     pub(crate) fn new(state: PathBuf) -> Self {
         Self {
             share: None,
+            chunks: None,
             max_differences: 0,
             find_all: false,
             chunks_of_plan: false,
@@ -128,8 +131,9 @@ impl Verifier {
         let narrow =
             narrow.map_err(cannot_read(&job.target.name, "asking how FINAL can read it"))?;
         let (job, expired) = (job.clone(), ttl.expired_by(0));
+        let share = options.share;
         let mut queries =
-            Queries { job, compared, key, attribution, narrow, expired, share: options.share };
+            Queries { job, compared, key, attribution, narrow, expired, share, of_chunks: None };
         let identity = identity(&servers, &queries, &plan.scope);
         let job = &queries.job;
         let file = StateFile::new(options.state.clone());
@@ -143,6 +147,11 @@ impl Verifier {
             QueryRunner::new(servers, settings, options.server_memory, options.retry, stop);
         queries.expired = ttl.expired_by(state.expired_by);
         let scope = Scope { window: state.window(), ..plan.scope.clone() };
+        queries.of_chunks = options.chunks.as_ref().map(|chunks| {
+            let scopes = || state.chunks.iter().map(|range| scope.within(range.as_deref()));
+            let by_keys = || queries.has_key_of(&scopes().collect::<Vec<_>>());
+            chunks.condition.clone().unwrap_or_else(by_keys)
+        });
         let partition = plan.partition.to_string();
         Ok(Self {
             queries,
@@ -262,6 +271,12 @@ impl Verifier {
         Ok(())
     }
 
+    /// The number of a compared chunk in the plan, from 1.
+    pub(super) fn planned_number(&self, number: usize) -> usize {
+        let chunks = self.options.chunks.as_ref();
+        chunks.and_then(|chunks| chunks.numbers.get(number).copied()).unwrap_or(number) + 1
+    }
+
     pub(super) fn chunk(&self, number: usize) -> Scope {
         self.scope.within(self.state.chunks.get(number).and_then(Option::as_deref))
     }
@@ -329,7 +344,11 @@ async fn begun(
     options: &VerifyOptions,
     now: i64,
 ) -> Result<(SavedState, Option<String>), VerifyError> {
-    let chunks: Vec<_> = plan.chunks.iter().map(|chunk| chunk.range.clone()).collect();
+    let is_compared = |number: usize| {
+        options.chunks.as_ref().is_none_or(|chunks| chunks.numbers.contains(&number))
+    };
+    let planned = plan.chunks.iter().enumerate().filter(|(number, _)| is_compared(*number));
+    let chunks: Vec<_> = planned.map(|(_, chunk)| chunk.range.clone()).collect();
     let other = match usable_state(file, &identity, servers, job, plan, &chunks, options).await? {
         StateRead::State(state) => return Ok((*state, None)),
         other => other,

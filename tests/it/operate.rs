@@ -2,6 +2,7 @@
 // A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod canary;
 mod ctl;
 pub mod fixture;
 mod limits;

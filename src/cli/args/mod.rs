@@ -59,7 +59,8 @@ struct Cli {
 pub(crate) enum Command {
     /// Fill one partition of the target, or several in sequence.
     #[command(
-        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --show-rows 3\n  clickhouse-backfill run --partition 202511\n  clickhouse-backfill run --partitions 202401..202512 --order newest"
+        after_help = "Examples:\n  clickhouse-backfill run --partition 202511 --dry-run --show-rows 3\n  clickhouse-backfill run --partition 202511 --canary 1%\n  clickhouse-backfill run --partition 202511\n  clickhouse-backfill run --partitions 202401..202512 --order newest\n\n\
+Exit codes: 0 all that was asked is done, 4 --canary found differences, 130 interrupted (the same command resumes); else 1, 2 or 3."
     )]
     Run(Box<RunArguments>),
     /// Show what `run` would do, without moving data.

@@ -39,6 +39,12 @@ pub(crate) struct RunArguments {
     /// Print the first N finished rows on stdout, as names and values.
     #[arg(long, alias = "sample", value_name = "N", env = "SHOW_ROWS", default_value = "0", value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = "Job")]
     pub show_rows: u16,
+    /// Fill only a share of the chunks, such as 1% or 1/100, and compare their rows.
+    ///
+    /// The chunks are spread over the partition, at least one; the same share chooses the same chunks again. The run then stops. A
+    /// run without this flag continues with the other chunks.
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, help_heading = "Job")]
+    pub canary: Option<Share>,
     /// Do not ask before the first row is written.
     ///
     /// A run asks only where stdin and stderr are a terminal.

@@ -20,6 +20,8 @@ use crate::verify::{
     VerifyError, VerifyOptions, VerifyProgress, target_partitions,
 };
 
+/// More compared chunks are not named.
+const CHUNKS_NAMED: usize = 10;
 /// What the first signal does.
 pub(crate) const KEEPING: &str = "saving the state of the comparison; a second signal ends at once";
 
@@ -82,7 +84,7 @@ pub(crate) fn say_if_not_resumed(terminal: &Terminal, verifier: &Verifier) {
 
 /// The file that keeps the state of an interrupted comparison.
 pub(crate) fn state_file(
-    config: &CompareConfig,
+    given: Option<&Path>,
     command: &str,
     job: &BoundJob,
     plan: &Plan,
@@ -92,7 +94,7 @@ pub(crate) fn state_file(
     };
     let (target, partition) = (name(&job.target.name.to_string()), name(plan.partition.id()));
     let default = || format!("{command}-{}-{target}-{partition}.json", name(&job.name)).into();
-    config.state.clone().unwrap_or_else(default)
+    given.map_or_else(default, Path::to_path_buf)
 }
 
 /// The report; `None` after an interruption, which is reported.
@@ -164,7 +166,15 @@ pub(crate) fn comparison_text(report: &Report) -> String {
         &format!("{}, partition {}, by {}", report.source, report.partition, report.job),
     );
     if let Some(run_id) = &report.run_id {
-        line("chunks", &format!("{}, those of run {run_id}", count(report.chunks)));
+        let chunks = match &report.compared_chunks {
+            None => count(report.chunks),
+            Some(numbers) if numbers.len() > CHUNKS_NAMED => format!("{} of them", numbers.len()),
+            Some(numbers) => {
+                let numbers: Vec<_> = numbers.iter().map(|number| count(*number as u64)).collect();
+                numbers.join(", ")
+            }
+        };
+        line("chunks", &format!("{chunks}, those of run {run_id}"));
     }
     if let Some(sample) = &report.sample {
         line("sample", &format!("{sample} of the keys"));
@@ -186,6 +196,9 @@ pub(crate) fn comparison_text(report: &Report) -> String {
     let verdict = match (report.equal, &report.sample) {
         (true, None) if report.tolerances.is_some() => {
             "equal: the target has the groups that the job makes"
+        }
+        (true, None) if report.compared_chunks.is_some() => {
+            "equal: the target has the rows that the job makes of these chunks"
         }
         (true, None) => "equal: the target has the rows that the job makes",
         (true, Some(_)) => "equal within the sample",

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what several of them share.
 
 mod advice;
+mod canary;
 mod comparing;
 pub(crate) mod ctl;
 pub(crate) mod documents;

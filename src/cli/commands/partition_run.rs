@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::advice::{Continuation, before_the_first_row, load_failure};
+use super::canary::{CanaryChunks, require_canary};
 use super::ctl::{Operation, operate};
 use super::engine_choice::Filling;
 use super::notifier::RunContext;
@@ -40,6 +41,8 @@ pub(crate) struct PartitionRun<'a> {
     observed: Option<Arc<ObservedRun>>,
     start_hooks: Option<JoinHandle<()>>,
     summary: Option<Summary>,
+    /// The chunks of `--canary`.
+    canary: Option<CanaryChunks>,
 }
 
 /// What a partition is filled with.
@@ -84,6 +87,7 @@ impl<'a> PartitionRun<'a> {
             observed: None,
             start_hooks: None,
             summary: None,
+            canary: None,
         }
     }
 
@@ -157,6 +161,9 @@ impl<'a> PartitionRun<'a> {
         let opening = config.session.open_with_retries(id, Some(filling), &retry);
         let session =
             show_startup(self.context.terminal, &name, &retry.status, Box::pin(opening)).await?;
+        if config.recording.canary.is_some() {
+            require_canary(&session.job)?;
+        }
         let options = pipeline_options(config, &session)?;
         let bounds = planned_bounds(config, &session, self.partition, &options).await?;
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
@@ -190,6 +197,10 @@ impl<'a> PartitionRun<'a> {
         let Setup { session, options, operation, sampler, sample_rows, continuation } = setup;
         operation.control.set_run_id(load.run_id());
         let session = session.with_plan(load.plan().clone());
+        if let Err(failure) = self.choose_canary(&session, &load).await {
+            load.decline().await;
+            return Err(failure);
+        }
         self.describe(&session, &options, load.run_id(), Some(&load));
         if !self.is_confirmed(&session).await {
             load.decline().await;
@@ -234,8 +245,62 @@ impl<'a> PartitionRun<'a> {
             let error = error.one_line();
             tracing::warn!("cannot show the sample, the run is not affected: {error}");
         }
-        self.report_rest(outcome, &continuation);
-        Ok(outcome)
+        match self.canary.take() {
+            Some(canary) if outcome.state() == LoadState::Completed => {
+                Box::pin(self.compare_canary(&canary, &session, outcome)).await
+            }
+            _ => {
+                self.report_rest(outcome, &continuation);
+                Ok(outcome)
+            }
+        }
+    }
+
+    /// Chooses the chunks of `--canary`.
+    async fn choose_canary(&mut self, session: &Session, load: &Load) -> Result<(), Failure> {
+        if let Some(share) = self.context.config.recording.canary {
+            let canary = CanaryChunks::choose(share, session, load).await?;
+            if let Some(remark) = canary.remark() {
+                self.context.terminal.say(&format!("note: {remark}"));
+            }
+            self.canary = Some(canary);
+        }
+        Ok(())
+    }
+
+    /// Compares the chunks of `--canary`, and reports how to continue and how to undo.
+    async fn compare_canary(
+        &mut self,
+        canary: &CanaryChunks,
+        session: &Session,
+        outcome: RunOutcome,
+    ) -> Result<RunOutcome, Failure> {
+        let RunContext { config, terminal, .. } = self.context;
+        let compared = canary.compare(session, config, terminal, self.stop.clone()).await?;
+        let Some(compared) = compared else { return Ok(RunOutcome::Interrupted) };
+        let (is_equal, chunks) =
+            (compared.comparison.as_ref().is_some_and(|report| report.equal), compared.text());
+        if let Some(summary) = &mut self.summary {
+            summary.canary = Some(compared);
+        }
+        let undo = self.next("undo", &["yes", "format", "json"]);
+        if !is_equal {
+            terminal.insist(&format!(
+                "canary: different, in {chunks}\nhint: undo it, correct the job, and run the canary again with --restart\nundo: {undo}"
+            ));
+            return Ok(RunOutcome::CanaryDifferent);
+        }
+        let RunOutcome::PartCompleted { chunks_left } = outcome else {
+            terminal.insist(&format!(
+                "canary: equal, in {chunks}; that completes the partition\nundo: {undo}"
+            ));
+            return Ok(outcome);
+        };
+        let left = counted(chunks_left, "chunk");
+        terminal.insist(&format!("canary: equal, in {chunks}; {left} not filled"));
+        self.show_next("run", &["canary"]);
+        terminal.say(&format!("undo: {undo}"));
+        Ok(RunOutcome::CanaryEqual { chunks_left })
     }
 
     /// Prints the configuration.
@@ -253,6 +318,7 @@ impl<'a> PartitionRun<'a> {
             run_id,
             load,
             part: config.recording.part,
+            canary: self.canary.as_ref().map(CanaryChunks::text),
             in_detail: config.output.verbose > 0,
         };
         terminal.say(&described.text(terminal.width()));
@@ -265,12 +331,15 @@ impl<'a> PartitionRun<'a> {
             return true;
         }
         let Session { job, plan, .. } = session;
-        let question = format!(
-            "write {}, {}, into {}?",
-            counted(plan.stored_rows, "row"),
-            counted(plan.chunks.len() as u64, "chunk"),
-            job.target.name
-        );
+        let question = match &self.canary {
+            None => format!(
+                "write {}, {}, into {}?",
+                counted(plan.stored_rows, "row"),
+                counted(plan.chunks.len() as u64, "chunk"),
+                job.target.name
+            ),
+            Some(canary) => format!("write {}, into {}?", canary.text(), job.target.name),
+        };
         terminal.confirm(&question, &self.stop).await
     }
 
@@ -390,27 +459,29 @@ impl<'a> PartitionRun<'a> {
                 stream: seconds,
                 total: self.began.elapsed().as_secs_f64(),
             },
+            canary: self.canary.as_ref().map(CanaryChunks::summary),
         }
     }
 
     /// Prints the command that follows, unless the next partition follows.
-    fn show_next(&self, command: &str) {
-        let config = self.context.config;
+    fn show_next(&self, command: &str, but: &[&str]) {
         if self.context.is_one_of_several {
             return;
         }
+        let next = self.next(command, but);
+        self.context.terminal.say(&format!("next: {next}"));
+    }
+
+    /// A command for this partition, with the flags of this call but for the ones named.
+    fn next(&self, command: &str, but: &[&str]) -> String {
         // One job of a set has flags of its own.
         let of_job = ["job", "target-table", "exclude", "exclude-dataset-items", "where", "before"];
-        let mut but = vec!["dry-run", "show-rows", "restart", "partition", "partitions"];
-        but.extend(of_job);
-        if command != "run" {
-            // The next command must not replace the summary of this run.
-            but.extend(["summary-json", "json", "format"]);
-        }
-        let next = NextCommand::after(self.context.given, command, &but)
-            .job(&config.session.job)
-            .partition(self.partition);
-        self.context.terminal.say(&format!("next: {}", next.text()));
+        let of_run = ["dry-run", "show-rows", "restart", "partition", "partitions"];
+        let but: Vec<_> = of_run.iter().chain(&of_job).chain(but).copied().collect();
+        NextCommand::after(self.context.given, command, &but)
+            .job(&self.context.config.session.job)
+            .partition(self.partition)
+            .text()
     }
 
     /// Reports what is left if the partition is not complete, and what comes next.
@@ -426,10 +497,11 @@ impl<'a> PartitionRun<'a> {
             }
             RunOutcome::Interrupted => {
                 terminal.insist(&format!("hint: {}", continuation.hint()));
-                self.show_next("run");
+                self.show_next("run", &[]);
             }
-            RunOutcome::Completed if self.context.config.dry_run => self.show_next("run"),
-            RunOutcome::Completed => self.show_next("verify"),
+            RunOutcome::Completed if self.context.config.dry_run => self.show_next("run", &[]),
+            // The next command must not replace the summary of this run.
+            RunOutcome::Completed => self.show_next("verify", &["summary-json", "json", "format"]),
             _ => {}
         }
     }

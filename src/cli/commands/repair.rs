@@ -239,7 +239,7 @@ impl<'a> Repairing<'a> {
     async fn verifier(&self, run_id: Option<String>) -> Result<(Verifier, PathBuf), Failure> {
         let Self { compare, session, stop, .. } = self;
         let Session { servers, job, plan, .. } = session;
-        let state = state_file(compare, "repair", job, plan);
+        let state = state_file(compare.state.as_deref(), "repair", job, plan);
         let options = VerifyOptions {
             find_all: true,
             chunks_of_plan: true,
@@ -487,7 +487,7 @@ impl RepairingGroups<'_> {
     async fn compared(&self, plan: &Plan) -> Result<Option<Report>, Failure> {
         let Self { compare, terminal, stop, session, group, .. } = self;
         let BoundSession { servers, job, .. } = session;
-        let state = state_file(compare, "repair", job, plan);
+        let state = state_file(compare.state.as_deref(), "repair", job, plan);
         let options = compare_options(compare, state.clone());
         let ran = compare_groups(terminal, (servers, job, group, plan), &options, stop.clone());
         report_unless_stopped(Box::pin(ran).await, terminal, &state)

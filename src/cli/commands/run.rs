@@ -14,7 +14,7 @@ use super::session::{BoundSession, startup_retry};
 use crate::causes::error_chain;
 use crate::cli::args::{Given, Order, RunArguments};
 use crate::cli::config::{NextCommand, Partitions, RunConfig};
-use crate::cli::failure::{Failure, INTERRUPTED};
+use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, write_summary};
 use crate::cli::runtime::{Stopping, Underway, run_until_signalled};
 use crate::clickhouse::TableName;
@@ -123,6 +123,7 @@ async fn fill_one(context: &RunContext<'_>, partition: &Partition) -> Result<Exi
     run.end(filled.as_ref().err()).await;
     Ok(match filled? {
         RunOutcome::Interrupted => ExitCode::from(INTERRUPTED),
+        RunOutcome::CanaryDifferent => ExitCode::from(DIFFERENT),
         _ => ExitCode::SUCCESS,
     })
 }
@@ -188,7 +189,9 @@ async fn fill_sequence(
         }
     };
     let loads = if set.is_some() { "load" } else { "partition" };
-    let question = format!("fill {}?", counted(steps.len() as u64, loads));
+    let part = config.recording.canary.map(|share| format!("{} of ", share.percentage()));
+    let question =
+        format!("fill {}{}?", part.unwrap_or_default(), counted(steps.len() as u64, loads));
     let is_asked = !(config.yes || config.dry_run || steps.is_empty());
     if is_asked && !terminal.confirm(&question, stop).await {
         terminal.insist("nothing was written; --yes gives the answer in advance");
@@ -292,6 +295,9 @@ impl Sequence<'_> {
                 return Ok(ControlFlow::Break(()));
             }
         }
+        if outcome == RunOutcome::CanaryDifferent && !self.keep_going {
+            return Ok(ControlFlow::Break(()));
+        }
         // A stop request is for all partitions.
         if outcome == RunOutcome::Interrupted || stop.is_requested() {
             return Ok(ControlFlow::Break(()));
@@ -308,10 +314,8 @@ impl Sequence<'_> {
 
     /// Reports the summary, and how the process ends.
     fn end(mut self) -> Result<ExitCode, Failure> {
-        let Some(RunContext { config, terminal, notifier, stop, .. }) = self.contexts.first()
-        else {
-            return Ok(ExitCode::SUCCESS);
-        };
+        let Some(context) = self.contexts.first() else { return Ok(ExitCode::SUCCESS) };
+        let RunContext { config, terminal, notifier, stop, .. } = context;
         let summary = &mut self.summary;
         if stop.is_requested() && summary.status == LoadState::Completed && summary.is_left() {
             summary.status = LoadState::Interrupted;
@@ -320,6 +324,10 @@ impl Sequence<'_> {
         notifier.set_last_line(serde_json::to_string(&self.summary).unwrap_or_default());
         self.write()?;
         terminal.say(&self.summary.text(self.sessions, config.dry_run));
+        if self.summary.partitions.iter().any(PartitionSummary::is_canary) {
+            let next = NextCommand::after(context.given, "run", &["canary", "restart"]);
+            terminal.say(&format!("next: {}", next.text()));
+        }
         self.summary.exit(self.failure)
     }
 }
@@ -436,8 +444,14 @@ impl SequenceSummary {
                 Err(failure.instead(message).hint(again))
             }
             None if self.status == LoadState::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+            None if self.has_different() => Ok(ExitCode::from(DIFFERENT)),
             None => Ok(ExitCode::SUCCESS),
         }
+    }
+
+    /// Whether a canary found differences.
+    fn has_different(&self) -> bool {
+        self.partitions.iter().any(|entry| entry.outcome == RunOutcome::CanaryDifferent)
     }
 
     fn is_left(&self) -> bool {
@@ -446,9 +460,12 @@ impl SequenceSummary {
 
     /// The text block.
     fn text(&self, sessions: &[BoundSession], dry_run: bool) -> String {
+        let has_canary = self.partitions.iter().any(PartitionSummary::is_canary);
         let done = |outcome: RunOutcome| outcome.state() == LoadState::Completed;
         let headline = match (self.status, dry_run) {
             (LoadState::Completed, true) => "dry run completed, nothing was written",
+            _ if self.has_different() => "canary different",
+            (LoadState::Completed, false) if has_canary => "canary equal",
             (state, _) => state.text(),
         };
         let (finished, all) = (
@@ -477,6 +494,11 @@ impl SequenceSummary {
 }
 
 impl PartitionSummary {
+    /// Whether a part of it was filled and is equal.
+    fn is_canary(&self) -> bool {
+        matches!(self.outcome, RunOutcome::CanaryEqual { .. })
+    }
+
     /// The partition, and the job of a set.
     fn named(&self) -> String {
         match &self.job {
@@ -499,6 +521,11 @@ impl PartitionSummary {
             RunOutcome::PartCompleted { .. } => {
                 format!("this worker's part is completed, {figures}")
             }
+            RunOutcome::CanaryEqual { chunks_left } => {
+                let left = counted(chunks_left, "chunk");
+                format!("canary equal, {figures}; {left} not filled")
+            }
+            RunOutcome::CanaryDifferent => format!("canary different, {figures}"),
             RunOutcome::Interrupted => format!("interrupted, {figures}"),
             RunOutcome::Failed => format!("failed: {}", self.error.as_deref().unwrap_or_default()),
             RunOutcome::NotStarted => "not started".to_owned(),

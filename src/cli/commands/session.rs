@@ -407,6 +407,8 @@ pub(crate) struct Described<'a> {
     pub run_id: &'a str,
     pub load: Option<&'a Load>,
     pub part: WorkerPart,
+    /// The chunks of `--canary`.
+    pub canary: Option<String>,
     /// Whether everything is described, with `-v`.
     pub in_detail: bool,
 }
@@ -438,6 +440,9 @@ impl Described<'_> {
             let chunks = self.part.range_of(session.plan.chunks.len());
             let chunks = format!("{}, chunks {} to {}", self.part, chunks.start + 1, chunks.end);
             line(&mut text, "worker", &chunks);
+        }
+        if let Some(canary) = &self.canary {
+            line(&mut text, "canary", canary);
         }
         if options.dry_run {
             line(&mut text, "dry run", "yes, nothing is written");

@@ -48,7 +48,7 @@ async fn compare(
     let compared = open(arguments, &servers_config, &job_config, &config).await?;
     let Compared { servers, job, plan, load, run_id } = &compared;
     require_comparable("verify", servers, job, plan).await?;
-    let state = state_file(&config, "verify", job, plan);
+    let state = state_file(config.state.as_deref(), "verify", job, plan);
     let options = VerifyOptions {
         share: arguments.sample,
         load_began: load.as_ref().and_then(RecordedLoad::began),

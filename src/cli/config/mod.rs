@@ -22,6 +22,7 @@ use crate::ledger::{Ledger, LedgerLocation};
 use crate::load::Recording;
 use crate::packs::job_file;
 use crate::plan::{Months, Partition};
+use crate::verify::Share;
 
 pub(crate) use servers::{ServerConfig, first_line};
 
@@ -90,6 +91,7 @@ impl RunConfig {
             SessionConfig::resolve(&arguments.what, &arguments.server, &arguments.throughput)?;
         let recording =
             recording(&arguments.ledger, &arguments.faults, session.servers.target_database())?;
+        let recording = Recording { canary: canary(arguments)?, ..recording };
         if arguments.show_rows > 0 && arguments.throughput.engine == EngineChoice::Server {
             let message = "--show-rows shows rows that pass through this process, and with --engine server none do";
             return Err(Failure::usage(message).hint("a dry run with --engine stream shows them"));
@@ -108,6 +110,24 @@ impl RunConfig {
             sample: usize::from(arguments.show_rows),
         })
     }
+}
+
+/// The share of a canary, which writes, and chooses chunks itself.
+fn canary(arguments: &RunArguments) -> Result<Option<Share>, Failure> {
+    if arguments.canary.is_none() {
+        return Ok(None);
+    }
+    if arguments.dry_run {
+        let message = "--canary and --dry-run are both given: a canary compares rows that it has written, and a dry run writes none";
+        return Err(Failure::usage(message).hint("leave one of them out"));
+    }
+    if arguments.ledger.worker.workers > 1 {
+        let message =
+            "--canary and --worker are both given, and each of them chooses the chunks to fill";
+        return Err(Failure::usage(message)
+            .hint("run the canary alone, then start the workers: they leave its chunks out"));
+    }
+    Ok(arguments.canary)
 }
 
 fn partitions(arguments: &PartitionsArguments, has_plan: bool) -> Result<Partitions, Failure> {
@@ -145,6 +165,7 @@ fn recording(
         location,
         database,
         part: arguments.worker,
+        canary: None,
         claim_timeout: arguments.ledger.claim_timeout,
         restart: arguments.restart,
         patience: faults.outage_wait,
