@@ -15,6 +15,7 @@ const COMMON: &[&str] = &[
     "target_table",
     "filters",
     "dry_run",
+    "canary",
     "show_rows",
     "plan",
     "sql",

@@ -245,12 +245,22 @@ impl<'a> PartitionRun<'a> {
             let error = error.one_line();
             tracing::warn!("cannot show the sample, the run is not affected: {error}");
         }
+        self.conclude(&session, outcome, &continuation).await
+    }
+
+    /// Compares the chunks of `--canary`, or reports what comes next.
+    async fn conclude(
+        &mut self,
+        session: &Session,
+        outcome: RunOutcome,
+        continuation: &Continuation,
+    ) -> Result<RunOutcome, Failure> {
         match self.canary.take() {
             Some(canary) if outcome.state() == LoadState::Completed => {
-                Box::pin(self.compare_canary(&canary, &session, outcome)).await
+                Box::pin(self.compare_canary(&canary, session, outcome)).await
             }
             _ => {
-                self.report_rest(outcome, &continuation);
+                self.report_rest(outcome, continuation);
                 Ok(outcome)
             }
         }
