@@ -17,7 +17,7 @@ mod group;
 mod horizon;
 mod inspect;
 mod keys;
-pub(crate) mod lexer;
+mod lexer;
 mod merging;
 pub(crate) mod removal;
 mod schema;

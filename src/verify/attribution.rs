@@ -11,9 +11,8 @@ use serde::Deserialize;
 use super::VerifyError;
 use crate::clickhouse::{Column, Error as ServerError, Servers, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
-use crate::job::lexer::{Token, tokens};
 use crate::job::target_key::{is_nullable, partition_id, with_values};
-use crate::job::{BoundColumn, BoundJob};
+use crate::job::{BoundColumn, BoundJob, Token, tokens};
 use crate::plan::Plan;
 
 /// How the source partition of a row of the target is known.

@@ -22,7 +22,7 @@ use crate::verify::{RecordedLoad, SelectedChunks, Share, Verifier, VerifyOptions
 /// Rows that are named where the comparison finds differences.
 const ROWS_NAMED: usize = 20;
 /// Age at which the state of an interrupted comparison is discarded.
-const STATE_MAX_AGE: Duration = Duration::from_hours(1);
+const STATE_MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// The chunks of a canary.
 pub(super) struct CanaryChunks {
