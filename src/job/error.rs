@@ -121,8 +121,11 @@ pub enum JobError {
         /// A column with a similar name.
         suggestion: Option<String>,
     },
-    /// A column that exists, but that the user may not read.
-    #[error("the {role} table {table} cannot be used: the user may not read its column {column}")]
+    /// A column that exists, but that the user may not read, or of the target, not write.
+    #[error(
+        "the {role} table {table} cannot be used: the user may not {} its column {column}",
+        if *role == "target" { "write" } else { "read" }
+    )]
     DeniedColumn {
         /// `source`, `lookup` or `target`.
         role: &'static str,

@@ -7,6 +7,7 @@ use super::file::Job;
 use super::inspect::{Inspection, names_unknown_column};
 use super::keys::Expression;
 use super::lexer::check_text;
+use super::tables::is_hidden;
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableSchema, structure};
 use crate::formats::rowbinary::DataType;
 
@@ -20,6 +21,10 @@ pub(super) async fn columns_to_write(
     let (mut columns, mut left_out) = (Vec::new(), Vec::new());
     for (name, expression) in &job.columns {
         let Some(column) = target.column(name) else {
+            if is_hidden(connection, &target.name, name).await {
+                let (role, table, column) = ("target", target.name.clone(), name.clone());
+                return Err(JobError::DeniedColumn { role, table, column });
+            }
             left_out.push(LeftOut {
                 name: name.clone(),
                 reason: "the target has no such column".to_owned(),

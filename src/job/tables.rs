@@ -1,5 +1,7 @@
 //! The tables that a job names, and their columns.
 
+use serde::Deserialize;
+
 use super::error::{JobError, asking, suggestion};
 use super::file::Job;
 use crate::clickhouse::{
@@ -178,6 +180,21 @@ fn unknown_identifier(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("identifier")?;
     let rest = rest.trim_start_matches([' ', ':', '\'', '`']);
     rest.split(['`', '\'', ' ']).next().filter(|name| !name.is_empty())
+}
+
+/// Whether the column of the target is missing because this user has no right on it: it would be left
+/// out of the target, or of a comparison, without a reason.
+pub(super) async fn is_hidden(target: &Connection, table: &TableName, column: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Granted {
+        result: u8,
+    }
+    let name = quote_identifier(column);
+    let sql = format!("CHECK GRANT INSERT({name}) ON {}", table.quoted());
+    // With the right to insert, every column is listed. A server that does not know the question is
+    // not asked again.
+    let may_insert = target.row::<Granted>("grants", &sql).await;
+    may_insert.is_ok_and(|granted| granted.result == 0) && is_denied(target, table, column).await
 }
 
 /// Whether the server has the column, and refuses it to this user.

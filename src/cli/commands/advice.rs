@@ -343,6 +343,11 @@ impl From<JobError> for Failure {
             JobError::MissingColumn { table, .. } => {
                 failure.hint(format!("DESCRIBE TABLE {} lists its columns", table.quoted()))
             }
+            JobError::DeniedColumn { role: "target", table, column } => failure.hint(format!(
+                "the user needs INSERT({column}) ON {table}; to compare, SELECT({column}) ON {table}",
+                column = quote_identifier(column),
+                table = table.quoted()
+            )),
             JobError::DeniedColumn { table, column, .. } => failure.hint(format!(
                 "the user needs SELECT({}) ON {}",
                 quote_identifier(column),

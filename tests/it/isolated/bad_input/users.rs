@@ -1,9 +1,9 @@
 //! Users, passwords and rights on the command line.
 
 use crate::bad_input::{fails, refuses};
-use crate::orders::{JOB, Orders};
+use crate::orders::{JOB, Orders, PARTITION};
 use crate::support::shown::titled;
-use crate::support::{Server, ServerOptions, assert_text_snapshot};
+use crate::support::{Server, ServerOptions, assert_text_snapshot, binary};
 
 fn users() -> String {
     let user = |name: &str, grants: &str| {
@@ -25,21 +25,27 @@ fn users() -> String {
             _ => format!("<query>GRANT SELECT({columns}) ON default.{table}</query>"),
         };
         format!(
-            "{}{}<query>GRANT SELECT, INSERT ON default.shipments</query><query>GRANT SELECT ON system.*</query>
-            <query>GRANT CREATE TEMPORARY TABLE ON *.*</query>",
+            "{}{}<query>GRANT SELECT, INSERT, ALTER DELETE ON default.shipments</query><query>GRANT SELECT ON system.*</query>
+            <query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT SELECT ON default.load_state</query>",
             grant(orders, "orders"),
             grant(customers, "customers")
         )
     };
-    format!(
-        "<clickhouse><users>{}{}{}{}{}</users></clickhouse>",
+    let written = "order_id, customer, placed, amount, tags, letter, version";
+    let part = format!(
+        "{read}<query>REVOKE SELECT ON default.shipments</query><query>GRANT SELECT({written}), INSERT({written}) ON default.shipments</query>"
+    );
+    let users = [
         user("reader", read),
         user("writer", &write),
         user("blind", blind),
         // Each lacks one column that the job needs.
         user("no_note", &columns("id, customer, placed, amount, version, is_deleted", "*")),
-        user("no_city", &columns("*", "id, tags, version, is_deleted, letter"))
-    )
+        user("no_city", &columns("*", "id, tags, version, is_deleted, letter")),
+        user("no_target_note", &part),
+        user("no_placed", &columns("id, customer, amount, version, is_deleted, note", "*")),
+    ];
+    format!("<clickhouse><users>{}</users></clickhouse>", users.concat())
 }
 
 #[test]
@@ -52,6 +58,11 @@ fn passwords_and_rights() {
         orders.tool().env("CLICKHOUSE_USER", user).env("CLICKHOUSE_PASSWORD", password)
     };
     let right = "pa$$ #1";
+    let command = |command: &str, user: &str, job: &str| {
+        let tool = binary().file("job.toml", job).env("CLICKHOUSE_URL", orders.server.url());
+        let tool = tool.env("CLICKHOUSE_USER", user).env("CLICKHOUSE_PASSWORD", right);
+        tool.args(&[command, "--job", "job.toml", "--partition", PARTITION])
+    };
     let job = JOB.replace("time = \"placed\"", "time = \"note\"");
     let by_key = tool("no_note", right).file("job.toml", &job);
     // A column that a user may not read is not "no column".
@@ -63,6 +74,8 @@ fn passwords_and_rights() {
         ("no SELECT of a column of the source", refuses(&orders, tool("no_note", right), 3)),
         ("no SELECT of a column that the job names", refuses(&orders, by_key, 3)),
         ("no SELECT of a column of the lookup", refuses(&orders, tool("no_city", right), 3)),
+        ("no right on a column of the target", refuses(&orders, tool("no_target_note", right), 3)),
+        ("to compare", refuses(&orders, command("verify", "no_target_note", JOB), 3)),
     ]), @"
     # a wrong password
     exit code 2
@@ -104,12 +117,54 @@ fn passwords_and_rights() {
     exit code 3
     error: the lookup table default.customers cannot be used: the user may not read its column city
     hint: the user needs SELECT(`city`) ON `default`.`customers`
+
+    # no right on a column of the target
+    exit code 3
+    error: the target table default.shipments cannot be used: the user may not write its column note
+    hint: the user needs INSERT(`note`) ON `default`.`shipments`; to compare, SELECT(`note`) ON `default`.`shipments`
+
+    # to compare
+    exit code 3
+    error: the target table default.shipments cannot be used: the user may not write its column note
+    hint: the user needs INSERT(`note`) ON `default`.`shipments`; to compare, SELECT(`note`) ON `default`.`shipments`
     ");
     // A dry run writes nothing, so it needs no right to.
     tool("reader", right).arg("--dry-run").run().expect(0);
     assert_eq!(orders.target_rows(), 0);
-    tool("writer", right).run().expect(0);
+    // A column that the target does not have is left out, whatever the rights.
+    let more = format!("{JOB}more = \"source.note\"\n");
+    let output = tool("writer", right).file("job.toml", &more).run().expect(0);
+    assert!(output.stderr.contains("the target has no such column"), "{output}");
     orders.assert_complete();
+
+    // Nothing is recorded of an undo that the server would refuse, or whose rows are not known.
+    let rows = orders.target_rows();
+    let owned = |job: &str| {
+        job.replace(
+            "table = \"shipments\"",
+            "table = \"shipments\"\nowned = \"order_id < 1000000\"",
+        )
+    };
+    let undo = |user: &str, job: &str| command("undo", user, &owned(job));
+    let without_time =
+        JOB.replace("time = \"placed\"\n", "").replace("placed = \"source.placed\"\n", "");
+    let without_time = without_time.replace("[columns]", "defaults = [\"placed\"]\n\n[columns]");
+    assert_text_snapshot!(titled([
+        ("no ALTER DELETE", fails(undo("writer", JOB).arg("--yes"), 3)),
+        ("no SELECT of the partition key", fails(undo("no_placed", &without_time), 3)),
+    ]), @"
+    # no ALTER DELETE
+    exit code 3
+    error: rows cannot be removed from default.shipments: this user lacks ALTER DELETE on it
+    hint: grant ALTER DELETE on the target to this user; the engine must be a MergeTree. Nothing was changed
+
+    # no SELECT of the partition key
+    exit code 3
+    error: which rows of default.shipments come from this partition is not known: the source is partitioned by toYYYYMM(placed), whose columns this user cannot see
+    hint: remove the rows by hand, then `run --restart` fills the partition again
+    ");
+    assert_eq!(orders.target_rows(), rows);
+    assert_eq!(orders.server.text("SELECT status FROM load_state FINAL"), "completed");
 }
 
 /// All the ways to say a password; `$` and `#` need single quotes in `.env`.
@@ -148,6 +203,13 @@ fn the_password_arrives_whichever_way_it_is_given() {
         .args(&["--clickhouse-user", "reader", "--clickhouse-password-file", "secret"])
         .run()
         .expect(0);
+    let source = plain().file("secret", "\u{feff}pa$$ #1\r\n").args(&[
+        "--source-user",
+        "reader",
+        "--source-password-file",
+        "secret",
+    ]);
+    source.run().expect(0);
     let url = orders.server.url().replace("http://", "http://reader:pa$$%20%231@");
     plain().env("CLICKHOUSE_URL", url).run().expect(0);
     // A flag wins over the environment, also where it is the other way to say the same.
