@@ -20,6 +20,7 @@ use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::output::print;
 use crate::cli::runtime::Underway;
 use crate::control::RuntimeOverrides;
+use crate::escape::escape;
 use crate::metrics::{Exporter, MetricsError, ObservedRun};
 use crate::progress::{Summary, Terminal};
 use crate::state::LoadState;
@@ -120,9 +121,11 @@ impl<'a> Notifier<'a> {
 
     /// Ends the reports of the process: a failure before the first partition is reported now.
     pub(super) async fn end(self, result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
-        let failed = result.as_ref().err().map(|failure| self.process_failed(failure));
+        let failure = result.as_ref().err();
+        let failed = failure.map(|failure| self.process_failed(failure));
         if let Some(event) = failed.as_ref().filter(|_| !self.has_reported_end.get()) {
-            self.run_end_hooks(event, true).await;
+            let is_failure = failure.is_some_and(|failure| !failure.is_interruption());
+            self.run_end_hooks(event, is_failure).await;
         }
         let line = self.last_line.take().or(failed.map(|event| event.json));
         let Some(line) = line.filter(|_| self.arguments.format.is_json()) else { return result };
@@ -232,9 +235,15 @@ impl HookEvent {
     }
 }
 
-/// The status of a failed run in events.
+/// The status of a run in events that ended with this failure.
 fn status_of(failure: &Failure) -> &'static str {
-    if failure.is_refusal() { "refused" } else { LoadState::Failed.name() }
+    if failure.is_refusal() {
+        "refused"
+    } else if failure.is_interruption() {
+        LoadState::Interrupted.name()
+    } else {
+        LoadState::Failed.name()
+    }
 }
 
 /// Runs the hooks of an event, one after the other. Failures are logged and do not affect the run.
@@ -271,7 +280,8 @@ async fn run(hook: &Hook, event: &HookEvent, limit: Duration) -> HookResult {
     // Output beyond the limit is read and dropped: a hook with a full pipe would never end.
     let output = tokio::spawn(async move { tokio::join!(read_start(stdout), read_start(stderr)) });
     let waiting = async {
-        write_stdin(&mut child, &event.json).await;
+        // A hook may show it at a terminal.
+        write_stdin(&mut child, &escape(&event.json)).await;
         child.wait().await
     };
     let ended = timeout(limit, waiting).await;

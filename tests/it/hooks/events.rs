@@ -1,11 +1,12 @@
 //! Which hook is run when, and what it is told.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::orders::{Orders, PARTITION};
-use crate::support::Server;
+use crate::support::{Direction, Proxy, Running, Server, process};
 
 /// A command that keeps its standard input and its environment.
 pub fn keeping(folder: &Path, name: &str) -> String {
@@ -70,4 +71,39 @@ fn a_run_that_fails_or_is_refused_tells_so() {
         told(folder.path(), "on-finish", "CLICKHOUSE_BACKFILL_STATUS").as_deref(),
         Some("refused")
     );
+}
+
+/// An interruption is no failure, also before the first row.
+#[test]
+fn a_run_that_is_interrupted_before_its_first_row_tells_so() {
+    let orders = Orders::on(Server::shared(), 100);
+    let proxy = Proxy::start(orders.server.port());
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = ["on-start", "on-failure", "on-finish"]
+        .map(|event| format!("{event}={}", keeping(folder.path(), event)))
+        .join("\n");
+    let interrupted = |when: &str, running: Running| {
+        running.signal("INT");
+        let output = running.wait().expect(130);
+        assert_eq!(order(folder.path()), ["on-finish"], "{when}\n{output}");
+        std::fs::remove_file(folder.path().join("order")).unwrap();
+        let event = json(folder.path(), "on-finish");
+        assert!(event["status"] == "interrupted" && event["exit_code"] == 130, "{when}: {event}");
+        assert!(output.stdout.contains("\"interrupted\""), "{when}\n{output}");
+        let told = |variable| told(folder.path(), "on-finish", variable);
+        assert_eq!(told("CLICKHOUSE_BACKFILL_STATUS").as_deref(), Some("interrupted"), "{when}");
+        assert_eq!(told("CLICKHOUSE_BACKFILL_EXIT_CODE").as_deref(), Some("130"), "{when}");
+        assert_eq!(told("CLICKHOUSE_BACKFILL_PARTITION").as_deref(), Some(PARTITION), "{when}");
+    };
+    let tool = |url: &str| orders.tool_at(url).env("HOOK", &hooks).arg("--json");
+    let running = tool("http://127.0.0.1:1").args(&["--log-file", "run.log"]).spawn();
+    running.wait_for_log("cannot be reached");
+    interrupted("while it connects", running);
+
+    proxy.after_request_with(b" AS age_us").stall_at(Direction::ToClient, 0, 1);
+    let running = tool(&proxy.url()).spawn();
+    let is_stalled = || proxy.fired() > 0;
+    assert!(process::wait_until(Duration::from_secs(60), is_stalled), "no claim is read");
+    interrupted("while it reads the claims", running);
+    assert_eq!(orders.target_rows(), 0);
 }
