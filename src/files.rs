@@ -40,13 +40,18 @@ pub(crate) fn open_for_append(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         opened => return opened,
     }
-    let opened = OpenOptions::new().append(true).open(path)?;
+    let is_link = || io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link");
+    let opened =
+        OpenOptions::new().append(true).open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => is_link(),
+            _ => error,
+        })?;
     let (named, found) = (fs::symlink_metadata(path)?, opened.metadata()?);
     // The file that was opened is compared with the name, which may have changed in between.
     if (named.dev(), named.ino()) == (found.dev(), found.ino()) || path.starts_with("/dev") {
         Ok(opened)
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link"))
+        Err(is_link())
     }
 }
 
@@ -147,7 +152,9 @@ mod tests {
         assert!(!fs::symlink_metadata(&link).unwrap().is_symlink());
         let (nowhere, dangling) = (folder.path().join("nowhere"), folder.path().join("dangling"));
         symlink(&nowhere, &dangling).unwrap();
-        assert!(open_for_append(&dangling).is_err() && !nowhere.exists());
+        let refused = open_for_append(&dangling).unwrap_err();
+        assert_eq!(refused.to_string(), "it is a symbolic link");
+        assert!(!nowhere.exists());
     }
 
     #[test]

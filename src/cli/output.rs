@@ -2,11 +2,14 @@
 //! files for programs.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
@@ -195,12 +198,12 @@ pub(crate) fn write_summary(
     let mut text =
         serde_json::to_string_pretty(summary).map_err(|error| summary_failure(path, &error))?;
     text.push('\n');
-    files::replace(path, text.as_bytes()).map_err(|error| summary_failure(path, &error))
+    files::replace(path, escape(&text).as_bytes()).map_err(|error| summary_failure(path, &error))
 }
 
-/// Writes the text of `what`, atomically.
+/// Writes the text of `what`, atomically. Control characters are escaped, as on stdout.
 pub(crate) fn write_text_file(path: &Path, text: &str, what: &str) -> Result<(), Failure> {
-    files::replace(path, text.as_bytes()).map_err(|error| {
+    files::replace(path, escape(text).as_bytes()).map_err(|error| {
         Failure::usage(format!("cannot write {what} to {}: {error}", path.display()))
             .hint("set --out to a file in an existing directory that this user can write to")
     })
@@ -234,7 +237,7 @@ pub(crate) fn start_logging(
                 )
             })?;
             Some(
-                layer(arguments.log_format, std::sync::Arc::new(file), false)
+                layer(arguments.log_format, LogFile(file.into()), false)
                     .with_filter(filter("debug", arguments.verbose)),
             )
         }
@@ -242,6 +245,30 @@ pub(crate) fn start_logging(
     };
     let layers: Vec<_> = to_file.into_iter().chain([to_terminal]).collect();
     tracing_subscriber::registry().with(layers).try_init().map_err(|error| Failure::stopped(&error))
+}
+
+/// The file of `--log-file`. Control characters are escaped: whoever looks at it may use a terminal.
+#[derive(Clone)]
+struct LogFile(Arc<File>);
+
+impl Write for LogFile {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        // An event comes in one call.
+        let text = String::from_utf8_lossy(event);
+        (&*self.0).write_all(escape(&text).as_bytes()).map(|()| event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.0).flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogFile {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
 }
 
 /// This program's events at `level`; those of libraries only as warnings, or with `-vv` at debug.
@@ -253,7 +280,7 @@ fn filter(level: &str, verbose: u8) -> EnvFilter {
 
 fn layer<W>(format: LogFormat, writer: W, color: bool) -> Box<dyn Layer<Registry> + Send + Sync>
 where
-    W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     match format {
         LogFormat::Text => {

@@ -99,6 +99,8 @@ pub(super) fn from_words(
 /// `status` is `None` where the client crate does not tell it; most pages begin with it.
 fn proxy(words: &str, status: Option<u16>, endpoint: &Endpoint) -> Error {
     const SHOWN: usize = 200;
+    // First of all: a password may have what looks like a tag.
+    let words = endpoint.hide_passwords(words.to_owned());
     let mut message = String::new();
     let mut inside = false;
     for character in words.chars() {
@@ -115,7 +117,7 @@ fn proxy(words: &str, status: Option<u16>, endpoint: &Endpoint) -> Error {
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let status = status.or_else(|| message.get(..3)?.parse().ok());
     let status = Status(status.filter(|status| (100..600).contains(status)).unwrap_or(0));
-    let message = endpoint.hide_passwords(message).chars().take(SHOWN).collect();
+    let message = message.chars().take(SHOWN).collect();
     Error::Proxy { url: endpoint.url().to_string(), status, message }
 }
 

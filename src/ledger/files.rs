@@ -209,11 +209,7 @@ impl FileStore {
         };
         let mut line = serde_json::to_vec(&sample).map_err(|error| malformed(&path, &error))?;
         line.push(b'\n');
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(failed("opening", &path))?;
+        let mut file = files::open_for_append(&path).map_err(failed("opening", &path))?;
         file.write_all(&line).map_err(failed("writing", &path))
     }
 

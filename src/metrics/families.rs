@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ObservedRun;
 use crate::engine::stream::{Activities, Activity, Phase, Snapshot};
+use crate::escape::escape;
 use crate::progress::{memory_bytes, peak_memory_bytes};
 use crate::state::LoadState;
 
@@ -353,8 +354,10 @@ impl Family<'_> {
 
 /// `name="value"`, separated by commas.
 fn label_text(labels: &[(&str, &str)]) -> String {
-    let escaped =
-        |value: &str| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+    let escaped = |value: &str| {
+        // The format knows no other escapes than these three.
+        escape(value).replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+    };
     labels
         .iter()
         .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))

@@ -97,7 +97,8 @@ fn a_path_that_the_server_does_not_serve_is_named() {
 }
 
 /// The URL of a server that answers every request with this.
-fn answering(response: &'static str) -> String {
+fn answering(response: &str) -> String {
+    let response = response.to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -114,12 +115,17 @@ fn answering(response: &'static str) -> String {
 #[test]
 fn a_redirect_names_its_target() {
     let orders = few_orders();
-    let moved = "HTTP/1.1 301 Moved Permanently\r\nLocation: https://db.example/ch/?x=1\r\nContent-Length: 5\r\nConnection: close\r\n\r\nmoved";
-    says(
-        orders.tool_at(&answering(moved)),
-        "redirects to another URL",
-        "--clickhouse-url https://db.example/ch",
-    );
+    for (moved, url) in [
+        ("301 Moved Permanently\r\nLocation: https://db.example/ch/?x=1", "https://db.example/ch"),
+        ("302 Found\r\nLocation: http://ann:secret@db.example/", "http://db.example"),
+        ("307 Temporary Redirect\r\nLocation: //db.example:8443/", "http://db.example:8443"),
+        ("308 Permanent Redirect\r\nLocation: https://db.example", "https://db.example"),
+    ] {
+        let moved =
+            format!("HTTP/1.1 {moved}\r\nContent-Length: 5\r\nConnection: close\r\n\r\nmoved");
+        let hint = format!("--clickhouse-url {url}");
+        says(orders.tool_at(&answering(&moved)), "redirects to another URL", &hint);
+    }
 }
 
 #[test]

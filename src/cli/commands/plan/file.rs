@@ -14,6 +14,7 @@ use crate::cli::failure::Failure;
 use crate::clickhouse::{Connection, Endpoint, TableSchema, deduplication};
 use crate::engine::Engine;
 use crate::engine::stream::PipelineOptions;
+use crate::escape::escape;
 use crate::files;
 use crate::ledger::definition::{self, LoadDefinition};
 use crate::ledger::{Difference, Parts};
@@ -217,7 +218,7 @@ pub(crate) fn write(
     };
     let plan = WrittenPlan { format: FORMAT, format_version: FORMAT_VERSION, basis, bounds, plan };
     let text = serde_json::to_string_pretty(&plan).map_err(|error| failed(&error))?;
-    files::replace(path, (text + "\n").as_bytes()).map_err(|error| failed(&error))
+    files::replace(path, (escape(&text) + "\n").as_bytes()).map_err(|error| failed(&error))
 }
 
 /// The chunk bounds of the plan of `--plan`, if the run matches it; `None` without a plan.
