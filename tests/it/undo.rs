@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use crate::orders::{JOB, Orders, PARTITION};
+use crate::packs::fixture as packs;
 use crate::support::{Binary, Server, assert_text_snapshot, binary};
 
 fn undo(orders: &Orders, job: &str) -> Binary {
@@ -63,4 +64,19 @@ fn rows_of_unknown_owners_stay() {
     let failure = undo(&orders, &elsewhere).arg("--yes").run().failure();
     assert!(failure.contains("from this partition is not known"), "{failure}");
     assert_eq!(orders.target_rows(), rows);
+}
+
+#[test]
+fn a_job_of_a_pack_is_undone() {
+    let orders = Orders::on(Server::shared(), 100);
+    let tool = |command: &str| {
+        let tool = packs::tool(&orders.server);
+        std::fs::write(tool.folder().join("mine/jobs/shipments.toml"), owning()).unwrap();
+        tool.args(&[command, "--job", "shop/shipments", "--partition", PARTITION])
+    };
+    tool("run").run().expect(0);
+    orders.assert_complete();
+    let undone = tool("undo").arg("--yes").run().expect(0);
+    assert!(undone.stdout.starts_with("undone: 98 rows of partition 202506"), "{undone}");
+    assert_eq!(orders.target_rows(), 0);
 }

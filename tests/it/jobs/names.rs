@@ -3,7 +3,7 @@
 //! subcolumns, and arguments of lambdas.
 
 use super::fixture::{JobFile, assert_fills};
-use crate::support::Server;
+use crate::support::{Server, binary};
 
 #[test]
 fn one_source_column_for_several_targets_without_a_lookup() {
@@ -118,6 +118,57 @@ fn strange_names() {
         LEFT ANY JOIN (SELECT `key of it` AS k, `from` AS looked_from, `select` AS looked_select, `a b` AS looked_ab, `n.x` AS lx, `n.y` AS ly FROM `the lookup`) AS l
         ON s.`lookup key` = l.k"#;
     assert_fills(&server, job, "the target", &["select"], expected);
+}
+
+/// In the job file, which begins with a byte order mark, and in flags.
+#[test]
+fn names_of_tables_with_dots() {
+    let server = Server::shared();
+    server.script(
+        "CREATE TABLE `orders.v1` (id UInt64, x String, customer UInt8) ENGINE = ReplacingMergeTree PARTITION BY id % 2 ORDER BY id
+         --;;
+         INSERT INTO `orders.v1` SELECT number, toString(number), number % 10 FROM numbers(20)
+         --;;
+         CREATE TABLE `customers.v1` (id UInt8, city String) ENGINE = MergeTree ORDER BY id
+         --;;
+         INSERT INTO `customers.v1` SELECT number, 'city ' || toString(number) FROM numbers(7)
+         --;;
+         CREATE TABLE `ship``ped.v1` (id UInt64, x String, city String) ENGINE = ReplacingMergeTree PARTITION BY id % 2 ORDER BY id
+         --;;
+         CREATE TABLE `ship``ped.v2` AS `ship``ped.v1`",
+    );
+    let database = server.database();
+    let job = JobFile::new(&format!(
+        "\u{feff}name = 'dots'\n[source]\ntable = '`orders.v1`'\njoin_key = ['customer']\n\
+         [lookup]\ntable = '{database}.`customers.v1`'\njoin_key = ['id']\n[target]\ntable = '`ship``ped.v1`'\n\
+         [columns]\nid = 'source.id'\nx = 'source.x'\ncity = 'lookup.city'\n"
+    ));
+    let flags = ["--target-table", "`ship``ped.v2`"];
+    let tool = |command: &str, flags: &[&str]| {
+        job.tool_without_partition(&server, command).args(&["--partition", "id:1"]).args(flags)
+    };
+    for (flags, table) in [(&[][..], "`ship``ped.v1`"), (&flags, "`ship``ped.v2`")] {
+        tool("plan", flags).args(&["--measure", "0s"]).run().expect(0);
+        tool("run", flags).run().expect(0);
+        let rows = server.text(&format!("SELECT count(), sum(id), groupUniqArray(city = if(id % 10 < 7, 'city ' || toString(id % 10), '')) FROM {table}"));
+        assert_eq!(rows, "10\t100\t[1]", "{table}");
+        tool("verify", flags).run().expect(0);
+        server.query(&format!("DELETE FROM {table} WHERE id = 5"));
+        tool("verify", flags).run().expect(4);
+        tool("repair", flags).run().expect(0);
+        let status = tool("status", flags).arg("--json").run().expect(0);
+        assert!(status.stdout.contains("\"completed\""), "{status}");
+        let report = tool("report", flags).run().expect(0);
+        assert!(report.stdout.contains("orders.v1"), "{report}");
+    }
+    let history = binary().envs(&server.environment()).args(&["history", "--json"]).run().expect(0);
+    let history: serde_json::Value = serde_json::from_str(&history.stdout).unwrap();
+    let targets: Vec<_> = history.as_array().unwrap().iter().map(|one| &one["target"]).collect();
+    let targets = format!("{targets:?}").replace(database, "DB");
+    assert_eq!(targets, r#"[String("DB.`ship``ped.v1`"), String("DB.`ship``ped.v2`")]"#);
+    // Of such a name without backquotes, the part before the dot is a database.
+    let refused = tool("run", &["--target-table", "shipped.v2"]).run().expect(3);
+    assert!(refused.stderr.contains("the target table shipped.v2 does not exist"), "{refused}");
 }
 
 #[test]

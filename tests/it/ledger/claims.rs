@@ -270,3 +270,32 @@ fn a_repair_and_a_run_do_not_work_on_a_load_at_once() {
     chunked.tool().arg("--restart").run().expect(0);
     chunked.assert_completed();
 }
+
+#[test]
+#[ignore = "slow: about 20 s"]
+fn a_repair_whose_claim_was_taken_over_removes_nothing() {
+    let chunked = Chunked::start();
+    let server = chunked.server();
+    chunked.tool().run().expect(0);
+    server.script(
+        "DELETE FROM shipments WHERE order_id = 5
+         --;;
+         INSERT INTO shipments (order_id, placed, version) VALUES (5000000, '2025-06-15 00:00:00', 1)",
+    );
+    chunked.proxy.after_request_with(b"-insert-").stall_at(Direction::ToClient, 0, 1);
+    let repair = chunked.repair_at(&chunked.proxy.url()).arg("--remove").spawn();
+    assert!(process::wait_until(SOON, || chunked.proxy.fired() > 0), "it inserts nothing");
+    server.query(TAKE_OVER);
+    let output = repair.wait();
+    assert_text_snapshot!(output.failure(), @"
+    exit code 1
+    error: this process was taken for dead, and its work was taken over by process [PID] on [HOST], whose last heartbeat came [DURATION] ago, at [TIME]
+    hint: the rows that this process had queued were dropped; `clickhouse-backfill verify` compares the partition
+    ");
+    let surplus = "SELECT count() FROM shipments WHERE order_id = 5000000";
+    assert_eq!(server.text(surplus), "1", "{output}");
+    chunked.proxy.pass();
+    chunked.repair_at(server.url()).arg("--remove").run().expect(0);
+    assert_eq!(server.text(surplus), "0");
+    chunked.orders.assert_complete();
+}

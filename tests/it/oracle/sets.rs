@@ -129,6 +129,27 @@ fn a_set_fills_each_month_by_its_jobs_in_turn_and_is_resumed_after_a_kill() {
     assert_eq!(filled(&server, "events_full"), expected(&server));
 }
 
+/// What the user leaves out is left out of each job, and a job that fails has no summary, least of all
+/// that of another.
+#[test]
+fn each_job_of_a_set_has_the_flags_that_were_given_and_a_summary_of_its_own() {
+    let server = history();
+    let tool = |command: &str| tool(&server, command).args(&["--partition", "202511"]);
+    let plan = tool("plan").args(&["--sql", "--exclude", "dataset-items"]).run().expect(0);
+    let joins: Vec<_> = plan.stdout.split("-- equivalent join\n").skip(1).collect();
+    assert_eq!(joins.len(), 2, "{plan}");
+    assert!(joins.iter().all(|join| join.contains("FROM dataset_run_items_rmt FINAL")), "{plan}");
+
+    server.query("DROP TABLE observations");
+    let folder = TempDir::with_prefix("sets-").unwrap();
+    let summary = folder.path().join("summary.json");
+    let output = tool("verify").arg("--summary-json").arg(&summary).run().expect(3);
+    let compared: Value = serde_json::from_slice(&std::fs::read(&summary).unwrap()).unwrap();
+    let jobs = compared["jobs"].as_array().unwrap();
+    assert_eq!(jobs[0]["summary"]["job"], "langfuse-trace-roots", "{compared:#}\n{output}");
+    assert_eq!(jobs[1]["summary"], Value::Null, "{compared:#}\n{output}");
+}
+
 #[test]
 fn what_is_for_one_job_is_refused_for_a_set() {
     let server = Server::shared();
