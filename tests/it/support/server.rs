@@ -89,8 +89,9 @@ impl Server {
             let path = folder.path().join(name);
             text.map(|text| fs::write(&path, text).map(|()| path).unwrap())
         };
+        let users = options.users_xml.unwrap_or_else(|| shared::PROFILE.to_owned());
         let (config, users) =
-            (write("config.xml", options.config_xml), write("users.xml", options.users_xml));
+            (write("config.xml", options.config_xml), write("users.xml", Some(users)));
         let mut own = Own {
             launcher: None,
             port: 0,
