@@ -119,7 +119,7 @@ impl Orders {
             .env("PARTITION", PARTITION);
         tool.args(&["run", "--job", "job.toml", "--summary-json"])
             .arg(summary)
-            .limit(Duration::from_secs(60))
+            .limit(Duration::from_secs(180))
     }
 
     /// A file in the folder for the files of runs.

@@ -56,7 +56,7 @@ fn a_second_signal_ends_at_once() {
     let mut running = behind.tool().spawn();
     wait_for_fault(&behind.proxy, 0);
     running.signal("INT");
-    std::thread::sleep(Duration::from_secs(1));
+    running.wait_for_stderr("SIGINT: finishing inserts in flight");
     assert!(running.is_running(), "an insert is in flight, and is waited for");
     let began = Instant::now();
     running.signal("INT");

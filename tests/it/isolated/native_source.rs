@@ -2,7 +2,6 @@
 // A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::thread;
 use std::time::Duration;
 
 use super::two_servers::{Apart, assert_filled_with_orders, orders_apart, tool};
@@ -151,6 +150,7 @@ fn a_source_that_cannot_be_reached_for_a_while_is_waited_for() {
     let running = tool
         .env("SOURCE_URL", http.url())
         .args(&["--inserters", "1", "--max-retries", "1", "--outage-wait", "60s"])
+        .args(&["--log-file", "run.log"])
         .spawn();
     let filled = || target.text("SELECT count() FROM shipments").parse::<u64>().unwrap();
     assert!(process::wait_until(Duration::from_secs(30), || filled() > 0));
@@ -158,7 +158,7 @@ fn a_source_that_cannot_be_reached_for_a_while_is_waited_for() {
         proxy.refuse();
         proxy.reset_all();
     }
-    thread::sleep(Duration::from_secs(3));
+    running.wait_for_log("the server cannot be reached");
     for proxy in [&native, &http] {
         proxy.pass();
     }

@@ -242,7 +242,10 @@ fn a_claim_from_the_future_ends_when_its_heartbeat_does_not_change() {
         {
             record[field] = value.into();
         }
-        std::fs::write(&claim, record.to_string()).unwrap();
+        // At once, as a process does: nobody reads half a record.
+        let whole = folder.path().join("rewritten");
+        std::fs::write(&whole, record.to_string()).unwrap();
+        std::fs::rename(whole, &claim).unwrap();
     };
     // A process whose clock is ahead, and that lives.
     rewrite("2100-01-01T00:00:00.000000Z");

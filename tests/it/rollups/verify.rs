@@ -90,11 +90,15 @@ fn a_group_changed_by_one_row_is_named_with_its_hour_and_columns() {
 #[test]
 fn groups_that_only_one_side_has_are_missing_or_extra() {
     let server = filled(&PERFORMANCE);
-    server.query(
-        "ALTER TABLE performance_metrics_hourly DELETE WHERE (hour, customer_id, service_id, service_type) IN (
-            SELECT hour, customer_id, service_id, service_type FROM performance_metrics_hourly WHERE toYYYYMM(hour) = 202610 ORDER BY ALL LIMIT 1
-        ) SETTINGS mutations_sync = 2",
+    // Read first: a mutation reads the table of its own condition again for each part, while others have changed.
+    let first = server.text(
+        "SELECT toString(tuple(toString(hour), toString(customer_id), toString(service_id), service_type)) FROM performance_metrics_hourly
+        WHERE toYYYYMM(hour) = 202610 ORDER BY hour, customer_id, service_id, service_type LIMIT 1 FORMAT TSVRaw",
     );
+    server.query(&format!(
+        "ALTER TABLE performance_metrics_hourly DELETE WHERE (toString(hour), toString(customer_id), toString(service_id), service_type) = {first}
+        SETTINGS mutations_sync = 2",
+    ));
     server.query(
         "INSERT INTO performance_metrics_hourly (hour, customer_id, service_type, request_count) VALUES ('2026-10-20 05:00:00', generateUUIDv4(), 'unknown', 3)",
     );

@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use super::process;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// Runs the tool with arguments and environment variables and waits for its end.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -84,7 +85,7 @@ impl Binary {
         self
     }
 
-    /// The time after which the run is killed and the test fails; by default 120 s.
+    /// The time after which the run is killed and the test fails; by default 240 s.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -119,8 +120,8 @@ impl Binary {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the tool can be run");
-        let stdout = Some(collect(child.stdout.take().unwrap()));
-        let stderr = Some(collect(child.stderr.take().unwrap()));
+        let stdout = Collected::of(child.stdout.take().unwrap());
+        let stderr = Collected::of(child.stderr.take().unwrap());
         Running { child, stdout, stderr, limit: self.limit, folder: self.folder }
     }
 }
@@ -129,8 +130,8 @@ impl Binary {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<String>>,
+    stdout: Collected,
+    stderr: Collected,
     limit: Duration,
     folder: TempDir,
 }
@@ -164,6 +165,13 @@ impl Running {
         assert!(logged, "{words:?} is not in the log\n{}", read());
     }
 
+    /// Waits until these words are on stderr. Panics with what is there if they do not appear.
+    #[track_caller]
+    pub fn wait_for_stderr(&self, words: &str) {
+        let printed = process::wait_until(LIMIT / 2, || self.stderr.text().contains(words));
+        assert!(printed, "{words:?} is not on stderr\n{}", self.stderr.text());
+    }
+
     /// Waits for the end. Panics, with what was printed so far, if it takes longer than the limit.
     pub fn wait(mut self) -> Output {
         let child = &mut self.child;
@@ -172,9 +180,7 @@ impl Running {
             child.kill().unwrap();
         }
         let status = child.wait().unwrap().code();
-        let text = |thread: Option<JoinHandle<String>>| thread.unwrap().join().unwrap();
-        let output =
-            Output { status, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) };
+        let output = Output { status, stdout: self.stdout.all(), stderr: self.stderr.all() };
         assert!(in_time, "the run did not end within {:?}\n{output}", self.limit);
         output
     }
@@ -215,12 +221,41 @@ impl fmt::Display for Output {
     }
 }
 
-/// Reads a pipe to its end in a thread, because a full pipe would block the run.
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // The part that was read before a failure is shown.
-        let _ = pipe.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// What comes out of a pipe. It is read to its end in a thread, because a full pipe would block the run.
+#[derive(Debug)]
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Collected {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let collected = Arc::clone(&bytes);
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            loop {
+                match pipe.read(&mut buffer) {
+                    Ok(count @ 1..) => {
+                        collected.lock().unwrap().extend_from_slice(&buffer[..count]);
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    // The part that was read before a failure is shown.
+                    Ok(0) | Err(_) => return,
+                }
+            }
+        });
+        Self { bytes, thread: Some(thread) }
+    }
+
+    /// What has come so far.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Everything, once the pipe is closed.
+    fn all(&mut self) -> String {
+        self.thread.take().unwrap().join().unwrap();
+        self.text()
+    }
 }
