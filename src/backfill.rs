@@ -244,7 +244,7 @@ impl Backfill {
         Ok(PartitionPlan {
             stored_rows: plan.stored_rows,
             chunks: plan.chunks.len() as u64,
-            equivalent_join: statements::join(&self.job, &plan.scope),
+            equivalent_join: statements::join(&self.job, &plan.scope.shown()),
         })
     }
 

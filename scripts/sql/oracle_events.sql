@@ -72,7 +72,12 @@ FROM
         + length(ifNull(parent_observation_id, '')) + length(ifNull(status_message, '')) + length(ifNull(version, '')) + length(ifNull(input, ''))
         + length(ifNull(output, '')) + length(ifNull(provided_model_name, '')) + length(ifNull(internal_model_id, '')) + length(ifNull(model_parameters, ''))
         + length(ifNull(prompt_id, '')) + length(ifNull(prompt_name, '')) + length(ifNull(usage_pricing_tier_id, '')) + length(ifNull(usage_pricing_tier_name, '')) AS bytes
-    FROM observations FINAL WHERE _partition_id = '${partition}'
+    FROM observations FINAL
+    -- Of the rows of one id, in any partition, the newest counts, deleted or not.
+    WHERE _partition_id = '${partition}' AND (project_id, type, toDate(start_time), id) IN (
+        SELECT project_id, type, toDate(start_time), id FROM observations
+        ORDER BY event_ts DESC, is_deleted DESC, _partition_id DESC, project_id DESC, type DESC, toDate(start_time) DESC
+        LIMIT 1 BY project_id, id)
 ) AS observation
 LEFT ANY JOIN
 (

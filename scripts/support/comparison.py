@@ -17,9 +17,11 @@ class Comparison:
         return f"SELECT * FROM {quoted(self.oracle.table)}{' FINAL' if final else ''} WHERE _partition_id = {literal(self.oracle.partition)}"
 
     def source_rows(self):
-        """The rows that the partition has after collapsing: the oracle itself must have as many."""
+        """The spans of the partition, each counted where its newest row lies: the oracle itself must have as many."""
+        newest = "SELECT * FROM observations ORDER BY event_ts DESC, is_deleted DESC, _partition_id DESC LIMIT 1 BY project_id, id"
+        partition = literal(self.oracle.partition)
         return int(
-            self.database.value(f"SELECT count() FROM observations FINAL WHERE _partition_id = {literal(self.oracle.partition)}")
+            self.database.value(f"SELECT count() FROM (SELECT *, _partition_id AS partition FROM ({newest})) WHERE partition = {partition} AND NOT is_deleted")
         )
 
     def column_hashes(self):

@@ -45,6 +45,7 @@ pub(crate) use remote::NativeAddress;
 pub(crate) use schema::{
     Column, Disk, TableIdentity, TableName, TableSchema, disks_of, functions_not_deterministic,
     is_replicated, merge_tree_setting, replacing_columns, table_identities, table_schema,
+    version_of,
 };
 pub use settings::Settings;
 pub(crate) use sql::{

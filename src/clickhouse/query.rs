@@ -15,6 +15,9 @@ use super::settings::Settings;
 use super::sql::quote_literal;
 use super::stream::BlockStream;
 
+/// From this length on, a statement needs more than the default of
+/// [max_query_size](https://clickhouse.com/docs/operations/settings/settings#max_query_size), 256 KiB.
+const LONG_STATEMENT_BYTES: usize = 200 << 10;
 /// The most bytes of rows that are read as a whole.
 const ROWS_BYTES: usize = 256 << 20;
 
@@ -104,6 +107,9 @@ impl Connection {
     async fn json(&self, label: &str, sql: &str, settings: &Settings) -> Result<Vec<u8>, Error> {
         let query_id = self.queries.next(label);
         let mut query = self.client.query_raw(sql).with_setting("query_id", &query_id);
+        if sql.len() >= LONG_STATEMENT_BYTES {
+            query = query.with_setting("max_query_size", (sql.len() + 4096).to_string());
+        }
         for (name, value) in self.effective(settings).iter() {
             query = query.with_setting(name, value);
         }

@@ -304,6 +304,22 @@ pub(crate) async fn replacing_columns(
     connection: &Connection,
     name: &TableName,
 ) -> Result<Option<(String, String)>, Error> {
+    Ok(version_and_deleted(&engine_of(connection, name).await?))
+}
+
+/// The version column of a ReplacingMergeTree, if it has one.
+///
+/// # Errors
+/// Those of the query.
+pub(crate) async fn version_of(
+    connection: &Connection,
+    name: &TableName,
+) -> Result<Option<String>, Error> {
+    let arguments = replacing_arguments(&engine_of(connection, name).await?);
+    Ok(arguments.and_then(|arguments| arguments.into_iter().next()))
+}
+
+async fn engine_of(connection: &Connection, name: &TableName) -> Result<String, Error> {
     #[derive(Deserialize)]
     struct Engine {
         engine_full: String,
@@ -313,12 +329,20 @@ pub(crate) async fn replacing_columns(
         "SELECT engine_full FROM system.tables WHERE database = {database} AND name = {table}"
     );
     let engine: Engine = connection.row("schema", &sql).await?;
-    Ok(version_and_deleted(&engine.engine_full))
+    Ok(engine.engine_full)
 }
 
-/// The last two arguments of the engine, if both are plain names. A replicated engine has string
-/// arguments before them.
+/// The last two arguments of the engine, if there are two.
 fn version_and_deleted(engine: &str) -> Option<(String, String)> {
+    match replacing_arguments(engine)?.as_slice() {
+        [version, deleted] => Some((version.clone(), deleted.clone())),
+        _ => None,
+    }
+}
+
+/// The version and the deleted flag among the arguments of the engine, if all are plain names. A replicated
+/// engine has string arguments before them.
+fn replacing_arguments(engine: &str) -> Option<Vec<String>> {
     let (_, rest) = engine.split_once("ReplacingMergeTree(")?;
     let mut arguments = vec![String::new()];
     let mut quoted = false;
@@ -336,12 +360,7 @@ fn version_and_deleted(engine: &str) -> Option<(String, String)> {
     let plain = |name: &String| {
         name.chars().all(|character| character.is_alphanumeric() || character == '_')
     };
-    match arguments.as_slice() {
-        [version, deleted] if plain(version) && plain(deleted) => {
-            Some((version.clone(), deleted.clone()))
-        }
-        _ => None,
-    }
+    (arguments.len() <= 2 && arguments.iter().all(plain)).then_some(arguments)
 }
 
 /// SQL over `system.tables` for a number that is a [setting of the

@@ -52,7 +52,8 @@ pub(crate) async fn try_statement(
     // No partition has this id. With a range, the look-up is limited to the keys of no row as well:
     // its whole table would be read otherwise.
     let range = Some("1".to_owned());
-    let scope = Scope { partition_id: String::new(), range, window: None, bucket: None };
+    let scope =
+        Scope { partition_id: String::new(), range, window: None, bucket: None, older: None };
     // The stage is not there yet.
     let is_kept = !options.dry_run && job.publish == Publish::InPlace;
     let sql = direct(servers, job, &scope, !is_kept);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::bound::{
     BoundColumn, BoundGroup, BoundJob, BoundKey, BoundLookup, BoundVersion, LeftOut, LiveRows,
-    Owned, UsedColumn,
+    NewestBy, Owned, UsedColumn,
 };
 use super::cutoff::{Cutoff, Moment};
 use super::error::{JobError, asking, suggestion};
@@ -21,7 +21,7 @@ use super::tables::{Tables, needed, or_denied_column, structure_of, tables};
 use super::target_key::TargetKey;
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
-    deduplication_settings,
+    deduplication_settings, version_of,
 };
 use crate::formats::native::{NativeLayout, SourceLayout};
 use crate::formats::rowbinary::{DataType, RowLayout, VersionEncoding};
@@ -71,6 +71,7 @@ async fn bind_visible(
         bind_selection(reading, job, &tables.source, options).await?;
     let Mapping { columns, left_out, defaults, group, used } =
         bind_mapping(writing, job, &tables).await?;
+    let newest_by = bind_newest_by(reading, job, &tables.source).await?;
     let (owned, live) = bind_owners(writing, job, &tables.target).await?;
     let Tables { source, lookup, target } = tables;
     let lookup = bind_lookup(reading, job, &source, lookup, used.lookup).await?;
@@ -85,6 +86,7 @@ async fn bind_visible(
         collapse: job.source.collapse,
         narrow: reads_narrow(reading, job, &source).await?,
         source_deleted: job.source.deleted.clone(),
+        newest_by,
         source_time: job.source.time.clone(),
         exclusions,
         filters,
@@ -150,6 +152,43 @@ async fn bind_selection(
         filters: only.chain(named).collect(),
         before: bind_cutoff(connection, job, source, options.before).await?,
     })
+}
+
+/// The columns of `newest_by`, and the version of the engine, which decides among rows of one key too.
+async fn bind_newest_by(
+    connection: &Connection,
+    job: &Job,
+    source: &TableSchema,
+) -> Result<Option<NewestBy>, JobError> {
+    let columns = &job.source.newest_by;
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let unfit = |message: &str| JobError::Unfit {
+        role: "source",
+        table: source.name.clone(),
+        message: format!("[source] has newest_by, {message}"),
+    };
+    for name in columns {
+        needed("source", source, name)?;
+    }
+    if !source.is_replacing() || source.sorting_key.is_empty() {
+        return Err(unfit(
+            "and its engine keeps no newest version of a row; it must be a ReplacingMergeTree with a version",
+        ));
+    }
+    if source.sorting_key.contains(" DESC") {
+        return Err(unfit(
+            "and its sorting key has descending columns, which no statement can name",
+        ));
+    }
+    let version = version_of(connection, &source.name).await;
+    match version.map_err(asking("asking the server for the version of the source"))? {
+        Some(version) => Ok(Some(NewestBy { columns: columns.clone(), version })),
+        None => Err(unfit(
+            "and its ReplacingMergeTree has no version, so no row of several is the newest",
+        )),
+    }
 }
 
 /// What fills the target's columns.
@@ -407,7 +446,8 @@ async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
 /// Checks the exclusions and filters, and the search for live rows, by planning a query with them: they may name
 /// tables that the user cannot read.
 async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(), JobError> {
-    let nothing = Scope { partition_id: String::new(), range: None, window: None, bucket: None };
+    let nothing =
+        Scope { partition_id: String::new(), range: None, window: None, bucket: None, older: None };
     let without_live_rows = BoundJob { live_rows: None, ..job.clone() };
     for (needed, job, role, table, what) in [
         (

@@ -27,6 +27,8 @@ pub struct BoundJob {
     pub(crate) narrow: bool,
     /// The source's deleted flag.
     pub source_deleted: Option<String>,
+    /// What identifies a row of which only the newest counts, beyond the sorting key.
+    pub(crate) newest_by: Option<NewestBy>,
     /// The source's time column.
     pub source_time: Option<String>,
     /// Predicates of the rows that are left out.
@@ -79,6 +81,15 @@ pub struct BoundJob {
     pub native_layout: Result<Arc<NativeLayout>, String>,
     /// Remarks for the user.
     pub remarks: Vec<String>,
+}
+
+/// The rows of the source of which only the newest counts, although they have several sorting keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewestBy {
+    /// The columns in which they are equal.
+    pub columns: Vec<String>,
+    /// The column whose greatest value is the newest version.
+    pub version: String,
 }
 
 /// How a job groups the rows of its source.

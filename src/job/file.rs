@@ -147,6 +147,10 @@ fn contradiction(file: &File) -> Option<(usize, String)> {
         let message = "on_equal_version is live, so [target] needs live or owned, which select the rows of live writers";
         return Some((at_target, message.to_owned()));
     }
+    if !source.newest_by.is_empty() && !source.collapse {
+        let message = "[source] has newest_by, which needs final = true: of the versions of one sorting key only the newest counts as well";
+        return Some((at_source, message.to_owned()));
+    }
     if let Some(message) = contradiction_of_publishing(target) {
         return Some((at_target, message.to_owned()));
     }

@@ -33,6 +33,12 @@ pub(crate) struct Source {
     /// Column that marks deleted rows. Rows where it is true are left out, after versions are
     /// collapsed.
     pub deleted: Option<String>,
+    /// Columns that identify a row beyond the sorting key: of the rows in which they are equal, in all
+    /// partitions, only the one with the newest version counts, and none where that is deleted. Needs
+    /// `final`. The columns and the sorting key of all rows of the table are read once for each
+    /// command.
+    #[serde(default)]
+    pub newest_by: Vec<String>,
     /// Columns to look up, in the order of `join_key` of `[lookup]`. Required with `[lookup]`.
     #[serde(default)]
     pub join_key: Vec<String>,

@@ -91,6 +91,9 @@ pub struct SourceDefinition {
     /// Groups whose rows its TTL removes by this moment keep what the target has; seconds since 1970.
     #[serde(default)]
     pub horizon: Option<i64>,
+    /// The columns of which only the newest row counts. Loads of older versions have none.
+    #[serde(default)]
+    pub newest_by: Vec<String>,
     /// Only rows before a moment. Loads of older versions have none.
     #[serde(default)]
     pub before: Option<CutoffDefinition>,
@@ -245,6 +248,7 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["source", "server"] => "the server of the source".to_owned(),
         ["source", "horizon"] => "how far the source's TTL has come".to_owned(),
         ["source", "final"] => "FINAL of the source".to_owned(),
+        ["source", "newest_by", number] => format!("column {number} of the source's newest_by"),
         ["source", "exclusions", number] => format!("exclusion {number} of the source"),
         ["source", "filters", number] => format!("filter {number} of the source (--where)"),
         ["source", "before", "column"] => "the column of --before".to_owned(),

@@ -62,6 +62,8 @@ impl JobTables {
         let names = job.source_columns.iter().map(|column| &column.name);
         let names = names.chain(keys.map(|key| &key.source));
         let names = names.chain(&job.source_deleted).chain(&job.source_time);
+        let newest_by = job.newest_by.iter();
+        let names = names.chain(newest_by.flat_map(|newest| &newest.columns));
         let names = names.chain(job.before.as_ref().map(|before| &before.column));
         let mut source = vec![UsedTable {
             columns: if job.exclusions.is_empty() && job.filters.is_empty() {

@@ -22,6 +22,6 @@ pub(crate) use memory::{DeferredMemory, MemoryTooSmall};
 pub use memory::{MemoryDemand, MemoryPlan};
 pub use partition::Partition;
 pub(crate) use partition::{Months, PartitionError, StoredPartition, partitions};
-pub(crate) use planner::{Changes, DEFAULT_CHUNK_ROWS, table_ranges};
+pub(crate) use planner::{Changes, DEFAULT_CHUNK_ROWS, find_older_rows, table_ranges};
 pub use planner::{Plan, PlanOptions, plan};
 pub(crate) use waves::{Wave, WavePlanner};

@@ -11,10 +11,10 @@ use super::memory::MemoryPlan;
 use super::partition::Partition;
 use super::waves::WavePlanner;
 use crate::clickhouse::{
-    Connection, Error as ServerError, TableSchema, quote_identifier, quote_literal,
+    Connection, Error as ServerError, TableName, TableSchema, quote_identifier, quote_literal,
 };
 use crate::job::BoundJob;
-use crate::job::statements::{LookupTimes, Scope};
+use crate::job::statements::{self, LookupTimes, OlderRows, Scope, older_rows};
 
 /// Options of a plan.
 #[derive(Clone, Debug)]
@@ -125,8 +125,11 @@ pub async fn plan(
     let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
     let window =
         window(connection, job, partition).await.map_err(failed("asking for the times"))?;
+    let older = find_older_rows(connection, job, partition)
+        .await
+        .map_err(failed("looking for older rows of the same id"))?;
     let scope =
-        Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None };
+        Scope { partition_id: partition.id().to_owned(), range: None, window, bucket: None, older };
     let Division { bounds, mut waves } = match options.bounds {
         Some(bounds) => {
             check_bounds(connection, table, &bounds).await?;
@@ -325,6 +328,44 @@ async fn longest_that_fits(
         limit: memory.longest_attributes(),
         needed: memory.total_for(longest.bytes),
     })
+}
+
+/// Ids of which older rows are looked for in one query: 100 to 200 bytes of the server's memory for each.
+const IDS_AT_ONCE: u64 = 4_000_000;
+
+/// The rows of the partition that are older than another of the same id; `None` for a job that takes
+/// all.
+///
+/// # Errors
+/// Those of the queries.
+pub(crate) async fn find_older_rows(
+    connection: &Connection,
+    job: &BoundJob,
+    partition: &Partition,
+) -> Result<Option<OlderRows>, ServerError> {
+    #[derive(Deserialize)]
+    struct Table {
+        total_rows: Option<u64>,
+    }
+    let Some(newest_by) = &job.newest_by else { return Ok(None) };
+    let stored = stored(connection, &job.source, partition).await?;
+    let settings = statements::count_settings(job);
+    let count = u32::try_from(stored.rows.div_ceil(IDS_AT_ONCE)).unwrap_or(u32::MAX);
+    let mut keys = Vec::new();
+    for index in 0..count {
+        let sql = older_rows(job, newest_by, partition.id(), (index, count));
+        keys.extend(connection.fetch("older", &sql, "TSV", &settings).await?);
+    }
+    let TableName { database, table } = &job.source.name;
+    let sql = format!(
+        "SELECT total_rows FROM system.tables WHERE database = {} AND name = {}",
+        quote_literal(database),
+        quote_literal(table)
+    );
+    let table = connection.rows::<Table>("older", &sql).await?.pop();
+    let read_rows = table.and_then(|table| table.total_rows).map(|rows| rows * u64::from(count));
+    let shown = older_rows(job, newest_by, partition.id(), (0, 1));
+    Ok(Some(OlderRows::new(shown, &String::from_utf8_lossy(&keys), read_rows)))
 }
 
 /// The lookup's window around the times of the partition's rows of all versions.

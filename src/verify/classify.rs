@@ -8,9 +8,10 @@ use super::attribution::Attribution;
 use super::decode::texts;
 use super::queries::{Buckets, RowFilter};
 use super::rows::{Difference, Digest, Kind, RowComparison};
-use super::verifier::{TargetRange, Verifier, cannot_decode};
+use super::verifier::{TargetRange, Verifier, cannot_decode, cannot_read};
 use crate::clickhouse::quote_literal;
 use crate::job::statements::Scope;
+use crate::plan::{Partition, find_older_rows};
 
 impl Verifier {
     /// The differences between rows of these buckets, classified.
@@ -178,7 +179,11 @@ impl Verifier {
         }
         let queries = self.queries.clone();
         let source = &queries.job.source.name;
-        let scope = Scope { partition_id: partition, range: None, window: None, bucket: None };
+        let other = Partition::Id(partition.clone());
+        let older = find_older_rows(self.runner.source(), &queries.job, &other).await;
+        let older = older.map_err(cannot_read(source, "looking for older rows of the same id"))?;
+        let scope =
+            Scope { partition_id: partition, range: None, window: None, bucket: None, older };
         let divisible = queries.job.lookup.is_some();
         let sql = |scope: &_| queries.keys(&queries.expected_keys(scope), only);
         for answer in

@@ -153,7 +153,7 @@ impl Queries {
         {
             job.exclusions.push(format!("NOT source.{}", quote_identifier(&column)));
         }
-        self.keys_of(job, scope)
+        self.keys_of(job, &Scope { older: None, ..scope.clone() })
     }
 
     /// The key columns of the rows that the job makes of this part of the source, or would make if the

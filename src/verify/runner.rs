@@ -95,6 +95,11 @@ impl QueryRunner {
         &self.servers.target
     }
 
+    /// The connection to the source's server.
+    pub(super) fn source(&self) -> &Connection {
+        &self.servers.source
+    }
+
     /// Queries a chunk of the source; one answer for each piece into which it had to be divided.
     /// Pieces are buckets of the join key, so a job without a lookup is not `divisible`.
     pub(super) async fn chunk(

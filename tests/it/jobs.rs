@@ -15,6 +15,7 @@ mod late;
 mod many_chunks;
 mod names;
 mod narrow;
+mod newest;
 mod rebuilt_chunks;
 mod types;
 mod versions;

@@ -556,6 +556,17 @@ pub(crate) fn servers_and_tables(session: &Session, in_detail: bool) -> String {
     if let Some(before) = &job.before {
         line(&mut text, "before", &format!("{} < {}", before.column, before.moment));
     }
+    if let Some((newest_by, older)) = job.newest_by.as_ref().zip(plan.scope.older.as_ref()) {
+        let read = older.read_rows.map_or_else(String::new, |rows| {
+            format!(
+                ", found by reading these columns and the sorting key of {}",
+                counted(rows, "row")
+            )
+        });
+        let left_out = counted(older.rows, "older row");
+        let newest_by = newest_by.columns.join(", ");
+        line(&mut text, "newest by", &format!("{newest_by}: {left_out} left out{read}"));
+    }
     if !job.filters.is_empty() {
         let names: Vec<_> = job.filters.iter().map(|(name, _)| name.as_str()).collect();
         line(&mut text, "where", &names.join(", "));

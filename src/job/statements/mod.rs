@@ -10,6 +10,7 @@ mod group;
 mod insert;
 mod join;
 mod lookup;
+mod older;
 mod source;
 
 pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings, named_key};
@@ -25,6 +26,7 @@ pub(crate) use join::{
     join, join_of, join_settings,
 };
 pub(crate) use lookup::{lookup, lookup_from, lookup_settings, miss};
+pub(crate) use older::{OlderRows, older_rows};
 pub(crate) use source::{
     Bucket, END_OF_ROW, LookupTimes, Scope, count, count_settings, count_where, count_with_keys,
     deleted_after, deleted_rows_after, deleted_settings, is_read_narrow, narrow, narrow_settings,

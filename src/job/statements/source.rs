@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::older::OlderRows;
 use crate::clickhouse::{
     Connection, Error as ServerError, Quoted, Settings, TableSchema, quote_identifier,
     quote_literal,
@@ -31,6 +32,8 @@ pub struct Scope {
     pub window: Option<LookupTimes>,
     /// The bucket of the join's keys; `None` for all.
     pub bucket: Option<Bucket>,
+    /// Rows of the partition that are not the newest of their id; `None` if all rows count.
+    pub(crate) older: Option<OlderRows>,
 }
 
 /// The keys whose hash has this remainder.
@@ -66,6 +69,12 @@ impl Scope {
     #[must_use]
     pub fn within(&self, range: Option<&str>) -> Self {
         Self { range: range.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The scope for statements that are shown: they name older rows by the query that finds them.
+    #[must_use]
+    pub(crate) fn shown(&self) -> Self {
+        Self { older: self.older.as_ref().map(OlderRows::shown), ..self.clone() }
     }
 
     /// The predicate on the source. It names the partition's id: a predicate on the time would miss
@@ -260,7 +269,13 @@ pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
     let bucket = scope.bucket.iter().flat_map(|bucket| {
         job.lookup.iter().map(|lookup| format!("AND {}", bucket.predicate(keys(lookup))))
     });
-    std::iter::once(head).chain(of_live_writers).chain(bucket).collect::<Vec<_>>().join("\n  ")
+    let older = scope.older.iter().filter_map(|older| older.predicate(job));
+    std::iter::once(head)
+        .chain(of_live_writers)
+        .chain(bucket)
+        .chain(older)
+        .collect::<Vec<_>>()
+        .join("\n  ")
 }
 
 /// `FROM … WHERE …` for all versions of the scope's rows, including excluded ones.

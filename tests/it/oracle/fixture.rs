@@ -112,6 +112,19 @@ pub fn oracle(partition: &str) -> String {
     select.replace("${partition}", partition).replace("${attributes}", attributes)
 }
 
+/// The rows of `observations` or `traces` that count in a partition: of each id the newest in the whole
+/// table, unless it is deleted.
+pub fn newest(table: &str, partition: &str) -> String {
+    let key = match table {
+        "observations" => "project_id, type, toDate(start_time), id",
+        _ => "project_id, toDate(timestamp), id",
+    };
+    format!(
+        "(SELECT * FROM {table} FINAL WHERE _partition_id = '{partition}' AND ({key}) IN (
+            SELECT {key} FROM {table} ORDER BY event_ts DESC, is_deleted DESC, _partition_id DESC, ({key}) DESC LIMIT 1 BY project_id, id))"
+    )
+}
+
 /// The rows of a partition of a target, versions collapsed.
 pub fn rows_of(table: &str, partition: &str) -> String {
     format!("SELECT * FROM {table} FINAL WHERE _partition_id = '{partition}'")

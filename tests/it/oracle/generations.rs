@@ -2,8 +2,8 @@
 
 use super::derived_join::assert_derived_join_is_the_oracle;
 use super::fixture::{
-    DECEMBER, Generation, KEY, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, number,
-    oracle, rows_of, run,
+    DECEMBER, Generation, KEY, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, newest,
+    number, oracle, rows_of, run,
 };
 use crate::support::{Comparison, Server};
 
@@ -42,10 +42,8 @@ fn fills(server: &Server, generation: Generation) {
 
         // The oracle itself: one row for each row of the source. Its lookup can neither lose nor
         // repeat any.
-        let rows = number(
-            server,
-            &format!("SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}'"),
-        );
+        let rows =
+            number(server, &format!("SELECT count() FROM {}", newest("observations", partition)));
         assert_eq!(
             number(server, &format!("SELECT count() FROM ({expected})")),
             rows,
@@ -62,6 +60,17 @@ fn fills(server: &Server, generation: Generation) {
         assert_figures(server, &summary, partition, rows);
         assert_derived_join_is_the_oracle(server, generation, partition);
     }
+    // Tokens and costs count once for each id.
+    let sums =
+        "count(), sum(arraySum(mapValues(usage_details))), sum(arraySum(mapValues(cost_details)))";
+    let once = format!(
+        "SELECT {sums} FROM (SELECT *, _partition_id AS partition FROM observations
+             ORDER BY event_ts DESC, is_deleted DESC, _partition_id DESC, (project_id, type, toDate(start_time)) DESC LIMIT 1 BY project_id, id)
+         WHERE NOT is_deleted AND partition IN ('{}', '{}')",
+        PARTITIONS[0], PARTITIONS[1]
+    );
+    let filled = server.text(&format!("SELECT {sums} FROM {table} FINAL"));
+    assert_eq!(filled, server.text(&once), "tokens and costs");
     let written = format!("SELECT arraySort(groupUniqArray(_partition_id)) FROM {table}");
     assert_eq!(server.text(&written), "['196912','202511']", "other partitions are written to");
 }
@@ -70,12 +79,13 @@ fn fills(server: &Server, generation: Generation) {
 fn assert_figures(server: &Server, summary: &serde_json::Value, partition: &str, rows: u64) {
     // For each key, whether it has a version in the window, and whether the newest is live, of
     // those in the window or, without any, of all.
+    let newest = newest("observations", partition);
     let found = |which: &str| {
         number(server, &format!(
         "WITH
              (SELECT toUnixTimestamp64Milli(min(start_time)) - 7 * 86400000 FROM observations WHERE _partition_id = '{partition}') AS earliest,
              (SELECT toUnixTimestamp64Milli(max(start_time)) + 86400000 FROM observations WHERE _partition_id = '{partition}') AS latest
-         SELECT count() FROM observations FINAL WHERE _partition_id = '{partition}' AND (project_id, trace_id) IN (
+         SELECT count() FROM {newest} WHERE (project_id, trace_id) IN (
              SELECT project_id, id FROM (SELECT *, toUnixTimestamp64Milli(timestamp) BETWEEN earliest AND latest AS inside FROM traces)
              GROUP BY project_id, id HAVING {which} AND argMax(is_deleted, (inside, event_ts, is_deleted)) = 0)"
     ))

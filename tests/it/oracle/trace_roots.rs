@@ -2,7 +2,8 @@
 
 use super::derived_join::execute_derived_join;
 use super::fixture::{
-    DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, number, run,
+    DECEMBER, Generation, NOVEMBER, PARTITIONS, YEAR_2026, adversarial, assert_filled, newest,
+    number, run,
 };
 use crate::support::Server;
 
@@ -32,15 +33,16 @@ fn roots_in_2026() {
 }
 
 fn fills(server: &Server, generation: Generation) {
+    server.query(
+        "INSERT INTO traces (id, timestamp, project_id, name, event_ts, is_deleted)
+         SELECT concat('early ', toString(number)), toDateTime64('1969-12-20 10:00:00', 3) + number, 'project-early', 'early', '2025-11-01 00:00:00', 0 FROM numbers(4)",
+    );
     let table = generation.table;
     for partition in PARTITIONS {
         let what = ["--partition", partition, "--target-table", table, JOB[0], JOB[1]];
         let (_, summary) = run(server, &what);
         let expected = roots(partition);
-        let rows = number(
-            server,
-            &format!("SELECT count() FROM traces FINAL WHERE _partition_id = '{partition}'"),
-        );
+        let rows = number(server, &format!("SELECT count() FROM {}", newest("traces", partition)));
         assert!(rows > 4, "{rows} traces are no test");
         assert_eq!(
             number(server, &format!("SELECT count() FROM ({expected})")),
@@ -91,6 +93,7 @@ fn roots(partition: &str) -> String {
             CAST(trace.updated_at, 'DateTime64(6)') AS updated_at,
             CAST(trace.event_ts, 'DateTime64(6)') AS event_ts,
             trace.is_deleted AS is_deleted
-        FROM (SELECT * FROM traces FINAL WHERE _partition_id = '{partition}') AS trace"
+        FROM {} AS trace",
+        newest("traces", partition)
     )
 }

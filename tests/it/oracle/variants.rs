@@ -2,7 +2,8 @@
 //! often the job runs.
 
 use super::fixture::{
-    DECEMBER, PARTITIONS, adversarial, adversarial_but_small, assert_filled, number, oracle, run,
+    DECEMBER, PARTITIONS, adversarial, adversarial_but_small, assert_filled, newest, number,
+    oracle, run,
 };
 use crate::support::{Server, binary};
 
@@ -96,7 +97,7 @@ fn fill(server: &Server, arguments: &[&str]) -> u64 {
 }
 
 fn source_rows(server: &Server) -> u64 {
-    number(server, "SELECT count() FROM observations FINAL WHERE _partition_id = '202511'")
+    number(server, &format!("SELECT count() FROM {}", newest("observations", "202511")))
 }
 
 #[test]

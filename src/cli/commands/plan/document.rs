@@ -87,6 +87,18 @@ pub(crate) struct SourceShown {
     pub before: Option<CutoffShown>,
     /// The names of `--where`.
     pub filters: Vec<String>,
+    /// `null` for a job that takes all rows.
+    pub newest_by: Option<NewestByShown>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct NewestByShown {
+    /// The columns of which only the newest row counts.
+    pub columns: Vec<String>,
+    /// Rows of the partition that are left out, since another row is newer.
+    pub older_rows: u64,
+    /// Rows of the table that were read to find them; `null` where the server does not tell.
+    pub read_rows: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,6 +186,13 @@ fn source(job: &BoundJob, plan: &Plan) -> SourceShown {
         parts: plan.parts,
         before,
         filters: job.filters.iter().map(|(name, _)| name.clone()).collect(),
+        newest_by: job.newest_by.as_ref().zip(plan.scope.older.as_ref()).map(
+            |(newest_by, older)| NewestByShown {
+                columns: newest_by.columns.clone(),
+                older_rows: older.rows,
+                read_rows: older.read_rows,
+            },
+        ),
     }
 }
 

@@ -146,7 +146,7 @@ fn next_command(arguments: &PlanArguments, given: &Given, findings: Option<&Find
 /// The statements, for the whole partition; those of a run are limited to one chunk's range at a time.
 fn sql(session: &Session, options: &PipelineOptions) -> String {
     let native = matches!(options.format, RowFormat::Native(_));
-    let (job, scope) = (&*session.job, &session.plan.scope);
+    let (job, scope) = (&*session.job, &session.plan.scope.shown());
     let (from, to) = if session.servers.is_one_server() {
         ("", "")
     } else {
