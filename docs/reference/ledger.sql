@@ -136,7 +136,8 @@ CREATE TABLE IF NOT EXISTS load_verifications (
     sample String COMMENT 'The share of keys that was compared, such as 1/100; empty for all',
     seconds Float64 COMMENT 'How long it took',
     tool_version LowCardinality(String) COMMENT 'Version of clickhouse-backfill',
-    report String COMMENT 'The result as JSON: what verify --json prints' CODEC(ZSTD)
+    report String COMMENT 'The result as JSON: what verify --json prints' CODEC(ZSTD),
+    target_parts String DEFAULT '' COMMENT 'Parts of the target when it was compared, as JSON; empty if they are not known' CODEC(ZSTD)
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (run_id, verified_at)

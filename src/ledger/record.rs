@@ -295,6 +295,8 @@ record! {
         seconds: f64 => Sql::of("Float64"), "How long it took";
         tool_version: String => Sql::of("LowCardinality(String)"), "Version of clickhouse-backfill";
         report: String => Sql::long(), "The result as JSON: what verify --json prints";
+        #[serde(default)]
+        target_parts: String => Sql::long().added("''"), "Parts of the target when it was compared, as JSON; empty if they are not known";
     }
 }
 

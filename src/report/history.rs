@@ -8,14 +8,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::time_text;
-use crate::clickhouse::{Connection, TableName};
+use crate::clickhouse::{Connection, Servers, TableName, TableSchema, table_schema};
 use crate::ledger::{
     ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadVersions, Publication,
     Timestamp,
 };
 use crate::plan::{StoredPartition, partitions};
-use crate::progress::{count, duration};
+use crate::progress::{count, counted, duration};
 use crate::state::LoadState;
+use crate::verify::ComparedParts;
 
 /// The state of all partitions of one job. Its field names are a contract with scripts.
 #[derive(Clone, Debug, Serialize)]
@@ -82,6 +83,86 @@ pub(crate) struct LoadHistory {
     pub chunk_error: String,
     /// The processes that are working on it: worker, host and process id.
     pub at_work: Vec<String>,
+    /// The newest comparison of its target, of all rows where there is one; `null` without any, and for
+    /// versions that are not the newest.
+    pub verified: Option<Verified>,
+}
+
+/// A comparison of a load's target.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verified {
+    /// When it ended.
+    pub verified_at: Option<Timestamp>,
+    /// Whether the target was equal.
+    pub equal: bool,
+    /// Rows that differed.
+    pub differences: u64,
+    /// What was compared if that was not everything, such as `1/100`; empty for all.
+    pub sample: String,
+    /// Whether parts of the target have changed since; `null` if unknown.
+    pub changed_since: Option<bool>,
+}
+
+impl Verified {
+    /// The newest comparison of everything, else the newest; `None` if the ledger has none or cannot be
+    /// asked.
+    async fn find(ledger: &Ledger, run_id: &str, target: Option<&Target<'_>>) -> Option<Self> {
+        let mut all = match ledger.verifications(run_id).await {
+            Ok(all) => all,
+            Err(error) => {
+                tracing::debug!(%error, "the comparisons of {run_id} are not shown");
+                return None;
+            }
+        };
+        let whole = all.iter().rposition(|verification| verification.sample.is_empty());
+        let found = match whole {
+            Some(place) => all.swap_remove(place),
+            None => all.pop()?,
+        };
+        let parts = serde_json::from_str::<ComparedParts>(&found.target_parts).ok();
+        let changed_since = match parts.zip(target) {
+            Some((parts, target)) => parts.changed(target.connection, &target.schema).await,
+            None => None,
+        };
+        Some(Self {
+            verified_at: found.verified_at,
+            equal: found.equal,
+            differences: found.differences,
+            sample: found.sample,
+            changed_since,
+        })
+    }
+
+    /// `2025-11-05T11:00:39Z equal, before later changes`
+    fn text(&self) -> String {
+        let when = self.verified_at.map(time_text).unwrap_or_default();
+        let result = if self.equal {
+            "equal".to_owned()
+        } else {
+            format!("{} differ", counted(self.differences, "row"))
+        };
+        let sample = match &*self.sample {
+            "" => String::new(),
+            sample => format!(" ({sample})"),
+        };
+        let later = if self.changed_since == Some(true) { ", before later changes" } else { "" };
+        format!("{when} {result}{sample}{later}")
+    }
+}
+
+/// A target table as it is now.
+struct Target<'a> {
+    connection: &'a Connection,
+    schema: TableSchema,
+}
+
+impl<'a> Target<'a> {
+    /// Reads its schema; `None` if it cannot be read.
+    async fn read(connection: &'a Connection, table: &str) -> Option<Self> {
+        let name = TableName::parse(table, connection.endpoint().database());
+        let schema = table_schema(connection, &name).await.ok()??;
+        Some(Self { connection, schema })
+    }
 }
 
 /// A job with its tables.
@@ -121,7 +202,7 @@ pub(crate) struct HistoryOptions {
 /// Those of the ledger.
 pub(crate) async fn gather(
     ledger: &Ledger,
-    source: &Connection,
+    servers: &Servers,
     options: &HistoryOptions,
 ) -> Result<Vec<History>, LedgerError> {
     let mut jobs: BTreeMap<JobTables, BTreeMap<String, LoadVersions>> = BTreeMap::new();
@@ -134,8 +215,13 @@ pub(crate) async fn gather(
     }
     let mut histories = Vec::new();
     for (tables, loads) in jobs {
-        let stored = source_partitions(source, &tables.source).await;
-        let partitions = partition_histories(ledger, loads, &stored, options.claim_timeout).await?;
+        let stored = source_partitions(&servers.source, &tables.source).await;
+        let mut partitions =
+            partition_histories(ledger, loads, &stored, options.claim_timeout).await?;
+        let target = Target::read(&servers.target, &tables.target).await;
+        for load in partitions.iter_mut().filter_map(|partition| partition.loads.first_mut()) {
+            load.verified = Verified::find(ledger, &load.run_id, target.as_ref()).await;
+        }
         let JobTables { job, source, target } = tables;
         histories.push(History { job, source, target, summary: summary(&partitions), partitions });
     }
@@ -231,6 +317,7 @@ fn entry(load: &LoadRecord, claims: &[LiveClaim]) -> LoadHistory {
         error: load.error.clone(),
         chunk_error: String::new(),
         at_work: claims.iter().map(who).collect(),
+        verified: None,
     }
 }
 
@@ -272,8 +359,18 @@ fn block(history: &History) -> String {
         return text;
     }
     let _ = writeln!(text, "{summary}\n");
-    let head = ["partition", "state", "source rows", "inserted", "chunks", "began", "took", "run"]
-        .map(str::to_owned);
+    let head = [
+        "partition",
+        "state",
+        "source rows",
+        "inserted",
+        "chunks",
+        "began",
+        "took",
+        "verified",
+        "run",
+    ]
+    .map(str::to_owned);
     let mut rows = vec![head];
     for partition in partitions {
         if partition.loads.is_empty() {
@@ -313,7 +410,7 @@ fn block(history: &History) -> String {
 }
 
 /// The row of a version, and whether it is the newest one.
-fn row(partition: &PartitionHistory, load: Option<(&LoadHistory, bool)>) -> [String; 8] {
+fn row(partition: &PartitionHistory, load: Option<(&LoadHistory, bool)>) -> [String; 9] {
     let source_rows = partition.source_rows.map_or_else(unknown, count);
     let Some((load, is_newest)) = load else {
         let state = partition.state.text().to_owned();
@@ -321,6 +418,7 @@ fn row(partition: &PartitionHistory, load: Option<(&LoadHistory, bool)>) -> [Str
             partition.partition.clone(),
             state,
             source_rows,
+            unknown(),
             unknown(),
             unknown(),
             unknown(),
@@ -346,6 +444,7 @@ fn row(partition: &PartitionHistory, load: Option<(&LoadHistory, bool)>) -> [Str
         format!("{} of {}", count(load.chunks_completed), count(load.chunks)),
         load.started_at.map_or_else(unknown, time_text),
         seconds.map_or_else(unknown, duration),
+        load.verified.as_ref().map_or_else(unknown, Verified::text),
         load.run_id.clone(),
     ]
 }

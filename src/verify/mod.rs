@@ -39,4 +39,5 @@ pub(crate) use queries::{Removal, Share};
 pub(crate) use recorded::{RecordedLoad, plan_with_chunks_of};
 pub(crate) use report::{DifferingRow, DifferingValue, Report, ShownValue, Tolerances};
 pub(crate) use rows::Kind;
+pub(crate) use state::ComparedParts;
 pub(crate) use verifier::{Verifier, VerifyOptions};

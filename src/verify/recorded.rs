@@ -7,6 +7,7 @@ use crate::ledger::{FORMAT_VERSION, Ledger, LoadRecord, Verification, load_key};
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
 
 use super::report::Report;
+use super::state::ComparedParts;
 
 /// The load that filled a partition, as the ledger has it.
 pub(crate) struct RecordedLoad {
@@ -55,8 +56,14 @@ impl RecordedLoad {
     }
 
     /// Records a result in the ledger, for `report`. `part` names what was compared if that was not
-    /// everything. A failure is logged and does not affect the result.
-    pub(crate) async fn record_result(&self, report: &Report, part: Option<&str>) {
+    /// everything, `parts` are those of the target then. A failure is logged and does not affect the
+    /// result.
+    pub(crate) async fn record_result(
+        &self,
+        report: &Report,
+        part: Option<&str>,
+        parts: Option<&ComparedParts>,
+    ) {
         let Self { ledger, load } = self;
         let verification = Verification {
             format_version: FORMAT_VERSION,
@@ -72,6 +79,9 @@ impl RecordedLoad {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             // This structure always serializes.
             report: serde_json::to_string(report).unwrap_or_default(),
+            target_parts: parts
+                .and_then(|parts| serde_json::to_string(parts).ok())
+                .unwrap_or_default(),
         };
         if let Err(error) = ledger.write_verification(&verification).await {
             let error = error_chain(&error);

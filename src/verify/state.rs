@@ -104,6 +104,14 @@ impl SavedState {
         }
     }
 
+    /// The parts of the target before its first range was read.
+    pub(super) fn compared_parts(&self) -> Option<ComparedParts> {
+        let mut partitions: Vec<_> =
+            self.ranges.iter().flatten().map(|(partition, _)| partition.clone()).collect();
+        partitions.dedup();
+        Some(ComparedParts { partitions, snapshot: self.target_parts.clone()? })
+    }
+
     pub(super) fn window(&self) -> Option<LookupTimes> {
         self.window.map(|(from, to)| LookupTimes { from, to })
     }
@@ -212,6 +220,26 @@ pub(super) struct PartsSnapshot {
     merges_are_neutral: bool,
     /// Rows by the name of the part.
     parts: BTreeMap<String, u64>,
+}
+
+/// The parts of a target when it was compared, as the ledger keeps them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ComparedParts {
+    partitions: Vec<String>,
+    snapshot: PartsSnapshot,
+}
+
+impl ComparedParts {
+    /// Whether rows of the target may have changed since; `None` if nothing tells.
+    pub(crate) async fn changed(
+        &self,
+        connection: &Connection,
+        target: &TableSchema,
+    ) -> Option<bool> {
+        let partitions: Vec<_> = self.partitions.iter().map(String::as_str).collect();
+        let now = PartsSnapshot::read(connection, target, &partitions).await?;
+        Some(self.snapshot.changed_until(&now))
+    }
 }
 
 #[derive(Deserialize)]

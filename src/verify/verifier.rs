@@ -15,7 +15,7 @@ use super::queries::{Buckets, Queries, Share};
 use super::report::Report;
 use super::rows::Difference;
 use super::runner::{QueryRunner, SideSettings};
-use super::state::{PartsSnapshot, SavedState, StateFile, StateRead};
+use super::state::{ComparedParts, PartsSnapshot, SavedState, StateFile, StateRead};
 use super::sums::Sums;
 use crate::clickhouse::{Column, Error as ServerError, Servers, TableName};
 use crate::job::statements::{self, Scope};
@@ -176,6 +176,11 @@ impl Verifier {
     /// had completed.
     pub(crate) fn resumed(&self) -> (usize, usize) {
         (self.state.expected.done, self.state.found.done)
+    }
+
+    /// The parts of the target that were compared; `None` if they are not known.
+    pub(crate) fn compared_parts(&self) -> Option<ComparedParts> {
+        self.state.compared_parts()
     }
 
     /// Why an interrupted comparison is not resumed, if there is one.

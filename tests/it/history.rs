@@ -5,3 +5,4 @@
 pub mod fixture;
 mod listing;
 mod sequence;
+mod verified;

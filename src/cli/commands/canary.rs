@@ -129,7 +129,7 @@ impl CanaryChunks {
         let Some(report) = report_unless_stopped(ran, terminal, &state)? else { return Ok(None) };
         if let Some(load) = &load {
             let part = format!("canary, {}", self.text());
-            load.record_result(&report, Some(&part)).await;
+            load.record_result(&report, Some(&part), verifier.compared_parts().as_ref()).await;
         }
         terminal.say(&comparison_text(&report));
         Ok(Some(Canary { comparison: Some(report), ..self.summary() }))

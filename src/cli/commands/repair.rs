@@ -289,10 +289,10 @@ impl<'a> Repairing<'a> {
         let Self { arguments, terminal, load, .. } = self;
         let Repair { before, after, .. } = repair;
         if let Some(load) = load {
-            load.record_result(before, None).await;
+            load.record_result(before, None, None).await;
             if let Some(after) = after {
                 let part = "after a repair, the groups that differed";
-                load.record_result(after, Some(part)).await;
+                load.record_result(after, Some(part), None).await;
             }
         }
         write_summary(arguments.output.summary_json.as_deref(), repair)?;

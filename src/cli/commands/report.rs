@@ -103,7 +103,7 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
     let mut histories = Vec::new();
     for only in jobs {
         let options = HistoryOptions { only, claim_timeout: arguments.ledger.claim_timeout };
-        let found = gather_history(&ledger, &servers.source, &options).await;
+        let found = gather_history(&ledger, &servers, &options).await;
         histories
             .extend(found.map_err(|error| load_failure(error.into(), &Continuation::of_read()))?);
     }

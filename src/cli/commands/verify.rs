@@ -21,7 +21,8 @@ use crate::plan::{MemoryDemand, MemoryPlan, Plan, PlanOptions};
 use crate::progress::{Terminal, counted, show_comparison};
 use crate::stop::Stop;
 use crate::verify::{
-    RecordedLoad, Report, Verifier, VerifyError, VerifyOptions, VerifyProgress, plan_with_chunks_of,
+    ComparedParts, RecordedLoad, Report, Verifier, VerifyError, VerifyOptions, VerifyProgress,
+    plan_with_chunks_of,
 };
 
 /// Runs the command.
@@ -57,14 +58,15 @@ async fn compare(
         chunks_of_plan: run_id.is_some(),
         ..compare_options(&config, state.clone())
     };
-    let ran = match &job.group {
+    let (ran, parts) = match &job.group {
         Some(_) if arguments.sample.is_some() => {
             return Err(Failure::usage("--sample compares rows, and the job has [group]")
                 .hint("without --sample all groups are compared"));
         }
         Some(group) => {
             terminal.say(&introduction(&compared, (0, 0)));
-            Box::pin(compare_groups(terminal, (servers, job, group, plan), &options, stop)).await
+            let ran = compare_groups(terminal, (servers, job, group, plan), &options, stop);
+            (Box::pin(ran).await, None)
         }
         None => Box::pin(compare_rows(terminal, &compared, options, stop)).await?,
     };
@@ -72,7 +74,7 @@ async fn compare(
         return Ok(ExitCode::from(INTERRUPTED));
     };
     if let Some(load) = load {
-        load.record_result(&report, None).await;
+        load.record_result(&report, None, parts.as_ref()).await;
     }
     write_summary(summary, &report)?;
     terminal.suspended(|| {
@@ -100,13 +102,13 @@ fn repair_hint(repair: &str, job: &BoundJob) -> String {
     }
 }
 
-/// Compares the rows of the target with the equivalent join.
+/// Compares the rows of the target with the equivalent join; also gives the parts that were compared.
 async fn compare_rows(
     terminal: &Terminal,
     compared: &Compared,
     options: VerifyOptions,
     stop: Stop,
-) -> Result<Result<Report, VerifyError>, Failure> {
+) -> Result<(Result<Report, VerifyError>, Option<ComparedParts>), Failure> {
     let Compared { servers, job, plan, .. } = compared;
     let progress = Arc::new(VerifyProgress::default());
     let mut verifier = Verifier::new(servers.clone(), job, plan, options, progress.clone(), stop)
@@ -115,7 +117,8 @@ async fn compare_rows(
     say_if_not_resumed(terminal, &verifier);
     terminal.say(&introduction(compared, verifier.resumed()));
     let name = format!("{} {}", job.name, plan.partition);
-    Ok(show_comparison(terminal, &name, &progress, Box::pin(verifier.run())).await)
+    let ran = show_comparison(terminal, &name, &progress, Box::pin(verifier.run())).await;
+    Ok((ran, verifier.compared_parts()))
 }
 
 /// What is compared.

@@ -92,11 +92,11 @@ fn what_is_missing_is_said_in_one_line_with_the_table_below_it() {
     shipments: default.orders into default.shipments
     202503–202506 completed
 
-    partition  state  source rows  inserted  chunks  began  took  run
-    202503  completed  [N]  2,000  1 of 1  [TIME]  [DURATION]  [RUN]
-    202503  completed, superseded  2,000  2,000  1 of 1  [TIME]  [DURATION]  [RUN]
-    202504  completed  [N]  62,000  8 of 8  [TIME]  [DURATION]  [RUN]
-    202506  completed  [N]  1,960  1 of 1  [TIME]  [DURATION]  [RUN]
+    partition  state  source rows  inserted  chunks  began  took  verified  run
+    202503  completed  [N]  2,000  1 of 1  [TIME]  [DURATION]  –  [RUN]
+    202503  completed, superseded  2,000  2,000  1 of 1  [TIME]  [DURATION]  –  [RUN]
+    202504  completed  [N]  62,000  8 of 8  [TIME]  [DURATION]  –  [RUN]
+    202506  completed  [N]  1,960  1 of 1  [TIME]  [DURATION]  –  [RUN]
     ");
 }
 
