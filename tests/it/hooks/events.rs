@@ -96,9 +96,13 @@ fn a_run_that_is_interrupted_before_its_first_row_tells_so() {
         assert_eq!(told("CLICKHOUSE_BACKFILL_PARTITION").as_deref(), Some(PARTITION), "{when}");
     };
     let tool = |url: &str| orders.tool_at(url).env("HOOK", &hooks).arg("--json");
-    let running = tool("http://127.0.0.1:1").args(&["--log-file", "run.log"]).spawn();
-    running.wait_for_log("cannot be reached");
-    interrupted("while it connects", running);
+    let nowhere = || tool("http://127.0.0.1:1").args(&["--log-file", "run.log"]);
+    let several = nowhere().env_remove("PARTITION").args(&["--partitions", PARTITION]);
+    for (when, tool) in [("while it connects", nowhere()), ("one of several", several)] {
+        let running = tool.spawn();
+        running.wait_for_log("cannot be reached");
+        interrupted(when, running);
+    }
 
     proxy.after_request_with(b" AS age_us").stall_at(Direction::ToClient, 0, 1);
     let running = tool(&proxy.url()).spawn();

@@ -148,19 +148,17 @@ fn names_of_tables_with_dots() {
         job.tool_without_partition(&server, command).args(&["--partition", "id:1"]).args(flags)
     };
     for (flags, table) in [(&[][..], "`ship``ped.v1`"), (&flags, "`ship``ped.v2`")] {
-        tool("plan", flags).args(&["--measure", "0s"]).run().expect(0);
         tool("run", flags).run().expect(0);
         let rows = server.text(&format!("SELECT count(), sum(id), groupUniqArray(city = if(id % 10 < 7, 'city ' || toString(id % 10), '')) FROM {table}"));
         assert_eq!(rows, "10\t100\t[1]", "{table}");
-        tool("verify", flags).run().expect(0);
-        server.query(&format!("DELETE FROM {table} WHERE id = 5"));
-        tool("verify", flags).run().expect(4);
-        tool("repair", flags).run().expect(0);
-        let status = tool("status", flags).arg("--json").run().expect(0);
-        assert!(status.stdout.contains("\"completed\""), "{status}");
-        let report = tool("report", flags).run().expect(0);
-        assert!(report.stdout.contains("orders.v1"), "{report}");
     }
+    server.query("DELETE FROM `ship``ped.v2` WHERE id = 5");
+    tool("repair", &flags).run().expect(0);
+    assert_eq!(server.text("SELECT count() FROM `ship``ped.v2`"), "10");
+    let status = tool("status", &flags).arg("--json").run().expect(0);
+    assert!(status.stdout.contains("\"completed\""), "{status}");
+    let report = tool("report", &[]).run().expect(0);
+    assert!(report.stdout.contains("orders.v1"), "{report}");
     let history = binary().envs(&server.environment()).args(&["history", "--json"]).run().expect(0);
     let history: serde_json::Value = serde_json::from_str(&history.stdout).unwrap();
     let targets: Vec<_> = history.as_array().unwrap().iter().map(|one| &one["target"]).collect();
