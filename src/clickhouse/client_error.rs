@@ -179,7 +179,20 @@ fn complete(message: String, query_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::password::Password;
     use super::*;
+
+    #[test]
+    fn a_password_that_looks_like_a_tag_is_hidden_on_the_page_of_a_proxy() {
+        let password = Some(Password::new("Plum <x> Tram"));
+        let endpoint = Endpoint::new("http://host:8123", Some("ann"), password, "d").unwrap();
+        let page = b"<html><h1>502</h1> who is\n[Plum <x> Tram]?</html>";
+        let error = from_words(page, 502, None, false, &endpoint);
+        assert!(
+            matches!(&error, Error::Proxy { message, .. } if message == "502 who is [(hidden)]?"),
+            "{error:?}"
+        );
+    }
 
     #[test]
     fn codes_are_read_only_where_the_message_begins_with_them() {

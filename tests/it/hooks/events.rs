@@ -82,7 +82,7 @@ fn a_run_that_is_interrupted_before_its_first_row_tells_so() {
     let hooks = ["on-start", "on-failure", "on-finish"]
         .map(|event| format!("{event}={}", keeping(folder.path(), event)))
         .join("\n");
-    let interrupted = |when: &str, running: Running| {
+    let interrupted = |when: &str, partition: &str, running: Running| {
         running.signal("INT");
         let output = running.wait().expect(130);
         assert_eq!(order(folder.path()), ["on-finish"], "{when}\n{output}");
@@ -93,21 +93,24 @@ fn a_run_that_is_interrupted_before_its_first_row_tells_so() {
         let told = |variable| told(folder.path(), "on-finish", variable);
         assert_eq!(told("CLICKHOUSE_BACKFILL_STATUS").as_deref(), Some("interrupted"), "{when}");
         assert_eq!(told("CLICKHOUSE_BACKFILL_EXIT_CODE").as_deref(), Some("130"), "{when}");
-        assert_eq!(told("CLICKHOUSE_BACKFILL_PARTITION").as_deref(), Some(PARTITION), "{when}");
+        assert_eq!(told("CLICKHOUSE_BACKFILL_PARTITION").as_deref(), Some(partition), "{when}");
     };
     let tool = |url: &str| orders.tool_at(url).env("HOOK", &hooks).arg("--json");
     let nowhere = || tool("http://127.0.0.1:1").args(&["--log-file", "run.log"]);
-    let several = nowhere().env_remove("PARTITION").args(&["--partitions", PARTITION]);
-    for (when, tool) in [("while it connects", nowhere()), ("one of several", several)] {
+    let months = "202506..202507";
+    let several = nowhere().env_remove("PARTITION").args(&["--partitions", months]);
+    for (when, partition, tool) in
+        [("while it connects", PARTITION, nowhere()), ("one of several", months, several)]
+    {
         let running = tool.spawn();
         running.wait_for_log("cannot be reached");
-        interrupted(when, running);
+        interrupted(when, partition, running);
     }
 
     proxy.after_request_with(b" AS age_us").stall_at(Direction::ToClient, 0, 1);
     let running = tool(&proxy.url()).spawn();
     let is_stalled = || proxy.fired() > 0;
     assert!(process::wait_until(Duration::from_secs(60), is_stalled), "no claim is read");
-    interrupted("while it reads the claims", running);
+    interrupted("while it reads the claims", PARTITION, running);
     assert_eq!(orders.target_rows(), 0);
 }
