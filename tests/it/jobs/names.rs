@@ -154,7 +154,7 @@ fn names_of_tables_with_dots() {
     }
     server.query("DELETE FROM `ship``ped.v2` WHERE id = 5");
     tool("repair", &flags).run().expect(0);
-    assert_eq!(server.text("SELECT count() FROM `ship``ped.v2`"), "10");
+    assert_eq!(server.text("SELECT count() FROM `ship``ped.v2` FINAL"), "10");
     let status = tool("status", &flags).arg("--json").run().expect(0);
     assert!(status.stdout.contains("\"completed\""), "{status}");
     let report = tool("report", &[]).run().expect(0);
