@@ -87,6 +87,7 @@ async fn bind_visible(
         narrow: reads_narrow(reading, job, &source).await?,
         source_deleted: job.source.deleted.clone(),
         newest_by,
+        snapshot: job.source.snapshot,
         source_time: job.source.time.clone(),
         exclusions,
         filters,

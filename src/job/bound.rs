@@ -29,6 +29,8 @@ pub struct BoundJob {
     pub source_deleted: Option<String>,
     /// What identifies a row of which only the newest counts, beyond the sorting key.
     pub(crate) newest_by: Option<NewestBy>,
+    /// Whether a copy of the partition is read.
+    pub(crate) snapshot: bool,
     /// The source's time column.
     pub source_time: Option<String>,
     /// Predicates of the rows that are left out.

@@ -151,6 +151,10 @@ fn contradiction(file: &File) -> Option<(usize, String)> {
         let message = "[source] has newest_by, which needs final = true: of the versions of one sorting key only the newest counts as well";
         return Some((at_source, message.to_owned()));
     }
+    if source.snapshot && !source.newest_by.is_empty() {
+        let message = "[source] has snapshot and newest_by: a snapshot has one partition, and the newest row of an id may lie in another";
+        return Some((at_source, message.to_owned()));
+    }
     if let Some(message) = contradiction_of_publishing(target) {
         return Some((at_target, message.to_owned()));
     }

@@ -39,6 +39,11 @@ pub(crate) struct Source {
     /// command.
     #[serde(default)]
     pub newest_by: Vec<String>,
+    /// Read a copy of the partition that is made when the load begins, by hard links, and is dropped when
+    /// it is complete: rows that are written, updated or deleted meanwhile change nothing. Needs a
+    /// `MergeTree` that is not replicated, and the right to create a table beside it.
+    #[serde(default)]
+    pub snapshot: bool,
     /// Columns to look up, in the order of `join_key` of `[lookup]`. Required with `[lookup]`.
     #[serde(default)]
     pub join_key: Vec<String>,

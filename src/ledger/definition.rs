@@ -94,6 +94,9 @@ pub struct SourceDefinition {
     /// The columns of which only the newest row counts. Loads of older versions have none.
     #[serde(default)]
     pub newest_by: Vec<String>,
+    /// Whether a copy of the partition is read. Loads of older versions read the source itself.
+    #[serde(default)]
+    pub snapshot: bool,
     /// Only rows before a moment. Loads of older versions have none.
     #[serde(default)]
     pub before: Option<CutoffDefinition>,
@@ -249,6 +252,7 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["source", "horizon"] => "how far the source's TTL has come".to_owned(),
         ["source", "final"] => "FINAL of the source".to_owned(),
         ["source", "newest_by", number] => format!("column {number} of the source's newest_by"),
+        ["source", "snapshot"] => "whether a snapshot of the source is read".to_owned(),
         ["source", "exclusions", number] => format!("exclusion {number} of the source"),
         ["source", "filters", number] => format!("filter {number} of the source (--where)"),
         ["source", "before", "column"] => "the column of --before".to_owned(),

@@ -35,6 +35,7 @@ pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition
                 column: before.column.clone(),
                 moment: before.moment.clone(),
             }),
+            snapshot: job.snapshot,
             newest_by: job.newest_by.iter().flat_map(|newest| newest.columns.clone()).collect(),
             horizon: job
                 .group

@@ -51,6 +51,7 @@ impl Load {
         self.write_beginning().await?;
         self.create_stage().await?;
         self.cut_source().await?;
+        self.take_snapshot().await?;
         if let Some(record) = &self.record {
             // Planning may have taken long. From here on others see that this claim works on the
             // run, and rows move.

@@ -131,6 +131,7 @@ impl Load {
         persist(record.options.patience, || record.claim.beat()).await?;
         record.write(LoadState::Completed, "", chunks).await?;
         self.drop_built().await;
+        self.drop_snapshot().await;
         Ok(RunOutcome::Completed)
     }
 }

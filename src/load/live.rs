@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::LoadError;
 use super::request::LoadRequest;
 use super::run::Load;
-use crate::clickhouse::{Connection, TableName, table_schema};
+use crate::clickhouse::{Connection, TableName};
 use crate::job::BoundJob;
 use crate::ledger::{ChunkRecord, LateRows, LoadRecord, Publication, PublicationStep, SourceCut};
 use crate::publish::{
@@ -57,7 +57,10 @@ impl Load {
             )
             .await?;
         }
-        self.read_from(snapshot).await
+        if !self.read_copy(&snapshot).await? {
+            return Err(self.lost(format!("{snapshot} was dropped")).await);
+        }
+        Ok(())
     }
 
     async fn try_to_cut(
@@ -89,23 +92,6 @@ impl Load {
         if self.request.stop.is_requested() {
             return Err(PublishError::Stopped.into());
         }
-        Ok(())
-    }
-
-    /// Lets everything that reads the source read this copy of it.
-    async fn read_from(&mut self, copy: TableName) -> Result<(), LoadError> {
-        let LoadRequest { servers, job, .. } = &self.request;
-        let reading = async || {
-            let schema = table_schema(&servers.target, &copy).await;
-            schema.map_err(PublishError::of("reading", &copy))
-        };
-        let startup = self.request.startup_retry();
-        let Some(schema) = startup.ask("reading the copy of the source", reading).await? else {
-            return Err(self.lost(format!("{copy} was dropped")).await);
-        };
-        self.live_job = Some(Arc::clone(job));
-        self.request.job = Arc::new(BoundJob { source: schema, ..(**job).clone() });
-        self.rebuild_pipeline();
         Ok(())
     }
 

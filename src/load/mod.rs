@@ -21,6 +21,7 @@ mod request;
 mod rollback;
 mod run;
 mod sampling;
+mod snapshot;
 mod tables;
 mod undo;
 

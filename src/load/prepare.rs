@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::LoadError;
 use super::claim::{Heartbeat, give_back, take_over};
 use super::live::is_lost;
-use super::publishing::drop_leftovers;
+use super::publishing::{drop_leftover_snapshots, drop_leftovers};
 use super::record::{Record, recorded_cuts};
 use super::request::{LoadRequest, Recording, definition, new_id};
 use super::run::{Load, pipeline};
@@ -65,6 +65,9 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
             // A run that was killed after it completed the load may have left its tables.
             drop_leftovers(&ledger, &key, &request.servers.target, None).await?;
         }
+        if request.job.snapshot {
+            drop_leftover_snapshots(&ledger, &key, &request.servers.source, None).await?;
+        }
         return Ok(Prepared::AlreadyComplete(Box::new(complete)));
     }
     preflight(&request).await?;
@@ -97,6 +100,13 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
 /// the source itself, and all rows of the partition are replaced.
 fn require_publishable(request: &LoadRequest, recording: &Recording) -> Result<(), LoadError> {
     let LoadRequest { job, servers, .. } = request;
+    if job.snapshot && recording.part.workers > 1 {
+        let message = format!(
+            "process {} of several would make a copy of its own; leave --worker out, or snapshot of [source]",
+            recording.part
+        );
+        return Err(PublishError::NoSnapshot { table: job.source.name.clone(), message }.into());
+    }
     let message = if job.publish == Publish::InPlace {
         return Ok(());
     } else if recording.part.workers > 1 {

@@ -18,8 +18,8 @@ use crate::ledger::{
     ChunkRecord, Ledger, LoadKey, LoadRecord, Publication, PublicationStep, persist,
 };
 use crate::publish::{
-    Build, PublishError, PublishTables, Stage, StagedAttempt, kept_name, publish_name,
-    target_partition,
+    Build, PublishError, PublishTables, Stage, StagedAttempt, drop_snapshots, kept_name,
+    publish_name, target_partition,
 };
 use crate::state::LoadState;
 use crate::units::counted;
@@ -357,6 +357,23 @@ pub(super) async fn drop_leftovers(
         ledger.write_load(&LoadRecord { publication, ..load }).await?;
     }
     Ok(())
+}
+
+/// Drops the copies that the versions of a load have read, except that of the run `except`.
+///
+/// # Errors
+/// The ledger or the server cannot be asked.
+pub(super) async fn drop_leftover_snapshots(
+    ledger: &Ledger,
+    key: &LoadKey,
+    source: &Connection,
+    except: Option<&str>,
+) -> Result<(), LoadError> {
+    let table = TableName::parse(&key.source_table, source.endpoint().database());
+    let versions = ledger.versions(key).await?.into_newest_first();
+    let run_ids = versions.iter().map(|load| load.run_id.as_str());
+    let run_ids = run_ids.filter(|run_id| Some(*run_id) != except);
+    Ok(drop_snapshots(source, &table, run_ids).await?)
 }
 
 /// Drops what was kept of versions beyond the newest ones.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::claim::ExclusiveClaim;
+use super::publishing::drop_leftover_snapshots;
+use crate::causes::error_chain;
 use crate::clickhouse::{Error as ServerError, Servers, Settings, TableName, deduplication};
 use crate::job::BoundJob;
 use crate::job::removal::removal_settings;
@@ -185,6 +187,13 @@ impl UndoRequest<'_> {
         let sql = format!("DELETE FROM {} WHERE {condition}", target.quoted());
         let removed = self.servers.target.execute("undo", &sql, &removal_settings(&sql)).await;
         removed.map_err(self.failed("removing rows"))?;
+        if self.job.snapshot {
+            let source = &self.servers.source;
+            if let Err(error) = drop_leftover_snapshots(self.ledger, self.key, source, None).await {
+                let error = error_chain(&error);
+                tracing::warn!(error, "a copy that the load has read is left beside the source");
+            }
+        }
         Ok(Undo { done: true, ..undo })
     }
 

@@ -30,7 +30,7 @@ use groups::{GROUPS, HORIZON, VIEW_QUERY, check_groups, check_horizon, check_vie
 use job_checks::{JOB_CHECKS, check_job};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};
 use partitions::{PARTITIONS, check_partitions};
-use publishing::{PUBLISH, check_publish};
+use publishing::{PUBLISH, SNAPSHOT, check_publish, check_snapshot};
 use reads::{READS, check_join, check_reads};
 pub(crate) use rows::blocked_removal;
 use rows::{
@@ -59,13 +59,14 @@ pub(crate) const REPEATS: &str = "repeats";
 pub(crate) const DRY_RUN: &str = "dry-run";
 
 /// The names of all checks, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 28] = [
+pub(crate) const NAMES: [&str; 29] = [
     VERSION,
     READS,
     ROW_POLICIES,
     INSERT,
     REPEATS,
     PUBLISH,
+    SNAPSHOT,
     DELIVERY,
     VIEWS,
     VIEW_QUERY,
@@ -192,8 +193,9 @@ impl Preflight<'_> {
                 check_removal(target, job),
                 check_job(target, job),
                 check_view_query(target, job),
+                check_snapshot(servers, job, plan),
             );
-            <[_; 7]>::from(checks)
+            <[_; 8]>::from(checks)
         };
         let (views, partitions, publish, parts, merges, of_some) = tokio::join!(
             check_views(target, job),

@@ -8,12 +8,14 @@ use crate::job::{BoundJob, Publish};
 use crate::ledger::LateRows;
 use crate::plan::Plan;
 use crate::publish::{
-    LONGEST_PAUSE, PublishError, View, kept_name, missing_rights, obstacles, publish_name,
-    snapshot_name, stage_name, target_partition, views_into_table,
+    LONGEST_PAUSE, PublishError, View, kept_name, missing_rights, missing_rights_of_snapshot,
+    obstacles, publish_name, snapshot_name, snapshot_obstacle, stage_name, target_partition,
+    views_into_table,
 };
 use crate::units::{bytes, counted};
 
 pub(super) const PUBLISH: &str = "publish";
+pub(super) const SNAPSHOT: &str = "snapshot";
 
 #[derive(Deserialize)]
 struct Stored {
@@ -66,6 +68,57 @@ pub(super) async fn check_publish(
     };
     let check = Check::of_findings(PUBLISH, findings.into_iter().chain([found]), &passed);
     Some((check, partition))
+}
+
+/// Looks for what keeps a copy of the source's partition from being made; `None` for a job that reads the
+/// source itself.
+pub(super) async fn check_snapshot(
+    servers: &Servers,
+    job: &BoundJob,
+    plan: &Plan,
+) -> Option<Check> {
+    if !job.snapshot {
+        return None;
+    }
+    let source = &job.source.name;
+    let table = snapshot_name(source, RUN);
+    let table = TableName { database: source.database.clone(), table };
+    let remedy = "without snapshot in [source] the run reads the source itself";
+    if let Some(detail) = snapshot_obstacle(&job.source) {
+        let lifted_by = vec![remedy.to_owned()];
+        return Some(Check::of_findings(SNAPSHOT, [Ok(Some(Finding { detail, lifted_by }))], ""));
+    }
+    let user = servers.source.endpoint().user();
+    let missing = missing_rights_of_snapshot(&servers.source, &job.source, &table).await;
+    let missing = missing.map_err(|error| words(&error, "the user's rights", user));
+    let finding = missing.map(|missing| {
+        let grants = missing.into_iter().map(|right| format!("GRANT {right} TO {user}"));
+        let lifted_by: Vec<_> = grants.chain([remedy.to_owned()]).collect();
+        let detail = format!("the user {user} lacks rights that a copy of {source} needs");
+        (lifted_by.len() > 1).then_some(Finding { detail, lifted_by })
+    });
+    let lookup = job
+        .lookup
+        .as_ref()
+        .map(|lookup| format!(", and {} is read as it is then", lookup.table.name));
+    let passed = format!(
+        "chunks read a copy of partition {} of {source} by hard links, {table}, which is made when the load begins and dropped when it is complete: rows that are written, updated or deleted afterwards change nothing{}; it takes disk only where merges replace parts meanwhile, {} at most",
+        plan.partition,
+        lookup.unwrap_or_default(),
+        size_on_disk(servers, job, plan).await
+    );
+    Some(Check::of_findings(SNAPSHOT, [finding], &passed))
+}
+
+/// The size of the source's partition, in words.
+async fn size_on_disk(servers: &Servers, job: &BoundJob, plan: &Plan) -> String {
+    let sql = format!(
+        "SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {} AND partition_id = {}",
+        of_table(&job.source.name),
+        quote_literal(&plan.scope.partition_id)
+    );
+    let stored = ask_one::<Stored>(&servers.source, "system.parts", &sql).await;
+    stored.map_or_else(|_| "an unknown size".to_owned(), |stored| bytes(stored.bytes))
 }
 
 async fn views(servers: &Servers, job: &BoundJob) -> Result<Vec<View>, String> {

@@ -85,6 +85,22 @@ pub enum PublishError {
         /// Why.
         message: String,
     },
+    /// No copy of the source's partition can be made.
+    #[error("no snapshot of {table} can be read: {message}")]
+    NoSnapshot {
+        /// The source.
+        table: TableName,
+        /// Why.
+        message: String,
+    },
+    /// The copy of the source's partition was dropped while the load was unfinished.
+    #[error(
+        "{table}, the copy of the source that the completed chunks were read from, is gone: the other chunks would be of another moment"
+    )]
+    SnapshotGone {
+        /// The copy.
+        table: TableName,
+    },
     /// The stage does not have the rows that its chunks had.
     #[error(
         "the stage {table} has {found} of the completed chunks, which had {expected}: nothing is published",

@@ -14,20 +14,13 @@ use serde::Deserialize;
 
 use super::PublishError;
 use super::pause::{Pause, pause, settle};
+use super::snapshot::create_copy;
 use super::tables::PublishTables;
 use crate::clickhouse::{Settings, TableName, TableSchema, quote_identifier, quote_literal};
 use crate::job::statements::{self, Scope};
 use crate::job::target_key::partition_id;
 use crate::job::{BoundColumn, BoundJob, names_in};
 use crate::ledger::{LateRows, SourceCut};
-
-/// The code of a TTL that cannot be removed, since there is none.
-const NO_TTL: u32 = 36;
-
-/// The name of a run's copy of a partition of the source.
-pub(crate) fn snapshot_name(source: &TableName, run_id: &str) -> String {
-    format!("{}_snap_{run_id}", source.table)
-}
 
 /// The tables of a cut.
 pub(crate) struct LateTables<'a> {
@@ -130,20 +123,7 @@ impl LateTables<'_> {
         for table in late.tables().iter().chain([&self.cut.snapshot]) {
             self.tables.drop_table(&self.named(table)).await?;
         }
-        let copy = self.snapshot();
-        let sql = format!("CREATE TABLE {} AS {}", copy.quoted(), source.quoted());
-        self.execute("create", &sql, &copy).await?;
-        // A TTL would remove rows of the copy.
-        let sql = format!("ALTER TABLE {} REMOVE TTL", copy.quoted());
-        match self.tables.connection.execute("create", &sql, &Settings::common()).await {
-            Err(error) if error.code() != Some(NO_TTL) => {
-                return Err(PublishError::of("removing the TTL of", &copy)(error));
-            }
-            _ => {}
-        }
-        // Merged parts would take disk.
-        let sql = format!("SYSTEM STOP MERGES {}", copy.quoted());
-        self.execute("create", &sql, &copy).await?;
+        create_copy(self.tables.connection, source, &self.snapshot()).await?;
         for table in [&late.table, &late.base] {
             self.tables.create_as_target(&self.named(table)).await?;
         }

@@ -13,14 +13,18 @@ mod error;
 mod late;
 mod mapping;
 mod pause;
+mod snapshot;
 mod stage;
 mod tables;
 mod writers;
 
 pub(crate) use error::PublishError;
-pub(crate) use late::{Counts, LateTables, Replaced, counts, snapshot_name};
+pub(crate) use late::{Counts, LateTables, Replaced, counts};
 pub(crate) use mapping::target_partition;
 pub(crate) use pause::{DRAIN_SECONDS, LONGEST_PAUSE};
+pub(crate) use snapshot::{
+    Snapshot, drop_snapshots, missing_rights_of_snapshot, snapshot_name, snapshot_obstacle,
+};
 pub(crate) use stage::{STAGED_ROWS, Stage, StagedAttempt, stage_name};
 pub(crate) use tables::{Build, PublishTables, kept_name, publish_name};
 pub(crate) use writers::{View, missing_rights, obstacles, views_into, views_into_table};

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::PublishError;
+use super::snapshot::not_granted;
 use crate::clickhouse::{
     Connection, Error as ServerError, TableName, TableSchema, is_replicated, quote_identifier,
     quote_literal,
@@ -167,11 +168,6 @@ pub(crate) async fn missing_rights(
     source: &TableName,
     late: &[TableName],
 ) -> Result<Vec<String>, ServerError> {
-    #[derive(Deserialize)]
-    struct Granted {
-        result: u8,
-    }
-    const SYNTAX_ERROR: u32 = 62;
     let mut needed = vec![
         format!("SELECT, INSERT, ALTER DELETE ON {}", target.quoted()),
         "TABLE ENGINE ON MergeTree".to_owned(),
@@ -189,14 +185,5 @@ pub(crate) async fn missing_rights(
             table.quoted()
         )
     }));
-    let mut missing = Vec::new();
-    for right in needed {
-        match connection.rows::<Granted>("rights", &format!("CHECK GRANT {right}")).await {
-            Ok(rows) if rows.iter().any(|row| row.result == 0) => missing.push(right),
-            Ok(_) => {}
-            Err(error) if error.code() == Some(SYNTAX_ERROR) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(missing)
+    not_granted(connection, needed).await
 }

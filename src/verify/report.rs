@@ -15,7 +15,7 @@ pub(crate) struct Report {
     pub job: String,
     /// The source's partition.
     pub partition: String,
-    /// The source table.
+    /// The source table. It is compared as it is now, also where the load has read a snapshot of it.
     pub source: String,
     /// The target table.
     pub target: String,

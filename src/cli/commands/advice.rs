@@ -198,7 +198,7 @@ fn tables_failure(error: &TablesError, continuation: &Continuation) -> Failure {
 fn publish_failure(error: &PublishError, continuation: &Continuation) -> Failure {
     const AGAIN: &str = "--restart builds everything again";
     match error {
-        PublishError::Unfit { .. } => Failure::refusal(error),
+        PublishError::Unfit { .. } | PublishError::NoSnapshot { .. } => Failure::refusal(error),
         PublishError::Nothing { .. } => Failure::refusal(error).hint(
             "`history` lists the versions; keep_versions under [target] of the job keeps what later ones replace",
         ),
@@ -216,6 +216,8 @@ fn publish_failure(error: &PublishError, continuation: &Continuation) -> Failure
         )),
         PublishError::Lost { .. } => Failure::stopped(error)
             .hint("run the same command again: it builds a new version of the load from the source"),
+        PublishError::SnapshotGone { .. } => Failure::refusal(error)
+            .hint("--restart makes a new copy and fills the partition again; inserted rows stay"),
         PublishError::Stage { .. } => Failure::stopped(error).hint(AGAIN),
         PublishError::Behind { .. } | PublishError::Stopped => {
             Failure::stopped(error).hint(continuation.hint())

@@ -172,6 +172,9 @@ fn introduction(compared: &Compared, (chunks, parts): (usize, usize)) -> String 
         counted(plan.chunks.len() as u64, "chunk"),
         counted(job.columns.len() as u64, "column")
     );
+    if job.snapshot {
+        text.push_str("; the source is compared as it is now, not the snapshot that the load has read, so rows that were written since count as differences");
+    }
     if chunks > 0 {
         // Writing to a string cannot fail.
         let _ = write!(
