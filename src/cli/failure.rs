@@ -10,6 +10,8 @@ use crate::stop::Stop;
 
 /// The exit code after an interruption, as shells use it for SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
+/// The exit code where a check blocks a run.
+pub(crate) const BLOCKED: u8 = 3;
 /// The exit code where differences were found.
 pub(crate) const DIFFERENT: u8 = 4;
 
@@ -84,6 +86,12 @@ impl Failure {
     fn headed(mut self, message: &str) -> Self {
         self.causes.insert(0, message.to_owned());
         self
+    }
+
+    /// The same failure as a refusal, with a cause above the others.
+    #[must_use]
+    pub(super) fn refused_as(self, message: &str) -> Self {
+        Self { kind: Kind::Refused, ..self.headed(message) }
     }
 
     /// Adds a cause below the others.
@@ -190,7 +198,7 @@ impl Failure {
         match self.kind {
             Kind::Stopped => 1,
             Kind::Usage => 2,
-            Kind::Refused => 3,
+            Kind::Refused => BLOCKED,
             Kind::Different => DIFFERENT,
             Kind::Interrupted => INTERRUPTED,
         }

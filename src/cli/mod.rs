@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
 pub use args::{command, references};
-use commands::{ctl, documents, health, insert, pack, report, rollback, run, sets};
+use commands::{ctl, doctor, documents, health, init, insert, pack, report, rollback, run, sets};
 use failure::Failure;
 
 /// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
@@ -82,6 +82,8 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Query(arguments) => pack::query(&arguments),
         Command::Insert(arguments) => insert::insert(&arguments, terminal),
         Command::Health(arguments) => health::health(&arguments),
+        Command::Init(arguments) => init::init(&arguments, terminal),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, terminal.width()),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),
         Command::Ctl(arguments) => ctl::ctl(&arguments),

@@ -68,6 +68,11 @@ impl Endpoint {
         &self.tls
     }
 
+    /// Whether the server is on this machine, by the name of its host.
+    pub fn is_local(&self) -> bool {
+        is_local(&self.url)
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.url.scheme() == "https"
@@ -168,13 +173,17 @@ pub enum WireCompression {
 impl WireCompression {
     /// The default for a server at this URL: none on this machine, LZ4 elsewhere.
     pub fn for_url(url: &Url) -> Self {
-        let local = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if local { Self::None } else { Self::Lz4 }
+        if is_local(url) { Self::None } else { Self::Lz4 }
+    }
+}
+
+/// Whether the host is this machine, by its name.
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

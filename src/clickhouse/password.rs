@@ -15,8 +15,8 @@ impl Password {
         Self(secret.into())
     }
 
-    /// The secret itself, for the one place that sends it.
-    pub(super) fn reveal(&self) -> &str {
+    /// The secret itself, for the one place that sends it, and the one that writes it to a file of the user's.
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 

@@ -8,6 +8,7 @@ mod bind;
 mod bound;
 mod builtin;
 mod cutoff;
+mod draft;
 mod error;
 mod file;
 mod fit;
@@ -33,6 +34,7 @@ pub(crate) use bound::{
 pub use builtin::load;
 pub(crate) use builtin::{BUILT_IN_JOBS, BUILT_IN_SETS, JobSet, job_text};
 pub(crate) use cutoff::Moment;
+pub(crate) use draft::{Draft, DraftError, DraftRequest, DraftTable, table_names};
 pub(crate) use error::{JobError, suggestion};
 pub use file::Job;
 pub(crate) use inspect::{QueryTree, query_tree};

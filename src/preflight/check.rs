@@ -74,6 +74,11 @@ impl Check {
         if warning { Self::warning(name, detail) } else { Self::ok(name, detail) }
     }
 
+    /// The result of a check made in another room: a warning, and what would lift it.
+    pub fn warned(name: &'static str, detail: impl Into<String>, lifted_by: Vec<String>) -> Self {
+        Self { lifted_by, ..Self::warning(name, detail) }
+    }
+
     /// The result of a check made in another room: blocked.
     pub fn refused(name: &'static str, detail: impl Into<String>, lifted_by: Vec<String>) -> Self {
         Self { lifted_by, ..Self::blocked(name, detail) }

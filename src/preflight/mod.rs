@@ -9,6 +9,7 @@
 mod activity;
 mod check;
 mod delivery;
+mod doctor;
 mod groups;
 mod job_checks;
 mod limits;
@@ -26,6 +27,7 @@ use activity::{
 };
 pub(crate) use check::{Check, Verdict};
 use delivery::{DELIVERY, check_delivery};
+pub(crate) use doctor::{Doctor, JobTables};
 use groups::{GROUPS, HORIZON, VIEW_QUERY, check_groups, check_horizon, check_view_query};
 use job_checks::{JOB_CHECKS, check_job};
 use limits::{LIMITS, MEMORY, check_limits, check_memory};

@@ -168,7 +168,7 @@ impl Terminal {
     /// Asks a question at the terminal. Returns whether the answer is `y` or `yes`; `true` without a
     /// question if stdin or stderr is not a terminal.
     pub(crate) async fn confirm(&self, question: &str, stop: &Stop) -> bool {
-        if !self.interactive || self.options.json || !io::stdin().is_terminal() {
+        if !self.can_ask() {
             return true;
         }
         emit(format!("{} [y/N] ", escape(question)).as_bytes());
@@ -184,6 +184,23 @@ impl Terminal {
             }
         };
         matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Whether questions can be asked: stdin and stderr are a terminal.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.interactive && !self.options.json && io::stdin().is_terminal()
+    }
+
+    /// Asks for a line at the terminal, and waits for it; `None` at the end of the input, or where nothing
+    /// can be asked.
+    pub(crate) fn ask(&self, question: &str) -> Option<String> {
+        if !self.can_ask() {
+            return None;
+        }
+        emit(escape(question).as_bytes());
+        let mut line = String::new();
+        let read = io::stdin().read_line(&mut line).ok()?;
+        (read > 0).then(|| line.trim().to_owned())
     }
 
     /// Whether every message is a JSON event.

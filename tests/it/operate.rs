@@ -4,7 +4,9 @@
 
 mod canary;
 mod ctl;
+mod doctor;
 pub mod fixture;
+mod init;
 mod limits;
 mod pace;
 mod sockets;

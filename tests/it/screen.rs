@@ -289,3 +289,20 @@ fn a_person_is_asked_before_rows_are_written() {
     let output = orders.tool().run().expect(0);
     assert!(!output.stderr.contains("[y/N]"), "{output}");
 }
+
+#[test]
+fn a_person_is_asked_for_the_tables_of_a_draft() {
+    let orders = Orders::start(10);
+    let command = ["init", "--output", "drafted.toml"];
+    let running = InTerminal::start_command(&orders, 100, &command, &[]);
+    running.wait_for_words("source table: ");
+    running.answer("order");
+    running.wait_for_words("does not exist; did you mean orders?");
+    running.answer("orders");
+    running.wait_for_words("lookup table (empty for none): ");
+    running.answer("");
+    running.wait_for_words("target table: ");
+    running.answer("shipments");
+    let text = String::from_utf8_lossy(&running.wait()).into_owned();
+    assert!(text.contains("wrote drafted.toml: "), "{text}");
+}

@@ -14,10 +14,14 @@ const COMMON: &[&str] = &[
     "job",
     "target_table",
     "filters",
+    "source",
+    "lookup",
+    "join",
+    "target",
+    "output",
     "dry_run",
     "canary",
     "show_rows",
-    "plan",
     "sql",
     "measure",
     "out",
@@ -51,8 +55,8 @@ pub(super) const FIRST_STEPS: &str = "\
 Fill partitions of a ClickHouse table from another table, with attributes from a third.
 
 First steps:
-  clickhouse-backfill job list                              List the built-in jobs.
-  clickhouse-backfill job show langfuse-events > job.toml   Begin a job of your own.
+  clickhouse-backfill init                                  Write a job file from the server's tables.
+  clickhouse-backfill doctor --job job.toml                 Check the servers, rights and this machine.
   clickhouse-backfill plan --job job.toml --partition P     Show what a run would do.
   clickhouse-backfill run --job job.toml --partition P      Fill the partition.
   clickhouse-backfill verify --job job.toml --partition P   Compare the result with the job.

@@ -29,13 +29,13 @@ pub(crate) use packs::{
     ApplyArguments, HealthArguments, PackArguments, PackCommand, PackFolders, QueryArguments,
 };
 pub use reference::references;
-pub(crate) use reference::variable_names;
+pub(crate) use reference::{quoted as env_value, variable_names};
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
 pub(crate) use subcommands::{
-    CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, HistoryArguments,
-    HookArguments, InsertArguments, JobArguments, JobCommand, LogFormat, ManArguments,
-    OutputArguments, PlanArguments, RepairArguments, ReportArguments, ReportFormat,
-    RollbackArguments, RunArguments, StatusArguments, VerifyArguments,
+    CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, DoctorArguments,
+    HistoryArguments, HookArguments, InitArguments, InsertArguments, JobArguments, JobCommand,
+    LogFormat, ManArguments, OutputArguments, PlanArguments, RepairArguments, ReportArguments,
+    ReportFormat, RollbackArguments, RunArguments, StatusArguments, VerifyArguments,
 };
 pub(crate) use values::{
     AtOnce, Event, Hook, ResultFormat, parse_at_once, parse_memory_size, parse_rows,
@@ -147,6 +147,23 @@ Exit codes: 0 all rows were printed, 1 the query failed, 2 a parameter is missin
 Exit codes: 0 all rows are inserted, 1 a row or the server stopped it, 2 usage or configuration, 3 the table would keep repeated rows, 130 interrupted."
     )]
     Insert(Box<InsertArguments>),
+    /// Write a job file and `.env`, from what the server says about the tables.
+    ///
+    /// Columns are mapped by name and type, and lookup keys are guessed; each guess is named. On a terminal, the command asks
+    /// for tables that are not given. No file is overwritten.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill init\n  clickhouse-backfill init --source visits --lookup users --target visits_enriched\n  clickhouse-backfill init --source visits --lookup users --join user_id=id --target visits_enriched --output visits.toml\n\n\
+Exit codes: 0 the job fits its tables, 3 it is written and has to be changed, 2 usage or configuration."
+    )]
+    Init(Box<InitArguments>),
+    /// Check this machine, the servers and the rights of their users, and show how to mend what is wrong.
+    ///
+    /// With --job, the job is held against its tables, and the rights are those on its tables.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill doctor\n  clickhouse-backfill doctor --job my-job.toml --format json\n\n\
+Exit codes: 0 nothing is in the way, 3 a command would be refused, 2 usage."
+    )]
+    Doctor(Box<DoctorArguments>),
     /// Show the state of the server and of the tables of a database or a pack, and what is wrong.
     ///
     /// With a pack, the counts of its roll-ups are compared with those of their raw tables.
@@ -204,6 +221,8 @@ impl Command {
             Self::Pack(arguments) => arguments.command.server(),
             Self::Insert(arguments) => Some(&mut arguments.server),
             Self::Health(arguments) => Some(&mut arguments.server),
+            Self::Doctor(arguments) => Some(&mut arguments.server),
+            Self::Init(arguments) => Some(&mut arguments.server),
             Self::Query(arguments) => Some(&mut arguments.server),
             Self::Job(_) | Self::Ctl(_) | Self::Completions(_) | Self::Man(_) => None,
         }

@@ -305,7 +305,7 @@ fn value_shown(name: &str) -> Option<&'static str> {
 }
 
 /// The text as one value of `.env`.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     if !value.contains([' ', '\'', '"', '#', '$', '\\']) {
         value.to_owned()
     } else if value.contains('\'') {

@@ -14,10 +14,11 @@ use super::load::{
     PartitionsArguments, PreflightArguments, RecordingArguments, RetryArguments, ThrottleArguments,
     ThroughputArguments, WhatArguments,
 };
+use super::packs::PackFolders;
 use super::server::ServerArguments;
 use super::values::{
-    FormatArguments, Hook, ResultFormat, parse_address, parse_memory_size, parse_pair, parse_rows,
-    parse_share,
+    FormatArguments, Hook, ResultFormat, parse_address, parse_join, parse_memory_size, parse_pair,
+    parse_rows, parse_share,
 };
 use crate::units::{parse_duration, parse_timeout};
 use crate::verify::Share;
@@ -310,6 +311,48 @@ pub(crate) enum ReportFormat {
     Md,
     /// All figures as JSON.
     Json,
+}
+
+/// `init`
+#[derive(Args, Debug)]
+pub(crate) struct InitArguments {
+    /// Table whose rows are read, as TABLE or DATABASE.TABLE.
+    #[arg(long, value_name = "TABLE", help_heading = "Job")]
+    pub source: Option<String>,
+    /// Table with attributes of each row [default: none].
+    #[arg(long, value_name = "TABLE", help_heading = "Job")]
+    pub lookup: Option<String>,
+    /// Columns by which rows are looked up; may be given several times [default: guessed by names and types].
+    #[arg(long, value_name = "SOURCE=LOOKUP", value_parser = parse_join, requires = "lookup", help_heading = "Job")]
+    pub join: Vec<(String, String)>,
+    /// Table that is filled.
+    #[arg(long, value_name = "TABLE", help_heading = "Job")]
+    pub target: Option<String>,
+    /// Job file to write.
+    #[arg(long, value_name = "FILE", default_value = "job.toml", help_heading = "Job")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// `doctor`
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArguments {
+    /// Built-in job, PACK/NAME of a pack's job, or path of a job file whose tables are looked at [default: all tables of the
+    /// databases].
+    #[arg(long, value_name = "NAME|FILE", env = "JOB", help_heading = "Job")]
+    pub job: Option<String>,
+    #[command(flatten)]
+    pub packs: PackFolders,
+    /// Look at this target table [default: the job's].
+    #[arg(long, value_name = "TABLE", env = "TARGET_TABLE", help_heading = "Job")]
+    pub target_table: Option<String>,
+    #[command(flatten)]
+    pub format: FormatArguments,
+    #[command(flatten)]
+    pub ledger: LedgerArguments,
+    #[command(flatten)]
+    pub server: ServerArguments,
 }
 
 /// `job`

@@ -153,6 +153,18 @@ pub(crate) fn parse_pair(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "give a setting and its value, such as inserters=4".to_owned())
 }
 
+/// A column of the source and the column of the lookup that it finds.
+pub(crate) fn parse_join(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=').map(|(source, lookup)| (source.trim(), lookup.trim())) {
+        Some((source, lookup)) if !source.is_empty() && !lookup.is_empty() => {
+            Ok((source.to_owned(), lookup.to_owned()))
+        }
+        _ => {
+            Err("give a column of the source and one of the lookup, such as user_id=id".to_owned())
+        }
+    }
+}
+
 /// A command, and when it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hook {

@@ -49,8 +49,8 @@ fn the_version_is_that_of_the_crate() {
     Fill partitions of a ClickHouse table from another table, with attributes from a third.
 
     First steps:
-      clickhouse-backfill job list                              List the built-in jobs.
-      clickhouse-backfill job show langfuse-events > job.toml   Begin a job of your own.
+      clickhouse-backfill init                                  Write a job file from the server's tables.
+      clickhouse-backfill doctor --job job.toml                 Check the servers, rights and this machine.
       clickhouse-backfill plan --job job.toml --partition P     Show what a run would do.
       clickhouse-backfill run --job job.toml --partition P      Fill the partition.
       clickhouse-backfill verify --job job.toml --partition P   Compare the result with the job.

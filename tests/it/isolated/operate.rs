@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::operate::fixture::{SLOWLY, ctl, orders_on, socket, tool, wait_for, wait_for_reason};
-use crate::support::{Server, ServerOptions};
+use crate::orders::{JOB, Orders};
+use crate::support::{Server, ServerOptions, binary};
 
 #[test]
 #[ignore = "slow: about 9 s"]
@@ -142,4 +143,55 @@ fn a_slow_run_keeps_its_readers_moving() {
     running.wait().expect(0);
     assert_eq!(orders.figure("errors"), 0);
     orders.assert_complete();
+}
+
+#[test]
+#[ignore = "slow: a server of its own"]
+fn missing_rights_are_named_for_each_command_and_a_password_is_kept_to_oneself() {
+    let grants = [
+        "GRANT SELECT ON default.orders",
+        "GRANT SELECT ON default.customers",
+        "GRANT SELECT, INSERT ON default.shipments",
+        "GRANT SELECT ON system.*",
+    ];
+    let grants = grants.join("</query><query>");
+    let users = format!(
+        "<clickhouse><users><filler><password>tangerine</password><grants><query>{grants}</query></grants></filler></users></clickhouse>"
+    );
+    let options = ServerOptions { users_xml: Some(users), ..ServerOptions::default() };
+    let orders = Orders::on(Server::isolated_with(options), 10);
+    let tool = || {
+        let tool = binary().file("job.toml", JOB).envs(&orders.server.environment());
+        tool.env("CLICKHOUSE_USER", "filler").env("CLICKHOUSE_PASSWORD", "tangerine")
+    };
+    let doctor = tool().args(&["doctor", "--job", "job.toml", "--json"]).run().expect(3);
+    let found: serde_json::Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let verdict = |name: &str| {
+        let checks = found["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap().clone()
+    };
+    assert_eq!(verdict("plan")["verdict"], "warning", "{found}");
+    assert_eq!(verdict("run")["verdict"], "blocked", "{found}");
+    let grants = verdict("run")["lifted_by"].to_string();
+    for right in ["SELECT", "INSERT", "CREATE TABLE"] {
+        let grant = format!("GRANT {right} ON `default`.`load_claims` TO filler");
+        assert!(grants.contains(&grant), "{grants}");
+    }
+    assert_eq!(verdict("undo")["verdict"], "blocked", "{found}");
+    let in_files =
+        tool().args(&["doctor", "--job", "job.toml", "--json", "--ledger", "file:ledger"]);
+    let in_files = in_files.run().expect(3).stdout;
+    let found: serde_json::Value = serde_json::from_str(&in_files).unwrap();
+    let checks = found["checks"].as_array().unwrap().iter();
+    let blocked: Vec<_> = checks.filter(|check| check["verdict"] == "blocked").collect();
+    let names: Vec<_> = blocked.iter().map(|check| &check["name"]).collect();
+    assert_eq!(names, ["undo"], "{found}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let tables = ["init", "--source", "orders", "--target", "shipments", "--output", "mine.toml"];
+    let written = tool().after(&format!("cd {}", folder.path().display())).args(&tables);
+    let written = written.run().expect(0);
+    assert!(!format!("{written}").contains("tangerine"), "{written}");
+    let env = std::fs::read_to_string(folder.path().join(".env")).unwrap();
+    assert!(env.contains("\nCLICKHOUSE_PASSWORD=tangerine\n"), "{env}");
 }

@@ -45,6 +45,18 @@ impl InTerminal {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
+        let run = ["run", "--job", "job.toml", "--partition", PARTITION, "--batch-size", "2000"];
+        let environment = [environment, &[("RESTART", "true"), ("CLICKHOUSE_URL", url)]].concat();
+        Self::start_command(orders, columns, &[&run, arguments].concat(), &environment)
+    }
+
+    /// A command that is not a run.
+    pub fn start_command(
+        orders: &Orders,
+        columns: usize,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("job.toml"), JOB).unwrap();
         let mut command = Command::new("python3");
@@ -54,15 +66,10 @@ impl InTerminal {
             ROWS.to_string(),
             env!("CARGO_BIN_EXE_clickhouse-backfill").to_owned(),
         ]);
-        command
-            .args(["run", "--job", "job.toml", "--partition", PARTITION, "--batch-size", "2000"])
-            .args(arguments);
+        command.args(arguments);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("TERM", "xterm-256color").env("RESTART", "true");
-        command
-            .envs(orders.server.environment())
-            .env("CLICKHOUSE_URL", url)
-            .envs(environment.iter().copied());
+        command.env("TERM", "xterm-256color");
+        command.envs(orders.server.environment()).envs(environment.iter().copied());
         command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3 can be run");
         let mut output = child.stdout.take().unwrap();

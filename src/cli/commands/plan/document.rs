@@ -519,7 +519,7 @@ fn wave(document: &Document, wave: &WaveShown) -> String {
     text
 }
 
-fn check(check: &Check) -> String {
+pub(crate) fn check(check: &Check) -> String {
     let head = format!("  {:<8} {:<12} ", check.verdict.as_str(), check.name);
     let mut text = wrapped(&head, &check.detail);
     if check.verdict != Verdict::Ok {

@@ -32,6 +32,7 @@ use crate::job::statements;
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict, hidden_rows};
 
+pub(crate) use document::check as check_text;
 pub(crate) use file::planned_bounds;
 
 /// Prints the plan, or the statements; also a plan that a check blocks.
