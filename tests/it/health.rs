@@ -106,6 +106,31 @@ fn mutations_that_fail_and_views_that_are_broken_are_named() {
     assert_eq!(problems(&document(&server, &[], 0)), Vec::new());
 }
 
+/// Where there is no Keeper, a replicated table can be attached, and can only be read.
+#[test]
+fn a_replica_that_can_only_be_read_is_named() {
+    let server = Server::shared_here();
+    server.query("CREATE TABLE plain (id UInt64) ENGINE = MergeTree ORDER BY id");
+    document(&server, &[], 0);
+    let uuid = server.text("SELECT generateUUIDv4()");
+    server.query(&format!(
+        "ATTACH TABLE replica UUID '{uuid}' (id UInt64) ENGINE = ReplicatedMergeTree('/health', 'one') ORDER BY id"
+    ));
+    let found = document(&server, &[], 1);
+    let replica = &found["replicas"][0];
+    assert_eq!(
+        (&replica["table"], &replica["is_readonly"]),
+        (&"replica".into(), &true.into()),
+        "{found}"
+    );
+    let problems = problems(&found);
+    let [(subject, message)] = problems.as_slice() else { panic!("{found}") };
+    assert_eq!(subject, "replica");
+    assert!(message.starts_with("the replica is read-only"), "{message}");
+    let text = health(&server, &[], 1);
+    assert!(text.contains("look at system.replication_queue and at the server's Keeper"), "{text}");
+}
+
 #[test]
 fn a_server_that_cannot_be_asked_and_an_unknown_pack_are_failures() {
     let server = Server::shared();

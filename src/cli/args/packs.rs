@@ -116,7 +116,7 @@ pub(crate) struct HealthArguments {
     /// Pack whose tables and roll-ups are looked at [default: all tables of the database].
     #[arg(value_name = "PACK")]
     pub name: Option<String>,
-    /// Age from which a mutation or a merge counts as stuck.
+    /// Age from which a mutation or a merge counts as stuck. A replica counts as behind from 5 minutes on.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     pub stuck_after: Duration,
     #[command(flatten)]
