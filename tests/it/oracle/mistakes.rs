@@ -108,6 +108,7 @@ fn jobs_with_a_mistake_are_found_out() {
         server.query("TRUNCATE TABLE events SYNC");
         tool(&server)
             .file("wrong.toml", &wrong)
+            .env("LEDGER", "file:ledger")
             .args(&["run", "--partition", "202511", "--job", "wrong.toml"])
             .run()
             .expect(0);
