@@ -18,10 +18,14 @@ class Comparison:
 
     def source_rows(self):
         """The spans of the partition, each counted where its newest row lies: the oracle itself must have as many."""
-        newest = "SELECT * FROM observations ORDER BY event_ts DESC, is_deleted DESC, _partition_id DESC LIMIT 1 BY project_id, id"
+        key = "project_id, type, toDate(start_time), id"
+        newest = (
+            f"SELECT {key} FROM observations ORDER BY event_ts DESC, is_deleted DESC, _partition_id DESC, type DESC, toDate(start_time) DESC "
+            "LIMIT 1 BY project_id, id"
+        )
         partition = literal(self.oracle.partition)
         return int(
-            self.database.value(f"SELECT count() FROM (SELECT *, _partition_id AS partition FROM ({newest})) WHERE partition = {partition} AND NOT is_deleted")
+            self.database.value(f"SELECT count() FROM observations FINAL WHERE _partition_id = {partition} AND ({key}) IN ({newest})")
         )
 
     def column_hashes(self):
