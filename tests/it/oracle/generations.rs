@@ -63,9 +63,14 @@ fn fills(server: &Server, generation: Generation) {
     // Tokens and costs count once for each id.
     let sums =
         "count(), sum(arraySum(mapValues(usage_details))), sum(arraySum(mapValues(cost_details)))";
+    // Of equal versions of one key, that of the latest insert counts, deleted or not.
+    let latest = "toUInt64(splitByChar('_', _part)[2]) DESC, _part_offset DESC";
     let once = format!(
-        "SELECT {sums} FROM (SELECT *, _partition_id AS partition FROM observations
-             ORDER BY event_ts DESC, is_deleted DESC, _partition_id DESC, (project_id, type, toDate(start_time)) DESC LIMIT 1 BY project_id, id)
+        "SELECT {sums} FROM (
+             SELECT *, partition FROM (
+                 SELECT *, _partition_id AS partition FROM observations
+                 ORDER BY event_ts DESC, {latest} LIMIT 1 BY project_id, type, toDate(start_time), id)
+             ORDER BY event_ts DESC, is_deleted DESC, partition DESC, (project_id, type, toDate(start_time)) DESC LIMIT 1 BY project_id, id)
          WHERE NOT is_deleted AND partition IN ('{}', '{}')",
         PARTITIONS[0], PARTITIONS[1]
     );

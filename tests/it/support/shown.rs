@@ -38,7 +38,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"host [\w.-]+, in no cluster", "host [HOST], in no cluster"),
     (r"about [\d,]+ lookup rows", "about [N] lookup rows"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[TIME]"),
-    (r"began +took +run", "began  took  run"),
+    (r"began +took +verified", "began  took  verified"),
     (r"source rows +inserted", "source rows  inserted"),
     (r"(?m)^(\d{6} +(?:completed|not started)) +[\d,]+(?: +([\d,]+))?", "$1  [N]  $2"),
     (r"(?m)^note: [a-z-]+: .*\n", ""),
