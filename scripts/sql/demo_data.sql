@@ -93,7 +93,7 @@ SELECT
     kind AS type,
     multiIf(step = 0, if(chance % 4 = 0, '', NULL), chance_2 % 100 < 8, NULL, chance_2 % 100 < 10, '', parent_id) AS parent_observation_id,
     start AS start_time,
-    if(kind = 'EVENT' OR chance_2 % 211 = 0, NULL, start + toIntervalMillisecond(5 + chance_2 % 20000)) AS end_time,
+    if(kind = 'EVENT' OR step > 0 AND chance_2 % 211 = 0, NULL, start + toIntervalMillisecond(5 + chance_2 % 20000)) AS end_time,
     if(chance_2 % 97 = 0, '', names[1 + chance_2 % 10]) AS name,
     multiIf(
         project_number % 3 = 0,
