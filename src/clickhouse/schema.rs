@@ -214,6 +214,25 @@ pub(crate) async fn disks_of(
     connection.rows("disks", &sql).await
 }
 
+/// Whether the user has a right, such as `INSERT(name) ON db.target`, by
+/// [CHECK GRANT](https://clickhouse.com/docs/sql-reference/statements/check-grant). `purpose` is part of
+/// the id of the query.
+///
+/// # Errors
+/// Those of the query; a server that does not know the statement answers with a syntax error.
+pub(crate) async fn is_granted(
+    connection: &Connection,
+    purpose: &str,
+    right: &str,
+) -> Result<bool, Error> {
+    #[derive(Deserialize)]
+    struct Granted {
+        result: u8,
+    }
+    let granted = connection.row::<Granted>(purpose, &format!("CHECK GRANT {right}")).await?;
+    Ok(granted.result != 0)
+}
+
 /// What makes a table the one that a job was held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableIdentity {

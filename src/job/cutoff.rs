@@ -75,7 +75,7 @@ impl Cutoff {
         let name = column.name.clone();
         let quoted = quote_identifier(&name);
         let parsed = DataType::parse(&column.type_name).ok();
-        match parsed.as_ref().map(bare) {
+        match parsed.as_ref().map(DataType::strip_nullable) {
             Some(DataType::DateTime(_) | DataType::DateTime64 { .. }) => {
                 let micros = match moment {
                     Moment::Instant(micros) => micros,
@@ -102,14 +102,6 @@ impl Cutoff {
             },
             _ => Err(unfit(format!("which is {}; it must be a date or a time", column.type_name))),
         }
-    }
-}
-
-/// The type without NULL and without a dictionary.
-fn bare(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Nullable(inner) | DataType::LowCardinality(inner) => bare(inner),
-        other => other,
     }
 }
 

@@ -430,14 +430,6 @@ fn parsed(type_name: &str) -> Option<DataType> {
     DataType::parse(type_name).ok()
 }
 
-/// The type of the values that are not NULL.
-fn bare(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Nullable(inner) | DataType::LowCardinality(inner) => bare(inner),
-        other => other,
-    }
-}
-
 fn is_nullable(type_name: &str) -> bool {
     parsed(type_name).is_some_and(|parsed| parsed.is_nullable())
 }
@@ -445,7 +437,7 @@ fn is_nullable(type_name: &str) -> bool {
 fn is_moment(type_name: &str) -> bool {
     parsed(type_name).is_some_and(|parsed| {
         matches!(
-            bare(&parsed),
+            parsed.strip_nullable(),
             DataType::Date | DataType::Date32 | DataType::DateTime(_) | DataType::DateTime64 { .. }
         )
     })
@@ -454,42 +446,25 @@ fn is_moment(type_name: &str) -> bool {
 /// Whether two columns can be compared by a join.
 fn is_joined(one: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (parsed(one), parsed(other)) else { return one == other };
-    let is_integer = |parsed: &DataType| matches!(bare(parsed), DataType::Integer { .. });
-    bare(&one) == bare(&other) || (is_integer(&one) && is_integer(&other))
+    let is_integer =
+        |parsed: &DataType| matches!(parsed.strip_nullable(), DataType::Integer { .. });
+    one.strip_nullable() == other.strip_nullable() || (is_integer(&one) && is_integer(&other))
 }
 
 /// Whether each value of a type, apart from NULL, can be inserted into a column of the other.
 fn fits(from: &str, to: &str) -> bool {
     let (Some(from), Some(to)) = (parsed(from), parsed(to)) else { return from == to };
-    match (bare(&from), bare(&to)) {
-        (from, to) if from == to => true,
-        (
-            DataType::Integer { signed: false, bits: from },
-            DataType::Integer { signed: true, bits: to },
-        ) => to > from,
-        (
-            DataType::Integer { signed: from, bits: less },
-            DataType::Integer { signed: to, bits },
-        ) => from == to && bits >= less,
+    match (from.strip_nullable(), to.strip_nullable()) {
         (DataType::Float32, DataType::Float64)
         | (
             DataType::FixedString(_) | DataType::Enum8(_) | DataType::Enum16(_) | DataType::Uuid,
             DataType::String,
-        )
-        | (
-            DataType::Date,
-            DataType::Date32 | DataType::DateTime(_) | DataType::DateTime64 { .. },
-        )
-        | (DataType::DateTime(_), DataType::DateTime(_) | DataType::DateTime64 { .. }) => true,
+        ) => true,
         (
             DataType::Decimal { precision: less, scale: from },
             DataType::Decimal { precision, scale },
         ) => scale >= from && precision - scale >= less - from,
-        (
-            DataType::DateTime64 { precision: from, .. },
-            DataType::DateTime64 { precision: to, .. },
-        ) => to >= from,
-        _ => false,
+        (from, to) => from.is_within(to),
     }
 }
 

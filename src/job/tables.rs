@@ -1,12 +1,10 @@
 //! The tables that a job names, and their columns.
 
-use serde::Deserialize;
-
 use super::error::{JobError, asking, suggestion};
 use super::file::Job;
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
-    quote_identifier, table_schema,
+    is_granted, quote_identifier, table_schema,
 };
 
 /// The tables that a job names.
@@ -185,16 +183,11 @@ fn unknown_identifier(message: &str) -> Option<&str> {
 /// Whether the column of the target is missing because this user has no right on it: it would be left
 /// out of the target, or of a comparison, without a reason.
 pub(super) async fn is_hidden(target: &Connection, table: &TableName, column: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Granted {
-        result: u8,
-    }
-    let name = quote_identifier(column);
-    let sql = format!("CHECK GRANT INSERT({name}) ON {}", table.quoted());
+    let right = format!("INSERT({}) ON {}", quote_identifier(column), table.quoted());
     // With the right to insert, every column is listed. A server that does not know the question is
     // not asked again.
-    let may_insert = target.row::<Granted>("grants", &sql).await;
-    may_insert.is_ok_and(|granted| granted.result == 0) && is_denied(target, table, column).await
+    let may_insert = is_granted(target, "grants", &right).await;
+    matches!(may_insert, Ok(false)) && is_denied(target, table, column).await
 }
 
 /// Whether the server has the column, and refuses it to this user.

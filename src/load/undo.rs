@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::claim::ExclusiveClaim;
 use super::publishing::drop_leftover_snapshots;
 use crate::causes::error_chain;
-use crate::clickhouse::{Error as ServerError, Servers, Settings, TableName, deduplication};
+use crate::clickhouse::{
+    Error as ServerError, Servers, Settings, TableName, deduplication, is_granted,
+};
 use crate::job::BoundJob;
 use crate::job::removal::removal_settings;
 use crate::ledger::{Lease, Ledger, LedgerError, LoadKey, LoadRecord};
@@ -200,15 +202,11 @@ impl UndoRequest<'_> {
     /// Refuses where the server would refuse to remove rows. A server that does not know the question
     /// is not asked again.
     async fn require_deletion(&self) -> Result<(), UndoError> {
-        #[derive(Deserialize)]
-        struct Granted {
-            result: u8,
-        }
         let target = &self.job.target;
         let reason = if target.is_merge_tree() {
-            let sql = format!("CHECK GRANT ALTER DELETE ON {}", target.name.quoted());
-            match self.servers.target.row::<Granted>("undo", &sql).await {
-                Ok(Granted { result: 0 }) => "this user lacks ALTER DELETE on it".to_owned(),
+            let right = format!("ALTER DELETE ON {}", target.name.quoted());
+            match is_granted(&self.servers.target, "undo", &right).await {
+                Ok(false) => "this user lacks ALTER DELETE on it".to_owned(),
                 _ => return Ok(()),
             }
         } else {

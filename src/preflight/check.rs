@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::clickhouse::{Connection, Error as ServerError, Settings, TableName, quote_literal};
@@ -181,6 +181,18 @@ pub(super) async fn ask_one<T: DeserializeOwned>(
     sql: &str,
 ) -> Result<T, String> {
     ask_one_with(connection, table, sql, &Settings::common()).await
+}
+
+/// Whether the user has a right, by
+/// [CHECK GRANT](https://clickhouse.com/docs/sql-reference/statements/check-grant). A server that does
+/// not know the question is an error.
+pub(super) async fn ask_right(connection: &Connection, right: &str) -> Result<bool, String> {
+    #[derive(Deserialize)]
+    struct Granted {
+        result: u8,
+    }
+    let sql = format!("CHECK GRANT {right}");
+    Ok(ask_one::<Granted>(connection, "the user's grants", &sql).await?.result != 0)
 }
 
 /// [`ask_one`] with these settings.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use super::check::{Check, ask, ask_one};
+use super::check::{Check, ask, ask_one, ask_right};
 use super::servers::check_version;
 use crate::clickhouse::{
     Connection, Servers, TableName, literal_list, quote_identifier, quote_literal,
@@ -88,7 +88,7 @@ impl Doctor<'_> {
     async fn check_command(&self, name: &'static str, rights: Vec<Right>) -> Check {
         let mut missing: Vec<Right> = Vec::new();
         for right in rights {
-            match self.is_granted(&right).await {
+            match ask_right(self.connection(&right), &right.sql).await {
                 Ok(true) => {}
                 Ok(false) => missing.push(right),
                 Err(reason) => return Check::unknown(name, reason),
@@ -117,17 +117,6 @@ impl Doctor<'_> {
 
     fn connection(&self, right: &Right) -> &Connection {
         if right.is_of_source { &self.servers.source } else { &self.servers.target }
-    }
-
-    /// Asks by [CHECK GRANT](https://clickhouse.com/docs/sql-reference/statements/check-grant).
-    async fn is_granted(&self, right: &Right) -> Result<bool, String> {
-        #[derive(Deserialize)]
-        struct Granted {
-            result: u8,
-        }
-        let sql = format!("CHECK GRANT {}", right.sql);
-        let granted = ask_one::<Granted>(self.connection(right), "CHECK GRANT", &sql).await?;
-        Ok(granted.result != 0)
     }
 
     /// The rights that each command needs.

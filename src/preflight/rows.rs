@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::check::{Check, ask_one, ask_one_with, words};
+use super::check::{Check, ask_one_with, ask_right, words};
 use crate::clickhouse::{Connection, Servers, Settings, TableName, replacing_columns};
 use crate::job::removal::DeleteTables;
 use crate::job::statements::{count_where, finished, join_settings};
@@ -92,13 +92,7 @@ pub(crate) async fn blocked_removal(target: &Connection, job: &BoundJob) -> Opti
 
 /// Whether the user may delete rows of a table. A server that does not know the question is an error.
 async fn may_delete(target: &Connection, table: &TableName) -> Result<bool, String> {
-    #[derive(Deserialize)]
-    struct Granted {
-        result: u8,
-    }
-    let sql = format!("CHECK GRANT ALTER DELETE ON {}", table.quoted());
-    let granted = ask_one::<Granted>(target, "the user's grants", &sql).await?;
-    Ok(granted.result != 0)
+    ask_right(target, &format!("ALTER DELETE ON {}", table.quoted())).await
 }
 
 pub(super) const EQUAL_VERSIONS: &str = "equal-versions";

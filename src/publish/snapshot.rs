@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::PublishError;
 use super::tables::PublishTables;
 use crate::clickhouse::{
-    Connection, Error as ServerError, Settings, TableName, TableSchema, is_replicated,
+    Connection, Error as ServerError, Settings, TableName, TableSchema, is_granted, is_replicated,
     quote_literal,
 };
 
@@ -154,15 +154,11 @@ pub(super) async fn not_granted(
     connection: &Connection,
     needed: Vec<String>,
 ) -> Result<Vec<String>, ServerError> {
-    #[derive(Deserialize)]
-    struct Granted {
-        result: u8,
-    }
     let mut missing = Vec::new();
     for right in needed {
-        match connection.rows::<Granted>("rights", &format!("CHECK GRANT {right}")).await {
-            Ok(rows) if rows.iter().any(|row| row.result == 0) => missing.push(right),
-            Ok(_) => {}
+        match is_granted(connection, "rights", &right).await {
+            Ok(true) => {}
+            Ok(false) => missing.push(right),
             Err(error) if error.code() == Some(SYNTAX_ERROR) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         }

@@ -276,34 +276,9 @@ fn is_lossless(from: &str, to: &str) -> bool {
     if is_nullable(&from) && !is_nullable(&to) {
         return false;
     }
-    match (bare(&from), bare(&to)) {
-        (
-            DataType::Integer { signed: false, bits: from },
-            DataType::Integer { signed: true, bits: to },
-        ) => to > from,
-        (
-            DataType::Integer { signed: from, bits: less },
-            DataType::Integer { signed: to, bits },
-        ) => from == to && bits >= less,
-        (
-            DataType::Date,
-            DataType::Date32 | DataType::DateTime(_) | DataType::DateTime64 { .. },
-        )
-        | (DataType::Date32, DataType::DateTime64 { .. })
-        | (DataType::DateTime(_), DataType::DateTime(_) | DataType::DateTime64 { .. }) => true,
-        (
-            DataType::DateTime64 { precision: from, .. },
-            DataType::DateTime64 { precision: to, .. },
-        ) => to >= from,
-        (from, to) => from == to,
-    }
-}
-
-/// The type of the values that are not NULL.
-fn bare(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Nullable(inner) | DataType::LowCardinality(inner) => bare(inner),
-        other => other,
+    match (from.strip_nullable(), to.strip_nullable()) {
+        (DataType::Date32, DataType::DateTime64 { .. }) => true,
+        (from, to) => from.is_within(to),
     }
 }
 

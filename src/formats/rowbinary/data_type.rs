@@ -304,6 +304,26 @@ impl DataType {
         }
     }
 
+    /// Whether each value of this type is one of the other as well: the same type, or a wider one of
+    /// integers, dates or times.
+    pub(crate) fn is_within(&self, wider: &Self) -> bool {
+        match (self, wider) {
+            (
+                Self::Integer { signed: false, bits: from },
+                Self::Integer { signed: true, bits: to },
+            ) => to > from,
+            (Self::Integer { signed: from, bits: less }, Self::Integer { signed: to, bits }) => {
+                from == to && bits >= less
+            }
+            (Self::Date, Self::Date32 | Self::DateTime(_) | Self::DateTime64 { .. })
+            | (Self::DateTime(_), Self::DateTime(_) | Self::DateTime64 { .. }) => true,
+            (Self::DateTime64 { precision: from, .. }, Self::DateTime64 { precision: to, .. }) => {
+                to >= from
+            }
+            (from, to) => from == to,
+        }
+    }
+
     /// Whether the predicate holds for this type or any type nested in it.
     fn any(&self, predicate: &impl Fn(&Self) -> bool) -> bool {
         let in_fields =

@@ -242,7 +242,7 @@ fn a_claim_from_the_future_ends_when_its_heartbeat_does_not_change() {
         {
             record[field] = value.into();
         }
-        // At once, as a process does: nobody reads half a record.
+        // By a rename, as a process does it, so that no reader sees half a record.
         let whole = folder.path().join("rewritten");
         std::fs::write(&whole, record.to_string()).unwrap();
         std::fs::rename(whole, &claim).unwrap();
