@@ -2,7 +2,7 @@
 //! or not. A miss gives what a join gives that finds nothing, which is not always what a table's
 //! default would be.
 
-use super::fixture::{UNUSUAL_TYPES, assert_fills_with, make};
+use super::fixture::{JobFile, UNUSUAL_TYPES, assert_fills_with, make};
 use crate::support::{Output, Server};
 
 /// Types that `generateRandom` can fill.
@@ -230,5 +230,30 @@ fn types_that_cannot_be_framed_are_refused_by_name() {
         ));
         let job = "name = 'x'\n[source]\ntable = 'rows'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\nvalue = 'source.value'\n";
         super::fixture::assert_refused(&server, job, "copies", 3, word);
+    }
+}
+
+/// Once the server has compiled an expression, its conversions give another number instead of an
+/// error. It compiles one at its fourth time, or, as here, at once.
+#[test]
+fn numbers_out_of_range_are_errors_in_compiled_expressions_too() {
+    let server = Server::shared();
+    server.script(
+        "CREATE TABLE rows (id UInt64, value Float64) ENGINE = MergeTree ORDER BY id
+         --;;
+         INSERT INTO rows SELECT number, number * 1e9 FROM numbers(100)
+         --;;
+         CREATE TABLE copies (id UInt64, value Decimal(18, 12)) ENGINE = ReplacingMergeTree ORDER BY id",
+    );
+    let compiled = "SELECT min(toDecimal64(value * 2 + 1, 12)) FROM rows";
+    let at_once = [("compile_expressions", "1"), ("min_count_to_compile_expression", "0")];
+    assert_eq!(server.query_with(compiled, &at_once), b"-9223372.036854775808\n");
+    let job = JobFile::new(
+        "name = 'copies'\n[source]\ntable = 'rows'\n[target]\ntable = 'copies'\n[columns]\nid = 'source.id'\nvalue = 'toDecimal64(source.value * 2 + 1, 12)'\n[settings.insert]\nmin_count_to_compile_expression = 0\n",
+    );
+    for engine in ["stream", "server"] {
+        let output = job.tool(&server, "run").args(&["--engine", engine]).run().expect(1);
+        assert!(output.stderr.contains("DECIMAL_OVERFLOW"), "{output}");
+        assert_eq!(server.text("SELECT count() FROM copies"), "0", "{output}");
     }
 }

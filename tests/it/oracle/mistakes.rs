@@ -76,7 +76,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "\"source.cost_details\"",
-        "\"mapApply((k, v) -> (k, toDecimal64(toFloat64(v), 12)), source.cost_details)\"",
+        "\"mapApply((k, v) -> (k, toDecimal64OrZero(toString(toFloat64(v)), 12)), source.cost_details)\"",
         "cost_details",
     ),
     ("input_format_try_infer_datetimes = 0", "", "metadata"),
