@@ -24,7 +24,7 @@ const IDLE_AFTER: Duration = Duration::from_secs(5);
 
 /// A stage that every row passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     Lookup,
     Read,
     Enrich,
@@ -33,7 +33,7 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Its name on the screen.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lookup => "lookup",
             Self::Read => "read",
@@ -45,7 +45,7 @@ impl Stage {
 
 /// How many tasks do what.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     pub reading: u64,
     pub enriching: u64,
     pub looking_up: u64,

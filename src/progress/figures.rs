@@ -42,7 +42,7 @@ pub(crate) struct Shown {
 
 /// The figures of one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     pub name: String,
     pub dry_run: bool,
     /// While it stops: how long inserts in flight are still waited for.
@@ -72,7 +72,7 @@ pub(super) struct Figures {
 
 /// Per second, over the recent past.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rates {
+pub(crate) struct Rates {
     pub lookup_rows: Option<f64>,
     pub read_rows: Option<f64>,
     pub read_bytes: Option<f64>,
@@ -83,12 +83,12 @@ pub(super) struct Rates {
 
 impl Figures {
     /// Rows of unfinished chunks whose inserts are acknowledged.
-    pub(super) fn rows_in_unfinished_chunks(&self) -> u64 {
+    pub(crate) fn rows_in_unfinished_chunks(&self) -> u64 {
         self.numbers.inserted_rows.saturating_sub(self.numbers.rows_done)
     }
 
     /// The share of rows that are inserted, in percent; below 100 until the run has ended.
-    pub(super) fn percent(&self) -> Option<f64> {
+    pub(crate) fn percent(&self) -> Option<f64> {
         let expected = self.numbers.rows_expected()?;
         let percent = 100.0 * self.numbers.inserted_rows as f64 / expected as f64;
         Some(if self.phase == Phase::Done { percent.min(100.0) } else { percent.min(99.9) })
@@ -106,7 +106,7 @@ impl Figures {
 }
 
 /// Samples the figures of a run.
-pub(super) struct FigureSampler {
+pub(crate) struct FigureSampler {
     shown: Shown,
     began: Instant,
     rates: RateSampler,
@@ -118,7 +118,7 @@ pub(super) struct FigureSampler {
 }
 
 impl FigureSampler {
-    pub(super) fn new(shown: Shown) -> Self {
+    pub(crate) fn new(shown: Shown) -> Self {
         let now = Instant::now();
         Self {
             shown,
@@ -132,7 +132,7 @@ impl FigureSampler {
     }
 
     /// Samples the figures now. Call it a few times per second: rates are made of these samples.
-    pub(super) fn sample(&mut self) -> Figures {
+    pub(crate) fn sample(&mut self) -> Figures {
         let (now, counters) = (Instant::now(), &self.shown.counters);
         let (numbers, phase, tasks) =
             (counters.snapshot(), counters.phase(), Tasks::from(&counters.activities));

@@ -14,6 +14,7 @@ mod snapshots;
 mod summary;
 mod terminal;
 mod view;
+mod words;
 
 pub(crate) use comparison::show_comparison;
 pub(crate) use figures::{Shown, available_memory_bytes, memory_bytes, peak_memory_bytes};

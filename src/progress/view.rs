@@ -8,8 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::bottleneck::Stage;
 use super::figures::{FigureSampler, Figures, Shown};
-use super::screen::{plain, screen, server, title, waiting};
+use super::screen::{plain, screen, title};
 use super::terminal::{Emphasis, Line, Terminal, cut};
+use super::words::{server, waiting};
 use crate::engine::stream::Phase;
 use crate::retry::RetryStatus;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
