@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -18,22 +21,28 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{ObservedRun, families};
+use super::{ObservedRun, families, live};
 use crate::files;
 use crate::sync::Mutex;
 
 /// Interval between two writes of the file; collectors are usually scraped every 15 s.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Interval between two samples of the figures of the page.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
+
 /// The observed run, once there is one.
 #[derive(Clone, Default)]
 struct CurrentRun(Arc<Mutex<Option<Arc<ObservedRun>>>>);
 
 impl CurrentRun {
+    fn run(&self) -> Option<Arc<ObservedRun>> {
+        self.0.lock().clone()
+    }
+
     /// The metrics as text.
     fn text(&self) -> String {
-        let run = self.0.lock().clone();
-        families::text(run.as_deref())
+        families::text(self.run().as_deref())
     }
 }
 
@@ -85,6 +94,7 @@ impl Exporter {
                 .await
                 .map_err(|source| MetricsError::Listen { address, source })?;
             exporter.address = listener.local_addr().ok();
+            exporter.tasks.push(tokio::spawn(sample(current.clone())));
             exporter.tasks.push(tokio::spawn(serve(listener, current)));
         }
         exporter.write().await?;
@@ -119,6 +129,18 @@ impl Exporter {
 impl Drop for Exporter {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Samples the figures of which the page shows rates.
+async fn sample(current: CurrentRun) {
+    let mut ticks = interval(SAMPLE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Some(run) = current.run() {
+            run.figures();
+        }
     }
 }
 
@@ -218,24 +240,36 @@ async fn answer(stream: TcpStream, current: CurrentRun) {
     }
 }
 
+/// Nothing but what is served here.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 fn respond(method: &Method, path: &str, current: &CurrentRun) -> Response<String> {
-    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-    let (status, kind, body) = match (method, path) {
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, TEXT, current.text()),
-        (&Method::GET | &Method::HEAD, "/") => {
-            (StatusCode::OK, PLAIN, format!("{}: /metrics\n", env!("CARGO_PKG_NAME")))
+    const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+    const PLAIN: &str = "text/plain; charset=utf-8";
+    const HTML: &str = "text/html; charset=utf-8";
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    let run = current.run();
+    let (status, kind, body) = match path {
+        _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned()),
+        "/metrics" => (StatusCode::OK, METRICS, families::text(run.as_deref())),
+        "/" => (StatusCode::OK, HTML, live::page(run.as_deref())),
+        "/live" => (StatusCode::OK, HTML, live::fragment(run.as_deref())),
+        "/live.css" => (StatusCode::OK, "text/css; charset=utf-8", live::style()),
+        "/live.js" => (StatusCode::OK, "text/javascript; charset=utf-8", live::SCRIPT.to_owned()),
+        _ => {
+            let message = "the page of the run is at /, metrics are at /metrics\n";
+            (StatusCode::NOT_FOUND, PLAIN, message.to_owned())
         }
-        (&Method::GET | &Method::HEAD, _) => {
-            (StatusCode::NOT_FOUND, PLAIN, "metrics are at /metrics\n".to_owned())
-        }
-        _ => (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned()),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, kind);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
 }

@@ -1,6 +1,6 @@
 //! A run's metrics for Prometheus: as a page that is scraped and as a file for the [textfile
 //! collector](https://github.com/prometheus/node_exporter#textfile-collector) (`exporter`), both
-//! with the same text (`families`).
+//! with the same text (`families`); and a page for people (`live`).
 //!
 //! The values are the stream's counters, read on request; nothing here changes a run or makes it
 //! wait. The text is written by hand: the format is a few lines, every value exists elsewhere, and
@@ -8,12 +8,14 @@
 
 mod exporter;
 mod families;
+mod live;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::control::Control;
+use crate::progress::{FigureSampler, Figures, Shown};
 use crate::state::LoadState;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -35,17 +37,19 @@ pub(crate) struct ObservedRun {
     pub(super) began: SystemTime,
     pub(super) sums: MonotonicSums,
     state: Mutex<LoadState>,
+    sampler: Mutex<FigureSampler>,
 }
 
 impl ObservedRun {
     /// Observes a run that begins now.
-    pub(crate) fn new(info: RunInfo, control: Arc<Control>) -> Self {
+    pub(crate) fn new(info: RunInfo, control: Arc<Control>, shown: Shown) -> Self {
         Self {
             info,
             control,
             began: SystemTime::now(),
             sums: MonotonicSums::default(),
             state: Mutex::new(LoadState::Started),
+            sampler: Mutex::new(FigureSampler::new(shown)),
         }
     }
 
@@ -57,6 +61,11 @@ impl ObservedRun {
     /// The constants of the run.
     pub(crate) fn info(&self) -> &RunInfo {
         &self.info
+    }
+
+    /// The figures of now. Rates need a sample a few times per second.
+    pub(super) fn figures(&self) -> Figures {
+        self.sampler.lock().sample()
     }
 
     /// Records how the run ended.

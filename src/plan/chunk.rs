@@ -56,6 +56,15 @@ impl ChunkId {
         fits.then_some(Self::at(path, self))
     }
 
+    /// Sorts chunks and parts as their ranges lie in the partition.
+    pub(crate) fn order(self) -> (usize, u64) {
+        let mut path = self.0 >> PLANNED_BITS;
+        while path != 0 && path < 1 << (PLACE_BITS * (MOST_DIVISIONS - 1)) {
+            path <<= PLACE_BITS;
+        }
+        (self.planned_number(), path)
+    }
+
     /// What it is a part of; `None` for a chunk of the plan.
     pub(crate) fn whole(self) -> Option<Self> {
         let path = self.0 >> PLANNED_BITS;

@@ -14,10 +14,13 @@ mod snapshots;
 mod summary;
 mod terminal;
 mod view;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use comparison::show_comparison;
-pub(crate) use figures::{Shown, available_memory_bytes, memory_bytes, peak_memory_bytes};
+pub(crate) use figures::{
+    FigureSampler, Figures, Shown, available_memory_bytes, memory_bytes, peak_memory_bytes,
+};
+pub(crate) use screen::title;
 pub(crate) use summary::{Canary, Seconds, Summary};
 pub(crate) use terminal::{Terminal, TerminalOptions};
 pub(crate) use view::{show, show_startup};

@@ -9,4 +9,5 @@ mod documents;
 pub mod exposition;
 mod figures;
 pub mod fixture;
+mod live;
 mod refusals;

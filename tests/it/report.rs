@@ -2,7 +2,7 @@
 // A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod browser;
+pub mod browser;
 mod fixture;
 mod forms;
 mod killed;

@@ -485,8 +485,8 @@ pub(crate) enum LogFormat {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Metrics")]
 pub(crate) struct MetricsArguments {
-    /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464, or at this port of
-    /// localhost.
+    /// Serve a live page of the run and Prometheus metrics at this address, such as 127.0.0.1:9464,
+    /// or at this port of localhost.
     #[arg(long, value_name = "ADDRESS", env = "METRICS_LISTEN", value_parser = parse_address)]
     pub metrics_listen: Option<SocketAddr>,
     /// Write metrics to this file every 10 s, for the textfile collector of `node_exporter`.

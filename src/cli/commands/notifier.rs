@@ -64,7 +64,8 @@ impl<'a> Notifier<'a> {
             Failure::misuse(&error).hint(hint)
         })?;
         if let Some(address) = exporter.address() {
-            self.terminal.say(&format!("metrics: http://{address}/metrics"));
+            self.terminal
+                .say(&format!("live page: http://{address}/, metrics: http://{address}/metrics"));
         }
         self.exporter = Some(exporter);
         Ok(())

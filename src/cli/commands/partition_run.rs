@@ -217,7 +217,8 @@ impl<'a> PartitionRun<'a> {
         }
         operation.control.set_run_id(load.run_id());
         let planned = self.began.elapsed();
-        self.notify_start(&session, &operation);
+        let shown = self.shown(&session, &options, &operation);
+        self.notify_start(&session, &operation, shown);
 
         let work = async {
             let ran = load.run().await;
@@ -354,12 +355,12 @@ impl<'a> PartitionRun<'a> {
     }
 
     /// Reports the start to hooks and metrics.
-    fn notify_start(&mut self, session: &Session, operation: &Operation) {
+    fn notify_start(&mut self, session: &Session, operation: &Operation, shown: Shown) {
         let info = RunInfo {
             worker: self.context.config.recording.part.to_string(),
             memory_limit_bytes: session.plan.memory.total,
         };
-        let run = Arc::new(ObservedRun::new(info, operation.control.clone()));
+        let run = Arc::new(ObservedRun::new(info, operation.control.clone(), shown));
         let partition = self.partition.to_string();
         self.start_hooks = Some(self.context.notifier.partition_started(run.clone(), &partition));
         self.observed = Some(run);

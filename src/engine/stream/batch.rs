@@ -536,7 +536,7 @@ mod tests {
         ChunkAttempt::begin(
             ChunkId::planned(0),
             KeyShare::of(None),
-            Arc::new(ChunkBook::new(None, BTreeMap::new())),
+            Arc::new(ChunkBook::new(None, BTreeMap::new(), Arc::default())),
             Arc::new(Counters::default()),
         )
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::chunk_states::ChunkStates;
 use super::timings::{Activities, InFlight, Latency, RecentTimes};
 use crate::retry::{Outage, RetryCause, RetryObserver, RetryStatus};
 use crate::sync::Mutex;
@@ -54,6 +55,8 @@ macro_rules! counters {
             pub in_flight: InFlight,
             /// What blocks the run.
             pub retry_status: RetryStatus,
+            /// Where each chunk stands.
+            pub chunk_states: ChunkStates,
             phase: AtomicU8,
             times: Mutex<PhaseTimes>,
         }

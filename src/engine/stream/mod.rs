@@ -12,6 +12,7 @@
 mod batch;
 mod batch_size;
 mod blocks;
+mod chunk_states;
 pub(super) mod concurrency;
 pub(super) mod counters;
 mod dedup;
@@ -36,6 +37,7 @@ mod wave;
 
 pub(crate) use batch::RowFormat;
 pub(crate) use blocks::source_reading;
+pub(crate) use chunk_states::ChunkState;
 pub(crate) use concurrency::Concurrency;
 pub(crate) use counters::{Counters, Phase, Snapshot};
 pub(crate) use dedup::{

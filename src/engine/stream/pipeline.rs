@@ -127,7 +127,9 @@ impl Pipeline {
         let pending = work.left_of(&plan.chunks).count();
         shared.counters.chunks.set(pending as u64);
         shared.counters.chunks_pending.set(pending as u64);
-        let book = Arc::new(ChunkBook::new(work.reports.clone(), work.begun.clone()));
+        shared.counters.chunk_states.plan(&plan.chunks, work.left_of(&plan.chunks));
+        let (reports, begun) = (work.reports.clone(), work.begun.clone());
+        let book = Arc::new(ChunkBook::new(reports, begun, shared.counters.clone()));
         let counting = async {
             if !work.count {
                 return Ok(None);

@@ -21,6 +21,7 @@ use std::time::SystemTime;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, oneshot};
 
+use super::chunk_states::ChunkState;
 use super::counters::Counters;
 use super::error::{FailedChunk, PipelineError};
 use crate::job::statements::Bucket;
@@ -138,6 +139,7 @@ pub(in crate::engine) struct ChunkBook {
     /// The rows of the batches of chunks that were begun, where repeated batches are recognized.
     begun: Mutex<BTreeMap<ChunkId, u64>>,
     reports: Option<UnboundedSender<ChunkEvent>>,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -168,16 +170,18 @@ impl ChunkAccount {
 
 impl ChunkBook {
     /// `reports` receives a report of each chunk; `begun` are the rows of the batches of chunks that
-    /// were begun before.
+    /// were begun before; `counters` show where each chunk stands.
     pub(super) fn new(
         reports: Option<UnboundedSender<ChunkEvent>>,
         begun: BTreeMap<ChunkId, u64>,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             chunks: Mutex::default(),
             failed: Mutex::default(),
             begun: Mutex::new(begun),
             reports,
+            counters,
         }
     }
 
@@ -211,6 +215,7 @@ impl ChunkBook {
     /// Notes that an attempt begins.
     pub(super) fn begin(&self, chunk: ChunkId) {
         self.chunks().entry(chunk).or_insert_with(ChunkAccount::new).attempts += 1;
+        self.counters.chunk_states.set(chunk, ChunkState::Started);
     }
 
     /// Notes that the parts of a chunk, between these cuts, are read in its place. What its attempts
@@ -219,6 +224,7 @@ impl ChunkBook {
         let mut chunks = self.chunks();
         let account = chunks.entry(chunk).or_insert_with(ChunkAccount::new);
         account.figures = ChunkFigures::default();
+        self.counters.chunk_states.divide(chunk, &parts);
         self.report(chunk, account, ChunkOutcome::Divided { cuts, parts });
     }
 
@@ -230,6 +236,7 @@ impl ChunkBook {
             && !account.reported
         {
             account.failed = true;
+            self.counters.chunk_states.set(chunk, ChunkState::Failed);
             let mut failed = self.failed.lock();
             self.report(chunk, account, ChunkOutcome::Failed(failed_chunk.reason.clone()));
             failed.push(failed_chunk);
@@ -256,6 +263,7 @@ impl ChunkBook {
         account.done += share.0;
         account.figures += figures;
         if account.done >= KeyShare::WHOLE {
+            self.counters.chunk_states.set(chunk, ChunkState::Completed);
             self.report(chunk, account, ChunkOutcome::Completed);
         }
     }
@@ -543,7 +551,7 @@ mod tests {
     #[test]
     fn a_chunk_is_completed_when_all_parts_of_its_keys_are() {
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-        let book = ChunkBook::new(Some(sender), BTreeMap::new());
+        let book = ChunkBook::new(Some(sender), BTreeMap::new(), Arc::default());
         // A half, and two quarters, of which one took two attempts.
         let parts = [(0, 2, 10), (1, 4, 20), (3, 4, 30)];
         for (index, count, rows) in parts {
@@ -600,7 +608,7 @@ mod tests {
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
         let (counters, book) = (
             Arc::new(Counters::default()),
-            Arc::new(ChunkBook::new(Some(sender), BTreeMap::new())),
+            Arc::new(ChunkBook::new(Some(sender), BTreeMap::new(), Arc::default())),
         );
         let first = ChunkAttempt::begin(
             ChunkId::planned(0),

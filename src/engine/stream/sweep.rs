@@ -129,11 +129,12 @@ impl Retryable for Sweeping<'_> {
 /// Reads the deletions and inserts them as misses, batch by batch.
 async fn send(shared: &Shared, plan: &Plan, sql: &str, miss: &[u8]) -> Result<u64, SweepError> {
     // These rows belong to no chunk, and are not counted.
+    let counters = Arc::new(Counters::default());
     let attempt = ChunkAttempt::begin(
         ChunkId::planned(plan.chunks.len()),
         KeyShare::of(None),
-        Arc::new(ChunkBook::new(None, BTreeMap::new())),
-        Arc::new(Counters::default()),
+        Arc::new(ChunkBook::new(None, BTreeMap::new(), counters.clone())),
+        counters,
     );
     let mut stream =
         shared.servers.source.stream("deleted", sql, &statements::deleted_settings(&shared.job))?;

@@ -116,6 +116,9 @@ const CHARTS: [Chart; 5] = [
     },
 ];
 
+/// The styles of the page, which other pages share.
+pub(crate) const STYLE: &str = include_str!("style.css");
+
 /// The page of a report. `json` is the same report as JSON.
 pub(crate) fn page(report: &RunReport, json: &str) -> String {
     let title = format!("{}, partition {}", report.load.job, report.load.partition);
@@ -128,7 +131,7 @@ pub(crate) fn page(report: &RunReport, json: &str) -> String {
                 // A browser asks for an icon unless the page has one.
                 link rel="icon" href="data:,";
                 title { (title) " · backfill report" }
-                style { (PreEscaped(include_str!("style.css"))) }
+                style { (PreEscaped(STYLE)) }
             }
             body {
                 (overview(report))

@@ -51,7 +51,7 @@ fn a_run_under_way_is_scraped_and_the_file_has_its_end() {
     ] {
         assert!(now.value(name, &[]) > 0.0, "{name}");
     }
-    assert!(page(address, "/").unwrap().2.contains("/metrics"));
+    assert!(page(address, "/").unwrap().2.contains("href=\"metrics\""));
     assert_eq!(page(address, "/other").unwrap().0, 404);
     let parts = || {
         server
@@ -70,7 +70,12 @@ fn a_run_under_way_is_scraped_and_the_file_has_its_end() {
 
     behind.proxy.pass();
     let output = running.wait().expect(0);
-    assert!(output.stderr.contains(&format!("metrics: http://{address}/metrics")), "{output}");
+    assert!(
+        output
+            .stderr
+            .contains(&format!("live page: http://{address}/, metrics: http://{address}/metrics")),
+        "{output}"
+    );
     let (end, summary) = (written(&file), behind.orders.summary());
     let target: f64 = server.text("SELECT count() FROM shipments FINAL").parse().unwrap();
     assert_eq!(

@@ -150,7 +150,8 @@ def look_at(browser, page, folder):
     return {"said": said, "elsewhere": elsewhere, "views": views, "paper": paper[:5].decode(errors="replace")}
 
 
-if len(sys.argv) == 2:
-    print(look(sys.argv[1], lambda browser: browser.call("Browser.getVersion")["product"]))
-else:
-    print(json.dumps(look(sys.argv[1], lambda browser: look_at(browser, Path(sys.argv[2]), Path(sys.argv[3])))))
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        print(look(sys.argv[1], lambda browser: browser.call("Browser.getVersion")["product"]))
+    else:
+        print(json.dumps(look(sys.argv[1], lambda browser: look_at(browser, Path(sys.argv[2]), Path(sys.argv[3])))))

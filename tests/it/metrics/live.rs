@@ -1,0 +1,97 @@
+//! The page of a run.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::fixture::{SOON, free_address, page, scraped};
+use crate::faults::fixture::Behind;
+use crate::report::browser::chromium;
+use crate::support::process;
+
+/// The text of a page of this type.
+#[track_caller]
+fn served(address: SocketAddr, path: &str, kind: &str) -> String {
+    let (status, found, text) = page(address, path).unwrap();
+    assert_eq!((status, found.as_str()), (200, kind), "{path}");
+    text
+}
+
+#[test]
+#[ignore = "slow: about 12 s"]
+fn the_page_follows_the_run_and_says_when_it_has_ended() {
+    let behind = Behind::start();
+    let address = free_address();
+    let listen = ["--metrics-listen", &address.to_string()];
+    let running = behind.half_way_with(behind.tool().args(&listen).args(&["--chunk-rows", "1000"]));
+    scraped(address);
+
+    let html = "text/html; charset=utf-8";
+    let whole = served(address, "/", html);
+    assert!(!whole.contains("style=") && !whole.contains("://"), "{whole}");
+    assert!(served(address, "/live.css", "text/css; charset=utf-8").contains(".cells"));
+    assert!(
+        served(address, "/live.js", "text/javascript; charset=utf-8").contains("fetch(\"live\"")
+    );
+    let cells = || {
+        let text = served(address, "/live", html);
+        ["completed", "started", "pending"]
+            .map(|class| text.matches(&format!("class=\"{class}\"><title>")).count())
+    };
+    let chunks = |status: &str| {
+        let sql = format!("SELECT count() FROM load_state_chunks FINAL WHERE status {status}");
+        behind.orders.server.text(&sql).parse::<usize>().unwrap()
+    };
+    let (all, completed) = (chunks("!= ''"), || chunks("= 'completed'"));
+    let agrees = || {
+        let [done, started, pending] = cells();
+        done == completed() && started > 0 && done + started + pending == all
+    };
+    assert!(
+        process::wait_until(SOON, agrees),
+        "{:?}, {} of {all} are completed",
+        cells(),
+        completed()
+    );
+
+    let Some(chromium) = chromium() else {
+        behind.proxy.pass();
+        running.wait().expect(0);
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut browser = Command::new("python3")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/metrics/live.py"))
+        .args([&chromium, &format!("http://{address}/")])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let seen = next();
+    assert_eq!((&seen["said"], &seen["elsewhere"]), (&json!([]), &json!([])));
+    for name in ["light", "dark", "narrow"] {
+        let view = &seen["views"][name];
+        assert_eq!(
+            (&view["wide"], &view["gone"]),
+            (&json!(false), &json!(false)),
+            "{name}: {view}"
+        );
+        assert!(view["title"].as_str().unwrap().contains("% shipments 202506"), "{view}");
+        assert_eq!(view["stages"], json!(["lookup", "read", "enrich", "insert"]));
+        let bar = view["bar"].as_f64().unwrap();
+        assert!(bar > 0.0 && bar < 1.0, "{view}");
+        assert!(folder.path().join(format!("{name}.png")).metadata().unwrap().len() > 5000);
+    }
+    assert_ne!(seen["views"]["light"]["background"], seen["views"]["dark"]["background"]);
+    behind.proxy.pass();
+    running.wait().expect(0);
+    let gone = next()["gone"].as_str().unwrap().to_owned();
+    assert!(gone.starts_with("No answer since "), "{gone}");
+    assert!(browser.wait().unwrap().success());
+    behind.orders.assert_complete();
+}
