@@ -104,11 +104,14 @@ class Meter:
             "SELECT sum(memory_usage) FROM system.processes "
             f"WHERE current_database = '{self.database.name}' AND query_id != queryID()"
         )
-        try:
-            while not self.stop.wait(SAMPLE_SECONDS):
+        while not self.stop.wait(SAMPLE_SECONDS):
+            try:
                 self.query_memory = max(self.query_memory, int(watcher.value(sql)))
-        except ScriptError as error:
-            self.failure = error
+            except ScriptError as error:
+                # A server whose memory is used up answers the next sample.
+                if "MEMORY_LIMIT_EXCEEDED" not in str(error):
+                    self.failure = error
+                    return
 
 
 def machine():

@@ -19,8 +19,11 @@ class OwnServer:
         self.launcher = None
         self.process = None
 
-    def start(self):
+    def start(self, config=None):
+        """`config`: a file of settings that are added to the server's."""
         command = [sys.executable, LAUNCHER, "serve", "--dir", self.directory, "--port", str(self.port)]
+        if config:
+            command += ["--config", config]
         errors = open(self.directory.with_name("serve.log"), "ab")
         with errors:
             self.launcher = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
