@@ -268,7 +268,7 @@ async fn compare(connection: &Connection, rollup: &RollupJob) -> Rollup {
     let RollupJob { reference, job } = rollup;
     let mut found = Rollup {
         job: reference.clone(),
-        source: job.source.table.clone(),
+        source: job.relation.name("").to_string(),
         rollup: job.target.table.clone(),
         source_rows: None,
         rollup_rows: None,
@@ -307,7 +307,7 @@ async fn ask(connection: &Connection, job: &Job) -> Result<Option<Counts>, Error
 /// The query of both counts; `None` where they cannot be compared.
 async fn question(connection: &Connection, job: &Job) -> Result<Option<String>, Error> {
     let database = connection.endpoint().database();
-    let source = TableName::parse(&job.source.table, database);
+    let source = job.relation.name(database);
     let target = TableName::parse(&job.target.table, database);
     let Some(schema) = table_schema(connection, &source).await? else { return Ok(None) };
     let ttl = table_ttl(connection, &schema).await?;

@@ -35,6 +35,11 @@ impl TableName {
         Self { database, table }
     }
 
+    /// The name of objects, which are in no database.
+    pub(crate) fn of_objects(pattern: &str) -> Self {
+        Self { database: String::new(), table: pattern.to_owned() }
+    }
+
     /// The quoted name for a statement.
     pub fn quoted(&self) -> String {
         format!("{}.{}", quote_identifier(&self.database), quote_identifier(&self.table))
@@ -43,6 +48,9 @@ impl TableName {
 
 impl fmt::Display for TableName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.database.is_empty() {
+            return formatter.write_str(&self.table);
+        }
         write!(formatter, "{}.{}", shown(&self.database), shown(&self.table))
     }
 }

@@ -51,9 +51,7 @@ pub(crate) async fn try_statement(
 ) -> Result<(), ServerError> {
     // No partition has this id. With a range, the look-up is limited to the keys of no row as well:
     // its whole table would be read otherwise.
-    let range = Some("1".to_owned());
-    let scope =
-        Scope { partition_id: String::new(), range, window: None, bucket: None, older: None };
+    let scope = Scope::of_nothing().within(Some("1"));
     // The stage is not there yet.
     let is_kept = !options.dry_run && job.publish == Publish::InPlace;
     let sql = direct(servers, job, &scope, !is_kept);
@@ -308,7 +306,8 @@ impl Retryable for ChunkFill<'_> {
         let filled = async {
             let inserted = self.insert().await?;
             let Servers { source, target, .. } = &shared.servers;
-            let found = source.row::<Matches>("matches", &self.count).await?;
+            let settings = statements::count_settings(&shared.job);
+            let found = source.row_with::<Matches>("matches", &self.count, &settings).await?;
             let checked = self.insert.check(target, found.rows).await;
             if let Err(FillError::Staged { .. }) = &checked {
                 // The attempt does not count, whatever comes of it.

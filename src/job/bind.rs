@@ -16,6 +16,8 @@ use super::fit::{Fitting, columns_left_to_defaults, columns_to_write, fit_to_tar
 use super::group::{Analyzed, analyze_groups, with_key_expressions};
 use super::inspect::{Inspection, Inspector, Over, common_key, inspect};
 use super::keys::{EqualVersion, Expression, StatementSettings};
+use super::listing::Listed;
+use super::objects::BoundObjects;
 use super::statements::{self, END_OF_ROW, Scope, is_read_narrow};
 use super::tables::{Tables, needed, or_denied_column, structure_of, tables};
 use super::target_key::TargetKey;
@@ -37,6 +39,8 @@ pub struct BindOptions {
     pub filters: Vec<String>,
     /// Only rows before this moment.
     pub(crate) before: Option<Moment>,
+    /// The period of the objects, for a job that reads objects.
+    pub(crate) period: Option<String>,
 }
 
 /// Checks the job against its tables and resolves every type.
@@ -66,20 +70,20 @@ async fn bind_visible(
     check_profiles(servers)?;
     check_settings(servers, job).await?;
     let Servers { source: reading, target: writing, .. } = servers;
-    let tables = tables(servers, job, options.target_table.as_ref()).await?;
-    let Selection { exclusions, filters, before } =
-        bind_selection(reading, job, &tables.source, options).await?;
+    let target_table = options.target_table.as_ref();
+    let tables = tables(servers, job, target_table, options.period.as_deref()).await?;
+    let selection = bind_selection(reading, job, &tables.source, options).await?;
     let Mapping { columns, left_out, defaults, group, used } =
         bind_mapping(writing, job, &tables).await?;
     let newest_by = bind_newest_by(reading, job, &tables.source).await?;
     let (owned, live) = bind_owners(writing, job, &tables.target).await?;
-    let Tables { source, lookup, target } = tables;
+    let Tables { source, listed, lookup, target } = tables;
     let lookup = bind_lookup(reading, job, &source, lookup, used.lookup).await?;
     let SourceRow { rows: source_layout, blocks: source_blocks } =
         source_row(&source, &used.source, lookup.as_ref())?;
-    let recognizing = "asking the server how it recognizes blocks";
-    let deduplication_settings =
-        deduplication_settings(writing).await.map_err(asking(recognizing))?;
+    let (objects, remarks_on_objects) = bind_objects(job, listed, &used.source, &selection)?;
+    let remarks = remarks(&used.source, lookup.as_ref()).into_iter().chain(remarks_on_objects);
+    let Selection { exclusions, filters, before } = selection;
     let bound = BoundJob {
         name: job.name.clone(),
         origin: job.origin.clone(),
@@ -92,9 +96,10 @@ async fn bind_visible(
         exclusions,
         filters,
         before,
-        remarks: remarks(&used.source, lookup.as_ref()),
+        remarks: remarks.collect(),
         source_columns: used.source,
         source,
+        objects,
         lookup,
         target,
         owned,
@@ -109,13 +114,34 @@ async fn bind_visible(
         columns,
         left_out,
         defaults,
-        settings: job.settings.clone(),
-        deduplication_settings,
+        settings: settings(job),
+        deduplication_settings: recognition(writing).await?,
         source_layout,
         source_blocks,
         native_layout: Err(String::new()),
     };
     complete(servers, bound).await
+}
+
+/// The settings under which the target's server recognizes blocks.
+async fn recognition(target: &Connection) -> Result<Settings, JobError> {
+    let recognizing = "asking the server how it recognizes blocks";
+    deduplication_settings(target).await.map_err(asking(recognizing))
+}
+
+/// The objects of a job that reads objects, and remarks on their columns.
+fn bind_objects(
+    job: &Job,
+    listed: Option<Listed>,
+    used: &[UsedColumn],
+    selection: &Selection,
+) -> Result<(Option<Arc<BoundObjects>>, Vec<String>), JobError> {
+    let Some((objects, listed)) = job.objects().zip(listed) else { return Ok((None, Vec::new())) };
+    let filters = selection.filters.iter().map(|(_, filter)| filter.as_str());
+    let predicates: Vec<_> =
+        selection.exclusions.iter().map(String::as_str).chain(filters).collect();
+    let remarks = listed.remarks(objects, used, &job.source.join_key, &predicates)?;
+    Ok((Some(Arc::new(listed.objects)), remarks))
 }
 
 /// Adds what follows from the rest of a bound job, and checks its predicates.
@@ -204,7 +230,7 @@ struct Mapping {
 async fn bind_mapping(
     connection: &Connection,
     job: &Job,
-    Tables { source, lookup, target }: &Tables,
+    Tables { source, lookup, target, .. }: &Tables,
 ) -> Result<Mapping, JobError> {
     let over = structure_of(source, lookup.as_ref());
     let Analyzed { columns, left_out, inspection, group } =
@@ -447,8 +473,7 @@ async fn check_settings(servers: &Servers, job: &Job) -> Result<(), JobError> {
 /// Checks the exclusions and filters, and the search for live rows, by planning a query with them: they may name
 /// tables that the user cannot read.
 async fn check_exclusions(connection: &Connection, job: &BoundJob) -> Result<(), JobError> {
-    let nothing =
-        Scope { partition_id: String::new(), range: None, window: None, bucket: None, older: None };
+    let nothing = Scope::of_nothing();
     let without_live_rows = BoundJob { live_rows: None, ..job.clone() };
     for (needed, job, role, table, what) in [
         (
@@ -644,6 +669,17 @@ fn row_layout(
         table: table.clone(),
         message: error.to_string(),
     })
+}
+
+/// The settings of the job's statements.
+fn settings(job: &Job) -> StatementSettings {
+    let mut settings = job.settings.clone();
+    for (name, value) in job.objects().iter().flat_map(|objects| objects.settings()) {
+        for statement in [&mut settings.source, &mut settings.insert] {
+            statement.0.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    settings
 }
 
 fn remarks(source: &[UsedColumn], lookup: Option<&BoundLookup>) -> Vec<String> {

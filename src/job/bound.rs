@@ -8,6 +8,7 @@ use super::keys::{
     Condition, EqualVersion, LookupWindow, Publish, RemovalMethod, StatementSettings,
 };
 use super::merging::Combining;
+use super::objects::BoundObjects;
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::{NativeLayout, SourceLayout};
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};
@@ -19,8 +20,10 @@ pub struct BoundJob {
     pub name: String,
     /// Where the job was read.
     pub origin: String,
-    /// The source table.
+    /// The source table; for objects, their columns.
     pub source: TableSchema,
+    /// The objects that are read; `None` for a table.
+    pub objects: Option<Arc<BoundObjects>>,
     /// Whether the source is read FINAL.
     pub collapse: bool,
     /// Whether chunks of the source are read by their winners first.
@@ -264,6 +267,14 @@ impl BoundJob {
         let reads_lookup = columns.iter().any(BoundColumn::reads_lookup);
         let lookup = self.lookup.clone().filter(|_| reads_lookup);
         Self { source_columns, lookup, columns, ..self.clone() }
+    }
+
+    /// What stands behind FROM to read the source.
+    pub(crate) fn from(&self) -> String {
+        match &self.objects {
+            Some(objects) => objects.function.clone(),
+            None => self.source.name.quoted(),
+        }
     }
 
     /// SQL that is true for the target's rows that belong to the job.

@@ -144,6 +144,25 @@ pub enum JobError {
         /// Why.
         message: String,
     },
+    /// Objects that cannot serve as the source.
+    #[error("the objects {objects} cannot be used: {message}")]
+    Objects {
+        /// Their pattern in the job.
+        objects: String,
+        /// Why.
+        message: String,
+    },
+    /// Objects that the server cannot read.
+    #[error("the objects {objects} cannot be read: {what} failed")]
+    UnreadableObjects {
+        /// Their pattern in the job.
+        objects: String,
+        /// What was tried.
+        what: String,
+        /// The server's message.
+        #[source]
+        source: ServerError,
+    },
     /// A table in which the groups of a job would not stay what they are.
     #[error(
         "the target table {table} cannot hold the groups of the job exactly: {}",

@@ -9,7 +9,9 @@ use super::keys::{
     Condition, EqualVersion, Expression, ExpressionTable, File, Lookup, Publish, Source,
     StatementSettings, Target,
 };
+use super::objects::ObjectSource;
 use super::schema::tables_with_key;
+use crate::clickhouse::TableName;
 
 /// A parsed job file, not yet bound to tables.
 #[derive(Clone, Debug)]
@@ -20,8 +22,10 @@ pub struct Job {
     pub(crate) description: String,
     /// The path of the file, or the name of the built-in job.
     pub(crate) origin: String,
-    /// The table whose rows are streamed.
+    /// How the source is read.
     pub(crate) source: Source,
+    /// What is read.
+    pub(crate) relation: Relation,
     /// The table with the attributes of each row.
     pub(crate) lookup: Option<Lookup>,
     /// The table that is filled.
@@ -36,7 +40,45 @@ pub struct Job {
     pub(crate) columns: Vec<(String, Expression)>,
 }
 
+/// What a job reads.
+#[derive(Clone, Debug)]
+pub(crate) enum Relation {
+    /// This table.
+    Table(String),
+    /// Objects that the server reads.
+    Objects(ObjectSource),
+}
+
+impl Relation {
+    /// The name for people and for the ledger. Objects are in no database.
+    pub(crate) fn name(&self, database: &str) -> TableName {
+        match self {
+            Self::Table(table) => TableName::parse(table, database),
+            Self::Objects(objects) => TableName::of_objects(&objects.pattern),
+        }
+    }
+
+    fn of(source: &Source) -> Result<Self, String> {
+        match (&source.table, ObjectSource::of(source)?) {
+            (Some(table), None) => Ok(Self::Table(table.clone())),
+            (None, Some(objects)) => Ok(Self::Objects(objects)),
+            (Some(_), Some(_)) => {
+                Err("[source] has table and objects, and reads one of them".to_owned())
+            }
+            (None, None) => Err("[source] needs table or objects".to_owned()),
+        }
+    }
+}
+
 impl Job {
+    /// The objects that it reads; `None` for a job that reads a table.
+    pub(crate) fn objects(&self) -> Option<&ObjectSource> {
+        match &self.relation {
+            Relation::Objects(objects) => Some(objects),
+            Relation::Table(_) => None,
+        }
+    }
+
     /// Parses a job. `origin` names the file in messages.
     ///
     /// # Errors
@@ -66,6 +108,17 @@ impl Job {
         if let Some((at, message)) = found {
             return Err(invalid(at, message));
         }
+        let at_source = file.source.span().start;
+        let relation =
+            Relation::of(file.source.get_ref()).map_err(|message| invalid(at_source, message))?;
+        if let (Relation::Objects(objects), Some((at, message))) =
+            (&relation, contradiction_of_objects(&file))
+        {
+            return Err(invalid(
+                at,
+                format!("[source] has objects ({}), {message}", objects.pattern),
+            ));
+        }
         let mut target = file.target.into_inner();
         for expression in [&mut target.owned, &mut target.live].into_iter().flatten() {
             expression.line = line_of(text, expression.line);
@@ -75,6 +128,7 @@ impl Job {
             description: file.description,
             origin: origin.to_owned(),
             source: file.source.into_inner(),
+            relation,
             lookup: file.lookup.map(Spanned::into_inner),
             target,
             checks: file.checks,
@@ -128,6 +182,33 @@ fn contradiction_of_groups(file: &File) -> Option<(usize, String)> {
         let message = "[target] has owned, live or on_equal_version, which tell single rows apart; a job with [group] replaces whole partitions";
         (at_target, message.to_owned())
     })
+}
+
+/// What jobs over objects cannot have, with its offset.
+fn contradiction_of_objects(file: &File) -> Option<(usize, String)> {
+    let source = file.source.get_ref();
+    let of_tables = [
+        ("final", source.collapse),
+        ("version", source.version.is_some()),
+        ("deleted", source.deleted.is_some()),
+        ("newest_by", !source.newest_by.is_empty()),
+        ("snapshot", source.snapshot),
+        ("time", source.time.is_some()),
+        ("before", source.before.is_some()),
+    ];
+    if let Some((key, _)) = of_tables.into_iter().find(|(_, has)| *has) {
+        return Some((file.source.span().start, format!("and {key}, which only a table can have")));
+    }
+    if let Some(group) = &file.group {
+        let message =
+            "and groups of objects are not supported: load the rows into a table, and group that";
+        return Some((group.span().start, message.to_owned()));
+    }
+    if file.target.get_ref().on_equal_version == EqualVersion::Live {
+        let message = "and on_equal_version = \"live\" compares the target with a source table";
+        return Some((file.target.span().start, message.to_owned()));
+    }
+    None
 }
 
 /// The tables in which an unknown key is known, as a suggestion.
@@ -273,6 +354,52 @@ mod tests {
             ("[source]", "[source]\nbefore = 't'", "line 2: [source] has before"),
         ] {
             let error = Job::parse("x.toml", &grouped.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(message), "{message}: {error}");
+        }
+    }
+
+    #[test]
+    fn objects_contradict_what_only_tables_have() {
+        let objects = "name = 'x'\n[source]\nobjects = 'file:/d/{period}/*.parquet'\nformat = 'Parquet'\n[target]\ntable = 't'\n[columns]\na = 'source.a'\n";
+        let job = Job::parse("x.toml", objects).unwrap();
+        assert_eq!(job.relation.name("d").to_string(), "file:/d/{period}/*.parquet");
+        let csv =
+            objects.replace("'Parquet'", "'CSV'\n[source.structure]\nb = 'UInt8'\na = 'String'");
+        let job = Job::parse("x.toml", &csv).unwrap();
+        let declared = |name: &str, of: &str| (name.to_owned(), of.to_owned());
+        let expected = [declared("b", "UInt8"), declared("a", "String")];
+        assert_eq!(job.objects().unwrap().structure, expected, "in the order of the file");
+        for (from, to, message) in [
+            ("objects", "table = 's'\nobjects", "line 2: [source] has table and objects"),
+            (
+                "objects = 'file:/d/{period}/*.parquet'\n",
+                "table = 's'\n",
+                "line 2: [source] has format, which only objects have",
+            ),
+            (
+                "objects = 'file:/d/{period}/*.parquet'\nformat = 'Parquet'\n",
+                "",
+                "line 2: [source] needs table or objects",
+            ),
+            ("format = 'Parquet'\n", "", "needs format"),
+            ("'Parquet'", "'CSV'", "need [source.structure]"),
+            ("'Parquet'", "'Parquet'\ncollection = 'c'", "only objects in S3"),
+            (
+                "'Parquet'",
+                "'Parquet'\nfinal = true",
+                "line 2: [source] has objects (file:/d/{period}/*.parquet), and final",
+            ),
+            ("'Parquet'", "'Parquet'\nbefore = 'a'", "and before"),
+            ("'Parquet'", "'Parquet'\nsnapshot = true", "and snapshot"),
+            (
+                "'t'",
+                "'t'\npublish = 'replace'\n[group]\nk = 'source.k'",
+                "line 8: [source] has objects",
+            ),
+        ] {
+            let text = objects.replacen(from, to, 1);
+            assert_ne!(text, objects, "{message}");
+            let error = Job::parse("x.toml", &text).unwrap_err().to_string();
             assert!(error.contains(message), "{message}: {error}");
         }
     }

@@ -18,12 +18,31 @@ pub(crate) struct Expression {
     pub line: usize,
 }
 
-/// Table whose rows are streamed.
+/// Table whose rows are read, or objects (files) that the server reads. Needs `table` or `objects`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["table"]}, {"required": ["objects"]}]))]
 pub(crate) struct Source {
     /// Source table: `table` or `database.table`, of the `MergeTree` family.
-    pub table: String,
+    pub table: Option<String>,
+    /// Objects that the server reads, instead of `table`: `s3://…`, `s3+https://HOST/BUCKET/…` for another
+    /// S3 endpoint, `https://…`, or `file:/…` for files of the server. May have the globs of the server's
+    /// table functions. `{period}` stands for the value of `--partition`. Needs the server engine.
+    pub objects: Option<String>,
+    /// Format of the objects. Required with `objects`.
+    pub format: Option<ObjectFormat>,
+    /// [Named collection](https://clickhouse.com/docs/operations/named-collections) of the server with the
+    /// credentials of an S3 endpoint. Without it the server uses its own credentials.
+    pub collection: Option<String>,
+    /// Columns of the objects with their types. Required for text formats, in which types cannot be
+    /// inferred exactly. By default, those of the Parquet files.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub structure: ExpressionTable,
+    /// Columns that an object may lack. They have the default of their type there. A column that the
+    /// job reads and an object lacks is an error otherwise.
+    #[serde(default)]
+    pub optional: Vec<String>,
     /// Collapse the versions of a row before it is streamed
     /// ([FINAL](https://clickhouse.com/docs/sql-reference/statements/select/from#final-modifier)).
     #[serde(default, rename = "final")]
@@ -62,6 +81,17 @@ pub(crate) struct Source {
     pub filters: BTreeMap<String, String>,
     /// Column with a date or time. `--before T` keeps only the rows in which it lies before T.
     pub before: Option<String>,
+}
+
+/// Format of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(crate) enum ObjectFormat {
+    Parquet,
+    #[serde(rename = "CSV")]
+    Csv,
+    #[serde(rename = "CSVWithNames")]
+    CsvWithNames,
+    JSONEachRow,
 }
 
 /// Table with the attributes of each row. Optional: without it a job copies or reshapes rows.

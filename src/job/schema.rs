@@ -28,7 +28,10 @@ fn simplify(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(simplify),
         Value::Object(object) => {
             object.values_mut().for_each(simplify);
-            object.remove("format");
+            // A key of this name is a table.
+            if object.get("format").is_some_and(Value::is_string) {
+                object.remove("format");
+            }
             if let Some(Value::Array(types)) = object.get_mut("type") {
                 types.retain(|name| name != "null");
                 if let [name] = types.as_slice() {

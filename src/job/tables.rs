@@ -1,7 +1,8 @@
 //! The tables that a job names, and their columns.
 
 use super::error::{JobError, asking, suggestion};
-use super::file::Job;
+use super::file::{Job, Relation};
+use super::listing::{Listed, list_objects};
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
     is_granted, quote_identifier, table_schema,
@@ -10,6 +11,8 @@ use crate::clickhouse::{
 /// The tables that a job names.
 pub(super) struct Tables {
     pub source: TableSchema,
+    /// For a job that reads objects, what was found of them.
+    pub listed: Option<Listed>,
     pub lookup: Option<TableSchema>,
     pub target: TableSchema,
 }
@@ -19,18 +22,11 @@ pub(super) async fn tables(
     servers: &Servers,
     job: &Job,
     target_table: Option<&String>,
+    period: Option<&str>,
 ) -> Result<Tables, JobError> {
     let Servers { source: reading, target: writing, .. } = servers;
     let database = reading.endpoint().database();
-    let source =
-        existing(reading, "source", &TableName::parse(&job.source.table, database)).await?;
-    if !source.is_merge_tree() {
-        let message = format!(
-            "its engine is {}; only tables of the MergeTree family have partitions",
-            source.engine
-        );
-        return Err(JobError::Unfit { role: "source", table: source.name, message });
-    }
+    let (source, listed) = source(servers, job, period).await?;
     let lookup = match &job.lookup {
         Some(lookup) => {
             Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?)
@@ -45,7 +41,43 @@ pub(super) async fn tables(
         refuse_qualified_names("lookup", &source, lookup)?;
         refuse_qualified_names("lookup", lookup, lookup)?;
     }
-    Ok(Tables { source, lookup, target })
+    Ok(Tables { source, listed, lookup, target })
+}
+
+/// The source's columns; for a job that reads objects, also the objects.
+async fn source(
+    servers: &Servers,
+    job: &Job,
+    period: Option<&str>,
+) -> Result<(TableSchema, Option<Listed>), JobError> {
+    let reading = &servers.source;
+    let objects = match &job.relation {
+        Relation::Objects(objects) => objects,
+        Relation::Table(table) => {
+            let name = TableName::parse(table, reading.endpoint().database());
+            let source = existing(reading, "source", &name).await?;
+            if source.is_merge_tree() {
+                return Ok((source, None));
+            }
+            let message = format!(
+                "its engine is {}; only tables of the MergeTree family have partitions",
+                source.engine
+            );
+            return Err(JobError::Unfit { role: "source", table: source.name, message });
+        }
+    };
+    let unusable = |message: &str| JobError::Objects {
+        objects: objects.pattern.clone(),
+        message: message.to_owned(),
+    };
+    let period = period.ok_or_else(|| {
+        unusable("they are read for one period, which --partition of run, plan and verify names")
+    })?;
+    if !servers.is_one_server() {
+        return Err(unusable("the target's server reads them, and the source is another server"));
+    }
+    let listed = list_objects(reading, objects, period).await?;
+    Ok((listed.schema.clone(), Some(listed)))
 }
 
 async fn existing(
@@ -161,13 +193,13 @@ fn missing_column(
         }
         JobError::Expression { message, .. } => {
             let (qualifier, column) = unknown_identifier(message)?.split_once('.')?;
-            let (role, table) = match qualifier {
-                "source" => ("source", &job.source.table),
-                "lookup" => ("lookup", &job.lookup.as_ref()?.table),
+            let database = servers.source.endpoint().database();
+            let (role, table) = match (qualifier, &job.relation) {
+                ("source", Relation::Table(table)) => ("source", table),
+                ("lookup", _) => ("lookup", &job.lookup.as_ref()?.table),
                 _ => return None,
             };
-            let table = TableName::parse(table, servers.source.endpoint().database());
-            Some((role, table, column.to_owned()))
+            Some((role, TableName::parse(table, database), column.to_owned()))
         }
         _ => None,
     }

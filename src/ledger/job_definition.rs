@@ -5,7 +5,7 @@ use super::definition::{
     ColumnDefinition, CutoffDefinition, JobDefinition, KeyDefinition, LookupDefinition,
     SourceDefinition, TableDefinition, TargetColumn, TargetDefinition, WindowDefinition,
 };
-use crate::clickhouse::{Servers, TableSchema};
+use crate::clickhouse::{Column, Servers, TableSchema};
 use crate::job::{BoundJob, BoundLookup, Publish, UsedColumn};
 
 /// The ledger's key of the load of this partition.
@@ -43,6 +43,7 @@ pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition
                 .and_then(|group| group.horizon.as_ref())
                 .map(|horizon| horizon.moment),
             columns: columns(&job.source_columns),
+            structure: if job.objects.is_some() { structure(&job.source) } else { Vec::new() },
             settings: job.settings.source.0.clone(),
         },
         lookup: job.lookup.as_ref().map(|lookup| self::lookup(job, lookup)),
@@ -102,6 +103,15 @@ fn table(table: &TableSchema) -> TableDefinition {
         partition_key: table.partition_key.clone(),
         uuid: is_one.then(|| table.uuid.clone()),
     }
+}
+
+/// All columns of objects.
+fn structure(source: &TableSchema) -> Vec<ColumnDefinition> {
+    let definition = |column: &Column| ColumnDefinition {
+        name: column.name.clone(),
+        type_name: column.type_name.clone(),
+    };
+    source.columns.iter().map(definition).collect()
 }
 
 fn columns(columns: &[UsedColumn]) -> Vec<ColumnDefinition> {

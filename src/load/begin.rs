@@ -45,6 +45,7 @@ impl Load {
 
     async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
         let mut remarks = self.settle_repeats().await?;
+        remarks.extend(self.remark_on_objects());
         let (warnings, replaced_partition) = self.run_preflight().await?;
         remarks.extend(warnings);
         self.prepare_publication(replaced_partition).await?;

@@ -4,9 +4,9 @@ use super::recorder::RecordingError;
 use super::tables::TablesError;
 use crate::clickhouse::Error as ServerError;
 use crate::engine::stream::{DedupError, PipelineError};
+use crate::job::ObjectChange;
 use crate::ledger::{Difference, LedgerError, LoadKey, LoadRecord};
-use crate::plan::ChunkId;
-use crate::plan::PlanError;
+use crate::plan::{ChunkId, PlanError, changes_in_words};
 use crate::preflight::Check;
 use crate::publish::PublishError;
 use crate::units::counted;
@@ -58,6 +58,17 @@ pub enum LoadError {
     /// What was built could not be compared with what the job makes.
     #[error("comparing what was built with what the job makes failed; nothing is published")]
     Verify(#[from] VerifyError),
+    /// Objects have changed since they were planned.
+    #[error(
+        "superseded: objects have changed since run {run_id} planned them: {}",
+        changes_in_words(changes)
+    )]
+    Superseded {
+        /// The run.
+        run_id: String,
+        /// How.
+        changes: Vec<ObjectChange>,
+    },
     /// It was rolled back.
     #[error("{key} was filled by run {run_id}, which was rolled back or undone")]
     RolledBack {

@@ -51,22 +51,13 @@ impl Load {
     }
 
     async fn judge(&mut self, done: Done) -> Result<RunOutcome, LoadError> {
-        let tables = self.tables();
         let Some(record) = &mut self.record else { return Ok(RunOutcome::Interrupted) };
-        let Done { ran, tally, recording } = done;
         if let Some(loss) = record.heartbeat.take_loss() {
             return Err(loss.into());
         }
-        if recording.is_err() || !matches!(ran, Ok(None | Some(Ran { is_complete: true, .. }))) {
-            // It may have ended because a table was changed.
-            if let Err(changed) = tables.check_briefly().await {
-                if let Err(error) = &ran {
-                    let reason = error_chain(error);
-                    tracing::warn!(reason, "the run failed, and a table has changed");
-                }
-                return Err(changed.into());
-            }
-        }
+        self.require_same_source(&done).await?;
+        let Done { ran, tally, recording } = done;
+        let Some(record) = &mut self.record else { return Ok(RunOutcome::Interrupted) };
         if let Err(source) = recording {
             // Where only failures are not in the ledger, nothing is lost by that.
             if tally.lost > 0 || ran.is_ok() {
@@ -106,7 +97,28 @@ impl Load {
         if left > 0 {
             return Ok(RunOutcome::PartCompleted { chunks_left: left });
         }
-        self.complete(&chunks).await
+        match self.complete(&chunks).await {
+            Err(error @ (LoadError::Pipeline(_) | LoadError::Verify(_))) => {
+                self.require_same_objects().await.and(Err(error))
+            }
+            completed => completed,
+        }
+    }
+
+    /// A run that failed may have done so because a table or an object was changed.
+    async fn require_same_source(&self, done: &Done) -> Result<(), LoadError> {
+        let Done { ran, recording, .. } = done;
+        if recording.is_ok() && matches!(ran, Ok(None | Some(Ran { is_complete: true, .. }))) {
+            return Ok(());
+        }
+        if let Err(changed) = self.tables().check_briefly().await {
+            if let Err(error) = ran {
+                let reason = error_chain(error);
+                tracing::warn!(reason, "the run failed, and a table has changed");
+            }
+            return Err(changed.into());
+        }
+        if ran.is_err() { self.require_same_objects().await } else { Ok(()) }
     }
 
     /// Counts the source and completes the load. Two workers that finish at the same moment may
@@ -122,6 +134,7 @@ impl Load {
         };
         self.pipeline().check_count(&self.plan, expected, streamed, deletions).await?;
         self.tables().check().await?;
+        self.require_same_objects().await?;
         if Box::pin(self.publish(chunks)).await? == Published::Stopped {
             return Ok(RunOutcome::Interrupted);
         }

@@ -13,6 +13,7 @@ mod claim;
 mod error;
 mod finish;
 mod live;
+mod objects;
 mod prepare;
 mod publishing;
 mod record;
@@ -27,6 +28,7 @@ mod undo;
 
 pub(crate) use claim::ExclusiveClaim;
 pub(crate) use error::LoadError;
+pub(crate) use objects::begins_anew;
 pub(crate) use prepare::{Prepared, changed, prepare};
 pub(crate) use request::{HostStats, LoadRequest, Observe, Recording, definition, new_id};
 pub(crate) use rollback::{Rollback, RollbackRequest};

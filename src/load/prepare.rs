@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::LoadError;
 use super::claim::{Heartbeat, give_back, take_over};
 use super::live::is_lost;
+use super::objects::changed_since;
 use super::publishing::{drop_leftover_snapshots, drop_leftovers};
 use super::record::{Record, recorded_cuts};
 use super::request::{LoadRequest, Recording, definition, new_id};
@@ -59,7 +60,7 @@ pub(crate) async fn prepare(request: LoadRequest) -> Result<Prepared, LoadError>
     );
     // What needs no claim is said without one.
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
-    let wish = Wish::of(&request, &recording);
+    let wish = Wish::of(&request, &recording, current.as_ref());
     if let Some(complete) = judge(current, &definition, wish)?.complete() {
         if request.job.publish == Publish::Replace {
             // A run that was killed after it completed the load may have left its tables.
@@ -107,7 +108,12 @@ fn require_publishable(request: &LoadRequest, recording: &Recording) -> Result<(
         );
         return Err(PublishError::NoSnapshot { table: job.source.name.clone(), message }.into());
     }
-    let message = if job.publish == Publish::InPlace {
+    let message = if job.objects.is_some() && recording.part.workers > 1 {
+        format!(
+            "process {} of several would read objects of its own; leave --worker out",
+            recording.part
+        )
+    } else if job.publish == Publish::InPlace {
         return Ok(());
     } else if recording.part.workers > 1 {
         format!(
@@ -161,7 +167,7 @@ async fn claimed(
     heartbeat: Heartbeat,
 ) -> Result<Prepared, LoadError> {
     let current = ask(recording.patience, || ledger.newest_load(&key)).await?;
-    let mut wish = Wish::of(&request, &recording);
+    let mut wish = Wish::of(&request, &recording, current.as_ref());
     if let Some(load) = &current
         && is_lost(&request.servers.target, &request.job, load).await?
     {
@@ -256,8 +262,15 @@ struct Wish {
 }
 
 impl Wish {
-    fn of(request: &LoadRequest, recording: &Recording) -> Self {
-        Self { restart: recording.restart, keeps_chunk_rows: request.keeps_chunk_rows }
+    /// Where the objects of the load have changed, another version begins.
+    fn of(request: &LoadRequest, recording: &Recording, current: Option<&LoadRecord>) -> Self {
+        let objects = request.job.objects.as_ref().zip(current);
+        let have_changed =
+            objects.is_some_and(|(objects, load)| !changed_since(objects, load).is_empty());
+        Self {
+            restart: recording.restart || have_changed,
+            keeps_chunk_rows: request.keeps_chunk_rows,
+        }
     }
 }
 

@@ -57,6 +57,7 @@ impl Load {
             Some(known) => known,
             None => startup.ask("asking for the partition that is replaced", asking).await?,
         };
+        self.require_own_partition(&partition_id).await?;
         let tables = PublishTables { connection: &servers.target, target };
         let standing = startup
             .ask("asking for the partition's parts", async || tables.state(&partition_id, 0).await)

@@ -65,7 +65,7 @@ impl JobTables {
         let newest_by = job.newest_by.iter();
         let names = names.chain(newest_by.flat_map(|newest| &newest.columns));
         let names = names.chain(job.before.as_ref().map(|before| &before.column));
-        let mut source = vec![UsedTable {
+        let of_source = UsedTable {
             columns: if job.exclusions.is_empty() && job.filters.is_empty() {
                 names.cloned().collect()
             } else {
@@ -73,7 +73,9 @@ impl JobTables {
                 job.source.columns.iter().map(|column| column.name.clone()).collect()
             },
             schema: job.source.clone(),
-        }];
+        };
+        // Objects are compared by themselves.
+        let mut source: Vec<_> = job.objects.is_none().then_some(of_source).into_iter().collect();
         source.extend(lookup.map(|lookup| {
             let names = lookup.columns.iter().map(|column| &column.name);
             let names = names.chain(lookup.keys.iter().map(|key| &key.lookup));

@@ -149,7 +149,7 @@ async fn from_index(
         stored.names
     );
     let bounds = bounds_of(connection, &sql).await?;
-    Ok(ChunkBounds { key, bounds, newest_block: None })
+    Ok(ChunkBounds { key, bounds, ..ChunkBounds::default() })
 }
 
 /// The columns of a key in the index, as a list.

@@ -12,6 +12,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::key::KeyColumn;
+use crate::job::PinnedObject;
 
 /// The most parts of one division.
 pub(crate) const MOST_PARTS: usize = 16;
@@ -101,12 +102,12 @@ impl Serialize for ChunkId {
     }
 }
 
-/// A range of the source's primary key.
+/// A range of the source's primary key, or an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// Which one of the load.
     pub id: ChunkId,
-    /// The range as a predicate; `None` for the whole partition.
+    /// The range as a predicate; `None` for the whole partition. For an object, it names the object.
     pub range: Option<String>,
     /// The bounds of the range.
     pub limits: Limits,
@@ -116,7 +117,8 @@ pub struct Chunk {
 
 /// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name",
 /// "expression", "type"}], "bounds": [[…]], "newest_block": n}`, in which a value is the text that
-/// ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8.
+/// ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8. For a source of objects
+/// it has `"objects"` instead, each of which is a chunk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkBounds {
     /// The leading columns of the source's primary key that the bounds have values of; none if there
@@ -130,16 +132,27 @@ pub struct ChunkBounds {
     /// inserted later.
     #[serde(default)]
     pub newest_block: Option<u64>,
+    /// The objects of a source of objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<PinnedObject>,
 }
 
 impl ChunkBounds {
-    /// Number of chunks: one more than bounds.
+    /// Each object is a chunk.
+    pub(super) fn of_objects(objects: &[PinnedObject]) -> Self {
+        Self { objects: objects.to_vec(), ..Self::default() }
+    }
+
+    /// Number of chunks: one more than bounds, or the objects.
     pub fn chunk_count(&self) -> usize {
-        self.bounds.len() + 1
+        if self.objects.is_empty() { self.bounds.len() + 1 } else { self.objects.len() }
     }
 
     /// The chunks between the bounds, of this many rows together.
     pub(super) fn chunks(&self, rows: u64) -> Vec<Chunk> {
+        if !self.objects.is_empty() {
+            return self.objects.iter().zip(0..).map(Chunk::of_object).collect();
+        }
         let rows = rows / self.chunk_count() as u64;
         let ids = (0..).map(ChunkId::planned);
         between(&self.key, &(None, None), &self.bounds)
@@ -177,6 +190,17 @@ impl ChunkBounds {
     pub(super) fn is_whole(&self) -> bool {
         self.bounds.iter().all(|bound| bound.len() == self.key.len())
             && (self.bounds.is_empty() || !self.key.is_empty())
+    }
+}
+
+impl Chunk {
+    fn of_object((object, number): (&PinnedObject, usize)) -> Self {
+        Self {
+            id: ChunkId::planned(number),
+            range: Some(object.predicate()),
+            limits: (None, None),
+            rows: object.rows.unwrap_or_default(),
+        }
     }
 }
 
@@ -317,6 +341,7 @@ mod tests {
                 vec!["ü".into(), b"2025-11-02".to_vec()],
             ],
             newest_block: Some(7),
+            ..ChunkBounds::default()
         };
         let text = serde_json::to_string(&bounds).unwrap();
         assert_eq!(
@@ -345,7 +370,7 @@ mod tests {
         let bounds = ChunkBounds {
             key: key(),
             bounds: vec![bound("p", "2025-11-01"), bound("t", "2025-11-02")],
-            newest_block: None,
+            ..ChunkBounds::default()
         };
         let chunks = bounds.chunks(300);
         let cuts = [bound("q", "2025-11-03"), bound("r", "2025-11-04")];

@@ -2,6 +2,7 @@
 
 use super::partition::PartitionError;
 use crate::clickhouse::{Error as ServerError, TableName};
+use crate::job::ObjectChange;
 use crate::units::bytes;
 
 /// A plan that cannot be made.
@@ -31,6 +32,14 @@ pub enum PlanError {
         bounds: String,
         /// The table's key columns, with their types.
         key: String,
+    },
+    /// The objects are not those of an earlier plan.
+    #[error("the objects {objects} have changed since they were planned: {}", words(changes))]
+    OtherObjects {
+        /// Their pattern in the job.
+        objects: TableName,
+        /// How.
+        changes: Vec<ObjectChange>,
     },
     /// The attributes of one key do not fit the memory.
     #[error(
@@ -66,6 +75,18 @@ pub enum PlanError {
     },
 }
 
+/// How many changes are named.
+const NAMED: usize = 5;
+
+/// Changes of objects, in words.
+pub(crate) fn words(changes: &[ObjectChange]) -> String {
+    let mut words: Vec<_> = changes.iter().take(NAMED).map(ToString::to_string).collect();
+    if changes.len() > NAMED {
+        words.push(format!("and {} more", changes.len() - NAMED));
+    }
+    words.join("; ")
+}
+
 impl PlanError {
     /// The table that the error is about, if any.
     pub fn table(&self) -> Option<&TableName> {
@@ -73,6 +94,7 @@ impl PlanError {
             Self::Partition(_) => None,
             Self::PartitionedOtherwise { table, .. }
             | Self::OtherKey { table, .. }
+            | Self::OtherObjects { objects: table, .. }
             | Self::LongAttributes { table, .. }
             | Self::Server { table, .. } => Some(table),
         }

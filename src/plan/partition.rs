@@ -15,6 +15,8 @@ pub enum Partition {
     Month(String),
     /// The id of a partition of a table that is partitioned otherwise, as `system.parts` shows it.
     Id(String),
+    /// A period of objects, such as `2025-10`.
+    Period(String),
 }
 
 /// Text that does not name a partition.
@@ -35,7 +37,7 @@ impl Partition {
     /// The partition's id, as `_partition_id` and `system.parts` have it.
     pub fn id(&self) -> &str {
         match self {
-            Self::Month(id) | Self::Id(id) => id,
+            Self::Month(id) | Self::Id(id) | Self::Period(id) => id,
         }
     }
 }
@@ -65,10 +67,27 @@ impl FromStr for Partition {
     }
 }
 
+/// The partition that a text names, which may also be a period of objects, such as `2025-10` or
+/// `2025-10-31`.
+///
+/// # Errors
+/// It names none.
+pub(crate) fn named(text: &str) -> Result<Partition, PartitionError> {
+    let is_number =
+        |part: &str, digits| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<_> = text.split('-').collect();
+    let is_period = match parts.as_slice() {
+        [year, month] => is_number(year, 4) && is_number(month, 2),
+        [year, month, day] => is_number(year, 4) && is_number(month, 2) && is_number(day, 2),
+        _ => false,
+    };
+    if is_period { Ok(Partition::Period(text.to_owned())) } else { text.parse() }
+}
+
 impl fmt::Display for Partition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Month(id) => formatter.write_str(id),
+            Self::Month(id) | Self::Period(id) => formatter.write_str(id),
             Self::Id(id) => write!(formatter, "id:{id}"),
         }
     }
@@ -128,7 +147,9 @@ impl FromStr for Months {
         let (first, last) = text.split_once("..").ok_or_else(wrong)?;
         let month = |text: &str| match text.trim().parse::<Partition>() {
             Ok(Partition::Month(id)) => Ok(id),
-            Ok(Partition::Id(_)) | Err(PartitionError::Empty) => Err(wrong()),
+            Ok(Partition::Id(_) | Partition::Period(_)) | Err(PartitionError::Empty) => {
+                Err(wrong())
+            }
             Err(error) => Err(error.into()),
         };
         let (first, last) = (month(first)?, month(last)?);
@@ -204,6 +225,20 @@ mod tests {
                 matches!(text.parse::<Partition>(), Err(PartitionError::NoSuchMonth(_))),
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn periods_are_named_by_months_and_days() {
+        for period in ["2025-10", "2025-10-31"] {
+            let named = named(period).unwrap();
+            assert_eq!((named.id(), named.to_string()), (period, period.to_owned()));
+        }
+        assert_eq!(named("202511"), "202511".parse());
+        assert_eq!(named("id:a-b"), "id:a-b".parse());
+        for text in ["2025-1", "2025-10-", "-10", "25-10", "2025-10-31-1", "2025-1a", ""] {
+            assert_eq!(named(text), text.parse(), "{text}");
+            assert!(named(text).is_err(), "{text}");
         }
     }
 

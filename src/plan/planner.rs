@@ -8,13 +8,13 @@ use super::chunk::{Chunk, ChunkBounds};
 use super::error::PlanError;
 use super::key::KeyColumn;
 use super::memory::MemoryPlan;
-use super::partition::Partition;
+use super::partition::{Partition, PartitionError};
 use super::waves::WavePlanner;
 use crate::clickhouse::{
     Connection, Error as ServerError, TableName, TableSchema, quote_identifier, quote_literal,
 };
-use crate::job::BoundJob;
 use crate::job::statements::{self, LookupTimes, OlderRows, Scope, older_rows};
+use crate::job::{BoundJob, BoundObjects};
 
 /// Options of a plan.
 #[derive(Clone, Debug)]
@@ -88,6 +88,10 @@ impl Plan {
         connection: &Connection,
         table: &TableSchema,
     ) -> Result<Changes, ServerError> {
+        if !self.bounds.objects.is_empty() {
+            // Statements throw where one has changed.
+            return Ok(Changes { written: false, updated: false, fewer_rows: false });
+        }
         let now = stored(connection, table, &self.partition).await?;
         let newest = self.bounds.newest_block;
         Ok(Changes {
@@ -121,6 +125,9 @@ pub async fn plan(
     let failed = |what| {
         move |source: ServerError| PlanError::Server { what, table: table.name.clone(), source }
     };
+    if let Some(objects) = &job.objects {
+        return plan_objects(job, objects, partition, options);
+    }
     check_partitioning(table, partition)?;
     let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
     let window =
@@ -161,8 +168,44 @@ pub async fn plan(
     })
 }
 
+/// Plans the objects of a period, of which each is a chunk.
+fn plan_objects(
+    job: &BoundJob,
+    objects: &BoundObjects,
+    partition: &Partition,
+    options: PlanOptions,
+) -> Result<Plan, PlanError> {
+    let bounds = match options.bounds {
+        None => ChunkBounds::of_objects(&objects.pins),
+        Some(bounds) => {
+            let changes = objects.changes_since(&bounds.objects);
+            if !changes.is_empty() {
+                let objects = job.source.name.clone();
+                return Err(PlanError::OtherObjects { objects, changes });
+            }
+            bounds
+        }
+    };
+    let stored_rows = objects.rows().unwrap_or_default();
+    Ok(Plan {
+        partition: partition.clone(),
+        stored_rows,
+        // Their bytes are compressed, and not those of rows.
+        stored_bytes: 0,
+        parts: objects.pins.len() as u64,
+        scope: Scope { partition_id: partition.id().to_owned(), ..Scope::of_nothing() },
+        memory: options.memory,
+        chunks: bounds.chunks(stored_rows),
+        waves: WavePlanner::new(bounds.chunk_count(), None, None, 0),
+        bounds,
+    })
+}
+
 /// Refuses a month of a table that is not partitioned by months.
 fn check_partitioning(table: &TableSchema, partition: &Partition) -> Result<(), PlanError> {
+    if let Partition::Period(period) = partition {
+        return Err(PartitionError::NotAMonth(period.clone()).into());
+    }
     let by_month = table.partition_key.starts_with("toYYYYMM(");
     if by_month || !matches!(partition, Partition::Month(_)) {
         return Ok(());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, ask, ask_one, of_table};
 use crate::clickhouse::{Connection, Servers, merge_tree_setting, quote_literal};
-use crate::job::{BoundJob, Publish};
+use crate::job::{BoundJob, BoundObjects, Publish};
 use crate::plan::Plan;
 use crate::units::{bytes, count};
 
@@ -101,6 +101,11 @@ async fn disk_need(
         ask_one::<StoredBytes>(&servers.source, "system.parts", &of_source),
         ask_one::<StoredBytes>(&servers.target, "system.parts", &of_target)
     );
+    let of_objects = |objects: &BoundObjects| StoredBytes {
+        rows: plan.stored_rows.max(1),
+        bytes: objects.bytes().unwrap_or_default(),
+    };
+    let source = job.objects.as_deref().map(of_objects).map_or(source, Ok);
     let (stored, like) = match (target, source) {
         (Ok(target), _) if target.rows >= ENOUGH_ROWS => (target, job.target.name.to_string()),
         (_, source) => (source?, job.source.name.to_string()),
@@ -111,7 +116,7 @@ async fn disk_need(
         clippy::cast_sign_loss,
         reason = "bytes of rows, never negative"
     )]
-    let bytes = (row * plan.stored_rows as f64 * share) as u64;
+    let bytes = (row * plan.stored_rows.max(1) as f64 * share) as u64;
     // The stage and the table that is built of it.
     let copies = if job.publish == Publish::Replace { 2 } else { 1 };
     Ok(DiskNeed { bytes: bytes.saturating_mul(copies), like })

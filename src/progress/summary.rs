@@ -141,7 +141,11 @@ impl Summary {
 
     /// What became of the rows.
     fn row_lines(&self) -> Vec<(String, String)> {
-        let table = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+        let table = |name: &str| {
+            // Objects have an address.
+            let last = if name.contains(":/") { Some("objects") } else { name.rsplit('.').next() };
+            last.unwrap_or_default().to_owned()
+        };
         let verb = if self.dry_run { "evaluated" } else { "inserted" };
         let (now, before, failed) =
             (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));

@@ -33,6 +33,10 @@ pub(crate) async fn target_partition(
         return Err(unfit(message));
     };
     let columns = partition_columns(job);
+    if columns.is_empty() && job.objects.as_ref().is_some_and(|objects| objects.is_of_period) {
+        let message = "it is not partitioned, so the rows of other periods would be replaced too";
+        return Err(unfit(message.to_owned()));
+    }
     if is_partitioned_as_the_source(job, &columns) {
         return Ok(source_partition.to_owned());
     }
@@ -101,14 +105,21 @@ fn partitions_of_rows(
     let names = columns.iter().enumerate().map(|(number, column)| {
         format!(", `value {number}` AS {}", quote_identifier(&column.name))
     });
+    let (is_of_partition, rows) = match &job.objects {
+        Some(objects) => {
+            ("1".to_owned(), format!("{} AS source\n    WHERE {}", job.from(), objects.predicate()))
+        }
+        None => (
+            format!("source._partition_id = {}", quote_literal(source_partition)),
+            format!("{} AS source", job.from()),
+        ),
+    };
     format!(
         "SELECT {partition_id} AS id, countIf(`of the partition`) AS own, countIf(NOT `of the partition`) AS others\n\
-         FROM (\n  SELECT `of the partition`{}\n  FROM (\n    SELECT source._partition_id = {} AS `of the partition`{}\n    FROM {} AS source\n  )\n)\n\
+         FROM (\n  SELECT `of the partition`{}\n  FROM (\n    SELECT {is_of_partition} AS `of the partition`{}\n    FROM {rows}\n  )\n)\n\
          GROUP BY id ORDER BY id",
         names.collect::<String>(),
-        quote_literal(source_partition),
-        values.collect::<String>(),
-        job.source.name.quoted()
+        values.collect::<String>()
     )
 }
 

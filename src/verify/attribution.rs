@@ -12,7 +12,7 @@ use super::VerifyError;
 use crate::clickhouse::{Column, Error as ServerError, Servers, quote_identifier, quote_literal};
 use crate::formats::rowbinary::DataType;
 use crate::job::target_key::{is_nullable, partition_id, with_values};
-use crate::job::{BoundColumn, BoundJob, Token, tokens};
+use crate::job::{BoundColumn, BoundJob, Publish, Token, tokens};
 use crate::plan::Plan;
 
 /// How the source partition of a row of the target is known.
@@ -43,6 +43,10 @@ impl Attribution {
         compared: &[BoundColumn],
         partition: &str,
     ) -> Result<Self, VerifyError> {
+        if job.objects.is_some() && job.publish == Publish::InPlace {
+            let reason = "objects do not tell which rows of the target came from other objects";
+            return Ok(Self::Unknown(reason.to_owned()));
+        }
         if job.source.partition_key.is_empty() {
             return Ok(Self::Single);
         }

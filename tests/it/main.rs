@@ -14,6 +14,7 @@ mod isolated;
 mod jobs;
 mod ledger;
 mod library;
+mod loads;
 mod metrics;
 mod native;
 mod operate;

@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::engine::stream::DEFAULT_BATCH_ROWS;
 use crate::job::Moment;
 use crate::ledger::{LedgerLocation, WorkerPart};
-use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition};
+use crate::plan::{DEFAULT_CHUNK_ROWS, Months, Partition, named};
 use crate::preflight::SKIPPABLE;
 use crate::units::{parse_duration, parse_timeout};
 
@@ -67,8 +67,8 @@ pub(crate) struct WhatArguments {
 #[command(next_help_heading = "Job")]
 pub(crate) struct PartitionArguments {
     /// Partition of the source table: a month as YYYYMM, or id:ID if the table is not partitioned
-    /// by month.
-    #[arg(long, value_name = "YYYYMM", env = "PARTITION")]
+    /// by month. For objects, their period, such as 2025-10.
+    #[arg(long, value_name = "YYYYMM", env = "PARTITION", value_parser = named)]
     pub partition: Partition,
 }
 
@@ -77,8 +77,8 @@ pub(crate) struct PartitionArguments {
 #[command(next_help_heading = "Job")]
 pub(crate) struct PartitionsArguments {
     /// Partition of the source table: a month as YYYYMM, or id:ID if the table is not partitioned
-    /// by month.
-    #[arg(long, value_name = "YYYYMM", env = "PARTITION", required_unless_present = "partitions")]
+    /// by month. For objects, their period, such as 2025-10.
+    #[arg(long, value_name = "YYYYMM", env = "PARTITION", required_unless_present = "partitions", value_parser = named)]
     pub partition: Option<Partition>,
     /// Fill the months from A to B, one after another.
     ///

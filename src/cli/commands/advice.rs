@@ -129,6 +129,8 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
         error @ LoadError::Changed { .. } => Failure::refusal(&error)
             .hint(NEW_VERSION)
             .hint("undo the changes to continue with the version that was started"),
+        error @ LoadError::Superseded { .. } => Failure::stopped(&error)
+            .hint(format!("run the same command again: it plans the objects anew; {}", continuation.safe)),
         LoadError::Plan(error @ PlanError::OtherKey { .. }) => {
             Failure::refusal(&error).hint(NEW_VERSION)
         }
@@ -324,6 +326,9 @@ impl From<JobError> for Failure {
         let failure = match &error {
             error if error.is_configuration() => Self::misuse(error),
             JobError::Server { .. } => Self::stopped(&error),
+            JobError::UnreadableObjects { source, .. } if source.code().is_none() => {
+                Self::stopped(&error)
+            }
             _ => Self::refusal(&error),
         };
         match &error {
@@ -374,7 +379,9 @@ impl From<PlanError> for Failure {
             PlanError::Partition(_) | PlanError::PartitionedOtherwise { .. } => {
                 Self::misuse(&error)
             }
-            PlanError::OtherKey { .. } | PlanError::LongAttributes { .. } => Self::refusal(&error),
+            PlanError::OtherKey { .. }
+            | PlanError::OtherObjects { .. }
+            | PlanError::LongAttributes { .. } => Self::refusal(&error),
             PlanError::Server { source, .. }
                 if source.code().is_some() && source.class() == ErrorClass::Fatal =>
             {
@@ -389,6 +396,9 @@ impl From<PlanError> for Failure {
                 quote_literal(&table.database),
                 quote_literal(&table.table)
             )),
+            PlanError::OtherObjects { .. } => {
+                failure.hint("`run` without --plan begins a new version of the load with these objects")
+            }
             PlanError::LongAttributes { needed, .. } => {
                 failure.hint(format!("--memory {}MiB is enough for them", needed >> 20))
             }

@@ -43,6 +43,14 @@ pub(super) fn require_canary(job: &BoundJob) -> Result<(), Failure> {
             "`run` compares what it has built with the join before it replaces anything, and `rollback` puts a partition back",
         ));
     }
+    if job.objects.is_some() {
+        let message = format!(
+            "--canary fills some chunks of a table's partition, and {} reads objects",
+            job.origin
+        );
+        return Err(Failure::refused(message)
+            .hint("publish = \"replace\" compares what was built with the join before it replaces anything"));
+    }
     if job.group.is_some() {
         let message = format!(
             "--canary compares the rows of some chunks, and {} has [group], whose groups have rows of many chunks",

@@ -154,6 +154,14 @@ async fn tables(
     };
     let config = JobConfig::resolve(&what)?;
     let job = load(&config.reference)?;
+    if let Some(objects) = job.objects() {
+        let tables = of_job(&job, servers, arguments.target_table.as_deref());
+        let words = format!(
+            "{} reads {}, which `plan --partition PERIOD` lists",
+            job.name, objects.pattern
+        );
+        return Ok((Some(Check::passed("job", words, false)), Some(tables)));
+    }
     Ok(match bind(servers, &job, &config.options).await {
         Ok(bound) => (Some(bound_check(&bound)), Some(of_bound(&bound))),
         Err(error) => {
@@ -193,7 +201,7 @@ fn of_bound(job: &BoundJob) -> JobTables {
 /// The tables that the file of a job names.
 fn of_job(job: &Job, servers: &Servers, target: Option<&str>) -> JobTables {
     let source = servers.source.endpoint().database();
-    let reads = [Some(&job.source.table), job.lookup.as_ref().map(|lookup| &lookup.table)];
+    let reads = [job.source.table.as_ref(), job.lookup.as_ref().map(|lookup| &lookup.table)];
     let read = |table: &String| (TableName::parse(table, source), Vec::new());
     let target = target.unwrap_or(&job.target.table);
     JobTables {

@@ -33,6 +33,8 @@ impl EngineDecision {
     pub(crate) fn forced(job: &BoundJob, servers: &Servers) -> Option<Self> {
         let reason = if job.group.is_some() {
             "the server makes the groups of a job"
+        } else if job.objects.is_some() {
+            "the server reads objects"
         } else if job.publish == Publish::Replace && servers.is_one_server() {
             "publish is replace, and the server builds partitions beside the target"
         } else {

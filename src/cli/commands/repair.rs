@@ -24,7 +24,7 @@ use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::{Stopping, run_again, run_until_signalled};
 use crate::engine::stream::{Counters, Phase, Pipeline, PipelineOptions, Throttle, Work};
-use crate::job::{BoundGroup, BoundJob, Publish};
+use crate::job::{BoundGroup, BoundJob, Publish, load};
 use crate::ledger::LedgerError;
 use crate::load::{ExclusiveClaim, LoadRequest, Prepared, Recording, new_id, prepare};
 use crate::plan::Plan;
@@ -85,6 +85,11 @@ async fn repair_partition(
     let RepairArguments { which, what, server, throughput, faults, .. } = arguments;
     let id = new_id();
     let config = SessionConfig::resolve(what, server, throughput)?;
+    config.job.require_fit(&which.partition)?;
+    if load(&config.job.reference)?.objects().is_some() {
+        let message = "repair fills single chunks of a table again, and the job reads objects";
+        return Err(Failure::refused(message).hint("`run --restart` reads all objects again"));
+    }
     let max_retries = faults.retries.max_retries;
     let compare =
         CompareConfig::resolve(&arguments.compare, max_retries, config.servers.target_database());

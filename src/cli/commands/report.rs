@@ -129,8 +129,7 @@ fn filling(job: &str, target_table: Option<&str>, servers: &Servers) -> Result<J
     let job = load(job)?;
     let target = target_table.unwrap_or(&job.target.table);
     Ok(JobTables {
-        source: TableName::parse(&job.source.table, servers.source.endpoint().database())
-            .to_string(),
+        source: job.relation.name(servers.source.endpoint().database()).to_string(),
         target: TableName::parse(target, servers.target.endpoint().database()).to_string(),
         job: job.name,
     })

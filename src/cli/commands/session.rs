@@ -17,7 +17,7 @@ use crate::cli::output::wrap_block;
 use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
 use crate::engine::stream::{Concurrency, PipelineOptions, ReadFormat, RowFormat};
-use crate::job::{BoundJob, Publish, bind, load};
+use crate::job::{BindOptions, BoundJob, PinnedObject, Publish, bind, load};
 use crate::ledger::WorkerPart;
 use crate::load::{Load, new_id};
 use crate::plan::{Partition, Plan, PlanOptions, partitions, plan};
@@ -96,11 +96,12 @@ impl SessionConfig {
         if self.throughput.engine == EngineChoice::Server {
             check_remote_source(&servers, retry).await?;
         }
-        let bound = retry.ask("binding the job to its tables", async || {
-            bind(&servers, &job, &self.job.options).await
-        });
+        let period = filling.map(|filling| filling.partition.id().to_owned());
+        let options = BindOptions { period, ..self.job.options.clone() };
+        let bound = retry
+            .ask("binding the job to its tables", async || bind(&servers, &job, &options).await);
         let mut job = bound.await?;
-        require_server_for_groups(&job, self.throughput.engine, &servers)?;
+        require_server(&job, self.throughput.engine, &servers)?;
         let resources = resources(&self.throughput, &servers.target, &job).await?;
         let engine = self.engine(&servers, &job, &resources, filling, retry).await?;
         if engine.engine == Engine::Stream {
@@ -163,22 +164,27 @@ async fn versions(servers: &Servers, retry: &StartupRetry) -> Result<(String, St
     Ok((target, source))
 }
 
-/// Refuses a job with groups where rows would pass through this process.
-fn require_server_for_groups(
-    job: &BoundJob,
-    engine: EngineChoice,
-    servers: &Servers,
-) -> Result<(), Failure> {
-    if job.group.is_none() || (engine != EngineChoice::Stream && servers.is_one_server()) {
+/// Refuses a job with groups or objects where rows would pass through this process.
+fn require_server(job: &BoundJob, engine: EngineChoice, servers: &Servers) -> Result<(), Failure> {
+    let (message, remedy) = if job.group.is_some() {
+        (
+            "has [group], and the server makes the groups, not rows that pass through this process",
+            "--engine server lets the server aggregate each chunk",
+        )
+    } else if job.objects.is_some() {
+        (
+            "has objects, and the server reads them, not this process",
+            "--engine server lets the server read each object",
+        )
+    } else {
+        return Ok(());
+    };
+    if engine != EngineChoice::Stream && servers.is_one_server() {
         return Ok(());
     }
-    let message = format!(
-        "{} has [group], and the server makes the groups, not rows that pass through this process",
-        job.name
-    );
-    let failure = Failure::refused(message);
+    let failure = Failure::refused(format!("{} {message}", job.name));
     Err(if servers.is_one_server() {
-        failure.hint("--engine server lets the server aggregate each chunk")
+        failure.hint(remedy)
     } else {
         failure.hint("it needs source and target on one server, as one user")
     })
@@ -539,20 +545,14 @@ pub(crate) fn servers_and_tables(session: &Session, in_detail: bool) -> String {
     if in_detail {
         line(&mut text, "job", &name);
     }
-    let size = if plan.stored_bytes == 0 && plan.stored_rows > 0 {
-        "unknown size".to_owned()
-    } else {
-        bytes(plan.stored_bytes)
-    };
-    let source = format!(
-        "{}, partition {}: {} in {}, {size}, {}",
-        job.source.name,
-        plan.partition,
-        counted(plan.stored_rows, "stored row"),
-        counted(plan.parts, "part"),
-        counted(plan.chunks.len() as u64, "chunk")
-    );
-    line(&mut text, "source", &source);
+    line(&mut text, "source", &source(job, plan));
+    for object in plan.bounds.objects.iter().take(OBJECTS) {
+        line(&mut text, "", &object_words(object));
+    }
+    if plan.bounds.objects.len() > OBJECTS {
+        let more = plan.bounds.objects.len() - OBJECTS;
+        line(&mut text, "", &format!("and {} more", count(more as u64)));
+    }
     if let Some(before) = &job.before {
         line(&mut text, "before", &format!("{} < {}", before.column, before.moment));
     }
@@ -583,6 +583,39 @@ pub(crate) fn servers_and_tables(session: &Session, in_detail: bool) -> String {
         line(&mut text, "note", remark);
     }
     text
+}
+
+/// How many objects are named.
+const OBJECTS: usize = 8;
+
+/// The source, and how it is divided.
+fn source(job: &BoundJob, plan: &Plan) -> String {
+    let (name, partition) = (&job.source.name, &plan.partition);
+    let chunks = counted(plan.chunks.len() as u64, "chunk");
+    if let Some(objects) = &job.objects {
+        let rows =
+            objects.rows().map_or_else(|| "unknown rows".to_owned(), |rows| counted(rows, "row"));
+        let size = objects.bytes().map_or_else(|| "unknown size".to_owned(), bytes);
+        let objects = counted(objects.pins.len() as u64, "object");
+        return format!("{name}, period {partition}: {rows} in {objects}, {size}, {chunks}");
+    }
+    let size = if plan.stored_bytes == 0 && plan.stored_rows > 0 {
+        "unknown size".to_owned()
+    } else {
+        bytes(plan.stored_bytes)
+    };
+    format!(
+        "{name}, partition {partition}: {} in {}, {size}, {chunks}",
+        counted(plan.stored_rows, "stored row"),
+        counted(plan.parts, "part")
+    )
+}
+
+/// An object, in words.
+fn object_words(object: &PinnedObject) -> String {
+    let rows = object.rows.map(|rows| format!(", {}", counted(rows, "row"))).unwrap_or_default();
+    let size = object.size.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
+    format!("{}{rows}{size}, {}", object.path, object.identity)
 }
 
 fn servers(session: &Session) -> String {

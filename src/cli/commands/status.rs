@@ -71,7 +71,7 @@ pub(crate) fn key(config: &LoadConfig, servers: &Servers) -> Result<LoadKey, Fai
     let target_table = config.job.options.target_table.as_deref().unwrap_or(&job.target.table);
     Ok(LoadKey {
         job: job.name.clone(),
-        source_table: TableName::parse(&job.source.table, source).to_string(),
+        source_table: job.relation.name(source).to_string(),
         target_table: TableName::parse(target_table, target).to_string(),
         partition_id: config.partition.id().to_owned(),
     })

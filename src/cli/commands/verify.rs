@@ -42,7 +42,8 @@ async fn compare(
     let summary = arguments.output.summary_json.as_deref();
     check_summary_file(summary)?;
     let servers_config = ServerConfig::resolve(&arguments.server)?;
-    let job_config = JobConfig::resolve(&arguments.what)?;
+    let job_config =
+        JobConfig::resolve(&arguments.what)?.of_partition(&arguments.which.partition)?;
     let max_retries = arguments.retries.max_retries;
     let config =
         CompareConfig::resolve(&arguments.compare, max_retries, servers_config.target_database());

@@ -17,7 +17,7 @@ use crate::cli::args::{
 };
 use crate::cli::failure::{Failure, quoted};
 use crate::clickhouse::Connection;
-use crate::job::BindOptions;
+use crate::job::{BindOptions, load};
 use crate::ledger::{Ledger, LedgerLocation};
 use crate::load::Recording;
 use crate::packs::job_file;
@@ -89,6 +89,9 @@ impl RunConfig {
         let partitions = partitions(&arguments.which, arguments.plan.is_some())?;
         let session =
             SessionConfig::resolve(&arguments.what, &arguments.server, &arguments.throughput)?;
+        if let Partitions::One(partition) = &partitions {
+            session.job.require_fit(partition)?;
+        }
         let recording =
             recording(&arguments.ledger, &arguments.faults, session.servers.target_database())?;
         let recording = Recording { canary: canary(arguments)?, ..recording };
@@ -207,8 +210,34 @@ impl JobConfig {
                 exclusions: names(exclude, alias),
                 filters: names(filters, None),
                 before: *before,
+                period: None,
             },
         })
+    }
+
+    /// The same for a partition, which is the period of a job that reads objects.
+    ///
+    /// # Errors
+    /// The partition is a period, and the job reads a table.
+    pub(crate) fn of_partition(self, partition: &Partition) -> Result<Self, Failure> {
+        self.require_fit(partition)?;
+        let options = BindOptions { period: Some(partition.id().to_owned()), ..self.options };
+        Ok(Self { options, ..self })
+    }
+
+    /// # Errors
+    /// See [`Self::of_partition`].
+    pub(crate) fn require_fit(&self, partition: &Partition) -> Result<(), Failure> {
+        let Partition::Period(period) = partition else { return Ok(()) };
+        // Another error of the job is reported where the job is needed.
+        let Ok(job) = load(&self.reference) else { return Ok(()) };
+        if job.objects().is_some() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "--partition {period} is a period of objects, and the job {} reads a table; give a month as YYYYMM, for example 202511",
+            job.name
+        )))
     }
 }
 
@@ -257,7 +286,7 @@ impl LoadConfig {
     ) -> Result<Self, Failure> {
         let servers = ServerConfig::resolve(servers)?;
         Ok(Self {
-            job: JobConfig::resolve(job)?,
+            job: JobConfig::resolve(job)?.of_partition(partition)?,
             partition: partition.clone(),
             ledger: LedgerConfig::resolve(&ledger.place, servers.target_database()),
             claim_timeout: ledger.claim_timeout,

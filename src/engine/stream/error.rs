@@ -4,6 +4,7 @@ use crate::causes::error_chain;
 use crate::clickhouse::{Error as ServerError, ErrorClass, TableName};
 use crate::formats::native::{BlockError, ExtendError, MalformedColumn, MalformedRow};
 use crate::formats::rowbinary::FramingError;
+use crate::job::OBJECT_CHANGED;
 use crate::lookup::LookupError;
 use crate::plan::ChunkId;
 use crate::retry::FailureKind;
@@ -235,7 +236,9 @@ impl PipelineError {
         match self {
             Self::Read { source, .. } => FailureKind::from(&**source).class == ErrorClass::Fatal,
             Self::Insert { source, .. } => source.class() == ErrorClass::Fatal,
-            Self::Fill { source, .. } => FailureKind::from(&**source).class == ErrorClass::Fatal,
+            Self::Fill { source, .. } => {
+                source.is_of_object() || FailureKind::from(&**source).class == ErrorClass::Fatal
+            }
             _ => true,
         }
     }
@@ -358,6 +361,11 @@ impl FillError {
             Self::Server(error) => Some(error),
             Self::Lost(_) | Self::Staged { .. } => None,
         }
+    }
+
+    /// Whether an object is not the one that was planned.
+    fn is_of_object(&self) -> bool {
+        matches!(self.server_error(), Some(ServerError::Server { message, .. }) if message.contains(OBJECT_CHANGED))
     }
 
     /// Whether an insert may still run, or have left rows.

@@ -68,10 +68,13 @@ fn on(lookup: &BoundLookup) -> String {
 }
 
 /// Counts the rows of the join by what they find: `rows` of them, `matched` in the lookup's window,
-/// `matched_late` outside of it. Reads keys alone.
+/// `matched_late` outside of it. Reads keys alone. Throws where an object of the scope has changed.
 pub(crate) fn count_matches(job: &BoundJob, scope: &Scope) -> String {
+    let unchanged = job.objects.as_ref().map_or_else(String::new, |objects| {
+        format!("\n  AND {}", objects.unchanged(scope.range.as_deref()))
+    });
+    let source = format!("{}{unchanged}", source::from(job, scope));
     let Some(lookup) = &job.lookup else {
-        let source = source::from(job, scope);
         return format!(
             "SELECT count() AS rows, toUInt64(0) AS matched, toUInt64(0) AS matched_late\n{source}"
         );
@@ -86,7 +89,7 @@ pub(crate) fn count_matches(job: &BoundJob, scope: &Scope) -> String {
         "SELECT count() AS rows, countIf({MATCH} = 1) AS matched, countIf({MATCH} = 2) AS matched_late\n\
          FROM (\n  SELECT {}\n  {}\n) AS source\nLEFT ANY JOIN {} AS lookup\nON {}",
         keys.join(", "),
-        source::from(job, scope).replace('\n', "\n  "),
+        source.replace('\n', "\n  "),
         newest_matches(job, lookup, scope),
         on(lookup)
     )

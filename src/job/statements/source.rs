@@ -59,6 +59,11 @@ impl Bucket {
 }
 
 impl Scope {
+    /// No row: no partition has an empty id.
+    pub(crate) fn of_nothing() -> Self {
+        Self { partition_id: String::new(), range: None, window: None, bucket: None, older: None }
+    }
+
     /// Limits the scope to a bucket of the join's keys.
     #[must_use]
     pub fn in_bucket(&self, bucket: Option<Bucket>) -> Self {
@@ -78,8 +83,15 @@ impl Scope {
     }
 
     /// The predicate on the source. It names the partition's id: a predicate on the time would miss
-    /// rows before 1970, because `toDate` wraps.
-    pub(super) fn predicate(&self) -> String {
+    /// rows before 1970, because `toDate` wraps. For objects it names the objects.
+    pub(super) fn predicate(&self, job: &BoundJob) -> String {
+        if let Some(objects) = &job.objects {
+            return match &self.range {
+                _ if self.partition_id.is_empty() => "0".to_owned(),
+                Some(object) => object.clone(),
+                None => objects.predicate(),
+            };
+        }
         let partition: Quoted = quote_literal(&self.partition_id);
         match &self.range {
             Some(range) => format!("_partition_id = {partition} AND ({range})"),
@@ -228,17 +240,13 @@ pub(super) fn from_winners(job: &BoundJob, scope: &Scope) -> String {
     if !(job.narrow && job.collapse) {
         return from(job, scope);
     }
-    format!(
-        "FROM {} AS source\n{}",
-        job.source.name.quoted(),
-        narrow(&scope.predicate(), &from(job, scope))
-    )
+    format!("FROM {} AS source\n{}", job.from(), narrow(&scope.predicate(job), &from(job, scope)))
 }
 
 /// The rows of the source that a job reads, among those that meet a condition: `FROM … WHERE …`.
 pub(super) fn from_where(job: &BoundJob, condition: &str) -> String {
     let collapse = if job.collapse { " FINAL" } else { "" };
-    let head = format!("FROM {} AS source{collapse}\nWHERE {condition}", job.source.name.quoted());
+    let head = format!("FROM {} AS source{collapse}\nWHERE {condition}", job.from());
     let live = job
         .source_deleted
         .iter()
@@ -261,7 +269,7 @@ pub(super) fn from_where(job: &BoundJob, condition: &str) -> String {
 
 /// `FROM … WHERE …`, the same for every statement that reads the source.
 pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
-    let head = from_where(job, &scope.predicate());
+    let head = from_where(job, &scope.predicate(job));
     let of_live_writers = job
         .live_rows
         .iter()
@@ -287,8 +295,8 @@ pub(super) fn any_version(job: &BoundJob, scope: &Scope) -> String {
         .map(|(bucket, lookup)| format!("\n  AND {}", bucket.predicate(keys(lookup))));
     format!(
         "FROM {} AS source\nWHERE {}{}",
-        job.source.name.quoted(),
-        scope.predicate(),
+        job.from(),
+        scope.predicate(job),
         bucket.collect::<String>()
     )
 }

@@ -13,7 +13,7 @@ fn tool() -> Binary {
 
 #[test]
 fn partitions_that_are_none() {
-    let texts = ["2024-06", "202413", "", "id:", "20240"];
+    let texts = ["2024_06", "202413", "", "id:", "20240"];
     let failures = texts.map(|text| {
         let flag = fails(tool().arg(format!("--partition={text}")), 2);
         assert_same_but_origin(
@@ -24,9 +24,9 @@ fn partitions_that_are_none() {
         (format!("--partition={text}"), flag)
     });
     assert_text_snapshot!(titled(failures), @r#"
-    # --partition=2024-06
+    # --partition=2024_06
     exit code 2
-    error: invalid value '2024-06' for '--partition <YYYYMM>': "2024-06" is not a partition; give a month as YYYYMM, for example 202511
+    error: invalid value '2024_06' for '--partition <YYYYMM>': "2024_06" is not a partition; give a month as YYYYMM, for example 202511
     hint: `--help` behind the command explains its flags
 
     # --partition=202413
@@ -49,6 +49,12 @@ fn partitions_that_are_none() {
     error: invalid value '20240' for '--partition <YYYYMM>': "20240" is not a partition; give a month as YYYYMM, for example 202511
     hint: `--help` behind the command explains its flags
     "#);
+    let period = fails(tool().arg("--partition=2024-06"), 2);
+    assert_eq!(fails(tool().env("PARTITION", "2024-06"), 2), period);
+    assert_text_snapshot!(period, @"
+    exit code 2
+    error: --partition 2024-06 is a period of objects, and the job langfuse-events reads a table; give a month as YYYYMM, for example 202511
+    ");
     assert_text_snapshot!(fails(tool(), 2), @"
     exit code 2
     error: the following required arguments were not provided:

@@ -12,7 +12,7 @@ use super::trial::{Estimate, EstimateShown};
 use crate::cli::commands::session::Session;
 use crate::cli::output::{cut, width, wrap_block, wrapped};
 use crate::clickhouse::Connection;
-use crate::job::{BoundColumn, BoundJob, BoundLookup};
+use crate::job::{BoundColumn, BoundJob, BoundLookup, PinnedObject};
 use crate::plan::{Chunk, Plan};
 use crate::preflight::{Check, Cluster, Disk, Findings, Topology, Verdict};
 use crate::units::{bytes, count, counted, duration};
@@ -157,8 +157,10 @@ pub(crate) struct WaveShown {
 pub(crate) struct ChunkShown {
     /// From 1.
     pub chunk: usize,
-    /// The range of the source's primary key; `null` for the whole partition.
+    /// The range of the source's primary key; `null` for the whole partition, and for objects.
     pub range: Option<String>,
+    /// The object; `null` for a table.
+    pub object: Option<PinnedObject>,
 }
 
 #[derive(Debug, Serialize)]
@@ -203,9 +205,11 @@ fn left_out(job: &BoundJob) -> Vec<LeftOutShown> {
 }
 
 fn chunks(plan: &Plan) -> Vec<ChunkShown> {
-    let shown = |chunk: &Chunk| ChunkShown {
-        chunk: chunk.id.planned_number() + 1,
-        range: chunk.range.clone(),
+    let shown = |chunk: &Chunk| {
+        let number = chunk.id.planned_number();
+        let object = plan.bounds.objects.get(number).cloned();
+        let range = chunk.range.clone().filter(|_| object.is_none());
+        ChunkShown { chunk: number + 1, range, object }
     };
     plan.chunks.iter().map(shown).collect()
 }
@@ -508,7 +512,8 @@ fn wave(document: &Document, wave: &WaveShown) -> String {
         }
         if position < CHUNKS || position >= last {
             let head = format!("  chunk {:<4}", chunk.chunk);
-            let range = chunk.range.as_deref().unwrap_or("the whole partition");
+            let object = chunk.object.as_ref().map(|object| object.path.as_str());
+            let range = object.or(chunk.range.as_deref()).unwrap_or("the whole partition");
             let _ = writeln!(
                 text,
                 "{head}{}",

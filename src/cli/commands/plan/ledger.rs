@@ -12,7 +12,7 @@ use crate::cli::config::LedgerConfig;
 use crate::engine::stream::PipelineOptions;
 use crate::ledger::status::{LoadStatus, read};
 use crate::ledger::{LedgerError, load_key};
-use crate::load::{changed, definition};
+use crate::load::{begins_anew, changed, definition};
 use crate::plan::Partition;
 use crate::state::LoadState;
 use crate::units::{count, counted};
@@ -43,6 +43,8 @@ pub(crate) enum Would {
     Begin,
     /// Continue with the missing chunks.
     Resume,
+    /// Start a new version, since the objects have changed.
+    NewVersion,
     /// Report that it is complete.
     Nothing,
     /// Refuse: another process works on it, or something has changed since it started.
@@ -68,15 +70,18 @@ pub(crate) async fn known(
         Ok::<_, LedgerError>((
             standing,
             changed(&ledger, &key, &definition, opened.keeps_chunk_rows()).await?,
+            begins_anew(&ledger, &key, job).await?,
         ))
     };
     let place = ledger.describe();
     match timeout(PATIENCE, reading).await.unwrap_or(Err(LedgerError::Silent { after: PATIENCE })) {
-        Ok((standing, changed)) => {
+        Ok((standing, changed, begins_anew)) => {
+            let changed = if begins_anew { Vec::new() } else { changed };
             let run = match standing.state {
+                LoadState::NotStarted => Would::Begin,
+                state if begins_anew && state != LoadState::Started => Would::NewVersion,
                 LoadState::Started | LoadState::Superseded => Would::Refuse,
                 _ if !changed.is_empty() => Would::Refuse,
-                LoadState::NotStarted => Would::Begin,
                 LoadState::Interrupted | LoadState::Failed | LoadState::Staged => Would::Resume,
                 LoadState::Completed => Would::Nothing,
             };
@@ -116,6 +121,9 @@ impl LedgerShown {
                         "missing chunk"
                     )
                 )
+            }
+            Some(Would::NewVersion) => {
+                "`run` starts a new version, since objects have changed".to_owned()
             }
             Some(Would::Nothing) => "`run` has nothing to do".to_owned(),
             Some(Would::Refuse) if standing.state == LoadState::Superseded => {

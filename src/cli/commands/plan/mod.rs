@@ -28,7 +28,7 @@ use crate::clickhouse::Settings;
 use crate::engine::Engine;
 use crate::engine::stream::{DEFAULT_BATCH_ROWS, PipelineOptions, RowFormat, source_reading};
 use crate::job::BoundJob;
-use crate::job::statements;
+use crate::job::statements::{self, Scope};
 use crate::load::new_id;
 use crate::preflight::{Findings, Verdict, hidden_rows};
 
@@ -45,6 +45,7 @@ pub(crate) fn plan(arguments: &PlanArguments, given: &Given) -> Result<ExitCode,
 async fn prepare(arguments: &PlanArguments, given: &Given) -> Result<(), Failure> {
     let PlanArguments { which, what, throughput, faults, preflight, .. } = arguments;
     let config = SessionConfig::resolve(what, &arguments.server, throughput)?;
+    config.job.require_fit(&which.partition)?;
     let filling = Filling { partition: &which.partition, dry_run: false, samples: false };
     let opened = config.open(&new_id(), filling).await?;
     let (trial, options) = (trial_options(&opened)?, write_options(faults, &opened)?);
@@ -146,7 +147,6 @@ fn next_command(arguments: &PlanArguments, given: &Given, findings: Option<&Find
 
 /// The statements, for the whole partition; those of a run are limited to one chunk's range at a time.
 fn sql(session: &Session, options: &PipelineOptions) -> String {
-    let native = matches!(options.format, RowFormat::Native(_));
     let (job, scope) = (&*session.job, &session.plan.scope.shown());
     let (from, to) = if session.servers.is_one_server() {
         ("", "")
@@ -166,24 +166,9 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         statement(&mut text, "direct aggregation", &statements::join(job, scope), &settings, "");
         return text;
     }
-    let title = format!("source query of chunk 1 of {chunks}{from}");
-    let (settings, format) = source_reading(options, job, &session.plan);
-    let sql = statements::source(job, &chunk);
-    statement(&mut text, &title, &sql, &settings, &format!(" FORMAT {format}"));
-    insert_statement(
-        &mut text,
-        &format!("insert of a batch{to}"),
-        &statements::insert(job, native),
-        job,
-        native,
-    );
-    insert_statement(
-        &mut text,
-        &format!("insert of a dry run{to}"),
-        &statements::dry_run(job, native),
-        job,
-        native,
-    );
+    if job.objects.is_none() {
+        text.push_str(&stream_statements(session, options, &chunk, (from, to)));
+    }
     if options.engine == Engine::Server {
         let title = format!("insert of chunk 1 of {chunks}");
         let settings =
@@ -200,6 +185,37 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         &statements::join(job, scope),
         &statements::join_settings(job),
         "",
+    );
+    text
+}
+
+/// The statements of the stream engine. `from` and `to` name the servers.
+fn stream_statements(
+    session: &Session,
+    options: &PipelineOptions,
+    chunk: &Scope,
+    (from, to): (&str, &str),
+) -> String {
+    let mut text = String::new();
+    let native = matches!(options.format, RowFormat::Native(_));
+    let (job, chunks) = (&*session.job, session.plan.chunks.len().max(1));
+    let title = format!("source query of chunk 1 of {chunks}{from}");
+    let (settings, format) = source_reading(options, job, &session.plan);
+    let sql = statements::source(job, chunk);
+    statement(&mut text, &title, &sql, &settings, &format!(" FORMAT {format}"));
+    insert_statement(
+        &mut text,
+        &format!("insert of a batch{to}"),
+        &statements::insert(job, native),
+        job,
+        native,
+    );
+    insert_statement(
+        &mut text,
+        &format!("insert of a dry run{to}"),
+        &statements::dry_run(job, native),
+        job,
+        native,
     );
     text
 }

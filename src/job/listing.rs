@@ -1,0 +1,290 @@
+//! Binding objects: listing and pinning those of a period, and their columns.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::bound::UsedColumn;
+use super::error::JobError;
+use super::keys::ObjectFormat;
+use super::objects::{BoundObjects, ObjectSource, PinnedObject, list};
+use super::ttl::names_in;
+use crate::clickhouse::{
+    Column, Connection, Error as ServerError, Settings, TableName, TableSchema, quote_literal,
+};
+
+/// Virtual columns that the statements use.
+const VIRTUAL: [&str; 4] = ["_path", "_etag", "_size", "_time"];
+/// The code of an exception of a library.
+const STD_EXCEPTION: u32 = 1001;
+/// How many objects or columns a message names.
+const NAMED: usize = 5;
+
+/// The objects of a period as a source, and which columns each of them has.
+pub(super) struct Listed {
+    /// Their columns as those of a table.
+    pub schema: TableSchema,
+    pub objects: BoundObjects,
+    /// For each column that is not in all objects, its name and the paths without it.
+    lacking: Vec<(String, Vec<String>)>,
+}
+
+#[derive(Deserialize)]
+struct Described {
+    name: String,
+    #[serde(rename = "type")]
+    type_name: String,
+}
+
+/// The rows and the columns of an object.
+#[derive(Deserialize)]
+struct Contents {
+    path: String,
+    rows: Option<u64>,
+    /// The names of columns; those of nested ones begin with the name of the column and a dot.
+    columns: Vec<String>,
+}
+
+/// Lists and pins the objects of a period, and finds their columns.
+///
+/// # Errors
+/// There are none, one cannot be read or pinned, or the server cannot be asked.
+pub(super) async fn list_objects(
+    connection: &Connection,
+    source: &ObjectSource,
+    period: &str,
+) -> Result<Listed, JobError> {
+    let listing = Listing { connection, source, period, settings: source.finding() };
+    let mut pins = listing.pins().await?;
+    let columns = listing.columns().await?;
+    let contents = listing.contents(&pins).await?;
+    for pin in &mut pins {
+        pin.rows = contents.iter().find(|of| of.path == pin.path).and_then(|of| of.rows);
+    }
+    let lacking = columns.iter().filter_map(|column| {
+        let without: Vec<_> =
+            contents.iter().filter(|of| !of.has(&column.name)).map(|of| of.path.clone()).collect();
+        (!without.is_empty()).then(|| (column.name.clone(), without))
+    });
+    let lacking = lacking.collect();
+    let typed: Vec<_> =
+        columns.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
+    Ok(Listed {
+        objects: source.bound(period, &typed, pins),
+        schema: TableSchema {
+            name: TableName::of_objects(&source.pattern),
+            uuid: String::new(),
+            engine: source.engine(),
+            sorting_key: String::new(),
+            partition_key: String::new(),
+            columns,
+        },
+        lacking,
+    })
+}
+
+struct Listing<'a> {
+    connection: &'a Connection,
+    source: &'a ObjectSource,
+    period: &'a str,
+    settings: Settings,
+}
+
+impl Listing<'_> {
+    async fn pins(&self) -> Result<Vec<PinnedObject>, JobError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
+        if self.period.is_empty() || !self.period.chars().all(plain) {
+            return Err(self.unusable(format!(
+                "the period {:?} has other characters than letters, digits and -_.=",
+                self.period
+            )));
+        }
+        let sql = list(&self.function("One"));
+        let found = self.connection.rows_with::<PinnedObject>("objects", &sql, &self.settings);
+        let pins = found.await.map_err(self.unreadable("listing them"))?;
+        if pins.is_empty() {
+            return Err(self.unusable(format!("the period {} has no object", self.period)));
+        }
+        if let Some(pin) = pins.iter().find(|pin| pin.identity.trim_matches('/').is_empty()) {
+            return Err(self.unusable(format!(
+                "the server gives neither an etag nor a size and a time of {}, so nothing tells whether it changes",
+                pin.path
+            )));
+        }
+        Ok(pins)
+    }
+
+    async fn columns(&self) -> Result<Vec<Column>, JobError> {
+        let function =
+            self.source.function(self.period, self.source.format.name(), &self.source.structure);
+        let sql = format!("DESCRIBE TABLE {function}");
+        // Other formats refuse it.
+        let settings = self.settings.clone().with("schema_inference_mode", "union");
+        let is_inferred = self.source.structure.is_empty();
+        let settings = if is_inferred { &settings } else { &self.settings };
+        let found = self.connection.rows_with::<Described>("objects", &sql, settings);
+        let found = match found.await {
+            Ok(found) => found,
+            Err(error) => return Err(self.named(error, "finding their columns").await),
+        };
+        if let Some(column) = found.iter().find(|column| VIRTUAL.contains(&column.name.as_str())) {
+            return Err(self.unusable(format!(
+                "they have a column {}, which hides the server's column of this name",
+                column.name
+            )));
+        }
+        let column = |Described { name, type_name }: Described| Column {
+            name,
+            type_name,
+            default_kind: String::new(),
+        };
+        Ok(found.into_iter().map(column).collect())
+    }
+
+    /// What each object has, as far as its format tells without reading it.
+    async fn contents(&self, pins: &[PinnedObject]) -> Result<Vec<Contents>, JobError> {
+        match self.source.format {
+            ObjectFormat::Parquet => {
+                let found = self.parquet(None).await;
+                match found {
+                    Ok(found) => Ok(found),
+                    Err(error) => Err(self.named(error, "reading their metadata").await),
+                }
+            }
+            ObjectFormat::CsvWithNames => {
+                let mut contents = Vec::with_capacity(pins.len());
+                for pin in pins {
+                    let reading = self.header(&pin.path).await;
+                    contents.push(reading.map_err(self.unreadable(&pin.path))?);
+                }
+                Ok(contents)
+            }
+            ObjectFormat::Csv | ObjectFormat::JSONEachRow => Ok(Vec::new()),
+        }
+    }
+
+    async fn parquet(&self, path: Option<&str>) -> Result<Vec<Contents>, ServerError> {
+        let only =
+            path.map(|path| format!(" WHERE _path = {}", quote_literal(path))).unwrap_or_default();
+        let sql = format!(
+            "SELECT toString(_path) AS path, toUInt64(num_rows) AS rows, \
+             arrayMap(c -> tupleElement(c, 'path'), columns) AS columns FROM {}{only}",
+            self.function("ParquetMetadata")
+        );
+        self.connection.rows_with("objects", &sql, &self.settings).await
+    }
+
+    /// The names in the first line of an object.
+    async fn header(&self, path: &str) -> Result<Contents, ServerError> {
+        #[derive(Deserialize)]
+        struct Line {
+            line: String,
+        }
+        let sql = format!(
+            "SELECT line FROM {} WHERE _path = {} LIMIT 1",
+            self.source.function(self.period, "LineAsString", &[("line".into(), "String".into())]),
+            quote_literal(path)
+        );
+        let lines = self.connection.rows_with::<Line>("objects", &sql, &self.settings).await?;
+        let Some(Line { line }) = lines.into_iter().next() else {
+            return Ok(Contents { path: path.to_owned(), rows: Some(0), columns: Vec::new() });
+        };
+        // A line of values is needed beside that of names.
+        let text = quote_literal(&format!("{line}\n{line}\n")).to_string();
+        let sql = format!("DESCRIBE TABLE format(CSVWithNames, {text})");
+        let columns =
+            self.connection.rows_with::<Described>("objects", &sql, &self.settings).await?;
+        let columns = columns.into_iter().map(|column| column.name).collect();
+        Ok(Contents { path: path.to_owned(), rows: None, columns })
+    }
+
+    /// The error, with the name of the first object that cannot be read.
+    async fn named(&self, error: ServerError, what: &str) -> JobError {
+        if self.source.format == ObjectFormat::Parquet
+            && let Ok(pins) = self.pins().await
+        {
+            for pin in pins {
+                match self.parquet(Some(&pin.path)).await {
+                    // A damaged file is an error of a library, which may also be one that passes.
+                    Err(error)
+                        if error.code() == Some(STD_EXCEPTION)
+                            || error.to_string().contains("std::exception") =>
+                    {
+                        return self.unusable(format!("{} cannot be read: {error}", pin.path));
+                    }
+                    Err(error) => return self.unreadable(&format!("reading {}", pin.path))(error),
+                    Ok(_) => {}
+                }
+            }
+        }
+        self.unreadable(what)(error)
+    }
+
+    fn function(&self, format: &str) -> String {
+        self.source.function(self.period, format, &[])
+    }
+
+    fn unusable(&self, message: String) -> JobError {
+        JobError::Objects { objects: self.source.pattern.clone(), message }
+    }
+
+    fn unreadable(&self, what: &str) -> impl FnOnce(ServerError) -> JobError {
+        let (objects, what) = (self.source.pattern.clone(), what.to_owned());
+        move |source| JobError::UnreadableObjects { objects, what, source }
+    }
+}
+
+impl Contents {
+    fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|path| {
+            path.strip_prefix(column).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
+impl Listed {
+    /// Refuses columns that the job reads, an object lacks, and that are not optional. Gives a remark for each
+    /// other column that is not in all objects.
+    ///
+    /// # Errors
+    /// [`JobError::Objects`].
+    pub(super) fn remarks(
+        &self,
+        source: &ObjectSource,
+        used: &[UsedColumn],
+        keys: &[String],
+        predicates: &[&str],
+    ) -> Result<Vec<String>, JobError> {
+        let of_predicates: BTreeSet<_> =
+            predicates.iter().flat_map(|predicate| names_in(predicate)).collect();
+        let is_read = |name: &String| {
+            used.iter().any(|column| column.name == *name)
+                || keys.contains(name)
+                || of_predicates.contains(name)
+        };
+        let all = self.objects.pins.len();
+        let words = |(name, without): &(String, Vec<String>)| {
+            let mut paths = without.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+            if without.len() > NAMED {
+                paths.push_str(", …");
+            }
+            format!("the column {name} is missing in {} of {all} objects: {paths}", without.len())
+        };
+        let missing: Vec<_> = self
+            .lacking
+            .iter()
+            .filter(|(name, _)| is_read(name) && !source.optional.contains(name))
+            .map(words)
+            .collect();
+        if missing.is_empty() {
+            return Ok(self.lacking.iter().map(words).collect());
+        }
+        Err(JobError::Objects {
+            objects: source.pattern.clone(),
+            message: format!(
+                "{}; optional under [source] names columns that an object may lack",
+                missing.join("; ")
+            ),
+        })
+    }
+}
