@@ -268,7 +268,7 @@ async fn compare(connection: &Connection, rollup: &RollupJob) -> Rollup {
     let RollupJob { reference, job } = rollup;
     let mut found = Rollup {
         job: reference.clone(),
-        source: job.relation.name("").to_string(),
+        source: job.relation.text().to_owned(),
         rollup: job.target.table.clone(),
         source_rows: None,
         rollup_rows: None,

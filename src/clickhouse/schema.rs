@@ -9,6 +9,9 @@ use super::connection::Connection;
 use super::error::Error;
 use super::sql::{Quoted, literal_list, quote_identifier, quote_literal, quoted_prefix};
 
+/// What stands in the place of a database for objects, which are in none.
+const OBJECTS: &str = "(objects)";
+
 /// A table with its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableName {
@@ -37,7 +40,7 @@ impl TableName {
 
     /// The name of objects, which are in no database.
     pub(crate) fn of_objects(pattern: &str) -> Self {
-        Self { database: String::new(), table: pattern.to_owned() }
+        Self { database: OBJECTS.to_owned(), table: pattern.to_owned() }
     }
 
     /// The quoted name for a statement.
@@ -48,7 +51,7 @@ impl TableName {
 
 impl fmt::Display for TableName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.database.is_empty() {
+        if self.database == OBJECTS {
             return formatter.write_str(&self.table);
         }
         write!(formatter, "{}.{}", shown(&self.database), shown(&self.table))

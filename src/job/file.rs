@@ -58,6 +58,14 @@ impl Relation {
         }
     }
 
+    /// As the job file names it.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Table(table) => table,
+            Self::Objects(objects) => &objects.pattern,
+        }
+    }
+
     fn of(source: &Source) -> Result<Self, String> {
         match (&source.table, ObjectSource::of(source)?) {
             (Some(table), None) => Ok(Self::Table(table.clone())),

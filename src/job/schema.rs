@@ -234,6 +234,13 @@ mod tests {
                     wrong("fits no alternative".to_owned())
                 }
             }
+            "oneOf" => {
+                let alternatives = rule.as_array().unwrap().iter();
+                match alternatives.filter(|one| check(one, value, path).is_ok()).count() {
+                    1 => Ok(()),
+                    number => wrong(format!("fits {number} alternatives")),
+                }
+            }
             "$schema"
             | "title"
             | "description"
