@@ -10,7 +10,7 @@ use crate::formats::rowbinary::fuzzing::Random;
 type Body = fn(&[u8]);
 
 /// All targets with their bodies.
-const TARGETS: [(&str, Body); 14] = [
+const TARGETS: [(&str, Body); 15] = [
     ("row_framing", crate::formats::rowbinary::fuzzing::row_framing),
     ("type_name", crate::formats::rowbinary::fuzzing::type_name),
     ("native_block", crate::formats::native::fuzzing::native_block),
@@ -23,6 +23,7 @@ const TARGETS: [(&str, Body); 14] = [
     ("quoting", crate::clickhouse::fuzzing::quoting),
     ("flag_values", crate::cli::fuzzing::values),
     ("environment_file", crate::cli::fuzzing::environment_file),
+    ("config_file", crate::cli::fuzzing::config_file),
     ("ledger_file", crate::ledger::fuzzing::ledger_file),
     ("control_socket", crate::control::fuzzing::control_socket),
 ];

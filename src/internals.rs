@@ -57,7 +57,7 @@ pub mod plan {
 
 /// One function for each fuzz target.
 pub mod fuzzing {
-    pub use crate::cli::fuzzing::{environment_file, values};
+    pub use crate::cli::fuzzing::{config_file, environment_file, values};
     pub use crate::clickhouse::fuzzing::{quoting, server_words, url};
     pub use crate::control::fuzzing::control_socket;
     pub use crate::formats::native::fuzzing::{native_block, native_stream};

@@ -1,8 +1,12 @@
 //! What must hold for any text as a value of a flag, a `.env` or a password file; see `fuzz/`. Not
 //! part of the crate's interface.
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use super::args::{
-    bad_line, line_of_variable, parse_at_once, parse_memory_size, parse_rows, without_mark,
+    ConfigFile, bad_line, command, line_of_variable, parse_at_once, parse_memory_size, parse_rows,
+    without_mark,
 };
 use super::config::first_line;
 use crate::plan::Partition;
@@ -40,6 +44,23 @@ pub fn values(data: &[u8]) {
     }
     let password = first_line(&text);
     assert!(without_mark(&text).starts_with(password) && !password.contains('\n'), "{text:?}");
+}
+
+/// Any text, as a config file, is read, or one of its lines is named and its password is not shown.
+pub fn config_file(data: &[u8]) {
+    static PROGRAM: LazyLock<clap::Command> = LazyLock::new(command);
+    let text = String::from_utf8_lossy(data);
+    let text = without_mark(&text);
+    let Err(failure) = ConfigFile::parse(Path::new("c.toml"), text, &PROGRAM) else { return };
+    let words = failure.text();
+    assert!(!words.contains("Tangerine"), "{words}");
+    // The line is at the beginning, or behind a wrong value.
+    let lines = words.split("c.toml, line ").skip(1);
+    let named: Vec<_> = lines
+        .filter_map(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok())
+        .collect();
+    let count = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    assert!(!named.is_empty() && named.iter().all(|line| (1..=count).contains(line)), "{words}");
 }
 
 /// Any text, as a `.env`, is read, or one of its lines is named and not shown.

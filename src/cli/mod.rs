@@ -1,7 +1,7 @@
 //! Arguments, configuration, commands and exit codes: the only room that reads the environment and
 //! the command line.
 //!
-//! `args` reads the command line, the environment and `.env`; `config` is what they resolve to;
+//! `args` reads the command line, the environment, `.env` and the config file; `config` is what they resolve to;
 //! `commands` has a file for each command, and `output` prints.
 
 mod args;
@@ -16,7 +16,7 @@ mod runtime;
 use std::process::ExitCode;
 
 use crate::progress::{Terminal, TerminalOptions};
-use args::{Command, Environment, LogFormat, OutputArguments, Parsed};
+use args::{Command, Environment, LogFormat, OutputArguments, Parsed, ParsedCall};
 pub use args::{command, references};
 use commands::{ctl, doctor, documents, health, init, insert, pack, report, rollback, run, sets};
 use failure::Failure;
@@ -43,27 +43,20 @@ fn run_command() -> Result<ExitCode, Failure> {
     } else {
         Ok(Environment::default())
     };
-    let (environment, parsed) = match environment {
-        Ok(environment) => {
-            let parsed = args::parse(Ok(&environment))?;
-            (environment, parsed)
-        }
-        Err(failure) => (Environment::default(), args::parse(Err(failure))?),
-    };
-    let (command, given) = match parsed {
-        Parsed::Command(command, given) => (command, given),
+    let call = match args::parse(environment)? {
+        Parsed::Call(call) => *call,
         Parsed::Printed => return Ok(ExitCode::SUCCESS),
         Parsed::Missing(help) => {
             Terminal::new(TerminalOptions::default()).insist(&help);
             return Ok(Failure::usage("no command is given").exit_code());
         }
     };
+    let ParsedCall { command, given, layers, notes } = call;
     let terminal = match command.output() {
         Some(output) => terminal(output)?,
         None => Terminal::new(TerminalOptions::default()),
     };
-    let definition = args::command();
-    for note in environment.notes(&args::variable_names(&definition)) {
+    for note in notes {
         terminal.say(&note);
     }
     let terminal = &terminal;
@@ -84,6 +77,7 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Health(arguments) => health::health(&arguments),
         Command::Init(arguments) => init::init(&arguments, terminal),
         Command::Doctor(arguments) => doctor::doctor(&arguments, terminal.width()),
+        Command::Config(arguments) => documents::config(&arguments, &layers),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),
         Command::Ctl(arguments) => ctl::ctl(&arguments),

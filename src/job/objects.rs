@@ -166,7 +166,10 @@ impl ObjectSource {
 
     /// Settings of the statements that find the objects and their columns.
     pub(super) fn finding(&self) -> Settings {
-        Settings::read().with_all(self.settings())
+        // Columns that were found before may be those of an earlier object.
+        let cached = ["file", "s3", "url"];
+        let uncached = cached.map(|of| (format!("schema_inference_use_cache_for_{of}"), "0"));
+        Settings::read().with_all(self.settings()).with_all(uncached)
     }
 
     /// The table function of a period, for a format and columns.

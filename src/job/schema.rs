@@ -235,8 +235,12 @@ mod tests {
                 }
             }
             "oneOf" => {
-                let alternatives = rule.as_array().unwrap().iter();
-                match alternatives.filter(|one| check(one, value, path).is_ok()).count() {
+                let fits = |one: &&Value| {
+                    let mut keywords = one.as_object().unwrap().iter();
+                    keywords
+                        .all(|(keyword, rule)| check_keyword(keyword, rule, value, path).is_ok())
+                };
+                match rule.as_array().unwrap().iter().filter(fits).count() {
                     1 => Ok(()),
                     number => wrong(format!("fits {number} alternatives")),
                 }
@@ -331,6 +335,8 @@ a = 'source.a'
             assert_eq!(check_text(&job_text(name).unwrap()), Ok(()), "{name}");
         }
         assert_eq!(check_text(FULL), Ok(()));
+        let objects = "objects = 'file:/a'\nformat = 'CSVWithNames'\noptional = ['a']\nstructure = { a = 'Date' }\n";
+        assert_eq!(check_text(&FULL.replace("table = 's'\n", objects)), Ok(()));
     }
 
     #[test]
@@ -339,6 +345,7 @@ a = 'source.a'
             ("final = true", "final = 'yes'"),
             ("final = true", "finale = true"),
             ("table = 's'\n", ""),
+            ("table = 's'\n", "table = 's'\nobjects = 'file:/a'\nformat = 'CSV'\n"),
             ("join_key = ['b']", "join_key = []"),
             ("days_before = 7", "days_before = -1"),
             (", days_after = 1", ""),

@@ -1,11 +1,8 @@
 //! The file `.env` of the current directory, and the origin of each value.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-
-use clap::error::{ContextKind, ContextValue};
-use clap::parser::ValueSource;
 
 use crate::cli::failure::Failure;
 use crate::job::suggestion;
@@ -14,12 +11,16 @@ use crate::job::suggestion;
 const FILE: &str = ".env";
 
 /// What `.env` contains.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     /// The line of each name, the first if several lines have it.
     lines: BTreeMap<String, usize>,
     /// The names that were not set in the environment.
     used: BTreeSet<String>,
+    /// The names with a value that is not empty.
+    filled: BTreeSet<String>,
+    /// The permissions of the file.
+    mode: u32,
 }
 
 /// Adds the variables of `.env` to the environment, except those that are already set.
@@ -43,9 +44,13 @@ pub(crate) fn load() -> Result<Environment, Failure> {
         Err(error) => return Err(unreadable(error)),
     };
     let text = without_mark(&text);
-    let mut environment = Environment::default();
+    let mode = std::fs::metadata(FILE).map_or(0, |found| found.permissions().mode());
+    let mut environment = Environment { mode, ..Environment::default() };
     for entry in dotenvy::from_read_iter(text.as_bytes()) {
-        let (name, _) = entry.map_err(|_| Failure::usage(bad_line(text)))?;
+        let (name, value) = entry.map_err(|_| Failure::usage(bad_line(text)))?;
+        if !value.is_empty() {
+            environment.filled.insert(name.clone());
+        }
         if std::env::var_os(&name).is_none() {
             environment.used.insert(name.clone());
         }
@@ -53,6 +58,14 @@ pub(crate) fn load() -> Result<Environment, Failure> {
     }
     dotenvy::from_read(text.as_bytes()).map_err(|_| Failure::usage(bad_line(text)))?;
     Ok(environment)
+}
+
+/// A note if others than the owner can read a file with a password.
+pub(super) fn exposed(path: &Path, mode: u32) -> Option<String> {
+    (mode & 0o077 != 0).then(|| {
+        let (path, mode) = (path.display(), mode & 0o777);
+        format!("note: {path} has a password, and other users can read it (mode {mode:04o}): `chmod 600 {path}`")
+    })
 }
 
 /// The text without the byte order mark that editors on Windows put first.
@@ -89,20 +102,38 @@ pub(crate) fn line_of_variable(text: &str, name: &str) -> usize {
 }
 
 /// The origin of a value, in ascending order of precedence.
+///
+/// A named connection counts a little less than the values beside which it is named, and more than
+/// all that is below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ValueOrigin {
+    /// The config file.
+    Config,
+    /// A connection that `.env` names.
+    ConnectionOfFile,
     /// The file `.env`.
     File,
+    /// A connection that the environment names.
+    ConnectionOfEnvironment,
     /// The environment.
     Environment,
+    /// A connection that a flag names.
+    ConnectionOfFlag,
     /// A flag.
     Flag,
 }
 
 impl Environment {
-    /// Notes about names in `.env` that are not among the known ones. A name similar to a known one
-    /// is probably misspelled; the others may belong to other programs.
-    pub(crate) fn notes(&self, known: &[&str]) -> Vec<String> {
+    /// Notes about the file: that others can read a password in it, and names that are not among the
+    /// known ones. A name similar to a known one is probably misspelled; the others may belong to other
+    /// programs.
+    pub(super) fn notes(&self, known: &[&str], secrets: &[&str]) -> Vec<String> {
+        let has_secret = secrets.iter().any(|name| self.filled.contains(*name));
+        let exposed = has_secret.then(|| exposed(Path::new(FILE), self.mode)).flatten();
+        exposed.into_iter().chain(self.unknown_names(known)).collect()
+    }
+
+    fn unknown_names(&self, known: &[&str]) -> Vec<String> {
         const LISTED: usize = 3;
         let (mut notes, mut others) = (Vec::new(), Vec::new());
         for (name, line) in self.lines.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
@@ -128,62 +159,21 @@ impl Environment {
         notes
     }
 
-    /// The origin of an argument with this variable, if it is given.
-    pub(crate) fn origin_of(
-        &self,
-        source: Option<ValueSource>,
-        variable: &str,
-    ) -> Option<ValueOrigin> {
-        match source? {
-            ValueSource::CommandLine => Some(ValueOrigin::Flag),
-            ValueSource::EnvVariable if self.lines.contains_key(variable) => {
-                Some(ValueOrigin::File)
-            }
-            ValueSource::EnvVariable => Some(ValueOrigin::Environment),
-            _ => None,
-        }
+    /// Where the value of a variable that is set comes from.
+    pub(super) fn origin_of(&self, variable: &str) -> ValueOrigin {
+        if self.used.contains(variable) { ValueOrigin::File } else { ValueOrigin::Environment }
     }
 
-    /// The text of an error of clap, with the variable that contains the wrong value.
-    pub(crate) fn explain(&self, error: &clap::Error, command: &clap::Command) -> String {
-        let text = error.render().to_string();
-        match self.origin(error, command, &std::env::args_os().collect::<Vec<_>>()) {
-            Some(origin) => format!(
-                "{}\n\nnote: the value comes from {origin}",
-                text.trim_start_matches("error: ").trim_end()
-            ),
-            None => text.trim_start_matches("error: ").to_owned(),
-        }
-    }
-
-    /// The origin of the value that an error is about, unless it is a flag.
-    fn origin(
-        &self,
-        error: &clap::Error,
-        command: &clap::Command,
-        arguments: &[OsString],
-    ) -> Option<String> {
-        let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
-            return None;
-        };
-        let flag = argument.split([' ', '=', '[']).next()?.trim_start_matches("--");
-        let given = |argument: &OsString| {
-            let argument = argument.to_string_lossy();
-            argument == format!("--{flag}") || argument.starts_with(&format!("--{flag}="))
-        };
-        if arguments.iter().any(given) {
-            return None;
-        }
-        let all = command.get_subcommands().flat_map(clap::Command::get_arguments);
-        let variable = all
-            .filter(|argument| argument.get_long() == Some(flag))
-            .find_map(clap::Arg::get_env)?
-            .to_string_lossy()
-            .into_owned();
-        std::env::var_os(&variable)?;
-        Some(match self.lines.get(&variable).filter(|_| self.used.contains(&variable)) {
+    /// The same for a message.
+    pub(super) fn place_of(&self, variable: &str) -> String {
+        match self.line_of(variable) {
             Some(line) => format!("{variable} in {FILE}, line {line}"),
             None => format!("the environment variable {variable}"),
-        })
+        }
+    }
+
+    /// The line of `.env` that sets the variable, unless the environment does.
+    pub(super) fn line_of(&self, variable: &str) -> Option<usize> {
+        self.lines.get(variable).filter(|_| self.used.contains(variable)).copied()
     }
 }

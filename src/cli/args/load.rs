@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
-use super::dotenv::Environment;
 use super::help::EXPERT;
+use super::layers::Resolved;
 use super::packs::PackFolders;
 use super::values::{
     AtOnce, parse_at_once, parse_memory_size, parse_moment, parse_percent, parse_rows,
@@ -106,14 +106,14 @@ pub(crate) enum Order {
 
 impl PartitionsArguments {
     /// Keeps one partition or the range, whichever has the higher precedence: a flag wins over the
-    /// environment, the environment over `.env`.
-    pub(crate) fn choose(
+    /// environment, the environment over `.env`, `.env` over the config file.
+    pub(super) fn choose(
         &mut self,
         matches: &ArgMatches,
-        environment: &Environment,
+        resolved: &Resolved,
     ) -> Result<(), Failure> {
-        let one = environment.origin_of(matches.value_source("partition"), "PARTITION");
-        let several = environment.origin_of(matches.value_source("partitions"), "PARTITIONS");
+        let one = resolved.origin(matches, "partition");
+        let several = resolved.origin(matches, "partitions");
         if one.is_some() && one == several {
             return Err(Failure::usage(
                 "a partition and a range of partitions are both given; give one of --partition and --partitions",

@@ -1,25 +1,33 @@
-//! The command line as clap reads it, with the environment variable of each flag, and `.env`: the
-//! commands with their descriptions and examples, parsing, and the parser's errors as failures.
+//! The command line as clap reads it, with the environment variable of each flag, `.env` and the config
+//! file: the commands with their descriptions and examples, and parsing.
 
+mod config_file;
 mod dotenv;
 mod given;
 mod help;
+mod layers;
 mod load;
 mod packs;
+mod parse;
+mod parse_error;
 mod reference;
 mod server;
+mod shown;
 mod subcommands;
 mod values;
 
-use std::ffi::OsString;
-
-use clap::error::ErrorKind;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches, CommandFactory, Parser, Subcommand};
 
 use crate::cli::failure::Failure;
 
+use config_file::{CONFIG, CONNECTION};
+use layers::Resolved;
+
+pub(crate) use config_file::ConfigFile;
 pub(crate) use dotenv::{Environment, bad_line, line_of_variable, load, without_mark};
 pub(crate) use given::Given;
+pub(crate) use layers::Layers;
 pub(crate) use load::{
     CompressionChoice, EngineChoice, FaultArguments, FormatChoice, LedgerArguments,
     LedgerStatusArguments, Order, PartitionsArguments, ReadFormatChoice, RecordingArguments,
@@ -28,14 +36,17 @@ pub(crate) use load::{
 pub(crate) use packs::{
     ApplyArguments, HealthArguments, PackArguments, PackCommand, PackFolders, QueryArguments,
 };
+pub(crate) use parse::{Parsed, ParsedCall, parse, reads_environment, settings};
+pub(crate) use reference::quoted as env_value;
 pub use reference::references;
-pub(crate) use reference::{quoted as env_value, variable_names};
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};
+pub(crate) use shown::{ShownOrigin, ShownSetting};
 pub(crate) use subcommands::{
-    CompareArguments, CompletionsArguments, CtlArguments, CtlCommand, DoctorArguments,
-    HistoryArguments, HookArguments, InitArguments, InsertArguments, JobArguments, JobCommand,
-    LogFormat, ManArguments, OutputArguments, PlanArguments, RepairArguments, ReportArguments,
-    ReportFormat, RollbackArguments, RunArguments, StatusArguments, VerifyArguments,
+    CompareArguments, CompletionsArguments, ConfigArguments, ConfigCommand, CtlArguments,
+    CtlCommand, DoctorArguments, HistoryArguments, HookArguments, InitArguments, InsertArguments,
+    JobArguments, JobCommand, LogFormat, ManArguments, OutputArguments, PlanArguments,
+    RepairArguments, ReportArguments, ReportFormat, RollbackArguments, RunArguments,
+    StatusArguments, VerifyArguments,
 };
 pub(crate) use values::{
     AtOnce, Event, Hook, ResultFormat, parse_at_once, parse_memory_size, parse_rows,
@@ -46,8 +57,8 @@ pub(crate) use values::{
 #[command(name = "clickhouse-backfill", version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Examples:\n  clickhouse-backfill plan --partition 202511\n  clickhouse-backfill run --partition 202511 --dry-run\n  clickhouse-backfill run --partition 202511\n\n\
-Most flags can also be set by an environment variable, or by a line of the file .env in the current directory. A flag overrides \
-the environment, and the environment overrides .env.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 blocked by a check before the first row, 4 differences found, 130 interrupted."
+Most flags can also be set by an environment variable, by a line of the file .env in the current directory, and all of them by the \
+config file clickhouse-backfill.toml. A flag overrides the environment, the environment .env, and .env the config file.\n\nExit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 blocked by a check before the first row, 4 differences found, 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -172,6 +183,11 @@ Exit codes: 0 nothing is in the way, 3 a command would be refused, 2 usage."
 Exit codes: 0 nothing is wrong, 1 something is wrong or the server cannot be asked, 2 usage or configuration."
     )]
     Health(Box<HealthArguments>),
+    /// Show the settings of a command, and where each of them comes from.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill config show\n  clickhouse-backfill config show verify\n  clickhouse-backfill config show --json run --partition 202511"
+    )]
+    Config(ConfigArguments),
     /// Print a script that completes commands, flags and values in a shell.
     #[command(
         after_help = "Examples:\n  clickhouse-backfill completions bash > ~/.local/share/bash-completion/completions/clickhouse-backfill\n  clickhouse-backfill completions zsh > ~/.zfunc/_clickhouse-backfill\n  clickhouse-backfill completions fish > ~/.config/fish/completions/clickhouse-backfill.fish"
@@ -224,121 +240,58 @@ impl Command {
             Self::Doctor(arguments) => Some(&mut arguments.server),
             Self::Init(arguments) => Some(&mut arguments.server),
             Self::Query(arguments) => Some(&mut arguments.server),
-            Self::Job(_) | Self::Ctl(_) | Self::Completions(_) | Self::Man(_) => None,
+            Self::Job(_) | Self::Ctl(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => {
+                None
+            }
         }
     }
 
     /// Chooses between flags that exclude each other, by precedence.
-    fn choose(&mut self, matches: &ArgMatches, environment: &Environment) -> Result<(), Failure> {
+    fn choose(&mut self, matches: &ArgMatches, resolved: &Resolved) -> Result<(), Failure> {
         if let Self::Run(arguments) = self {
-            arguments.which.choose(matches, environment)?;
+            arguments.which.choose(matches, resolved)?;
         }
-        self.server().map_or(Ok(()), |server| server.choose_passwords(matches, environment))
+        self.server().map_or(Ok(()), |server| server.choose_passwords(matches, resolved))
     }
 }
 
-/// The definition of the command line, for tests and generated documents.
+/// The definition of the command line.
 pub fn command() -> clap::Command {
-    Cli::command()
+    with_config(Cli::command())
 }
 
-/// The result of parsing a command line.
-pub(crate) enum Parsed {
-    /// A command to run, and its flags.
-    Command(Command, Given),
-    /// Help or the version was printed.
-    Printed,
-    /// No command is given. This is the help to show.
-    Missing(String),
-}
-
-/// Parses the process's arguments. `environment` is what was read from `.env`; its failure is
-/// returned only for commands that use the environment.
-pub(crate) fn parse(environment: Result<&Environment, Failure>) -> Result<Parsed, Failure> {
-    let parsed = help::arranged(command())
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
-    let error = match parsed {
-        Ok((mut cli, matches)) => {
-            let mut innermost = &matches;
-            while let Some((_, matches)) = innermost.subcommand() {
-                innermost = matches;
-            }
-            cli.command.choose(innermost, environment?)?;
-            return Ok(Parsed::Command(cli.command, Given::of(&command(), &matches)));
-        }
-        Err(error) => error,
-    };
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // If stdout is closed, there is nothing to do.
-            let _ = error.print();
-            Ok(Parsed::Printed)
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let is_bare = std::env::args_os().len() == 1;
-            Ok(Parsed::Missing(if is_bare {
-                help::FIRST_STEPS.to_owned()
-            } else {
-                error.render().to_string()
-            }))
-        }
-        _ => Err(usage(&environment?.explain(&error, &command()))),
+/// Adds `--config` to the commands that read variables, and `--connection` to those with a server;
+/// both to `config show`.
+fn with_config(command: clap::Command) -> clap::Command {
+    let has = |of: &dyn Fn(&Arg) -> bool| command.get_arguments().any(of);
+    let shows = has(&|argument| argument.get_id() == "words");
+    let connects = has(&|argument| argument.get_id() == "clickhouse_url");
+    let reads_variables = has(&|argument| argument.get_env().is_some());
+    let is_global = has(&Arg::is_global_set);
+    let heading = connects.then_some("ClickHouse");
+    let command = command.mut_subcommands(with_config);
+    if !shows && !reads_variables {
+        return command;
     }
-}
-
-/// Whether the command with these arguments may read variables. The others must work whatever is in
-/// `.env`.
-pub(crate) fn reads_environment(mut arguments: impl Iterator<Item = OsString>) -> bool {
-    let command = arguments.nth(1).unwrap_or_default();
-    !["job", "completions", "man", "help"].iter().any(|other| command == *other)
-}
-
-/// The words, with its tips as hints at their end.
-pub(crate) fn usage(words: &str) -> Failure {
-    let (mut text, mut hints) = (Vec::<&str>::new(), Vec::new());
-    for line in words.lines() {
-        if let Some(tip) = line.trim_start().strip_prefix("tip: ") {
-            hints.push(tip.to_owned());
-        } else if line.starts_with("For more information, try") {
-            hints.push("`--help` behind the command explains its flags".to_owned());
-        } else if line.starts_with("note: ") {
-            // It belongs to the message, not to a paragraph of its own.
-            while text.last().is_some_and(|last| last.is_empty()) {
-                text.pop();
-            }
-            text.push(line);
-        } else if !(line.is_empty() && text.last().is_some_and(|last| last.is_empty())) {
-            text.push(line);
-        }
-    }
-    let text = text.into_iter().map(plain_reason).collect::<Vec<_>>().join("\n");
-    hints.into_iter().fold(Failure::usage(text.trim_end()), Failure::hint)
-}
-
-/// The line, with a reason of the parser's in the words of this program's own.
-fn plain_reason(line: &str) -> String {
-    let Some((value, reason)) = line.rsplit_once("': ") else { return line.to_owned() };
-    let reason = match reason
-        .split_once(" is not in ")
-        .and_then(|(_, range)| range.split_once("..="))
-    {
-        Some((least, most)) => format!("it must be a number from {least} to {most}"),
-        None if reason == "invalid digit found in string" => "it must be a whole number".to_owned(),
-        None if reason == "value was not a boolean" => "it must be true or false".to_owned(),
-        None => reason.to_owned(),
-    };
-    format!("{value}': {reason}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tips_become_hints() {
-        let words = "unexpected argument '--partiton' found\n\n  tip: a similar argument exists: '--partition'\n\nUsage: tool run\n\nFor more information, try '--help'.\n";
-        let text = "error: unexpected argument '--partiton' found\n\nUsage: tool run\nhint: a similar argument exists: '--partition'\nhint: `--help` behind the command explains its flags\n";
-        assert_eq!(usage(words).text(), text);
-    }
+    let file = Arg::new(CONFIG)
+        .long("config")
+        .value_name("FILE")
+        .env("CONFIG")
+        .value_parser(ValueParser::os_string())
+        .help("Config file, with connections and with flags by command [default: clickhouse-backfill.toml in the current directory, if it exists]")
+        .global(is_global)
+        .help_heading(heading);
+    let connection = Arg::new(CONNECTION)
+        .long("connection")
+        .value_name("NAME")
+        .env("CONNECTION")
+        .help("Connection of the config file, defined under [connections.NAME]")
+        .long_help(
+            "Connection of the config file, defined under [connections.NAME].\n\n\
+             It replaces all variables of servers, such as CLICKHOUSE_URL, but for a password that it does not have. Flags \
+             override it.",
+        )
+        .help_heading(heading);
+    let command = command.arg(file);
+    if connects || shows { command.arg(connection) } else { command }
 }

@@ -26,7 +26,7 @@ const GROUPS: [&str; 13] = [
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.
-const EXAMPLES: [(&str, &str); 37] = [
+const EXAMPLES: [(&str, &str); 39] = [
     ("CA_CERT", "/etc/clickhouse/ca.pem"),
     ("CHUNK_ROWS", "500000"),
     ("CLICKHOUSE_PASSWORD", "pa$$ #1"),
@@ -34,6 +34,8 @@ const EXAMPLES: [(&str, &str); 37] = [
     ("CLICKHOUSE_USER", "default"),
     ("CLIENT_CERT", "/etc/clickhouse/client.pem"),
     ("CLIENT_KEY", "/etc/clickhouse/client.key"),
+    ("CONFIG", "/etc/clickhouse-backfill.toml"),
+    ("CONNECTION", "prod"),
     ("BEFORE", "2026-07-01T00:00:00Z"),
     ("EXCLUDE", "dataset-items"),
     ("WHERE", "paid"),
@@ -167,8 +169,8 @@ fn command_line(command: &Command) -> String {
     let mut page = format!("# Command line\n\n{GENERATED}\n\n");
     let _ = write!(
         page,
-        "{}\n\n    {} COMMAND [OPTIONS]\n\nA flag overrides its environment variable, and the environment overrides `.env`; see \
-         [environment](environment.md). `-h` prints a summary, `--help` the full text, `-V` the version.\n\n",
+        "{}\n\n    {} COMMAND [OPTIONS]\n\nA flag overrides its environment variable, the environment overrides `.env`, and `.env` the config file; see \
+         [environment](environment.md) and [config file](configuration.md). `-h` prints a summary, `--help` the full text, `-V` the version.\n\n",
         sentence(&about(command)),
         command.get_name()
     );
@@ -230,8 +232,8 @@ fn environment(command: &Command) -> String {
     let variables = variables(command);
     let mut page = format!("# Environment\n\n{GENERATED}\n\n");
     page.push_str(
-        "A flag overrides its environment variable, and the environment overrides the file `.env` of the current \
-         directory. `.env.example` lists every variable with its default; copy it to `.env`.\n\n\
+        "A flag overrides its environment variable, the environment overrides the file `.env` of the current \
+         directory, and `.env` overrides the [config file](configuration.md). `.env.example` lists every variable with its default; copy it to `.env`.\n\n\
          In `.env`, a value with blanks, quotes, `#` or `$` needs single quotes, as in `CLICKHOUSE_PASSWORD='pa$$ #1'`: \
          outside of them, `#` starts a comment, and `$NAME` is replaced by that variable. A variable that switches \
          something on takes `true` or `false`.\n",
@@ -270,7 +272,8 @@ fn example(command: &Command) -> String {
     );
     text.push_str("#\n");
     text.push_str(&comment(
-        "A flag overrides its environment variable, and the environment overrides this file.",
+        "A flag overrides its environment variable, the environment overrides this file, and this file overrides the config \
+         file.",
     ));
     text.push_str("#\n");
     text.push_str(&comment(
@@ -358,7 +361,7 @@ fn fixed_default(argument: &Arg) -> Option<String> {
 }
 
 /// The default, or what takes its place, as the help text describes it.
-fn default(argument: &Arg) -> Option<String> {
+pub(super) fn default(argument: &Arg) -> Option<String> {
     fixed_default(argument).or_else(|| {
         let help = argument.get_help()?.to_string();
         let (_, rest) = help.split_once("[default: ")?;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args};
 
-use super::dotenv::{Environment, ValueOrigin};
+use super::dotenv::ValueOrigin;
 use super::help::EXPERT;
+use super::layers::{Layers, Resolved};
 use crate::cli::failure::Failure;
 use crate::clickhouse::{Password, Timeouts};
 use crate::units::parse_timeout;
@@ -46,6 +47,9 @@ pub(crate) struct ServerArguments {
     pub tls: TlsArguments,
     #[command(flatten)]
     pub timeouts: TimeoutArguments,
+    /// What a next command gets without flags.
+    #[arg(skip)]
+    pub layers: Layers,
 }
 
 /// The server of the source and the lookup, where it differs from the target's.
@@ -135,18 +139,16 @@ impl From<&TimeoutArguments> for Timeouts {
 
 impl ServerArguments {
     /// Keeps the password or the password file, whichever has the higher precedence: a flag wins
-    /// over the environment, the environment over `.env`. An empty variable counts as not set.
-    pub(crate) fn choose_passwords(
+    /// over the environment, the environment over `.env`, `.env` over the config file. An empty
+    /// variable counts as not set.
+    pub(super) fn choose_passwords(
         &mut self,
         matches: &ArgMatches,
-        environment: &Environment,
+        resolved: &Resolved,
     ) -> Result<(), Failure> {
         let Self { clickhouse_password, clickhouse_password_file, source, .. } = self;
-        let origin = |flag: &str, empty: bool| {
-            let variable = flag.to_uppercase();
-            environment
-                .origin_of(matches.value_source(flag), &variable)
-                .filter(|origin| *origin == ValueOrigin::Flag || !empty)
+        let origin = |id: &str, empty: bool| {
+            resolved.origin(matches, id).filter(|origin| *origin == ValueOrigin::Flag || !empty)
         };
         choose("clickhouse_password", clickhouse_password, clickhouse_password_file, origin)?;
         choose(

@@ -381,6 +381,32 @@ pub(crate) enum JobCommand {
     Schema,
 }
 
+/// `config`
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArguments {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show the value of each flag of a command, and where it comes from.
+    ///
+    /// Passwords and hooks are hidden.
+    #[command(
+        after_help = "Examples:\n  clickhouse-backfill config show\n  clickhouse-backfill config show --connection prod verify\n  clickhouse-backfill config show --json run --partition 202511\n\n\
+Exit codes: 0 shown, 2 the config file, the environment or a flag is wrong."
+    )]
+    Show {
+        /// Command whose settings are shown, with flags of its own [default: run].
+        #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        format: FormatArguments,
+    },
+}
+
 /// `completions`
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArguments {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::session::greet;
-use crate::cli::args::{CompressionChoice, InitArguments, env_value};
+use crate::cli::args::{CompressionChoice, InitArguments, command, env_value};
 use crate::cli::config::{NextCommand, ServerConfig};
 use crate::cli::failure::{Failure, quoted};
 use crate::cli::output::print;
@@ -266,11 +266,18 @@ fn env_text(arguments: &InitArguments) -> String {
         ("CLIENT_KEY", path(&tls.client_key)),
         ("JOB", Some(arguments.output.display().to_string())),
     ];
+    let flags = server.layers.flags().iter();
+    let flags = flags
+        .map(|(flag, value)| (flag.trim_start_matches('-').to_uppercase(), Some(value.clone())));
     let mut text = "# Written by `clickhouse-backfill init`. A flag overrides the environment, and the environment this file.\n\
         # .env.example of the program lists all variables.\n"
         .to_owned();
-    for (name, value) in variables {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    // The config file stays in use, so that its passwords are in one place.
+    let configured = server.layers.configured(&command(), "run");
+    for (name, value) in flags.chain(variables) {
+        let is_configured = |value: &String| configured.get(&name) == Some(value);
+        if let Some(value) = value.filter(|value| !value.is_empty() && !is_configured(value)) {
             let _ = writeln!(text, "{name}={}", env_value(&value));
         }
     }

@@ -6,7 +6,7 @@
 
 mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -340,33 +340,62 @@ impl CompareConfig {
 /// A command line that is being built.
 pub(crate) struct NextCommand {
     words: Vec<String>,
+    /// What it gets without flags, where that is known.
+    inherited: BTreeMap<String, String>,
 }
 
 impl NextCommand {
     /// A command, such as `run`.
     pub(crate) fn new(command: &str) -> Self {
-        Self { words: vec!["clickhouse-backfill".to_owned(), command.to_owned()] }
+        let words = vec!["clickhouse-backfill".to_owned(), command.to_owned()];
+        Self { words, inherited: BTreeMap::new() }
     }
 
     /// A command with the flags of this call that it has as well, without passwords and but for the
     /// ones named.
     pub(crate) fn after(given: &Given, command: &str, but: &[&str]) -> Self {
-        let flags = given.shared_with(&args::command(), command, but);
-        flags.iter().fold(Self::new(command), |next, flag| match &*flag.values {
-            [] => next.flag(&flag.name),
-            values => values.iter().fold(next, |next, value| next.value(&flag.name, value)),
-        })
+        let program = args::command();
+        let inherited = given.inherited(&program, command);
+        let mut next = Self { inherited, ..Self::new(command) };
+        for flag in given.shared_with(&program, command, but) {
+            next = match &*flag.values {
+                [] => next.flag(&flag.name),
+                [value] if flag.needs_equals => next.flag(&format!("{}={value}", flag.name)),
+                values => values.iter().fold(next, |next, value| next.value(&flag.name, value)),
+            };
+        }
+        let off = given.to_turn_off(&program, command, but);
+        off.iter().fold(next, |next, name| next.flag(&format!("--{name}=false")))
     }
 
-    /// The servers, without passwords and without what the environment has.
-    pub(crate) fn servers(self, config: &ServerConfig) -> Self {
-        config.flags().iter().fold(self, |next, (flag, value)| next.value(flag, value))
+    /// The servers, without passwords and without what the command finds elsewhere.
+    pub(crate) fn servers(mut self, config: &ServerConfig) -> Self {
+        let command = self.words.get(1).cloned().unwrap_or_default();
+        self.inherited = config.layers().inherited(&args::command(), &command);
+        for (flag, value) in config.layers().flags() {
+            self = self.value(flag, value);
+        }
+        for (flag, value) in config.flags() {
+            let found = self.inherited.get(*flag);
+            let is_found = found.is_some_and(|found| {
+                found == value || servers::without_credentials(found).as_ref() == Some(value)
+            });
+            if !is_found {
+                self = self.value(flag, value);
+            }
+        }
+        self
+    }
+
+    /// Whether the command finds another value than this one.
+    fn finds_other(&self, flag: &str, value: &str) -> bool {
+        self.inherited.get(flag).is_some_and(|found| found != value)
     }
 
     /// The job and its target.
     pub(crate) fn job(mut self, config: &JobConfig) -> Self {
         let JobConfig { reference, options } = config;
-        if reference != "langfuse-events" {
+        if reference != "langfuse-events" || self.finds_other("--job", reference) {
             self = self.value("--job", reference);
         }
         if let Some(table) = &options.target_table {
@@ -386,10 +415,12 @@ impl NextCommand {
 
     /// The ledger.
     pub(crate) fn ledger(mut self, config: &LedgerConfig, servers: &ServerConfig) -> Self {
-        if config.location != LedgerLocation::Tables {
-            self = self.value("--ledger", &config.location.to_string());
+        let location = config.location.to_string();
+        if config.location != LedgerLocation::Tables || self.finds_other("--ledger", &location) {
+            self = self.value("--ledger", &location);
         }
-        if config.database == servers.target_database() {
+        let is_default = config.database == servers.target_database();
+        if is_default && !self.finds_other("--ledger-db", &config.database) {
             self
         } else {
             self.value("--ledger-db", &config.database)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::cli::args::{
-    CompressionChoice, ServerArguments, SourceArguments, TlsArguments, without_mark,
+    CompressionChoice, Layers, ServerArguments, SourceArguments, TlsArguments, without_mark,
 };
 use crate::cli::failure::{End, Failure, connecting};
 use crate::clickhouse::{
@@ -24,6 +24,7 @@ pub(crate) struct ServerConfig {
     native: Option<NativeAddress>,
     timeouts: Timeouts,
     flags: Vec<(&'static str, String)>,
+    layers: Layers,
 }
 
 impl ServerConfig {
@@ -46,12 +47,18 @@ impl ServerConfig {
             native: native(arguments)?,
             timeouts: Timeouts::from(&arguments.timeouts),
             flags: server_flags(arguments),
+            layers: arguments.layers.clone(),
         })
     }
 
-    /// The flags that a next command needs to reach the same servers.
+    /// The flags that reach the same servers, without passwords.
     pub(crate) fn flags(&self) -> &[(&'static str, String)] {
         &self.flags
+    }
+
+    /// What a next command gets without these flags.
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
     }
 
     /// The database of the target.
@@ -213,8 +220,8 @@ fn compression_for(choice: CompressionChoice, endpoint: &Endpoint) -> WireCompre
     }
 }
 
-/// Flags and values that a next command does not find in its environment or as defaults. URLs are
-/// without credentials, and passwords are never among them.
+/// Flags and values that reach the servers. URLs are without credentials, and passwords are never among
+/// them.
 fn server_flags(arguments: &ServerArguments) -> Vec<(&'static str, String)> {
     let ServerArguments { source, tls, .. } = arguments;
     let file = |path: &Option<PathBuf>| {
@@ -238,28 +245,12 @@ fn server_flags(arguments: &ServerArguments) -> Vec<(&'static str, String)> {
     flags
         .into_iter()
         .filter_map(|(flag, value)| Some((flag, value?)))
-        .filter(|(flag, value)| !value.is_empty() && !is_found(flag, value))
+        .filter(|(_, value)| !value.is_empty())
         .collect()
 }
 
-/// Whether the next command finds this value without the flag: in its environment, which has the
-/// variables of `.env`, or as a default.
-fn is_found(flag: &str, value: &str) -> bool {
-    let is_default = matches!(
-        (flag, value),
-        ("--clickhouse-url", "http://localhost:8123" | "http://localhost:8123/")
-            | ("--clickhouse-db", "default")
-    );
-    let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
-    let found = std::env::var(variable);
-    is_default
-        || found.is_ok_and(|found| {
-            found == value || without_credentials(&found).as_deref() == Some(value)
-        })
-}
-
 /// The URL without a user and a password; `None` if it cannot be read.
-fn without_credentials(url: &str) -> Option<String> {
+pub(super) fn without_credentials(url: &str) -> Option<String> {
     let mut url = Url::parse(url).ok()?;
     url.set_username("").and_then(|()| url.set_password(None)).ok()?;
     Some(url.to_string())

@@ -181,6 +181,7 @@ fn the_example_works_unchanged_and_with_every_line_taken() {
         .env("CLICKHOUSE_URL", "http://127.0.0.1:1")
         .env("METRICS_LISTEN", "0")
         .env("OUTAGE_WAIT", "0s");
+    let tool = tool.file("clickhouse-backfill.toml", "[connections.prod]\n");
     let nowhere = tool.file(".env", &without_file).run();
     assert_text_snapshot!(nowhere.failure(), @"
     exit code 2

@@ -130,7 +130,7 @@ fn a_dry_run_and_a_sample_say_so_and_print_rows() {
       time                     [DURATION] (plan [DURATION], attributes [DURATION], streaming [DURATION])
       throughput               [RATE], at the end with [N] readers and [N] inserters
       peak memory              [SIZE] of [SIZE], 1 wave
-    next: clickhouse-backfill run --summary-json [PATH] --job job.toml --partition 202506
+    next: clickhouse-backfill run --summary-json [PATH] --restart=false --job job.toml --partition 202506
     ");
     assert_eq!(output.stdout.matches("──\n").count(), 2, "{output}");
     for column in ["order_id", "customer", "placed", "amount", "note", "tags", "letter", "version"]
