@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::time_text;
 use super::timeline::TimelinePoint;
+use super::verified::Verified;
 use crate::ledger::{ChunkStatus, Definition, LoadRecord, LoadVersions, Publication, Timestamp};
 use crate::plan::ChunkId;
-use crate::progress::{count, counted};
+use crate::progress::{bytes, count, counted};
 use crate::state::LoadState;
 
 /// The report of one load. Its field names are a contract: scripts read them from `report --format
@@ -38,6 +39,8 @@ pub(crate) struct RunReport {
     /// The definition without the columns, by names for people.
     #[serde(skip)]
     pub definition_parts: BTreeMap<String, String>,
+    /// The newest comparison of all rows, or else the newest; `null` without any.
+    pub verified: Option<Verified>,
     /// The results of `verify`, the newest first.
     pub verifications: Vec<VerificationFigures>,
 }
@@ -208,18 +211,24 @@ pub(super) fn time_or_unknown(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "unknown".to_owned(), time_text)
 }
 
+/// A recorded setting for people: sizes are recorded in bytes.
+pub(super) fn setting_text(value: &str) -> String {
+    let size = value.strip_suffix(" bytes").and_then(|number| number.parse().ok());
+    size.map_or_else(|| value.to_owned(), bytes)
+}
+
 /// The next step of an unfinished load.
 const RESUME: &str = "Run the same command again to complete the remaining chunks.";
 
 /// The next step of a failed load.
 const CORRECT: &str = "Correct the cause of the failed chunks, then run the same command again; completed chunks are kept.";
 
-/// Assesses a version of a load and the last comparison of it.
+/// Assesses a version of a load by the newest comparison of its target and by the one that counts.
 pub(super) fn assess(
     load: &LoadRecord,
     versions: &LoadVersions,
     at_work: bool,
-    verifications: &[VerificationFigures],
+    compared: Option<(&VerificationFigures, &Verified)>,
 ) -> Assessment {
     let say = |level, text: String, next: &str| Assessment { level, text, next: next.to_owned() };
     let is_newest = versions.newest().is_some_and(|newest| newest.run_id == load.run_id);
@@ -233,7 +242,7 @@ pub(super) fn assess(
         let _ = write!(progress, " Run {}, completed at {at}, stays current.", current.run_id);
     }
     match load.status {
-        LoadState::Completed => completed(verifications),
+        LoadState::Completed => completed(compared),
         _ if at_work => say(AssessmentLevel::Open, format!("In progress: {progress}"), ""),
         LoadState::Failed => say(AssessmentLevel::Bad, format!("Failed: {progress}"), CORRECT),
         LoadState::Interrupted => {
@@ -256,32 +265,27 @@ pub(super) fn assess(
     }
 }
 
-fn completed(verifications: &[VerificationFigures]) -> Assessment {
+fn completed(compared: Option<(&VerificationFigures, &Verified)>) -> Assessment {
     let say = |level, text: String, next: &str| Assessment { level, text, next: next.to_owned() };
-    match verifications.first() {
-        None => say(
-            AssessmentLevel::Open,
-            "Completed: an independent count of the source agrees. Not verified yet.".to_owned(),
-            "`verify` compares every column of every row with the equivalent join.",
-        ),
-        Some(last) if !last.equal => say(
-            AssessmentLevel::Bad,
-            format!(
-                "Completed, but `verify` found {} that {}.",
-                counted(last.differences, "row"),
-                if last.differences == 1 { "differs" } else { "differ" }
-            ),
-            "`repair` fills the affected chunks again.",
-        ),
-        Some(last) if last.sample.is_empty() => say(
-            AssessmentLevel::Good,
-            "Completed and verified: the target equals the equivalent join.".to_owned(),
-            "",
-        ),
-        Some(last) => say(
-            AssessmentLevel::Good,
-            format!("Completed and partly verified ({}): no row differs.", last.sample),
-            "",
-        ),
+    let again = "`verify` compares every column of every row with the equivalent join.";
+    let Some((newest, verified)) = compared else {
+        let text = "Completed: an independent count of the source agrees. Not verified yet.";
+        return say(AssessmentLevel::Open, text.to_owned(), again);
+    };
+    if !newest.equal {
+        let (found, at) = (counted(newest.differences, "row"), time_or_unknown(newest.verified_at));
+        let differ = if newest.differences == 1 { "differs" } else { "differ" };
+        let text = format!("Completed, but `verify` found {found} that {differ}, at {at}.");
+        return say(AssessmentLevel::Bad, text, "`repair` fills the affected chunks again.");
     }
+    let at = time_or_unknown(verified.verified_at);
+    let (how, result) = match &*verified.sample {
+        "" => ("verified".to_owned(), "the target equals the equivalent join"),
+        sample => (format!("partly verified ({sample})"), "no row differs"),
+    };
+    if verified.changed_since == Some(true) {
+        let text = format!("Completed and {how} at {at}, before later changes of the target.");
+        return say(AssessmentLevel::Open, text, again);
+    }
+    say(AssessmentLevel::Good, format!("Completed and {how} at {at}: {result}."), "")
 }

@@ -9,6 +9,8 @@ use super::figures::{
     ChunkFigures, Column, LoadFigures, ProcessFigures, RunReport, VerificationFigures, assess,
 };
 use super::timeline::timeline;
+use super::verified::{Target, Verified};
+use crate::clickhouse::Connection;
 use crate::ledger::{
     ChunkRecord, Ledger, LedgerError, LoadKey, LoadRecord, LoadSample, LoadVersions, Timestamp,
     Verification,
@@ -55,8 +57,11 @@ pub(crate) enum GatherError {
 }
 
 /// Reads everything that the ledger has of a load.
+///
+/// `target` is asked whether the target has changed since it was compared.
 pub(crate) async fn gather(
     ledger: &Ledger,
+    target: &Connection,
     options: &ReportOptions,
 ) -> Result<RunReport, GatherError> {
     let key = &options.key;
@@ -69,11 +74,18 @@ pub(crate) async fn gather(
     let samples = optional(ledger.samples(&load.run_id).await, "the timeline");
     let verifications = optional(ledger.verifications(&load.run_id).await, "the results of verify");
     let verifications: Vec<_> = verifications.into_iter().rev().map(verification).collect();
+    let verified = match verifications.first() {
+        Some(_) => {
+            let table = Target::read(target, &key.target_table).await;
+            Verified::find(ledger, &load.run_id, table.as_ref()).await
+        }
+        None => None,
+    };
     let processes = processes(&samples);
     Ok(RunReport {
         reported_at: Timestamp::now(),
         reported_by: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
-        verdict: assess(&load, &versions, at_work, &verifications),
+        verdict: assess(&load, &versions, at_work, verifications.first().zip(verified.as_ref())),
         load: figures(
             &load,
             at_work,
@@ -87,6 +99,7 @@ pub(crate) async fn gather(
         mapping: mapping(&load, &options.columns),
         definition_parts: load.definition.other_parts(),
         definition: load.definition,
+        verified,
         verifications,
     })
 }

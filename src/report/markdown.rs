@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::figures::{ChunkFigures, RunReport, time_or_unknown as time};
+use super::figures::{ChunkFigures, RunReport, setting_text, time_or_unknown as time};
 use crate::ledger::ChunkStatus;
 use crate::progress::{bytes, count, duration, row_rate};
 
@@ -37,7 +37,10 @@ pub(crate) fn markdown(report: &RunReport) -> String {
         table(
             &mut text,
             &["setting", "value"],
-            process.settings.iter().map(|(name, value)| vec![plain(name), plain(value)]),
+            process
+                .settings
+                .iter()
+                .map(|(name, value)| vec![plain(name), plain(&setting_text(value))]),
         );
     }
     text
@@ -51,7 +54,7 @@ fn overview(text: &mut String, report: &RunReport) {
         ("source, target", format!("{} → {}", code(&load.source), code(&load.target))),
         ("from, to", format!("{}, {}", time(load.started_at), time(load.ended_at))),
         ("rows inserted", count(load.rows_inserted)),
-        ("time", took),
+        ("time after planning", took),
         ("throughput", row_rate(load.rows_per_second)),
         (
             "chunks",

@@ -13,6 +13,7 @@ pub(crate) mod history;
 mod markdown;
 mod page;
 mod timeline;
+mod verified;
 
 use crate::ledger::Timestamp;
 

@@ -48,7 +48,7 @@ async fn make(arguments: &ReportArguments) -> Result<String, Failure> {
         columns,
         claim_timeout: config.claim_timeout,
     };
-    let report = gather(&ledger, &options).await.map_err(failure)?;
+    let report = gather(&ledger, &servers.target, &options).await.map_err(failure)?;
     let json = json(&report);
     Ok(match format {
         ReportFormat::Html => page(&report, &json),

@@ -12,7 +12,8 @@ use std::time::Duration;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figures::{
-    AssessmentLevel, ChunkFigures, Column, ProcessFigures, RunReport, time_or_unknown as time,
+    AssessmentLevel, ChunkFigures, Column, ProcessFigures, RunReport, setting_text,
+    time_or_unknown as time,
 };
 use crate::ledger::ChunkStatus;
 use crate::progress::{bytes, count, duration, row_rate};
@@ -213,7 +214,7 @@ fn overview(report: &RunReport) -> Markup {
         }
         dl.cards {
             (card("Rows inserted", &counted("load.rows_inserted", load.rows_inserted)))
-            (card("Time", &html! { span data-figure="load.seconds" data-kind="seconds" data-value=(load.seconds) { (seconds(load.seconds)) } }))
+            (card("Time after planning", &html! { span data-figure="load.seconds" data-kind="seconds" data-value=(load.seconds) { (seconds(load.seconds)) } }))
             (card("Throughput", &html! { span data-figure="load.rows_per_second" data-kind="rate" data-value=(load.rows_per_second) { (row_rate(load.rows_per_second)) } }))
             (card("Chunks completed", &html! { (counted("load.chunks_completed", load.chunks_completed)) " of " (counted("load.chunks", load.chunks)) }))
             (card("Inserted", &html! { span data-figure="load.bytes_inserted" data-kind="bytes" data-value=(load.bytes_inserted) { (bytes(load.bytes_inserted)) } }))
@@ -257,16 +258,16 @@ fn chunks(chunks: &[ChunkFigures]) -> Markup {
         @if !concerned.is_empty() {
             h2 { "Chunks that failed or were read again" }
             div.table {
-                table {
+                table.stacked {
                     thead { tr { th.number { "chunk" } th { "status" } th.number { "retries" } th { "reason" } th { "range" } } }
                     tbody {
                         @for chunk in concerned.iter().take(MAX_LISTED) {
                             tr {
-                                td.number { (chunk.chunk) }
-                                td { @if chunk.status == ChunkStatus::Failed { "failed" } @else { "completed" } }
-                                td.number { (chunk.retries) }
-                                td { (chunk.error) }
-                                td.range { code { @if chunk.range.is_empty() { "the whole partition" } @else { (chunk.range) } } }
+                                td.number data-label="chunk" { (chunk.chunk) }
+                                td data-label="status" { @if chunk.status == ChunkStatus::Failed { "failed" } @else { "completed" } }
+                                td.number data-label="retries" { (chunk.retries) }
+                                td data-label="reason" { (chunk.error) }
+                                td.range data-label="range" { code { @if chunk.range.is_empty() { "the whole partition" } @else { (chunk.range) } } }
                             }
                         }
                     }
@@ -285,7 +286,7 @@ fn verifications(report: &RunReport) -> Markup {
             p.soft { "Not verified yet. " code { "clickhouse-backfill verify" } " compares the target with the equivalent join." }
         } @else {
             div.table {
-                table {
+                table.stacked {
                     thead {
                         tr { th { "when" } th { "result" } th { "compared" } th.number { "expected rows" } th.number { "target rows" } th.number { "differing rows" } th.number { "time" } }
                     }
@@ -293,13 +294,13 @@ fn verifications(report: &RunReport) -> Markup {
                         @for (number, found) in report.verifications.iter().enumerate() {
                             @let place = |name: &str| format!("verifications.{number}.{name}");
                             tr {
-                                td { (time(found.verified_at)) }
-                                td { @if found.equal { "equal" } @else { "different" } }
-                                td { @if found.sample.is_empty() { "every row" } @else { span data-figure=(place("sample")) { (found.sample) } } }
-                                td.number { (counted(&place("expected_rows"), found.expected_rows)) }
-                                td.number { (counted(&place("target_rows"), found.target_rows)) }
-                                td.number { (counted(&place("differences"), found.differences)) }
-                                td.number { (seconds(found.seconds)) }
+                                td data-label="when" { (time(found.verified_at)) }
+                                td data-label="result" { @if found.equal { "equal" } @else { "different" } }
+                                td data-label="compared" { @if found.sample.is_empty() { "every row" } @else { span data-figure=(place("sample")) { (found.sample) } } }
+                                td.number data-label="expected rows" { (counted(&place("expected_rows"), found.expected_rows)) }
+                                td.number data-label="target rows" { (counted(&place("target_rows"), found.target_rows)) }
+                                td.number data-label="differing rows" { (counted(&place("differences"), found.differences)) }
+                                td.number data-label="time" { (seconds(found.seconds)) }
                             }
                         }
                     }
@@ -313,8 +314,10 @@ fn verifications(report: &RunReport) -> Markup {
 fn mapping(columns: &[Column]) -> Markup {
     html! {
         h2 { "Mapping" }
-        div.table {
-            table {
+        details {
+            summary { (crate::progress::counted(columns.len() as u64, "column")) ": the expression of each" }
+            div.table {
+            table.stacked {
                 thead { tr { th { "column" } th { "type" } th { "expression" } } }
                 tbody {
                     @for (number, column) in columns.iter().enumerate() {
@@ -327,6 +330,7 @@ fn mapping(columns: &[Column]) -> Markup {
                     }
                 }
             }
+        }
         }
     }
 }
@@ -346,7 +350,7 @@ fn processes(processes: &[ProcessFigures]) -> Markup {
         @if !processes.is_empty() {
             h2 { "Processes" }
             div.table {
-                table {
+                table.stacked {
                     thead {
                         tr { th { "worker, host, pid" } th { "from" } th { "to" } th.number { "rows inserted" } th.number { "retries" } th.number { "peak memory" } th.number { "slowest insert" } }
                     }
@@ -354,13 +358,13 @@ fn processes(processes: &[ProcessFigures]) -> Markup {
                         @for (number, process) in processes.iter().enumerate() {
                             @let place = |name: &str| format!("processes.{number}.{name}");
                             tr {
-                                td data-figure=(place("worker")) { (process.worker) }
-                                td { (time(process.began_at)) }
-                                td { (time(process.ended_at)) }
-                                td.number { (counted(&place("rows_inserted"), process.rows_inserted)) }
-                                td.number { (counted(&place("retries"), process.retries)) }
-                                td.number { (process.memory_bytes.map_or_else(|| "–".to_owned(), bytes)) }
-                                td.number { (process.insert_max_seconds.map_or_else(|| "–".to_owned(), seconds)) }
+                                td data-label="worker, host, pid" data-figure=(place("worker")) { (process.worker) }
+                                td data-label="from" { (time(process.began_at)) }
+                                td data-label="to" { (time(process.ended_at)) }
+                                td.number data-label="rows inserted" { (counted(&place("rows_inserted"), process.rows_inserted)) }
+                                td.number data-label="retries" { (counted(&place("retries"), process.retries)) }
+                                td.number data-label="peak memory" { (process.memory_bytes.map_or_else(|| "–".to_owned(), bytes)) }
+                                td.number data-label="slowest insert" { (process.insert_max_seconds.map_or_else(|| "–".to_owned(), seconds)) }
                             }
                         }
                     }
@@ -368,10 +372,19 @@ fn processes(processes: &[ProcessFigures]) -> Markup {
             }
         }
         @if !settings.is_empty() {
-            h2 { "Settings" }
-            div.table {
-                table {
-                    tbody { @for (name, values) in &settings { tr { th { (name) } td { (values.join("; ")) } } } }
+            details {
+                summary { "Settings of the processes" }
+                div.table {
+                    table.stacked {
+                        tbody {
+                            @for (name, values) in &settings {
+                                tr {
+                                    th { (name) }
+                                    td { (values.iter().map(|value| setting_text(value)).collect::<Vec<_>>().join("; ")) }
+                                }
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -384,7 +397,7 @@ fn definition(definition: &BTreeMap<String, String>) -> Markup {
         details {
             summary { "Definition: tables, keys, settings and types" }
             div.table {
-                table {
+                table.stacked {
                     tbody { @for (name, value) in definition { tr { th { (name) } td { code { (value) } } } } }
                 }
             }

@@ -11,6 +11,7 @@ pipe (file descriptors 3 and 4), which needs nothing but Python.
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ SEEN = r"""
   const shown = [...document.querySelectorAll('[data-figure]')].map(element => ({
     figure: element.dataset.figure, kind: element.dataset.kind || 'text', text: element.textContent,
     value: at(element.dataset.figure) === undefined ? null : at(element.dataset.figure),
-    visible: element.getClientRects().length > 0,
+    visible: element.getClientRects().length > 0 || element.closest("details:not([open])") !== null,
   }));
   const lines = [...document.querySelectorAll('path[data-field]')].map(path => ({
     field: path.dataset.field, drawn: (path.getAttribute('d').match(/[ML]/g) || []).length, finite: !/NaN|Infinity/.test(path.getAttribute('d')),
@@ -48,8 +49,9 @@ SEEN = r"""
   }));
   const cells = Object.fromEntries([...document.querySelectorAll('[data-heat]')].map(map => [map.dataset.heat, map.querySelectorAll('rect').length]));
   const style = getComputedStyle(document.body);
+  const clipped = [...document.querySelectorAll('td, th, dd, h1, p')].filter(element => element.scrollWidth > element.clientWidth + 1).length;
   return {
-    figures, shown, lines, cells, background: style.backgroundColor, ink: style.color, scripts: document.querySelectorAll('script:not([type])').length,
+    clipped, figures, shown, lines, cells, background: style.backgroundColor, ink: style.color, scripts: document.querySelectorAll('script:not([type])').length,
     elements: [...new Set([...document.querySelectorAll('body *')].map(element => element.tagName.toLowerCase()))],
     handlers: [...document.querySelectorAll('*')].flatMap(element => [...element.attributes]).filter(attribute => /^on/i.test(attribute.name)).length,
     wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
@@ -133,7 +135,9 @@ def look_at(browser, page, folder):
     browser.call("Page.navigate", session, url=page.absolute().as_uri())
     browser.wait_for("Page.loadEventFired")
     views = {}
-    for name, media, scheme in (("light", "screen", "light"), ("dark", "screen", "dark"), ("print", "print", "light")):
+    views_of = (("light", "screen", "light", 1200), ("dark", "screen", "dark", 1200), ("print", "print", "light", 1200), ("narrow", "screen", "light", 390))
+    for name, media, scheme, width in views_of:
+        browser.call("Emulation.setDeviceMetricsOverride", session, width=width, height=1000, deviceScaleFactor=1, mobile=False)
         browser.call("Emulation.setEmulatedMedia", session, media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
         answer = browser.call("Runtime.evaluate", session, expression=SEEN, returnByValue=True)
         if "exceptionDetails" in answer:
@@ -141,13 +145,15 @@ def look_at(browser, page, folder):
         views[name] = answer["result"]["value"]
         picture = browser.call("Page.captureScreenshot", session, format="png", captureBeyondViewport=True)
         (folder / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))
+    browser.call("Emulation.clearDeviceMetricsOverride", session)
     browser.call("Emulation.setEmulatedMedia", session, media="", features=[])
     paper = base64.b64decode(browser.call("Page.printToPDF", session, preferCSSPageSize=True)["data"])
     (folder / "page.pdf").write_bytes(paper)
     said = [event for event in browser.events if event.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")]
     asked = [event["params"]["request"]["url"] for event in browser.events if event.get("method") == "Network.requestWillBeSent"]
     elsewhere = [url for url in asked if not url.startswith(("file:", "data:"))]
-    return {"said": said, "elsewhere": elsewhere, "views": views, "paper": paper[:5].decode(errors="replace")}
+    pages = len(re.findall(rb"/Type\s*/Page\b", paper))
+    return {"said": said, "elsewhere": elsewhere, "views": views, "paper": paper[:5].decode(errors="replace"), "pages": pages}
 
 
 if __name__ == "__main__":

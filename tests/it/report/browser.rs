@@ -38,7 +38,7 @@ pub fn look(chromium: &str, html: &str) -> Value {
         .output()
         .unwrap();
     assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
-    for picture in ["light.png", "dark.png", "print.png", "page.pdf"] {
+    for picture in ["light.png", "dark.png", "print.png", "narrow.png", "page.pdf"] {
         assert!(folder.path().join(picture).metadata().unwrap().len() > 5000, "{picture} is empty");
     }
     serde_json::from_slice(&seen.stdout).unwrap()

@@ -72,6 +72,11 @@ fn the_figures_are_those_of_the_ledger() {
 
     // What differs is the last word, until it is mended.
     server.query("ALTER TABLE shipments UPDATE note = 'wrong' WHERE order_id = 11 SETTINGS mutations_sync = 2");
+    let verdict = &told.figures()["verdict"];
+    assert_eq!(verdict["level"], "open");
+    let text = verdict["text"].as_str().unwrap();
+    assert!(text.starts_with("Completed and verified at 20"), "{text}");
+    assert!(text.ends_with("Z, before later changes of the target."), "{text}");
     told.tool("verify").run().expect(4);
     let verdict = &told.figures()["verdict"];
     assert_eq!(verdict["level"], "bad");

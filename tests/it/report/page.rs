@@ -23,7 +23,9 @@ fn the_page_shows_the_figures_in_light_in_dark_and_on_paper() {
     let done = told.report("html");
     assert_self_contained(&done);
     if let Some(chromium) = &chromium {
-        assert_shown(&look(chromium, &done), &told.figures(), "Completed and verified");
+        let seen = look(chromium, &done);
+        assert_shown(&seen, &told.figures(), "Completed and verified at ");
+        assert_eq!(seen["pages"], 2, "of paper");
     }
 }
 
@@ -41,7 +43,7 @@ fn assert_shown(seen: &Value, figures: &Value, verdict: &str) {
         (&seen["said"], &seen["elsewhere"], &seen["paper"]),
         (&json!([]), &json!([]), &json!("%PDF-"))
     );
-    for view in ["light", "dark", "print"] {
+    for view in ["light", "dark", "print", "narrow"] {
         let view = &seen["views"][view];
         assert!(
             timeless(view["figures"].clone()) == timeless(figures.clone()),
@@ -49,8 +51,8 @@ fn assert_shown(seen: &Value, figures: &Value, verdict: &str) {
             view["figures"]
         );
         assert_eq!(
-            (&view["scripts"], &view["handlers"], &view["wide"]),
-            (&json!(0), &json!(0), &json!(false))
+            (&view["scripts"], &view["handlers"], &view["wide"], &view["clipped"]),
+            (&json!(0), &json!(0), &json!(false), &json!(0))
         );
         let elements = view["elements"].as_array().unwrap();
         assert!(
