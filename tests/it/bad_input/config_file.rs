@@ -40,7 +40,7 @@ fn unknown_keys_and_wrong_values_name_their_line() {
         "[run]\nskip-checks = ['parts', 5, true]\n",
         "[run]\n\nbatch-size = 0\n",
         "[run]\nskip-checks = ['parts', 'dsk']\n",
-        "[run]\npartition = '2025-11'\n",
+        "[run]\npartition = '2025/11'\n",
         "[verify]\nsample = 'half'\n",
         "[run]\nlog-format = 'xml'\n",
         "[run]\nclickhouse-password = 'Tangerine'\nclickhouse-password-file = 'x'\n",
@@ -146,9 +146,9 @@ fn unknown_keys_and_wrong_values_name_their_line() {
     hint: a similar value exists: 'disk'
     hint: `--help` behind the command explains its flags
 
-    # [run] ⏎ partition = '2025-11'
+    # [run] ⏎ partition = '2025/11'
     exit code 2
-    error: invalid value '2025-11' for '--partition <YYYYMM>': "2025-11" is not a partition; give a month as YYYYMM, for example 202511
+    error: invalid value '2025/11' for '--partition <YYYYMM>': "2025/11" is not a partition; give a month as YYYYMM, for example 202511
     note: the value comes from partition in clickhouse-backfill.toml, line 2
     hint: `--help` behind the command explains its flags
 
