@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use crate::progress::{Terminal, TerminalOptions};
 use args::{Command, Environment, LogFormat, OutputArguments, Parsed, ParsedCall};
 pub use args::{command, references};
-use commands::{ctl, doctor, documents, health, init, insert, pack, report, rollback, run, sets};
+use commands::{
+    complete, ctl, doctor, documents, health, init, insert, pack, report, rollback, run, sets,
+};
 use failure::Failure;
 
 /// Runs the program. Exit codes: 0 success, 1 failure during the work, 2 usage or configuration, 3
@@ -38,6 +40,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command() -> Result<ExitCode, Failure> {
+    if complete::is_asked() {
+        return complete::complete();
+    }
     let environment = if args::reads_environment(std::env::args_os()) {
         args::load()
     } else {

@@ -23,5 +23,5 @@ mod window;
 pub(crate) use handle::{Control, Subject, Watch, watch};
 pub(crate) use protocol::ControlRequest;
 pub(crate) use rules::{HAS_NO_EFFECT, MaxParts, Rules, ThrottleQuery};
-pub(crate) use settings::{RuntimeOverrides, parse_max_parts};
+pub(crate) use settings::{RuntimeOverrides, SETTINGS, parse_max_parts};
 pub(crate) use window::{DailyWindow, local_zone};

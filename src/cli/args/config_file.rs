@@ -163,6 +163,11 @@ impl ConfigFile {
         }))
     }
 
+    /// The names of all connections.
+    pub(super) fn connection_names(&self) -> impl Iterator<Item = &str> {
+        self.connections.keys().map(String::as_str)
+    }
+
     /// A note if the file has a password that other users of this machine can read.
     pub(super) fn note(&self, secrets: &BTreeSet<String>) -> Option<String> {
         let all = self.commands.values().chain(self.connections.values());

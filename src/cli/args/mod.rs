@@ -36,7 +36,9 @@ pub(crate) use load::{
 pub(crate) use packs::{
     ApplyArguments, HealthArguments, PackArguments, PackCommand, PackFolders, QueryArguments,
 };
-pub(crate) use parse::{Parsed, ParsedCall, parse, reads_environment, settings};
+pub(crate) use parse::{
+    Incomplete, Parsed, ParsedCall, incomplete, parse, reads_environment, settings,
+};
 pub(crate) use reference::quoted as env_value;
 pub use reference::references;
 pub(crate) use server::{ServerArguments, SourceArguments, TlsArguments};

@@ -5,12 +5,15 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command as Program, FromArgMatches};
 
+use super::config_file::ConfigFile;
 use super::dotenv::Environment;
 use super::given::Given;
 use super::help;
 use super::layers::{self, Arguments, Call, Layers, Resolved};
+use super::load::WhatArguments;
 use super::parse_error;
 use super::reference::variable_names;
+use super::server::ServerArguments;
 use super::shown::{self, ShownSetting};
 use super::{Cli, Command, command};
 use crate::cli::failure::Failure;
@@ -110,6 +113,51 @@ pub(crate) fn settings(
         settled(&optional, &words, &line, &mut resolved).map_err(|error| failed(&error))?;
     let shown = shown::settings(&program, &words, innermost(&matches), (&layers, &resolved));
     Ok((call.words, layers, shown))
+}
+
+/// A line that is being typed.
+pub(crate) struct Incomplete {
+    layers: Layers,
+    resolved: Resolved,
+    matches: ArgMatches,
+}
+
+/// The line behind `--` of this process, without the value of this flag, which is being typed; `None` if
+/// the rest of it is wrong.
+pub(crate) fn incomplete(environment: &Environment, flag: &str) -> Option<Incomplete> {
+    let mut line: Vec<_> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    let at = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|at| at.parse::<usize>().ok());
+    let at = at.unwrap_or(line.len().saturating_sub(1)).min(line.len());
+    let before = at.saturating_sub(1);
+    let is_apart = line.get(before).is_some_and(|word| word == flag);
+    let from = if is_apart { before } else { at };
+    line.drain(from.min(line.len())..line.len().min(at + 1));
+    let program = command();
+    let call = Call::scan(&program, &line)?;
+    let layers = Layers::read(environment.clone(), &program, &call).ok()?;
+    let words: Vec<_> = call.words.iter().map(String::as_str).collect();
+    let mut resolved = layers.resolve(&program, &words).ok()?;
+    let optional = not_required_below(program.clone());
+    let matches = settled(&optional, &words, &line, &mut resolved).ok()?;
+    Some(Incomplete { layers, resolved, matches })
+}
+
+impl Incomplete {
+    /// The connections of its config file.
+    pub(crate) fn connections(&self) -> Vec<String> {
+        let names = self.layers.file().map(ConfigFile::connection_names);
+        names.into_iter().flatten().map(str::to_owned).collect()
+    }
+
+    /// Its servers and its job; `None` if the command has none.
+    pub(crate) fn servers_and_job(&self) -> Option<(ServerArguments, WhatArguments)> {
+        let matches = innermost(&self.matches);
+        matches.try_contains_id("clickhouse_url").ok()?;
+        matches.try_contains_id("job").ok()?;
+        let mut servers = ServerArguments::from_arg_matches(matches).ok()?;
+        servers.choose_passwords(matches, &self.resolved).ok()?;
+        Some((servers, WhatArguments::from_arg_matches(matches).ok()?))
+    }
 }
 
 fn not_required_below(command: Program) -> Program {

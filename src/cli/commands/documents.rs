@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Command;
 use serde_json::json;
 
+use super::complete;
 use crate::cli::args::{
     self, CompletionsArguments, ConfigArguments, ConfigCommand, JobArguments, JobCommand, Layers,
     ManArguments, ShownOrigin, ShownSetting, command,
@@ -20,16 +21,7 @@ use crate::job::{BUILT_IN_JOBS, BUILT_IN_SETS, JobSet, job_text, load, schema};
 
 /// Prints the script that makes a shell complete commands, flags and their values.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
-    let mut command = command();
-    let name = command.get_name().to_owned();
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    // For bash, clap_complete 4.6 names the states of a program with a hyphen in two ways, so that
-    // no flag of a command is ever found.
-    print_document(
-        &String::from_utf8_lossy(&script)
-            .replace("clickhouse__subcmd__backfill", "clickhouse__backfill"),
-    )?;
+    print_document(&complete::script(arguments.shell, command().get_name())?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 mod advice;
 mod canary;
 mod comparing;
+pub(crate) mod complete;
 pub(crate) mod ctl;
 pub(crate) mod doctor;
 pub(crate) mod documents;
