@@ -105,6 +105,13 @@ impl Listing<'_> {
         if pins.is_empty() {
             return Err(self.unusable(format!("the period {} has no object", self.period)));
         }
+        let twice =
+            pins.iter().zip(pins.iter().skip(1)).find(|(one, other)| one.path == other.path);
+        if let Some((pin, _)) = twice {
+            return Err(
+                self.unusable(format!("{} is listed twice, and each object counts once", pin.path))
+            );
+        }
         if let Some(pin) = pins.iter().find(|pin| pin.identity.trim_matches('/').is_empty()) {
             return Err(self.unusable(format!(
                 "the server gives neither an etag nor a size and a time of {}, so nothing tells whether it changes",
