@@ -165,8 +165,10 @@ class Study:
         self.restart(limit)
         figures["killed"] = self.killed(limit, engine)
         differences.append(self.difference())
-        self.say(f"{label}: {figures['whole']['seconds']:.0f} s, {figures['killed']['rows_inserted_twice']:,} rows inserted twice after a kill")
-        return figures, [f"{label}: {difference}" for difference in differences if difference]
+        found = [f"{label}: {difference}" for difference in differences if difference]
+        result = "; ".join(found) or "equal to the join both times"
+        self.say(f"{label}: {figures['whole']['seconds']:.0f} s, {figures['killed']['rows_inserted_twice']:,} rows inserted twice after a kill, {result}")
+        return figures, found
 
 
 def study(arguments, binary, say):
