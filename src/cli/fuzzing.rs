@@ -53,14 +53,21 @@ pub fn config_file(data: &[u8]) {
     let text = without_mark(&text);
     let Err(failure) = ConfigFile::parse(Path::new("c.toml"), text, &PROGRAM) else { return };
     let words = failure.text();
-    assert!(!words.contains("Tangerine"), "{words}");
-    // The line is at the beginning, or behind a wrong value.
-    let lines = words.split("c.toml, line ").skip(1);
-    let named: Vec<_> = lines
-        .filter_map(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok())
-        .collect();
+    // Anywhere else it is no password.
+    let is_secret = |line: &str| line.starts_with("password = \"Tangerine") && line.ends_with('"');
+    let all_secret = !text.contains("\"\"\"")
+        && !text.contains("'''")
+        && text.lines().filter(|line| line.contains("Tangerine")).all(is_secret);
+    assert!(!all_secret || !words.contains("Tangerine"), "{words}");
     let count = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    assert!(!named.is_empty() && named.iter().all(|line| (1..=count).contains(line)), "{words}");
+    // The line is at the beginning, or behind a wrong value.
+    let named = words.split("c.toml, line ").skip(1).any(|rest| {
+        let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next();
+        digits
+            .and_then(|digits| digits.parse().ok())
+            .is_some_and(|line| (1..=count).contains(&line))
+    });
+    assert!(named, "{words}");
 }
 
 /// Any text, as a `.env`, is read, or one of its lines is named and not shown.
