@@ -9,8 +9,8 @@ use super::connection::Connection;
 use super::error::Error;
 use super::sql::{Quoted, literal_list, quote_identifier, quote_literal, quoted_prefix};
 
-/// What stands in the place of a database for objects, which are in none.
-const OBJECTS: &str = "(objects)";
+/// What stands in the place of a database for objects, which are in none. No name that is read has a NUL.
+const OBJECTS: &str = "\0objects";
 
 /// A table with its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ impl TableName {
                 None => (default_database.to_owned(), text.to_owned()),
             },
         };
-        Self { database, table }
+        let without_nul = |name: String| name.replace('\0', "\u{fffd}");
+        Self { database: without_nul(database), table: without_nul(table) }
     }
 
     /// The name of objects, which are in no database.
