@@ -43,9 +43,9 @@ pub use password::Password;
 pub(crate) use profile::ProfileSetting;
 pub(crate) use remote::NativeAddress;
 pub(crate) use schema::{
-    Column, Disk, TableIdentity, TableName, TableSchema, disks_of, functions_not_deterministic,
-    is_granted, is_replicated, merge_tree_setting, replacing_columns, table_identities,
-    table_schema, version_of,
+    Column, Described, Disk, TableIdentity, TableName, TableSchema, disks_of,
+    functions_not_deterministic, is_granted, is_replicated, merge_tree_setting, replacing_columns,
+    table_identities, table_schema, version_of,
 };
 pub use settings::Settings;
 pub(crate) use sql::{

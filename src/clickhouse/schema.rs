@@ -101,6 +101,16 @@ impl Column {
     }
 }
 
+/// A column as [DESCRIBE](https://clickhouse.com/docs/sql-reference/statements/describe-table) describes it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Described {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the server writes it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
 /// A table as [`system.tables`](https://clickhouse.com/docs/operations/system-tables/tables) and
 /// `system.columns` describe it.
 #[derive(Clone, Debug)]

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::bound::BoundKey;
@@ -15,7 +14,8 @@ use super::error::{JobError, asking};
 use super::keys::Expression;
 use super::lexer::check_text;
 use crate::clickhouse::{
-    Column, Connection, Error, Settings, TableName, functions_not_deterministic, structure,
+    Column, Connection, Described, Error, Settings, TableName, functions_not_deterministic,
+    structure,
 };
 use crate::formats::rowbinary::DataType;
 
@@ -216,12 +216,6 @@ async fn refused_function(
     }))
 }
 
-#[derive(Deserialize)]
-struct Described {
-    #[serde(rename = "type")]
-    type_name: String,
-}
-
 /// Names and kinds of the functions in the output of [EXPLAIN QUERY
 /// TREE](https://clickhouse.com/docs/sql-reference/statements/explain#explain-query-tree).
 fn functions_of(tree: &str) -> BTreeSet<(String, String)> {
@@ -413,10 +407,6 @@ pub(crate) async fn query_tree(
     sql: &str,
     settings: &Settings,
 ) -> Result<QueryTree, Error> {
-    #[derive(Deserialize)]
-    struct Described {
-        name: String,
-    }
     let names = connection
         .rows_with::<Described>("query-tree", &format!("DESCRIBE (\n{sql}\n)"), settings)
         .await?;

@@ -10,7 +10,8 @@ use super::keys::ObjectFormat;
 use super::objects::{BoundObjects, ObjectSource, PinnedObject, list};
 use super::ttl::names_in;
 use crate::clickhouse::{
-    Column, Connection, Error as ServerError, Settings, TableName, TableSchema, quote_literal,
+    Column, Connection, Described, Error as ServerError, Settings, TableName, TableSchema,
+    quote_literal,
 };
 
 /// Virtual columns that the statements use.
@@ -27,13 +28,6 @@ pub(super) struct Listed {
     pub objects: BoundObjects,
     /// For each column that is not in all objects, its name and the paths without it.
     lacking: Vec<(String, Vec<String>)>,
-}
-
-#[derive(Deserialize)]
-struct Described {
-    name: String,
-    #[serde(rename = "type")]
-    type_name: String,
 }
 
 /// The rows and the columns of an object.

@@ -251,7 +251,7 @@ fn respond(method: &Method, path: &str, current: &CurrentRun) -> Response<String
     let run = current.run();
     let (status, kind, body) = match path {
         _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned()),
-        "/metrics" => (StatusCode::OK, METRICS, families::text(run.as_deref())),
+        "/metrics" => (StatusCode::OK, METRICS, current.text()),
         "/" => (StatusCode::OK, HTML, live::page(run.as_deref())),
         "/live" => (StatusCode::OK, HTML, live::fragment(run.as_deref())),
         "/live.css" => (StatusCode::OK, "text/css; charset=utf-8", live::style()),

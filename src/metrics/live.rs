@@ -3,13 +3,14 @@
 //!
 //! The words are those of the screen; all text goes through [`maud`], which escapes it.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 use super::ObservedRun;
 use crate::engine::stream::ChunkState;
+use crate::plan::ChunkId;
 use crate::progress::words;
 use crate::progress::{Figures, count, counted, duration, title};
-use crate::report::STYLE;
+use crate::report::{STYLE, document};
 use crate::state::LoadState;
 
 /// The script of the page.
@@ -29,28 +30,20 @@ pub(super) fn style() -> String {
 
 /// The whole page.
 pub(super) fn page(run: Option<&ObservedRun>) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                link rel="icon" href="data:,";
-                link rel="stylesheet" href="live.css";
-                title { "clickhouse-backfill" }
-                script src="live.js" defer {}
-            }
-            body {
-                p.verdict.bad #gone hidden {
-                    b { "No answer" } " since " span #since {} ". The run has ended, or this page cannot reach it. "
-                    code { "clickhouse-backfill status" } " and " code { "clickhouse-backfill history" } " show what is recorded of it."
-                }
-                main #live { (view(run)) }
-                noscript { p.soft { "Without scripts the page does not change by itself: reload it." } }
-            }
-        }
+    let head = html! {
+        link rel="stylesheet" href="live.css";
+        title { "clickhouse-backfill" }
+        script src="live.js" defer {}
     };
-    page.into_string()
+    let body = html! {
+        p.verdict.bad #gone hidden {
+            b { "No answer" } " since " span #since {} ". The run has ended, or this page cannot reach it. "
+            code { "clickhouse-backfill status" } " and " code { "clickhouse-backfill history" } " show what is recorded of it."
+        }
+        main #live { (view(run)) }
+        noscript { p.soft { "Without scripts the page does not change by itself: reload it." } }
+    };
+    document(&head, &body)
 }
 
 /// What changes.
@@ -162,7 +155,7 @@ fn stages(figures: &Figures) -> Markup {
 }
 
 /// What a cell of the map shows: the worst of its chunks, by the order of attention.
-fn class(chunks: &[(crate::plan::ChunkId, ChunkState)]) -> &'static str {
+fn class(chunks: &[(ChunkId, ChunkState)]) -> &'static str {
     let any = |state| chunks.iter().any(|(_, one)| *one == state);
     if any(ChunkState::Failed) {
         "failed"
@@ -194,7 +187,7 @@ fn chunks(run: &ObservedRun) -> Markup {
     let cells: Vec<_> = all.chunks(per_cell).map(|chunks| (class(chunks), chunks)).collect();
     let columns = cells.len().min(COLUMNS);
     let (width, height) = (columns * STEP, cells.len().div_ceil(columns) * STEP);
-    let label = |chunks: &[(crate::plan::ChunkId, ChunkState)]| match chunks {
+    let label = |chunks: &[(ChunkId, ChunkState)]| match chunks {
         [(one, _)] => format!("chunk {one}"),
         [(first, _), .., (last, _)] => format!("chunks {first} to {last}"),
         [] => String::new(),

@@ -7,8 +7,8 @@ use super::error::PlanError;
 use super::key::{KeyColumn, bounding_prefix};
 use super::partition::Partition;
 use crate::clickhouse::{
-    Connection, Error as ServerError, ErrorClass, Settings, TableSchema, quote_identifier,
-    quote_literal,
+    Connection, Described, Error as ServerError, ErrorClass, Settings, TableSchema,
+    quote_identifier, quote_literal,
 };
 
 /// Finds bounds such that there are about `chunk_rows` rows, versions not collapsed, between each
@@ -39,13 +39,6 @@ pub(super) async fn boundaries(
             source,
         }),
     }
-}
-
-#[derive(Deserialize)]
-struct Described {
-    name: String,
-    #[serde(rename = "type")]
-    type_name: String,
 }
 
 #[derive(Deserialize)]

@@ -33,7 +33,7 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// Its name on the screen.
-    pub(crate) fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Lookup => "lookup",
             Self::Read => "read",

@@ -83,7 +83,7 @@ pub(crate) struct Rates {
 
 impl Figures {
     /// Rows of unfinished chunks whose inserts are acknowledged.
-    pub(crate) fn rows_in_unfinished_chunks(&self) -> u64 {
+    pub(super) fn rows_in_unfinished_chunks(&self) -> u64 {
         self.numbers.inserted_rows.saturating_sub(self.numbers.rows_done)
     }
 

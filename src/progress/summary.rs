@@ -35,8 +35,11 @@ pub(crate) struct Summary {
     pub run_id: String,
     /// Whether this was a dry run.
     pub dry_run: bool,
-    /// The source table, with its database.
+    /// The source table, with its database; the pattern of objects.
     pub source: String,
+    /// Whether the source is objects.
+    #[serde(skip)]
+    pub reads_objects: bool,
     /// The target table, with its database.
     pub target: String,
     /// All chunks of the partition.
@@ -141,11 +144,8 @@ impl Summary {
 
     /// What became of the rows.
     fn row_lines(&self) -> Vec<(String, String)> {
-        let table = |name: &str| {
-            // Objects have an address.
-            let last = if name.contains(":/") { Some("objects") } else { name.rsplit('.').next() };
-            last.unwrap_or_default().to_owned()
-        };
+        let table = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+        let source = if self.reads_objects { "objects".to_owned() } else { table(&self.source) };
         let verb = if self.dry_run { "evaluated" } else { "inserted" };
         let (now, before, failed) =
             (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));
@@ -161,7 +161,7 @@ impl Summary {
                 "attributes loaded".to_owned(),
                 format!("{} of {}", count(self.lookup_keys), counted(self.lookup_rows, "row")),
             ),
-            (format!("{} processed", table(&self.source)), count(self.source_rows)),
+            (format!("{source} processed"), count(self.source_rows)),
             (format!("{} {verb}", table(&self.target)), count(self.inserted_rows)),
             ("matched, late, unmatched".to_owned(), matched.join(", ")),
         ];

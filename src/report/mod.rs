@@ -19,7 +19,7 @@ use crate::ledger::Timestamp;
 
 pub(crate) use gather::{GatherError, ReportOptions, gather};
 pub(crate) use markdown::markdown;
-pub(crate) use page::{STYLE, page};
+pub(crate) use page::{STYLE, document, page};
 
 /// A time to the second: `2025-11-20T14:46:40Z`.
 fn time_text(time: Timestamp) -> String {

@@ -123,6 +123,30 @@ pub(crate) const STYLE: &str = include_str!("style.css");
 /// The page of a report. `json` is the same report as JSON.
 pub(crate) fn page(report: &RunReport, json: &str) -> String {
     let title = format!("{}, partition {}", report.load.job, report.load.partition);
+    let head = html! {
+        title { (title) " · backfill report" }
+        style { (PreEscaped(STYLE)) }
+    };
+    let body = html! {
+        (overview(report))
+        (timeline(report))
+        @if !report.chunks.is_empty() {
+            h2 { "Chunks" }
+            div.maps { (charts::by_duration(&report.chunks)) (charts::by_retries(&report.chunks)) }
+            (chunks(&report.chunks))
+        }
+        (verifications(report))
+        (mapping(&report.mapping))
+        (processes(&report.processes))
+        (definition(&report.definition_parts))
+        footer { "Created by " (report.reported_by) " at " (time(Some(report.reported_at))) "." }
+        script type="application/json" id="figures" { (PreEscaped(escape_for_script(json))) }
+    };
+    document(&head, &body)
+}
+
+/// A page with this content, for screens of any width.
+pub(crate) fn document(head: &Markup, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -131,24 +155,9 @@ pub(crate) fn page(report: &RunReport, json: &str) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 // A browser asks for an icon unless the page has one.
                 link rel="icon" href="data:,";
-                title { (title) " · backfill report" }
-                style { (PreEscaped(STYLE)) }
+                (head)
             }
-            body {
-                (overview(report))
-                (timeline(report))
-                @if !report.chunks.is_empty() {
-                    h2 { "Chunks" }
-                    div.maps { (charts::by_duration(&report.chunks)) (charts::by_retries(&report.chunks)) }
-                    (chunks(&report.chunks))
-                }
-                (verifications(report))
-                (mapping(&report.mapping))
-                (processes(&report.processes))
-                (definition(&report.definition_parts))
-                footer { "Created by " (report.reported_by) " at " (time(Some(report.reported_at))) "." }
-                script type="application/json" id="figures" { (PreEscaped(escape_for_script(json))) }
-            }
+            body { (body) }
         }
     };
     page.into_string()
