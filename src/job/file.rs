@@ -87,6 +87,34 @@ impl Job {
         }
     }
 
+    /// The job with an address for objects that are below `{root}`, and with a named collection for it.
+    ///
+    /// # Errors
+    /// What is wrong with the address, or that it is missing.
+    pub(crate) fn with_root(
+        mut self,
+        root: Option<String>,
+        collection: Option<String>,
+    ) -> Result<Self, String> {
+        let Some(objects) = self.objects().filter(|objects| objects.is_open()) else {
+            return Ok(self);
+        };
+        let Some(root) = root else {
+            return Err(format!(
+                "the job {} reads {}, and {{root}} is unknown: set --objects-root or OBJECTS_ROOT, for example s3://BUCKET/FOLDER",
+                self.name, objects.pattern
+            ));
+        };
+        self.source.objects = Some(objects.below(&root));
+        self.source.collection = collection.or(self.source.collection);
+        let wrong = |message: String| format!("--objects-root is wrong: {message}");
+        self.relation = Relation::of(&self.source).map_err(wrong)?;
+        if self.objects().is_some_and(ObjectSource::is_open) {
+            return Err(wrong("it begins with {root} itself".to_owned()));
+        }
+        Ok(self)
+    }
+
     /// Parses a job. `origin` names the file in messages.
     ///
     /// # Errors

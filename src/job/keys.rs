@@ -27,7 +27,8 @@ pub(crate) struct Source {
     pub table: Option<String>,
     /// Objects that the server reads, instead of `table`: `s3://…`, `s3+https://HOST/BUCKET/…` for another
     /// S3 endpoint, `https://…`, or `file:/…` for files of the server. May have the globs of the server's
-    /// table functions. `{period}` stands for the value of `--partition`. Needs the server engine.
+    /// table functions. `{period}` stands for the value of `--partition`, and `{root}` at the beginning for
+    /// that of `--objects-root`. Needs the server engine.
     pub objects: Option<String>,
     /// Format of the objects. Required with `objects`.
     pub format: Option<ObjectFormat>,

@@ -28,6 +28,8 @@ pub(super) struct Listed {
     pub objects: BoundObjects,
     /// For each column that is not in all objects, its name and the paths without it.
     lacking: Vec<(String, Vec<String>)>,
+    /// Columns that objects have and `[source.structure]` does not name.
+    unknown: BTreeSet<String>,
 }
 
 /// The rows and the columns of an object.
@@ -61,6 +63,14 @@ pub(super) async fn list_objects(
         (!without.is_empty()).then(|| (column.name.clone(), without))
     });
     let lacking = lacking.collect();
+    let is_known = |path: &str| columns.iter().any(|column| is_part(path, &column.name));
+    let unknown: BTreeSet<_> = contents
+        .iter()
+        .flat_map(|of| &of.columns)
+        .filter(|path| !is_known(path))
+        .filter_map(|path| path.split('.').next())
+        .map(str::to_owned)
+        .collect();
     let typed: Vec<_> =
         columns.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
     Ok(Listed {
@@ -74,6 +84,7 @@ pub(super) async fn list_objects(
             columns,
         },
         lacking,
+        unknown,
     })
 }
 
@@ -235,12 +246,29 @@ impl Listing<'_> {
     }
 }
 
+/// A remark on columns; `None` without any.
+fn remark_on<'a>(columns: impl Iterator<Item = &'a str>, words: &str) -> Option<String> {
+    let columns: Vec<_> = columns.collect();
+    let named = columns.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match columns.len() {
+        0 => None,
+        1 => Some(format!("the column {named} {words}")),
+        all if all > NAMED => {
+            Some(format!("the columns {named} and {} others {words}", all - NAMED))
+        }
+        _ => Some(format!("the columns {named} {words}")),
+    }
+}
+
 impl Contents {
     fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|path| {
-            path.strip_prefix(column).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
+        self.columns.iter().any(|path| is_part(path, column))
     }
+}
+
+/// Whether a path is that of a column or of what is nested in it.
+fn is_part(path: &str, column: &str) -> bool {
+    path.strip_prefix(column).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 impl Listed {
@@ -278,7 +306,15 @@ impl Listed {
             .map(words)
             .collect();
         if missing.is_empty() {
-            return Ok(self.lacking.iter().map(words).collect());
+            let (everywhere, somewhere): (Vec<_>, Vec<_>) =
+                self.lacking.iter().partition(|(_, without)| without.len() == all);
+            let names = everywhere.into_iter().map(|(name, _)| name.as_str());
+            let unknown = self.unknown.iter().map(String::as_str);
+            let mut remarks: Vec<_> = somewhere.into_iter().map(words).collect();
+            remarks.extend(remark_on(names, "of the job: no object has any of them"));
+            remarks
+                .extend(remark_on(unknown, "of the objects: [source.structure] has none of them"));
+            return Ok(remarks);
         }
         Err(JobError::Objects {
             objects: source.pattern.clone(),

@@ -17,6 +17,9 @@ pub(crate) const OBJECT_CHANGED: &str = "object changed since it was planned";
 /// The placeholder of the period.
 const PERIOD: &str = "{period}";
 
+/// Stands at the beginning for an address that the user gives.
+const ROOT: &str = "{root}";
+
 /// SQL for what tells the content of an object.
 const IDENTITY: &str = "if(ifNull(_etag, '') != '', ifNull(_etag, ''), \
     concat(ifNull(toString(_size), ''), '/', ifNull(toString(toUnixTimestamp(_time)), '')))";
@@ -27,6 +30,8 @@ enum Access {
     File,
     Url,
     S3,
+    /// Not known yet.
+    Open,
 }
 
 /// The objects of a job file.
@@ -117,7 +122,7 @@ impl ObjectSource {
         let format = source.format.ok_or(
             "[source] has objects and needs format: Parquet, CSVWithNames, CSV or JSONEachRow",
         )?;
-        if source.collection.is_some() && access != Access::S3 {
+        if source.collection.is_some() && !matches!(access, Access::S3 | Access::Open) {
             return Err(format!(
                 "[source] has collection, which only objects in S3 can have, not {pattern}"
             ));
@@ -142,6 +147,16 @@ impl ObjectSource {
                 .collect(),
             optional: source.optional.clone(),
         }))
+    }
+
+    /// Whether the address begins with a placeholder.
+    pub(super) fn is_open(&self) -> bool {
+        self.access == Access::Open
+    }
+
+    /// The value of `objects` with an address in place of the placeholder.
+    pub(super) fn below(&self, root: &str) -> String {
+        self.pattern.replacen(ROOT, root.trim_end_matches('/'), 1)
     }
 
     /// How people call the source: the function and the format.
@@ -216,7 +231,7 @@ impl ObjectSource {
 
     fn function_name(&self) -> &'static str {
         match self.access {
-            Access::File => "file",
+            Access::File | Access::Open => "file",
             Access::Url => "url",
             Access::S3 => "s3",
         }
@@ -225,9 +240,12 @@ impl ObjectSource {
 
 /// The table function for a value of `objects`, and the address for it.
 fn access(pattern: &str) -> Result<(Access, String), String> {
+    if pattern.strip_prefix(ROOT).is_some_and(|rest| rest.starts_with('/')) {
+        return Ok((Access::Open, pattern.to_owned()));
+    }
     let unknown = || {
         format!(
-            "objects is {pattern:?}; it must begin with s3://, s3+https://, https:// or http://, or file:/ for files of the server"
+            "objects is {pattern:?}; it must begin with s3://, s3+https://, https:// or http://, file:/ for files of the server, or {{root}}/ for what --objects-root gives"
         )
     };
     let (scheme, rest) = pattern.split_once(':').ok_or_else(unknown)?;
@@ -361,6 +379,8 @@ mod tests {
             ("s3://bucket/a/*.csv", Ok((Access::S3, "s3://bucket/a/*.csv"))),
             ("s3+http://h:9000/b/*.csv", Ok((Access::S3, "http://h:9000/b/*.csv"))),
             ("https://h/a.csv.gz", Ok((Access::Url, "https://h/a.csv.gz"))),
+            ("{root}/a/*.csv", Ok((Access::Open, "{root}/a/*.csv"))),
+            ("{root}a.csv", Err("must begin with")),
             ("file:data/a.csv", Err("file:/")),
             ("data/a.csv", Err("must begin with")),
             ("gopher://h/a", Err("must begin with")),

@@ -70,6 +70,9 @@ async fn source(
         objects: objects.pattern.clone(),
         message: message.to_owned(),
     };
+    if objects.is_open() {
+        return Err(unusable("{root} is not replaced by an address"));
+    }
     let period = period.ok_or_else(|| {
         unusable("they are read for one period, which --partition of run, plan and verify names")
     })?;

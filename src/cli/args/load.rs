@@ -38,6 +38,8 @@ pub(crate) struct WhatArguments {
     /// Write to this table instead of the job's target.
     #[arg(long, value_name = "TABLE", env = "TARGET_TABLE")]
     pub target_table: Option<String>,
+    #[command(flatten)]
+    pub objects: RootArguments,
     /// Leave out the rows of this exclusion of the job; may be given several times.
     ///
     /// A job names its exclusions under `[source.exclusions]`; `clickhouse-backfill job show NAME`
@@ -60,6 +62,21 @@ pub(crate) struct WhatArguments {
     #[arg(long, env = "EXCLUDE_DATASET_ITEMS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         value_parser = BoolishValueParser::new(), action = ArgAction::Set, value_name = "BOOL", hide_default_value = true, hide_possible_values = true)]
     pub exclude_dataset_items: bool,
+}
+
+/// Where the objects of a job are.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Job")]
+pub(crate) struct RootArguments {
+    /// Address that `{root}` stands for in the objects of a job, such as `s3://BUCKET/FOLDER` or
+    /// `file:/FOLDER`.
+    ///
+    /// Jobs without `{root}` do not use it.
+    #[arg(long, value_name = "ADDRESS", env = "OBJECTS_ROOT")]
+    pub objects_root: Option<String>,
+    /// Named collection of the server with the credentials for --objects-root.
+    #[arg(long, value_name = "NAME", env = "OBJECTS_COLLECTION")]
+    pub objects_collection: Option<String>,
 }
 
 /// One partition.

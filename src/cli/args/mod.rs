@@ -31,7 +31,7 @@ pub(crate) use layers::Layers;
 pub(crate) use load::{
     CompressionChoice, EngineChoice, FaultArguments, FormatChoice, LedgerArguments,
     LedgerStatusArguments, Order, PartitionsArguments, ReadFormatChoice, RecordingArguments,
-    ThrottleArguments, ThroughputArguments, WhatArguments,
+    RootArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
 };
 pub(crate) use packs::{
     ApplyArguments, HealthArguments, PackArguments, PackCommand, PackFolders, QueryArguments,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::plan::check_text;
-use crate::cli::args::{CompressionChoice, DoctorArguments, WhatArguments};
+use crate::cli::args::{CompressionChoice, DoctorArguments, RootArguments, WhatArguments};
 use crate::cli::config::{JobConfig, LedgerConfig, ServerConfig};
 use crate::cli::failure::{BLOCKED, End, Failure, connecting};
 use crate::cli::output::{json, print};
@@ -147,6 +147,7 @@ async fn tables(
         job: reference.clone(),
         packs: arguments.packs.clone(),
         target_table: arguments.target_table.clone(),
+        objects: RootArguments::default(),
         exclude: Vec::new(),
         filters: Vec::new(),
         before: None,

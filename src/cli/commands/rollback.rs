@@ -57,7 +57,7 @@ async fn remove(arguments: &RollbackArguments) -> Result<(), Failure> {
     let config = LoadConfig::resolve(what, &which.partition, server, ledger)?;
     let servers = config.servers.connect(CompressionChoice::None, &new_id())?;
     greet(&servers).await?;
-    let job = bind(&servers, &load(&config.job.reference)?, &config.job.options).await?;
+    let job = bind(&servers, &config.job.load()?, &config.job.options).await?;
     let key = key(&config, &servers)?;
     let ledger = config.ledger.open(&servers.target);
     let request = UndoRequest { ledger: &ledger, key: &key, servers: &servers, job: &job };

@@ -108,6 +108,9 @@ fn configs_of(set: &JobSet, config: &RunConfig) -> Result<Vec<RunConfig>, Failur
         exclusions.extend(set.exclusions_of(job)?);
         exclusions.sort();
         exclusions.dedup();
+        if let Partitions::One(partition) = &config.partitions {
+            config.session.job.options.period = Some(partition.id().to_owned());
+        }
         Ok(config)
     };
     set.jobs.iter().map(of_job).collect()

@@ -17,7 +17,7 @@ use crate::cli::output::wrap_block;
 use crate::clickhouse::{Connection, Endpoint, Error as ServerError, Servers, Settings};
 use crate::engine::Engine;
 use crate::engine::stream::{Concurrency, PipelineOptions, ReadFormat, RowFormat};
-use crate::job::{BindOptions, BoundJob, PinnedObject, Publish, bind, load};
+use crate::job::{BoundJob, PinnedObject, Publish, bind};
 use crate::ledger::WorkerPart;
 use crate::load::{Load, new_id};
 use crate::plan::{Partition, Plan, PlanOptions, partitions, plan};
@@ -84,7 +84,7 @@ impl SessionConfig {
         filling: Option<Filling<'_>>,
         retry: &StartupRetry,
     ) -> Result<BoundSession, Failure> {
-        let job = load(&self.job.reference)?;
+        let job = self.job.load()?;
         let servers = self.servers.connect(self.throughput.compression, id)?;
         if self.throughput.engine == EngineChoice::Server && !servers.reads_at_target() {
             return Err(Failure::usage(
@@ -96,8 +96,10 @@ impl SessionConfig {
         if self.throughput.engine == EngineChoice::Server {
             check_remote_source(&servers, retry).await?;
         }
-        let period = filling.map(|filling| filling.partition.id().to_owned());
-        let options = BindOptions { period, ..self.job.options.clone() };
+        let mut options = self.job.options.clone();
+        if let Some(filling) = filling {
+            options.period = Some(filling.partition.id().to_owned());
+        }
         let bound = retry
             .ask("binding the job to its tables", async || bind(&servers, &job, &options).await);
         let mut job = bound.await?;

@@ -15,7 +15,6 @@ use crate::cli::output::{print, print_raw};
 use crate::cli::runtime::run_to_end;
 use crate::clickhouse::{Servers, TableName};
 use crate::escape::{escape, escape_line};
-use crate::job::load;
 use crate::ledger::status::{LoadStatus, Process, read};
 use crate::ledger::{Ledger, LedgerError, LoadKey, Timestamp};
 use crate::load::new_id;
@@ -65,7 +64,7 @@ async fn look(arguments: &StatusArguments) -> Result<(), Failure> {
 /// The load that `run` would work on with the same flags. The tables are not queried, so no right on
 /// them is needed.
 pub(crate) fn key(config: &LoadConfig, servers: &Servers) -> Result<LoadKey, Failure> {
-    let job = load(&config.job.reference)?;
+    let job = config.job.load()?;
     let (source, target) =
         (servers.source.endpoint().database(), servers.target.endpoint().database());
     let target_table = config.job.options.target_table.as_deref().unwrap_or(&job.target.table);

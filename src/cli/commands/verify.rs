@@ -15,7 +15,7 @@ use crate::cli::failure::{DIFFERENT, Failure, INTERRUPTED};
 use crate::cli::output::{check_summary_file, json, print, write_summary};
 use crate::cli::runtime::{Stopping, run_again, run_until_signalled};
 use crate::clickhouse::Servers;
-use crate::job::{BoundJob, bind, load};
+use crate::job::{BoundJob, bind};
 use crate::load::new_id;
 use crate::plan::{MemoryDemand, MemoryPlan, Plan, PlanOptions};
 use crate::progress::{Terminal, counted, show_comparison};
@@ -84,7 +84,7 @@ async fn compare(
     if report.equal {
         return Ok(ExitCode::SUCCESS);
     }
-    let repair = NextCommand::new("repair")
+    let repair = NextCommand::new(repairing(job))
         .servers(&servers_config)
         .job(&job_config)
         .ledger(&config.ledger, &servers_config)
@@ -94,9 +94,16 @@ async fn compare(
     Ok(ExitCode::from(DIFFERENT))
 }
 
-/// What the command that repairs would do.
+/// The command that repairs: `repair` fills no chunks of objects.
+fn repairing(job: &BoundJob) -> &'static str {
+    if job.objects.is_some() { "run" } else { "repair" }
+}
+
+/// What it would do.
 fn repair_hint(repair: &str, job: &BoundJob) -> String {
-    if job.group.is_some() {
+    if job.objects.is_some() {
+        format!("hint: `{repair} --engine server --restart` reads all objects again")
+    } else if job.group.is_some() {
         format!("hint: `{repair} --engine server` builds the partition again and replaces it")
     } else {
         format!("hint: `{repair}` fills the chunks with such rows again")
@@ -139,8 +146,8 @@ async fn open(
     job: &JobConfig,
     config: &CompareConfig,
 ) -> Result<Compared, Failure> {
-    let JobConfig { reference, options } = job;
-    let job = load(reference)?;
+    let options = &job.options;
+    let job = job.load()?;
     let servers = servers.connect(CompressionChoice::None, &new_id())?;
     greet(&servers).await?;
     let job = bind(&servers, &job, options).await?;

@@ -13,11 +13,12 @@ use std::time::Duration;
 use crate::cli::args::{
     self, CompareArguments, EngineChoice, FaultArguments, Given, LedgerArguments,
     LedgerStatusArguments, Order, OutputArguments, PartitionsArguments, RecordingArguments,
-    RunArguments, ServerArguments, ThrottleArguments, ThroughputArguments, WhatArguments,
+    RootArguments, RunArguments, ServerArguments, ThrottleArguments, ThroughputArguments,
+    WhatArguments,
 };
 use crate::cli::failure::{Failure, quoted};
 use crate::clickhouse::Connection;
-use crate::job::{BindOptions, load};
+use crate::job::{BindOptions, Job, load};
 use crate::ledger::{Ledger, LedgerLocation};
 use crate::load::Recording;
 use crate::packs::job_file;
@@ -180,6 +181,8 @@ fn recording(
 pub(crate) struct JobConfig {
     /// The name of a built-in job, or the path of a job file.
     pub reference: String,
+    /// Where its objects are, if it leaves that open.
+    pub objects: RootArguments,
     pub options: BindOptions,
 }
 
@@ -191,6 +194,7 @@ impl JobConfig {
             job,
             packs,
             target_table,
+            objects,
             exclude,
             filters,
             before,
@@ -205,6 +209,7 @@ impl JobConfig {
         };
         Ok(Self {
             reference: of_pack.map_or_else(|| job.clone(), |path| path.display().to_string()),
+            objects: objects.clone(),
             options: BindOptions {
                 target_table: target_table.clone(),
                 exclusions: names(exclude, alias),
@@ -213,6 +218,17 @@ impl JobConfig {
                 period: None,
             },
         })
+    }
+
+    /// The job, whose objects have an address.
+    ///
+    /// # Errors
+    /// It cannot be read, or its objects need `--objects-root`.
+    pub(crate) fn load(&self) -> Result<Job, Failure> {
+        let RootArguments { objects_root, objects_collection } = &self.objects;
+        let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        let job = load(&self.reference)?;
+        job.with_root(given(objects_root), given(objects_collection)).map_err(Failure::usage)
     }
 
     /// The same for a partition, which is the period of a job that reads objects.
@@ -394,12 +410,20 @@ impl NextCommand {
 
     /// The job and its target.
     pub(crate) fn job(mut self, config: &JobConfig) -> Self {
-        let JobConfig { reference, options } = config;
+        let JobConfig { reference, objects, options } = config;
         if reference != "langfuse-events" || self.finds_other("--job", reference) {
             self = self.value("--job", reference);
         }
         if let Some(table) = &options.target_table {
             self = self.value("--target-table", table);
+        }
+        let RootArguments { objects_root, objects_collection } = objects;
+        for (flag, value) in
+            [("--objects-root", objects_root), ("--objects-collection", objects_collection)]
+        {
+            if let Some(value) = value {
+                self = self.value(flag, value);
+            }
         }
         for name in &options.exclusions {
             self = self.value("--exclude", name);

@@ -47,6 +47,9 @@ fn what_only_a_table_can_have_is_refused() {
     let job = export.job();
     refused(export.command("run").args(&["--engine", "stream"]), 3, &["the server reads them"]);
     refused(export.command("repair"), 3, &["the job reads objects"]);
+    // So another command is recommended where rows are missing.
+    let words = "--engine server --restart` reads all objects again";
+    refused(export.command("verify"), 4, &["hint: `clickhouse-backfill run --job job.toml", words]);
     refused(export.run().args(&["--worker", "1/2"]), 3, &["leave --worker out"]);
     let final_ = job.replace("format", "final = true\nformat");
     refused(
