@@ -10,7 +10,9 @@ use super::file::Job;
 use crate::packs::built_in;
 
 /// The names of all built-in jobs, as `--job` takes them.
-pub(crate) const BUILT_IN_JOBS: [&str; 8] = [
+pub(crate) const BUILT_IN_JOBS: [&str; 16] = [
+    "finops/aws-cur2",
+    "finops/focus",
     "langfuse-events",
     "langfuse/experiment-roots",
     "langfuse/experiments",
@@ -19,10 +21,17 @@ pub(crate) const BUILT_IN_JOBS: [&str; 8] = [
     "optiinfra/performance-metrics-hourly",
     "optiinfra/quality-metrics-hourly",
     "optiinfra/resource-metrics-hourly",
+    "shop/customers",
+    "shop/daily-sales",
+    "shop/order-items",
+    "shop/order-items-enriched",
+    "shop/orders",
+    "shop/products",
 ];
 
 /// The names of all built-in sets of jobs, as `--job` takes them.
-pub(crate) const BUILT_IN_SETS: [&str; 2] = ["langfuse/v4", "langfuse/v4-without-experiments"];
+pub(crate) const BUILT_IN_SETS: [&str; 3] =
+    ["langfuse/v4", "langfuse/v4-without-experiments", "shop/month"];
 
 /// The names of jobs that are older than their pack, with those in the pack.
 const OLDER_NAMES: [(&str, &str); 2] =

@@ -193,6 +193,19 @@ macro_rules! pack {
 
 /// All of them.
 pub(crate) const BUILT_IN_PACKS: &[BuiltInPack] = &[
+    pack!("finops":
+        "pack.toml",
+        "schema.sql",
+        "jobs/aws-cur2.toml",
+        "jobs/focus.toml",
+        "queries/cost-by-account.sql",
+        "queries/cost-by-day.sql",
+        "queries/cost-by-service.sql",
+        "queries/cost-by-tag.sql",
+        "queries/loads.sql",
+        "queries/month-over-month.sql",
+        "queries/top-movers.sql",
+    ),
     pack!("langfuse":
         "pack.toml",
         "jobs/events.toml",
@@ -221,6 +234,18 @@ pub(crate) const BUILT_IN_PACKS: &[BuiltInPack] = &[
         "queries/resource-utilization.sql",
         "queries/table-sizes.sql",
     ),
+    pack!("shop":
+        "pack.toml",
+        "schema.sql",
+        "jobs/customers.toml",
+        "jobs/daily-sales.toml",
+        "jobs/order-items-enriched.toml",
+        "jobs/order-items.toml",
+        "jobs/orders.toml",
+        "jobs/products.toml",
+        "queries/daily-sales.sql",
+        "sets/month.toml",
+    ),
 ];
 
 /// The built-in pack of this name.
@@ -238,7 +263,7 @@ mod tests {
     fn every_built_in_pack_reads_and_has_the_name_of_its_folder() {
         let packs = open(&[]).unwrap();
         let names: Vec<_> = packs.iter().map(|pack| pack.name.as_str()).collect();
-        assert_eq!(names, ["langfuse", "optiinfra"]);
+        assert_eq!(names, ["finops", "langfuse", "optiinfra", "shop"]);
         for (pack, built_in) in packs.iter().zip(BUILT_IN_PACKS) {
             let files = 1
                 + usize::from(pack.schema.is_some())

@@ -4,6 +4,8 @@
 
 mod apply;
 mod client;
+mod finops;
 pub mod fixture;
 mod optiinfra;
 mod query;
+mod shop;

@@ -7,19 +7,19 @@ use crate::support::{Server, assert_text_snapshot, binary};
 #[test]
 fn a_schema_is_created_once_and_then_equal() {
     let server = Server::shared();
-    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "shop"]).run().everything(), @"
+    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "market"]).run().everything(), @"
     exit code 0
     --- stdout
-    pack shop in the database default: 3 created, 0 as in the pack, 0 different
+    pack market in the database default: 3 created, 0 as in the pack, 0 different
       created    sales
       created    sales_daily
       created    sales_daily_mv
     ");
     server.query("INSERT INTO sales VALUES ('2026-01-01', 'a', 2), ('2026-01-01', 'b', 3)");
-    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "shop"]).run().everything(), @"
+    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "market"]).run().everything(), @"
     exit code 0
     --- stdout
-    pack shop in the database default: 0 created, 3 as in the pack, 0 different
+    pack market in the database default: 0 created, 3 as in the pack, 0 different
       equal      sales
       equal      sales_daily
       equal      sales_daily_mv
@@ -28,10 +28,10 @@ fn a_schema_is_created_once_and_then_equal() {
 
     // Only what is missing is created; a view says what it has not seen.
     server.query("DROP TABLE sales_daily_mv");
-    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "shop"]).run().everything(), @"
+    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "market"]).run().everything(), @"
     exit code 0
     --- stdout
-    pack shop in the database default: 1 created, 2 as in the pack, 0 different
+    pack market in the database default: 1 created, 2 as in the pack, 0 different
       equal      sales
       equal      sales_daily
       created    sales_daily_mv
@@ -51,10 +51,10 @@ fn what_differs_is_named_column_by_column_and_left_as_it_is() {
     );
     server.query("CREATE MATERIALIZED VIEW sales_daily_mv TO sales_daily AS SELECT day, max(amount) AS total FROM sales GROUP BY day");
     let before = server.text("SELECT groupArray(create_table_query) FROM system.tables WHERE database = currentDatabase()");
-    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "shop"]).run().everything(), @"
+    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "market"]).run().everything(), @"
     exit code 4
     --- stdout
-    pack shop in the database default: 0 created, 0 as in the pack, 3 different
+    pack market in the database default: 0 created, 0 as in the pack, 3 different
       different  sales
         column shop; name: String DEFAULT 'a;b'; the pack has LowCardinality(String) DEFAULT 'a;b'
         column amount: Decimal(18, 2); the pack has Decimal(18, 2) CODEC(ZSTD(3))
@@ -76,7 +76,7 @@ fn what_differs_is_named_column_by_column_and_left_as_it_is() {
     let after = server.text("SELECT groupArray(create_table_query) FROM system.tables WHERE database = currentDatabase()");
     assert_eq!(before, after);
 
-    let json = tool(&server).args(&["pack", "apply", "shop", "--json"]).run().expect(4).stdout;
+    let json = tool(&server).args(&["pack", "apply", "market", "--json"]).run().expect(4).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[1]["name"], "sales_daily");
     assert_eq!(json[1]["state"], "different");
@@ -91,7 +91,7 @@ fn a_schema_that_the_server_refuses_creates_nothing() {
     let broken =
         SCHEMA.replace("sum(amount) AS total FROM sales", "sum(price) AS total FROM sales");
     std::fs::write(binary.folder().join("mine/schema.sql"), broken).unwrap();
-    assert_text_snapshot!(binary.args(&["pack", "apply", "shop"]).run().failure(), @"
+    assert_text_snapshot!(binary.args(&["pack", "apply", "market"]).run().failure(), @"
     exit code 1
     error: mine/schema.sql, line 23: trying to create sales_daily_mv failed
       because: Code: 47. [WORDS OF THE SERVER] (UNKNOWN_IDENTIFIER)
@@ -103,13 +103,13 @@ fn a_schema_that_the_server_refuses_creates_nothing() {
 
     let binary = tool(&server);
     std::fs::write(binary.folder().join("mine/schema.sql"), "\nDROP TABLE sales").unwrap();
-    assert_text_snapshot!(binary.args(&["pack", "apply", "shop"]).run().failure(), @"
+    assert_text_snapshot!(binary.args(&["pack", "apply", "market"]).run().failure(), @"
     exit code 2
     error: mine/schema.sql, line 2: a pack's schema has CREATE TABLE, VIEW, MATERIALIZED VIEW and DICTIONARY only: nothing of a pack drops or alters
     ");
-    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "shops"]).run().failure(), @r#"
+    assert_text_snapshot!(tool(&server).args(&["pack", "apply", "markets"]).run().failure(), @r#"
     exit code 2
-    error: there is no pack "shops"; there are langfuse, optiinfra, shop
+    error: there is no pack "markets"; there are finops, langfuse, optiinfra, shop, market
     hint: --pack names the folder of a pack of your own
     "#);
     assert_text_snapshot!(binary_with_server(&server, &["pack", "apply", "langfuse"]), @"
@@ -128,21 +128,23 @@ fn packs_are_listed_and_shown() {
     assert_text_snapshot!(tool(&server).args(&["pack", "list"]).run().everything(), @"
     exit code 0
     --- stdout
+    finops                  Billing exports: AWS CUR 2.0 and FOCUS, delivery by delivery, and what they cost
     langfuse                Langfuse: the tables events and events_full from observations and traces
     optiinfra               Metrics of LLM infrastructure: cost, performance, resources, quality; raw and by the hour
-    shop                    sales of shops
+    shop                    Orders of a shop: deliveries in CSV by month, items with their products, daily sales
+    market                  sales of shops
     ");
-    let shown = tool(&server).args(&["pack", "show", "shop"]).run().expect(0).stdout;
+    let shown = tool(&server).args(&["pack", "show", "market"]).run().expect(0).stdout;
     let (head, schema) = shown.split_once("\n\n").unwrap();
     assert_eq!(schema, SCHEMA);
     assert_text_snapshot!(head, @"
-    shop: sales of shops
+    market: sales of shops
       schema    sales
                 sales_daily
                 sales_daily_mv
-      jobs      shop/shipments: shipments from orders and customers
-      queries   shop/echo text=String when=DateTime('UTC') count=UInt64
-                shop/fails
+      jobs      market/shipments: shipments from orders and customers
+      queries   market/echo text=String when=DateTime('UTC') count=UInt64
+                market/fails
     ");
 }
 
@@ -156,19 +158,19 @@ fn a_job_of_a_pack_is_found_by_its_name_or_its_folder() {
             .expect(0)
             .stdout
     };
-    assert!(plan("shop/shipments").contains("shipments"));
+    assert!(plan("market/shipments").contains("shipments"));
     assert!(plan("mine/shipments").contains("shipments"));
     let shown =
         tool(&orders.server).args(&["job", "show", "mine/shipments"]).run().expect(0).stdout;
     assert!(shown.contains("name = \"shipments\""), "{shown}");
     let status = tool(&orders.server)
-        .args(&["status", "--partition", PARTITION, "--job", "shop/shipments"])
+        .args(&["status", "--partition", PARTITION, "--job", "market/shipments"])
         .run()
         .expect(0)
         .stdout;
     assert!(status.contains("run --job mine/jobs/shipments.toml"), "{status}");
     let wrong = tool(&orders.server)
-        .args(&["plan", "--partition", PARTITION, "--job", "shop/shipment"])
+        .args(&["plan", "--partition", PARTITION, "--job", "market/shipment"])
         .run();
     assert_text_snapshot!(wrong.failure(), @r#"
     exit code 2

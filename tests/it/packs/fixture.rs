@@ -37,7 +37,7 @@ pub fn write(folder: &Path) {
     for inside in ["jobs", "queries"] {
         std::fs::create_dir_all(pack.join(inside)).unwrap();
     }
-    let description = "name = \"shop\"\ndescription = \"sales of shops\"\n";
+    let description = "name = \"market\"\ndescription = \"sales of shops\"\n";
     for (path, text) in [
         ("pack.toml", description),
         ("schema.sql", SCHEMA),

@@ -8,7 +8,7 @@ fn parameters_reach_the_server_as_they_are() {
     let server = Server::shared();
     let text = "it's \\ a\ttab, a\nline, {count:Int8}, '); DROP TABLE x --\\N";
     let output = tool(&server)
-        .args(&["query", "shop/echo", "--format", "JSONEachRow", "--param", "count=2"])
+        .args(&["query", "market/echo", "--format", "JSONEachRow", "--param", "count=2"])
         .args(&["--param", "when=2026-10-01 12:00:00", "--param", &format!("text={text}")])
         .run()
         .expect(0);
@@ -26,21 +26,21 @@ fn parameters_reach_the_server_as_they_are() {
 fn what_is_wrong_with_parameters_and_formats_is_named() {
     let server = Server::shared();
     let query = |arguments: &[&str]| tool(&server).arg("query").args(arguments).run().failure();
-    assert_text_snapshot!(query(&["shop/echo", "--param", "count=2", "--param", "cuont=1"]), @"
+    assert_text_snapshot!(query(&["market/echo", "--param", "count=2", "--param", "cuont=1"]), @"
     exit code 2
-    error: the query shop/echo cannot be run: the parameter text (String) is missing; the parameter when (DateTime('UTC')) is missing; there is no parameter cuont, it has text, when, count
+    error: the query market/echo cannot be run: the parameter text (String) is missing; the parameter when (DateTime('UTC')) is missing; there is no parameter cuont, it has text, when, count
     hint: give each parameter once, as --param NAME=VALUE
     ");
-    let all = ["shop/echo", "--param", "text=", "--param", "when=2026-10-01 00:00:00"];
+    let all = ["market/echo", "--param", "text=", "--param", "when=2026-10-01 00:00:00"];
     assert_text_snapshot!(query(&[&all[..], &["--param", "count=-2"]].concat()), @"
     exit code 2
-    error: the query shop/echo failed
+    error: the query market/echo failed
       because: Code: 457. [WORDS OF THE SERVER] (BAD_QUERY_PARAMETER)
     hint: correct the value of --param that the server names
     ");
     assert_text_snapshot!(query(&[&all[..], &["--param", "count=2", "--format", "Jason"]].concat()), @"
     exit code 2
-    error: the query shop/echo failed
+    error: the query market/echo failed
       because: Code: 73. [WORDS OF THE SERVER] (UNKNOWN_FORMAT)
     hint: set --format to an output format of ClickHouse, such as JSONEachRow or CSV
     ");
@@ -49,9 +49,9 @@ fn what_is_wrong_with_parameters_and_formats_is_named() {
     error: "a b" is not the name of a format
     hint: set --format to an output format of ClickHouse, such as JSONEachRow or CSV
     "#);
-    assert_text_snapshot!(query(&["shop/ecko"]), @r#"
+    assert_text_snapshot!(query(&["market/ecko"]), @r#"
     exit code 2
-    error: the pack shop has no query "ecko"; it has echo, fails
+    error: the pack market has no query "ecko"; it has echo, fails
     "#);
     assert_text_snapshot!(query(&["echo"]), @r#"
     exit code 2
@@ -73,7 +73,7 @@ fn any_format_is_streamed_and_a_query_that_breaks_says_so() {
         let all =
             ["--param", "text=x", "--param", "when=2026-10-01 00:00:00", "--param", "count=1"];
         tool(&server)
-            .args(&["query", "shop/echo", "--format", format])
+            .args(&["query", "market/echo", "--format", format])
             .args(&all)
             .run()
             .expect(0)
@@ -84,12 +84,12 @@ fn any_format_is_streamed_and_a_query_that_breaks_says_so() {
         "\"n\",\"text\",\"moment\",\"quoted\"\n0,\"x\",\"2026-10-01 00:00:00\",\"{no:Int8}\"\n"
     );
     assert!(with("Pretty").contains("2026-10-01 00:00:00"));
-    let broken = tool(&server).args(&["query", "shop/fails"]).run();
+    let broken = tool(&server).args(&["query", "market/fails"]).run();
     assert!(broken.stdout.lines().count() > 1000, "rows before the failure are streamed");
     assert!(!broken.stdout.contains("DB::Exception"));
     assert_text_snapshot!(broken.failure(), @"
     exit code 1
-    error: the query shop/fails failed
+    error: the query market/fails failed
       because: Code: 395. [WORDS OF THE SERVER] (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)
     hint: the rows on stdout are incomplete: discard them
     ");
