@@ -9,7 +9,7 @@ use super::keys::{
     Condition, EqualVersion, Expression, ExpressionTable, File, Lookup, Publish, Source,
     StatementSettings, Target,
 };
-use super::objects::ObjectSource;
+use super::objects::{ObjectSource, below};
 use super::schema::tables_with_key;
 use crate::clickhouse::TableName;
 
@@ -105,7 +105,10 @@ impl Job {
                 self.name, objects.pattern
             ));
         };
-        self.source.objects = Some(objects.below(&root));
+        self.source.objects = Some(below(&root, &objects.pattern));
+        if let Some(manifest) = &mut self.source.manifest {
+            manifest.object = below(&root, &manifest.object);
+        }
         self.source.collection = collection.or(self.source.collection);
         let wrong = |message: String| format!("--objects-root is wrong: {message}");
         self.relation = Relation::of(&self.source).map_err(wrong)?;

@@ -30,6 +30,9 @@ pub(crate) struct Source {
     /// table functions. `{period}` stands for the value of `--partition`, and `{root}` at the beginning for
     /// that of `--objects-root`. Needs the server engine.
     pub objects: Option<String>,
+    /// Document beside the objects that names those of a delivery. Other objects are left out. By default all
+    /// of them count.
+    pub manifest: Option<Manifest>,
     /// Format of the objects. Required with `objects`.
     pub format: Option<ObjectFormat>,
     /// [Named collection](https://clickhouse.com/docs/operations/named-collections) of the server with the
@@ -82,6 +85,19 @@ pub(crate) struct Source {
     pub filters: BTreeMap<String, String>,
     /// Column with a date or time. `--before T` keeps only the rows in which it lies before T.
     pub before: Option<String>,
+}
+
+/// A JSON document that names the objects of a delivery.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    /// Where it is, with the placeholders and globs of `objects`. There must be one for a period.
+    pub object: String,
+    /// Key of the list of objects in it; keys of nested objects are joined by dots. An entry is an address or
+    /// a path, of which the end counts.
+    pub files: String,
+    /// Key of the delivery's own version, which the ledger keeps.
+    pub version: Option<String>,
 }
 
 /// Format of objects.

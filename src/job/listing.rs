@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::bound::UsedColumn;
 use super::error::JobError;
 use super::keys::ObjectFormat;
-use super::objects::{BoundObjects, ObjectSource, PinnedObject, list};
+use super::manifest::Delivery;
+use super::objects::{BoundObjects, ObjectSource, PinnedObject, is_one_of, list};
 use super::ttl::names_in;
 use crate::clickhouse::{
     Column, Connection, Described, Error as ServerError, Settings, TableName, TableSchema,
@@ -32,6 +33,13 @@ pub(super) struct Listed {
     unknown: BTreeSet<String>,
 }
 
+/// An object as one text.
+#[derive(Deserialize)]
+struct Document {
+    path: String,
+    text: String,
+}
+
 /// The rows and the columns of an object.
 #[derive(Deserialize)]
 struct Contents {
@@ -51,8 +59,8 @@ pub(super) async fn list_objects(
     period: &str,
 ) -> Result<Listed, JobError> {
     let listing = Listing { connection, source, period, settings: source.finding() };
-    let mut pins = listing.pins().await?;
-    let columns = listing.columns().await?;
+    let (mut pins, version) = listing.delivery().await?;
+    let columns = listing.columns(&pins).await?;
     let contents = listing.contents(&pins).await?;
     for pin in &mut pins {
         pin.rows = contents.iter().find(|of| of.path == pin.path).and_then(|of| of.rows);
@@ -74,7 +82,7 @@ pub(super) async fn list_objects(
     let typed: Vec<_> =
         columns.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
     Ok(Listed {
-        objects: source.bound(period, &typed, pins),
+        objects: source.bound(period, &typed, pins, version),
         schema: TableSchema {
             name: TableName::of_objects(&source.pattern),
             uuid: String::new(),
@@ -96,6 +104,33 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
+    /// The objects that count, and the delivery's own version.
+    async fn delivery(&self) -> Result<(Vec<PinnedObject>, Option<String>), JobError> {
+        let Some((address, keys)) = &self.source.manifest else {
+            return Ok((self.pins().await?, None));
+        };
+        let columns = [("text".to_owned(), "String".to_owned())];
+        let function = self.source.function_at(address, self.period, "RawBLOB", &columns);
+        let sql = format!("SELECT toString(_path) AS path, text FROM {function} ORDER BY path");
+        let found = self.connection.rows_with::<Document>("objects", &sql, &self.settings);
+        let found = found.await.map_err(self.unreadable("reading the manifest"))?;
+        let manifest = match <[Document; 1]>::try_from(found) {
+            Ok([manifest]) => manifest,
+            Err(found) => {
+                let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
+                let paths = if paths.is_empty() { "none".to_owned() } else { paths.join(", ") };
+                return Err(self.unusable(format!(
+                    "the period {} needs one manifest at {}, and has {paths}",
+                    self.period, keys.object
+                )));
+            }
+        };
+        let wrong = |message| self.unusable(format!("the manifest {}: {message}", manifest.path));
+        let delivery = Delivery::read(&manifest.text, keys).map_err(wrong)?;
+        let picked = delivery.pick(&self.pins().await?).map_err(wrong)?;
+        Ok((picked, delivery.version))
+    }
+
     async fn pins(&self) -> Result<Vec<PinnedObject>, JobError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
         if self.period.is_empty() || !self.period.chars().all(plain) {
@@ -104,7 +139,7 @@ impl Listing<'_> {
                 self.period
             )));
         }
-        let sql = list(&self.function("One"));
+        let sql = list(&self.function("One"), None);
         let found = self.connection.rows_with::<PinnedObject>("objects", &sql, &self.settings);
         let pins = found.await.map_err(self.unreadable("listing them"))?;
         if pins.is_empty() {
@@ -126,7 +161,7 @@ impl Listing<'_> {
         Ok(pins)
     }
 
-    async fn columns(&self) -> Result<Vec<Column>, JobError> {
+    async fn columns(&self, pins: &[PinnedObject]) -> Result<Vec<Column>, JobError> {
         let function =
             self.source.function(self.period, self.source.format.name(), &self.source.structure);
         let sql = format!("DESCRIBE TABLE {function}");
@@ -137,7 +172,7 @@ impl Listing<'_> {
         let found = self.connection.rows_with::<Described>("objects", &sql, settings);
         let found = match found.await {
             Ok(found) => found,
-            Err(error) => return Err(self.named(error, "finding their columns").await),
+            Err(error) => return Err(self.named(error, "finding their columns", pins).await),
         };
         if let Some(column) = found.iter().find(|column| VIRTUAL.contains(&column.name.as_str())) {
             return Err(self.unusable(format!(
@@ -157,10 +192,10 @@ impl Listing<'_> {
     async fn contents(&self, pins: &[PinnedObject]) -> Result<Vec<Contents>, JobError> {
         match self.source.format {
             ObjectFormat::Parquet => {
-                let found = self.parquet(None).await;
+                let found = self.parquet(pins).await;
                 match found {
                     Ok(found) => Ok(found),
-                    Err(error) => Err(self.named(error, "reading their metadata").await),
+                    Err(error) => Err(self.named(error, "reading their metadata", pins).await),
                 }
             }
             ObjectFormat::CsvWithNames => {
@@ -175,13 +210,12 @@ impl Listing<'_> {
         }
     }
 
-    async fn parquet(&self, path: Option<&str>) -> Result<Vec<Contents>, ServerError> {
-        let only =
-            path.map(|path| format!(" WHERE _path = {}", quote_literal(path))).unwrap_or_default();
+    async fn parquet(&self, pins: &[PinnedObject]) -> Result<Vec<Contents>, ServerError> {
         let sql = format!(
             "SELECT toString(_path) AS path, toUInt64(num_rows) AS rows, \
-             arrayMap(c -> tupleElement(c, 'path'), columns) AS columns FROM {}{only}",
-            self.function("ParquetMetadata")
+             arrayMap(c -> tupleElement(c, 'path'), columns) AS columns FROM {} WHERE {}",
+            self.function("ParquetMetadata"),
+            is_one_of(pins)
         );
         self.connection.rows_with("objects", &sql, &self.settings).await
     }
@@ -211,12 +245,10 @@ impl Listing<'_> {
     }
 
     /// The error, with the name of the first object that cannot be read.
-    async fn named(&self, error: ServerError, what: &str) -> JobError {
-        if self.source.format == ObjectFormat::Parquet
-            && let Ok(pins) = self.pins().await
-        {
+    async fn named(&self, error: ServerError, what: &str, pins: &[PinnedObject]) -> JobError {
+        if self.source.format == ObjectFormat::Parquet {
             for pin in pins {
-                match self.parquet(Some(&pin.path)).await {
+                match self.parquet(std::slice::from_ref(pin)).await {
                     // A damaged file is an error of a library, which may also be one that passes.
                     Err(error)
                         if error.code() == Some(STD_EXCEPTION)
@@ -311,9 +343,8 @@ impl Listed {
             let names = everywhere.into_iter().map(|(name, _)| name.as_str());
             let unknown = self.unknown.iter().map(String::as_str);
             let mut remarks: Vec<_> = somewhere.into_iter().map(words).collect();
-            remarks.extend(remark_on(names, "of the job: no object has any of them"));
-            remarks
-                .extend(remark_on(unknown, "of the objects: [source.structure] has none of them"));
+            remarks.extend(remark_on(names, "of the job: in no object"));
+            remarks.extend(remark_on(unknown, "of the objects: not in [source.structure]"));
             return Ok(remarks);
         }
         Err(JobError::Objects {

@@ -20,6 +20,7 @@ mod inspect;
 mod keys;
 mod lexer;
 mod listing;
+mod manifest;
 mod merging;
 mod objects;
 pub(crate) mod removal;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{ObjectFormat, Source};
+use super::keys::{Manifest, ObjectFormat, Source};
 use crate::clickhouse::{Quoted, Settings, quote_identifier, quote_literal, structure};
 
 /// What the server says where an object is not the pinned one.
@@ -43,6 +43,8 @@ pub(crate) struct ObjectSource {
     /// The address for the table function.
     address: String,
     collection: Option<String>,
+    /// Says which objects count, at this address for the table function.
+    pub(super) manifest: Option<(String, Manifest)>,
     pub(super) format: ObjectFormat,
     /// The declared columns with their types, in the order of the file.
     pub(super) structure: Vec<(String, String)>,
@@ -87,6 +89,10 @@ pub struct BoundObjects {
     pub(crate) is_of_period: bool,
     /// The objects that a load reads.
     pub(crate) pins: Vec<PinnedObject>,
+    /// Whether a manifest says which objects count.
+    has_manifest: bool,
+    /// The delivery's own version, by the manifest.
+    pub(crate) version: Option<String>,
 }
 
 impl ObjectFormat {
@@ -112,17 +118,18 @@ impl ObjectSource {
                 ("collection", source.collection.is_some()),
                 ("structure", !source.structure.is_empty()),
                 ("optional", !source.optional.is_empty()),
+                ("manifest", source.manifest.is_some()),
             ];
             let found = of_objects.into_iter().find(|(_, has)| *has);
             return found.map_or(Ok(None), |(key, _)| {
                 Err(format!("[source] has {key}, which only objects have"))
             });
         };
-        let (access, address) = access(pattern)?;
+        let (access_of_objects, address) = access(pattern)?;
         let format = source.format.ok_or(
             "[source] has objects and needs format: Parquet, CSVWithNames, CSV or JSONEachRow",
         )?;
-        if source.collection.is_some() && !matches!(access, Access::S3 | Access::Open) {
+        if source.collection.is_some() && !matches!(access_of_objects, Access::S3 | Access::Open) {
             return Err(format!(
                 "[source] has collection, which only objects in S3 can have, not {pattern}"
             ));
@@ -133,12 +140,26 @@ impl ObjectSource {
                 format.name()
             ));
         }
+        let manifest = match &source.manifest {
+            None => None,
+            Some(manifest) => {
+                let (of_manifest, address) = access(&manifest.object)?;
+                if of_manifest != access_of_objects {
+                    return Err(format!(
+                        "the manifest is {}, which is read otherwise than the objects",
+                        manifest.object
+                    ));
+                }
+                Some((address, manifest.clone()))
+            }
+        };
         let mut declared: Vec<_> = source.structure.iter().collect();
         declared.sort_by_key(|(name, _)| name.span().start);
         Ok(Some(Self {
             pattern: pattern.clone(),
-            access,
+            access: access_of_objects,
             address,
+            manifest,
             collection: source.collection.clone(),
             format,
             structure: declared
@@ -152,11 +173,6 @@ impl ObjectSource {
     /// Whether the address begins with a placeholder.
     pub(super) fn is_open(&self) -> bool {
         self.access == Access::Open
-    }
-
-    /// The value of `objects` with an address in place of the placeholder.
-    pub(super) fn below(&self, root: &str) -> String {
-        self.pattern.replacen(ROOT, root.trim_end_matches('/'), 1)
     }
 
     /// How people call the source: the function and the format.
@@ -194,7 +210,18 @@ impl ObjectSource {
         format: &str,
         columns: &[(String, String)],
     ) -> String {
-        let address = quote_literal(&self.address.replace(PERIOD, period));
+        self.function_at(&self.address, period, format, columns)
+    }
+
+    /// The same for another address.
+    pub(super) fn function_at(
+        &self,
+        address: &str,
+        period: &str,
+        format: &str,
+        columns: &[(String, String)],
+    ) -> String {
+        let address = quote_literal(&address.replace(PERIOD, period));
         let format = quote_literal(format);
         let columns: Option<Quoted> = (!columns.is_empty()).then(|| {
             structure(columns.iter().map(|(name, type_name)| (name.as_str(), type_name.as_str())))
@@ -220,12 +247,15 @@ impl ObjectSource {
         period: &str,
         columns: &[(String, String)],
         pins: Vec<PinnedObject>,
+        version: Option<String>,
     ) -> BoundObjects {
         BoundObjects {
             function: self.function(period, self.format.name(), columns),
             listing: self.function(period, "One", &[]),
             is_of_period: self.address.contains(PERIOD),
             pins,
+            has_manifest: self.manifest.is_some(),
+            version,
         }
     }
 
@@ -235,6 +265,14 @@ impl ObjectSource {
             Access::Url => "url",
             Access::S3 => "s3",
         }
+    }
+}
+
+/// A value of `objects` with an address in place of the placeholder.
+pub(super) fn below(root: &str, pattern: &str) -> String {
+    match pattern.strip_prefix(ROOT) {
+        Some(rest) => format!("{}{rest}", root.trim_end_matches('/')),
+        None => pattern.to_owned(),
     }
 }
 
@@ -279,13 +317,18 @@ impl PinnedObject {
 
 /// A predicate that keeps the rows of these objects, and throws where one has changed.
 fn predicate(pins: &[PinnedObject]) -> String {
-    let paths: Vec<_> = pins.iter().map(|pin| quote_literal(&pin.path).to_string()).collect();
     let literals: Vec<_> = pins.iter().map(PinnedObject::literal).collect();
     format!(
-        "_path IN ({}) AND throwIf((toString(_path), {IDENTITY}) NOT IN ({}), '{OBJECT_CHANGED}') = 0",
-        paths.join(", "),
+        "{} AND throwIf((toString(_path), {IDENTITY}) NOT IN ({}), '{OBJECT_CHANGED}') = 0",
+        is_one_of(pins),
         literals.join(", ")
     )
+}
+
+/// A predicate of the rows of these objects, whatever they have.
+pub(super) fn is_one_of(pins: &[PinnedObject]) -> String {
+    let paths: Vec<_> = pins.iter().map(|pin| quote_literal(&pin.path).to_string()).collect();
+    format!("_path IN ({})", paths.join(", "))
 }
 
 impl BoundObjects {
@@ -307,9 +350,10 @@ impl BoundObjects {
         )
     }
 
-    /// The query of the objects that are there, each a [`PinnedObject`].
+    /// The query of the objects that are there, each a [`PinnedObject`]; of the pinned ones where a manifest
+    /// leaves out others.
     pub(crate) fn list(&self) -> String {
-        list(&self.listing)
+        list(&self.listing, self.has_manifest.then(|| is_one_of(&self.pins)).as_deref())
     }
 
     /// How the objects have changed since these were pinned.
@@ -329,10 +373,11 @@ impl BoundObjects {
 }
 
 /// The query of the objects that are there, of a function in the format `One`.
-pub(super) fn list(function: &str) -> String {
+pub(super) fn list(function: &str, only: Option<&str>) -> String {
+    let only = only.map(|predicate| format!(" WHERE {predicate}")).unwrap_or_default();
     format!(
         "SELECT toString(_path) AS path, {IDENTITY} AS identity, _size AS size, \
-         toUInt64(toUnixTimestamp(_time)) AS last_modified FROM {function} ORDER BY path"
+         toUInt64(toUnixTimestamp(_time)) AS last_modified FROM {function}{only} ORDER BY path"
     )
 }
 

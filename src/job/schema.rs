@@ -335,7 +335,7 @@ a = 'source.a'
             assert_eq!(check_text(&job_text(name).unwrap()), Ok(()), "{name}");
         }
         assert_eq!(check_text(FULL), Ok(()));
-        let objects = "objects = 'file:/a'\nformat = 'CSVWithNames'\noptional = ['a']\nstructure = { a = 'Date' }\n";
+        let objects = "objects = 'file:/a'\nformat = 'CSVWithNames'\noptional = ['a']\nstructure = { a = 'Date' }\nmanifest = { object = 'file:/m', files = 'f' }\n";
         assert_eq!(check_text(&FULL.replace("table = 's'\n", objects)), Ok(()));
     }
 

@@ -12,7 +12,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::key::KeyColumn;
-use crate::job::PinnedObject;
+use crate::job::{BoundObjects, PinnedObject};
 
 /// The most parts of one division.
 pub(crate) const MOST_PARTS: usize = 16;
@@ -135,12 +135,15 @@ pub struct ChunkBounds {
     /// The objects of a source of objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<PinnedObject>,
+    /// The delivery's own version, by its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl ChunkBounds {
     /// Each object is a chunk.
-    pub(super) fn of_objects(objects: &[PinnedObject]) -> Self {
-        Self { objects: objects.to_vec(), ..Self::default() }
+    pub(super) fn of_objects(objects: &BoundObjects) -> Self {
+        Self { objects: objects.pins.clone(), version: objects.version.clone(), ..Self::default() }
     }
 
     /// Number of chunks: one more than bounds, or the objects.

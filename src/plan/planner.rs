@@ -176,7 +176,7 @@ fn plan_objects(
     options: PlanOptions,
 ) -> Result<Plan, PlanError> {
     let bounds = match options.bounds {
-        None => ChunkBounds::of_objects(&objects.pins),
+        None => ChunkBounds::of_objects(objects),
         Some(bounds) => {
             let changes = objects.changes_since(&bounds.objects);
             if !changes.is_empty() {

@@ -3,6 +3,7 @@ SELECT
     job AS export,
     partition_id AS billing_period,
     load_version AS version,
+    JSONExtractString(chunk_bounds, 'version') AS version_id,
     run_id,
     status,
     is_current,

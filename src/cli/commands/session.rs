@@ -598,8 +598,12 @@ fn source(job: &BoundJob, plan: &Plan) -> String {
         let rows =
             objects.rows().map_or_else(|| "unknown rows".to_owned(), |rows| counted(rows, "row"));
         let size = objects.bytes().map_or_else(|| "unknown size".to_owned(), bytes);
+        let version = objects.version.as_ref();
+        let version = version.map(|version| format!(", version {version}")).unwrap_or_default();
         let objects = counted(objects.pins.len() as u64, "object");
-        return format!("{name}, period {partition}: {rows} in {objects}, {size}, {chunks}");
+        return format!(
+            "{name}, period {partition}{version}: {rows} in {objects}, {size}, {chunks}"
+        );
     }
     let size = if plan.stored_bytes == 0 && plan.stored_rows > 0 {
         "unknown size".to_owned()

@@ -86,3 +86,35 @@ fn rows_of_other_loads_are_not_replaced() {
     refused(run, 3, &["its partition 202510 has the rows of another load, partition 2025-10"]);
     export.assert_loaded();
 }
+
+#[test]
+fn a_manifest_that_does_not_fit_the_objects_is_refused() {
+    let export = Export::delivered();
+    let manifest = export.source("list*.json").replacen("objects", "manifest = { object", 1);
+    let manifest = format!("{manifest}, files = \"files\" }}\nformat");
+    let job = export.job().replacen("format", &manifest, 1);
+    let period = export.run_of(&job);
+    refused(period, 3, &["the period 2025-10 needs one manifest at ", "and has none"]);
+    let write = |name: &str, text: &str| std::fs::write(export.path(name), text).unwrap();
+    write("list.json", r#"{"files": ["b.parquet", "c.parquet"]}"#);
+    let words = "list.json: it names c.parquet, which is not among the objects";
+    refused(export.run_of(&job), 3, &[words]);
+    write("list.json", r#"{"file": ["b.parquet"]}"#);
+    refused(export.run_of(&job), 3, &["list.json: its files is not a list"]);
+    write("list.json", r#"{"files": ["b.parquet"]}"#);
+    write("list2.json", r#"{"files": ["a.parquet"]}"#);
+    refused(export.run_of(&job), 3, &["list.json, ", "list2.json"]);
+    export.remove("list2.json");
+    assert_eq!(export.text(&format!("SELECT count() FROM {MONTH}")), "0");
+
+    // What is beside the delivery may be damaged, come and go.
+    write("a.parquet", "no longer a Parquet file");
+    let declared = "\n[source.structure]\nid = \"UInt64\"\naccount = \"String\"\nused = \"DateTime('UTC')\"\ncost = \"Decimal(18, 6)\"\ntags = \"Map(String, String)\"\n\n[target]";
+    let job = job.replacen("\n[target]", declared, 1);
+    export.run_of(&job).run().expect(0);
+    assert_eq!(export.text(&format!("SELECT count(), min(id) FROM {MONTH}")), "500\t1000");
+    export.remove("a.parquet");
+    export.command_of("verify", &job).run().expect(0);
+    let again = export.run_of(&job).run().expect(0);
+    assert!(again.stderr.contains("there is nothing to do"), "{again}");
+}
