@@ -1,0 +1,7 @@
+select
+    product_id,
+    sku,
+    name as product_name,
+    category,
+    list_price
+from {{ source('shop', 'products') }} final
