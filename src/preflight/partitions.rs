@@ -167,10 +167,17 @@ impl Counting<'_> {
     /// The partitions of all rows; of more than may be in a batch, one more.
     async fn in_all(&self) -> Result<u64, String> {
         let Self { job, plan, most, .. } = self;
+        let keys = match &job.group {
+            // Without aggregating the rows.
+            Some(group) => statements::partition_keys_of_groups(job, group, &plan.scope),
+            None => format!(
+                "SELECT DISTINCT {} FROM (\n{}\n)",
+                job.target.partition_key,
+                statements::finished(job, &plan.scope)
+            ),
+        };
         let sql = format!(
-            "SELECT count() AS partitions FROM (\nSELECT DISTINCT {} FROM (\n{}\n)\nLIMIT {}\n)",
-            job.target.partition_key,
-            statements::finished(job, &plan.scope),
+            "SELECT count() AS partitions FROM (\n{keys}\nLIMIT {}\n)",
             most.saturating_add(1)
         );
         self.ask(&sql, false).await

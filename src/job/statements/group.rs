@@ -29,7 +29,7 @@ pub(crate) fn targets_of_groups(
 ) -> String {
     let own = keys_of_rows(job, group, scope, "=");
     format!(
-        "SELECT groupUniqArray({})({}) AS targets FROM (\n{own}\n)",
+        "SELECT arraySort(groupUniqArray({})({})) AS targets FROM (\n{own}\n)",
         most + 1,
         group.partition_id
     )
@@ -50,8 +50,7 @@ pub(crate) fn partitions_of_groups(
     let among = if group.partition_columns.is_empty() {
         String::new()
     } else {
-        let own = keys_of_rows(job, group, scope, "=");
-        format!("\nWHERE {key} IN (SELECT DISTINCT {key} FROM (\n{own}\n))")
+        format!("\nWHERE {key} IN ({})", partition_keys_of_groups(job, group, scope))
     };
     let others = format!(
         "SELECT count() AS rows, arraySort(groupUniqArray(10)(`partition of a row`)) AS sources FROM (\n{others}\n){among}"
@@ -81,8 +80,18 @@ pub(crate) fn groups_before_horizon(
     )
 }
 
-/// The columns of the target's partition key, for each row of the source's partition, or with `!=` for
-/// those of all others.
+/// The distinct values of the target's partition key that the groups of a scope have.
+pub(crate) fn partition_keys_of_groups(
+    job: &BoundJob,
+    group: &BoundGroup,
+    scope: &Scope,
+) -> String {
+    let own = keys_of_rows(job, group, scope, "=");
+    format!("SELECT DISTINCT {} FROM (\n{own}\n)", job.target.partition_key)
+}
+
+/// The columns of the target's partition key: the distinct ones of the source's partition, or with `!=`
+/// those of each row of all others.
 fn keys_of_rows(job: &BoundJob, group: &BoundGroup, scope: &Scope, comparison: &str) -> String {
     let condition = format!("_partition_id {comparison} {}", quote_literal(&scope.partition_id));
     let keys = group.keys.iter().zip(&group.expressions);
@@ -92,5 +101,6 @@ fn keys_of_rows(job: &BoundJob, group: &BoundGroup, scope: &Scope, comparison: &
     let columns: Vec<_> = std::iter::once("_partition_id AS `partition of a row`".to_owned())
         .chain(columns)
         .collect();
-    format!("SELECT {}\n{}", columns.join(", "), source::from_where(job, &condition))
+    let distinct = if comparison == "=" { "DISTINCT " } else { "" };
+    format!("SELECT {distinct}{}\n{}", columns.join(", "), source::from_where(job, &condition))
 }

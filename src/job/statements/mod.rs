@@ -15,7 +15,8 @@ mod source;
 
 pub(crate) use deferred::{KeyBytes, deferred_lookup, deferred_lookup_settings, named_key};
 pub(crate) use group::{
-    estimated_groups, groups_before_horizon, partitions_of_groups, targets_of_groups,
+    estimated_groups, groups_before_horizon, partition_keys_of_groups, partitions_of_groups,
+    targets_of_groups,
 };
 pub(crate) use insert::{
     dry_run, evaluate_rows, evaluate_rows_settings, input_columns, insert, insert_join_settings,
