@@ -38,7 +38,8 @@ pub mod ledger {
     };
     pub use crate::ledger::{
         ChunkRecord, ChunkStatus, ClaimOptions, Definition, Ledger, LedgerError, LedgerLocation,
-        LoadKey, LoadRecord, Publication, PublicationStep, Timestamp, WorkerPart,
+        LoadKey, LoadRecord, Publication, PublicationStep, ReplacedPartition, Timestamp,
+        WorkerPart,
     };
     pub use crate::state::LoadState;
 }

@@ -48,7 +48,10 @@ pub(crate) use lease::Lease;
 pub(crate) use parts::{Difference, Parts};
 pub(crate) use persist::{SILENCE, ask, in_time, persist};
 pub(crate) use process::ProcessIdentity;
-pub use record::{ChunkRecord, ChunkStatus, LoadKey, LoadRecord, Publication, PublicationStep};
+pub(crate) use record::partitions_in_words;
+pub use record::{
+    ChunkRecord, ChunkStatus, LoadKey, LoadRecord, Publication, PublicationStep, ReplacedPartition,
+};
 pub(crate) use record::{LoadSample, Verification, undivided};
 pub use recorded::Definition;
 pub use store::{Ledger, LedgerLocation};

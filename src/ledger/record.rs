@@ -321,8 +321,8 @@ mod decimal {
 pub struct Publication {
     /// How far it is.
     pub step: PublicationStep,
-    /// The id of the target's partition that is replaced.
-    pub partition_id: String,
+    /// The target's partitions that are replaced.
+    pub partitions: Vec<ReplacedPartition>,
     /// The database of its tables: the target's.
     pub database: String,
     /// The table with the rows of every attempt of every chunk.
@@ -331,17 +331,37 @@ pub struct Publication {
     pub publish: String,
     /// The table with the rows that were replaced, where they are kept.
     pub kept: Option<String>,
-    /// The greatest block number of the target's partition when the load began: a row with a greater
-    /// one was written since.
-    pub newest_block: i64,
-    /// Rows in the target's partition when the load began.
+    /// Rows in the partitions when the load began.
     pub rows_before: u64,
-    /// Rows in the table that is published.
+    /// Rows in the table that is published, once it is built.
     pub rows_published: Option<u64>,
     /// The copy of the source's partition that is read in its place; `None` where the source itself is
     /// read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<SourceCut>,
+}
+
+/// A partition of the target that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedPartition {
+    /// Its id.
+    pub id: String,
+    /// The greatest block number in it when the load began: a row with a greater one was written since.
+    pub newest_block: i64,
+    /// Rows in it when the load began.
+    pub rows_before: u64,
+    /// Rows of it in the table that is published.
+    pub rows_published: Option<u64>,
+}
+
+/// Partitions in words, by their ids in order.
+pub(crate) fn partitions_in_words<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
+    let ids: Vec<_> = ids.into_iter().collect();
+    match ids.as_slice() {
+        [] => "no partition".to_owned(),
+        [one] => format!("partition {one}"),
+        [first, .., last] => format!("{} partitions ({first} to {last})", ids.len()),
+    }
 }
 
 /// How far a publication is. Each step is recorded when it is done, but for `publishing`, which is
@@ -369,9 +389,20 @@ impl Publication {
         self.step < PublicationStep::Done
     }
 
+    /// The ids of the partitions that are replaced.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.partitions.iter().map(|partition| partition.id.clone()).collect()
+    }
+
+    /// The partitions that are replaced, in words.
+    pub(crate) fn partitions_in_words(&self) -> String {
+        partitions_in_words(self.partitions.iter().map(|partition| partition.id.as_str()))
+    }
+
     /// How far it is, in words.
     pub(crate) fn words(&self) -> String {
-        let Self { partition_id, stage, publish, rows_before, .. } = self;
+        let Self { stage, publish, rows_before, .. } = self;
+        let partitions = self.partitions_in_words();
         let built =
             self.rows_published.map_or_else(|| "rows".to_owned(), |rows| counted(rows, "row"));
         let kept = match &self.kept {
@@ -385,11 +416,11 @@ impl Publication {
                 format!("not yet: {built} are built in {publish} and equal the equivalent join")
             }
             PublicationStep::Publishing => {
-                format!("unknown: {built} of {publish} were to replace partition {partition_id}")
+                format!("unknown: {built} of {publish} were to replace {partitions}")
             }
             PublicationStep::Published | PublicationStep::Done => {
                 let late = self.cut.as_ref().map(|cut| format!("; {}", cut.late.words()));
-                format!("{built} as partition {partition_id}; {kept}{}", late.unwrap_or_default())
+                format!("{built} as {partitions}; {kept}{}", late.unwrap_or_default())
             }
             PublicationStep::Abandoned => "never: another version began before".to_owned(),
         }

@@ -46,9 +46,9 @@ impl Load {
     async fn try_begin(&mut self) -> Result<Vec<String>, LoadError> {
         let mut remarks = self.settle_repeats().await?;
         remarks.extend(self.remark_on_objects());
-        let (warnings, replaced_partition) = self.run_preflight().await?;
+        let (warnings, replaced_partitions) = self.run_preflight().await?;
         remarks.extend(warnings);
-        self.prepare_publication(replaced_partition).await?;
+        self.prepare_publication(replaced_partitions).await?;
         self.write_beginning().await?;
         self.create_stage().await?;
         self.cut_source().await?;
@@ -85,7 +85,7 @@ impl Load {
 
     /// Makes the checks of the preflight; returns their warnings, and the partition that is replaced,
     /// where that is known.
-    async fn run_preflight(&self) -> Result<(Vec<String>, Option<String>), LoadError> {
+    async fn run_preflight(&self) -> Result<(Vec<String>, Option<Vec<String>>), LoadError> {
         let LoadRequest {
             servers,
             server_version,

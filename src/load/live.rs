@@ -8,12 +8,14 @@ use tokio::time::sleep;
 use super::LoadError;
 use super::request::LoadRequest;
 use super::run::Load;
-use crate::clickhouse::{Connection, TableName};
+use crate::clickhouse::{Connection, TableName, TableSchema};
 use crate::job::BoundJob;
-use crate::ledger::{ChunkRecord, LateRows, LoadRecord, Publication, PublicationStep, SourceCut};
+use crate::ledger::{
+    ChunkRecord, LateRows, LoadRecord, Publication, PublicationStep, ReplacedPartition, SourceCut,
+};
 use crate::publish::{
     Counts, DRAIN_SECONDS, LateTables, PublishError, PublishTables, Replaced, counts,
-    snapshot_name, views_into_table,
+    is_in_target_partitions, snapshot_name, target_partitions, views_into_table,
 };
 use crate::state::LoadState;
 
@@ -47,15 +49,17 @@ impl Load {
         let snapshot =
             TableName { database: publication.database.clone(), table: cut.snapshot.clone() };
         if !cut.is_made {
-            let paused = self.try_to_cut(&publication, cut).await?;
+            let (partitions, paused) = self.try_to_cut(&publication, cut).await?;
             let mut made = SourceCut { is_made: true, ..cut.clone() };
             made.late.paused_ms += milliseconds(paused);
-            self.record_publication(
-                Publication { cut: Some(made), ..publication.clone() },
-                LoadState::Started,
-                None,
-            )
-            .await?;
+            let publication = Publication {
+                cut: Some(made),
+                kept: self.kept(&partitions),
+                rows_before: partitions.iter().map(|partition| partition.rows_before).sum(),
+                partitions,
+                ..publication.clone()
+            };
+            self.record_publication(publication, LoadState::Started, None).await?;
         }
         if !self.read_copy(&snapshot).await? {
             return Err(self.lost(format!("{snapshot} was dropped")).await);
@@ -63,27 +67,40 @@ impl Load {
         Ok(())
     }
 
+    /// Tries to make the cut. Gives the partitions that are replaced, and for how long writers were paused.
     async fn try_to_cut(
         &self,
         publication: &Publication,
         cut: &SourceCut,
-    ) -> Result<Duration, LoadError> {
-        let target = &self.request.job.target;
-        let connection = &self.request.servers.target;
-        let late = late_tables(connection, &self.request.job, publication, cut);
-        let source = &self.request.job.source.name;
+    ) -> Result<(Vec<ReplacedPartition>, Duration), LoadError> {
+        let LoadRequest { servers, job, .. } = &self.request;
+        let (mut partitions, mut paused) = (publication.partitions.clone(), Duration::ZERO);
         let source_partition = &self.plan.scope.partition_id;
         let startup = self.request.startup_retry();
         for _ in 0..TRIES {
-            let cutting = async || late.cut(source, source_partition).await;
-            let paused = startup.ask("copying the partition of the source", cutting).await?;
-            if let Some(paused) = paused {
-                return Ok(paused);
+            let ids: Vec<_> = partitions.iter().map(|partition| partition.id.clone()).collect();
+            let late = late_tables(&servers.target, job, &ids, cut);
+            let cutting = async || late.cut(&job.source.name, source_partition).await;
+            if let Some(pause) = startup.ask("copying the partition of the source", cutting).await?
+            {
+                paused += pause;
+                let source = TableSchema { name: late.snapshot(), ..job.source.clone() };
+                let copied = BoundJob { source, ..(**job).clone() };
+                let asking =
+                    async || target_partitions(servers, &copied, source_partition, &ids).await;
+                let found = startup.ask("asking for the partitions of the copy", asking).await?;
+                if found.iter().all(|id| ids.contains(id)) {
+                    return Ok((partitions, paused));
+                }
+                // The first rows of a partition came before the copy, so its late rows were not caught.
+                partitions = self.standing(&found).await?;
+                continue;
             }
             self.wait_between().await?;
         }
-        let rows = late.caught(&self.request.job).await?;
-        Err(busy(&target.name, rows).into())
+        let ids: Vec<_> = partitions.iter().map(|partition| partition.id.clone()).collect();
+        let rows = late_tables(&servers.target, job, &ids, cut).caught(job).await?;
+        Err(busy(&job.target.name, rows).into())
     }
 
     /// Waits before another attempt.
@@ -109,8 +126,9 @@ impl Load {
         let startup = self.request.startup_retry();
         self.require_alive(&publication, &cut).await?;
         self.begin_replacing(&mut publication, chunks).await?;
+        let ids = publication.ids();
         let (replacements, paused, caught) = {
-            let late = late_tables(&connection, &job, &publication, &cut);
+            let late = late_tables(&connection, &job, &ids, &cut);
             let (replacements, paused) = self.replace_until_exact(&late, &published).await?;
             let counting = async || late.caught(&job).await;
             (replacements, paused, startup.ask("counting the late rows", counting).await?)
@@ -175,11 +193,16 @@ impl Load {
         cut: &SourceCut,
     ) -> Result<(), LoadError> {
         let Some(job) = self.live_job.clone() else { return Ok(()) };
-        let id = &publication.partition_id;
-        let Some(sql) = counts(&job, &self.plan.scope, id) else { return Ok(()) };
-        let connection = self.request.servers.target.clone();
-        let late = late_tables(&connection, &job, publication, cut);
+        let servers = self.request.servers.clone();
         let startup = self.request.startup_retry();
+        // Rows may have come into partitions that there were not at the cut: the view alone fills these.
+        let scope = &self.plan.scope;
+        let asking = async || is_in_target_partitions(&servers, &job, &scope.partition_id).await;
+        let condition = startup.ask("asking for the keys of the target", asking).await?;
+        let Some(sql) = counts(&job, scope, &condition) else { return Ok(()) };
+        let (connection, ids) = (servers.target.clone(), publication.ids());
+        let late = late_tables(&connection, &job, &ids, cut);
+        let words = publication.partitions_in_words();
         let are_equal = |counts: &Counts| counts.source == counts.target;
         for _ in 0..COUNTS {
             let counting = async || late.counted(&job, &sql).await;
@@ -194,16 +217,15 @@ impl Load {
             match startup.ask("counting the published rows", counting).await? {
                 Some(counts) if are_equal(&counts) => return Ok(()),
                 Some(Counts { source, target }) => {
-                    let message = format!(
-                        "partition {id} stands for {target} rows, and the source has {source}"
-                    );
+                    let message =
+                        format!("{words} stands for {target} rows, and the source has {source}");
                     return Err(self.lost(message).await);
                 }
                 None => self.wait_between().await?,
             }
         }
         tracing::warn!(
-            partition = %id,
+            partition = %words,
             "inserts could not be paused, so the rows of source and target were not counted"
         );
         Ok(())
@@ -215,9 +237,9 @@ impl Load {
         publication: &Publication,
         cut: &SourceCut,
     ) -> Result<(), LoadError> {
-        let connection = self.request.servers.target.clone();
+        let (connection, ids) = (self.request.servers.target.clone(), publication.ids());
         let job = Arc::clone(&self.request.job);
-        let late = late_tables(&connection, &job, publication, cut);
+        let late = late_tables(&connection, &job, &ids, cut);
         let asking = async || late.is_alive().await;
         let startup = self.request.startup_retry();
         if startup.ask("asking whether late rows are caught", asking).await? {
@@ -245,13 +267,13 @@ impl Load {
 fn late_tables<'a>(
     connection: &'a Connection,
     job: &'a BoundJob,
-    publication: &'a Publication,
+    partitions: &'a [String],
     cut: &'a SourceCut,
 ) -> LateTables<'a> {
     LateTables {
         tables: PublishTables { connection, target: &job.target.name },
         target: &job.target,
-        partition_id: &publication.partition_id,
+        partitions,
         cut,
         keeps_groups: job.group.as_ref().is_some_and(|group| group.horizon.is_some()),
     }
@@ -285,5 +307,6 @@ pub(super) async fn is_lost(
     if load.status == LoadState::Completed || publication.step >= PublicationStep::Published {
         return Ok(false);
     }
-    Ok(cut.late.is_lost || !late_tables(connection, job, publication, cut).is_alive().await?)
+    let ids = publication.ids();
+    Ok(cut.late.is_lost || !late_tables(connection, job, &ids, cut).is_alive().await?)
 }

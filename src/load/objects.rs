@@ -35,7 +35,7 @@ pub(crate) async fn begins_anew(
 impl Load {
     /// Refuses to replace a partition that another load of objects has published: of a table it is known which
     /// rows its other partitions have there.
-    pub(super) async fn require_own_partition(&self, partition_id: &str) -> Result<(), LoadError> {
+    pub(super) async fn require_own_partitions(&self, ids: &[String]) -> Result<(), LoadError> {
         let LoadRequest { job, .. } = &self.request;
         let Some(record) = self.record.as_ref().filter(|_| job.objects.is_some()) else {
             return Ok(());
@@ -46,13 +46,12 @@ impl Load {
             .into_iter()
             .filter(|(other, _)| other != key && other.target_table == key.target_table);
         for (other, versions) in of_others {
-            let is_published = |load: &LoadRecord| {
-                load.status == LoadState::Completed
-                    && load.publication.as_ref().is_some_and(|of| of.partition_id == partition_id)
-            };
-            if versions.current().is_some_and(is_published) {
+            let current = versions.current().filter(|load| load.status == LoadState::Completed);
+            let published = current.and_then(|load| load.publication.as_ref());
+            let of_both = published.and_then(|of| of.ids().into_iter().find(|id| ids.contains(id)));
+            if let Some(id) = of_both {
                 let message = format!(
-                    "its partition {partition_id} has the rows of another load, {other}, and replacing it would remove them"
+                    "its partition {id} has the rows of another load, {other}, and replacing it would remove them"
                 );
                 return Err(PublishError::Unfit { table: job.target.name.clone(), message }.into());
             }

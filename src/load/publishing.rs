@@ -7,6 +7,8 @@
 //! A step is recorded when it is done, `publishing` before the partition is replaced. A run that
 //! continues repeats the step that is not recorded; each can be repeated.
 
+use std::collections::BTreeMap;
+
 use super::LoadError;
 use super::record::Record;
 use super::request::LoadRequest;
@@ -15,11 +17,12 @@ use crate::clickhouse::{Connection, Settings, TableName, table_schema};
 use crate::engine::stream::PipelineOptions;
 use crate::job::{BoundJob, statements};
 use crate::ledger::{
-    ChunkRecord, Ledger, LoadKey, LoadRecord, Publication, PublicationStep, persist,
+    ChunkRecord, Ledger, LoadKey, LoadRecord, Publication, PublicationStep, ReplacedPartition, ask,
+    persist,
 };
 use crate::publish::{
     Build, PublishError, PublishTables, Stage, StagedAttempt, drop_snapshots, kept_name,
-    publish_name, target_partition,
+    publish_name, target_partitions,
 };
 use crate::state::LoadState;
 use crate::units::counted;
@@ -38,11 +41,11 @@ pub(super) enum Published {
 }
 
 impl Load {
-    /// Decides which partition is replaced, unless that is `known`, and notes what stands there. A load
+    /// Decides which partitions are replaced, unless these are `known`, and notes what stands there. A load
     /// that is continued keeps what was decided when it began.
     pub(super) async fn prepare_publication(
         &mut self,
-        known: Option<String>,
+        known: Option<Vec<String>>,
     ) -> Result<(), LoadError> {
         let Some(stage) = Stage::of(&self.request.job, &self.run_id) else { return Ok(()) };
         if self.record.is_none() || self.publication().is_some() {
@@ -52,31 +55,55 @@ impl Load {
         let LoadRequest { servers, job, .. } = &self.request;
         let (startup, target) = (self.request.startup_retry(), &job.target.name);
         let source_partition = &self.plan.scope.partition_id;
-        let asking = async || target_partition(servers, job, source_partition).await;
-        let partition_id = match known {
-            Some(known) => known,
-            None => startup.ask("asking for the partition that is replaced", asking).await?,
+        let before = self.published_before().await?;
+        let asking = async || target_partitions(servers, job, source_partition, &before).await;
+        let ids = match known {
+            Some(known) if before.iter().all(|id| known.contains(id)) => known,
+            _ => startup.ask("asking for the partitions that are replaced", asking).await?,
         };
-        self.require_own_partition(&partition_id).await?;
-        let tables = PublishTables { connection: &servers.target, target };
-        let standing = startup
-            .ask("asking for the partition's parts", async || tables.state(&partition_id, 0).await)
-            .await?;
-        let keeps = job.keep_versions > 0 && standing.rows > 0;
-        let Some(record) = &mut self.record else { return Ok(()) };
-        record.load.publication = Some(Publication {
+        self.require_own_partitions(&ids).await?;
+        let partitions = self.standing(&ids).await?;
+        let publication = Publication {
             step: PublicationStep::Staging,
-            partition_id,
+            kept: self.kept(&partitions),
+            rows_before: partitions.iter().map(|partition| partition.rows_before).sum(),
+            rows_published: None,
+            partitions,
             database: target.database.clone(),
             stage: stage.table().table.clone(),
             publish: publish_name(target, &self.run_id),
-            kept: keeps.then(|| kept_name(target, &self.run_id)),
-            newest_block: standing.newest_block,
-            rows_before: standing.rows,
-            rows_published: None,
             cut,
-        });
+        };
+        let Some(record) = &mut self.record else { return Ok(()) };
+        record.load.publication = Some(publication);
         Ok(())
+    }
+
+    /// The partitions that the current version of the load has published.
+    async fn published_before(&self) -> Result<Vec<String>, LoadError> {
+        let Some(record) = &self.record else { return Ok(Vec::new()) };
+        let (ledger, key) = (&record.ledger, &record.load.key);
+        let versions = ask(record.options.patience, || ledger.versions(key)).await?;
+        let publication = versions.current().and_then(|load| load.publication.as_ref());
+        Ok(publication.map(Publication::ids).unwrap_or_default())
+    }
+
+    /// These partitions of the target as they are.
+    pub(super) async fn standing(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<ReplacedPartition>, LoadError> {
+        let LoadRequest { servers, job, .. } = &self.request;
+        let tables = PublishTables { connection: &servers.target, target: &job.target.name };
+        let asking = async || tables.standing(ids).await;
+        Ok(self.request.startup_retry().ask("asking for the partition's parts", asking).await?)
+    }
+
+    /// The table that keeps what stands in these partitions, if that is to be kept.
+    pub(super) fn kept(&self, partitions: &[ReplacedPartition]) -> Option<String> {
+        let job = &self.request.job;
+        let stands = partitions.iter().any(|partition| partition.rows_before > 0);
+        (job.keep_versions > 0 && stands).then(|| kept_name(&job.target.name, &self.run_id))
     }
 
     /// Drops what earlier versions of the load left, and creates the stage, once the load is recorded.
@@ -105,7 +132,12 @@ impl Load {
     async fn publish_steps(&mut self, chunks: &[ChunkRecord]) -> Result<(), LoadError> {
         let Some(mut publication) = self.publication() else { return Ok(()) };
         if publication.step == PublicationStep::Staging {
-            publication.rows_published = Some(self.build(&publication, chunks).await?);
+            let built = self.build(&publication, chunks).await?;
+            for partition in &mut publication.partitions {
+                let rows = built.get(&partition.id).copied().unwrap_or_default();
+                partition.rows_published = Some(rows);
+            }
+            publication.rows_published = Some(built.values().sum());
             publication.step = PublicationStep::Staged;
             self.record_publication(publication.clone(), LoadState::Staged, Some(chunks)).await?;
         }
@@ -117,18 +149,17 @@ impl Load {
         let tables = PublishTables { connection: &connection, target: &target };
         let startup = self.request.startup_retry();
         let published = tables.beside(&publication.publish);
-        let id = publication.partition_id.clone();
-        let is_replaced = publication.step == PublicationStep::Publishing
-            && startup
-                .ask("asking whether the partition was replaced", async || {
-                    tables.is_replaced(&publication).await
-                })
-                .await?;
-        if !is_replaced {
-            let unwritten = async || tables.require_unwritten(&publication).await;
+        let mut left = publication.partitions.clone();
+        if publication.step == PublicationStep::Publishing {
+            let asking = async || tables.unreplaced(&publication).await;
+            left = startup.ask("asking whether the partition was replaced", asking).await?;
+        }
+        if !left.is_empty() {
+            let unwritten = async || tables.require_unwritten(&left).await;
             startup.ask("asking for rows that were written meanwhile", unwritten).await?;
             self.begin_replacing(&mut publication, chunks).await?;
-            let replacing = async || tables.replace(&id, &published).await;
+            let ids: Vec<_> = left.into_iter().map(|partition| partition.id).collect();
+            let replacing = async || tables.replace(&ids, &published).await;
             startup.ask("replacing the partition", replacing).await?;
         }
         publication.step = PublicationStep::Published;
@@ -151,8 +182,8 @@ impl Load {
         if let Some(kept) = &publication.kept {
             let LoadRequest { servers, job, .. } = &self.request;
             let tables = PublishTables { connection: &servers.target, target: &job.target.name };
-            let (id, kept) = (&publication.partition_id, tables.beside(kept));
-            let keeping = async || tables.keep(id, &kept).await;
+            let (ids, kept) = (publication.ids(), tables.beside(kept));
+            let keeping = async || tables.keep(&ids, &kept).await;
             self.request.startup_retry().ask("keeping the partition", keeping).await?;
         }
         publication.step = PublicationStep::Publishing;
@@ -179,14 +210,14 @@ impl Load {
     }
 
     /// Builds the table that is published from the attempts that count, and compares it with what the
-    /// job makes of the source. Gives its rows.
+    /// job makes of the source. Gives its rows by partition.
     async fn build(
         &self,
         publication: &Publication,
         chunks: &[ChunkRecord],
-    ) -> Result<u64, LoadError> {
+    ) -> Result<BTreeMap<String, u64>, LoadError> {
         let LoadRequest { servers, job, pipeline, stop, .. } = &self.request;
-        let Some(stage) = Stage::of(job, &self.run_id) else { return Ok(0) };
+        let Some(stage) = Stage::of(job, &self.run_id) else { return Ok(BTreeMap::new()) };
         let tables = PublishTables { connection: &servers.target, target: &job.target.name };
         let published = tables.beside(&publication.publish);
         let attempts: Vec<_> = chunks
@@ -203,12 +234,12 @@ impl Load {
             settings: &copy_settings(job, pipeline),
         };
         let startup = self.request.startup_retry();
-        let partition_id = &publication.partition_id;
+        let ids = publication.ids();
         let building =
-            async || tables.build(&published, partition_id, &build, || stop.is_requested()).await;
+            async || tables.build(&published, &ids, &build, || stop.is_requested()).await;
         startup.ask("building the table that is published", building).await?;
         Box::pin(self.compare(&published, publication)).await?;
-        let counting = async || tables.rows_of(&published).await;
+        let counting = async || tables.rows_by_partition(&published).await;
         Ok(startup.ask("counting the rows that are published", counting).await?)
     }
 
@@ -243,7 +274,7 @@ impl Load {
                 job: &built,
                 group,
                 plan: &self.plan,
-                target_partitions: vec![publication.partition_id.clone()],
+                target_partitions: publication.ids(),
                 options: &options,
                 progress,
                 stop: stop.clone(),
@@ -258,7 +289,7 @@ impl Load {
         }
         Err(PublishError::Differs {
             table: job.target.name.clone(),
-            partition: publication.partition_id.clone(),
+            partitions: publication.partitions_in_words(),
             differences: differences(&report),
         }
         .into())

@@ -21,8 +21,8 @@ use crate::stop::Stop;
 pub(crate) struct Rollback {
     /// The target table, with its database.
     pub target: String,
-    /// The id of its partition.
-    pub partition: String,
+    /// The ids of its partitions.
+    pub partitions: Vec<String>,
     /// The run whose rows are removed.
     pub run_id: String,
     /// The table whose rows are put back; `null` where the partition had none.
@@ -59,18 +59,18 @@ impl RollbackRequest<'_> {
         let (load, publication) = self.published(versions)?;
         let target = target_of(load, publication);
         let tables = PublishTables { connection: &self.servers.target, target: &target };
-        let id = &publication.partition_id;
-        let rows_now = tables.state(id, 0).await?.rows;
+        let ids = publication.ids();
+        let standing = tables.standing(&ids).await?;
         let rows_kept = match &publication.kept {
             Some(kept) => tables.rows_of(&tables.beside(kept)).await?,
             None => 0,
         };
         Ok(Rollback {
             target: self.key.target_table.clone(),
-            partition: id.clone(),
+            partitions: ids,
             run_id: load.run_id.clone(),
             kept: publication.kept.as_ref().map(|kept| tables.beside(kept).to_string()),
-            rows_now,
+            rows_now: standing.iter().map(|partition| partition.rows_before).sum(),
             rows_published: publication.rows_published,
             rows_kept,
             current_run_id: before(versions, load).map(|load| load.run_id.clone()),
@@ -110,10 +110,10 @@ impl RollbackRequest<'_> {
         let (load, publication) = self.published(&versions)?;
         let target = target_of(load, publication);
         let tables = PublishTables { connection, target: &target };
-        let id = &publication.partition_id;
+        let ids = publication.ids();
         match &publication.kept {
-            Some(kept) => tables.replace(id, &tables.beside(kept)).await?,
-            None => tables.drop_partition(id).await?,
+            Some(kept) => tables.replace(&ids, &tables.beside(kept)).await?,
+            None => tables.drop_partitions(&ids).await?,
         }
         let load = LoadRecord { status: LoadState::Superseded, ..load.clone() };
         self.ledger.write_load(&load).await?;

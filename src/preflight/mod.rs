@@ -128,8 +128,8 @@ pub(crate) struct Findings {
     pub disk: Disk,
     /// About how many parts the run will make.
     pub parts: u64,
-    /// The id of the target's partition that the run replaces, where that is known.
-    pub replaced_partition: Option<String>,
+    /// The ids of the target's partitions that the run replaces, where these are known.
+    pub replaced_partitions: Option<Vec<String>>,
 }
 
 impl Preflight<'_> {
@@ -167,7 +167,7 @@ impl Preflight<'_> {
             )
         });
         let (
-            ((of_writing, replaced_partition), (disk_check, disk), (cluster, topology)),
+            ((of_writing, replaced_partitions), (disk_check, disk), (cluster, topology)),
             (mutations, memory, limits, replicas, live, zones, reads, policies),
         ) = tokio::join!(of_writing, of_both);
         let version = check_version(self.server_version, self.source_version);
@@ -178,12 +178,12 @@ impl Preflight<'_> {
             checks.extend([disk_check, cluster].into_iter().chain(of_writing));
         }
         let checks = in_order(checks).into_iter().map(|check| self.ruled(check)).collect();
-        Findings { checks, topology, disk, parts, replaced_partition }
+        Findings { checks, topology, disk, parts, replaced_partitions }
     }
 
     /// Makes the checks that only a run that writes needs; some of them read the partition. Also gives
-    /// the partition that is replaced.
-    async fn checks_of_writing(&self, parts: u64) -> (Vec<Check>, Option<String>) {
+    /// the partitions that are replaced.
+    async fn checks_of_writing(&self, parts: u64) -> (Vec<Check>, Option<Vec<String>>) {
         let Self { servers, job, plan, pipeline, share, .. } = *self;
         let target = &servers.target;
         // Those that some jobs need.
@@ -208,13 +208,13 @@ impl Preflight<'_> {
             check_merges(target, job),
             of_some,
         );
-        let (publish, replaced_partition) = publish.unzip();
+        let (publish, replaced_partitions) = publish.unzip();
         let always = [views, partitions, parts, merges];
         let checks = always
             .into_iter()
             .chain([publish].into_iter().chain(of_some).flatten())
             .chain(self.checks_of_groups().await);
-        (checks.collect(), replaced_partition.flatten())
+        (checks.collect(), replaced_partitions.flatten())
     }
 
     /// Makes the checks of a job with groups.
@@ -228,16 +228,16 @@ impl Preflight<'_> {
         [Some(groups), horizon].into_iter().flatten().collect()
     }
 
-    /// Makes the checks; returns the warnings, each as one line, and the partition that is replaced,
-    /// where that is known.
+    /// Makes the checks; returns the warnings, each as one line, and the partitions that are replaced,
+    /// where these are known.
     ///
     /// # Errors
     /// The checks that block the run.
     pub(crate) async fn require_runnable(
         &self,
-    ) -> Result<(Vec<String>, Option<String>), Vec<Check>> {
+    ) -> Result<(Vec<String>, Option<Vec<String>>), Vec<Check>> {
         let (mut warnings, mut blocked) = (Vec::new(), Vec::new());
-        let Findings { checks, replaced_partition, .. } = self.run().await;
+        let Findings { checks, replaced_partitions, .. } = self.run().await;
         for check in checks {
             match check.verdict {
                 Verdict::Ok => {}
@@ -248,7 +248,7 @@ impl Preflight<'_> {
                 Verdict::Blocked => blocked.push(check),
             }
         }
-        if blocked.is_empty() { Ok((warnings, replaced_partition)) } else { Err(blocked) }
+        if blocked.is_empty() { Ok((warnings, replaced_partitions)) } else { Err(blocked) }
     }
 
     /// A check as it counts: a skipped one is at most a warning.

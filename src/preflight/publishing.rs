@@ -3,13 +3,13 @@
 use serde::Deserialize;
 
 use super::check::{Check, Finding, ask_one, of_table, words};
-use crate::clickhouse::{Servers, TableName, quote_literal};
+use crate::clickhouse::{Servers, TableName, literal_list, quote_literal};
 use crate::job::{BoundJob, Publish};
-use crate::ledger::LateRows;
+use crate::ledger::{LateRows, partitions_in_words};
 use crate::plan::Plan;
 use crate::publish::{
     LONGEST_PAUSE, PublishError, View, kept_name, missing_rights, missing_rights_of_snapshot,
-    obstacles, publish_name, snapshot_name, snapshot_obstacle, stage_name, target_partition,
+    obstacles, publish_name, snapshot_name, snapshot_obstacle, stage_name, target_partitions,
     views_into_table,
 };
 use crate::units::{bytes, counted};
@@ -26,13 +26,13 @@ struct Stored {
 /// Stands for the id of the run, which there is not yet.
 const RUN: &str = "RUN";
 
-/// Looks for what keeps the partition from being replaced, whose id is the other value, where that is
+/// Looks for what keeps partitions from being replaced, whose ids are the other value, where these are
 /// known; `None` for a job that inserts in place.
 pub(super) async fn check_publish(
     servers: &Servers,
     job: &BoundJob,
     plan: &Plan,
-) -> Option<(Check, Option<String>)> {
+) -> Option<(Check, Option<Vec<String>>)> {
     if job.publish == Publish::InPlace {
         return None;
     }
@@ -45,9 +45,9 @@ pub(super) async fn check_publish(
         views.as_ref().map(|views| views_and_engine(job, views)).map_err(String::clone),
         rights(servers, job, &names, !writers.is_empty()).await,
     ];
-    let partition = target_partition(servers, job, &plan.scope.partition_id).await;
-    let (partition, found) = match partition {
-        Ok(partition) => (Some(partition), Ok(None)),
+    let partitions = target_partitions(servers, job, &plan.scope.partition_id, &[]).await;
+    let (partitions, found) = match partitions {
+        Ok(partitions) => (Some(partitions), Ok(None)),
         Err(PublishError::Server { source, .. }) => {
             let user = servers.target.endpoint().user();
             (None, Err(words(&source, &job.source.name.to_string(), user)))
@@ -62,12 +62,12 @@ pub(super) async fn check_publish(
             })),
         ),
     };
-    let passed = match &partition {
-        Some(partition) => plan_of_publication(servers, job, &names, partition, writers).await,
+    let passed = match &partitions {
+        Some(partitions) => plan_of_publication(servers, job, &names, partitions, writers).await,
         None => String::new(),
     };
     let check = Check::of_findings(PUBLISH, findings.into_iter().chain([found]), &passed);
-    Some((check, partition))
+    Some((check, partitions))
 }
 
 /// Looks for what keeps a copy of the source's partition from being made; `None` for a job that reads the
@@ -146,9 +146,8 @@ async fn rights(
     with_late_rows: bool,
 ) -> Result<Option<Finding>, String> {
     let user = servers.target.endpoint().user();
-    let target = &job.target.name;
     let late = if with_late_rows { late_tables(job) } else { Vec::new() };
-    let missing = missing_rights(&servers.target, target, names, &job.source.name, &late).await;
+    let missing = missing_rights(&servers.target, &job.target, names, &job.source, &late).await;
     let missing = missing.map_err(|error| words(&error, "the user's rights", user))?;
     Ok((!missing.is_empty()).then(|| Finding {
         detail: format!("the user {user} lacks rights that replacing a partition needs"),
@@ -187,19 +186,21 @@ async fn plan_of_publication(
     servers: &Servers,
     job: &BoundJob,
     [stage, publish]: &[TableName; 2],
-    partition: &str,
+    partitions: &[String],
     views: &[View],
 ) -> String {
     let target = &job.target.name;
     let sql = format!(
-        "SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {} AND partition_id = {}",
+        "SELECT sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND {} AND partition_id IN ({})",
         of_table(target),
-        quote_literal(partition)
+        literal_list(partitions)
     );
+    let has = if partitions.len() == 1 { "has" } else { "have" };
+    let replaced = partitions_in_words(partitions.iter().map(String::as_str));
     let stands = match ask_one::<Stored>(&servers.target, "system.parts", &sql).await {
-        Ok(Stored { rows: 0, .. }) => "which has no rows".to_owned(),
+        Ok(Stored { rows: 0, .. }) => format!("which {has} no rows"),
         Ok(Stored { rows, bytes: size }) => {
-            format!("which has {} of {}", counted(rows, "row"), bytes(size))
+            format!("which {has} {} of {}", counted(rows, "row"), bytes(size))
         }
         Err(reason) => format!("of which the size is unknown: {reason}"),
     };
@@ -212,7 +213,8 @@ async fn plan_of_publication(
         }
     };
     format!(
-        "the rows are built in {stage} and {publish}, which together need twice their disk, compared with the equivalent join, and replace partition {partition} of {target}, {stands} and is {kept}; {}",
+        "the rows are built in {stage} and {publish}, which together need twice their disk, compared with the equivalent join, and replace {replaced} of {target}, {stands} and {} {kept}; {}",
+        if partitions.len() == 1 { "is" } else { "are" },
         plan_of_late_rows(job, views)
     )
 }

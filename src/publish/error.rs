@@ -116,13 +116,13 @@ pub enum PublishError {
     },
     /// What was built is not what the job makes of the source.
     #[error(
-        "the rows that were built for partition {partition} of {table} are not what the job makes of the source: {differences}; nothing is published"
+        "the rows that were built for {partitions} of {table} are not what the job makes of the source: {differences}; nothing is published"
     )]
     Differs {
         /// The target.
         table: TableName,
-        /// The id of its partition.
-        partition: String,
+        /// Its partitions, in words.
+        partitions: String,
         /// What differs, in words.
         differences: String,
     },

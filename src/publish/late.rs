@@ -16,7 +16,9 @@ use super::PublishError;
 use super::pause::{Pause, pause, settle};
 use super::snapshot::create_copy;
 use super::tables::PublishTables;
-use crate::clickhouse::{Settings, TableName, TableSchema, quote_identifier, quote_literal};
+use crate::clickhouse::{
+    Settings, TableName, TableSchema, literal_list, quote_identifier, quote_literal,
+};
 use crate::job::statements::{self, Scope};
 use crate::job::target_key::partition_id;
 use crate::job::{BoundColumn, BoundJob, names_in};
@@ -26,8 +28,8 @@ use crate::ledger::{LateRows, SourceCut};
 pub(crate) struct LateTables<'a> {
     pub tables: PublishTables<'a>,
     pub target: &'a TableSchema,
-    /// The id of the target's partition.
-    pub partition_id: &'a str,
+    /// The ids of the target's partitions that are replaced.
+    pub partitions: &'a [String],
     pub cut: &'a SourceCut,
     /// Whether groups before a horizon keep what the target has.
     pub keeps_groups: bool,
@@ -46,9 +48,12 @@ pub(crate) enum Replaced {
     Lost,
 }
 
+/// The parts of the late table.
 #[derive(Deserialize)]
 struct Blocks {
     newest: i64,
+    /// The ids of its partitions.
+    partitions: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -107,14 +112,16 @@ impl LateTables<'_> {
     ) -> Result<bool, PublishError> {
         let late = self.named(&self.late().table);
         self.execute("truncate", &format!("TRUNCATE TABLE {}", late.quoted()), &late).await?;
-        self.tables.attach(&self.snapshot(), source_partition, source).await?;
+        self.tables.attach(&self.snapshot(), &[source_partition.to_owned()], source).await?;
         if self.keeps_groups {
-            self.tables.attach(&self.base(), self.partition_id, self.tables.target).await?;
+            self.tables.attach(&self.base(), self.partitions, self.tables.target).await?;
         }
         let alive = self.named(&self.late().alive);
         let sql = format!("INSERT INTO {} VALUES (1)", alive.quoted());
         self.execute("alive", &sql, &alive).await?;
-        Ok(pause.is_closed().await? && pause.is_drained().await? && self.newest_block().await? == 0)
+        Ok(pause.is_closed().await?
+            && pause.is_drained().await?
+            && self.blocks().await?.newest == 0)
     }
 
     /// Creates the tables and views, without those of earlier attempts.
@@ -147,10 +154,10 @@ impl LateTables<'_> {
             "'all'".to_owned()
         };
         let rows = format!(
-            "SELECT {} FROM {} WHERE {of_partition} = {}",
+            "SELECT {} FROM {} WHERE {of_partition} IN ({})",
             names.join(", "),
             target.quoted(),
-            quote_literal(self.partition_id)
+            literal_list(self.partitions)
         );
         self.create_view(&late.table, &rows).await
     }
@@ -195,7 +202,7 @@ impl LateTables<'_> {
         let ready = self.named(&self.late().ready);
         self.tables.drop_table(&ready).await?;
         self.tables.create_as_target(&ready).await?;
-        self.tables.attach(&ready, self.partition_id, publish).await?;
+        self.tables.attach(&ready, self.partitions, publish).await?;
         let (gate, drain) = (self.named(&self.late().gate), self.named(&self.late().drain));
         let Some(pause) = pause(self.tables.connection, &gate, &drain).await? else {
             return Ok(Replaced::Not);
@@ -216,32 +223,32 @@ impl LateTables<'_> {
         pause: &Pause<'_>,
         ready: &TableName,
     ) -> Result<Option<bool>, PublishError> {
-        let newest = self.newest_block().await?;
-        if newest > 0 {
+        let Blocks { newest, partitions } = self.blocks().await?;
+        if !partitions.is_empty() {
             let late = self.named(&self.late().table);
-            self.tables.attach(ready, self.partition_id, &late).await?;
+            self.tables.attach(ready, &partitions, &late).await?;
         }
         if !self.is_alive().await? {
             return Ok(None);
         }
-        self.tables.replace(self.partition_id, ready).await?;
+        self.tables.replace(self.partitions, ready).await?;
         Ok(Some(
             pause.is_closed().await?
                 && pause.is_drained().await?
-                && self.newest_block().await? == newest,
+                && self.blocks().await?.newest == newest,
         ))
     }
 
-    /// The newest block of the late table; 0 if it has no rows. Merges keep it.
-    async fn newest_block(&self) -> Result<i64, PublishError> {
+    /// The newest block of the late table, which merges keep; 0 if it has no rows.
+    async fn blocks(&self) -> Result<Blocks, PublishError> {
         let late = self.named(&self.late().table);
         let sql = format!(
-            "SELECT max(max_block_number) AS newest FROM system.parts WHERE active AND database = {} AND table = {}",
+            "SELECT max(max_block_number) AS newest, groupUniqArray(partition_id) AS partitions FROM system.parts WHERE active AND database = {} AND table = {}",
             quote_literal(&late.database),
             quote_literal(&late.table)
         );
         let found = self.tables.connection.row::<Blocks>("late", &sql).await;
-        Ok(found.map_err(PublishError::of("asking for the parts of", &late))?.newest)
+        found.map_err(PublishError::of("asking for the parts of", &late))
     }
 
     /// How many rows of the source the late rows stand for, as far as the job counts them.
@@ -300,9 +307,9 @@ pub(crate) struct Counts {
     pub target: u64,
 }
 
-/// Counts the rows of the source's partition, and those that the target's partition stands for, where
-/// these numbers must be equal.
-pub(crate) fn counts(job: &BoundJob, scope: &Scope, partition_id: &str) -> Option<String> {
+/// Counts the rows of the source's partition, and those that the target stands for where a condition is
+/// true, where these numbers must be equal.
+pub(crate) fn counts(job: &BoundJob, scope: &Scope, is_of_partition: &str) -> Option<String> {
     if job.source.engine != "MergeTree" {
         return None;
     }
@@ -310,10 +317,9 @@ pub(crate) fn counts(job: &BoundJob, scope: &Scope, partition_id: &str) -> Optio
     let horizon = job.group.as_ref().and_then(|group| group.horizon.as_ref());
     let whole = horizon.map(|horizon| format!(" AND NOT {}", horizon.of_target));
     Some(format!(
-        "SELECT (\n{}\n) AS source, (\nSELECT {rows} FROM {} WHERE _partition_id = {}{}\n) AS target",
+        "SELECT (\n{}\n) AS source, (\nSELECT {rows} FROM {} WHERE {is_of_partition}{}\n) AS target",
         statements::count(job, scope),
         job.target.name.quoted(),
-        quote_literal(partition_id),
         whole.unwrap_or_default()
     ))
 }

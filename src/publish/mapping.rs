@@ -1,4 +1,4 @@
-//! Which partition of the target a partition of the source fills, and whether nothing else does.
+//! Which partitions of the target a partition of the source fills, and whether nothing else does.
 
 use std::collections::BTreeSet;
 
@@ -9,44 +9,65 @@ use crate::clickhouse::{Error as ServerError, Servers, quote_identifier, quote_l
 use crate::job::statements::join_settings;
 use crate::job::target_key::TargetKey;
 use crate::job::{BoundColumn, BoundJob, names_in};
+use crate::ledger::partitions_in_words;
 
-/// Finds the id of the target's partition that holds all rows that the job makes of a partition of the
-/// source, and of no other.
+/// Partitions that are replaced at most: in one statement, for whose time writers wait.
+const MOST: usize = 100;
+
+/// Finds the ids of the target's partitions that hold all rows that the job makes of a partition of the
+/// source, and of no other, in order. Those that were filled `before` and that no row leads to now are
+/// among them: what stands there is no longer made.
 ///
 /// Where the target is partitioned as the source is, that is the partition of the same id. Elsewhere
 /// the values of the partition key are computed for all rows of the source. Versions are not collapsed
 /// for that: an old one may lead to a refusal, never to a wrong partition.
 ///
 /// # Errors
-/// [`PublishError::Unfit`] where there is none: one statement replaces one partition as a whole.
-pub(crate) async fn target_partition(
+/// [`PublishError::Unfit`] where there is none: partitions are replaced as a whole.
+pub(crate) async fn target_partitions(
     servers: &Servers,
     job: &BoundJob,
     source_partition: &str,
-) -> Result<String, PublishError> {
+    before: &[String],
+) -> Result<Vec<String>, PublishError> {
     let target = &job.target.name;
     let unfit = |message: String| PublishError::Unfit { table: target.clone(), message };
-    let key = TargetKey::read(&servers.target, job, &job.columns, &[]).await;
-    let key = key.map_err(PublishError::of("reading the keys of", target))?;
-    let Some(partition_id) = key.partition_id else {
-        let message = "its partition key reads a column that can be NULL".to_owned();
-        return Err(unfit(message));
-    };
     let columns = partition_columns(job);
     if columns.is_empty() && job.objects.as_ref().is_some_and(|objects| objects.is_of_period) {
         let message = "it is not partitioned, so the rows of other periods would be replaced too";
         return Err(unfit(message.to_owned()));
     }
     if is_partitioned_as_the_source(job, &columns) {
-        return Ok(source_partition.to_owned());
+        return Ok(vec![source_partition.to_owned()]);
     }
-    let columns = columns.iter().map(|name| filled_from_the_source(job, name));
-    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unfit)?;
-    let sql = partitions_of_rows(job, &partition_id, &columns, source_partition);
+    let rows = rows_with_partitions(servers, job, source_partition).await?;
+    let sql = format!(
+        "SELECT id, countIf(`of the partition`) AS own, countIf(NOT `of the partition`) AS others\n\
+         FROM (\n{rows}\n)\nGROUP BY id ORDER BY id"
+    );
     let found: Result<Vec<FoundPartition>, ServerError> =
         servers.source.rows_with("partitions", &sql, &join_settings(job)).await;
     let found = found.map_err(PublishError::of("asking for the partitions of", target))?;
-    only_partition(&found).map_err(unfit)
+    whole_partitions(&found, before).map_err(unfit)
+}
+
+/// SQL that is true for the target's rows in the partitions that a partition of the source fills at the
+/// time of the query, for a job whose partitions [`target_partitions`] has found.
+///
+/// # Errors
+/// Those of [`target_partitions`].
+pub(crate) async fn is_in_target_partitions(
+    servers: &Servers,
+    job: &BoundJob,
+    source_partition: &str,
+) -> Result<String, PublishError> {
+    if is_partitioned_as_the_source(job, &partition_columns(job)) {
+        return Ok(format!("_partition_id = {}", quote_literal(source_partition)));
+    }
+    let rows = rows_with_partitions(servers, job, source_partition).await?;
+    Ok(format!(
+        "_partition_id IN (\nSELECT DISTINCT id FROM (\n{rows}\n) WHERE `of the partition`\n)"
+    ))
 }
 
 /// A partition of the target that rows of the source would lie in.
@@ -91,13 +112,24 @@ fn filled_from_the_source<'a>(job: &'a BoundJob, name: &str) -> Result<&'a Bound
     }
 }
 
-/// Counts the source's rows by the partition of the target that they would lie in.
-fn partitions_of_rows(
+/// A SELECT of the source's rows: the `id` of the partition of the target that each would lie in, and
+/// whether the row is `of the partition` that is filled.
+async fn rows_with_partitions(
+    servers: &Servers,
     job: &BoundJob,
-    partition_id: &str,
-    columns: &[&BoundColumn],
     source_partition: &str,
-) -> String {
+) -> Result<String, PublishError> {
+    let target = &job.target.name;
+    let unfit = |message: String| PublishError::Unfit { table: target.clone(), message };
+    let key = TargetKey::read(&servers.target, job, &job.columns, &[]).await;
+    let key = key.map_err(PublishError::of("reading the keys of", target))?;
+    let Some(partition_id) = key.partition_id else {
+        let message = "its partition key reads a column that can be NULL".to_owned();
+        return Err(unfit(message));
+    };
+    let columns = partition_columns(job);
+    let columns = columns.iter().map(|name| filled_from_the_source(job, name));
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unfit)?;
     // The names inside are such that no expression can mean them.
     let values = columns.iter().enumerate().map(|(number, column)| {
         format!(", CAST({}\n AS {}) AS `value {number}`", column.expression, column.type_name)
@@ -114,32 +146,37 @@ fn partitions_of_rows(
             format!("{} AS source", job.from()),
         ),
     };
-    format!(
-        "SELECT {partition_id} AS id, countIf(`of the partition`) AS own, countIf(NOT `of the partition`) AS others\n\
-         FROM (\n  SELECT `of the partition`{}\n  FROM (\n    SELECT {is_of_partition} AS `of the partition`{}\n    FROM {rows}\n  )\n)\n\
-         GROUP BY id ORDER BY id",
+    Ok(format!(
+        "SELECT `of the partition`, {partition_id} AS id\n\
+         FROM (\n  SELECT `of the partition`{}\n  FROM (\n    SELECT {is_of_partition} AS `of the partition`{}\n    FROM {rows}\n  )\n)",
         names.collect::<String>(),
         values.collect::<String>()
-    )
+    ))
 }
 
-/// The one partition that the source's partition fills; the error says why there is none.
-fn only_partition(found: &[FoundPartition]) -> Result<String, String> {
-    let own: Vec<_> = found.iter().filter(|partition| partition.own > 0).collect();
-    match own.as_slice() {
-        [] => Err("the partition of the source has no rows".to_owned()),
-        [one] if one.others > 0 => Err(format!(
-            "rows of other partitions of the source lie in its partition {} too, and replacing it would remove them",
-            one.id
-        )),
-        [one] => Ok(one.id.clone()),
-        [first, .., last] => Err(format!(
-            "the rows lie in {} of its partitions, {} to {}, which no single statement replaces",
-            own.len(),
-            first.id,
-            last.id
-        )),
+/// The partitions that the source's partition alone fills, or has filled `before`; the error says why
+/// there are none.
+fn whole_partitions(found: &[FoundPartition], before: &[String]) -> Result<Vec<String>, String> {
+    let own = || found.iter().filter(|partition| partition.own > 0);
+    if own().next().is_none() {
+        return Err("the partition of the source has no rows".to_owned());
     }
+    if let Some(shared) = own().find(|partition| partition.others > 0) {
+        return Err(format!(
+            "rows of other partitions of the source lie in its partition {} too, and replacing it would remove them",
+            shared.id
+        ));
+    }
+    let is_empty = |id: &&String| found.iter().all(|partition| partition.id != **id);
+    let emptied = before.iter().filter(is_empty).cloned();
+    let ids: BTreeSet<_> = own().map(|partition| partition.id.clone()).chain(emptied).collect();
+    if ids.len() > MOST {
+        let words = partitions_in_words(ids.iter().map(String::as_str));
+        return Err(format!(
+            "the rows lie in {words} of it, and at most {MOST} are replaced at once"
+        ));
+    }
+    Ok(ids.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -147,15 +184,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partition_is_replaced_only_as_a_whole() {
+    fn partitions_are_replaced_only_as_a_whole() {
         let partition = |id: &str, own, others| FoundPartition { id: id.to_owned(), own, others };
-        let of = |found: &[FoundPartition]| only_partition(found);
-        assert_eq!(of(&[partition("a", 0, 3), partition("b", 5, 0)]), Ok("b".to_owned()));
-        let error = of(&[partition("all", 5, 3)]).unwrap_err();
-        assert!(error.contains("rows of other partitions of the source"), "{error}");
-        let several = [partition("a", 1, 0), partition("b", 5, 0), partition("c", 1, 0)];
-        let error = of(&several).unwrap_err();
-        assert!(error.contains("3 of its partitions, a to c"), "{error}");
+        let of = |found: &[FoundPartition]| whole_partitions(found, &[]);
+        assert_eq!(of(&[partition("a", 0, 3), partition("b", 5, 0)]), Ok(vec!["b".to_owned()]));
+        let several = [partition("a", 1, 0), partition("b", 0, 2), partition("c", 1, 0)];
+        assert_eq!(of(&several), Ok(vec!["a".to_owned(), "c".to_owned()]));
+        let error = of(&[partition("a", 1, 0), partition("b", 5, 3)]).unwrap_err();
+        assert!(error.contains("lie in its partition b too"), "{error}");
         assert!(of(&[partition("a", 0, 3)]).is_err());
+        let before = ["a", "b", "d"].map(str::to_owned);
+        let now = ["a", "c", "d"].map(str::to_owned);
+        assert_eq!(whole_partitions(&several, &before), Ok(now.to_vec()));
+        let many: Vec<_> = (1..=101).map(|n| partition(&format!("{n:03}"), 1, 0)).collect();
+        assert!(of(&many[1..]).is_ok());
+        let error = of(&many).unwrap_err();
+        assert!(error.contains("101 partitions (001 to 101) of it"), "{error}");
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod late;
 mod mapping;
 mod pause;
+mod rights;
 mod snapshot;
 mod stage;
 mod tables;
@@ -20,7 +21,7 @@ mod writers;
 
 pub(crate) use error::PublishError;
 pub(crate) use late::{Counts, LateTables, Replaced, counts};
-pub(crate) use mapping::target_partition;
+pub(crate) use mapping::{is_in_target_partitions, target_partitions};
 pub(crate) use pause::{DRAIN_SECONDS, LONGEST_PAUSE};
 pub(crate) use snapshot::{
     Snapshot, drop_snapshots, missing_rights_of_snapshot, snapshot_name, snapshot_obstacle,

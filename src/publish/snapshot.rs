@@ -6,16 +6,15 @@
 use serde::Deserialize;
 
 use super::PublishError;
+use super::rights::{Right, not_granted};
 use super::tables::PublishTables;
 use crate::clickhouse::{
-    Connection, Error as ServerError, Settings, TableName, TableSchema, is_granted, is_replicated,
+    Connection, Error as ServerError, Settings, TableName, TableSchema, is_replicated,
     quote_literal,
 };
 
 /// The code of a TTL that cannot be removed, since there is none.
 const NO_TTL: u32 = 36;
-/// The code of a server that does not know `CHECK GRANT`.
-const SYNTAX_ERROR: u32 = 62;
 
 /// The name of a run's copy of a partition of the source.
 pub(crate) fn snapshot_name(source: &TableName, run_id: &str) -> String {
@@ -61,7 +60,7 @@ impl Snapshot<'_> {
         let (table, tables) = (self.table(), self.tables());
         tables.drop_table(&table).await?;
         create_copy(self.connection, self.source, &table).await?;
-        tables.attach(&table, partition_id, self.source).await
+        tables.attach(&table, &[partition_id.to_owned()], self.source).await
     }
 }
 
@@ -138,30 +137,11 @@ pub(crate) async fn missing_rights_of_snapshot(
     source: &TableSchema,
     table: &TableName,
 ) -> Result<Vec<String>, ServerError> {
+    let copy = "CREATE TABLE, DROP TABLE, SELECT, INSERT, ALTER TTL, SYSTEM MERGES";
     let needed = vec![
-        format!("SELECT ON {}", source.name.quoted()),
-        format!("TABLE ENGINE ON {}", source.engine),
-        format!(
-            "CREATE TABLE, DROP TABLE, SELECT, INSERT, ALTER TTL, SYSTEM MERGES ON {}",
-            table.quoted()
-        ),
+        Right::on("SELECT", &source.name),
+        Right::of_engine(&source.engine),
+        Right::beside(copy, table),
     ];
     not_granted(connection, needed).await
-}
-
-/// Those of these rights that the user lacks; none on a server that cannot be asked.
-pub(super) async fn not_granted(
-    connection: &Connection,
-    needed: Vec<String>,
-) -> Result<Vec<String>, ServerError> {
-    let mut missing = Vec::new();
-    for right in needed {
-        match is_granted(connection, "rights", &right).await {
-            Ok(true) => {}
-            Ok(false) => missing.push(right),
-            Err(error) if error.code() == Some(SYNTAX_ERROR) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(missing)
 }

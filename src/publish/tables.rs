@@ -1,12 +1,16 @@
 //! The statements of a publication, and the state of the partition that is replaced.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 
 use super::PublishError;
 use super::stage::{Stage, StagedAttempt};
-use crate::clickhouse::{Connection, Error as ServerError, Settings, TableName, quote_literal};
+use crate::clickhouse::{
+    Connection, Error as ServerError, Settings, TableName, literal_list, quote_literal,
+};
 use crate::job::Horizon;
-use crate::ledger::Publication;
+use crate::ledger::{Publication, ReplacedPartition, partitions_in_words};
 
 /// The label of the inserts into the tables beside the target.
 const INSERT: &str = "publish-insert";
@@ -33,16 +37,34 @@ pub(crate) struct PublishTables<'a> {
 }
 
 /// The rows of a partition of the target, and when they were written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct PartitionState {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct PartitionState {
+    id: String,
     /// Rows in its active parts.
-    pub rows: u64,
+    rows: u64,
     /// Their least and their greatest block number: blocks are numbered in the order in which they are
     /// written, and merges keep the numbers. 0 without parts.
-    pub oldest_block: i64,
-    pub newest_block: i64,
+    oldest_block: i64,
+    newest_block: i64,
     /// Rows in parts of which no block is older than the load.
-    pub newer_rows: u64,
+    newer_rows: u64,
+}
+
+impl PartitionState {
+    /// Whether the partition was replaced since.
+    fn is_replaced(&self, partition: &ReplacedPartition) -> bool {
+        if partition.rows_published == Some(0) {
+            // It was emptied.
+            return self.rows == 0;
+        }
+        self.newest_block > partition.newest_block
+            && if partition.rows_before > 0 {
+                // No part of what stood there is left.
+                self.oldest_block > partition.newest_block
+            } else {
+                Some(self.rows) == partition.rows_published
+            }
+    }
 }
 
 /// How the table that is published is built.
@@ -77,7 +99,7 @@ impl PublishTables<'_> {
     pub(crate) async fn build(
         &self,
         publish: &TableName,
-        partition_id: &str,
+        partitions: &[String],
         build: &Build<'_>,
         is_stopped: impl Fn() -> bool,
     ) -> Result<(), PublishError> {
@@ -104,37 +126,48 @@ impl PublishTables<'_> {
         }
         if let Some((kept, from)) = kept {
             let sql = format!(
-                "INSERT INTO {} SELECT * FROM {} WHERE _partition_id = {} AND {}",
+                "INSERT INTO {} SELECT * FROM {} WHERE _partition_id IN ({}) AND {}",
                 publish.quoted(),
                 from.quoted(),
-                quote_literal(partition_id),
+                literal_list(partitions),
                 kept.of_target
             );
             let copied = self.connection.insert(INSERT, &sql, settings, &[]).await;
             copied.map_err(PublishError::of("keeping groups in", publish))?;
         }
-        self.require_one_partition(publish, partition_id).await
+        self.require_partitions(publish, partitions).await
     }
 
     /// Refuses a table that has rows of other partitions, since those would not be published, or none.
-    async fn require_one_partition(
+    async fn require_partitions(
         &self,
         publish: &TableName,
-        partition_id: &str,
+        partitions: &[String],
     ) -> Result<(), PublishError> {
-        let sql =
-            format!("SELECT DISTINCT _partition_id AS id FROM {} ORDER BY id", publish.quoted());
-        let found = self.connection.rows::<Partition>("published", &sql).await;
-        let found = found.map_err(PublishError::of("reading the partitions of", publish))?;
-        let ids: Vec<_> = found.into_iter().map(|partition| partition.id).collect();
-        if ids == [partition_id] {
+        let built = self.rows_by_partition(publish).await?;
+        if !built.is_empty() && built.keys().all(|id| partitions.contains(id)) {
             return Ok(());
         }
         let message = format!(
-            "what was built lies in the partitions {}, and partition {partition_id} is the one to replace",
-            if ids.is_empty() { "–".to_owned() } else { ids.join(", ") }
+            "what was built lies in {}, and {} would be replaced",
+            partitions_in_words(built.keys().map(String::as_str)),
+            partitions_in_words(partitions.iter().map(String::as_str))
         );
         Err(PublishError::Unfit { table: self.target.clone(), message })
+    }
+
+    /// Rows of each partition of a table.
+    pub(crate) async fn rows_by_partition(
+        &self,
+        table: &TableName,
+    ) -> Result<BTreeMap<String, u64>, PublishError> {
+        let sql = format!(
+            "SELECT _partition_id AS id, count() AS rows FROM {} GROUP BY id",
+            table.quoted()
+        );
+        let found = self.connection.rows::<Partition>("published", &sql).await;
+        let found = found.map_err(PublishError::of("counting the rows of", table))?;
+        Ok(found.into_iter().map(|partition| (partition.id, partition.rows)).collect())
     }
 
     /// Creates a table with the target's structure.
@@ -158,106 +191,148 @@ impl PublishTables<'_> {
         Ok(counted.map_err(PublishError::of("counting the rows of", table))?.rows)
     }
 
-    /// The state of a partition of the target; blocks after `since` are newer than the load.
-    pub(crate) async fn state(
+    /// These partitions of the target as they are, to be replaced.
+    pub(crate) async fn standing(
         &self,
-        partition_id: &str,
-        since: i64,
-    ) -> Result<PartitionState, PublishError> {
+        ids: &[String],
+    ) -> Result<Vec<ReplacedPartition>, PublishError> {
+        let partitions = ids.iter().map(|id| ReplacedPartition {
+            id: id.clone(),
+            newest_block: 0,
+            rows_before: 0,
+            rows_published: None,
+        });
+        let mut partitions: Vec<_> = partitions.collect();
+        let states = self.states(&partitions).await?;
+        for (partition, state) in partitions.iter_mut().zip(states) {
+            partition.newest_block = state.newest_block;
+            partition.rows_before = state.rows;
+        }
+        Ok(partitions)
+    }
+
+    /// The states of these partitions of the target, in their order.
+    async fn states(
+        &self,
+        partitions: &[ReplacedPartition],
+    ) -> Result<Vec<PartitionState>, PublishError> {
+        let ids = literal_list(partitions.iter().map(|partition| &partition.id));
+        let blocks = partitions.iter().map(|partition| partition.newest_block.to_string());
         let sql = format!(
-            "SELECT sum(parts.rows) AS rows, min(min_block_number) AS oldest_block, max(max_block_number) AS newest_block, \
-             sumIf(parts.rows, min_block_number > {since}) AS newer_rows FROM system.parts AS parts \
-             WHERE active AND database = {} AND table = {} AND partition_id = {}",
+            "SELECT partition_id AS id, sum(parts.rows) AS rows, min(min_block_number) AS oldest_block, max(max_block_number) AS newest_block, \
+             sumIf(parts.rows, min_block_number > transform(partition_id, [{ids}], CAST([{}] AS Array(Int64)), toInt64(0))) AS newer_rows \
+             FROM system.parts AS parts WHERE active AND database = {} AND table = {} AND partition_id IN ({ids}) GROUP BY partition_id",
+            blocks.collect::<Vec<_>>().join(", "),
             quote_literal(&self.target.database),
             quote_literal(&self.target.table),
-            quote_literal(partition_id)
         );
-        let state = self.connection.row("state", &sql).await;
-        state.map_err(PublishError::of("asking for the parts of", self.target))
+        let found = self.connection.rows::<PartitionState>("state", &sql).await;
+        let found = found.map_err(PublishError::of("asking for the parts of", self.target))?;
+        let state = |partition: &ReplacedPartition| {
+            let state = found.iter().find(|state| state.id == partition.id);
+            state.cloned().unwrap_or_default()
+        };
+        Ok(partitions.iter().map(state).collect())
     }
 
-    /// Whether the partition was replaced, by a run that could not record it.
-    pub(crate) async fn is_replaced(&self, load: &Publication) -> Result<bool, PublishError> {
-        let state = self.state(&load.partition_id, load.newest_block).await?;
-        Ok(state.newest_block > load.newest_block
-            && if load.rows_before > 0 {
-                // No part of what stood there is left.
-                state.oldest_block > load.newest_block
-            } else {
-                Some(state.rows) == load.rows_published
+    /// The partitions of a publication that are not replaced yet, by a run that could not record it.
+    pub(crate) async fn unreplaced(
+        &self,
+        load: &Publication,
+    ) -> Result<Vec<ReplacedPartition>, PublishError> {
+        let states = self.states(&load.partitions).await?;
+        let partitions = load.partitions.iter().zip(states);
+        let left = partitions.filter(|(partition, state)| !state.is_replaced(partition));
+        Ok(left.map(|(partition, _)| partition.clone()).collect())
+    }
+
+    /// Refuses partitions into which rows were written since the load began.
+    pub(crate) async fn require_unwritten(
+        &self,
+        partitions: &[ReplacedPartition],
+    ) -> Result<(), PublishError> {
+        let states = self.states(partitions).await?;
+        let written = |(partition, state): (&ReplacedPartition, PartitionState)| {
+            (state.newest_block > partition.newest_block).then(|| PublishError::Written {
+                table: self.target.clone(),
+                partition: partition.id.clone(),
+                rows: state.rows.saturating_sub(partition.rows_before).max(state.newer_rows).max(1),
             })
+        };
+        partitions.iter().zip(states).find_map(written).map_or(Ok(()), Err)
     }
 
-    /// Refuses a partition into which rows were written since the load began.
-    pub(crate) async fn require_unwritten(&self, load: &Publication) -> Result<(), PublishError> {
-        let state = self.state(&load.partition_id, load.newest_block).await?;
-        if state.newest_block <= load.newest_block {
-            return Ok(());
-        }
-        let more = state.rows.saturating_sub(load.rows_before);
-        Err(PublishError::Written {
-            table: self.target.clone(),
-            partition: load.partition_id.clone(),
-            rows: more.max(state.newer_rows).max(1),
-        })
+    /// Replaces partitions of the target by those of another table.
+    pub(crate) async fn replace(&self, ids: &[String], by: &TableName) -> Result<(), PublishError> {
+        self.replace_in(self.target, ids, by).await
     }
 
-    /// Replaces the partition of the target by that of another table.
-    pub(crate) async fn replace(
-        &self,
-        partition_id: &str,
-        by: &TableName,
-    ) -> Result<(), PublishError> {
-        self.replace_in(self.target, partition_id, by).await
-    }
-
-    /// Keeps what stands in the partition in a table of its own, by hard links.
-    pub(crate) async fn keep(
-        &self,
-        partition_id: &str,
-        kept: &TableName,
-    ) -> Result<(), PublishError> {
+    /// Keeps what stands in the partitions in a table of its own, by hard links.
+    pub(crate) async fn keep(&self, ids: &[String], kept: &TableName) -> Result<(), PublishError> {
         self.create_as_target(kept).await?;
-        self.replace_in(kept, partition_id, self.target).await
+        self.replace_in(kept, ids, self.target).await
     }
 
-    /// Adds the partition of another table to that of a table, by hard links.
+    /// Adds partitions of another table to those of a table, by hard links.
     pub(super) async fn attach(
         &self,
         table: &TableName,
-        partition_id: &str,
+        ids: &[String],
         from: &TableName,
     ) -> Result<(), PublishError> {
-        let sql = format!(
-            "ALTER TABLE {} ATTACH PARTITION ID {} FROM {}",
-            table.quoted(),
-            quote_literal(partition_id),
-            from.quoted()
-        );
+        let from = from.quoted();
+        let commands = ids
+            .iter()
+            .map(|id| format!("ATTACH PARTITION ID {} FROM {from}", quote_literal(id)))
+            .collect::<Vec<_>>();
+        let sql = format!("ALTER TABLE {} {}", table.quoted(), commands.join(", "));
         let attached = self.connection.execute("attach", &sql, &Settings::common()).await;
         attached.map_err(PublishError::of("copying the partition to", table))
     }
 
+    /// Replaces partitions in one statement, each at once. Those that the other table does not have are
+    /// dropped: the server refuses to replace a partition by nothing.
     async fn replace_in(
         &self,
         table: &TableName,
-        partition_id: &str,
+        ids: &[String],
         by: &TableName,
     ) -> Result<(), PublishError> {
-        let sql = format!(
-            "ALTER TABLE {} REPLACE PARTITION ID {} FROM {}",
-            table.quoted(),
-            quote_literal(partition_id),
-            by.quoted()
-        );
+        let there = self.partitions_of(by).await?;
+        let commands = ids.iter().map(|id| {
+            let literal = quote_literal(id);
+            if there.contains(id) {
+                format!("REPLACE PARTITION ID {literal} FROM {}", by.quoted())
+            } else {
+                format!("DROP PARTITION ID {literal}")
+            }
+        });
+        let commands = commands.collect::<Vec<_>>().join(", ");
+        let sql = format!("ALTER TABLE {} {commands}", table.quoted());
         let replaced = self.dropping("replace", &sql).await;
         replaced.map_err(PublishError::of("replacing the partition of", table))
     }
 
-    /// Removes all rows of the target's partition.
-    pub(crate) async fn drop_partition(&self, partition_id: &str) -> Result<(), PublishError> {
-        let (table, id) = (self.target.quoted(), quote_literal(partition_id));
-        let sql = format!("ALTER TABLE {table} DROP PARTITION ID {id}");
+    /// The ids of the partitions that a table has.
+    pub(super) async fn partitions_of(
+        &self,
+        table: &TableName,
+    ) -> Result<BTreeSet<String>, PublishError> {
+        let sql = format!(
+            "SELECT partition_id AS id, sum(rows) AS rows FROM system.parts WHERE active AND database = {} AND table = {} GROUP BY id",
+            quote_literal(&table.database),
+            quote_literal(&table.table)
+        );
+        let found = self.connection.rows::<Partition>("state", &sql).await;
+        let found = found.map_err(PublishError::of("asking for the partitions of", table))?;
+        Ok(found.into_iter().map(|partition| partition.id).collect())
+    }
+
+    /// Removes all rows of partitions of the target.
+    pub(crate) async fn drop_partitions(&self, ids: &[String]) -> Result<(), PublishError> {
+        let commands = ids.iter().map(|id| format!("DROP PARTITION ID {}", quote_literal(id)));
+        let commands = commands.collect::<Vec<_>>().join(", ");
+        let sql = format!("ALTER TABLE {} {commands}", self.target.quoted());
         let dropped = self.dropping("replace", &sql).await;
         dropped.map_err(PublishError::of("dropping the partition of", self.target))
     }
@@ -297,4 +372,5 @@ struct Counted {
 #[derive(Deserialize)]
 struct Partition {
     id: String,
+    rows: u64,
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::PublishError;
-use super::snapshot::not_granted;
+use super::rights::{Right, not_granted};
 use crate::clickhouse::{
     Connection, Error as ServerError, TableName, TableSchema, is_replicated, quote_identifier,
     quote_literal,
@@ -163,27 +163,25 @@ pub(crate) async fn views_into_table(
 /// The server cannot be asked.
 pub(crate) async fn missing_rights(
     connection: &Connection,
-    target: &TableName,
+    target: &TableSchema,
     tables: &[TableName],
-    source: &TableName,
+    source: &TableSchema,
     late: &[TableName],
 ) -> Result<Vec<String>, ServerError> {
-    let mut needed = vec![
-        format!("SELECT, INSERT, ALTER DELETE ON {}", target.quoted()),
-        "TABLE ENGINE ON MergeTree".to_owned(),
-    ];
-    needed.extend(tables.iter().map(|table| {
-        format!("CREATE TABLE, DROP TABLE, SELECT, INSERT, ALTER DELETE ON {}", table.quoted())
-    }));
+    let beside = "CREATE TABLE, DROP TABLE, SELECT, INSERT, ALTER DELETE";
+    // The stage, and the tables that are like the target.
+    let engines = [Right::of_engine("MergeTree"), Right::of_engine(&target.engine)];
+    let mut needed = vec![Right::on("SELECT, INSERT, ALTER DELETE", &target.name)];
+    needed.extend(engines);
+    needed.extend(tables.iter().map(|table| Right::beside(beside, table)));
+    needed
+        .push(Right::to_read("parts", "active, partition_id, min_block_number, max_block_number"));
     if !late.is_empty() {
-        needed.push(format!("SELECT ON {}", source.quoted()));
-        needed.push("TABLE ENGINE ON Memory".to_owned());
+        needed.push(Right::on("SELECT", &source.name));
+        needed.extend(["Memory", &source.engine].map(Right::of_engine));
+        needed.push(Right::to_read("processes", "query_id, elapsed"));
     }
-    needed.extend(late.iter().map(|table| {
-        format!(
-            "CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, SELECT, INSERT, TRUNCATE, ALTER DELETE, ALTER TTL, SYSTEM MERGES ON {}",
-            table.quoted()
-        )
-    }));
+    let of_late = "CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, SELECT, INSERT, TRUNCATE, ALTER DELETE, ALTER TTL, SYSTEM MERGES";
+    needed.extend(late.iter().map(|table| Right::beside(of_late, table)));
     not_granted(connection, needed).await
 }

@@ -8,6 +8,7 @@
 mod bad_input;
 mod engine_choice;
 mod faults;
+mod health;
 mod history;
 mod hooks;
 mod ledger;
@@ -18,6 +19,7 @@ mod oracle;
 mod packs;
 mod preflight;
 mod privileges;
+mod publishing;
 mod rollups;
 mod server;
 mod status;

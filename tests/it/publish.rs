@@ -7,4 +7,4 @@ mod kills;
 mod refusals;
 mod replacing;
 mod rollback;
-mod snapshot;
+pub mod snapshot;

@@ -1,5 +1,6 @@
 //! Jobs with groups: hourly roll-ups of four tables of metrics.
 
+mod days;
 pub mod fixture;
 pub mod live;
 mod partitions;

@@ -14,6 +14,7 @@ use crate::cli::config::{JobConfig, LoadConfig};
 use crate::cli::failure::Failure;
 use crate::cli::output::print;
 use crate::job::{Publish, bind, load};
+use crate::ledger::partitions_in_words;
 use crate::load::{Rollback, RollbackRequest, Undo, UndoError, UndoRequest, new_id};
 use crate::progress::counted;
 
@@ -121,10 +122,16 @@ fn undo_text(undo: &Undo, next: &str) -> String {
 }
 
 fn text(rollback: &Rollback, next: &str) -> String {
-    let Rollback { target, partition, run_id, rows_now, rows_kept, done, .. } = rollback;
+    let Rollback { target, partitions, run_id, rows_now, rows_kept, done, .. } = rollback;
+    let partition = partitions_in_words(partitions.iter().map(String::as_str));
+    let [has, gets, had, was] = if partitions.len() == 1 {
+        ["has", "gets", "the partition had", "the partition was"]
+    } else {
+        ["have", "get", "the partitions had", "the partitions were"]
+    };
     let from = match &rollback.kept {
         Some(kept) => format!("the {} of {kept}", counted(*rows_kept, "row")),
-        None => "no rows: the partition had none".to_owned(),
+        None => format!("no rows: {had} none"),
     };
     let current = match &rollback.current_run_id {
         Some(run_id) => format!("run {run_id} is current afterwards"),
@@ -132,20 +139,17 @@ fn text(rollback: &Rollback, next: &str) -> String {
     };
     let since = match rollback.rows_published {
         Some(published) if published != *rows_now => {
-            format!(
-                "; the run published {}, and the partition was written to since",
-                counted(published, "row")
-            )
+            format!("; the run published {}, and {was} written to since", counted(published, "row"))
         }
         _ => String::new(),
     };
     let now = counted(*rows_now, "row");
     if *done {
         return format!(
-            "rolled back: partition {partition} of {target} has {from}\n  removed   {now} of run {run_id}{since}\n  ledger    {current}\n"
+            "rolled back: {partition} of {target} {has} {from}\n  removed   {now} of run {run_id}{since}\n  ledger    {current}\n"
         );
     }
     format!(
-        "dry run, nothing was changed: partition {partition} of {target} gets {from}\n  removes   {now} of run {run_id}{since}\n  ledger    {current}\n  next      {next}\n"
+        "dry run, nothing was changed: {partition} of {target} {gets} {from}\n  removes   {now} of run {run_id}{since}\n  ledger    {current}\n  next      {next}\n"
     )
 }

@@ -10,7 +10,7 @@ use clickhouse_backfill::internals::clickhouse::{
 use clickhouse_backfill::internals::ledger::LoadState;
 use clickhouse_backfill::internals::ledger::{
     ChunkRecord, ChunkStatus, ClaimOptions, Definition, Ledger, LedgerError, LedgerLocation,
-    LoadKey, LoadRecord, Publication, PublicationStep, Timestamp, WorkerPart,
+    LoadKey, LoadRecord, Publication, PublicationStep, ReplacedPartition, Timestamp, WorkerPart,
 };
 use clickhouse_backfill::internals::ledger::{
     JobDefinition, LoadDefinition, TargetColumn, TargetDefinition,
@@ -98,12 +98,16 @@ fn load(run_id: &str) -> LoadRecord {
         is_untouched: true,
         publication: Some(Publication {
             step: PublicationStep::Publishing,
-            partition_id: "20'25".to_owned(),
+            partitions: vec![ReplacedPartition {
+                id: "20'25".to_owned(),
+                newest_block: i64::MAX,
+                rows_before: 7,
+                rows_published: Some(u64::MAX),
+            }],
             database: "d".to_owned(),
             stage: "t_stage_1".to_owned(),
             publish: "t_publish_1".to_owned(),
             kept: None,
-            newest_block: i64::MAX,
             rows_before: 7,
             rows_published: Some(u64::MAX),
             cut: None,

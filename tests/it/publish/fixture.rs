@@ -109,9 +109,15 @@ impl Sales {
     /// other partition is as it was.
     #[track_caller]
     pub fn assert_published(&self) {
-        let found = self.digest("SELECT * FROM sales WHERE toYYYYMM(at) = 202506");
+        self.assert_published_in("sales");
+    }
+
+    /// The same of a table like the target.
+    #[track_caller]
+    pub fn assert_published_in(&self, table: &str) {
+        let found = self.digest(&format!("SELECT * FROM {table} WHERE toYYYYMM(at) = 202506"));
         assert_eq!(found, self.digest(EXPECTED));
-        self.assert_other_partition();
+        self.assert_other_partition_of(table);
     }
 
     /// Asserts that the partition is as it was before the run.
@@ -119,13 +125,15 @@ impl Sales {
     pub fn assert_unchanged(&self) {
         let found = "SELECT count(), countIf(customer = 'before') FROM sales WHERE toYYYYMM(at) = 202506 FORMAT TSV";
         assert_eq!(self.text(found), "300\t300");
-        self.assert_other_partition();
+        self.assert_other_partition_of("sales");
     }
 
     #[track_caller]
-    fn assert_other_partition(&self) {
-        let found = "SELECT count(), countIf(customer = 'other') FROM sales WHERE toYYYYMM(at) != 202506 FORMAT TSV";
-        assert_eq!(self.text(found), "200\t200");
+    fn assert_other_partition_of(&self, table: &str) {
+        let found = format!(
+            "SELECT count(), countIf(customer = 'other') FROM {table} WHERE toYYYYMM(at) != 202506 FORMAT TSV"
+        );
+        assert_eq!(self.text(&found), "200\t200");
     }
 
     /// The tables beside the target.

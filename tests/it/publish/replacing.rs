@@ -27,6 +27,22 @@ fn a_partition_is_replaced_by_the_rows_of_the_job() {
 }
 
 #[test]
+fn days_of_a_month_are_replaced_together() {
+    let sales = Sales::start();
+    sales.server.script(
+        "CREATE TABLE by_day AS sales ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (customer, id)
+        --;;
+        INSERT INTO by_day SELECT * FROM sales",
+    );
+    let job = job_with("publish = \"replace\"").replace("\"sales\"\np", "\"by_day\"\np");
+    let output = sales.run().file("job.toml", &job).run().expect(0);
+    sales.assert_published_in("by_day");
+    let left = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'by_day\\\\_%'";
+    assert_eq!(sales.text(left), "0", "{output}");
+    sales.command("verify").file("job.toml", &job).run().expect(0);
+}
+
+#[test]
 fn a_dry_run_builds_nothing() {
     let sales = Sales::start();
     let output = sales.run().arg("--dry-run").run().expect(0);

@@ -7,7 +7,7 @@ use crate::faults::fixture::wait_for_fault;
 use crate::support::{Binary, Direction, Output, Proxy, Server, binary};
 
 /// The target collapses repeated rows, and is filled in place.
-const ORDERS: &str = "
+pub const ORDERS: &str = "
 CREATE TABLE orders (id UInt64, at DateTime('UTC'), amount Int64, version UInt32)
 ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(at) ORDER BY id SETTINGS index_granularity = 128
 --;;
@@ -20,11 +20,11 @@ ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(at) ORDER BY id
 --;;
 CREATE TABLE expected ENGINE = Memory AS SELECT * FROM orders FINAL WHERE toYYYYMM(at) = 202506";
 
-const JOB_OF_ORDERS: &str = "name = 'orders'\n[source]\ntable = 'orders'\nfinal = true\nversion = 'version'\nsnapshot = true\n[target]\ntable = 'copies'\nowned = 'id < 10000000'\n\
+pub const JOB_OF_ORDERS: &str = "name = 'orders'\n[source]\ntable = 'orders'\nfinal = true\nversion = 'version'\nsnapshot = true\n[target]\ntable = 'copies'\nowned = 'id < 10000000'\n\
     [columns]\nid = 'source.id'\nat = 'source.at'\namount = 'source.amount'\nversion = 'source.version'\n";
 
 /// What writers do meanwhile: a new row, a newer version, a deleted row.
-const MEANWHILE: &str = "
+pub const MEANWHILE: &str = "
 INSERT INTO orders VALUES (1000000, '2025-06-20 00:00:00', 1, 1)
 --;;
 INSERT INTO orders SELECT id, at, amount + 1, 2 FROM orders FINAL WHERE id % 100 = 0 AND toYYYYMM(at) = 202506

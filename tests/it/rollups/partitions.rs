@@ -30,11 +30,30 @@ fn hours_and_days_of_the_months_zone_are_whole() {
 }
 
 #[test]
-fn one_statement_replaces_one_partition() {
+fn days_of_a_month_are_replaced_by_one_statement() {
     let (server, job) = with("toDate(t)", "PARTITION BY p");
-    let looked = look(plan(&server, &job), 3);
+    let looked = look(plan(&server, &job), 0);
     looked.assert("groups", "ok", &["more than 10 partitions"]);
-    looked.assert("publish", "blocked", &["which no single statement replaces"]);
+    looked.assert("publish", "ok", &["replace 31 partitions (20261001 to 20261031) of"]);
+}
+
+#[test]
+fn hours_of_a_month_are_too_many() {
+    let (server, job) = with("toStartOfHour(t)", "PARTITION BY p");
+    look(plan(&server, &job), 3).assert(
+        "publish",
+        "blocked",
+        &["the rows lie in 744 partitions (", "and at most 100 are replaced at once"],
+    );
+}
+
+#[test]
+fn weeks_that_cross_months_are_refused_in_partitions_of_their_own() {
+    let (server, job) = with("toMonday(t)", "PARTITION BY p");
+    let looked = look(plan(&server, &job), 3);
+    looked.assert("groups", "blocked", &["partition 20260928, 20261005,", "not weeks"]);
+    let shared = "rows of other partitions of the source lie in its partition 20260928 too";
+    looked.assert("publish", "blocked", &[shared]);
 }
 
 #[test]

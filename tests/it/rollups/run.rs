@@ -5,8 +5,10 @@
 use serde_json::{Value, json};
 
 use super::fixture::{COST, ROLLUPS, Rollup, by_the_server, tool};
+use super::live::while_writers_write;
+use crate::faults::fixture::wait_for_fault;
 use crate::preflight::fixture::look;
-use crate::support::{Binary, Server, assert_text_snapshot};
+use crate::support::{Binary, Direction, Proxy, Server, assert_text_snapshot};
 
 /// `run` of a roll-up in chunks of about 500 rows.
 pub fn run(server: &Server, rollup: &Rollup) -> Binary {
@@ -47,6 +49,37 @@ fn a_run_another_and_a_restart_give_the_direct_aggregation() {
         assert_eq!(left_behind(&server, &rollup), "[]");
         tool(&server, "verify", &rollup.job_file()).run().expect(0);
     }
+}
+
+#[test]
+#[ignore = "slow: about 8 s"]
+fn a_roll_up_of_a_snapshot_is_of_the_moment_at_which_it_was_made() {
+    let server = Server::shared();
+    COST.create_raw(&server);
+    COST.create_hourly(&server);
+    COST.insert(&server, 3, 500);
+    let job = COST.job_file().replace("\n\n[target]", "\nsnapshot = true\n\n[target]");
+    let run = || by_the_server(tool(&server, "run", &job));
+    let proxy = Proxy::start(server.port());
+    let before = proxy.fired();
+    proxy.after_request_with(b"-chunk2-").stall_at(Direction::ToServer, 0, 1);
+    let running = run().env("CLICKHOUSE_URL", proxy.url()).spawn();
+    wait_for_fault(&proxy, before);
+    COST.write(&server, 10, 100).unwrap();
+    server.query("ALTER TABLE cost_metrics_ts DELETE WHERE cityHash64(timestamp) % 3 = 0 SETTINGS mutations_sync = 2");
+    running.signal("KILL");
+    running.wait();
+    let output = run().run().expect(0);
+    let rows = "SELECT sum(sample_count) FROM cost_metrics_hourly WHERE toYYYYMM(hour) = 202610";
+    assert_eq!(server.text(rows), "1500", "{output}");
+    assert_eq!(left_behind(&server, &COST), "[]", "{output}");
+    // The copy of a load with live writers is followed by what they write.
+    COST.create_view(&server);
+    let (output, late) = while_writers_write(&server, &COST, 100, || run().arg("--restart").run());
+    let output = output.expect(0);
+    assert!(late > 0);
+    assert_eq!(COST.differences(&server), [0; 3], "{output}");
+    assert_eq!(left_behind(&server, &COST), "[]", "{output}");
 }
 
 #[test]
