@@ -16,6 +16,7 @@ class OwnServer:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.tcp_port = None
         self.launcher = None
         self.process = None
 
@@ -32,6 +33,7 @@ class OwnServer:
             self.launcher.wait()
             raise ScriptError(f"the server did not start: see {errors.name}")
         self.process = int(words["server_pid"])
+        self.tcp_port = int(words["tcp_port"])
 
     def kill(self):
         """kill -9, and waits until it is gone."""
