@@ -213,7 +213,7 @@ async fn views(connection: &Connection, scope: &Scope) -> Option<Vec<View>> {
     const VIEWS: &str = "SELECT name, as_select AS query, \
          toBool(target_table = '' OR (target_database, target_table) IN (SELECT database, name FROM system.tables)) AS has_target \
          FROM system.tables WHERE engine = 'MaterializedView' AND ";
-    const REFRESHES: &str = "SELECT view AS name, '' AS query, true AS has_target, exception AS error FROM system.view_refreshes WHERE ";
+    const REFRESHES: &str = "SELECT view AS name, '' AS query, true AS has_target, splitByString(', Stack trace (', exception)[1] AS error FROM system.view_refreshes WHERE ";
     let mut views: Vec<View> = optional(connection, scope, VIEWS, "name").await?;
     let refreshes: Vec<View> =
         optional(connection, scope, REFRESHES, "view").await.unwrap_or_default();

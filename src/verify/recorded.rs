@@ -3,8 +3,9 @@
 use crate::causes::error_chain;
 use crate::clickhouse::Servers;
 use crate::job::BoundJob;
-use crate::ledger::{FORMAT_VERSION, Ledger, LoadRecord, Verification, load_key};
+use crate::ledger::{FORMAT_VERSION, Ledger, LoadRecord, Publication, Verification, load_key};
 use crate::plan::{ChunkBounds, Partition, Plan, PlanError, PlanOptions, plan};
+use crate::state::LoadState;
 
 use super::report::Report;
 use super::state::ComparedParts;
@@ -42,6 +43,13 @@ impl RecordedLoad {
     /// When the load began, in microseconds since 1970.
     pub(crate) fn began(&self) -> Option<i64> {
         self.load.started_at.map(|began| began.0)
+    }
+
+    /// The partitions of the target that the load has replaced.
+    pub(crate) fn replaced(&self) -> Vec<String> {
+        let published = self.load.status == LoadState::Completed;
+        let publication = self.load.publication.as_ref().filter(|_| published);
+        publication.map(Publication::ids).unwrap_or_default()
     }
 
     fn chunk_bounds(&self) -> Option<ChunkBounds> {

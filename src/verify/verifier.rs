@@ -59,6 +59,9 @@ pub(crate) struct VerifyOptions {
     pub retry: RetryPolicy,
     /// Start of the load in microseconds since 1970, if known: later rows are live writers'.
     pub load_began: Option<i64>,
+    /// The partitions of the target that the load has replaced, if the ledger has one: they are compared even
+    /// if no group of the source lies there.
+    pub replaced: Vec<String>,
     /// The load whose chunks the plan has, if the ledger has one.
     pub run_id: Option<String>,
 }
@@ -77,6 +80,7 @@ impl VerifyOptions {
             state_max_age: Duration::ZERO,
             retry: RetryPolicy::default(),
             load_began: None,
+            replaced: Vec::new(),
             run_id: None,
         }
     }

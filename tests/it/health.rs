@@ -2,8 +2,11 @@
 // A test fails by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use crate::support::process::wait_until;
 use crate::support::{Server, assert_text_snapshot, binary};
 
 fn health(server: &Server, arguments: &[&str], code: i32) -> String {
@@ -92,9 +95,7 @@ fn mutations_that_fail_and_views_that_are_broken_are_named() {
         "ALTER TABLE t DELETE WHERE throwIf(id = 1, 'never') = 1 SETTINGS mutations_sync = 0",
     );
     let failed = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND latest_fail_reason != ''";
-    assert!(crate::support::process::wait_until(std::time::Duration::from_secs(60), || server
-        .text(failed)
-        == "1"));
+    assert!(wait_until(Duration::from_secs(60), || server.text(failed) == "1"));
     let found = document(&server, &[], 1);
     let subjects: Vec<_> = problems(&found).into_iter().map(|(subject, _)| subject).collect();
     assert_eq!(subjects, ["t", "lost"]);
@@ -104,6 +105,49 @@ fn mutations_that_fail_and_views_that_are_broken_are_named() {
     server.query("KILL MUTATION WHERE database = currentDatabase() SYNC");
     server.query("DROP TABLE lost");
     assert_eq!(problems(&document(&server, &[], 0)), Vec::new());
+}
+
+#[test]
+fn merges_and_mutations_that_take_too_long_and_failed_refreshes_are_named() {
+    let server = Server::shared();
+    for table in ["merging", "unfilled", "waiting"] {
+        server.query(&format!(
+            "CREATE TABLE {table} (id UInt64, text String) ENGINE = MergeTree ORDER BY id"
+        ));
+    }
+    server.query("INSERT INTO waiting VALUES (1, 'x')");
+    assert_eq!(problems(&document(&server, &["--stuck-after", "0s"], 0)), Vec::new());
+    server.query("SYSTEM STOP MERGES waiting");
+    server.query("ALTER TABLE waiting DELETE WHERE id = 1 SETTINGS mutations_sync = 0");
+    server.query("CREATE MATERIALIZED VIEW failing REFRESH EVERY 10 YEAR TO unfilled AS SELECT throwIf(number = 0, 'no rates today') AS id, '' AS text FROM numbers(1)");
+    // The merge takes most of a minute.
+    server.query(
+        "INSERT INTO merging SELECT number, randomPrintableASCII(100) FROM numbers(1000000)",
+    );
+    server.query("ALTER TABLE merging MODIFY COLUMN text CODEC(ZSTD(22))");
+    let mut found = Vec::new();
+    std::thread::scope(|scope| {
+        let optimizing = scope.spawn(|| server.try_query("OPTIMIZE TABLE merging FINAL"));
+        let is_named = || {
+            let (tool, flags) = (binary().envs(&server.environment()), ["--stuck-after", "1s"]);
+            let output = tool.args(&["health", "--json"]).args(&flags).run();
+            found = problems(&serde_json::from_str(&output.stdout).unwrap());
+            found.len() == 3
+        };
+        assert!(wait_until(Duration::from_secs(60), is_named), "{found:?}");
+        server.query("SYSTEM STOP MERGES merging");
+        optimizing.join().unwrap().unwrap_err();
+    });
+    let said = |subject: &str, holds: &str| {
+        let (_, message) = found.iter().find(|(found, _)| found == subject).unwrap();
+        assert!(message.contains(holds) && !message.contains("Stack trace"), "{message}");
+    };
+    said("merging", "the merge into all_1_");
+    said("waiting", "the mutation (DELETE WHERE id = 1) is not done after");
+    said("failing", "no rates today");
+    // A mutation that only waits is none yet after the hour that is the default.
+    let subjects = problems(&document(&server, &[], 1)).into_iter().map(|(subject, _)| subject);
+    assert_eq!(subjects.collect::<Vec<_>>(), ["failing"]);
 }
 
 /// Where there is no Keeper, a replicated table can be attached, and can only be read.

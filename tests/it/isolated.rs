@@ -8,7 +8,6 @@
 mod bad_input;
 mod engine_choice;
 mod faults;
-mod health;
 mod history;
 mod hooks;
 mod ledger;

@@ -61,12 +61,14 @@ pub(crate) async fn compare_groups(
     stop: Stop,
 ) -> Result<Report, VerifyError> {
     let progress = Arc::<VerifyProgress>::default();
+    let mut partitions = target_partitions(servers, job, group, plan).await?;
+    partitions.extend(options.replaced.iter().cloned());
     let verifier = GroupVerifier {
         servers,
         job,
         group,
         plan,
-        target_partitions: target_partitions(servers, job, group, plan).await?,
+        target_partitions: partitions,
         options,
         progress: progress.clone(),
         stop,

@@ -493,7 +493,12 @@ impl RepairingGroups<'_> {
         let Self { compare, terminal, stop, session, group, .. } = self;
         let BoundSession { servers, job, .. } = session;
         let state = state_file(compare.state.as_deref(), "repair", job, plan);
-        let options = compare_options(compare, state.clone());
+        let ledger = compare.ledger.open(&servers.target);
+        let load = RecordedLoad::find(ledger, job, &plan.partition).await;
+        let options = VerifyOptions {
+            replaced: load.as_ref().map(RecordedLoad::replaced).unwrap_or_default(),
+            ..compare_options(compare, state.clone())
+        };
         let ran = compare_groups(terminal, (servers, job, group, plan), &options, stop.clone());
         report_unless_stopped(Box::pin(ran).await, terminal, &state)
     }

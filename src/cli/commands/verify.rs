@@ -54,6 +54,7 @@ async fn compare(
     let options = VerifyOptions {
         share: arguments.sample,
         load_began: load.as_ref().and_then(RecordedLoad::began),
+        replaced: load.as_ref().map(RecordedLoad::replaced).unwrap_or_default(),
         run_id: run_id.clone(),
         // The chunks of a load are stable, those of a new plan are not.
         chunks_of_plan: run_id.is_some(),

@@ -49,11 +49,15 @@ impl Writer {
     }
 }
 
-fn prepared() -> Server {
+fn prepared(is_by_day: bool) -> Server {
     let server =
         Server::isolated_with(ServerOptions { fixed_port: true, ..ServerOptions::default() });
     COST.create_raw(&server);
-    COST.create_hourly(&server);
+    if is_by_day {
+        COST.create_hourly_by_day(&server);
+    } else {
+        COST.create_hourly(&server);
+    }
     COST.insert(&server, 3, 1_000);
     COST.create_view(&server);
     server
@@ -106,7 +110,8 @@ fn kill(server: &mut Server, writer: &Writer, killed: Killed, after: Duration) -
 /// Kills client, server and queries at random while writers write.
 fn kill_at_random(kills: u32, percent: u64, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut server = prepared();
+    // The roll-up has a partition for each day or for the month.
+    let mut server = prepared(seed % 2 == 0);
     let writer = Writer::start(server.as_user(server.user(), server.password()), percent);
     for number in 0..kills {
         let killed = [Killed::Client, Killed::Server, Killed::Query][random.random_range(0..3)];

@@ -13,8 +13,7 @@ use crate::support::{Binary, Direction, Proxy, Server, binary};
 fn prepared() -> Server {
     let server = Server::shared();
     COST.create_raw(&server);
-    let definition = COST.hourly_definition.replace("toYYYYMM(hour)", "toYYYYMMDD(hour)");
-    server.query(&format!("CREATE TABLE {} {definition}", COST.hourly));
+    COST.create_hourly_by_day(&server);
     COST.insert(&server, 3, 1_000);
     server
 }
@@ -132,8 +131,10 @@ fn a_day_whose_raw_rows_are_gone_is_emptied_by_the_next_version() {
     // What the job has never made stays.
     server.query("INSERT INTO cost_metrics_hourly (hour) VALUES ('2026-10-15 00:00:00')");
     server.query("ALTER TABLE cost_metrics_ts DELETE WHERE toDayOfMonth(timestamp) = 2 SETTINGS mutations_sync = 2");
+    tool(&server, "verify", &COST.job_file()).run().expect(4);
     let output = run(&server, &COST).arg("--restart").run().expect(0);
     assert_eq!(days(&server), "[1,15]", "{output}");
+    tool(&server, "verify", &COST.job_file()).run().expect(0);
     assert_eq!(left_behind(&server, &COST), "[]", "{output}");
 }
 

@@ -217,6 +217,13 @@ impl Rollup {
         server.query(&format!("CREATE TABLE {hourly} {hourly_definition}"));
     }
 
+    /// The same, partitioned by day.
+    pub fn create_hourly_by_day(&self, server: &Server) {
+        let Self { hourly, hourly_definition, .. } = self;
+        let definition = hourly_definition.replace("toYYYYMM(hour)", "toYYYYMMDD(hour)");
+        server.query(&format!("CREATE TABLE {hourly} {definition}"));
+    }
+
     /// The view, which keeps the old name of the roll-up.
     pub fn create_view(&self, server: &Server) {
         let Self { hourly, .. } = self;
