@@ -26,13 +26,13 @@ fn grants() -> Vec<String> {
 /// A user with each of these lists of grants.
 fn server(users: &[(String, Vec<String>)]) -> Server {
     let user = |(name, grants): &(String, Vec<String>)| {
-        let granted: String =
-            grants.iter().map(|grant| format!("<query>GRANT {grant}</query>")).collect();
+        let granted = grants.iter().map(|grant| format!("<query>GRANT {grant}</query>"));
+        let granted = granted.collect::<Vec<_>>().concat();
         format!(
             "<{name}><password>secret</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota><grants>{granted}</grants></{name}>"
         )
     };
-    let users: String = users.iter().map(user).collect();
+    let users = users.iter().map(user).collect::<Vec<_>>().concat();
     let server = Server::isolated_with(ServerOptions {
         config_xml: Some(CONFIG.to_owned()),
         users_xml: Some(format!("<clickhouse><users>{users}</users></clickhouse>")),

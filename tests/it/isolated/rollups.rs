@@ -111,7 +111,7 @@ fn kill(server: &mut Server, writer: &Writer, killed: Killed, after: Duration) -
 fn kill_at_random(kills: u32, percent: u64, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     // The roll-up has a partition for each day or for the month.
-    let mut server = prepared(seed % 2 == 0);
+    let mut server = prepared(seed.is_multiple_of(2));
     let writer = Writer::start(server.as_user(server.user(), server.password()), percent);
     for number in 0..kills {
         let killed = [Killed::Client, Killed::Server, Killed::Query][random.random_range(0..3)];
