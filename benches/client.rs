@@ -41,6 +41,6 @@ fn row(number: u32) -> CostMetric {
         cost_per_hour: f64::from(number % 1_000) / 7.0,
         utilization_percent: f32::from(u8::try_from(number % 101).unwrap_or_default()),
         is_spot: u8::from(number % 2 == 1),
-        is_reserved: u8::from(number % 3 == 0),
+        is_reserved: u8::from(number.is_multiple_of(3)),
     }
 }
