@@ -487,7 +487,16 @@ impl<'a> PartitionRun<'a> {
     /// A command for this partition, with the flags of this call but for the ones named.
     fn next(&self, command: &str, but: &[&str]) -> String {
         // One job of a set has flags of its own.
-        let of_job = ["job", "target-table", "exclude", "exclude-dataset-items", "where", "before"];
+        let of_job = [
+            "job",
+            "target-table",
+            "objects-root",
+            "objects-collection",
+            "exclude",
+            "exclude-dataset-items",
+            "where",
+            "before",
+        ];
         let of_run = ["dry-run", "show-rows", "restart", "partition", "partitions"];
         let but: Vec<_> = of_run.iter().chain(&of_job).chain(but).copied().collect();
         NextCommand::after(self.context.given, command, &but)

@@ -278,8 +278,11 @@ fn every_digit_of_charges_arrives() {
     let path = exports.path("2025-10", "focus-00001.csv.gz");
     exports.write(&path, "CSVWithNames", CHARGES);
     let period = "2025-10";
-    let run = exports.command(&["run", "--job", "finops/focus", "--engine", "server"], period);
-    let run = run.run().expect(0);
+    let root = format!("file:{}", exports.folder.path().display());
+    let run = ["run", "--job", "finops/focus", "--engine", "server", "--objects-root", &root];
+    let run = exports.command(&run, period).env_remove("OBJECTS_ROOT").run().expect(0);
+    // The next command has the flag, once.
+    assert_eq!(run.stderr.matches("--objects-root").count(), 1, "{run}");
     assert!(run.stderr.contains("the column x_OfMine of the objects: "), "{run}");
     let found = exports.text(
         "SELECT count(), sum(BilledCost), countIf(ChargeDescription LIKE '%two\\nlines, \"quoted\"'), countIf(BillingAccountId = '000000000025'), \
