@@ -1,5 +1,6 @@
-//! How an error is printed with its causes.
+//! How an error is printed with its causes, and how much of a long one.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 /// The message of an error and those of its causes, outermost first. A message that an earlier one
@@ -20,6 +21,20 @@ pub(crate) fn causes(error: &dyn Error) -> Vec<String> {
 /// The [`causes`] of an error in one line, joined by colons.
 pub(crate) fn error_chain(error: &dyn Error) -> String {
     causes(error).join(": ")
+}
+
+/// The beginning and the end of a text: of a server's message, the name of the error is at the end, and the
+/// values of a row may be in the middle. Logs and the ledger have the whole text.
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
+    const BEGINNING: usize = 600;
+    const END: usize = 200;
+    let letters = text.chars().count();
+    if letters <= BEGINNING + END {
+        return text.into();
+    }
+    let beginning: String = text.chars().take(BEGINNING).collect();
+    let end: String = text.chars().skip(letters - END).collect();
+    format!("{} … {}", beginning.trim_end(), end.trim_start()).into()
 }
 
 #[cfg(test)]
@@ -45,5 +60,16 @@ mod tests {
         assert_eq!(causes(&error), ["cannot read: no route", "socket closed"]);
         assert_eq!(error_chain(&error), "cannot read: no route: socket closed");
         assert_eq!(error_chain(&chain(&["alone"])), "alone");
+    }
+
+    #[test]
+    fn the_middle_of_a_long_text_is_left_out() {
+        let text =
+            format!("Code: 6. Cannot parse string '{}' (CANNOT_PARSE_TEXT)", "ä ".repeat(400));
+        let short = shortened(&text);
+        assert!(short.chars().count() < text.chars().count());
+        assert!(short.starts_with("Code: 6. Cannot parse string 'ä ä"), "{short}");
+        assert!(short.ends_with("ä ä ' (CANNOT_PARSE_TEXT)") && short.contains(" … "), "{short}");
+        assert_eq!(shortened("Code: 6."), "Code: 6.");
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::causes::causes;
+use crate::causes::{causes, shortened};
 use crate::clickhouse::{Error as ServerError, TlsProblem, UrlError};
 use crate::stop::Stop;
 
@@ -175,7 +175,7 @@ impl Failure {
             let _ = writeln!(text, "{title}{}", first.trim_end());
         }
         for cause in causes {
-            let _ = writeln!(text, "  because: {}", cause.trim_end());
+            let _ = writeln!(text, "  because: {}", shortened(cause.trim_end()));
         }
         for hint in &self.hints {
             let _ = writeln!(text, "hint: {hint}");

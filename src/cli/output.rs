@@ -117,6 +117,20 @@ pub(crate) fn cut(text: &str, letters: usize) -> String {
     }
 }
 
+/// The same, behind a whole word where one is near.
+pub(crate) fn cut_at_word(text: &str, letters: usize) -> String {
+    let short = cut(text, letters);
+    match short.strip_suffix('…').and_then(|words| words.rsplit_once(' ')) {
+        Some((words, rest)) if rest.chars().count() * 4 < letters => format!("{words} …"),
+        _ => short,
+    }
+}
+
+/// The width of the terminal that stdout is; unlimited if it is none.
+pub(crate) fn terminal_width() -> usize {
+    if io::stdout().is_terminal() { width() } else { usize::MAX }
+}
+
 /// Wraps the lines of a block, `  name        value`, whose values start at `indentation`.
 pub(crate) fn wrap_block(text: &str, indentation: usize, width: usize) -> String {
     let wrap = |line: &str| match line.char_indices().nth(indentation) {
@@ -306,6 +320,8 @@ mod tests {
         let call = wrapped("  a ", &format!("{}(f(x),{})", "b".repeat(60), "c".repeat(60)));
         assert_eq!(call, format!("  a {}(f(x),\n    {})\n", "b".repeat(60), "c".repeat(60)));
         assert_eq!([cut("äbc", 3), cut("äbcd", 3)], ["äbc", "äb…"]);
+        assert_eq!(cut_at_word("one two three four", 16), "one two three …");
+        assert_eq!(cut_at_word("one-two-three-four", 9), "one-two-…");
         assert_eq!(wrap_block("  a   b c\n", 6, WIDTH), "  a   b c\n");
         assert_eq!(
             wrap_block(&format!("  a   {0} {0}\n", "b".repeat(60)), 6, WIDTH),

@@ -165,6 +165,9 @@ fn other_scheme(text: &str, problem: UrlProblem) -> UrlError {
 fn guess(text: &str) -> Option<String> {
     let mut url = Url::parse(text).ok()?;
     url.set_path("");
+    if url.port().is_none() {
+        url.set_port(Some(HTTP_PORTS[0])).ok()?;
+    }
     (!text.get("http://".len()..)?.contains('@') || !url.username().is_empty()).then(|| bare(&url))
 }
 

@@ -51,7 +51,8 @@ pub(crate) struct ServerStats {
 /// A partition and the number of its active parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FullestPartition {
-    /// The partition, such as `202511`, or `tuple()` in a table without partitions.
+    /// The partition, such as `202511`; `tuple()` in a table without partitions, or nothing while it has no
+    /// parts.
     pub partition: String,
     /// Its active parts.
     pub parts: u64,
@@ -60,7 +61,10 @@ pub(crate) struct FullestPartition {
 /// `262 parts in 202511`
 impl fmt::Display for FullestPartition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.partition == "tuple()" { "the table" } else { &self.partition };
+        let place = match &*self.partition {
+            "tuple()" | "" => "the table",
+            partition => partition,
+        };
         write!(formatter, "{} in {place}", counted(self.parts, "part"))
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct JobTables {
     pub target: TableName,
     /// Whether the job replaces partitions.
     pub replaces: bool,
+    /// Whether the job says which rows of the target are its own.
+    pub owns: bool,
 }
 
 /// What the checks are made of.
@@ -57,7 +59,14 @@ impl Doctor<'_> {
     /// The rights of each command.
     async fn check_rights(&self) -> Vec<Check> {
         let (mut checks, created) = (Vec::new(), self.tables_to_create().await);
+        let cannot_undo =
+            self.tables.as_ref().is_some_and(|tables| !tables.owns && !tables.replaces);
         for (name, mut rights) in self.rights() {
+            if name == "undo" && cannot_undo {
+                let words = "not for this job: without `owned` under [target], it is not known which rows are its own";
+                checks.push(Check::ok(name, words));
+                continue;
+            }
             if name == "run" {
                 rights.extend(created.clone());
             }

@@ -97,6 +97,14 @@ impl Pace {
             let (done, parts) = (number(&progress.parts_done), number(&progress.parts));
             format!("{} of {} of the target", count(done), counted(parts, "range"))
         };
+        // A pass begins anew on both sides.
+        let done = match number(&progress.passes) {
+            passes if groups > 0 && passes > 1 => {
+                let pass = (number(&progress.passes_done) + 1).min(passes);
+                format!("pass {} of {}, {done}", count(pass), count(passes))
+            }
+            _ => done,
+        };
         Moment {
             name: self.name.clone(),
             doing: match groups {
@@ -202,6 +210,11 @@ mod tests {
             after(331).line(),
             "comparing the rows of 7 groups in doubt: 33.3 %, 24 of 48 chunks of the source, 1 min 00 s left"
         );
+        progress.passes.store(2, Ordering::Relaxed);
+        progress.passes_done.store(1, Ordering::Relaxed);
+        assert!(after(340).line().starts_with(
+            "comparing the rows of 7 groups in doubt: 66.7 %, pass 2 of 2, 24 of 48 chunks"
+        ));
     }
 
     #[test]

@@ -82,6 +82,11 @@ pub(crate) struct Rates {
 }
 
 impl Figures {
+    /// Whether it is held back before the first attribute: no stage is the bottleneck then.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.phase == Phase::Lookup && self.bottleneck.is_none() && !self.waiting.is_empty()
+    }
+
     /// Rows of unfinished chunks whose inserts are acknowledged.
     pub(super) fn rows_in_unfinished_chunks(&self) -> u64 {
         self.numbers.inserted_rows.saturating_sub(self.numbers.rows_done)
@@ -148,6 +153,10 @@ impl FigureSampler {
         let last_retry = counters.retry_status.last_retry();
         let throttle = self.shown.throttle.as_ref();
         let held_back = throttle.map(|throttle| throttle.reasons()).unwrap_or_default();
+        let is_held_back =
+            phase == Phase::Lookup && !held_back.is_empty() && numbers.lookup_rows == 0;
+        let waiting =
+            waiting_reasons(now, phase, tasks, &self.idle, held_back, &counters.retry_status);
         Figures {
             name: self.shown.name.clone(),
             dry_run: self.shown.dry_run,
@@ -157,17 +166,10 @@ impl FigureSampler {
             phase,
             elapsed: now.duration_since(self.began),
             left: numbers.rows_expected().and_then(|rows| self.rates.progress.remaining(rows)),
-            bottleneck: self.stages.bottleneck(phase),
+            bottleneck: self.stages.bottleneck(phase).filter(|_| !is_held_back),
             memory: memory_bytes(),
             memory_limit: self.shown.memory_limit,
-            waiting: waiting_reasons(
-                now,
-                phase,
-                tasks,
-                &self.idle,
-                held_back,
-                &counters.retry_status,
-            ),
+            waiting,
             max_rows_per_second: throttle
                 .and_then(|throttle| throttle.limits().max_rows_per_second),
             server: self

@@ -56,6 +56,9 @@ pub(crate) struct Summary {
     pub source_rows: u64,
     /// Rows whose insert was acknowledged; in a dry run, rows that the server evaluated.
     pub inserted_rows: u64,
+    /// Those of them that are in completed chunks: a run that continues inserts the others again.
+    #[serde(skip)]
+    pub rows_done: u64,
     /// Rows matched in the lookup's window, or in the whole lookup if it has no window.
     pub matched_rows: u64,
     /// Rows matched outside of the window.
@@ -117,7 +120,7 @@ pub(crate) struct Canary {
 }
 
 impl Canary {
-    /// `2 of 300 chunks: 76, 226`
+    /// `chunk 2 of 3`, `2 of 300 chunks (76, 226)`
     pub(crate) fn text(&self) -> String {
         const NAMED: usize = 10;
         let mut numbers: Vec<_> =
@@ -125,8 +128,14 @@ impl Canary {
         if self.chunks.len() > NAMED {
             numbers.push("…".to_owned());
         }
-        let (number, of) = (count(self.chunks.len() as u64), counted(self.of as u64, "chunk"));
-        format!("{number} of {of}: {}", numbers.join(", "))
+        let of = self.of as u64;
+        match &*self.chunks {
+            [one] => format!("chunk {} of {}", count(*one as u64), count(of)),
+            all => {
+                let number = count(all.len() as u64);
+                format!("{number} of {} ({})", counted(of, "chunk"), numbers.join(", "))
+            }
+        }
     }
 }
 
@@ -162,7 +171,7 @@ impl Summary {
                 format!("{} of {}", count(self.lookup_keys), counted(self.lookup_rows, "row")),
             ),
             (format!("{source} processed"), count(self.source_rows)),
-            (format!("{} {verb}", table(&self.target)), count(self.inserted_rows)),
+            (format!("{} {verb}", table(&self.target)), self.rows()),
             ("matched, late, unmatched".to_owned(), matched.join(", ")),
         ];
         if self.repeated_rows > 0 {
@@ -170,6 +179,16 @@ impl Summary {
             lines.push(("inserted twice".to_owned(), repeated));
         }
         lines
+    }
+
+    /// The rows, and how many of them count as done where chunks are unfinished.
+    fn rows(&self) -> String {
+        let rows = count(self.inserted_rows);
+        if self.rows_done < self.inserted_rows && !self.dry_run {
+            format!("{rows}, {} of them in completed chunks", count(self.rows_done))
+        } else {
+            rows
+        }
     }
 
     /// How the run went.

@@ -152,8 +152,13 @@ impl Terminal {
         if self.options.json {
             tracing::info!("{}", text.trim_end());
         } else if !self.options.quiet {
-            self.write(&escape(text));
+            self.write(&self.fitted(&escape(text)));
         }
+    }
+
+    /// The text in lines that the terminal need not cut.
+    fn fitted(&self, text: &str) -> String {
+        if self.interactive { wrapped(text, Self::size().columns) } else { text.to_owned() }
     }
 
     /// Writes a message even if `quiet` is set. Control characters are escaped.
@@ -161,7 +166,7 @@ impl Terminal {
         if self.options.json {
             tracing::warn!("{}", text.trim_end());
         } else {
-            self.write(&escape(text));
+            self.write(&self.fitted(&escape(text)));
         }
     }
 
@@ -347,6 +352,67 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
     }
 }
 
+/// Wraps lines at blanks; what follows stands below the text behind the name that begins a line. Lines with a
+/// command are left to the terminal, which lets people copy them in one piece.
+fn wrapped(text: &str, columns: usize) -> String {
+    let mut whole = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let has_command =
+            line.contains('`') || ["next: ", "undo: "].iter().any(|head| line.starts_with(head));
+        if line.trim_end().width() <= columns || has_command {
+            whole.push_str(line);
+            continue;
+        }
+        let indentation = indentation(line);
+        let mut width = 0;
+        for word in words_with_units(line) {
+            if width > indentation && width + word.trim_end().width() > columns {
+                whole.truncate(whole.trim_end_matches(' ').len());
+                whole.push('\n');
+                whole.extend(std::iter::repeat_n(' ', indentation));
+                width = indentation;
+            }
+            whole.push_str(word);
+            width += word.width();
+        }
+    }
+    whole
+}
+
+/// The words of a line with the blanks behind them; a number and its unit are one.
+fn words_with_units(line: &str) -> impl Iterator<Item = &str> {
+    const UNITS: [&str; 8] = ["s", "min", "h", "B", "KiB", "MiB", "GiB", "TiB"];
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        let end_of_word = |text: &str| text.find(' ').map_or(text.len(), |blank| blank + 1);
+        let mut end = end_of_word(rest);
+        let (word, behind) = rest.split_at(end);
+        let next = behind.split([' ', '\n']).next().unwrap_or_default();
+        let is_number = word.trim_end().ends_with(|c: char| c.is_ascii_digit());
+        if is_number && UNITS.contains(&next.trim_end_matches([',', ')', ';'])) {
+            end += end_of_word(behind);
+        }
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        (!word.is_empty()).then_some(word)
+    })
+}
+
+/// Where the text of a line begins, behind `hint: ` or the name of a block's line.
+fn indentation(line: &str) -> usize {
+    const HEADS: [&str; 4] = ["error: ", "hint: ", "note: ", "  because: "];
+    if let Some(head) = HEADS.iter().find(|head| line.starts_with(**head)) {
+        return head.len();
+    }
+    let text = line.trim_start();
+    let outer = line.len() - text.len();
+    let behind = text.split_once("  ").filter(|_| outer > 0);
+    behind.map_or(2, |(name, rest)| {
+        let blanks = 2 + rest.len() - rest.trim_start().len();
+        outer + name.width() + blanks
+    })
+}
+
 /// The lines that stay at the bottom of the terminal and are redrawn in place.
 ///
 /// The cursor rests at the start of the block's first row. A terminal that becomes narrower wraps
@@ -399,6 +465,26 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_wrapped_at_blanks_below_their_text() {
+        let text = "done: short\n\
+                    hint: inserted rows stay, and others collapse\n  \
+                    time      36.1 s (plan 17.7 s, streaming 18.0 s)\n\
+                    comparing the rows of one table with others\n\
+                    next: clickhouse-backfill run --job job.toml --yes\n\
+                    hint: `clickhouse-backfill repair --job job.toml` fills them again\n\
+                    a_word_that_is_longer_than_the_terminal_is_wide x\n";
+        let expected = "done: short\n\
+                        hint: inserted rows stay, and\n      others collapse\n  \
+                        time      36.1 s (plan\n            17.7 s, streaming\n            18.0 s)\n\
+                        comparing the rows of one\n  table with others\n\
+                        next: clickhouse-backfill run --job job.toml --yes\n\
+                        hint: `clickhouse-backfill repair --job job.toml` fills them again\n\
+                        a_word_that_is_longer_than_the_terminal_is_wide\n  x\n";
+        assert_eq!(wrapped(text, 30), expected);
+        assert_eq!(wrapped(text, 100), text);
+    }
 
     fn lines(texts: &[&str]) -> Vec<Line> {
         texts

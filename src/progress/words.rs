@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bottleneck::Stage;
 use super::figures::Figures;
-use crate::control::monitor::{FullestPartition, ServerStats};
+use crate::control::monitor::ServerStats;
 use crate::engine::stream::Phase;
 use crate::units::{byte_rate, bytes, count, counted, duration, row_rate};
 
@@ -36,6 +36,7 @@ pub(crate) fn doing(figures: &Figures) -> String {
     let doing = match (figures.stopping, figures.phase) {
         (Some(left), _) => &stopping(figures, left),
         (None, Phase::Plan) => "preparing",
+        (None, Phase::Lookup) if figures.is_held_back() => "waiting",
         (None, Phase::Lookup) => "loading attributes",
         (None, Phase::Stream) if figures.dry_run => "evaluating, nothing is written",
         (None, Phase::Stream) => "inserting",
@@ -66,7 +67,9 @@ pub(crate) fn safe(figures: &Figures) -> Option<String> {
 /// The speed, the time that is left, and the chunks.
 pub(crate) fn pace(figures: &Figures) -> String {
     let numbers = &figures.numbers;
-    let mut parts: Vec<_> = figures.rates.inserted_rows.map(row_rate).into_iter().collect();
+    // Before the first acknowledged row, there is no rate.
+    let rate = figures.rates.inserted_rows.filter(|_| numbers.inserted_rows > 0);
+    let mut parts: Vec<_> = rate.map(row_rate).into_iter().collect();
     parts.extend(figures.max_rows_per_second.map(|rows| format!("limit {} rows/s", count(rows))));
     // A run that stops does not reach the end.
     let left = figures.left.filter(|_| figures.stopping.is_none());
@@ -174,9 +177,7 @@ pub(crate) fn server(sample: &ServerStats) -> String {
     };
     let size = |bytes_now: Option<u64>| bytes_now.map_or_else(|| UNKNOWN.to_owned(), bytes);
     let parts = match &sample.parts {
-        Some(FullestPartition { partition, parts }) => {
-            format!("{} in {partition}", counted(*parts, "part"))
-        }
+        Some(parts) => parts.to_string(),
         None => number(None, "part"),
     };
     let mut figures = vec![parts, number(sample.merges, "merge")];

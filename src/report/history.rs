@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::time_text;
 use super::verified::{Target, Verified};
+use crate::causes::shortened;
 use crate::clickhouse::{Connection, Servers, TableName};
 use crate::ledger::{
     ChunkStatus, Ledger, LedgerError, LiveClaim, LoadKey, LoadRecord, LoadVersions, Publication,
@@ -269,12 +270,14 @@ fn state_text(partition: &PartitionHistory) -> String {
     }
 }
 
-/// The histories as text: for each job the summary and a table.
-pub(crate) fn text(histories: &[History]) -> String {
+/// The histories as text: for each job the summary and a table, without the columns that would make it
+/// wider than this.
+pub(crate) fn text(histories: &[History], columns: usize) -> String {
+    let block = |history| block(history, columns);
     histories.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
-fn block(history: &History) -> String {
+fn block(history: &History, columns: usize) -> String {
     let History { job, source, target, summary, partitions } = history;
     let mut text = format!("{job}: {source} into {target}\n");
     if partitions.is_empty() {
@@ -307,7 +310,7 @@ fn block(history: &History) -> String {
                 .map(|load| row(partition, Some((load, newest == Some(load.run_id.as_str()))))),
         );
     }
-    table(&mut text, &rows);
+    table(&mut text, &rows, columns);
     let noted =
         partitions.iter().filter_map(|partition| Some((partition, partition.loads.first()?)));
     let noted: Vec<_> =
@@ -321,9 +324,9 @@ fn block(history: &History) -> String {
             .into_iter()
             .filter(|error| !error.is_empty() && load.at_work.is_empty())
         {
+            let line = error.split_whitespace().collect::<Vec<_>>().join(" ");
             // Writing to a string cannot fail.
-            let _ =
-                writeln!(text, "{id}: {}", error.split_whitespace().collect::<Vec<_>>().join(" "));
+            let _ = writeln!(text, "{id}: {}", shortened(&line));
         }
         for who in &load.at_work {
             let _ = writeln!(text, "{id}: worker {who} is working on it");
@@ -377,20 +380,31 @@ fn unknown() -> String {
     "–".to_owned()
 }
 
-/// Appends a table with aligned columns; numbers are right-aligned.
-fn table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
+/// Appends a table with aligned columns; numbers are right-aligned. Where it would be too wide, run ids and
+/// other columns that can be missed are left out.
+fn table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]], columns: usize) {
+    /// Run id, source rows, begin, time, inserted rows, chunks.
+    const FIRST_TO_GO: [usize; 6] = [8, 2, 5, 6, 3, 4];
     let widths: Vec<_> = (0..COLUMNS)
         .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
+    let mut whole = widths.iter().map(|width| width + 2).sum::<usize>();
+    let mut left_out = Vec::new();
+    for column in FIRST_TO_GO {
+        if whole > columns.saturating_add(2) {
+            whole -= widths.get(column).map_or(0, |width| width + 2);
+            left_out.push(column);
+        }
+    }
     for row in rows {
         let mut line = String::new();
         for ((cell, width), column) in row.iter().zip(&widths).zip(0..) {
+            if left_out.contains(&column) {
+                continue;
+            }
             let _ = if (2..5).contains(&column) {
                 write!(line, "{cell:>width$}  ")
             } else {
@@ -404,6 +418,48 @@ fn table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_leaves_out_what_makes_it_too_wide() {
+        let row = |cells: [&str; 9]| cells.map(str::to_owned);
+        let rows = [
+            row([
+                "partition",
+                "state",
+                "source rows",
+                "inserted",
+                "chunks",
+                "began",
+                "took",
+                "verified",
+                "run",
+            ]),
+            row([
+                "202511",
+                "completed",
+                "1,000",
+                "900",
+                "2 of 2",
+                "2026-01-01T00:00:00Z",
+                "1.0 s",
+                "–",
+                "0123456789abcdef",
+            ]),
+        ];
+        let shown = |columns: usize| {
+            let mut text = String::new();
+            table(&mut text, &rows, columns);
+            text
+        };
+        assert!(
+            shown(108).contains("0123456789abcdef") && !shown(107).contains("0123456789abcdef")
+        );
+        assert_eq!(
+            shown(70),
+            "partition  state      inserted  chunks  took   verified\n\
+             202511     completed       900  2 of 2  1.0 s  –\n"
+        );
+    }
 
     #[test]
     fn adjacent_partitions_in_one_state_are_merged() {

@@ -158,8 +158,10 @@ fn log_lines_scroll_above_the_screen() {
             !is_note
         });
         // A narrow terminal breaks the header between words, under the value's beginning.
-        let indent = " ".repeat(14);
-        let last = last.join("\n").replace(&format!("\n{indent}"), " ");
+        // So it does with the summary.
+        let last = [27, 14].iter().fold(last.join("\n"), |text, indent| {
+            text.replace(&format!("\n{}", " ".repeat(*indent)), " ")
+        });
         assert_eq!(last, LAST_SCREEN.replace("LOG LINES", &LOG_LINES.join("\n")));
     }
 }
@@ -221,6 +223,34 @@ fn why_a_run_is_held_back_is_on_the_screen() {
                 .iter()
                 .any(|line| line.starts_with("  waiting: ") && line.contains("the moon is full"))
     });
+}
+
+#[test]
+fn a_narrow_terminal_cuts_no_word_of_a_message() {
+    const COLUMNS: usize = 60;
+    let orders = Orders::start(1_000);
+    let text_of = |arguments: &[&str]| {
+        let running = InTerminal::start_command(&orders, COLUMNS, arguments, &[]);
+        Screen::after(&running.wait_for_end().1, COLUMNS, 200).text()
+    };
+    let of_job = |command| [command, "--job", "job.toml", "--partition", "202506"];
+    let calls: [&[&str]; 6] = [
+        &[],
+        &[&of_job("run")[..], &["--yes"]].concat(),
+        &of_job("verify"),
+        &of_job("status"),
+        &["history"],
+        &["run", "--job", "job.toml", "--partition", "202506", "--target-table", "nowhere"],
+    ];
+    for arguments in calls {
+        let text = text_of(arguments);
+        assert!(text.len() > 2, "{arguments:?} {text:#?}");
+        // Commands are left whole, so that they can be copied.
+        let is_command =
+            |line: &String| line.contains("clickhouse-backfill ") || line.contains('`');
+        let wide = text.iter().filter(|line| line.chars().count() > COLUMNS && !is_command(line));
+        assert_eq!(wide.collect::<Vec<_>>(), [""; 0], "{arguments:?} {text:#?}");
+    }
 }
 
 /// What a terminal got that was no text: the sequences, without their `ESC`.

@@ -1,6 +1,7 @@
 //! What a command gets where no flag is given: from the environment, `.env`, the config file or a named
 //! connection. Values of the config file reach the parser as defaults, so that every flag takes them.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -154,9 +155,11 @@ impl Layers {
             let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
                 continue;
             };
-            if std::env::var_os(variable).is_some_and(|value| !value.is_empty()) {
-                let origin = self.environment.origin_of(variable);
-                resolved.variables.insert(argument.get_id().to_string(), origin);
+            let (id, value) = (argument.get_id().to_string(), std::env::var_os(variable));
+            if value.as_ref().is_some_and(|value| !value.is_empty()) {
+                resolved.variables.insert(id, self.environment.origin_of(variable));
+            } else if value.is_some() && is_name(argument) {
+                resolved.blocked.insert(id);
             }
         }
         let Some(file) = self.file() else {
@@ -437,6 +440,12 @@ impl Resolved {
             _ => self.values.get(id).map(|value| value.origin),
         }
     }
+}
+
+/// Whether a value is a path, or the name of a job or a table, so that an empty one can only mean none.
+fn is_name(argument: &Arg) -> bool {
+    argument.get_value_parser().type_id() == TypeId::of::<PathBuf>()
+        || ["job", "target_table"].contains(&argument.get_id().as_str())
 }
 
 /// Whether a value says something: a switch that is off excludes nothing.

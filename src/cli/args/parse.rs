@@ -1,6 +1,7 @@
 //! Parsing a command line together with what is below its flags.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command as Program, FromArgMatches};
@@ -11,6 +12,7 @@ use super::given::Given;
 use super::help;
 use super::layers::{self, Arguments, Call, Layers, Resolved};
 use super::load::WhatArguments;
+use super::packs::PackFolders;
 use super::parse_error;
 use super::reference::variable_names;
 use super::server::ServerArguments;
@@ -147,6 +149,12 @@ impl Incomplete {
     pub(crate) fn connections(&self) -> Vec<String> {
         let names = self.layers.file().map(ConfigFile::connection_names);
         names.into_iter().flatten().map(str::to_owned).collect()
+    }
+
+    /// The folders of `--pack`.
+    pub(crate) fn pack_folders(&self) -> Vec<PathBuf> {
+        let packs = PackFolders::from_arg_matches(innermost(&self.matches));
+        packs.map(|packs| packs.folders()).unwrap_or_default()
     }
 
     /// Its servers and its job; `None` if the command has none.

@@ -9,16 +9,20 @@ use crate::cli::failure::Failure;
 use crate::clickhouse::{
     Error as ServerError, ErrorClass, TableName, quote_identifier, quote_literal,
 };
+use crate::engine::stream::error::FailedChunk;
 use crate::engine::stream::{DedupError, PipelineError};
 use crate::job::{BoundJob, JobError, Publish};
 use crate::ledger::LedgerError;
 use crate::load::{LoadError, TablesError};
-use crate::plan::PlanError;
+use crate::plan::{ChunkId, PlanError};
 use crate::preflight::{Check, SKIPPABLE};
+use crate::progress::{count, counted};
 use crate::publish::PublishError;
 use crate::stop::Stop;
 
-/// How many failed chunks are named; the log has all of them.
+/// How many errors of chunks are shown; the log has all of them.
+const CAUSES_NAMED: usize = 5;
+/// How many chunks with the same error are named.
 const CHUNKS_NAMED: usize = 10;
 
 /// How a command continues after a failure.
@@ -228,6 +232,13 @@ fn publish_failure(error: &PublishError, continuation: &Continuation) -> Failure
             Failure::stopped(error).hint(continuation.after_server_error(error))
         }
     }
+}
+
+/// Whether another attempt would meet the same error, by a recorded reason.
+pub(super) fn is_permanent(reason: &str) -> bool {
+    code_in(reason).is_some_and(|code| {
+        matches!(ErrorClass::of_exception(code, reason), ErrorClass::Rows | ErrorClass::Fatal)
+    })
 }
 
 /// ClickHouse's error code in a recorded reason, `… Code: 6. DB::Exception: …`.
@@ -456,15 +467,60 @@ impl From<DedupError> for Failure {
     }
 }
 
+/// A failed chunk, and those that failed with the same error of the server.
+struct ChunkCause<'a> {
+    first: &'a FailedChunk,
+    others: Vec<ChunkId>,
+}
+
+/// The failed chunks by the server's error, in the order in which the errors came up.
+fn causes_of(failed: &[FailedChunk]) -> Vec<ChunkCause<'_>> {
+    let mut causes: Vec<ChunkCause<'_>> = Vec::new();
+    for chunk in failed {
+        let is_same = |cause: &&mut ChunkCause<'_>| {
+            chunk.code.is_some()
+                && (cause.first.code, cause.first.class) == (chunk.code, chunk.class)
+        };
+        match causes.iter_mut().find(is_same) {
+            Some(cause) => cause.others.push(chunk.chunk),
+            None => causes.push(ChunkCause { first: chunk, others: Vec::new() }),
+        }
+    }
+    causes
+}
+
+impl ChunkCause<'_> {
+    fn text(&self) -> String {
+        let text = format!("chunk {}: {}", self.first.chunk, self.first.reason.trim_end());
+        let mut others = self.others.clone();
+        others.sort_by_key(|chunk| chunk.order());
+        let named: Vec<_> = others.iter().take(CHUNKS_NAMED).map(ToString::to_string).collect();
+        let more = match others.len().saturating_sub(CHUNKS_NAMED) {
+            0 => String::new(),
+            more => format!(" and {} more", count(more as u64)),
+        };
+        match others.len() {
+            0 => text,
+            1 => format!("{text}\n           the same error in chunk {}", named.concat()),
+            _ => format!("{text}\n           the same error in chunks {}{more}", named.join(", ")),
+        }
+    }
+}
+
 impl From<&PipelineError> for Failure {
     fn from(error: &PipelineError) -> Self {
         let mut failure = Self::stopped(error);
         if let PipelineError::Chunks { failed, .. } = error {
-            for chunk in failed.iter().take(CHUNKS_NAMED) {
-                failure = failure.because(format!("chunk {}: {}", chunk.chunk, chunk.reason));
+            let causes = causes_of(failed);
+            for cause in causes.iter().take(CAUSES_NAMED) {
+                failure = failure.because(cause.text());
             }
-            if failed.len() > CHUNKS_NAMED {
-                failure = failure.because(format!("and {} more", failed.len() - CHUNKS_NAMED));
+            let rest = causes.iter().skip(CAUSES_NAMED).map(|cause| 1 + cause.others.len());
+            match rest.sum::<usize>() {
+                0 => {}
+                more => {
+                    failure = failure.because(format!("and {} more", counted(more as u64, "chunk")))
+                }
             }
         }
         failure

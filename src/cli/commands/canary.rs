@@ -14,7 +14,7 @@ use crate::cli::failure::Failure;
 use crate::job::{BoundJob, Publish};
 use crate::ledger::Ledger;
 use crate::load::Load;
-use crate::progress::{Canary, Terminal, counted, show_comparison};
+use crate::progress::{Canary, Terminal, show_comparison};
 use crate::retry::RetryPolicy;
 use crate::stop::Stop;
 use crate::verify::{RecordedLoad, SelectedChunks, Share, Verifier, VerifyOptions, VerifyProgress};
@@ -106,10 +106,12 @@ impl CanaryChunks {
         let (parts, all) = (u64::from(self.share.parts), u64::from(self.share.of));
         let is_greater = number as u64 * all > 2 * parts * of as u64;
         is_greater.then(|| {
-            format!(
-                "the smallest canary of {} is one of them; a lower --chunk-rows makes smaller chunks where a load begins",
-                counted(of as u64, "chunk")
-            )
+            let all = if of == 1 {
+                "the partition has 1 chunk, which the canary fills as a whole".to_owned()
+            } else {
+                format!("the canary is {}, more than {}", self.text(), self.share.percentage())
+            };
+            format!("{all}; a new load with a lower --chunk-rows has smaller chunks")
         })
     }
 

@@ -1,6 +1,7 @@
 //! Values that a shell completes: jobs, packs, queries, connections, settings of `ctl set`, and
 //! partitions, for which the server is asked. The scripts of `completions` call the program for them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::clickhouse::TableName;
 use crate::control::SETTINGS;
 use crate::job::{BUILT_IN_JOBS, BUILT_IN_SETS, load};
 use crate::load::new_id;
-use crate::packs;
+use crate::packs::{self, Pack, PackFile};
 use crate::plan::{Partition, partitions};
 
 /// The variable by which a script asks; it has the name of the shell.
@@ -55,6 +56,36 @@ if [[ $funcstack[1] == _clickhouse-backfill ]]; then
 fi
 ";
 
+/// Bash divides words at `=` and `:`. The program is asked with whole words, and what bash has already is
+/// cut off its answers.
+const WHOLE_WORDS: &str = r#"
+_clickhouse_backfill_whole_words() {
+    local words=() number=0 current="$2" at word
+    for at in "${!COMP_WORDS[@]}"; do
+        word="${COMP_WORDS[at]}"
+        if (( at > 0 )) && [[ "$word" =~ ^[=:]+$ || "${COMP_WORDS[at-1]}" =~ ^[=:]+$ ]]; then
+            words[${#words[@]}-1]+="$word"
+        else
+            words+=("$word")
+        fi
+        if (( at == COMP_CWORD )); then
+            number=$(( ${#words[@]} - 1 ))
+            current="${words[number]}"
+            [[ "$word" =~ ^[=:]+$ ]] || current="${current%"$word"}$2"
+        fi
+    done
+    local COMP_WORDS=("${words[@]}") COMP_CWORD="$number"
+    _clap_complete_clickhouse_backfill "$1" "$current" "$3"
+    local already="${current%"$2"}"
+    COMPREPLY=("${COMPREPLY[@]#"$already"}")
+}
+if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
+    complete -o nospace -o bashdefault -o nosort -F _clickhouse_backfill_whole_words clickhouse-backfill
+else
+    complete -o nospace -o bashdefault -F _clickhouse_backfill_whole_words clickhouse-backfill
+fi
+"#;
+
 /// The script of a shell that asks the program.
 pub(super) fn script(shell: Shell, name: &str) -> Result<String, Failure> {
     let mut script = Vec::new();
@@ -64,7 +95,11 @@ pub(super) fn script(shell: Shell, name: &str) -> Result<String, Failure> {
             .map_err(|error| Failure::stopped(&error))?;
     }
     let script = String::from_utf8_lossy(&script).into_owned();
-    Ok(if shell == Shell::Zsh { script + OF_FIRST_USE } else { script })
+    Ok(match shell {
+        Shell::Zsh => script + OF_FIRST_USE,
+        Shell::Bash => script + WHOLE_WORDS,
+        _ => script,
+    })
 }
 
 /// The command and those below it, with what their values can be.
@@ -75,11 +110,12 @@ fn with_values(command: Command, parent: &str, environment: &Arc<Environment>) -
         name.as_str(),
         argument.get_id().as_str(),
     ) {
-        (_, _, "job") | ("job", "show", "name") => argument.add(ArgValueCompleter::new(jobs)),
-        ("pack", _, "name") | (_, "health", "name") => {
-            argument.add(ArgValueCandidates::new(pack_names))
+        (_, _, "job") | ("job", "show", "name") => {
+            let environment = environment.clone();
+            argument.add(ArgValueCompleter::new(move |current: &OsStr| jobs(&environment, current)))
         }
-        (_, "query", "query") => argument.add(ArgValueCandidates::new(query_names)),
+        ("pack", _, "name") | (_, "health", "name") => with_line(argument, environment, pack_names),
+        (_, "query", "query") => with_line(argument, environment, query_names),
         ("ctl", "set", "settings") => argument.add(ArgValueCandidates::new(setting_names)),
         (_, _, "connection") => with_line(argument, environment, Incomplete::connections),
         (_, _, "partition") => with_line(argument, environment, stored_partitions),
@@ -107,26 +143,36 @@ fn candidates(
     values.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Built-in jobs, and files.
-fn jobs(current: &OsStr) -> Vec<CompletionCandidate> {
-    let begins = |name: &&&str| name.starts_with(&*current.to_string_lossy());
-    let names = BUILT_IN_JOBS.iter().chain(&BUILT_IN_SETS).filter(begins);
-    let mut found = candidates(names.copied());
+/// Built-in jobs, those of the packs of `--pack`, and files.
+fn jobs(environment: &Environment, current: &OsStr) -> Vec<CompletionCandidate> {
+    let built_in = BUILT_IN_JOBS.iter().chain(&BUILT_IN_SETS).map(|name| (*name).to_owned());
+    let mut names: BTreeSet<_> = built_in.collect();
+    let folders = args::incomplete(environment, "--job").map(|line| line.pack_folders());
+    for pack in folders.unwrap_or_default().iter().filter_map(|folder| Pack::read(folder).ok()) {
+        let files = pack.jobs.iter().chain(&pack.sets);
+        names.extend(files.map(|file| format!("{}/{}", pack.name, file.name)));
+    }
+    let begins = |name: &String| name.starts_with(&*current.to_string_lossy());
+    let mut found = candidates(names.into_iter().filter(begins));
     found.extend(PathCompleter::file().complete(current));
     found
 }
 
-fn pack_names() -> Vec<CompletionCandidate> {
-    let packs = packs::open(&[]).unwrap_or_default();
-    candidates(packs.into_iter().map(|pack| pack.name))
+/// The built-in packs, and those of the line's `--pack`.
+fn packs_of(line: &Incomplete) -> Vec<Pack> {
+    packs::open(&line.pack_folders()).unwrap_or_default()
 }
 
-fn query_names() -> Vec<CompletionCandidate> {
-    let packs = packs::open(&[]).unwrap_or_default();
-    let names = packs
-        .iter()
-        .flat_map(|pack| pack.queries.iter().map(|query| format!("{}/{}", pack.name, query.name)));
-    candidates(names)
+fn pack_names(line: &Incomplete) -> Vec<String> {
+    packs_of(line).into_iter().map(|pack| pack.name).collect()
+}
+
+fn query_names(line: &Incomplete) -> Vec<String> {
+    let names = |pack: &Pack| {
+        let name = |query: &PackFile| format!("{}/{}", pack.name, query.name);
+        pack.queries.iter().map(name).collect::<Vec<_>>()
+    };
+    packs_of(line).iter().flat_map(names).collect()
 }
 
 fn setting_names() -> Vec<CompletionCandidate> {

@@ -139,7 +139,7 @@ async fn tables(
         let target = arguments.target_table.as_deref().map(|name| {
             let database = servers.target.endpoint().database();
             let target = TableName::parse(name, database);
-            JobTables { reads: Vec::new(), target, replaces: false }
+            JobTables { reads: Vec::new(), target, replaces: false, owns: true }
         });
         return Ok((None, target));
     };
@@ -196,6 +196,7 @@ fn of_bound(job: &BoundJob) -> JobTables {
         reads: [(job.source.name.clone(), source)].into_iter().chain(lookup).collect(),
         target: job.target.name.clone(),
         replaces: job.publish == Publish::Replace,
+        owns: job.owned.is_some(),
     }
 }
 
@@ -209,6 +210,7 @@ fn of_job(job: &Job, servers: &Servers, target: Option<&str>) -> JobTables {
         reads: reads.into_iter().flatten().map(read).collect(),
         target: TableName::parse(target, servers.target.endpoint().database()),
         replaces: job.target.publish == Publish::Replace,
+        owns: job.target.owned.is_some() || job.target.live.is_some(),
     }
 }
 

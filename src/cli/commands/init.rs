@@ -212,10 +212,14 @@ async fn table(
         let meant = suggestion(&name, known.iter().map(String::as_str));
         let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         let message = format!("the {role} table {parsed} does not exist{meant}");
+        const CREATE: &str = "create the target with the columns that it is to have, as a ReplacingMergeTree, or with non_replicated_deduplication_window";
+        let create = (role == "target" && meant.is_empty()).then_some(CREATE);
         if given.is_some() {
-            return Err(Failure::usage(message).hint(known_tables(connection).await));
+            let failure = Failure::usage(message).hint(known_tables(connection).await);
+            return Err(create.into_iter().fold(failure, Failure::hint));
         }
         terminal.insist(&message);
+        create.iter().for_each(|create| terminal.insist(&format!("hint: {create}")));
     }
 }
 

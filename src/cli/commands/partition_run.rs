@@ -202,7 +202,11 @@ impl<'a> PartitionRun<'a> {
             return Err(failure);
         }
         self.describe(&session, &options, load.run_id(), Some(&load));
-        if !self.is_confirmed(&session).await {
+        let asked = Instant::now();
+        let is_confirmed = self.is_confirmed(&session).await;
+        // A person who thinks is no part of the run.
+        self.began += asked.elapsed();
+        if !is_confirmed {
             load.decline().await;
             let words = "nothing was written; --yes gives the answer in advance";
             self.context.terminal.insist(words);
@@ -294,23 +298,32 @@ impl<'a> PartitionRun<'a> {
         if let Some(summary) = &mut self.summary {
             summary.canary = Some(compared);
         }
-        let undo = self.next("undo", &["yes", "format", "json"]);
+        let job = &session.job;
+        let undo = job
+            .owned
+            .as_ref()
+            .map(|_| format!("undo: {}", self.next("undo", &["yes", "format", "json"])));
         if !is_equal {
-            terminal.insist(&format!(
-                "canary: different, in {chunks}\nhint: undo it, correct the job, and run the canary again with --restart\nundo: {undo}"
-            ));
+            terminal.insist(&format!("canary: different, in {chunks}"));
+            terminal.insist(if undo.is_some() {
+                "hint: undo it, correct the job, and run the canary again with --restart"
+            } else if job.target.is_replacing() {
+                "hint: correct the job, and run the canary again with --restart: rows that are written again replace those with the same sorting key"
+            } else {
+                "hint: remove the rows of the canary by hand, correct the job, and run the canary again with --restart; `owned` under [target] of the job lets `undo` remove rows"
+            });
+            undo.iter().for_each(|undo| terminal.insist(undo));
             return Ok(RunOutcome::CanaryDifferent);
         }
         let RunOutcome::PartCompleted { chunks_left } = outcome else {
-            terminal.insist(&format!(
-                "canary: equal, in {chunks}; that completes the partition\nundo: {undo}"
-            ));
+            terminal.insist(&format!("canary: equal, in {chunks}; that completes the partition"));
+            undo.iter().for_each(|undo| terminal.insist(undo));
             return Ok(outcome);
         };
         let left = counted(chunks_left, "chunk");
         terminal.insist(&format!("canary: equal, in {chunks}; {left} not filled"));
         self.show_next("run", &["canary"]);
-        terminal.say(&format!("undo: {undo}"));
+        undo.iter().for_each(|undo| terminal.say(undo));
         Ok(RunOutcome::CanaryEqual { chunks_left })
     }
 
@@ -344,12 +357,16 @@ impl<'a> PartitionRun<'a> {
         let Session { job, plan, .. } = session;
         let question = match &self.canary {
             None => format!(
-                "write {}, {}, into {}?",
+                "write {} in {} into {}?",
                 counted(plan.stored_rows, "row"),
                 counted(plan.chunks.len() as u64, "chunk"),
                 job.target.name
             ),
-            Some(canary) => format!("write {}, into {}?", canary.text(), job.target.name),
+            Some(canary) => format!(
+                "write the rows of {} into {}, then compare them with the result of the job?",
+                canary.text(),
+                job.target.name
+            ),
         };
         terminal.confirm(&question, &self.stop).await
     }
@@ -445,6 +462,7 @@ impl<'a> PartitionRun<'a> {
             lookup_keys: numbers.lookup_keys,
             source_rows: numbers.source_rows,
             inserted_rows: numbers.inserted_rows,
+            rows_done: numbers.rows_done,
             matched_rows: numbers.matched_rows,
             matched_late_rows: numbers.matched_late_rows,
             unmatched_rows: numbers.unmatched_rows,

@@ -11,7 +11,7 @@ use super::status::key;
 use crate::cli::args::{CompressionChoice, HistoryArguments, ReportArguments, ReportFormat};
 use crate::cli::config::{LedgerConfig, LoadConfig, ServerConfig};
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::{json, print, print_document, write_text_file};
+use crate::cli::output::{json, print, print_document, terminal_width, write_text_file};
 use crate::clickhouse::{Servers, TableName};
 use crate::job::{JobSet, load};
 use crate::ledger::LedgerLocation;
@@ -119,7 +119,7 @@ async fn list(arguments: &HistoryArguments) -> Result<ExitCode, Failure> {
             ledger.describe()
         ))?;
     } else {
-        print(&text(&histories))?;
+        print(&text(&histories, terminal_width()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

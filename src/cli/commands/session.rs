@@ -49,6 +49,9 @@ pub(crate) struct Session {
     pub plan: Plan,
 }
 
+/// The job of a call without `--job`.
+const DEFAULT_JOB: &str = "langfuse-events";
+
 impl SessionConfig {
     /// Connects and binds, without waiting for servers that are unreachable. `id` becomes part of
     /// the query ids until the run id is known.
@@ -78,6 +81,17 @@ impl SessionConfig {
         self.bind(id, filling, retry).await.map_err(|failure| failure.unless_stopped(&retry.stop))
     }
 
+    /// A failure to bind the job that a call without `--job` means, probably by someone with other tables.
+    fn of_default_job(&self, failure: Failure) -> Failure {
+        let is_missing = failure.one_line().contains(" does not exist");
+        if self.job.reference != DEFAULT_JOB || !failure.is_refusal() || !is_missing {
+            return failure;
+        }
+        failure.hint(format!(
+            "--job names a job for other tables than those of {DEFAULT_JOB}; `clickhouse-backfill init` writes one"
+        ))
+    }
+
     async fn bind(
         &self,
         id: &str,
@@ -102,7 +116,7 @@ impl SessionConfig {
         }
         let bound = retry
             .ask("binding the job to its tables", async || bind(&servers, &job, &options).await);
-        let mut job = bound.await?;
+        let mut job = bound.await.map_err(|error| self.of_default_job(error.into()))?;
         require_server(&job, self.throughput.engine, &servers)?;
         let resources = resources(&self.throughput, &servers.target, &job).await?;
         let engine = self.engine(&servers, &job, &resources, filling, retry).await?;

@@ -8,10 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
+use super::advice::is_permanent;
+use crate::causes::shortened;
 use crate::cli::args::{CompressionChoice, StatusArguments};
 use crate::cli::config::LoadConfig;
 use crate::cli::failure::{End, Failure, connecting};
-use crate::cli::output::{print, print_raw};
+use crate::cli::output::{print, print_raw, terminal_width, wrap_block};
 use crate::cli::runtime::run_to_end;
 use crate::clickhouse::{Servers, TableName};
 use crate::escape::{escape, escape_line};
@@ -146,6 +148,9 @@ fn json(standing: &LoadStatus, next: &str) -> String {
     text
 }
 
+/// The column at which values begin.
+const VALUES: usize = 14;
+
 /// The text block.
 fn text(standing: &LoadStatus, ledger: &str, next: &str) -> String {
     let LoadStatus { state, job, partition, source, target, .. } = standing;
@@ -192,13 +197,18 @@ fn text(standing: &LoadStatus, ledger: &str, next: &str) -> String {
         }
     }
     if let Some(error) = &standing.last_error {
-        line("last error", &escape_line(error));
+        line("last error", &escape_line(&shortened(error)));
+        if standing.state == LoadState::Failed && is_permanent(error) {
+            line("hint", "correct the cause first: the next run would fail in the same way");
+        }
     }
     if let Some(publication) = &standing.publication {
         line("published", &publication.words());
     }
     line("ledger", ledger);
-    line("next", next);
+    let mut text = wrap_block(&text, VALUES, terminal_width());
+    // A command line is not wrapped, so that it can be pasted.
+    let _ = writeln!(text, "  {:<12}{next}", "next");
     text
 }
 

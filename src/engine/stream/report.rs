@@ -228,9 +228,10 @@ impl ChunkBook {
         self.report(chunk, account, ChunkOutcome::Divided { cuts, parts });
     }
 
-    /// Marks the chunk as failed; returns how many chunks failed.
-    pub(super) fn fail(&self, failed_chunk: FailedChunk) -> usize {
+    /// Marks the chunk as failed; returns how many chunks failed, and whether this one had not failed before.
+    pub(super) fn fail(&self, failed_chunk: FailedChunk) -> (usize, bool) {
         let chunk = failed_chunk.chunk;
+        let mut is_new = false;
         let mut chunks = self.chunks();
         if let Some(account) = chunks.get_mut(&chunk)
             && !account.reported
@@ -240,9 +241,10 @@ impl ChunkBook {
             let mut failed = self.failed.lock();
             self.report(chunk, account, ChunkOutcome::Failed(failed_chunk.reason.clone()));
             failed.push(failed_chunk);
+            is_new = true;
         }
         drop(chunks);
-        self.failed().len()
+        (self.failed().len(), is_new)
     }
 
     /// Whether the chunk failed.
@@ -468,8 +470,9 @@ impl ChunkAttempt {
         self.book.is_failed(self.chunk)
     }
 
-    /// Gives the attempt up and marks the chunk as failed; returns how many chunks failed.
-    pub(super) fn fail_chunk(&self, error: &PipelineError) -> usize {
+    /// Gives the attempt up and marks the chunk as failed; returns how many chunks failed, and whether this
+    /// one had not failed before.
+    pub(super) fn fail_chunk(&self, error: &PipelineError) -> (usize, bool) {
         self.give_up();
         self.book.fail(FailedChunk::of(self.chunk, error))
     }
@@ -588,9 +591,9 @@ mod tests {
         let failed = |reason| {
             FailedChunk::of(ChunkId::planned(9), &PipelineError::Task(String::from(reason)))
         };
-        assert_eq!(book.fail(failed("for a reason")), 1);
+        assert_eq!(book.fail(failed("for a reason")), (1, true));
         assert!(book.is_failed(ChunkId::planned(9)) && !book.is_failed(ChunkId::planned(7)));
-        assert_eq!(book.fail(failed("for another reason")), 1, "a chunk fails once");
+        assert_eq!(book.fail(failed("for another reason")), (1, false), "a chunk fails once");
         book.complete(ChunkId::planned(9), KeyShare::of(None), figures(1));
         let report = ended(&mut reports);
         assert_eq!(

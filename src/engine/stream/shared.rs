@@ -393,7 +393,7 @@ impl Shared {
     ) -> Result<(), PipelineError> {
         self.counters.errors.add(1);
         let reason = error.reason();
-        let failed = attempt.fail_chunk(&error);
+        let (failed, is_new) = attempt.fail_chunk(&error);
         self.counters.chunks_failed.set(failed as u64);
         if error.is_fatal() {
             return Err(error);
@@ -402,6 +402,9 @@ impl Shared {
         let chunks = usize::try_from(self.counters.chunks_pending.get()).unwrap_or(usize::MAX);
         let allowed = self.options.max_failed_chunks;
         if failed <= allowed {
+            if !is_new {
+                return Ok(());
+            }
             let others = if failed < chunks { ", the others go on" } else { "" };
             tracing::error!(%chunk, reason, failed, "a chunk failed{others}");
             return Ok(());

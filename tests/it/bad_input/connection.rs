@@ -46,7 +46,8 @@ fn a_url_of_another_kind_is_named_with_the_right_one() {
     for (url, problem, hint) in [
         ("", "is empty", EXAMPLE),
         ("http://", "has no host", EXAMPLE),
-        ("localhost", "has no scheme", "--clickhouse-url http://localhost"),
+        ("localhost", "has no scheme", "--clickhouse-url http://localhost:8123"),
+        ("localhost:28123", "has no scheme", "--clickhouse-url http://localhost:28123"),
         ("127.0.0.1:28123", "has no scheme", "--clickhouse-url http://127.0.0.1:28123"),
         (
             "clickhouse://ann:secret@host:9000/shop",

@@ -181,6 +181,36 @@ fn malformed_values_name_their_variable() {
 }
 
 #[test]
+fn an_empty_variable_of_a_path_or_a_name_counts_as_not_set() {
+    const NAMES: [&str; 12] = [
+        "LOG_FILE",
+        "SUMMARY_JSON",
+        "METRICS_FILE",
+        "CONTROL_SOCKET",
+        "CLICKHOUSE_PASSWORD_FILE",
+        "SOURCE_PASSWORD_FILE",
+        "CA_CERT",
+        "CLIENT_CERT",
+        "CLIENT_KEY",
+        "PACK",
+        "JOB",
+        "TARGET_TABLE",
+    ];
+    let tool = || tool().args(&["--partition", "202506"]).env("OUTAGE_WAIT", "0s");
+    let without = tool().run().expect(2).stderr;
+    let with = NAMES.iter().fold(tool(), |tool, name| tool.env(name, ""));
+    assert_eq!(with.run().expect(2).stderr, without);
+    let text: String = NAMES.iter().map(|name| format!("{name}=\n")).collect();
+    assert_eq!(tool().file(".env", &text).run().expect(2).stderr, without);
+    // As a flag, it is no path.
+    assert_text_snapshot!(fails(tool().arg("--log-file="), 2), @"
+    exit code 2
+    error: a value is required for '--log-file <FILE>' but none was supplied
+    hint: `--help` behind the command explains its flags
+    ");
+}
+
+#[test]
 fn bad_lines_of_the_file_are_named_and_not_shown() {
     let texts = [
         "A=1\nCLICKHOUSE_PASSWORD hidden-word\n",

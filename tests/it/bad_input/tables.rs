@@ -3,7 +3,7 @@
 use super::{changed, few_orders, refuses};
 use crate::orders::{JOB, Orders};
 use crate::support::shown::{from_line, titled};
-use crate::support::{Binary, assert_text_snapshot};
+use crate::support::{Binary, assert_text_snapshot, binary};
 
 fn with(orders: &Orders, text: &str) -> Binary {
     orders.tool().file("job.toml", text)
@@ -42,6 +42,16 @@ fn tables_and_columns_that_are_not_there() {
     error: the target table nodb.nowhere does not exist, or the user has no right to see it
     hint: --target-table names another target, --clickhouse-db another database
     hint: the user needs INSERT ON nodb.nowhere; to compare, SELECT ON nodb.nowhere
+    ");
+    // Without a job, another one may be meant.
+    let without =
+        binary().envs(&orders.server.environment()).args(&["run", "--partition", "202506"]);
+    assert_text_snapshot!(refuses(&orders, without, 3), @"
+    exit code 3
+    error: the source table default.observations does not exist, or the user has no right to see it
+    hint: --clickhouse-db names the database of the tables, --source-db that of source and lookup
+    hint: the user needs SELECT ON default.observations
+    hint: --job names a job for other tables than those of langfuse-events; `clickhouse-backfill init` writes one
     ");
     let window =
         "table = \"customers\"\nwindow = { column = \"absent\", days_before = 1, days_after = 1 }";

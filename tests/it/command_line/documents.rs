@@ -55,8 +55,9 @@ fn completions_are_made_for_every_shell_and_a_shell_takes_them() {
     ");
 
     // Where there is a bash or a fish, it completes a flag with the script.
-    let in_bash = "COMP_WORDS=(clickhouse-backfill run --max-f); COMP_CWORD=2; COMP_TYPE=9; \
-        _clap_complete_clickhouse_backfill clickhouse-backfill --max-f run; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let in_bash = "ask() { COMP_WORDS=(clickhouse-backfill run \"$@\"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_TYPE=9; \
+        $(complete -p clickhouse-backfill | sed 's/.* -F //') \"${COMP_WORDS[COMP_CWORD]#=}\" run; printf '%s\\n' \"${COMPREPLY[@]}\"; }; \
+        ask --max-f; ask --engine = se; ask --engine=str; ask --read-format =; ask --partition id : x --engine = str";
     let in_fish = "complete -C 'clickhouse-backfill run --max-f'";
     let program = Path::new(env!("CARGO_BIN_EXE_clickhouse-backfill"));
     let folder = program.parent().unwrap().display();
@@ -78,6 +79,15 @@ fn completions_are_made_for_every_shell_and_a_shell_takes_them() {
             "{said}\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        if shell == "bash" {
+            // Bash divides words at `=`, unless it is told not to.
+            let values: Vec<_> = said.lines().filter(|line| !line.starts_with("--max")).collect();
+            assert_eq!(
+                values,
+                ["server", "--engine=stream", "auto", "native", "rowbinary", "stream"],
+                "{said}"
+            );
+        }
     }
 }
 
@@ -104,6 +114,24 @@ fn jobs_packs_queries_settings_and_connections_are_completed() {
             ["--connection=staging"]
         );
     }
+    // Packs of one's own.
+    let pack = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("pack.toml", "name = 'mine'\ndescription = 'x'\n"),
+        ("queries/counts.sql", "SELECT count() FROM t\n"),
+        ("jobs/orders.toml", JOB),
+    ] {
+        let path = pack.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let folder = pack.path().to_str().unwrap();
+    assert_eq!(offered(bash(&["pack", "show", "--pack", folder, "mi"])), ["mine"]);
+    let joined = format!("--pack={folder}");
+    assert_eq!(offered(bash(&["query", &joined, "mine/"])), ["mine/counts"]);
+    let jobs = offered(bash(&["plan", "--pack", folder, "--job", "mine/o"]));
+    assert_eq!(jobs, ["mine/orders"]);
+    assert_eq!(offered(bash(&["health", "mi"]).env("PACK", folder)), ["mine"]);
     // A broken file offers nothing, and says nothing.
     let broken = bash(&["run", "--connection", ""]).file("clickhouse-backfill.toml", "[run\n");
     assert_eq!(offered(broken.file(".env", "A\n")), [""; 0]);

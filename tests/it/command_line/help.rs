@@ -46,16 +46,23 @@ fn the_version_is_that_of_the_crate() {
     assert_text_snapshot!(binary().run().everything(), @"
     exit code 2
     --- stderr
-    Fill partitions of a ClickHouse table from another table, with attributes from a third.
+    Fill partitions of a ClickHouse table from another table, with attributes from
+    a third.
 
     First steps:
-      clickhouse-backfill init                                  Write a job file from the server's tables.
-      clickhouse-backfill doctor --job job.toml                 Check the servers, rights and this machine.
-      clickhouse-backfill plan --job job.toml --partition P     Show what a run would do.
-      clickhouse-backfill run --job job.toml --partition P      Fill the partition.
-      clickhouse-backfill verify --job job.toml --partition P   Compare the result with the job.
+      # Write a job file from the server's tables.
+      clickhouse-backfill init
+      # Check the servers, rights and this machine.
+      clickhouse-backfill doctor --job job.toml
+      # Show what a run would do.
+      clickhouse-backfill plan --job job.toml --partition P
+      # Fill the partition.
+      clickhouse-backfill run --job job.toml --partition P
+      # Compare the result with the job.
+      clickhouse-backfill verify --job job.toml --partition P
 
-    `clickhouse-backfill --help` lists all commands, and `-h` behind a command its common flags.
+    `clickhouse-backfill --help` lists all commands, and `-h` behind a command its
+    common flags.
     ");
 }
 

@@ -161,7 +161,9 @@ fn missing_rights_are_named_for_each_command_and_a_password_is_kept_to_oneself()
     let options = ServerOptions { users_xml: Some(users), ..ServerOptions::default() };
     let orders = Orders::on(Server::isolated_with(options), 10);
     let tool = || {
-        let tool = binary().file("job.toml", JOB).envs(&orders.server.environment());
+        let owning =
+            JOB.replace("\"shipments\"\n\n[col", "\"shipments\"\nowned = \"order_id > 0\"\n\n[col");
+        let tool = binary().file("job.toml", &owning).envs(&orders.server.environment());
         tool.env("CLICKHOUSE_USER", "filler").env("CLICKHOUSE_PASSWORD", "tangerine")
     };
     let doctor = tool().args(&["doctor", "--job", "job.toml", "--json"]).run().expect(3);

@@ -63,7 +63,7 @@ fn a_canary_fills_and_compares_some_chunks_and_the_load_is_continued() {
     differing rows                      0
 
     equal: the target has the rows that the job makes of these chunks ([DURATION])
-    canary: equal, in 1 of 3 chunks: 2; 2 chunks not filled
+    canary: equal, in chunk 2 of 3; 2 chunks not filled
     next: clickhouse-backfill run --chunk-rows 8192 --json --job job.toml --partition 202506
     undo: clickhouse-backfill undo --job job.toml --partition 202506
     ");
@@ -141,7 +141,15 @@ fn a_canary_finds_what_is_wrong_in_its_chunks_and_nowhere_else() {
     let chunks: Vec<_> = chunks.iter().filter_map(|row| row["chunk"].as_u64()).collect();
     assert_eq!(chunks, [2, 2], "{summary}");
     assert_text_snapshot!(from_line(&different.stderr, "canary: "), @"
-    canary: different, in 1 of 3 chunks: 2
+    canary: different, in chunk 2 of 3
+    hint: correct the job, and run the canary again with --restart: rows that are written again replace those with the same sorting key
+    ");
+    // Where the job says which rows are its own, they can be removed.
+    let owning = JOB
+        .replace("\"shipments\"\n\n[col", "\"shipments\"\nowned = \"order_id < 1000000\"\n\n[col");
+    let different = canary(&orders, &owning, "1%").run().expect(4);
+    assert_text_snapshot!(from_line(&different.stderr, "canary: "), @"
+    canary: different, in chunk 2 of 3
     hint: undo it, correct the job, and run the canary again with --restart
     undo: clickhouse-backfill undo --job job.toml --partition 202506
     ");

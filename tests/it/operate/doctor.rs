@@ -50,6 +50,14 @@ fn a_server_without_obstacles_is_ready() {
     let (_, all) = checks(&doctor(&orders).args(&["--job", "job.toml"]).run().expect(0));
     let detail = of(&all, "job")["detail"].as_str().unwrap();
     assert!(detail.starts_with("shipments fits its tables: "), "{all}");
+    assert_eq!(
+        of(&all, "undo")["detail"],
+        "not for this job: without `owned` under [target], it is not known which rows are its own"
+    );
+    let owning =
+        JOB.replace("\"shipments\"\n\n[col", "\"shipments\"\nowned = \"order_id > 0\"\n\n[col");
+    let owning = doctor(&orders).file("job.toml", &owning).args(&["--job", "job.toml"]);
+    let (_, all) = checks(&owning.run().expect(0));
     assert_eq!(of(&all, "undo")["detail"], "rights granted on the job's tables");
 
     // As text, with the verdict in the last line.

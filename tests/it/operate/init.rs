@@ -118,6 +118,7 @@ fn what_cannot_be_drafted_is_refused_and_nothing_is_written() {
     let cases = [
         ("no terminal", with(&[])),
         ("no such table", with(&["--source", "order", "--target", "shipments"])),
+        ("no target", with(&["--source", "orders", "--target", "filled"])),
         ("no key", with(&["--source", "customers", "--lookup", "orders", "--target", "shipments"])),
         ("no such column", with(&[&TABLES[..], &["--join", "client=id"]].concat())),
         ("half a pair", with(&[&TABLES[..], &["--join", "client"]].concat())),
@@ -133,6 +134,12 @@ fn what_cannot_be_drafted_is_refused_and_nothing_is_written() {
     exit code 2
     error: the source table default.order does not exist; did you mean orders?
     hint: tables of default: customers, orders, shipments, expected
+
+    # no target
+    exit code 2
+    error: the target table default.filled does not exist
+    hint: tables of default: customers, orders, shipments, expected
+    hint: create the target with the columns that it is to have, as a ReplacingMergeTree, or with non_replicated_deduplication_window
 
     # no key
     exit code 2

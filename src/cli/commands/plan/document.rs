@@ -10,7 +10,7 @@ use super::engine::{EngineShown, GroupsShown};
 use super::ledger::LedgerShown;
 use super::trial::{Estimate, EstimateShown};
 use crate::cli::commands::session::Session;
-use crate::cli::output::{cut, width, wrap_block, wrapped};
+use crate::cli::output::{cut, cut_at_word, width, wrap_block, wrapped};
 use crate::clickhouse::Connection;
 use crate::job::{BoundColumn, BoundJob, BoundLookup, PinnedObject};
 use crate::plan::{Chunk, Plan};
@@ -517,7 +517,7 @@ fn wave(document: &Document, wave: &WaveShown) -> String {
             let _ = writeln!(
                 text,
                 "{head}{}",
-                cut(range, width().saturating_sub(head.chars().count()))
+                cut_at_word(range, width().saturating_sub(head.chars().count()))
             );
         }
     }
@@ -525,7 +525,7 @@ fn wave(document: &Document, wave: &WaveShown) -> String {
 }
 
 pub(crate) fn check(check: &Check) -> String {
-    let head = format!("  {:<8} {:<12} ", check.verdict.as_str(), check.name);
+    let head = format!("  {:<8} {:<14} ", check.verdict.as_str(), check.name);
     let mut text = wrapped(&head, &check.detail);
     if check.verdict != Verdict::Ok {
         for means in &check.lifted_by {
