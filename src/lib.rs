@@ -79,6 +79,7 @@ mod progress;
 mod publish;
 mod report;
 mod retry;
+mod spans;
 mod state;
 mod stop;
 mod sync;

@@ -58,7 +58,7 @@ fn run_command() -> Result<ExitCode, Failure> {
     };
     let ParsedCall { command, given, layers, notes } = call;
     let terminal = match command.output() {
-        Some(output) => terminal(output)?,
+        Some(output) => terminal(output, matches!(command, Command::Run(_)))?,
         None => Terminal::new(TerminalOptions::default()),
     };
     for note in notes {
@@ -89,11 +89,11 @@ fn run_command() -> Result<ExitCode, Failure> {
     }
 }
 
-/// The terminal of a command with log lines, which start here.
-fn terminal(output: &OutputArguments) -> Result<Terminal, Failure> {
+/// The terminal of a command with log lines, which start here. `observed`: traces and metrics may be sent.
+fn terminal(output: &OutputArguments, observed: bool) -> Result<Terminal, Failure> {
     let OutputArguments { quiet, no_progress, log_format, .. } = *output;
     let options = TerminalOptions { quiet, no_progress, json: log_format == LogFormat::Json };
     let terminal = Terminal::new(options);
-    output::start_logging(output, &terminal)?;
+    output::start_logging(output, &terminal, observed)?;
     Ok(terminal)
 }

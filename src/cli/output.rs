@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
@@ -20,6 +20,7 @@ use crate::clickhouse::Connection;
 use crate::escape::{escape, escape_value};
 use crate::files;
 use crate::job::{BoundJob, statements};
+use crate::metrics::otlp;
 use crate::progress::Terminal;
 
 /// An indented JSON document.
@@ -233,6 +234,7 @@ fn summary_failure(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 pub(crate) fn start_logging(
     arguments: &OutputArguments,
     terminal: &Terminal,
+    observed: bool,
 ) -> Result<(), Failure> {
     let level = match (arguments.quiet, arguments.verbose) {
         (true, _) => "error",
@@ -257,8 +259,15 @@ pub(crate) fn start_logging(
         }
         None => None,
     };
-    let layers: Vec<_> = to_file.into_iter().chain([to_terminal]).collect();
-    tracing_subscriber::registry().with(layers).try_init().map_err(|error| Failure::stopped(&error))
+    let logs = to_file.into_iter().chain([to_terminal]);
+    let mut layers: Vec<_> = logs.map(Layer::boxed).collect();
+    if observed {
+        let (spans, notes) = otlp::start();
+        layers.extend(spans);
+        notes.iter().for_each(|note| terminal.say(note));
+    }
+    let started = tracing_subscriber::registry().with(layers).try_init();
+    started.map_err(|error| Failure::stopped(&error))
 }
 
 /// The file of `--log-file`. Control characters are escaped: whoever looks at it may use a terminal.
@@ -286,10 +295,12 @@ impl<'a> MakeWriter<'a> for LogFile {
 }
 
 /// This program's events at `level`; those of libraries only as warnings, or with `-vv` at debug.
-fn filter(level: &str, verbose: u8) -> EnvFilter {
+/// Spans are not for logs.
+fn filter(level: &str, verbose: u8) -> impl Filter<Registry> + Send + Sync + 'static {
     let libraries = if verbose > 1 { "debug" } else { "warn" };
     // The client's events repeat messages of servers and proxies, which may contain a password.
     EnvFilter::new(format!("{libraries},clickhouse=warn,clickhouse_backfill={level}"))
+        .and(filter_fn(|metadata| !metadata.is_span()))
 }
 
 fn layer<W>(format: LogFormat, writer: W, color: bool) -> Box<dyn Layer<Registry> + Send + Sync>

@@ -20,6 +20,7 @@ use futures::stream::FuturesUnordered;
 use progress::{LABEL, watched};
 use serde::Deserialize;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::stream::concurrency::Permit;
 use super::stream::counters::Phase;
@@ -33,6 +34,7 @@ use crate::job::statements::{self, Scope};
 use crate::job::{BoundJob, Publish};
 use crate::plan::{Chunk, Plan};
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
+use crate::spans;
 
 /// How long the server may take to end an insert that is killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -131,7 +133,8 @@ impl ChunkFiller<'_> {
             if book.is_failed(chunk.id) {
                 continue;
             }
-            match self.fill_unless_abandoned(&chunk, permit).await? {
+            let span = spans::chunk(&chunk.id);
+            match self.fill_unless_abandoned(&chunk, permit).instrument(span).await? {
                 FillEnd::Filled { rows } => {
                     // The rows stand for the work.
                     shared.throttle.inserting.finished(rows, !chunks.is_empty());

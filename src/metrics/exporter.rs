@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{ObservedRun, families, live};
+use super::{ObservedRun, families, live, otlp};
 use crate::files;
 use crate::sync::Mutex;
 
@@ -97,7 +97,7 @@ impl Exporter {
             exporter.tasks.push(tokio::spawn(sample(current.clone())));
             exporter.tasks.push(tokio::spawn(serve(listener, current)));
         }
-        exporter.write().await?;
+        exporter.write_file().await?;
         if let Some(file) = &exporter.file {
             exporter.tasks.push(tokio::spawn(rewrite(file.clone())));
         }
@@ -111,14 +111,26 @@ impl Exporter {
 
     /// Exports the metrics of this run from now on.
     pub(crate) fn observe(&self, run: Arc<ObservedRun>) {
+        otlp::observe(&run);
         *self.current.0.lock() = Some(run);
     }
 
-    /// Writes the file, if there is one, without waiting for the next interval.
+    /// Writes the file, if there is one, and sends what a collector is to get, without waiting for the next
+    /// interval.
     ///
     /// # Errors
     /// [`MetricsError::File`].
     pub(crate) async fn write(&self) -> Result<(), MetricsError> {
+        otlp::flush().await;
+        self.write_file().await
+    }
+
+    /// Sends the rest of what a collector is to get. The process ends.
+    pub(crate) async fn end(&self) {
+        otlp::stop().await;
+    }
+
+    async fn write_file(&self) -> Result<(), MetricsError> {
         let Some(file) = &self.file else { return Ok(()) };
         file.rewrite()
             .await

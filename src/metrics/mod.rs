@@ -7,8 +7,33 @@
 //! the crates for it keep a registry of their own.
 
 mod exporter;
+#[cfg(feature = "otlp")]
+mod exposition;
 mod families;
 mod live;
+#[cfg(feature = "otlp")]
+pub(crate) mod otlp;
+
+/// Without the feature, nothing is sent.
+#[cfg(not(feature = "otlp"))]
+#[expect(clippy::unused_async, reason = "with the feature, a collector is waited for")]
+pub(crate) mod otlp {
+    use std::sync::Arc;
+
+    use tracing_subscriber::{Layer, Registry};
+
+    use super::ObservedRun;
+
+    pub(crate) fn start() -> (Option<Box<dyn Layer<Registry> + Send + Sync>>, Vec<String>) {
+        (None, Vec::new())
+    }
+
+    pub(super) fn observe(_: &Arc<ObservedRun>) {}
+
+    pub(super) async fn flush() {}
+
+    pub(super) async fn stop() {}
+}
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde::Serialize;
+use tracing::Span;
 
 use crate::state::LoadState;
 use crate::units::{bytes, count, counted, duration, row_rate};
@@ -140,6 +141,16 @@ impl Canary {
 }
 
 impl Summary {
+    /// Adds what is known at the end to the span of the run.
+    pub(crate) fn describe(&self, span: &Span) {
+        span.record("backfill.run_id", &*self.run_id);
+        span.record("backfill.source", &*self.source);
+        span.record("backfill.target", &*self.target);
+        span.record("backfill.state", self.status.name());
+        span.record("backfill.chunks", self.chunks_now);
+        span.record("backfill.rows", self.inserted_rows);
+    }
+
     /// The text block.
     pub(crate) fn text(&self) -> String {
         let headline = match (self.status, self.dry_run) {

@@ -10,4 +10,6 @@ pub mod exposition;
 mod figures;
 pub mod fixture;
 mod live;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod refusals;

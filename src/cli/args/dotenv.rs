@@ -136,7 +136,10 @@ impl Environment {
     fn unknown_names(&self, known: &[&str]) -> Vec<String> {
         const LISTED: usize = 3;
         let (mut notes, mut others) = (Vec::new(), Vec::new());
-        for (name, line) in self.lines.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+        let is_known = |name: &str| {
+            known.contains(&name) || cfg!(feature = "otlp") && name.starts_with("OTEL_")
+        };
+        for (name, line) in self.lines.iter().filter(|(name, _)| !is_known(name)) {
             match suggestion(name, known.iter().copied()) {
                 Some(meant) => notes.push(format!(
                     "note: {FILE}, line {line}: {name} is not known; did you mean {meant}?"

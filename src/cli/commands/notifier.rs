@@ -128,6 +128,9 @@ impl<'a> Notifier<'a> {
             let is_failure = failure.is_some_and(|failure| !failure.is_interruption());
             self.run_end_hooks(event, is_failure).await;
         }
+        if let Some(exporter) = &self.exporter {
+            exporter.end().await;
+        }
         let line = self.last_line.take().or(failed.map(|event| event.json));
         let Some(line) = line.filter(|_| self.arguments.format.is_json()) else { return result };
         let printed = self.terminal.suspended(|| print(&format!("{line}\n")));
@@ -332,9 +335,22 @@ fn command(hook: &Hook, event: &HookEvent) -> Command {
 fn secrets() -> impl Iterator<Item = OsString> {
     let with_password = |name: &&str| {
         let value = std::env::var_os(name).unwrap_or_default();
-        name.ends_with("_PASSWORD") || value.to_string_lossy().contains('@')
+        name.ends_with("_PASSWORD")
+            || name.ends_with("_HEADERS")
+            || value.to_string_lossy().contains('@')
     };
-    let names = ["CLICKHOUSE_PASSWORD", "SOURCE_PASSWORD", "CLICKHOUSE_URL", "SOURCE_URL"];
+    let names = [
+        "CLICKHOUSE_PASSWORD",
+        "SOURCE_PASSWORD",
+        "CLICKHOUSE_URL",
+        "SOURCE_URL",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    ];
     names.into_iter().filter(with_password).map(OsString::from).collect::<Vec<_>>().into_iter()
 }
 

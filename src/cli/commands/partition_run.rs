@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::advice::{Continuation, before_the_first_row, load_failure};
 use super::canary::{CanaryChunks, require_canary};
@@ -15,6 +16,7 @@ use super::plan::planned_bounds;
 use super::session::{
     BoundSession, Described, Session, partitions_with_rows, pipeline_options, startup_retry,
 };
+use crate::causes::shortened;
 use crate::cli::config::NextCommand;
 use crate::cli::failure::Failure;
 use crate::cli::output::print_sample;
@@ -28,6 +30,7 @@ use crate::plan::{Partition, PlanOptions};
 use crate::progress::{
     Seconds, Shown, Summary, counted, memory_bytes, peak_memory_bytes, show, show_startup,
 };
+use crate::spans;
 use crate::state::{LoadState, RunOutcome};
 use crate::stop::Stop;
 
@@ -93,7 +96,16 @@ impl<'a> PartitionRun<'a> {
 
     /// Fills the partition. A stop request is not a failure.
     pub(super) async fn fill(&mut self) -> Result<RunOutcome, Failure> {
-        match Box::pin(self.try_fill()).await {
+        let config = self.context.config;
+        let span = spans::run(&config.session.job.reference, self.partition, config.dry_run);
+        let filled = Box::pin(self.try_fill()).instrument(span.clone()).await;
+        if let Some(summary) = &self.summary {
+            summary.describe(&span);
+        }
+        if let Err(failure) = &filled {
+            spans::fail(&span, &shortened(&failure.one_line()));
+        }
+        match filled {
             Err(failure) if failure.is_interruption() => {
                 self.context.terminal.insist(&failure.text());
                 Ok(RunOutcome::Interrupted)
@@ -118,10 +130,14 @@ impl<'a> PartitionRun<'a> {
 
     async fn try_fill(&mut self) -> Result<RunOutcome, Failure> {
         let id = new_id();
-        let (setup, request) = self.set_up(&id).await?;
-        let prepared = Box::pin(prepare(request))
-            .await
-            .map_err(|error| before_the_first_row(error, &self.stop, &setup.continuation))?;
+        let planning = async {
+            let (setup, request) = self.set_up(&id).await?;
+            let prepared = Box::pin(prepare(request))
+                .await
+                .map_err(|error| before_the_first_row(error, &self.stop, &setup.continuation))?;
+            Ok::<_, Failure>((setup, prepared))
+        };
+        let (setup, prepared) = planning.instrument(spans::plan()).await?;
         match prepared {
             Prepared::Ready(load) => Box::pin(self.run_load(setup, *load)).await,
             Prepared::Empty(plan) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 use super::batch::{Batch, QueueReceiver};
 use super::error::PipelineError;
@@ -13,6 +14,7 @@ use crate::clickhouse::{Disk, Error as ServerError, Settings, disks_of};
 use crate::retry::{
     FailedAttempt, FailureKind, RetryCause, RetryError, RetryObserver, Retryable, milliseconds,
 };
+use crate::spans;
 use crate::units::{bytes, duration};
 
 /// The pause before a batch is sent in parts.
@@ -81,8 +83,9 @@ async fn insert_unless_abandoned(shared: &Shared, batch: &Batch) -> InsertEnd {
     let _busy = shared.counters.activities.inserting.begin();
     let _flight = shared.counters.in_flight.begin();
     shared.counters.inserts_in_flight.add(1);
+    let span = batch.attempt.insert_span(batch.rows, batch.bytes);
     let end = tokio::select! {
-        end = insert_with_retries(shared, batch) => end,
+        end = insert_with_retries(shared, batch).instrument(span.clone()) => end,
         // The connection is closed. A block that the server has not received completely leaves
         // nothing.
         () = shared.stop.abandoning() => {
@@ -91,6 +94,9 @@ async fn insert_unless_abandoned(shared: &Shared, batch: &Batch) -> InsertEnd {
         }
     };
     shared.counters.inserts_in_flight.take(1);
+    if let InsertEnd::Failed(error) = &end {
+        spans::fail(&span, &error.reason());
+    }
     end
 }
 

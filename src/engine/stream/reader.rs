@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tracing::Instrument as _;
 
 use super::batch::{Batch, BatchBuilder, QueueSender};
 use super::blocks::BlockReading;
@@ -22,6 +23,7 @@ use crate::formats::rowbinary::RowFramer;
 use crate::job::statements::{self, Scope};
 use crate::plan::Chunk;
 use crate::retry::{FailedAttempt, FailureKind, RetryError, Retryable, milliseconds};
+use crate::spans;
 use crate::sync::Mutex;
 
 /// The chunks of a wave, taken one by one.
@@ -105,7 +107,9 @@ pub(super) async fn read_chunks(
         if reading.book.is_failed(chunk.id) {
             continue;
         }
-        let read = read_with_retries(&shared, &chunk, &reading, permit).await;
+        let read = read_with_retries(&shared, &chunk, &reading, permit)
+            .instrument(spans::chunk(&chunk.id))
+            .await;
         let bytes = match read.inspect_err(|_| shared.stop.fail())? {
             ReadEnd::Clean(bytes) => bytes,
             ReadEnd::Stopped => return Ok(false),

@@ -20,12 +20,14 @@ use std::time::SystemTime;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, oneshot};
+use tracing::Span;
 
 use super::chunk_states::ChunkState;
 use super::counters::Counters;
 use super::error::{FailedChunk, PipelineError};
 use crate::job::statements::Bucket;
 use crate::plan::{Bound, Chunk, ChunkId};
+use crate::spans;
 use crate::sync::{Mutex, MutexGuard};
 
 /// What is to be recorded of a chunk.
@@ -301,6 +303,8 @@ pub(in crate::engine) struct ChunkAttempt {
     /// Whether that is recorded.
     begun: OnceCell<bool>,
     progress: Mutex<AttemptProgress>,
+    /// The span of the chunk, which lasts as long as its batches.
+    span: Span,
 }
 
 #[derive(Debug, Default)]
@@ -368,8 +372,13 @@ impl ChunkAttempt {
         batch_rows: Option<u64>,
     ) -> Arc<Self> {
         book.begin(chunk);
-        let (begun, progress) = (OnceCell::new(), Mutex::default());
-        Arc::new(Self { chunk, share, book, counters, batch_rows, begun, progress })
+        let (begun, progress, span) = (OnceCell::new(), Mutex::default(), Span::current());
+        Arc::new(Self { chunk, share, book, counters, batch_rows, begun, progress, span })
+    }
+
+    /// The span of the insert of one of its batches.
+    pub(super) fn insert_span(&self, rows: u64, bytes: u64) -> Span {
+        spans::insert(&self.span, &self.chunk, rows, bytes)
     }
 
     /// The rows of its batches, where they are the same in each attempt.
@@ -474,7 +483,9 @@ impl ChunkAttempt {
     /// one had not failed before.
     pub(super) fn fail_chunk(&self, error: &PipelineError) -> (usize, bool) {
         self.give_up();
-        self.book.fail(FailedChunk::of(self.chunk, error))
+        let failed = FailedChunk::of(self.chunk, error);
+        spans::fail(&self.span, &failed.reason);
+        self.book.fail(failed)
     }
 
     /// Whether the attempt was given up: the next one reads its rows again.
@@ -521,6 +532,10 @@ impl ChunkAttempt {
         if progress.stream_ended && progress.batches_open == 0 && !progress.given_up {
             self.counters.chunks_done.add(1);
             self.counters.rows_done.add(progress.figures.rows_inserted);
+            let ChunkFigures { rows_inserted, rows_read, batches, .. } = progress.figures;
+            self.span.record("backfill.rows", rows_inserted);
+            self.span.record("backfill.rows_read", rows_read);
+            self.span.record("backfill.batches", batches);
             self.book.complete(self.chunk, self.share, progress.figures);
         }
     }

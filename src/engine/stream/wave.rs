@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::poll_fn;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::batch::queue;
 use super::blocks::BlockReading;
@@ -22,6 +23,7 @@ use crate::job::statements::{self, LookupTimes};
 use crate::lookup::{FrozenLookupMap, Loader, LoaderShape, LookupError};
 use crate::plan::{Plan, Wave, WavePlanner};
 use crate::retry::{FailedAttempt, FailureKind, RetryCause, RetryError, Retryable, milliseconds};
+use crate::spans;
 
 /// The memory of the map is added up after about this many rows, since that takes time.
 const ROWS_PER_MEMORY_CHECK: u64 = 32_768;
@@ -73,8 +75,11 @@ impl WaveContext<'_> {
                 () = self.shared.throttle.opened() => {}
                 () = self.shared.stop.reading_ends() => return Ok(NextWave::Stopped),
             }
-            match load_attributes(self.shared, lookup, self.plan.scope.window, &wave).await? {
+            let span = spans::lookup(wave.number + 1);
+            let loading = load_attributes(self.shared, lookup, self.plan.scope.window, &wave);
+            match loading.instrument(span.clone()).await? {
                 LoadEnd::Map(loaded) => {
+                    span.record("backfill.rows", loaded.rows);
                     planner.learn(loaded.rows, loaded.peak_bytes);
                     tracing::debug!(wave = wave.number + 1, chunks = ?wave.chunks, rows = loaded.rows, bytes = loaded.peak_bytes, "attributes are loaded");
                     return Ok(NextWave::Ready(self.ready(wave, lookup, loaded)));
@@ -127,6 +132,7 @@ impl WaveContext<'_> {
         let list: Vec<_> = self.work.left_of(list).cloned().collect();
         let readers = shared.options.readers.most().min(list.len().max(1));
         let scope = self.plan.scope.in_bucket(wave.bucket);
+        let span = spans::wave(wave.number + 1, list.len());
         let chunks = ChunkList::new(list);
         let (sender, receiver) = queue(shared.options.queue_bytes, shared.counters.clone());
         let book = self.book.clone();
@@ -136,14 +142,16 @@ impl WaveContext<'_> {
             Reading { scope, enricher, deferred_lookup, division, blocks, book, queue: sender };
         let mut tasks = JoinSet::new();
         for _ in 0..readers {
-            tasks.spawn(read_chunks(shared.clone(), chunks.clone(), reading.clone()));
+            let read = read_chunks(shared.clone(), chunks.clone(), reading.clone());
+            tasks.spawn(read.instrument(span.clone()));
         }
         // The inserters end when the last reader drops its end of the queue. The map is dropped with
         // the last reader.
         drop(reading);
         // The number of inserters may be raised during the run. Those without a permit wait.
         for _ in 0..shared.throttle.limits().inserters_most {
-            tasks.spawn(insert_batches(shared.clone(), receiver.clone()));
+            let insert = insert_batches(shared.clone(), receiver.clone());
+            tasks.spawn(insert.instrument(span.clone()));
         }
         drop(receiver);
         let ended = poll_fn(|context| tasks.poll_join_next(context));
