@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::advice::blocked;
 use crate::cli::config::CompareConfig;
 use crate::cli::failure::Failure;
+use crate::cli::output::{terminal_width, wrap_block};
 use crate::clickhouse::{Error as ServerError, ErrorClass, Servers};
 use crate::escape::escape_value;
 use crate::job::{BoundGroup, BoundJob};
@@ -154,8 +155,7 @@ pub(crate) fn verify_failure(error: VerifyError) -> Failure {
 
 /// A figure of the comparison.
 fn figure(text: &mut String, name: &str, value: &str) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{name:<36}{value}");
+    text.push_str(&wrap_block(&format!("{name:<36}{value}"), 36, terminal_width()));
 }
 
 /// The comparison as text.

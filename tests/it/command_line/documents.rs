@@ -166,6 +166,14 @@ fn partitions_are_asked_of_the_server() {
     );
     let words = [PROGRAM, "verify", "--connection", "here", "--partition", ""];
     becomes(&|| asked("zsh", &words).file("clickhouse-backfill.toml", &file), PARTITION);
+    // The newest comes first.
+    orders.server.query("INSERT INTO orders (id, placed) VALUES (77, '2025-04-01 00:00:00')");
+    let mut found = Vec::new();
+    let is_there = process::wait_until(SOON, || {
+        found = offered(line(&["--partition", ""]).envs(&environment));
+        found == [PARTITION, "202504"]
+    });
+    assert!(is_there, "{found:?}");
 
     // A server that is not there, and one that never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -42,6 +42,8 @@ fn a_canary_fills_and_compares_some_chunks_and_the_load_is_continued() {
     let owning = JOB
         .replace("\"shipments\"\n\n[col", "\"shipments\"\nowned = \"order_id < 1000000\"\n\n[col");
     let first = canary(&orders, &owning, "1%").run().expect(0);
+    let remark = "note: the canary is chunk 2 of 3, more than 1%; a new load with a lower --chunk-rows has smaller chunks\n";
+    assert!(first.stderr.contains(remark), "{first}");
     assert_text_snapshot!(from_line(&first.stderr, "canary filled"), @"
     canary filled: shipments into default.shipments
       partition                202506

@@ -107,6 +107,17 @@ fn a_drafted_job_is_planned_run_and_verified_with_the_written_files_alone() {
     ");
     assert_eq!(std::fs::read_to_string(folder.join(".env")).unwrap(), "CLICKHOUSE_DB=other\n");
     assert_eq!(std::fs::read_to_string(folder.join("job.toml")).unwrap(), job);
+
+    // A first try is short in the smallest partition.
+    orders.server.query(
+        "INSERT INTO orders SELECT id, customer, placed - INTERVAL 2 MONTH, amount, 1, 0, note FROM orders LIMIT 10",
+    );
+    let third = init(&orders, folder, &[&TABLES[..], &["--output", "third.toml"]].concat());
+    let third = third.run().expect(0);
+    let words = "default.orders has 2 partitions; the smallest is 202504, with 10 rows\n\
+        next: clickhouse-backfill plan --job third.toml --partition 202504\n";
+    let words = words.replace("default", orders.server.database());
+    assert!(third.stdout.ends_with(&words), "{third}");
 }
 
 #[test]
