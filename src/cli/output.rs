@@ -264,7 +264,9 @@ pub(crate) fn start_logging(
     if observed {
         let (spans, notes) = otlp::start();
         layers.extend(spans);
-        notes.iter().for_each(|note| terminal.say(note));
+        for note in notes {
+            terminal.say(&note);
+        }
     }
     let started = tracing_subscriber::registry().with(layers).try_init();
     started.map_err(|error| Failure::stopped(&error))

@@ -40,10 +40,10 @@ use super::{ObservedRun, families as exposed};
 use crate::causes::error_chain;
 use crate::sync::Mutex;
 
-/// The name of the service, where OTEL_SERVICE_NAME gives none.
+/// The name of the service, where `OTEL_SERVICE_NAME` gives none.
 const SERVICE: &str = "clickhouse-backfill";
 /// How long a run waits for the collector at the end of a partition, and of the process, where
-/// OTEL_EXPORTER_OTLP_TIMEOUT does not say.
+/// `OTEL_EXPORTER_OTLP_TIMEOUT` does not say.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The most bytes of an answer.
 const ANSWER: usize = 1 << 20;
@@ -108,21 +108,22 @@ pub(crate) fn start() -> (Option<Box<dyn Layer<Registry> + Send + Sync>>, Vec<St
         return (None, notes);
     }
     let reach = Arc::<Reach>::default();
-    let mut noted = |signal: Signal, reason: String| {
+    let mut refused = |signal: Signal, reason: String| {
         let kind = signal.name().to_lowercase();
         notes.push(format!("note: OpenTelemetry: {kind} are not sent: {reason}"));
     };
     let traces = Signal::Traces.is_wanted().then(|| traces(&reach));
-    let traces = traces.and_then(|made| made.map_err(|error| noted(Signal::Traces, error)).ok());
+    let traces = traces.and_then(|made| made.map_err(|error| refused(Signal::Traces, error)).ok());
     let metrics = Signal::Metrics.is_wanted().then(|| metrics(&reach));
-    let metrics = metrics.and_then(|made| made.map_err(|error| noted(Signal::Metrics, error)).ok());
-    let tracer = traces.as_ref().map(|traces| traces.tracer(SERVICE));
+    let metrics =
+        metrics.and_then(|made| made.map_err(|error| refused(Signal::Metrics, error)).ok());
+    let spans = traces.as_ref().map(|traces| traces.tracer(SERVICE));
     let (current, registered) = (Arc::default(), AtomicBool::new(false));
     let started = Telemetry { traces, metrics, reach, current, registered };
     if TELEMETRY.set(started).is_err() {
         return (None, notes);
     }
-    (tracer.map(layer), notes)
+    (spans.map(layer), notes)
 }
 
 fn layer(tracer: SdkTracer) -> Box<dyn Layer<Registry> + Send + Sync> {

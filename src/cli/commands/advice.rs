@@ -516,11 +516,9 @@ impl From<&PipelineError> for Failure {
                 failure = failure.because(cause.text());
             }
             let rest = causes.iter().skip(CAUSES_NAMED).map(|cause| 1 + cause.others.len());
-            match rest.sum::<usize>() {
-                0 => {}
-                more => {
-                    failure = failure.because(format!("and {} more", counted(more as u64, "chunk")))
-                }
+            let more = rest.sum::<usize>() as u64;
+            if more > 0 {
+                failure = failure.because(format!("and {} more", counted(more, "chunk")));
             }
         }
         failure

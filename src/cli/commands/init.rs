@@ -184,6 +184,9 @@ async fn choose(
     Ok(Chosen { source, lookup, target })
 }
 
+/// What to do about a target that does not exist.
+const CREATE: &str = "create the target with the columns that it is to have, as a ReplacingMergeTree, or with non_replicated_deduplication_window";
+
 /// The table of a role; asked for until one exists, unless it is given.
 async fn table(
     connection: &Connection,
@@ -212,14 +215,15 @@ async fn table(
         let meant = suggestion(&name, known.iter().map(String::as_str));
         let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         let message = format!("the {role} table {parsed} does not exist{meant}");
-        const CREATE: &str = "create the target with the columns that it is to have, as a ReplacingMergeTree, or with non_replicated_deduplication_window";
         let create = (role == "target" && meant.is_empty()).then_some(CREATE);
         if given.is_some() {
             let failure = Failure::usage(message).hint(known_tables(connection).await);
             return Err(create.into_iter().fold(failure, Failure::hint));
         }
         terminal.insist(&message);
-        create.iter().for_each(|create| terminal.insist(&format!("hint: {create}")));
+        if let Some(create) = create {
+            terminal.insist(&format!("hint: {create}"));
+        }
     }
 }
 

@@ -328,18 +328,24 @@ impl<'a> PartitionRun<'a> {
             } else {
                 "hint: remove the rows of the canary by hand, correct the job, and run the canary again with --restart; `owned` under [target] of the job lets `undo` remove rows"
             });
-            undo.iter().for_each(|undo| terminal.insist(undo));
+            if let Some(undo) = undo {
+                terminal.insist(&undo);
+            }
             return Ok(RunOutcome::CanaryDifferent);
         }
         let RunOutcome::PartCompleted { chunks_left } = outcome else {
             terminal.insist(&format!("canary: equal, in {chunks}; that completes the partition"));
-            undo.iter().for_each(|undo| terminal.insist(undo));
+            if let Some(undo) = undo {
+                terminal.insist(&undo);
+            }
             return Ok(outcome);
         };
         let left = counted(chunks_left, "chunk");
         terminal.insist(&format!("canary: equal, in {chunks}; {left} not filled"));
         self.show_next("run", &["canary"]);
-        undo.iter().for_each(|undo| terminal.say(undo));
+        if let Some(undo) = undo {
+            terminal.say(&undo);
+        }
         Ok(RunOutcome::CanaryEqual { chunks_left })
     }
 

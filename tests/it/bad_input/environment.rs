@@ -200,7 +200,7 @@ fn an_empty_variable_of_a_path_or_a_name_counts_as_not_set() {
     let without = tool().run().expect(2).stderr;
     let with = NAMES.iter().fold(tool(), |tool, name| tool.env(name, ""));
     assert_eq!(with.run().expect(2).stderr, without);
-    let text: String = NAMES.iter().map(|name| format!("{name}=\n")).collect();
+    let text = NAMES.map(|name| format!("{name}=\n")).concat();
     assert_eq!(tool().file(".env", &text).run().expect(2).stderr, without);
     // As a flag, it is no path.
     assert_text_snapshot!(fails(tool().arg("--log-file="), 2), @"
