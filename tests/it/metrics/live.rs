@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::fixture::{SOON, free_address, page, scraped};
-use crate::faults::fixture::Behind;
+use crate::faults::fixture::{Behind, SOURCE};
 use crate::report::browser::chromium;
-use crate::support::process;
+use crate::support::{Direction, process};
 
 /// The text of a page of this type.
 #[track_caller]
@@ -26,7 +26,10 @@ fn the_page_follows_the_run_and_says_when_it_has_ended() {
     let behind = Behind::start();
     let address = free_address();
     let listen = ["--metrics-listen", &address.to_string()];
-    let running = behind.half_way_with(behind.tool().args(&listen).args(&["--chunk-rows", "1000"]));
+    let small = ["--chunk-rows", "1000", "--readers", "2"];
+    // Less than a chunk: one reader is held back inside a chunk, the other reads all others.
+    behind.proxy.after_request_with(SOURCE).stall_at(Direction::ToClient, 1_500_000, 1);
+    let running = behind.tool().args(&listen).args(&small).spawn();
     scraped(address);
 
     let html = "text/html; charset=utf-8";
@@ -41,8 +44,17 @@ fn the_page_follows_the_run_and_says_when_it_has_ended() {
         ["completed", "started", "pending"]
             .map(|class| text.matches(&format!("class=\"{class}\"><title>")).count())
     };
-    let shows_chunks = || cells().iter().sum::<usize>() > 0;
-    assert!(process::wait_until(SOON, shows_chunks), "no chunk is shown");
+    let ledger = || {
+        let sql = "SELECT countIf(status = 'completed'), count() FROM load_state_chunks FINAL";
+        behind.orders.server.text(sql)
+    };
+    let all_but_one = || {
+        let [completed, started, pending] = cells();
+        completed > 1
+            && (started, pending) == (1, 0)
+            && ledger() == format!("{completed}\t{}", completed + 1)
+    };
+    assert!(process::wait_until(SOON, all_but_one), "{:?}", cells());
 
     let Some(chromium) = chromium() else {
         behind.proxy.pass();
