@@ -162,8 +162,10 @@ fn is_connect(cause: &(dyn StdError + 'static)) -> bool {
 
 /// The number in `Code: 241. DB::Exception: …` or `Code: 241`, if the message begins so.
 fn parse_code(message: &str) -> Option<u32> {
+    // An exception of a library begins with `std::exception. Code: 1001, type: …`.
+    let message = message.strip_prefix("std::exception. ").unwrap_or(message);
     let rest = message.strip_prefix("Code: ")?;
-    rest.split_once('.').map_or(rest, |(digits, _)| digits).parse().ok()
+    rest.split_once(['.', ',']).map_or(rest, |(digits, _)| digits).parse().ok()
 }
 
 /// The client crate gives only the code if the server's message is not UTF-8, for example because it

@@ -309,6 +309,9 @@ impl ErrorClass {
         if code == TOO_MANY_PARTS && message.contains(PARTITIONS_OF_A_BLOCK) {
             return Self::Fatal;
         }
+        if code == STD_EXCEPTION && is_refusal_of_postgres(message) {
+            return Self::Fatal;
+        }
         Self::of_code(code)
     }
 
@@ -389,6 +392,7 @@ const RETRY: &[u32] = &[
     499,  // S3_ERROR
     500,  // AZURE_BLOB_STORAGE_ERROR
     519,  // NO_REMOTE_SHARD_AVAILABLE
+    614,  // POSTGRESQL_CONNECTION_FAILURE
     677,  // THREAD_WAS_CANCELED
     693,  // AWS_ERROR
     700,  // USER_SESSION_LIMIT_EXCEEDED
@@ -405,6 +409,23 @@ const RETRY: &[u32] = &[
     1000, // POCO_EXCEPTION: a network error inside the server
     1001, // STD_EXCEPTION: of the C++ library, such as one for a full disk or a failed allocation
 ];
+
+/// An exception of a library, whose name its text has.
+const STD_EXCEPTION: u32 = 1001;
+
+/// Whether PostgreSQL, which the server asks by the library pqxx, has refused a statement, as it would again. Its other errors are
+/// a lost connection, a deadlock, or a resource that it lacks.
+fn is_refusal_of_postgres(message: &str) -> bool {
+    const PASS: [&str; 6] = [
+        "broken_connection",
+        "deadlock_detected",
+        "serialization_failure",
+        "statement_completion_unknown",
+        "too_many_connections",
+        "insufficient_resources",
+    ];
+    message.contains("type: pqxx::") && !PASS.iter().any(|of| message.contains(of))
+}
 
 /// Codes after which the effect is unknown.
 const AMBIGUOUS: &[u32] = &[
@@ -462,6 +483,15 @@ mod tests {
         let error =
             Error::Server { code: Some(252), message: of_block.to_owned(), mid_stream: false };
         assert_eq!(error.class(), ErrorClass::Fatal, "no retry changes the partitions of a batch");
+        for (of, class) in [
+            ("pqxx::undefined_table", ErrorClass::Fatal),
+            ("pqxx::broken_connection", ErrorClass::Retry),
+            ("std::filesystem::filesystem_error", ErrorClass::Retry),
+        ] {
+            let message = format!("std::exception. Code: 1001, type: {of}, e.what() = words");
+            let error = Error::Server { code: Some(1001), message, mid_stream: false };
+            assert_eq!(error.class(), class, "{of}");
+        }
         assert_eq!(server(6, false).class(), ErrorClass::Rows);
         assert_eq!(server(319, false).class(), ErrorClass::Ambiguous);
         assert_eq!(server(None, false).class(), ErrorClass::Retry);

@@ -77,12 +77,12 @@ async fn bind_visible(
         bind_mapping(writing, job, &tables).await?;
     let newest_by = bind_newest_by(reading, job, &tables.source).await?;
     let (owned, live) = bind_owners(writing, job, &tables.target).await?;
-    let Tables { source, listed, lookup, target } = tables;
+    let Tables { source, listed, postgres, lookup, target } = tables;
     let lookup = bind_lookup(reading, job, &source, lookup, used.lookup).await?;
     let SourceRow { rows: source_layout, blocks: source_blocks } =
         source_row(&source, &used.source, lookup.as_ref())?;
-    let (objects, remarks_on_objects) = bind_objects(job, listed, &used.source, &selection)?;
-    let remarks = remarks(&used.source, lookup.as_ref()).into_iter().chain(remarks_on_objects);
+    let (objects, of_objects) = bind_objects(job, listed, &used.source, &selection)?;
+    let remarks = remarks(&used.source, lookup.as_ref()).into_iter().chain(of_objects).collect();
     let Selection { exclusions, filters, before } = selection;
     let bound = BoundJob {
         name: job.name.clone(),
@@ -96,10 +96,11 @@ async fn bind_visible(
         exclusions,
         filters,
         before,
-        remarks: remarks.collect(),
+        remarks,
         source_columns: used.source,
         source,
         objects,
+        postgres,
         lookup,
         target,
         owned,

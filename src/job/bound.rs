@@ -9,6 +9,7 @@ use super::keys::{
 };
 use super::merging::Combining;
 use super::objects::BoundObjects;
+use super::postgres::BoundPostgres;
 use crate::clickhouse::{Settings, TableSchema};
 use crate::formats::native::{NativeLayout, SourceLayout};
 use crate::formats::rowbinary::{RowLayout, VersionEncoding};
@@ -24,6 +25,8 @@ pub struct BoundJob {
     pub source: TableSchema,
     /// The objects that are read; `None` for a table.
     pub objects: Option<Arc<BoundObjects>>,
+    /// The query of PostgreSQL that is read; `None` for a table.
+    pub postgres: Option<Arc<BoundPostgres>>,
     /// Whether the source is read FINAL.
     pub collapse: bool,
     /// Whether chunks of the source are read by their winners first.
@@ -269,12 +272,33 @@ impl BoundJob {
         Self { source_columns, lookup, columns, ..self.clone() }
     }
 
-    /// What stands behind FROM to read the source.
-    pub(crate) fn from(&self) -> String {
-        match &self.objects {
-            Some(objects) => objects.function.clone(),
-            None => self.source.name.quoted(),
+    /// What stands behind FROM to read the source, of which PostgreSQL sends only this range.
+    pub(crate) fn from(&self, range: Option<&str>) -> String {
+        match (&self.objects, &self.postgres) {
+            (Some(objects), _) => objects.function.clone(),
+            (None, Some(postgres)) => postgres.function(range),
+            (None, None) => self.source.name.quoted(),
         }
+    }
+
+    /// What it reads, in a word, if that is no table.
+    pub(crate) fn outside(&self) -> Option<&'static str> {
+        match (&self.objects, &self.postgres) {
+            (Some(_), _) => Some("objects"),
+            (None, Some(_)) => Some("PostgreSQL"),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether it reads no table, but objects or PostgreSQL by a function of the server.
+    pub(crate) fn reads_outside(&self) -> bool {
+        self.objects.is_some() || self.postgres.is_some()
+    }
+
+    /// Whether other periods of what it reads outside of tables have rows of their own.
+    pub(crate) fn is_of_period(&self) -> bool {
+        self.objects.as_ref().is_some_and(|objects| objects.is_of_period)
+            || self.postgres.as_ref().is_some_and(|postgres| postgres.is_of_period)
     }
 
     /// SQL that is true for the target's rows that belong to the job.

@@ -163,6 +163,25 @@ pub enum JobError {
         #[source]
         source: ServerError,
     },
+    /// A query of PostgreSQL that cannot serve as the source.
+    #[error("the rows of {name} cannot be used: {message}")]
+    Postgres {
+        /// How people call the source.
+        name: String,
+        /// Why.
+        message: String,
+    },
+    /// A query of PostgreSQL that the server cannot read.
+    #[error("the rows of {name} cannot be read: {what} failed")]
+    UnreadablePostgres {
+        /// How people call the source.
+        name: String,
+        /// What was tried.
+        what: String,
+        /// The server's message.
+        #[source]
+        source: ServerError,
+    },
     /// A table in which the groups of a job would not stay what they are.
     #[error(
         "the target table {table} cannot hold the groups of the job exactly: {}",

@@ -10,6 +10,7 @@ use super::keys::{
     StatementSettings, Target,
 };
 use super::objects::{ObjectSource, below};
+use super::postgres::PostgresSource;
 use super::schema::tables_with_key;
 use crate::clickhouse::TableName;
 
@@ -47,14 +48,17 @@ pub(crate) enum Relation {
     Table(String),
     /// Objects that the server reads.
     Objects(ObjectSource),
+    /// Rows of a query of PostgreSQL.
+    Postgres(PostgresSource),
 }
 
 impl Relation {
-    /// The name for people and for the ledger. Objects are in no database.
+    /// The name for people and for the ledger. Objects and PostgreSQL are in no database.
     pub(crate) fn name(&self, database: &str) -> TableName {
         match self {
             Self::Table(table) => TableName::parse(table, database),
             Self::Objects(objects) => TableName::of_objects(&objects.pattern),
+            Self::Postgres(postgres) => TableName::of_objects(&postgres.name),
         }
     }
 
@@ -63,17 +67,32 @@ impl Relation {
         match self {
             Self::Table(table) => table,
             Self::Objects(objects) => &objects.pattern,
+            Self::Postgres(postgres) => &postgres.name,
         }
     }
 
     fn of(source: &Source) -> Result<Self, String> {
-        match (&source.table, ObjectSource::of(source)?) {
-            (Some(table), None) => Ok(Self::Table(table.clone())),
-            (None, Some(objects)) => Ok(Self::Objects(objects)),
-            (Some(_), Some(_)) => {
+        let (objects, postgres) = (ObjectSource::of(source)?, PostgresSource::of(source)?);
+        match (&source.table, objects, postgres) {
+            (Some(table), None, None) => Ok(Self::Table(table.clone())),
+            (None, Some(objects), None) => Ok(Self::Objects(objects)),
+            (None, None, Some(postgres)) => Ok(Self::Postgres(postgres)),
+            (None, None, None) => {
+                Err("[source] needs table, objects or [source.postgres]".to_owned())
+            }
+            (Some(_), Some(_), None) => {
                 Err("[source] has table and objects, and reads one of them".to_owned())
             }
-            (None, None) => Err("[source] needs table or objects".to_owned()),
+            _ => Err("[source.postgres] is read instead of table and objects".to_owned()),
+        }
+    }
+
+    /// What is read instead of a table, in words; `None` for a table.
+    fn outside(&self) -> Option<String> {
+        match self {
+            Self::Table(_) => None,
+            Self::Objects(objects) => Some(format!("objects ({})", objects.pattern)),
+            Self::Postgres(postgres) => Some(format!("rows of {}", postgres.name)),
         }
     }
 }
@@ -83,7 +102,7 @@ impl Job {
     pub(crate) fn objects(&self) -> Option<&ObjectSource> {
         match &self.relation {
             Relation::Objects(objects) => Some(objects),
-            Relation::Table(_) => None,
+            Relation::Table(_) | Relation::Postgres(_) => None,
         }
     }
 
@@ -118,6 +137,11 @@ impl Job {
         Ok(self)
     }
 
+    /// Whether it reads no table, but what the server reads for it elsewhere.
+    pub(crate) fn reads_outside(&self) -> bool {
+        !matches!(self.relation, Relation::Table(_))
+    }
+
     /// Parses a job. `origin` names the file in messages.
     ///
     /// # Errors
@@ -150,13 +174,10 @@ impl Job {
         let at_source = file.source.span().start;
         let relation =
             Relation::of(file.source.get_ref()).map_err(|message| invalid(at_source, message))?;
-        if let (Relation::Objects(objects), Some((at, message))) =
-            (&relation, contradiction_of_objects(&file))
+        if let (Some(outside), Some((at, message))) =
+            (relation.outside(), contradiction_outside(&file))
         {
-            return Err(invalid(
-                at,
-                format!("[source] has objects ({}), {message}", objects.pattern),
-            ));
+            return Err(invalid(at, format!("[source] has {outside}, {message}")));
         }
         let mut target = file.target.into_inner();
         for expression in [&mut target.owned, &mut target.live].into_iter().flatten() {
@@ -223,8 +244,8 @@ fn contradiction_of_groups(file: &File) -> Option<(usize, String)> {
     })
 }
 
-/// What jobs over objects cannot have, with its offset.
-fn contradiction_of_objects(file: &File) -> Option<(usize, String)> {
+/// What jobs that read no table cannot have, with its offset.
+fn contradiction_outside(file: &File) -> Option<(usize, String)> {
     let source = file.source.get_ref();
     let of_tables = [
         ("final", source.collapse),
@@ -240,7 +261,7 @@ fn contradiction_of_objects(file: &File) -> Option<(usize, String)> {
     }
     if let Some(group) = &file.group {
         let message =
-            "and groups of objects are not supported: load the rows into a table, and group that";
+            "and [group] groups rows of a table: load the rows into a table, and group that";
         return Some((group.span().start, message.to_owned()));
     }
     if file.target.get_ref().on_equal_version == EqualVersion::Live {
@@ -418,7 +439,7 @@ mod tests {
             (
                 "objects = 'file:/d/{period}/*.parquet'\nformat = 'Parquet'\n",
                 "",
-                "line 2: [source] needs table or objects",
+                "line 2: [source] needs table, objects or [source.postgres]",
             ),
             ("format = 'Parquet'\n", "", "needs format"),
             ("'Parquet'", "'CSV'", "need [source.structure]"),

@@ -18,10 +18,11 @@ pub(crate) struct Expression {
     pub line: usize,
 }
 
-/// Table whose rows are read, or objects (files) that the server reads. Needs `table` or `objects`.
+/// Table whose rows are read, objects (files) that the server reads, or a query of PostgreSQL. Needs `table`,
+/// `objects` or `[source.postgres]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{"required": ["table"]}, {"required": ["objects"]}]))]
+#[schemars(extend("oneOf" = [{"required": ["table"]}, {"required": ["objects"]}, {"required": ["postgres"]}]))]
 pub(crate) struct Source {
     /// Source table: `table` or `database.table`, of the `MergeTree` family.
     pub table: Option<String>,
@@ -33,6 +34,8 @@ pub(crate) struct Source {
     /// Document beside the objects that names those of a delivery. Other objects are left out. By default all
     /// of them count.
     pub manifest: Option<Manifest>,
+    /// Query of PostgreSQL whose rows are read, instead of `table`. Needs the server engine.
+    pub postgres: Option<PostgresKeys>,
     /// Format of the objects. Required with `objects`.
     pub format: Option<ObjectFormat>,
     /// [Named collection](https://clickhouse.com/docs/operations/named-collections) of the server with the
@@ -98,6 +101,20 @@ pub(crate) struct Manifest {
     pub files: String,
     /// Key of the delivery's own version, which the ledger keeps.
     pub version: Option<String>,
+}
+
+/// Query of PostgreSQL whose rows are read.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostgresKeys {
+    /// [Named collection](https://clickhouse.com/docs/operations/named-collections) of the server with the address of PostgreSQL and
+    /// the credentials.
+    pub collection: String,
+    /// Query that PostgreSQL evaluates. `{period}` stands for the value of `--partition`.
+    pub query: String,
+    /// Column of the query that divides its rows into chunks, best one with an index: a chunk is a range of
+    /// its values, of `--chunk-rows` rows.
+    pub range: String,
 }
 
 /// Format of objects.

@@ -132,13 +132,6 @@ impl Listing<'_> {
     }
 
     async fn pins(&self) -> Result<Vec<PinnedObject>, JobError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
-        if self.period.is_empty() || !self.period.chars().all(plain) {
-            return Err(self.unusable(format!(
-                "the period {:?} has other characters than letters, digits and -_.=",
-                self.period
-            )));
-        }
         let sql = list(&self.function("One"), None);
         let found = self.connection.rows_with::<PinnedObject>("objects", &sql, &self.settings);
         let pins = found.await.map_err(self.unreadable("listing them"))?;

@@ -15,7 +15,7 @@ use crate::clickhouse::{Quoted, Settings, quote_identifier, quote_literal, struc
 pub(crate) const OBJECT_CHANGED: &str = "object changed since it was planned";
 
 /// The placeholder of the period.
-const PERIOD: &str = "{period}";
+pub(super) const PERIOD: &str = "{period}";
 
 /// Stands at the beginning for an address that the user gives.
 const ROOT: &str = "{root}";

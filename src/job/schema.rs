@@ -369,6 +369,7 @@ a = 'source.a'
         for (table, place) in [
             ("", "name = 'x'\n"),
             ("/source", "[source]\n"),
+            ("/source/postgres", "[source.postgres]\n"),
             ("/lookup", "[lookup]\n"),
             ("/lookup/window", "window = { "),
             ("/target", "[target]\n"),
@@ -378,6 +379,8 @@ a = 'source.a'
             let unknown = if place.ends_with("{ ") { "zzz = 1, " } else { "zzz = 1\n" };
             let text = if place == "[settings]\n" {
                 FULL.replacen("[settings.source]", "[settings]\nzzz = 1\n[settings.source]", 1)
+            } else if place == "[source.postgres]\n" {
+                FULL.replacen("[lookup]", "[source.postgres]\nzzz = 1\n[lookup]", 1)
             } else {
                 FULL.replacen(place, &format!("{place}{unknown}"), 1)
             };
@@ -399,7 +402,15 @@ a = 'source.a'
             let cells: Vec<_> = line.split(" | ").collect();
             assert!(cells.len() == 4 && cells[3].trim_end_matches(" |").ends_with('.'), "{line}");
         }
-        for heading in ["source", "lookup", "lookup.window", "target", "checks.NAME", "settings"] {
+        for heading in [
+            "source",
+            "source.postgres",
+            "lookup",
+            "lookup.window",
+            "target",
+            "checks.NAME",
+            "settings",
+        ] {
             assert!(page.contains(&format!("\n## `[{heading}]`\n")), "{heading}\n{page}");
         }
         assert!(page.contains("| `exclusions` | table of strings | none |"), "{page}");

@@ -1,8 +1,11 @@
 //! The tables that a job names, and their columns.
 
+use std::sync::Arc;
+
 use super::error::{JobError, asking, suggestion};
 use super::file::{Job, Relation};
 use super::listing::{Listed, list_objects};
+use super::postgres::BoundPostgres;
 use crate::clickhouse::{
     Column, Connection, Error as ServerError, Servers, Settings, TableName, TableSchema,
     is_granted, quote_identifier, table_schema,
@@ -13,6 +16,8 @@ pub(super) struct Tables {
     pub source: TableSchema,
     /// For a job that reads objects, what was found of them.
     pub listed: Option<Listed>,
+    /// For a job that reads PostgreSQL, its query.
+    pub postgres: Option<Arc<BoundPostgres>>,
     pub lookup: Option<TableSchema>,
     pub target: TableSchema,
 }
@@ -26,7 +31,7 @@ pub(super) async fn tables(
 ) -> Result<Tables, JobError> {
     let Servers { source: reading, target: writing, .. } = servers;
     let database = reading.endpoint().database();
-    let (source, listed) = source(servers, job, period).await?;
+    let SourceOf { schema: source, listed, postgres } = source(servers, job, period).await?;
     let lookup = match &job.lookup {
         Some(lookup) => {
             Some(existing(reading, "lookup", &TableName::parse(&lookup.table, database)).await?)
@@ -41,46 +46,69 @@ pub(super) async fn tables(
         refuse_qualified_names("lookup", &source, lookup)?;
         refuse_qualified_names("lookup", lookup, lookup)?;
     }
-    Ok(Tables { source, listed, lookup, target })
+    Ok(Tables { source, listed, postgres, lookup, target })
 }
 
-/// The source's columns; for a job that reads objects, also the objects.
-async fn source(
-    servers: &Servers,
-    job: &Job,
-    period: Option<&str>,
-) -> Result<(TableSchema, Option<Listed>), JobError> {
+/// What a job reads.
+struct SourceOf {
+    schema: TableSchema,
+    listed: Option<Listed>,
+    postgres: Option<Arc<BoundPostgres>>,
+}
+
+/// The source's columns; also the objects or the query of a job that reads these.
+async fn source(servers: &Servers, job: &Job, period: Option<&str>) -> Result<SourceOf, JobError> {
     let reading = &servers.source;
-    let objects = match &job.relation {
-        Relation::Objects(objects) => objects,
+    match &job.relation {
         Relation::Table(table) => {
             let name = TableName::parse(table, reading.endpoint().database());
-            let source = existing(reading, "source", &name).await?;
-            if source.is_merge_tree() {
-                return Ok((source, None));
+            let schema = existing(reading, "source", &name).await?;
+            if schema.is_merge_tree() {
+                return Ok(SourceOf { schema, listed: None, postgres: None });
             }
             let message = format!(
                 "its engine is {}; only tables of the MergeTree family have partitions",
-                source.engine
+                schema.engine
             );
-            return Err(JobError::Unfit { role: "source", table: source.name, message });
+            Err(JobError::Unfit { role: "source", table: schema.name, message })
         }
-    };
-    let unusable = |message: &str| JobError::Objects {
-        objects: objects.pattern.clone(),
-        message: message.to_owned(),
-    };
-    if objects.is_open() {
-        return Err(unusable("{root} is not replaced by an address"));
+        Relation::Objects(objects) => {
+            let unusable =
+                |message| JobError::Objects { objects: objects.pattern.clone(), message };
+            if objects.is_open() {
+                return Err(unusable("{root} is not replaced by an address".to_owned()));
+            }
+            let period = read_outside(servers, period).map_err(unusable)?;
+            let listed = list_objects(reading, objects, period).await?;
+            Ok(SourceOf { schema: listed.schema.clone(), listed: Some(listed), postgres: None })
+        }
+        Relation::Postgres(postgres) => {
+            let unusable = |message| JobError::Postgres { name: postgres.name.clone(), message };
+            let period = read_outside(servers, period).map_err(unusable)?;
+            let (schema, bound) = postgres.bind(reading, period).await?;
+            Ok(SourceOf { schema, listed: None, postgres: Some(Arc::new(bound)) })
+        }
     }
-    let period = period.ok_or_else(|| {
-        unusable("they are read for one period, which --partition of run, plan and verify names")
-    })?;
+}
+
+/// The period of what the target's server reads outside of its tables.
+fn read_outside<'a>(servers: &Servers, period: Option<&'a str>) -> Result<&'a str, String> {
+    let Some(period) = period else {
+        let message =
+            "they are read for one period, which --partition of run, plan and verify names";
+        return Err(message.to_owned());
+    };
     if !servers.is_one_server() {
-        return Err(unusable("the target's server reads them, and the source is another server"));
+        let message = "the target's server reads them, and the source is another server";
+        return Err(message.to_owned());
     }
-    let listed = list_objects(reading, objects, period).await?;
-    Ok((listed.schema.clone(), Some(listed)))
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
+    if period.is_empty() || !period.chars().all(plain) {
+        return Err(format!(
+            "the period {period:?} has other characters than letters, digits and -_.="
+        ));
+    }
+    Ok(period)
 }
 
 async fn existing(

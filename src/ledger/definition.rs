@@ -102,7 +102,10 @@ pub struct SourceDefinition {
     pub before: Option<CutoffDefinition>,
     /// The columns that expressions read, in the order in which they are sent.
     pub columns: Vec<ColumnDefinition>,
-    /// All columns of objects in their order. Tables have none.
+    /// The query of PostgreSQL. Other sources have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// All columns of objects or of the query in their order. Tables have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub structure: Vec<ColumnDefinition>,
     /// The job's settings of source queries.
@@ -255,7 +258,8 @@ pub(crate) fn label(path: &[&str]) -> String {
         ["source", "horizon"] => "how far the source's TTL has come".to_owned(),
         ["source", "final"] => "FINAL of the source".to_owned(),
         ["source", "newest_by", number] => format!("column {number} of the source's newest_by"),
-        ["source", "structure", ..] => "the columns of the objects".to_owned(),
+        ["source", "query"] => "the query of the source".to_owned(),
+        ["source", "structure", ..] => "the columns that are read".to_owned(),
         ["source", "snapshot"] => "whether a snapshot of the source is read".to_owned(),
         ["source", "exclusions", number] => format!("exclusion {number} of the source"),
         ["source", "filters", number] => format!("filter {number} of the source (--where)"),

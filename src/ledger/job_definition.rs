@@ -43,7 +43,8 @@ pub(crate) fn job_definition(job: &BoundJob, servers: &Servers) -> JobDefinition
                 .and_then(|group| group.horizon.as_ref())
                 .map(|horizon| horizon.moment),
             columns: columns(&job.source_columns),
-            structure: if job.objects.is_some() { structure(&job.source) } else { Vec::new() },
+            structure: if job.reads_outside() { structure(&job.source) } else { Vec::new() },
+            query: job.postgres.as_ref().map(|postgres| postgres.query().to_owned()),
             settings: job.settings.source.0.clone(),
         },
         lookup: job.lookup.as_ref().map(|lookup| self::lookup(job, lookup)),

@@ -108,9 +108,9 @@ fn require_publishable(request: &LoadRequest, recording: &Recording) -> Result<(
         );
         return Err(PublishError::NoSnapshot { table: job.source.name.clone(), message }.into());
     }
-    let message = if job.objects.is_some() && recording.part.workers > 1 {
+    let message = if job.reads_outside() && recording.part.workers > 1 {
         format!(
-            "process {} of several would read objects of its own; leave --worker out",
+            "process {} of several would plan chunks of its own; leave --worker out",
             recording.part
         )
     } else if job.publish == Publish::InPlace {

@@ -74,8 +74,8 @@ impl JobTables {
             },
             schema: job.source.clone(),
         };
-        // Objects are compared by themselves.
-        let mut source: Vec<_> = job.objects.is_none().then_some(of_source).into_iter().collect();
+        // Objects are compared by themselves, and PostgreSQL does not tell what has changed.
+        let mut source: Vec<_> = (!job.reads_outside()).then_some(of_source).into_iter().collect();
         source.extend(lookup.map(|lookup| {
             let names = lookup.columns.iter().map(|column| &column.name);
             let names = names.chain(lookup.keys.iter().map(|key| &key.lookup));

@@ -12,7 +12,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::key::KeyColumn;
-use crate::job::{BoundObjects, PinnedObject};
+use crate::job::{BoundObjects, PinnedObject, PostgresRanges};
 
 /// The most parts of one division.
 pub(crate) const MOST_PARTS: usize = 16;
@@ -118,7 +118,7 @@ pub struct Chunk {
 /// The bounds between the chunks of a partition. Serialized, it is an object `{"key": [{"name",
 /// "expression", "type"}], "bounds": [[…]], "newest_block": n}`, in which a value is the text that
 /// ClickHouse writes for it (times in UTC), or `{"hex": …}` where that is not UTF-8. For a source of objects
-/// it has `"objects"` instead, each of which is a chunk.
+/// it has `"objects"` instead, each of which is a chunk, and for PostgreSQL `"ranges"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkBounds {
     /// The leading columns of the source's primary key that the bounds have values of; none if there
@@ -138,6 +138,9 @@ pub struct ChunkBounds {
     /// The delivery's own version, by its manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The ranges of a query of PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<PostgresRanges>,
 }
 
 impl ChunkBounds {
@@ -146,9 +149,18 @@ impl ChunkBounds {
         Self { objects: objects.pins.clone(), version: objects.version.clone(), ..Self::default() }
     }
 
-    /// Number of chunks: one more than bounds, or the objects.
+    /// Each range of a query of PostgreSQL is a chunk.
+    pub(super) fn of_ranges(ranges: PostgresRanges) -> Self {
+        Self { ranges: Some(ranges), ..Self::default() }
+    }
+
+    /// Number of chunks: one more than bounds, or the objects or the ranges.
     pub fn chunk_count(&self) -> usize {
-        if self.objects.is_empty() { self.bounds.len() + 1 } else { self.objects.len() }
+        match &self.ranges {
+            Some(ranges) => ranges.conditions().len(),
+            None if self.objects.is_empty() => self.bounds.len() + 1,
+            None => self.objects.len(),
+        }
     }
 
     /// The chunks between the bounds, of this many rows together.
@@ -158,6 +170,10 @@ impl ChunkBounds {
         }
         let rows = rows / self.chunk_count() as u64;
         let ids = (0..).map(ChunkId::planned);
+        if let Some(ranges) = &self.ranges {
+            let chunk = |(range, id)| Chunk { id, range: Some(range), limits: (None, None), rows };
+            return ranges.conditions().into_iter().zip(ids).map(chunk).collect();
+        }
         between(&self.key, &(None, None), &self.bounds)
             .into_iter()
             .zip(ids)

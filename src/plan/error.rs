@@ -33,6 +33,18 @@ pub enum PlanError {
         /// The table's key columns, with their types.
         key: String,
     },
+    /// The ranges of an earlier plan are those of another column.
+    #[error(
+        "the chunks cannot be rebuilt: they were planned by {bounds}, and the range of {table} is {range}"
+    )]
+    OtherRange {
+        /// The source.
+        table: TableName,
+        /// The column of the ranges.
+        bounds: String,
+        /// The column of the job.
+        range: String,
+    },
     /// The objects are not those of an earlier plan.
     #[error("the objects {objects} have changed since they were planned: {}", words(changes))]
     OtherObjects {
@@ -94,6 +106,7 @@ impl PlanError {
             Self::Partition(_) => None,
             Self::PartitionedOtherwise { table, .. }
             | Self::OtherKey { table, .. }
+            | Self::OtherRange { table, .. }
             | Self::OtherObjects { objects: table, .. }
             | Self::LongAttributes { table, .. }
             | Self::Server { table, .. } => Some(table),

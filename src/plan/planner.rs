@@ -14,7 +14,7 @@ use crate::clickhouse::{
     Connection, Error as ServerError, TableName, TableSchema, quote_identifier, quote_literal,
 };
 use crate::job::statements::{self, LookupTimes, OlderRows, Scope, older_rows};
-use crate::job::{BoundJob, BoundObjects};
+use crate::job::{BoundJob, BoundObjects, BoundPostgres, PostgresRanges};
 
 /// Options of a plan.
 #[derive(Clone, Debug)]
@@ -88,8 +88,8 @@ impl Plan {
         connection: &Connection,
         table: &TableSchema,
     ) -> Result<Changes, ServerError> {
-        if !self.bounds.objects.is_empty() {
-            // Statements throw where one has changed.
+        if !self.bounds.objects.is_empty() || self.bounds.ranges.is_some() {
+            // Statements throw where an object has changed. PostgreSQL does not tell what has.
             return Ok(Changes { written: false, updated: false, fewer_rows: false });
         }
         let now = stored(connection, table, &self.partition).await?;
@@ -127,6 +127,11 @@ pub async fn plan(
     };
     if let Some(objects) = &job.objects {
         return plan_objects(job, objects, partition, options);
+    }
+    if let Some(postgres) = &job.postgres {
+        let found = postgres.ranges(connection, options.chunk_rows).await;
+        let found = found.map_err(failed("counting the rows and dividing them"))?;
+        return plan_ranges(job, postgres, partition, options, found);
     }
     check_partitioning(table, partition)?;
     let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
@@ -196,6 +201,36 @@ fn plan_objects(
         scope: Scope { partition_id: partition.id().to_owned(), ..Scope::of_nothing() },
         memory: options.memory,
         chunks: bounds.chunks(stored_rows),
+        waves: WavePlanner::new(bounds.chunk_count(), None, None, 0),
+        bounds,
+    })
+}
+
+/// Plans the rows of a query of PostgreSQL, of which each range is a chunk.
+fn plan_ranges(
+    job: &BoundJob,
+    postgres: &BoundPostgres,
+    partition: &Partition,
+    options: PlanOptions,
+    (ranges, rows): (PostgresRanges, u64),
+) -> Result<Plan, PlanError> {
+    let bounds = options.bounds.unwrap_or_else(|| ChunkBounds::of_ranges(ranges));
+    let planned_by = bounds.ranges.as_ref().map(|ranges| ranges.column.as_str());
+    if planned_by != Some(postgres.range()) {
+        return Err(PlanError::OtherRange {
+            table: job.source.name.clone(),
+            bounds: planned_by.unwrap_or("nothing").to_owned(),
+            range: postgres.range().to_owned(),
+        });
+    }
+    Ok(Plan {
+        partition: partition.clone(),
+        stored_rows: rows,
+        stored_bytes: 0,
+        parts: 1,
+        scope: Scope { partition_id: partition.id().to_owned(), ..Scope::of_nothing() },
+        memory: options.memory,
+        chunks: if rows == 0 { Vec::new() } else { bounds.chunks(rows) },
         waves: WavePlanner::new(bounds.chunk_count(), None, None, 0),
         bounds,
     })

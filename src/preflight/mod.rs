@@ -172,8 +172,9 @@ impl Preflight<'_> {
         ) = tokio::join!(of_writing, of_both);
         let version = check_version(self.server_version, self.source_version);
         let mut checks = vec![version, reads, policies, mutations, memory, limits, replicas, zones];
-        // The server does not know who writes objects; statements throw where one has changed.
-        checks.extend(job.objects.is_none().then_some(live));
+        // The server does not know who writes objects, for which statements throw where one has changed, or
+        // PostgreSQL.
+        checks.extend((!job.reads_outside()).then_some(live));
         if !pipeline.dry_run {
             checks.extend([disk_check, cluster].into_iter().chain(of_writing));
         }

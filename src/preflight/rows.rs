@@ -17,7 +17,7 @@ pub(super) const DELETIONS: &str = "deletions";
 /// Says what a job without a deleted flag cannot do; `None` for a job with one, and for one with groups,
 /// whose partitions are made anew.
 pub(super) async fn check_deletions(source: &Connection, job: &BoundJob) -> Option<Check> {
-    if job.source_deleted.is_some() || job.group.is_some() || job.objects.is_some() {
+    if job.source_deleted.is_some() || job.group.is_some() || job.reads_outside() {
         return None;
     }
     let name = &job.source.name;

@@ -105,7 +105,13 @@ async fn disk_need(
         rows: plan.stored_rows.max(1),
         bytes: objects.bytes().unwrap_or_default(),
     };
-    let source = job.objects.as_deref().map(of_objects).map_or(source, Ok);
+    let source = match &job.objects {
+        Some(objects) => Ok(of_objects(objects)),
+        None if job.postgres.is_some() => {
+            Err("the bytes of a row in PostgreSQL are not known".to_owned())
+        }
+        None => source,
+    };
     let (stored, like) = match (target, source) {
         (Ok(target), _) if target.rows >= ENOUGH_ROWS => (target, job.target.name.to_string()),
         (_, source) => (source?, job.source.name.to_string()),

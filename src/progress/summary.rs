@@ -38,9 +38,9 @@ pub(crate) struct Summary {
     pub dry_run: bool,
     /// The source table, with its database; the pattern of objects.
     pub source: String,
-    /// Whether the source is objects.
+    /// What the source is, if it is no table.
     #[serde(skip)]
-    pub reads_objects: bool,
+    pub outside: Option<&'static str>,
     /// The target table, with its database.
     pub target: String,
     /// All chunks of the partition.
@@ -165,7 +165,7 @@ impl Summary {
     /// What became of the rows.
     fn row_lines(&self) -> Vec<(String, String)> {
         let table = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-        let source = if self.reads_objects { "objects".to_owned() } else { table(&self.source) };
+        let source = self.outside.map_or_else(|| table(&self.source), str::to_owned);
         let verb = if self.dry_run { "evaluated" } else { "inserted" };
         let (now, before, failed) =
             (count(self.chunks_now), count(self.chunks_before), count(self.failed_chunks));

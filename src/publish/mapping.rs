@@ -33,7 +33,7 @@ pub(crate) async fn target_partitions(
     let target = &job.target.name;
     let unfit = |message: String| PublishError::Unfit { table: target.clone(), message };
     let columns = partition_columns(job);
-    if columns.is_empty() && job.objects.as_ref().is_some_and(|objects| objects.is_of_period) {
+    if columns.is_empty() && job.is_of_period() {
         let message = "it is not partitioned, so the rows of other periods would be replaced too";
         return Err(unfit(message.to_owned()));
     }
@@ -137,13 +137,15 @@ async fn rows_with_partitions(
     let names = columns.iter().enumerate().map(|(number, column)| {
         format!(", `value {number}` AS {}", quote_identifier(&column.name))
     });
+    let table = job.from(None);
     let (is_of_partition, rows) = match &job.objects {
         Some(objects) => {
-            ("1".to_owned(), format!("{} AS source\n    WHERE {}", job.from(), objects.predicate()))
+            ("1".to_owned(), format!("{table} AS source\n    WHERE {}", objects.predicate()))
         }
+        None if job.postgres.is_some() => ("1".to_owned(), format!("{table} AS source")),
         None => (
             format!("source._partition_id = {}", quote_literal(source_partition)),
-            format!("{} AS source", job.from()),
+            format!("{table} AS source"),
         ),
     };
     Ok(format!(

@@ -43,8 +43,10 @@ impl Attribution {
         compared: &[BoundColumn],
         partition: &str,
     ) -> Result<Self, VerifyError> {
-        if job.objects.is_some() && job.publish == Publish::InPlace {
-            let reason = "objects do not tell which rows of the target came from other objects";
+        if job.objects.is_some() && job.publish == Publish::InPlace
+            || job.postgres.is_some() && job.is_of_period() && job.publish == Publish::InPlace
+        {
+            let reason = "rows of the target do not tell from which period they came";
             return Ok(Self::Unknown(reason.to_owned()));
         }
         if job.source.partition_key.is_empty() {

@@ -144,7 +144,7 @@ impl Verifier {
 
     /// The ids of the source's other partitions; none unless they are `needed`.
     async fn other_partitions(&mut self, needed: bool) -> Result<Vec<String>, VerifyError> {
-        if !needed || self.queries.job.objects.is_some() {
+        if !needed || self.queries.job.reads_outside() {
             return Ok(Vec::new());
         }
         let source = &self.queries.job.source.name;

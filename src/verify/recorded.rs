@@ -118,7 +118,7 @@ pub(crate) async fn plan_with_chunks_of(
         let options = PlanOptions { bounds: Some(bounds), ..options.clone() };
         match plan(&servers.source, job, partition, options).await {
             Ok(plan) => return Ok((plan, Some(load.load.run_id.clone()))),
-            Err(error @ PlanError::OtherKey { .. }) => {
+            Err(error @ (PlanError::OtherKey { .. } | PlanError::OtherRange { .. })) => {
                 tracing::warn!(%error, "chunks are not those of the load");
             }
             Err(error) => return Err(error),

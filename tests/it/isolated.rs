@@ -16,6 +16,7 @@ mod native_source;
 mod operate;
 mod oracle;
 mod packs;
+mod postgres;
 mod preflight;
 mod privileges;
 mod publishing;

@@ -135,7 +135,7 @@ pub(crate) fn load_failure(error: LoadError, continuation: &Continuation) -> Fai
             .hint("undo the changes to continue with the version that was started"),
         error @ LoadError::Superseded { .. } => Failure::stopped(&error)
             .hint(format!("run the same command again: it plans the objects anew; {}", continuation.safe)),
-        LoadError::Plan(error @ PlanError::OtherKey { .. }) => {
+        LoadError::Plan(error @ (PlanError::OtherKey { .. } | PlanError::OtherRange { .. })) => {
             Failure::refusal(&error).hint(NEW_VERSION)
         }
         LoadError::Plan(error) => error.into(),
@@ -391,6 +391,7 @@ impl From<PlanError> for Failure {
                 Self::misuse(&error)
             }
             PlanError::OtherKey { .. }
+            | PlanError::OtherRange { .. }
             | PlanError::OtherObjects { .. }
             | PlanError::LongAttributes { .. } => Self::refusal(&error),
             PlanError::Server { source, .. }

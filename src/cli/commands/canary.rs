@@ -43,9 +43,9 @@ pub(super) fn require_canary(job: &BoundJob) -> Result<(), Failure> {
             "`run` compares what it has built with the join before it replaces anything, and `rollback` puts a partition back",
         ));
     }
-    if job.objects.is_some() {
+    if job.reads_outside() {
         let message = format!(
-            "--canary fills some chunks of a table's partition, and {} reads objects",
+            "--canary fills some chunks of a table's partition, and {} reads none",
             job.origin
         );
         return Err(Failure::refused(message)

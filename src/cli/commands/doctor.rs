@@ -155,11 +155,12 @@ async fn tables(
     };
     let config = JobConfig::resolve(&what)?;
     let job = load(&config.reference)?;
-    if let Some(objects) = job.objects() {
+    if job.reads_outside() {
         let tables = of_job(&job, servers, arguments.target_table.as_deref());
         let words = format!(
-            "{} reads {}, which `plan --partition PERIOD` lists",
-            job.name, objects.pattern
+            "{} reads {}, which `plan --partition PERIOD` looks at",
+            job.name,
+            job.relation.text()
         );
         return Ok((Some(Check::passed("job", words, false)), Some(tables)));
     }

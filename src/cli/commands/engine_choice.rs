@@ -35,6 +35,8 @@ impl EngineDecision {
             "the server makes the groups of a job"
         } else if job.objects.is_some() {
             "the server reads objects"
+        } else if job.postgres.is_some() {
+            "the server reads PostgreSQL"
         } else if job.publish == Publish::Replace && servers.is_one_server() {
             "publish is replace, and the server builds partitions beside the target"
         } else {

@@ -475,7 +475,7 @@ impl<'a> PartitionRun<'a> {
             run_id: end.run_id,
             dry_run: self.context.config.dry_run,
             source: job.source.name.to_string(),
-            reads_objects: job.objects.is_some(),
+            outside: job.outside(),
             target: job.target.name.to_string(),
             chunks: end.chunks.total,
             chunks_before: end.chunks.before,

@@ -86,9 +86,9 @@ async fn repair_partition(
     let id = new_id();
     let config = SessionConfig::resolve(what, server, throughput)?;
     config.job.require_fit(&which.partition)?;
-    if load(&config.job.reference)?.objects().is_some() {
-        let message = "repair fills single chunks of a table again, and the job reads objects";
-        return Err(Failure::refused(message).hint("`run --restart` reads all objects again"));
+    if load(&config.job.reference)?.reads_outside() {
+        let message = "repair fills single chunks of a table again, and the job reads no table";
+        return Err(Failure::refused(message).hint("`run --restart` reads everything again"));
     }
     let max_retries = faults.retries.max_retries;
     let compare =

@@ -192,6 +192,11 @@ fn require_server(job: &BoundJob, engine: EngineChoice, servers: &Servers) -> Re
             "has objects, and the server reads them, not this process",
             "--engine server lets the server read each object",
         )
+    } else if job.postgres.is_some() {
+        (
+            "reads PostgreSQL, and the server reads it, not this process",
+            "--engine server lets the server read each range",
+        )
     } else {
         return Ok(());
     };
@@ -617,6 +622,12 @@ fn source(job: &BoundJob, plan: &Plan) -> String {
         let objects = counted(objects.pins.len() as u64, "object");
         return format!(
             "{name}, period {partition}{version}: {rows} in {objects}, {size}, {chunks}"
+        );
+    }
+    if job.postgres.is_some() {
+        return format!(
+            "{name}, period {partition}: {}, {chunks}",
+            counted(plan.stored_rows, "row")
         );
     }
     let size = if plan.stored_bytes == 0 && plan.stored_rows > 0 {

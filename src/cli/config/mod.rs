@@ -247,11 +247,11 @@ impl JobConfig {
         let Partition::Period(period) = partition else { return Ok(()) };
         // Another error of the job is reported where the job is needed.
         let Ok(job) = load(&self.reference) else { return Ok(()) };
-        if job.objects().is_some() {
+        if job.reads_outside() {
             return Ok(());
         }
         Err(Failure::usage(format!(
-            "--partition {period} is a period of objects, and the job {} reads a table; give a month as YYYYMM, for example 202511",
+            "--partition {period} is a period of objects or of PostgreSQL, and the job {} reads a table; give a month as YYYYMM, for example 202511",
             job.name
         )))
     }

@@ -102,5 +102,6 @@ fn keys_of_rows(job: &BoundJob, group: &BoundGroup, scope: &Scope, comparison: &
         .chain(columns)
         .collect();
     let distinct = if comparison == "=" { "DISTINCT " } else { "" };
-    format!("SELECT {distinct}{}\n{}", columns.join(", "), source::from_where(job, &condition))
+    let rows = source::from_where(job, &job.from(None), &condition);
+    format!("SELECT {distinct}{}\n{rows}", columns.join(", "))
 }

@@ -82,8 +82,14 @@ impl Scope {
         Self { older: self.older.as_ref().map(OlderRows::shown), ..self.clone() }
     }
 
+    /// The range that PostgreSQL evaluates.
+    fn range_outside(&self) -> Option<&str> {
+        if self.partition_id.is_empty() { Some("false") } else { self.range.as_deref() }
+    }
+
     /// The predicate on the source. It names the partition's id: a predicate on the time would miss
-    /// rows before 1970, because `toDate` wraps. For objects it names the objects.
+    /// rows before 1970, because `toDate` wraps. For objects it names the objects; PostgreSQL has
+    /// [evaluated](BoundJob::from) it.
     pub(super) fn predicate(&self, job: &BoundJob) -> String {
         if let Some(objects) = &job.objects {
             return match &self.range {
@@ -91,6 +97,9 @@ impl Scope {
                 Some(object) => object.clone(),
                 None => objects.predicate(),
             };
+        }
+        if job.postgres.is_some() {
+            return if self.partition_id.is_empty() { "0" } else { "1" }.to_owned();
         }
         let partition: Quoted = quote_literal(&self.partition_id);
         match &self.range {
@@ -240,13 +249,14 @@ pub(super) fn from_winners(job: &BoundJob, scope: &Scope) -> String {
     if !(job.narrow && job.collapse) {
         return from(job, scope);
     }
-    format!("FROM {} AS source\n{}", job.from(), narrow(&scope.predicate(job), &from(job, scope)))
+    let table = job.from(scope.range_outside());
+    format!("FROM {table} AS source\n{}", narrow(&scope.predicate(job), &from(job, scope)))
 }
 
-/// The rows of the source that a job reads, among those that meet a condition: `FROM … WHERE …`.
-pub(super) fn from_where(job: &BoundJob, condition: &str) -> String {
+/// The rows of the source that a job reads, among those of a table that meet a condition: `FROM … WHERE …`.
+pub(super) fn from_where(job: &BoundJob, table: &str, condition: &str) -> String {
     let collapse = if job.collapse { " FINAL" } else { "" };
-    let head = format!("FROM {} AS source{collapse}\nWHERE {condition}", job.from());
+    let head = format!("FROM {table} AS source{collapse}\nWHERE {condition}");
     let live = job
         .source_deleted
         .iter()
@@ -269,7 +279,7 @@ pub(super) fn from_where(job: &BoundJob, condition: &str) -> String {
 
 /// `FROM … WHERE …`, the same for every statement that reads the source.
 pub(super) fn from(job: &BoundJob, scope: &Scope) -> String {
-    let head = from_where(job, &scope.predicate(job));
+    let head = from_where(job, &job.from(scope.range_outside()), &scope.predicate(job));
     let of_live_writers = job
         .live_rows
         .iter()
@@ -295,7 +305,7 @@ pub(super) fn any_version(job: &BoundJob, scope: &Scope) -> String {
         .map(|(bucket, lookup)| format!("\n  AND {}", bucket.predicate(keys(lookup))));
     format!(
         "FROM {} AS source\nWHERE {}{}",
-        job.from(),
+        job.from(scope.range_outside()),
         scope.predicate(job),
         bucket.collect::<String>()
     )

@@ -46,7 +46,7 @@ fn what_only_a_table_can_have_is_refused() {
     let export = Export::delivered();
     let job = export.job();
     refused(export.command("run").args(&["--engine", "stream"]), 3, &["the server reads them"]);
-    refused(export.command("repair"), 3, &["the job reads objects"]);
+    refused(export.command("repair"), 3, &["the job reads no table"]);
     // So another command is recommended where rows are missing.
     let words = "--engine server --restart` reads all objects again";
     refused(export.command("verify"), 4, &["hint: `clickhouse-backfill run --job job.toml", words]);

@@ -1,14 +1,9 @@
 //! docs/guide/langfuse-v3-to-v4.md: every command of the page, in its order, on the real tables.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use tempfile::TempDir;
+use std::path::Path;
 
 use super::fixture::{YEAR_2026, empty, number};
-use crate::support::{Server, binary, process};
+use crate::support::{Postgres, Server, binary};
 
 /// A fenced block of the page.
 struct Block {
@@ -125,65 +120,6 @@ fn the_page_is_followed_from_top_to_bottom() {
     for table in ["events_full", "events_core"] {
         assert_eq!(backfilled(table), 0, "{table}");
         assert_eq!(number(&server, &format!("SELECT count() FROM {table} FINAL")), 90, "{table}");
-    }
-}
-
-/// A `PostgreSQL` of the test's own, reached by a socket in its folder.
-struct Postgres {
-    programs: PathBuf,
-    folder: TempDir,
-    server: Child,
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-        let folders = installed.map(|version| version.path().join("bin"));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders = folders.chain(std::env::split_paths(&path));
-        let programs = folders.find(|folder| folder.join("initdb").exists());
-        let programs = programs.expect("PostgreSQL is not installed: initdb is not on PATH");
-        let folder = TempDir::with_prefix("postgres-").unwrap();
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-        // PostgreSQL refuses to run as root, so it sees another number.
-        let command = |program: &str| {
-            let program = programs.join(program);
-            let mut command = Command::new(if is_root { Path::new("unshare") } else { &program });
-            if is_root {
-                command.args(["--user", "--map-user=1000", "--map-group=1000"]).arg(&program);
-            }
-            command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-            command
-        };
-        let made = command("initdb").args(["-D", "data", "-U", "langfuse", "-A", "trust"]).status();
-        assert!(made.unwrap().success());
-        let mut server = command("postgres");
-        server.args(["-D", "data", "-c", "listen_addresses=", "-k"]).arg(folder.path());
-        let server = server.spawn().unwrap();
-        let postgres = Self { programs, folder, server };
-        let soon = Duration::from_secs(60);
-        assert!(process::wait_until(soon, || postgres.psql("SELECT 1").status.success()));
-        postgres
-    }
-
-    fn psql(&self, sql: &str) -> std::process::Output {
-        let mut command = Command::new(self.programs.join("psql"));
-        command.arg("-h").arg(self.folder.path()).args(["-U", "langfuse", "-d", "postgres"]);
-        command.args(["-v", "ON_ERROR_STOP=1", "-qAtc", sql]).output().unwrap()
-    }
-
-    #[track_caller]
-    fn text(&self, sql: &str) -> String {
-        let output = self.psql(sql);
-        assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
     }
 }
 

@@ -166,7 +166,7 @@ fn sql(session: &Session, options: &PipelineOptions) -> String {
         statement(&mut text, "direct aggregation", &statements::join(job, scope), &settings, "");
         return text;
     }
-    if job.objects.is_none() {
+    if !job.reads_outside() {
         text.push_str(&stream_statements(session, options, &chunk, (from, to)));
     }
     if options.engine == Engine::Server {
