@@ -83,7 +83,6 @@ async fn bind_visible(
         source_row(&source, &used.source, lookup.as_ref())?;
     let (objects, of_objects) = bind_objects(job, listed, &used.source, &selection)?;
     let remarks = remarks(&used.source, lookup.as_ref()).into_iter().chain(of_objects).collect();
-    let Selection { exclusions, filters, before } = selection;
     let bound = BoundJob {
         name: job.name.clone(),
         origin: job.origin.clone(),
@@ -93,9 +92,9 @@ async fn bind_visible(
         newest_by,
         snapshot: job.source.snapshot,
         source_time: job.source.time.clone(),
-        exclusions,
-        filters,
-        before,
+        exclusions: selection.exclusions,
+        filters: selection.filters,
+        before: selection.before,
         remarks,
         source_columns: used.source,
         source,
@@ -130,14 +129,20 @@ async fn recognition(target: &Connection) -> Result<Settings, JobError> {
     deduplication_settings(target).await.map_err(asking(recognizing))
 }
 
-/// The objects of a job that reads objects, and remarks on their columns.
+/// What a person should know of a source in PostgreSQL.
+const OWN_TRANSACTIONS: &str = "PostgreSQL reads each chunk in a transaction of its own: a row that changes its range meanwhile is read twice or not at all";
+
+/// The objects of a job that reads objects, and remarks on what is read outside of tables.
 fn bind_objects(
     job: &Job,
     listed: Option<Listed>,
     used: &[UsedColumn],
     selection: &Selection,
 ) -> Result<(Option<Arc<BoundObjects>>, Vec<String>), JobError> {
-    let Some((objects, listed)) = job.objects().zip(listed) else { return Ok((None, Vec::new())) };
+    let Some((objects, listed)) = job.objects().zip(listed) else {
+        let of_postgres = job.reads_outside().then(|| OWN_TRANSACTIONS.to_owned());
+        return Ok((None, of_postgres.into_iter().collect()));
+    };
     let filters = selection.filters.iter().map(|(_, filter)| filter.as_str());
     let predicates: Vec<_> =
         selection.exclusions.iter().map(String::as_str).chain(filters).collect();

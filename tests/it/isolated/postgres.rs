@@ -122,6 +122,7 @@ fn rows_are_read_by_ranges_and_published_at_once() {
     assert_eq!(shown["source"]["stored_rows"], 20_001, "{plan}");
     assert_eq!(shown["chunks"].as_array().unwrap().len(), 5, "{plan}");
     let run = shop.run().run().expect(0);
+    assert!(run.stderr.contains("in a transaction of its own"), "{run}");
     shop.assert_loaded();
     assert!(!run.stderr.contains("secret of the shop"), "{run}");
     // Each range is a condition of PostgreSQL's own.
