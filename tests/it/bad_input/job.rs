@@ -40,7 +40,7 @@ fn typos_and_contradictions_point_at_the_line() {
       |
     5 | tabel = "orders"
       | ^^^^^
-    unknown field `tabel`, expected one of `table`, `objects`, `postgres`, `format`, `collection`, `structure`, `optional`, `final`, `version`, `deleted`, `newest_by`, `snapshot`, `join_key`, `time`, `where`, `exclusions`, `filters`, `before`
+    unknown field `tabel`, expected one of `table`, `objects`, `manifest`, `postgres`, `format`, `collection`, `structure`, `optional`, `final`, `version`, `deleted`, `newest_by`, `snapshot`, `join_key`, `time`, `where`, `exclusions`, `filters`, `before`
     hint: did you mean table?
 
     # table = "orders
@@ -90,7 +90,7 @@ fn typos_and_contradictions_point_at_the_line() {
        |
     10 | tags = "x"
        | ^^^^
-    unknown field `tags`, expected one of `table`, `objects`, `postgres`, `format`, `collection`, `structure`, `optional`, `final`, `version`, `deleted`, `newest_by`, `snapshot`, `join_key`, `time`, `where`, `exclusions`, `filters`, `before`
+    unknown field `tags`, expected one of `table`, `objects`, `manifest`, `postgres`, `format`, `collection`, `structure`, `optional`, `final`, `version`, `deleted`, `newest_by`, `snapshot`, `join_key`, `time`, `where`, `exclusions`, `filters`, `before`
 
     # tags = "lookup.tags"
     tags = "lookup.tags"
