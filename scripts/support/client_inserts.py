@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 BATCH_ROWS = 100_000
 # Equal batches count each.
-SETTINGS = {"insert_deduplicate": 0}
+SETTINGS = {"deduplicate_insert": "disable"}
 COLUMNS = (
     "timestamp", "customer_id", "cloud_provider", "service_name", "instance_id", "instance_type", "region",
     "cost_per_hour", "utilization_percent", "is_spot", "is_reserved",

@@ -40,9 +40,9 @@ pub(crate) async fn target_partitions(
     if is_partitioned_as_the_source(job, &columns) {
         return Ok(vec![source_partition.to_owned()]);
     }
-    let rows = rows_with_partitions(servers, job, source_partition).await?;
+    let (id, rows) = partitions_of_rows(servers, job, source_partition).await?;
     let sql = format!(
-        "SELECT id, countIf(`of the partition`) AS own, countIf(NOT `of the partition`) AS others\n\
+        "SELECT {id} AS id, countIf(`of the partition`) AS own, countIf(NOT `of the partition`) AS others\n\
          FROM (\n{rows}\n)\nGROUP BY id ORDER BY id"
     );
     let found: Result<Vec<FoundPartition>, ServerError> =
@@ -64,9 +64,9 @@ pub(crate) async fn is_in_target_partitions(
     if is_partitioned_as_the_source(job, &partition_columns(job)) {
         return Ok(format!("_partition_id = {}", quote_literal(source_partition)));
     }
-    let rows = rows_with_partitions(servers, job, source_partition).await?;
+    let (id, rows) = partitions_of_rows(servers, job, source_partition).await?;
     Ok(format!(
-        "_partition_id IN (\nSELECT DISTINCT id FROM (\n{rows}\n) WHERE `of the partition`\n)"
+        "_partition_id IN (\nSELECT {id} AS id FROM (\n{rows}\n) WHERE `of the partition` GROUP BY id\n)"
     ))
 }
 
@@ -112,13 +112,14 @@ fn filled_from_the_source<'a>(job: &'a BoundJob, name: &str) -> Result<&'a Bound
     }
 }
 
-/// A SELECT of the source's rows: the `id` of the partition of the target that each would lie in, and
-/// whether the row is `of the partition` that is filled.
-async fn rows_with_partitions(
+/// SQL for the id of the target's partition that a row would lie in, and the SELECT of the source's rows that
+/// it is evaluated over, which says whether a row is `of the partition` that is filled. The server groups by
+/// the key behind the id as long as the id is not a column.
+async fn partitions_of_rows(
     servers: &Servers,
     job: &BoundJob,
     source_partition: &str,
-) -> Result<String, PublishError> {
+) -> Result<(String, String), PublishError> {
     let target = &job.target.name;
     let unfit = |message: String| PublishError::Unfit { table: target.clone(), message };
     let key = TargetKey::read(&servers.target, job, &job.columns, &[]).await;
@@ -148,12 +149,12 @@ async fn rows_with_partitions(
             format!("{table} AS source"),
         ),
     };
-    Ok(format!(
-        "SELECT `of the partition`, {partition_id} AS id\n\
-         FROM (\n  SELECT `of the partition`{}\n  FROM (\n    SELECT {is_of_partition} AS `of the partition`{}\n    FROM {rows}\n  )\n)",
+    let rows = format!(
+        "  SELECT `of the partition`{}\n  FROM (\n    SELECT {is_of_partition} AS `of the partition`{}\n    FROM {rows}\n  )",
         names.collect::<String>(),
         values.collect::<String>()
-    ))
+    );
+    Ok((partition_id, rows))
 }
 
 /// The partitions that the source's partition alone fills, or has filled `before`; the error says why

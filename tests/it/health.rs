@@ -181,7 +181,7 @@ fn a_server_that_cannot_be_asked_and_an_unknown_pack_are_failures() {
     let unknown = binary().envs(&server.environment()).args(&["health", "optinfra"]).run();
     assert_text_snapshot!(unknown.failure(), @r#"
     exit code 2
-    error: there is no pack "optinfra"; there are langfuse, optiinfra
+    error: there is no pack "optinfra"; there are finops, langfuse, optiinfra, shop
     hint: --pack names the folder of a pack of your own
     "#);
     let away = binary().env("CLICKHOUSE_URL", "http://127.0.0.1:1").arg("health").run();
