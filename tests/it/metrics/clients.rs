@@ -26,10 +26,16 @@ fn clients_cannot_disturb_a_run() {
     let running =
         behind.half_way_with(behind.tool().args(&["--metrics-listen", &address.to_string()]));
     scraped(address);
+    let post = said(address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
     assert!(
-        said(address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-            .starts_with("HTTP/1.1 405 ")
+        post.starts_with("HTTP/1.1 405 ") && post.contains("\r\nallow: GET, HEAD\r\n"),
+        "{post}"
     );
+    // What is shown is of this moment, whoever is between.
+    let live = said(address, b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n");
+    for header in ["cache-control: no-store", "x-content-type-options: nosniff"] {
+        assert!(live.contains(&format!("\r\n{header}\r\n")), "{header}\n{live}");
+    }
     assert!(
         said(address, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ends_with("\r\n\r\n"),
         "a head and no body"

@@ -8,8 +8,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::faults::fixture::{Behind, SOON};
-use crate::support::{Server, ServerOptions, assert_text_snapshot, disks_are_allowed, process};
+use crate::support::{
+    Server, ServerOptions, assert_text_snapshot, binary, disks_are_allowed, process,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -112,6 +116,10 @@ fn a_run_that_has_waited_long_enough_says_what_is_safe() {
       because: chunk 1: inserting a batch of 2,000 rows ([SIZE]) of chunk 1 into default.shipments failed after 2 attempts: Code: 243. [WORDS OF THE SERVER] (NOT_ENOUGH_SPACE)
     hint: free disk space on the server, then run the same command again to continue with the missing chunks; inserted rows stay, and rows inserted twice collapse in default.shipments by its sorting key
     ");
+    let doctor = binary().envs(&behind.orders.server.environment()).args(&["doctor", "--json"]);
+    let checks: Value = serde_json::from_str(&doctor.run().expect(0).stdout).unwrap();
+    let disk = checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == "disk");
+    assert_eq!(disk.unwrap()["verdict"], "warning", "{checks}");
     drop(full);
     tool().run().expect(0);
     behind.orders.assert_complete();
