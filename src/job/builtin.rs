@@ -23,8 +23,8 @@ pub(crate) const BUILT_IN_JOBS: [&str; 16] = [
     "optiinfra/resource-metrics-hourly",
     "shop/customers",
     "shop/daily-sales",
-    "shop/order-items",
     "shop/order-items-enriched",
+    "shop/order-items",
     "shop/orders",
     "shop/products",
 ];

@@ -72,7 +72,7 @@ fn a_job_of_a_pack_is_undone() {
     let tool = |command: &str| {
         let tool = packs::tool(&orders.server);
         std::fs::write(tool.folder().join("mine/jobs/shipments.toml"), owning()).unwrap();
-        tool.args(&[command, "--job", "shop/shipments", "--partition", PARTITION])
+        tool.args(&[command, "--job", "market/shipments", "--partition", PARTITION])
     };
     tool("run").run().expect(0);
     orders.assert_complete();

@@ -26,7 +26,7 @@ const GROUPS: [&str; 13] = [
 ];
 
 /// Values to show in `.env.example` for variables without a fixed default.
-const EXAMPLES: [(&str, &str); 39] = [
+const EXAMPLES: [(&str, &str); 41] = [
     ("CA_CERT", "/etc/clickhouse/ca.pem"),
     ("CHUNK_ROWS", "500000"),
     ("CLICKHOUSE_PASSWORD", "pa$$ #1"),
@@ -66,6 +66,8 @@ const EXAMPLES: [(&str, &str); 39] = [
     ("STREAM_BLOCK_SIZE", "65409"),
     ("SUMMARY_JSON", "summary.json"),
     ("TARGET_TABLE", "events_full"),
+    ("OBJECTS_ROOT", "s3://my-bucket/exports/cur2"),
+    ("OBJECTS_COLLECTION", "billing"),
 ];
 
 /// Examples of variables that need a longer value, or that only `verify` and `repair` read.

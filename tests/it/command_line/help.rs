@@ -138,7 +138,7 @@ fn jobs_are_listed_and_shown_as_they_are() {
         .collect();
     let (names, sets) = names.split_at(files.len());
     assert_eq!(names, listed, "listed and there");
-    assert_eq!(sets, ["langfuse/v4", "langfuse/v4-without-experiments"]);
+    assert_eq!(sets, ["langfuse/v4", "langfuse/v4-without-experiments", "shop/month"]);
     for (file, name) in files.iter().zip(names.iter().copied()) {
         let (pack, job) = of_pack(file);
         for name in [name, &format!("{pack}/{job}")] {

@@ -17,7 +17,7 @@ fn nothing_is_left_of_comparing_and_what_a_kill_left_is_removed() {
     for database in [&old, &young, &"clickhouse_backfill_pack_mine".to_owned()] {
         server.query(&format!("CREATE DATABASE {database}"));
     }
-    tool(&server).args(&["pack", "apply", "shop"]).run().expect(0);
+    tool(&server).args(&["pack", "apply", "market"]).run().expect(0);
     let left = server.text(SCRATCH);
     assert_eq!(left.lines().collect::<Vec<_>>(), [young.as_str(), "clickhouse_backfill_pack_mine"]);
 
@@ -25,7 +25,7 @@ fn nothing_is_left_of_comparing_and_what_a_kill_left_is_removed() {
     let binary = tool(&server);
     std::fs::write(binary.folder().join("mine/schema.sql"), "CREATE TABLE a (x Int8) ENGINE = No")
         .unwrap();
-    binary.args(&["pack", "apply", "shop"]).run().expect(1);
+    binary.args(&["pack", "apply", "market"]).run().expect(1);
     assert_eq!(server.text(SCRATCH), left);
 }
 
@@ -50,7 +50,7 @@ fn a_user_without_rights_on_other_databases_is_told_which_it_lacks() {
         Server::isolated_with(ServerOptions { users_xml: Some(users), ..Default::default() });
     let apply = |user: &str| {
         let account = [("CLICKHOUSE_USER", user), ("CLICKHOUSE_PASSWORD", "secret")];
-        tool(&server).envs(&account).args(&["pack", "apply", "shop"]).run()
+        tool(&server).envs(&account).args(&["pack", "apply", "market"]).run()
     };
     assert_text_snapshot!(apply("poor").failure(), @"
     exit code 1
