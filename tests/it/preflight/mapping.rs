@@ -75,7 +75,7 @@ fn each_column_is_shown_with_what_fills_it() {
         "  defaults: remark",
         "  not written: elsewhere: the target has no such column",
         "checks",
-        "  ok       insert       the server accepts the insert, tested without rows",
+        "  ok       insert         the server accepts the insert, tested without rows",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is no line of\n{text}");
     }
