@@ -286,21 +286,23 @@ fn access(pattern: &str) -> Result<(Access, String), String> {
             "objects is {pattern:?}; it must begin with s3://, s3+https://, https:// or http://, file:/ for files of the server, or {{root}}/ for what --objects-root gives"
         )
     };
-    let (scheme, rest) = pattern.split_once(':').ok_or_else(unknown)?;
-    let found = match scheme {
-        "file" if rest.starts_with('/') => return Ok((Access::File, rest.to_owned())),
-        "s3" if rest.starts_with("//") => (Access::S3, pattern.to_owned()),
-        "s3+https" | "s3+http" => (Access::S3, pattern.trim_start_matches("s3+").to_owned()),
-        "https" | "http" => (Access::Url, pattern.to_owned()),
-        _ => return Err(unknown()),
-    };
-    if rest.contains('@') || rest.contains('?') {
+    if let Some(path) = pattern.strip_prefix("file:").filter(|path| path.starts_with('/')) {
+        return Ok((Access::File, path.to_owned()));
+    }
+    // First of all: the other message shows the address.
+    if pattern.contains('@') || pattern.contains('?') {
         return Err(
             "objects has @ or ?: an address with a user, a password or a signature would be shown in logs; name a collection of the server instead"
                 .to_owned(),
         );
     }
-    Ok(found)
+    let (scheme, rest) = pattern.split_once(':').ok_or_else(unknown)?;
+    match scheme {
+        "s3" if rest.starts_with("//") => Ok((Access::S3, pattern.to_owned())),
+        "s3+https" | "s3+http" => Ok((Access::S3, pattern.trim_start_matches("s3+").to_owned())),
+        "https" | "http" => Ok((Access::Url, pattern.to_owned())),
+        _ => Err(unknown()),
+    }
 }
 
 impl PinnedObject {
@@ -430,6 +432,7 @@ mod tests {
             ("data/a.csv", Err("must begin with")),
             ("gopher://h/a", Err("must begin with")),
             ("https://u:p@h/a.csv", Err("a password or a signature")),
+            ("gcs://u:p@h/a.csv", Err("a password or a signature")),
             ("https://h/a.csv?X-Amz-Signature=1", Err("a password or a signature")),
         ] {
             match (access(pattern), expected) {
