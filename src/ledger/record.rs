@@ -318,6 +318,7 @@ mod decimal {
 /// The record of a load's publication, in the load's row. Its tables exist only where the row names
 /// them: the row is written before they are created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredPublication")]
 pub struct Publication {
     /// How far it is.
     pub step: PublicationStep,
@@ -339,6 +340,38 @@ pub struct Publication {
     /// read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<SourceCut>,
+}
+
+/// A publication as it is stored. Before there could be several partitions, the one had keys of its own.
+#[derive(Deserialize)]
+struct StoredPublication {
+    step: PublicationStep,
+    #[serde(default)]
+    partitions: Vec<ReplacedPartition>,
+    partition_id: Option<String>,
+    newest_block: Option<i64>,
+    database: String,
+    stage: String,
+    publish: String,
+    kept: Option<String>,
+    rows_before: u64,
+    rows_published: Option<u64>,
+    cut: Option<SourceCut>,
+}
+
+impl From<StoredPublication> for Publication {
+    fn from(stored: StoredPublication) -> Self {
+        let StoredPublication { step, database, stage, publish, kept, .. } = stored;
+        let StoredPublication { rows_before, rows_published, cut, .. } = stored;
+        let only = stored.partition_id.map(|id| ReplacedPartition {
+            id,
+            newest_block: stored.newest_block.unwrap_or_default(),
+            rows_before,
+            rows_published,
+        });
+        let partitions = stored.partitions.into_iter().chain(only).collect();
+        Self { step, partitions, database, stage, publish, kept, rows_before, rows_published, cut }
+    }
 }
 
 /// A partition of the target that is replaced.
@@ -433,5 +466,25 @@ impl Publication {
             .iter()
             .flat_map(|cut| cut.late.tables().into_iter().chain([cut.snapshot.clone()]));
         cut.chain([self.stage.clone(), self.publish.clone()]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publication_of_one_partition_is_read_as_it_was_stored_first() {
+        let stored = r#"{"step":"staged","partition_id":"202610","database":"d","stage":"s","publish":"p","kept":null,"newest_block":7,"rows_before":30,"rows_published":40}"#;
+        let read: Publication = serde_json::from_str(stored).unwrap();
+        let only = ReplacedPartition {
+            id: "202610".to_owned(),
+            newest_block: 7,
+            rows_before: 30,
+            rows_published: Some(40),
+        };
+        assert_eq!(read.partitions, [only]);
+        let written = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Publication>(&written).unwrap(), read);
     }
 }

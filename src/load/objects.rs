@@ -33,11 +33,11 @@ pub(crate) async fn begins_anew(
 }
 
 impl Load {
-    /// Refuses to replace a partition that another load of objects has published: of a table it is known which
-    /// rows its other partitions have there.
+    /// Refuses to replace a partition that another load of objects or of PostgreSQL has published: of a table it is
+    /// known which rows its other partitions have there.
     pub(super) async fn require_own_partitions(&self, ids: &[String]) -> Result<(), LoadError> {
         let LoadRequest { job, .. } = &self.request;
-        let Some(record) = self.record.as_ref().filter(|_| job.objects.is_some()) else {
+        let Some(record) = self.record.as_ref().filter(|_| job.reads_outside()) else {
             return Ok(());
         };
         let loads = ask(record.options.patience, || record.ledger.all_loads()).await?;

@@ -131,6 +131,11 @@ fn rows_are_read_by_ranges_and_published_at_once() {
         let pushed = |line: &&str| line.contains(range);
         assert!(log.lines().any(|line| pushed(&line)), "{range}\n{log}");
     }
+    // Another period of a query that has none would remove these rows.
+    let whole = QUERY.replace("{period}", "2025-10");
+    let other = shop.command_of("run", &whole).args(&ENGINE).env("PARTITION", "2025-11").run();
+    let other = other.expect(3);
+    assert!(other.stderr.contains("has the rows of another load"), "{other}");
     let again = shop.run().run().expect(0);
     assert!(again.stderr.contains("there is nothing to do"), "{again}");
     shop.command("verify").run().expect(0);
