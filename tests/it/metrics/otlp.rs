@@ -1,7 +1,7 @@
 //! What a collector gets by OTLP, read from the bytes that arrive.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
@@ -232,11 +232,12 @@ fn a_collector_sees_the_spans_and_figures_of_a_run() {
     let chunks = named(&spans, "chunk");
     let mut found: Vec<_> = chunks.iter().map(|it| (it.get("backfill.chunk"), it.rows())).collect();
     found.sort_unstable();
-    let found: String = found.iter().map(|(chunk, rows)| format!("{chunk}\t{rows}\n")).collect();
+    let found: Vec<_> = found.iter().map(|(chunk, rows)| format!("{chunk}\t{rows}")).collect();
+    let found = found.join("\n");
     let ledger = orders.server.text(
         "SELECT toString(chunk + 1), rows_inserted FROM load_state_chunks FINAL WHERE status = 'completed' ORDER BY 1",
     );
-    assert_eq!(found.trim_end(), ledger, "{spans:?}");
+    assert_eq!(found, ledger, "{spans:?}");
     let parent_of = |span: &Span| spans.iter().find(|other| other.id == span.parent).unwrap();
     for chunk in &chunks {
         let wave = parent_of(chunk);
