@@ -215,9 +215,15 @@ fn text(standing: &LoadStatus, ledger: &str, next: &str) -> String {
 fn rows(standing: &LoadStatus) -> String {
     let done = count(standing.rows_inserted);
     let percentage = format!("{:.1} %", (standing.progress_ratio * 1000.0).floor() / 10.0);
+    // Rows of chunks that are not completed may be there as well.
+    let of_completed = if standing.chunks_completed < standing.chunks {
+        " in completed chunks"
+    } else {
+        ""
+    };
     match standing.rows_expected {
-        Some(expected) => format!("{done} of {} ({percentage})", count(expected)),
-        None => format!("{done}, about {percentage}"),
+        Some(expected) => format!("{done} of {}{of_completed} ({percentage})", count(expected)),
+        None => format!("{done}{of_completed}, about {percentage}"),
     }
 }
 

@@ -53,7 +53,7 @@ fn partitions_that_are_none() {
     assert_eq!(fails(tool().env("PARTITION", "2024-06"), 2), period);
     assert_text_snapshot!(period, @"
     exit code 2
-    error: --partition 2024-06 is a period of objects, and the job langfuse-events reads a table; give a month as YYYYMM, for example 202511
+    error: --partition 2024-06 is a period of objects or of PostgreSQL, and the job langfuse-events reads a table; give a month as YYYYMM, for example 202511
     ");
     assert_text_snapshot!(fails(tool(), 2), @"
     exit code 2

@@ -64,7 +64,8 @@ fn from_nothing_to_all() {
     assert!((ratio - rows as f64 / all as f64).abs() < 1e-9, "{under_way}");
     let text = tool(&chunked).run().expect(0).stdout;
     let thousands = |number: u64| format!("{},{:03}", number / 1000, number % 1000);
-    let of = format!("\n  rows        {} of {} (", thousands(rows), thousands(all));
+    let of =
+        format!("\n  rows        {} of {} in completed chunks (", thousands(rows), thousands(all));
     assert!(text.contains(&of), "{of}\n{text}");
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let process = &under_way["processes"][0];
