@@ -216,11 +216,8 @@ fn rows(standing: &LoadStatus) -> String {
     let done = count(standing.rows_inserted);
     let percentage = format!("{:.1} %", (standing.progress_ratio * 1000.0).floor() / 10.0);
     // Rows of chunks that are not completed may be there as well.
-    let of_completed = if standing.chunks_completed < standing.chunks {
-        " in completed chunks"
-    } else {
-        ""
-    };
+    let of_completed =
+        if standing.chunks_completed < standing.chunks { " in completed chunks" } else { "" };
     match standing.rows_expected {
         Some(expected) => format!("{done} of {}{of_completed} ({percentage})", count(expected)),
         None => format!("{done}{of_completed}, about {percentage}"),
