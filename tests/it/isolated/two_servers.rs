@@ -251,7 +251,7 @@ fn what_is_wrong_with_the_sources_server_is_said_of_it() {
     exit code 2
     error: cannot use the source's server
       because: the ClickHouse URL has no scheme
-    hint: --source-url http://nonsense
+    hint: --source-url http://nonsense:8123
 
     # SOURCE_PASSWORD=x
     exit code 2
