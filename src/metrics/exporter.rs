@@ -42,7 +42,7 @@ impl CurrentRun {
 
     /// The metrics as text.
     fn text(&self) -> String {
-        families::text(self.run().as_deref())
+        families::current(self.run().as_deref()).to_string()
     }
 }
 

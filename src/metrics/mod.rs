@@ -1,13 +1,12 @@
 //! A run's metrics for Prometheus: as a page that is scraped and as a file for the [textfile
 //! collector](https://github.com/prometheus/node_exporter#textfile-collector) (`exporter`), both
-//! with the same text (`families`); and a page for people (`live`).
+//! with the same text (`families`, `exposition`); and a page for people (`live`).
 //!
 //! The values are the stream's counters, read on request; nothing here changes a run or makes it
 //! wait. The text is written by hand: the format is a few lines, every value exists elsewhere, and
 //! the crates for it keep a registry of their own.
 
 mod exporter;
-#[cfg(feature = "otlp")]
 mod exposition;
 mod families;
 mod live;

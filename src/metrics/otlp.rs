@@ -35,8 +35,8 @@ use tracing::Level;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
 
-use super::exposition::{Family, families};
-use super::{ObservedRun, families as exposed};
+use super::exposition::{Family, Kind};
+use super::{ObservedRun, families};
 use crate::causes::error_chain;
 use crate::sync::Mutex;
 
@@ -177,8 +177,8 @@ pub(super) fn observe(run: &Arc<ObservedRun>) {
     let Some(metrics) = &telemetry.metrics else { return };
     if !telemetry.registered.swap(true, Ordering::Relaxed) {
         let meter = metrics.meter(SERVICE);
-        for family in families(&exposed::text(Some(run))) {
-            register(&meter, &family, &telemetry.current);
+        for family in &families::current(Some(run)).families {
+            register(&meter, family, &telemetry.current);
         }
     }
 }
@@ -186,17 +186,17 @@ pub(super) fn observe(run: &Arc<ObservedRun>) {
 /// Makes an instrument that reads a family of the metrics page.
 fn register(meter: &Meter, family: &Family, current: &Arc<Mutex<Option<Arc<ObservedRun>>>>) {
     let (name, help) = (family.name.clone(), family.help.clone());
-    match family.kind.as_str() {
-        "gauge" => {
+    match family.kind {
+        Kind::Gauge => {
             let gauge = meter.f64_observable_gauge(name.clone()).with_description(help);
             gauge.with_callback(reading(current, name)).build();
         }
-        "counter" => {
+        Kind::Counter => {
             let counter = meter.f64_observable_counter(name.clone()).with_description(help);
             counter.with_callback(reading(current, name)).build();
         }
         // As Prometheus has it: counters of each bucket, of all, and their sum.
-        _ => {
+        Kind::Histogram => {
             for ending in ["_bucket", "_count", "_sum"] {
                 let name = format!("{name}{ending}");
                 let counter =
@@ -215,13 +215,13 @@ fn reading(
     let current = current.clone();
     move |instrument| {
         let run = current.lock().clone();
-        for sample in families(&exposed::text(run.as_deref())).into_iter().flat_map(|it| it.samples)
-        {
-            if sample.name == name {
-                let labels = sample.labels.into_iter();
-                let labels: Vec<_> = labels.map(|(key, value)| KeyValue::new(key, value)).collect();
-                instrument.observe(sample.value, &labels);
-            }
+        let exposition = families::current(run.as_deref());
+        let samples = exposition.families.into_iter().flat_map(|family| family.samples);
+        for sample in samples.filter(|sample| sample.name == name) {
+            let Ok(value) = sample.value.parse() else { continue };
+            let labels = sample.labels.into_iter();
+            let labels: Vec<_> = labels.map(|(key, value)| KeyValue::new(key, value)).collect();
+            instrument.observe(value, &labels);
         }
     }
 }
@@ -280,7 +280,7 @@ impl Reach {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Notes a failure, which is said once.
+    /// Notes a failure. Only the first one is logged.
     fn lose(&self, reason: &str) {
         self.lost.store(true, Ordering::Relaxed);
         if !self.said.swap(true, Ordering::Relaxed) {
