@@ -153,6 +153,11 @@ impl Error {
             || self.code().is_some_and(was_ended)
     }
 
+    /// Whether a library of the server threw it, such as one that reads files or that asks PostgreSQL.
+    pub fn is_of_library(&self) -> bool {
+        self.code() == Some(STD_EXCEPTION)
+    }
+
     /// Whether rows had been received before.
     pub fn is_mid_stream(&self) -> bool {
         matches!(self, Self::Server { mid_stream: true, .. })

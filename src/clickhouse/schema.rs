@@ -111,6 +111,12 @@ pub(crate) struct Described {
     pub type_name: String,
 }
 
+impl From<Described> for Column {
+    fn from(Described { name, type_name }: Described) -> Self {
+        Self { name, type_name, default_kind: String::new() }
+    }
+}
+
 /// A table as [`system.tables`](https://clickhouse.com/docs/operations/system-tables/tables) and
 /// `system.columns` describe it.
 #[derive(Clone, Debug)]
@@ -131,6 +137,18 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
+    /// What is read by a function of the server: it has columns, and nothing else of a table.
+    pub(crate) fn outside(name: &str, engine: String, columns: Vec<Column>) -> Self {
+        Self {
+            name: TableName::of_objects(name),
+            uuid: String::new(),
+            engine,
+            sorting_key: String::new(),
+            partition_key: String::new(),
+            columns,
+        }
+    }
+
     /// The column of this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)

@@ -292,7 +292,7 @@ impl BoundJob {
 
     /// Whether it reads no table, but objects or PostgreSQL by a function of the server.
     pub(crate) fn reads_outside(&self) -> bool {
-        self.objects.is_some() || self.postgres.is_some()
+        self.outside().is_some()
     }
 
     /// Whether other periods of what it reads outside of tables have rows of their own.

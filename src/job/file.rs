@@ -139,7 +139,7 @@ impl Job {
 
     /// Whether it reads no table, but what the server reads for it elsewhere.
     pub(crate) fn reads_outside(&self) -> bool {
-        !matches!(self.relation, Relation::Table(_))
+        self.relation.outside().is_some()
     }
 
     /// Parses a job. `origin` names the file in messages.

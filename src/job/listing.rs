@@ -11,14 +11,11 @@ use super::manifest::Delivery;
 use super::objects::{BoundObjects, ObjectSource, PinnedObject, is_one_of, list};
 use super::ttl::names_in;
 use crate::clickhouse::{
-    Column, Connection, Described, Error as ServerError, Settings, TableName, TableSchema,
-    quote_literal,
+    Column, Connection, Described, Error as ServerError, Settings, TableSchema, quote_literal,
 };
 
 /// Virtual columns that the statements use.
 const VIRTUAL: [&str; 4] = ["_path", "_etag", "_size", "_time"];
-/// The code of an exception of a library.
-const STD_EXCEPTION: u32 = 1001;
 /// How many objects or columns a message names.
 const NAMED: usize = 5;
 
@@ -83,14 +80,7 @@ pub(super) async fn list_objects(
         columns.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
     Ok(Listed {
         objects: source.bound(period, &typed, pins, version),
-        schema: TableSchema {
-            name: TableName::of_objects(&source.pattern),
-            uuid: String::new(),
-            engine: source.engine(),
-            sorting_key: String::new(),
-            partition_key: String::new(),
-            columns,
-        },
+        schema: TableSchema::outside(&source.pattern, source.engine(), columns),
         lacking,
         unknown,
     })
@@ -173,12 +163,7 @@ impl Listing<'_> {
                 column.name
             )));
         }
-        let column = |Described { name, type_name }: Described| Column {
-            name,
-            type_name,
-            default_kind: String::new(),
-        };
-        Ok(found.into_iter().map(column).collect())
+        Ok(found.into_iter().map(Column::from).collect())
     }
 
     /// What each object has, as far as its format tells without reading it.
@@ -243,10 +228,7 @@ impl Listing<'_> {
             for pin in pins {
                 match self.parquet(std::slice::from_ref(pin)).await {
                     // A damaged file is an error of a library, which may also be one that passes.
-                    Err(error)
-                        if error.code() == Some(STD_EXCEPTION)
-                            || error.to_string().contains("std::exception") =>
-                    {
+                    Err(error) if error.is_of_library() => {
                         return self.unusable(format!("{} cannot be read: {error}", pin.path));
                     }
                     Err(error) => return self.unreadable(&format!("reading {}", pin.path))(error),

@@ -10,8 +10,8 @@ use super::error::JobError;
 use super::keys::{PostgresKeys, Source};
 use super::objects::PERIOD;
 use crate::clickhouse::{
-    Column, Connection, Described, Error as ServerError, Settings, TableName, TableSchema,
-    quote_identifier, quote_literal,
+    Column, Connection, Described, Error as ServerError, Settings, TableSchema, quote_identifier,
+    quote_literal,
 };
 
 /// Types that the table function reads as other values, or cannot read, and what PostgreSQL should send
@@ -46,6 +46,14 @@ pub struct BoundPostgres {
     range: String,
     /// Whether the query has the period, so that other periods have rows of their own.
     pub(crate) is_of_period: bool,
+}
+
+/// The rows of a query.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RowCount {
+    pub rows: u64,
+    /// Those without a value in the column of the ranges.
+    nulls: u64,
 }
 
 /// The bounds between the chunks of a query.
@@ -120,20 +128,8 @@ impl PostgresSource {
             let (name, message) = (self.name.clone(), unfit.join("; "));
             return Err(JobError::Postgres { name, message });
         }
-        let column = |Described { name, type_name }: Described| Column {
-            name,
-            type_name,
-            default_kind: String::new(),
-        };
-        let schema = TableSchema {
-            name: TableName::of_objects(&self.name),
-            uuid: String::new(),
-            engine: "postgresql".to_owned(),
-            sorting_key: String::new(),
-            partition_key: String::new(),
-            columns: described.into_iter().map(column).collect(),
-        };
-        Ok((schema, bound))
+        let columns = described.into_iter().map(Column::from).collect();
+        Ok((TableSchema::outside(&self.name, "postgresql".to_owned(), columns), bound))
     }
 }
 
@@ -216,25 +212,12 @@ impl BoundPostgres {
         Ok(found.types)
     }
 
-    /// Divides the rows into ranges of about this many; gives the number of rows as well.
+    /// Counts the rows, and those without a value in the column of the ranges.
     ///
     /// # Errors
     /// The server cannot be asked, or PostgreSQL refuses the query.
-    pub(crate) async fn ranges(
-        &self,
-        connection: &Connection,
-        chunk_rows: u64,
-    ) -> Result<(PostgresRanges, u64), ServerError> {
-        #[derive(Deserialize)]
-        struct Count {
-            rows: u64,
-            nulls: u64,
-        }
-        #[derive(Deserialize)]
-        struct Bound {
-            bound: String,
-        }
-        let (column, settings) = (quoted(&self.range), Settings::read());
+    pub(crate) async fn count(&self, connection: &Connection) -> Result<RowCount, ServerError> {
+        let column = quoted(&self.range);
         let query = format!(
             "SELECT count(*) AS rows, count(*) FILTER (WHERE {column} IS NULL) AS nulls FROM (\n{}\n) AS rows",
             self.query
@@ -243,7 +226,24 @@ impl BoundPostgres {
             "SELECT toUInt64(ifNull(rows, 0)) AS rows, toUInt64(ifNull(nulls, 0)) AS nulls FROM {}",
             self.asks(&query)
         );
-        let Count { rows, nulls } = connection.row_with("postgres", &sql, &settings).await?;
+        connection.row_with("postgres", &sql, &Settings::read()).await
+    }
+
+    /// Divides the rows that were counted into ranges of about this many.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or PostgreSQL refuses the query.
+    pub(crate) async fn ranges(
+        &self,
+        connection: &Connection,
+        count: &RowCount,
+        chunk_rows: u64,
+    ) -> Result<PostgresRanges, ServerError> {
+        #[derive(Deserialize)]
+        struct Bound {
+            bound: String,
+        }
+        let column = quoted(&self.range);
         let query = format!(
             "SELECT {column}::text AS bound, min(number) AS place FROM (\
              SELECT {column}, row_number() OVER (ORDER BY {column}) AS number FROM (\n{}\n) AS rows\
@@ -252,10 +252,9 @@ impl BoundPostgres {
         );
         let sql =
             format!("SELECT ifNull(bound, '') AS bound FROM {} ORDER BY place", self.asks(&query));
-        let bounds: Vec<Bound> = connection.rows_with("postgres", &sql, &settings).await?;
+        let bounds: Vec<Bound> = connection.rows_with("postgres", &sql, &Settings::read()).await?;
         let bounds = bounds.into_iter().map(|found| found.bound).collect();
-        let ranges = PostgresRanges { column: self.range.clone(), bounds, has_nulls: nulls > 0 };
-        Ok((ranges, rows))
+        Ok(PostgresRanges { column: self.range.clone(), bounds, has_nulls: count.nulls > 0 })
     }
 
     /// The column whose ranges are chunks.

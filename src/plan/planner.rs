@@ -14,7 +14,7 @@ use crate::clickhouse::{
     Connection, Error as ServerError, TableName, TableSchema, quote_identifier, quote_literal,
 };
 use crate::job::statements::{self, LookupTimes, OlderRows, Scope, older_rows};
-use crate::job::{BoundJob, BoundObjects, BoundPostgres, PostgresRanges};
+use crate::job::{BoundJob, BoundObjects, BoundPostgres};
 
 /// Options of a plan.
 #[derive(Clone, Debug)]
@@ -129,9 +129,7 @@ pub async fn plan(
         return plan_objects(job, objects, partition, options);
     }
     if let Some(postgres) = &job.postgres {
-        let found = postgres.ranges(connection, options.chunk_rows).await;
-        let found = found.map_err(failed("counting the rows and dividing them"))?;
-        return plan_ranges(job, postgres, partition, options, found);
+        return plan_ranges(connection, job, postgres, partition, options).await;
     }
     check_partitioning(table, partition)?;
     let stored = stored(connection, table, partition).await.map_err(failed("counting the rows"))?;
@@ -191,49 +189,62 @@ fn plan_objects(
             bounds
         }
     };
-    let stored_rows = objects.rows().unwrap_or_default();
-    Ok(Plan {
-        partition: partition.clone(),
-        stored_rows,
-        // Their bytes are compressed, and not those of rows.
-        stored_bytes: 0,
-        parts: objects.pins.len() as u64,
-        scope: Scope { partition_id: partition.id().to_owned(), ..Scope::of_nothing() },
-        memory: options.memory,
-        chunks: bounds.chunks(stored_rows),
-        waves: WavePlanner::new(bounds.chunk_count(), None, None, 0),
-        bounds,
-    })
+    let (rows, parts) = (objects.rows().unwrap_or_default(), objects.pins.len() as u64);
+    Ok(plan_outside(partition, options.memory, bounds, rows, parts))
 }
 
 /// Plans the rows of a query of PostgreSQL, of which each range is a chunk.
-fn plan_ranges(
+async fn plan_ranges(
+    connection: &Connection,
     job: &BoundJob,
     postgres: &BoundPostgres,
     partition: &Partition,
     options: PlanOptions,
-    (ranges, rows): (PostgresRanges, u64),
 ) -> Result<Plan, PlanError> {
-    let bounds = options.bounds.unwrap_or_else(|| ChunkBounds::of_ranges(ranges));
+    let table = &job.source.name;
+    let failed =
+        |what| move |source: ServerError| PlanError::Server { what, table: table.clone(), source };
+    let count = postgres.count(connection).await.map_err(failed("counting the rows"))?;
+    let bounds = if let Some(bounds) = options.bounds {
+        bounds
+    } else {
+        let found = postgres.ranges(connection, &count, options.chunk_rows).await;
+        ChunkBounds::of_ranges(found.map_err(failed("dividing the rows"))?)
+    };
     let planned_by = bounds.ranges.as_ref().map(|ranges| ranges.column.as_str());
     if planned_by != Some(postgres.range()) {
         return Err(PlanError::OtherRange {
-            table: job.source.name.clone(),
+            table: table.clone(),
             bounds: planned_by.unwrap_or("nothing").to_owned(),
             range: postgres.range().to_owned(),
         });
     }
-    Ok(Plan {
+    let mut plan = plan_outside(partition, options.memory, bounds, count.rows, 1);
+    if count.rows == 0 {
+        plan.chunks.clear();
+    }
+    Ok(plan)
+}
+
+/// The plan of what is read outside of tables. Its bytes are not those of rows.
+fn plan_outside(
+    partition: &Partition,
+    memory: MemoryPlan,
+    bounds: ChunkBounds,
+    rows: u64,
+    parts: u64,
+) -> Plan {
+    Plan {
         partition: partition.clone(),
         stored_rows: rows,
         stored_bytes: 0,
-        parts: 1,
+        parts,
         scope: Scope { partition_id: partition.id().to_owned(), ..Scope::of_nothing() },
-        memory: options.memory,
-        chunks: if rows == 0 { Vec::new() } else { bounds.chunks(rows) },
+        memory,
+        chunks: bounds.chunks(rows),
         waves: WavePlanner::new(bounds.chunk_count(), None, None, 0),
         bounds,
-    })
+    }
 }
 
 /// Refuses a month of a table that is not partitioned by months.
