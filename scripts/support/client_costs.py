@@ -16,7 +16,7 @@ from . import program
 from .database import Database
 from .errors import ScriptError
 from .own_server import OwnServer
-from .results import spread
+from .results import ratio_lines, spread
 from .rollups import Tool
 
 ROWS = 1_000_000
@@ -34,7 +34,7 @@ INSERTS = Path(__file__).resolve().parent / "client_inserts.py"
 
 
 def python_with_clients(say):
-    """A Python that has the clients, in the cache; None where they cannot be had, which is said."""
+    """The Python in the cache that has the clients; prints a line and returns None where they cannot be installed."""
     folder = cache_directory() / "client-study"
     python, marker = folder / "bin" / "python", folder / "packages"
     if marker.exists() and marker.read_text() == "\n".join(PACKAGES):
@@ -81,7 +81,7 @@ class Study:
         self.database.execute("DROP VIEW cost_metrics_hourly_mv SYNC")
 
     def own(self, batches):
-        """Processor seconds of a run of the client with so many batches, all told."""
+        """Processor seconds, user and system, of a run of the client with this many batches."""
         environment = {"CLIENT_STUDY_URL": self.server.url, "CLIENT_STUDY_DATABASE": DATABASE, "CLIENT_STUDY_BATCHES": str(batches)}
         child = subprocess.Popen([self.client], env={**os.environ, **environment})
         _, status, usage = os.wait4(child.pid, 0)
@@ -145,6 +145,5 @@ def table(report):
     if report["packages"] is None:
         lines.append("\nSKIPPED: the Python clients could not be installed")
     lines.append("")
-    for name, ratio in report["ratios"].items():
-        lines.append(f"{name:48}{ratio['median']:6.1f}   ({ratio['low']:.1f}–{ratio['high']:.1f})")
+    lines += ratio_lines(report["ratios"], width=48, digits=1)
     return "\n".join(lines)

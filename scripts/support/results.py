@@ -41,6 +41,11 @@ def ratios(measured):
     return found
 
 
+def ratio_lines(found, width=44, digits=2):
+    """A line for each ratio: its name, the median and the spread."""
+    return [f"{name:{width}}{one['median']:6.{digits}f}   ({one['low']:.{digits}f}–{one['high']:.{digits}f})" for name, one in found.items()]
+
+
 def table(measured, found):
     lines = [f"{'':42}{'krows/s':>9}{'(spread)':>14}{'server µs':>11}{'client µs':>11}{'server MiB':>12}{'client MiB':>12}{'parts':>7}"]
     for one in measured.values():
@@ -53,8 +58,7 @@ def table(measured, found):
             f"{one.get('client_peak_memory_bytes', 0) / MEBIBYTE:12.0f}{one['target_parts']:7}"
         )
     lines.append("")
-    for name, ratio in found.items():
-        lines.append(f"{name:44}{ratio['median']:6.2f}   ({ratio['low']:.2f}–{ratio['high']:.2f})")
+    lines += ratio_lines(found)
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from . import measure
 from .database import Database
 from .errors import ScriptError
 from .own_server import OwnServer
-from .results import MEBIBYTE, spread
+from .results import MEBIBYTE, ratio_lines, spread
 from .rollups import JOB, Tool
 
 ROWS = 4_000_000
@@ -55,7 +55,7 @@ class Study:
         self.rows = 0
 
     def prepare(self, rows):
-        """The tables of the pack with so many raw rows of the last month, and no view."""
+        """The tables of the pack with this many raw rows of the last month, without the view that would fill the roll-up."""
         self.rows = rows
         self.database.recreate()
         Tool(self.binary, self.database).run("pack", "apply", "optiinfra")
@@ -202,6 +202,5 @@ def table(report):
             f"{one.get('chunk_memory_bytes', one['query_memory_bytes']) / MEBIBYTE:13.1f}"
         )
     lines.append("")
-    for name, found in report["ratios"].items():
-        lines.append(f"{name:50}{found['median']:6.2f}   ({found['low']:.2f}–{found['high']:.2f})")
+    lines += ratio_lines(report["ratios"], width=50)
     return "\n".join(lines)

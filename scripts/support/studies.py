@@ -3,7 +3,7 @@
 import math
 
 from . import variants
-from .results import MEBIBYTE, spread
+from .results import MEBIBYTE, ratio_lines, spread
 
 ROWS = {"memory": 2_000_000, "growth": 4_000_000}
 # Small enough for what is not attributes to stay small beside them.
@@ -104,6 +104,5 @@ def table(report):
             f"{one['memory_limit_bytes'] / MEBIBYTE:11.0f}{one['peak_memory_bytes'] / MEBIBYTE:10.0f}{one['waves']:7}"
         )
     lines.append("")
-    for name, ratio in report["ratios"].items():
-        lines.append(f"{name:44}{ratio['median']:6.2f}   ({ratio['low']:.2f}–{ratio['high']:.2f})")
+    lines += ratio_lines(report["ratios"])
     return "\n".join(lines)
