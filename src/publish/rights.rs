@@ -22,7 +22,7 @@ impl Right {
         Self { asked: right.clone(), granted: right }
     }
 
-    /// Of a table of the run, whose name nobody knows before.
+    /// Of a table of the run. Its name is not known beforehand, so the right is granted on its database.
     pub(super) fn beside(rights: &str, table: &TableName) -> Self {
         let granted = format!("{rights} ON {}.*", quote_identifier(&table.database));
         Self { granted, ..Self::on(rights, table) }

@@ -277,6 +277,10 @@ pub(crate) fn text(histories: &[History], columns: usize) -> String {
     histories.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
+/// What heads the columns of the table.
+const HEAD: [&str; 9] =
+    ["partition", "state", "source rows", "inserted", "chunks", "began", "took", "verified", "run"];
+
 fn block(history: &History, columns: usize) -> String {
     let History { job, source, target, summary, partitions } = history;
     let mut text = format!("{job}: {source} into {target}\n");
@@ -285,19 +289,7 @@ fn block(history: &History, columns: usize) -> String {
         return text;
     }
     let _ = writeln!(text, "{summary}\n");
-    let head = [
-        "partition",
-        "state",
-        "source rows",
-        "inserted",
-        "chunks",
-        "began",
-        "took",
-        "verified",
-        "run",
-    ]
-    .map(str::to_owned);
-    let mut rows = vec![head];
+    let mut rows = vec![HEAD.map(str::to_owned)];
     for partition in partitions {
         if partition.loads.is_empty() {
             rows.push(row(partition, None));
@@ -423,17 +415,7 @@ mod tests {
     fn a_table_leaves_out_what_makes_it_too_wide() {
         let row = |cells: [&str; 9]| cells.map(str::to_owned);
         let rows = [
-            row([
-                "partition",
-                "state",
-                "source rows",
-                "inserted",
-                "chunks",
-                "began",
-                "took",
-                "verified",
-                "run",
-            ]),
+            row(HEAD),
             row([
                 "202511",
                 "completed",
