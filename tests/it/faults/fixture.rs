@@ -112,6 +112,17 @@ pub fn wait_for_fault(proxy: &Proxy, before: usize) {
     assert!(process::wait_until(SOON, || proxy.fired() > before), "the fault did not happen");
 }
 
+/// Starts a tool behind the proxy, and waits until its statement of this label is held back: before it
+/// arrives, or before it is answered.
+#[track_caller]
+pub fn held_at(proxy: &Proxy, label: &str, direction: Direction, tool: Binary) -> Running {
+    let before = proxy.fired();
+    proxy.after_request_with(label.as_bytes()).stall_at(direction, 0, 1);
+    let running = tool.env("CLICKHOUSE_URL", proxy.url()).spawn();
+    wait_for_fault(proxy, before);
+    running
+}
+
 /// An error of the server as it answers with one before the first row.
 pub fn exception(code: u32, name: &str) -> Vec<u8> {
     let words = format!(

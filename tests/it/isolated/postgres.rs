@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults::fixture::{SOON, wait_for_fault};
+use crate::faults::fixture::{SOON, held_at};
 use crate::support::{
     Binary, Direction, Output, Postgres, Proxy, Server, ServerOptions, binary, process,
 };
@@ -194,23 +194,14 @@ fn what_would_arrive_as_another_value_is_refused_with_the_cast() {
     refused(shop.run().args(&["--canary", "1%"]), 3, &["--canary"]);
 }
 
-/// The second of five ranges is held back; then one of the servers goes away.
-fn held_back(shop: &Shop, proxy: &Proxy) -> crate::support::Running {
-    let before = proxy.fired();
-    proxy.after_request_with(b"-chunk2-").stall_at(Direction::ToServer, 0, 1);
-    let running = shop.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(proxy, before);
-    let recorded = "SELECT count() FROM load_state_chunks FINAL WHERE status = 'completed'";
-    assert!(process::wait_until(SOON, || shop.server.text(recorded) == "1"));
-    running
-}
-
 #[test]
 #[ignore = "slow: starts a PostgreSQL, which must be installed"]
 fn a_killed_run_reads_the_ranges_that_are_left_and_waits_for_postgres() {
     let mut shop = Shop::new();
     let proxy = Proxy::start(shop.server.port());
-    let running = held_back(&shop, &proxy);
+    let running = held_at(&proxy, "-chunk2-", Direction::ToServer, shop.run());
+    let recorded = "SELECT count() FROM load_state_chunks FINAL WHERE status = 'completed'";
+    assert!(process::wait_until(SOON, || shop.server.text(recorded) == "1"));
     running.signal("KILL");
     running.wait();
     assert_eq!(shop.server.text("SELECT count() FROM orders WHERE toYYYYMM(placed) = 202510"), "0");
@@ -220,16 +211,10 @@ fn a_killed_run_reads_the_ranges_that_are_left_and_waits_for_postgres() {
     drop(proxy);
 
     let proxy = Proxy::start(shop.server.port());
-    let before = proxy.fired();
-    proxy.after_request_with(b"-chunk3-").stall_at(Direction::ToServer, 0, 1);
     let summary = tempfile::NamedTempFile::new().unwrap();
     let summary_path = summary.path().to_str().unwrap().to_owned();
-    let running = shop
-        .run()
-        .env("CLICKHOUSE_URL", proxy.url())
-        .args(&["--max-retries", "100", "--summary-json", &summary_path])
-        .spawn();
-    wait_for_fault(&proxy, before);
+    let tool = shop.run().args(&["--max-retries", "100", "--summary-json", &summary_path]);
+    let running = held_at(&proxy, "-chunk3-", Direction::ToServer, tool);
     shop.postgres.kill();
     proxy.pass();
     let failing = "SELECT count() FROM system.errors WHERE code IN (1001, 614)";

@@ -1,7 +1,7 @@
 //! Deliveries of a month: loaded once, restated, killed, changed in mid-run.
 
 use super::fixture::{Export, MONTH, rows};
-use crate::faults::fixture::{SOON, wait_for_fault};
+use crate::faults::fixture::{SOON, held_at};
 use crate::support::{Direction, process};
 
 #[test]
@@ -40,10 +40,7 @@ fn a_delivery_is_loaded_once_and_the_next_one_replaces_it() {
 fn a_killed_run_continues_with_the_objects_that_are_left() {
     let export = Export::delivered();
     let proxy = export.proxy();
-    let before = proxy.fired();
-    proxy.after_request_with(b"-chunk2-").stall_at(Direction::ToServer, 0, 1);
-    let running = export.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, "-chunk2-", Direction::ToServer, export.run());
     let recorded = "SELECT count() FROM load_state_chunks FINAL WHERE status = 'completed'";
     assert!(process::wait_until(SOON, || export.text(recorded) == "1"));
     running.signal("KILL");
@@ -63,10 +60,7 @@ fn a_killed_run_continues_with_the_objects_that_are_left() {
 #[track_caller]
 fn changed_in_mid_run(export: &Export, change: impl Fn()) -> String {
     let proxy = export.proxy();
-    let before = proxy.fired();
-    proxy.after_request_with(b"-chunk2-").stall_at(Direction::ToServer, 0, 1);
-    let running = export.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, "-chunk2-", Direction::ToServer, export.run());
     change();
     proxy.pass();
     let output = running.wait().expect(1);

@@ -292,7 +292,7 @@ fn a_collector_that_is_away_or_silent_costs_one_warning() {
         assert!(!output.stderr.contains("hidden-key"), "{output}");
         orders.assert_complete();
     }
-    // What cannot be used is said before the run, without its value.
+    // A variable that cannot be used is named before the run, without its value.
     let tool = orders.tool().env("OTEL_EXPORTER_OTLP_ENDPOINT", "not a hidden-key");
     let output = tool.run().expect(0);
     assert!(output.stderr.starts_with("note: OpenTelemetry: "), "{output}");

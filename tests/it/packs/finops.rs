@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::faults::fixture::{SOON, wait_for_fault};
+use crate::faults::fixture::{SOON, held_at};
 use crate::support::{Binary, Direction, Proxy, Server, binary, process};
 
 /// Rows that a delivery has, the sum of their costs, and the number of their tags.
@@ -188,11 +188,8 @@ fn a_bill_is_loaded_once_and_replaced_by_its_next_delivery() {
     let all = exports.path(october, "*").display().to_string();
     assert_eq!(exports.text(&format!("SELECT count() FROM file('{all}')")), "65000");
     let proxy = Proxy::start(exports.server.port());
-    let before = proxy.fired();
-    proxy.after_request_with(b"-chunk2-").stall_at(Direction::ToServer, 0, 1);
     let one = exports.run(october).args(&["--inserters", "1"]);
-    let running = one.env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, "-chunk2-", Direction::ToServer, one);
     // Two objects of October, one of November, and the first one now.
     let recorded = "SELECT count() FROM load_state_chunks FINAL WHERE status = 'completed'";
     assert!(process::wait_until(SOON, || exports.text(recorded) == "4"));

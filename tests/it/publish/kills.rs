@@ -2,7 +2,7 @@
 //! ends right, with no table left.
 
 use super::fixture::Sales;
-use crate::faults::fixture::wait_for_fault;
+use crate::faults::fixture::held_at;
 use crate::support::Direction;
 
 /// What readers see of a partition at the moment of a kill.
@@ -17,10 +17,7 @@ enum Seen {
 fn killed_at(target: &str, label: &str, direction: Direction, seen: Seen) -> Sales {
     let sales = Sales::start();
     let proxy = sales.proxy();
-    let before = proxy.fired();
-    proxy.after_request_with(label.as_bytes()).stall_at(direction, 0, 1);
-    let running = sales.run_with(target).env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, label, direction, sales.run_with(target));
     match seen {
         Seen::Before => sales.assert_unchanged(),
         Seen::After => sales.assert_published(),
@@ -100,10 +97,7 @@ fn while_the_tables_are_dropped() {
 fn a_new_version_drops_what_a_killed_one_left() {
     let sales = Sales::start();
     let proxy = sales.proxy();
-    let before = proxy.fired();
-    proxy.after_request_with(b"-replace-").stall_at(Direction::ToServer, 0, 1);
-    let running = sales.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, "-replace-", Direction::ToServer, sales.run());
     assert_eq!(sales.tables().lines().count(), 2, "{}", sales.tables());
     running.signal("KILL");
     running.wait();

@@ -150,10 +150,12 @@ fn several_workers_are_refused() {
 fn rows_that_come_while_the_load_is_built_are_not_lost() {
     let sales = Sales::start();
     let proxy = sales.proxy();
-    let before = proxy.fired();
-    proxy.after_request_with(b"-published-").stall_at(crate::support::Direction::ToServer, 0, 1);
-    let running = sales.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
-    crate::faults::fixture::wait_for_fault(&proxy, before);
+    let running = crate::faults::fixture::held_at(
+        &proxy,
+        "-published-",
+        crate::support::Direction::ToServer,
+        sales.run(),
+    );
     sales.server.query("INSERT INTO sales (id, customer, at, amount, city) SELECT number, 'late', '2025-06-20 00:00:00', 1, 'x' FROM numbers(7)");
     proxy.pass();
     let output = running.wait().expect(1);
@@ -175,14 +177,12 @@ fn rows_that_come_while_the_load_is_built_are_not_lost() {
 fn a_source_that_changes_while_it_is_built_is_found_before_anything_is_published() {
     let sales = Sales::start();
     let proxy = sales.proxy();
-    let before = proxy.fired();
-    proxy.after_request_with(b"-publish-insert-").stall_at(
+    let running = crate::faults::fixture::held_at(
+        &proxy,
+        "-publish-insert-",
         crate::support::Direction::ToServer,
-        0,
-        1,
+        sales.run(),
     );
-    let running = sales.run().env("CLICKHOUSE_URL", proxy.url()).spawn();
-    crate::faults::fixture::wait_for_fault(&proxy, before);
     sales.server.query(
         "ALTER TABLE raw UPDATE amount = amount + 1 WHERE id = 4711 SETTINGS mutations_sync = 2",
     );

@@ -1,7 +1,7 @@
 //! What a load has replaced is put back, and the ledger says which version is current.
 
 use super::fixture::{Sales, job_with};
-use crate::faults::fixture::wait_for_fault;
+use crate::faults::fixture::held_at;
 use crate::support::{Binary, Direction, assert_text_snapshot};
 
 const KEEP: &str = "publish = \"replace\"\nkeep_versions = 1";
@@ -105,10 +105,7 @@ fn a_killed_rollback_is_carried_out_by_the_next() {
         let sales = Sales::start();
         sales.run_with(KEEP).run().expect(0);
         let proxy = sales.proxy();
-        let before = proxy.fired();
-        proxy.after_request_with(label.as_bytes()).stall_at(direction, 0, 1);
-        let running = rollback(&sales).arg("--yes").env("CLICKHOUSE_URL", proxy.url()).spawn();
-        wait_for_fault(&proxy, before);
+        let running = held_at(&proxy, label, direction, rollback(&sales).arg("--yes"));
         running.signal("KILL");
         running.wait();
         let is_recorded = sales.versions().starts_with("superseded");

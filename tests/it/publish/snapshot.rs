@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::fixture::{JOB, PARTITION, Sales};
-use crate::faults::fixture::wait_for_fault;
+use crate::faults::fixture::held_at;
 use crate::support::{Binary, Direction, Output, Proxy, Server, binary};
 
 /// The target collapses repeated rows, and is filled in place.
@@ -63,10 +63,7 @@ fn changed_and_killed(server: &Server, engine: &str, label: &str) -> Output {
     assert_eq!(snapshots(server), "1", "the load is unfinished");
     server.script(MEANWHILE);
     let proxy = Proxy::start(server.port());
-    let before = proxy.fired();
-    proxy.after_request_with(label.as_bytes()).stall_at(Direction::ToServer, 0, 1);
-    let running = run(server, engine).env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, label, Direction::ToServer, run(server, engine));
     running.signal("KILL");
     running.wait();
     assert_eq!(snapshots(server), "1", "the next run reads the same copy");
@@ -108,10 +105,8 @@ fn a_partition_is_replaced_by_what_the_snapshot_had() {
     let job = JOB.replace("[source]\n", "[source]\nsnapshot = true\n");
     sales.server.query("CREATE TABLE raw_before ENGINE = Memory AS SELECT * FROM raw");
     let proxy = sales.proxy();
-    let before = proxy.fired();
-    proxy.after_request_with(b"-chunk").stall_at(Direction::ToServer, 0, 1);
-    let running = sales.run().file("job.toml", &job).env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running =
+        held_at(&proxy, "-chunk", Direction::ToServer, sales.run().file("job.toml", &job));
     sales.server.query(
         "INSERT INTO raw SELECT id + 1000000, customer, at, amount FROM raw WHERE id < 1000",
     );

@@ -5,7 +5,7 @@
 use super::fixture::{COST, plan, tool};
 use super::live::while_writers_write;
 use super::run::{TTL_JOB, left_behind, run};
-use crate::faults::fixture::wait_for_fault;
+use crate::faults::fixture::held_at;
 use crate::preflight::fixture::look;
 use crate::support::{Binary, Direction, Proxy, Server, binary};
 
@@ -36,10 +36,7 @@ fn a_row_that_comes_at(label: &str, day: u32) -> Server {
     let server = prepared();
     COST.create_view(&server);
     let proxy = Proxy::start(server.port());
-    let before = proxy.fired();
-    proxy.after_request_with(label.as_bytes()).stall_at(Direction::ToServer, 0, 1);
-    let running = run(&server, &COST).env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, label, Direction::ToServer, run(&server, &COST));
     insert_on(&server, day);
     proxy.pass();
     let output = running.wait().expect(0);
@@ -85,10 +82,7 @@ fn a_statement_that_was_killed_between_two_days_is_completed() {
     // One of the days has rows, the other has none.
     server.query("INSERT INTO cost_metrics_hourly (hour) VALUES ('2026-10-01 00:00:00')");
     let proxy = Proxy::start(server.port());
-    let before = proxy.fired();
-    proxy.after_request_with(b"-replace-").stall_at(Direction::ToServer, 0, 1);
-    let running = run(&server, &COST).env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, "-replace-", Direction::ToServer, run(&server, &COST));
     running.signal("KILL");
     running.wait();
     let built = server.text("SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'cost_metrics_hourly_publish_%'");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::fixture::{COST, Rollup, plan, tool};
 use super::run::{left_behind, run};
-use crate::faults::fixture::wait_for_fault;
+use crate::faults::fixture::held_at;
 use crate::preflight::fixture::look;
 use crate::support::{Direction, Proxy, Server};
 
@@ -87,10 +87,7 @@ fn killed_at(label: &str, direction: Direction) {
     let server = prepared(&COST, 500);
     let proxy = Proxy::start(server.port());
     let (output, late) = while_writers_write(&server, &COST, 50, || {
-        let before = proxy.fired();
-        proxy.after_request_with(label.as_bytes()).stall_at(direction, 0, 1);
-        let running = run(&server, &COST).env("CLICKHOUSE_URL", proxy.url()).spawn();
-        wait_for_fault(&proxy, before);
+        let running = held_at(&proxy, label, direction, run(&server, &COST));
         running.signal("KILL");
         running.wait();
         run(&server, &COST).run()
@@ -136,10 +133,7 @@ fn a_run_that_is_killed_after_its_first_chunk_ends_right() {
 fn a_killed_run_goes_on_after_a_rollback_that_has_nothing_to_put_back() {
     let server = prepared(&COST, 500);
     let proxy = Proxy::start(server.port());
-    let before = proxy.fired();
-    proxy.after_request_with(b"-replace-").stall_at(Direction::ToServer, 0, 1);
-    let running = run(&server, &COST).env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, "-replace-", Direction::ToServer, run(&server, &COST));
     running.signal("KILL");
     running.wait();
     let refused = tool(&server, "rollback", &COST.job_file()).arg("--yes").run().expect(3);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{COST, ROLLUPS, Rollup, by_the_server, tool};
 use super::live::while_writers_write;
-use crate::faults::fixture::wait_for_fault;
+use crate::faults::fixture::held_at;
 use crate::preflight::fixture::look;
 use crate::support::{Binary, Direction, Proxy, Server, assert_text_snapshot};
 
@@ -61,10 +61,7 @@ fn a_roll_up_of_a_snapshot_is_of_the_moment_at_which_it_was_made() {
     let job = COST.job_file().replace("\n\n[target]", "\nsnapshot = true\n\n[target]");
     let run = || by_the_server(tool(&server, "run", &job));
     let proxy = Proxy::start(server.port());
-    let before = proxy.fired();
-    proxy.after_request_with(b"-chunk2-").stall_at(Direction::ToServer, 0, 1);
-    let running = run().env("CLICKHOUSE_URL", proxy.url()).spawn();
-    wait_for_fault(&proxy, before);
+    let running = held_at(&proxy, "-chunk2-", Direction::ToServer, run());
     COST.write(&server, 10, 100).unwrap();
     server.query("ALTER TABLE cost_metrics_ts DELETE WHERE cityHash64(timestamp) % 3 = 0 SETTINGS mutations_sync = 2");
     running.signal("KILL");
